@@ -1,0 +1,213 @@
+//! A FIFO is a pipe with a name in the file system: mkfifo(3) makes the name, each role
+//! opens it, and from then on it is a pipe (fifo(7)). The bytes never touch the disk.
+//! open(2) sleeps until the other side has opened it too, so either role may be first.
+
+use std::fs::File;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::sys::stat::Mode;
+use nix::unistd::{mkfifo, read};
+
+use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use crate::errors::Advise;
+use crate::os::cleanup::Object;
+use crate::say;
+use crate::wire::frame::{Incoming, Stream};
+use crate::wire::meet::{At, Meets, Place};
+use crate::wire::payload::write_all;
+use crate::wire::say::{self, Tally};
+use crate::wire::transport::{Receiver, Sender};
+
+/// The chapter.
+#[derive(Debug)]
+pub struct Fifo;
+
+impl OneWay for Fifo {
+    const ROW: Row = Row {
+        name: "fifo",
+        summary: "a pipe with a name in the file system (mkfifo)",
+        wire: "a byte stream; by default one message a line, so `cat` and `echo` are peers",
+        roles: &[
+            Role {
+                name: "receiver",
+                does: "reads the FIFO and prints what comes out",
+                examples: &["fifo receiver", "fifo receiver --bytes > copy"],
+            },
+            Role {
+                name: "sender",
+                does: "writes messages into the FIFO",
+                examples: &[
+                    "fifo sender hello",
+                    "fifo sender --bytes < picture.png",
+                ],
+            },
+        ],
+        meets: Meets::Path,
+        on_peer_death: OnPeerDeath::EndOfStream,
+        script: Script {
+            parts: &[
+                Part { role: "receiver", args: &[] },
+                Part { role: "sender", args: &["hello", "through a FIFO"] },
+            ],
+            prints: "receiver",
+            expect: "hello\nthrough a FIFO\n",
+        },
+    };
+    type Sender = FifoSender;
+    type Receiver = FifoReceiver;
+    type More = NoMore;
+}
+
+// ANCHOR: sender
+/// The writing end.
+#[derive(Debug)]
+pub struct FifoSender {
+    fifo: File,
+    stream: Stream,
+    frame: Vec<u8>,
+    writes: Tally,
+    _place: Place,
+}
+
+impl Sender for FifoSender {
+    type Options = Stream;
+
+    fn check(stream: &Stream, message: &[u8]) -> Result<()> {
+        stream.check(message)
+    }
+
+    fn open(at: &At, stream: &Stream) -> Result<FifoSender> {
+        let (path, place) = make(at)?;
+        let name = path.display();
+        say::waiting(
+            format_args!(
+                "open({name}, O_WRONLY) sleeps until a reader opens it too"
+            ),
+            &at.peer("receiver"),
+        );
+        let fifo = File::options().write(true).open(&path);
+        let fifo = fifo.with_context(|| format!("open {name}"))?;
+        say!("a reader is there: open(…, O_WRONLY) returned");
+        let (frame, writes) = (Vec::new(), Tally::of("write"));
+        Ok(FifoSender { fifo, stream: *stream, frame, writes, _place: place })
+    }
+
+    fn largest(&self) -> usize {
+        self.stream.largest()
+    }
+
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        let bytes = self.stream.frame(message, &mut self.frame);
+        self.writes.call(bytes.len(), || {
+            format!("write({}, {})", say::bytes(bytes), bytes.len())
+        });
+        // Sleeps while the pipe is full; EPIPE once the last reader has closed.
+        write_all(&self.fifo, bytes).context("write the FIFO")
+    }
+    // No goodbye: closing the last writing end is the end of the stream.
+}
+// ANCHOR_END: sender
+
+// ANCHOR: receiver
+/// The reading end.
+#[derive(Debug)]
+pub struct FifoReceiver {
+    fifo: File,
+    incoming: Incoming,
+    reads: Tally,
+    _place: Place,
+}
+
+impl Receiver for FifoReceiver {
+    type Options = Stream;
+
+    fn open(at: &At, stream: &Stream) -> Result<FifoReceiver> {
+        let (path, place) = make(at)?;
+        let name = path.display();
+        say::waiting(
+            format_args!(
+                "open({name}, O_RDONLY) sleeps until a writer opens it too"
+            ),
+            &at.peer("sender"),
+        );
+        let fifo = File::open(&path).with_context(|| format!("open {name}"))?;
+        say!("a writer is there: open(…, O_RDONLY) returned");
+        let (incoming, reads) = (Incoming::new(stream), Tally::of("read"));
+        Ok(FifoReceiver { fifo, incoming, reads, _place: place })
+    }
+
+    fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        while !self.incoming.next(message)? {
+            let space = self.incoming.space();
+            let n = match read(&self.fifo, space) {
+                Err(Errno::EINTR) => continue,
+                result => result.context("read the FIFO")?,
+            };
+            if n == 0 {
+                say!("read() = 0: the last writer has closed its end");
+                return self.incoming.at_end(message);
+            }
+            self.reads
+                .call(n, || format!("read() = {n}: {}", say::bytes(&space[..n])));
+            self.incoming.filled(n);
+        }
+        Ok(true)
+    }
+}
+// ANCHOR_END: receiver
+
+// ANCHOR: make
+/// Makes the FIFO, or takes the one that is there: an unused FIFO that a killed process
+/// left behind is as good as new.
+fn make(at: &At) -> Result<(PathBuf, Place)> {
+    let path = at.path();
+    let name = path.display();
+    let object = Object::Path(path.clone());
+    let mut place = at.arrive(None)?;
+    match mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR) {
+        Ok(()) => {
+            place.owns(&object)?;
+            say!("mkfifo({name}, 0600) made the name");
+        }
+        Err(Errno::EEXIST) => {
+            must_be_fifo(&path)?;
+            place.found(&object)?;
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("mkfifo {name}")).advise(
+                |_| (error == Errno::ENOENT).then_some("make its directory first"),
+            );
+        }
+    }
+    place.open_to_all()?;
+    at.ready(name)?;
+    Ok((path, place))
+}
+
+/// Refuses what is not a FIFO, or is a link that could lead anywhere.
+fn must_be_fifo(path: &Path) -> Result<()> {
+    let name = path.display();
+    let kind = std::fs::symlink_metadata(path)
+        .with_context(|| format!("lstat {name}"))?
+        .file_type();
+    if kind.is_fifo() {
+        return Ok(());
+    }
+    if kind.is_file() {
+        bail!(
+            "{name} is a regular file: something like `echo hi > {name}` came before \
+             the FIFO was made; remove it, and start a role before you write"
+        );
+    }
+    let what = match () {
+        () if kind.is_dir() => "a directory",
+        () if kind.is_symlink() => "a link",
+        () if kind.is_socket() => "a socket",
+        () => "no FIFO",
+    };
+    bail!("{name} is {what}; use --at NAME for another place")
+}
+// ANCHOR_END: make

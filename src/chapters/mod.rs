@@ -1,0 +1,34 @@
+//! The table of chapters, in the order of the book. One file a chapter: the code that
+//! the book shows, that runs, and that the tests test.
+
+use crate::chapter::{Conversation, OneWay, Row, Visitor};
+
+pub mod fifo;
+pub mod pipe;
+
+/// Shows `visitor` every chapter, in the order of the book.
+pub fn each(visitor: &mut impl Visitor) {
+    visitor.one_way::<pipe::Pipe>();
+    visitor.one_way::<fifo::Fifo>();
+}
+
+/// The rows of all chapters, in the order of the book.
+pub fn rows() -> Vec<Row> {
+    struct Rows(Vec<Row>);
+    impl Visitor for Rows {
+        fn one_way<C: OneWay>(&mut self) {
+            self.0.push(C::ROW);
+        }
+        fn conversation<C: Conversation>(&mut self) {
+            self.0.push(C::ROW);
+        }
+    }
+    let mut rows = Rows(Vec::new());
+    each(&mut rows);
+    rows.0
+}
+
+/// The row of the chapter `name`.
+pub fn find(name: &str) -> Option<Row> {
+    rows().into_iter().find(|row| row.name == name)
+}

@@ -1,0 +1,389 @@
+//! The command line, made from the table of chapters.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
+
+use crate::chapter::{Conversation, OneWay, Roles, Row, Visitor};
+use crate::errors::{Usage, usage};
+use crate::lab;
+use crate::os::cleanup;
+use crate::wire::frame::Framing;
+use crate::wire::meet::{At, Meets, quoted};
+use crate::wire::roles::{self, Sink, Source};
+use crate::wire::say;
+
+/// When the commentary is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    /// On a terminal, unless NO_COLOR is set; elsewhere if CLICOLOR_FORCE is
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The options of every command.
+#[derive(Debug, Args)]
+struct Global {
+    /// Leave out the commentary on stderr
+    #[arg(short, long, global = true)]
+    quiet: bool,
+
+    /// When to colour it
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN"
+    )]
+    color: When,
+}
+
+/// The options of every role.
+#[derive(Debug, Args)]
+struct Common {
+    /// Give up after SECONDS in all, the meeting included, with exit status 124
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    timeout: Option<Duration>,
+}
+
+/// The options of every role that meets its peer at a name.
+#[derive(Debug, Args)]
+struct Meeting {
+    /// The meeting place: a NAME in the runtime directory, or a path with a slash
+    #[arg(long, value_name = "NAME")]
+    at: Option<String>,
+
+    /// Write one line with the address to descriptor N once peers may come
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    ready_fd: Option<i32>,
+}
+
+/// The verbs that work on any chapter.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List the chapters, what is on their wire, and what a peer's death looks like
+    List(lab::list::Options),
+    /// Run both roles of chapters as real processes, and check what arrived
+    Demo(lab::demo::Options),
+    /// Remove what a `kill -9` left behind
+    Clean(lab::clean::Options),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
+}
+
+/// Parses the command line, and does what it says.
+///
+/// # Errors
+/// What went wrong, for `main` to print.
+pub fn run() -> Result<()> {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return parse_error(&error),
+    };
+    let global = Global::from_arg_matches(&matches)?;
+    set_colours(global.color);
+    let Some((name, below)) = matches.subcommand() else {
+        return lab::list::overview();
+    };
+    if crate::chapters::find(name).is_none() {
+        return run_verb(Verb::from_arg_matches(&matches)?, &global);
+    }
+    let mut chosen =
+        Chosen { name, below, quiet: global.quiet, outcome: Ok(()), played: false };
+    crate::chapters::each(&mut chosen);
+    if chosen.played { chosen.outcome } else { lab::list::chapter(name) }
+}
+
+fn run_verb(verb: Verb, global: &Global) -> Result<()> {
+    match verb {
+        Verb::List(options) => lab::list::run(&options),
+        Verb::Demo(options) => lab::demo::run(&options, global.quiet),
+        Verb::Clean(options) => lab::clean::run(&options),
+        Verb::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command(), "ipclab", &mut script);
+            lab::print(&String::from_utf8_lossy(&script))
+        }
+        Verb::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(command()).render(&mut page)?;
+            lab::print(&String::from_utf8_lossy(&page))
+        }
+    }
+}
+
+/// The whole command line.
+pub fn command() -> Command {
+    let mut chapters = Chapters(
+        Global::augment_args(Command::new("ipclab"))
+            .about("A workbook for inter-process communication on Linux")
+            .version(env!("CARGO_PKG_VERSION"))
+            .after_help(
+                "Examples:\n  \
+                 ipclab demo                 both roles of every chapter, in one terminal\n  \
+                 ipclab fifo receiver        one role, in this terminal\n  \
+                 ipclab fifo sender hello    the other role, in another terminal\n\n\
+                 Exit status: 0 done, 1 failed, 2 usage, 124 timed out.",
+            )
+            .subcommand_value_name("CHAPTER|VERB")
+            .subcommand_help_heading("Chapters and verbs")
+            .disable_help_subcommand(true),
+    );
+    crate::chapters::each(&mut chapters);
+    Verb::augment_subcommands(chapters.0).subcommand_required(false)
+}
+
+/// Adds each chapter's subcommand.
+struct Chapters(Command);
+
+impl Chapters {
+    fn add(&mut self, row: Row, roles: Command) {
+        let roles = roles
+            .mut_subcommands(|role| finish_role(role, &row))
+            .about(row.summary)
+            .disable_help_subcommand(true)
+            .subcommand_value_name("ROLE")
+            .subcommand_help_heading("Roles")
+            .subcommand_required(false)
+            .arg_required_else_help(false);
+        let all = std::mem::take(&mut self.0);
+        self.0 = all.subcommand(roles);
+    }
+}
+
+impl Visitor for Chapters {
+    fn one_way<C: OneWay>(&mut self) {
+        use crate::wire::transport::{Receiver, Sender};
+        type SenderOptions<C> = <<C as OneWay>::Sender as Sender>::Options;
+        type ReceiverOptions<C> = <<C as OneWay>::Receiver as Receiver>::Options;
+        let sender = Source::augment_args(Command::new("sender"));
+        let receiver = Sink::augment_args(Command::new("receiver"));
+        let roles = Command::new(C::ROW.name)
+            .subcommand(SenderOptions::<C>::augment_args(sender))
+            .subcommand(ReceiverOptions::<C>::augment_args(receiver));
+        self.add(C::ROW, C::More::augment_subcommands(roles));
+    }
+
+    fn conversation<C: Conversation>(&mut self) {
+        let roles = Command::new(C::ROW.name);
+        self.add(C::ROW, C::Roles::augment_subcommands(roles));
+    }
+}
+
+/// What every role's command has, from its row.
+fn finish_role(command: Command, row: &Row) -> Command {
+    let Some(role) = row.roles.iter().find(|role| role.name == command.get_name())
+    else {
+        return command;
+    };
+    let examples: String =
+        role.examples.iter().map(|line| format!("\n  ipclab {line}")).collect();
+    let mut command = Common::augment_args(command)
+        .about(role.does)
+        .aliases(role.aliases())
+        .after_help(format!("Examples:{examples}"));
+    if row.meets != Meets::Nowhere {
+        command = Meeting::augment_args(command);
+    }
+    command
+}
+
+/// Plays the role that was chosen on the command line.
+struct Chosen<'a> {
+    name: &'a str,
+    below: &'a ArgMatches,
+    quiet: bool,
+    outcome: Result<()>,
+    played: bool,
+}
+
+impl Chosen<'_> {
+    /// The role and its place, once everything that all roles share is set up.
+    fn begin(&self, row: Row) -> Result<Option<(&ArgMatches, At)>> {
+        let Some((role, matches)) = self.below.subcommand() else { return Ok(None) };
+        let place = row.roles.iter().position(|r| r.name == role).unwrap_or(0);
+        if !self.quiet {
+            say::start(row.roles[place].name, place);
+        }
+        let (given, ready) = match row.meets {
+            Meets::Nowhere => (None, None),
+            _ => {
+                let meeting = Meeting::from_arg_matches(matches)?;
+                (meeting.at, meeting.ready_fd)
+            }
+        };
+        let framing = matches.try_get_one::<Framing>("framing").ok().flatten();
+        let bytes =
+            matches.try_get_one::<bool>("bytes").ok().flatten() == Some(&true);
+        if bytes && framing.is_some_and(|framing| *framing != Framing::None) {
+            return Err(usage("--bytes sends no boundaries: leave --framing out"));
+        }
+        let mut at = At::new(row.name, row.meets, given)?.announcing(ready);
+        for peer in row.roles {
+            let command = peer_command(row.name, role, peer.name, matches);
+            at = at.with_peer(peer.name, command);
+        }
+        cleanup::install(Common::from_arg_matches(matches)?.timeout);
+        Ok(Some((matches, at)))
+    }
+
+    fn play(
+        &mut self,
+        row: Row,
+        play: impl FnOnce(&str, &ArgMatches, &At) -> Result<()>,
+    ) {
+        if self.name != row.name {
+            return;
+        }
+        let outcome = match self.begin(row) {
+            Ok(None) => return,
+            Ok(Some((matches, at))) => {
+                let role = self.below.subcommand_name().unwrap_or_default();
+                play(role, matches, &at)
+            }
+            Err(error) => Err(error),
+        };
+        (self.outcome, self.played) = (outcome, true);
+    }
+}
+
+impl Visitor for Chosen<'_> {
+    fn one_way<C: OneWay>(&mut self) {
+        let below = self.below;
+        self.play(C::ROW, |role, matches, at| match role {
+            "sender" => {
+                let options = FromArgMatches::from_arg_matches(matches)?;
+                let source = Source::from_arg_matches(matches)?;
+                roles::send::<C::Sender>(at, &options, &source)
+            }
+            "receiver" => {
+                let options = FromArgMatches::from_arg_matches(matches)?;
+                let sink = Sink::from_arg_matches(matches)?;
+                roles::receive::<C::Receiver>(at, &options, &sink)
+            }
+            _ => C::More::from_arg_matches(below)?.play(at),
+        });
+    }
+
+    fn conversation<C: Conversation>(&mut self) {
+        let below = self.below;
+        self.play(C::ROW, |_, _, at| C::Roles::from_arg_matches(below)?.play(at));
+    }
+}
+
+/// What does not make sense for the peer, or is the peer's own affair.
+const OWN_AFFAIRS: &[&str] = &["timeout", "ready_fd", "messages", "count", "json"];
+
+/// The command that starts the peer `peer`, with the same options where it has them.
+fn peer_command(
+    chapter: &str,
+    role: &str,
+    peer: &str,
+    matches: &ArgMatches,
+) -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "ipclab".into());
+    let mut words = vec![quoted(&program), chapter.into(), peer.into()];
+    let all = command();
+    let found = |name| all.find_subcommand(chapter)?.find_subcommand(name);
+    if let (Some(own), Some(peers)) = (found(role), found(peer)) {
+        let theirs = |id| peers.get_arguments().any(|arg| arg.get_id() == id);
+        for arg in own.get_arguments() {
+            let id = arg.get_id();
+            let given = matches.try_contains_id(id.as_str()).unwrap_or(false)
+                && matches.value_source(id.as_str())
+                    == Some(ValueSource::CommandLine);
+            let Some(long) = arg.get_long().filter(|_| given && theirs(id)) else {
+                continue;
+            };
+            if OWN_AFFAIRS.contains(&id.as_str()) || arg.is_global_set() {
+                continue;
+            }
+            words.push(format!("--{long}"));
+            if arg.get_action().takes_values() {
+                for value in matches.get_raw(id.as_str()).into_iter().flatten() {
+                    words.push(quoted(&value.to_string_lossy()));
+                }
+            }
+        }
+    }
+    words.join(" ")
+}
+
+fn set_colours(when: When) {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let forced = set("CLICOLOR_FORCE")
+        && std::env::var_os("CLICOLOR_FORCE") != Some(OsString::from("0"));
+    let on = match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto if set("NO_COLOR") => false,
+        When::Auto => forced || std::io::stderr().is_terminal(),
+    };
+    colored::control::set_override(on);
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds")?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("a timeout is more than 0 seconds".into()),
+    }
+}
+
+/// Help and version are printed as they are; bad usage becomes one line.
+fn parse_error(error: &clap::Error) -> Result<()> {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return lab::print(&error.render().to_string());
+    }
+    Err(anyhow::Error::new(Usage(one_line(error))))
+}
+
+fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let mut line = first
+        .trim_start_matches("error: ")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replacen("unrecognized subcommand", "no such chapter, role or verb:", 1);
+    let near = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg]
+        .into_iter()
+        .chain([ContextKind::SuggestedValue])
+        .find_map(|kind| error.get(kind));
+    let near = match near {
+        Some(ContextValue::String(name)) => Some(name.clone()),
+        // An alias is shorter than the name that it stands for.
+        Some(ContextValue::Strings(names)) => {
+            names.iter().max_by_key(|n| n.len()).cloned()
+        }
+        _ => None,
+    };
+    match near {
+        Some(name) => line.push_str(&format!("; did you mean '{name}'?")),
+        None => line.push_str("; see --help"),
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_sound() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,113 @@
+//! How a failure reads: one line, `<syscall> <object>: <ERRNO>: <meaning>; <advice>`.
+//!
+//! Code below `main` adds context with [`anyhow::Context`] (`"open /run/…/fifo"`) and
+//! the way out with [`Advise`]; only `main` prints.
+
+use std::fmt;
+
+/// A command line that asks for what cannot be: exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Makes a usage error, which ends the program with status 2.
+pub fn usage(text: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Usage(text.into()))
+}
+
+/// An error together with the way out of it.
+#[derive(Debug)]
+struct Advised {
+    error: anyhow::Error,
+    advice: String,
+}
+
+impl fmt::Display for Advised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&line(&self.error))?;
+        write!(f, "; {}", self.advice)
+    }
+}
+
+impl std::error::Error for Advised {}
+
+/// Adds the way out to an error.
+pub trait Advise<T> {
+    /// Appends `"; advice"` to the printed line. The closure sees the error, so that
+    /// it can choose by [`errno`]; `None` adds nothing.
+    fn advise<A: Into<String>>(
+        self,
+        advice: impl FnOnce(&anyhow::Error) -> Option<A>,
+    ) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> Advise<T> for Result<T, E> {
+    fn advise<A: Into<String>>(
+        self,
+        advice: impl FnOnce(&anyhow::Error) -> Option<A>,
+    ) -> anyhow::Result<T> {
+        self.map_err(|error| {
+            let error = error.into();
+            match advice(&error) {
+                None => error,
+                Some(advice) => {
+                    anyhow::Error::new(Advised { error, advice: advice.into() })
+                }
+            }
+        })
+    }
+}
+
+/// The error number at the root of an error, if a system call failed.
+pub fn errno(error: &anyhow::Error) -> Option<nix::errno::Errno> {
+    error.chain().find_map(|cause| match cause.downcast_ref::<Advised>() {
+        Some(advised) => errno(&advised.error),
+        None => of_cause(cause),
+    })
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<nix::errno::Errno> {
+    use nix::errno::Errno;
+    if let Some(errno) = cause.downcast_ref::<Errno>() {
+        return Some(*errno);
+    }
+    if let Some(errno) = cause.downcast_ref::<rustix::io::Errno>() {
+        return Some(Errno::from_raw(errno.raw_os_error()));
+    }
+    let error = cause.downcast_ref::<std::io::Error>()?;
+    error.raw_os_error().map(Errno::from_raw)
+}
+
+/// The whole error in one line.
+///
+/// ```
+/// use anyhow::Context;
+/// use ipclab::errors::{Advise, line};
+/// use nix::errno::Errno;
+///
+/// let opened: anyhow::Result<()> = Err(Errno::EACCES).context("open /run/fifo");
+/// let error = opened.advise(|_| Some("run it as the owner")).unwrap_err();
+/// assert_eq!(line(&error), "open /run/fifo: EACCES: Permission denied; run it as the owner");
+/// ```
+pub fn line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        match of_cause(cause) {
+            // nix prints "EACCES: Permission denied": the name and the meaning.
+            Some(errno) => {
+                text.push_str(&errno.to_string());
+                break;
+            }
+            None => text.push_str(&cause.to_string()),
+        }
+    }
+    text
+}
+
+/// The exit status an error stands for: 2 for usage, else 1.
+pub fn status(error: &anyhow::Error) -> u8 {
+    if error.downcast_ref::<Usage>().is_some() { 2 } else { 1 }
+}

@@ -1,0 +1,254 @@
+//! `ipclab demo`: the roles of a chapter as real processes, in one terminal.
+
+use std::io::{IsTerminal, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::builder::PossibleValuesParser;
+use colored::Colorize;
+use nix::fcntl::OFlag;
+use nix::sys::signal::{SigSet, Signal, raise};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::pipe2;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::chapter::Row;
+use crate::chapters::{find, rows};
+use crate::process::{Input, OnLine, Outcome, Output, Role};
+use crate::wire::meet::Meets;
+
+/// The options of `ipclab demo`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ipclab demo             a tour of all chapters\n  \
+                        ipclab demo fifo tcp    two of them\n  \
+                        ipclab demo -q          the closing table alone"
+)]
+pub struct Options {
+    /// The chapters; without any, a tour of all
+    #[arg(value_name = "CHAPTER")]
+    #[arg(value_parser = PossibleValuesParser::new(rows().iter().map(|row| row.name)))]
+    chapters: Vec<String>,
+}
+
+/// How long one chapter may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What became of one chapter's run.
+struct Shown {
+    row: Row,
+    took: Duration,
+    failure: Option<String>,
+}
+
+/// `ipclab demo`.
+///
+/// # Errors
+/// When what arrived in some chapter is not what was sent.
+pub fn run(options: &Options, quiet: bool) -> Result<()> {
+    let chosen: Vec<Row> = match options.chapters.as_slice() {
+        [] => rows(),
+        names => names.iter().filter_map(|name| find(name)).collect(),
+    };
+    let mut stop = Interrupts::watch()?;
+    let mut shown = Vec::new();
+    for row in chosen {
+        if !quiet {
+            eprintln!("{}", format!("── {}: {}", row.name, row.summary).bold());
+        }
+        let began = Instant::now();
+        let failure = play(&row, &mut stop, quiet).err();
+        if let Some(signal) = stop.caught {
+            // The roles and their directory are gone; now end as the signal says.
+            stop.end_by(signal)?;
+        }
+        let failure = failure.map(|error| crate::errors::line(&error));
+        if let (false, Some(failure)) = (quiet, &failure) {
+            eprintln!("{} {failure}", "✗".red());
+        }
+        shown.push(Shown { row, took: began.elapsed(), failure });
+        if !quiet {
+            eprintln!();
+        }
+    }
+    super::print(&table(&shown))?;
+    let failed = shown.iter().filter(|run| run.failure.is_some()).count();
+    if failed > 0 {
+        bail!("{failed} of {} chapters failed", shown.len());
+    }
+    Ok(())
+}
+
+fn table(shown: &[Shown]) -> String {
+    let colours = std::io::stdout().is_terminal();
+    let mut text = String::new();
+    for Shown { row, took, failure } in shown {
+        let milliseconds = took.as_secs_f64() * 1000.0;
+        let (mark, verdict) = match failure {
+            None => ("✓".green(), "what arrived is what was sent"),
+            Some(failure) => ("✗".red(), failure.as_str()),
+        };
+        let mark = if colours { mark } else { mark.clear() };
+        text.push_str(&format!(
+            "{mark} {:<9} {milliseconds:>8.1} ms  {verdict}\n",
+            row.name
+        ));
+    }
+    text
+}
+
+/// Runs one chapter's script in a directory of its own, and checks what it printed.
+fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
+    let scratch = tempfile::Builder::new()
+        .prefix("ipclab-demo-")
+        .tempdir()
+        .context("mkdir for the demo")?;
+    let began = Instant::now();
+    let screen = Arc::new(Mutex::new(()));
+    let mut stdin: Option<OwnedFd> = None;
+    let mut running = Vec::new();
+    for (index, part) in row.script.parts.iter().enumerate() {
+        let mut command = Command::new(std::env::current_exe().context("readlink")?);
+        let colour = if colored::control::SHOULD_COLORIZE.should_colorize() {
+            "always"
+        } else {
+            "never"
+        };
+        command
+            .arg0("ipclab") // what the commentary calls the program
+            .args([row.name, part.role, "--color", colour])
+            .args(part.args)
+            .args(quiet.then_some("-q"))
+            .env("IPCLAB_DIR", scratch.path());
+        let screen = Arc::clone(&screen);
+        let on_line: OnLine = Box::new(move |line| {
+            let Ok(_one_at_a_time) = screen.lock() else { return };
+            let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
+            let line = format!("{milliseconds:>8.1} ms  {line}\n");
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        });
+        let input = stdin.take().map_or(Input::Nothing, Input::From);
+        let mut output = Output::Kept;
+        if row.meets == Meets::Nowhere && index + 1 < row.script.parts.len() {
+            let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+            (stdin, output) = (Some(reading), Output::To(writing));
+        }
+        running.push(Role::start_with(
+            part.role,
+            command,
+            input,
+            output,
+            Some(on_line),
+        )?);
+    }
+    let deadline = began + DEADLINE;
+    let in_time = wait_for_all(&mut running, stop, deadline)?;
+    if !in_time {
+        for role in &running {
+            role.signal(Signal::SIGINT)?;
+        }
+    }
+    let mut printed = None;
+    for role in running {
+        let name = role.name.clone();
+        let outcome = role.wait(deadline + DEADLINE)?;
+        if in_time {
+            ended_well(&name, &outcome)?;
+        }
+        if name == row.script.prints {
+            printed = Some(outcome.stdout);
+        }
+    }
+    if !in_time {
+        bail!("not done within {} s", DEADLINE.as_secs());
+    }
+    let printed = printed.context("the script's printing role never ran")?;
+    if printed != row.script.expect.as_bytes() {
+        let got = String::from_utf8_lossy(&printed);
+        bail!("{:?} arrived instead of {:?}", got, row.script.expect);
+    }
+    nothing_left(scratch.path())
+}
+
+fn ended_well(name: &str, outcome: &Outcome) -> Result<()> {
+    if outcome.status.success() {
+        return Ok(());
+    }
+    let last = outcome.stderr.lines().last().unwrap_or_default();
+    bail!("{name} ended with {}: {last}", outcome.status)
+}
+
+fn nothing_left(dir: &std::path::Path) -> Result<()> {
+    let left: Vec<_> = std::fs::read_dir(dir)
+        .context("readdir")?
+        .filter_map(|entry| {
+            Some(entry.ok()?.file_name().to_string_lossy().into_owned())
+        })
+        .collect();
+    if left.is_empty() { Ok(()) } else { bail!("left behind: {}", left.join(", ")) }
+}
+
+/// Waits until all have ended; `false` on the deadline or a signal.
+fn wait_for_all(
+    running: &mut [Role],
+    stop: &mut Interrupts,
+    deadline: Instant,
+) -> Result<bool> {
+    loop {
+        let waiting: Vec<&OwnedFd> = running
+            .iter_mut()
+            .filter_map(|role| (!role.has_ended()).then_some(&*role))
+            .map(Role::pidfd)
+            .collect();
+        let left = deadline.saturating_duration_since(Instant::now());
+        if waiting.is_empty() || left.is_zero() {
+            return Ok(waiting.is_empty());
+        }
+        let mut fds: Vec<_> =
+            waiting.iter().map(|pidfd| PollFd::new(*pidfd, PollFlags::IN)).collect();
+        fds.push(PollFd::new(&stop.signals, PollFlags::IN));
+        let timeout = Timespec::try_from(left).context("a deadline too far off")?;
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).context("poll"),
+        }
+        if stop.pending()? {
+            return Ok(false);
+        }
+    }
+}
+
+/// SIGINT, SIGTERM and SIGHUP as something to poll, so that Ctrl-C ends a demo with its
+/// roles stopped and its directory removed.
+struct Interrupts {
+    signals: SignalFd,
+    mask: SigSet,
+    caught: Option<Signal>,
+}
+
+impl Interrupts {
+    fn watch() -> Result<Interrupts> {
+        let mask: SigSet =
+            [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+        mask.thread_block().context("sigprocmask")?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&mask, flags).context("signalfd")?;
+        Ok(Interrupts { signals, mask, caught: None })
+    }
+
+    fn pending(&mut self) -> Result<bool> {
+        if let Some(info) = self.signals.read_signal().context("read a signalfd")? {
+            self.caught = Signal::try_from(info.ssi_signo as i32).ok();
+        }
+        Ok(self.caught.is_some())
+    }
+
+    fn end_by(&self, signal: Signal) -> Result<()> {
+        raise(signal).context("raise")?;
+        self.mask.thread_unblock().context("sigprocmask")
+    }
+}

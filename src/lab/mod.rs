@@ -1,0 +1,19 @@
+//! What can be done with any chapter: all of it works from the table's rows.
+
+use anyhow::{Context, Result};
+
+pub mod clean;
+pub mod contract;
+pub mod demo;
+pub mod list;
+
+/// Prints `text` on standard output; a reader that has left (`| head`) is a quiet end.
+///
+/// # Errors
+/// ENOSPC and the like.
+pub fn print(text: &str) -> Result<()> {
+    match crate::wire::payload::write_all(std::io::stdout(), text.as_bytes()) {
+        Ok(()) | Err(nix::errno::Errno::EPIPE) => Ok(()),
+        Err(error) => Err(error).context("write standard output"),
+    }
+}

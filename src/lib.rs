@@ -1,0 +1,26 @@
+//! ipclab: a workbook for inter-process communication on Linux.
+//!
+//! # The map, in reading order
+//!
+//! - [`chapters`]: one file a mechanism. The code that the book shows is the code that
+//!   runs, and each file holds both roles. Begin with `fifo`.
+//! - [`wire`]: what the chapters share: message boundaries, how two strangers meet, the
+//!   loops around a link, the commentary.
+//! - [`os`]: thin, safe wrappers where no crate has one, and clean-up; the only `unsafe`.
+//! - [`chapter`]: what a chapter is: a row of data and its types.
+//! - [`process`]: real processes, watched and always reaped.
+//! - [`lab`]: what can be done with any chapter: the demo, the contract, the clean-up.
+//! - [`cli`]: the command line, made from the table.
+//! - [`errors`]: how a failure reads.
+//!
+//! Imports run one way: `os ← wire ← chapter ← chapters ← lab ← cli`, with `process`
+//! beside `wire` and `errors` below all. No chapter imports another.
+
+pub mod chapter;
+pub mod chapters;
+pub mod cli;
+pub mod errors;
+pub mod lab;
+pub mod os;
+pub mod process;
+pub mod wire;

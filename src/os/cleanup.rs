@@ -1,0 +1,363 @@
+//! What must be removed when this process ends, however it ends.
+//!
+//! A role that is stopped by Ctrl-C may not leave a FIFO, a socket or a queue behind.
+//! Each meeting place that a role has entered stands in one fixed table; the last role
+//! out removes what stands there. The same function does it at a normal end, on an
+//! error, and inside the handler of SIGINT, SIGTERM, SIGHUP and of `--timeout`'s
+//! SIGALRM. So it uses async-signal-safe calls alone (signal-safety(7)) and never
+//! frees memory.
+
+use std::ffi::{CString, c_int};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
+use std::time::Duration;
+
+/// A thing with a name that outlives the process that made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A name in the file system: a file, a FIFO, a socket. Goes by unlink(2).
+    Path(PathBuf),
+    /// A POSIX message queue, `/name`. Goes by mq_unlink(3), unless messages wait.
+    Queue(String),
+    /// A POSIX shared memory object, `/name`. Goes by shm_unlink(3).
+    Segment(String),
+    /// A System V message queue's identifier. Goes by msgctl(2), unless messages wait.
+    SysvQueue(i32),
+    /// A System V shared memory identifier. Goes by shmctl(2).
+    SysvSegment(i32),
+}
+
+/// An [`Object`] in the form that a signal handler can use: nothing to allocate.
+enum Raw {
+    Path(CString),
+    Queue(CString),
+    SysvQueue(i32),
+    SysvSegment(i32),
+}
+
+struct Entry {
+    owner: libc::pid_t,
+    lock: OwnedFd,
+    lock_path: CString,
+    objects: Vec<Raw>,
+    keep: bool,
+}
+
+const PLACES: usize = 16;
+static TABLE: [AtomicPtr<Entry>; PLACES] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; PLACES];
+
+/// Monotonic nanoseconds at which `--timeout` strikes; 0 when there is none.
+static DEADLINE: AtomicI64 = AtomicI64::new(0);
+
+/// A place in the table; dropping it leaves the meeting place.
+#[derive(Debug)]
+pub struct Guard {
+    slot: usize,
+}
+
+/// Enters a meeting place whose presence lock (an open file description lock on
+/// byte 0 of `lock`) this process holds.
+///
+/// # Panics
+/// When one process enters more than 16 places.
+pub fn guard(lock: OwnedFd, lock_path: &Path) -> Guard {
+    let entry = Box::into_raw(Box::new(Entry {
+        owner: own_pid(),
+        lock,
+        lock_path: c_string(lock_path.as_os_str().as_bytes()),
+        objects: Vec::new(),
+        keep: false,
+    }));
+    for (slot, place) in TABLE.iter().enumerate() {
+        let free = ptr::null_mut();
+        if place
+            .compare_exchange(free, entry, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+        {
+            return Guard { slot };
+        }
+    }
+    panic!("one process entered more than {PLACES} meeting places");
+}
+
+impl From<&Object> for Raw {
+    fn from(object: &Object) -> Raw {
+        match object {
+            Object::Path(path) => Raw::Path(c_string(path.as_os_str().as_bytes())),
+            // The system call takes the name without the slash of the C function.
+            Object::Queue(name) => {
+                Raw::Queue(c_string(name.trim_start_matches('/').as_bytes()))
+            }
+            Object::Segment(name) => {
+                // shm_unlink(3) is unlink(2) below this directory.
+                Raw::Path(c_string(segment_path(name).as_os_str().as_bytes()))
+            }
+            Object::SysvQueue(id) => Raw::SysvQueue(*id),
+            Object::SysvSegment(id) => Raw::SysvSegment(*id),
+        }
+    }
+}
+
+/// Removes `object` now, with its messages if it is a queue.
+pub fn remove_now(object: &Object) {
+    remove(&Raw::from(object), true);
+}
+
+impl Guard {
+    /// The last role out of this place removes `object` as well.
+    pub fn add(&mut self, object: &Object) {
+        let raw = Raw::from(object);
+        self.change(|entry| entry.objects.push(raw));
+    }
+
+    /// Nothing is removed after all: what is there waits for someone.
+    pub fn keep(&mut self) {
+        self.change(|entry| entry.keep = true);
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Entry)) {
+        without_signals(|| {
+            let entry = TABLE[self.slot].load(Ordering::Acquire);
+            if !entry.is_null() {
+                // SAFETY: the pointer came from Box::into_raw and is never freed. The
+                // handler is held off on this thread; on another thread it only reads
+                // once a signal ends the program, and then at worst misses `change`.
+                change(unsafe { &mut *entry });
+            }
+        });
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        without_signals(|| leave(&TABLE[self.slot]));
+    }
+}
+
+/// The file behind a POSIX shared memory object.
+pub fn segment_path(name: &str) -> PathBuf {
+    Path::new("/dev/shm").join(name.trim_start_matches('/'))
+}
+
+/// Removes what stands at `place` if this process is the last one in it.
+///
+/// Async-signal-safe. The entry is leaked on purpose: a handler may be reading it.
+fn leave(place: &AtomicPtr<Entry>) {
+    let entry = place.swap(ptr::null_mut(), Ordering::AcqRel);
+    if entry.is_null() {
+        return;
+    }
+    // SAFETY: the pointer came from Box::into_raw and is never freed.
+    let entry = unsafe { &*entry };
+    // A forked child inherits the table, but not the duty.
+    if entry.owner != own_pid() {
+        return;
+    }
+    let lock = entry.lock.as_raw_fd();
+    if set_lock(lock, libc::F_WRLCK) {
+        let mut stays = false;
+        for object in &entry.objects {
+            // What was kept for someone, and is there no more, was taken.
+            stays |=
+                if entry.keep { exists(object) } else { !remove(object, false) };
+        }
+        // While an object stays, its lock file stays beside it, to say what it is.
+        if !stays {
+            // SAFETY: a valid C string.
+            unsafe { libc::unlink(entry.lock_path.as_ptr()) };
+        }
+    }
+    // SAFETY: the descriptor is this entry's own and is used by nobody after this.
+    unsafe { libc::close(lock) };
+}
+
+/// Whether the object may still be there. Async-signal-safe.
+fn exists(object: &Raw) -> bool {
+    match object {
+        // SAFETY: a valid C string.
+        Raw::Path(path) => unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 },
+        Raw::Queue(_) | Raw::SysvQueue(_) | Raw::SysvSegment(_) => true,
+    }
+}
+
+/// Whether the object is gone; a queue in which messages wait stays, unless `pending`
+/// ones go as well. Async-signal-safe.
+fn remove(object: &Raw, pending: bool) -> bool {
+    match object {
+        Raw::Path(path) => {
+            // SAFETY: a valid C string.
+            unsafe { libc::unlink(path.as_ptr()) };
+            true
+        }
+        // SAFETY: a valid C string, and an out-parameter of the right type.
+        Raw::Queue(name) => unsafe {
+            let fd = libc::syscall(libc::SYS_mq_open, name.as_ptr(), libc::O_RDONLY);
+            if fd >= 0 {
+                let mut now: libc::mq_attr = std::mem::zeroed();
+                let none: *const libc::mq_attr = ptr::null();
+                libc::syscall(libc::SYS_mq_getsetattr, fd, none, &raw mut now);
+                libc::close(fd as c_int);
+                if now.mq_curmsgs > 0 && !pending {
+                    return false;
+                }
+            }
+            libc::syscall(libc::SYS_mq_unlink, name.as_ptr());
+            true
+        },
+        // SAFETY: an out-parameter of the right type; IPC_RMID takes none.
+        Raw::SysvQueue(id) => unsafe {
+            let mut now: libc::msqid_ds = std::mem::zeroed();
+            let known = libc::msgctl(*id, libc::IPC_STAT, &mut now) == 0;
+            if known && now.msg_qnum > 0 && !pending {
+                return false;
+            }
+            libc::msgctl(*id, libc::IPC_RMID, ptr::null_mut());
+            true
+        },
+        Raw::SysvSegment(id) => {
+            // SAFETY: IPC_RMID takes no argument.
+            unsafe { libc::shmctl(*id, libc::IPC_RMID, ptr::null_mut()) };
+            true
+        }
+    }
+}
+
+/// Takes (`F_WRLCK`) or shares (`F_RDLCK`) byte 0 of the lock file, without waiting.
+fn set_lock(fd: c_int, kind: c_int) -> bool {
+    // SAFETY: flock is plain data; fcntl is async-signal-safe.
+    unsafe {
+        let mut range: libc::flock = std::mem::zeroed();
+        range.l_type = kind as libc::c_short;
+        range.l_whence = libc::SEEK_SET as libc::c_short;
+        range.l_len = 1;
+        libc::fcntl(fd, libc::F_OFD_SETLK, &range) == 0
+    }
+}
+
+/// Installs the handlers of SIGINT, SIGTERM and SIGHUP, and arms `--timeout`.
+///
+/// A signal that was ignored when the program began (`nohup`, a background job of a
+/// script) stays ignored.
+pub fn install(timeout: Option<Duration>) {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        handle(signal);
+    }
+    if let Some(timeout) = timeout {
+        let nanoseconds = i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX);
+        DEADLINE.store(now().saturating_add(nanoseconds.max(1)), Ordering::Relaxed);
+        handle(libc::SIGALRM);
+        set_timer(timeout, Duration::ZERO);
+    }
+}
+
+/// While it lives, SIGALRM interrupts this process every `every`, so that a call which
+/// has no timeout of its own (msgrcv) returns EINTR now and then.
+#[derive(Debug)]
+pub struct Ticks(());
+
+/// Starts [`Ticks`]. Repeated, since one that came just before the call would be lost.
+pub fn ticks(every: Duration) -> Ticks {
+    handle(libc::SIGALRM);
+    set_timer(every, every);
+    Ticks(())
+}
+
+impl Drop for Ticks {
+    fn drop(&mut self) {
+        let left = match DEADLINE.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            deadline => Duration::from_nanos((deadline - now()).max(1000) as u64),
+        };
+        set_timer(left, Duration::ZERO);
+    }
+}
+
+fn handle(signal: c_int) {
+    // SAFETY: sigaction with valid arguments; the handler is async-signal-safe.
+    unsafe {
+        let mut old: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, ptr::null(), &mut old);
+        if old.sa_sigaction == libc::SIG_IGN && signal != libc::SIGALRM {
+            return;
+        }
+        let mut new: libc::sigaction = std::mem::zeroed();
+        new.sa_sigaction = on_signal as *const () as usize;
+        new.sa_flags = libc::SA_RESTART;
+        libc::sigfillset(&mut new.sa_mask);
+        libc::sigaction(signal, &new, ptr::null_mut());
+    }
+}
+
+extern "C" fn on_signal(signal: c_int) {
+    // SAFETY: errno of this thread; it must look untouched when a tick returns.
+    let errno = unsafe { *libc::__errno_location() };
+    let timed_out = signal == libc::SIGALRM;
+    if timed_out {
+        let deadline = DEADLINE.load(Ordering::Relaxed);
+        if deadline == 0 || now() < deadline {
+            // SAFETY: as above.
+            unsafe { *libc::__errno_location() = errno };
+            return;
+        }
+    }
+    for place in &TABLE {
+        leave(place);
+    }
+    // SAFETY: async-signal-safe calls with valid arguments. The signal is blocked until
+    // this handler returns; then it ends the process, with the status that says so.
+    unsafe {
+        if timed_out {
+            let text = b"ipclab: ETIMEDOUT: the time of --timeout is over\n";
+            libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len());
+            libc::_exit(124);
+        }
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+}
+
+/// Runs `action` with every signal held off on this thread.
+fn without_signals(action: impl FnOnce()) {
+    // SAFETY: plain sigset_t values, restored below.
+    let before = unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        before
+    };
+    action();
+    // SAFETY: the mask that was read above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut()) };
+}
+
+fn set_timer(first: Duration, every: Duration) {
+    let value = |d: Duration| libc::timeval {
+        tv_sec: d.as_secs().min(i64::MAX as u64) as libc::time_t,
+        tv_usec: libc::suseconds_t::from(d.subsec_micros()),
+    };
+    let timer =
+        libc::itimerval { it_value: value(first), it_interval: value(every) };
+    // SAFETY: a valid itimerval.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, ptr::null_mut()) };
+}
+
+fn now() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid out-parameter; clock_gettime is async-signal-safe.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
+}
+
+fn own_pid() -> libc::pid_t {
+    // SAFETY: getpid cannot fail.
+    unsafe { libc::getpid() }
+}
+
+fn c_string(bytes: &[u8]) -> CString {
+    CString::new(bytes).expect("a path or name that came from the system has no NUL")
+}

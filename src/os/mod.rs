@@ -1,0 +1,8 @@
+//! Thin, safe wrappers where no crate has one, and clean-up: the only `unsafe` code.
+//!
+//! Each function's first line is the call itself; its man page gives the rest.
+#![allow(unsafe_code)]
+
+pub mod cleanup;
+pub mod names;
+pub mod spawn;

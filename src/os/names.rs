@@ -1,0 +1,92 @@
+//! Looking at kernel objects by name or identifier, without changing them.
+
+use std::ffi::CString;
+use std::mem::zeroed;
+
+use super::cleanup::Object;
+
+/// Whether a POSIX message queue `/name` exists: mq_open(3) without O_CREAT.
+pub fn queue_exists(name: &str) -> bool {
+    with_queue(name, |_| ()).is_some()
+        || std::io::Error::last_os_error().raw_os_error() == Some(libc::EACCES)
+}
+
+/// How many messages wait in `object`; 0 for what is no queue.
+pub fn waiting(object: &Object) -> u64 {
+    match object {
+        Object::Queue(name) => with_queue(name, |fd| {
+            // SAFETY: an open queue, and an out-parameter of the right type.
+            let attributes = unsafe {
+                let mut attributes: libc::mq_attr = zeroed();
+                libc::mq_getattr(fd, &mut attributes);
+                attributes
+            };
+            attributes.mq_curmsgs as u64
+        })
+        .unwrap_or(0),
+        Object::SysvQueue(id) => {
+            // SAFETY: an out-parameter of the right type.
+            unsafe {
+                let mut about: libc::msqid_ds = zeroed();
+                libc::msgctl(*id, libc::IPC_STAT, &mut about);
+                about.msg_qnum
+            }
+        }
+        _ => 0,
+    }
+}
+
+fn with_queue<T>(name: &str, look: impl FnOnce(libc::mqd_t) -> T) -> Option<T> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: a valid C string; without O_CREAT there are no further arguments.
+    let fd =
+        unsafe { libc::mq_open(name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if fd == -1 {
+        return None;
+    }
+    let seen = look(fd);
+    // SAFETY: the descriptor was just opened.
+    unsafe { libc::mq_close(fd) };
+    Some(seen)
+}
+
+/// The System V queue of `key`, if there is one: msgget(2) without IPC_CREAT.
+pub fn sysv_queue(key: i32) -> Option<i32> {
+    // SAFETY: takes plain numbers.
+    let id = unsafe { libc::msgget(key, 0) };
+    (id != -1).then_some(id)
+}
+
+/// The System V segment of `key`, if there is one: shmget(2) without IPC_CREAT.
+pub fn sysv_segment(key: i32) -> Option<i32> {
+    // SAFETY: takes plain numbers.
+    let id = unsafe { libc::shmget(key, 0, 0) };
+    (id != -1).then_some(id)
+}
+
+/// Whether a System V queue has this identifier.
+pub fn sysv_queue_exists(id: i32) -> bool {
+    // SAFETY: an out-parameter of the right type.
+    unsafe {
+        let mut about: libc::msqid_ds = zeroed();
+        libc::msgctl(id, libc::IPC_STAT, &mut about) == 0
+    }
+}
+
+/// Whether a System V segment has this identifier.
+pub fn sysv_segment_exists(id: i32) -> bool {
+    segment_status(id).is_some()
+}
+
+/// How many processes have a System V segment attached.
+pub fn sysv_attached(id: i32) -> u64 {
+    segment_status(id).map_or(0, |about| about.shm_nattch)
+}
+
+fn segment_status(id: i32) -> Option<libc::shmid_ds> {
+    // SAFETY: an out-parameter of the right type.
+    unsafe {
+        let mut about: libc::shmid_ds = zeroed();
+        (libc::shmctl(id, libc::IPC_STAT, &mut about) == 0).then_some(about)
+    }
+}

@@ -1,0 +1,76 @@
+//! What happens between fork and exec, and a bare fork.
+
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Makes `command` die with its parent: prctl(PR_SET_PDEATHSIG, SIGKILL).
+///
+/// A demo or a test that is itself killed leaves no orphan. It is the *thread* that
+/// spawns whose end counts, so spawn from one that lasts.
+pub fn die_with_parent(command: &mut Command) {
+    // SAFETY: between fork and exec only prctl runs, which is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Runs `before` in the child, between fork and exec, where a caller drops privileges
+/// or lowers a limit.
+///
+/// # Errors
+/// What `before` returns; then the command does not start.
+pub fn before_exec(
+    command: &mut Command,
+    before: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) {
+    // SAFETY: the callers in this crate make plain system calls there, and allocate
+    // nothing.
+    unsafe { command.pre_exec(before) };
+}
+
+/// What fork(2) returned, and to whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forked {
+    /// This is the parent; the child has this process id.
+    Parent(nix::unistd::Pid),
+    /// This is the child.
+    Child,
+}
+
+/// `fork()`: two processes return from it, each with a copy of the memory.
+///
+/// # Errors
+/// EAGAIN at the limit of processes; ENOMEM.
+///
+/// # Panics
+/// When the process has a second thread: the child would get its locks, not the thread.
+pub fn fork() -> nix::Result<Forked> {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    assert_eq!(threads, 1, "fork with {threads} threads");
+    // SAFETY: this process has one thread, so the child's copy of the memory is whole.
+    Ok(match unsafe { nix::unistd::fork() }? {
+        nix::unistd::ForkResult::Parent { child } => Forked::Parent(child),
+        nix::unistd::ForkResult::Child => Forked::Child,
+    })
+}
+
+/// Takes over a descriptor that the program was started with, by its number.
+///
+/// # Errors
+/// EBADF when no such descriptor is open, or when it is one of the standard three.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_GETFD only looks.
+    let open = unsafe { libc::fcntl(number, libc::F_GETFD) } != -1;
+    if !open || number <= libc::STDERR_FILENO {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: it is open and, by the contract of `--ready-fd`, given to us to own.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}

@@ -1,0 +1,234 @@
+//! Where one message ends and the next begins, on a stream that knows only bytes.
+//!
+//! A pipe, a FIFO and a stream socket keep the order of the bytes and nothing else: two
+//! writes may come out of one read, one write out of two. *Framing* is what both sides
+//! agree on: a newline after each message, or its length before it, or nothing.
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use clap::builder::ArgPredicate;
+
+use super::say;
+
+/// How messages are told apart on a byte stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Framing {
+    /// Each message ends with a newline, so `echo`, `cat` and `nc` can be the peer
+    Lines,
+    /// A 4-byte big-endian length goes before each message
+    Length,
+    /// No boundaries: a message is whatever one read returned
+    None,
+}
+
+/// The options of every chapter whose link is a stream of bytes.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Stream {
+    /// How messages are told apart; `--bytes` implies `none`
+    #[arg(long, value_enum, default_value = "lines")]
+    #[arg(default_value_if("bytes", ArgPredicate::Equals("true".into()), "none"))]
+    pub framing: Framing,
+
+    /// The longest message that is sent or taken, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_message: u32,
+}
+
+/// How much one read asks for, in bytes: what a pipe holds by default (pipe(7)).
+pub const CHUNK: usize = 64 * 1024;
+
+impl Stream {
+    /// The longest message, in bytes.
+    pub fn largest(&self) -> usize {
+        self.max_message as usize
+    }
+
+    /// Refuses a message that this framing cannot carry.
+    ///
+    /// # Errors
+    /// A newline within a line, an empty message without boundaries, one too long.
+    pub fn check(&self, message: &[u8]) -> Result<()> {
+        if message.len() > self.largest() {
+            let (size, most) = (say::size(message.len()), self.max_message);
+            bail!(
+                "a message of {size} is over --max-message {most}; raise it there"
+            );
+        }
+        match self.framing {
+            Framing::Lines if message.contains(&b'\n') => {
+                bail!("a line cannot carry a newline; --framing length can")
+            }
+            Framing::None if message.is_empty() => {
+                bail!(
+                    "without framing an empty message is nothing; use another --framing"
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The message as it goes on the wire; `scratch` holds it where bytes are added.
+    pub fn frame<'a>(
+        &self,
+        message: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> &'a [u8] {
+        scratch.clear();
+        match self.framing {
+            Framing::None => return message,
+            Framing::Lines => {
+                scratch.extend_from_slice(message);
+                scratch.push(b'\n');
+            }
+            Framing::Length => {
+                scratch.extend_from_slice(&(message.len() as u32).to_be_bytes());
+                scratch.extend_from_slice(message);
+            }
+        }
+        scratch
+    }
+}
+
+/// Puts messages together again from what the reads return.
+///
+/// ```
+/// use ipclab::wire::frame::{Framing, Incoming, Stream};
+///
+/// let lines = Stream { framing: Framing::Lines, max_message: 80 };
+/// let mut incoming = Incoming::new(&lines);
+/// incoming.space()[..8].copy_from_slice(b"one\ntwo\n"); // one read, two messages
+/// incoming.filled(8);
+///
+/// let mut message = Vec::new();
+/// assert!(incoming.next(&mut message)? && message == b"one");
+/// assert!(incoming.next(&mut message)? && message == b"two");
+/// assert!(!incoming.next(&mut message)?); // read again
+/// # anyhow::Ok(())
+/// ```
+#[derive(Debug)]
+pub struct Incoming {
+    stream: Stream,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// No newline before this index: bytes already looked at are not looked at again.
+    searched: usize,
+}
+
+impl Incoming {
+    /// Nothing has arrived yet.
+    pub fn new(stream: &Stream) -> Incoming {
+        let buffer = vec![0; CHUNK];
+        Incoming { stream: *stream, buffer, start: 0, end: 0, searched: 0 }
+    }
+
+    /// Room for the next read, at least [`CHUNK`] bytes where memory is already there.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start > 0 && self.start == self.end {
+            (self.start, self.end, self.searched) = (0, 0, 0);
+        }
+        if self.buffer.len() - self.end < CHUNK / 2 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.searched = self.searched.saturating_sub(self.start);
+            self.start = 0;
+            if self.buffer.len() - self.end < CHUNK / 2 {
+                // Grows by what has really arrived, never by what a peer announced.
+                self.buffer.resize(self.buffer.len() * 2, 0);
+            }
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    /// The read put `bytes` bytes into [`Incoming::space`].
+    pub fn filled(&mut self, bytes: usize) {
+        self.end = (self.end + bytes).min(self.buffer.len());
+    }
+
+    /// Replaces `message` by the next whole one; `false` when more must be read first.
+    ///
+    /// # Errors
+    /// A message over the limit, refused before any memory is taken for it.
+    pub fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        let here = &self.buffer[self.start..self.end];
+        match self.stream.framing {
+            Framing::None => {
+                if here.is_empty() {
+                    return Ok(false);
+                }
+                if self.start == 0 {
+                    // Nothing to copy: the two buffers change places.
+                    std::mem::swap(message, &mut self.buffer);
+                    message.truncate(self.end);
+                    self.buffer.resize(CHUNK, 0);
+                } else {
+                    message.clear();
+                    message.extend_from_slice(here);
+                }
+                (self.start, self.end) = (0, 0);
+                Ok(true)
+            }
+            Framing::Lines => {
+                let from = self.searched.max(self.start) - self.start;
+                let newline = here[from..].iter().position(|byte| *byte == b'\n');
+                let Some(length) = newline.map(|place| from + place) else {
+                    self.searched = self.end;
+                    self.within_limit(self.end - self.start)?;
+                    return Ok(false);
+                };
+                self.within_limit(length)?;
+                self.take(0, length, message);
+                self.start += 1;
+                Ok(true)
+            }
+            Framing::Length => {
+                let Some((head, rest)) = here.split_first_chunk::<4>() else {
+                    return Ok(false);
+                };
+                let length = u32::from_be_bytes(*head) as usize;
+                let arrived = rest.len() >= length;
+                self.within_limit(length)?;
+                if arrived {
+                    self.take(4, length, message);
+                }
+                Ok(arrived)
+            }
+        }
+    }
+
+    /// The stream has ended: an unterminated last line is a message, half a frame is not.
+    ///
+    /// # Errors
+    /// A frame that the end of the stream cut short.
+    pub fn at_end(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        let left = self.end - self.start;
+        if left == 0 {
+            return Ok(false);
+        }
+        if self.stream.framing == Framing::Length {
+            let got = say::size(left);
+            bail!("the stream ended within a message: only {got} of it came");
+        }
+        self.take(0, left, message);
+        Ok(true)
+    }
+
+    fn take(&mut self, skip: usize, length: usize, message: &mut Vec<u8>) {
+        let from = self.start + skip;
+        message.clear();
+        message.extend_from_slice(&self.buffer[from..from + length]);
+        self.start = from + length;
+        self.searched = self.start;
+    }
+
+    fn within_limit(&self, length: usize) -> Result<()> {
+        if length > self.stream.largest() {
+            return Err(anyhow::anyhow!(
+                "the peer sends a message of {length} bytes"
+            ))
+            .context(format!("over --max-message {}", self.stream.max_message));
+        }
+        Ok(())
+    }
+}

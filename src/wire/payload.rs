@@ -1,0 +1,140 @@
+//! What a receiver prints on standard output: the payload, and nothing else.
+
+use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+
+/// How messages are written to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// One message a line.
+    Lines,
+    /// The messages' bytes alone.
+    Bytes,
+    /// One JSON object a message: its number from 1, its length in bytes, and `text`,
+    /// or `hex` where it is not UTF-8.
+    Json,
+}
+
+/// Standard output, as the place of the payload.
+#[derive(Debug)]
+pub struct Payload {
+    style: Style,
+    terminal: bool,
+    count: u64,
+    scratch: Vec<u8>,
+}
+
+/// What became of a message that was to be printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Printed {
+    /// It is on standard output.
+    Yes,
+    /// Nobody reads standard output any more (`| head`): a quiet end.
+    NobodyReads,
+}
+
+impl Payload {
+    /// Standard output, written in `style`.
+    pub fn new(style: Style) -> Payload {
+        let terminal = std::io::stdout().is_terminal();
+        Payload { style, terminal, count: 0, scratch: Vec::new() }
+    }
+
+    /// How many messages have been printed.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Prints one message, at once: nothing is held back that a signal could lose.
+    ///
+    /// # Errors
+    /// ENOSPC and the like; EPIPE is [`Printed::NobodyReads`].
+    pub fn print(&mut self, message: &[u8]) -> Result<Printed> {
+        self.count += 1;
+        self.scratch.clear();
+        let text: &[u8] = match self.style {
+            // A stranger may send escape sequences that reprogram a terminal.
+            Style::Bytes if !self.terminal => message,
+            Style::Bytes => {
+                escape(message, &mut self.scratch);
+                &self.scratch
+            }
+            Style::Lines => {
+                if self.terminal {
+                    escape(message, &mut self.scratch);
+                } else {
+                    self.scratch.extend_from_slice(message);
+                }
+                self.scratch.push(b'\n');
+                &self.scratch
+            }
+            Style::Json => {
+                let mut object = serde_json::json!({
+                    "number": self.count,
+                    "length": message.len(),
+                });
+                match std::str::from_utf8(message) {
+                    Ok(text) => object["text"] = text.into(),
+                    Err(_) => object["hex"] = hex(message).into(),
+                }
+                writeln!(self.scratch, "{object}")?;
+                &self.scratch
+            }
+        };
+        match write_all(std::io::stdout(), text) {
+            Ok(()) => Ok(Printed::Yes),
+            Err(Errno::EPIPE) => Ok(Printed::NobodyReads),
+            Err(error) => Err(error).context("write standard output"),
+        }
+    }
+}
+
+/// write(2) until all of `bytes` is written: a pipe or socket may take a part.
+///
+/// # Errors
+/// As write(2); EINTR is tried again.
+pub fn write_all(to: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
+    while !bytes.is_empty() {
+        match nix::unistd::write(&to, bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Control characters become visible; newline and tab are left alone, and so is UTF-8.
+fn escape(message: &[u8], out: &mut Vec<u8>) {
+    for chunk in message.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() && c != '\n' && c != '\t' {
+                out.extend(c.escape_default().to_string().bytes());
+            } else {
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+        }
+        out.extend(chunk.invalid().escape_ascii());
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_terminal_never_gets_an_escape_character() {
+        let mut out = Vec::new();
+        super::escape("a\x1b[2Jé\n\t".as_bytes(), &mut out);
+        assert_eq!(out, "a\\u{1b}[2Jé\n\t".as_bytes());
+        out.clear();
+        super::escape(b"\xff\x9b", &mut out);
+        assert_eq!(out, br"\xff\x9b");
+    }
+}

@@ -1,0 +1,136 @@
+//! The commentary: what a role asks of the kernel, in a learner's words, on stderr.
+//!
+//! The first three calls of a kind are named as they happen, the rest are summed up at
+//! the end. When it is off (`-q`), it costs one branch.
+
+use std::fmt;
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use colored::{Color, Colorize};
+
+static ON: AtomicBool = AtomicBool::new(false);
+static ROLE: Mutex<(&str, Color)> = Mutex::new(("ipclab", Color::White));
+
+/// The two or three colours of a chapter's roles, by their place in its row.
+pub const COLOURS: [Color; 3] = [Color::Cyan, Color::Yellow, Color::Green];
+
+/// Turns the commentary on, for the role `name`, the `place`th of its chapter.
+pub fn start(name: &'static str, place: usize) {
+    rename(name, place);
+    ON.store(true, Ordering::Relaxed);
+}
+
+/// From now on this process plays the role `name`: what a forked child says first.
+pub fn rename(name: &'static str, place: usize) {
+    if let Ok(mut role) = ROLE.lock() {
+        *role = (name, COLOURS[place % COLOURS.len()]);
+    }
+}
+
+/// Whether anyone listens.
+pub fn on() -> bool {
+    ON.load(Ordering::Relaxed)
+}
+
+/// Says one line, as the role that this process plays. [`say!`](crate::say) first looks
+/// whether the commentary is on.
+pub fn line(text: fmt::Arguments<'_>) {
+    let (name, colour) = ROLE.lock().map_or(("ipclab", Color::White), |role| *role);
+    // One write(2) a line, so that the lines of two processes do not mix.
+    let line = format!("{} {text}\n", format!("{name:<8} │").color(colour));
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Says a line of commentary: `say!("open({path}, O_RDONLY) = {fd}")`.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => {
+        if $crate::wire::say::on() {
+            $crate::wire::say::line(format_args!($($text)*));
+        }
+    };
+}
+
+/// Says what this role waits for, and the command that ends the waiting.
+pub fn waiting(what: impl fmt::Display, command: &str) {
+    if on() {
+        line(format_args!("{what}"));
+        line(format_args!("{}", format!("start the other: {command}").bold()));
+    }
+}
+
+/// Counts the calls of one kind; names the first three, and sums up when dropped.
+#[derive(Debug)]
+pub struct Tally {
+    call: &'static str,
+    calls: u64,
+    bytes: u64,
+}
+
+/// How many calls of a kind are named one by one.
+const NAMED: u64 = 3;
+
+impl Tally {
+    /// A tally of the system call named `call`.
+    pub const fn of(call: &'static str) -> Tally {
+        Tally { call, calls: 0, bytes: 0 }
+    }
+
+    /// One more call, that moved `bytes`; `text` is asked only if it will be said.
+    pub fn call<D: fmt::Display>(&mut self, bytes: usize, text: impl FnOnce() -> D) {
+        if on() {
+            self.calls += 1;
+            self.bytes += bytes as u64;
+            if self.calls <= NAMED {
+                line(format_args!("{}", text()));
+            } else if self.calls == NAMED + 1 {
+                line(format_args!("… and so on"));
+            }
+        }
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        if self.calls > NAMED {
+            let (calls, bytes) = (grouped(self.calls), grouped(self.bytes));
+            line(format_args!("{}: {calls} calls in all, {bytes} bytes", self.call));
+        }
+    }
+}
+
+/// A number with its thousands set apart: `65,536`.
+///
+/// ```
+/// assert_eq!(ipclab::wire::say::grouped(65536), "65,536");
+/// ```
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes as C would write them, cut after 24: `"hello\n"`.
+///
+/// ```
+/// assert_eq!(ipclab::wire::say::bytes(b"hello\n"), r#""hello\n""#);
+/// ```
+pub fn bytes(bytes: &[u8]) -> String {
+    const SHOWN: usize = 24;
+    let shown = &bytes[..bytes.len().min(SHOWN)];
+    let more = if bytes.len() > SHOWN { "…" } else { "" };
+    format!("\"{}\"{more}", shown.escape_ascii())
+}
+
+/// `1 byte`, `2 bytes`, `65,536 bytes`.
+pub fn size(bytes: usize) -> String {
+    format!("{} byte{}", grouped(bytes as u64), if bytes == 1 { "" } else { "s" })
+}

@@ -1,0 +1,64 @@
+//! The shape of a one-way link. Each chapter fills it with its own system calls.
+
+use anyhow::Result;
+
+use super::meet::At;
+
+/// The sending end of a one-way link.
+pub trait Sender: Sized {
+    /// The options that this end has beyond the common ones.
+    type Options: clap::Args;
+
+    /// Refuses a message that could never travel, before anything is opened: for
+    /// example one that holds a newline, where newlines end messages.
+    ///
+    /// # Errors
+    /// Why not, and what would carry it.
+    fn check(_options: &Self::Options, _message: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Opens the sending end of the link that meets at `at`.
+    ///
+    /// # Errors
+    /// What the system call said, with the object's name and the way out.
+    fn open(at: &At, options: &Self::Options) -> Result<Self>;
+
+    /// The largest message, in bytes, that this link carries.
+    fn largest(&self) -> usize;
+
+    /// Sends one whole message; waits while the link is full.
+    ///
+    /// # Errors
+    /// EPIPE and its kin when the receiver is gone.
+    fn send(&mut self, message: &[u8]) -> Result<()>;
+
+    /// Says that nothing more will come, where the kernel does not say it for us.
+    /// Called on every path after `open`, also when a message was refused.
+    ///
+    /// # Errors
+    /// As `send`.
+    fn finish(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The receiving end of a one-way link.
+pub trait Receiver: Sized {
+    /// The options that this end has beyond the common ones.
+    type Options: clap::Args;
+
+    /// Opens the receiving end of the link that meets at `at`.
+    ///
+    /// # Errors
+    /// What the system call said, with the object's name and the way out.
+    fn open(at: &At, options: &Self::Options) -> Result<Self>;
+
+    /// Replaces `message` by the next one; `false` once the sender is done and all that
+    /// it sent has arrived.
+    ///
+    /// # Errors
+    /// A frame that is cut short or too long, a sender that died where the kernel
+    /// cannot say so by itself.
+    fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool>;
+}

@@ -1,0 +1,188 @@
+//! The FIFO chapter: the contract, then what is special to it.
+
+mod support;
+
+use std::os::unix::fs::FileTypeExt;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use support::*;
+
+keeps_the_contract! {
+    subject("fifo");
+    one_message, a_thousand_in_order, an_empty_message, the_largest_message,
+    one_byte_too_many, arguments_are_checked_first, binary_bytes,
+    the_sender_may_be_first, the_receiver_may_be_first, a_stale_name_is_recovered,
+    the_sender_is_killed, the_receiver_is_killed, signals_clear_up,
+    a_timeout_is_status_124, a_taken_name_is_refused, a_link_is_refused,
+    an_unsafe_directory_is_refused, a_closed_output_is_a_quiet_end,
+}
+
+/// A receiver that waits, with the FIFO already made.
+fn waiting_receiver(subject: &Subject, args: &[&str]) -> Role {
+    let receiver = subject.start_receiver(args).unwrap();
+    receiver.wait_for_comment("sleeps until a writer", deadline()).unwrap();
+    receiver
+}
+
+#[test]
+fn echo_of_the_shell_is_a_sender() {
+    let subject = subject("fifo");
+    let receiver = waiting_receiver(&subject, &[]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "echo hello; echo world"]);
+    let fifo = std::fs::File::options().write(true).open(subject.dir().join("fifo"));
+    let output = Output::To(fifo.unwrap().into());
+    let shell = Role::start_with("sh", shell, Input::Nothing, output, None).unwrap();
+    assert!(shell.wait(deadline()).unwrap().status.success());
+    let receiver = receiver.wait(deadline()).unwrap();
+    assert_eq!(receiver.stdout, b"hello\nworld\n");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn cat_is_a_receiver() {
+    let subject = subject("fifo");
+    let sender = subject.start_sender(&["hello", "cat"], Input::Nothing).unwrap();
+    sender.wait_for_comment("sleeps until a reader", deadline()).unwrap();
+    let mut cat = Command::new("cat");
+    cat.arg(subject.dir().join("fifo"));
+    assert_eq!(run(cat, Input::Nothing).stdout, b"hello\ncat\n");
+    assert!(sender.wait(deadline()).unwrap().status.success());
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn python_makes_and_reads_the_fifo() {
+    let subject = subject("fifo");
+    let Some(python) = python(&subject, "fifo_reader.py", &["fifo"]) else { return };
+    let reader = Role::start("python", python, Input::Nothing).unwrap();
+    reader.wait_for_output(b"ready\n", deadline()).unwrap();
+    let sender = subject.start_sender(&["hello", "python"], Input::Nothing).unwrap();
+    assert!(sender.wait(deadline()).unwrap().status.success());
+    let reader = reader.wait(deadline()).unwrap();
+    assert_eq!(reader.stdout, b"ready\nhello\npython\n");
+}
+
+#[test]
+fn lengths_go_before_the_messages_when_asked() {
+    let subject = subject("fifo");
+    let args = ["--framing", "length"];
+    let sent = ["--framing", "length", "two\nlines", ""];
+    let arrived = subject.run(&sent, Input::Nothing, &args).unwrap();
+    assert_eq!(arrived, b"two\nlines\n\n");
+}
+
+#[test]
+fn a_newline_within_a_line_is_refused_before_anything_is_opened() {
+    let subject = subject("fifo");
+    let sender = subject.start_sender(&["two\nlines"], Input::Nothing).unwrap();
+    let line = contract::failed_clearly(&sender.wait(deadline()).unwrap()).unwrap();
+    assert!(line.contains("--framing length"), "{line}");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_regular_file_in_the_way_is_explained() {
+    let subject = subject("fifo");
+    let file = subject.dir().join("fifo");
+    std::fs::write(&file, "hi\n").unwrap();
+    let receiver = subject.start_receiver(&[]).unwrap();
+    let line =
+        contract::failed_clearly(&receiver.wait(deadline()).unwrap()).unwrap();
+    assert!(line.contains("regular file") && line.contains("echo hi >"), "{line}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"hi\n");
+}
+
+#[test]
+fn a_fifo_that_the_user_made_stays_the_users() {
+    let subject = subject("fifo");
+    let path = subject.dir().join("mine");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let at = path.to_str().unwrap();
+    let arrived = subject.run(&["--at", at, "hello"], Input::Nothing, &["--at", at]);
+    assert_eq!(arrived.unwrap(), b"hello\n");
+    assert!(path.symlink_metadata().unwrap().file_type().is_fifo());
+    assert_eq!(
+        subject.nothing_is_left().unwrap_err().to_string(),
+        "left behind: mine"
+    );
+}
+
+#[test]
+fn count_stops_like_head() {
+    let subject = subject("fifo");
+    let receiver = waiting_receiver(&subject, &["--count", "2"]);
+    let sender = subject.start_sender(&["1", "2", "3"], Input::Nothing).unwrap();
+    assert_eq!(receiver.wait(deadline()).unwrap().stdout, b"1\n2\n");
+    sender.wait(deadline()).unwrap();
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_sender_whose_reader_left_says_how_many_were_handed_over() {
+    let subject = subject("fifo");
+    let mut sender = subject.start_sender(&[], Input::Open).unwrap();
+    let receiver = subject.start_receiver(&["--count", "1"]).unwrap();
+    sender.feed(b"one\n").unwrap();
+    assert_eq!(receiver.wait(deadline()).unwrap().stdout, b"one\n");
+    sender.feed(b"two\n").unwrap();
+    let line = contract::failed_clearly(&sender.wait(deadline()).unwrap()).unwrap();
+    assert!(
+        line.contains("EPIPE") && line.contains("1 messages handed over"),
+        "{line}"
+    );
+}
+
+#[test]
+fn json_has_an_object_a_message() {
+    let subject = subject("fifo");
+    let arrived = subject.run(
+        &["--framing", "length", "é\n"],
+        Input::Nothing,
+        &["--framing", "length", "--json"],
+    );
+    let object: serde_json::Value =
+        serde_json::from_slice(&arrived.unwrap()).unwrap();
+    assert_eq!(
+        object,
+        serde_json::json!({ "number": 1, "length": 3, "text": "é\n" })
+    );
+}
+
+#[test]
+fn ready_fd_gets_the_path_once_the_fifo_is_there() {
+    let subject = subject("fifo");
+    let mut shell = Command::new("sh");
+    let program = program();
+    shell.args(["-c", "exec 3>&1; exec \"$0\" -q fifo receiver --ready-fd 3"]);
+    shell.arg(&program).env("IPCLAB_DIR", subject.dir());
+    let receiver = Role::start("receiver", shell, Input::Nothing).unwrap();
+    let path = subject.dir().join("fifo");
+    let line = format!("{}\n", path.display());
+    receiver.wait_for_output(line.as_bytes(), deadline()).unwrap();
+    assert!(path.symlink_metadata().unwrap().file_type().is_fifo());
+    receiver.stop(Signal::SIGINT, deadline()).unwrap();
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn sixty_four_mebibytes_arrive_to_the_byte() {
+    let subject = subject("fifo");
+    let sent = contract::noise(64 << 20);
+    let input = Input::Bytes(sent.clone());
+    let arrived =
+        subject.run(&["-q", "--bytes"], input, &["-q", "--bytes"]).unwrap();
+    assert!(arrived == sent, "the bytes differ");
+}
+
+#[test]
+fn lines_of_many_lengths_arrive_as_sent() {
+    let subject = subject("fifo");
+    let lengths =
+        (0..300).chain([4095, 4096, 4097, 65_535, 65_536, 65_537, 100_000]);
+    let text: String = lengths.map(|length| "x".repeat(length) + "\n").collect();
+    let input = Input::Bytes(text.clone().into_bytes());
+    let arrived = subject.run(&["-q"], input, &["-q"]).unwrap();
+    assert!(arrived == text.as_bytes(), "the lines differ");
+}
