@@ -105,7 +105,7 @@ fn table(shown: &[Shown]) -> String {
 /// Runs one chapter's script in a directory of its own, and checks what it printed.
 fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
     let scratch = tempfile::Builder::new()
-        .prefix("ipclab-demo-")
+        .prefix("ipclab-")
         .tempdir()
         .context("mkdir for the demo")?;
     let began = Instant::now();
