@@ -158,6 +158,8 @@ fn leave(place: &AtomicPtr<Entry>) {
         return;
     }
     let lock = entry.lock.as_raw_fd();
+    // Let go first: two that leave at once and only tried would each find the other.
+    set_lock(lock, libc::F_UNLCK);
     if set_lock(lock, libc::F_WRLCK) {
         let mut stays = false;
         for object in &entry.objects {
@@ -226,7 +228,7 @@ fn remove(object: &Raw, pending: bool) -> bool {
     }
 }
 
-/// Takes (`F_WRLCK`) or shares (`F_RDLCK`) byte 0 of the lock file, without waiting.
+/// Takes (`F_WRLCK`) or frees (`F_UNLCK`) byte 0 of the lock file, without waiting.
 fn set_lock(fd: c_int, kind: c_int) -> bool {
     // SAFETY: flock is plain data; fcntl is async-signal-safe.
     unsafe {
