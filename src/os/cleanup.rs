@@ -8,6 +8,7 @@
 //! frees memory.
 
 use std::ffi::{CString, c_int};
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -252,29 +253,45 @@ pub fn install(timeout: Option<Duration>) {
         let nanoseconds = i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX);
         DEADLINE.store(now().saturating_add(nanoseconds.max(1)), Ordering::Relaxed);
         handle(libc::SIGALRM);
-        set_timer(timeout, Duration::ZERO);
+        set_timer(timeout);
     }
 }
 
 /// While it lives, SIGALRM interrupts this process every `every`, so that a call which
-/// has no timeout of its own (msgrcv) returns EINTR now and then.
+/// has no timeout of its own (msgrcv) returns EINTR now and then. The timer is one of
+/// its own, so that `--timeout` strikes neither early nor late.
 #[derive(Debug)]
-pub struct Ticks(());
+pub struct Ticks(libc::timer_t);
 
 /// Starts [`Ticks`]. Repeated, since one that came just before the call would be lost.
-pub fn ticks(every: Duration) -> Ticks {
+///
+/// # Errors
+/// EAGAIN, ENOMEM from timer_create(2).
+pub fn ticks(every: Duration) -> io::Result<Ticks> {
     handle(libc::SIGALRM);
-    set_timer(every, every);
-    Ticks(())
+    let every = libc::timespec {
+        tv_sec: every.as_secs().min(i64::MAX as u64) as libc::time_t,
+        tv_nsec: every.subsec_nanos().into(),
+    };
+    let times = libc::itimerspec { it_interval: every, it_value: every };
+    // SAFETY: sigevent is plain data, and all pointers are to values of this frame.
+    unsafe {
+        let mut event: libc::sigevent = std::mem::zeroed();
+        event.sigev_notify = libc::SIGEV_SIGNAL;
+        event.sigev_signo = libc::SIGALRM;
+        let mut timer = ptr::null_mut();
+        if libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        libc::timer_settime(timer, 0, &times, ptr::null_mut());
+        Ok(Ticks(timer))
+    }
 }
 
 impl Drop for Ticks {
     fn drop(&mut self) {
-        let left = match DEADLINE.load(Ordering::Relaxed) {
-            0 => Duration::ZERO,
-            deadline => Duration::from_nanos((deadline - now()).max(1000) as u64),
-        };
-        set_timer(left, Duration::ZERO);
+        // SAFETY: the timer is ours, and is used by nobody after this.
+        unsafe { libc::timer_delete(self.0) };
     }
 }
 
@@ -337,13 +354,13 @@ fn without_signals(action: impl FnOnce()) {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut()) };
 }
 
-fn set_timer(first: Duration, every: Duration) {
-    let value = |d: Duration| libc::timeval {
-        tv_sec: d.as_secs().min(i64::MAX as u64) as libc::time_t,
-        tv_usec: libc::suseconds_t::from(d.subsec_micros()),
+fn set_timer(once: Duration) {
+    let it_value = libc::timeval {
+        tv_sec: once.as_secs().min(i64::MAX as u64) as libc::time_t,
+        tv_usec: libc::suseconds_t::from(once.subsec_micros()),
     };
-    let timer =
-        libc::itimerval { it_value: value(first), it_interval: value(every) };
+    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let timer = libc::itimerval { it_value, it_interval: never };
     // SAFETY: a valid itimerval.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, ptr::null_mut()) };
 }
