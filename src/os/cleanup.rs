@@ -45,6 +45,18 @@ struct Entry {
     lock_path: CString,
     objects: Vec<Raw>,
     keep: bool,
+    loses: Loses,
+}
+
+/// What may be lost when a queue is removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Loses {
+    /// No message: a queue in which one waits stays.
+    Nothing,
+    /// An empty message that is the only one: a goodbye that nobody waits for.
+    Goodbye,
+    /// Whatever waits.
+    All,
 }
 
 const PLACES: usize = 16;
@@ -72,6 +84,7 @@ pub fn guard(lock: OwnedFd, lock_path: &Path) -> Guard {
         lock_path: c_string(lock_path.as_os_str().as_bytes()),
         objects: Vec::new(),
         keep: false,
+        loses: Loses::Nothing,
     }));
     for (slot, place) in TABLE.iter().enumerate() {
         let free = ptr::null_mut();
@@ -105,7 +118,7 @@ impl From<&Object> for Raw {
 
 /// Removes `object` now, with its messages if it is a queue.
 pub fn remove_now(object: &Object) {
-    remove(&Raw::from(object), true);
+    remove(&Raw::from(object), Loses::All);
 }
 
 impl Guard {
@@ -118,6 +131,11 @@ impl Guard {
     /// Nothing is removed after all: what is there waits for someone.
     pub fn keep(&mut self) {
         self.change(|entry| entry.keep = true);
+    }
+
+    /// A queue in which nothing but a goodbye waits need not stay.
+    pub fn lose_goodbye(&mut self) {
+        self.change(|entry| entry.loses = Loses::Goodbye);
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Entry)) {
@@ -165,8 +183,11 @@ fn leave(place: &AtomicPtr<Entry>) {
         let mut stays = false;
         for object in &entry.objects {
             // What was kept for someone, and is there no more, was taken.
-            stays |=
-                if entry.keep { exists(object) } else { !remove(object, false) };
+            stays |= if entry.keep {
+                exists(object)
+            } else {
+                !remove(object, entry.loses)
+            };
         }
         // While an object stays, its lock file stays beside it, to say what it is.
         if !stays {
@@ -187,9 +208,9 @@ fn exists(object: &Raw) -> bool {
     }
 }
 
-/// Whether the object is gone; a queue in which messages wait stays, unless `pending`
-/// ones go as well. Async-signal-safe.
-fn remove(object: &Raw, pending: bool) -> bool {
+/// Whether the object is gone; a queue in which messages wait stays, but for those that
+/// it `loses`. Async-signal-safe.
+fn remove(object: &Raw, loses: Loses) -> bool {
     match object {
         Raw::Path(path) => {
             // SAFETY: a valid C string.
@@ -203,8 +224,12 @@ fn remove(object: &Raw, pending: bool) -> bool {
                 let mut now: libc::mq_attr = std::mem::zeroed();
                 let none: *const libc::mq_attr = ptr::null();
                 libc::syscall(libc::SYS_mq_getsetattr, fd, none, &raw mut now);
+                // The first line of a queue's file is `QSIZE:`, its messages' bytes.
+                let mut line = [0_u8; 8];
+                libc::read(fd as c_int, line.as_mut_ptr().cast(), line.len());
                 libc::close(fd as c_int);
-                if now.mq_curmsgs > 0 && !pending {
+                let bytes = u64::from(line != *b"QSIZE:0 ");
+                if !loses.allow(now.mq_curmsgs as u64, bytes) {
                     return false;
                 }
             }
@@ -215,7 +240,7 @@ fn remove(object: &Raw, pending: bool) -> bool {
         Raw::SysvQueue(id) => unsafe {
             let mut now: libc::msqid_ds = std::mem::zeroed();
             let known = libc::msgctl(*id, libc::IPC_STAT, &mut now) == 0;
-            if known && now.msg_qnum > 0 && !pending {
+            if known && !loses.allow(now.msg_qnum, now.__msg_cbytes) {
                 return false;
             }
             libc::msgctl(*id, libc::IPC_RMID, ptr::null_mut());
@@ -225,6 +250,17 @@ fn remove(object: &Raw, pending: bool) -> bool {
             // SAFETY: IPC_RMID takes no argument.
             unsafe { libc::shmctl(*id, libc::IPC_RMID, ptr::null_mut()) };
             true
+        }
+    }
+}
+
+impl Loses {
+    /// Whether a queue may go in which `messages` of `bytes` in all wait.
+    fn allow(self, messages: u64, bytes: u64) -> bool {
+        match self {
+            Loses::Nothing => messages == 0,
+            Loses::Goodbye => messages == 0 || (messages, bytes) == (1, 0),
+            Loses::All => true,
         }
     }
 }

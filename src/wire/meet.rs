@@ -150,6 +150,17 @@ impl At {
             .with_context(|| format!("write --ready-fd {number}"))
     }
 
+    /// The place of an object that an option of the chapter's own names, as if `--at`
+    /// had said `name`; the peers' commands say `words` where they said `instead_of`.
+    #[must_use]
+    pub fn named(&self, name: String, instead_of: &str, words: &str) -> At {
+        let mut at = At { given: Some(name), ..self.clone() };
+        for (_, command) in &mut at.peers {
+            *command = command.replace(instead_of, words);
+        }
+        at
+    }
+
     /// Makes the runtime directory if it is needed and missing.
     ///
     /// # Errors
@@ -282,6 +293,33 @@ impl Place {
             lock.write_all(PENDING.as_bytes()).context("write the lock file")?;
         }
         Ok(())
+    }
+
+    /// A queue in which nothing but a goodbye waits goes with the last one out: a role
+    /// says so once a receiver of ours has been here, which left before it heard it.
+    pub fn lose_goodbye(&mut self) {
+        if let Some(guard) = &mut self.guard {
+            guard.lose_goodbye();
+        }
+    }
+
+    /// Whether another process plays `role` here just now.
+    pub fn has(&self, role: Only) -> bool {
+        self.is_held(role as i64)
+    }
+
+    /// Whether any other role of ours is here just now.
+    pub fn has_company(&self) -> bool {
+        self.is_held(0)
+    }
+
+    /// Whether another process holds this byte of the lock file, alone or shared.
+    fn is_held(&self, place: i64) -> bool {
+        let mut range = byte(libc::F_WRLCK, place);
+        self.lock.as_ref().is_some_and(|lock| {
+            fcntl(lock, FcntlArg::F_OFD_GETLK(&mut range)).is_ok()
+                && range.l_type != libc::F_UNLCK as libc::c_short
+        })
     }
 
     /// Lets peers in, once what they will find is whole.
