@@ -54,6 +54,7 @@ fn the_help_of_every_role_has_examples_that_begin_with_it() {
         for role in row.roles {
             let text = printed(&[row.name, role.name, "--help"]);
             let example = format!("  ipclab {} {}", row.name, role.name);
+            assert!(text.starts_with(role.does), "{text}");
             assert!(text.contains(&example), "{text}");
             assert!(text.contains("--timeout"), "{text}");
         }
