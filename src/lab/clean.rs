@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::os::cleanup::{Object, remove_now, segment_path};
 use crate::os::names;
-use crate::wire::meet::{self, PENDING, describe, notes, runtime_dir};
+use crate::wire::meet::{self, describe, is_pending, notes, runtime_dir};
 
 /// The options of `ipclab clean`.
 #[derive(Debug, clap::Args)]
@@ -94,7 +94,9 @@ fn clean_place(
         .custom_flags(libc::O_NOFOLLOW)
         .open(path);
     let Ok(lock) = opened else { return Ok(()) };
+    // All through this one descriptor: closing a second one would drop the lock.
     let objects = notes(&lock).with_context(|| format!("read {name}"))?;
+    let pending = is_pending(&lock).with_context(|| format!("read {name}"))?;
     known.extend(objects.iter().map(describe));
     if !alone(&lock) {
         for object in &objects {
@@ -103,8 +105,6 @@ fn clean_place(
         }
         return Ok(());
     }
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let pending = text.contains(PENDING);
     let mut all_gone = true;
     for object in &objects {
         if !exists(object) {
@@ -156,7 +156,7 @@ fn clean_object(
 
 /// Whether nobody holds the lock file's first byte; then we hold it until it is closed.
 fn alone(lock: &File) -> bool {
-    fcntl(lock, FcntlArg::F_OFD_SETLK(&meet::byte(libc::F_WRLCK, 0))).is_ok()
+    fcntl(lock, FcntlArg::F_SETLK(&meet::byte(libc::F_WRLCK, 0))).is_ok()
 }
 
 /// What may be ours though no lock file names it, with the lock that would guard it: our

@@ -72,8 +72,8 @@ pub struct Guard {
     slot: usize,
 }
 
-/// Enters a meeting place whose presence lock (an open file description lock on
-/// byte 0 of `lock`) this process holds.
+/// Enters a meeting place whose presence lock (fcntl(2), byte 0 of `lock`) this process
+/// holds.
 ///
 /// # Panics
 /// When one process enters more than 16 places.
@@ -273,7 +273,7 @@ fn set_lock(fd: c_int, kind: c_int) -> bool {
         range.l_type = kind as libc::c_short;
         range.l_whence = libc::SEEK_SET as libc::c_short;
         range.l_len = 1;
-        libc::fcntl(fd, libc::F_OFD_SETLK, &range) == 0
+        libc::fcntl(fd, libc::F_SETLK, &range) == 0
     }
 }
 

@@ -7,6 +7,13 @@
 //! the last one out, and the last one out removes the name. The kernel frees the lock of
 //! a process that was killed, so the next start sees that what it finds is stale.
 //! Strangers (`cat`, a Python script) hold no lock.
+//!
+//! The locks are the traditional ones of fcntl(2). Their one vice, that closing any
+//! descriptor of the file drops them, does not hurt a file that is opened once. They have
+//! two virtues: F_GETLK tells the owner's pid; and when a process dies the kernel frees
+//! them before it closes any pipe or socket, so whoever reads the end of a killed peer's
+//! stream finds its lock free. Locks of an open file description, and flock(2)'s, are
+//! freed in no such order.
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -220,8 +227,7 @@ pub enum Only {
 }
 
 impl Only {
-    /// Takes the role's byte of the lock file with a lock of the traditional kind: of
-    /// those alone F_GETLK tells the owner's pid.
+    /// Takes the role's byte of the lock file, or says who has it.
     fn take(self, file: &File) -> Result<()> {
         let name = match self {
             Only::Sender => "sender",
@@ -317,7 +323,7 @@ impl Place {
     fn is_held(&self, place: i64) -> bool {
         let mut range = byte(libc::F_WRLCK, place);
         self.lock.as_ref().is_some_and(|lock| {
-            fcntl(lock, FcntlArg::F_OFD_GETLK(&mut range)).is_ok()
+            fcntl(lock, FcntlArg::F_GETLK(&mut range)).is_ok()
                 && range.l_type != libc::F_UNLCK as libc::c_short
         })
     }
@@ -330,8 +336,8 @@ impl Place {
         if let (true, Some(lock)) = (self.alone, &self.lock) {
             // Atomic, unlike the change from exclusive to shared in flock(2).
             let range = byte(libc::F_RDLCK, 0);
-            fcntl(lock, FcntlArg::F_OFD_SETLK(&range))
-                .context("fcntl the lock file")?;
+            fcntl(lock, FcntlArg::F_SETLK(&range))
+                .context("fcntl(F_SETLK) the lock file")?;
             self.alone = false;
         }
         Ok(())
@@ -379,8 +385,8 @@ fn open_lock(path: &Path, users: bool) -> Result<Option<Lock>> {
 }
 
 fn lock_first_byte(file: &File, path: &Path) -> Result<bool> {
-    let take = |kind| fcntl(file, FcntlArg::F_OFD_SETLK(&byte(kind, 0)));
-    let what = || format!("fcntl(F_OFD_SETLK) {}", path.display());
+    let take = |kind| fcntl(file, FcntlArg::F_SETLK(&byte(kind, 0)));
+    let what = || format!("fcntl(F_SETLK) {}", path.display());
     match take(libc::F_WRLCK) {
         Ok(_) => return Ok(true),
         Err(Errno::EACCES | Errno::EAGAIN) => {}
@@ -389,7 +395,7 @@ fn lock_first_byte(file: &File, path: &Path) -> Result<bool> {
     // Waits only for one who makes the thing, or removes it, just now.
     loop {
         let range = byte(libc::F_RDLCK, 0);
-        match fcntl(file, FcntlArg::F_OFD_SETLKW(&range)) {
+        match fcntl(file, FcntlArg::F_SETLKW(&range)) {
             Ok(_) => break,
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error).with_context(what),
@@ -447,15 +453,26 @@ fn note(mut lock: &File, object: &Object) -> std::io::Result<()> {
 ///
 /// # Errors
 /// As read(2).
-pub fn notes(mut lock: &File) -> std::io::Result<Vec<Object>> {
+pub fn notes(lock: &File) -> std::io::Result<Vec<Object>> {
+    Ok(text_of(lock)?.lines().filter_map(parse).collect())
+}
+
+/// Whether the objects of a lock file wait for someone, though nobody is there.
+///
+/// # Errors
+/// As read(2).
+pub fn is_pending(lock: &File) -> std::io::Result<bool> {
+    Ok(text_of(lock)?.contains(PENDING))
+}
+
+fn text_of(mut lock: &File) -> std::io::Result<String> {
     let mut text = String::new();
     lock.rewind()?;
     lock.read_to_string(&mut text)?;
-    Ok(text.lines().filter_map(parse).collect())
+    Ok(text)
 }
 
-/// The line of a lock file whose objects wait for someone, though nobody is there.
-pub const PENDING: &str = "pending\n";
+const PENDING: &str = "pending\n";
 
 /// An object as a line of a lock file; [`parse`] is its inverse.
 pub fn describe(object: &Object) -> String {
