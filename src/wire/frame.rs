@@ -4,6 +4,8 @@
 //! writes may come out of one read, one write out of two. *Framing* is what both sides
 //! agree on: a newline after each message, or its length before it, or nothing.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use clap::builder::ArgPredicate;
@@ -67,6 +69,54 @@ impl Stream {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The first whole message in `bytes`: where it is, and where the next one begins;
+    /// `None` when more must be read first. No newline comes before `searched`, which is
+    /// moved on, so that no byte is looked at twice.
+    ///
+    /// # Errors
+    /// A message over the limit, refused before any memory is taken for it.
+    pub fn first(
+        &self,
+        bytes: &[u8],
+        searched: &mut usize,
+    ) -> Result<Option<(Range<usize>, usize)>> {
+        match self.framing {
+            Framing::None if bytes.is_empty() => Ok(None),
+            Framing::None => Ok(Some((0..bytes.len(), bytes.len()))),
+            Framing::Lines => {
+                let new = &bytes[*searched..];
+                let Some(place) = new.iter().position(|byte| *byte == b'\n') else {
+                    *searched = bytes.len();
+                    self.within_limit(bytes.len())?;
+                    return Ok(None);
+                };
+                let length = *searched + place;
+                *searched = 0;
+                self.within_limit(length)?;
+                Ok(Some((0..length, length + 1)))
+            }
+            Framing::Length => {
+                let Some((head, rest)) = bytes.split_first_chunk::<4>() else {
+                    return Ok(None);
+                };
+                let length = u32::from_be_bytes(*head) as usize;
+                self.within_limit(length)?;
+                let whole = rest.len() >= length;
+                Ok(whole.then_some((4..4 + length, 4 + length)))
+            }
+        }
+    }
+
+    fn within_limit(&self, length: usize) -> Result<()> {
+        if length > self.largest() {
+            return Err(anyhow::anyhow!(
+                "the peer sends a message of {length} bytes"
+            ))
+            .context(format!("over --max-message {}", self.max_message));
+        }
+        Ok(())
     }
 
     /// The message as it goes on the wire; `scratch` holds it where bytes are added.
@@ -170,30 +220,18 @@ impl Incoming {
                 (self.start, self.end) = (0, 0);
                 Ok(true)
             }
-            Framing::Lines => {
-                let from = self.searched.max(self.start) - self.start;
-                let newline = here[from..].iter().position(|byte| *byte == b'\n');
-                let Some(length) = newline.map(|place| from + place) else {
-                    self.searched = self.end;
-                    self.within_limit(self.end - self.start)?;
+            Framing::Lines | Framing::Length => {
+                let mut searched = self.searched.max(self.start) - self.start;
+                let first = self.stream.first(here, &mut searched)?;
+                let Some((place, end)) = first else {
+                    self.searched = self.start + searched;
                     return Ok(false);
                 };
-                self.within_limit(length)?;
-                self.take(0, length, message);
-                self.start += 1;
+                message.clear();
+                message.extend_from_slice(&here[place]);
+                self.start += end;
+                self.searched = self.start;
                 Ok(true)
-            }
-            Framing::Length => {
-                let Some((head, rest)) = here.split_first_chunk::<4>() else {
-                    return Ok(false);
-                };
-                let length = u32::from_be_bytes(*head) as usize;
-                let arrived = rest.len() >= length;
-                self.within_limit(length)?;
-                if arrived {
-                    self.take(4, length, message);
-                }
-                Ok(arrived)
             }
         }
     }
@@ -211,25 +249,9 @@ impl Incoming {
             let got = say::size(left);
             bail!("the stream ended within a message: only {got} of it came");
         }
-        self.take(0, left, message);
-        Ok(true)
-    }
-
-    fn take(&mut self, skip: usize, length: usize, message: &mut Vec<u8>) {
-        let from = self.start + skip;
         message.clear();
-        message.extend_from_slice(&self.buffer[from..from + length]);
-        self.start = from + length;
-        self.searched = self.start;
-    }
-
-    fn within_limit(&self, length: usize) -> Result<()> {
-        if length > self.stream.largest() {
-            return Err(anyhow::anyhow!(
-                "the peer sends a message of {length} bytes"
-            ))
-            .context(format!("over --max-message {}", self.stream.max_message));
-        }
-        Ok(())
+        message.extend_from_slice(&self.buffer[self.start..self.end]);
+        self.start = self.end;
+        Ok(true)
     }
 }

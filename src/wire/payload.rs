@@ -1,6 +1,6 @@
 //! What a receiver prints on standard output: the payload, and nothing else.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
@@ -54,9 +54,18 @@ impl Payload {
     /// # Errors
     /// ENOSPC and the like; EPIPE is [`Printed::NobodyReads`].
     pub fn print(&mut self, message: &[u8]) -> Result<Printed> {
+        match write_all(std::io::stdout(), self.text(message)) {
+            Ok(()) => Ok(Printed::Yes),
+            Err(Errno::EPIPE) => Ok(Printed::NobodyReads),
+            Err(error) => Err(error).context("write standard output"),
+        }
+    }
+
+    /// The next message as it is printed, for one who writes it himself.
+    pub fn text<'a>(&'a mut self, message: &'a [u8]) -> &'a [u8] {
         self.count += 1;
         self.scratch.clear();
-        let text: &[u8] = match self.style {
+        match self.style {
             // A stranger may send escape sequences that reprogram a terminal.
             Style::Bytes if !self.terminal => message,
             Style::Bytes => {
@@ -81,14 +90,10 @@ impl Payload {
                     Ok(text) => object["text"] = text.into(),
                     Err(_) => object["hex"] = hex(message).into(),
                 }
-                writeln!(self.scratch, "{object}")?;
+                self.scratch.extend_from_slice(object.to_string().as_bytes());
+                self.scratch.push(b'\n');
                 &self.scratch
             }
-        };
-        match write_all(std::io::stdout(), text) {
-            Ok(()) => Ok(Printed::Yes),
-            Err(Errno::EPIPE) => Ok(Printed::NobodyReads),
-            Err(error) => Err(error).context("write standard output"),
         }
     }
 }

@@ -1,0 +1,253 @@
+//! A selector watches many descriptors, and sleeps until some are ready.
+//!
+//! It has the shape of Python's `selectors`: a descriptor is registered with an interest
+//! and with data that only its owner understands, a callback or a token; select returns
+//! the keys of those that are ready. Ready means that the call would not sleep. It is a
+//! hint: what read(2) returns is the truth, so descriptors are best non-blocking.
+
+use std::fmt;
+use std::ops::BitOr;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use nix::errno::Errno;
+
+use super::epoll::Epoll;
+use super::poll::Poll;
+use super::select::Select;
+
+// ANCHOR: selector
+/// Watches descriptors, each with data of the kind `D`.
+///
+/// ```
+/// use std::io::Write;
+/// use std::os::fd::AsFd;
+/// use ipclab::chapters::multiplex::selector::{Interest, With};
+///
+/// let (reading, mut writing) = std::io::pipe()?;
+/// let mut selector = With::Default.open::<fn() -> &'static str>()?;
+/// selector.register(reading.as_fd(), Interest::READ, || "the pipe has something")?;
+///
+/// writing.write_all(b"hello")?;
+/// let mut ready = Vec::new();
+/// selector.select(None, &mut ready)?;
+/// let (key, events) = ready[0];
+/// assert!(events.read && (key.data)() == "the pipe has something");
+/// # anyhow::Ok(())
+/// ```
+pub trait Selector<D: Copy> {
+    /// The system call that sleeps.
+    fn call(&self) -> &'static str;
+
+    /// Watches `fd` from now on. Unregister it before it is closed.
+    ///
+    /// # Errors
+    /// When it is watched already, or cannot be: the error says what can watch it.
+    fn register(&mut self, fd: BorrowedFd, interest: Interest, data: D)
+    -> Result<()>;
+
+    /// Watches `fd` for something else from now on.
+    ///
+    /// # Errors
+    /// When it is not watched.
+    fn modify(&mut self, fd: BorrowedFd, interest: Interest) -> Result<()>;
+
+    /// Watches `fd` no longer.
+    ///
+    /// # Errors
+    /// When it is not watched.
+    fn unregister(&mut self, fd: BorrowedFd) -> Result<Key<D>>;
+
+    /// Sleeps until a descriptor is ready, or for `timeout`, and replaces `ready` by the
+    /// keys of those that are. A signal may end the sleep early, with none.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn select(
+        &mut self,
+        timeout: Option<Duration>,
+        ready: &mut Vec<(Key<D>, Events)>,
+    ) -> Result<()>;
+}
+
+/// A descriptor that is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key<D> {
+    /// Its number.
+    pub fd: RawFd,
+    /// What it is watched for.
+    pub interest: Interest,
+    /// What it means to the one who registered it.
+    pub data: D,
+}
+
+/// What a descriptor is ready for, of what it is watched for. A peer that has hung up, or
+/// an error, makes it ready for all of that: the call will tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Events {
+    /// read(2) or accept(2) would not sleep.
+    pub read: bool,
+    /// write(2) would not sleep.
+    pub write: bool,
+}
+// ANCHOR_END: selector
+
+// ANCHOR: interest
+/// What a descriptor is watched for, and how often it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interest(u8);
+
+impl Interest {
+    /// Until there is something to read.
+    pub const READ: Interest = Interest(1);
+    /// Until there is room to write.
+    pub const WRITE: Interest = Interest(2);
+    /// Told when it *becomes* ready, not for as long as it is.
+    pub const EDGE: Interest = Interest(4);
+    /// Told once, then not again until the next modify.
+    pub const ONESHOT: Interest = Interest(8);
+
+    /// Whether all of `other` is in it.
+    pub fn has(self, other: Interest) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether anything of `other` is in it.
+    pub fn has_any(self, other: Interest) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+// ANCHOR_END: interest
+
+impl BitOr for Interest {
+    type Output = Interest;
+
+    fn bitor(self, other: Interest) -> Interest {
+        Interest(self.0 | other.0)
+    }
+}
+
+/// Refuses edge and one-shot where the system call has no such thing.
+///
+/// # Errors
+/// Naming what has.
+pub fn level_only(call: &str, interest: Interest) -> Result<()> {
+    if interest.has_any(Interest::EDGE | Interest::ONESHOT) {
+        bail!(
+            "{call} tells a descriptor's level alone, as often as it is asked; \
+             edge and one-shot are epoll's: --with epoll"
+        );
+    }
+    Ok(())
+}
+
+// ANCHOR: keys
+/// The keys of a selector, by the number of the descriptor: the kernel gives out the
+/// lowest number that is free, so the numbers make a good index.
+#[derive(Debug)]
+pub struct Keys<D>(Vec<Option<Key<D>>>);
+
+impl<D: Copy> Keys<D> {
+    /// None yet.
+    pub const fn new() -> Keys<D> {
+        Keys(Vec::new())
+    }
+
+    /// Adds the key of `fd`, and returns its index.
+    ///
+    /// # Errors
+    /// EEXIST, as epoll_ctl(2).
+    pub fn add(&mut self, fd: BorrowedFd, interest: Interest, data: D) -> Result<usize> {
+        let fd = fd.as_raw_fd();
+        let index = usize::try_from(fd).context("a descriptor")?;
+        if index >= self.0.len() {
+            self.0.resize(index + 1, None);
+        }
+        if self.0[index].is_some() {
+            return Err(Errno::EEXIST).with_context(|| watch(fd));
+        }
+        self.0[index] = Some(Key { fd, interest, data });
+        Ok(index)
+    }
+
+    /// The key of `fd`.
+    ///
+    /// # Errors
+    /// ENOENT, as epoll_ctl(2).
+    pub fn of(&mut self, fd: BorrowedFd) -> Result<&mut Key<D>> {
+        let fd = fd.as_raw_fd();
+        let key = self.0.get_mut(fd as usize).and_then(Option::as_mut);
+        key.ok_or(Errno::ENOENT).with_context(|| watch(fd))
+    }
+
+    /// Takes the key of `fd` out.
+    ///
+    /// # Errors
+    /// ENOENT, as epoll_ctl(2).
+    pub fn remove(&mut self, fd: BorrowedFd) -> Result<Key<D>> {
+        let fd = fd.as_raw_fd();
+        let key = self.0.get_mut(fd as usize).and_then(Option::take);
+        key.ok_or(Errno::ENOENT).with_context(|| watch(fd))
+    }
+
+    /// Takes note of data that has changed, in the key of descriptor `index`.
+    pub fn set_data(&mut self, index: usize, data: D) {
+        if let Some(key) = self.0.get_mut(index).and_then(Option::as_mut) {
+            key.data = data;
+        }
+    }
+
+    /// The key at `index`, if there is one.
+    pub fn get(&self, index: usize) -> Option<Key<D>> {
+        self.0.get(index).copied().flatten()
+    }
+}
+// ANCHOR_END: keys
+
+fn watch(fd: RawFd) -> String {
+    format!("watch descriptor {fd}")
+}
+
+/// Which system call does the waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum With {
+    /// A bit for each descriptor, of 1,024: the oldest, known everywhere
+    Select,
+    /// An array of descriptors, handed over anew in each call
+    Poll,
+    /// A set that the kernel keeps, so that a call costs only what is ready
+    Epoll,
+    /// The best that there is: epoll, or poll where the kernel refuses it
+    Default,
+}
+
+impl With {
+    /// A selector of this kind that watches nothing yet.
+    ///
+    /// # Errors
+    /// EMFILE from epoll_create1(2): an epoll is a descriptor, too.
+    pub fn open<D: Copy + 'static>(self) -> Result<Box<dyn Selector<D>>> {
+        Ok(match self {
+            With::Select => Box::new(Select::new()),
+            With::Poll => Box::new(Poll::new()),
+            With::Epoll => Box::new(Epoll::new()?),
+            With::Default => match Epoll::new() {
+                Ok(epoll) => Box::new(epoll),
+                Err(_) => Box::new(Poll::new()),
+            },
+        })
+    }
+}
+
+impl fmt::Display for With {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            With::Select => "select",
+            With::Poll => "poll",
+            With::Epoll => "epoll",
+            With::Default => "default",
+        })
+    }
+}
