@@ -73,17 +73,18 @@ pub fn start_the_other(command: &str) {
 pub struct Tally {
     call: &'static str,
     who: String,
+    named: u64,
     calls: u64,
     bytes: u64,
 }
 
-/// How many calls of a kind are named one by one.
+/// How many calls of a kind are named one by one, unless its tally says otherwise.
 const NAMED: u64 = 3;
 
 impl Tally {
     /// A tally of the system call named `call`.
     pub const fn of(call: &'static str) -> Tally {
-        Tally { call, who: String::new(), calls: 0, bytes: 0 }
+        Tally { call, who: String::new(), named: NAMED, calls: 0, bytes: 0 }
     }
 
     /// The same tally, whose lines begin with whose calls they are: a server has one for
@@ -96,14 +97,21 @@ impl Tally {
         self
     }
 
+    /// The same tally, which names `calls` calls one by one instead of three.
+    #[must_use]
+    pub const fn naming(mut self, calls: u64) -> Tally {
+        self.named = calls;
+        self
+    }
+
     /// One more call, that moved `bytes`; `text` is asked only if it will be said.
     pub fn call<D: fmt::Display>(&mut self, bytes: usize, text: impl FnOnce() -> D) {
         if on() {
             self.calls += 1;
             self.bytes += bytes as u64;
-            if self.calls <= NAMED {
+            if self.calls <= self.named {
                 line(format_args!("{}{}", self.who, text()));
-            } else if self.calls == NAMED + 1 {
+            } else if self.calls == self.named + 1 {
                 line(format_args!("{}… and so on", self.who));
             }
         }
@@ -117,7 +125,7 @@ impl Tally {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        if self.calls > NAMED {
+        if self.calls > self.named {
             let (calls, bytes) = (grouped(self.calls), grouped(self.bytes));
             let Tally { who, call, .. } = self;
             line(format_args!("{who}{call}: {calls} calls in all, {bytes} bytes"));
