@@ -4,12 +4,14 @@
 use crate::chapter::{Conversation, OneWay, Row, Visitor};
 
 pub mod fifo;
+pub mod multiplex;
 pub mod pipe;
 
 /// Shows `visitor` every chapter, in the order of the book.
 pub fn each(visitor: &mut impl Visitor) {
     visitor.one_way::<pipe::Pipe>();
     visitor.one_way::<fifo::Fifo>();
+    visitor.conversation::<multiplex::Multiplex>();
 }
 
 /// The rows of all chapters, in the order of the book.

@@ -251,7 +251,7 @@ fn way_out(error: &anyhow::Error, address: SocketAddr) -> Option<String> {
                 None => "`ss -tanp` shows who has it".to_owned(),
             };
             let free = SocketAddr::new(address.ip(), 0);
-            Some(format!("{who}; use --listen {free} for any free port"))
+            Some(format!("{who}; use {free} for any free port"))
         }
         Errno::EACCES if address.port() < 1024 => {
             Some("ports below 1024 are the administrator's; use a higher one".into())

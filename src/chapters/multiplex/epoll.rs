@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::sys::epoll::{self, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{
+    self, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout,
+};
 
 use super::poll::milliseconds;
 use super::selector::{Events, Interest, Key, Keys, Selector};

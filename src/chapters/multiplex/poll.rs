@@ -22,7 +22,7 @@ pub struct Poll<D> {
 
 impl<D: Copy> Poll<D> {
     /// Watches nothing yet.
-    pub const fn new() -> Poll<D> {
+    pub(super) const fn new() -> Poll<D> {
         Poll { fds: Vec::new(), keys: Keys::new() }
     }
 }

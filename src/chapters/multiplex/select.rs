@@ -23,7 +23,7 @@ pub struct Select<D> {
 
 impl<D: Copy> Select<D> {
     /// Watches nothing yet.
-    pub const fn new() -> Select<D> {
+    pub(super) const fn new() -> Select<D> {
         let none: FdSet = [0; _];
         Select { keys: Keys::new(), reading: none, writing: none, end: 0 }
     }

@@ -45,8 +45,12 @@ pub trait Selector<D: Copy> {
     ///
     /// # Errors
     /// When it is watched already, or cannot be: the error says what can watch it.
-    fn register(&mut self, fd: BorrowedFd, interest: Interest, data: D)
-    -> Result<()>;
+    fn register(
+        &mut self,
+        fd: BorrowedFd,
+        interest: Interest,
+        data: D,
+    ) -> Result<()>;
 
     /// Watches `fd` for something else from now on.
     ///
@@ -151,7 +155,7 @@ pub struct Keys<D>(Vec<Option<Key<D>>>);
 
 impl<D: Copy> Keys<D> {
     /// None yet.
-    pub const fn new() -> Keys<D> {
+    pub(super) const fn new() -> Keys<D> {
         Keys(Vec::new())
     }
 
@@ -159,7 +163,12 @@ impl<D: Copy> Keys<D> {
     ///
     /// # Errors
     /// EEXIST, as epoll_ctl(2).
-    pub fn add(&mut self, fd: BorrowedFd, interest: Interest, data: D) -> Result<usize> {
+    pub fn add(
+        &mut self,
+        fd: BorrowedFd,
+        interest: Interest,
+        data: D,
+    ) -> Result<usize> {
         let fd = fd.as_raw_fd();
         let index = usize::try_from(fd).context("a descriptor")?;
         if index >= self.0.len() {

@@ -1,0 +1,90 @@
+//! One thread serves many clients when it never sleeps for one of them. Everything it
+//! waits for is a descriptor: listening sockets, clients, a FIFO, a queue, signals, a
+//! timer. It sleeps in one call for all of them, select(2), poll(2) or epoll_wait(2), and
+//! touches only what is ready.
+
+use anyhow::Result;
+
+use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use crate::wire::meet::{At, Meets};
+
+mod client;
+mod connection;
+mod desk;
+mod doors;
+pub mod epoll;
+pub mod poll;
+pub mod select;
+pub mod selector;
+mod serve;
+mod server;
+mod sources;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+/// The chapter.
+#[derive(Debug)]
+pub struct Multiplex;
+
+impl Conversation for Multiplex {
+    const ROW: Row = Row {
+        name: "multiplex",
+        summary: "one thread, many clients (select, poll, epoll)",
+        wire: "a byte stream; by default one message a line each way, so `nc -U` is a peer",
+        roles: &[
+            Role {
+                name: "server",
+                does: "answers all its clients from one thread, and prints what comes",
+                examples: &[
+                    "multiplex server",
+                    "multiplex server --with select --tcp 127.0.0.1:7777 --fifo door",
+                    "multiplex server --edge --tick 1 --stdin",
+                ],
+            },
+            Role {
+                name: "client",
+                does: "connects, sends messages, and prints the answers",
+                examples: &[
+                    "multiplex client hello",
+                    "multiplex client --bytes < picture.png > copy.png",
+                    "multiplex client --connect 127.0.0.1:7777 hello",
+                ],
+            },
+        ],
+        meets: Meets::Path,
+        on_peer_death: OnPeerDeath::EndOfStream,
+        script: Script {
+            parts: &[
+                Part { role: "server", args: &["--count", "2"] },
+                Part { role: "client", args: &["from one client"] },
+                Part { role: "client", args: &["from another"] },
+            ],
+            prints: "client",
+            expect: "from one client\n",
+        },
+    };
+    type Roles = MultiplexRoles;
+}
+
+/// The chapter's roles.
+#[derive(Debug, clap::Subcommand)]
+pub enum MultiplexRoles {
+    /// Answers all its clients from one thread
+    Server(server::Options),
+    /// Connects
+    Client(client::Options),
+}
+
+impl Roles for MultiplexRoles {
+    fn play(self, at: &At) -> Result<()> {
+        match self {
+            MultiplexRoles::Server(options) => server::run(at, &options),
+            MultiplexRoles::Client(options) => client::run(at, &options),
+        }
+    }
+}
+
+/// The longest path that a socket can be bound to, in bytes: `sun_path` has 108, one of
+/// them for the NUL (unix(7)).
+const LONGEST_PATH: usize = 107;

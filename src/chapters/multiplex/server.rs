@@ -1,0 +1,269 @@
+//! The server: what it was asked for, and everything that it watches from the start.
+
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+use nix::sys::time::TimeSpec;
+use nix::sys::timer::{Expiration, TimerSetTimeFlags};
+use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
+
+use super::connection::Connection;
+use super::desk::Desk;
+use super::doors::{self, Door};
+use super::selector::{Interest, Selector, With};
+use super::sources::{self, Source};
+use super::stop::Signals;
+use crate::errors::usage;
+use crate::say;
+use crate::wire::address::resolve;
+use crate::wire::dialogue;
+use crate::wire::meet::{At, Meets};
+use crate::wire::roles::seconds;
+use crate::wire::say::{self, Tally, grouped};
+
+/// The options of a server.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// The system call that waits for all descriptors
+    #[arg(long, value_enum, value_name = "CALL", default_value = "default")]
+    with: With,
+
+    /// Be told when a client becomes ready, not for as long as it is (EPOLLET)
+    #[arg(long)]
+    pub(super) edge: bool,
+
+    /// Be told once of a client that is ready, until asked for again (EPOLLONESHOT)
+    #[arg(long)]
+    pub(super) oneshot: bool,
+
+    /// Listen at this TCP address, too; port 0 is any free one; repeatable
+    #[arg(long, value_name = "HOST:PORT")]
+    tcp: Vec<String>,
+
+    /// Listen at this Unix socket, too; repeatable
+    #[arg(long, value_name = "PATH")]
+    unix: Vec<String>,
+
+    /// Print the messages that come through this FIFO, too; repeatable
+    #[arg(long, value_name = "PATH")]
+    fifo: Vec<String>,
+
+    /// Print the messages of this POSIX queue, too; repeatable
+    #[arg(long, value_name = "NAME")]
+    queue: Vec<String>,
+
+    /// Print the messages of standard input, too
+    #[arg(long)]
+    stdin: bool,
+
+    /// Say every SECONDS how many clients there are
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    tick: Option<Duration>,
+
+    /// Answer, but print nothing on standard output
+    #[arg(long)]
+    no_print: bool,
+
+    #[command(flatten)]
+    pub(super) server: dialogue::Server,
+}
+
+/// At most so many names of `--unix`, `--fifo` and `--queue`: each is a meeting place.
+const NAMES: usize = 12;
+
+/// What a descriptor is, to the server.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Token {
+    Door(usize),
+    Source(usize),
+    Client(usize),
+    Signals,
+    Tick,
+}
+
+/// All that it watches, and what it is watched by.
+pub(super) struct Server<'a> {
+    pub(super) options: &'a Options,
+    pub(super) selector: Box<dyn Selector<Token>>,
+    pub(super) doors: Vec<Door>,
+    pub(super) sources: Vec<Option<Source>>,
+    pub(super) clients: Vec<Option<Connection>>,
+    /// The places in `clients` that are free.
+    pub(super) free: Vec<usize>,
+    pub(super) signals: Signals,
+    pub(super) ticker: Option<TimerFd>,
+    pub(super) desk: Desk,
+    /// How clients are watched: level, edge, one-shot.
+    pub(super) trigger: Option<Interest>,
+    pub(super) accepted: u64,
+    /// No room for a client: the doors are not watched before this.
+    pub(super) rests_until: Option<Instant>,
+    pub(super) complained: bool,
+    pub(super) refusals: Tally,
+    pub(super) stopping: Option<(Signal, Instant)>,
+    pub(super) accepts: Tally,
+    pub(super) waits: Tally,
+}
+
+/// Plays the role.
+pub(super) fn run(at: &At, options: &Options) -> Result<()> {
+    options.check()?;
+    raise_limit()?;
+    let mut doors = vec![doors::unix(at)?];
+    for path in &options.unix {
+        doors.push(doors::unix(&At::new("unix", Meets::Path, Some(path.clone()))?)?);
+    }
+    for address in &options.tcp {
+        doors.push(doors::tcp(resolve(address)?)?);
+    }
+    let mut sources = Vec::new();
+    for path in &options.fifo {
+        sources.push(sources::fifo(&At::new(
+            "fifo",
+            Meets::Path,
+            Some(path.clone()),
+        )?)?);
+    }
+    for name in &options.queue {
+        let at = At::new("posixmq", Meets::Kernel, Some(name.clone()))?;
+        sources.push(sources::queue(&at)?);
+    }
+    if options.stdin {
+        sources.push(sources::stdin()?);
+    }
+    let signals = Signals::watch()?;
+    let mut server = Server::new(options, doors, sources, signals)?;
+    server.watch_all()?;
+    server.announce(at)?;
+    server.serve()?;
+    let (signals, stopped_by) = server.close();
+    stopped_by.map_or(Ok(()), |signal| signals.end_by(signal))
+}
+
+impl Options {
+    /// Refuses what cannot be, before anything is opened.
+    fn check(&self) -> Result<()> {
+        if (self.edge || self.oneshot)
+            && matches!(self.with, With::Select | With::Poll)
+        {
+            let with = self.with;
+            return Err(usage(format!(
+                "{with} tells a descriptor's level alone: --edge and --oneshot take \
+                 --with epoll"
+            )));
+        }
+        let names = [&self.unix, &self.fifo, &self.queue].into_iter().flatten();
+        let mut seen = HashSet::new();
+        for name in names.clone() {
+            if !seen.insert(name) {
+                return Err(usage(format!("{name} is named twice")));
+            }
+        }
+        if seen.len() > NAMES {
+            return Err(usage(format!(
+                "at most {NAMES} of --unix, --fifo and --queue"
+            )));
+        }
+        Ok(())
+    }
+
+    fn trigger(&self) -> Option<Interest> {
+        let edge = self.edge.then_some(Interest::EDGE);
+        let oneshot = self.oneshot.then_some(Interest::ONESHOT);
+        edge.into_iter().chain(oneshot).reduce(|a, b| a | b)
+    }
+}
+
+/// A descriptor a client: the soft limit of descriptors becomes the hard one.
+fn raise_limit() -> Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("setrlimit")?;
+        let (soft, hard) = (grouped(soft), grouped(hard));
+        say!("setrlimit(RLIMIT_NOFILE): {hard} descriptors instead of {soft}");
+    }
+    Ok(())
+}
+
+impl<'a> Server<'a> {
+    fn new(
+        options: &'a Options,
+        doors: Vec<Door>,
+        sources: Vec<Source>,
+        signals: Signals,
+    ) -> Result<Server<'a>> {
+        let selector = options.with.open()?;
+        let waits = Tally::of(selector.call()).naming(8);
+        let desk =
+            Desk::new(&options.server, !options.no_print, signals.duplicate()?);
+        Ok(Server {
+            options,
+            selector,
+            doors,
+            sources: sources.into_iter().map(Some).collect(),
+            clients: Vec::new(),
+            free: Vec::new(),
+            signals,
+            ticker: options.tick.map(ticker).transpose()?,
+            desk,
+            trigger: options.trigger(),
+            accepted: 0,
+            rests_until: None,
+            complained: false,
+            refusals: Tally::of("accept4 without room"),
+            stopping: None,
+            accepts: Tally::of("accept4"),
+            waits,
+        })
+    }
+
+    /// Registers everything that is there before the first client.
+    fn watch_all(&mut self) -> Result<()> {
+        for (index, source) in self.sources.iter().enumerate() {
+            if let Some(source) = source {
+                let (fd, token) = (source.as_fd(), Token::Source(index));
+                self.selector
+                    .register(fd, Interest::READ, token)
+                    .with_context(|| source.name.clone())?;
+            }
+        }
+        let signals = self.signals.as_fd();
+        self.selector.register(signals, Interest::READ, Token::Signals)?;
+        if let Some(ticker) = &self.ticker {
+            self.selector.register(ticker.as_fd(), Interest::READ, Token::Tick)?;
+        }
+        self.open_doors()
+    }
+
+    /// Says where peers may come.
+    fn announce(&self, at: &At) -> Result<()> {
+        let names: Vec<&str> = self.doors.iter().map(|door| &*door.name).collect();
+        at.ready(names.join(" "))?;
+        let call = self.selector.call();
+        let what =
+            format!("{call}() sleeps until something is ready: a client, say");
+        say::waiting(what, &at.peer("client"));
+        for door in self.doors.iter().skip(1) {
+            say!(
+                "and at {0}: ipclab multiplex client {1} {0}",
+                door.name,
+                door.option
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A descriptor that is readable every `every`: timerfd_create(2).
+fn ticker(every: Duration) -> Result<TimerFd> {
+    let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+    let timer =
+        TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).context("timerfd_create")?;
+    let every = Expiration::Interval(TimeSpec::from_duration(every));
+    timer.set(every, TimerSetTimeFlags::empty()).context("timerfd_settime")?;
+    Ok(timer)
+}

@@ -1,0 +1,227 @@
+//! What else has messages: standard input, FIFOs, POSIX queues. They are printed, and
+//! there is no way back to answer them.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_getattr, mq_open, mq_receive};
+use nix::sys::stat::Mode;
+use nix::unistd::{mkfifo, read};
+
+use super::desk::Desk;
+use crate::errors::{Advise, errno};
+use crate::os::cleanup::Object;
+use crate::say;
+use crate::wire::frame::Framing;
+use crate::wire::meet::{At, Place};
+use crate::wire::say;
+
+/// How many messages wait in a queue that is made here, and how long one may be, in
+/// bytes: little, since all queues of a user share RLIMIT_MSGQUEUE.
+const QUEUE: (i64, i64) = (10, 1024);
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) name: String,
+    kind: Kind,
+    /// The beginning of a message whose end has not come.
+    part: Vec<u8>,
+    searched: usize,
+    _place: Option<Place>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Stdin(OwnedFd),
+    Fifo(OwnedFd, PathBuf),
+    Queue(MqdT, Vec<u8>),
+}
+
+/// What reading it came to.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// There may be more, now or later.
+    More,
+    /// The last writer has closed it; the next one comes in by this descriptor.
+    Anew(OwnedFd),
+    /// Nothing more will ever come.
+    End,
+}
+
+/// Standard input.
+pub(super) fn stdin() -> Result<Source> {
+    let fd = std::io::stdin().as_fd().try_clone_to_owned();
+    let kind = Kind::Stdin(fd.context("dup standard input")?);
+    Ok(Source::new("standard input".into(), kind, None))
+}
+
+// ANCHOR: fifo
+/// A FIFO at the path of `at`, made if it is not there.
+pub(super) fn fifo(at: &At) -> Result<Source> {
+    let path = at.path();
+    let name = path.display().to_string();
+    let mut place = at.arrive(None)?;
+    let object = Object::Path(path.clone());
+    match mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR) {
+        Ok(()) => place.owns(&object)?,
+        Err(Errno::EEXIST) if is_fifo(&path) => place.found(&object)?,
+        Err(Errno::EEXIST) => {
+            bail!("{name} is there, and is no FIFO; use another name")
+        }
+        Err(error) => return Err(error).with_context(|| format!("mkfifo {name}")),
+    }
+    let fd = open_fifo(&path)?;
+    place.open_to_all()?;
+    say!("open({name}, O_RDONLY | O_NONBLOCK) does not sleep until a writer comes");
+    Ok(Source::new(name, Kind::Fifo(fd, path), Some(place)))
+}
+
+fn open_fifo(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    open(path, flags, Mode::empty())
+        .with_context(|| format!("open {}", path.display()))
+}
+// ANCHOR_END: fifo
+
+fn is_fifo(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|about| about.file_type().is_fifo())
+}
+
+// ANCHOR: queue
+/// The POSIX message queue that `at` names, made if it is not there. On Linux it is a
+/// descriptor, so it can be watched like any other (mq_overview(7)).
+pub(super) fn queue(at: &At) -> Result<Source> {
+    let name = at.kernel_name();
+    let mut place = at.arrive(None)?;
+    let object = Object::Queue(name.clone());
+    let shape = MqAttr::new(0, QUEUE.0, QUEUE.1, 0);
+    let flags = MQ_OFlag::O_RDONLY | MQ_OFlag::O_NONBLOCK | MQ_OFlag::O_CLOEXEC;
+    let new = flags | MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL;
+    let open = |flags| {
+        mq_open(name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR, Some(&shape))
+    };
+    let queue = match open(new) {
+        Ok(queue) => {
+            place.owns(&object)?;
+            Ok(queue)
+        }
+        Err(Errno::EEXIST) => {
+            place.found(&object)?;
+            open(flags)
+        }
+        Err(error) => Err(error),
+    };
+    let queue = queue.with_context(|| format!("mq_open {name}")).advise(|error| {
+        (errno(error) == Some(Errno::EMFILE)).then_some(
+            "all queues of a user share RLIMIT_MSGQUEUE bytes: `ulimit -q` raises it, \
+             `ipclab clean` removes queues that were left behind",
+        )
+    })?;
+    place.lose_goodbye();
+    place.open_to_all()?;
+    let most = mq_getattr(&queue).context("mq_getattr")?.msgsize();
+    say!("mq_open({name}, O_NONBLOCK): a queue is a descriptor, too");
+    let buffer = vec![0; usize::try_from(most).context("mq_msgsize")?];
+    Ok(Source::new(name, Kind::Queue(queue, buffer), Some(place)))
+}
+// ANCHOR_END: queue
+
+impl Source {
+    fn new(name: String, kind: Kind, place: Option<Place>) -> Source {
+        Source { name, kind, part: Vec::new(), searched: 0, _place: place }
+    }
+
+    /// Reads once, and prints the messages that are whole.
+    ///
+    /// # Errors
+    /// What read(2) or standard output said; a message over the limit.
+    pub(super) fn read(&mut self, desk: &mut Desk) -> Result<Read> {
+        let (fd, path) = match &mut self.kind {
+            Kind::Queue(queue, buffer) => {
+                take_message(&self.name, queue, buffer, desk)?;
+                return Ok(Read::More);
+            }
+            Kind::Stdin(fd) => (fd, None),
+            Kind::Fifo(fd, path) => (fd, Some(path)),
+        };
+        let name = &self.name;
+        let n = match read(fd, &mut desk.buffer) {
+            Ok(n) => n,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Read::More),
+            Err(error) => return Err(error).with_context(|| format!("read {name}")),
+        };
+        if n > 0 {
+            let text = &desk.buffer[..n];
+            desk.reads
+                .call(n, || format!("{name}: read() = {n}: {}", say::bytes(text)));
+            self.part.extend_from_slice(text);
+            self.print_part(desk)?;
+            return Ok(Read::More);
+        }
+        desk.ends.call(0, || {
+            format!("{name}: read() = 0: the last writer has closed it")
+        });
+        // An end of stream stays one: the old descriptor would be ready at all times. A
+        // new one is not, until a writer has come. Opened first, so that a reader is
+        // always there.
+        let next = path.map(|path| open_fifo(path)).transpose()?;
+        if !self.part.is_empty() && desk.stream.framing == Framing::Lines {
+            self.part.push(b'\n');
+            self.print_part(desk)?;
+        }
+        (self.part, self.searched) = (Vec::new(), 0);
+        Ok(next.map_or(Read::End, Read::Anew))
+    }
+
+    /// Goes on with another descriptor; the old one is closed.
+    pub(super) fn continue_with(&mut self, fd: OwnedFd) {
+        if let Kind::Fifo(old, _) = &mut self.kind {
+            *old = fd;
+        }
+    }
+
+    fn print_part(&mut self, desk: &mut Desk) -> Result<()> {
+        let (done, refused) = desk.digest(&mut self.part, &mut self.searched)?;
+        self.part.drain(..done);
+        refused.map_or(Ok(()), Err).with_context(|| self.name.clone())
+    }
+}
+
+/// Takes one message out of a queue, if there is one, and prints it.
+fn take_message(
+    name: &str,
+    queue: &MqdT,
+    buffer: &mut [u8],
+    desk: &mut Desk,
+) -> Result<()> {
+    let mut priority = 0;
+    let n = match mq_receive(queue, buffer, &mut priority) {
+        Ok(n) => n,
+        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
+        Err(error) => {
+            return Err(error).with_context(|| format!("mq_receive {name}"));
+        }
+    };
+    let message = &buffer[..n];
+    desk.reads.call(n, || match (n, priority) {
+        (0, 0) => {
+            format!("{name}: mq_receive() = 0 at priority 0: a sender's goodbye")
+        }
+        _ => format!("{name}: mq_receive() = {n}: {}", say::bytes(message)),
+    });
+    if (n, priority) == (0, 0) { Ok(()) } else { desk.print(message) }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.kind {
+            Kind::Stdin(fd) | Kind::Fifo(fd, _) => fd.as_fd(),
+            Kind::Queue(queue, _) => queue.as_fd(),
+        }
+    }
+}
