@@ -351,6 +351,7 @@ fn a_reset_within_a_message_or_before_the_answers_is_that_clients_affair() {
     for way in WAYS {
         let server = Running::start(way);
         let mut other = server.connect();
+        exchange(&mut other, "first"); // and is client 1
         let mut half = server.connect_tcp();
         exchange(&mut half, "whole");
         half.write_all(b"half of a mess").unwrap();
@@ -359,19 +360,19 @@ fn a_reset_within_a_message_or_before_the_answers_is_that_clients_affair() {
         rustix::net::sockopt::set_socket_linger(&half, Some(Duration::ZERO))
             .unwrap();
         drop(half);
-        let line = "ipclab: client 2: read: ECONNRESET";
+        let line = "client 2 is lost: read: ECONNRESET";
         server.role().wait_for_comment(line, deadline()).unwrap();
         // Closed while the server waits for room to answer.
         let deaf = server.connect();
         overfeed(&deaf, &server);
         drop(deaf);
-        let line = "ipclab: client 3: write: ";
+        let line = "client 3 is lost: write: ";
         server.role().wait_for_comment(line, deadline()).unwrap();
         exchange(&mut other, "still here");
         let outcome = server.stop(Signal::SIGTERM);
         let printed = String::from_utf8(outcome.stdout).unwrap();
         assert!(
-            printed.starts_with("whole\n") && !printed.contains("half"),
+            printed.starts_with("first\nwhole\n") && !printed.contains("half"),
             "{way:?}"
         );
         assert!(printed.ends_with("still here\n"), "{way:?}");
@@ -592,6 +593,18 @@ fn a_fifo_and_a_queue_are_those_of_their_chapters() {
     assert!(run(sender, Input::Nothing).status.success());
     server.role().wait_for_output(b"from its chapter\n", deadline()).unwrap();
     server.stop(Signal::SIGTERM);
+}
+
+#[test]
+fn what_cannot_be_read_of_a_fifo_ends_the_fifo_and_not_the_server() {
+    let server = Running::start(&["--fifo", "pipe", "--max-message", "10"]);
+    let mut client = server.connect();
+    let path = server.subject.dir().join("pipe");
+    let mut fifo = std::fs::File::options().write(true).open(path).unwrap();
+    fifo.write_all(b"fits\nthis one is too long\n").unwrap();
+    server.role().wait_for_comment("pipe is read no further", deadline()).unwrap();
+    exchange(&mut client, "still here");
+    assert_eq!(server.stop(Signal::SIGTERM).stdout, b"fits\nstill here\n");
 }
 
 #[test]

@@ -108,6 +108,8 @@ impl Interest {
     pub const READ: Interest = Interest(1);
     /// Until there is room to write.
     pub const WRITE: Interest = Interest(2);
+    /// Told for as long as it is ready: the rule, and nothing to add.
+    pub const LEVEL: Interest = Interest(0);
     /// Told when it *becomes* ready, not for as long as it is.
     pub const EDGE: Interest = Interest(4);
     /// Told once, then not again until the next modify.

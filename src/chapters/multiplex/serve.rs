@@ -68,10 +68,7 @@ impl Server<'_> {
                 break;
             }
         }
-        let mut wanted = client.wants();
-        if let Some(trigger) = self.trigger {
-            wanted = wanted | trigger;
-        }
+        let wanted = client.wants() | self.trigger;
         // A change of interest; a one-shot that is spent; an edge whose data is not all
         // taken, which would never be told again. Nothing of this is needed for a client
         // that takes its answers, so its messages cost no call but read and write.
@@ -101,10 +98,7 @@ impl Server<'_> {
     }
 
     fn welcome(&mut self, socket: OwnedFd, door: usize) -> Result<()> {
-        let interest = match self.trigger {
-            Some(trigger) => Interest::READ | trigger,
-            None => Interest::READ,
-        };
+        let interest = Interest::READ | self.trigger;
         let place = self.free.pop().unwrap_or(self.clients.len());
         let watched =
             self.selector.register(socket.as_fd(), interest, Token::Client(place));
@@ -134,15 +128,18 @@ impl Server<'_> {
     /// No descriptor is left. The one who knocks still does, so a selector would tell of
     /// him again at once, and for ever: the doors are not watched until a client leaves.
     fn rest(&mut self, error: Errno) -> Result<()> {
-        let clients = self.here();
-        let error = Err::<(), _>(error).context("accept").advise(|_| {
-            let who = grouped(clients as u64);
-            Some(format!(
-                "{who} clients are here, the others wait until one leaves; \
-                 RLIMIT_NOFILE (ulimit -n) is the number of descriptors"
-            ))
-        });
-        error.map_or_else(|error| self.complain(error), |()| ());
+        let limit = match error {
+            Errno::EMFILE => {
+                "RLIMIT_NOFILE (ulimit -n) is how many one process may have"
+            }
+            _ => "that is a limit of the whole machine",
+        };
+        let here = grouped(self.here() as u64);
+        let rest = format!(
+            "{here} clients are here, others wait until one leaves; {limit}"
+        );
+        let error = Err::<(), _>(error).context("accept").advise(|_| Some(rest));
+        self.complain(error.unwrap_err());
         self.close_doors()?;
         self.rests_until = Some(Instant::now() + REST);
         Ok(())
@@ -156,11 +153,8 @@ impl Server<'_> {
         self.selector.unregister(client.as_fd())?;
         let number = client.number;
         if let Some(failure) = client.into_failure() {
-            let _ = writeln!(
-                std::io::stderr(),
-                "ipclab: client {number}: {}",
-                line(&failure)
-            );
+            let lost = || format!("client {number} is lost: {}", line(&failure));
+            self.losses.call(0, lost);
         }
         if self.rests_until.is_some() { self.open_doors() } else { Ok(()) }
     }
@@ -214,41 +208,29 @@ impl Server<'_> {
     }
 
     fn read_source(&mut self, index: usize) -> Result<()> {
-        let Some(source) = &mut self.sources[index] else { return Ok(()) };
-        match source.read(&mut self.desk) {
-            Ok(Read::More) => {}
-            Ok(Read::Anew(fd)) => {
+        let source = self.sources.get_mut(index).and_then(Option::as_mut);
+        let Some(source) = source else { return Ok(()) };
+        match source.read(&mut self.desk)? {
+            Read::More => Ok(()),
+            Read::Anew(fd) => {
                 self.selector.unregister(source.as_fd())?;
                 source.continue_with(fd);
                 let token = Token::Source(index);
-                self.selector.register(source.as_fd(), Interest::READ, token)?;
+                self.selector.register(source.as_fd(), Interest::READ, token)
             }
-            Ok(Read::End) => {
+            Read::End(why) => {
                 self.selector.unregister(source.as_fd())?;
+                let name = source.name.clone();
                 self.sources[index] = None;
-            }
-            Err(error) => {
-                self.selector.unregister(source.as_fd())?;
-                return Err(error);
+                if let Some(error) = why {
+                    self.complain(
+                        error.context(format!("{name} is read no further")),
+                    );
+                }
+                Ok(())
             }
         }
-        Ok(())
     }
-
-    // ANCHOR: tick
-    fn tick(&mut self) -> Result<()> {
-        let Some(ticker) = &self.ticker else { return Ok(()) };
-        let mut count = [0; 8];
-        if read(ticker, &mut count) == Ok(count.len()) {
-            let (count, clients) = (u64::from_ne_bytes(count), self.here());
-            let messages = messages(self.desk.messages);
-            say!(
-                "tick: read() = {count} expired; {clients} clients, {messages} so far"
-            );
-        }
-        Ok(())
-    }
-    // ANCHOR_END: tick
 
     /// A signal has come: nobody new, and no new messages; answers may still go.
     fn stop(&mut self) -> Result<()> {
@@ -297,10 +279,33 @@ impl Server<'_> {
         if self.complained {
             self.refusals.call(0, || text);
         } else {
-            let _ = writeln!(std::io::stderr(), "ipclab: {text}");
+            warn(&text);
         }
         self.complained = true;
     }
+}
+
+// ANCHOR: tick
+impl Server<'_> {
+    /// read(2) of the timer: 8 bytes, the number of times that it has expired.
+    fn tick(&mut self) -> Result<()> {
+        let Some(ticker) = &self.ticker else { return Ok(()) };
+        let mut count = [0; 8];
+        if read(ticker, &mut count) == Ok(count.len()) {
+            let (count, clients) = (u64::from_ne_bytes(count), self.here());
+            let messages = messages(self.desk.messages);
+            say!(
+                "tick: read() = {count} expired; {clients} clients, {messages} so far"
+            );
+        }
+        Ok(())
+    }
+}
+// ANCHOR_END: tick
+
+/// Says what went wrong, and goes on.
+fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr(), "ipclab: {text}");
 }
 
 /// `7 to read`

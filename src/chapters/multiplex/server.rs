@@ -98,12 +98,13 @@ pub(super) struct Server<'a> {
     pub(super) ticker: Option<TimerFd>,
     pub(super) desk: Desk,
     /// How clients are watched: level, edge, one-shot.
-    pub(super) trigger: Option<Interest>,
+    pub(super) trigger: Interest,
     pub(super) accepted: u64,
     /// No room for a client: the doors are not watched before this.
     pub(super) rests_until: Option<Instant>,
     pub(super) complained: bool,
     pub(super) refusals: Tally,
+    pub(super) losses: Tally,
     pub(super) stopping: Option<(Signal, Instant)>,
     pub(super) accepts: Tally,
     pub(super) waits: Tally,
@@ -171,10 +172,10 @@ impl Options {
         Ok(())
     }
 
-    fn trigger(&self) -> Option<Interest> {
-        let edge = self.edge.then_some(Interest::EDGE);
-        let oneshot = self.oneshot.then_some(Interest::ONESHOT);
-        edge.into_iter().chain(oneshot).reduce(|a, b| a | b)
+    fn trigger(&self) -> Interest {
+        let edge = if self.edge { Interest::EDGE } else { Interest::LEVEL };
+        let oneshot = if self.oneshot { Interest::ONESHOT } else { Interest::LEVEL };
+        edge | oneshot
     }
 }
 
@@ -215,6 +216,7 @@ impl<'a> Server<'a> {
             rests_until: None,
             complained: false,
             refusals: Tally::of("accept4 without room"),
+            losses: Tally::of("a lost client"),
             stopping: None,
             accepts: Tally::of("accept4"),
             waits,
@@ -247,11 +249,9 @@ impl<'a> Server<'a> {
         let what =
             format!("{call}() sleeps until something is ready: a client, say");
         say::waiting(what, &at.peer("client"));
-        for door in self.doors.iter().skip(1) {
+        for Door { name, option, .. } in self.doors.iter().skip(1) {
             say!(
-                "and at {0}: ipclab multiplex client {1} {0}",
-                door.name,
-                door.option
+                "clients may come to {name}, too: multiplex client {option} {name}"
             );
         }
         Ok(())

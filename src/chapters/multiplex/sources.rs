@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_getattr, mq_open, mq_receive};
@@ -49,8 +49,8 @@ pub(super) enum Read {
     More,
     /// The last writer has closed it; the next one comes in by this descriptor.
     Anew(OwnedFd),
-    /// Nothing more will ever come.
-    End,
+    /// Nothing more will come, or nothing that can be read.
+    End(Option<Error>),
 }
 
 /// Standard input.
@@ -153,15 +153,17 @@ impl Source {
         let n = match read(fd, &mut desk.buffer) {
             Ok(n) => n,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Read::More),
-            Err(error) => return Err(error).with_context(|| format!("read {name}")),
+            Err(error) => {
+                return Ok(Read::End(Some(anyhow!(error).context("read"))));
+            }
         };
         if n > 0 {
             let text = &desk.buffer[..n];
             desk.reads
                 .call(n, || format!("{name}: read() = {n}: {}", say::bytes(text)));
             self.part.extend_from_slice(text);
-            self.print_part(desk)?;
-            return Ok(Read::More);
+            let refused = self.print_part(desk)?;
+            return Ok(refused.map_or(Read::More, |error| Read::End(Some(error))));
         }
         desk.ends.call(0, || {
             format!("{name}: read() = 0: the last writer has closed it")
@@ -169,13 +171,17 @@ impl Source {
         // An end of stream stays one: the old descriptor would be ready at all times. A
         // new one is not, until a writer has come. Opened first, so that a reader is
         // always there.
-        let next = path.map(|path| open_fifo(path)).transpose()?;
+        let next = path.map(|path| open_fifo(path)).transpose();
         if !self.part.is_empty() && desk.stream.framing == Framing::Lines {
             self.part.push(b'\n');
             self.print_part(desk)?;
         }
         (self.part, self.searched) = (Vec::new(), 0);
-        Ok(next.map_or(Read::End, Read::Anew))
+        Ok(match next {
+            Ok(Some(fd)) => Read::Anew(fd),
+            Ok(None) => Read::End(None),
+            Err(error) => Read::End(Some(error)),
+        })
     }
 
     /// Goes on with another descriptor; the old one is closed.
@@ -185,10 +191,11 @@ impl Source {
         }
     }
 
-    fn print_part(&mut self, desk: &mut Desk) -> Result<()> {
+    /// Prints the whole messages; returns why the rest cannot be read, if it cannot.
+    fn print_part(&mut self, desk: &mut Desk) -> Result<Option<Error>> {
         let (done, refused) = desk.digest(&mut self.part, &mut self.searched)?;
         self.part.drain(..done);
-        refused.map_or(Ok(()), Err).with_context(|| self.name.clone())
+        Ok(refused)
     }
 }
 
