@@ -42,15 +42,18 @@ const WAYS: [&[&str]; 7] = [
     &["--with", "epoll", "--edge", "--oneshot"],
 ];
 
+/// The options of a server that is met by TCP, too. Only who needs it: a stranger's client
+/// that tries a port again and again would be one client more.
+const TCP: [&str; 2] = ["--tcp", "127.0.0.1:0"];
+
 /// A server that runs until it is stopped, in a directory of its own.
 struct Running {
     subject: Subject,
     role: Option<Role>,
-    tcp: String,
 }
 
 impl Running {
-    /// Starts a server with these options, and a TCP address as well.
+    /// Starts a server with these options.
     fn start(options: &[&str]) -> Running {
         Running::start_with(options, Input::Nothing, |_| ())
     }
@@ -61,20 +64,16 @@ impl Running {
         change: impl FnOnce(&mut Command),
     ) -> Running {
         let subject = subject("multiplex");
-        let args = ["multiplex", "server", "--tcp", "127.0.0.1:0"];
-        let mut command = ipclab(&subject, &args);
+        let mut command = ipclab(&subject, &["multiplex", "server"]);
         command.args(options);
         change(&mut command);
         let role = Role::start("server", command, input).unwrap();
         role.wait_for_comment("start the other: ", deadline()).unwrap();
-        role.wait_for_comment("--connect 127.0.0.1:", deadline()).unwrap();
-        let mut running = Running { subject, role: Some(role), tcp: String::new() };
-        running.tcp = running.address();
-        running
+        Running { subject, role: Some(role) }
     }
 
-    /// The TCP address, from /proc: the listener among the server's sockets.
-    fn address(&self) -> String {
+    /// Its TCP address, from /proc: the listener among its sockets.
+    fn tcp(&self) -> Option<String> {
         let pid = self.role().pid();
         let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap();
         let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
@@ -89,7 +88,7 @@ impl Running {
             (ours && words[3] == "0A")
                 .then(|| u16::from_str_radix(port, 16).unwrap())
         });
-        format!("127.0.0.1:{}", port.expect("a listener"))
+        port.map(|port| format!("127.0.0.1:{port}"))
     }
 
     fn role(&self) -> &Role {
@@ -105,7 +104,7 @@ impl Running {
     }
 
     fn connect_tcp(&self) -> TcpStream {
-        let socket = TcpStream::connect(&self.tcp).unwrap();
+        let socket = TcpStream::connect(self.tcp().expect("a listener")).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         socket
     }
@@ -275,7 +274,7 @@ fn a_client_that_does_not_read_is_paused_and_the_others_are_served() {
     const ALL: usize = 32 << 20;
     for way in WAYS {
         let server = Running::start_with(way, Input::Nothing, |command| {
-            command.args(["--bytes", "--no-print"]);
+            command.args(["--bytes", "--no-print"]).args(TCP);
         });
         let before = server.status("VmRSS:");
         let slow = server.connect();
@@ -313,7 +312,7 @@ fn who_has_said_all_still_gets_every_answer() {
     let sent = contract::noise(1 << 20);
     for way in WAYS {
         let server = Running::start_with(way, Input::Nothing, |command| {
-            command.args(["--bytes", "--no-print"]);
+            command.args(["--bytes", "--no-print"]).args(TCP);
         });
         let (unix, tcp) = (server.connect(), server.connect_tcp());
         std::thread::scope(|scope| {
@@ -349,7 +348,7 @@ fn an_unterminated_last_line_is_answered_with_its_newline() {
 #[test]
 fn a_reset_within_a_message_or_before_the_answers_is_that_clients_affair() {
     for way in WAYS {
-        let server = Running::start(way);
+        let server = Running::start(&[way, &TCP].concat());
         let mut other = server.connect();
         exchange(&mut other, "first"); // and is client 1
         let mut half = server.connect_tcp();
@@ -743,12 +742,12 @@ fn an_output_that_nobody_empties_does_not_keep_it_from_ending() {
 
 #[test]
 fn count_is_of_clients_and_whoever_comes_later_is_refused() {
-    let mut server = Running::start(&["--count", "2"]);
+    let mut server = Running::start(&[&["--count", "2"], &TCP[..]].concat());
     let (mut first, mut second) = (server.connect(), server.connect_tcp());
     exchange(&mut first, "first");
     exchange(&mut second, "second");
     assert!(UnixStream::connect(server.path()).is_err());
-    assert!(TcpStream::connect(&server.tcp).is_err());
+    assert_eq!(server.tcp(), None);
     exchange(&mut first, "still here");
     drop((first, second));
     let outcome = server.role.take().unwrap().wait(deadline()).unwrap();
@@ -783,8 +782,9 @@ fn ready_fd_gets_every_address_in_one_line() {
 
 #[test]
 fn our_client_goes_by_tcp_where_it_is_told_to() {
-    let server = Running::start(&[]);
-    let args = ["multiplex", "client", "--connect", &server.tcp, "hello", "by TCP"];
+    let server = Running::start(&TCP);
+    let tcp = server.tcp().unwrap();
+    let args = ["multiplex", "client", "--connect", &tcp, "hello", "by TCP"];
     let outcome = run(ipclab(&server.subject, &args), Input::Nothing);
     assert_eq!(outcome.stdout, b"hello\nby TCP\n", "{}", outcome.stderr);
     server.stop(Signal::SIGTERM);

@@ -392,8 +392,9 @@ extern "C" fn on_signal(signal: c_int) {
     }
 }
 
-/// Runs `action` with every signal held off on this thread.
-fn without_signals(action: impl FnOnce()) {
+/// Runs `action` with every signal held off on this thread: for a thing that is made and
+/// then handed to a [`Guard`], so that none comes in between and nothing is left behind.
+pub fn without_signals<T>(action: impl FnOnce() -> T) -> T {
     // SAFETY: plain sigset_t values, restored below.
     let before = unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();
@@ -402,9 +403,10 @@ fn without_signals(action: impl FnOnce()) {
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
         before
     };
-    action();
+    let result = action();
     // SAFETY: the mask that was read above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut()) };
+    result
 }
 
 fn set_timer(once: Duration) {

@@ -259,7 +259,11 @@ impl Server<'_> {
     /// Closes everything, and removes the names. What has come, as a signal, is returned.
     pub(super) fn close(self) -> (Signals, Option<Signal>) {
         let clients = self.accepted;
-        say!("done: {} clients, {}", grouped(clients), messages(self.desk.messages));
+        say!(
+            "done: clients: {}; {}",
+            grouped(clients),
+            messages(self.desk.messages)
+        );
         (self.signals, self.stopping.map(|(signal, _)| signal))
     }
 
@@ -295,7 +299,7 @@ impl Server<'_> {
             let (count, clients) = (u64::from_ne_bytes(count), self.here());
             let messages = messages(self.desk.messages);
             say!(
-                "tick: read() = {count} expired; {clients} clients, {messages} so far"
+                "tick: read() = {count} expired; clients: {clients}; {messages} so far"
             );
         }
         Ok(())

@@ -14,7 +14,7 @@ use nix::unistd::{mkfifo, read};
 
 use super::desk::Desk;
 use crate::errors::{Advise, errno};
-use crate::os::cleanup::Object;
+use crate::os::cleanup::{Object, without_signals};
 use crate::say;
 use crate::wire::frame::Framing;
 use crate::wire::meet::{At, Place};
@@ -67,14 +67,12 @@ pub(super) fn fifo(at: &At) -> Result<Source> {
     let name = path.display().to_string();
     let mut place = at.arrive(None)?;
     let object = Object::Path(path.clone());
-    match mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR) {
-        Ok(()) => place.owns(&object)?,
-        Err(Errno::EEXIST) if is_fifo(&path) => place.found(&object)?,
-        Err(Errno::EEXIST) => {
-            bail!("{name} is there, and is no FIFO; use another name")
-        }
-        Err(error) => return Err(error).with_context(|| format!("mkfifo {name}")),
-    }
+    without_signals(|| match mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR) {
+        Ok(()) => place.owns(&object),
+        Err(Errno::EEXIST) if is_fifo(&path) => place.found(&object),
+        Err(Errno::EEXIST) => bail!("{name} is there, and is no FIFO; use another"),
+        Err(error) => Err(error).with_context(|| format!("mkfifo {name}")),
+    })?;
     let fd = open_fifo(&path)?;
     place.open_to_all()?;
     say!("open({name}, O_RDONLY | O_NONBLOCK) does not sleep until a writer comes");
@@ -105,17 +103,14 @@ pub(super) fn queue(at: &At) -> Result<Source> {
     let open = |flags| {
         mq_open(name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR, Some(&shape))
     };
-    let queue = match open(new) {
-        Ok(queue) => {
-            place.owns(&object)?;
-            Ok(queue)
-        }
+    let queue = without_signals(|| match open(new) {
+        Ok(queue) => place.owns(&object).map(|()| queue),
         Err(Errno::EEXIST) => {
             place.found(&object)?;
-            open(flags)
+            Ok(open(flags)?)
         }
-        Err(error) => Err(error),
-    };
+        Err(error) => Err(error.into()),
+    });
     let queue = queue.with_context(|| format!("mq_open {name}")).advise(|error| {
         (errno(error) == Some(Errno::EMFILE)).then_some(
             "all queues of a user share RLIMIT_MSGQUEUE bytes: `ulimit -q` raises it, \
