@@ -21,6 +21,8 @@ use std::time::Duration;
 pub enum Object {
     /// A name in the file system: a file, a FIFO, a socket. Goes by unlink(2).
     Path(PathBuf),
+    /// A file of messages. Goes by unlink(2), unless there is something in it.
+    File(PathBuf),
     /// A POSIX message queue, `/name`. Goes by mq_unlink(3), unless messages wait.
     Queue(String),
     /// A POSIX shared memory object, `/name`. Goes by shm_unlink(3).
@@ -34,6 +36,7 @@ pub enum Object {
 /// An [`Object`] in the form that a signal handler can use: nothing to allocate.
 enum Raw {
     Path(CString),
+    File(CString),
     Queue(CString),
     SysvQueue(i32),
     SysvSegment(i32),
@@ -43,8 +46,10 @@ struct Entry {
     owner: libc::pid_t,
     lock: OwnedFd,
     lock_path: CString,
+    /// Goes with the last role out.
     objects: Vec<Raw>,
-    keep: bool,
+    /// Goes with this process, whoever stays.
+    private: Vec<Raw>,
     loses: Loses,
 }
 
@@ -83,7 +88,7 @@ pub fn guard(lock: OwnedFd, lock_path: &Path) -> Guard {
         lock,
         lock_path: c_string(lock_path.as_os_str().as_bytes()),
         objects: Vec::new(),
-        keep: false,
+        private: Vec::new(),
         loses: Loses::Nothing,
     }));
     for (slot, place) in TABLE.iter().enumerate() {
@@ -102,6 +107,7 @@ impl From<&Object> for Raw {
     fn from(object: &Object) -> Raw {
         match object {
             Object::Path(path) => Raw::Path(c_string(path.as_os_str().as_bytes())),
+            Object::File(path) => Raw::File(c_string(path.as_os_str().as_bytes())),
             // The system call takes the name without the slash of the C function.
             Object::Queue(name) => {
                 Raw::Queue(c_string(name.trim_start_matches('/').as_bytes()))
@@ -128,9 +134,10 @@ impl Guard {
         self.change(|entry| entry.objects.push(raw));
     }
 
-    /// Nothing is removed after all: what is there waits for someone.
-    pub fn keep(&mut self) {
-        self.change(|entry| entry.keep = true);
+    /// This process removes `object` when it leaves, also if others stay.
+    pub fn add_private(&mut self, object: &Object) {
+        let raw = Raw::from(object);
+        self.change(|entry| entry.private.push(raw));
     }
 
     /// A queue in which nothing but a goodbye waits need not stay.
@@ -176,18 +183,16 @@ fn leave(place: &AtomicPtr<Entry>) {
     if entry.owner != own_pid() {
         return;
     }
+    for object in &entry.private {
+        remove(object, Loses::All);
+    }
     let lock = entry.lock.as_raw_fd();
     // Let go first: two that leave at once and only tried would each find the other.
     set_lock(lock, libc::F_UNLCK);
     if set_lock(lock, libc::F_WRLCK) {
         let mut stays = false;
         for object in &entry.objects {
-            // What was kept for someone, and is there no more, was taken.
-            stays |= if entry.keep {
-                exists(object)
-            } else {
-                !remove(object, entry.loses)
-            };
+            stays |= !remove(object, entry.loses);
         }
         // While an object stays, its lock file stays beside it, to say what it is.
         if !stays {
@@ -199,17 +204,8 @@ fn leave(place: &AtomicPtr<Entry>) {
     unsafe { libc::close(lock) };
 }
 
-/// Whether the object may still be there. Async-signal-safe.
-fn exists(object: &Raw) -> bool {
-    match object {
-        // SAFETY: a valid C string.
-        Raw::Path(path) => unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 },
-        Raw::Queue(_) | Raw::SysvQueue(_) | Raw::SysvSegment(_) => true,
-    }
-}
-
-/// Whether the object is gone; a queue in which messages wait stays, but for those that
-/// it `loses`. Async-signal-safe.
+/// Whether the object is gone; a queue or file in which messages wait stays, but for
+/// those that it `loses`. Async-signal-safe.
 fn remove(object: &Raw, loses: Loses) -> bool {
     match object {
         Raw::Path(path) => {
@@ -217,6 +213,16 @@ fn remove(object: &Raw, loses: Loses) -> bool {
             unsafe { libc::unlink(path.as_ptr()) };
             true
         }
+        // SAFETY: a valid C string, and an out-parameter of the right type.
+        Raw::File(path) => unsafe {
+            let mut about: libc::stat = std::mem::zeroed();
+            let known = libc::lstat(path.as_ptr(), &mut about) == 0;
+            if known && about.st_size > 0 && loses != Loses::All {
+                return false;
+            }
+            libc::unlink(path.as_ptr());
+            true
+        },
         // SAFETY: a valid C string, and an out-parameter of the right type.
         Raw::Queue(name) => unsafe {
             let fd = libc::syscall(libc::SYS_mq_open, name.as_ptr(), libc::O_RDONLY);
@@ -277,7 +283,8 @@ fn set_lock(fd: c_int, kind: c_int) -> bool {
     }
 }
 
-/// Installs the handlers of SIGINT, SIGTERM and SIGHUP, and arms `--timeout`.
+/// Installs the handlers of SIGINT, SIGTERM and SIGHUP, and arms `--timeout`. A file
+/// that grows past `ulimit -f` is EFBIG from now on, where SIGXFSZ would kill.
 ///
 /// A signal that was ignored when the program began (`nohup`, a background job of a
 /// script) stays ignored.
@@ -285,6 +292,8 @@ pub fn install(timeout: Option<Duration>) {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         handle(signal);
     }
+    // SAFETY: ignoring a signal has no handler that could go wrong.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     if let Some(timeout) = timeout {
         let nanoseconds = i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX);
         DEADLINE.store(now().saturating_add(nanoseconds.max(1)), Ordering::Relaxed);

@@ -267,11 +267,7 @@ impl Place {
     /// # Errors
     /// As [`Place::owns`].
     pub fn found(&mut self, object: &Object) -> Result<()> {
-        let ours = match &self.lock {
-            Some(lock) if self.users => notes(lock)?.contains(object),
-            Some(_) => true,
-            None => false,
-        };
+        let ours = !self.users || self.noted()?.contains(object);
         if ours { self.owns(object) } else { Ok(()) }
     }
 
@@ -287,16 +283,14 @@ impl Place {
         Ok(())
     }
 
-    /// What is here waits for someone, so it stays when we leave, and the lock file says
-    /// so. Queues need none of this: the kernel knows what waits in them.
+    /// We remove `object` when we leave, whoever stays: nobody else uses it.
     ///
     /// # Errors
-    /// ENOSPC and the like, from writing the lock file.
-    pub fn keep(&mut self) -> Result<()> {
-        if let (Some(guard), Some(mut lock)) = (&mut self.guard, self.lock.as_ref())
-        {
-            guard.keep();
-            lock.write_all(PENDING.as_bytes()).context("write the lock file")?;
+    /// As [`Place::owns`].
+    pub fn owns_alone(&mut self, object: &Object) -> Result<()> {
+        if let (Some(guard), Some(lock)) = (&mut self.guard, &self.lock) {
+            guard.add_private(object);
+            note(lock, object).context("write the lock file")?;
         }
         Ok(())
     }
@@ -328,6 +322,15 @@ impl Place {
         })
     }
 
+    /// What roles of ours have made here, those that were killed as well.
+    ///
+    /// # Errors
+    /// EIO and the like, from reading the lock file.
+    pub fn noted(&self) -> Result<Vec<Object>> {
+        let Some(lock) = &self.lock else { return Ok(Vec::new()) };
+        notes(lock).context("read the lock file")
+    }
+
     /// Lets peers in, once what they will find is whole.
     ///
     /// # Errors
@@ -354,9 +357,8 @@ fn open_lock(path: &Path, users: bool) -> Result<Option<Lock>> {
     loop {
         let opened = OpenOptions::new()
             .read(true)
-            .write(true)
+            .append(true) // so that the notes of two roles never overwrite each other
             .create(true)
-            .truncate(false)
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
             .open(path);
@@ -453,31 +455,19 @@ fn note(mut lock: &File, object: &Object) -> std::io::Result<()> {
 ///
 /// # Errors
 /// As read(2).
-pub fn notes(lock: &File) -> std::io::Result<Vec<Object>> {
-    Ok(text_of(lock)?.lines().filter_map(parse).collect())
-}
-
-/// Whether the objects of a lock file wait for someone, though nobody is there.
-///
-/// # Errors
-/// As read(2).
-pub fn is_pending(lock: &File) -> std::io::Result<bool> {
-    Ok(text_of(lock)?.contains(PENDING))
-}
-
-fn text_of(mut lock: &File) -> std::io::Result<String> {
+pub fn notes(mut lock: &File) -> std::io::Result<Vec<Object>> {
     let mut text = String::new();
     lock.rewind()?;
     lock.read_to_string(&mut text)?;
-    Ok(text)
+    Ok(text.lines().filter_map(parse).collect())
 }
 
-const PENDING: &str = "pending\n";
 
 /// An object as a line of a lock file; [`parse`] is its inverse.
 pub fn describe(object: &Object) -> String {
     match object {
         Object::Path(path) => format!("path {}", path.display()),
+        Object::File(path) => format!("file {}", path.display()),
         Object::Queue(name) => format!("queue {name}"),
         Object::Segment(name) => format!("segment {name}"),
         Object::SysvQueue(id) => format!("sysv-queue {id}"),
@@ -499,6 +489,7 @@ pub fn parse(line: &str) -> Option<Object> {
     let (kind, name) = line.split_once(' ')?;
     match kind {
         "path" => Some(Object::Path(PathBuf::from(name))),
+        "file" => Some(Object::File(PathBuf::from(name))),
         "queue" => Some(Object::Queue(name.into())),
         "segment" => Some(Object::Segment(name.into())),
         "sysv-queue" => name.parse().ok().map(Object::SysvQueue),
