@@ -559,7 +559,7 @@ fn half_a_message_is_cut_off_the_log_when_the_disk_is_full() {
     let subject = files();
     for lock in ["flock", "ofd"] {
         let script = format!(
-            "head -c 30000 /dev/zero | tr '\\0' x > ../line
+            "head -c 40000 /dev/zero | tr '\\0' x > ../line
              \"$1\" -q file sender --append --lock {lock} --at ./log hello; echo $?
              {{ cat ../line; echo; cat ../line; echo; }} |
                  \"$1\" -q file sender --append --lock {lock} --at ./log; echo $?
@@ -569,8 +569,8 @@ fn half_a_message_is_cut_off_the_log_when_the_disk_is_full() {
         );
         let Some(outcome) = on_a_small_disk(&subject, &script) else { return };
         let said = String::from_utf8(outcome.stdout).unwrap();
-        // "hello\n" and one line of 30,000 fit, and a part of the second.
-        let expected = ["0", "1", "30007", "0", "after", "log", "old"];
+        // "hello\n" and one line of 40,000 fit, and a part of the second.
+        let expected = ["0", "1", "40007", "0", "after", "log", "old"];
         assert_eq!(said.split_whitespace().collect::<Vec<_>>(), expected);
         assert!(
             outcome.stderr.contains("write the log: ENOSPC"),
