@@ -159,6 +159,26 @@ fn what_a_receiver_left_that_was_killed_while_it_claimed_goes_at_the_next_start(
 }
 
 #[test]
+fn a_receiver_that_is_killed_while_it_reads_leaves_no_file() {
+    let subject = files();
+    let input = Input::Bytes(contract::noise(1 << 20));
+    let sent = run(subject.sender_command(&["--bytes"]), input);
+    assert!(sent.status.success(), "{}", sent.stderr);
+    // Nobody reads what it prints, so it sleeps in write, with the file open.
+    let (_reading, writing) = nix::unistd::pipe().unwrap();
+    let command = subject.receiver_command(&["--bytes"]);
+    let output = Output::To(writing);
+    let receiver =
+        Role::start_with("receiver", command, Input::Nothing, output, None).unwrap();
+    receiver.wait_for_comment("read() = ", deadline()).unwrap();
+    assert_eq!(names(subject.dir()), ["file.lock"]);
+    receiver.stop(Signal::SIGKILL, deadline()).unwrap();
+    send(&subject, &["next"]);
+    assert_eq!(receive(&subject, &[]), "next\n");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
 fn a_published_file_waits_and_clean_keeps_it_unless_told() {
     let subject = files();
     for taken in [true, false] {
@@ -298,10 +318,11 @@ fn echo_and_mv_of_the_shell_are_a_sender() {
 fn a_file_that_is_written_in_place_is_taken_once_it_is_closed() {
     let subject = files();
     let receiver = waiting_receiver(&subject, &[]);
-    let script = "{ echo one; read go; echo two; } > file";
+    let script = "{ echo one; echo half >&2; read go; echo two; } > file";
     let mut stranger =
         Role::start("sh", shell(&subject, script), Input::Open).unwrap();
-    // Its half is there, and another file's events must not make us look at it.
+    stranger.wait_for_comment("half", deadline()).unwrap();
+    // Another file's events must not make the receiver look at this one.
     run(shell(&subject, "echo > other && rm other"), Input::Nothing);
     stranger.feed(b"go\n").unwrap();
     stranger.wait(deadline()).unwrap();
@@ -426,7 +447,11 @@ fn foreign(subject: &Subject) -> (PathBuf, impl Fn(&[&str]) -> Command + use<>) 
     std::fs::set_permissions(subject.dir(), PermissionsExt::from_mode(0o755))
         .unwrap();
     let copy = subject.dir().join("ipclab");
-    std::fs::copy(program(), &copy).unwrap();
+    // By another process: one that a neighbouring test forks just now would have the
+    // copy open for writing, and running it would be ETXTBSY.
+    let mut cp = Command::new("cp");
+    cp.arg(program()).arg(&copy);
+    assert!(run(cp, Input::Nothing).status.success());
     std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o555)).unwrap();
     let play = move |args: &[&str]| {
         let mut command = Command::new(&copy);
