@@ -324,6 +324,7 @@ fn a_file_that_is_written_in_place_is_taken_once_it_is_closed() {
     stranger.wait_for_comment("half", deadline()).unwrap();
     // Another file's events must not make the receiver look at this one.
     run(shell(&subject, "echo > other && rm other"), Input::Nothing);
+    assert!(subject.dir().join("file").exists(), "it was claimed");
     stranger.feed(b"go\n").unwrap();
     stranger.wait(deadline()).unwrap();
     assert_eq!(receiver.wait(deadline()).unwrap().stdout, b"one\ntwo\n");
