@@ -19,6 +19,8 @@ fn files() -> Subject {
     subject
 }
 
+// Not `the_sender_is_killed_in_full_flow`: of a file that is not yet published nothing
+// arrives; `nothing_is_visible_before_all_of_it_is` looks at that.
 keeps_the_contract! {
     files();
     one_message, a_thousand_in_order, an_empty_message, the_largest_message,

@@ -462,7 +462,6 @@ pub fn notes(mut lock: &File) -> std::io::Result<Vec<Object>> {
     Ok(text.lines().filter_map(parse).collect())
 }
 
-
 /// An object as a line of a lock file; [`parse`] is its inverse.
 pub fn describe(object: &Object) -> String {
     match object {

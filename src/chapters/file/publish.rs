@@ -110,15 +110,16 @@ impl Publisher {
             return Ok(()); // a half is not published; it goes with its place
         }
         let (from, to) = (self.unfinished.display(), self.path.display());
-        say!("fsync({from}): first the bytes must be on the disk …");
+        let (tmp, name) = (last(&self.unfinished), last(&self.path));
+        say!("fsync({tmp}): first the bytes must be on the disk …");
         fsync(&self.file).with_context(|| format!("fsync {from}")).advise(full)?;
         let over =
             if is_there(&self.path)? { ", in place of what was there" } else { "" };
-        say!("rename({from}, {to}): … then all of it appears at once{over}");
+        say!("rename({tmp}, {name}): … then all of it appears at once{over}");
         std::fs::rename(&self.unfinished, &self.path)
             .with_context(|| format!("rename {from} to {to}"))
             .advise(full)?;
-        say!("fsync(its directory): the new name is on the disk as well");
+        say!("fsync(the directory): the new name must be on the disk too");
         fsync(&self.directory)
             .with_context(|| format!("fsync the directory of {to}"))
     }
@@ -255,12 +256,17 @@ fn take(path: &Path, taken: Option<&Path>) -> Result<Option<File>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         renamed => renamed.with_context(|| format!("rename {name}"))?,
     }
-    say!("rename({name}, {}): now no other receiver gets it", taken.display());
+    say!("rename({}, {}): now no other receiver gets it", last(path), last(taken));
     let claimed = open(taken)?;
     std::fs::remove_file(taken)
         .with_context(|| format!("unlink {}", taken.display()))?;
     say!("open, then unlink: it has no name now, and goes when it is closed");
     Ok(claimed)
+}
+
+/// The last component of a path, which the commentary has named in full before.
+fn last(path: &Path) -> std::path::Display<'_> {
+    path.file_name().map_or(path, Path::new).display()
 }
 
 /// Opens the file, if it is there.
