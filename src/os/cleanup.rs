@@ -225,10 +225,17 @@ fn remove(object: &Raw, loses: Loses) -> bool {
         },
         // SAFETY: a valid C string, and an out-parameter of the right type.
         Raw::Queue(name) => unsafe {
-            let fd = libc::syscall(libc::SYS_mq_open, name.as_ptr(), libc::O_RDONLY);
+            // Unlike the C function, the call reads its attributes even without O_CREAT.
+            let none: *const libc::mq_attr = ptr::null();
+            let fd = libc::syscall(
+                libc::SYS_mq_open,
+                name.as_ptr(),
+                libc::O_RDONLY,
+                0,
+                none,
+            );
             if fd >= 0 {
                 let mut now: libc::mq_attr = std::mem::zeroed();
-                let none: *const libc::mq_attr = ptr::null();
                 libc::syscall(libc::SYS_mq_getsetattr, fd, none, &raw mut now);
                 // The first line of a queue's file is `QSIZE:`, its messages' bytes.
                 let mut line = [0_u8; 8];
