@@ -17,7 +17,7 @@ use crate::os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
 use crate::say;
 use crate::wire::meet::{At, Meets, Only};
 use crate::wire::roles::messages;
-use crate::wire::say::{self, Tally, size};
+use crate::wire::say::{self, Tally};
 use crate::wire::transport::{Receiver, Sender};
 
 mod open;
@@ -201,16 +201,8 @@ impl SysvmqSender {
         if !say::on() || self.receiver.is_none() {
             return Ok(());
         }
-        let now = msgstat(self.link.id).context("msgctl(IPC_STAT)").advise(gone)?;
-        let room = now.msg_qbytes;
-        if now.__msg_cbytes + length as u64 <= room && now.msg_qnum < room {
-            return Ok(());
-        }
-        let (inside, bytes) =
-            (messages(now.msg_qnum), size(now.__msg_cbytes as usize));
-        let full = format!(
-            "the queue is full, {inside} of {bytes} in all: msgsnd sleeps until one is taken"
-        );
+        let Some(full) = self.link.is_full(length)? else { return Ok(()) };
+        let full = format!("{full}: msgsnd sleeps until one is taken");
         match self.receiver.take() {
             Some(command) if !self.link.place.has_company() => {
                 say::waiting(full, &command);

@@ -11,7 +11,7 @@ use crate::os::sysv::{msgget, msgstat};
 use crate::say;
 use crate::wire::meet::{At, Only, Place};
 use crate::wire::roles::messages;
-use crate::wire::say::grouped;
+use crate::wire::say::{grouped, size};
 
 /// Which queue.
 #[derive(Debug, Clone, clap::Args)]
@@ -139,6 +139,18 @@ impl Link {
     /// What may be in the queue; msgmax may have been larger when it was sent.
     pub(super) fn longest(&self) -> usize {
         kernel("msgmax").max(self.now.msg_qbytes as usize)
+    }
+
+    /// Says so if there is no room for a text of `length` bytes: msg_qbytes is the limit
+    /// for the bytes in all, and for the number of messages as well.
+    pub(super) fn is_full(&self, length: usize) -> Result<Option<String>> {
+        let now = msgstat(self.id).context("msgctl(IPC_STAT)").advise(gone)?;
+        let (bytes, room) = (now.__msg_cbytes, now.msg_qbytes);
+        let full = bytes + length as u64 > room || now.msg_qnum >= room;
+        Ok(full.then(|| {
+            let (inside, bytes) = (messages(now.msg_qnum), size(bytes as usize));
+            format!("the queue is full, {inside} of {bytes} in all")
+        }))
     }
 
     /// Which of the two [`Link::largest`] is, and how to raise it.
