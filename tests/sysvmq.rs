@@ -170,6 +170,10 @@ fn count_stops_like_head_and_leaves_the_rest() {
         assert_eq!(receiver.wait(deadline()).unwrap().stdout, b"one\n");
         subject.nothing_is_left().unwrap();
     }
+    // Neither does a goodbye alone keep the queue when the receiver leaves last.
+    send(&subject, &["one"]);
+    assert_eq!(receive(&subject, &["--count", "1"]), "one\n");
+    subject.nothing_is_left().unwrap();
     send(&subject, &["1", "2", "3"]);
     assert_eq!(receive(&subject, &["--count", "2"]), "1\n2\n");
     assert_eq!(receive(&subject, &[]), "3\n");
