@@ -201,18 +201,34 @@ impl At {
     pub fn arrive(&self, role: Option<Only>) -> Result<Place> {
         self.make_dir()?;
         let path = self.lock_path();
-        let Some(lock) = open_lock(&path, self.is_users_path())? else {
-            // A place in a directory where we may not write: someone else keeps it.
-            let users = true;
-            return Ok(Place { guard: None, lock: None, alone: false, users });
+        loop {
+            // A signal between making the lock file and guarding it would leave it there.
+            if let Some(place) =
+                cleanup::without_signals(|| self.enter(&path, role))?
+            {
+                return Ok(place);
+            }
+            wait_for_turn(&path)?;
+        }
+    }
+
+    /// Tries to enter; `None` while somebody is alone there and makes things whole.
+    fn enter(&self, path: &Path, role: Option<Only>) -> Result<Option<Place>> {
+        let users = self.is_users_name();
+        let (file, alone) = match open_lock(path, self.is_users_path())? {
+            Opened::Ours { file, alone } => (file, alone),
+            Opened::Busy => return Ok(None),
+            Opened::Foreign => {
+                let (guard, lock, alone) = (None, None, false);
+                return Ok(Some(Place { guard, lock, alone, users }));
+            }
         };
         if let Some(role) = role {
-            role.take(&lock.file).advise(|_| self.elsewhere())?;
+            role.take(&file).advise(|_| self.elsewhere())?;
         }
-        let fd = lock.file.try_clone().context("dup the lock")?;
-        let guard = cleanup::guard(OwnedFd::from(lock.file), &path);
-        let (alone, users) = (lock.alone, self.is_users_name());
-        Ok(Place { guard: Some(guard), lock: Some(fd), alone, users })
+        let lock = Some(file.try_clone().context("dup the lock")?);
+        let guard = Some(cleanup::guard(OwnedFd::from(file), path));
+        Ok(Some(Place { guard, lock, alone, users }))
     }
 
     fn elsewhere(&self) -> Option<&'static str> {
@@ -352,64 +368,69 @@ impl Place {
     }
 }
 
-struct Lock {
-    file: File,
-    alone: bool,
+/// What came of opening a lock file.
+enum Opened {
+    /// Its first byte is ours: alone if nobody is here, else shared.
+    Ours { file: File, alone: bool },
+    /// Somebody makes the thing, or removes it, just now.
+    Busy,
+    /// It is in a directory where we may not write: someone else keeps the place.
+    Foreign,
 }
 
-/// Opens the lock file, and holds its first byte: alone if nobody is here, else shared.
-fn open_lock(path: &Path, users: bool) -> Result<Option<Lock>> {
-    loop {
-        let opened = OpenOptions::new()
-            .read(true)
-            .append(true) // so that the notes of two roles never overwrite each other
-            .create(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path);
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) if users && may_not_write(&error) => return Ok(None),
-            Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("open {}", path.display()))
-                    .advise(|e| why_not(e, path));
-            }
-        };
-        let about = file.metadata().context("fstat the lock file")?;
-        if about.uid() != geteuid().as_raw() {
-            if users {
-                return Ok(None);
-            }
-            anyhow::bail!("{} belongs to uid {}", path.display(), about.uid());
+/// Opens the lock file, and tries to get its first byte. Does not sleep.
+fn open_lock(path: &Path, users: bool) -> Result<Opened> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .append(true) // so that the notes of two roles never overwrite each other
+        .create(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if users && may_not_write(&error) => return Ok(Opened::Foreign),
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("open {}", path.display()))
+                .advise(|e| why_not(e, path));
         }
-        let alone = lock_first_byte(&file, path)?;
-        // The last one out may have unlinked the file between our open and our lock.
-        if same_file(&file, path) {
-            return Ok(Some(Lock { file, alone }));
+    };
+    let about = file.metadata().context("fstat the lock file")?;
+    if about.uid() != geteuid().as_raw() {
+        if users {
+            return Ok(Opened::Foreign);
         }
+        anyhow::bail!("{} belongs to uid {}", path.display(), about.uid());
     }
+    let take = |kind| match fcntl(&file, FcntlArg::F_SETLK(&byte(kind, 0))) {
+        Ok(_) => Ok(true),
+        Err(Errno::EACCES | Errno::EAGAIN) => Ok(false),
+        Err(error) => {
+            Err(error).with_context(|| format!("fcntl(F_SETLK) {}", path.display()))
+        }
+    };
+    let alone = take(libc::F_WRLCK)?;
+    let held = alone || take(libc::F_RDLCK)?;
+    // The last one out may have unlinked the file between our open and our lock.
+    if held && same_file(&file, path) {
+        return Ok(Opened::Ours { file, alone });
+    }
+    Ok(Opened::Busy)
 }
 
-fn lock_first_byte(file: &File, path: &Path) -> Result<bool> {
-    let take = |kind| fcntl(file, FcntlArg::F_SETLK(&byte(kind, 0)));
-    let what = || format!("fcntl(F_SETLK) {}", path.display());
-    match take(libc::F_WRLCK) {
-        Ok(_) => return Ok(true),
-        Err(Errno::EACCES | Errno::EAGAIN) => {}
-        Err(error) => return Err(error).with_context(what),
-    }
-    // Waits only for one who makes the thing, or removes it, just now.
+/// Sleeps until nobody holds the place alone; whoever does, does not do so for long.
+fn wait_for_turn(path: &Path) -> Result<()> {
+    let Ok(file) = File::open(path) else { return Ok(()) };
     loop {
-        let range = byte(libc::F_RDLCK, 0);
-        match fcntl(file, FcntlArg::F_SETLKW(&range)) {
-            Ok(_) => break,
+        match fcntl(&file, FcntlArg::F_SETLKW(&byte(libc::F_RDLCK, 0))) {
             Err(Errno::EINTR) => {}
-            Err(error) => return Err(error).with_context(what),
+            result => {
+                let what = || format!("fcntl(F_SETLKW) {}", path.display());
+                return result.map(drop).with_context(what);
+            }
         }
     }
-    // The one that held it may be gone meanwhile.
-    Ok(take(libc::F_WRLCK).is_ok())
 }
 
 fn same_file(file: &File, path: &Path) -> bool {
