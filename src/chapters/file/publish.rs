@@ -188,30 +188,24 @@ impl Taker {
         place.open_to_all()?;
         at.ready(&name)?;
         let mut watch = None;
+        let mut to_say = Some(at.peer("sender"));
         let file = loop {
             if let Some(file) = take(&path, taken.as_deref())? {
                 break file;
             }
-            match &watch {
+            let Some(watch) = &watch else {
                 // And look again: it may have come just before the watch began.
-                None => {
-                    let whole =
-                        AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE;
-                    watch = Some(Watch::on(&path, whole)?);
-                    say::waiting(
-                        format_args!(
-                            "{name} is not there: read(inotify) sleeps until it is"
-                        ),
-                        &at.peer("sender"),
-                    );
-                }
-                Some(watch) => {
-                    watch.wait()?;
-                    say!(
-                        "read(inotify) returned: an event for that name; look again"
-                    );
-                }
+                let whole =
+                    AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE;
+                watch = Some(Watch::on(&path, whole)?);
+                continue;
+            };
+            if let Some(peer) = to_say.take() {
+                let what = "is not there: read(inotify) sleeps until it is";
+                say::waiting(format_args!("{name} {what}"), &peer);
             }
+            watch.wait()?;
+            say!("read(inotify) returned: an event for that name; look again");
         };
         let (incoming, reads) = (Incoming::new(stream), Tally::of("read"));
         Ok(Taker { file, incoming, reads, _place: place })
