@@ -7,11 +7,13 @@ pub mod fifo;
 pub mod file;
 pub mod pipe;
 pub mod posixmq;
+pub mod signal;
 pub mod sysvmq;
 
 /// Shows `visitor` every chapter, in the order of the book.
 pub fn each(visitor: &mut impl Visitor) {
     visitor.one_way::<file::Files>();
+    visitor.one_way::<signal::Signals>();
     visitor.one_way::<pipe::Pipe>();
     visitor.one_way::<fifo::Fifo>();
     visitor.one_way::<posixmq::Posixmq>();

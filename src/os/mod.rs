@@ -5,5 +5,6 @@
 
 pub mod cleanup;
 pub mod names;
+pub mod signal;
 pub mod spawn;
 pub mod sysv;

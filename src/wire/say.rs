@@ -73,6 +73,7 @@ pub fn start_the_other(command: &str) {
 pub struct Tally {
     call: &'static str,
     calls: u64,
+    named: u64,
     bytes: u64,
 }
 
@@ -82,28 +83,46 @@ const NAMED: u64 = 3;
 impl Tally {
     /// A tally of the system call named `call`.
     pub const fn of(call: &'static str) -> Tally {
-        Tally { call, calls: 0, bytes: 0 }
+        Tally { call, calls: 0, named: 0, bytes: 0 }
     }
 
     /// One more call, that moved `bytes`; `text` is asked only if it will be said.
     pub fn call<D: fmt::Display>(&mut self, bytes: usize, text: impl FnOnce() -> D) {
         if on() {
             self.calls += 1;
+            self.named += 1;
             self.bytes += bytes as u64;
-            if self.calls <= NAMED {
+            if self.named <= NAMED {
                 line(format_args!("{}", text()));
-            } else if self.calls == NAMED + 1 {
+            } else if self.named == NAMED + 1 {
                 line(format_args!("… and so on"));
             }
+        }
+    }
+
+    /// One more call, which is named however many came before it: a goodbye.
+    pub fn special<D: fmt::Display>(
+        &mut self,
+        bytes: usize,
+        text: impl FnOnce() -> D,
+    ) {
+        if on() {
+            self.calls += 1;
+            self.bytes += bytes as u64;
+            line(format_args!("{}", text()));
         }
     }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        if self.calls > NAMED {
-            let (calls, bytes) = (grouped(self.calls), grouped(self.bytes));
-            line(format_args!("{}: {calls} calls in all, {bytes} bytes", self.call));
+        if self.named > NAMED {
+            let (call, calls) = (self.call, grouped(self.calls));
+            let moved = match self.bytes {
+                0 => String::new(),
+                bytes => format!(", {} bytes", grouped(bytes)),
+            };
+            line(format_args!("{call}: {calls} calls in all{moved}"));
         }
     }
 }
