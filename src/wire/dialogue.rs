@@ -26,6 +26,7 @@ use crate::say;
 
 /// The options of every client.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Client {
     /// What it sends.
     #[command(flatten)]
@@ -46,6 +47,7 @@ pub struct Client {
 
 /// The options of every server.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Server {
     /// End once N clients have come and gone
     #[arg(long, value_name = "N")]
@@ -419,8 +421,11 @@ impl<L: Link> Talk<L> {
             Err(error) => {
                 self.score.unsent = true;
                 self.failed("send to the server", error);
-                self.stage = Stage::Leaving;
-                return; // what it had answered before may still be read
+                // What it had answered before may still be read. If it is still there
+                // (an ENOBUFS, say), it must hear a goodbye, or it would wait for ever.
+                let gone = matches!(error, Errno::EPIPE | Errno::ECONNRESET);
+                self.stage = if gone { Stage::Left } else { Stage::Leaving };
+                return;
             }
         }
         if *taken == bytes.len() {
@@ -456,9 +461,12 @@ impl<L: Link> Talk<L> {
     /// What may still come from standard input will fail, so that is the time to fail.
     fn hang_up(&mut self, events: PollFlags) {
         self.hung_up = true;
-        if events.contains(PollFlags::POLLERR) {
-            let error = getsockopt(&self.link, SocketError).map(Errno::from_raw);
-            say!("poll() = POLLERR, SO_ERROR = {error:?}: it was refused");
+        let error = getsockopt(&self.link, SocketError).unwrap_or_default();
+        if events.contains(PollFlags::POLLERR) && error != 0 {
+            let error = Errno::from_raw(error);
+            say!(
+                "poll() = POLLERR, SO_ERROR = {error:?}: the last bytes were refused"
+            );
         } else {
             say!("poll() = POLLHUP: nobody is there any more");
         }
@@ -654,12 +662,15 @@ pub struct Connection {
     sends: Tally,
 }
 
-/// How a connection ended that did not fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a conversation ended, as the server sees it.
+#[derive(Debug)]
 #[must_use]
 pub enum Ended {
     /// The client has said all, and was answered.
     ClientDone,
+    /// The client is gone, or sent what cannot be read. That is its own affair: the
+    /// server goes on with the others.
+    ClientLost(anyhow::Error),
     /// Nobody reads the server's standard output any more.
     NobodyReads,
 }
@@ -718,19 +729,24 @@ impl Connection {
 /// Prints each message of a client and answers it, until the client has said all.
 ///
 /// # Errors
-/// What ended the conversation too early. It is this client's affair alone: a server
-/// goes on with the next.
+/// What `print` met: standard output is the server's affair, not the client's.
 pub fn answer(
     mut connection: Connection,
     mut print: impl FnMut(&[u8]) -> Result<Printed>,
 ) -> Result<Ended> {
     let mut message = Vec::new();
-    while connection.next(&mut message)? {
+    loop {
+        match connection.next(&mut message) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Ended::ClientDone),
+            Err(lost) => return Ok(Ended::ClientLost(lost)),
+        }
         if print(&message)? == Printed::NobodyReads {
             return Ok(Ended::NobodyReads);
         }
-        connection.reply(&message)?;
+        if let Err(lost) = connection.reply(&message) {
+            return Ok(Ended::ClientLost(lost));
+        }
     }
-    Ok(Ended::ClientDone)
 }
 // ANCHOR_END: answer
