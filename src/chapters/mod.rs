@@ -6,11 +6,13 @@ use crate::chapter::{Conversation, OneWay, Row, Visitor};
 pub mod fifo;
 pub mod pipe;
 pub mod tcp;
+pub mod unix;
 
 /// Shows `visitor` every chapter, in the order of the book.
 pub fn each(visitor: &mut impl Visitor) {
     visitor.one_way::<pipe::Pipe>();
     visitor.one_way::<fifo::Fifo>();
+    visitor.conversation::<unix::Unix>();
     visitor.conversation::<tcp::Tcp>();
 }
 

@@ -97,7 +97,6 @@ pub fn dial(
             Some(address) => Some(address),
             None => published(at)?,
         };
-        // What is published may be stale, left behind by a server that was killed.
         for address in first.into_iter().chain(fallback) {
             match connect(address) {
                 Ok(Some(socket)) => {
@@ -233,12 +232,16 @@ pub fn publish(at: &At, place: &mut Place, address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// The address that a server has published beside the place, if one has.
+/// The address that a server has published beside the place, if one has and is there
+/// still: the port of one that was killed may be another program's by now.
 ///
 /// # Errors
 /// When the runtime directory is not ours alone: anyone could have written it.
 pub fn published(at: &At) -> Result<Option<SocketAddr>> {
     at.make_dir()?;
+    if !at.is_inhabited() {
+        return Ok(None);
+    }
     let text = std::fs::read_to_string(note_of(at)).unwrap_or_default();
     Ok(text.trim_end().parse().ok())
 }

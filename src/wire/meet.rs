@@ -170,6 +170,14 @@ impl At {
         with_suffix(&name, ".lock")
     }
 
+    /// Whether a role of ours is in the place now. If none is, what lies here is stale.
+    pub fn is_inhabited(&self) -> bool {
+        let Ok(lock) = File::open(self.lock_path()) else { return false };
+        let mut range = byte(libc::F_WRLCK, 0);
+        let asked = fcntl(&lock, FcntlArg::F_OFD_GETLK(&mut range));
+        asked.is_ok() && i32::from(range.l_type) != libc::F_UNLCK
+    }
+
     /// Enters the place, and stays in it until the [`Place`] is dropped. `role` is a
     /// role of which there can be only one at a time, if it is such a role.
     ///
@@ -200,10 +208,12 @@ impl At {
 /// A role of which a meeting place has room for one: a ring's ends, a queue's sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Only {
-    /// The sending end, or a server.
+    /// The sending end.
     Sender = 1,
     /// The receiving end.
     Receiver = 2,
+    /// A server, which alone may bind the name.
+    Server = 3,
 }
 
 impl Only {
@@ -213,6 +223,7 @@ impl Only {
         let name = match self {
             Only::Sender => "sender",
             Only::Receiver => "receiver",
+            Only::Server => "server",
         };
         let mut range = byte(libc::F_WRLCK, self as i64);
         match fcntl(file, FcntlArg::F_SETLK(&range)) {

@@ -97,7 +97,7 @@ impl Tally {
             if self.calls <= NAMED {
                 line(format_args!("{}{}", self.who, text()));
             } else if self.calls == NAMED + 1 {
-                line(format_args!("{}… and so on", self.who));
+                line(format_args!("{}{}: … and so on", self.who, self.call));
             }
         }
     }
