@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use nix::poll::PollTimeout;
 use nix::sys::socket::sockopt::{PassCred, SndBuf};
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, Shutdown, UnixAddr, UnixCredentials, connect,
-    getsockopt, recvmsg, send, setsockopt, shutdown,
+    ControlMessageOwned, MsgFlags, Shutdown, SockaddrLike, UnixAddr,
+    UnixCredentials, connect, getsockopt, recvmsg, send, setsockopt, shutdown,
 };
 
 use crate::say;
@@ -20,6 +20,9 @@ use crate::wire::dialogue::Link;
 use crate::wire::frame::Stream;
 use crate::wire::roles::Source;
 use crate::wire::say::{self, Tally};
+
+/// The length of an address that holds no name, but the family alone.
+const NO_NAME: usize = size_of::<libc::sa_family_t>();
 
 // ANCHOR: receive
 /// A packet that has come.
@@ -60,7 +63,9 @@ pub fn receive(
         ControlMessageOwned::ScmCredentials(sender) => Some(sender),
         _ => None,
     });
-    Ok(Packet { length: taken.bytes, sender, from: taken.address })
+    // Of a sender without a name nix makes an address of length 0, on which it panics.
+    let from = taken.address.filter(|address| address.len() as usize > NO_NAME);
+    Ok(Packet { length: taken.bytes, sender, from })
 }
 // ANCHOR_END: receive
 
