@@ -4,16 +4,22 @@
 use crate::chapter::{Conversation, OneWay, Row, Visitor};
 
 pub mod fifo;
+pub mod file;
 pub mod pipe;
+pub mod posixmq;
+pub mod sysvmq;
 pub mod tcp;
 pub mod unix;
 
 /// Shows `visitor` every chapter, in the order of the book.
 pub fn each(visitor: &mut impl Visitor) {
+    visitor.one_way::<file::Files>();
     visitor.one_way::<pipe::Pipe>();
     visitor.one_way::<fifo::Fifo>();
     visitor.conversation::<unix::Unix>();
     visitor.conversation::<tcp::Tcp>();
+    visitor.one_way::<posixmq::Posixmq>();
+    visitor.one_way::<sysvmq::Sysvmq>();
 }
 
 /// The rows of all chapters, in the order of the book.

@@ -4,10 +4,11 @@
 //! stream · [`meet`]: how two strangers find each other · [`roles`]: the loops around a
 //! link · [`dialogue`]: both halves of a conversation over a socket · [`address`]: network
 //! addresses, listened on, dialled and published · [`payload`]: what goes to standard
-//! output · [`say`]: the commentary.
+//! output · [`family`]: parent and child · [`say`]: the commentary.
 
 pub mod address;
 pub mod dialogue;
+pub mod family;
 pub mod frame;
 pub mod meet;
 pub mod payload;
