@@ -258,8 +258,7 @@ fn take_name(
             "unlink({name}): left by a server that was killed, nobody listens there"
         );
     }
-    bind(socket, address, &name)?;
-    place.owns(&Object::Path(path))?;
+    place.makes(&Object::Path(path), || bind(socket, address, &name))?;
     Ok(place)
 }
 // ANCHOR_END: server

@@ -413,8 +413,9 @@ extern "C" fn on_signal(signal: c_int) {
     }
 }
 
-/// Runs `action` with every signal held off on this thread.
-fn without_signals(action: impl FnOnce()) {
+/// Runs `action` with every signal held off on this thread, so that none comes between
+/// the making of a thing and the note that it is ours to remove.
+pub fn without_signals<T>(action: impl FnOnce() -> T) -> T {
     // SAFETY: plain sigset_t values, restored below.
     let before = unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();
@@ -423,9 +424,10 @@ fn without_signals(action: impl FnOnce()) {
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
         before
     };
-    action();
+    let result = action();
     // SAFETY: the mask that was read above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut()) };
+    result
 }
 
 fn set_timer(once: Duration) {

@@ -219,17 +219,16 @@ pub fn note_of(at: &At) -> PathBuf {
 /// ENOSPC and the like.
 pub fn publish(at: &At, place: &mut Place, address: SocketAddr) -> Result<()> {
     let path = note_of(at);
-    let dir = path.parent().context("a name without a directory")?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".addr-")
-        .tempfile_in(dir)
-        .with_context(|| format!("open a file in {}", dir.display()))?;
-    writeln!(file, "{address}").context("write the address")?;
-    place.owns(&Object::Path(path.clone()))?;
-    file.persist(&path)
-        .map_err(|error| error.error)
-        .context("rename the address")?;
-    Ok(())
+    place.makes(&Object::Path(path.clone()), || {
+        let dir = path.parent().context("a name without a directory")?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".addr-")
+            .tempfile_in(dir)
+            .with_context(|| format!("open a file in {}", dir.display()))?;
+        writeln!(file, "{address}").context("write the address")?;
+        let renamed = file.persist(&path).map_err(|error| error.error);
+        renamed.map(|_| ()).with_context(|| format!("rename to {}", path.display()))
+    })
 }
 
 /// The address that a server has published beside the place, if one has and is there

@@ -193,12 +193,14 @@ impl At {
         with_suffix(&name, ".lock")
     }
 
-    /// Whether a role of ours is in the place now. If none is, what lies here is stale.
+    /// Whether a role of ours is in the place now; if none is, what lies here is stale.
+    /// For those outside alone: a process that closes a file gives up its locks on it, so
+    /// one that is in the place asks [`Place::has_company`].
     pub fn is_inhabited(&self) -> bool {
         let Ok(lock) = File::open(self.lock_path()) else { return false };
         let mut range = byte(libc::F_WRLCK, 0);
-        let asked = fcntl(&lock, FcntlArg::F_OFD_GETLK(&mut range));
-        asked.is_ok() && i32::from(range.l_type) != libc::F_UNLCK
+        let asked = fcntl(&lock, FcntlArg::F_GETLK(&mut range));
+        asked.is_ok() && range.l_type != libc::F_UNLCK as libc::c_short
     }
 
     /// Enters the place, and stays in it until the [`Place`] is dropped. `role` is a
@@ -217,10 +219,9 @@ impl At {
         if let Some(role) = role {
             role.take(&lock.file).advise(|_| self.elsewhere())?;
         }
-        let fd = lock.file.try_clone().context("dup the lock")?;
-        let guard = cleanup::guard(OwnedFd::from(lock.file), &path);
-        let (alone, users) = (lock.alone, self.is_users_name());
-        Ok(Place { guard: Some(guard), lock: Some(fd), alone, users })
+        let Lock { file, alone, guard } = lock;
+        let users = self.is_users_name();
+        Ok(Place { guard: Some(guard), lock: Some(file), alone, users })
     }
 
     fn elsewhere(&self) -> Option<&'static str> {
@@ -296,6 +297,22 @@ impl Place {
         Ok(())
     }
 
+    /// Makes `object` by `make`, as [`Place::owns`]: no signal comes between the two.
+    ///
+    /// # Errors
+    /// What `make` says; as [`Place::owns`].
+    pub fn makes<T>(
+        &mut self,
+        object: &Object,
+        make: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        cleanup::without_signals(|| {
+            let made = make()?;
+            self.owns(object)?;
+            Ok(made)
+        })
+    }
+
     /// We remove `object` when we leave, whoever stays: nobody else uses it.
     ///
     /// # Errors
@@ -363,40 +380,44 @@ impl Place {
 struct Lock {
     file: File,
     alone: bool,
+    /// From the first: a signal that comes while we wait for the lock leaves nothing.
+    guard: Guard,
 }
 
 /// Opens the lock file, and holds its first byte: alone if nobody is here, else shared.
 fn open_lock(path: &Path, users: bool) -> Result<Option<Lock>> {
     loop {
-        let opened = OpenOptions::new()
-            .read(true)
-            .append(true) // so that the notes of two roles never overwrite each other
-            .create(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path);
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) if users && may_not_write(&error) => return Ok(None),
-            Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("open {}", path.display()))
-                    .advise(|e| why_not(e, path));
-            }
+        let opened = cleanup::without_signals(|| open_guarded(path));
+        let (file, guard) = match opened {
+            Ok(opened) => opened,
+            Err(error) if users && may_not_use(&error) => return Ok(None),
+            Err(error) => return Err(error).advise(|e| why_not(e, path)),
         };
-        let about = file.metadata().context("fstat the lock file")?;
-        if about.uid() != geteuid().as_raw() {
-            if users {
-                return Ok(None);
-            }
-            anyhow::bail!("{} belongs to uid {}", path.display(), about.uid());
-        }
         let alone = lock_first_byte(&file, path)?;
         // The last one out may have unlinked the file between our open and our lock.
         if same_file(&file, path) {
-            return Ok(Some(Lock { file, alone }));
+            return Ok(Some(Lock { file, alone, guard }));
         }
     }
+}
+
+fn open_guarded(path: &Path) -> Result<(File, Guard)> {
+    let shown = path.display();
+    let file = OpenOptions::new()
+        .read(true)
+        .append(true) // so that the notes of two roles never overwrite each other
+        .create(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+        .with_context(|| format!("open {shown}"))?;
+    let owner = file.metadata().context("fstat the lock file")?.uid();
+    if owner != geteuid().as_raw() {
+        let refused = format!("{shown} belongs to uid {owner}");
+        return Err(Errno::EPERM).context(refused);
+    }
+    let guarded = file.try_clone().context("dup the lock")?;
+    Ok((file, cleanup::guard(OwnedFd::from(guarded), path)))
 }
 
 fn lock_first_byte(file: &File, path: &Path) -> Result<bool> {
@@ -440,8 +461,10 @@ pub fn byte(kind: i32, start: i64) -> libc::flock {
     }
 }
 
-fn may_not_write(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM | libc::EROFS))
+/// Whether the place is someone else's: then it is for him to keep.
+fn may_not_use(error: &anyhow::Error) -> bool {
+    let error = crate::errors::errno(error);
+    matches!(error, Some(Errno::EACCES | Errno::EPERM | Errno::EROFS))
 }
 
 fn why_not(error: &anyhow::Error, path: &Path) -> Option<String> {
