@@ -3,30 +3,26 @@
 //! three types: a stream of bytes, a connection that keeps packets whole, and datagrams
 //! without a connection.
 
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
-use nix::errno::Errno;
-use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::socket::{
-    self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, getsockopt,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, listen, socket,
 };
 use nix::sys::stat::{Mode, fchmod};
 
+use self::packet::Packets;
 use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use crate::errors::{Advise, usage};
-use crate::os::cleanup::Object;
 use crate::say;
-use crate::wire::address::Pause;
-use crate::wire::dialogue;
+use crate::wire::dialogue::{self, StreamLink, converse};
 use crate::wire::frame::{Framing, Stream};
-use crate::wire::meet::{At, Meets, Only, Place};
+use crate::wire::meet::{At, Meets, Place};
 use crate::wire::say;
 
 pub mod dgram;
+pub mod name;
 pub mod packet;
 pub mod seqpacket;
 pub mod stream;
@@ -165,7 +161,7 @@ impl LinkOptions {
         };
         // SOCK_CLOEXEC: no program that we might start inherits it.
         let flags = flags | SockFlag::SOCK_CLOEXEC;
-        socket::socket(AddressFamily::Unix, kind, flags, None).context("socket")
+        socket(AddressFamily::Unix, kind, flags, None).context("socket")
     }
 
     /// The address to meet at, and how it is shown: an abstract name after an `@`.
@@ -178,15 +174,14 @@ impl LinkOptions {
             let path = at.path();
             (UnixAddr::new(&path), path.display().to_string())
         };
-        let address =
-            address.with_context(|| format!("bind {shown}")).advise(|_| {
-                let length = shown.len() - usize::from(self.is_abstract);
-                let way_out = "a shorter --at, or IPCLAB_DIR";
-                Some(format!(
-                    "it has {length} bytes, a socket's address holds {LONGEST_NAME} \
-                 (sun_path in unix(7)): use {way_out}"
-                ))
-            })?;
+        let length = shown.len() - usize::from(self.is_abstract);
+        let address = address.with_context(|| format!("bind {shown}"));
+        let address = address.advise(|_| {
+            Some(format!(
+                "it has {length} bytes, and a socket's address holds {LONGEST_NAME} \
+                 (unix(7), sun_path): use a shorter --at or IPCLAB_DIR"
+            ))
+        })?;
         Ok((address, shown))
     }
 }
@@ -195,28 +190,21 @@ impl LinkOptions {
 fn serve(at: &At, options: &ServerOptions) -> Result<()> {
     let ServerOptions { link, server } = options;
     let socket = link.socket(&server.stream)?;
-    let (address, name) = link.address(at)?;
     // The file gets the mode of its socket: nobody else may ever connect, not even in
     // the instant between bind(2) and a chmod(2).
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).context("fchmod the socket")?;
     if link.kind != Type::Stream {
         packet::see_credentials(&socket)?;
     }
-    let mut place = None;
-    if link.is_abstract {
-        // The kernel removes an abstract name with its socket: none is ever stale.
-        bind(&socket, &address, &name).advise(|_| in_use(link, &address))?;
-    } else {
-        place = Some(take_name(at, &socket, link, &address)?);
-    }
+    let mut place = name::take(at, link, &socket)?;
+    let (_, name) = link.address(at)?;
+    say!("bind({name}): the socket has a name");
     if link.kind != Type::Dgram {
         let backlog = Backlog::new(BACKLOG).context("a backlog")?;
-        socket::listen(&socket, backlog)
-            .with_context(|| format!("listen {name}"))?;
+        listen(&socket, backlog).with_context(|| format!("listen {name}"))?;
+        say!("listen({BACKLOG}): from now on the kernel connects clients");
     }
-    if let Some(place) = &mut place {
-        place.open_to_all()?;
-    }
+    place.as_mut().map_or(Ok(()), Place::open_to_all)?;
     at.ready(&name)?;
     let call = if link.kind == Type::Dgram { "recvmsg" } else { "accept" };
     let waits = format_args!("{call}() sleeps until a client comes");
@@ -227,153 +215,29 @@ fn serve(at: &At, options: &ServerOptions) -> Result<()> {
         Type::Dgram => dgram::serve(&socket, link.send_buffer, server),
     }
 }
-
-fn bind(socket: &OwnedFd, address: &UnixAddr, name: &str) -> Result<()> {
-    socket::bind(socket.as_raw_fd(), address)
-        .with_context(|| format!("bind {name}"))?;
-    say!("bind({name}) gave the socket its name");
-    Ok(())
-}
-
-/// Binds a path. The socket file of a server that was killed is still there, and bind(2)
-/// refuses every name that is there: so it is removed first, but only if nobody listens.
-fn take_name(
-    at: &At,
-    socket: &OwnedFd,
-    link: &LinkOptions,
-    address: &UnixAddr,
-) -> Result<Place> {
-    let path = at.path();
-    let name = path.display().to_string();
-    // From here on no other server of ours can be here. Without that, two that start at
-    // once could both find a stale name, and the second would remove the first's new one.
-    let mut place = at.arrive(Some(Only::Server))?;
-    if must_be_socket(&path)? {
-        if let Some(advice) = in_use(link, address) {
-            let refused = Err(Errno::EADDRINUSE).context(format!("bind {name}"));
-            return refused.advise(|_| Some(advice));
-        }
-        std::fs::remove_file(&path).with_context(|| format!("unlink {name}"))?;
-        say!(
-            "unlink({name}): left by a server that was killed, nobody listens there"
-        );
-    }
-    place.makes(&Object::Path(path), || bind(socket, address, &name))?;
-    Ok(place)
-}
 // ANCHOR_END: server
-
-/// Who has the name, and what to do; `None` when nobody does. Only connect(2) tells.
-fn in_use(link: &LinkOptions, address: &UnixAddr) -> Option<String> {
-    let probe = link.socket_of(SockFlag::SOCK_NONBLOCK).ok()?;
-    let who = match socket::connect(probe.as_raw_fd(), address) {
-        Err(Errno::ECONNREFUSED | Errno::ENOENT) => return None,
-        Err(Errno::EPROTOTYPE) => "a server of another --type has it".to_owned(),
-        Err(_) => "a server has it".to_owned(),
-        Ok(()) => match getsockopt(&probe, PeerCredentials) {
-            Ok(server) if server.pid() > 0 => format!("pid {} has it", server.pid()),
-            _ => "a server has it".to_owned(), // no credentials without a connection
-        },
-    };
-    Some(format!("{who}; use --at NAME for a name of your own"))
-}
-
-/// Whether a socket is at `path`; what is there and is none is refused, and left alone.
-fn must_be_socket(path: &Path) -> Result<bool> {
-    let name = path.display();
-    let kind = match std::fs::symlink_metadata(path) {
-        Ok(about) => about.file_type(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(false);
-        }
-        Err(error) => return Err(error).with_context(|| format!("lstat {name}")),
-    };
-    let what = match () {
-        () if kind.is_socket() => return Ok(true),
-        () if kind.is_dir() => "a directory",
-        () if kind.is_symlink() => "a link",
-        () if kind.is_file() => "a regular file",
-        () => "no socket",
-    };
-    bail!("{name} is {what}; use --at NAME for another place")
-}
 
 // ANCHOR: client
 fn talk(at: &At, options: &ClientOptions) -> Result<()> {
     let ClientOptions { link, client } = options;
     let socket = link.socket(&client.stream)?;
-    match link.kind {
+    let kind = match link.kind {
+        Type::Seqpacket => packet::Kind::Seqpacket,
+        Type::Dgram => packet::Kind::Dgram(link.address(at)?.0),
         Type::Stream => {
             client.check()?;
-            connect(at, link, &socket)?;
-            let link = dialogue::StreamLink::new(socket, &client.stream);
-            dialogue::converse(link, client)
+            name::connect(at, link, &socket)?;
+            return converse(StreamLink::new(socket, &client.stream), client);
         }
-        Type::Seqpacket => {
-            packet::see_credentials(&socket)?;
-            let (kind, buffer) = (packet::Kind::Seqpacket, link.send_buffer);
-            let packets =
-                packet::Packets::new(socket, kind, buffer, &client.stream)?;
-            packets.check_all(&client.source)?;
-            connect(at, link, packets.socket())?;
-            dialogue::converse(packets, client)
-        }
-        Type::Dgram => {
-            let address = link.address(at)?.0;
-            let (kind, buffer) = (packet::Kind::Dgram(address), link.send_buffer);
-            let packets =
-                packet::Packets::new(socket, kind, buffer, &client.stream)?;
-            packets.check_all(&client.source)?;
-            dgram::bind_to_any_name(packets.socket())?;
-            connect(at, link, packets.socket())?;
-            dialogue::converse(packets, client)
-        }
+    };
+    let packets = Packets::new(socket, kind, link.send_buffer, &client.stream)?;
+    packets.check_all(&client.source)?;
+    if link.kind == Type::Dgram {
+        dgram::bind_to_any_name(packets.socket())?;
+    } else {
+        packet::see_credentials(packets.socket())?;
     }
-}
-
-/// connect(2), again and again while nobody listens: a server that comes tells nobody.
-fn connect(at: &At, link: &LinkOptions, socket: &OwnedFd) -> Result<()> {
-    let (address, name) = link.address(at)?;
-    if !link.is_abstract {
-        at.make_dir()?; // a directory that others may write to could hold their server
-    }
-    let mut pause = Pause::new();
-    loop {
-        // Sleeps while the server's backlog is full.
-        match socket::connect(socket.as_raw_fd(), &address) {
-            Ok(()) => break,
-            Err(Errno::EINTR) => {}
-            Err(error @ (Errno::ENOENT | Errno::ECONNREFUSED)) => {
-                if !link.is_abstract {
-                    must_be_socket(&at.path())?; // a file refuses, too, and for ever
-                }
-                if pause.is_first() {
-                    let waits = format_args!(
-                        "connect({name}) = {error:?}: nobody listens there yet; \
-                         nothing will tell, so it tries again"
-                    );
-                    say::waiting(waits, &at.peer("server"));
-                }
-                pause.sleep();
-            }
-            Err(error) => {
-                let advice = match error {
-                    Errno::EPROTOTYPE => Some("the server has another --type"),
-                    Errno::EACCES => Some("the name belongs to another user"),
-                    _ => None,
-                };
-                let failed = Err(error).with_context(|| format!("connect {name}"));
-                return failed.advise(|_| advice);
-            }
-        }
-    }
-    match getsockopt(socket, PeerCredentials) {
-        Ok(server) if server.pid() > 0 => {
-            let (pid, uid) = (server.pid(), server.uid());
-            say!("connect({name}) = 0: the server is pid {pid}, uid {uid}");
-        }
-        _ => say!("connect({name}) = 0: what is sent now goes there"),
-    }
-    Ok(())
+    name::connect(at, link, packets.socket())?;
+    converse(packets, client)
 }
 // ANCHOR_END: client
