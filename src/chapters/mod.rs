@@ -9,6 +9,8 @@ pub mod pipe;
 pub mod posixmq;
 pub mod signal;
 pub mod sysvmq;
+pub mod tcp;
+pub mod unix;
 
 /// Shows `visitor` every chapter, in the order of the book.
 pub fn each(visitor: &mut impl Visitor) {
@@ -16,6 +18,8 @@ pub fn each(visitor: &mut impl Visitor) {
     visitor.one_way::<signal::Signals>();
     visitor.one_way::<pipe::Pipe>();
     visitor.one_way::<fifo::Fifo>();
+    visitor.conversation::<unix::Unix>();
+    visitor.conversation::<tcp::Tcp>();
     visitor.one_way::<posixmq::Posixmq>();
     visitor.one_way::<sysvmq::Sysvmq>();
 }

@@ -193,6 +193,16 @@ impl At {
         with_suffix(&name, ".lock")
     }
 
+    /// Whether a role of ours is in the place now; if none is, what lies here is stale.
+    /// For those outside alone: a process that closes a file gives up its locks on it, so
+    /// one that is in the place asks [`Place::has_company`].
+    pub fn is_inhabited(&self) -> bool {
+        let Ok(lock) = File::open(self.lock_path()) else { return false };
+        let mut range = byte(libc::F_WRLCK, 0);
+        let asked = fcntl(&lock, FcntlArg::F_GETLK(&mut range));
+        asked.is_ok() && range.l_type != libc::F_UNLCK as libc::c_short
+    }
+
     /// Enters the place, and stays in it until the [`Place`] is dropped. `role` is a
     /// role of which there can be only one at a time, if it is such a role.
     ///
@@ -302,6 +312,22 @@ impl Place {
             note(lock, object).context("write the lock file")?;
         }
         Ok(())
+    }
+
+    /// Makes `object` by `make`, as [`Place::owns`]: no signal comes between the two.
+    ///
+    /// # Errors
+    /// What `make` says; as [`Place::owns`].
+    pub fn makes<T>(
+        &mut self,
+        object: &Object,
+        make: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        cleanup::without_signals(|| {
+            let made = make()?;
+            self.owns(object)?;
+            Ok(made)
+        })
     }
 
     /// We remove `object` when we leave, whoever stays: nobody else uses it.
@@ -453,6 +479,7 @@ pub fn byte(kind: i32, start: i64) -> libc::flock {
     }
 }
 
+/// Whether the place is someone else's: then it is for him to keep.
 fn may_not_write(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM | libc::EROFS))
 }

@@ -72,6 +72,7 @@ pub fn start_the_other(command: &str) {
 #[derive(Debug)]
 pub struct Tally {
     call: &'static str,
+    who: String,
     calls: u64,
     named: u64,
     bytes: u64,
@@ -83,7 +84,17 @@ const NAMED: u64 = 3;
 impl Tally {
     /// A tally of the system call named `call`.
     pub const fn of(call: &'static str) -> Tally {
-        Tally { call, calls: 0, named: 0, bytes: 0 }
+        Tally { call, who: String::new(), calls: 0, named: 0, bytes: 0 }
+    }
+
+    /// The same tally, whose lines begin with whose calls they are: a server has one for
+    /// each client.
+    #[must_use]
+    pub fn with(mut self, who: &str) -> Tally {
+        if on() {
+            self.who = format!("{who}: ");
+        }
+        self
     }
 
     /// One more call, that moved `bytes`; `text` is asked only if it will be said.
@@ -93,9 +104,9 @@ impl Tally {
             self.named += 1;
             self.bytes += bytes as u64;
             if self.named <= NAMED {
-                line(format_args!("{}", text()));
+                line(format_args!("{}{}", self.who, text()));
             } else if self.named == NAMED + 1 {
-                line(format_args!("… and so on"));
+                line(format_args!("{}{}: … and so on", self.who, self.call));
             }
         }
     }
@@ -109,20 +120,26 @@ impl Tally {
         if on() {
             self.calls += 1;
             self.bytes += bytes as u64;
-            line(format_args!("{}", text()));
+            line(format_args!("{}{}", self.who, text()));
         }
+    }
+
+    /// The last call moved `bytes` more: what is only known once it has returned.
+    pub fn moved(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
     }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
         if self.named > NAMED {
-            let (call, calls) = (self.call, grouped(self.calls));
+            let Tally { who, call, .. } = self;
+            let calls = grouped(self.calls);
             let moved = match self.bytes {
                 0 => String::new(),
                 bytes => format!(", {} bytes", grouped(bytes)),
             };
-            line(format_args!("{call}: {calls} calls in all{moved}"));
+            line(format_args!("{who}{call}: {calls} calls in all{moved}"));
         }
     }
 }
