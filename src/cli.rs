@@ -51,7 +51,7 @@ struct Global {
 #[derive(Debug, Args)]
 struct Common {
     /// Give up after SECONDS in all, the meeting included, with exit status 124
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = roles::seconds)]
     timeout: Option<Duration>,
 }
 
@@ -334,14 +334,6 @@ fn set_colours(when: When) {
         When::Auto => forced || std::io::stderr().is_terminal(),
     };
     colored::control::set_override(on);
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds")?;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("a timeout is more than 0 seconds".into()),
-    }
 }
 
 /// Help and version are printed as they are; bad usage becomes one line.

@@ -200,10 +200,12 @@ impl At {
 /// A role of which a meeting place has room for one: a ring's ends, a queue's sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Only {
-    /// The sending end, or a server.
+    /// The sending end.
     Sender = 1,
     /// The receiving end.
     Receiver = 2,
+    /// The server: its name in the file system can be bound to one socket alone.
+    Server = 3,
 }
 
 impl Only {
@@ -213,6 +215,7 @@ impl Only {
         let name = match self {
             Only::Sender => "sender",
             Only::Receiver => "receiver",
+            Only::Server => "server",
         };
         let mut range = byte(libc::F_WRLCK, self as i64);
         match fcntl(file, FcntlArg::F_SETLK(&range)) {

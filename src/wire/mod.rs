@@ -2,8 +2,10 @@
 //!
 //! [`transport`]: the shape of a one-way link · [`frame`]: message boundaries on a byte
 //! stream · [`meet`]: how two strangers find each other · [`roles`]: the loops around a
-//! link · [`payload`]: what goes to standard output · [`say`]: the commentary.
+//! link · [`payload`]: what goes to standard output · [`family`]: parent and child ·
+//! [`say`]: the commentary.
 
+pub mod family;
 pub mod frame;
 pub mod meet;
 pub mod payload;

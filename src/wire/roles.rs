@@ -149,6 +149,18 @@ pub fn receive<R: Receiver>(
     Ok(())
 }
 
+/// Reads an option in seconds, fractions allowed, more than 0.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds")?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("it must be more than 0 seconds".into()),
+    }
+}
+
 /// `1 message`, `2 messages`.
 pub fn messages(count: u64) -> String {
     format!("{} message{}", say::grouped(count), if count == 1 { "" } else { "s" })

@@ -12,17 +12,16 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{Pid, pipe2};
+use nix::unistd::pipe2;
 
 use super::{PipeReceiver, PipeSender};
 use crate::chapter::Roles;
 use crate::os::spawn::{Forked, fork};
 use crate::say;
+use crate::wire::family::{as_child, wait_for};
 use crate::wire::frame::Stream;
 use crate::wire::meet::At;
 use crate::wire::payload::{Payload, Printed, Style};
-use crate::wire::say;
 use crate::wire::transport::{Receiver, Sender};
 
 /// The role that plays both.
@@ -74,7 +73,7 @@ fn one_way(options: &Options) -> Result<()> {
     let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     say!("pipe2() made two descriptors: the reading and the writing end");
     match fork().context("fork")? {
-        Forked::Child => leave_child(|| {
+        Forked::Child => as_child("child", || {
             drop(writing); // or read() would never return 0: we would be a writer too
             let mut link = PipeReceiver::on(reading, &options.stream);
             let mut payload = Payload::new(Style::Lines);
@@ -103,7 +102,7 @@ fn one_way(options: &Options) -> Result<()> {
 fn both_ways(options: &Options, duplex: Duplex) -> Result<()> {
     let (parents, childs) = ends(duplex)?;
     match fork().context("fork")? {
-        Forked::Child => leave_child(|| {
+        Forked::Child => as_child("child", || {
             drop(parents);
             let mut requests = PipeReceiver::on(childs.reading, &options.stream);
             let mut answers = PipeSender::on(childs.writing, &options.stream);
@@ -175,30 +174,3 @@ fn ends(duplex: Duplex) -> Result<(Ends, Ends)> {
     }
 }
 // ANCHOR_END: both_ways
-
-/// Runs the child's part, and ends the child with it: it must not go on as the parent.
-fn leave_child(part: impl FnOnce() -> Result<()>) -> ! {
-    say::rename("child", 1);
-    let status = match part() {
-        Ok(()) => 0,
-        Err(error) => {
-            eprintln!("ipclab: {}", crate::errors::line(&error));
-            1
-        }
-    };
-    std::process::exit(status)
-}
-
-/// Reaps the child, so that no zombie stays, and looks how it ended.
-fn wait_for(child: Pid) -> Result<()> {
-    match waitpid(child, None).context("waitpid")? {
-        WaitStatus::Exited(_, 0) => {
-            say!("waitpid({child}) = {child}: the child has ended well");
-            Ok(())
-        }
-        WaitStatus::Exited(_, status) => {
-            bail!("the child ended with status {status}")
-        }
-        other => bail!("the child ended badly: {other:?}"),
-    }
-}
