@@ -65,6 +65,7 @@ pub fn waiting(what: impl fmt::Display, command: &str) {
 #[derive(Debug)]
 pub struct Tally {
     call: &'static str,
+    who: String,
     calls: u64,
     bytes: u64,
 }
@@ -75,7 +76,17 @@ const NAMED: u64 = 3;
 impl Tally {
     /// A tally of the system call named `call`.
     pub const fn of(call: &'static str) -> Tally {
-        Tally { call, calls: 0, bytes: 0 }
+        Tally { call, who: String::new(), calls: 0, bytes: 0 }
+    }
+
+    /// The same tally, whose lines begin with whose calls they are: a server has one for
+    /// each client.
+    #[must_use]
+    pub fn with(mut self, who: &str) -> Tally {
+        if on() {
+            self.who = format!("{who}: ");
+        }
+        self
     }
 
     /// One more call, that moved `bytes`; `text` is asked only if it will be said.
@@ -84,11 +95,16 @@ impl Tally {
             self.calls += 1;
             self.bytes += bytes as u64;
             if self.calls <= NAMED {
-                line(format_args!("{}", text()));
+                line(format_args!("{}{}", self.who, text()));
             } else if self.calls == NAMED + 1 {
-                line(format_args!("… and so on"));
+                line(format_args!("{}… and so on", self.who));
             }
         }
+    }
+
+    /// The last call moved `bytes` more: what is only known once it has returned.
+    pub fn moved(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
     }
 }
 
@@ -96,7 +112,8 @@ impl Drop for Tally {
     fn drop(&mut self) {
         if self.calls > NAMED {
             let (calls, bytes) = (grouped(self.calls), grouped(self.bytes));
-            line(format_args!("{}: {calls} calls in all, {bytes} bytes", self.call));
+            let Tally { who, call, .. } = self;
+            line(format_args!("{who}{call}: {calls} calls in all, {bytes} bytes"));
         }
     }
 }
