@@ -3,6 +3,7 @@
 
 use crate::chapter::{Conversation, OneWay, Row, Visitor};
 
+pub mod fdpass;
 pub mod fifo;
 pub mod pipe;
 
@@ -10,6 +11,7 @@ pub mod pipe;
 pub fn each(visitor: &mut impl Visitor) {
     visitor.one_way::<pipe::Pipe>();
     visitor.one_way::<fifo::Fifo>();
+    visitor.conversation::<fdpass::Fdpass>();
 }
 
 /// The rows of all chapters, in the order of the book.

@@ -1,0 +1,148 @@
+//! A descriptor can be passed to another process over a Unix socket (SCM_RIGHTS, unix(7)).
+//! The number differs there; the open file is the same one, with its connection, its
+//! offset and its flags. So one process can accept all clients, and others serve them.
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use crate::os::cleanup::Object;
+use crate::wire::address::note_of;
+use crate::wire::meet::{At, Meets, Place};
+
+mod client;
+mod fork;
+mod plain;
+mod pool;
+mod server;
+mod worker;
+
+/// The chapter.
+#[derive(Debug)]
+pub struct Fdpass;
+
+impl Conversation for Fdpass {
+    const ROW: Row = Row {
+        name: "fdpass",
+        summary: "a connection handed to another process (SCM_RIGHTS)",
+        wire: "server to worker: the byte `x` with one descriptor; worker to server: `OK`",
+        roles: &[
+            Role {
+                name: "server",
+                does: "accepts clients by TCP, and passes each connection to a worker",
+                examples: &[
+                    "fdpass server",
+                    "fdpass server --listen 127.0.0.1:0 --count 10",
+                ],
+            },
+            Role {
+                name: "worker",
+                does: "takes connections from the server; prints and echoes what comes",
+                examples: &["fdpass worker", "fdpass worker --count 100 > log"],
+            },
+            Role {
+                name: "client",
+                does: "connects by TCP, sends, and prints the echo",
+                examples: &[
+                    "fdpass client hello",
+                    "fdpass client --bytes < picture.png",
+                ],
+            },
+            Role {
+                name: "fork",
+                does: "server and worker in one program, over a socketpair",
+                examples: &[
+                    "fdpass fork",
+                    "fdpass fork --listen 127.0.0.1:0 --count 1",
+                ],
+            },
+        ],
+        meets: Meets::Path,
+        on_peer_death: OnPeerDeath::EndOfStream,
+        script: Script {
+            parts: &[
+                Part {
+                    role: "server",
+                    args: &["--listen", "127.0.0.1:0", "--count", "1"],
+                },
+                Part { role: "worker", args: &[] },
+                Part { role: "client", args: &["hello", "from a client"] },
+            ],
+            prints: "client",
+            expect: "hello\nfrom a client\n",
+        },
+    };
+    type Roles = FdpassRoles;
+}
+
+/// Its roles.
+#[derive(Debug, clap::Subcommand)]
+pub enum FdpassRoles {
+    /// Accepts clients by TCP, and passes each connection to a worker
+    Server(server::Options),
+    /// Takes connections from the server; prints and echoes what comes
+    Worker(worker::Options),
+    /// Connects by TCP, sends, and prints the echo
+    Client(client::Options),
+    /// Server and worker in one program, over a socketpair
+    Fork(fork::Options),
+}
+
+impl Roles for FdpassRoles {
+    fn play(self, at: &At) -> Result<()> {
+        match self {
+            FdpassRoles::Server(options) => server::run(at, &options),
+            FdpassRoles::Worker(options) => worker::run(at, &options),
+            FdpassRoles::Client(options) => client::run(at, &options),
+            FdpassRoles::Fork(options) => fork::run(at, &options),
+        }
+    }
+}
+
+/// Where clients come, where nobody says otherwise.
+const ADDRESS: &str = "127.0.0.1:15000";
+
+/// The longest path that a socket can be bound to, in bytes: `sun_path` has 108, one of
+/// them for the NUL (unix(7)).
+const LONGEST_PATH: usize = 107;
+
+/// Looks whether the socket can be, and is or could come, at `path`.
+fn check_path(path: &Path) -> Result<()> {
+    let (name, length) = (path.display(), path.as_os_str().len());
+    if length > LONGEST_PATH {
+        bail!(
+            "{name}: a path of {length} bytes is too long for a socket: sun_path holds \
+             {LONGEST_PATH} (unix(7)); use a shorter --at, or IPCLAB_DIR"
+        );
+    }
+    let Ok(about) = path.symlink_metadata() else { return Ok(()) };
+    let kind = about.file_type();
+    let what = match () {
+        () if kind.is_socket() => return Ok(()),
+        () if kind.is_dir() => "a directory",
+        () if kind.is_symlink() => "a link",
+        () if kind.is_file() => "a regular file",
+        () => "no socket",
+    };
+    bail!("{name} is {what}; use --at NAME for another place")
+}
+
+/// The last role out removes the server's names, if a role of ours made them. A role that
+/// was there first looks again once the server has come.
+fn found_names(at: &At, place: &mut Place) -> Result<()> {
+    place.found(&Object::Path(at.path()))?;
+    place.found(&Object::Path(note_of(at)))
+}
+
+/// The name of an error as the rest of the program prints it.
+fn named(error: rustix::io::Errno) -> nix::errno::Errno {
+    nix::errno::Errno::from_raw(error.raw_os_error())
+}
+
+/// `1 connection`, `2 connections`.
+fn connections(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} connection{plural}", crate::wire::say::grouped(count))
+}
