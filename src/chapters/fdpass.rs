@@ -87,7 +87,7 @@ pub enum FdpassRoles {
     /// Connects by TCP, sends, and prints the echo
     Client(client::Options),
     /// Server and worker in one program, over a socketpair
-    Fork(fork::Options),
+    Fork(fork::Fork),
 }
 
 impl Roles for FdpassRoles {

@@ -18,12 +18,12 @@ use crate::os::spawn::{Forked, fork};
 use crate::say;
 use crate::wire::address::resolve;
 use crate::wire::family::{as_child, wait_for};
-use crate::wire::meet::{At, Only};
+use crate::wire::meet::{At, Only, Place};
 use crate::wire::say;
 
 /// The options of `fdpass fork`.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Options {
+pub struct Fork {
     #[command(flatten)]
     server: server::Options,
 
@@ -33,7 +33,7 @@ pub struct Options {
 
 // ANCHOR: fork
 /// Plays the role.
-pub(super) fn run(at: &At, options: &Options) -> Result<()> {
+pub(super) fn run(at: &At, options: &Fork) -> Result<()> {
     let address = resolve(&options.server.listen)?;
     let (unix, stream) = (AddressFamily::Unix, SockType::Stream);
     let (parents, childs) = socketpair(unix, stream, None, SockFlag::SOCK_CLOEXEC)
@@ -63,12 +63,13 @@ fn pass_all(
     address: SocketAddr,
     child: i32,
     socket: OwnedFd,
-) -> Result<()> {
+) -> Result<Place> {
     let mut place = at.arrive(Some(Only::Server))?;
     let clients = listen(at, address, &mut place)?;
     say::waiting("poll() sleeps until a client comes", &at.peer("client"));
     let mut pool = Pool::new(options.ack_timeout);
     pool.join(child, UnixStream::from(socket));
-    Server::new(options, clients, None, pool)?.run()
+    Server::new(options, clients, None, pool)?.run()?;
+    Ok(place)
 }
 // ANCHOR_END: fork

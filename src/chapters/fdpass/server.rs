@@ -71,6 +71,8 @@ pub(super) struct Server<'a> {
     /// How many descriptors this process may have open.
     most_open: usize,
     rests_until: Option<Instant>,
+    /// Whether it has been said that accept(2) pauses.
+    paused: bool,
     accepts: Tally,
 }
 
@@ -127,6 +129,7 @@ impl<'a> Server<'a> {
             pool,
             most_open: most_open.try_into().unwrap_or(usize::MAX),
             rests_until: None,
+            paused: false,
             accepts: Tally::of("accept"),
         })
     }
@@ -158,15 +161,26 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
+    /// How many connections may be held: `--hold`, or as many as we may have open.
+    fn most_held(&self) -> usize {
+        let others = self.pool.descriptors() - self.pool.held() + SPARE;
+        let room = self.most_open.saturating_sub(others).max(1);
+        room.min(self.options.hold as usize)
+    }
+
     /// Sleeps until something comes, or a deadline passes.
-    fn wait(&self) -> Result<Ready> {
+    fn wait(&mut self) -> Result<Ready> {
         let now = Instant::now();
         let resting = self.rests_until.filter(|until| *until > now);
         let accepting = resting.is_none();
-        // No worker has room and we hold enough: the rest waits in the kernel's queue.
-        let room = self.pool.held() < self.options.hold as usize
-            && self.pool.descriptors() + SPARE < self.most_open;
-        let clients = self.clients.as_ref().filter(|_| accepting && room);
+        // Enough are held that no worker has room for: the rest waits in the kernel.
+        let (held, most) = (self.pool.held(), self.most_held());
+        if held >= most && !self.paused {
+            self.paused = true;
+            let held = connections(held as u64);
+            say!("{held} held: accept() pauses until a worker has room");
+        }
+        let clients = self.clients.as_ref().filter(|_| accepting && held < most);
         let door = self.door.as_ref().filter(|_| accepting);
 
         let workers = self.pool.workers.len();
@@ -226,14 +240,14 @@ impl Server<'_> {
         };
         let fd = socket.as_raw_fd();
         let number = self.pool.hold(socket);
+        if self.options.count.is_some_and(|count| self.pool.accepted >= count) {
+            self.clients = None; // whoever comes now is refused, and need not wait
+        }
         self.accepts.call(0, || {
             format!("accept() = {fd}: connection {number}, from {from}")
         });
-        if self.pool.workers.is_empty() {
+        if self.pool.workers.is_empty() && self.pool.held() == 1 {
             say!("connection {number} is held until a worker comes");
-        }
-        if self.options.count.is_some_and(|count| self.pool.accepted >= count) {
-            self.clients = None; // whoever comes now is refused, and need not wait
         }
         Ok(())
     }

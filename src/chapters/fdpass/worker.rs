@@ -138,7 +138,10 @@ pub(super) fn serve(
             match desk.take_from(server.as_ref().context("no server")?) {
                 Ok(Some(client)) => clients.push(client),
                 Ok(None) => server = None,
-                Err(error) => (server, failure) = (None, Some(error)),
+                Err(error) => {
+                    say!("{}: we take no more", line(&error));
+                    (server, failure) = (None, Some(error));
+                }
             }
         }
     }
