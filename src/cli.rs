@@ -130,7 +130,6 @@ fn run_verb(verb: Verb, global: &Global) -> Result<()> {
 pub fn command() -> Command {
     let mut chapters = Chapters(
         Global::augment_args(Command::new("ipclab"))
-            .about("A workbook for inter-process communication on Linux")
             .version(env!("CARGO_PKG_VERSION"))
             .after_help(
                 "Examples:\n  \
@@ -144,7 +143,9 @@ pub fn command() -> Command {
             .disable_help_subcommand(true),
     );
     crate::chapters::each(&mut chapters);
-    Verb::augment_subcommands(chapters.0).subcommand_required(false)
+    Verb::augment_subcommands(chapters.0)
+        .about("A workbook for inter-process communication on Linux")
+        .subcommand_required(false)
 }
 
 /// Adds each chapter's subcommand.
@@ -192,14 +193,15 @@ fn finish_role(command: Command, row: &Row) -> Command {
     };
     let examples: String =
         role.examples.iter().map(|line| format!("\n  ipclab {line}")).collect();
-    let mut command = Common::augment_args(command)
-        .about(role.does)
-        .aliases(role.aliases())
-        .after_help(format!("Examples:{examples}"));
+    let mut command = Common::augment_args(command);
     if row.meets != Meets::Nowhere {
         command = Meeting::augment_args(command);
     }
+    // After the arguments: a derived struct brings its own doc comment along as "about".
     command
+        .about(role.does)
+        .aliases(role.aliases())
+        .after_help(format!("Examples:{examples}"))
 }
 
 /// Plays the role that was chosen on the command line.

@@ -10,7 +10,7 @@ keeps_the_contract! {
     subject("pipe");
     one_message, a_thousand_in_order, an_empty_message, the_largest_message,
     one_byte_too_many, arguments_are_checked_first, binary_bytes,
-    the_sender_is_killed, the_receiver_is_killed, a_closed_output_is_a_quiet_end,
+    the_sender_is_killed, the_sender_is_killed_in_full_flow, the_receiver_is_killed, a_closed_output_is_a_quiet_end,
 }
 // A pipe has no name: the clauses about names, start order and waiting do not apply.
 

@@ -8,8 +8,6 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use crate::os::cleanup::Object;
-use crate::wire::address::note_of;
 use crate::wire::meet::{At, Meets, Place};
 
 mod client;
@@ -129,11 +127,9 @@ fn check_path(path: &Path) -> Result<()> {
     bail!("{name} is {what}; use --at NAME for another place")
 }
 
-/// The last role out removes the server's names, if a role of ours made them. A role that
-/// was there first looks again once the server has come.
-fn found_names(at: &At, place: &mut Place) -> Result<()> {
-    place.found(&Object::Path(at.path()))?;
-    place.found(&Object::Path(note_of(at)))
+/// The server removes its names when it leaves. If it is killed, whoever is last does.
+fn found_names(place: &mut Place) -> Result<()> {
+    place.noted()?.iter().try_for_each(|object| place.owns(object))
 }
 
 /// The name of an error as the rest of the program prints it.

@@ -80,14 +80,12 @@ impl Sender for FifoSender {
     }
 
     fn open(at: &At, stream: &Stream) -> Result<FifoSender> {
-        let (path, place) = make(at)?;
+        let (path, place, alone) = make(at)?;
         let name = path.display();
-        say::waiting(
-            format_args!(
-                "open({name}, O_WRONLY) sleeps until a reader opens it too"
-            ),
-            &at.peer("receiver"),
-        );
+        say!("open({name}, O_WRONLY) sleeps until a reader opens it too");
+        if alone {
+            say::start_the_other(&at.peer("receiver"));
+        }
         let fifo = File::options().write(true).open(&path);
         let fifo = fifo.with_context(|| format!("open {name}"))?;
         say!("a reader is there: open(…, O_WRONLY) returned");
@@ -125,14 +123,12 @@ impl Receiver for FifoReceiver {
     type Options = Stream;
 
     fn open(at: &At, stream: &Stream) -> Result<FifoReceiver> {
-        let (path, place) = make(at)?;
+        let (path, place, alone) = make(at)?;
         let name = path.display();
-        say::waiting(
-            format_args!(
-                "open({name}, O_RDONLY) sleeps until a writer opens it too"
-            ),
-            &at.peer("sender"),
-        );
+        say!("open({name}, O_RDONLY) sleeps until a writer opens it too");
+        if alone {
+            say::start_the_other(&at.peer("sender"));
+        }
         let fifo = File::open(&path).with_context(|| format!("open {name}"))?;
         say!("a writer is there: open(…, O_RDONLY) returned");
         let (incoming, reads) = (Incoming::new(stream), Tally::of("read"));
@@ -161,12 +157,13 @@ impl Receiver for FifoReceiver {
 
 // ANCHOR: make
 /// Makes the FIFO, or takes the one that is there: an unused FIFO that a killed process
-/// left behind is as good as new.
-fn make(at: &At) -> Result<(PathBuf, Place)> {
+/// left behind is as good as new. Says also whether no other role was there.
+fn make(at: &At) -> Result<(PathBuf, Place, bool)> {
     let path = at.path();
     let name = path.display();
     let object = Object::Path(path.clone());
     let mut place = at.arrive(None)?;
+    let alone = place.alone();
     match mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR) {
         Ok(()) => {
             place.owns(&object)?;
@@ -184,7 +181,7 @@ fn make(at: &At) -> Result<(PathBuf, Place)> {
     }
     place.open_to_all()?;
     at.ready(name)?;
-    Ok((path, place))
+    Ok((path, place, alone))
 }
 
 /// Refuses what is not a FIFO, or is a link that could lead anywhere.

@@ -5,10 +5,12 @@ use crate::chapter::{Conversation, OneWay, Row, Visitor};
 
 pub mod fdpass;
 pub mod fifo;
+pub mod file;
 pub mod pipe;
 
 /// Shows `visitor` every chapter, in the order of the book.
 pub fn each(visitor: &mut impl Visitor) {
+    visitor.one_way::<file::Files>();
     visitor.one_way::<pipe::Pipe>();
     visitor.one_way::<fifo::Fifo>();
     visitor.conversation::<fdpass::Fdpass>();

@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::os::cleanup::{Object, remove_now, segment_path};
 use crate::os::names;
-use crate::wire::meet::{self, PENDING, describe, notes, runtime_dir};
+use crate::wire::meet::{self, describe, notes, runtime_dir};
 
 /// The options of `ipclab clean`.
 #[derive(Debug, clap::Args)]
@@ -94,6 +94,7 @@ fn clean_place(
         .custom_flags(libc::O_NOFOLLOW)
         .open(path);
     let Ok(lock) = opened else { return Ok(()) };
+    // All through this one descriptor: closing a second one would drop the lock.
     let objects = notes(&lock).with_context(|| format!("read {name}"))?;
     known.extend(objects.iter().map(describe));
     if !alone(&lock) {
@@ -103,19 +104,9 @@ fn clean_place(
         }
         return Ok(());
     }
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let pending = text.contains(PENDING);
     let mut all_gone = true;
     for object in &objects {
         if !exists(object) {
-            continue;
-        }
-        if pending && !options.pending && used.by_whom(object).is_none() {
-            say(
-                &describe(object),
-                &Verdict::Waits("nobody has taken it yet".into()),
-            );
-            all_gone = false;
             continue;
         }
         all_gone &= clean_object(object, used, options, say);
@@ -140,8 +131,10 @@ fn clean_object(
         Some(who) => Verdict::InUse(who),
         None => match names::waiting(object) {
             waiting if waiting > 0 && !options.pending => {
-                let messages = crate::wire::roles::messages(waiting);
-                Verdict::Waits(format!("{messages} in it"))
+                Verdict::Waits(match object {
+                    Object::File(_) => "nobody has taken it yet".into(),
+                    _ => format!("{} in it", crate::wire::roles::messages(waiting)),
+                })
             }
             _ => Verdict::Stale,
         },
@@ -156,7 +149,7 @@ fn clean_object(
 
 /// Whether nobody holds the lock file's first byte; then we hold it until it is closed.
 fn alone(lock: &File) -> bool {
-    fcntl(lock, FcntlArg::F_OFD_SETLK(&meet::byte(libc::F_WRLCK, 0))).is_ok()
+    fcntl(lock, FcntlArg::F_SETLK(&meet::byte(libc::F_WRLCK, 0))).is_ok()
 }
 
 /// What may be ours though no lock file names it, with the lock that would guard it: our
@@ -193,7 +186,7 @@ fn without_lock(dir: &Path) -> Result<Vec<(Object, Option<PathBuf>)>> {
 
 fn exists(object: &Object) -> bool {
     match object {
-        Object::Path(path) => path.symlink_metadata().is_ok(),
+        Object::Path(path) | Object::File(path) => path.symlink_metadata().is_ok(),
         Object::Queue(name) => names::queue_exists(name),
         Object::Segment(name) => segment_path(name).exists(),
         Object::SysvQueue(id) => names::sysv_queue_exists(*id),
@@ -257,7 +250,9 @@ impl Used {
 
     fn by_whom(&self, object: &Object) -> Option<String> {
         match object {
-            Object::Path(path) => self.names.get(path.to_string_lossy().as_ref()),
+            Object::Path(path) | Object::File(path) => {
+                self.names.get(path.to_string_lossy().as_ref())
+            }
             // A queue's descriptor shows the name alone, as in its own file system.
             Object::Queue(name) => self.names.get(name),
             Object::Segment(name) => {

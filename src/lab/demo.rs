@@ -1,10 +1,11 @@
 //! `ipclab demo`: the roles of a chapter as real processes, in one terminal.
 
-use std::io::{IsTerminal, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -18,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::chapter::Row;
 use crate::chapters::{find, rows};
-use crate::process::{Input, OnLine, Outcome, Output, Role};
+use crate::process::{Input, Output, Role};
 use crate::wire::meet::Meets;
 
 /// The options of `ipclab demo`.
@@ -104,85 +105,91 @@ fn table(shown: &[Shown]) -> String {
 /// Runs one chapter's script in a directory of its own, and checks what it printed.
 fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
     let scratch = tempfile::Builder::new()
-        .prefix("ipclab-demo-")
+        .prefix("ipclab-")
         .tempdir()
         .context("mkdir for the demo")?;
     let began = Instant::now();
-    let screen = Arc::new(Mutex::new(()));
-    let mut stdin: Option<OwnedFd> = None;
-    let mut running = Vec::new();
-    for (index, part) in row.script.parts.iter().enumerate() {
-        let mut command = Command::new(std::env::current_exe().context("readlink")?);
-        let colour = if colored::control::SHOULD_COLORIZE.should_colorize() {
-            "always"
-        } else {
-            "never"
-        };
-        command
-            .arg0("ipclab") // what the commentary calls the program
-            .args([row.name, part.role, "--color", colour])
-            .args(part.args)
-            .args(quiet.then_some("-q"))
-            .env("IPCLAB_DIR", scratch.path());
-        let screen = Arc::clone(&screen);
-        let on_line: OnLine = Box::new(move |line| {
-            let Ok(_one_at_a_time) = screen.lock() else { return };
-            let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
-            let line = format!("{milliseconds:>8.1} ms  {line}\n");
-            let _ = std::io::stderr().write_all(line.as_bytes());
-        });
-        let input = stdin.take().map_or(Input::Nothing, Input::From);
-        let mut output = Output::Kept;
-        if row.meets == Meets::Nowhere && index + 1 < row.script.parts.len() {
-            let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-            (stdin, output) = (Some(reading), Output::To(writing));
-        }
-        running.push(Role::start_with(
-            part.role,
-            command,
-            input,
-            output,
-            Some(on_line),
-        )?);
-    }
+    let (comments, mouth) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+    let screen = std::thread::spawn(move || show(comments, began));
+    let mut running = start_all(row, scratch.path(), quiet, &mouth)?;
+    drop(mouth); // or the screen would never read the end of the comments
     let deadline = began + DEADLINE;
     let in_time = wait_for_all(&mut running, stop, deadline)?;
-    if !in_time {
-        for role in &running {
-            role.signal(Signal::SIGINT)?;
-        }
-    }
-    let mut printed = None;
+    let mut ends = Vec::new();
     for role in running {
         let name = role.name.clone();
-        let outcome = role.wait(deadline + DEADLINE)?;
-        if in_time {
-            ended_well(&name, &outcome)?;
-        }
-        if name == row.script.prints {
-            printed = Some(outcome.stdout);
-        }
+        let outcome = if in_time {
+            role.wait(deadline)?
+        } else {
+            role.stop(Signal::SIGINT, Instant::now() + DEADLINE)?
+        };
+        ends.push((name, outcome));
     }
+    let said = screen.join().unwrap_or_default();
     if !in_time {
         bail!("not done within {} s", DEADLINE.as_secs());
     }
-    let printed = printed.context("the script's printing role never ran")?;
-    if printed != row.script.expect.as_bytes() {
-        let got = String::from_utf8_lossy(&printed);
-        bail!("{:?} arrived instead of {:?}", got, row.script.expect);
+    for (name, outcome) in &ends {
+        if !outcome.status.success() {
+            bail!("{name} ended with {}: {said}", outcome.status);
+        }
+    }
+    let printed = ends.into_iter().find(|(name, _)| name == row.script.prints);
+    let (_, printed) = printed.context("the script's printing role never ran")?;
+    if printed.stdout != row.script.expect.as_bytes() {
+        let got = String::from_utf8_lossy(&printed.stdout);
+        bail!("{got:?} arrived instead of {:?}", row.script.expect);
     }
     nothing_left(scratch.path())
 }
 
-fn ended_well(name: &str, outcome: &Outcome) -> Result<()> {
-    if outcome.status.success() {
-        return Ok(());
+/// Starts the script's roles. Their comments share one pipe, so that their order on the
+/// screen is the order in which they were written.
+fn start_all(
+    row: &Row,
+    dir: &Path,
+    quiet: bool,
+    mouth: &OwnedFd,
+) -> Result<Vec<Role>> {
+    let coloured = colored::control::SHOULD_COLORIZE.should_colorize();
+    let mut link: Option<OwnedFd> = None;
+    let mut running = Vec::new();
+    for (index, part) in row.script.parts.iter().enumerate() {
+        let mut command = Command::new(std::env::current_exe().context("readlink")?);
+        command
+            .arg0("ipclab") // what the commentary calls the program
+            .args([row.name, part.role])
+            .args(["--color", if coloured { "always" } else { "never" }])
+            .args(part.args)
+            .args(quiet.then_some("-q"))
+            .env("IPCLAB_DIR", dir);
+        let input = link.take().map_or(Input::Nothing, Input::From);
+        let mut output = Output::Kept;
+        // Where the shell would make the link, we are the shell.
+        if row.meets == Meets::Nowhere && index + 1 < row.script.parts.len() {
+            let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+            (link, output) = (Some(reading), Output::To(writing));
+        }
+        let stderr = Some(mouth.try_clone().context("dup")?);
+        running.push(Role::start_with(part.role, command, input, output, stderr)?);
     }
-    let last = outcome.stderr.lines().last().unwrap_or_default();
-    bail!("{name} ended with {}: {last}", outcome.status)
+    Ok(running)
 }
 
-fn nothing_left(dir: &std::path::Path) -> Result<()> {
+/// Shows each line of the roles with the time since the start; returns the last error.
+fn show(comments: OwnedFd, began: Instant) -> String {
+    let mut error = String::new();
+    for line in BufReader::new(File::from(comments)).lines().map_while(Result::ok) {
+        let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
+        eprintln!("{milliseconds:>8.1} ms  {line}");
+        if let Some(text) = line.strip_prefix("ipclab: ") {
+            error = text.to_owned();
+        }
+    }
+    error
+}
+
+fn nothing_left(dir: &Path) -> Result<()> {
     let left: Vec<_> = std::fs::read_dir(dir)
         .context("readdir")?
         .filter_map(|entry| {

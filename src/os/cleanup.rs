@@ -8,6 +8,7 @@
 //! frees memory.
 
 use std::ffi::{CString, c_int};
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ use std::time::Duration;
 pub enum Object {
     /// A name in the file system: a file, a FIFO, a socket. Goes by unlink(2).
     Path(PathBuf),
+    /// A file of messages. Goes by unlink(2), unless there is something in it.
+    File(PathBuf),
     /// A POSIX message queue, `/name`. Goes by mq_unlink(3), unless messages wait.
     Queue(String),
     /// A POSIX shared memory object, `/name`. Goes by shm_unlink(3).
@@ -33,6 +36,7 @@ pub enum Object {
 /// An [`Object`] in the form that a signal handler can use: nothing to allocate.
 enum Raw {
     Path(CString),
+    File(CString),
     Queue(CString),
     SysvQueue(i32),
     SysvSegment(i32),
@@ -42,8 +46,22 @@ struct Entry {
     owner: libc::pid_t,
     lock: OwnedFd,
     lock_path: CString,
+    /// Goes with the last role out.
     objects: Vec<Raw>,
-    keep: bool,
+    /// Goes with this process, whoever stays.
+    private: Vec<Raw>,
+    loses: Loses,
+}
+
+/// What may be lost when a queue is removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Loses {
+    /// No message: a queue in which one waits stays.
+    Nothing,
+    /// An empty message that is the only one: a goodbye that nobody waits for.
+    Goodbye,
+    /// Whatever waits.
+    All,
 }
 
 const PLACES: usize = 16;
@@ -59,8 +77,8 @@ pub struct Guard {
     slot: usize,
 }
 
-/// Enters a meeting place whose presence lock (an open file description lock on
-/// byte 0 of `lock`) this process holds.
+/// Enters a meeting place whose presence lock (fcntl(2), byte 0 of `lock`) this process
+/// holds.
 ///
 /// # Panics
 /// When one process enters more than 16 places.
@@ -70,7 +88,8 @@ pub fn guard(lock: OwnedFd, lock_path: &Path) -> Guard {
         lock,
         lock_path: c_string(lock_path.as_os_str().as_bytes()),
         objects: Vec::new(),
-        keep: false,
+        private: Vec::new(),
+        loses: Loses::Nothing,
     }));
     for (slot, place) in TABLE.iter().enumerate() {
         let free = ptr::null_mut();
@@ -88,6 +107,7 @@ impl From<&Object> for Raw {
     fn from(object: &Object) -> Raw {
         match object {
             Object::Path(path) => Raw::Path(c_string(path.as_os_str().as_bytes())),
+            Object::File(path) => Raw::File(c_string(path.as_os_str().as_bytes())),
             // The system call takes the name without the slash of the C function.
             Object::Queue(name) => {
                 Raw::Queue(c_string(name.trim_start_matches('/').as_bytes()))
@@ -104,7 +124,7 @@ impl From<&Object> for Raw {
 
 /// Removes `object` now, with its messages if it is a queue.
 pub fn remove_now(object: &Object) {
-    remove(&Raw::from(object), true);
+    remove(&Raw::from(object), Loses::All);
 }
 
 impl Guard {
@@ -114,9 +134,15 @@ impl Guard {
         self.change(|entry| entry.objects.push(raw));
     }
 
-    /// Nothing is removed after all: what is there waits for someone.
-    pub fn keep(&mut self) {
-        self.change(|entry| entry.keep = true);
+    /// This process removes `object` when it leaves, also if others stay.
+    pub fn add_private(&mut self, object: &Object) {
+        let raw = Raw::from(object);
+        self.change(|entry| entry.private.push(raw));
+    }
+
+    /// A queue in which nothing but a goodbye waits need not stay.
+    pub fn lose_goodbye(&mut self) {
+        self.change(|entry| entry.loses = Loses::Goodbye);
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Entry)) {
@@ -157,13 +183,16 @@ fn leave(place: &AtomicPtr<Entry>) {
     if entry.owner != own_pid() {
         return;
     }
+    for object in &entry.private {
+        remove(object, Loses::All);
+    }
     let lock = entry.lock.as_raw_fd();
+    // Let go first: two that leave at once and only tried would each find the other.
+    set_lock(lock, libc::F_UNLCK);
     if set_lock(lock, libc::F_WRLCK) {
         let mut stays = false;
         for object in &entry.objects {
-            // What was kept for someone, and is there no more, was taken.
-            stays |=
-                if entry.keep { exists(object) } else { !remove(object, false) };
+            stays |= !remove(object, entry.loses);
         }
         // While an object stays, its lock file stays beside it, to say what it is.
         if !stays {
@@ -175,18 +204,9 @@ fn leave(place: &AtomicPtr<Entry>) {
     unsafe { libc::close(lock) };
 }
 
-/// Whether the object may still be there. Async-signal-safe.
-fn exists(object: &Raw) -> bool {
-    match object {
-        // SAFETY: a valid C string.
-        Raw::Path(path) => unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 },
-        Raw::Queue(_) | Raw::SysvQueue(_) | Raw::SysvSegment(_) => true,
-    }
-}
-
-/// Whether the object is gone; a queue in which messages wait stays, unless `pending`
-/// ones go as well. Async-signal-safe.
-fn remove(object: &Raw, pending: bool) -> bool {
+/// Whether the object is gone; a queue or file in which messages wait stays, but for
+/// those that it `loses`. Async-signal-safe.
+fn remove(object: &Raw, loses: Loses) -> bool {
     match object {
         Raw::Path(path) => {
             // SAFETY: a valid C string.
@@ -194,14 +214,28 @@ fn remove(object: &Raw, pending: bool) -> bool {
             true
         }
         // SAFETY: a valid C string, and an out-parameter of the right type.
+        Raw::File(path) => unsafe {
+            let mut about: libc::stat = std::mem::zeroed();
+            let known = libc::lstat(path.as_ptr(), &mut about) == 0;
+            if known && about.st_size > 0 && loses != Loses::All {
+                return false;
+            }
+            libc::unlink(path.as_ptr());
+            true
+        },
+        // SAFETY: a valid C string, and an out-parameter of the right type.
         Raw::Queue(name) => unsafe {
             let fd = libc::syscall(libc::SYS_mq_open, name.as_ptr(), libc::O_RDONLY);
             if fd >= 0 {
                 let mut now: libc::mq_attr = std::mem::zeroed();
                 let none: *const libc::mq_attr = ptr::null();
                 libc::syscall(libc::SYS_mq_getsetattr, fd, none, &raw mut now);
+                // The first line of a queue's file is `QSIZE:`, its messages' bytes.
+                let mut line = [0_u8; 8];
+                libc::read(fd as c_int, line.as_mut_ptr().cast(), line.len());
                 libc::close(fd as c_int);
-                if now.mq_curmsgs > 0 && !pending {
+                let bytes = u64::from(line != *b"QSIZE:0 ");
+                if !loses.allow(now.mq_curmsgs as u64, bytes) {
                     return false;
                 }
             }
@@ -212,7 +246,7 @@ fn remove(object: &Raw, pending: bool) -> bool {
         Raw::SysvQueue(id) => unsafe {
             let mut now: libc::msqid_ds = std::mem::zeroed();
             let known = libc::msgctl(*id, libc::IPC_STAT, &mut now) == 0;
-            if known && now.msg_qnum > 0 && !pending {
+            if known && !loses.allow(now.msg_qnum, now.__msg_cbytes) {
                 return false;
             }
             libc::msgctl(*id, libc::IPC_RMID, ptr::null_mut());
@@ -226,7 +260,18 @@ fn remove(object: &Raw, pending: bool) -> bool {
     }
 }
 
-/// Takes (`F_WRLCK`) or shares (`F_RDLCK`) byte 0 of the lock file, without waiting.
+impl Loses {
+    /// Whether a queue may go in which `messages` of `bytes` in all wait.
+    fn allow(self, messages: u64, bytes: u64) -> bool {
+        match self {
+            Loses::Nothing => messages == 0,
+            Loses::Goodbye => messages == 0 || (messages, bytes) == (1, 0),
+            Loses::All => true,
+        }
+    }
+}
+
+/// Takes (`F_WRLCK`) or frees (`F_UNLCK`) byte 0 of the lock file, without waiting.
 fn set_lock(fd: c_int, kind: c_int) -> bool {
     // SAFETY: flock is plain data; fcntl is async-signal-safe.
     unsafe {
@@ -234,11 +279,12 @@ fn set_lock(fd: c_int, kind: c_int) -> bool {
         range.l_type = kind as libc::c_short;
         range.l_whence = libc::SEEK_SET as libc::c_short;
         range.l_len = 1;
-        libc::fcntl(fd, libc::F_OFD_SETLK, &range) == 0
+        libc::fcntl(fd, libc::F_SETLK, &range) == 0
     }
 }
 
-/// Installs the handlers of SIGINT, SIGTERM and SIGHUP, and arms `--timeout`.
+/// Installs the handlers of SIGINT, SIGTERM and SIGHUP, and arms `--timeout`. A file
+/// that grows past `ulimit -f` is EFBIG from now on, where SIGXFSZ would kill.
 ///
 /// A signal that was ignored when the program began (`nohup`, a background job of a
 /// script) stays ignored.
@@ -246,33 +292,51 @@ pub fn install(timeout: Option<Duration>) {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         handle(signal);
     }
+    // SAFETY: ignoring a signal has no handler that could go wrong.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     if let Some(timeout) = timeout {
         let nanoseconds = i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX);
         DEADLINE.store(now().saturating_add(nanoseconds.max(1)), Ordering::Relaxed);
         handle(libc::SIGALRM);
-        set_timer(timeout, Duration::ZERO);
+        set_timer(timeout);
     }
 }
 
 /// While it lives, SIGALRM interrupts this process every `every`, so that a call which
-/// has no timeout of its own (msgrcv) returns EINTR now and then.
+/// has no timeout of its own (msgrcv) returns EINTR now and then. The timer is one of
+/// its own, so that `--timeout` strikes neither early nor late.
 #[derive(Debug)]
-pub struct Ticks(());
+pub struct Ticks(libc::timer_t);
 
 /// Starts [`Ticks`]. Repeated, since one that came just before the call would be lost.
-pub fn ticks(every: Duration) -> Ticks {
+///
+/// # Errors
+/// EAGAIN, ENOMEM from timer_create(2).
+pub fn ticks(every: Duration) -> io::Result<Ticks> {
     handle(libc::SIGALRM);
-    set_timer(every, every);
-    Ticks(())
+    let every = libc::timespec {
+        tv_sec: every.as_secs().min(i64::MAX as u64) as libc::time_t,
+        tv_nsec: every.subsec_nanos().into(),
+    };
+    let times = libc::itimerspec { it_interval: every, it_value: every };
+    // SAFETY: sigevent is plain data, and all pointers are to values of this frame.
+    unsafe {
+        let mut event: libc::sigevent = std::mem::zeroed();
+        event.sigev_notify = libc::SIGEV_SIGNAL;
+        event.sigev_signo = libc::SIGALRM;
+        let mut timer = ptr::null_mut();
+        if libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        libc::timer_settime(timer, 0, &times, ptr::null_mut());
+        Ok(Ticks(timer))
+    }
 }
 
 impl Drop for Ticks {
     fn drop(&mut self) {
-        let left = match DEADLINE.load(Ordering::Relaxed) {
-            0 => Duration::ZERO,
-            deadline => Duration::from_nanos((deadline - now()).max(1000) as u64),
-        };
-        set_timer(left, Duration::ZERO);
+        // SAFETY: the timer is ours, and is used by nobody after this.
+        unsafe { libc::timer_delete(self.0) };
     }
 }
 
@@ -335,13 +399,13 @@ fn without_signals(action: impl FnOnce()) {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut()) };
 }
 
-fn set_timer(first: Duration, every: Duration) {
-    let value = |d: Duration| libc::timeval {
-        tv_sec: d.as_secs().min(i64::MAX as u64) as libc::time_t,
-        tv_usec: libc::suseconds_t::from(d.subsec_micros()),
+fn set_timer(once: Duration) {
+    let it_value = libc::timeval {
+        tv_sec: once.as_secs().min(i64::MAX as u64) as libc::time_t,
+        tv_usec: libc::suseconds_t::from(once.subsec_micros()),
     };
-    let timer =
-        libc::itimerval { it_value: value(first), it_interval: value(every) };
+    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let timer = libc::itimerval { it_value, it_interval: never };
     // SAFETY: a valid itimerval.
     unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, ptr::null_mut()) };
 }

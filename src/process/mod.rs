@@ -19,9 +19,6 @@ use rustix::process::{Pid as RustixPid, PidfdFlags, pidfd_open};
 
 use crate::os::spawn;
 
-/// What is done with each line as it is read.
-pub type OnLine = Box<dyn FnMut(&str) + Send>;
-
 /// A running command.
 #[derive(Debug)]
 pub struct Role {
@@ -79,7 +76,9 @@ impl Role {
         Role::start_with(name, command, input, Output::Kept, None)
     }
 
-    /// Starts `command`; each line of its standard error goes to `on_line` as well.
+    /// Starts `command` with its standard error, if one is given, in `stderr` instead of
+    /// kept: several commands may share one pipe, so that the order of their lines is the
+    /// order in which they were written.
     ///
     /// # Errors
     /// As [`Role::start`].
@@ -88,7 +87,7 @@ impl Role {
         mut command: Command,
         input: Input,
         output: Output,
-        on_line: Option<OnLine>,
+        stderr: Option<OwnedFd>,
     ) -> Result<Role> {
         let (stdin, bytes) = match input {
             Input::Nothing => (Stdio::null(), None),
@@ -104,7 +103,7 @@ impl Role {
         let mut child = command
             .stdin(stdin)
             .stdout(stdout)
-            .stderr(Stdio::piped())
+            .stderr(stderr.map_or_else(Stdio::piped, Stdio::from))
             .spawn()
             .with_context(|| format!("spawn {name}: {:?}", command.get_program()))?;
         // The command holds copies of what it was given: they would keep EOF away.
@@ -118,10 +117,8 @@ impl Role {
             // EPIPE is the child's right: it may stop reading whenever it likes.
             std::thread::spawn(move || pipe.write_all(&bytes));
         }
-        let stdout =
-            child.stdout.take().map_or_else(Tape::empty, |o| Tape::of(o, None));
-        let stderr =
-            child.stderr.take().map_or_else(Tape::empty, |e| Tape::of(e, on_line));
+        let stdout = child.stdout.take().map_or_else(Tape::empty, Tape::of);
+        let stderr = child.stderr.take().map_or_else(Tape::empty, Tape::of);
         let name = name.to_owned();
         Ok(Role { name, child, pidfd, stdin, stdout, stderr, ended: None })
     }
@@ -277,26 +274,18 @@ impl Tape {
         }
     }
 
-    fn of(
-        mut from: impl Read + Send + 'static,
-        mut on_line: Option<OnLine>,
-    ) -> Tape {
+    fn of(mut from: impl Read + Send + 'static) -> Tape {
         let shared = Arc::new((Mutex::new(Written::default()), Condvar::new()));
         let theirs = Arc::clone(&shared);
         let reader = std::thread::spawn(move || {
             let (written, changed) = &*theirs;
             let mut buffer = vec![0; 64 * 1024];
-            let mut line = Vec::new();
             loop {
                 let n = from.read(&mut buffer).unwrap_or(0);
                 let mut written = written.lock().expect("no panic while it is held");
                 written.bytes.extend_from_slice(&buffer[..n]);
                 written.ended = n == 0;
                 changed.notify_all();
-                drop(written);
-                if let Some(on_line) = &mut on_line {
-                    split_lines(&buffer[..n], n == 0, &mut line, on_line);
-                }
                 if n == 0 {
                     return;
                 }
@@ -334,20 +323,5 @@ impl Tape {
             let _ = reader.join();
         }
         std::mem::take(&mut self.shared.0.lock().expect("as above").bytes)
-    }
-}
-
-fn split_lines(bytes: &[u8], ended: bool, line: &mut Vec<u8>, on_line: &mut OnLine) {
-    for byte in bytes {
-        if *byte == b'\n' {
-            on_line(&String::from_utf8_lossy(line));
-            line.clear();
-        } else {
-            line.push(*byte);
-        }
-    }
-    if ended && !line.is_empty() {
-        on_line(&String::from_utf8_lossy(line));
-        line.clear();
     }
 }

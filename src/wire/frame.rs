@@ -35,8 +35,9 @@ pub struct Stream {
     pub max_message: u32,
 }
 
-/// How much one read asks for, in bytes: what a pipe holds by default (pipe(7)).
-pub const CHUNK: usize = 64 * 1024;
+/// How much one read asks for, in bytes: 128 KiB as cat(1), which is twice what a pipe
+/// holds (pipe(7)), so that a write of this size is never over before its reader wakes.
+pub const CHUNK: usize = 128 * 1024;
 
 impl Stream {
     /// The longest message, in bytes.

@@ -7,6 +7,13 @@
 //! the last one out, and the last one out removes the name. The kernel frees the lock of
 //! a process that was killed, so the next start sees that what it finds is stale.
 //! Strangers (`cat`, a Python script) hold no lock.
+//!
+//! The locks are the traditional ones of fcntl(2). Their one vice, that closing any
+//! descriptor of the file drops them, does not hurt a file that is opened once. They have
+//! two virtues: F_GETLK tells the owner's pid; and when a process dies the kernel frees
+//! them before it closes any pipe or socket, so whoever reads the end of a killed peer's
+//! stream finds its lock free. Locks of an open file description, and flock(2)'s, are
+//! freed in no such order.
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -150,6 +157,17 @@ impl At {
             .with_context(|| format!("write --ready-fd {number}"))
     }
 
+    /// The place of an object that an option of the chapter's own names, as if `--at`
+    /// had said `name`; the peers' commands say `words` where they said `instead_of`.
+    #[must_use]
+    pub fn named(&self, name: String, instead_of: &str, words: &str) -> At {
+        let mut at = At { given: Some(name), ..self.clone() };
+        for (_, command) in &mut at.peers {
+            *command = command.replace(instead_of, words);
+        }
+        at
+    }
+
     /// Makes the runtime directory if it is needed and missing.
     ///
     /// # Errors
@@ -209,8 +227,7 @@ pub enum Only {
 }
 
 impl Only {
-    /// Takes the role's byte of the lock file with a lock of the traditional kind: of
-    /// those alone F_GETLK tells the owner's pid.
+    /// Takes the role's byte of the lock file, or says who has it.
     fn take(self, file: &File) -> Result<()> {
         let name = match self {
             Only::Sender => "sender",
@@ -250,11 +267,7 @@ impl Place {
     /// # Errors
     /// As [`Place::owns`].
     pub fn found(&mut self, object: &Object) -> Result<()> {
-        let ours = match &self.lock {
-            Some(lock) if self.users => notes(lock)?.contains(object),
-            Some(_) => true,
-            None => false,
-        };
+        let ours = !self.users || self.noted()?.contains(object);
         if ours { self.owns(object) } else { Ok(()) }
     }
 
@@ -270,18 +283,52 @@ impl Place {
         Ok(())
     }
 
-    /// What is here waits for someone, so it stays when we leave, and the lock file says
-    /// so. Queues need none of this: the kernel knows what waits in them.
+    /// We remove `object` when we leave, whoever stays: nobody else uses it.
     ///
     /// # Errors
-    /// ENOSPC and the like, from writing the lock file.
-    pub fn keep(&mut self) -> Result<()> {
-        if let (Some(guard), Some(mut lock)) = (&mut self.guard, self.lock.as_ref())
-        {
-            guard.keep();
-            lock.write_all(PENDING.as_bytes()).context("write the lock file")?;
+    /// As [`Place::owns`].
+    pub fn owns_alone(&mut self, object: &Object) -> Result<()> {
+        if let (Some(guard), Some(lock)) = (&mut self.guard, &self.lock) {
+            guard.add_private(object);
+            note(lock, object).context("write the lock file")?;
         }
         Ok(())
+    }
+
+    /// A queue in which nothing but a goodbye waits goes with the last one out: a role
+    /// says so once a receiver of ours has been here, which left before it heard it.
+    pub fn lose_goodbye(&mut self) {
+        if let Some(guard) = &mut self.guard {
+            guard.lose_goodbye();
+        }
+    }
+
+    /// Whether another process plays `role` here just now.
+    pub fn has(&self, role: Only) -> bool {
+        self.is_held(role as i64)
+    }
+
+    /// Whether any other role of ours is here just now.
+    pub fn has_company(&self) -> bool {
+        self.is_held(0)
+    }
+
+    /// Whether another process holds this byte of the lock file, alone or shared.
+    fn is_held(&self, place: i64) -> bool {
+        let mut range = byte(libc::F_WRLCK, place);
+        self.lock.as_ref().is_some_and(|lock| {
+            fcntl(lock, FcntlArg::F_GETLK(&mut range)).is_ok()
+                && range.l_type != libc::F_UNLCK as libc::c_short
+        })
+    }
+
+    /// What roles of ours have made here, those that were killed as well.
+    ///
+    /// # Errors
+    /// EIO and the like, from reading the lock file.
+    pub fn noted(&self) -> Result<Vec<Object>> {
+        let Some(lock) = &self.lock else { return Ok(Vec::new()) };
+        notes(lock).context("read the lock file")
     }
 
     /// Lets peers in, once what they will find is whole.
@@ -292,8 +339,8 @@ impl Place {
         if let (true, Some(lock)) = (self.alone, &self.lock) {
             // Atomic, unlike the change from exclusive to shared in flock(2).
             let range = byte(libc::F_RDLCK, 0);
-            fcntl(lock, FcntlArg::F_OFD_SETLK(&range))
-                .context("fcntl the lock file")?;
+            fcntl(lock, FcntlArg::F_SETLK(&range))
+                .context("fcntl(F_SETLK) the lock file")?;
             self.alone = false;
         }
         Ok(())
@@ -310,9 +357,8 @@ fn open_lock(path: &Path, users: bool) -> Result<Option<Lock>> {
     loop {
         let opened = OpenOptions::new()
             .read(true)
-            .write(true)
+            .append(true) // so that the notes of two roles never overwrite each other
             .create(true)
-            .truncate(false)
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
             .open(path);
@@ -341,8 +387,8 @@ fn open_lock(path: &Path, users: bool) -> Result<Option<Lock>> {
 }
 
 fn lock_first_byte(file: &File, path: &Path) -> Result<bool> {
-    let take = |kind| fcntl(file, FcntlArg::F_OFD_SETLK(&byte(kind, 0)));
-    let what = || format!("fcntl(F_OFD_SETLK) {}", path.display());
+    let take = |kind| fcntl(file, FcntlArg::F_SETLK(&byte(kind, 0)));
+    let what = || format!("fcntl(F_SETLK) {}", path.display());
     match take(libc::F_WRLCK) {
         Ok(_) => return Ok(true),
         Err(Errno::EACCES | Errno::EAGAIN) => {}
@@ -351,7 +397,7 @@ fn lock_first_byte(file: &File, path: &Path) -> Result<bool> {
     // Waits only for one who makes the thing, or removes it, just now.
     loop {
         let range = byte(libc::F_RDLCK, 0);
-        match fcntl(file, FcntlArg::F_OFD_SETLKW(&range)) {
+        match fcntl(file, FcntlArg::F_SETLKW(&range)) {
             Ok(_) => break,
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error).with_context(what),
@@ -416,13 +462,11 @@ pub fn notes(mut lock: &File) -> std::io::Result<Vec<Object>> {
     Ok(text.lines().filter_map(parse).collect())
 }
 
-/// The line of a lock file whose objects wait for someone, though nobody is there.
-pub const PENDING: &str = "pending\n";
-
 /// An object as a line of a lock file; [`parse`] is its inverse.
 pub fn describe(object: &Object) -> String {
     match object {
         Object::Path(path) => format!("path {}", path.display()),
+        Object::File(path) => format!("file {}", path.display()),
         Object::Queue(name) => format!("queue {name}"),
         Object::Segment(name) => format!("segment {name}"),
         Object::SysvQueue(id) => format!("sysv-queue {id}"),
@@ -444,6 +488,7 @@ pub fn parse(line: &str) -> Option<Object> {
     let (kind, name) = line.split_once(' ')?;
     match kind {
         "path" => Some(Object::Path(PathBuf::from(name))),
+        "file" => Some(Object::File(PathBuf::from(name))),
         "queue" => Some(Object::Queue(name.into())),
         "segment" => Some(Object::Segment(name.into())),
         "sysv-queue" => name.parse().ok().map(Object::SysvQueue),

@@ -86,7 +86,7 @@ fn send_all<S: Sender>(
         return send_lines(link, options);
     }
     for message in &source.messages {
-        within(link.largest(), message.len())?;
+        within(link.largest(), message.len()).advise(|_| link.limit())?;
     }
     for (sent, message) in source.messages.iter().enumerate() {
         let all = source.messages.len();
@@ -98,7 +98,7 @@ fn send_all<S: Sender>(
 fn send_lines<S: Sender>(link: &mut S, options: &S::Options) -> Result<()> {
     let mut lines = Lines::new(std::io::stdin().lock());
     let mut line = Vec::new();
-    while lines.next(&mut line, link.largest())? {
+    while lines.next(&mut line, link.largest()).advise(|_| link.limit())? {
         let number = lines.number as usize;
         S::check(options, &line).with_context(|| format!("line {number}"))?;
         link.send(&line).map_err(|e| unsent(e, number - 1, None))?;

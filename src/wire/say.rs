@@ -57,6 +57,13 @@ macro_rules! say {
 pub fn waiting(what: impl fmt::Display, command: &str) {
     if on() {
         line(format_args!("{what}"));
+        start_the_other(command);
+    }
+}
+
+/// Names the command that starts the role that is not there yet.
+pub fn start_the_other(command: &str) {
+    if on() {
         line(format_args!("{}", format!("start the other: {command}").bold()));
     }
 }

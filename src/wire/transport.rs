@@ -27,6 +27,11 @@ pub trait Sender: Sized {
     /// The largest message, in bytes, that this link carries.
     fn largest(&self) -> usize;
 
+    /// Where the limit of [`Sender::largest`] comes from, and how to raise it.
+    fn limit(&self) -> Option<String> {
+        None
+    }
+
     /// Sends one whole message; waits while the link is full.
     ///
     /// # Errors

@@ -34,10 +34,9 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     client.check()?;
     let given = options.connect.as_deref().map(resolve).transpose()?;
     let mut place = at.arrive(None)?;
-    found_names(at, &mut place)?;
     place.open_to_all()?;
     let default = resolve(super::ADDRESS)?;
     let (socket, _) = dial(at, given, default, &at.peer("server"))?;
-    found_names(at, &mut place)?;
+    found_names(&mut place)?;
     converse(StreamLink::new(socket, &client.stream), &client)
 }

@@ -52,7 +52,7 @@ pub(super) fn run(at: &At, options: &Fork) -> Result<()> {
                 pass_all(at, &options.server, address, child.as_raw(), parents);
             // The parent's end is closed: the child serves what it holds, and leaves.
             wait_for(child)?;
-            passed
+            passed.map(drop) // now we leave the place, last
         }
     }
 }

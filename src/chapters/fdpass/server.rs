@@ -25,7 +25,7 @@ use super::{check_path, connections};
 use crate::errors::{Advise, errno, line};
 use crate::os::cleanup::Object;
 use crate::say;
-use crate::wire::address::{self, resolve};
+use crate::wire::address::{self, note_of, resolve};
 use crate::wire::meet::{At, Only, Place};
 use crate::wire::roles::seconds;
 use crate::wire::say::{self, Tally};
@@ -101,6 +101,7 @@ pub(super) fn listen(
 ) -> Result<TcpListener> {
     let (socket, address) = address::listen(address)?;
     address::publish(at, place, address)?;
+    place.owns_alone(&Object::Path(note_of(at)))?;
     place.open_to_all()?;
     at.ready(address)?;
     Ok(TcpListener::from(socket))
@@ -316,7 +317,7 @@ fn open_door(at: &At, place: &mut Place) -> Result<UnixListener> {
     bound.with_context(|| format!("bind {name}")).advise(|error| {
         (errno(error) == Some(Errno::ENOENT)).then_some("make its directory first")
     })?;
-    place.owns(&Object::Path(path.clone()))?;
+    place.owns_alone(&Object::Path(path.clone()))?;
     nix::sys::socket::listen(&door, Backlog::MAXCONN).context("listen")?;
     say!("socket(AF_UNIX), bind({name}), listen(): workers come here");
     Ok(UnixListener::from(door))

@@ -55,10 +55,9 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     let path = at.path();
     check_path(&path)?;
     let mut place = at.arrive(None)?;
-    found_names(at, &mut place)?;
     place.open_to_all()?;
     let server = find_server(at)?;
-    found_names(at, &mut place)?;
+    found_names(&mut place)?;
     let pid = known_peer(&server).context("the server")?;
     say!("connect({}): the server is pid {pid}", path.display());
     at.ready(path.display())?;

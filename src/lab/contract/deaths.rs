@@ -1,0 +1,174 @@
+//! Clauses about ends that nobody wished for: killed peers, signals, timeouts.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+
+use anyhow::{Result, bail, ensure};
+use nix::sys::signal::Signal;
+
+use super::subject::Subject;
+use super::verdict::{failed_clearly, succeeded};
+use crate::chapter::OnPeerDeath;
+use crate::process::{Input, Outcome, Role};
+use crate::wire::meet::Meets;
+
+/// Clause: when the sender is killed, the receiver sees what the table says, and keeps
+/// what had arrived.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn the_sender_is_killed(s: &Subject) -> Result<()> {
+    let (mut sender, receiver) = s.start(&[], Input::Open, &[])?;
+    sender.feed(b"one\n")?;
+    if s.talks() {
+        sender.wait_for_output(b"one\n", s.deadline())?;
+    } else if s.row.name != "file" {
+        receiver.wait_for_output(b"one\n", s.deadline())?;
+    } else {
+        sender.wait_for_comment("one", s.deadline())?;
+    }
+    sender.stop(Signal::SIGKILL, s.deadline())?;
+    let receiver = match s.row.on_peer_death {
+        OnPeerDeath::Waits => {
+            // It goes on waiting: so a second sender can finish what the first began.
+            let second = s.start_sender(&["two"], Input::Nothing)?;
+            succeeded("the second sender", &second.wait(s.deadline())?)?;
+            let receiver = receiver.wait(s.deadline())?;
+            ensure!(receiver.stdout.ends_with(b"two\n"), "{:?}", receiver.stdout);
+            receiver
+        }
+        _ => receiver.wait(s.deadline())?,
+    };
+    if s.row.on_peer_death == OnPeerDeath::Error {
+        failed_clearly(&receiver)?;
+    } else {
+        succeeded("receiver", &receiver)?;
+    }
+    s.nothing_is_left()?;
+    if s.row.meets == Meets::Nowhere { Ok(()) } else { s.exchange_one("afterwards") }
+}
+
+/// Clause: a sender killed in full flow leaves the beginning of what it sent, whole
+/// messages in order (a byte stream may cut the last one), and nothing else.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn the_sender_is_killed_in_full_flow(s: &Subject) -> Result<()> {
+    let sent: String = (0..2000).map(|number| format!("{number:05}\n")).collect();
+    let (mut sender, receiver) = s.start(&["-q"], Input::Open, &["-q"])?;
+    sender.feed(sent.as_bytes())?;
+    let prints = if s.talks() { &sender } else { &receiver };
+    prints.wait_for_output(b"00010\n", s.deadline())?;
+    let killed = sender.stop(Signal::SIGKILL, s.deadline())?;
+    let mut end: &[u8] = b"\n";
+    if s.row.on_peer_death == OnPeerDeath::Waits && !s.talks() {
+        let second = s.start_sender(&["-q", "the second"], Input::Nothing)?;
+        succeeded("the second sender", &second.wait(s.deadline())?)?;
+        end = b"\nthe second\n";
+    }
+    let receiver = receiver.wait(s.deadline())?;
+    let arrived = if s.talks() { &killed.stdout } else { &receiver.stdout };
+    let Some(first) = arrived.strip_suffix(end) else {
+        bail!("{:?} came last", String::from_utf8_lossy(arrived).lines().last());
+    };
+    ensure!(
+        sent.as_bytes().starts_with(first),
+        "not the beginning of what was sent"
+    );
+    if s.row.on_peer_death == OnPeerDeath::Error {
+        failed_clearly(&receiver)?;
+    } else {
+        succeeded("receiver", &receiver)?;
+    }
+    s.nothing_is_left()
+}
+
+/// Clause: when the receiver is killed, the sender says that it is gone, or its messages
+/// wait for the next receiver.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn the_receiver_is_killed(s: &Subject) -> Result<()> {
+    let (mut sender, receiver) = s.start(&[], Input::Open, &[])?;
+    sender.feed(b"one\n")?;
+    if s.talks() {
+        sender.wait_for_output(b"one\n", s.deadline())?;
+    } else if s.row.name != "file" {
+        receiver.wait_for_output(b"one\n", s.deadline())?;
+    } else {
+        receiver.wait_for_comment("start the other", s.deadline())?;
+    }
+    receiver.stop(Signal::SIGKILL, s.deadline())?;
+    // It may notice at the first write, or end before it reads the second line.
+    let _ = sender.feed(b"two\n");
+    let sender = sender.wait(s.deadline())?;
+    if s.keeps {
+        succeeded("sender", &sender)?;
+        let next = s.start_receiver(&[])?.wait(s.deadline())?;
+        succeeded("the next receiver", &next)?;
+        ensure!(next.stdout.ends_with(b"two\n"), "{:?} arrived", next.stdout);
+    } else {
+        failed_clearly(&sender)?;
+    }
+    let _ = clean(s)?;
+    s.nothing_is_left()?;
+    if s.row.meets == Meets::Nowhere { Ok(()) } else { s.exchange_one("afterwards") }
+}
+
+/// Runs `ipclab clean` in the subject's directory.
+fn clean(s: &Subject) -> Result<Outcome> {
+    let mut command = Command::new(&s.sender[0]);
+    command.arg("clean").env("IPCLAB_DIR", s.dir());
+    let outcome =
+        Role::start("clean", command, Input::Nothing)?.wait(s.deadline())?;
+    succeeded("clean", &outcome)?;
+    Ok(outcome)
+}
+
+/// Clause: SIGINT, SIGTERM and SIGHUP end a waiting role, which clears up and whose exit
+/// status says which signal it was.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn signals_clear_up(s: &Subject) -> Result<()> {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let receiver = s.start_receiver(&[])?;
+        receiver.wait_for_comment("start the other: ", s.deadline())?;
+        let ended = receiver.stop(signal, s.deadline())?;
+        let by = ended.status.signal();
+        ensure!(
+            by == Some(signal as i32),
+            "ended with {}, not {signal}",
+            ended.status
+        );
+        s.nothing_is_left()?;
+    }
+    let (mut sender, receiver) = s.start(&[], Input::Open, &[])?;
+    sender.feed(b"one\n")?;
+    sender.wait_for_comment("one", s.deadline())?;
+    receiver.signal(Signal::SIGINT)?;
+    sender.signal(Signal::SIGINT)?;
+    sender.wait(s.deadline())?;
+    receiver.wait(s.deadline())?;
+    clean_pending(s)?;
+    s.nothing_is_left()
+}
+
+/// Messages in a queue stay on a signal; they go by `clean --pending`.
+pub(super) fn clean_pending(s: &Subject) -> Result<()> {
+    let mut command = Command::new(&s.sender[0]);
+    command.args(["clean", "--pending", "--quiet"]).env("IPCLAB_DIR", s.dir());
+    let outcome =
+        Role::start("clean", command, Input::Nothing)?.wait(s.deadline())?;
+    succeeded("clean --pending", &outcome)
+}
+
+/// Clause: `--timeout` ends the waiting with status 124 and clears up.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn a_timeout_is_status_124(s: &Subject) -> Result<()> {
+    let ended = s.start_receiver(&["--timeout", "0.05"])?.wait(s.deadline())?;
+    ensure!(ended.status.code() == Some(124), "ended with {}", ended.status);
+    s.nothing_is_left()
+}

@@ -1,0 +1,52 @@
+//! What a run may leave behind: nothing.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::wire::meet::kernel_prefix_of;
+
+/// What of ours is in a runtime directory, and what kernel objects go with it.
+///
+/// # Errors
+/// When /proc or the directory cannot be read.
+pub fn left_behind(dir: &Path) -> Result<Vec<String>> {
+    let mut left = names_in(dir)?;
+    let prefix = kernel_prefix_of(Some(dir.as_os_str()));
+    let prefix = prefix.trim_start_matches('/');
+    for place in ["/dev/shm", "/dev/mqueue"] {
+        let names = names_in(Path::new(place)).unwrap_or_default();
+        left.extend(names.into_iter().filter(|name| name.starts_with(prefix)));
+    }
+    for row in crate::chapters::rows() {
+        let name = format!("/{prefix}{}", row.name);
+        if crate::os::names::queue_exists(&name) {
+            left.push(format!("the queue {name}"));
+        }
+        let key = crate::wire::meet::key_of(&name);
+        for table in ["msg", "shm"] {
+            if sysv_keys(table)?.contains(&key) {
+                left.push(format!("the System V {table} with key {key:#x}"));
+            }
+        }
+    }
+    Ok(left)
+}
+
+fn names_in(dir: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(dir)
+        .with_context(|| format!("readdir {}", dir.display()))?;
+    Ok(entries
+        .filter_map(|entry| {
+            Some(entry.ok()?.file_name().to_string_lossy().into_owned())
+        })
+        .collect())
+}
+
+fn sysv_keys(table: &str) -> Result<Vec<i32>> {
+    let path = format!("/proc/sysvipc/{table}");
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let first = |line: &str| line.split_whitespace().next()?.parse().ok();
+    Ok(text.lines().skip(1).filter_map(first).collect())
+}

@@ -1,0 +1,150 @@
+//! Clauses about messages: what arrives, in which order, and what is refused.
+
+use anyhow::{Context, Result, ensure};
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+use nix::unistd::pipe2;
+
+use super::deaths::clean_pending;
+use super::subject::Subject;
+use super::verdict::{failed_clearly, noise, same, succeeded};
+use crate::process::{Input, Output, Role};
+use crate::wire::meet::Meets;
+
+/// Clause: one message arrives.
+///
+/// # Errors
+/// How the contract is broken; so for every clause.
+pub fn one_message(s: &Subject) -> Result<()> {
+    s.exchange_one("hello")
+}
+
+/// Clause: a thousand messages arrive in order.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn a_thousand_in_order(s: &Subject) -> Result<()> {
+    let text: String =
+        (0..1000).map(|number| format!("message {number}\n")).collect();
+    let arrived = s.run(&[], lines(&text), &[])?;
+    same(&arrived, text.as_bytes())?;
+    s.nothing_is_left()
+}
+
+/// Clause: an empty message arrives as one, between two others.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn an_empty_message(s: &Subject) -> Result<()> {
+    let arrived = s.run(&["before", "", "after"], Input::Nothing, &[])?;
+    same(&arrived, b"before\n\nafter\n")?;
+    s.nothing_is_left()
+}
+
+/// Clause: the largest message arrives.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn the_largest_message(s: &Subject) -> Result<()> {
+    let mut text = "x".repeat(s.largest);
+    text.push('\n');
+    let args = s.with_limit(&[])?;
+    let arrived = s.run(&args, lines(&text), &args)?;
+    same(&arrived, text.as_bytes())?;
+    s.nothing_is_left()
+}
+
+/// Clause: one byte too many is refused with the limit named; what came before it
+/// arrives, and the receiver ends well.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn one_byte_too_many(s: &Subject) -> Result<()> {
+    let text = format!("fits\n{}\n", "x".repeat(s.largest + 1));
+    let args = s.with_limit(&[])?;
+    let ran = s.finish(s.start(&args, lines(&text), &args)?)?;
+    let line = failed_clearly(&ran.sender)?;
+    let limit = crate::wire::say::grouped(s.largest as u64);
+    ensure!(line.contains("line 2"), "the line's number is not named: {line}");
+    let plain = s.largest.to_string();
+    ensure!(
+        line.contains(&limit) || line.contains(&plain),
+        "no limit named: {line}"
+    );
+    succeeded("receiver", &ran.receiver)?;
+    same(&ran.arrived, b"fits\n")?;
+    s.nothing_is_left()
+}
+
+/// Clause: arguments are all checked before the first is sent.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn arguments_are_checked_first(s: &Subject) -> Result<()> {
+    let long = "x".repeat(s.largest + 1);
+    let args = s.with_limit(&["fits", &long])?;
+    let (sender, receiver) = s.start(&args, Input::Nothing, &s.with_limit(&[])?)?;
+    let sender = sender.wait(s.deadline())?;
+    failed_clearly(&sender)?;
+    ensure!(sender.stdout.is_empty(), "something came back");
+    // It was told, or it still waits and knows of nothing.
+    receiver.signal(Signal::SIGINT)?;
+    let receiver = receiver.wait(s.deadline())?;
+    ensure!(receiver.stdout.is_empty(), "something was sent all the same");
+    s.nothing_is_left()
+}
+
+/// Clause: any bytes arrive as they were sent.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn binary_bytes(s: &Subject) -> Result<()> {
+    let sent = noise(s.bulk);
+    let arrived = s.run(&["--bytes"], Input::Bytes(sent.clone()), &["--bytes"])?;
+    same(&arrived, &sent)?;
+    s.nothing_is_left()
+}
+
+/// Clause: standard output that goes away is a quiet end.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn a_closed_output_is_a_quiet_end(s: &Subject) -> Result<()> {
+    let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+    drop(reading);
+    let (printing, other) = if s.talks() {
+        let other = s.start_receiver(&[])?;
+        let command = s.sender_command(&["hello"]);
+        let output = Output::To(writing);
+        (Role::start_with("client", command, Input::Nothing, output, None)?, other)
+    } else {
+        let command = s.receiver_command(&[]);
+        let output = Output::To(writing);
+        if s.row.meets == Meets::Nowhere {
+            let (link_reading, link_writing) =
+                pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+            let input = Input::From(link_reading);
+            let receiver =
+                Role::start_with("receiver", command, input, output, None)?;
+            let link = Output::To(link_writing);
+            let command = s.sender_command(&["hello"]);
+            let input = Input::Nothing;
+            (receiver, Role::start_with("sender", command, input, link, None)?)
+        } else {
+            let input = Input::Nothing;
+            let receiver =
+                Role::start_with("receiver", command, input, output, None)?;
+            (receiver, s.start_sender(&["hello"], Input::Nothing)?)
+        }
+    };
+    let printing = printing.wait(s.deadline())?;
+    succeeded("the one whose output is gone", &printing)?;
+    ensure!(!printing.stderr.contains("ipclab: "), "not quiet: {}", printing.stderr);
+    other.wait(s.deadline())?;
+    clean_pending(s)?;
+    s.nothing_is_left()
+}
+
+fn lines(text: &str) -> Input {
+    Input::Bytes(text.as_bytes().to_vec())
+}

@@ -1,0 +1,211 @@
+//! Who is held to the contract: two commands, their limits, a directory of their own.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+use super::leftovers::left_behind;
+use super::verdict::{same, succeeded};
+use crate::chapter::Row;
+use crate::process::{Input, Outcome, Output, Role};
+use crate::wire::meet::Meets;
+
+/// How long a clause may take before it has failed.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A chapter, or a stranger's pair of programs, that is held to the contract.
+#[derive(Debug)]
+pub struct Subject {
+    /// The chapter's row.
+    pub row: Row,
+    /// The command that sends: `ipclab fifo sender`.
+    pub sender: Vec<OsString>,
+    /// The command that receives.
+    pub receiver: Vec<OsString>,
+    /// Options that set the limit below, for both.
+    pub limit: Vec<OsString>,
+    /// The largest message, in bytes, under these options.
+    pub largest: usize,
+    /// How many bytes the clause about binary data sends.
+    pub bulk: usize,
+    /// Whether messages outlive a receiver that was killed, to be taken by the next.
+    pub keeps: bool,
+    scratch: tempfile::TempDir,
+    began: Instant,
+}
+
+/// Both sides of a finished run.
+#[derive(Debug)]
+pub struct Ran {
+    /// The sender, or client.
+    pub sender: Outcome,
+    /// The receiver, or server.
+    pub receiver: Outcome,
+    /// What arrived.
+    pub arrived: Vec<u8>,
+}
+
+impl Subject {
+    /// The chapter `row`, as `program` plays it.
+    ///
+    /// # Errors
+    /// When no directory can be made for it.
+    pub fn new(program: &Path, row: Row) -> Result<Subject> {
+        let scratch = tempfile::Builder::new()
+            .prefix("ipclab-test-")
+            .tempdir()
+            .context("mkdir for a test")?;
+        let words = |role: &str| -> Vec<OsString> {
+            vec![program.into(), row.name.into(), role.into()]
+        };
+        let talks = row.roles.iter().any(|role| role.name == "client");
+        let (mut sender, mut receiver) = (words("sender"), words("receiver"));
+        if talks {
+            (sender, receiver) = (words("client"), words("server"));
+            receiver.extend(["--count", "1"].map(OsString::from));
+        }
+        let limit = ["--max-message", "5000"].map(OsString::from).to_vec();
+        Ok(Subject {
+            row,
+            sender,
+            receiver,
+            limit,
+            largest: 5000,
+            bulk: 256 * 1024,
+            keeps: false,
+            scratch,
+            began: Instant::now(),
+        })
+    }
+
+    /// The runtime directory of this subject alone.
+    pub fn dir(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Whether the two sides talk, so that what arrived comes back to the client.
+    pub fn talks(&self) -> bool {
+        self.row.roles.iter().any(|role| role.name == "client")
+    }
+
+    /// When the clause has failed.
+    pub fn deadline(&self) -> Instant {
+        self.began + DEADLINE
+    }
+
+    fn command(&self, words: &[OsString], args: &[&str]) -> Command {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(args).env("IPCLAB_DIR", self.dir());
+        command.env_remove("CLICOLOR_FORCE").current_dir(self.dir());
+        command
+    }
+
+    /// The command of the sender with more arguments.
+    pub fn sender_command(&self, args: &[&str]) -> Command {
+        self.command(&self.sender, args)
+    }
+
+    /// The command of the receiver with more arguments.
+    pub fn receiver_command(&self, args: &[&str]) -> Command {
+        self.command(&self.receiver, args)
+    }
+
+    /// Starts the sender.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_sender(&self, args: &[&str], input: Input) -> Result<Role> {
+        Role::start("sender", self.sender_command(args), input)
+    }
+
+    /// Starts the receiver.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_receiver(&self, args: &[&str]) -> Result<Role> {
+        Role::start("receiver", self.receiver_command(args), Input::Nothing)
+    }
+
+    /// Starts both, the receiver first; where the shell makes the link, we are the shell.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub fn start(
+        &self,
+        sender: &[&str],
+        input: Input,
+        receiver: &[&str],
+    ) -> Result<(Role, Role)> {
+        if self.row.meets != Meets::Nowhere {
+            let receiving = self.start_receiver(receiver)?;
+            return Ok((self.start_sender(sender, input)?, receiving));
+        }
+        let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+        let command = self.sender_command(sender);
+        let output = Output::To(writing);
+        let sending = Role::start_with("sender", command, input, output, None)?;
+        let command = self.receiver_command(receiver);
+        Ok((sending, Role::start("receiver", command, Input::From(reading))?))
+    }
+
+    /// Waits for the end of both.
+    ///
+    /// # Errors
+    /// When one is not done by the deadline.
+    pub fn finish(&self, (sender, receiver): (Role, Role)) -> Result<Ran> {
+        let sender = sender.wait(self.deadline())?;
+        let receiver = receiver.wait(self.deadline())?;
+        let from = if self.talks() { &sender } else { &receiver };
+        let arrived = from.stdout.clone();
+        Ok(Ran { sender, receiver, arrived })
+    }
+
+    /// Runs both to their end, and wants both to succeed.
+    ///
+    /// # Errors
+    /// When one fails.
+    pub fn run(
+        &self,
+        sender: &[&str],
+        input: Input,
+        receiver: &[&str],
+    ) -> Result<Vec<u8>> {
+        let ran = self.finish(self.start(sender, input, receiver)?)?;
+        succeeded("sender", &ran.sender)?;
+        succeeded("receiver", &ran.receiver)?;
+        Ok(ran.arrived)
+    }
+
+    /// Looks that nothing is left: no file, no queue, no segment.
+    ///
+    /// # Errors
+    /// Naming what is left.
+    pub fn nothing_is_left(&self) -> Result<()> {
+        let left = left_behind(self.dir())?;
+        ensure!(left.is_empty(), "left behind: {}", left.join(", "));
+        Ok(())
+    }
+
+    pub(super) fn with_limit<'a>(
+        &'a self,
+        more: &[&'a str],
+    ) -> Result<Vec<&'a str>> {
+        let mut args = Vec::new();
+        for word in &self.limit {
+            args.push(word.to_str().context("an option that is not UTF-8")?);
+        }
+        args.extend(more);
+        Ok(args)
+    }
+
+    pub(super) fn exchange_one(&self, message: &str) -> Result<()> {
+        let arrived = self.run(&[message], Input::Nothing, &[])?;
+        same(&arrived, format!("{message}\n").as_bytes())?;
+        self.nothing_is_left()
+    }
+}

@@ -1,0 +1,212 @@
+//! The book, the table, the tests and the sources name the same things.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn names() -> Vec<&'static str> {
+    ipclab::chapters::rows().iter().map(|row| row.name).collect()
+}
+
+/// The names of the files in `dir` that end with `end`, without it.
+fn stems(dir: &str, end: &str) -> BTreeSet<String> {
+    fs::read_dir(root().join(dir))
+        .unwrap()
+        .filter_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            name.strip_suffix(end).map(str::to_owned)
+        })
+        .collect()
+}
+
+/// Every `{{#include …}}` and `{{#rustdoc_include …}}` of the book: page, file, anchor.
+fn includes() -> Vec<(String, PathBuf, Option<String>)> {
+    let mut found = Vec::new();
+    for page in stems("chapters", ".md") {
+        let text = read(format!("chapters/{page}.md"));
+        for part in text.split("{{#").skip(1) {
+            let (directive, _) = part.split_once("}}").expect("a closed directive");
+            let (kind, what) =
+                directive.split_once(' ').expect("a directive's file");
+            assert!(
+                kind == "include" || kind == "rustdoc_include",
+                "{page}: {kind}"
+            );
+            let (file, anchor) = match what.split_once(':') {
+                Some((file, anchor)) => (file, Some(anchor.to_owned())),
+                None => (what, None),
+            };
+            found.push((page.clone(), PathBuf::from("chapters").join(file), anchor));
+        }
+    }
+    found
+}
+
+/// The text between an anchor's two marks.
+fn anchored(text: &str, anchor: &str) -> Option<String> {
+    let (begin, end) =
+        (format!("ANCHOR: {anchor}"), format!("ANCHOR_END: {anchor}"));
+    let lines: Vec<_> = text.lines().collect();
+    let from = lines.iter().position(|line| line.trim_end().ends_with(&begin))?;
+    let to = lines.iter().position(|line| line.trim_end().ends_with(&end))?;
+    (from < to).then(|| lines[from + 1..to].join("\n"))
+}
+
+#[test]
+fn the_summary_has_the_chapters_of_the_table_in_its_order() {
+    let listed: Vec<String> = read("chapters/SUMMARY.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("- ["))
+        .map(|line| {
+            let (_, link) = line.split_once("](").expect("a link");
+            link.trim_end_matches(')').trim_end_matches(".md").to_owned()
+        })
+        .collect();
+    assert_eq!(listed, names());
+}
+
+#[test]
+fn each_chapter_has_its_source_its_page_its_test_and_its_transcript() {
+    for name in names() {
+        for path in [
+            format!("src/chapters/{name}.rs"),
+            format!("chapters/{name}.md"),
+            format!("chapters/transcripts/{name}.txt"),
+            format!("tests/{name}.rs"),
+        ] {
+            assert!(root().join(&path).is_file(), "{path} is missing");
+        }
+    }
+}
+
+#[test]
+fn no_page_and_no_source_stands_outside_the_table() {
+    let mut known: BTreeSet<String> =
+        names().into_iter().map(str::to_owned).collect();
+    let mut sources = stems("src/chapters", ".rs");
+    sources.remove("mod");
+    assert_eq!(sources, known);
+    assert_eq!(stems("chapters/transcripts", ".txt"), known);
+    known.extend(["SUMMARY", "introduction"].map(str::to_owned));
+    assert_eq!(stems("chapters", ".md"), known);
+}
+
+#[test]
+fn each_include_and_anchor_exists_and_is_not_empty() {
+    let includes = includes();
+    assert!(includes.len() >= 3 * names().len(), "only {} includes", includes.len());
+    for (page, file, anchor) in includes {
+        let text = read(&file);
+        let part = match &anchor {
+            None => text,
+            Some(anchor) => anchored(&text, anchor).unwrap_or_else(|| {
+                panic!("{page}.md: no anchor {anchor} in {}", file.display())
+            }),
+        };
+        assert!(!part.trim().is_empty(), "{page}.md: {} is empty", file.display());
+    }
+}
+
+#[test]
+fn each_anchor_of_a_chapter_is_on_its_page() {
+    let mut shown: HashMap<PathBuf, BTreeSet<String>> = HashMap::new();
+    for (_, file, anchor) in includes() {
+        let file = root().join(file).canonicalize().unwrap();
+        shown.entry(file).or_default().extend(anchor);
+    }
+    for file in sources(&root().join("src/chapters")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let anchors =
+            text.lines().filter_map(|line| line.trim().split_once("// ANCHOR: "));
+        for (_, anchor) in anchors {
+            let on_a_page = shown.get(&file).is_some_and(|set| set.contains(anchor));
+            assert!(on_a_page, "{}: {anchor} is on no page", file.display());
+        }
+    }
+}
+
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path().canonicalize().unwrap();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn each_page_shows_code_of_both_roles_and_a_captured_run() {
+    for name in names() {
+        let page = read(format!("chapters/{name}.md"));
+        assert!(page.contains(&format!("transcripts/{name}.txt")), "{name}: no run");
+        assert!(page.contains("## On the wire"), "{name}: no wire");
+        assert!(page.contains("## Run it"), "{name}: no command");
+        let code = page.matches("{{#rustdoc_include ../src/chapters/").count();
+        assert!(code >= 2, "{name}: shows {code} pieces of code");
+    }
+}
+
+#[test]
+fn each_transcript_is_a_captured_run_that_ended_well() {
+    for name in names() {
+        let text = read(format!("chapters/transcripts/{name}.txt"));
+        assert!(text.starts_with(&format!("$ ipclab demo {name}\n")), "{name}");
+        let last = text.lines().last().unwrap_or_default();
+        assert!(last.starts_with("✓ ") && last.contains(name), "{name}: {last}");
+        for part in ipclab::chapters::find(name).unwrap().script.parts {
+            assert!(text.contains(&format!("{:<8} │", part.role)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_commands_on_the_pages_are_known_to_the_program() {
+    for page in stems("chapters", ".md") {
+        for line in read(format!("chapters/{page}.md")).lines() {
+            let Some(words) = line.strip_prefix("    ipclab ") else { continue };
+            let mut command = ipclab::cli::command();
+            for word in words.split_whitespace().take(2) {
+                let Some(below) = command.find_subcommand(word) else {
+                    assert!(word.starts_with('-'), "{page}.md: unknown: {line}");
+                    break;
+                };
+                command = below.clone();
+                if !command.has_subcommands() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readme_names_every_chapter() {
+    let readme = read("README.md");
+    for name in names() {
+        assert!(
+            readme.contains(&format!("`{name}`")),
+            "README does not name {name}"
+        );
+    }
+}
+
+#[test]
+fn no_file_is_long() {
+    for file in sources(&root().join("src")) {
+        let lines = fs::read_to_string(&file).unwrap().lines().count();
+        assert!(lines <= 700, "{} has {lines} lines", file.display());
+    }
+}

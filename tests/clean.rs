@@ -1,0 +1,111 @@
+//! `ipclab clean`: what a `kill -9` left, and nothing else.
+
+mod support;
+
+use std::os::unix::net::UnixListener;
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+use support::*;
+
+fn clean(subject: &Subject, args: &[&str]) -> String {
+    let mut command = ipclab(subject, &["clean"]);
+    command.args(args);
+    let outcome = run(command, Input::Nothing);
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    String::from_utf8(outcome.stdout).unwrap()
+}
+
+/// A FIFO whose receiver was killed.
+fn stale_fifo(subject: &Subject) {
+    let receiver = subject.start_receiver(&[]).unwrap();
+    receiver.wait_for_comment("start the other: ", deadline()).unwrap();
+    receiver.stop(Signal::SIGKILL, deadline()).unwrap();
+    assert!(subject.dir().join("fifo").exists());
+}
+
+#[test]
+fn what_a_killed_role_left_is_listed_and_then_removed() {
+    let subject = subject("fifo");
+    stale_fifo(&subject);
+    let listed = clean(&subject, &["--dry-run"]);
+    assert!(
+        listed.contains("would remove path") && listed.contains("/fifo\n"),
+        "{listed}"
+    );
+    assert!(subject.dir().join("fifo").exists(), "--dry-run removed it");
+    assert!(clean(&subject, &[]).contains("removed path"));
+    subject.nothing_is_left().unwrap();
+    assert!(clean(&subject, &[]).starts_with("nothing to clean"));
+}
+
+#[test]
+fn what_a_role_of_ours_uses_is_kept() {
+    let subject = subject("fifo");
+    let receiver = subject.start_receiver(&[]).unwrap();
+    receiver.wait_for_comment("start the other: ", deadline()).unwrap();
+    assert!(clean(&subject, &[]).contains("in use"));
+    assert!(subject.dir().join("fifo").exists());
+    receiver.stop(Signal::SIGINT, deadline()).unwrap();
+}
+
+#[test]
+fn what_a_stranger_has_open_is_kept() {
+    let subject = subject("fifo");
+    stale_fifo(&subject);
+    // A stranger holds no lock; opening both ways never sleeps on Linux (fifo(7)).
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "exec 3<>fifo; echo open; read end"])
+        .current_dir(subject.dir());
+    let stranger = Role::start("sh", shell, Input::Open).unwrap();
+    stranger.wait_for_output(b"open\n", deadline()).unwrap();
+    let kept = clean(&subject, &[]);
+    assert!(kept.contains(&format!("pid {} has it open", stranger.pid())), "{kept}");
+    assert!(subject.dir().join("fifo").exists());
+    stranger.wait(deadline()).unwrap();
+    clean(&subject, &[]);
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_socket_nobody_listens_on_goes_and_a_bound_one_stays() {
+    let subject = subject("fifo");
+    let live = UnixListener::bind(subject.dir().join("live")).unwrap();
+    let dead = subject.dir().join("dead");
+    drop(UnixListener::bind(&dead).unwrap());
+    // A child of a neighbouring test has a copy between its fork and its exec.
+    let deadline = deadline();
+    while std::fs::read_to_string("/proc/net/unix")
+        .unwrap()
+        .contains(dead.to_str().unwrap())
+    {
+        assert!(Instant::now() < deadline, "the socket stays bound");
+        std::thread::yield_now();
+    }
+    let said = clean(&subject, &[]);
+    assert!(said.contains("removed path") && said.contains("/dead"), "{said}");
+    assert!(subject.dir().join("live").exists(), "{said}");
+    assert!(!dead.exists());
+    drop(live);
+    clean(&subject, &[]);
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_file_that_is_not_ours_is_left_alone() {
+    let subject = subject("fifo");
+    let file = subject.dir().join("thesis.txt");
+    std::fs::write(&file, "precious").unwrap();
+    assert!(clean(&subject, &["--pending"]).starts_with("nothing to clean"));
+    assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+}
+
+#[test]
+fn without_a_runtime_directory_there_is_nothing_to_clean() {
+    let subject = subject("fifo");
+    let mut command = ipclab(&subject, &["clean"]);
+    command.env("IPCLAB_DIR", subject.dir().join("never-made"));
+    let outcome = run(command, Input::Nothing);
+    assert!(outcome.stdout.starts_with(b"nothing to clean"), "{}", outcome.stderr);
+}

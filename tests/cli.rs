@@ -1,0 +1,182 @@
+//! The command line: help, listing, usage errors, colours.
+
+mod support;
+
+use std::process::Command;
+
+use support::*;
+
+fn ipclab_alone(args: &[&str]) -> Outcome {
+    let scratch = subject("fifo");
+    run(ipclab(&scratch, args), Input::Nothing)
+}
+
+/// Wants exit status 2 and one line on stderr; returns it.
+fn refused(args: &[&str]) -> String {
+    let outcome = ipclab_alone(args);
+    assert_eq!(outcome.status.code(), Some(2), "{args:?}: {}", outcome.stderr);
+    assert!(outcome.stdout.is_empty(), "{args:?} printed something");
+    assert_eq!(outcome.stderr.lines().count(), 1, "{args:?}: {}", outcome.stderr);
+    assert!(outcome.stderr.starts_with("ipclab: "), "{}", outcome.stderr);
+    outcome.stderr
+}
+
+fn printed(args: &[&str]) -> String {
+    let outcome = ipclab_alone(args);
+    assert!(outcome.status.success(), "{args:?}: {}", outcome.stderr);
+    assert_eq!(outcome.stderr, "", "{args:?}");
+    String::from_utf8(outcome.stdout).unwrap()
+}
+
+#[test]
+fn alone_it_shows_the_chapters_and_where_to_begin() {
+    let text = printed(&[]);
+    assert!(text.contains("ipclab demo"), "{text}");
+    for row in ipclab::chapters::rows() {
+        assert!(text.contains(row.name), "{text}");
+    }
+}
+
+#[test]
+fn a_chapter_alone_shows_its_roles_its_wire_and_the_commands() {
+    for row in ipclab::chapters::rows() {
+        let text = printed(&[row.name]);
+        assert!(text.contains(row.wire) && text.contains(row.summary), "{text}");
+        for role in row.roles {
+            assert!(text.contains(role.does), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_help_of_every_role_has_examples_that_begin_with_it() {
+    for row in ipclab::chapters::rows() {
+        for role in row.roles {
+            let text = printed(&[row.name, role.name, "--help"]);
+            let example = format!("  ipclab {} {}", row.name, role.name);
+            assert!(text.starts_with(role.does), "{text}");
+            assert!(text.contains(&example), "{text}");
+            assert!(text.contains("--timeout"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_examples_in_the_help_are_valid_command_lines() {
+    for row in ipclab::chapters::rows() {
+        for role in row.roles {
+            assert!(!role.examples.is_empty(), "{} {}", row.name, role.name);
+            for example in role.examples {
+                let command = format!("ipclab {example}");
+                let first = command.split(['|', '<', '>', '&', ';']).next().unwrap();
+                let words = first.split_whitespace();
+                let parsed = ipclab::cli::command().try_get_matches_from(words);
+                parsed.unwrap_or_else(|error| panic!("{command}: {error}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unknown_chapter_gets_the_nearest_name() {
+    assert!(refused(&["fifi"]).contains("'fifo'"));
+    assert!(refused(&["fifo", "sendr"]).contains("'sender'"));
+    assert!(refused(&["fifo", "sender", "--framin", "lines"]).contains("--framing"));
+    assert!(refused(&["demo", "fif"]).contains("'fifo'"));
+}
+
+#[test]
+fn values_that_make_no_sense_are_usage_errors() {
+    refused(&["fifo", "receiver", "--timeout", "0"]);
+    refused(&["fifo", "receiver", "--timeout", "soon"]);
+    refused(&["fifo", "receiver", "--count", "0"]);
+    refused(&["fifo", "receiver", "--at", ""]);
+    refused(&["fifo", "sender", "--framing", "commas"]);
+    refused(&["fifo", "sender", "--bytes", "--framing", "length"]);
+    refused(&["fifo", "sender", "--bytes", "message"]);
+}
+
+#[test]
+fn aliases_of_the_roles_work() {
+    let subject = subject("fifo");
+    let receiver =
+        Role::start("recv", ipclab(&subject, &["fifo", "recv"]), Input::Nothing);
+    let receiver = receiver.unwrap();
+    let sender = run(ipclab(&subject, &["fifo", "send", "hello"]), Input::Nothing);
+    assert!(sender.status.success(), "{}", sender.stderr);
+    assert_eq!(receiver.wait(deadline()).unwrap().stdout, b"hello\n");
+}
+
+#[test]
+fn the_listing_is_also_json() {
+    let all: serde_json::Value =
+        serde_json::from_str(&printed(&["list", "--json"])).unwrap();
+    let rows = ipclab::chapters::rows();
+    assert_eq!(all.as_array().unwrap().len(), rows.len());
+    for (object, row) in all.as_array().unwrap().iter().zip(&rows) {
+        assert_eq!(object["name"], row.name);
+        assert_eq!(object["on_peer_death"], row.on_peer_death.text());
+        assert_eq!(object["roles"].as_array().unwrap().len(), row.roles.len());
+    }
+}
+
+#[test]
+fn completions_and_the_man_page_are_printed() {
+    assert!(printed(&["completions", "bash"]).contains("_ipclab()"));
+    assert!(printed(&["man"]).contains(".TH ipclab"));
+}
+
+#[test]
+fn a_closed_output_is_a_quiet_end() {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "{ \"$0\" list; echo $? >&2; } | true"]).arg(program());
+    let outcome = run(shell, Input::Nothing);
+    assert_eq!(outcome.stderr, "0\n");
+}
+
+#[test]
+fn colour_is_for_terminals_unless_it_is_asked_for() {
+    let subject = subject("fifo");
+    let comment = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = ipclab(&subject, &["pipe", "fork", "hello"]);
+        command.args(args).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+        command.envs(variables.iter().copied());
+        run(command, Input::Nothing).stderr.contains("\x1b[")
+    };
+    assert!(!comment(&[], &[]), "coloured though piped");
+    assert!(comment(&["--color", "always"], &[]));
+    assert!(comment(&[], &[("CLICOLOR_FORCE", "1")]));
+    assert!(!comment(&[], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+    assert!(!comment(&["--color", "never"], &[("CLICOLOR_FORCE", "1")]));
+}
+
+#[test]
+fn quiet_leaves_the_payload_alone() {
+    let subject = subject("fifo");
+    let outcome =
+        run(ipclab(&subject, &["-q", "pipe", "fork", "hello"]), Input::Nothing);
+    assert_eq!(
+        (outcome.stdout.as_slice(), outcome.stderr.as_str()),
+        (&b"hello\n"[..], "")
+    );
+}
+
+#[test]
+fn the_peers_command_repeats_the_options_that_both_must_have() {
+    let subject = subject("fifo");
+    let args = [
+        "fifo",
+        "receiver",
+        "--framing",
+        "length",
+        "--at",
+        "my fifo",
+        "--count",
+        "2",
+    ];
+    let receiver =
+        Role::start("receiver", ipclab(&subject, &args), Input::Nothing).unwrap();
+    let command = "fifo sender --framing length --at 'my fifo'\n";
+    receiver.wait_for_comment(command, deadline()).unwrap();
+    receiver.stop(nix::sys::signal::Signal::SIGINT, deadline()).unwrap();
+}
