@@ -125,7 +125,7 @@ impl Worker {
 
     /// When its oldest connection is too long without an `OK`.
     fn deadline(&self, pool: &Pool) -> Option<Instant> {
-        self.passed.front().map(|(_, when)| *when + pool.ack_timeout)
+        self.passed.front().and_then(|(_, when)| when.checked_add(pool.ack_timeout))
     }
 }
 
@@ -185,20 +185,20 @@ impl Pool {
         }
     }
 
-    /// Cuts off every worker that is late.
-    pub(super) fn cut_off_the_late(&mut self) {
-        let now = Instant::now();
-        for place in (0..self.workers.len()).rev() {
-            if self.workers[place].deadline(self).is_some_and(|end| end <= now) {
-                let seconds = self.ack_timeout.as_secs_f64();
-                self.cut_off(place, &format!("no OK within {seconds} s"));
-            }
+    /// Cuts off the worker at `place` if its oldest connection has no `OK` in time.
+    pub(super) fn cut_off_if_late(&mut self, place: usize) -> bool {
+        let deadline = self.workers[place].deadline(self);
+        let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if late {
+            let seconds = self.ack_timeout.as_secs_f64();
+            self.cut_off(place, &format!("no OK within {seconds} s"));
         }
+        late
     }
 
-    /// Parts with a worker. The order is what no connection is lost by, nor held twice:
-    /// after shutdown(2) no further `OK` can come in, and the worker's send() fails, so
-    /// that it drops what it was about to acknowledge. What came in before still counts.
+    /// Parts with a worker. The order is what matters: after shutdown(2) no `OK` can come
+    /// in any more, and the worker, whose send(2) fails, drops what it wanted to keep.
+    /// Those that came in before still count. So of each connection both know the same.
     fn cut_off(&mut self, place: usize, why: &str) {
         let _ = shutdown(&self.workers[place].socket, Shutdown::Both);
         while matches!(self.read_answers(place), Answered::Held(_)) {}
@@ -214,7 +214,7 @@ impl Pool {
         let others = worker.passed.len();
         say!("worker {pid} is out: {why}");
         say!(
-            "it had acknowledged {acknowledged}; {others} that it had not go to another"
+            "it had acknowledged {acknowledged}; {others} unacknowledged go to others"
         );
         for (connection, _) in worker.passed.into_iter().rev() {
             self.held.push_front(connection);

@@ -83,12 +83,11 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     let mut place = at.arrive(Some(Only::Server))?;
     let door = open_door(at, &mut place)?;
     let clients = listen(at, address, &mut place)?;
-    for role in ["worker", "client"] {
-        say::waiting(
-            format_args!("poll() sleeps until a {role} comes"),
-            &at.peer(role),
-        );
-    }
+    say::waiting(
+        "poll() sleeps until a worker or a client comes",
+        &at.peer("worker"),
+    );
+    say::start_the_other(&at.peer("client"));
     let pool = Pool::new(options.ack_timeout);
     Server::new(options, clients, Some(door), pool)?.run()
 }
@@ -145,11 +144,10 @@ impl<'a> Server<'a> {
             let ready = self.wait()?;
             // From the last, since one that is cut off leaves the list.
             for place in (0..self.pool.workers.len()).rev() {
-                if ready.workers[place] {
+                if !self.pool.cut_off_if_late(place) && ready.workers[place] {
                     self.pool.hear(place);
                 }
             }
-            self.pool.cut_off_the_late();
             if ready.door {
                 self.let_in_a_worker()?;
             }
@@ -315,7 +313,10 @@ fn open_door(at: &At, place: &mut Place) -> Result<UnixListener> {
     let bound = bind(door.as_raw_fd(), &address);
     umask(before);
     bound.with_context(|| format!("bind {name}")).advise(|error| {
-        (errno(error) == Some(Errno::ENOENT)).then_some("make its directory first")
+        match errno(error)? {
+            Errno::ENOENT => Some("make its directory first"),
+            _ => Some("use --at NAME for another place"),
+        }
     })?;
     place.owns_alone(&Object::Path(path.clone()))?;
     nix::sys::socket::listen(&door, Backlog::MAXCONN).context("listen")?;
