@@ -2,15 +2,13 @@
 //! The number differs there; the open file is the same one, with its connection, its
 //! offset and its flags. So one process can accept all clients, and others serve them.
 
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use crate::wire::meet::{At, Meets, Place};
 
 mod client;
+mod door;
 mod fork;
 mod plain;
 mod pool;
@@ -101,31 +99,6 @@ impl Roles for FdpassRoles {
 
 /// Where clients come, where nobody says otherwise.
 const ADDRESS: &str = "127.0.0.1:15000";
-
-/// The longest path that a socket can be bound to, in bytes: `sun_path` has 108, one of
-/// them for the NUL (unix(7)).
-const LONGEST_PATH: usize = 107;
-
-/// Looks whether the socket can be, and is or could come, at `path`.
-fn check_path(path: &Path) -> Result<()> {
-    let (name, length) = (path.display(), path.as_os_str().len());
-    if length > LONGEST_PATH {
-        bail!(
-            "{name}: a path of {length} bytes is too long for a socket: sun_path holds \
-             {LONGEST_PATH} (unix(7)); use a shorter --at, or IPCLAB_DIR"
-        );
-    }
-    let Ok(about) = path.symlink_metadata() else { return Ok(()) };
-    let kind = about.file_type();
-    let what = match () {
-        () if kind.is_socket() => return Ok(()),
-        () if kind.is_dir() => "a directory",
-        () if kind.is_symlink() => "a link",
-        () if kind.is_file() => "a regular file",
-        () => "no socket",
-    };
-    bail!("{name} is {what}; use --at NAME for another place")
-}
 
 /// The server removes its names when it leaves. If it is killed, whoever is last does.
 fn found_names(place: &mut Place) -> Result<()> {

@@ -3,26 +3,21 @@
 //! One thread and one poll(2): for clients, for workers that come, for what the workers
 //! answer, and for the deadline of those that do not.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, getsockopt, socket,
-    sockopt::PeerCredentials,
-};
-use nix::sys::stat::{Mode, umask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::plain::known_peer;
 use super::pool::Pool;
-use super::{check_path, connections};
-use crate::errors::{Advise, errno, line};
+use super::{connections, door};
+use crate::errors::{Advise, line};
 use crate::os::cleanup::Object;
 use crate::say;
 use crate::wire::address::{self, note_of, resolve};
@@ -79,9 +74,9 @@ pub(super) struct Server<'a> {
 /// Plays the role.
 pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     let address = resolve(&options.listen)?;
-    check_path(&at.path())?;
+    door::check(&at.path())?;
     let mut place = at.arrive(Some(Only::Server))?;
-    let door = open_door(at, &mut place)?;
+    let door = door::open(at, &mut place)?;
     let clients = listen(at, address, &mut place)?;
     say::waiting(
         "poll() sleeps until a worker or a client comes",
@@ -283,47 +278,6 @@ impl Server<'_> {
     }
 }
 // ANCHOR_END: accept
-
-// ANCHOR: door
-/// Binds the socket where workers come.
-fn open_door(at: &At, place: &mut Place) -> Result<UnixListener> {
-    let path = at.path();
-    let name = path.display();
-    // A name outlives its socket. Only connect(2) tells a stale one from one in use.
-    match UnixStream::connect(&path) {
-        Ok(stranger) => {
-            let pid = getsockopt(&stranger, PeerCredentials).map_or(0, |p| p.pid());
-            bail!("{name} is taken by pid {pid}; use --at NAME for another place");
-        }
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(&path).with_context(|| format!("unlink {name}"))?;
-            say!(
-                "connect({name}) = ECONNREFUSED: a stale name; unlink() removed it"
-            );
-        }
-        Err(_) => {}
-    }
-    let (unix, stream) = (AddressFamily::Unix, SockType::Stream);
-    let door =
-        socket(unix, stream, SockFlag::SOCK_CLOEXEC, None).context("socket")?;
-    let address = UnixAddr::new(&path).with_context(|| format!("bind {name}"))?;
-    // The mode of a socket's name is 0777 without the bits of the umask; to connect
-    // takes the right to write (unix(7)).
-    let before = umask(Mode::from_bits_truncate(0o177));
-    let bound = bind(door.as_raw_fd(), &address);
-    umask(before);
-    bound.with_context(|| format!("bind {name}")).advise(|error| {
-        match errno(error)? {
-            Errno::ENOENT => Some("make its directory first"),
-            _ => Some("use --at NAME for another place"),
-        }
-    })?;
-    place.owns_alone(&Object::Path(path.clone()))?;
-    nix::sys::socket::listen(&door, Backlog::MAXCONN).context("listen")?;
-    say!("socket(AF_UNIX), bind({name}), listen(): workers come here");
-    Ok(UnixListener::from(door))
-}
-// ANCHOR_END: door
 
 /// Says what went wrong with someone else, and goes on.
 fn complain(error: &anyhow::Error) {

@@ -4,9 +4,7 @@
 //! else. No descriptor is made non-blocking: O_NONBLOCK belongs to the open file, which
 //! is the server's as well; MSG_DONTWAIT belongs to the call.
 
-use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -14,10 +12,9 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::plain::{acknowledge, known_peer, take};
-use super::{check_path, connections, found_names, named};
+use super::{connections, door, found_names, named};
 use crate::errors::line;
 use crate::say;
-use crate::wire::address::Pause;
 use crate::wire::frame::{Incoming, Stream};
 use crate::wire::meet::At;
 use crate::wire::payload::{Payload, Printed, Style};
@@ -53,48 +50,16 @@ pub(super) struct Printing {
 /// Plays the role.
 pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     let path = at.path();
-    check_path(&path)?;
+    door::check(&path)?;
     let mut place = at.arrive(None)?;
     place.open_to_all()?;
-    let server = find_server(at)?;
+    let server = door::find(at)?;
     found_names(&mut place)?;
     let pid = known_peer(&server).context("the server")?;
     say!("connect({}): the server is pid {pid}", path.display());
     at.ready(path.display())?;
     serve(server.into(), &options.printing, options.count)
 }
-
-// ANCHOR: find
-/// Connects to the server, as soon as there is one.
-fn find_server(at: &At) -> Result<UnixStream> {
-    let path = at.path();
-    let name = path.display();
-    let mut pause = Pause::new();
-    loop {
-        check_path(&path)?;
-        let why = match UnixStream::connect(&path) {
-            Ok(server) => return Ok(server),
-            Err(error) if error.kind() == ErrorKind::NotFound => "ENOENT",
-            // A name without a socket: stale, or bind() was called and listen() not yet.
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                "ECONNREFUSED"
-            }
-            Err(error) => {
-                return Err(error).with_context(|| format!("connect {name}"));
-            }
-        };
-        if pause.is_first() {
-            say::waiting(
-                format_args!(
-                    "connect({name}) = {why}: no server yet; tried until there is"
-                ),
-                &at.peer("server"),
-            );
-        }
-        pause.sleep();
-    }
-}
-// ANCHOR_END: find
 
 // ANCHOR: serve
 /// Serves what `server` passes, until it has left and so has the last client.
