@@ -368,6 +368,41 @@ fn a_worker_that_never_answers_is_cut_off_and_its_connection_goes_to_another() {
 }
 
 #[test]
+fn a_late_worker_is_shut_down_before_its_last_answers_are_read() {
+    let subject = subject("fdpass");
+    if !have("strace") {
+        return;
+    }
+    let trace = subject.dir().join("trace");
+    let mut command = std::process::Command::new("strace");
+    command.args(["-e", "trace=shutdown,recvfrom", "-e", "signal=none", "-o"]);
+    command.arg(&trace).arg(program()).args(["fdpass", "server", "--count", "1"]);
+    command.args(["--listen", "127.0.0.1:0", "--ack-timeout", "0.3"]);
+    command.env("IPCLAB_DIR", subject.dir());
+    let server = Role::start("server", command, Input::Nothing).unwrap();
+    server.wait_for_comment("fdpass client", deadline()).unwrap();
+    let Some(silent) = stranger(&subject, &server, "silent") else { return };
+    let client = connect(&subject);
+    server.wait_for_comment("it had acknowledged 0; 1", deadline()).unwrap();
+    ended_well(silent);
+    let worker = worker(&subject, &server, &[]);
+    echo(&client, "hello");
+    drop(client);
+    ended_well(worker);
+    ended_well(server);
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let calls: Vec<_> = trace.lines().collect();
+    assert!(
+        calls[0].starts_with("shutdown(") && calls[0].contains("SHUT_RDWR"),
+        "{trace}"
+    );
+    assert!(
+        calls[1].starts_with("recvfrom(") && calls[1].ends_with("= 0"),
+        "{trace}"
+    );
+}
+
+#[test]
 fn a_stopped_worker_of_ours_drops_what_it_can_no_longer_acknowledge() {
     let subject = subject("fdpass");
     let server = server(&subject, &["--count", "1", "--ack-timeout", "0.3"]);
