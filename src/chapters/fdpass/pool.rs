@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
-use super::named;
 use super::plain::{Answered, Answers, OK, pass};
+use super::{connections, named};
 use crate::say;
-use crate::wire::say::{Tally, grouped};
+use crate::wire::say::Tally;
 
 /// How many connections may be on their way to one worker. More would keep it no busier,
 /// and would all wait for the deadline if it is stuck.
@@ -210,12 +210,12 @@ impl Pool {
         if self.turn == self.workers.len() {
             self.turn = 0;
         }
-        let (pid, acknowledged) = (worker.pid, grouped(worker.acknowledged));
-        let others = worker.passed.len();
+        let (pid, held) = (worker.pid, connections(worker.acknowledged));
         say!("worker {pid} is out: {why}");
-        say!(
-            "it had acknowledged {acknowledged}; {others} unacknowledged go to others"
-        );
+        match worker.passed.len() {
+            0 => say!("it had acknowledged {held}, all that it was passed"),
+            others => say!("it had acknowledged {held}; {others} more go to others"),
+        }
         for (connection, _) in worker.passed.into_iter().rev() {
             self.held.push_front(connection);
         }

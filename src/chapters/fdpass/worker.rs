@@ -201,7 +201,9 @@ impl Desk {
             let n = match recv(&client.socket, &mut *space, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => {
                     self.recvs.call(0, || {
-                        format!("recv({fd}) = 0: the client has said all")
+                        format!(
+                            "recv({fd}) = 0: the client has said all; close({fd})"
+                        )
                     });
                     return self.print_last(client);
                 }
