@@ -7,12 +7,16 @@ pub mod fdpass;
 pub mod fifo;
 pub mod file;
 pub mod pipe;
+pub mod posixmq;
+pub mod sysvmq;
 
 /// Shows `visitor` every chapter, in the order of the book.
 pub fn each(visitor: &mut impl Visitor) {
     visitor.one_way::<file::Files>();
     visitor.one_way::<pipe::Pipe>();
     visitor.one_way::<fifo::Fifo>();
+    visitor.one_way::<posixmq::Posixmq>();
+    visitor.one_way::<sysvmq::Sysvmq>();
     visitor.conversation::<fdpass::Fdpass>();
 }
 

@@ -189,7 +189,7 @@ fn leave(place: &AtomicPtr<Entry>) {
     let lock = entry.lock.as_raw_fd();
     // Let go first: two that leave at once and only tried would each find the other.
     set_lock(lock, libc::F_UNLCK);
-    if set_lock(lock, libc::F_WRLCK) {
+    if set_lock(lock, libc::F_WRLCK) && is_named(lock, &entry.lock_path) {
         let mut stays = false;
         for object in &entry.objects {
             stays |= !remove(object, entry.loses);
@@ -202,6 +202,19 @@ fn leave(place: &AtomicPtr<Entry>) {
     }
     // SAFETY: the descriptor is this entry's own and is used by nobody after this.
     unsafe { libc::close(lock) };
+}
+
+/// Whether the lock file has its name still. If not, one that left with us has removed
+/// all, and what is there by now belongs to those who came after. Async-signal-safe.
+fn is_named(lock: c_int, path: &CString) -> bool {
+    // SAFETY: a valid C string, and out-parameters of the right type.
+    unsafe {
+        let mut ours: libc::stat = std::mem::zeroed();
+        let mut there: libc::stat = std::mem::zeroed();
+        libc::fstat(lock, &mut ours) == 0
+            && libc::lstat(path.as_ptr(), &mut there) == 0
+            && (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+    }
 }
 
 /// Whether the object is gone; a queue or file in which messages wait stays, but for
@@ -225,10 +238,17 @@ fn remove(object: &Raw, loses: Loses) -> bool {
         },
         // SAFETY: a valid C string, and an out-parameter of the right type.
         Raw::Queue(name) => unsafe {
-            let fd = libc::syscall(libc::SYS_mq_open, name.as_ptr(), libc::O_RDONLY);
+            // Unlike the C function, the call reads its attributes even without O_CREAT.
+            let none: *const libc::mq_attr = ptr::null();
+            let fd = libc::syscall(
+                libc::SYS_mq_open,
+                name.as_ptr(),
+                libc::O_RDONLY,
+                0,
+                none,
+            );
             if fd >= 0 {
                 let mut now: libc::mq_attr = std::mem::zeroed();
-                let none: *const libc::mq_attr = ptr::null();
                 libc::syscall(libc::SYS_mq_getsetattr, fd, none, &raw mut now);
                 // The first line of a queue's file is `QSIZE:`, its messages' bytes.
                 let mut line = [0_u8; 8];

@@ -6,3 +6,4 @@
 pub mod cleanup;
 pub mod names;
 pub mod spawn;
+pub mod sysv;

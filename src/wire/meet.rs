@@ -158,14 +158,19 @@ impl At {
     }
 
     /// The place of an object that an option of the chapter's own names, as if `--at`
-    /// had said `name`; the peers' commands say `words` where they said `instead_of`.
+    /// had said `name`.
     #[must_use]
-    pub fn named(&self, name: String, instead_of: &str, words: &str) -> At {
-        let mut at = At { given: Some(name), ..self.clone() };
-        for (_, command) in &mut at.peers {
+    pub fn named(&self, name: String) -> At {
+        At { given: Some(name), ..self.clone() }
+    }
+
+    /// From now on the peers' commands say `words` where they said `instead_of`.
+    #[must_use]
+    pub fn saying(mut self, words: &str, instead_of: &str) -> At {
+        for (_, command) in &mut self.peers {
             *command = command.replace(instead_of, words);
         }
-        at
+        self
     }
 
     /// Makes the runtime directory if it is needed and missing.
