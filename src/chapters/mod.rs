@@ -3,6 +3,7 @@
 
 use crate::chapter::{Conversation, OneWay, Row, Visitor};
 
+pub mod fdpass;
 pub mod fifo;
 pub mod file;
 pub mod pipe;
@@ -22,6 +23,7 @@ pub fn each(visitor: &mut impl Visitor) {
     visitor.conversation::<tcp::Tcp>();
     visitor.one_way::<posixmq::Posixmq>();
     visitor.one_way::<sysvmq::Sysvmq>();
+    visitor.conversation::<fdpass::Fdpass>();
 }
 
 /// The rows of all chapters, in the order of the book.

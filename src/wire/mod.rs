@@ -3,8 +3,8 @@
 //! [`transport`]: the shape of a one-way link · [`frame`]: message boundaries on a byte
 //! stream · [`meet`]: how two strangers find each other · [`roles`]: the loops around a
 //! link · [`dialogue`]: both halves of a conversation over a socket · [`address`]: network
-//! addresses, listened on, dialled and published · [`payload`]: what goes to standard
-//! output · [`family`]: parent and child · [`say`]: the commentary.
+//! addresses, listened on, dialled and published · [`family`]: parent and child ·
+//! [`payload`]: what goes to standard output · [`say`]: the commentary.
 
 pub mod address;
 pub mod dialogue;
