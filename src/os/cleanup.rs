@@ -7,7 +7,7 @@
 //! SIGALRM. So it uses async-signal-safe calls alone (signal-safety(7)) and never
 //! frees memory.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -158,7 +158,13 @@ fn leave(place: &AtomicPtr<Entry>) {
         return;
     }
     let lock = entry.lock.as_raw_fd();
-    if set_lock(lock, libc::F_WRLCK) {
+    // Two that leave at once would each find the other's lock. So let go first: whoever
+    // does that last can have it alone.
+    let last = set_lock(lock, libc::F_WRLCK)
+        || (set_lock(lock, libc::F_UNLCK)
+            && set_lock(lock, libc::F_WRLCK)
+            && is_still(lock, &entry.lock_path));
+    if last {
         let mut stays = false;
         for object in &entry.objects {
             // What was kept for someone, and is there no more, was taken.
@@ -175,12 +181,22 @@ fn leave(place: &AtomicPtr<Entry>) {
     unsafe { libc::close(lock) };
 }
 
+/// A segment's mode bit once it is to go with the last that has it attached (shmctl(2)).
+const SHM_DEST: libc::c_ushort = 0o1000;
+
 /// Whether the object may still be there. Async-signal-safe.
 fn exists(object: &Raw) -> bool {
     match object {
         // SAFETY: a valid C string.
         Raw::Path(path) => unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 },
-        Raw::Queue(_) | Raw::SysvQueue(_) | Raw::SysvSegment(_) => true,
+        Raw::Queue(_) | Raw::SysvQueue(_) => true,
+        // SAFETY: an out-parameter of the right type. A removed segment stays known until
+        // the last process detaches it.
+        Raw::SysvSegment(id) => unsafe {
+            let mut now: libc::shmid_ds = std::mem::zeroed();
+            let known = libc::shmctl(*id, libc::IPC_STAT, &mut now) == 0;
+            known && now.shm_perm.mode & SHM_DEST == 0
+        },
     }
 }
 
@@ -226,7 +242,22 @@ fn remove(object: &Raw, pending: bool) -> bool {
     }
 }
 
-/// Takes (`F_WRLCK`) or shares (`F_RDLCK`) byte 0 of the lock file, without waiting.
+/// Whether the file at `path` is still the one behind `fd`: while we had let go of the
+/// lock, somebody else may have come, removed it, and gone, and others have met at a new
+/// one. Async-signal-safe.
+fn is_still(fd: c_int, path: &CStr) -> bool {
+    // SAFETY: a valid C string, and out-parameters of the right type.
+    unsafe {
+        let mut ours: libc::stat = std::mem::zeroed();
+        let mut there: libc::stat = std::mem::zeroed();
+        libc::fstat(fd, &mut ours) == 0
+            && libc::stat(path.as_ptr(), &mut there) == 0
+            && (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+    }
+}
+
+/// Takes (`F_WRLCK`), shares (`F_RDLCK`) or lets go of (`F_UNLCK`) byte 0 of the lock
+/// file, without waiting.
 fn set_lock(fd: c_int, kind: c_int) -> bool {
     // SAFETY: flock is plain data; fcntl is async-signal-safe.
     unsafe {
@@ -320,8 +351,9 @@ extern "C" fn on_signal(signal: c_int) {
     }
 }
 
-/// Runs `action` with every signal held off on this thread.
-fn without_signals(action: impl FnOnce()) {
+/// Runs `action` with every signal held off on this thread: for what a handler must find
+/// done or not begun, such as making an object and adding it to the table.
+pub fn without_signals<T>(action: impl FnOnce() -> T) -> T {
     // SAFETY: plain sigset_t values, restored below.
     let before = unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();
@@ -330,9 +362,10 @@ fn without_signals(action: impl FnOnce()) {
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
         before
     };
-    action();
+    let done = action();
     // SAFETY: the mask that was read above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut()) };
+    done
 }
 
 fn set_timer(first: Duration, every: Duration) {

@@ -242,17 +242,24 @@ impl Place {
     }
 
     /// We found `object` instead of making it. The last one out removes it all the same
-    /// if a role of ours made it; a thing that the user made stays the user's.
+    /// if it is ours.
     ///
     /// # Errors
     /// As [`Place::owns`].
     pub fn found(&mut self, object: &Object) -> Result<()> {
-        let ours = match &self.lock {
+        if self.is_ours(object)? { self.owns(object) } else { Ok(()) }
+    }
+
+    /// Whether a role of ours made `object`; a thing that the user made stays the user's.
+    ///
+    /// # Errors
+    /// From reading the lock file.
+    pub fn is_ours(&self, object: &Object) -> Result<bool> {
+        Ok(match &self.lock {
             Some(lock) if self.users => notes(lock)?.contains(object),
             Some(_) => true,
             None => false,
-        };
-        if ours { self.owns(object) } else { Ok(()) }
+        })
     }
 
     /// The last one out removes `object`; the lock file says so, for `ipclab clean`.
