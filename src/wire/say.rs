@@ -65,6 +65,7 @@ pub fn waiting(what: impl fmt::Display, command: &str) {
 #[derive(Debug)]
 pub struct Tally {
     call: &'static str,
+    unit: &'static str,
     calls: u64,
     bytes: u64,
 }
@@ -75,7 +76,12 @@ const NAMED: u64 = 3;
 impl Tally {
     /// A tally of the system call named `call`.
     pub const fn of(call: &'static str) -> Tally {
-        Tally { call, calls: 0, bytes: 0 }
+        Tally { call, unit: " calls", calls: 0, bytes: 0 }
+    }
+
+    /// A tally of steps that are no system calls.
+    pub const fn steps(step: &'static str) -> Tally {
+        Tally { call: step, unit: "", calls: 0, bytes: 0 }
     }
 
     /// One more call, that moved `bytes`; `text` is asked only if it will be said.
@@ -96,7 +102,12 @@ impl Drop for Tally {
     fn drop(&mut self) {
         if self.calls > NAMED {
             let (calls, bytes) = (grouped(self.calls), grouped(self.bytes));
-            line(format_args!("{}: {calls} calls in all, {bytes} bytes", self.call));
+            let Tally { call, unit, .. } = self;
+            if self.bytes > 0 {
+                line(format_args!("{call}: {calls}{unit} in all, {bytes} bytes"));
+            } else {
+                line(format_args!("{call}: {calls}{unit} in all"));
+            }
         }
     }
 }
