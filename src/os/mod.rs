@@ -3,6 +3,9 @@
 //! Each function's first line is the call itself; its man page gives the rest.
 #![allow(unsafe_code)]
 
+pub mod alive;
 pub mod cleanup;
 pub mod names;
+pub mod shared;
 pub mod spawn;
+pub mod sysv_segment;

@@ -1,12 +1,14 @@
 //! What chapters share, and the book explains once.
 //!
 //! [`transport`]: the shape of a one-way link · [`frame`]: message boundaries on a byte
-//! stream · [`meet`]: how two strangers find each other · [`roles`]: the loops around a
-//! link · [`payload`]: what goes to standard output · [`say`]: the commentary.
+//! stream · [`ring`]: bytes in shared memory · [`meet`]: how two strangers find each
+//! other · [`roles`]: the loops around a link · [`payload`]: what goes to standard output
+//! · [`say`]: the commentary.
 
 pub mod frame;
 pub mod meet;
 pub mod payload;
+pub mod ring;
 pub mod roles;
 pub mod say;
 pub mod transport;
