@@ -5,11 +5,13 @@ use crate::chapter::{Conversation, OneWay, Row, Visitor};
 
 pub mod fifo;
 pub mod pipe;
+pub mod shm;
 
 /// Shows `visitor` every chapter, in the order of the book.
 pub fn each(visitor: &mut impl Visitor) {
     visitor.one_way::<pipe::Pipe>();
     visitor.one_way::<fifo::Fifo>();
+    visitor.one_way::<shm::Shm>();
 }
 
 /// The rows of all chapters, in the order of the book.
