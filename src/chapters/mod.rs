@@ -4,6 +4,7 @@
 use crate::chapter::{Conversation, OneWay, Row, Visitor};
 
 pub mod fifo;
+pub mod mmap;
 pub mod pipe;
 pub mod shm;
 
@@ -12,6 +13,7 @@ pub fn each(visitor: &mut impl Visitor) {
     visitor.one_way::<pipe::Pipe>();
     visitor.one_way::<fifo::Fifo>();
     visitor.one_way::<shm::Shm>();
+    visitor.one_way::<mmap::Mmap>();
 }
 
 /// The rows of all chapters, in the order of the book.
