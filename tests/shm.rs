@@ -203,6 +203,18 @@ fn a_memfd_sender_stays_until_all_is_read() {
 }
 
 #[test]
+fn two_roles_that_end_at_the_same_moment_leave_nothing() {
+    // Here both end on the same event: that the last byte was read.
+    let subject = of_kind("memfd");
+    for _ in 0..100 {
+        let arrived =
+            subject.run(&["-q", "hello"], Input::Nothing, &["-q"]).unwrap();
+        assert_eq!(arrived, b"hello\n");
+        subject.nothing_is_left().unwrap();
+    }
+}
+
+#[test]
 fn a_second_pair_is_told_that_the_place_is_taken() {
     for kind in KINDS {
         let subject = of_kind(kind);

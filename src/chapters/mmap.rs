@@ -50,10 +50,10 @@ impl OneWay for Mmap {
         script: Script {
             parts: &[
                 Part { role: "receiver", args: &[] },
-                Part { role: "sender", args: &["hello", "through a file's pages"] },
+                Part { role: "sender", args: &["hello", "through mapped pages"] },
             ],
             prints: "receiver",
-            expect: "hello\nthrough a file's pages\n",
+            expect: "hello\nthrough mapped pages\n",
         },
     };
     type Sender = MmapSender;

@@ -42,11 +42,9 @@ impl Source for ByCrate {
             }
             Err(error) => return Err(plain(error)).context(self.opening("open")),
         };
-        say!(
-            "ShmemConf::open({}): shm_open(O_RDWR), fstat, mmap({}, MAP_SHARED)",
-            self.name,
-            say::size(memory.len())
-        );
+        let size = say::size(memory.len());
+        say!("ShmemConf::open({}) finds the name:", self.name);
+        say!("it calls shm_open(O_RDWR), fstat, mmap({size})");
         Ok(Some(Found { object, memory: Some(Shared::new(memory)) }))
     }
 
@@ -68,12 +66,9 @@ impl Source for ByCrate {
         // From now on not the owner: it would unlink the name when we end, though the
         // other side is just about to open it. Whoever is last does that.
         memory.set_owner(false);
-        say!(
-            "ShmemConf::create({}): shm_open(O_CREAT | O_EXCL | O_RDWR, 0600), \
-             ftruncate, mmap({}, MAP_SHARED)",
-            self.name,
-            say::size(length)
-        );
+        let size = say::size(length);
+        say!("ShmemConf::create({}) made the name:", self.name);
+        say!("it calls shm_open(O_CREAT | O_EXCL, 0600), ftruncate, mmap({size})");
         Ok((Shared::new(memory), Object::Segment(self.name.clone())))
     }
 }

@@ -32,6 +32,20 @@ fn reader(file: &File) -> Reader {
     Reader::of(Ring::over(map(file)).unwrap(), Waiting::Sleeping).unwrap()
 }
 
+/// A thread that panics leaves its pid, which lives on: the other side would wait for it.
+struct DeadIfPanicking(Shared);
+
+impl Drop for DeadIfPanicking {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.u32(SENDER).store(NOBODY, Ordering::SeqCst);
+        }
+    }
+}
+
+/// No process has this id.
+const NOBODY: u32 = u32::MAX;
+
 /// Sends `count` messages of odd lengths through a ring from thread to thread.
 fn through(capacity: u64, count: u64, waiting: Waiting) {
     let file = ring_file(capacity);
@@ -44,6 +58,7 @@ fn through(capacity: u64, count: u64, waiting: Waiting) {
     };
     let sender = std::thread::spawn(move || {
         let ring = Ring::over(map(&theirs)).unwrap();
+        let _dead = DeadIfPanicking(map(&theirs));
         let mut writer = Writer::of(ring, waiting).unwrap();
         for number in 0..count {
             writer.send(&message(number)).unwrap();
@@ -160,15 +175,14 @@ fn a_header_of_all_sorts_of_bytes_never_panics() {
 
 #[test]
 fn a_dead_peer_is_noticed_on_both_sides() {
-    let dead = u32::MAX; // no process has this id
     let file = ring_file(64);
     let memory = map(&file);
     let (mut writer, mut reader) = (writer(&file), reader(&file));
     writer.send(&[7; 60]).unwrap();
-    memory.u32(RECEIVER).store(dead, Ordering::SeqCst);
+    memory.u32(RECEIVER).store(NOBODY, Ordering::SeqCst);
     let error = writer.send(b"more").unwrap_err();
     assert_eq!(crate::errors::errno(&error), Some(nix::errno::Errno::ESRCH));
-    memory.u32(SENDER).store(dead, Ordering::SeqCst);
+    memory.u32(SENDER).store(NOBODY, Ordering::SeqCst);
     let mut got = Vec::new();
     assert!(reader.recv(&mut got).unwrap(), "what it sent before is not lost");
     let error = reader.recv(&mut got).unwrap_err();
