@@ -6,8 +6,10 @@ use crate::chapter::{Conversation, OneWay, Row, Visitor};
 pub mod fdpass;
 pub mod fifo;
 pub mod file;
+pub mod mmap;
 pub mod pipe;
 pub mod posixmq;
+pub mod shm;
 pub mod signal;
 pub mod sysvmq;
 pub mod tcp;
@@ -23,6 +25,8 @@ pub fn each(visitor: &mut impl Visitor) {
     visitor.conversation::<tcp::Tcp>();
     visitor.one_way::<posixmq::Posixmq>();
     visitor.one_way::<sysvmq::Sysvmq>();
+    visitor.one_way::<shm::Shm>();
+    visitor.one_way::<mmap::Mmap>();
     visitor.conversation::<fdpass::Fdpass>();
 }
 

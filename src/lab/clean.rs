@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::os::cleanup::{Object, remove_now, segment_path};
 use crate::os::names;
-use crate::wire::meet::{self, describe, notes, runtime_dir};
+use crate::wire::meet::{self, describe, is_pending, notes, runtime_dir};
 
 /// The options of `ipclab clean`.
 #[derive(Debug, clap::Args)]
@@ -96,6 +96,7 @@ fn clean_place(
     let Ok(lock) = opened else { return Ok(()) };
     // All through this one descriptor: closing a second one would drop the lock.
     let objects = notes(&lock).with_context(|| format!("read {name}"))?;
+    let kept = is_pending(&lock).with_context(|| format!("read {name}"))?;
     known.extend(objects.iter().map(describe));
     if !alone(&lock) {
         for object in &objects {
@@ -107,6 +108,14 @@ fn clean_place(
     let mut all_gone = true;
     for object in &objects {
         if !exists(object) {
+            continue;
+        }
+        if kept && !options.pending && used.by_whom(object).is_none() {
+            say(
+                &describe(object),
+                &Verdict::Waits("nobody has taken it yet".into()),
+            );
+            all_gone = false;
             continue;
         }
         all_gone &= clean_object(object, used, options, say);

@@ -50,6 +50,8 @@ struct Entry {
     objects: Vec<Raw>,
     /// Goes with this process, whoever stays.
     private: Vec<Raw>,
+    /// What is still there waits for someone.
+    keep: bool,
     loses: Loses,
 }
 
@@ -89,6 +91,7 @@ pub fn guard(lock: OwnedFd, lock_path: &Path) -> Guard {
         lock_path: c_string(lock_path.as_os_str().as_bytes()),
         objects: Vec::new(),
         private: Vec::new(),
+        keep: false,
         loses: Loses::Nothing,
     }));
     for (slot, place) in TABLE.iter().enumerate() {
@@ -138,6 +141,11 @@ impl Guard {
     pub fn add_private(&mut self, object: &Object) {
         let raw = Raw::from(object);
         self.change(|entry| entry.private.push(raw));
+    }
+
+    /// Nothing is removed after all: what is there waits for someone.
+    pub fn keep(&mut self) {
+        self.change(|entry| entry.keep = true);
     }
 
     /// A queue in which nothing but a goodbye waits need not stay.
@@ -192,7 +200,11 @@ fn leave(place: &AtomicPtr<Entry>) {
     if set_lock(lock, libc::F_WRLCK) && is_named(lock, &entry.lock_path) {
         let mut stays = false;
         for object in &entry.objects {
-            stays |= !remove(object, entry.loses);
+            // What was kept for someone, and is there no more, was taken.
+            stays |= match entry.keep {
+                true => exists(object),
+                false => !remove(object, entry.loses),
+            };
         }
         // While an object stays, its lock file stays beside it, to say what it is.
         if !stays {
@@ -214,6 +226,27 @@ fn is_named(lock: c_int, path: &CString) -> bool {
         libc::fstat(lock, &mut ours) == 0
             && libc::lstat(path.as_ptr(), &mut there) == 0
             && (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+    }
+}
+
+/// A segment's mode bit once it is to go with the last that has it attached (shmctl(2)).
+const SHM_DEST: libc::c_ushort = 0o1000;
+
+/// Whether the object may still be there. Async-signal-safe.
+fn exists(object: &Raw) -> bool {
+    match object {
+        // SAFETY: a valid C string.
+        Raw::Path(path) | Raw::File(path) => unsafe {
+            libc::access(path.as_ptr(), libc::F_OK) == 0
+        },
+        Raw::Queue(_) | Raw::SysvQueue(_) => true,
+        // SAFETY: an out-parameter of the right type. A removed segment stays known until
+        // the last process detaches it.
+        Raw::SysvSegment(id) => unsafe {
+            let mut now: libc::shmid_ds = std::mem::zeroed();
+            let known = libc::shmctl(*id, libc::IPC_STAT, &mut now) == 0;
+            known && now.shm_perm.mode & SHM_DEST == 0
+        },
     }
 }
 

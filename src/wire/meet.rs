@@ -293,13 +293,20 @@ impl Place {
     }
 
     /// We found `object` instead of making it. The last one out removes it all the same
-    /// if a role of ours made it; a thing that the user made stays the user's.
+    /// if it is ours.
     ///
     /// # Errors
     /// As [`Place::owns`].
     pub fn found(&mut self, object: &Object) -> Result<()> {
-        let ours = !self.users || self.noted()?.contains(object);
-        if ours { self.owns(object) } else { Ok(()) }
+        if self.is_ours(object)? { self.owns(object) } else { Ok(()) }
+    }
+
+    /// Whether a role of ours made `object`; a thing that the user made stays the user's.
+    ///
+    /// # Errors
+    /// From reading the lock file.
+    pub fn is_ours(&self, object: &Object) -> Result<bool> {
+        Ok(!self.users || self.noted()?.contains(object))
     }
 
     /// The last one out removes `object`; the lock file says so, for `ipclab clean`.
@@ -328,6 +335,20 @@ impl Place {
             self.owns(object)?;
             Ok(made)
         })
+    }
+
+    /// What is here waits for someone, so it stays when we leave, and the lock file says
+    /// so. Queues and files need none of this: the kernel knows what waits in them.
+    ///
+    /// # Errors
+    /// ENOSPC and the like, from writing the lock file.
+    pub fn keep(&mut self) -> Result<()> {
+        if let (Some(guard), Some(mut lock)) = (&mut self.guard, self.lock.as_ref())
+        {
+            guard.keep();
+            lock.write_all(PENDING.as_bytes()).context("write the lock file")?;
+        }
+        Ok(())
     }
 
     /// We remove `object` when we leave, whoever stays: nobody else uses it.
@@ -508,11 +529,26 @@ fn note(mut lock: &File, object: &Object) -> std::io::Result<()> {
 ///
 /// # Errors
 /// As read(2).
-pub fn notes(mut lock: &File) -> std::io::Result<Vec<Object>> {
+pub fn notes(lock: &File) -> std::io::Result<Vec<Object>> {
+    Ok(text_of(lock)?.lines().filter_map(parse).collect())
+}
+
+fn text_of(mut lock: &File) -> std::io::Result<String> {
     let mut text = String::new();
     lock.rewind()?;
     lock.read_to_string(&mut text)?;
-    Ok(text.lines().filter_map(parse).collect())
+    Ok(text)
+}
+
+/// The line of a lock file whose objects wait for someone, though nobody is there.
+const PENDING: &str = "pending\n";
+
+/// Whether the objects of a lock file wait for someone.
+///
+/// # Errors
+/// As read(2).
+pub fn is_pending(lock: &File) -> std::io::Result<bool> {
+    Ok(text_of(lock)?.contains(PENDING))
 }
 
 /// An object as a line of a lock file; [`parse`] is its inverse.

@@ -73,6 +73,7 @@ pub fn start_the_other(command: &str) {
 pub struct Tally {
     call: &'static str,
     who: String,
+    unit: &'static str,
     calls: u64,
     named: u64,
     bytes: u64,
@@ -84,7 +85,20 @@ const NAMED: u64 = 3;
 impl Tally {
     /// A tally of the system call named `call`.
     pub const fn of(call: &'static str) -> Tally {
-        Tally { call, who: String::new(), calls: 0, named: 0, bytes: 0 }
+        Tally {
+            call,
+            unit: " calls",
+            who: String::new(),
+            calls: 0,
+            named: 0,
+            bytes: 0,
+        }
+    }
+
+    /// A tally of steps that are no system calls.
+    pub const fn steps(step: &'static str) -> Tally {
+        let who = String::new();
+        Tally { call: step, unit: "", who, calls: 0, named: 0, bytes: 0 }
     }
 
     /// The same tally, whose lines begin with whose calls they are: a server has one for
@@ -133,13 +147,13 @@ impl Tally {
 impl Drop for Tally {
     fn drop(&mut self) {
         if self.named > NAMED {
-            let Tally { who, call, .. } = self;
+            let Tally { who, call, unit, .. } = self;
             let calls = grouped(self.calls);
             let moved = match self.bytes {
                 0 => String::new(),
                 bytes => format!(", {} bytes", grouped(bytes)),
             };
-            line(format_args!("{who}{call}: {calls} calls in all{moved}"));
+            line(format_args!("{who}{call}: {calls}{unit} in all{moved}"));
         }
     }
 }
