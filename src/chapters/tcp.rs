@@ -32,7 +32,7 @@ pub struct Tcp;
 impl Conversation for Tcp {
     const ROW: Row = Row {
         name: "tcp",
-        summary: "a byte stream between machines (socket, bind, listen, accept, connect)",
+        summary: "a byte stream between machines (connect, accept)",
         wire: "a byte stream; by default one message a line each way, so `nc` is a peer",
         roles: &[
             Role {

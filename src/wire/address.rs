@@ -69,7 +69,7 @@ pub fn listen(address: SocketAddr) -> Result<(OwnedFd, SocketAddr)> {
         .with_context(|| format!("listen {address}"))
         .advise(|error| way_out(error, address))?;
     let address = address_of(&socket)?;
-    say!("socket(), setsockopt(SO_REUSEADDR), bind({address}), listen({BACKLOG})");
+    say!("setsockopt(SO_REUSEADDR), bind({address}), listen({BACKLOG})");
     if !address.ip().is_loopback() {
         say!("{address} is no loopback address: other machines may connect, too");
     }
@@ -100,9 +100,7 @@ pub fn dial(
         for address in first.into_iter().chain(fallback) {
             match connect(address) {
                 Ok(Some(socket)) => {
-                    say!(
-                        "socket(), connect({address}): the kernel has connected us"
-                    );
+                    say!("connect({address}) = 0: the kernel has connected us");
                     return Ok((socket, address));
                 }
                 Ok(None) => {}
@@ -114,8 +112,8 @@ pub fn dial(
         if pause.is_first() {
             let address = first.unwrap_or(default);
             let what = format_args!(
-                "connect({address}): ECONNREFUSED, nobody listens there yet; \
-                 nothing will tell, so it tries again"
+                "connect({address}) = ECONNREFUSED: nobody listens there yet; \
+                 trying again until somebody does"
             );
             say::waiting(what, server);
         }

@@ -110,7 +110,7 @@ pub fn connect(at: &At, link: &LinkOptions, socket: &OwnedFd) -> Result<()> {
                 if pause.is_first() {
                     let waits = format_args!(
                         "connect({name}) = {error:?}: nobody listens there yet; \
-                         nothing will tell, so it tries again"
+                         trying again until somebody does"
                     );
                     say::waiting(waits, &at.peer("server"));
                 }
