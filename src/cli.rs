@@ -197,6 +197,10 @@ fn finish_role(command: Command, row: &Row) -> Command {
     if row.meets != Meets::Nowhere {
         command = Meeting::augment_args(command);
     }
+    if row.meets == Meets::Address {
+        let same = "The server's address, for both roles alike";
+        command = command.mut_arg("at", |at| at.help(same).value_name("HOST:PORT"));
+    }
     // After the arguments: a derived struct brings its own doc comment along as "about".
     command
         .about(role.does)

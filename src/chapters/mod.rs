@@ -3,14 +3,32 @@
 
 use crate::chapter::{Conversation, OneWay, Row, Visitor};
 
+pub mod fdpass;
 pub mod fifo;
+pub mod file;
+pub mod mmap;
 pub mod multiplex;
 pub mod pipe;
+pub mod posixmq;
+pub mod shm;
+pub mod signal;
+pub mod sysvmq;
+pub mod tcp;
+pub mod unix;
 
 /// Shows `visitor` every chapter, in the order of the book.
 pub fn each(visitor: &mut impl Visitor) {
+    visitor.one_way::<file::Files>();
+    visitor.one_way::<signal::Signals>();
     visitor.one_way::<pipe::Pipe>();
     visitor.one_way::<fifo::Fifo>();
+    visitor.conversation::<unix::Unix>();
+    visitor.conversation::<tcp::Tcp>();
+    visitor.one_way::<posixmq::Posixmq>();
+    visitor.one_way::<sysvmq::Sysvmq>();
+    visitor.one_way::<shm::Shm>();
+    visitor.one_way::<mmap::Mmap>();
+    visitor.conversation::<fdpass::Fdpass>();
     visitor.conversation::<multiplex::Multiplex>();
 }
 

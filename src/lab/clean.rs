@@ -96,7 +96,7 @@ fn clean_place(
     let Ok(lock) = opened else { return Ok(()) };
     // All through this one descriptor: closing a second one would drop the lock.
     let objects = notes(&lock).with_context(|| format!("read {name}"))?;
-    let pending = is_pending(&lock).with_context(|| format!("read {name}"))?;
+    let kept = is_pending(&lock).with_context(|| format!("read {name}"))?;
     known.extend(objects.iter().map(describe));
     if !alone(&lock) {
         for object in &objects {
@@ -110,7 +110,7 @@ fn clean_place(
         if !exists(object) {
             continue;
         }
-        if pending && !options.pending && used.by_whom(object).is_none() {
+        if kept && !options.pending && used.by_whom(object).is_none() {
             say(
                 &describe(object),
                 &Verdict::Waits("nobody has taken it yet".into()),
@@ -140,8 +140,10 @@ fn clean_object(
         Some(who) => Verdict::InUse(who),
         None => match names::waiting(object) {
             waiting if waiting > 0 && !options.pending => {
-                let messages = crate::wire::roles::messages(waiting);
-                Verdict::Waits(format!("{messages} in it"))
+                Verdict::Waits(match object {
+                    Object::File(_) => "nobody has taken it yet".into(),
+                    _ => format!("{} in it", crate::wire::roles::messages(waiting)),
+                })
             }
             _ => Verdict::Stale,
         },
@@ -193,7 +195,7 @@ fn without_lock(dir: &Path) -> Result<Vec<(Object, Option<PathBuf>)>> {
 
 fn exists(object: &Object) -> bool {
     match object {
-        Object::Path(path) => path.symlink_metadata().is_ok(),
+        Object::Path(path) | Object::File(path) => path.symlink_metadata().is_ok(),
         Object::Queue(name) => names::queue_exists(name),
         Object::Segment(name) => segment_path(name).exists(),
         Object::SysvQueue(id) => names::sysv_queue_exists(*id),
@@ -257,7 +259,9 @@ impl Used {
 
     fn by_whom(&self, object: &Object) -> Option<String> {
         match object {
-            Object::Path(path) => self.names.get(path.to_string_lossy().as_ref()),
+            Object::Path(path) | Object::File(path) => {
+                self.names.get(path.to_string_lossy().as_ref())
+            }
             // A queue's descriptor shows the name alone, as in its own file system.
             Object::Queue(name) => self.names.get(name),
             Object::Segment(name) => {

@@ -23,6 +23,8 @@ use nix::sys::signal::{SigSet, Signal};
 pub enum Object {
     /// A name in the file system: a file, a FIFO, a socket. Goes by unlink(2).
     Path(PathBuf),
+    /// A file of messages. Goes by unlink(2), unless there is something in it.
+    File(PathBuf),
     /// A POSIX message queue, `/name`. Goes by mq_unlink(3), unless messages wait.
     Queue(String),
     /// A POSIX shared memory object, `/name`. Goes by shm_unlink(3).
@@ -36,6 +38,7 @@ pub enum Object {
 /// An [`Object`] in the form that a signal handler can use: nothing to allocate.
 enum Raw {
     Path(CString),
+    File(CString),
     Queue(CString),
     SysvQueue(i32),
     SysvSegment(i32),
@@ -45,7 +48,11 @@ struct Entry {
     owner: libc::pid_t,
     lock: OwnedFd,
     lock_path: CString,
+    /// Goes with the last role out.
     objects: Vec<Raw>,
+    /// Goes with this process, whoever stays.
+    private: Vec<Raw>,
+    /// What is still there waits for someone.
     keep: bool,
     loses: Loses,
 }
@@ -85,6 +92,7 @@ pub fn guard(lock: OwnedFd, lock_path: &Path) -> Guard {
         lock,
         lock_path: c_string(lock_path.as_os_str().as_bytes()),
         objects: Vec::new(),
+        private: Vec::new(),
         keep: false,
         loses: Loses::Nothing,
     }));
@@ -104,6 +112,7 @@ impl From<&Object> for Raw {
     fn from(object: &Object) -> Raw {
         match object {
             Object::Path(path) => Raw::Path(c_string(path.as_os_str().as_bytes())),
+            Object::File(path) => Raw::File(c_string(path.as_os_str().as_bytes())),
             // The system call takes the name without the slash of the C function.
             Object::Queue(name) => {
                 Raw::Queue(c_string(name.trim_start_matches('/').as_bytes()))
@@ -128,6 +137,12 @@ impl Guard {
     pub fn add(&mut self, object: &Object) {
         let raw = Raw::from(object);
         self.change(|entry| entry.objects.push(raw));
+    }
+
+    /// This process removes `object` when it leaves, also if others stay.
+    pub fn add_private(&mut self, object: &Object) {
+        let raw = Raw::from(object);
+        self.change(|entry| entry.private.push(raw));
     }
 
     /// Nothing is removed after all: what is there waits for someone.
@@ -178,17 +193,19 @@ fn leave(place: &AtomicPtr<Entry>) {
     if entry.owner != own_pid() {
         return;
     }
+    for object in &entry.private {
+        remove(object, Loses::All);
+    }
     let lock = entry.lock.as_raw_fd();
     // Let go first: two that leave at once and only tried would each find the other.
     set_lock(lock, libc::F_UNLCK);
-    if set_lock(lock, libc::F_WRLCK) {
+    if set_lock(lock, libc::F_WRLCK) && is_named(lock, &entry.lock_path) {
         let mut stays = false;
         for object in &entry.objects {
             // What was kept for someone, and is there no more, was taken.
-            stays |= if entry.keep {
-                exists(object)
-            } else {
-                !remove(object, entry.loses)
+            stays |= match entry.keep {
+                true => exists(object),
+                false => !remove(object, entry.loses),
             };
         }
         // While an object stays, its lock file stays beside it, to say what it is.
@@ -201,17 +218,42 @@ fn leave(place: &AtomicPtr<Entry>) {
     unsafe { libc::close(lock) };
 }
 
+/// Whether the lock file has its name still. If not, one that left with us has removed
+/// all, and what is there by now belongs to those who came after. Async-signal-safe.
+fn is_named(lock: c_int, path: &CString) -> bool {
+    // SAFETY: a valid C string, and out-parameters of the right type.
+    unsafe {
+        let mut ours: libc::stat = std::mem::zeroed();
+        let mut there: libc::stat = std::mem::zeroed();
+        libc::fstat(lock, &mut ours) == 0
+            && libc::lstat(path.as_ptr(), &mut there) == 0
+            && (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+    }
+}
+
+/// A segment's mode bit once it is to go with the last that has it attached (shmctl(2)).
+const SHM_DEST: libc::c_ushort = 0o1000;
+
 /// Whether the object may still be there. Async-signal-safe.
 fn exists(object: &Raw) -> bool {
     match object {
         // SAFETY: a valid C string.
-        Raw::Path(path) => unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 },
-        Raw::Queue(_) | Raw::SysvQueue(_) | Raw::SysvSegment(_) => true,
+        Raw::Path(path) | Raw::File(path) => unsafe {
+            libc::access(path.as_ptr(), libc::F_OK) == 0
+        },
+        Raw::Queue(_) | Raw::SysvQueue(_) => true,
+        // SAFETY: an out-parameter of the right type. A removed segment stays known until
+        // the last process detaches it.
+        Raw::SysvSegment(id) => unsafe {
+            let mut now: libc::shmid_ds = std::mem::zeroed();
+            let known = libc::shmctl(*id, libc::IPC_STAT, &mut now) == 0;
+            known && now.shm_perm.mode & SHM_DEST == 0
+        },
     }
 }
 
-/// Whether the object is gone; a queue in which messages wait stays, but for those that
-/// it `loses`. Async-signal-safe.
+/// Whether the object is gone; a queue or file in which messages wait stays, but for
+/// those that it `loses`. Async-signal-safe.
 fn remove(object: &Raw, loses: Loses) -> bool {
     match object {
         Raw::Path(path) => {
@@ -220,11 +262,28 @@ fn remove(object: &Raw, loses: Loses) -> bool {
             true
         }
         // SAFETY: a valid C string, and an out-parameter of the right type.
+        Raw::File(path) => unsafe {
+            let mut about: libc::stat = std::mem::zeroed();
+            let known = libc::lstat(path.as_ptr(), &mut about) == 0;
+            if known && about.st_size > 0 && loses != Loses::All {
+                return false;
+            }
+            libc::unlink(path.as_ptr());
+            true
+        },
+        // SAFETY: a valid C string, and an out-parameter of the right type.
         Raw::Queue(name) => unsafe {
-            let fd = libc::syscall(libc::SYS_mq_open, name.as_ptr(), libc::O_RDONLY);
+            // Unlike the C function, the call reads its attributes even without O_CREAT.
+            let none: *const libc::mq_attr = ptr::null();
+            let fd = libc::syscall(
+                libc::SYS_mq_open,
+                name.as_ptr(),
+                libc::O_RDONLY,
+                0,
+                none,
+            );
             if fd >= 0 {
                 let mut now: libc::mq_attr = std::mem::zeroed();
-                let none: *const libc::mq_attr = ptr::null();
                 libc::syscall(libc::SYS_mq_getsetattr, fd, none, &raw mut now);
                 // The first line of a queue's file is `QSIZE:`, its messages' bytes.
                 let mut line = [0_u8; 8];
@@ -279,7 +338,8 @@ fn set_lock(fd: c_int, kind: c_int) -> bool {
     }
 }
 
-/// Installs the handlers of SIGINT, SIGTERM and SIGHUP, and arms `--timeout`.
+/// Installs the handlers of SIGINT, SIGTERM and SIGHUP, and arms `--timeout`. A file
+/// that grows past `ulimit -f` is EFBIG from now on, where SIGXFSZ would kill.
 ///
 /// A signal that was ignored when the program began (`nohup`, a background job of a
 /// script) stays ignored.
@@ -287,6 +347,8 @@ pub fn install(timeout: Option<Duration>) {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         handle(signal);
     }
+    // SAFETY: ignoring a signal has no handler that could go wrong.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     if let Some(timeout) = timeout {
         let nanoseconds = i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX);
         DEADLINE.store(now().saturating_add(nanoseconds.max(1)), Ordering::Relaxed);
@@ -308,6 +370,15 @@ pub fn stop_signals() -> SigSet {
     };
     let all = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
     all.into_iter().filter(|signal| !ignored(*signal)).collect()
+}
+
+/// Ends the program from any of its threads, with the names removed that the last role
+/// out removes.
+pub fn exit(status: i32) -> ! {
+    for place in &TABLE {
+        without_signals(|| leave(place));
+    }
+    std::process::exit(status)
 }
 
 /// While it lives, SIGALRM interrupts this process every `every`, so that a call which
@@ -392,8 +463,8 @@ extern "C" fn on_signal(signal: c_int) {
     }
 }
 
-/// Runs `action` with every signal held off on this thread: for a thing that is made and
-/// then handed to a [`Guard`], so that none comes in between and nothing is left behind.
+/// Runs `action` with every signal held off on this thread, so that none comes between
+/// the making of a thing and the note that it is ours to remove. It must not sleep.
 pub fn without_signals<T>(action: impl FnOnce() -> T) -> T {
     // SAFETY: plain sigset_t values, restored below.
     let before = unsafe {

@@ -1,9 +1,14 @@
-//! Thin, safe wrappers where no crate has one, and clean-up: the only `unsafe` code.
+//! Thin, safe wrappers where no crate has one, and clean-up: the only `unsafe`.
 //!
 //! Each function's first line is the call itself; its man page gives the rest.
 #![allow(unsafe_code)]
 
+pub mod alive;
 pub mod cleanup;
 pub mod names;
 pub mod ready;
+pub mod shared;
+pub mod signal;
 pub mod spawn;
+pub mod sysv;
+pub mod sysv_segment;

@@ -11,9 +11,10 @@ pub fn queue_exists(name: &str) -> bool {
         || std::io::Error::last_os_error().raw_os_error() == Some(libc::EACCES)
 }
 
-/// How many messages wait in `object`; 0 for what is no queue.
+/// How much waits in `object`: a queue's messages, a file's bytes; else 0.
 pub fn waiting(object: &Object) -> u64 {
     match object {
+        Object::File(path) => path.symlink_metadata().map_or(0, |about| about.len()),
         Object::Queue(name) => with_queue(name, |fd| {
             // SAFETY: an open queue, and an out-parameter of the right type.
             let attributes = unsafe {

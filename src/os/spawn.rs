@@ -21,6 +21,27 @@ pub fn die_with_parent(command: &mut Command) {
     }
 }
 
+/// Makes `command` start with no signal blocked: `sigprocmask(SIG_SETMASK, {}, NULL)`.
+///
+/// Since Rust 1.66 a command inherits its parent's mask. A parent that blocks SIGINT to
+/// read it from a signalfd would start children that cannot be interrupted.
+pub fn unblock_signals(command: &mut Command) {
+    // SAFETY: between fork and exec only sigemptyset and sigprocmask run, which are
+    // async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            let mut none = std::mem::zeroed();
+            libc::sigemptyset(&mut none);
+            let none = &raw const none;
+            if libc::sigprocmask(libc::SIG_SETMASK, none, std::ptr::null_mut()) == -1
+            {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+}
+
 /// Runs `before` in the child, between fork and exec, where a caller drops privileges
 /// or lowers a limit.
 ///

@@ -69,7 +69,7 @@ pub fn listen(address: SocketAddr) -> Result<(OwnedFd, SocketAddr)> {
         .with_context(|| format!("listen {address}"))
         .advise(|error| way_out(error, address))?;
     let address = address_of(&socket)?;
-    say!("socket(), setsockopt(SO_REUSEADDR), bind({address}), listen({BACKLOG})");
+    say!("setsockopt(SO_REUSEADDR), bind({address}), listen({BACKLOG})");
     if !address.ip().is_loopback() {
         say!("{address} is no loopback address: other machines may connect, too");
     }
@@ -97,13 +97,10 @@ pub fn dial(
             Some(address) => Some(address),
             None => published(at)?,
         };
-        // What is published may be stale, left behind by a server that was killed.
         for address in first.into_iter().chain(fallback) {
             match connect(address) {
                 Ok(Some(socket)) => {
-                    say!(
-                        "socket(), connect({address}): the kernel has connected us"
-                    );
+                    say!("connect({address}) = 0: the kernel has connected us");
                     return Ok((socket, address));
                 }
                 Ok(None) => {}
@@ -115,8 +112,8 @@ pub fn dial(
         if pause.is_first() {
             let address = first.unwrap_or(default);
             let what = format_args!(
-                "connect({address}): ECONNREFUSED, nobody listens there yet; \
-                 nothing will tell, so it tries again"
+                "connect({address}) = ECONNREFUSED: nobody listens there yet; \
+                 trying again until somebody does"
             );
             say::waiting(what, server);
         }
@@ -220,25 +217,28 @@ pub fn note_of(at: &At) -> PathBuf {
 /// ENOSPC and the like.
 pub fn publish(at: &At, place: &mut Place, address: SocketAddr) -> Result<()> {
     let path = note_of(at);
-    let dir = path.parent().context("a name without a directory")?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".addr-")
-        .tempfile_in(dir)
-        .with_context(|| format!("open a file in {}", dir.display()))?;
-    writeln!(file, "{address}").context("write the address")?;
-    place.owns(&Object::Path(path.clone()))?;
-    file.persist(&path)
-        .map_err(|error| error.error)
-        .context("rename the address")?;
-    Ok(())
+    place.makes(&Object::Path(path.clone()), || {
+        let dir = path.parent().context("a name without a directory")?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".addr-")
+            .tempfile_in(dir)
+            .with_context(|| format!("open a file in {}", dir.display()))?;
+        writeln!(file, "{address}").context("write the address")?;
+        let renamed = file.persist(&path).map_err(|error| error.error);
+        renamed.map(|_| ()).with_context(|| format!("rename to {}", path.display()))
+    })
 }
 
-/// The address that a server has published beside the place, if one has.
+/// The address that a server has published beside the place, if one has and is there
+/// still: the port of one that was killed may be another program's by now.
 ///
 /// # Errors
 /// When the runtime directory is not ours alone: anyone could have written it.
 pub fn published(at: &At) -> Result<Option<SocketAddr>> {
     at.make_dir()?;
+    if !at.is_inhabited() {
+        return Ok(None);
+    }
     let text = std::fs::read_to_string(note_of(at)).unwrap_or_default();
     Ok(text.trim_end().parse().ok())
 }

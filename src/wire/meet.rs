@@ -158,14 +158,19 @@ impl At {
     }
 
     /// The place of an object that an option of the chapter's own names, as if `--at`
-    /// had said `name`; the peers' commands say `words` where they said `instead_of`.
+    /// had said `name`.
     #[must_use]
-    pub fn named(&self, name: String, instead_of: &str, words: &str) -> At {
-        let mut at = At { given: Some(name), ..self.clone() };
-        for (_, command) in &mut at.peers {
+    pub fn named(&self, name: String) -> At {
+        At { given: Some(name), ..self.clone() }
+    }
+
+    /// From now on the peers' commands say `words` where they said `instead_of`.
+    #[must_use]
+    pub fn saying(mut self, words: &str, instead_of: &str) -> At {
+        for (_, command) in &mut self.peers {
             *command = command.replace(instead_of, words);
         }
-        at
+        self
     }
 
     /// Makes the runtime directory if it is needed and missing.
@@ -188,6 +193,16 @@ impl At {
         with_suffix(&name, ".lock")
     }
 
+    /// Whether a role of ours is in the place now; if none is, what lies here is stale.
+    /// For those outside alone: a process that closes a file gives up its locks on it, so
+    /// one that is in the place asks [`Place::has_company`].
+    pub fn is_inhabited(&self) -> bool {
+        let Ok(lock) = File::open(self.lock_path()) else { return false };
+        let mut range = byte(libc::F_WRLCK, 0);
+        let asked = fcntl(&lock, FcntlArg::F_GETLK(&mut range));
+        asked.is_ok() && range.l_type != libc::F_UNLCK as libc::c_short
+    }
+
     /// Enters the place, and stays in it until the [`Place`] is dropped. `role` is a
     /// role of which there can be only one at a time, if it is such a role.
     ///
@@ -196,18 +211,34 @@ impl At {
     pub fn arrive(&self, role: Option<Only>) -> Result<Place> {
         self.make_dir()?;
         let path = self.lock_path();
-        let Some(lock) = open_lock(&path, self.is_users_path())? else {
-            // A place in a directory where we may not write: someone else keeps it.
-            let users = true;
-            return Ok(Place { guard: None, lock: None, alone: false, users });
+        loop {
+            // A signal between making the lock file and guarding it would leave it there.
+            if let Some(place) =
+                cleanup::without_signals(|| self.enter(&path, role))?
+            {
+                return Ok(place);
+            }
+            wait_for_turn(&path)?;
+        }
+    }
+
+    /// Tries to enter; `None` while somebody is alone there and makes things whole.
+    fn enter(&self, path: &Path, role: Option<Only>) -> Result<Option<Place>> {
+        let users = self.is_users_name();
+        let (file, alone) = match open_lock(path, self.is_users_path())? {
+            Opened::Ours { file, alone } => (file, alone),
+            Opened::Busy => return Ok(None),
+            Opened::Foreign => {
+                let (guard, lock, alone) = (None, None, false);
+                return Ok(Some(Place { guard, lock, alone, users }));
+            }
         };
         if let Some(role) = role {
-            role.take(&lock.file).advise(|_| self.elsewhere())?;
+            role.take(&file).advise(|_| self.elsewhere())?;
         }
-        let fd = lock.file.try_clone().context("dup the lock")?;
-        let guard = cleanup::guard(OwnedFd::from(lock.file), &path);
-        let (alone, users) = (lock.alone, self.is_users_name());
-        Ok(Place { guard: Some(guard), lock: Some(fd), alone, users })
+        let lock = Some(file.try_clone().context("dup the lock")?);
+        let guard = Some(cleanup::guard(OwnedFd::from(file), path));
+        Ok(Some(Place { guard, lock, alone, users }))
     }
 
     fn elsewhere(&self) -> Option<&'static str> {
@@ -262,17 +293,20 @@ impl Place {
     }
 
     /// We found `object` instead of making it. The last one out removes it all the same
-    /// if a role of ours made it; a thing that the user made stays the user's.
+    /// if it is ours.
     ///
     /// # Errors
     /// As [`Place::owns`].
     pub fn found(&mut self, object: &Object) -> Result<()> {
-        let ours = match &self.lock {
-            Some(lock) if self.users => notes(lock)?.contains(object),
-            Some(_) => true,
-            None => false,
-        };
-        if ours { self.owns(object) } else { Ok(()) }
+        if self.is_ours(object)? { self.owns(object) } else { Ok(()) }
+    }
+
+    /// Whether a role of ours made `object`; a thing that the user made stays the user's.
+    ///
+    /// # Errors
+    /// From reading the lock file.
+    pub fn is_ours(&self, object: &Object) -> Result<bool> {
+        Ok(!self.users || self.noted()?.contains(object))
     }
 
     /// The last one out removes `object`; the lock file says so, for `ipclab clean`.
@@ -287,8 +321,24 @@ impl Place {
         Ok(())
     }
 
+    /// Makes `object` by `make`, as [`Place::owns`]: no signal comes between the two.
+    ///
+    /// # Errors
+    /// What `make` says; as [`Place::owns`].
+    pub fn makes<T>(
+        &mut self,
+        object: &Object,
+        make: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        cleanup::without_signals(|| {
+            let made = make()?;
+            self.owns(object)?;
+            Ok(made)
+        })
+    }
+
     /// What is here waits for someone, so it stays when we leave, and the lock file says
-    /// so. Queues need none of this: the kernel knows what waits in them.
+    /// so. Queues and files need none of this: the kernel knows what waits in them.
     ///
     /// # Errors
     /// ENOSPC and the like, from writing the lock file.
@@ -297,6 +347,18 @@ impl Place {
         {
             guard.keep();
             lock.write_all(PENDING.as_bytes()).context("write the lock file")?;
+        }
+        Ok(())
+    }
+
+    /// We remove `object` when we leave, whoever stays: nobody else uses it.
+    ///
+    /// # Errors
+    /// As [`Place::owns`].
+    pub fn owns_alone(&mut self, object: &Object) -> Result<()> {
+        if let (Some(guard), Some(lock)) = (&mut self.guard, &self.lock) {
+            guard.add_private(object);
+            note(lock, object).context("write the lock file")?;
         }
         Ok(())
     }
@@ -328,6 +390,15 @@ impl Place {
         })
     }
 
+    /// What roles of ours have made here, those that were killed as well.
+    ///
+    /// # Errors
+    /// EIO and the like, from reading the lock file.
+    pub fn noted(&self) -> Result<Vec<Object>> {
+        let Some(lock) = &self.lock else { return Ok(Vec::new()) };
+        notes(lock).context("read the lock file")
+    }
+
     /// Lets peers in, once what they will find is whole.
     ///
     /// # Errors
@@ -344,65 +415,69 @@ impl Place {
     }
 }
 
-struct Lock {
-    file: File,
-    alone: bool,
+/// What came of opening a lock file.
+enum Opened {
+    /// Its first byte is ours: alone if nobody is here, else shared.
+    Ours { file: File, alone: bool },
+    /// Somebody makes the thing, or removes it, just now.
+    Busy,
+    /// It is in a directory where we may not write: someone else keeps the place.
+    Foreign,
 }
 
-/// Opens the lock file, and holds its first byte: alone if nobody is here, else shared.
-fn open_lock(path: &Path, users: bool) -> Result<Option<Lock>> {
-    loop {
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path);
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) if users && may_not_write(&error) => return Ok(None),
-            Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("open {}", path.display()))
-                    .advise(|e| why_not(e, path));
-            }
-        };
-        let about = file.metadata().context("fstat the lock file")?;
-        if about.uid() != geteuid().as_raw() {
-            if users {
-                return Ok(None);
-            }
-            anyhow::bail!("{} belongs to uid {}", path.display(), about.uid());
+/// Opens the lock file, and tries to get its first byte. Does not sleep.
+fn open_lock(path: &Path, users: bool) -> Result<Opened> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .append(true) // so that the notes of two roles never overwrite each other
+        .create(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if users && may_not_write(&error) => return Ok(Opened::Foreign),
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("open {}", path.display()))
+                .advise(|e| why_not(e, path));
         }
-        let alone = lock_first_byte(&file, path)?;
-        // The last one out may have unlinked the file between our open and our lock.
-        if same_file(&file, path) {
-            return Ok(Some(Lock { file, alone }));
+    };
+    let about = file.metadata().context("fstat the lock file")?;
+    if about.uid() != geteuid().as_raw() {
+        if users {
+            return Ok(Opened::Foreign);
         }
+        anyhow::bail!("{} belongs to uid {}", path.display(), about.uid());
     }
+    let take = |kind| match fcntl(&file, FcntlArg::F_SETLK(&byte(kind, 0))) {
+        Ok(_) => Ok(true),
+        Err(Errno::EACCES | Errno::EAGAIN) => Ok(false),
+        Err(error) => {
+            Err(error).with_context(|| format!("fcntl(F_SETLK) {}", path.display()))
+        }
+    };
+    let alone = take(libc::F_WRLCK)?;
+    let held = alone || take(libc::F_RDLCK)?;
+    // The last one out may have unlinked the file between our open and our lock.
+    if held && same_file(&file, path) {
+        return Ok(Opened::Ours { file, alone });
+    }
+    Ok(Opened::Busy)
 }
 
-fn lock_first_byte(file: &File, path: &Path) -> Result<bool> {
-    let take = |kind| fcntl(file, FcntlArg::F_SETLK(&byte(kind, 0)));
-    let what = || format!("fcntl(F_SETLK) {}", path.display());
-    match take(libc::F_WRLCK) {
-        Ok(_) => return Ok(true),
-        Err(Errno::EACCES | Errno::EAGAIN) => {}
-        Err(error) => return Err(error).with_context(what),
-    }
-    // Waits only for one who makes the thing, or removes it, just now.
+/// Sleeps until nobody holds the place alone; whoever does, does not do so for long.
+fn wait_for_turn(path: &Path) -> Result<()> {
+    let Ok(file) = File::open(path) else { return Ok(()) };
     loop {
-        let range = byte(libc::F_RDLCK, 0);
-        match fcntl(file, FcntlArg::F_SETLKW(&range)) {
-            Ok(_) => break,
+        match fcntl(&file, FcntlArg::F_SETLKW(&byte(libc::F_RDLCK, 0))) {
             Err(Errno::EINTR) => {}
-            Err(error) => return Err(error).with_context(what),
+            result => {
+                let what = || format!("fcntl(F_SETLKW) {}", path.display());
+                return result.map(drop).with_context(what);
+            }
         }
     }
-    // The one that held it may be gone meanwhile.
-    Ok(take(libc::F_WRLCK).is_ok())
 }
 
 fn same_file(file: &File, path: &Path) -> bool {
@@ -425,6 +500,7 @@ pub fn byte(kind: i32, start: i64) -> libc::flock {
     }
 }
 
+/// Whether the place is someone else's: then it is for him to keep.
 fn may_not_write(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM | libc::EROFS))
 }
@@ -457,14 +533,6 @@ pub fn notes(lock: &File) -> std::io::Result<Vec<Object>> {
     Ok(text_of(lock)?.lines().filter_map(parse).collect())
 }
 
-/// Whether the objects of a lock file wait for someone, though nobody is there.
-///
-/// # Errors
-/// As read(2).
-pub fn is_pending(lock: &File) -> std::io::Result<bool> {
-    Ok(text_of(lock)?.contains(PENDING))
-}
-
 fn text_of(mut lock: &File) -> std::io::Result<String> {
     let mut text = String::new();
     lock.rewind()?;
@@ -472,12 +540,22 @@ fn text_of(mut lock: &File) -> std::io::Result<String> {
     Ok(text)
 }
 
+/// The line of a lock file whose objects wait for someone, though nobody is there.
 const PENDING: &str = "pending\n";
+
+/// Whether the objects of a lock file wait for someone.
+///
+/// # Errors
+/// As read(2).
+pub fn is_pending(lock: &File) -> std::io::Result<bool> {
+    Ok(text_of(lock)?.contains(PENDING))
+}
 
 /// An object as a line of a lock file; [`parse`] is its inverse.
 pub fn describe(object: &Object) -> String {
     match object {
         Object::Path(path) => format!("path {}", path.display()),
+        Object::File(path) => format!("file {}", path.display()),
         Object::Queue(name) => format!("queue {name}"),
         Object::Segment(name) => format!("segment {name}"),
         Object::SysvQueue(id) => format!("sysv-queue {id}"),
@@ -499,6 +577,7 @@ pub fn parse(line: &str) -> Option<Object> {
     let (kind, name) = line.split_once(' ')?;
     match kind {
         "path" => Some(Object::Path(PathBuf::from(name))),
+        "file" => Some(Object::File(PathBuf::from(name))),
         "queue" => Some(Object::Queue(name.into())),
         "segment" => Some(Object::Segment(name.into())),
         "sysv-queue" => name.parse().ok().map(Object::SysvQueue),

@@ -1,10 +1,11 @@
 //! What chapters share, and the book explains once.
 //!
 //! [`transport`]: the shape of a one-way link · [`frame`]: message boundaries on a byte
-//! stream · [`meet`]: how two strangers find each other · [`roles`]: the loops around a
-//! link · [`dialogue`]: both halves of a conversation over a socket · [`address`]: network
-//! addresses, listened on, dialled and published · [`payload`]: what goes to standard
-//! output · [`family`]: a parent and its forked child · [`say`]: the commentary.
+//! stream · [`ring`]: bytes in shared memory · [`meet`]: how two strangers find each
+//! other · [`roles`]: the loops around a link · [`dialogue`]: both halves of a conversation
+//! over a socket · [`address`]: network addresses, listened on, dialled and published ·
+//! [`family`]: parent and child · [`payload`]: what goes to standard output · [`say`]: the
+//! commentary.
 
 pub mod address;
 pub mod dialogue;
@@ -12,6 +13,7 @@ pub mod family;
 pub mod frame;
 pub mod meet;
 pub mod payload;
+pub mod ring;
 pub mod roles;
 pub mod say;
 pub mod transport;

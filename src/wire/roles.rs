@@ -69,7 +69,8 @@ pub fn send<S: Sender>(
         S::check(options, message.as_bytes())?;
     }
     let mut link = S::open(at, options)?;
-    let sent = send_all(&mut link, options, source);
+    let sent =
+        if link.is_done() { Ok(()) } else { send_all(&mut link, options, source) };
     let finished = link.finish();
     sent.and(finished)
 }

@@ -73,8 +73,11 @@ pub fn start_the_other(command: &str) {
 pub struct Tally {
     call: &'static str,
     who: String,
-    named: u64,
+    unit: &'static str,
     calls: u64,
+    named: u64,
+    /// How many are named one by one.
+    most: u64,
     bytes: u64,
 }
 
@@ -84,7 +87,29 @@ const NAMED: u64 = 3;
 impl Tally {
     /// A tally of the system call named `call`.
     pub const fn of(call: &'static str) -> Tally {
-        Tally { call, who: String::new(), named: NAMED, calls: 0, bytes: 0 }
+        Tally {
+            call,
+            unit: " calls",
+            who: String::new(),
+            calls: 0,
+            named: 0,
+            most: NAMED,
+            bytes: 0,
+        }
+    }
+
+    /// A tally of steps that are no system calls.
+    pub const fn steps(step: &'static str) -> Tally {
+        let who = String::new();
+        Tally {
+            call: step,
+            unit: "",
+            who,
+            calls: 0,
+            named: 0,
+            most: NAMED,
+            bytes: 0,
+        }
     }
 
     /// The same tally, whose lines begin with whose calls they are: a server has one for
@@ -100,7 +125,7 @@ impl Tally {
     /// The same tally, which names `calls` calls one by one instead of three.
     #[must_use]
     pub const fn naming(mut self, calls: u64) -> Tally {
-        self.named = calls;
+        self.most = calls;
         self
     }
 
@@ -108,12 +133,26 @@ impl Tally {
     pub fn call<D: fmt::Display>(&mut self, bytes: usize, text: impl FnOnce() -> D) {
         if on() {
             self.calls += 1;
+            self.named += 1;
             self.bytes += bytes as u64;
-            if self.calls <= self.named {
+            if self.named <= self.most {
                 line(format_args!("{}{}", self.who, text()));
-            } else if self.calls == self.named + 1 {
-                line(format_args!("{}… and so on", self.who));
+            } else if self.named == self.most + 1 {
+                line(format_args!("{}{}: … and so on", self.who, self.call));
             }
+        }
+    }
+
+    /// One more call, which is named however many came before it: a goodbye.
+    pub fn special<D: fmt::Display>(
+        &mut self,
+        bytes: usize,
+        text: impl FnOnce() -> D,
+    ) {
+        if on() {
+            self.calls += 1;
+            self.bytes += bytes as u64;
+            line(format_args!("{}{}", self.who, text()));
         }
     }
 
@@ -125,10 +164,14 @@ impl Tally {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        if self.calls > self.named {
-            let (calls, bytes) = (grouped(self.calls), grouped(self.bytes));
-            let Tally { who, call, .. } = self;
-            line(format_args!("{who}{call}: {calls} calls in all, {bytes} bytes"));
+        if self.named > self.most {
+            let Tally { who, call, unit, .. } = self;
+            let calls = grouped(self.calls);
+            let moved = match self.bytes {
+                0 => String::new(),
+                bytes => format!(", {} bytes", grouped(bytes)),
+            };
+            line(format_args!("{who}{call}: {calls}{unit} in all{moved}"));
         }
     }
 }

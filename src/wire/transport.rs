@@ -24,6 +24,12 @@ pub trait Sender: Sized {
     /// What the system call said, with the object's name and the way out.
     fn open(at: &At, options: &Self::Options) -> Result<Self>;
 
+    /// Whether `open` has sent all that the options ask for, so that there are no
+    /// messages to read: for example plain signals, which carry nothing but a number.
+    fn is_done(&self) -> bool {
+        false
+    }
+
     /// The largest message, in bytes, that this link carries.
     fn largest(&self) -> usize;
 

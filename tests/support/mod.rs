@@ -39,6 +39,23 @@ pub fn run(command: Command, input: Input) -> Outcome {
         .unwrap_or_else(|error| panic!("{error:#}"))
 }
 
+/// Starts the chapter's receiver as the user `nobody`, who has no capabilities.
+pub fn receiver_as_nobody(subject: &Subject, args: &[&str]) -> Role {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::{fs::chown, process::CommandExt};
+    const NOBODY: u32 = 65_534;
+    // The program may lie where nobody may not go, but what is open may be executed.
+    let opened = std::fs::File::open(program()).expect("the program");
+    let mut command = Command::new(format!("/proc/self/fd/{}", opened.as_raw_fd()));
+    command.args(&subject.receiver[1..3]).args(args);
+    command.env("IPCLAB_DIR", subject.dir()).current_dir("/");
+    if nix::unistd::geteuid().is_root() {
+        chown(subject.dir(), Some(NOBODY), Some(NOBODY)).expect("chown");
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    Role::start("receiver", command, Input::Nothing).expect("the receiver")
+}
+
 /// The machine's python3 with a script from `tests/peers`, or `None`, said aloud.
 pub fn python(subject: &Subject, script: &str, args: &[&str]) -> Option<Command> {
     let path =
@@ -55,6 +72,25 @@ pub fn python(subject: &Subject, script: &str, args: &[&str]) -> Option<Command>
     command.arg(path).args(args).env("IPCLAB_DIR", subject.dir());
     command.current_dir(subject.dir());
     Some(command)
+}
+
+/// As [`python`], for a script that imports `module`, which is not in the standard library.
+pub fn python_with(
+    module: &str,
+    subject: &Subject,
+    script: &str,
+    args: &[&str],
+) -> Option<Command> {
+    let command = python(subject, script, args)?;
+    let import = ["-c", &format!("import {module}")];
+    let there = Command::new(command.get_program()).args(import).output();
+    if there.is_ok_and(|output| output.status.success()) {
+        return Some(command);
+    }
+    skip(&format!(
+        "no Python module {module}; IPCLAB_PYTHON may name one that has it"
+    ));
+    None
 }
 
 /// Whether a program is on the path; a missing one is said aloud.

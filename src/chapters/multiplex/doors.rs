@@ -16,7 +16,7 @@ use rustix::net::{SocketFlags, accept_with};
 
 use super::LONGEST_PATH;
 use crate::errors::{Advise, errno};
-use crate::os::cleanup::{Object, without_signals};
+use crate::os::cleanup::Object;
 use crate::say;
 use crate::wire::address::{self, send_at_once};
 use crate::wire::meet::{At, Only, Place};
@@ -104,16 +104,15 @@ pub(super) fn unix(at: &At) -> Result<Door> {
         Err(_) => {}
     }
     let listener = unix_socket(SockFlag::SOCK_NONBLOCK)?;
-    let bound = without_signals(|| -> Result<()> {
+    let made = place.makes(&Object::Path(path), || {
         // The name's mode is 0777 without the bits of the umask; only who may write to
         // it may connect (unix(7)).
         let before = umask(Mode::from_bits_truncate(0o177));
         let bound = bind(listener.as_raw_fd(), &address);
         umask(before);
-        bound?;
-        place.owns(&Object::Path(path))
+        bound.with_context(|| format!("bind {name}"))
     });
-    bound.with_context(|| format!("bind {name}")).advise(|error| {
+    made.advise(|error| {
         (errno(error) == Some(Errno::ENOENT)).then_some("make its directory first")
     })?;
     listen(&listener, Backlog::MAXCONN).with_context(|| format!("listen {name}"))?;

@@ -61,10 +61,10 @@ pub fn the_sender_is_killed_in_full_flow(s: &Subject) -> Result<()> {
     prints.wait_for_output(b"00010\n", s.deadline())?;
     let killed = sender.stop(Signal::SIGKILL, s.deadline())?;
     let mut end: &[u8] = b"\n";
-    if s.row.on_peer_death == OnPeerDeath::Waits && !s.talks() {
+    if s.row.on_peer_death == OnPeerDeath::Waits {
         let second = s.start_sender(&["-q", "the second"], Input::Nothing)?;
         succeeded("the second sender", &second.wait(s.deadline())?)?;
-        end = b"\nthe second\n";
+        end = if s.talks() { end } else { b"\nthe second\n" };
     }
     let receiver = receiver.wait(s.deadline())?;
     let arrived = if s.talks() { &killed.stdout } else { &receiver.stdout };

@@ -91,6 +91,10 @@ pub fn arguments_are_checked_first(s: &Subject) -> Result<()> {
     receiver.signal(Signal::SIGINT)?;
     let receiver = receiver.wait(s.deadline())?;
     ensure!(receiver.stdout.is_empty(), "something was sent all the same");
+    if s.keeps {
+        // A goodbye may wait in the queue, for a receiver that came too late.
+        clean_pending(s)?;
+    }
     s.nothing_is_left()
 }
 

@@ -69,6 +69,11 @@ impl Subject {
             (sender, receiver) = (words("client"), words("server"));
             receiver.extend(["--count", "1"].map(OsString::from));
         }
+        if row.meets == Meets::Address {
+            // Any free port, published in the subject's own directory: subjects that run
+            // at the same time never meet.
+            receiver.extend(["--listen", "127.0.0.1:0"].map(OsString::from));
+        }
         let limit = ["--max-message", "5000"].map(OsString::from).to_vec();
         Ok(Subject {
             row,

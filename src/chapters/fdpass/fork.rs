@@ -1,0 +1,75 @@
+//! Server and worker in one program: socketpair(2) makes both ends at once, so there is
+//! no name, and fork(2) gives one to each. The child is forked before the first client
+//! comes: what it holds of them was passed to it.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use anyhow::{Context, Result};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use super::pool::Pool;
+use super::server::{self, Server, listen};
+use super::worker;
+use crate::os::spawn::{Forked, fork};
+use crate::say;
+use crate::wire::address::resolve;
+use crate::wire::family::{as_child, wait_for};
+use crate::wire::meet::{At, Only, Place};
+use crate::wire::say;
+
+/// The options of `fdpass fork`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Fork {
+    #[command(flatten)]
+    server: server::Options,
+
+    #[command(flatten)]
+    printing: worker::Printing,
+}
+
+// ANCHOR: fork
+/// Plays the role.
+pub(super) fn run(at: &At, options: &Fork) -> Result<()> {
+    let address = resolve(&options.server.listen)?;
+    let (unix, stream) = (AddressFamily::Unix, SockType::Stream);
+    let (parents, childs) = socketpair(unix, stream, None, SockFlag::SOCK_CLOEXEC)
+        .context("socketpair")?;
+    say!("socketpair(): two ends without a name, one for each of us");
+    match fork().context("fork")? {
+        Forked::Child => as_child("worker", || {
+            drop(parents); // or we would never see the parent leave: we would hold its end
+            // Killed alone, the parent would leave a program half alive.
+            set_pdeathsig(Signal::SIGTERM).context("prctl(PR_SET_PDEATHSIG)")?;
+            worker::serve(childs, &options.printing, None)
+        }),
+        Forked::Parent(child) => {
+            drop(childs);
+            let passed =
+                pass_all(at, &options.server, address, child.as_raw(), parents);
+            // The parent's end is closed: the child serves what it holds, and leaves.
+            wait_for(child)?;
+            passed.map(drop) // now we leave the place, last
+        }
+    }
+}
+
+fn pass_all(
+    at: &At,
+    options: &server::Options,
+    address: SocketAddr,
+    child: i32,
+    socket: OwnedFd,
+) -> Result<Place> {
+    let mut place = at.arrive(Some(Only::Server))?;
+    let clients = listen(at, address, &mut place)?;
+    say::waiting("poll() sleeps until a client comes", &at.peer("client"));
+    let mut pool = Pool::new(options.ack_timeout);
+    pool.join(child, UnixStream::from(socket));
+    Server::new(options, clients, None, pool)?.run()?;
+    Ok(place)
+}
+// ANCHOR_END: fork

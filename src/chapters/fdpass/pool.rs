@@ -1,0 +1,246 @@
+//! The workers, and the connections that none of them holds yet.
+//!
+//! A connection is the server's until the worker that it was passed to has answered `OK`.
+//! A worker that dies, is late or breaks the protocol is cut off, and what it has not
+//! acknowledged goes to the next.
+
+use std::collections::VecDeque;
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
+
+use super::plain::{Answered, Answers, OK, pass};
+use super::{connections, named};
+use crate::say;
+use crate::wire::say::Tally;
+
+/// How many connections may be on their way to one worker. More would keep it no busier,
+/// and would all wait for the deadline if it is stuck.
+const WINDOW: usize = 16;
+
+/// How long a worker is left alone whose socket had no room.
+const REST: Duration = Duration::from_millis(50);
+
+// ANCHOR: state
+/// A client's connection that no worker holds.
+#[derive(Debug)]
+struct Connection {
+    number: u64,
+    socket: TcpStream,
+}
+
+/// A worker, as the server knows it.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) pid: i32,
+    pub(super) socket: UnixStream,
+    /// Passed and when, not acknowledged: the answers come in this order.
+    passed: VecDeque<(Connection, Instant)>,
+    answers: Answers,
+    acknowledged: u64,
+    rests_until: Option<Instant>,
+}
+
+/// All workers, and what waits for one.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub(super) workers: Vec<Worker>,
+    /// The place in `workers` of the one whose turn it is.
+    turn: usize,
+    /// Accepted and on its way to nobody, the oldest in front.
+    held: VecDeque<Connection>,
+    ack_timeout: Duration,
+    /// How many connections have come.
+    pub(super) accepted: u64,
+    /// How many of them a worker has acknowledged.
+    pub(super) acknowledged: u64,
+    sendmsgs: Tally,
+    recvs: Tally,
+}
+// ANCHOR_END: state
+
+impl Pool {
+    pub(super) fn new(ack_timeout: Duration) -> Pool {
+        Pool {
+            workers: Vec::new(),
+            turn: 0,
+            held: VecDeque::new(),
+            ack_timeout,
+            accepted: 0,
+            acknowledged: 0,
+            sendmsgs: Tally::of("sendmsg"),
+            recvs: Tally::of("recv"),
+        }
+    }
+
+    /// A worker has come.
+    pub(super) fn join(&mut self, pid: i32, socket: UnixStream) {
+        self.workers.push(Worker {
+            pid,
+            socket,
+            passed: VecDeque::new(),
+            answers: Answers::default(),
+            acknowledged: 0,
+            rests_until: None,
+        });
+    }
+
+    /// A client has come: its connection waits for a worker. Returns its number.
+    pub(super) fn hold(&mut self, socket: TcpStream) -> u64 {
+        self.accepted += 1;
+        let number = self.accepted;
+        self.held.push_back(Connection { number, socket });
+        number
+    }
+
+    /// How many connections are on their way to nobody.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// How many descriptors all of this takes.
+    pub(super) fn descriptors(&self) -> usize {
+        let passed = self.workers.iter().map(|worker| worker.passed.len());
+        self.held.len() + self.workers.len() + passed.sum::<usize>()
+    }
+
+    /// When something is to be done though nothing has come.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let wanted =
+            |worker: &&Worker| !self.held.is_empty() && worker.passed.len() < WINDOW;
+        let rests = self.workers.iter().filter(wanted).filter_map(|w| w.rests_until);
+        rests.chain(self.workers.iter().filter_map(|w| w.deadline(self))).min()
+    }
+}
+
+impl Worker {
+    fn has_room(&self, now: Instant) -> bool {
+        self.passed.len() < WINDOW
+            && self.rests_until.is_none_or(|until| until <= now)
+    }
+
+    /// When its oldest connection is too long without an `OK`.
+    fn deadline(&self, pool: &Pool) -> Option<Instant> {
+        self.passed.front().and_then(|(_, when)| when.checked_add(pool.ack_timeout))
+    }
+}
+
+// ANCHOR: hand_out
+impl Pool {
+    /// Passes on what is held, to each worker in turn, while any has room.
+    pub(super) fn hand_out(&mut self) {
+        while let Some(connection) = self.held.pop_front() {
+            let now = Instant::now();
+            let mut places = (self.turn..self.workers.len()).chain(0..self.turn);
+            let Some(place) = places.find(|p| self.workers[*p].has_room(now)) else {
+                return self.held.push_front(connection);
+            };
+            let Worker { pid, socket, .. } = &self.workers[place];
+            let (number, fd) = (connection.number, connection.socket.as_raw_fd());
+            self.sendmsgs.call(1, || {
+                format!("sendmsg(worker {pid}, \"x\" + descriptor {fd}): connection {number}")
+            });
+            match pass(socket, &connection.socket) {
+                Ok(()) => {
+                    self.workers[place].passed.push_back((connection, now));
+                    self.turn = (place + 1) % self.workers.len();
+                }
+                Err(Errno::AGAIN | Errno::TOOMANYREFS | Errno::NOBUFS) => {
+                    self.workers[place].rests_until = Some(now + REST);
+                    self.held.push_front(connection);
+                }
+                Err(error) => {
+                    self.held.push_front(connection);
+                    self.cut_off(place, &format!("sendmsg: {}", named(error)));
+                }
+            }
+        }
+    }
+}
+// ANCHOR_END: hand_out
+
+// ANCHOR: cut_off
+impl Pool {
+    /// Reads what the worker at `place` has answered.
+    pub(super) fn hear(&mut self, place: usize) {
+        match self.read_answers(place) {
+            Answered::Held(_) | Answered::Nothing => {}
+            Answered::End => {
+                self.cut_off(place, "recv() = 0: it has closed its end")
+            }
+            Answered::Failed(error) => {
+                self.cut_off(place, &format!("recv: {}", named(error)));
+            }
+            Answered::Garbage(_, byte) => {
+                let what = [byte].escape_ascii().to_string();
+                self.cut_off(
+                    place,
+                    &format!("it answered {what:?} where OK belongs"),
+                );
+            }
+        }
+    }
+
+    /// Cuts off the worker at `place` if its oldest connection has no `OK` in time.
+    pub(super) fn cut_off_if_late(&mut self, place: usize) -> bool {
+        let deadline = self.workers[place].deadline(self);
+        let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if late {
+            let seconds = self.ack_timeout.as_secs_f64();
+            self.cut_off(place, &format!("no OK within {seconds} s"));
+        }
+        late
+    }
+
+    /// Parts with a worker. The order is what matters: after shutdown(2) no `OK` can come
+    /// in any more, and the worker, whose send(2) fails, drops what it wanted to keep.
+    /// Those that came in before still count. So of each connection both know the same.
+    fn cut_off(&mut self, place: usize, why: &str) {
+        let _ = shutdown(&self.workers[place].socket, Shutdown::Both);
+        while matches!(self.read_answers(place), Answered::Held(_)) {}
+
+        let worker = self.workers.remove(place);
+        if place < self.turn {
+            self.turn -= 1; // the same worker's turn as before
+        }
+        if self.turn == self.workers.len() {
+            self.turn = 0;
+        }
+        let (pid, held) = (worker.pid, connections(worker.acknowledged));
+        say!("worker {pid} is out: {why}");
+        match worker.passed.len() {
+            0 => say!("it had acknowledged {held}, all that it was passed"),
+            others => say!("it had acknowledged {held}; {others} more go to others"),
+        }
+        for (connection, _) in worker.passed.into_iter().rev() {
+            self.held.push_front(connection);
+        }
+    }
+
+    /// Drops our copy of each connection that the worker at `place` has acknowledged.
+    fn read_answers(&mut self, place: usize) -> Answered {
+        let worker = &mut self.workers[place];
+        let answered = worker.answers.read(&worker.socket);
+        let (Answered::Held(held) | Answered::Garbage(held, _)) = answered else {
+            return answered;
+        };
+        for _ in 0..held {
+            let Some((connection, _)) = worker.passed.pop_front() else {
+                return Answered::Garbage(0, OK[0]);
+            };
+            worker.acknowledged += 1;
+            self.acknowledged += 1;
+            let (pid, number) = (worker.pid, connection.number);
+            let fd = connection.socket.as_raw_fd();
+            self.recvs.call(2, || {
+                format!("recv(worker {pid}) = \"OK\": it holds connection {number}; close({fd})")
+            });
+        }
+        answered
+    }
+}
+// ANCHOR_END: cut_off

@@ -1,0 +1,257 @@
+//! Appending: a log that any number of senders share, and any number of receivers follow.
+//!
+//! O_APPEND makes each write(2) go to the end of the file, wherever that is by then: two
+//! senders never overwrite each other. A message that takes more than one write, and one
+//! that must be cut off again because the disk is full, need a lock around it besides.
+
+use std::fs::File;
+use std::io::Seek;
+use std::os::unix::fs::OpenOptionsExt;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::inotify::AddWatchFlags;
+use nix::unistd::{read, write};
+use rustix::fs::{FlockOperation, flock};
+
+use super::{Watch, enter, full, is_there};
+use crate::errors::Advise;
+use crate::os::cleanup::Object;
+use crate::say;
+use crate::wire::frame::{Incoming, Stream};
+use crate::wire::meet::{At, Place, byte};
+use crate::wire::say::{self, Tally};
+
+// ANCHOR: lock
+/// What keeps the senders of a log apart. All of them must use the same: neither lock
+/// sees the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Lock {
+    /// flock(2): the whole file, as the shell's `flock` does
+    Flock,
+    /// fcntl(2) F_OFD_SETLKW: a range of bytes, here all; belongs to the open file
+    Ofd,
+    /// None: O_APPEND alone
+    None,
+}
+
+impl Lock {
+    /// Takes the lock; sleeps while another sender has it.
+    fn take(self, log: &File) -> Result<()> {
+        match self {
+            Lock::None => {}
+            Lock::Flock => {
+                use FlockOperation::{LockExclusive, NonBlockingLockExclusive};
+                if flock(log, NonBlockingLockExclusive).is_err() {
+                    say!("flock(LOCK_EX) sleeps: another has the lock");
+                    flock(log, LockExclusive).context("flock the log")?;
+                }
+            }
+            Lock::Ofd => {
+                let all = all(libc::F_WRLCK);
+                if fcntl(log, FcntlArg::F_OFD_SETLK(&all)).is_err() {
+                    say!("fcntl(F_OFD_SETLKW) sleeps: another has the lock");
+                    fcntl(log, FcntlArg::F_OFD_SETLKW(&all))
+                        .context("fcntl(F_OFD_SETLKW) the log")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the next sender go on.
+    fn release(self, log: &File) -> Result<()> {
+        match self {
+            Lock::None => {}
+            Lock::Flock => flock(log, FlockOperation::Unlock).context("flock")?,
+            Lock::Ofd => {
+                fcntl(log, FcntlArg::F_OFD_SETLK(&all(libc::F_UNLCK)))
+                    .context("fcntl(F_OFD_SETLK) the log")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The calls, as the commentary names them.
+    fn around(self, write: &str) -> String {
+        match self {
+            Lock::None => write.to_owned(),
+            Lock::Flock => format!("flock(LOCK_EX), {write}, flock(LOCK_UN)"),
+            Lock::Ofd => {
+                format!("fcntl(F_OFD_SETLK, F_WRLCK), {write}, fcntl(…, F_UNLCK)")
+            }
+        }
+    }
+}
+
+/// A lock of this kind on all bytes of a file, those to come as well.
+fn all(kind: i32) -> libc::flock {
+    libc::flock { l_len: 0, ..byte(kind, 0) }
+}
+// ANCHOR_END: lock
+
+// ANCHOR: sender
+/// Adds messages to the log.
+#[derive(Debug)]
+pub struct Appender {
+    pub(super) stream: Stream,
+    log: File,
+    lock: Lock,
+    frame: Vec<u8>,
+    writes: Tally,
+    _place: Place,
+}
+
+impl Appender {
+    /// Opens the log, or makes it. Neither a receiver nor another sender need be there.
+    ///
+    /// # Errors
+    /// What is at the name and is no file, or may not be written.
+    pub fn open(at: &At, stream: &Stream, lock: Lock) -> Result<Appender> {
+        let (path, mut place) = enter(at, None)?;
+        let (name, alone) = (path.display(), place.alone());
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path)
+            .with_context(|| format!("open {name}"))
+            .advise(full)?;
+        if !at.is_users_path() {
+            place.owns(&Object::File(path.clone()))?;
+        }
+        place.open_to_all()?;
+        at.ready(&name)?;
+        say!("open({name}, O_WRONLY|O_APPEND|O_CREAT): each write goes to its end");
+        if alone {
+            say::start_the_other(&at.peer("receiver"));
+        }
+        let (stream, frame, writes) = (*stream, Vec::new(), Tally::of("write"));
+        Ok(Appender { stream, log, lock, frame, writes, _place: place })
+    }
+
+    /// Adds one message; sleeps while another sender has the lock.
+    ///
+    /// # Errors
+    /// ENOSPC and its kin; then nothing of the message stays, unless there is no lock.
+    pub fn send(&mut self, message: &[u8]) -> Result<()> {
+        let bytes = self.stream.frame(message, &mut self.frame);
+        self.writes.call(bytes.len(), || {
+            let write = format!("write({}, {})", say::bytes(bytes), bytes.len());
+            self.lock.around(&write)
+        });
+        self.lock.take(&self.log)?;
+        let written = write_or_cut(&mut self.log, bytes, self.lock != Lock::None);
+        self.lock.release(&self.log)?;
+        written.context("write the log").advise(full)
+    }
+}
+
+/// Writes all, or, under a lock, nothing: a half message would become one with the next.
+fn write_or_cut(log: &mut File, bytes: &[u8], locked: bool) -> Result<()> {
+    let mut left = bytes;
+    while !left.is_empty() {
+        match write(&*log, left) {
+            Ok(n) => left = &left[n..],
+            Err(Errno::EINTR) => {}
+            Err(error) => {
+                let half = (bytes.len() - left.len()) as u64;
+                if locked && half > 0 {
+                    // The offset is where our last write ended: the end of the file.
+                    let end = log.stream_position().context("lseek the log")?;
+                    log.set_len(end - half).context("ftruncate the log")?;
+                }
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(())
+}
+// ANCHOR_END: sender
+
+// ANCHOR: receiver
+/// Follows the log from its beginning.
+#[derive(Debug)]
+pub struct Follower {
+    log: File,
+    watch: Watch,
+    offset: u64,
+    incoming: Incoming,
+    reads: Tally,
+    to_say: Option<String>,
+    _place: Place,
+}
+
+impl Follower {
+    /// Waits until there is a log, and opens it.
+    ///
+    /// # Errors
+    /// What is at the name and is no file; a directory that we may not read.
+    pub fn open(at: &At, stream: &Stream) -> Result<Follower> {
+        let (path, mut place) = enter(at, None)?;
+        let name = path.display();
+        if !at.is_users_path() {
+            place.owns(&Object::File(path.clone()))?;
+        }
+        place.open_to_all()?;
+        at.ready(&name)?;
+        let (made, changed) = (AddWatchFlags::IN_CREATE, AddWatchFlags::IN_MODIFY);
+        // Before the first look, so that nothing happens between the two unseen.
+        let watch = Watch::on(&path, made | AddWatchFlags::IN_MOVED_TO | changed)?;
+        let mut to_say = Some(at.peer("sender"));
+        while !is_there(&path)? {
+            if let Some(peer) = to_say.take() {
+                let what = format_args!(
+                    "{name} is not there: read(inotify) sleeps until it is"
+                );
+                say::waiting(what, &peer);
+            }
+            watch.wait()?;
+        }
+        let log = File::options()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path)
+            .with_context(|| format!("open {name}"))?;
+        let (incoming, reads) = (Incoming::new(stream), Tally::of("read"));
+        let (offset, _place) = (0, place);
+        Ok(Follower { log, watch, offset, incoming, reads, to_say, _place })
+    }
+
+    /// The next message. A log has no end: this sleeps until one comes.
+    ///
+    /// # Errors
+    /// EIO; a message that is too long; a log that was cut.
+    pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        while !self.incoming.next(message)? {
+            let space = self.incoming.space();
+            let n = match read(&self.log, space) {
+                Err(Errno::EINTR) => continue,
+                result => result.context("read the log")?,
+            };
+            if n > 0 {
+                self.reads.call(n, || {
+                    format!("read() = {n}: {}", say::bytes(&space[..n]))
+                });
+                self.incoming.filled(n);
+                self.offset += n as u64;
+                continue;
+            }
+            let size = self.log.metadata().context("fstat the log")?.len();
+            if size < self.offset {
+                let read = say::size(self.offset as usize);
+                bail!("the log was cut to {size} bytes, and {read} were read of it");
+            }
+            if let Some(peer) = self.to_say.take() {
+                let what = "read() = 0: the end for now; read(inotify) sleeps until it grows";
+                say::waiting(what, &peer);
+            }
+            self.watch.wait()?;
+        }
+        Ok(true)
+    }
+}
+// ANCHOR_END: receiver

@@ -1,0 +1,276 @@
+//! Publishing: a file that appears whole, or not at all.
+//!
+//! rename(2) puts one file in the place of another in one step. A reader that opens the
+//! name gets the old file or the new one, never a half; the sender may be killed at any
+//! time, and nobody sees what it had not finished.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::sys::inotify::AddWatchFlags;
+use nix::unistd::{fsync, read};
+
+use super::{Watch, directory, enter, full, is_there};
+use crate::errors::Advise;
+use crate::os::cleanup::Object;
+use crate::say;
+use crate::wire::frame::{Incoming, Stream};
+use crate::wire::meet::{At, Only, Place, with_suffix};
+use crate::wire::payload::write_all;
+use crate::wire::say::{self, Tally};
+
+/// What the unfinished file is called: the name, then this.
+const UNFINISHED: &str = ".tmp";
+
+/// What a receiver calls the file that it has claimed: the name, this, and its pid.
+const TAKEN: &str = ".taken-";
+
+// ANCHOR: sender
+/// Writes a file under another name, then gives it the name that readers look at.
+#[derive(Debug)]
+pub struct Publisher {
+    pub(super) stream: Stream,
+    file: File,
+    unfinished: PathBuf,
+    path: PathBuf,
+    directory: File,
+    frame: Vec<u8>,
+    writes: Tally,
+    failed: bool,
+    _place: Place,
+}
+
+impl Publisher {
+    /// Begins a file. The receiver need not be there.
+    ///
+    /// # Errors
+    /// A directory where we may not write; another sender at the same name.
+    pub fn open(at: &At, stream: &Stream) -> Result<Publisher> {
+        let (path, mut place) = enter(at, Some(Only::Sender))?;
+        let alone = place.alone();
+        // For its fsync. If we may not, that is better known before all is written.
+        let directory = directory(&path);
+        let directory = File::open(directory)
+            .with_context(|| format!("open {}", directory.display()))?;
+        let unfinished = with_suffix(&path, UNFINISHED);
+        let file = create(&unfinished, at, &place)?;
+        place.owns_alone(&Object::Path(unfinished.clone()))?;
+        if !at.is_users_path() {
+            place.owns(&Object::File(path.clone()))?;
+        }
+        place.open_to_all()?;
+        at.ready(path.display())?;
+        let name = unfinished.display();
+        say!("open({name}, O_CREAT|O_EXCL) made a name that no reader looks at");
+        if alone {
+            say::start_the_other(&at.peer("receiver"));
+        }
+        let (stream, frame, writes) = (*stream, Vec::new(), Tally::of("write"));
+        let (failed, _place) = (false, place);
+        Ok(Publisher {
+            stream,
+            file,
+            unfinished,
+            path,
+            directory,
+            frame,
+            writes,
+            failed,
+            _place,
+        })
+    }
+
+    /// Writes one message. Does not sleep, but for the disk.
+    ///
+    /// # Errors
+    /// ENOSPC and its kin; then nothing at all will be published.
+    pub fn send(&mut self, message: &[u8]) -> Result<()> {
+        let bytes = self.stream.frame(message, &mut self.frame);
+        self.writes.call(bytes.len(), || {
+            format!("write({}, {})", say::bytes(bytes), bytes.len())
+        });
+        let written = write_all(&self.file, bytes);
+        self.failed |= written.is_err();
+        written
+            .with_context(|| format!("write {}", self.unfinished.display()))
+            .advise(full)
+    }
+
+    /// Publishes what was written, in one step.
+    ///
+    /// # Errors
+    /// What fsync(2) and rename(2) say; then nothing is published.
+    pub fn finish(self) -> Result<()> {
+        drop(self.writes);
+        if self.failed {
+            return Ok(()); // a half is not published; it goes with its place
+        }
+        let (from, to) = (self.unfinished.display(), self.path.display());
+        let (tmp, name) = (last(&self.unfinished), last(&self.path));
+        say!("fsync({tmp}): first the bytes must be on the disk …");
+        fsync(&self.file).with_context(|| format!("fsync {from}")).advise(full)?;
+        let over =
+            if is_there(&self.path)? { ", in place of what was there" } else { "" };
+        say!("rename({tmp}, {name}): … then all of it appears at once{over}");
+        std::fs::rename(&self.unfinished, &self.path)
+            .with_context(|| format!("rename {from} to {to}"))
+            .advise(full)?;
+        say!("fsync(the directory): the new name must be on the disk too");
+        fsync(&self.directory)
+            .with_context(|| format!("fsync the directory of {to}"))
+    }
+}
+
+/// Makes the unfinished file. There is only one sender, so one that lies there already
+/// is what a killed one left; but not where the user's own files are.
+fn create(unfinished: &Path, at: &At, place: &Place) -> Result<File> {
+    let name = unfinished.display();
+    // O_EXCL: not a file that was there, nor one that a link there points to.
+    let open =
+        || File::options().write(true).create_new(true).mode(0o600).open(unfinished);
+    let file = match open() {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let object = Object::Path(unfinished.to_owned());
+            if at.is_users_path() && !place.noted()?.contains(&object) {
+                bail!(
+                    "{name} is in the way, and may be yours: remove it, or use \
+                     another --at"
+                );
+            }
+            say!("unlink({name}): a sender that was killed left it");
+            std::fs::remove_file(unfinished)
+                .with_context(|| format!("unlink {name}"))?;
+            open()
+        }
+        file => file,
+    };
+    file.with_context(|| format!("open {name}")).advise(|error| {
+        match crate::errors::errno(error)? {
+            Errno::EACCES => {
+                Some("publishing needs a directory where you may write")
+            }
+            _ => full(error),
+        }
+    })
+}
+// ANCHOR_END: sender
+
+// ANCHOR: receiver
+/// Waits for a file, and reads it.
+#[derive(Debug)]
+pub struct Taker {
+    file: File,
+    incoming: Incoming,
+    reads: Tally,
+    _place: Place,
+}
+
+impl Taker {
+    /// Waits until the file is there. In the runtime directory it is ours alone from
+    /// then on; at a path of the user's it is only read.
+    ///
+    /// # Errors
+    /// What is at the name and is no file; a directory that we may not read.
+    pub fn open(at: &At, stream: &Stream) -> Result<Taker> {
+        let (path, mut place) = enter(at, None)?;
+        let name = path.display();
+        let taken = format!("{TAKEN}{}", std::process::id());
+        let taken = (!at.is_users_path()).then(|| with_suffix(&path, &taken));
+        if let Some(taken) = &taken {
+            place.owns_alone(&Object::Path(taken.clone()))?;
+            place.owns(&Object::Path(with_suffix(&path, UNFINISHED)))?;
+            place.owns(&Object::File(path.clone()))?;
+        }
+        place.open_to_all()?;
+        at.ready(&name)?;
+        let mut watch = None;
+        let mut to_say = Some(at.peer("sender"));
+        let file = loop {
+            if let Some(file) = take(&path, taken.as_deref())? {
+                break file;
+            }
+            let Some(watch) = &watch else {
+                // And look again: it may have come just before the watch began.
+                let whole =
+                    AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE;
+                watch = Some(Watch::on(&path, whole)?);
+                continue;
+            };
+            if let Some(peer) = to_say.take() {
+                let what = "is not there: read(inotify) sleeps until it is";
+                say::waiting(format_args!("{name} {what}"), &peer);
+            }
+            watch.wait()?;
+            say!("read(inotify) returned: an event for that name; look again");
+        };
+        let (incoming, reads) = (Incoming::new(stream), Tally::of("read"));
+        Ok(Taker { file, incoming, reads, _place: place })
+    }
+
+    /// The next message; `false` at the end of the file.
+    ///
+    /// # Errors
+    /// EIO; a message that is cut short or too long.
+    pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        while !self.incoming.next(message)? {
+            let space = self.incoming.space();
+            let n = match read(&self.file, space) {
+                Err(Errno::EINTR) => continue,
+                result => result.context("read the file")?,
+            };
+            if n == 0 {
+                say!("read() = 0: the end of the file");
+                return self.incoming.at_end(message);
+            }
+            self.reads
+                .call(n, || format!("read() = {n}: {}", say::bytes(&space[..n])));
+            self.incoming.filled(n);
+        }
+        Ok(true)
+    }
+}
+
+/// Opens the file, if it is there; with the name `taken`, claims it under that first.
+///
+/// Of two receivers that rename one file, one gets ENOENT. And unlinking the name itself
+/// would be a mistake: a second file may have been published since we opened the first.
+fn take(path: &Path, taken: Option<&Path>) -> Result<Option<File>> {
+    let name = path.display();
+    // Opened before it is claimed: one that we may not read stays where it is.
+    let Some(file) = open(path)? else { return Ok(None) };
+    let Some(taken) = taken else {
+        say!("open({name}): it is there, and stays there");
+        return Ok(Some(file));
+    };
+    match std::fs::rename(path, taken) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        renamed => renamed.with_context(|| format!("rename {name}"))?,
+    }
+    say!("rename({}, {}): now no other receiver gets it", last(path), last(taken));
+    let claimed = open(taken)?;
+    std::fs::remove_file(taken)
+        .with_context(|| format!("unlink {}", taken.display()))?;
+    say!("open, then unlink: it has no name now, and goes when it is closed");
+    Ok(claimed)
+}
+
+/// The last component of a path, which the commentary has named in full before.
+fn last(path: &Path) -> std::path::Display<'_> {
+    path.file_name().map_or(path, Path::new).display()
+}
+
+/// Opens the file, if it is there.
+fn open(path: &Path) -> Result<Option<File>> {
+    if !is_there(path)? {
+        return Ok(None);
+    }
+    match File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        file => file.with_context(|| format!("open {}", path.display())).map(Some),
+    }
+}
+// ANCHOR_END: receiver

@@ -1,0 +1,232 @@
+//! mmap(2) puts a file into the address space: a load reads it, a store writes it, and all
+//! who map it MAP_SHARED see the same pages, which are the kernel's cache of the file. The
+//! ring of shared memory, in a file that stays when its processes end. By the crate memmap2.
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use memmap2::MmapOptions;
+use nix::errno::Errno;
+use nix::fcntl::posix_fallocate;
+
+use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use crate::errors::{Advise, errno};
+use crate::os::cleanup::Object;
+use crate::os::shared::Shared;
+use crate::say;
+use crate::wire::meet::{At, Meets};
+use crate::wire::ring::ends::{self, Receiving, Sending};
+use crate::wire::ring::join::{Found, Source};
+use crate::wire::ring::{self, DATA, Flaw};
+use crate::wire::say;
+use crate::wire::transport::{Receiver, Sender};
+
+/// The chapter.
+#[derive(Debug)]
+pub struct Mmap;
+
+impl OneWay for Mmap {
+    const ROW: Row = Row {
+        name: "mmap",
+        summary: "a file in the memory of both processes (mmap)",
+        wire: "the ring of shm, in a file: a header, then messages with their length \
+               in 4 bytes, little-endian, before each",
+        roles: &[
+            Role {
+                name: "receiver",
+                does: "maps the file, reads the ring in it and prints what is there",
+                examples: &["mmap receiver", "mmap receiver --at ./ring"],
+            },
+            Role {
+                name: "sender",
+                does: "maps the file and writes messages into the ring in it",
+                examples: &["mmap sender hello", "mmap sender --at ./ring hello"],
+            },
+        ],
+        meets: Meets::Path,
+        on_peer_death: OnPeerDeath::Error,
+        script: Script {
+            parts: &[
+                Part { role: "receiver", args: &[] },
+                Part { role: "sender", args: &["hello", "through mapped pages"] },
+            ],
+            prints: "receiver",
+            expect: "hello\nthrough mapped pages\n",
+        },
+    };
+    type Sender = MmapSender;
+    type Receiver = MmapReceiver;
+    type More = NoMore;
+}
+
+// ANCHOR: roles
+/// The sending end.
+#[derive(Debug)]
+pub struct MmapSender(Sending);
+
+impl Sender for MmapSender {
+    type Options = ends::RingOptions;
+
+    fn open(at: &At, options: &ends::RingOptions) -> Result<MmapSender> {
+        Sending::open(at, &RingFile::at(at), *options).map(MmapSender)
+    }
+
+    fn largest(&self) -> usize {
+        self.0.largest()
+    }
+
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.0.send(message)
+    }
+
+    fn finish(self) -> Result<()> {
+        self.0.finish()
+    }
+}
+
+/// The receiving end.
+#[derive(Debug)]
+pub struct MmapReceiver(Receiving);
+
+impl Receiver for MmapReceiver {
+    type Options = ends::RingOptions;
+
+    fn open(at: &At, options: &ends::RingOptions) -> Result<MmapReceiver> {
+        Receiving::open(at, &RingFile::at(at), *options).map(MmapReceiver)
+    }
+
+    fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        self.0.recv(message)
+    }
+}
+// ANCHOR_END: roles
+
+// ANCHOR: file
+/// The file that both map.
+#[derive(Debug)]
+struct RingFile {
+    path: PathBuf,
+}
+
+impl Source for RingFile {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn find(&self) -> Result<Option<Found>> {
+        let name = self.path.display();
+        if !self.is_there()? {
+            return Ok(None);
+        }
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&self.path)
+            .with_context(|| format!("open {name}"))?;
+        let object = Object::Path(self.path.clone());
+        let length = file.metadata().context("fstat")?.len();
+        if length == 0 {
+            return Ok(Some(Found { object, memory: None }));
+        }
+        // By pread(2) and before it is mapped: a load from a page that the file does not
+        // have is no error, it is SIGBUS.
+        let mut header = [0; DATA];
+        let read = file.read_exact_at(&mut header, 0);
+        let checked = match read {
+            Ok(()) => ring::check(&header, length),
+            Err(_) => Err(Flaw::NoRing),
+        };
+        if let Err(flaw) = checked
+            && flaw != Flaw::HalfMade
+        {
+            return Err(flaw).with_context(|| self.name()).advise(|_| {
+                Some("it is left as it is: remove it, or use --at NAME for another")
+            });
+        }
+        let memory = self.map(&file, length as usize)?;
+        let size = say::size(length as usize);
+        say!(
+            "open({name}, O_RDWR), pread() of the header, mmap({size}, MAP_SHARED)"
+        );
+        Ok(Some(Found { object, memory: Some(memory) }))
+    }
+
+    fn make(&self, length: usize) -> Result<(Shared, Object)> {
+        let name = self.path.display();
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&self.path)
+            .with_context(|| format!("open {name}"))?;
+        say!("open({name}, O_CREAT | O_EXCL | O_RDWR, 0600) made the file");
+        // ftruncate(2) would leave holes, and a store into a hole that the full disk
+        // cannot fill is SIGBUS.
+        let map = || {
+            posix_fallocate(&file, 0, length as i64)
+                .with_context(|| format!("posix_fallocate {name}"))
+                .advise(no_room)?;
+            self.map(&file, length)
+        };
+        let memory = map().inspect_err(|_| {
+            let _ = std::fs::remove_file(&self.path);
+        })?;
+        let size = say::size(length);
+        say!("posix_fallocate({size}), mmap({size}, MAP_SHARED)");
+        Ok((memory, Object::Path(self.path.clone())))
+    }
+}
+
+impl RingFile {
+    fn at(at: &At) -> RingFile {
+        RingFile { path: at.path() }
+    }
+
+    /// `mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)`
+    fn map(&self, file: &File, length: usize) -> Result<Shared> {
+        let memory = MmapOptions::new().len(length).map_raw(file);
+        let memory =
+            memory.with_context(|| format!("mmap {}", self.path.display()))?;
+        Ok(Shared::new(memory)) // which needs the descriptor no more
+    }
+
+    /// Whether a file is there; what is no file is refused.
+    fn is_there(&self) -> Result<bool> {
+        let name = self.path.display();
+        let kind = match std::fs::symlink_metadata(&self.path) {
+            Ok(about) => about.file_type(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(false);
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("lstat {name}"));
+            }
+        };
+        let what = match () {
+            () if kind.is_file() => return Ok(true),
+            () if kind.is_dir() => "a directory",
+            () if kind.is_symlink() => "a link",
+            () if kind.is_fifo() => "a FIFO",
+            () => "no file",
+        };
+        bail!("{name} is {what}; use --at NAME for another place")
+    }
+}
+// ANCHOR_END: file
+
+fn no_room(error: &anyhow::Error) -> Option<&'static str> {
+    match errno(error)? {
+        Errno::ENOSPC => {
+            Some("no space left there: free some, or take a smaller --capacity")
+        }
+        Errno::EDQUOT => {
+            Some("your quota is used up: free some, or take a smaller --capacity")
+        }
+        Errno::EFBIG => Some("over the limit of a file's size (ulimit -f)"),
+        _ => None,
+    }
+}

@@ -1,0 +1,283 @@
+//! A POSIX message queue is a list of messages in the kernel, under a name like `/orders`
+//! (mq_overview(7)). Each message stays whole and has a priority: the highest is taken
+//! first, and the oldest within one priority. A queue outlives its users, so sending may
+//! end before receiving starts, and so there is no end of stream: the goodbye is ours.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use posixmq::OpenOptions;
+
+use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use crate::errors::Advise;
+use crate::say;
+use crate::wire::meet::{At, Meets, Only};
+use crate::wire::roles::messages;
+use crate::wire::say::{self, Tally};
+use crate::wire::transport::{Receiver, Sender};
+
+mod open;
+
+pub use open::Shape;
+use open::{Link, about, open};
+
+/// The goodbye is an empty message at this priority, the lowest, so that it comes last.
+const GOODBYE: u32 = 0;
+/// There are this many priorities: sysconf(_SC_MQ_PRIO_MAX) on Linux.
+const PRIORITIES: i64 = 32_768;
+/// A receiver that has heard nothing for so long says how to end it.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// The chapter.
+#[derive(Debug)]
+pub struct Posixmq;
+
+impl OneWay for Posixmq {
+    const ROW: Row = Row {
+        name: "posixmq",
+        summary: "a queue of messages with priorities, under a name (mq_open, mq_send)",
+        wire: "one queue message each, raw; the goodbye is an empty one at priority 0",
+        roles: &[
+            Role {
+                name: "sender",
+                does: "puts messages into the queue",
+                examples: &[
+                    "posixmq sender hello",
+                    "posixmq sender --priority 9 urgent",
+                ],
+            },
+            Role {
+                name: "receiver",
+                does: "takes messages out of the queue, the highest priority first",
+                examples: &["posixmq receiver", "posixmq receiver --nonblock"],
+            },
+        ],
+        meets: Meets::Kernel,
+        on_peer_death: OnPeerDeath::Waits,
+        script: Script {
+            parts: &[
+                Part { role: "sender", args: &["hello", "through a queue"] },
+                Part { role: "receiver", args: &[] },
+            ],
+            prints: "receiver",
+            expect: "hello\nthrough a queue\n",
+        },
+    };
+    type Sender = PosixmqSender;
+    type Receiver = PosixmqReceiver;
+    type More = NoMore;
+}
+
+/// The options of the sender.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Sending {
+    /// Send at priority N, from 0 to 32767: the highest is received first
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..PRIORITIES))]
+    pub priority: u32,
+
+    #[command(flatten)]
+    shape: Shape,
+}
+
+/// The options of the receiver.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Receiving {
+    /// Take what waits and end, instead of waiting for more
+    #[arg(long)]
+    pub nonblock: bool,
+
+    #[command(flatten)]
+    shape: Shape,
+}
+
+// ANCHOR: sender
+/// The sending end.
+#[derive(Debug)]
+pub struct PosixmqSender {
+    link: Link,
+    priority: u32,
+    /// The command that starts a receiver, until it was said of a full queue.
+    receiver: Option<String>,
+    /// Whether a receiver of ours was here before us.
+    met: bool,
+    sends: Tally,
+}
+
+impl Sender for PosixmqSender {
+    type Options = Sending;
+
+    fn check(options: &Sending, message: &[u8]) -> Result<()> {
+        ensure!(
+            !message.is_empty() || options.priority != GOODBYE,
+            "an empty message at priority {GOODBYE} is the goodbye; \
+             --priority 1 or more can carry it"
+        );
+        Ok(())
+    }
+
+    fn open(at: &At, options: &Sending) -> Result<PosixmqSender> {
+        let place = at.arrive(Some(Only::Sender))?;
+        let met = !place.alone();
+        let link = open(at, place, OpenOptions::writeonly(), &options.shape)?;
+        let receiver = at.peer("receiver");
+        if !met {
+            let keeps = match link.shape.current_messages as u64 {
+                0 => "the queue keeps what is sent".to_owned(),
+                old => format!("{} from before in the queue", messages(old)),
+            };
+            say::waiting(format_args!("nobody receives yet: {keeps}"), &receiver);
+        }
+        let (receiver, sends) = (Some(receiver), Tally::of("mq_send"));
+        Ok(PosixmqSender { link, priority: options.priority, receiver, met, sends })
+    }
+
+    fn largest(&self) -> usize {
+        self.link.shape.max_msg_len
+    }
+
+    fn limit(&self) -> Option<String> {
+        Some("that is the queue's msgsize, set by --msgsize when it is made".into())
+    }
+
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        let priority = self.priority;
+        self.sends.call(message.len(), || {
+            let text = say::bytes(message);
+            format!("mq_send({text}, {}, priority {priority})", message.len())
+        });
+        self.say_if_full()?;
+        // Sleeps while the queue is full.
+        let sent = self.link.queue.send(priority, message);
+        sent.with_context(|| format!("mq_send {}", self.link.name))
+    }
+
+    fn finish(mut self) -> Result<()> {
+        if self.met || self.link.place.has_company() {
+            // A receiver that stops early (--count) never takes the goodbye.
+            self.link.place.lose_goodbye();
+        }
+        say!("mq_send(\"\", 0, priority {GOODBYE}): the goodbye");
+        self.say_if_full()?;
+        let sent = self.link.queue.send(GOODBYE, b"");
+        sent.with_context(|| format!("mq_send {}: the goodbye", self.link.name))
+    }
+}
+
+impl PosixmqSender {
+    /// Says, once, that the call which comes now will sleep.
+    fn say_if_full(&mut self) -> Result<()> {
+        if !say::on() || self.receiver.is_none() {
+            return Ok(());
+        }
+        let now = self.link.queue.attributes().context("mq_getattr")?;
+        if now.current_messages < now.capacity {
+            return Ok(());
+        }
+        let full = messages(now.capacity as u64);
+        let full =
+            format!("the queue is full, {full}: mq_send sleeps until one is taken");
+        match self.receiver.take() {
+            Some(command) if !self.link.place.has_company() => {
+                say::waiting(full, &command)
+            }
+            _ => say!("{full}"),
+        }
+        Ok(())
+    }
+}
+// ANCHOR_END: sender
+
+// ANCHOR: receiver
+/// The receiving end.
+#[derive(Debug)]
+pub struct PosixmqReceiver {
+    link: Link,
+    /// Whether anything has come: a message, or a goodbye.
+    heard: bool,
+    warned: bool,
+    receives: Tally,
+}
+
+impl Receiver for PosixmqReceiver {
+    type Options = Receiving;
+
+    fn open(at: &At, options: &Receiving) -> Result<PosixmqReceiver> {
+        let mut access = OpenOptions::readonly();
+        if options.nonblock {
+            access.nonblocking();
+        }
+        let mut link = open(at, at.arrive(None)?, access, &options.shape)?;
+        // If we stop early (--count), nobody needs the goodbye that we leave.
+        link.place.lose_goodbye();
+        let waits = link.shape.current_messages == 0 && !options.nonblock;
+        if waits && !link.place.has(Only::Sender) {
+            let sleeps =
+                "the queue is empty: mq_timedreceive sleeps until a message comes";
+            say::waiting(sleeps, &at.peer("sender"));
+        }
+        let receives = Tally::of("mq_timedreceive");
+        Ok(PosixmqReceiver { link, heard: false, warned: false, receives })
+    }
+
+    fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        loop {
+            // With less room than msgsize it is EMSGSIZE, however short the message.
+            message.resize(self.link.shape.max_msg_len, 0);
+            let received = self.link.queue.recv_timeout(message, SILENCE);
+            match received.map_err(|error| (error.kind(), error)) {
+                Ok((GOODBYE, 0)) => {
+                    say!("mq_timedreceive() = 0 at priority {GOODBYE}: the goodbye");
+                    // Others may have sent since: what is there is taken, without sleep.
+                    self.link.queue.set_nonblocking(true).context("mq_setattr")?;
+                    self.heard = true;
+                }
+                Ok((priority, n)) => {
+                    message.truncate(n);
+                    self.receives.call(n, || {
+                        let text = say::bytes(message);
+                        format!(
+                            "mq_timedreceive() = {n}: {text}, priority {priority}"
+                        )
+                    });
+                    self.heard = true;
+                    return Ok(true);
+                }
+                Err((ErrorKind::WouldBlock, _)) if self.heard => return Ok(false),
+                Err((ErrorKind::TimedOut, _)) => self.silence()?,
+                Err((kind, error)) => {
+                    let empty = kind == ErrorKind::WouldBlock;
+                    return Err(error)
+                        .with_context(|| {
+                            format!("mq_timedreceive {}", self.link.name)
+                        })
+                        .advise(|_| empty.then_some("the queue is empty"));
+                }
+            }
+        }
+    }
+}
+
+impl PosixmqReceiver {
+    /// Nothing came for a while: a queue cannot tell whether anything ever will.
+    fn silence(&mut self) -> Result<()> {
+        ensure!(
+            about(&self.link.queue)?.nlink() > 0
+                || self.link.place.has(Only::Sender),
+            "the queue {} was unlinked, so no sender can find it; start anew",
+            self.link.name
+        );
+        if self.heard && !self.warned {
+            say!("silence: a queue does not say whether its sender still lives");
+            say!(
+                "Ctrl-C ends this, or --count N, or the goodbye: an empty message at \
+                 priority {GOODBYE} (Python: q.send(b\"\"))"
+            );
+            self.warned = true;
+        }
+        Ok(())
+    }
+}
+// ANCHOR_END: receiver

@@ -1,0 +1,138 @@
+//! Shared memory: the same pages in the address spaces of two processes (shm_overview(7)).
+//! What one stores, the other loads; no system call moves the data, and none waits for
+//! it. So both is ours to do: a ring of bytes with two counters says what is there, and a
+//! futex sleeps when there is nothing. There are four ways to come by such memory; the
+//! ring in it is the same.
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use crate::wire::meet::{At, Meets};
+use crate::wire::ring::ends::{self, Receiving, Sending};
+use crate::wire::ring::join::Source;
+use crate::wire::transport::{Receiver, Sender};
+
+pub mod library;
+pub mod memfd;
+pub mod posix;
+pub mod sysv;
+
+/// The chapter.
+#[derive(Debug)]
+pub struct Shm;
+
+impl OneWay for Shm {
+    const ROW: Row = Row {
+        name: "shm",
+        summary: "memory that two processes share (shm_open, shmget)",
+        wire: "a ring of bytes behind a header; each message has its length in 4 bytes, \
+               little-endian, before it",
+        roles: &[
+            Role {
+                name: "receiver",
+                does: "reads the ring and prints what is in it",
+                examples: &["shm receiver", "shm receiver --kind memfd"],
+            },
+            Role {
+                name: "sender",
+                does: "writes messages into the ring",
+                examples: &["shm sender hello", "shm sender --bytes < picture.png"],
+            },
+        ],
+        meets: Meets::Kernel,
+        on_peer_death: OnPeerDeath::Error,
+        script: Script {
+            parts: &[
+                Part { role: "receiver", args: &[] },
+                Part { role: "sender", args: &["hello", "through shared memory"] },
+            ],
+            prints: "receiver",
+            expect: "hello\nthrough shared memory\n",
+        },
+    };
+    type Sender = ShmSender;
+    type Receiver = ShmReceiver;
+    type More = NoMore;
+}
+
+/// The options of both ends.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Options {
+    /// Where the memory comes from; both sides must say the same
+    #[arg(long, value_enum, default_value = "crate")]
+    pub kind: Kind,
+
+    #[command(flatten)]
+    ring: ends::RingOptions,
+}
+
+/// Where the memory comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// The crate shared_memory, which calls shm_open and mmap
+    Crate,
+    /// By hand: shm_open, posix_fallocate, mmap
+    Posix,
+    /// System V: shmget, shmat
+    Sysv,
+    /// Memory without a name: memfd_create, sealed
+    Memfd,
+}
+
+// ANCHOR: roles
+impl Kind {
+    fn source(self, at: &At) -> Box<dyn Source> {
+        match self {
+            Kind::Crate => Box::new(library::ByCrate { name: at.kernel_name() }),
+            Kind::Posix => Box::new(posix::Posix { name: at.kernel_name() }),
+            Kind::Sysv => Box::new(sysv::Sysv { key: at.key() }),
+            Kind::Memfd => Box::new(memfd::Memfd {
+                note: at.lock_path().with_extension("memfd"),
+            }),
+        }
+    }
+}
+
+/// The sending end.
+#[derive(Debug)]
+pub struct ShmSender(Sending);
+
+impl Sender for ShmSender {
+    type Options = Options;
+
+    fn open(at: &At, options: &Options) -> Result<ShmSender> {
+        let source = options.kind.source(at);
+        Sending::open(at, source.as_ref(), options.ring).map(ShmSender)
+    }
+
+    fn largest(&self) -> usize {
+        self.0.largest()
+    }
+
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.0.send(message)
+    }
+
+    fn finish(self) -> Result<()> {
+        self.0.finish()
+    }
+}
+
+/// The receiving end.
+#[derive(Debug)]
+pub struct ShmReceiver(Receiving);
+
+impl Receiver for ShmReceiver {
+    type Options = Options;
+
+    fn open(at: &At, options: &Options) -> Result<ShmReceiver> {
+        let source = options.kind.source(at);
+        Receiving::open(at, source.as_ref(), options.ring).map(ShmReceiver)
+    }
+
+    fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        self.0.recv(message)
+    }
+}
+// ANCHOR_END: roles

@@ -1,0 +1,138 @@
+//! Memory without a name: memfd_create(2) gives a descriptor of a file that is nowhere.
+//! Others come by it through `/proc/PID/fd/N`, which a note in the runtime directory
+//! tells, or by having the descriptor passed to them. It lives as long as somebody holds
+//! it. Sealed against shrinking, its size can be trusted: a peer that could cut it short
+//! could kill us with SIGBUS.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl, posix_fallocate};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::errors::{Advise, errno};
+use crate::os::cleanup::Object;
+use crate::os::shared::{Shared, mmap};
+use crate::say;
+use crate::wire::ring::join::{Found, Source};
+use crate::wire::say;
+
+/// The memory that this note tells of.
+#[derive(Debug)]
+pub struct Memfd {
+    /// A file that holds `/proc/PID/fd/N`.
+    pub note: PathBuf,
+}
+
+// ANCHOR: memfd
+/// Its size stays as it is, and so do these seals. (F_SEAL_WRITE cannot be had: the memory
+/// is mapped for writing.)
+const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
+    .union(SealFlag::F_SEAL_GROW)
+    .union(SealFlag::F_SEAL_SEAL);
+
+impl Source for Memfd {
+    fn name(&self) -> String {
+        format!("the memory that {} tells of", self.note.display())
+    }
+
+    fn find(&self) -> Result<Option<Found>> {
+        let Some(path) = self.read_note()? else { return Ok(None) };
+        let object = Object::Path(self.note.clone());
+        // Opening what is no memfd could do anything: a FIFO's writer would wake up.
+        let target = std::fs::read_link(&path).unwrap_or_default();
+        if !target.to_string_lossy().starts_with("/memfd:") {
+            return Ok(Some(Found { object, memory: None }));
+        }
+        let opened = File::options().read(true).write(true).open(&path);
+        let file = match opened {
+            // Its maker has ended meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Some(Found { object, memory: None }));
+            }
+            result => result.with_context(|| format!("open {path}"))?,
+        };
+        let seals =
+            fcntl(&file, FcntlArg::F_GET_SEALS).context("fcntl(F_GET_SEALS)")?;
+        if seals & SealFlag::F_SEAL_SHRINK.bits() == 0 {
+            bail!(
+                "{path} is not sealed against shrinking: its size cannot be trusted"
+            );
+        }
+        let length = file.metadata().context("fstat")?.len() as usize;
+        let memory = mmap(&file, length).with_context(|| format!("mmap {path}"))?;
+        let size = say::size(length);
+        say!("open({path}, O_RDWR) = {}: the same memory", file.as_raw_fd());
+        say!("fcntl(F_GET_SEALS) says F_SEAL_SHRINK: mmap({size}, MAP_SHARED)");
+        Ok(Some(Found { object, memory: Some(memory) }))
+    }
+
+    fn make(&self, length: usize) -> Result<(Shared, Object)> {
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let fd = memfd_create("ipclab-ring", flags).context("memfd_create")?;
+        posix_fallocate(&fd, 0, length as i64)
+            .context("posix_fallocate the memfd")
+            .advise(no_memory)?;
+        fcntl(&fd, FcntlArg::F_ADD_SEALS(SEALS)).context("fcntl(F_ADD_SEALS)")?;
+        let memory = mmap(&fd, length).context("mmap the memfd")?;
+        let size = say::size(length);
+        say!("memfd_create(ipclab-ring) = {}, {size}", fd.as_raw_fd());
+        say!(
+            "fcntl(F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), mmap()"
+        );
+        let path = format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
+        self.write_note(&path)?;
+        // Open until this process ends: the note leads to it.
+        std::mem::forget(fd);
+        Ok((memory, Object::Path(self.note.clone())))
+    }
+
+    /// It goes with the last process that holds it.
+    fn lasts(&self) -> bool {
+        false
+    }
+}
+// ANCHOR_END: memfd
+
+impl Memfd {
+    fn write_note(&self, text: &str) -> Result<()> {
+        let note = self.note.display();
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&self.note)
+            .with_context(|| format!("open {note}"))?;
+        nix::unistd::write(&file, format!("{text}\n").as_bytes())
+            .with_context(|| format!("write {note}"))?;
+        say!("{note} tells where it is: {text}");
+        Ok(())
+    }
+
+    fn read_note(&self) -> Result<Option<String>> {
+        let note = self.note.display();
+        let opened = File::options()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(&self.note);
+        let file = match opened {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            result => result.with_context(|| format!("open {note}"))?,
+        };
+        let mut text = [0; 64];
+        let n = nix::unistd::read(file.as_fd(), &mut text)
+            .with_context(|| format!("read {note}"))?;
+        Ok(Some(String::from_utf8_lossy(&text[..n]).trim().to_owned()))
+    }
+}
+
+fn no_memory(error: &anyhow::Error) -> Option<&'static str> {
+    matches!(errno(error)?, Errno::ENOSPC | Errno::ENOMEM)
+        .then_some("no memory for it; take a smaller --capacity")
+}

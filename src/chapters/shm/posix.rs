@@ -1,0 +1,80 @@
+//! POSIX shared memory by hand: shm_open(3) opens a file of the memory file system at
+//! `/dev/shm`, posix_fallocate(3) gives it its pages, mmap(2) puts them into our address
+//! space. It stays until shm_unlink(3), whoever ends.
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, posix_fallocate};
+use nix::sys::mman::{shm_open, shm_unlink};
+use nix::sys::stat::{Mode, fstat};
+
+use crate::errors::{Advise, errno};
+use crate::os::cleanup::Object;
+use crate::os::shared::{Shared, mmap};
+use crate::say;
+use crate::wire::ring::join::{Found, Source};
+use crate::wire::say;
+
+/// The object of this name, which begins with a slash.
+#[derive(Debug)]
+pub struct Posix {
+    /// The name.
+    pub name: String,
+}
+
+// ANCHOR: posix
+impl Source for Posix {
+    fn name(&self) -> String {
+        format!("/dev/shm{}", self.name)
+    }
+
+    fn find(&self) -> Result<Option<Found>> {
+        let name = &self.name;
+        let fd = match shm_open(name.as_str(), OFlag::O_RDWR, Mode::empty()) {
+            Err(Errno::ENOENT) => return Ok(None),
+            result => result.with_context(|| format!("shm_open {name}"))?,
+        };
+        // The size that it has now; what the ring in it says is checked against this.
+        let length =
+            fstat(&fd).with_context(|| format!("fstat {name}"))?.st_size as usize;
+        let object = Object::Segment(name.clone());
+        if length == 0 {
+            return Ok(Some(Found { object, memory: None }));
+        }
+        let memory = mmap(&fd, length).with_context(|| format!("mmap {name}"))?;
+        let size = say::size(length);
+        say!("shm_open({name}, O_RDWR), mmap({size}, MAP_SHARED)");
+        Ok(Some(Found { object, memory: Some(memory) }))
+    }
+
+    fn make(&self, length: usize) -> Result<(Shared, Object)> {
+        let name = &self.name;
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
+        let fd = shm_open(name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .with_context(|| format!("shm_open {name}"))?;
+        say!("shm_open({name}, O_CREAT | O_EXCL | O_RDWR, 0600) made the name");
+        // ftruncate(2) would only note the size: a page that cannot be had then is
+        // SIGBUS, at some later store.
+        let map = || {
+            posix_fallocate(&fd, 0, length as i64)
+                .with_context(|| format!("posix_fallocate {name}"))
+                .advise(no_room)?;
+            mmap(&fd, length).with_context(|| format!("mmap {name}"))
+        };
+        let memory = map().inspect_err(|_| {
+            let _ = shm_unlink(name.as_str());
+        })?;
+        let size = say::size(length);
+        say!("posix_fallocate({size}), mmap({size}, MAP_SHARED)");
+        Ok((memory, Object::Segment(name.clone())))
+    }
+}
+// ANCHOR_END: posix
+
+/// What to do when `/dev/shm` is full.
+pub(super) fn no_room(error: &anyhow::Error) -> Option<&'static str> {
+    (errno(error) == Some(Errno::ENOSPC)).then_some(
+        "/dev/shm is full (df /dev/shm): remove what nobody uses, take a smaller \
+         --capacity, or have it mounted with a larger size= (tmpfs(5))",
+    )
+}

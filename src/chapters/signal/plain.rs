@@ -1,0 +1,121 @@
+//! Plain signals, without a value: all that one says is that it came. A standard one says
+//! not even how often: while one waits, another of its number is dropped (signal(7)).
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::unistd::getuid;
+
+use super::number::Number;
+use super::target::Target;
+use super::with::Taking;
+use super::{GOODBYE, how};
+use crate::errors::{Advise, errno, usage};
+use crate::os::signal::{pidfd_kill, pidfd_sigqueue};
+use crate::say;
+use crate::wire::say::Tally;
+
+// ANCHOR: send
+/// Sends `times` plain signals: what kill(2) does, but through a pidfd.
+pub fn send(
+    to: &Target,
+    signal: Number,
+    times: u64,
+    sends: &mut Tally,
+) -> Result<()> {
+    for sent in 0..times {
+        sends.call(0, || format!("pidfd_send_signal({signal})"));
+        pidfd_kill(&to.pidfd, signal.get())
+            .with_context(|| format!("pidfd_send_signal(pid {}, {signal})", to.pid))
+            .advise(|e| match errno(e)? {
+                Errno::ESRCH => Some(format!("it is gone; {sent} of {times} sent")),
+                Errno::EPERM => Some("it runs as another user".into()),
+                _ => None,
+            })?;
+    }
+    Ok(())
+}
+
+/// Says that this was all. SIGRTMAX has the highest number, so it is taken last: the
+/// goodbye overtakes none of the signals before it.
+pub fn say_goodbye(to: &Target, sends: &mut Tally) -> Result<()> {
+    let last = Number::rtmax();
+    sends.special(0, || format!("pidfd_send_signal({last}, {GOODBYE}): goodbye"));
+    match pidfd_sigqueue(&to.pidfd, last.get(), GOODBYE) {
+        Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+            Err(error).context("pidfd_send_signal the goodbye")
+        }
+        _ => Ok(()),
+    }
+}
+// ANCHOR_END: send
+
+// ANCHOR: count
+/// Counts signals of one number.
+#[derive(Debug)]
+pub struct Counter {
+    signal: Number,
+    count: u64,
+    takes: Tally,
+}
+
+/// The signals that are taken to count those of `signal`: these, and the goodbye.
+///
+/// # Errors
+/// One that no process can take, or that this program needs itself.
+pub fn to_count(signal: Number) -> Result<Vec<i32>> {
+    let why = match signal.get() {
+        libc::SIGKILL | libc::SIGSTOP => "cannot be caught or blocked (signal(7))",
+        libc::SIGINT | libc::SIGTERM | libc::SIGHUP => {
+            "ends this program and clears up; choose another signal"
+        }
+        libc::SIGALRM => "is what --timeout uses; choose another signal",
+        _ => return Ok(vec![signal.get(), Number::rtmax().get()]),
+    };
+    Err(usage(format!("--signal {signal}: it {why}")))
+}
+
+impl Counter {
+    /// Counts those of `signal`, taken by `call`.
+    pub fn of(signal: Number, call: &'static str) -> Counter {
+        Counter { signal, count: 0, takes: Tally::of(call) }
+    }
+
+    /// Takes one signal; `message` becomes its running number. `false` on the goodbye.
+    pub fn recv(
+        &mut self,
+        with: &mut Taking,
+        message: &mut Vec<u8>,
+    ) -> Result<bool> {
+        loop {
+            let info = with.take()?;
+            let (pid, uid) = (info.pid, info.uid);
+            // What the kernel itself sends, SIGWINCH for example, has a code above 0.
+            if info.code <= 0 && uid != getuid().as_raw() {
+                say!("ignored a signal from uid {uid}, pid {pid}: not ours");
+                continue;
+            }
+            let queued = info.code == libc::SI_QUEUE;
+            if info.signal == Number::rtmax().get()
+                && queued
+                && info.value == GOODBYE
+            {
+                let (took, last) = (with.took(), Number::rtmax());
+                self.takes
+                    .special(0, || format!("{took} {last}, {GOODBYE}: goodbye"));
+                return Ok(false);
+            }
+            if info.signal != self.signal.get() {
+                say!("ignored signal {} from pid {pid}", info.signal);
+                continue;
+            }
+            self.count += 1;
+            let (took, signal) = (with.took(), self.signal);
+            self.takes.call(0, || {
+                format!("{took} {signal} from pid {pid} by {}", how(info.code))
+            });
+            *message = self.count.to_string().into_bytes();
+            return Ok(true);
+        }
+    }
+}
+// ANCHOR_END: count

@@ -1,0 +1,202 @@
+//! How a sender learns the receiver's pid: from a file that the receiver publishes.
+
+use std::fmt::Display;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::unistd::geteuid;
+
+use super::number::Number;
+use super::target::{Target, is_gone, open};
+use crate::errors::Advise;
+use crate::os::cleanup::Object;
+use crate::say;
+use crate::wire::meet::{At, Place, with_suffix};
+use crate::wire::say;
+
+/// What a receiver publishes: who it is, and which signal it takes.
+#[derive(Debug, PartialEq, Eq)]
+struct Published {
+    pid: i32,
+    /// When it started, in clock ticks since boot: field 22 of /proc/PID/stat.
+    start: u64,
+    signal: i32,
+}
+
+impl Display for Published {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.pid, self.start, self.signal)
+    }
+}
+
+impl Published {
+    /// Three numbers and a newline; a file cut short is none.
+    fn parse(text: &str) -> Option<Published> {
+        let mut words = text.strip_suffix('\n')?.split(' ');
+        let published = Published {
+            pid: words.next()?.parse().ok()?,
+            start: words.next()?.parse().ok()?,
+            signal: words.next()?.parse().ok()?,
+        };
+        (words.next().is_none() && published.pid > 0).then_some(published)
+    }
+}
+
+// ANCHOR: publish
+/// Lets senders find us. The signals are blocked by now: who reads the file may send at
+/// once. It is written under another name and renamed, so that nobody reads half of it.
+///
+/// # Errors
+/// When something else is in the way at `path`; what open(2) and rename(2) say.
+pub fn publish(path: &Path, signal: Number, place: &mut Place) -> Result<()> {
+    // A receiver of ours that lived would have kept us out: what it says here is stale.
+    read(path)?;
+    let (pid, signal) = (std::process::id() as i32, signal.get());
+    let start = start_of(pid).context("read /proc/self/stat")?;
+    let new = with_suffix(path, ".new");
+    place.owns(&Object::Path(new.clone()))?;
+    place.owns(&Object::Path(path.to_owned()))?;
+    let published = Published { pid, start, signal };
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&new)
+        .and_then(|mut file| writeln!(file, "{published}"))
+        .with_context(|| format!("write {}", new.display()))?;
+    std::fs::rename(&new, path)
+        .with_context(|| format!("rename to {}", path.display()))?;
+    say!("published \"{published}\" at {}: pid, start, signal", path.display());
+    Ok(())
+}
+// ANCHOR_END: publish
+
+// ANCHOR: find
+/// The receiver that has published itself at `at`; waits until there is one.
+///
+/// # Errors
+/// When what lies there was published by none, or by one that takes another signal.
+pub fn find(at: &At, signal: Number, place: &mut Place) -> Result<Target> {
+    let path = at.path();
+    let name = path.display();
+    // We make nothing here that a receiver could find half made.
+    place.open_to_all()?;
+    at.ready(path.display())?;
+    let mut news = None;
+    loop {
+        if let Some(published) = read(&path)? {
+            place.found(&Object::Path(path.clone()))?;
+            if let Some(target) = published.target()? {
+                let theirs = published.signal;
+                ensure!(
+                    theirs == signal.get(),
+                    "pid {} takes {}, not {signal}; start both roles with the same --signal",
+                    target.pid,
+                    theirs.to_string().parse().unwrap_or(signal)
+                );
+                say!("pidfd_open({}): the pid that {name} holds", target.pid);
+                return Ok(target);
+            }
+        }
+        // The watch comes first and the next look after it: what appears in between is
+        // seen by one of the two.
+        let Some(news) = &news else {
+            news = Some(watch(path.parent().unwrap_or(Path::new("/")))?);
+            say::waiting(
+                format_args!("no receiver has published its pid at {name} yet"),
+                &at.peer("receiver"),
+            );
+            continue;
+        };
+        match news.read_events() {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).context("read inotify"),
+        }
+    }
+}
+
+fn watch(dir: &Path) -> Result<Inotify> {
+    // Of the file itself we would learn nothing: rename puts another in its place.
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let news = Inotify::init(InitFlags::IN_CLOEXEC)
+        .context("inotify_init")
+        .advise(|_| Some("fs.inotify.max_user_instances (sysctl) is the limit"))?;
+    news.add_watch(dir, AddWatchFlags::IN_MOVED_TO)
+        .with_context(|| format!("inotify_add_watch {}", dir.display()))?;
+    Ok(news)
+}
+
+impl Published {
+    /// The process that published this, if it lives.
+    fn target(&self) -> Result<Option<Target>> {
+        let Published { pid, start, .. } = *self;
+        let pidfd = match open(pid) {
+            Ok(pidfd) => pidfd,
+            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            Err(error) => {
+                return Err(error).with_context(|| format!("pidfd_open({pid})"));
+            }
+        };
+        // Looked at after the open: whose start this is, that process is in our hands.
+        let same = start_of(pid).is_ok_and(|now| now == start);
+        Ok((same && !is_gone(&pidfd)).then_some(Target { pid, pidfd }))
+    }
+}
+// ANCHOR_END: find
+
+/// What lies at `path`, if anything does.
+fn read(path: &Path) -> Result<Option<Published>> {
+    let name = path.display();
+    let about = match std::fs::symlink_metadata(path) {
+        Ok(about) => about,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error).with_context(|| format!("lstat {name}")),
+    };
+    let kind = about.file_type();
+    let what = match () {
+        () if kind.is_dir() => "a directory",
+        () if kind.is_symlink() => "a link",
+        () if !kind.is_file() => "no regular file",
+        () if about.uid() != geteuid().as_raw() => "someone else's",
+        () => {
+            let mut text = String::new();
+            let file = OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_NOFOLLOW)
+                .open(path);
+            match file.and_then(|file| file.take(100).read_to_string(&mut text)) {
+                // The last one out removed it meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return Ok(None);
+                }
+                Err(error) if error.raw_os_error().is_some() => {
+                    return Err(error).with_context(|| format!("read {name}"));
+                }
+                _ => {}
+            }
+            match Published::parse(&text) {
+                Some(published) => return Ok(Some(published)),
+                None => "not what a receiver publishes",
+            }
+        }
+    };
+    bail!("{name} is {what}; use --at NAME for another place")
+}
+
+/// When the process `pid` started, in clock ticks since boot.
+fn start_of(pid: i32) -> std::io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field is the name in parentheses, which may hold both and spaces.
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let start = after.split_whitespace().nth(22 - 3).and_then(|n| n.parse().ok());
+    start.ok_or(ErrorKind::InvalidData.into())
+}

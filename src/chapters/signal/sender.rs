@@ -1,0 +1,239 @@
+//! The end that sends words: each is one queued signal.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::target::{self, Target, is_gone};
+use super::{
+    GOODBYE, HELLO, LARGEST, Sending, credit_signal, plain, published, word_signal,
+};
+use crate::errors::{Advise, errno};
+use crate::os::signal::{Set, pidfd_sigqueue, read_signalfd, signalfd};
+use crate::say;
+use crate::wire::meet::{At, Place};
+use crate::wire::roles::within;
+use crate::wire::say::{self, Tally};
+use crate::wire::transport::Sender;
+
+/// Where the limit of a message comes from.
+const LIMIT: &str = "the limit is ours: each 4 bytes cost one queued signal";
+
+// ANCHOR: sender
+/// The end that sends words.
+#[derive(Debug)]
+pub struct SignalSender {
+    to: Target,
+    /// Where the receiver's credits are read.
+    credits: OwnedFd,
+    /// How many words may be sent before the next credit must come.
+    credit: u64,
+    /// Whether no message is under way, in which a goodbye would be taken for data.
+    whole: bool,
+    plain: bool,
+    sends: Tally,
+    reads: Tally,
+    place: Option<Place>,
+}
+
+impl Sender for SignalSender {
+    type Options = Sending;
+
+    fn check(_: &Sending, message: &[u8]) -> Result<()> {
+        within(LARGEST, message.len()).advise(|_| Some(LIMIT))
+    }
+
+    fn open(at: &At, options: &Sending) -> Result<SignalSender> {
+        // Blocked before the receiver hears of us: its answer would kill us.
+        let answers = Set::of(&[credit_signal().get()]);
+        answers.block().context("sigprocmask")?;
+        let credits = signalfd(&answers).context("signalfd")?;
+        let mut place = match options.pid {
+            None => Some(at.arrive(None)?),
+            Some(_) => None,
+        };
+        let to = find(at, options, &mut place)?;
+        let mut sender = SignalSender {
+            to,
+            credits,
+            credit: 0,
+            whole: true,
+            plain: options.signal.is_some(),
+            sends: Tally::of("pidfd_send_signal"),
+            reads: Tally::of("read(signalfd)"),
+            place,
+        };
+        if let Some(signal) = options.signal {
+            plain::send(&sender.to, signal, options.times, &mut sender.sends)?;
+            return Ok(sender);
+        }
+        while !sender.is_heard()? {
+            // It left before it heard us: the next receiver will.
+            sender.to = find(at, options, &mut sender.place)?;
+        }
+        Ok(sender)
+    }
+
+    fn is_done(&self) -> bool {
+        self.plain
+    }
+
+    fn largest(&self) -> usize {
+        LARGEST
+    }
+
+    fn limit(&self) -> Option<String> {
+        Some(LIMIT.into())
+    }
+
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        if is_gone(&self.to.pidfd) {
+            return Err(Errno::ESRCH).context("poll the receiver's pidfd");
+        }
+        self.whole = false;
+        let length = message.len() as i32;
+        self.send_word(length, || format!("{length}): a length"))?;
+        for part in message.chunks(4) {
+            let mut bytes = [0; 4]; // the last word is padded with zeros
+            bytes[..part.len()].copy_from_slice(part);
+            let value = i32::from_le_bytes(bytes);
+            self.send_word(value, || format!("{})", say::bytes(&bytes)))?;
+        }
+        self.whole = true;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        match (self.plain, &self.place) {
+            (true, Some(_)) => return plain::say_goodbye(&self.to, &mut self.sends),
+            // A stranger would not know our goodbye, and could die of it.
+            (true, None) => return Ok(()),
+            (false, _) if !self.whole => return Ok(()),
+            (false, _) => {}
+        }
+        match self.says_goodbye() {
+            Err(error) if errno(&error) == Some(Errno::ESRCH) => {
+                say!("the receiver has left already");
+                Ok(())
+            }
+            result => result,
+        }
+    }
+}
+
+impl SignalSender {
+    /// Sends one word of a message.
+    fn send_word(
+        &mut self,
+        value: i32,
+        shown: impl FnOnce() -> String,
+    ) -> Result<()> {
+        self.use_credit()?;
+        self.sends
+            .call(4, || format!("pidfd_send_signal({}, {}", word_signal(), shown()));
+        self.queue(value)
+    }
+
+    /// Says hello, and waits for the first credit; `false` if the receiver is gone.
+    fn is_heard(&mut self) -> Result<bool> {
+        let pid = self.to.pid;
+        self.sends.special(4, || {
+            format!(
+                "pidfd_send_signal({}, {HELLO}): hello to pid {pid}",
+                word_signal()
+            )
+        });
+        match self.queue(HELLO) {
+            Err(error) if errno(&error) == Some(Errno::ESRCH) => return Ok(false),
+            result => result?,
+        }
+        say!("poll() sleeps until pid {pid} answers or ends");
+        match self.next_credit()? {
+            Some(0) => bail!("pid {pid} listens to another sender; try again later"),
+            Some(credit) => self.credit = credit,
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn says_goodbye(&mut self) -> Result<()> {
+        self.use_credit()?;
+        self.sends.special(4, || {
+            format!("pidfd_send_signal({}, {GOODBYE}): goodbye", word_signal())
+        });
+        self.queue(GOODBYE)
+    }
+
+    /// Waits for the next credit if the last one is used up, then uses one word of it.
+    fn use_credit(&mut self) -> Result<()> {
+        while self.credit == 0 {
+            let credit = self.next_credit()?;
+            self.credit = credit.ok_or(Errno::ESRCH).context("wait for a credit")?;
+        }
+        self.credit -= 1;
+        Ok(())
+    }
+
+    /// pidfd_send_signal(2) with a value: one more signal in the receiver's queue.
+    fn queue(&self, value: i32) -> Result<()> {
+        let pid = self.to.pid;
+        pidfd_sigqueue(&self.to.pidfd, word_signal().get(), value)
+            .with_context(|| {
+                format!("pidfd_send_signal(pid {pid}, {})", word_signal())
+            })
+            .advise(|e| match errno(e)? {
+                Errno::EAGAIN => Some(format!(
+                    "its queue is full, {} by SigQ in /proc/{pid}/status: raise the \
+                     receiver's RLIMIT_SIGPENDING (ulimit -i)",
+                    target::queue_of(pid).unwrap_or_default()
+                )),
+                Errno::EPERM => Some("it runs as another user".into()),
+                _ => None,
+            })
+    }
+
+    /// Waits for a credit from the receiver; `None` once the receiver is gone.
+    fn next_credit(&mut self) -> Result<Option<u64>> {
+        loop {
+            let mut fds = [
+                PollFd::new(&self.credits, PollFlags::IN),
+                PollFd::new(&self.to.pidfd, PollFlags::IN),
+            ];
+            match poll(&mut fds, None) {
+                Ok(_) => {}
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error).context("poll"),
+            }
+            if fds[0].revents().is_empty() {
+                return Ok(None);
+            }
+            let info = read_signalfd(&self.credits).context("read the signalfd")?;
+            match u64::try_from(info.value) {
+                Ok(credit)
+                    if info.code == libc::SI_QUEUE && info.pid == self.to.pid =>
+                {
+                    self.reads.call(0, || {
+                        format!(
+                            "read(signalfd) = {}, {credit}: so many words may go",
+                            credit_signal()
+                        )
+                    });
+                    return Ok(Some(credit));
+                }
+                _ => say!("ignored {} from pid {}", credit_signal(), info.pid),
+            }
+        }
+    }
+}
+// ANCHOR_END: sender
+
+/// The process of `--pid`, or the receiver that has published itself at `at`.
+fn find(at: &At, options: &Sending, place: &mut Option<Place>) -> Result<Target> {
+    let signal = options.signal.unwrap_or_else(word_signal);
+    match (options.pid, place) {
+        (None, Some(place)) => published::find(at, signal, place),
+        (pid, _) => target::by_pid(pid.unwrap_or(0), signal, options.force),
+    }
+}

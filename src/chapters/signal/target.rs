@@ -1,0 +1,140 @@
+//! Whom a signal goes to, and what it would do there.
+//!
+//! A pid is a number that the kernel gives to another process once its owner is gone. A
+//! pidfd (pidfd_open(2)) is not: it stands for one process, and after its end for none.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::number::Number;
+use crate::errors::Advise;
+use crate::say;
+
+/// A process, and the descriptor that stands for it.
+#[derive(Debug)]
+pub struct Target {
+    /// Its number, for the commentary.
+    pub pid: i32,
+    /// What the signals are sent through.
+    pub pidfd: OwnedFd,
+}
+
+/// A pidfd for `pid`; ESRCH where there is no such process, and for what is no pid.
+pub fn open(pid: i32) -> rustix::io::Result<OwnedFd> {
+    match Pid::from_raw(pid) {
+        Some(process) if pid > 0 => pidfd_open(process, PidfdFlags::empty()),
+        _ => Err(rustix::io::Errno::SRCH),
+    }
+}
+
+/// Whether the process has ended: its pidfd is readable then. Does not wait.
+pub fn is_gone(pidfd: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+// ANCHOR: by_pid
+/// The process `pid`, if `signal` will not kill it, or `force` says to send all the same.
+///
+/// # Errors
+/// ESRCH where there is no such process.
+pub fn by_pid(pid: i32, signal: Number, force: bool) -> Result<Target> {
+    let pidfd =
+        open(pid).with_context(|| format!("pidfd_open({pid})")).advise(|e| {
+            let gone = crate::errors::errno(e) == Some(Errno::ESRCH);
+            Some(if gone {
+                "`ps -e` lists the processes"
+            } else {
+                "is it a thread's id?"
+            })
+        })?;
+    if is_gone(&pidfd) {
+        return Err(Errno::ESRCH).with_context(|| format!("pidfd_open({pid})"));
+    }
+    if !force {
+        match fate(pid, signal) {
+            Ok(Fate::Taken(how)) => say!("/proc/{pid}/status: it {how} {signal}"),
+            Ok(Fate::Ignored) => {
+                say!("pid {pid} ignores {signal}: nothing will happen there");
+            }
+            Ok(Fate::Deadly) => bail!(
+                "pid {pid} neither blocks, catches nor ignores {signal}, \
+                 which would end or stop it; --force sends it all the same"
+            ),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("read /proc/{pid}/status"))
+                    .advise(|_| Some("--force sends without a look"));
+            }
+        }
+    }
+    Ok(Target { pid, pidfd })
+}
+
+/// What a signal would do to a process.
+enum Fate {
+    Taken(&'static str),
+    Ignored,
+    Deadly,
+}
+
+/// Looks, from /proc, what `signal` would do to the process `pid` now.
+fn fate(pid: i32, signal: Number) -> std::io::Result<Fate> {
+    let process = format!("/proc/{pid}");
+    // The same for all threads of a process, unlike what is blocked.
+    if signal.is_in(mask(&process, "SigCgt")?) {
+        return Ok(Fate::Taken("catches"));
+    }
+    let harmless = [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH];
+    // Of the threads that do not block it, the kernel chooses one.
+    let mut blocked = true;
+    for thread in std::fs::read_dir(format!("{process}/task"))? {
+        let thread = thread?.path().display().to_string();
+        blocked &= signal.is_in(mask(&thread, "SigBlk")?)
+            || waits_for(&thread, signal).unwrap_or(false);
+    }
+    if blocked && ![libc::SIGKILL, libc::SIGSTOP].contains(&signal.get()) {
+        return Ok(Fate::Taken("blocks"));
+    }
+    let ignored =
+        signal.is_in(mask(&process, "SigIgn")?) || harmless.contains(&signal.get());
+    Ok(if ignored { Fate::Ignored } else { Fate::Deadly })
+}
+// ANCHOR_END: by_pid
+
+/// One of the masks in /proc/PID/status.
+fn mask(process: &str, field: &str) -> std::io::Result<u64> {
+    let status = std::fs::read_to_string(format!("{process}/status"))?;
+    let value =
+        status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let mask = value.and_then(|value| u64::from_str_radix(value.trim(), 16).ok());
+    mask.ok_or(std::io::ErrorKind::InvalidData.into())
+}
+
+/// Whether a thread sleeps in sigwaitinfo(2) for `signal`: the kernel unblocks what is
+/// waited for, so SigBlk does not show it. We read the set itself, out of the memory
+/// that the call's first argument points to; the kernel may refuse that (ptrace(2)).
+fn waits_for(thread: &str, signal: Number) -> Option<bool> {
+    let call = std::fs::read_to_string(format!("{thread}/syscall")).ok()?;
+    let mut words = call.split_whitespace();
+    if words.next()?.parse() != Ok(libc::SYS_rt_sigtimedwait) {
+        return Some(false);
+    }
+    let set = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
+    let mut mask = [0; 8];
+    File::open(format!("{thread}/mem")).ok()?.read_exact_at(&mut mask, set).ok()?;
+    Some(signal.is_in(u64::from_ne_bytes(mask)))
+}
+
+/// What /proc says of the queue of `pid`: `3/96365` waiting of the most.
+pub fn queue_of(pid: i32) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("SigQ:"))?;
+    Some(line.trim().to_owned())
+}

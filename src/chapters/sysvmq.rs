@@ -1,0 +1,329 @@
+//! A System V message queue is a list of messages in the kernel, found by a number, its
+//! key (sysvipc(7)). Each message stays whole and has a type, by which a receiver may
+//! choose. A queue outlives its users, is no file, and has no end of stream: the goodbye
+//! is ours, a type that no message has.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::builder::ArgPredicate;
+use libc::{IPC_NOWAIT, MSG_EXCEPT};
+use nix::errno::Errno;
+
+use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use crate::errors::{Advise, usage};
+use crate::os::cleanup::{Ticks, ticks};
+use crate::os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
+use crate::say;
+use crate::wire::meet::{At, Meets, Only};
+use crate::wire::roles::messages;
+use crate::wire::say::{self, Tally};
+use crate::wire::transport::{Receiver, Sender};
+
+mod open;
+
+pub use open::Which;
+use open::{Link, gone, open};
+
+/// The type of the goodbye, an empty message: the largest type of 32 bits.
+const GOODBYE: i64 = 0x7fff_ffff;
+/// A receiver that has heard nothing for so long says how to end it.
+const SILENCE: Duration = Duration::from_secs(2);
+/// How often it looks at the clock meanwhile: msgrcv has no timeout of its own.
+const TICK: Duration = Duration::from_millis(500);
+
+/// The chapter.
+#[derive(Debug)]
+pub struct Sysvmq;
+
+impl OneWay for Sysvmq {
+    const ROW: Row = Row {
+        name: "sysvmq",
+        summary: "a queue of messages with types, found by a key (msgget, msgsnd, msgrcv)",
+        wire: "one queue message each, raw; the goodbye is an empty one of type 0x7fffffff",
+        roles: &[
+            Role {
+                name: "sender",
+                does: "puts messages into the queue",
+                examples: &[
+                    "sysvmq sender hello",
+                    "sysvmq sender --type 7 hello",
+                    "sysvmq sender --key private hello",
+                ],
+            },
+            Role {
+                name: "receiver",
+                does: "takes messages out of the queue, all or those of some type",
+                examples: &[
+                    "sysvmq receiver",
+                    "sysvmq receiver --select 7",
+                    "sysvmq receiver --select -7 --count 3",
+                ],
+            },
+        ],
+        meets: Meets::Kernel,
+        on_peer_death: OnPeerDeath::Waits,
+        script: Script {
+            parts: &[
+                Part { role: "sender", args: &["hello", "through a queue"] },
+                Part { role: "receiver", args: &[] },
+            ],
+            prints: "receiver",
+            expect: "hello\nthrough a queue\n",
+        },
+    };
+    type Sender = SysvmqSender;
+    type Receiver = SysvmqReceiver;
+    type More = NoMore;
+}
+
+/// The options of the sender.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Sending {
+    /// Send messages of type N, from 1
+    #[arg(long = "type", value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(i64).range(1..GOODBYE))]
+    pub mtype: i64,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+/// The options of the receiver.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Receiving {
+    /// Which message to take: 0 the oldest of all, N the oldest of type N, -N the oldest
+    /// of the lowest type up to N. But for 0, end when none is there, or with --count wait
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    #[arg(value_parser = clap::value_parser!(i64).range(-GOODBYE + 1..GOODBYE))]
+    pub select: i64,
+
+    /// Take the oldest whose type is not the N of --select
+    #[arg(long, requires = "select")]
+    pub except: bool,
+
+    /// Wait for what was selected: `--count` implies it
+    #[arg(long, hide = true)]
+    #[arg(default_value_if("count", ArgPredicate::IsPresent, "true"))]
+    wait: bool,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+// ANCHOR: sender
+/// The sending end.
+#[derive(Debug)]
+pub struct SysvmqSender {
+    link: Link,
+    mtype: i64,
+    buffer: Msgbuf,
+    /// The command that starts a receiver, until it was said of a full queue.
+    receiver: Option<String>,
+    /// Whether a receiver of ours was here before us.
+    met: bool,
+    sends: Tally,
+}
+
+impl Sender for SysvmqSender {
+    type Options = Sending;
+
+    fn open(at: &At, options: &Sending) -> Result<SysvmqSender> {
+        let link = open(at, Some(Only::Sender), &options.which)?;
+        let met = !link.was_alone;
+        let receiver = link.at.peer("receiver");
+        if !met {
+            let keeps = match link.now.msg_qnum {
+                0 => "the queue keeps what is sent".to_owned(),
+                old => format!("{} from before in the queue", messages(old)),
+            };
+            say::waiting(format_args!("nobody receives yet: {keeps}"), &receiver);
+        }
+        let buffer = Msgbuf::with_room(link.largest());
+        let (receiver, sends) = (Some(receiver), Tally::of("msgsnd"));
+        let mtype = options.mtype;
+        Ok(SysvmqSender { link, mtype, buffer, receiver, met, sends })
+    }
+
+    fn largest(&self) -> usize {
+        self.link.largest()
+    }
+
+    fn limit(&self) -> Option<String> {
+        Some(self.link.limit())
+    }
+
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        let mtype = self.mtype;
+        self.sends.call(message.len(), || {
+            let text = say::bytes(message);
+            format!("msgsnd({text}, {}, type {mtype})", message.len())
+        });
+        self.put(mtype, message)
+    }
+
+    fn finish(mut self) -> Result<()> {
+        if self.met || self.link.place.has_company() {
+            // A receiver that stops early (--count) never takes the goodbye.
+            self.link.place.lose_goodbye();
+        }
+        say!("msgsnd(\"\", 0, type {GOODBYE:#x}): the goodbye");
+        self.put(GOODBYE, b"")
+    }
+}
+
+impl SysvmqSender {
+    /// Sleeps while the queue is full, in bytes or in messages.
+    fn put(&mut self, mtype: i64, text: &[u8]) -> Result<()> {
+        self.say_if_full(text.len())?;
+        self.buffer.set(mtype, text);
+        loop {
+            // The size that msgsnd is told is that of the text, without the type.
+            match msgsnd(self.link.id, &self.buffer, 0) {
+                // A signal's handler ran; SA_RESTART does not count for msgsnd.
+                Err(Errno::EINTR) => {}
+                sent => {
+                    return sent
+                        .with_context(|| format!("msgsnd queue {}", self.link.id))
+                        .advise(gone);
+                }
+            }
+        }
+    }
+
+    /// Says, once, that the call which comes now will sleep.
+    fn say_if_full(&mut self, length: usize) -> Result<()> {
+        if !say::on() || self.receiver.is_none() {
+            return Ok(());
+        }
+        let Some(full) = self.link.is_full(length)? else { return Ok(()) };
+        let full = format!("{full}: msgsnd sleeps until one is taken");
+        match self.receiver.take() {
+            Some(command) if !self.link.place.has_company() => {
+                say::waiting(full, &command);
+            }
+            _ => say!("{full}"),
+        }
+        Ok(())
+    }
+}
+// ANCHOR_END: sender
+
+// ANCHOR: receiver
+/// The receiving end.
+#[derive(Debug)]
+pub struct SysvmqReceiver {
+    link: Link,
+    /// Which message msgrcv takes, and whether it sleeps until there is one.
+    select: i64,
+    flags: i32,
+    buffer: Msgbuf,
+    goodbye: bool,
+    /// Interrupts msgrcv now and then, from the first message until we said how to end.
+    ticks: Option<Ticks>,
+    last: Option<Instant>,
+    receives: Tally,
+}
+
+impl Receiver for SysvmqReceiver {
+    type Options = Receiving;
+
+    fn open(at: &At, options: &Receiving) -> Result<SysvmqReceiver> {
+        let select = options.select;
+        if options.except && select <= 0 {
+            return Err(usage("--except wants --select N with a type, N > 0"));
+        }
+        let mut link = open(at, None, &options.which)?;
+        // If we stop early (--count), nobody needs the goodbye that we leave.
+        link.place.lose_goodbye();
+        let drains = select != 0 && !options.wait;
+        let flags = if drains { IPC_NOWAIT } else { 0 }
+            | if options.except { MSG_EXCEPT } else { 0 };
+        if link.now.msg_qnum == 0 && !drains && !link.place.has(Only::Sender) {
+            let sleeps = "the queue is empty: msgrcv sleeps until a message comes";
+            say::waiting(sleeps, &link.at.peer("sender"));
+        }
+        Ok(SysvmqReceiver {
+            select,
+            flags,
+            buffer: Msgbuf::with_room(link.longest()),
+            link,
+            goodbye: false,
+            ticks: None,
+            last: None,
+            receives: Tally::of("msgrcv"),
+        })
+    }
+
+    fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        loop {
+            let id = self.link.id;
+            let n = match msgrcv(id, &mut self.buffer, self.select, self.flags) {
+                Err(Errno::EINTR) => {
+                    self.silence();
+                    continue;
+                }
+                Err(Errno::ENOMSG) => return self.nothing_more(),
+                received => received
+                    .with_context(|| format!("msgrcv queue {id}"))
+                    .advise(gone)?,
+            };
+            let mtype = self.buffer.mtype();
+            if mtype == GOODBYE {
+                say!("msgrcv() = {n}, type {GOODBYE:#x}: the goodbye");
+                // Others may have sent since: what is there is taken, without sleep.
+                (self.goodbye, self.flags) = (true, self.flags | IPC_NOWAIT);
+                continue;
+            }
+            message.clear();
+            message.extend_from_slice(self.buffer.text());
+            self.receives.call(n, || {
+                format!("msgrcv() = {n}: {}, type {mtype}", say::bytes(message))
+            });
+            self.listen();
+            return Ok(true);
+        }
+    }
+}
+
+impl SysvmqReceiver {
+    /// ENOMSG: nothing that we select is there (any more).
+    fn nothing_more(&mut self) -> Result<bool> {
+        if !self.goodbye {
+            say!("msgrcv: ENOMSG, no message of that type waits");
+        }
+        let left = msgstat(self.link.id).map_or(0, |now| now.msg_qnum);
+        if self.goodbye && self.select != 0 && left > 0 {
+            say!("{} we did not select: the goodbye goes back", messages(left));
+            self.buffer.set(GOODBYE, b"");
+            msgsnd(self.link.id, &self.buffer, IPC_NOWAIT).context("msgsnd")?;
+        }
+        Ok(false)
+    }
+
+    /// From now on silence is noticed; without commentary nothing would be said of it.
+    fn listen(&mut self) {
+        if say::on() && (self.last.is_none() || self.ticks.is_some()) {
+            self.ticks = self.ticks.take().or_else(|| ticks(TICK).ok());
+            self.last = Some(Instant::now());
+        }
+    }
+
+    /// Nothing came for a while: a queue cannot tell whether anything ever will.
+    fn silence(&mut self) {
+        let long = self.last.is_some_and(|last| last.elapsed() >= SILENCE);
+        if long && self.ticks.take().is_some() {
+            say!("silence: a queue does not say whether its sender still lives");
+            say!(
+                "Ctrl-C ends this, or --count N, or the goodbye: an empty message of \
+                 type {GOODBYE:#x}"
+            );
+        }
+    }
+}
+// ANCHOR_END: receiver

@@ -1,0 +1,196 @@
+//! Opening the queue: by a key that the two sides share, or by its identifier.
+
+use anyhow::{Context, Result, ensure};
+use libc::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE};
+use nix::errno::Errno;
+use nix::unistd::geteuid;
+
+use crate::errors::{Advise, errno};
+use crate::os::cleanup::{Object, remove_now};
+use crate::os::sysv::{msgget, msgstat};
+use crate::say;
+use crate::wire::meet::{At, Only, Place};
+use crate::wire::roles::messages;
+use crate::wire::say::{grouped, size};
+
+/// Which queue.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Which {
+    /// The queue of the key N, instead of one made from the name of the meeting place;
+    /// `private` makes one that no key finds
+    #[arg(long, value_name = "N|private", value_parser = key, conflicts_with = "at")]
+    key: Option<Key>,
+
+    /// The queue of this identifier, which must be there already
+    #[arg(long, value_name = "ID", conflicts_with_all = ["at", "key"])]
+    id: Option<i32>,
+}
+
+/// What `--key` says.
+#[derive(Debug, Clone, Copy)]
+enum Key {
+    Private,
+    Number(i32),
+}
+
+/// Reads a key as ipcs(1) prints it, `0x0052e2c1`, or in decimal.
+fn key(text: &str) -> Result<Key, String> {
+    let number = match text.strip_prefix("0x") {
+        _ if text == "private" => return Ok(Key::Private),
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    match number {
+        Ok(0) => Err("0 is IPC_PRIVATE, which finds no queue; say `private`".into()),
+        Ok(number) => Ok(Key::Number(number as i32)),
+        Err(_) => Err("neither a number of 32 bits nor `private`".into()),
+    }
+}
+
+// ANCHOR: open
+/// A queue that is there, and its place.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) id: i32,
+    /// What it was like when we came.
+    pub(super) now: libc::msqid_ds,
+    pub(super) was_alone: bool,
+    pub(super) at: At,
+    pub(super) place: Place,
+}
+
+/// Finds the queue, and makes it if there is none.
+pub(super) fn open(at: &At, role: Option<Only>, which: &Which) -> Result<Link> {
+    if let Some(id) = which.id {
+        let at = at.named(format!("id-{id}"));
+        let place = at.arrive(role)?;
+        return enter(at, place, id, false);
+    }
+    let (key, at) = match which.key {
+        None => (at.key(), at.clone()),
+        Some(Key::Number(key)) => (key, at.named(format!("key-{key:#010x}"))),
+        Some(Key::Private) => return make_private(at, role),
+    };
+    let place = at.arrive(role)?;
+    // IPC_CREAT | IPC_EXCL, so that we know who made it.
+    match msgget(key, IPC_CREAT | IPC_EXCL | 0o600) {
+        Ok(id) => {
+            say!("msgget({key:#010x}, IPC_CREAT) = {id}: made a queue");
+            enter(at, place, id, true)
+        }
+        Err(Errno::EEXIST) => {
+            let id = msgget(key, 0)
+                .with_context(|| format!("msgget({key:#010x})"))
+                .advise(why_not)?;
+            say!("msgget({key:#010x}) = {id}: found a queue");
+            enter(at, place, id, false)
+        }
+        Err(error) => Err(error)
+            .with_context(|| format!("msgget({key:#010x})"))
+            .advise(why_not),
+    }
+}
+
+/// A queue that only its identifier finds: a relative inherits it, others are told it.
+fn make_private(at: &At, role: Option<Only>) -> Result<Link> {
+    let id =
+        msgget(IPC_PRIVATE, 0o600).context("msgget(IPC_PRIVATE)").advise(why_not)?;
+    say!("msgget(IPC_PRIVATE) = {id}: made a queue that no key finds");
+    let at =
+        at.named(format!("id-{id}")).saying(&format!("--id {id}"), "--key private");
+    let place =
+        at.arrive(role).inspect_err(|_| remove_now(&Object::SysvQueue(id)))?;
+    enter(at, place, id, true)
+}
+
+/// Goes in, once it is known what the queue is like.
+fn enter(at: At, mut place: Place, id: i32, made: bool) -> Result<Link> {
+    let object = Object::SysvQueue(id);
+    if made {
+        place.owns(&object)?;
+    }
+    let now = msgstat(id)
+        .with_context(|| format!("msgctl(IPC_STAT) queue {id}"))
+        .advise(why_not)?;
+    if !made {
+        let owner = now.msg_perm.uid;
+        ensure!(
+            at.is_users_name() || owner == geteuid().as_raw(),
+            "queue {id} belongs to uid {owner}; use --at NAME or --key N for another"
+        );
+        place.found(&object)?;
+        say!("msgctl(IPC_STAT) of queue {id}: {} in it", messages(now.msg_qnum));
+    }
+    let was_alone = place.alone();
+    place.open_to_all()?;
+    at.ready(id)?;
+    Ok(Link { id, now, was_alone, at, place })
+}
+// ANCHOR_END: open
+
+// ANCHOR: limits
+impl Link {
+    /// What msgsnd takes: a text over msgmax is EINVAL, and one over msg_qbytes would
+    /// wait for room that never comes.
+    pub(super) fn largest(&self) -> usize {
+        kernel("msgmax").min(self.now.msg_qbytes as usize)
+    }
+
+    /// What may be in the queue; msgmax may have been larger when it was sent.
+    pub(super) fn longest(&self) -> usize {
+        kernel("msgmax").max(self.now.msg_qbytes as usize)
+    }
+
+    /// Says so if there is no room for a text of `length` bytes: msg_qbytes is the limit
+    /// for the bytes in all, and for the number of messages as well.
+    pub(super) fn is_full(&self, length: usize) -> Result<Option<String>> {
+        let now = msgstat(self.id).context("msgctl(IPC_STAT)").advise(gone)?;
+        let (bytes, room) = (now.__msg_cbytes, now.msg_qbytes);
+        let full = bytes + length as u64 > room || now.msg_qnum >= room;
+        Ok(full.then(|| {
+            let (inside, bytes) = (messages(now.msg_qnum), size(bytes as usize));
+            format!("the queue is full, {inside} of {bytes} in all")
+        }))
+    }
+
+    /// Which of the two [`Link::largest`] is, and how to raise it.
+    pub(super) fn limit(&self) -> String {
+        let (name, note) = if kernel("msgmax") <= self.now.msg_qbytes as usize {
+            ("msgmax", "")
+        } else {
+            ("msgmnb", ", for queues made later")
+        };
+        format!("that is {name}; root raises it: sysctl kernel.{name}=N{note}")
+    }
+}
+
+/// A limit of the kernel's, from /proc/sys/kernel (msgop(2), msgget(2)).
+fn kernel(name: &str) -> usize {
+    let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}"));
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(8192)
+}
+
+/// Why there is no queue for us, and the way out.
+fn why_not(error: &anyhow::Error) -> Option<String> {
+    Some(match errno(error)? {
+        Errno::ENOSPC => {
+            let most = grouped(kernel("msgmni") as u64);
+            format!(
+                "msgmni is {most} queues; root raises it: sysctl kernel.msgmni=N"
+            )
+        }
+        Errno::EACCES => {
+            "another user's; use --at NAME or --key N for another".into()
+        }
+        _ => return gone(error),
+    })
+}
+
+/// The queue was removed: a call that sleeps gets EIDRM, a later one EINVAL.
+pub(super) fn gone(error: &anyhow::Error) -> Option<String> {
+    let gone = matches!(errno(error)?, Errno::EIDRM | Errno::EINVAL);
+    gone.then(|| {
+        "the queue is gone: someone removed it (ipcrm can); start anew".into()
+    })
+}
+// ANCHOR_END: limits

@@ -1,0 +1,159 @@
+//! TCP carries a byte stream between two machines, or two processes of one (tcp(7)). A
+//! server binds a socket to an address and listens; the kernel connects clients to it, and
+//! the server takes them up one by one with accept(2). How it then serves them is a
+//! strategy, and each strategy is a file.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
+
+use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use crate::say;
+use crate::wire::address::{listen, publish, resolve, send_at_once};
+use crate::wire::dialogue;
+use crate::wire::meet::{At, Meets};
+use crate::wire::say;
+
+pub mod client;
+pub mod iterative;
+pub mod once;
+
+/// Where the two roles meet unless told otherwise.
+const DEFAULT: &str = "127.0.0.1:7777";
+
+/// The chapter.
+#[derive(Debug)]
+pub struct Tcp;
+
+impl Conversation for Tcp {
+    const ROW: Row = Row {
+        name: "tcp",
+        summary: "a byte stream between machines (connect, accept)",
+        wire: "a byte stream; by default one message a line each way, so `nc` is a peer",
+        roles: &[
+            Role {
+                name: "server",
+                does: "listens, and answers each message of its clients",
+                examples: &[
+                    "tcp server",
+                    "tcp server --strategy once",
+                    "tcp server --listen 127.0.0.1:0 --reply upper",
+                ],
+            },
+            Role {
+                name: "client",
+                does: "connects, sends messages, and prints the answers",
+                examples: &[
+                    "tcp client hello",
+                    "tcp client --bytes < picture.png > copy.png",
+                    "tcp client --connect 127.0.0.1:8080 hello",
+                ],
+            },
+        ],
+        meets: Meets::Address,
+        on_peer_death: OnPeerDeath::EndOfStream,
+        script: Script {
+            parts: &[
+                Part {
+                    role: "server",
+                    args: &["--listen", "127.0.0.1:0", "--count", "1"],
+                },
+                Part { role: "client", args: &["hello", "through TCP"] },
+            ],
+            prints: "client",
+            expect: "hello\nthrough TCP\n",
+        },
+    };
+    type Roles = TcpRoles;
+}
+
+/// The chapter's roles.
+#[derive(Debug, clap::Subcommand)]
+pub enum TcpRoles {
+    /// Listens
+    Server(Server),
+    /// Connects
+    Client(client::Client),
+}
+
+impl Roles for TcpRoles {
+    fn play(self, at: &At) -> Result<()> {
+        match self {
+            TcpRoles::Server(options) => serve(at, &options),
+            TcpRoles::Client(options) => client::talk(at, &options),
+        }
+    }
+}
+
+/// The options of `tcp server`.
+#[derive(Debug, clap::Args)]
+pub struct Server {
+    /// The address to listen at, 127.0.0.1:7777 if none is given; port 0 is any free one
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "at")]
+    listen: Option<String>,
+
+    /// How clients are served
+    #[arg(long, value_enum, default_value = "iterative")]
+    strategy: Strategy,
+
+    #[command(flatten)]
+    server: dialogue::Server,
+}
+
+/// How a server serves its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Strategy {
+    /// Answers one message of a client, and closes
+    Once,
+    /// Serves one client to its end; the others wait
+    Iterative,
+}
+
+// ANCHOR: server
+fn serve(at: &At, options: &Server) -> Result<()> {
+    let asked = at.given().or(options.listen.as_deref()).unwrap_or(DEFAULT);
+    let asked = resolve(asked)?;
+    let mut place = at.arrive(None)?;
+    let (listener, address) = listen(asked)?;
+    publish(at, &mut place, address)?;
+    place.open_to_all()?;
+    at.ready(address)?;
+    let mut client = at.peer("client");
+    if options.listen.is_some() && asked.port() != 0 {
+        client = format!("{client} --connect {address}");
+    }
+    say::waiting("accept() sleeps until a client is connected", &client);
+    match options.strategy {
+        Strategy::Once => once::serve(&listener, &options.server),
+        Strategy::Iterative => iterative::serve(&listener, &options.server),
+    }
+}
+
+/// accept4(2): sleeps until the kernel has connected a client, and returns the new socket
+/// that leads to it. The listening socket goes on listening.
+fn accept(listener: &OwnedFd) -> Result<(OwnedFd, SocketAddr)> {
+    loop {
+        match acceptfrom_with(listener.as_fd(), SocketFlags::CLOEXEC) {
+            Ok((connection, client)) => {
+                send_at_once(&connection)?;
+                let client = client.context("a client without an address")?;
+                let client = SocketAddr::try_from(client).context("accept")?;
+                say!("accept() = a socket to the client at {client}");
+                return Ok((connection, client));
+            }
+            // The client had given up before its turn came: the next, please.
+            Err(Errno::CONNABORTED | Errno::INTR) => {}
+            Err(error) => return Err(error).context("accept"),
+        }
+    }
+}
+// ANCHOR_END: server
+
+/// The address that `--at`, or else the option `given`, names.
+fn named(at: &At, given: Option<&str>) -> Result<Option<SocketAddr>> {
+    at.given().or(given).map(resolve).transpose()
+}

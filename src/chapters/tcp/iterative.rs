@@ -1,0 +1,33 @@
+//! One client after the other. While one is served, the kernel still connects others and
+//! lets them send, up to the backlog of listen(2): they believe that they are being
+//! served, and wait.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::Result;
+
+use super::accept;
+use crate::errors::line;
+use crate::say;
+use crate::wire::dialogue::{Connection, Ended, Server, answer};
+
+// ANCHOR: iterative
+/// Serves each client to its end before it takes up the next.
+///
+/// # Errors
+/// What accept(2) says, or standard output.
+pub fn serve(listener: &OwnedFd, server: &Server) -> Result<()> {
+    let mut payload = server.payload();
+    for number in 1..=server.count.unwrap_or(u64::MAX) {
+        let (socket, _) = accept(listener)?;
+        let name = format!("client {number}");
+        let connection = Connection::new(socket, server, &name);
+        match answer(connection, |message| payload.print(message))? {
+            Ended::ClientDone => say!("{name}: close()"),
+            Ended::ClientLost(why) => say!("{name} is lost: {}", line(&why)),
+            Ended::NobodyReads => break,
+        }
+    }
+    Ok(())
+}
+// ANCHOR_END: iterative

@@ -1,0 +1,45 @@
+//! One answer for each client: the first server that everybody writes. Its client learns
+//! the hard way that there is no second: its next send(2) succeeds, since TCP knows only
+//! that the server will send no more; the server's kernel answers it with a reset, and
+//! the send(2) after that is EPIPE.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::Result;
+
+use super::accept;
+use crate::errors::line;
+use crate::say;
+use crate::wire::dialogue::{Connection, Server};
+use crate::wire::payload::Printed;
+
+// ANCHOR: once
+/// Answers one message of each client, and closes.
+///
+/// # Errors
+/// What accept(2) says, or standard output.
+pub fn serve(listener: &OwnedFd, server: &Server) -> Result<()> {
+    let mut payload = server.payload();
+    let mut message = Vec::new();
+    for number in 1..=server.count.unwrap_or(u64::MAX) {
+        let (socket, _) = accept(listener)?;
+        let name = format!("client {number}");
+        let mut connection = Connection::new(socket, server, &name);
+        let answered = match connection.next(&mut message) {
+            Ok(false) => continue,
+            Ok(true) => {
+                if payload.print(&message)? == Printed::NobodyReads {
+                    break;
+                }
+                connection.reply(&message)
+            }
+            Err(lost) => Err(lost),
+        };
+        match answered {
+            Ok(()) => say!("{name}: close() after one answer"),
+            Err(why) => say!("{name} is lost: {}", line(&why)),
+        }
+    }
+    Ok(())
+}
+// ANCHOR_END: once

@@ -1,0 +1,243 @@
+//! Unix domain sockets connect processes of one machine (unix(7)). Their addresses are
+//! paths, or abstract names; the kernel vouches for who is at the other end; and there are
+//! three types: a stream of bytes, a connection that keeps packets whole, and datagrams
+//! without a connection.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, listen, socket,
+};
+use nix::sys::stat::{Mode, fchmod};
+
+use self::packet::Packets;
+use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use crate::errors::{Advise, usage};
+use crate::say;
+use crate::wire::dialogue::{self, StreamLink, converse};
+use crate::wire::frame::{Framing, Stream};
+use crate::wire::meet::{At, Meets, Place};
+use crate::wire::say;
+
+pub mod dgram;
+pub mod name;
+pub mod packet;
+pub mod seqpacket;
+pub mod stream;
+
+/// The longest path or abstract name, in bytes: `sun_path` has 108, one of them for a NUL
+/// at either end.
+pub const LONGEST_NAME: usize = 107;
+
+/// How many clients may be connected, and not yet accepted.
+const BACKLOG: i32 = 128;
+
+/// The chapter.
+#[derive(Debug)]
+pub struct Unix;
+
+impl Conversation for Unix {
+    const ROW: Row = Row {
+        name: "unix",
+        summary: "sockets between the processes of one machine (AF_UNIX)",
+        wire: "a byte stream, by default one message a line each way, so `nc -U` is a peer; \
+               or one packet a message",
+        roles: &[
+            Role {
+                name: "server",
+                does: "answers the messages of its clients, many clients at once",
+                examples: &[
+                    "unix server",
+                    "unix server --reply upper --type seqpacket",
+                    "unix server --abstract --at demo",
+                ],
+            },
+            Role {
+                name: "client",
+                does: "connects, sends messages, and prints the answers",
+                examples: &[
+                    "unix client hello",
+                    "unix client --bytes < picture.png > copy.png",
+                    "unix client --type dgram hello",
+                ],
+            },
+        ],
+        meets: Meets::Path,
+        on_peer_death: OnPeerDeath::EndOfStream,
+        script: Script {
+            parts: &[
+                Part { role: "server", args: &["--count", "1", "--reply", "upper"] },
+                Part { role: "client", args: &["hello", "through a socket"] },
+            ],
+            prints: "client",
+            expect: "HELLO\nTHROUGH A SOCKET\n",
+        },
+    };
+    type Roles = UnixRoles;
+}
+
+/// The chapter's roles.
+#[derive(Debug, clap::Subcommand)]
+pub enum UnixRoles {
+    /// Binds the name
+    Server(ServerOptions),
+    /// Connects to it
+    Client(ClientOptions),
+}
+
+impl Roles for UnixRoles {
+    fn play(self, at: &At) -> Result<()> {
+        match self {
+            UnixRoles::Server(options) => serve(at, &options),
+            UnixRoles::Client(options) => talk(at, &options),
+        }
+    }
+}
+
+/// The options of `unix server`.
+#[derive(Debug, clap::Args)]
+pub struct ServerOptions {
+    #[command(flatten)]
+    link: LinkOptions,
+    #[command(flatten)]
+    server: dialogue::Server,
+}
+
+/// The options of `unix client`.
+#[derive(Debug, clap::Args)]
+pub struct ClientOptions {
+    #[command(flatten)]
+    link: LinkOptions,
+    #[command(flatten)]
+    client: dialogue::Client,
+}
+
+/// What both roles must agree on.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct LinkOptions {
+    /// The type of the socket
+    #[arg(long = "type", value_name = "TYPE", value_enum, default_value = "stream")]
+    kind: Type,
+
+    /// Meet at an abstract name, which is no file: any user's process may connect
+    #[arg(long = "abstract")]
+    is_abstract: bool,
+
+    /// Ask for a send buffer of this many bytes (SO_SNDBUF; the kernel doubles it): a
+    /// packet must fit in
+    #[arg(long, value_name = "BYTES")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
+    send_buffer: Option<u32>,
+}
+
+/// The type of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Type {
+    /// A connection that carries a stream of bytes
+    Stream,
+    /// Messages without a connection
+    Dgram,
+    /// A connection that carries messages
+    Seqpacket,
+}
+
+impl LinkOptions {
+    fn socket(&self, stream: &Stream) -> Result<OwnedFd> {
+        if self.kind != Type::Stream && stream.framing == Framing::Length {
+            return Err(usage(
+                "--framing is for --type stream: a packet has an end of its own",
+            ));
+        }
+        self.socket_of(SockFlag::empty())
+    }
+
+    fn socket_of(&self, flags: SockFlag) -> Result<OwnedFd> {
+        let kind = match self.kind {
+            Type::Stream => SockType::Stream,
+            Type::Dgram => SockType::Datagram,
+            Type::Seqpacket => SockType::SeqPacket,
+        };
+        // SOCK_CLOEXEC: no program that we might start inherits it.
+        let flags = flags | SockFlag::SOCK_CLOEXEC;
+        socket(AddressFamily::Unix, kind, flags, None).context("socket")
+    }
+
+    /// The address to meet at, and how it is shown: an abstract name after an `@`.
+    fn address(&self, at: &At) -> Result<(UnixAddr, String)> {
+        let (address, shown) = if self.is_abstract {
+            let ours = at.kernel_name();
+            let name = at.given().unwrap_or(ours.trim_start_matches('/'));
+            (UnixAddr::new_abstract(name.as_bytes()), format!("@{name}"))
+        } else {
+            let path = at.path();
+            (UnixAddr::new(&path), path.display().to_string())
+        };
+        let length = shown.len() - usize::from(self.is_abstract);
+        let address = address.with_context(|| format!("bind {shown}"));
+        let address = address.advise(|_| {
+            Some(format!(
+                "it has {length} bytes, and a socket's address holds {LONGEST_NAME} \
+                 (unix(7), sun_path): use a shorter --at or IPCLAB_DIR"
+            ))
+        })?;
+        Ok((address, shown))
+    }
+}
+
+// ANCHOR: server
+fn serve(at: &At, options: &ServerOptions) -> Result<()> {
+    let ServerOptions { link, server } = options;
+    let socket = link.socket(&server.stream)?;
+    // The file gets the mode of its socket: nobody else may ever connect, not even in
+    // the instant between bind(2) and a chmod(2).
+    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).context("fchmod the socket")?;
+    if link.kind != Type::Stream {
+        packet::see_credentials(&socket)?;
+    }
+    let mut place = name::take(at, link, &socket)?;
+    let (_, name) = link.address(at)?;
+    say!("bind({name}): the socket has a name");
+    if link.kind != Type::Dgram {
+        let backlog = Backlog::new(BACKLOG).context("a backlog")?;
+        listen(&socket, backlog).with_context(|| format!("listen {name}"))?;
+        say!("listen({BACKLOG}): from now on the kernel connects clients");
+    }
+    place.as_mut().map_or(Ok(()), Place::open_to_all)?;
+    at.ready(&name)?;
+    let call = if link.kind == Type::Dgram { "recvmsg" } else { "accept" };
+    let waits = format_args!("{call}() sleeps until a client comes");
+    say::waiting(waits, &at.peer("client"));
+    match link.kind {
+        Type::Stream => stream::serve(&socket, server),
+        Type::Seqpacket => seqpacket::serve(&socket, link.send_buffer, server),
+        Type::Dgram => dgram::serve(&socket, link.send_buffer, server),
+    }
+}
+// ANCHOR_END: server
+
+// ANCHOR: client
+fn talk(at: &At, options: &ClientOptions) -> Result<()> {
+    let ClientOptions { link, client } = options;
+    let socket = link.socket(&client.stream)?;
+    let kind = match link.kind {
+        Type::Seqpacket => packet::Kind::Seqpacket,
+        Type::Dgram => packet::Kind::Dgram(link.address(at)?.0),
+        Type::Stream => {
+            client.check()?;
+            name::connect(at, link, &socket)?;
+            return converse(StreamLink::new(socket, &client.stream), client);
+        }
+    };
+    let packets = Packets::new(socket, kind, link.send_buffer, &client.stream)?;
+    packets.check_all(&client.source)?;
+    if link.kind == Type::Dgram {
+        dgram::bind_to_any_name(packets.socket())?;
+    } else {
+        packet::see_credentials(packets.socket())?;
+    }
+    name::connect(at, link, packets.socket())?;
+    converse(packets, client)
+}
+// ANCHOR_END: client

@@ -1,0 +1,153 @@
+//! Messages without a connection: one socket serves all clients, and each datagram brings
+//! the address of the one that sent it, if it has one. Unlike UDP's they are never lost or
+//! reordered on the way, and a full queue makes the sender sleep. With no connection there
+//! is no end of one: an empty datagram says goodbye, and the server answers it with one.
+
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::SendTimeout;
+use nix::sys::socket::{MsgFlags, UnixAddr, bind, sendto, setsockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
+
+use super::packet::{Limit, Packet, receive};
+use crate::say;
+use crate::wire::dialogue::Server;
+use crate::wire::payload::Printed;
+use crate::wire::say::{self, Tally};
+
+// ANCHOR: autobind
+/// bind(2) to no name at all: the kernel chooses an abstract one. A client without a name
+/// of its own can send, and never be answered.
+///
+/// # Errors
+/// What bind(2) says.
+pub fn bind_to_any_name(socket: &OwnedFd) -> Result<()> {
+    bind(socket.as_raw_fd(), &UnixAddr::new_unnamed())
+        .context("bind to any name")?;
+    say!("bind() to no name: the kernel chose one, for the answers");
+    Ok(())
+}
+// ANCHOR_END: autobind
+
+// ANCHOR: serve
+/// Answers every datagram, until `--count` clients have said goodbye.
+///
+/// # Errors
+/// What recvmsg(2) says, or standard output.
+pub fn serve(
+    socket: &OwnedFd,
+    send_buffer: Option<u32>,
+    server: &Server,
+) -> Result<()> {
+    Limit::of(socket, send_buffer, &server.stream)?;
+    // One client that does not read its answers may not keep all the others waiting.
+    setsockopt(socket, SendTimeout, &TimeVal::seconds(1)).context("SO_SNDTIMEO")?;
+    let mut payload = server.payload();
+    let mut clients = Clients::default();
+    let mut buffer = vec![0; server.stream.largest()];
+    let mut scratch = Vec::new();
+    while server.count.is_none_or(|most| clients.done < most) {
+        let packet = match receive(socket, &mut buffer, MsgFlags::empty()) {
+            Err(Errno::EINTR) => continue,
+            result => result.context("recvmsg")?,
+        };
+        let client = clients.who(&packet);
+        let n = packet.length;
+        let Some(message) = buffer.get(..n) else {
+            say!(
+                "{}: a datagram of {} is over --max-message",
+                client.name,
+                say::size(n)
+            );
+            continue;
+        };
+        if n == 0 {
+            say!("{}: recvmsg() = 0: the empty datagram, its goodbye", client.name);
+            client.answer(socket, b"");
+            clients.leave(&packet);
+            continue;
+        }
+        client.recvs.call(n, || format!("recvmsg() = {n}: {}", say::bytes(message)));
+        if payload.print(message)? == Printed::NobodyReads {
+            break;
+        }
+        if let Some(reply) = server.reply.to(message, &mut scratch)
+            && !client.answer(socket, reply)
+        {
+            clients.known.remove(&packet.from);
+        }
+    }
+    Ok(())
+}
+// ANCHOR_END: serve
+
+/// Those who have sent something and not said goodbye, by their addresses.
+#[derive(Default)]
+struct Clients {
+    known: HashMap<Option<UnixAddr>, Client>,
+    seen: u64,
+    done: u64,
+}
+
+struct Client {
+    name: String,
+    address: Option<UnixAddr>,
+    /// It has kept us waiting once, with answers that it does not read.
+    is_deaf: bool,
+    recvs: Tally,
+    sends: Tally,
+}
+
+impl Clients {
+    /// Who sent `packet`.
+    fn who(&mut self, packet: &Packet) -> &mut Client {
+        self.known.entry(packet.from).or_insert_with(|| {
+            self.seen += 1;
+            let name = format!("client {}", self.seen);
+            if let Some(who) = packet.sender {
+                let (pid, uid, gid) = (who.pid(), who.uid(), who.gid());
+                say!("{name} is pid {pid}, uid {uid}, gid {gid} (SCM_CREDENTIALS)");
+            }
+            let (recvs, sends) = (Tally::of("recvmsg"), Tally::of("sendto"));
+            let (recvs, sends) = (recvs.with(&name), sends.with(&name));
+            Client { name, address: packet.from, is_deaf: false, recvs, sends }
+        })
+    }
+
+    fn leave(&mut self, packet: &Packet) {
+        self.known.remove(&packet.from);
+        self.done += 1;
+    }
+}
+
+impl Client {
+    /// sendto(2) the client; whether it may still be there.
+    fn answer(&mut self, socket: &OwnedFd, reply: &[u8]) -> bool {
+        let name = &self.name;
+        let Some(address) = &self.address else {
+            say!("{name} has no address: it cannot be answered");
+            return true;
+        };
+        let n = reply.len();
+        self.sends.call(n, || format!("sendto({}, {n})", say::bytes(reply)));
+        let mut flags = MsgFlags::MSG_NOSIGNAL;
+        flags.set(MsgFlags::MSG_DONTWAIT, self.is_deaf);
+        match sendto(socket.as_raw_fd(), reply, address, flags) {
+            Ok(_) => true,
+            Err(Errno::EAGAIN) => {
+                if !self.is_deaf {
+                    say!("{name} has read no answer for a second: they are dropped");
+                }
+                self.is_deaf = true;
+                true
+            }
+            Err(error) => {
+                say!("{name} is lost: sendto: {error}");
+                false
+            }
+        }
+    }
+}

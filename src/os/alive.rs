@@ -1,0 +1,68 @@
+//! Whether a process that left its number somewhere still lives.
+//!
+//! A process id alone is not enough: the kernel gives it to another process later. Id and
+//! start time together name one process for ever (proc_pid_stat(5), field 22).
+
+use std::io;
+
+/// One process, told from all others that had or will have the same id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// The process id.
+    pub pid: u32,
+    /// When it began, in clock ticks since the boot; 0 when that is not known.
+    pub start: u64,
+}
+
+impl Life {
+    /// This process.
+    ///
+    /// # Errors
+    /// When /proc is not mounted.
+    pub fn own() -> io::Result<Life> {
+        let pid = std::process::id();
+        let (_, start) = stat(pid).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Life { pid, start })
+    }
+
+    /// Whether it still runs. A zombie has ended, though nobody has waited for it yet.
+    pub fn lives(self) -> bool {
+        stat(self.pid).is_some_and(|(state, start)| {
+            !matches!(state, b'Z' | b'X') && (self.start == 0 || self.start == start)
+        })
+    }
+}
+
+/// The state and the start time of a process: fields 3 and 22 of its `stat`.
+fn stat(pid: u32) -> Option<(u8, u64)> {
+    let line = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // Field 2 is the program's name in brackets, and may hold anything, brackets too.
+    let name_ends = line.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(&line[name_ends + 1..]).ok()?;
+    let mut fields = rest.split_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Life;
+
+    #[test]
+    fn a_process_lives_until_it_ends_even_if_nobody_waits_for_it() {
+        let own = Life::own().unwrap();
+        assert!(own.lives() && own.start > 0);
+        assert!(!Life { start: own.start + 1, ..own }.lives(), "another's start");
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let life = Life { pid: child.id(), start: 0 };
+        // WNOWAIT leaves it a zombie.
+        let id =
+            nix::sys::wait::Id::Pid(nix::unistd::Pid::from_raw(life.pid as i32));
+        let flags = nix::sys::wait::WaitPidFlag::WEXITED
+            | nix::sys::wait::WaitPidFlag::WNOWAIT;
+        nix::sys::wait::waitid(id, flags).unwrap();
+        assert!(!life.lives(), "a zombie");
+        child.wait().unwrap();
+        assert!(!life.lives());
+    }
+}

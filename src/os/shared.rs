@@ -1,0 +1,203 @@
+//! Memory that another process may change at any moment, behind a safe face.
+//!
+//! No reference to its bytes is ever made: Rust may assume that what a `&[u8]` shows does
+//! not change, and here it may. So its numbers are atomics, and its bytes are copied in
+//! and out. Every offset is checked against the length of the mapping.
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+use std::ptr::{NonNull, copy_nonoverlapping, null_mut};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use rustix::mm::{MapFlags, ProtFlags};
+
+/// What holds a mapping, and undoes it when it is dropped.
+///
+/// # Safety
+/// For as long as the value lives, `length` bytes from `start` on are mapped, readable
+/// and writable, and nobody holds a reference into them.
+pub unsafe trait Mapping {
+    /// The first byte.
+    fn start(&self) -> *mut u8;
+    /// How many bytes are mapped.
+    fn length(&self) -> usize;
+}
+
+/// Shared memory: atomics at offsets, and bytes copied in and out.
+pub struct Shared {
+    start: NonNull<u8>,
+    length: usize,
+    _mapping: Box<dyn Mapping>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shared({:p}, {} bytes)", self.start, self.length)
+    }
+}
+
+impl Shared {
+    /// The memory of `mapping`, which is kept until this is dropped.
+    ///
+    /// # Panics
+    /// When it does not begin at a page, as every mapping does.
+    pub fn new(mapping: impl Mapping + 'static) -> Shared {
+        let start = NonNull::new(mapping.start()).expect("a mapping is never at 0");
+        assert!(
+            start.addr().get().is_multiple_of(4096),
+            "a mapping begins at a page"
+        );
+        Shared { start, length: mapping.length(), _mapping: Box::new(mapping) }
+    }
+
+    /// How many bytes there are.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The 32-bit number at `at`.
+    ///
+    /// # Panics
+    /// When it is not aligned, or not all within the mapping.
+    #[inline]
+    pub fn u32(&self, at: usize) -> &AtomicU32 {
+        assert!(at.is_multiple_of(4) && self.holds(at, 4));
+        // SAFETY: within the mapping, aligned, and mapped for as long as `self` lives.
+        unsafe { AtomicU32::from_ptr(self.start.as_ptr().add(at).cast()) }
+    }
+
+    /// The 64-bit number at `at`.
+    ///
+    /// # Panics
+    /// When it is not aligned, or not all within the mapping.
+    #[inline]
+    pub fn u64(&self, at: usize) -> &AtomicU64 {
+        assert!(at.is_multiple_of(8) && self.holds(at, 8));
+        // SAFETY: within the mapping, aligned, and mapped for as long as `self` lives.
+        unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(at).cast()) }
+    }
+
+    /// Copies `bytes` to `at`.
+    ///
+    /// # Panics
+    /// When they do not all fit there.
+    #[inline]
+    pub fn write(&self, at: usize, bytes: &[u8]) {
+        assert!(self.holds(at, bytes.len()));
+        // SAFETY: within the mapping; our own `bytes` cannot lie in it, since nobody
+        // holds a reference into it.
+        unsafe {
+            copy_nonoverlapping(
+                bytes.as_ptr(),
+                self.start.as_ptr().add(at),
+                bytes.len(),
+            );
+        }
+    }
+
+    /// Fills `bytes` with what is at `at` now.
+    ///
+    /// # Panics
+    /// When they are not all within the mapping.
+    #[inline]
+    pub fn read(&self, at: usize, bytes: &mut [u8]) {
+        assert!(self.holds(at, bytes.len()));
+        // SAFETY: as in `write`. Whatever the bytes are, they are valid as u8.
+        unsafe {
+            copy_nonoverlapping(
+                self.start.as_ptr().add(at),
+                bytes.as_mut_ptr(),
+                bytes.len(),
+            );
+        }
+    }
+
+    /// Appends the `length` bytes that are at `at` now to `bytes`: one copy, and no
+    /// memory is filled with zeros first.
+    ///
+    /// # Panics
+    /// When they are not all within the mapping.
+    #[inline]
+    pub fn append(&self, at: usize, length: usize, bytes: &mut Vec<u8>) {
+        assert!(self.holds(at, length));
+        bytes.reserve(length);
+        let end = bytes.len();
+        // SAFETY: within the mapping; there is room for `length` bytes behind `end`, and
+        // they are all written before the vector is told so.
+        unsafe {
+            copy_nonoverlapping(
+                self.start.as_ptr().add(at),
+                bytes.as_mut_ptr().add(end),
+                length,
+            );
+            bytes.set_len(end + length);
+        }
+    }
+
+    #[inline]
+    fn holds(&self, at: usize, length: usize) -> bool {
+        at <= self.length && length <= self.length - at
+    }
+}
+
+/// `mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)`: what one process
+/// writes there, all others that map the same object see.
+///
+/// # Errors
+/// EINVAL for a length of 0, EACCES where `fd` is not open for both, ENOMEM.
+pub fn mmap(fd: impl AsFd, length: usize) -> io::Result<Shared> {
+    let both = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping at an address of the kernel's choice replaces no other.
+    let start = unsafe {
+        rustix::mm::mmap(null_mut(), length, both, MapFlags::SHARED, fd, 0)
+    }?;
+    Ok(Shared::new(Mapped { start: start.cast(), length }))
+}
+
+/// What [`mmap`] mapped.
+struct Mapped {
+    start: *mut u8,
+    length: usize,
+}
+
+// SAFETY: mmap(2) returned it, and only `drop` unmaps it.
+unsafe impl Mapping for Mapped {
+    fn start(&self) -> *mut u8 {
+        self.start
+    }
+
+    fn length(&self) -> usize {
+        self.length
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: exactly what `mmap` returned, and no pointer into it is left.
+        let _ = unsafe { rustix::mm::munmap(self.start.cast(), self.length) };
+    }
+}
+
+// SAFETY: memmap2 maps it readable and writable (MmapOptions::map_raw, or it would have
+// failed), and unmaps it when dropped.
+unsafe impl Mapping for memmap2::MmapRaw {
+    fn start(&self) -> *mut u8 {
+        self.as_mut_ptr()
+    }
+
+    fn length(&self) -> usize {
+        self.len()
+    }
+}
+
+// SAFETY: shared_memory maps it PROT_READ | PROT_WRITE, and unmaps it when dropped.
+unsafe impl Mapping for shared_memory::Shmem {
+    fn start(&self) -> *mut u8 {
+        self.as_ptr()
+    }
+
+    fn length(&self) -> usize {
+        self.len()
+    }
+}

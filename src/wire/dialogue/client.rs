@@ -1,0 +1,242 @@
+//! The client's loop: both directions at once, and never asleep in one of them.
+
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::SocketError;
+
+use super::questions::{Next, Questions};
+use super::score::CutShort;
+use super::{Client, Link, Reply, style};
+use crate::say;
+use crate::wire::payload::{Payload, Printed};
+use crate::wire::roles::messages;
+
+// ANCHOR: converse
+/// Sends all that `client` has to say, and prints the answers as they come. The
+/// arguments were checked before the socket was opened.
+///
+/// # Errors
+/// A line that cannot travel: what came before it is sent, and its answers are printed.
+/// [`CutShort`] when the server ended the conversation first. Standard output that is
+/// gone is a quiet end.
+pub fn converse(link: impl Link, client: &Client) -> Result<()> {
+    let mut talk = Talk::new(link, client);
+    loop {
+        talk.advance();
+        if talk.is_over() {
+            return talk.judge();
+        }
+        let ready = talk.wait()?;
+        if ready.input {
+            talk.questions.read();
+        }
+        if ready.send {
+            talk.send();
+        }
+        if ready.recv && talk.receive()? == Printed::NobodyReads {
+            return Ok(());
+        }
+    }
+}
+
+/// How far the client is in what it has to say.
+enum Stage {
+    /// The next message is wanted.
+    Asking,
+    /// This framed message is on its way; the kernel has taken so much of it.
+    Sending(Vec<u8>, usize),
+    /// All is said but the goodbye.
+    Leaving,
+    /// The goodbye is said, or there is nobody left to hear it.
+    Left,
+}
+
+/// A conversation that is going on.
+struct Talk<L> {
+    link: L,
+    questions: Questions,
+    stage: Stage,
+    /// Until the end of all answers.
+    receiving: bool,
+    /// Said poll(2): nobody is there any more.
+    hung_up: bool,
+    payload: Payload,
+    score: CutShort,
+    expects: bool,
+}
+
+/// What can be done now without sleeping.
+struct Ready {
+    input: bool,
+    send: bool,
+    recv: bool,
+}
+
+impl<L: Link> Talk<L> {
+    fn new(link: L, client: &Client) -> Talk<L> {
+        let questions = Questions::new(&client.source, link.largest());
+        let score = CutShort::of(&questions, !link.has_boundaries());
+        Talk {
+            link,
+            questions,
+            stage: Stage::Asking,
+            receiving: true,
+            hung_up: false,
+            payload: Payload::new(style(client.source.bytes, client.json)),
+            score,
+            expects: client.reply != Reply::None,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        !self.receiving && matches!(self.stage, Stage::Left)
+    }
+
+    /// Takes the next message, or says goodbye once there is none left.
+    fn advance(&mut self) {
+        if matches!(self.stage, Stage::Asking) {
+            let mut message = Vec::new();
+            match self.questions.next(&mut message, &self.link) {
+                Next::Later => {}
+                Next::End => self.stage = Stage::Leaving,
+                Next::Message => {
+                    let mut bytes = Vec::new();
+                    self.link.frame(&message, &mut bytes);
+                    self.stage = Stage::Sending(bytes, 0);
+                }
+            }
+        }
+        // A server that is gone cannot be told; whether that matters, `judge` knows.
+        if matches!(self.stage, Stage::Leaving)
+            && self.link.goodbye() != Err(Errno::EAGAIN)
+        {
+            self.stage = Stage::Left;
+        }
+    }
+
+    /// Sleeps in poll(2) until something can be done, in whichever direction.
+    fn wait(&mut self) -> Result<Ready> {
+        let reading = matches!(self.stage, Stage::Asking);
+        let sending = matches!(self.stage, Stage::Sending(..) | Stage::Leaving);
+        let mut wanted = PollFlags::empty();
+        wanted.set(PollFlags::POLLIN, self.receiving);
+        wanted.set(PollFlags::POLLOUT, sending);
+        let stdin = std::io::stdin();
+        let mut fds = [
+            PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.link.as_fd(), wanted),
+        ];
+        // A socket that has hung up is ready at all times: it would never let us sleep.
+        let idle = self.hung_up && wanted.is_empty();
+        let asked = &mut fds[usize::from(!reading)..2 - usize::from(idle)];
+        let left = matches!(self.stage, Stage::Left);
+        let patience = if left { self.link.patience() } else { PollTimeout::NONE };
+        let timed_out = match poll(asked, patience) {
+            Err(Errno::EINTR) => false,
+            count => count.context("poll")? == 0,
+        };
+        let [input, socket] =
+            fds.map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        let gone = socket.intersects(PollFlags::POLLHUP | PollFlags::POLLERR);
+        if gone && wanted.is_empty() {
+            self.hang_up(socket);
+        }
+        if timed_out && let Err(error) = self.link.still_there() {
+            self.failed("wait for the server", error);
+            self.receiving = false;
+        }
+        Ok(Ready {
+            input: !input.is_empty(),
+            send: sending && (gone || socket.contains(PollFlags::POLLOUT)),
+            recv: self.receiving && (gone || socket.contains(PollFlags::POLLIN)),
+        })
+    }
+
+    /// Hands the kernel what it takes now of the message that is on its way.
+    fn send(&mut self) {
+        let Stage::Sending(bytes, taken) = &mut self.stage else { return };
+        match self.link.send(&bytes[*taken..]) {
+            Ok(more) => *taken += more,
+            Err(Errno::EAGAIN | Errno::EINTR) => return,
+            Err(error) => {
+                self.score.unsent = true;
+                self.failed("send to the server", error);
+                // What it had answered before may still be read. If it is still there
+                // (an ENOBUFS, say), it must hear a goodbye, or it would wait for ever.
+                let gone = matches!(error, Errno::EPIPE | Errno::ECONNRESET);
+                self.stage = if gone { Stage::Left } else { Stage::Leaving };
+                return;
+            }
+        }
+        if *taken == bytes.len() {
+            self.score.handed += self.score.worth(bytes);
+            self.stage = Stage::Asking;
+        }
+    }
+
+    /// Receives once, and prints the answers that are whole.
+    fn receive(&mut self) -> Result<Printed> {
+        match self.link.recv() {
+            Ok(more) => self.receiving = more,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Printed::Yes),
+            Err(error) => {
+                self.failed("receive from the server", error);
+                self.receiving = false;
+            }
+        }
+        let mut answer = Vec::new();
+        while self.link.next(&mut answer, !self.receiving)? {
+            self.score.answered += self.score.worth(&answer);
+            if self.payload.print(&answer)? == Printed::NobodyReads {
+                return Ok(Printed::NobodyReads);
+            }
+        }
+        Ok(Printed::Yes)
+    }
+}
+// ANCHOR_END: converse
+
+impl<L: Link> Talk<L> {
+    /// Nothing is on its way, and poll(2) says that the server has closed everything.
+    /// What may still come from standard input will fail, so that is the time to fail.
+    fn hang_up(&mut self, events: PollFlags) {
+        self.hung_up = true;
+        let error = getsockopt(&self.link, SocketError).unwrap_or_default();
+        if events.contains(PollFlags::POLLERR) && error != 0 {
+            let error = Errno::from_raw(error);
+            say!(
+                "poll() = POLLERR, SO_ERROR = {error:?}: the last bytes were refused"
+            );
+        } else {
+            say!("poll() = POLLHUP: nobody is there any more");
+        }
+    }
+
+    /// Remembers the first failure: those after it are its echo.
+    fn failed(&mut self, call: &'static str, error: Errno) {
+        self.score.failure.get_or_insert((call, error));
+    }
+
+    /// How it went, once all is over.
+    fn judge(self) -> Result<()> {
+        let score = self.score;
+        let unanswered = match score.bytes {
+            true => score.handed > 0 && score.answered == 0,
+            false => score.answered < score.handed,
+        };
+        if score.unsent || self.expects && unanswered {
+            return Err(score.into());
+        }
+        if let Some(refused) = self.questions.refused {
+            return Err(refused);
+        }
+        if !score.bytes {
+            say!("done: {} answered", messages(score.answered));
+        }
+        Ok(())
+    }
+}

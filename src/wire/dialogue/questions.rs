@@ -1,0 +1,105 @@
+//! What a client has to say: its arguments, or standard input.
+
+use std::ffi::OsString;
+
+use anyhow::anyhow;
+use nix::errno::Errno;
+use nix::unistd::read;
+
+use super::Link;
+use crate::wire::frame::{CHUNK, Framing, Incoming, Stream};
+use crate::wire::roles::{Progress, Source};
+
+/// What a client has to say: its arguments, or standard input in lines or as it is.
+pub(super) struct Questions {
+    pub(super) arguments: std::vec::IntoIter<OsString>,
+    pub(super) input: Option<Incoming>,
+    /// How much one read of standard input asks for.
+    chunk: usize,
+    ended: bool,
+    number: u64,
+    /// What standard input held that cannot be sent, or why it could not be read.
+    pub(super) refused: Option<anyhow::Error>,
+    progress: Option<Progress>,
+}
+
+/// What a client does next.
+pub(super) enum Next {
+    /// It sends this message.
+    Message,
+    /// It waits for more of standard input.
+    Later,
+    /// It has said all.
+    End,
+}
+
+impl Questions {
+    pub(super) fn new(source: &Source, largest: usize) -> Questions {
+        let framing = if source.bytes { Framing::None } else { Framing::Lines };
+        let max_message = u32::try_from(largest).unwrap_or(u32::MAX);
+        let reads = source.bytes || source.messages.is_empty();
+        Questions {
+            arguments: source.messages.clone().into_iter(),
+            input: reads.then(|| Incoming::new(&Stream { framing, max_message })),
+            chunk: if source.bytes { largest.min(CHUNK) } else { CHUNK },
+            ended: false,
+            number: 0,
+            refused: None,
+            progress: source.bytes.then(Progress::of_stdin),
+        }
+    }
+
+    /// Replaces `message` by the next one.
+    pub(super) fn next(&mut self, message: &mut Vec<u8>, link: &impl Link) -> Next {
+        let Some(input) = &mut self.input else {
+            return match self.arguments.next() {
+                None => Next::End,
+                Some(word) => {
+                    *message = word.into_encoded_bytes();
+                    Next::Message
+                }
+            };
+        };
+        if self.refused.is_some() {
+            return Next::End;
+        }
+        let found = match input.next(message) {
+            Ok(false) if self.ended => input.at_end(message),
+            found => found,
+        };
+        self.number += 1;
+        let checked = match found {
+            Ok(true) => link.check(message),
+            Ok(false) => {
+                self.number -= 1;
+                return if self.ended { Next::End } else { Next::Later };
+            }
+            Err(_) => Err(anyhow!("too large: {}", link.limit())),
+        };
+        match checked {
+            Ok(()) => Next::Message,
+            Err(error) => {
+                self.refused = Some(error.context(format!("line {}", self.number)));
+                Next::End
+            }
+        }
+    }
+
+    /// read(2) of standard input, once poll(2) has said that it will not sleep.
+    pub(super) fn read(&mut self) {
+        let Some(input) = &mut self.input else { return };
+        let space = input.space();
+        let most = space.len().min(self.chunk);
+        match read(std::io::stdin(), &mut space[..most]) {
+            Ok(0) => self.ended = true,
+            Ok(n) => {
+                input.filled(n);
+                self.progress.iter_mut().for_each(|progress| progress.moved(n));
+            }
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Err(error) => {
+                self.refused = Some(anyhow!(error).context("read standard input"));
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The server's half of one connection.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
+
+use super::{Reply, Server};
+use crate::wire::frame::{Incoming, Stream};
+use crate::wire::payload::{Printed, write_all};
+use crate::wire::say::{self, Tally};
+
+// ANCHOR: answer
+/// The server's end of a connected stream socket.
+#[derive(Debug)]
+pub struct Connection {
+    socket: OwnedFd,
+    stream: Stream,
+    reply: Reply,
+    incoming: Incoming,
+    frame: Vec<u8>,
+    recvs: Tally,
+    sends: Tally,
+}
+
+/// How a conversation ended, as the server sees it.
+#[derive(Debug)]
+#[must_use]
+pub enum Ended {
+    /// The client has said all, and was answered.
+    ClientDone,
+    /// The client is gone, or sent what cannot be read. That is its own affair: the
+    /// server goes on with the others.
+    ClientLost(anyhow::Error),
+    /// Nobody reads the server's standard output any more.
+    NobodyReads,
+}
+
+impl Connection {
+    /// The server's end of `socket`, which is connected to `client`, as it is called in
+    /// the commentary.
+    pub fn new(socket: OwnedFd, server: &Server, client: &str) -> Connection {
+        let (stream, reply) = (server.stream, server.reply);
+        let (recvs, sends) = (Tally::of("recv"), Tally::of("send"));
+        let (recvs, sends) = (recvs.with(client), sends.with(client));
+        let (incoming, frame) = (Incoming::new(&stream), Vec::new());
+        Connection { socket, stream, reply, incoming, frame, recvs, sends }
+    }
+
+    /// Replaces `message` by the client's next one; sleeps until there is one. `false`
+    /// once the client has said all.
+    ///
+    /// # Errors
+    /// ECONNRESET when the client is gone with answers unread; a message that is too
+    /// long or cut short.
+    pub fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        while !self.incoming.next(message)? {
+            let space = self.incoming.space();
+            let n = match recv(self.socket.as_raw_fd(), space, MsgFlags::empty()) {
+                Err(Errno::EINTR) => continue,
+                result => result.context("recv")?,
+            };
+            if n == 0 {
+                self.recvs.call(0, || "recv() = 0: the client has said all");
+                return self.incoming.at_end(message);
+            }
+            self.recvs
+                .call(n, || format!("recv() = {n}: {}", say::bytes(&space[..n])));
+            self.incoming.filled(n);
+        }
+        Ok(true)
+    }
+
+    /// Answers `message`; sleeps while the client does not read.
+    ///
+    /// # Errors
+    /// EPIPE or ECONNRESET when the client is gone.
+    pub fn reply(&mut self, message: &[u8]) -> Result<()> {
+        let mut made = Vec::new();
+        let Some(answer) = self.reply.to(message, &mut made) else { return Ok(()) };
+        let bytes = self.stream.frame(answer, &mut self.frame);
+        self.sends.call(bytes.len(), || {
+            format!("send({}, {})", say::bytes(bytes), bytes.len())
+        });
+        // On a socket write(2) is send(2) without flags; SIGPIPE is ignored in Rust.
+        write_all(&self.socket, bytes).context("send")
+    }
+}
+
+/// Prints each message of a client and answers it, until the client has said all.
+///
+/// # Errors
+/// What `print` met: standard output is the server's affair, not the client's.
+pub fn answer(
+    mut connection: Connection,
+    mut print: impl FnMut(&[u8]) -> Result<Printed>,
+) -> Result<Ended> {
+    let mut message = Vec::new();
+    loop {
+        match connection.next(&mut message) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Ended::ClientDone),
+            Err(lost) => return Ok(Ended::ClientLost(lost)),
+        }
+        if print(&message)? == Printed::NobodyReads {
+            return Ok(Ended::NobodyReads);
+        }
+        if let Err(lost) = connection.reply(&message) {
+            return Ok(Ended::ClientLost(lost));
+        }
+    }
+}
+// ANCHOR_END: answer

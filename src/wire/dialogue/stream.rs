@@ -1,0 +1,92 @@
+//! A stream socket as the client's loop uses it.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use anyhow::Result;
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
+
+use super::Link;
+use crate::say;
+use crate::wire::frame::{Framing, Incoming, Stream};
+use crate::wire::say::{self, Tally};
+
+// ANCHOR: link
+/// The client's end of a connected stream socket.
+#[derive(Debug)]
+pub struct StreamLink {
+    socket: OwnedFd,
+    stream: Stream,
+    incoming: Incoming,
+    sends: Tally,
+    recvs: Tally,
+}
+
+impl StreamLink {
+    /// The client's end of `socket`, which is connected.
+    pub fn new(socket: OwnedFd, stream: &Stream) -> StreamLink {
+        let (sends, recvs) = (Tally::of("send"), Tally::of("recv"));
+        let incoming = Incoming::new(stream);
+        StreamLink { socket, stream: *stream, incoming, sends, recvs }
+    }
+}
+
+impl Link for StreamLink {
+    fn send(&mut self, bytes: &[u8]) -> nix::Result<usize> {
+        let length = bytes.len();
+        self.sends.call(0, || format!("send({}, {length})", say::bytes(bytes)));
+        // The kernel may take a part, or nothing (EAGAIN). MSG_NOSIGNAL: a server that
+        // is gone is the error EPIPE, and not the signal SIGPIPE, which ends a process.
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        let taken = send(self.socket.as_raw_fd(), bytes, flags)?;
+        self.sends.moved(taken);
+        Ok(taken)
+    }
+
+    fn recv(&mut self) -> nix::Result<bool> {
+        let space = self.incoming.space();
+        let n = recv(self.socket.as_raw_fd(), space, MsgFlags::MSG_DONTWAIT)?;
+        if n == 0 {
+            say!("recv() = 0: the server has closed its side");
+            return Ok(false);
+        }
+        self.recvs.call(n, || format!("recv() = {n}: {}", say::bytes(&space[..n])));
+        self.incoming.filled(n);
+        Ok(true)
+    }
+
+    fn goodbye(&mut self) -> nix::Result<()> {
+        say!("shutdown(SHUT_WR): nothing more will come; answers still may");
+        shutdown(self.socket.as_raw_fd(), Shutdown::Write)
+    }
+
+    fn next(&mut self, answer: &mut Vec<u8>, ended: bool) -> Result<bool> {
+        Ok(self.incoming.next(answer)? || ended && self.incoming.at_end(answer)?)
+    }
+
+    fn frame(&self, message: &[u8], bytes: &mut Vec<u8>) {
+        *bytes = self.stream.frame(message, &mut Vec::new()).to_vec();
+    }
+
+    fn check(&self, message: &[u8]) -> Result<()> {
+        self.stream.check(message)
+    }
+
+    fn largest(&self) -> usize {
+        self.stream.largest()
+    }
+
+    fn limit(&self) -> String {
+        format!("--max-message is {}; raise it there", self.stream.max_message)
+    }
+
+    fn has_boundaries(&self) -> bool {
+        self.stream.framing != Framing::None
+    }
+}
+// ANCHOR_END: link
+
+impl AsFd for StreamLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

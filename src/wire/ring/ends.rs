@@ -1,0 +1,204 @@
+//! The two roles around a ring: from the meeting to the goodbye.
+//!
+//! A sender does not wait for its receiver: what nobody has read yet stays, and a receiver
+//! that comes later takes it. The receiver that takes the goodbye removes the ring.
+
+use anyhow::Result;
+
+use super::CAPACITIES;
+use super::flow::{Reader, Writer};
+use super::join::{Joined, Source, join};
+use super::wait::Waiting;
+use crate::errors::usage;
+use crate::say;
+use crate::wire::meet::{At, Only};
+use crate::wire::say;
+
+/// The options of both ends of a ring.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct RingOptions {
+    /// How many bytes the ring holds, if we are first and make it: a power of two. The
+    /// largest message is 4 bytes less
+    #[arg(long, value_name = "BYTES", default_value_t = 512 << 10)]
+    #[arg(value_parser = capacity)]
+    pub capacity: u64,
+
+    /// Never sleep while waiting: look again and again, on a processor of its own
+    #[arg(long)]
+    pub spin: bool,
+}
+
+impl RingOptions {
+    fn waiting(self) -> Result<Waiting> {
+        if !self.spin {
+            return Ok(Waiting::Sleeping);
+        }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        if processors < 2 {
+            return Err(usage(
+                "--spin needs two processors, and this process may use one: \
+                 the other side could not run; leave --spin out",
+            ));
+        }
+        Ok(Waiting::Spinning)
+    }
+}
+
+fn capacity(text: &str) -> Result<u64, String> {
+    let (least, most) = (CAPACITIES.start(), CAPACITIES.end());
+    match text.parse::<u64>() {
+        Ok(bytes) if bytes.is_power_of_two() && CAPACITIES.contains(&bytes) => {
+            Ok(bytes)
+        }
+        _ => Err(format!("not a power of two from {least} to {most}")),
+    }
+}
+
+/// The sending end, with its place.
+#[derive(Debug)]
+pub struct Sending {
+    // The ring is let go before the place, which may remove it.
+    writer: Writer,
+    joined: Joined,
+}
+
+impl Sending {
+    /// Joins the ring at `at` as its sender, or makes it.
+    ///
+    /// # Errors
+    /// When another sender is there; when messages of an earlier one wait there still;
+    /// when what is there is no ring; what the system calls said.
+    pub fn open(
+        at: &At,
+        source: &dyn Source,
+        options: RingOptions,
+    ) -> Result<Sending> {
+        let waiting = options.waiting()?;
+        let (ring, joined) = join(at, source, Only::Sender, options.capacity)?;
+        match ring.receiver().filter(|life| life.lives()) {
+            Some(life) => say!("the receiver is there: pid {}", life.pid),
+            None => say::waiting(
+                "nobody reads yet: what we send waits in the ring",
+                &at.peer("receiver"),
+            ),
+        }
+        let writer = Writer::of(ring, waiting)?;
+        let joined = joined.welcome(at, source)?;
+        Ok(Sending { writer, joined })
+    }
+
+    /// The largest message, in bytes.
+    pub fn largest(&self) -> usize {
+        self.writer.largest()
+    }
+
+    /// Copies one message into the ring; waits while it is full.
+    ///
+    /// # Errors
+    /// ESRCH when the receiver died; a ring that is corrupt.
+    pub fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.writer.send(message)
+    }
+
+    /// Says goodbye. Does not wait for the receiver, unless the ring would die with us.
+    ///
+    /// # Errors
+    /// A ring that is corrupt.
+    pub fn finish(mut self) -> Result<()> {
+        say!("state = 1: the goodbye");
+        let unread = self.writer.close()?;
+        if unread == 0 {
+            return Ok(());
+        }
+        if self.joined.lasts {
+            let unread = say::size(unread as usize);
+            say!("{unread} not read yet: we do not wait, the ring stays");
+            return self.joined.place.keep();
+        }
+        say!("this memory has no name that keeps it: we stay until all is read");
+        self.writer.drain()
+    }
+}
+
+/// The receiving end, with its place.
+#[derive(Debug)]
+pub struct Receiving {
+    reader: Reader,
+    joined: Joined,
+}
+
+impl Receiving {
+    /// Joins the ring at `at` as its receiver, or makes it.
+    ///
+    /// # Errors
+    /// When another receiver is there; when what is there is no ring; what the system
+    /// calls said.
+    pub fn open(
+        at: &At,
+        source: &dyn Source,
+        options: RingOptions,
+    ) -> Result<Receiving> {
+        let waiting = options.waiting()?;
+        let (ring, mut joined) = join(at, source, Only::Receiver, options.capacity)?;
+        let unread = ring.unread()?;
+        let sender = ring.sender();
+        if let Some(life) = sender.filter(|life| life.lives()) {
+            say!("the sender is there: pid {}", life.pid);
+        } else if ring.is_closed() || unread > 0 {
+            say!("a sender was here before: {} wait", say::size(unread as usize));
+            if joined.lasts {
+                // Should we be stopped now, they wait for the next.
+                joined.place.keep()?;
+            }
+        } else {
+            say::waiting(
+                "nothing is sent yet: the ring is empty",
+                &at.peer("sender"),
+            );
+        }
+        let reader = Reader::of(ring, waiting)?;
+        let joined = joined.welcome(at, source)?;
+        Ok(Receiving { reader, joined })
+    }
+
+    /// Replaces `message` by the next one; `false` at the goodbye, when the ring is
+    /// removed.
+    ///
+    /// # Errors
+    /// A sender that died without a goodbye; a ring that is corrupt.
+    pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        let more = self.reader.recv(message)?;
+        if !more {
+            say!("state is 1 and tail = head: the sender is done, and all is read");
+            self.reader.done();
+            self.joined.remove();
+        }
+        Ok(more)
+    }
+}
+
+impl Drop for Receiving {
+    /// After `--count`, or when a reader of ours has gone: what is unread stays for the
+    /// next receiver, and a ring that is read to its end goes.
+    fn drop(&mut self) {
+        let ring = self.reader.ring();
+        if ring.is_done() {
+            return;
+        }
+        match ring.unread() {
+            Ok(0) if ring.is_closed() => {
+                self.reader.done();
+                self.joined.remove();
+            }
+            Ok(0) if ring.sender().is_some_and(|life| !life.lives()) => {
+                self.joined.remove();
+            }
+            Ok(unread) if unread > 0 && self.joined.lasts => {
+                let unread = say::size(unread as usize);
+                say!("{unread} unread: the ring stays for the next receiver");
+                let _ = self.joined.place.keep();
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The two ends of a ring: what is copied, in which order, and when the other side is
+//! told.
+//!
+//! Each end keeps its own counter and a copy of the other's, and looks at the shared one
+//! only when the copy says that it must: a cache line that the other processor writes is
+//! the dearest thing to read.
+
+use std::sync::atomic::{Ordering, fence};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+
+use super::wait::{Patience, Waiting, wake};
+use super::{
+    ALL_DONE, DATA, Flaw, HEAD, LENGTH, RECEIVER, RECEIVER_SLEEPS, Ring, SENDER,
+    SENDER_DONE, SENDER_SLEEPS, STATE, TAIL,
+};
+use crate::wire::say::{self, Tally};
+
+// ANCHOR: writer
+/// The writing end. There is one.
+#[derive(Debug)]
+pub struct Writer {
+    ring: Ring,
+    /// Where the next byte goes; others learn of it by `publish`.
+    head: u64,
+    /// What the receiver's tail was when we last looked: it may have moved on since.
+    tail: u64,
+    patience: Patience,
+    copies: Tally,
+    wakes: Tally,
+}
+
+impl Writer {
+    /// Takes the writing end of `ring`.
+    ///
+    /// # Errors
+    /// Indices that cannot be; /proc not mounted.
+    pub fn of(ring: Ring, waiting: Waiting) -> Result<Writer> {
+        let (head, tail) = ring.indices()?;
+        ring.claim(SENDER)?;
+        let (patience, wakes) = (Patience::new(waiting), Tally::of("futex_wake"));
+        let copies = Tally::steps("messages into the ring");
+        Ok(Writer { ring, head, tail, patience, copies, wakes })
+    }
+
+    /// The largest message, in bytes: it must fit with its length.
+    pub fn largest(&self) -> usize {
+        self.ring.capacity as usize - LENGTH
+    }
+
+    /// Sends one message; waits while there is no room for all of it.
+    ///
+    /// # Errors
+    /// ESRCH when the ring is full and the receiver has died; a ring that is corrupt.
+    pub fn send(&mut self, message: &[u8]) -> Result<()> {
+        if message.len() > self.largest() {
+            bail!("{} do not fit into the ring", say::size(message.len()));
+        }
+        let need = (LENGTH + message.len()) as u64;
+        if self.room() < need {
+            self.wait_for_room(need, "the ring is full")?;
+        }
+        let (from, to) = (self.head, self.head.wrapping_add(need));
+        self.copies.call(message.len(), || {
+            let shown = say::bytes(message);
+            let length = message.len();
+            format!("ring[{from}..{to}] = length {length}, {shown}; head = {to}")
+        });
+        self.ring.put(from, &(message.len() as u32).to_le_bytes());
+        self.ring.put(from.wrapping_add(LENGTH as u64), message);
+        self.head = to;
+        self.publish();
+        Ok(())
+    }
+
+    /// How many bytes are free for certain.
+    #[inline]
+    fn room(&self) -> u64 {
+        self.ring.capacity - self.head.wrapping_sub(self.tail)
+    }
+
+    /// Shows the receiver all that was put before this.
+    #[inline]
+    fn publish(&mut self) {
+        self.ring.memory.u64(HEAD).store(self.head, Ordering::Release);
+        // The receiver sets its word, then reads head; we set head, then read its word.
+        // With this fence on both sides at least one of us sees the other.
+        fence(Ordering::SeqCst);
+        wake(self.ring.memory.u32(RECEIVER_SLEEPS), &mut self.wakes);
+    }
+    // ANCHOR_END: writer
+
+    /// Looks at the receiver's tail, and sleeps until enough is free.
+    #[cold]
+    fn wait_for_room(&mut self, need: u64, why: &str) -> Result<()> {
+        let mut awaited = false;
+        loop {
+            let tail = self.ring.load(TAIL);
+            self.ring.between(self.head, tail)?;
+            self.tail = tail;
+            if self.room() >= need {
+                return Ok(());
+            }
+            let receiver = if awaited { self.ring.receiver() } else { None };
+            if let Some(life) = receiver.filter(|life| !life.lives()) {
+                let pid = life.pid;
+                return Err(Errno::ESRCH).with_context(|| {
+                    format!("{why}, and the receiver (pid {pid}) died")
+                });
+            }
+            let ring = &self.ring;
+            let word = ring.memory.u32(SENDER_SLEEPS);
+            let moved = || ring.load(TAIL) != tail;
+            let why = || format!("{why}: sleeps until tail moves");
+            awaited = !self.patience.wait(word, moved, why)?;
+        }
+    }
+
+    /// Says goodbye; returns how many bytes nobody has read yet.
+    ///
+    /// # Errors
+    /// A ring that is corrupt.
+    pub fn close(&mut self) -> Result<u64> {
+        self.ring.memory.u32(STATE).store(SENDER_DONE, Ordering::Release);
+        fence(Ordering::SeqCst);
+        wake(self.ring.memory.u32(RECEIVER_SLEEPS), &mut self.wakes);
+        Ok(self.ring.unread()?)
+    }
+
+    /// Waits until the receiver has read all.
+    ///
+    /// # Errors
+    /// ESRCH when it dies before; a ring that is corrupt.
+    pub fn drain(&mut self) -> Result<()> {
+        self.wait_for_room(self.ring.capacity, "not all is read")
+    }
+
+    /// The ring, to look at.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+}
+
+// ANCHOR: reader
+/// The reading end. There is one.
+#[derive(Debug)]
+pub struct Reader {
+    ring: Ring,
+    /// What the sender's head was when we last looked: it may have moved on since.
+    head: u64,
+    /// Where the next message begins.
+    tail: u64,
+    patience: Patience,
+    copies: Tally,
+    wakes: Tally,
+}
+
+impl Reader {
+    /// Takes the reading end of `ring`.
+    ///
+    /// # Errors
+    /// Indices that cannot be; /proc not mounted.
+    pub fn of(ring: Ring, waiting: Waiting) -> Result<Reader> {
+        let (_, tail) = ring.indices()?;
+        ring.claim(RECEIVER)?;
+        let (patience, wakes) = (Patience::new(waiting), Tally::of("futex_wake"));
+        let copies = Tally::steps("messages out of the ring");
+        Ok(Reader { ring, head: tail, tail, patience, copies, wakes })
+    }
+
+    /// Replaces `message` by the next one; `false` once the sender has said goodbye and
+    /// all is read. Waits while the ring is empty.
+    ///
+    /// # Errors
+    /// A sender that died without a goodbye; a ring that is corrupt.
+    pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        if self.head == self.tail && !self.wait_for_more()? {
+            return Ok(false);
+        }
+        let here = self.head.wrapping_sub(self.tail);
+        let length = self.next_length(here)?;
+        let (from, at) = (self.tail, self.tail.wrapping_add(LENGTH as u64));
+        message.clear();
+        let (start, straight) = self.ring.place(at);
+        let first = length.min(straight);
+        self.ring.memory.append(start, first, message);
+        self.ring.memory.append(DATA, length - first, message);
+        self.tail = at.wrapping_add(length as u64);
+        self.release();
+        self.copies.call(length, || {
+            let (to, shown) = (self.tail, say::bytes(message));
+            format!("ring[{from}..{to}] is length {length}, {shown}; tail = {to}")
+        });
+        Ok(true)
+    }
+
+    /// The length of the next message: another process wrote it, so it is read once, and
+    /// believed only as far as bytes are here.
+    #[inline]
+    fn next_length(&self, here: u64) -> Result<usize, Flaw> {
+        let mut length = [0; LENGTH];
+        if here < LENGTH as u64 {
+            return Err(Flaw::Length { length: 0, here });
+        }
+        self.ring.get(self.tail, &mut length);
+        let length = u64::from(u32::from_le_bytes(length));
+        if length > here - LENGTH as u64 {
+            return Err(Flaw::Length { length, here });
+        }
+        Ok(length as usize)
+    }
+
+    /// Gives back to the sender all that was read before this.
+    #[inline]
+    fn release(&mut self) {
+        self.ring.memory.u64(TAIL).store(self.tail, Ordering::Release);
+        // As in `publish`: at least one of us sees the other.
+        fence(Ordering::SeqCst);
+        if self.ring.memory.u32(SENDER_SLEEPS).load(Ordering::Relaxed) != 0 {
+            self.wake_for_room();
+        }
+    }
+    // ANCHOR_END: reader
+
+    /// A sender that sleeps needs room: it is woken for much of it, not for each message.
+    #[cold]
+    fn wake_for_room(&mut self) {
+        let left = self.ring.load(HEAD).wrapping_sub(self.tail);
+        if left <= self.ring.capacity / 2 {
+            wake(self.ring.memory.u32(SENDER_SLEEPS), &mut self.wakes);
+        }
+    }
+
+    /// Looks at the sender's head, and sleeps until it moves; `false` at the goodbye.
+    #[cold]
+    fn wait_for_more(&mut self) -> Result<bool> {
+        let mut awaited = false;
+        loop {
+            // Who died, then the goodbye, then the head: what came before is seen.
+            let died = if awaited { self.ring.sender() } else { None };
+            let died = died.filter(|life| !life.lives());
+            let closed = self.ring.is_closed();
+            let head = self.ring.load(HEAD);
+            if self.ring.between(head, self.tail)? > 0 {
+                self.head = head;
+                return Ok(true);
+            }
+            if closed {
+                return Ok(false);
+            }
+            if let Some(life) = died {
+                bail!("the sender (pid {}) died before its goodbye", life.pid);
+            }
+            let ring = &self.ring;
+            let word = ring.memory.u32(RECEIVER_SLEEPS);
+            let moved = || ring.load(HEAD) != head || ring.is_closed();
+            let why = || "the ring is empty: sleeps until head moves".to_owned();
+            awaited = !self.patience.wait(word, moved, why)?;
+        }
+    }
+
+    /// Notes in the ring that the goodbye was taken: nobody will use it again.
+    pub fn done(&mut self) {
+        self.ring.memory.u32(STATE).store(ALL_DONE, Ordering::Release);
+    }
+
+    /// The ring, to look at.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+}

@@ -1,0 +1,266 @@
+//! How two processes come to share a ring.
+//!
+//! Whoever is first makes it, under the exclusive lock of the meeting place, so that no
+//! peer sees it half made. What a first one finds there is left from before: messages
+//! that wait for a receiver, a ring whose users died, or something else altogether.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::{Flaw, Ring, length_of};
+use crate::errors::Advise;
+use crate::os::alive::Life;
+use crate::os::cleanup::{Object, remove_now, without_signals};
+use crate::os::shared::Shared;
+use crate::say;
+use crate::wire::meet::{At, Only, Place};
+use crate::wire::say;
+
+/// Where the memory comes from: what differs between the kinds of shared memory.
+pub trait Source {
+    /// What it is called: `/dev/shm/…`, a path, a key.
+    fn name(&self) -> String;
+
+    /// Opens and maps what is there; `None` where nothing is.
+    ///
+    /// # Errors
+    /// What the system call said.
+    fn find(&self) -> Result<Option<Found>>;
+
+    /// Makes and maps a new object of `length` bytes, all zero.
+    ///
+    /// # Errors
+    /// What the system call said; then nothing is left of it.
+    fn make(&self, length: usize) -> Result<(Shared, Object)>;
+
+    /// Whether the object outlives the processes that use it, and so can keep messages.
+    fn lasts(&self) -> bool {
+        true
+    }
+}
+
+/// What a [`Source`] found.
+#[derive(Debug)]
+pub struct Found {
+    /// It is called so.
+    pub object: Object,
+    /// It, mapped; `None` when it has no bytes yet, and so cannot be mapped.
+    pub memory: Option<Shared>,
+}
+
+/// A ring that this process has joined: what both ends have.
+#[derive(Debug)]
+pub(super) struct Joined {
+    object: Object,
+    /// Whether a role of ours made it, so that it is ours to remove.
+    ours: bool,
+    pub(super) lasts: bool,
+    pub(super) place: Place,
+}
+
+impl Joined {
+    /// Lets the peer in, once the ring says who we are.
+    pub(super) fn welcome(mut self, at: &At, source: &dyn Source) -> Result<Joined> {
+        self.place.open_to_all()?;
+        at.ready(source.name())?;
+        Ok(self)
+    }
+
+    /// Removes the name now: even while the other side is still leaving, nobody else
+    /// shall take this ring for a new one.
+    pub(super) fn remove(&self) {
+        if self.ours {
+            remove_now(&self.object);
+        }
+    }
+}
+
+/// How often, and after how long, one tries again that came while others were leaving.
+const TRIES: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A ring, what it is called, and whether it is ours to remove; or, for now, why not.
+enum Attempt {
+    Done(Ring, Object, bool),
+    Later(String),
+}
+
+/// Enters the place, and finds its ring or makes it.
+pub(super) fn join(
+    at: &At,
+    source: &dyn Source,
+    side: Only,
+    capacity: u64,
+) -> Result<(Ring, Joined)> {
+    let mut why = String::new();
+    for _ in 0..TRIES {
+        let mut place = at.arrive(Some(side))?;
+        let attempt = if place.alone() {
+            as_first(at, source, side, capacity, &mut place)?
+        } else {
+            as_second(source, side, &mut place)?
+        };
+        match attempt {
+            Attempt::Done(ring, object, ours) => {
+                let lasts = source.lasts();
+                return Ok((ring, Joined { object, ours, lasts, place }));
+            }
+            Attempt::Later(reason) => why = reason,
+        }
+        // Somebody is just leaving: the place is free in a moment.
+        drop(place);
+        std::thread::sleep(PAUSE);
+    }
+    bail!("{}: {why}", source.name())
+}
+
+/// Nobody of ours is here, and nobody comes in: what lies here is left from before, or
+/// belongs to a stranger, who holds no lock.
+fn as_first(
+    at: &At,
+    source: &dyn Source,
+    side: Only,
+    capacity: u64,
+    place: &mut Place,
+) -> Result<Attempt> {
+    let Some(Found { object, memory }) = source.find()? else {
+        return make(at, source, capacity, place);
+    };
+    let name = source.name();
+    let ours = place.is_ours(&object)?;
+    let ring = match memory.map_or(Err(Flaw::HalfMade), Ring::over) {
+        Ok(ring) => ring,
+        Err(Flaw::HalfMade) if ours => {
+            say!("{name} was begun by one who was killed: it is made anew");
+            remove_now(&object);
+            return make(at, source, capacity, place);
+        }
+        Err(flaw) => return Err(flaw).context(name).advise(elsewhere),
+    };
+    let unread = ring.unread().context(name.clone()).advise(elsewhere)?;
+    let waiting = say::size(unread as usize);
+    match state_for(side, &ring) {
+        State::Usable => {
+            place.found(&object)?;
+            say!("it begins with `ipc-ring`: a ring of {}", capacity_of(&ring));
+            Ok(Attempt::Done(ring, object, ours))
+        }
+        State::Busy(why) => {
+            place.found(&object)?;
+            place.keep()?;
+            Ok(Attempt::Later(why))
+        }
+        State::Stale if ring.is_closed() && unread > 0 => {
+            place.found(&object)?;
+            place.keep()?;
+            let error = anyhow!("{waiting} wait in {name} for a receiver");
+            Err(error).advise(|_| {
+                let receiver = at.peer("receiver");
+                Some(format!("start it: {receiver}; or: ipclab clean --pending"))
+            })
+        }
+        State::Stale => {
+            match unread {
+                0 => say!("{name} is left from before: nobody uses it"),
+                _ => say!("{name} is left from a sender that died, {waiting} in it"),
+            }
+            if ours {
+                remove_now(&object);
+                return make(at, source, capacity, place);
+            }
+            say!("it is not ours to remove: the ring in it begins anew");
+            let capacity = ring.capacity();
+            let ring = Ring::make(ring.into_memory(), capacity);
+            Ok(Attempt::Done(ring, object, false))
+        }
+    }
+}
+
+/// Somebody of ours is here: then so is the ring, unless that one is just leaving.
+fn as_second(source: &dyn Source, side: Only, place: &mut Place) -> Result<Attempt> {
+    let later = |why: &str| Ok(Attempt::Later(why.to_owned()));
+    let Some(Found { object, memory }) = source.find()? else {
+        return later(
+            "somebody is at this place, but not with this ring: start both roles with \
+             the same options",
+        );
+    };
+    let Some(memory) = memory else { return later("whoever made it has gone") };
+    let ring = Ring::over(memory).context(source.name()).advise(elsewhere)?;
+    match state_for(side, &ring) {
+        State::Busy(why) => Ok(Attempt::Later(why)),
+        // A receiver can wait for a sender, who is not there yet: so nothing is stale.
+        State::Stale if ring.is_closed() || ring.sender().is_some() => {
+            later("the receiver still reads what an earlier sender left there")
+        }
+        State::Usable | State::Stale => {
+            let ours = place.is_ours(&object)?;
+            place.found(&object)?;
+            say!("it begins with `ipc-ring`: a ring of {}", capacity_of(&ring));
+            Ok(Attempt::Done(ring, object, ours))
+        }
+    }
+}
+
+/// What a ring that was found is to us.
+enum State {
+    /// It can be used as it is.
+    Usable,
+    /// Whoever used it has gone.
+    Stale,
+    /// Somebody uses it, who holds no lock: a stranger, or one who is just leaving.
+    Busy(String),
+}
+
+fn state_for(side: Only, ring: &Ring) -> State {
+    let alive = |life: Option<Life>| life.filter(|life| life.lives());
+    let (sender, receiver) = (alive(ring.sender()), alive(ring.receiver()));
+    let sends = side == Only::Sender;
+    let (role, same) =
+        if sends { ("sender", sender) } else { ("receiver", receiver) };
+    if let Some(life) = same.filter(|_| !ring.is_done()) {
+        return State::Busy(format!(
+            "the {role}'s place is taken by pid {}; use --at NAME for a meeting place of \
+             your own",
+            life.pid
+        ));
+    }
+    let waits = ring.is_closed() || ring.unread().is_ok_and(|unread| unread > 0);
+    let usable = if sends {
+        // A stranger waits for a sender: it holds no lock, but the ring says who it is.
+        receiver.is_some() && ring.sender().is_none() && !waits
+    } else {
+        waits || sender.is_some()
+    };
+    let usable = usable && !ring.is_done();
+    if usable { State::Usable } else { State::Stale }
+}
+
+fn make(
+    at: &At,
+    source: &dyn Source,
+    capacity: u64,
+    place: &mut Place,
+) -> Result<Attempt> {
+    let ours = !at.is_users_path();
+    // Stopped in between, we would leave behind what nobody knows of.
+    let (memory, object) = without_signals(|| -> Result<_> {
+        let (memory, object) = source.make(length_of(capacity))?;
+        if ours {
+            place.owns(&object)?;
+        }
+        Ok((memory, object))
+    })?;
+    let ring = Ring::make(memory, capacity);
+    say!("a ring of {} is in it: sizes first, the magic last", capacity_of(&ring));
+    Ok(Attempt::Done(ring, object, ours))
+}
+
+fn capacity_of(ring: &Ring) -> String {
+    say::size(ring.capacity() as usize)
+}
+
+fn elsewhere(_: &anyhow::Error) -> Option<&'static str> {
+    Some("remove it if it is yours, or use --at NAME for another place")
+}

@@ -1,0 +1,426 @@
+//! The chapter of System V message queues: the contract, then what is special to it.
+
+mod support;
+
+use std::process::Command;
+
+use ipclab::os::cleanup::{Object, remove_now};
+use ipclab::os::names::{sysv_queue, sysv_queue_exists, waiting};
+use ipclab::os::sysv::{Msgbuf, msgget, msgrcv, msgsnd};
+use ipclab::wire::meet::{kernel_prefix_of, key_of};
+use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
+use support::*;
+
+// Not `a_taken_name_is_refused`: under a key of queues there are only queues.
+keeps_the_contract! {
+    queues();
+    one_message, a_thousand_in_order, an_empty_message, the_largest_message,
+    one_byte_too_many, arguments_are_checked_first, binary_bytes,
+    the_sender_may_be_first, the_receiver_may_be_first, a_stale_name_is_recovered,
+    the_sender_is_killed, the_receiver_is_killed, signals_clear_up,
+    a_timeout_is_status_124, a_link_is_refused,
+    an_unsafe_directory_is_refused, a_closed_output_is_a_quiet_end,
+}
+
+fn queues() -> Subject {
+    let mut subject = subject("sysvmq");
+    (subject.limit, subject.keeps) = (Vec::new(), true);
+    subject.largest = limit("msgmax").min(limit("msgmnb"));
+    subject
+}
+
+fn limit(name: &str) -> usize {
+    let path = format!("/proc/sys/kernel/{name}");
+    std::fs::read_to_string(path).unwrap().trim().parse().unwrap()
+}
+
+/// The key that is made from this subject's directory.
+fn key(subject: &Subject) -> i32 {
+    let prefix = kernel_prefix_of(Some(subject.dir().as_os_str()));
+    key_of(&(prefix + "sysvmq"))
+}
+
+/// Sends these arguments and looks that it went well.
+fn send(subject: &Subject, args: &[&str]) -> Outcome {
+    let sender = subject.start_sender(args, Input::Nothing).unwrap();
+    let sender = sender.wait(deadline()).unwrap();
+    assert!(sender.status.success(), "{}", sender.stderr);
+    sender
+}
+
+/// What a receiver prints that is started with these arguments, and ends well.
+fn receive(subject: &Subject, args: &[&str]) -> String {
+    let receiver = subject.start_receiver(args).unwrap().wait(deadline()).unwrap();
+    assert!(receiver.status.success(), "{}", receiver.stderr);
+    String::from_utf8(receiver.stdout).unwrap()
+}
+
+/// The line of a role that fails.
+fn failure(role: Role) -> String {
+    contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
+}
+
+/// Three senders, whose messages have the types 3, 1 and 2.
+fn three_types(subject: &Subject) {
+    for (mtype, message) in [("3", "three"), ("1", "one"), ("2", "two")] {
+        send(subject, &["--type", mtype, message]);
+    }
+}
+
+#[test]
+fn select_takes_one_type_and_leaves_the_rest() {
+    let subject = queues();
+    three_types(&subject);
+    assert_eq!(receive(&subject, &["--select", "2"]), "two\n");
+    assert_eq!(receive(&subject, &["--select", "2"]), "");
+    assert_eq!(receive(&subject, &[]), "three\none\n");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_negative_select_takes_the_lowest_type_first() {
+    let subject = queues();
+    three_types(&subject);
+    // Not the first whose type is at most 2, nor any above.
+    assert_eq!(receive(&subject, &["--select", "-2"]), "one\ntwo\n");
+    assert_eq!(receive(&subject, &["--select=-9"]), "three\n");
+    assert_eq!(receive(&subject, &[]), "");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn except_takes_all_other_types_and_puts_the_goodbye_back() {
+    let subject = queues();
+    three_types(&subject);
+    assert_eq!(receive(&subject, &["--select", "1", "--except"]), "three\ntwo\n");
+    // The one left, and a goodbye after it.
+    assert_eq!(waiting(&Object::SysvQueue(sysv_queue(key(&subject)).unwrap())), 2);
+    assert_eq!(receive(&subject, &[]), "one\n");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_selecting_receiver_with_count_waits() {
+    let subject = queues();
+    let receiver =
+        subject.start_receiver(&["--select", "2", "--count", "2"]).unwrap();
+    receiver.wait_for_comment("start the other: ", deadline()).unwrap();
+    three_types(&subject);
+    receiver.wait_for_output(b"two\n", deadline()).unwrap();
+    send(&subject, &["--type", "2", "two again"]);
+    assert_eq!(receiver.wait(deadline()).unwrap().stdout, b"two\ntwo again\n");
+    assert_eq!(receive(&subject, &[]), "three\none\n");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn numbers_that_cannot_be_are_usage_errors() {
+    let subject = queues();
+    for (sends, bad) in [
+        (true, vec!["--type", "0", "x"]),
+        (true, vec!["--type", "2147483647", "x"]),
+        (true, vec!["--key", "0", "x"]),
+        (true, vec!["--key", "0x123456789", "x"]),
+        (true, vec!["--key", "1", "--at", "y", "x"]),
+        (false, vec!["--except"]),
+        (false, vec!["--select", "0", "--except"]),
+        (false, vec!["--select", "-1", "--except"]),
+        (false, vec!["--select", "2147483647"]),
+    ] {
+        let role = if sends {
+            subject.start_sender(&bad, Input::Nothing)
+        } else {
+            subject.start_receiver(&bad)
+        };
+        let outcome = role.unwrap().wait(deadline()).unwrap();
+        assert_eq!(outcome.status.code(), Some(2), "{bad:?}: {}", outcome.stderr);
+        assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+    }
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn sending_may_end_before_receiving_starts() {
+    let subject = queues();
+    let first = send(&subject, &["one"]);
+    let key = format!("{:#010x}", key(&subject));
+    assert!(first.stderr.contains(&key), "{}", first.stderr);
+    let second = send(&subject, &["two"]);
+    assert!(second.stderr.contains("2 messages from before"), "{}", second.stderr);
+    assert_eq!(receive(&subject, &[]), "one\ntwo\n");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_stream_without_messages_ends_too() {
+    let subject = queues();
+    send(&subject, &["--bytes"]);
+    assert_eq!(receive(&subject, &["--bytes"]), "");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn count_stops_like_head_and_leaves_the_rest() {
+    let subject = queues();
+    for _ in 0..2 {
+        let receiver = subject.start_receiver(&["--count", "1"]).unwrap();
+        receiver.wait_for_comment("start the other: ", deadline()).unwrap();
+        send(&subject, &["one"]);
+        assert_eq!(receiver.wait(deadline()).unwrap().stdout, b"one\n");
+        subject.nothing_is_left().unwrap();
+    }
+    // Neither does a goodbye alone keep the queue when the receiver leaves last.
+    send(&subject, &["one"]);
+    assert_eq!(receive(&subject, &["--count", "1"]), "one\n");
+    subject.nothing_is_left().unwrap();
+    send(&subject, &["1", "2", "3"]);
+    assert_eq!(receive(&subject, &["--count", "2"]), "1\n2\n");
+    assert_eq!(receive(&subject, &[]), "3\n");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_sender_says_that_it_sleeps_before_it_does() {
+    let subject = queues();
+    let half = "x".repeat(limit("msgmnb") / 2 + 1);
+    if half.len() > subject.largest {
+        // Three messages are too many where two fill the queue to the last byte.
+        let third = "x".repeat(subject.largest);
+        let sender = subject.start_sender(&[&third, &third, &third], Input::Nothing);
+        let sender = sender.unwrap();
+        sender
+            .wait_for_comment("the queue is full, 2 messages", deadline())
+            .unwrap();
+        assert_eq!(receive(&subject, &[]), format!("{third}\n").repeat(3));
+        let sender = sender.wait(deadline()).unwrap();
+        let named = sender.stderr.matches("start the other: ").count();
+        assert!(sender.status.success() && named == 2, "{}", sender.stderr);
+    } else {
+        skip("msgmax is no half of msgmnb here");
+    }
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_second_sender_is_told_who_has_the_place() {
+    let subject = queues();
+    let first = subject.start_sender(&[], Input::Open).unwrap();
+    first.wait_for_comment("start the other: ", deadline()).unwrap();
+    let line = failure(subject.start_sender(&["x"], Input::Nothing).unwrap());
+    let taken = format!("taken by pid {}", first.pid());
+    assert!(line.contains(&taken), "{line}");
+    // Another key is another place.
+    let other = format!("{}", key_of(&format!("{}", std::process::id())));
+    send(&subject, &["--key", &other, "elsewhere"]);
+    assert_eq!(receive(&subject, &["--key", &other]), "elsewhere\n");
+    first.stop(Signal::SIGINT, deadline()).unwrap();
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_key_may_be_chosen_and_is_printed_as_ipcs_prints_it() {
+    let subject = queues();
+    let key = key_of(subject.dir().to_str().unwrap());
+    let text = format!("{key:#010x}");
+    let sender = send(&subject, &["--key", &text, "hello"]);
+    assert!(sender.stderr.contains(&format!("receiver --key {text}")));
+    assert!(sysv_queue(key).is_some());
+    if have("ipcs") {
+        let mut ipcs = Command::new("ipcs");
+        ipcs.arg("-q");
+        let listed = String::from_utf8(run(ipcs, Input::Nothing).stdout).unwrap();
+        assert!(listed.contains(&text), "{listed}");
+    }
+    assert_eq!(receive(&subject, &["--key", &key.to_string()]), "hello\n");
+    assert!(sysv_queue(key).is_none());
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn at_names_a_queue_of_its_own() {
+    let subject = queues();
+    let name = format!("{}-mine", subject.dir().file_name().unwrap().display());
+    send(&subject, &["--at", &name, "hello"]);
+    assert!(sysv_queue(key_of(&format!("/{name}"))).is_some());
+    assert_eq!(receive(&subject, &["--at", &name]), "hello\n");
+    assert!(sysv_queue(key_of(&format!("/{name}"))).is_none());
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_private_queue_is_found_by_its_identifier_alone() {
+    let subject = queues();
+    let sender = send(&subject, &["--key", "private", "hello"]);
+    let (_, command) = sender.stderr.split_once("sysvmq receiver --id ").unwrap();
+    let id = command.split_whitespace().next().unwrap();
+    assert!(sysv_queue_exists(id.parse().unwrap()));
+    // Two private queues are two.
+    let other = send(&subject, &["--key", "private", "other"]);
+    assert!(!other.stderr.contains(&format!("--id {id}\n")), "{}", other.stderr);
+    assert_eq!(receive(&subject, &["--id", id]), "hello\n");
+    assert!(!sysv_queue_exists(id.parse().unwrap()));
+    let line = failure(subject.start_receiver(&["--id", id]).unwrap());
+    assert!(line.contains("EINVAL") || line.contains("EIDRM"), "{line}");
+    let gone = run(ipclab(&subject, &["clean", "--pending"]), Input::Nothing).stdout;
+    assert!(String::from_utf8(gone).unwrap().contains("removed sysv-queue"));
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_queue_that_a_stranger_made_under_a_key_of_its_own_stays() {
+    let subject = queues();
+    let key = key_of(&subject.dir().join("theirs").display().to_string());
+    let id = msgget(key, libc::IPC_CREAT | libc::IPC_EXCL | 0o600).unwrap();
+    let text = key.to_string();
+    send(&subject, &["--key", &text, "hello"]);
+    assert_eq!(receive(&subject, &["--id", &id.to_string()]), "hello\n");
+    assert!(sysv_queue_exists(id));
+    remove_now(&Object::SysvQueue(id));
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_removed_queue_ends_a_sleeping_receiver_with_eidrm() {
+    let subject = queues();
+    let receiver = subject.start_receiver(&[]).unwrap();
+    receiver.wait_for_comment("start the other: ", deadline()).unwrap();
+    let id = sysv_queue(key(&subject)).unwrap();
+    // Asleep in msgrcv, where it gets EIDRM; a little earlier it would be EINVAL.
+    let status = format!("/proc/{}/status", receiver.pid());
+    let asleep = || std::fs::read_to_string(&status).unwrap().contains("State:\tS");
+    let deadline = deadline();
+    while !asleep() {
+        assert!(std::time::Instant::now() < deadline, "it never fell asleep");
+        std::thread::yield_now();
+    }
+    if have("ipcrm") {
+        let mut ipcrm = Command::new("ipcrm");
+        ipcrm.args(["-q", &id.to_string()]);
+        assert!(run(ipcrm, Input::Nothing).status.success());
+    } else {
+        remove_now(&Object::SysvQueue(id));
+    }
+    let line = failure(receiver);
+    assert!(line.contains("EIDRM") && line.contains("the queue is gone"), "{line}");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn silence_is_explained_after_two_seconds() {
+    let subject = queues();
+    let mut sender = subject.start_sender(&[], Input::Open).unwrap();
+    let receiver = subject.start_receiver(&[]).unwrap();
+    sender.feed(b"one\n").unwrap();
+    receiver.wait_for_output(b"one\n", deadline()).unwrap();
+    sender.stop(Signal::SIGKILL, deadline()).unwrap();
+    receiver
+        .wait_for_comment("an empty message of type 0x7fffffff", deadline())
+        .unwrap();
+    // It goes on waiting.
+    send(&subject, &["two"]);
+    assert_eq!(receiver.wait(deadline()).unwrap().stdout, b"one\ntwo\n");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn the_type_is_not_counted_in_the_size() {
+    let subject = queues();
+    let id = msgget(key(&subject), libc::IPC_CREAT | 0o600).unwrap();
+    send(&subject, &["--type", "7", "12345"]);
+    let mut message = Msgbuf::with_room(100);
+    assert_eq!(msgrcv(id, &mut message, 7, 0), Ok(5));
+    assert_eq!((message.mtype(), message.text()), (7, b"12345".as_slice()));
+    // Our goodbye from here ends a receiver as a stranger's would.
+    message.set(0x7fff_ffff, b"");
+    msgsnd(id, &message, 0).unwrap();
+    assert_eq!(receive(&subject, &[]), "");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn python_receives_what_we_send() {
+    let subject = queues();
+    let key = key(&subject).to_string();
+    let script = "sysvmq_receiver.py";
+    let Some(python) = python_with("sysv_ipc", &subject, script, &[&key]) else {
+        return;
+    };
+    let reader = Role::start("python", python, Input::Nothing).unwrap();
+    reader.wait_for_output(b"ready\n", deadline()).unwrap();
+    send(&subject, &["--type", "3", "hello", "", "python"]);
+    let reader = reader.wait(deadline()).unwrap();
+    assert!(reader.status.success(), "{}", reader.stderr);
+    assert_eq!(reader.stdout, b"ready\n3 hello\n3 \n3 python\n");
+    // It holds no lock of ours, so what it took the last of may lie there still.
+    let _ = run(ipclab(&subject, &["clean"]), Input::Nothing);
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn python_sends_what_we_receive() {
+    let subject = queues();
+    let key = key(&subject).to_string();
+    let args = [&key, "hello", "", "from", "python"];
+    let script = "sysvmq_sender.py";
+    let Some(python) = python_with("sysv_ipc", &subject, script, &args) else {
+        return;
+    };
+    let sender = Role::start("python", python, Input::Nothing).unwrap();
+    assert_eq!(receive(&subject, &[]), "hello\n\nfrom\npython\n");
+    assert!(sender.wait(deadline()).unwrap().status.success());
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_queue_of_another_user_is_refused() {
+    if !geteuid().is_root() {
+        return skip("only root can play two users");
+    }
+    let subject = queues();
+    let theirs = kernel_prefix_of(Some(subject.dir().as_os_str()));
+    let theirs = theirs.replace("ipclab-0-", "ipclab-65534-") + "sysvmq";
+    let flags = libc::IPC_CREAT | libc::IPC_EXCL | 0o666;
+    let id = msgget(key_of(&theirs), flags).unwrap();
+    let role = receiver_as_nobody(&subject, &[]);
+    let line = failure(role);
+    remove_now(&Object::SysvQueue(id));
+    assert!(
+        line.contains("belongs to uid 0") && line.contains("--at NAME"),
+        "{line}"
+    );
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn sixty_four_mebibytes_arrive_to_the_byte() {
+    let subject = queues();
+    let sent = contract::noise(64 << 20);
+    let input = Input::Bytes(sent.clone());
+    let arrived =
+        subject.run(&["-q", "--bytes"], input, &["-q", "--bytes"]).unwrap();
+    assert!(arrived == sent, "the bytes differ");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn lines_of_many_lengths_arrive_or_are_refused_with_the_limit() {
+    let subject = queues();
+    let largest = subject.largest;
+    let lengths = (0..300).chain([4095, 4096, 4097, largest - 1, largest]);
+    let text: String = lengths.map(|length| "x".repeat(length) + "\n").collect();
+    let input = Input::Bytes(text.clone().into_bytes());
+    let arrived = subject.run(&["-q"], input, &["-q"]).unwrap();
+    assert!(arrived == text.as_bytes(), "the lines differ");
+    let limit = ipclab::wire::say::grouped(largest as u64);
+    for length in [largest + 1, largest + 65_536, largest + 100_000] {
+        let input = Input::Bytes(("x".repeat(length) + "\n").into_bytes());
+        let line = failure(subject.start_sender(&[], input).unwrap());
+        assert!(
+            line.contains(&limit) && line.contains("sysctl kernel.msg"),
+            "{line}"
+        );
+        assert_eq!(receive(&subject, &[]), "");
+    }
+    subject.nothing_is_left().unwrap();
+}
