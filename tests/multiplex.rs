@@ -587,11 +587,18 @@ fn doors_of_every_kind_are_watched_at_once() {
 
 #[test]
 fn a_fifo_and_a_queue_are_those_of_their_chapters() {
-    let server = Running::start(&["--fifo", "fifo"]);
-    let sender = ipclab(&server.subject, &["fifo", "sender", "from its chapter"]);
+    let name = format!("ipclab-test-sender-{}", std::process::id());
+    let server = Running::start(&["--fifo", "fifo", "--queue", &name]);
+    let sender = ipclab(&server.subject, &["fifo", "sender", "from a FIFO"]);
     assert!(run(sender, Input::Nothing).status.success());
-    server.role().wait_for_output(b"from its chapter\n", deadline()).unwrap();
+    server.role().wait_for_output(b"from a FIFO\n", deadline()).unwrap();
+    let args = ["posixmq", "sender", "--at", &name, "from a queue"];
+    let sender = run(ipclab(&server.subject, &args), Input::Nothing);
+    assert!(sender.status.success(), "{}", sender.stderr);
+    server.role().wait_for_output(b"from a queue\n", deadline()).unwrap();
+    server.role().wait_for_comment("a sender's goodbye", deadline()).unwrap();
     server.stop(Signal::SIGTERM);
+    assert!(mq_unlink(&*format!("/{name}")).is_err(), "the queue was left behind");
 }
 
 #[test]

@@ -117,7 +117,10 @@ pub(super) fn unix(at: &At) -> Result<Door> {
     })?;
     listen(&listener, Backlog::MAXCONN).with_context(|| format!("listen {name}"))?;
     place.open_to_all()?;
-    say!("bind({name}), listen(): descriptor {}", listener.as_raw_fd());
+    say!(
+        "bind({name}), listen(): clients come to descriptor {}",
+        listener.as_raw_fd()
+    );
     Ok(Door { listener, name, option: "--at", _place: Some(place) })
 }
 // ANCHOR_END: unix_door
