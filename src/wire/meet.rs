@@ -201,14 +201,15 @@ impl At {
         with_suffix(&name, ".lock")
     }
 
-    /// Whether a role of ours is in the place now; if none is, what lies here is stale.
-    /// For those outside alone: a process that closes a file gives up its locks on it, so
+    /// Whether a role of ours is in the place now; if none is, what lies here is stale. One
+    /// that is still alone in it has yet to make things whole, and does not count. For
+    /// those outside alone: a process that closes a file gives up its locks on it, so
     /// one that is in the place asks [`Place::has_company`].
     pub fn is_inhabited(&self) -> bool {
         let Ok(lock) = File::open(self.lock_path()) else { return false };
         let mut range = byte(libc::F_WRLCK, 0);
         let asked = fcntl(&lock, FcntlArg::F_GETLK(&mut range));
-        asked.is_ok() && range.l_type != libc::F_UNLCK as libc::c_short
+        asked.is_ok() && range.l_type == libc::F_RDLCK as libc::c_short
     }
 
     /// Enters the place, and stays in it until the [`Place`] is dropped. `role` is a
