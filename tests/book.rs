@@ -207,6 +207,6 @@ fn the_readme_names_every_chapter() {
 fn no_file_is_long() {
     for file in sources(&root().join("src")) {
         let lines = fs::read_to_string(&file).unwrap().lines().count();
-        assert!(lines <= 700, "{} has {lines} lines", file.display());
+        assert!(lines <= 500, "{} has {lines} lines", file.display());
     }
 }

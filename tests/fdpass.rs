@@ -6,14 +6,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use support::*;
-
-const NOBODY: u32 = 65534;
 
 /// The client, and both other roles in one program. What a client's death, or the
 /// server's, looks like is the same with a worker apart.
@@ -235,13 +232,18 @@ fn workers_take_turns() {
 #[test]
 fn a_thousand_clients_are_served_though_a_worker_is_killed_in_the_middle() {
     let subject = subject("fdpass");
-    let server = server(&subject, &["--count", "1000"]);
+    // Without --count: it could have served all, and left, before it sees the death.
+    let server = server(&subject, &[]);
     let [first, second, third] = [(); 3].map(|()| worker(&subject, &server, &[]));
     let (script, address) = ("fdpass_clients.py", address(&subject));
-    let Some(python) = python(&subject, script, &[&address, "1000"]) else { return };
-    let clients = Role::start("clients", python, Input::Nothing).unwrap();
+    let arguments = [&*address, "1000", "300"];
+    let Some(python) = python(&subject, script, &arguments) else { return };
+    let mut clients = Role::start("clients", python, Input::Open).unwrap();
+    clients.wait_for_output(b"first\n", deadline()).unwrap();
+    clients.close_stdin();
     clients.wait_for_output(b"333 of 1000\n", deadline()).unwrap();
     let killed = second.stop(Signal::SIGKILL, deadline()).unwrap();
+    server.wait_for_comment("it had acknowledged", deadline()).unwrap();
 
     let clients = ended_well(clients);
     let report = String::from_utf8(clients.stdout).unwrap();
@@ -252,7 +254,7 @@ fn a_thousand_clients_are_served_though_a_worker_is_killed_in_the_middle() {
 
     // Every client that had no echo was one that the dead worker had acknowledged: what
     // the others printed, and what it had acknowledged, are all there is.
-    let server = ended_well(server);
+    let server = server.stop(Signal::SIGINT, deadline()).unwrap();
     let acknowledged = number_after(&server.stderr, "it had acknowledged");
     let lines =
         |outcome: &Outcome| outcome.stdout.iter().filter(|b| **b == b'\n').count();
@@ -770,7 +772,8 @@ fn another_users_worker_is_refused() {
     if !nix::unistd::geteuid().is_root() {
         return skip("only root can play another user");
     }
-    python.uid(NOBODY).gid(NOBODY);
+    // It becomes nobody by itself: nobody may not be allowed to run it.
+    python.env("PEER_UID", NOBODY.to_string());
     let python = Role::start("worker", python, Input::Nothing).unwrap();
     let refused =
         format!("a worker: refused: pid {} runs as uid {NOBODY}", python.pid());
@@ -811,7 +814,8 @@ fn another_users_server_is_refused() {
     if !nix::unistd::geteuid().is_root() {
         return skip("only root can play another user");
     }
-    python.uid(NOBODY).gid(NOBODY);
+    // It becomes nobody by itself: nobody may not be allowed to run it.
+    python.env("PEER_UID", NOBODY.to_string());
     let python = Role::start("server", python, Input::Nothing).unwrap();
     let path = open.join("s");
     let worker = role(&subject, "worker", &["--at", path.to_str().unwrap()]);

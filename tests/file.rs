@@ -3,7 +3,6 @@
 mod support;
 
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -445,25 +444,16 @@ fn a_directory_that_goes_away_ends_the_waiting() {
 }
 
 /// A directory where this test's role, which is nobody if we are root, may not write;
-/// and a copy of the program where it may run it.
+/// and the program as that user runs it.
 fn foreign(subject: &Subject) -> (PathBuf, impl Fn(&[&str]) -> Command + use<>) {
     let dir = elsewhere(subject);
     std::fs::set_permissions(subject.dir(), PermissionsExt::from_mode(0o755))
         .unwrap();
-    let copy = subject.dir().join("ipclab");
-    // By another process: one that a neighbouring test forks just now would have the
-    // copy open for writing, and running it would be ETXTBSY.
-    let mut cp = Command::new("cp");
-    cp.arg(program()).arg(&copy);
-    assert!(run(cp, Input::Nothing).status.success());
     std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o555)).unwrap();
+    let opened = std::fs::File::open(program()).unwrap();
     let play = move |args: &[&str]| {
-        let mut command = Command::new(&copy);
-        command.arg("file").args(args);
-        if Uid::effective().is_root() {
-            command.uid(65534).gid(65534);
-        }
-        command
+        let words: Vec<_> = ["file"].iter().chain(args).copied().collect();
+        as_nobody(&opened, &words)
     };
     (dir, play)
 }

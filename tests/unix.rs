@@ -6,7 +6,6 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -495,15 +494,9 @@ fn another_user_may_not_connect() {
     let server = server(&subject, &["--at", at]);
     let own = tempfile::Builder::new().prefix("ipclab-test-").tempdir().unwrap();
     nix::unistd::chown(own.path(), Some(65534.into()), None).unwrap();
-    // The program itself may lie where nobody else can read: run it from a descriptor.
-    let program = std::fs::File::open(program()).unwrap();
-    use std::os::fd::AsRawFd;
-    let itself = format!("/proc/{}/fd/{}", std::process::id(), program.as_raw_fd());
-    let copy = own.path().join("ipclab");
-    std::fs::copy(itself, &copy).unwrap();
-    let mut command = Command::new(&copy);
-    command.args(["unix", "client", "--at", at, "hello"]).uid(65534).gid(65534);
-    command.env("IPCLAB_DIR", own.path()).current_dir("/");
+    let opened = std::fs::File::open(program()).unwrap();
+    let mut command = as_nobody(&opened, &["unix", "client", "--at", at, "hello"]);
+    command.env("IPCLAB_DIR", own.path());
     let line = failure(Role::start("client", command, Input::Nothing).unwrap());
     assert!(line.contains("EACCES") && line.contains("another user"), "{line}");
     server.stop(Signal::SIGINT, deadline()).unwrap();

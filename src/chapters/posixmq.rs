@@ -130,7 +130,7 @@ impl Sender for PosixmqSender {
             };
             say::waiting(format_args!("nobody receives yet: {keeps}"), &receiver);
         }
-        let (receiver, sends) = (Some(receiver), Tally::of("mq_send"));
+        let (receiver, sends) = (Some(receiver), Tally::of("mq_send of a message"));
         Ok(PosixmqSender { link, priority: options.priority, receiver, met, sends })
     }
 
@@ -218,7 +218,7 @@ impl Receiver for PosixmqReceiver {
                 "the queue is empty: mq_timedreceive sleeps until a message comes";
             say::waiting(sleeps, &at.peer("sender"));
         }
-        let receives = Tally::of("mq_timedreceive");
+        let receives = Tally::of("mq_timedreceive of a message");
         Ok(PosixmqReceiver { link, heard: false, warned: false, receives })
     }
 

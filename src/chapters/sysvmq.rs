@@ -145,7 +145,7 @@ impl Sender for SysvmqSender {
             say::waiting(format_args!("nobody receives yet: {keeps}"), &receiver);
         }
         let buffer = Msgbuf::with_room(link.largest());
-        let (receiver, sends) = (Some(receiver), Tally::of("msgsnd"));
+        let (receiver, sends) = (Some(receiver), Tally::of("msgsnd of a message"));
         let mtype = options.mtype;
         Ok(SysvmqSender { link, mtype, buffer, receiver, met, sends })
     }
@@ -256,7 +256,7 @@ impl Receiver for SysvmqReceiver {
             goodbye: false,
             ticks: None,
             last: None,
-            receives: Tally::of("msgrcv"),
+            receives: Tally::of("msgrcv of a message"),
         })
     }
 

@@ -100,7 +100,7 @@ impl Role {
             Output::To(fd) => Stdio::from(fd),
         };
         spawn::die_with_parent(&mut command);
-        spawn::unblock_signals(&mut command);
+        spawn::reset_signals(&mut command);
         let mut child = command
             .stdin(stdin)
             .stdout(stdout)

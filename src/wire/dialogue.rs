@@ -148,11 +148,8 @@ pub trait Link: AsFd {
     /// Whether answers can be counted: without boundaries, one is any number of bytes.
     fn has_boundaries(&self) -> bool;
 
-    /// Replaces `bytes` by `message` as it goes on the wire.
-    fn frame(&self, message: &[u8], bytes: &mut Vec<u8>) {
-        bytes.clear();
-        bytes.extend_from_slice(message);
-    }
+    /// Makes of `message`, in place, what goes on the wire.
+    fn frame(&self, _message: &mut Vec<u8>) {}
 
     /// send(2): how many of `bytes` the kernel took.
     ///

@@ -37,9 +37,8 @@ pub struct Stream {
     pub max_message: u32,
 }
 
-/// How much one read asks for, in bytes: 128 KiB as cat(1), which is twice what a pipe
-/// holds (pipe(7)), so that a write of this size is never over before its reader wakes.
-pub const CHUNK: usize = 128 * 1024;
+/// How much one read of a link asks for, in bytes: what a pipe holds (pipe(7)).
+pub const CHUNK: usize = 64 * 1024;
 
 impl Stream {
     /// The longest message, in bytes.
@@ -125,19 +124,25 @@ impl Stream {
         message: &'a [u8],
         scratch: &'a mut Vec<u8>,
     ) -> &'a [u8] {
+        if self.framing == Framing::None {
+            return message;
+        }
         scratch.clear();
+        scratch.extend_from_slice(message);
+        self.frame_in_place(scratch);
+        scratch
+    }
+
+    /// As [`Stream::frame`], in the message's own memory.
+    pub fn frame_in_place(&self, message: &mut Vec<u8>) {
         match self.framing {
-            Framing::None => return message,
-            Framing::Lines => {
-                scratch.extend_from_slice(message);
-                scratch.push(b'\n');
-            }
+            Framing::None => {}
+            Framing::Lines => message.push(b'\n'),
             Framing::Length => {
-                scratch.extend_from_slice(&(message.len() as u32).to_be_bytes());
-                scratch.extend_from_slice(message);
+                let length = message.len() as u32;
+                message.splice(..0, length.to_be_bytes());
             }
         }
-        scratch
     }
 }
 
@@ -208,8 +213,8 @@ impl Incoming {
                 if here.is_empty() {
                     return Ok(false);
                 }
-                if self.start == 0 {
-                    // Nothing to copy: the two buffers change places.
+                if self.start == 0 && here.len() > CHUNK / 2 {
+                    // The two buffers change places, which is cheaper than to copy.
                     std::mem::swap(message, &mut self.buffer);
                     message.truncate(self.end);
                     self.buffer.resize(CHUNK, 0);

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::frame::CHUNK;
 use super::meet::At;
 use super::payload::{Payload, Printed, Style};
 use super::say;
@@ -107,9 +106,13 @@ fn send_lines<S: Sender>(link: &mut S, options: &S::Options) -> Result<()> {
     Ok(())
 }
 
+/// How much one read of standard input asks for, in bytes: as much as cat(1), twice what
+/// a pipe holds, so that a write of it is not over before its reader wakes.
+const BLOCK: usize = 128 * 1024;
+
 fn send_bytes<S: Sender>(link: &mut S) -> Result<()> {
     let stdin = std::io::stdin();
-    let mut buffer = vec![0; link.largest().min(CHUNK)];
+    let mut buffer = vec![0; link.largest().min(BLOCK)];
     let mut progress = Progress::of_stdin();
     let mut sent = 0;
     loop {

@@ -4,9 +4,14 @@ Waits for a worker at SOCKET, then passes COUNT clients to it. Where they connec
 SOCKET.addr.
 """
 
+import array  # for send_fds and recv_fds, while it may still be read
 import os
 import socket
 import sys
+
+if "PEER_UID" in os.environ:
+    os.setgid(int(os.environ["PEER_UID"]))
+    os.setuid(int(os.environ["PEER_UID"]))
 
 path, count = sys.argv[1], int(sys.argv[2])
 with socket.socket(socket.AF_UNIX) as door, socket.create_server(("127.0.0.1", 0)) as clients:

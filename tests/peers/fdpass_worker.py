@@ -5,8 +5,14 @@ the descriptor and never answers, until it is cut off, when it tries; `garbage` 
 NO; `dies` takes it and leaves.
 """
 
+import array  # for send_fds and recv_fds, while it may still be read
+import os
 import socket
 import sys
+
+if "PEER_UID" in os.environ:
+    os.setgid(int(os.environ["PEER_UID"]))
+    os.setuid(int(os.environ["PEER_UID"]))
 
 path, how = sys.argv[1:]
 with socket.socket(socket.AF_UNIX) as server:

@@ -39,19 +39,34 @@ pub fn run(command: Command, input: Input) -> Outcome {
         .unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-/// Starts the chapter's receiver as the user `nobody`, who has no capabilities.
-pub fn receiver_as_nobody(subject: &Subject, args: &[&str]) -> Role {
+/// Another user, who has no capabilities.
+pub const NOBODY: u32 = 65_534;
+
+/// The program as `nobody` would run it, if we are root and can become that user.
+/// `opened` is the program: it may lie where nobody may not go, and a copy of it may be
+/// open for writing in a neighbouring test's child, but what is open may be executed.
+pub fn as_nobody(opened: &std::fs::File, args: &[&str]) -> Command {
     use std::os::fd::AsRawFd;
-    use std::os::unix::{fs::chown, process::CommandExt};
-    const NOBODY: u32 = 65_534;
-    // The program may lie where nobody may not go, but what is open may be executed.
-    let opened = std::fs::File::open(program()).expect("the program");
+    use std::os::unix::process::CommandExt;
     let mut command = Command::new(format!("/proc/self/fd/{}", opened.as_raw_fd()));
-    command.args(&subject.receiver[1..3]).args(args);
-    command.env("IPCLAB_DIR", subject.dir()).current_dir("/");
+    command.args(args).current_dir("/");
     if nix::unistd::geteuid().is_root() {
-        chown(subject.dir(), Some(NOBODY), Some(NOBODY)).expect("chown");
         command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+/// Starts the chapter's receiver as `nobody`, whose runtime directory the subject's is now.
+pub fn receiver_as_nobody(subject: &Subject, args: &[&str]) -> Role {
+    let opened = std::fs::File::open(program()).expect("the program");
+    let role =
+        subject.receiver[1..3].iter().map(|word| word.to_str().expect("UTF-8"));
+    let words: Vec<_> = role.chain(args.iter().copied()).collect();
+    let mut command = as_nobody(&opened, &words);
+    command.env("IPCLAB_DIR", subject.dir());
+    if nix::unistd::geteuid().is_root() {
+        let owner = Some(NOBODY);
+        std::os::unix::fs::chown(subject.dir(), owner, owner).expect("chown");
     }
     Role::start("receiver", command, Input::Nothing).expect("the receiver")
 }

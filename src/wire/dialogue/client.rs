@@ -47,8 +47,8 @@ pub fn converse(link: impl Link, client: &Client) -> Result<()> {
 enum Stage {
     /// The next message is wanted.
     Asking,
-    /// This framed message is on its way; the kernel has taken so much of it.
-    Sending(Vec<u8>, usize),
+    /// A framed message is on its way; the kernel has taken so much of it.
+    Sending(usize),
     /// All is said but the goodbye.
     Leaving,
     /// The goodbye is said, or there is nobody left to hear it.
@@ -60,6 +60,10 @@ struct Talk<L> {
     link: L,
     questions: Questions,
     stage: Stage,
+    /// The message that is on its way, as it goes on the wire.
+    message: Vec<u8>,
+    /// The last answer.
+    answer: Vec<u8>,
     /// Until the end of all answers.
     receiving: bool,
     /// Said poll(2): nobody is there any more.
@@ -84,6 +88,8 @@ impl<L: Link> Talk<L> {
             link,
             questions,
             stage: Stage::Asking,
+            message: Vec::new(),
+            answer: Vec::new(),
             receiving: true,
             hung_up: false,
             payload: Payload::new(style(client.source.bytes, client.json)),
@@ -99,14 +105,12 @@ impl<L: Link> Talk<L> {
     /// Takes the next message, or says goodbye once there is none left.
     fn advance(&mut self) {
         if matches!(self.stage, Stage::Asking) {
-            let mut message = Vec::new();
-            match self.questions.next(&mut message, &self.link) {
+            match self.questions.next(&mut self.message, &self.link) {
                 Next::Later => {}
                 Next::End => self.stage = Stage::Leaving,
                 Next::Message => {
-                    let mut bytes = Vec::new();
-                    self.link.frame(&message, &mut bytes);
-                    self.stage = Stage::Sending(bytes, 0);
+                    self.link.frame(&mut self.message);
+                    self.stage = Stage::Sending(0);
                 }
             }
         }
@@ -121,7 +125,7 @@ impl<L: Link> Talk<L> {
     /// Sleeps in poll(2) until something can be done, in whichever direction.
     fn wait(&mut self) -> Result<Ready> {
         let reading = matches!(self.stage, Stage::Asking);
-        let sending = matches!(self.stage, Stage::Sending(..) | Stage::Leaving);
+        let sending = matches!(self.stage, Stage::Sending(_) | Stage::Leaving);
         let mut wanted = PollFlags::empty();
         wanted.set(PollFlags::POLLIN, self.receiving);
         wanted.set(PollFlags::POLLOUT, sending);
@@ -158,8 +162,8 @@ impl<L: Link> Talk<L> {
 
     /// Hands the kernel what it takes now of the message that is on its way.
     fn send(&mut self) {
-        let Stage::Sending(bytes, taken) = &mut self.stage else { return };
-        match self.link.send(&bytes[*taken..]) {
+        let Stage::Sending(taken) = &mut self.stage else { return };
+        match self.link.send(&self.message[*taken..]) {
             Ok(more) => *taken += more,
             Err(Errno::EAGAIN | Errno::EINTR) => return,
             Err(error) => {
@@ -172,8 +176,8 @@ impl<L: Link> Talk<L> {
                 return;
             }
         }
-        if *taken == bytes.len() {
-            self.score.handed += self.score.worth(bytes);
+        if *taken == self.message.len() {
+            self.score.handed += self.score.worth(&self.message);
             self.stage = Stage::Asking;
         }
     }
@@ -188,10 +192,9 @@ impl<L: Link> Talk<L> {
                 self.receiving = false;
             }
         }
-        let mut answer = Vec::new();
-        while self.link.next(&mut answer, !self.receiving)? {
-            self.score.answered += self.score.worth(&answer);
-            if self.payload.print(&answer)? == Printed::NobodyReads {
+        while self.link.next(&mut self.answer, !self.receiving)? {
+            self.score.answered += self.score.worth(&self.answer);
+            if self.payload.print(&self.answer)? == Printed::NobodyReads {
                 return Ok(Printed::NobodyReads);
             }
         }

@@ -63,8 +63,8 @@ impl Link for StreamLink {
         Ok(self.incoming.next(answer)? || ended && self.incoming.at_end(answer)?)
     }
 
-    fn frame(&self, message: &[u8], bytes: &mut Vec<u8>) {
-        *bytes = self.stream.frame(message, &mut Vec::new()).to_vec();
+    fn frame(&self, message: &mut Vec<u8>) {
+        self.stream.frame_in_place(message);
     }
 
     fn check(&self, message: &[u8]) -> Result<()> {

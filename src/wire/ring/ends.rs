@@ -146,7 +146,7 @@ impl Receiving {
             say!("the sender is there: pid {}", life.pid);
         } else if ring.is_closed() || unread > 0 {
             say!("a sender was here before: {} wait", say::size(unread as usize));
-            if joined.lasts {
+            if joined.lasts && unread > 0 {
                 // Should we be stopped now, they wait for the next.
                 joined.place.keep()?;
             }

@@ -95,12 +95,17 @@ pub(super) fn join(
 ) -> Result<(Ring, Joined)> {
     let mut why = String::new();
     for _ in 0..TRIES {
-        let mut place = at.arrive(Some(side))?;
-        let attempt = if place.alone() {
-            as_first(at, source, side, capacity, &mut place)?
-        } else {
-            as_second(source, side, &mut place)?
-        };
+        // From the arrival on until the place knows what to remove: a signal that came in
+        // between would leave something behind.
+        let (place, attempt) = without_signals(|| -> Result<_> {
+            let mut place = at.arrive(Some(side))?;
+            let attempt = if place.alone() {
+                as_first(at, source, side, capacity, &mut place)?
+            } else {
+                as_second(source, side, &mut place)?
+            };
+            Ok((place, attempt))
+        })?;
         match attempt {
             Attempt::Done(ring, object, ours) => {
                 let lasts = source.lasts();
@@ -244,14 +249,10 @@ fn make(
     place: &mut Place,
 ) -> Result<Attempt> {
     let ours = !at.is_users_path();
-    // Stopped in between, we would leave behind what nobody knows of.
-    let (memory, object) = without_signals(|| -> Result<_> {
-        let (memory, object) = source.make(length_of(capacity))?;
-        if ours {
-            place.owns(&object)?;
-        }
-        Ok((memory, object))
-    })?;
+    let (memory, object) = source.make(length_of(capacity))?;
+    if ours {
+        place.owns(&object)?;
+    }
     let ring = Ring::make(memory, capacity);
     say!("a ring of {} is in it: sizes first, the magic last", capacity_of(&ring));
     Ok(Attempt::Done(ring, object, ours))
