@@ -16,8 +16,6 @@ use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, Signal};
-
 /// A thing with a name that outlives the process that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {
@@ -355,21 +353,6 @@ pub fn install(timeout: Option<Duration>) {
         handle(libc::SIGALRM);
         set_timer(timeout);
     }
-}
-
-/// The signals of [`install`] that are not ignored, for a signalfd(2). Blocked, an ignored
-/// signal would come through all the same: the kernel drops only what it could deliver.
-pub fn stop_signals() -> SigSet {
-    let ignored = |signal: Signal| {
-        // SAFETY: sigaction is plain data, and without a new one the call only looks.
-        unsafe {
-            let mut now: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(signal as c_int, ptr::null(), &mut now);
-            now.sa_sigaction == libc::SIG_IGN
-        }
-    };
-    let all = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
-    all.into_iter().filter(|signal| !ignored(*signal)).collect()
 }
 
 /// Ends the program from any of its threads, with the names removed that the last role

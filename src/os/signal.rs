@@ -22,6 +22,17 @@ pub struct Info {
     pub value: i32,
 }
 
+/// `sigaction(signal, NULL, &now)`: whether this process ignores a signal, as nohup(1) makes
+/// it ignore SIGHUP.
+pub fn is_ignored(signal: i32) -> bool {
+    // SAFETY: sigaction is plain data, and without a new one the call only looks.
+    unsafe {
+        let mut now: libc::sigaction = zeroed();
+        libc::sigaction(signal, ptr::null(), &mut now);
+        now.sa_sigaction == libc::SIG_IGN
+    }
+}
+
 /// A set of signals.
 #[derive(Clone, Copy)]
 pub struct Set(libc::sigset_t);

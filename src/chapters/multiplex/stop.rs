@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::os::cleanup::stop_signals;
+use crate::os::signal::is_ignored;
 use crate::say;
 
 // ANCHOR: stop
@@ -23,7 +23,10 @@ pub(super) struct Signals {
 impl Signals {
     /// From here on they wait for [`Signals::take`].
     pub(super) fn watch() -> Result<Signals> {
-        let mask = stop_signals();
+        let all = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+        // One that is ignored (nohup) stays so: blocked, it would be delivered to us.
+        let heard = all.into_iter().filter(|signal| !is_ignored(*signal as i32));
+        let mask: SigSet = heard.collect();
         mask.thread_block().context("sigprocmask(SIG_BLOCK)")?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let fd = SignalFd::with_flags(&mask, flags).context("signalfd")?;
