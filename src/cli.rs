@@ -201,6 +201,11 @@ fn finish_role(command: Command, row: &Row) -> Command {
         let same = "The server's address, for both roles alike";
         command = command.mut_arg("at", |at| at.help(same).value_name("HOST:PORT"));
     }
+    if row.meets == Meets::Kernel {
+        let name = "The meeting place: the kernel object /NAME, or the one whose key is \
+                    made from /NAME";
+        command = command.mut_arg("at", |at| at.help(name));
+    }
     // After the arguments: a derived struct brings its own doc comment along as "about".
     command
         .about(role.does)

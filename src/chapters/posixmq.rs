@@ -37,7 +37,7 @@ pub struct Posixmq;
 impl OneWay for Posixmq {
     const ROW: Row = Row {
         name: "posixmq",
-        summary: "a queue of messages with priorities, under a name (mq_open, mq_send)",
+        summary: "a queue of messages with priorities (mq_open, mq_send)",
         wire: "one queue message each, raw; the goodbye is an empty one at priority 0",
         roles: &[
             Role {

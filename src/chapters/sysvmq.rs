@@ -39,7 +39,7 @@ pub struct Sysvmq;
 impl OneWay for Sysvmq {
     const ROW: Row = Row {
         name: "sysvmq",
-        summary: "a queue of messages with types, found by a key (msgget, msgsnd, msgrcv)",
+        summary: "a queue of messages with types (msgget, msgsnd, msgrcv)",
         wire: "one queue message each, raw; the goodbye is an empty one of type 0x7fffffff",
         roles: &[
             Role {
