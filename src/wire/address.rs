@@ -79,8 +79,9 @@ pub fn listen(address: SocketAddr) -> Result<(OwnedFd, SocketAddr)> {
 
 // ANCHOR: dial
 /// Connects to a server: at `given`, or else where one is published beside `at`, or else
-/// at `default`. While nobody listens it tries again, and reads again what is published;
-/// `server` is the command that would end the waiting.
+/// at `default`, but not from a runtime directory of the caller's own: who sets
+/// `IPCLAB_DIR` wants to meet nobody else. While nobody listens it tries again, and reads
+/// again what is published; `server` is the command that would end the waiting.
 ///
 /// # Errors
 /// What connect(2) says, but ECONNREFUSED.
@@ -92,7 +93,7 @@ pub fn dial(
 ) -> Result<(OwnedFd, SocketAddr)> {
     let mut pause = Pause::new();
     loop {
-        let fallback = given.is_none().then_some(default);
+        let fallback = (given.is_none() && !at.is_private()).then_some(default);
         let first = match given {
             Some(address) => Some(address),
             None => published(at)?,
@@ -110,11 +111,13 @@ pub fn dial(
             }
         }
         if pause.is_first() {
-            let address = first.unwrap_or(default);
-            let what = format_args!(
-                "connect({address}) = ECONNREFUSED: nobody listens there yet; \
-                 trying again until somebody does"
-            );
+            let what = match first.or(fallback) {
+                Some(address) => {
+                    format!("connect({address}) = ECONNREFUSED: nobody listens")
+                }
+                None => format!("{} is not there: no server", note_of(at).display()),
+            };
+            let what = format_args!("{what} yet; trying again until somebody does");
             say::waiting(what, server);
         }
         pause.sleep();

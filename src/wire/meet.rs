@@ -106,6 +106,11 @@ impl At {
         }
     }
 
+    /// Whether the runtime directory is one that the caller chose, by `IPCLAB_DIR`.
+    pub fn is_private(&self) -> bool {
+        std::env::var_os("IPCLAB_DIR").is_some_and(|dir| !dir.is_empty())
+    }
+
     /// The path of a chapter that meets at one, or of the notes that lie beside an
     /// address.
     pub fn path(&self) -> PathBuf {
@@ -161,7 +166,10 @@ impl At {
         let Some(number) = self.ready else { return Ok(()) };
         let fd = crate::os::spawn::inherited(number)
             .with_context(|| format!("fcntl --ready-fd {number}"))?;
-        writeln!(File::from(fd), "{address}")
+        // One write(2): whoever reads may leave once there is something.
+        let line = format!("{address}\n");
+        File::from(fd)
+            .write_all(line.as_bytes())
             .with_context(|| format!("write --ready-fd {number}"))
     }
 
