@@ -41,11 +41,25 @@ const BACKLOG: i32 = 128;
 /// ```
 pub fn resolve(text: &str) -> Result<SocketAddr> {
     let found = text.to_socket_addrs();
-    let first = found.ok().and_then(|mut all| all.next());
-    first.ok_or_else(|| {
-        let form = "an address is HOST:PORT, as in 127.0.0.1:7777 or [::1]:7777";
-        usage(format!("{text:?} is no address: {form}"))
-    })
+    let looks_right = text
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok());
+    match found.map(|mut all| all.next()) {
+        Ok(Some(first)) => Ok(first),
+        Err(error) if looks_right => {
+            Err(error).with_context(|| format!("getaddrinfo {text}"))
+        }
+        _ => {
+            let form = "an address is HOST:PORT, as in 127.0.0.1:7777 or [::1]:7777";
+            Err(usage(format!("{text:?} is no address: {form}")))
+        }
+    }
+}
+
+/// Whether this could be a host's name.
+fn is_host(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    !name.is_empty() && name.chars().all(plain)
 }
 
 // ANCHOR: listen
@@ -226,7 +240,11 @@ pub fn publish(at: &At, place: &mut Place, address: SocketAddr) -> Result<()> {
             .prefix(".addr-")
             .tempfile_in(dir)
             .with_context(|| format!("open a file in {}", dir.display()))?;
-        writeln!(file, "{address}").context("write the address")?;
+        // On the file itself: tempfile's own errors hide the error number.
+        let text = format!("{address}\n");
+        file.as_file_mut()
+            .write_all(text.as_bytes())
+            .with_context(|| format!("write {}", path.display()))?;
         let renamed = file.persist(&path).map_err(|error| error.error);
         renamed.map(|_| ()).with_context(|| format!("rename to {}", path.display()))
     })

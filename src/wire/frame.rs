@@ -120,13 +120,21 @@ pub struct Incoming {
     end: usize,
     /// No newline before this index: bytes already looked at are not looked at again.
     searched: usize,
+    cut_short: bool,
 }
 
 impl Incoming {
     /// Nothing has arrived yet.
     pub fn new(stream: &Stream) -> Incoming {
         let buffer = vec![0; CHUNK];
-        Incoming { stream: *stream, buffer, start: 0, end: 0, searched: 0 }
+        Incoming {
+            stream: *stream,
+            buffer,
+            start: 0,
+            end: 0,
+            searched: 0,
+            cut_short: false,
+        }
     }
 
     /// Room for the next read, at least [`CHUNK`] bytes where memory is already there.
@@ -217,7 +225,14 @@ impl Incoming {
             bail!("the stream ended within a message: only {got} of it came");
         }
         self.take(0, left, message);
+        self.cut_short = self.stream.framing == Framing::Lines;
         Ok(true)
+    }
+
+    /// Whether the last message was a line that ended with the stream, without a newline:
+    /// who echoes it to the byte must not add one.
+    pub fn is_cut_short(&self) -> bool {
+        self.cut_short
     }
 
     fn take(&mut self, skip: usize, length: usize, message: &mut Vec<u8>) {
