@@ -36,7 +36,7 @@ struct Global {
     #[arg(short, long, global = true)]
     quiet: bool,
 
-    /// When to colour it
+    /// When to colour the commentary
     #[arg(
         long,
         global = true,

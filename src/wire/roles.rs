@@ -21,7 +21,7 @@ pub struct Source {
     #[arg(value_name = "MESSAGE")]
     pub messages: Vec<OsString>,
 
-    /// Send standard input as it is, cut to what the mechanism carries at once
+    /// Send standard input as it is, in pieces of what the mechanism carries at once
     #[arg(long, conflicts_with = "messages")]
     pub bytes: bool,
 }
