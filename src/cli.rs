@@ -36,7 +36,7 @@ struct Global {
     #[arg(short, long, global = true)]
     quiet: bool,
 
-    /// When to colour it
+    /// When to colour the commentary
     #[arg(
         long,
         global = true,
@@ -200,6 +200,11 @@ fn finish_role(command: Command, row: &Row) -> Command {
     if row.meets == Meets::Address {
         let same = "The server's address, for both roles alike";
         command = command.mut_arg("at", |at| at.help(same).value_name("HOST:PORT"));
+    }
+    if row.meets == Meets::Kernel {
+        let name = "The meeting place: the kernel object /NAME, or the one whose key is \
+                    made from /NAME";
+        command = command.mut_arg("at", |at| at.help(name));
     }
     // After the arguments: a derived struct brings its own doc comment along as "about".
     command

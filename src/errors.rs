@@ -24,7 +24,7 @@ struct Advised {
 
 impl fmt::Display for Advised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&line(&self.error))?;
+        f.write_str(&without_advice(&self.error))?;
         write!(f, "; {}", self.advice)
     }
 }
@@ -78,6 +78,26 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<nix::errno::Err
     error.raw_os_error().map(Errno::from_raw)
 }
 
+/// The way out of errors that came without one of their own.
+fn common_advice(error: &anyhow::Error) -> Option<&'static str> {
+    use nix::errno::Errno;
+    match errno(error)? {
+        Errno::EACCES | Errno::EPERM => Some(
+            "it, or a directory above it, is another user's: choose another place by \
+             --at or IPCLAB_DIR",
+        ),
+        Errno::ENOSPC | Errno::EDQUOT => Some(
+            "its file system is full: free some room, or choose another place by --at \
+             or IPCLAB_DIR",
+        ),
+        Errno::EROFS => Some(
+            "its file system is read-only: choose another place by --at or IPCLAB_DIR",
+        ),
+        Errno::EMFILE => Some("ulimit -n raises RLIMIT_NOFILE"),
+        _ => None,
+    }
+}
+
 /// The whole error in one line.
 ///
 /// ```
@@ -90,6 +110,15 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<nix::errno::Err
 /// assert_eq!(line(&error), "open /run/fifo: EACCES: Permission denied; run it as the owner");
 /// ```
 pub fn line(error: &anyhow::Error) -> String {
+    let text = without_advice(error);
+    let advised = error.chain().any(|cause| cause.is::<Advised>());
+    match common_advice(error).filter(|_| !advised) {
+        Some(advice) => format!("{text}; {advice}"),
+        None => text,
+    }
+}
+
+fn without_advice(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         if !text.is_empty() {

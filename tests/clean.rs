@@ -109,3 +109,30 @@ fn without_a_runtime_directory_there_is_nothing_to_clean() {
     let outcome = run(command, Input::Nothing);
     assert!(outcome.stdout.starts_with(b"nothing to clean"), "{}", outcome.stderr);
 }
+
+#[test]
+fn a_queue_that_has_the_identifier_of_one_of_ours_by_now_is_left_alone() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip(
+            "only root can make a name space of its own for System V objects",
+        );
+    }
+    let subject = subject("sysvmq");
+    // Each `unshare` is a world of its own: as after a reboot, identifiers begin at 0.
+    // The note is from long ago.
+    let script = "unshare -i \"$0\" -q sysvmq sender one && touch -d '1 hour ago' sysvmq.lock \
+                  && unshare -i sh -c 'ipcmk -Q >&2; \"$0\" clean >&2; ipcs -q' \"$0\"";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script]).arg(program()).current_dir(subject.dir());
+    let outcome = run(
+        {
+            shell.env("IPCLAB_DIR", subject.dir());
+            shell
+        },
+        Input::Nothing,
+    );
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    let table = String::from_utf8(outcome.stdout).unwrap();
+    assert_eq!(table.lines().filter(|l| l.starts_with("0x")).count(), 1, "{table}");
+    assert!(!outcome.stderr.contains("removed sysv-queue"), "{}", outcome.stderr);
+}

@@ -669,3 +669,15 @@ fn another_users_signals_are_ignored_and_said_root_among_them() {
     let line = contract::failed_clearly(&outcome).unwrap();
     assert!(line.contains("EPERM") && line.contains("another user"), "{line}");
 }
+
+#[test]
+fn another_users_process_is_named_as_what_it_is() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("only root can become another user");
+    }
+    let opened = std::fs::File::open(program()).unwrap();
+    let ours = std::process::id().to_string();
+    let command = as_nobody(&opened, &["signal", "sender", "--pid", &ours, "hello"]);
+    let line = contract::failed_clearly(&run(command, Input::Nothing)).unwrap();
+    assert!(line.contains("EPERM") && line.contains("another user"), "{line}");
+}

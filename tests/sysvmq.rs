@@ -424,3 +424,12 @@ fn lines_of_many_lengths_arrive_or_are_refused_with_the_limit() {
     }
     subject.nothing_is_left().unwrap();
 }
+
+#[test]
+fn a_refused_message_leaves_no_queue_behind_if_nobody_is_there() {
+    let subject = subject("sysvmq");
+    let long = "x".repeat(20_000);
+    let sender = subject.start_sender(&[&long], Input::Nothing).unwrap();
+    contract::failed_clearly(&sender.wait(deadline()).unwrap()).unwrap();
+    subject.nothing_is_left().unwrap();
+}

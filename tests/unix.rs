@@ -302,7 +302,7 @@ fn answers_still_come_after_the_half_close() {
     client.shutdown(Shutdown::Write).unwrap();
     let mut answers = String::new();
     client.read_to_string(&mut answers).unwrap();
-    assert_eq!(answers, "one\ntwo\n");
+    assert_eq!(answers, "one\ntwo");
     assert!(server.wait(deadline()).unwrap().status.success());
 }
 
@@ -655,4 +655,14 @@ fn python_is_a_client_of_each_type() {
         assert_eq!(server.wait(deadline()).unwrap().stdout, b"hello\npython\n");
         subject.nothing_is_left().unwrap();
     }
+}
+
+#[test]
+fn a_last_line_without_a_newline_comes_back_without_one() {
+    let subject = subject("unix");
+    let sent = b"one\ntwo\nthe end".to_vec();
+    let arrived =
+        subject.run(&["--bytes"], Input::Bytes(sent.clone()), &[]).unwrap();
+    assert_eq!(arrived, sent);
+    subject.nothing_is_left().unwrap();
 }

@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, read};
 
 use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
-use crate::errors::Advise;
+use crate::errors::{Advise, errno};
 use crate::os::cleanup::Object;
 use crate::say;
 use crate::wire::frame::{Incoming, Stream};
@@ -164,20 +164,21 @@ fn make(at: &At) -> Result<(PathBuf, Place, bool)> {
     let object = Object::Path(path.clone());
     let mut place = at.arrive(None)?;
     let alone = place.alone();
-    match mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR) {
-        Ok(()) => {
-            place.owns(&object)?;
-            say!("mkfifo({name}, 0600) made the name");
-        }
-        Err(Errno::EEXIST) => {
+    let made = place.makes(&object, || {
+        mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)
+            .with_context(|| format!("mkfifo {name}"))
+            .advise(|e| {
+                (errno(e) == Some(Errno::ENOENT))
+                    .then_some("make its directory first")
+            })
+    });
+    match made {
+        Ok(()) => say!("mkfifo({name}, 0600) made the name"),
+        Err(error) if errno(&error) == Some(Errno::EEXIST) => {
             must_be_fifo(&path)?;
             place.found(&object)?;
         }
-        Err(error) => {
-            return Err(error).with_context(|| format!("mkfifo {name}")).advise(
-                |_| (error == Errno::ENOENT).then_some("make its directory first"),
-            );
-        }
+        Err(error) => return Err(error),
     }
     place.open_to_all()?;
     at.ready(name)?;

@@ -96,9 +96,7 @@ impl Sender for PipeSender {
         }
         let end =
             stdout().as_fd().try_clone_to_owned().context("dup standard output")?;
-        say!(
-            "standard output is the pipe's writing end: the shell made it before exec"
-        );
+        say!("standard output is the pipe's writing end: it was there before exec");
         Ok(PipeSender::on(end, stream))
     }
 
@@ -145,9 +143,7 @@ impl Receiver for PipeReceiver {
         }
         let end =
             stdin().as_fd().try_clone_to_owned().context("dup standard input")?;
-        say!(
-            "standard input is the pipe's reading end: the shell made it before exec"
-        );
+        say!("standard input is the pipe's reading end: it was there before exec");
         Ok(PipeReceiver::on(end, stream))
     }
 

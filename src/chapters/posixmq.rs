@@ -37,7 +37,7 @@ pub struct Posixmq;
 impl OneWay for Posixmq {
     const ROW: Row = Row {
         name: "posixmq",
-        summary: "a queue of messages with priorities, under a name (mq_open, mq_send)",
+        summary: "a queue of messages with priorities (mq_open, mq_send)",
         wire: "one queue message each, raw; the goodbye is an empty one at priority 0",
         roles: &[
             Role {
@@ -155,7 +155,7 @@ impl Sender for PosixmqSender {
     }
 
     fn finish(mut self) -> Result<()> {
-        if self.met || self.link.place.has_company() {
+        if self.is_heard() {
             // A receiver that stops early (--count) never takes the goodbye.
             self.link.place.lose_goodbye();
         }
@@ -164,9 +164,19 @@ impl Sender for PosixmqSender {
         let sent = self.link.queue.send(GOODBYE, b"");
         sent.with_context(|| format!("mq_send {}: the goodbye", self.link.name))
     }
+
+    fn abandon(self) -> Result<()> {
+        // A goodbye would end the next receiver, before the next sender has begun.
+        if self.is_heard() { self.finish() } else { Ok(()) }
+    }
 }
 
 impl PosixmqSender {
+    /// Whether a receiver of ours is here, or was when we came.
+    fn is_heard(&self) -> bool {
+        self.met || self.link.place.has_company()
+    }
+
     /// Says, once, that the call which comes now will sleep.
     fn say_if_full(&mut self) -> Result<()> {
         if !say::on() || self.receiver.is_none() {

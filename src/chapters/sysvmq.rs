@@ -39,7 +39,7 @@ pub struct Sysvmq;
 impl OneWay for Sysvmq {
     const ROW: Row = Row {
         name: "sysvmq",
-        summary: "a queue of messages with types, found by a key (msgget, msgsnd, msgrcv)",
+        summary: "a queue of messages with types (msgget, msgsnd, msgrcv)",
         wire: "one queue message each, raw; the goodbye is an empty one of type 0x7fffffff",
         roles: &[
             Role {
@@ -168,16 +168,26 @@ impl Sender for SysvmqSender {
     }
 
     fn finish(mut self) -> Result<()> {
-        if self.met || self.link.place.has_company() {
+        if self.is_heard() {
             // A receiver that stops early (--count) never takes the goodbye.
             self.link.place.lose_goodbye();
         }
         say!("msgsnd(\"\", 0, type {GOODBYE:#x}): the goodbye");
         self.put(GOODBYE, b"")
     }
+
+    fn abandon(self) -> Result<()> {
+        // A goodbye would end the next receiver, before the next sender has begun.
+        if self.is_heard() { self.finish() } else { Ok(()) }
+    }
 }
 
 impl SysvmqSender {
+    /// Whether a receiver of ours is here, or was when we came.
+    fn is_heard(&self) -> bool {
+        self.met || self.link.place.has_company()
+    }
+
     /// Sleeps while the queue is full, in bytes or in messages.
     fn put(&mut self, mtype: i64, text: &[u8]) -> Result<()> {
         self.say_if_full(text.len())?;

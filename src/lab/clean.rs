@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -19,7 +19,9 @@ use crate::wire::meet::{self, describe, is_pending, notes, runtime_dir};
 /// The options of `ipclab clean`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  ipclab clean --dry-run\n  ipclab clean --pending"
+    after_help = "It looks in the runtime directory and at the kernel names that go with \
+                  it; what `--at DIR/NAME` left elsewhere, the next start there recovers.\n\n\
+                  Examples:\n  ipclab clean --dry-run\n  ipclab clean --pending"
 )]
 pub struct Options {
     /// Only say what would be removed
@@ -106,8 +108,11 @@ fn clean_place(
         return Ok(());
     }
     let mut all_gone = true;
+    let noted = lock.metadata().with_context(|| format!("fstat {name}"))?.mtime();
     for object in &objects {
-        if !exists(object) {
+        // An identifier that is younger than its note is another object's by now.
+        let anothers = names::sysv_made(object).is_some_and(|made| made > noted);
+        if anothers || !exists(object) {
             continue;
         }
         if kept && !options.pending && used.by_whom(object).is_none() {
@@ -259,7 +264,12 @@ impl Used {
 
     fn by_whom(&self, object: &Object) -> Option<String> {
         match object {
+            // /proc shows paths without links and dots.
             Object::Path(path) | Object::File(path) => {
+                let real = path.parent().and_then(|dir| dir.canonicalize().ok());
+                let real =
+                    real.zip(path.file_name()).map(|(dir, name)| dir.join(name));
+                let path = real.as_ref().unwrap_or(path);
                 self.names.get(path.to_string_lossy().as_ref())
             }
             // A queue's descriptor shows the name alone, as in its own file system.

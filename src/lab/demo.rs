@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -16,6 +16,7 @@ use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::pipe2;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::chapter::Row;
 use crate::chapters::{find, rows};
@@ -111,9 +112,10 @@ fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
     let began = Instant::now();
     let (comments, mouth) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let screen = std::thread::spawn(move || show(comments, began));
-    let mut running = start_all(row, scratch.path(), quiet, &mouth)?;
-    drop(mouth); // or the screen would never read the end of the comments
     let deadline = began + DEADLINE;
+    let running = start_all(row, scratch.path(), quiet, &mouth, stop, deadline);
+    drop(mouth); // or the screen would never read the end of the comments
+    let mut running = running?;
     let in_time = wait_for_all(&mut running, stop, deadline)?;
     let mut ends = Vec::new();
     for role in running {
@@ -143,13 +145,16 @@ fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
     nothing_left(scratch.path())
 }
 
-/// Starts the script's roles. Their comments share one pipe, so that their order on the
-/// screen is the order in which they were written.
+/// Starts the script's roles, each once the one before it says that peers may come. Their
+/// comments share one pipe, so that their order on the screen is the order in which they
+/// were written.
 fn start_all(
     row: &Row,
     dir: &Path,
     quiet: bool,
     mouth: &OwnedFd,
+    stop: &mut Interrupts,
+    deadline: Instant,
 ) -> Result<Vec<Role>> {
     let coloured = colored::control::SHOULD_COLORIZE.should_colorize();
     let mut link: Option<OwnedFd> = None;
@@ -171,9 +176,34 @@ fn start_all(
             (link, output) = (Some(reading), Output::To(writing));
         }
         let stderr = Some(mouth.try_clone().context("dup")?);
+        let (ready, says_so) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+        if row.meets != Meets::Nowhere {
+            command.args(["--ready-fd", &says_so.as_raw_fd().to_string()]);
+            fcntl_setfd(&says_so, FdFlags::empty()).context("fcntl(F_SETFD)")?;
+        }
         running.push(Role::start_with(part.role, command, input, output, stderr)?);
+        drop(says_so);
+        wait_until_ready(&ready, stop, deadline)?;
     }
     Ok(running)
+}
+
+/// Waits for a role's line on its `--ready-fd`, or for its end, which closes it.
+fn wait_until_ready(
+    ready: &OwnedFd,
+    stop: &mut Interrupts,
+    deadline: Instant,
+) -> Result<()> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let timeout = Timespec::try_from(left).context("a deadline too far off")?;
+    let mut fds = [
+        PollFd::new(ready, PollFlags::IN),
+        PollFd::new(&stop.signals, PollFlags::IN),
+    ];
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error).context("poll"),
+    }
 }
 
 /// Shows each line of the roles with the time since the start; returns the last error.

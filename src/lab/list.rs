@@ -6,7 +6,7 @@ use anyhow::Result;
 use colored::Colorize;
 use serde_json::json;
 
-use crate::chapter::Row;
+use crate::chapter::{Role, Row};
 use crate::chapters::{find, rows};
 use crate::wire::meet::Meets;
 
@@ -92,9 +92,15 @@ pub fn chapter(name: &str) -> Result<()> {
             writeln!(text, "Run it, each in a terminal of its own, in either order:")
         }
     };
-    let first = row.roles.iter().filter_map(|role| role.examples.first());
+    let (forks, alone): (Vec<&Role>, Vec<&Role>) =
+        row.roles.iter().partition(|role| role.name == "fork");
+    let first = alone.iter().filter_map(|role| role.examples.first());
     let most = if row.meets == Meets::Nowhere { 1 } else { row.roles.len() };
     for example in first.take(most) {
+        let _ = writeln!(text, "  {}", format!("ipclab {example}").bold());
+    }
+    for example in forks.iter().filter_map(|role| role.examples.first()) {
+        let _ = writeln!(text, "Or all in one program:");
         let _ = writeln!(text, "  {}", format!("ipclab {example}").bold());
     }
     super::print(&text)

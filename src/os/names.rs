@@ -65,6 +65,24 @@ pub fn sysv_segment(key: i32) -> Option<i32> {
     (id != -1).then_some(id)
 }
 
+/// When a System V object was made or last changed by IPC_SET, in seconds since 1970;
+/// `None` for what is none. The kernel gives an identifier to another object some day, and
+/// begins anew when it boots.
+pub fn sysv_made(object: &Object) -> Option<i64> {
+    match object {
+        Object::SysvQueue(id) => {
+            // SAFETY: an out-parameter of the right type.
+            unsafe {
+                let mut about: libc::msqid_ds = zeroed();
+                let known = libc::msgctl(*id, libc::IPC_STAT, &mut about) == 0;
+                known.then_some(about.msg_ctime)
+            }
+        }
+        Object::SysvSegment(id) => segment_status(*id).map(|about| about.shm_ctime),
+        _ => None,
+    }
+}
+
 /// Whether a System V queue has this identifier.
 pub fn sysv_queue_exists(id: i32) -> bool {
     // SAFETY: an out-parameter of the right type.

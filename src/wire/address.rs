@@ -41,11 +41,25 @@ const BACKLOG: i32 = 128;
 /// ```
 pub fn resolve(text: &str) -> Result<SocketAddr> {
     let found = text.to_socket_addrs();
-    let first = found.ok().and_then(|mut all| all.next());
-    first.ok_or_else(|| {
-        let form = "an address is HOST:PORT, as in 127.0.0.1:7777 or [::1]:7777";
-        usage(format!("{text:?} is no address: {form}"))
-    })
+    let looks_right = text
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok());
+    match found.map(|mut all| all.next()) {
+        Ok(Some(first)) => Ok(first),
+        Err(error) if looks_right => {
+            Err(error).with_context(|| format!("getaddrinfo {text}"))
+        }
+        _ => {
+            let form = "an address is HOST:PORT, as in 127.0.0.1:7777 or [::1]:7777";
+            Err(usage(format!("{text:?} is no address: {form}")))
+        }
+    }
+}
+
+/// Whether this could be a host's name.
+fn is_host(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    !name.is_empty() && name.chars().all(plain)
 }
 
 // ANCHOR: listen
@@ -79,8 +93,9 @@ pub fn listen(address: SocketAddr) -> Result<(OwnedFd, SocketAddr)> {
 
 // ANCHOR: dial
 /// Connects to a server: at `given`, or else where one is published beside `at`, or else
-/// at `default`. While nobody listens it tries again, and reads again what is published;
-/// `server` is the command that would end the waiting.
+/// at `default`, but not from a runtime directory of the caller's own: who sets
+/// `IPCLAB_DIR` wants to meet nobody else. While nobody listens it tries again, and reads
+/// again what is published; `server` is the command that would end the waiting.
 ///
 /// # Errors
 /// What connect(2) says, but ECONNREFUSED.
@@ -92,7 +107,7 @@ pub fn dial(
 ) -> Result<(OwnedFd, SocketAddr)> {
     let mut pause = Pause::new();
     loop {
-        let fallback = given.is_none().then_some(default);
+        let fallback = (given.is_none() && !at.is_private()).then_some(default);
         let first = match given {
             Some(address) => Some(address),
             None => published(at)?,
@@ -110,11 +125,13 @@ pub fn dial(
             }
         }
         if pause.is_first() {
-            let address = first.unwrap_or(default);
-            let what = format_args!(
-                "connect({address}) = ECONNREFUSED: nobody listens there yet; \
-                 trying again until somebody does"
-            );
+            let what = match first.or(fallback) {
+                Some(address) => {
+                    format!("connect({address}) = ECONNREFUSED: nobody listens")
+                }
+                None => format!("{} is not there: no server", note_of(at).display()),
+            };
+            let what = format_args!("{what} yet; trying again until somebody does");
             say::waiting(what, server);
         }
         pause.sleep();
@@ -223,7 +240,11 @@ pub fn publish(at: &At, place: &mut Place, address: SocketAddr) -> Result<()> {
             .prefix(".addr-")
             .tempfile_in(dir)
             .with_context(|| format!("open a file in {}", dir.display()))?;
-        writeln!(file, "{address}").context("write the address")?;
+        // On the file itself: tempfile's own errors hide the error number.
+        let text = format!("{address}\n");
+        file.as_file_mut()
+            .write_all(text.as_bytes())
+            .with_context(|| format!("write {}", path.display()))?;
         let renamed = file.persist(&path).map_err(|error| error.error);
         renamed.map(|_| ()).with_context(|| format!("rename to {}", path.display()))
     })

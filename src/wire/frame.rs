@@ -170,13 +170,21 @@ pub struct Incoming {
     end: usize,
     /// No newline before this index: bytes already looked at are not looked at again.
     searched: usize,
+    cut_short: bool,
 }
 
 impl Incoming {
     /// Nothing has arrived yet.
     pub fn new(stream: &Stream) -> Incoming {
         let buffer = vec![0; CHUNK];
-        Incoming { stream: *stream, buffer, start: 0, end: 0, searched: 0 }
+        Incoming {
+            stream: *stream,
+            buffer,
+            start: 0,
+            end: 0,
+            searched: 0,
+            cut_short: false,
+        }
     }
 
     /// Room for the next read, at least [`CHUNK`] bytes where memory is already there.
@@ -257,6 +265,13 @@ impl Incoming {
         message.clear();
         message.extend_from_slice(&self.buffer[self.start..self.end]);
         self.start = self.end;
+        self.cut_short = self.stream.framing == Framing::Lines;
         Ok(true)
+    }
+
+    /// Whether the last message was a line that ended with the stream, without a newline:
+    /// who echoes it to the byte must not add one.
+    pub fn is_cut_short(&self) -> bool {
+        self.cut_short
     }
 }

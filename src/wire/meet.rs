@@ -51,6 +51,14 @@ pub enum Meets {
     Nowhere,
 }
 
+/// A command as another terminal must type it to come to the same directory.
+fn in_this_dir(command: &str) -> String {
+    match std::env::var("IPCLAB_DIR") {
+        Ok(dir) => format!("IPCLAB_DIR={} {command}", quoted(&dir)),
+        Err(_) => command.to_owned(),
+    }
+}
+
 /// One meeting place, as the command line named it.
 #[derive(Debug, Clone)]
 pub struct At {
@@ -100,10 +108,18 @@ impl At {
             self.peers.iter().find(|(name, _)| *name == role).unwrap_or_else(|| {
                 panic!("{}: no peer command for {role}", self.chapter)
             });
-        match std::env::var("IPCLAB_DIR") {
-            Ok(dir) => format!("IPCLAB_DIR={} {command}", quoted(&dir)),
-            Err(_) => command.clone(),
-        }
+        in_this_dir(command)
+    }
+
+    /// The command that removes even what waits for someone here.
+    pub fn clean_pending(&self) -> String {
+        let program = std::env::args().next().unwrap_or_else(|| "ipclab".into());
+        in_this_dir(&format!("{} clean --pending", quoted(&program)))
+    }
+
+    /// Whether the runtime directory is one that the caller chose, by `IPCLAB_DIR`.
+    pub fn is_private(&self) -> bool {
+        std::env::var_os("IPCLAB_DIR").is_some_and(|dir| !dir.is_empty())
     }
 
     /// The path of a chapter that meets at one, or of the notes that lie beside an
@@ -161,7 +177,10 @@ impl At {
         let Some(number) = self.ready else { return Ok(()) };
         let fd = crate::os::spawn::inherited(number)
             .with_context(|| format!("fcntl --ready-fd {number}"))?;
-        writeln!(File::from(fd), "{address}")
+        // One write(2): whoever reads may leave once there is something.
+        let line = format!("{address}\n");
+        File::from(fd)
+            .write_all(line.as_bytes())
             .with_context(|| format!("write --ready-fd {number}"))
     }
 

@@ -21,7 +21,7 @@ pub struct Source {
     #[arg(value_name = "MESSAGE")]
     pub messages: Vec<OsString>,
 
-    /// Send standard input as it is, cut to what the mechanism carries at once
+    /// Send standard input as it is, in pieces of what the mechanism carries at once
     #[arg(long, conflicts_with = "messages")]
     pub bytes: bool,
 }
@@ -68,6 +68,13 @@ pub fn send<S: Sender>(
         S::check(options, message.as_bytes())?;
     }
     let mut link = S::open(at, options)?;
+    for message in &source.messages {
+        let fits = within(link.largest(), message.len()).advise(|_| link.limit());
+        if let Err(refused) = fits {
+            link.abandon()?;
+            return Err(refused);
+        }
+    }
     let sent =
         if link.is_done() { Ok(()) } else { send_all(&mut link, options, source) };
     let finished = link.finish();
@@ -84,9 +91,6 @@ fn send_all<S: Sender>(
     }
     if source.messages.is_empty() {
         return send_lines(link, options);
-    }
-    for message in &source.messages {
-        within(link.largest(), message.len()).advise(|_| link.limit())?;
     }
     for (sent, message) in source.messages.iter().enumerate() {
         let all = source.messages.len();

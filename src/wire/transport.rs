@@ -52,6 +52,15 @@ pub trait Sender: Sized {
     fn finish(self) -> Result<()> {
         Ok(())
     }
+
+    /// Called in place of [`Sender::finish`] when an argument was refused, so that nothing
+    /// was sent at all.
+    ///
+    /// # Errors
+    /// As `send`.
+    fn abandon(self) -> Result<()> {
+        self.finish()
+    }
 }
 
 /// The receiving end of a one-way link.

@@ -15,7 +15,7 @@ use nix::sys::socket::{
 use nix::sys::stat::{Mode, umask};
 
 use crate::errors::{Advise, errno};
-use crate::os::cleanup::Object;
+use crate::os::cleanup::{Object, without_signals};
 use crate::say;
 use crate::wire::address::Pause;
 use crate::wire::meet::{At, Place};
@@ -46,16 +46,18 @@ pub(super) fn open(at: &At, place: &mut Place) -> Result<UnixListener> {
     let address = UnixAddr::new(&path).with_context(|| format!("bind {name}"))?;
     // The mode of a socket's name is 0777 without the bits of the umask; to connect
     // takes the right to write (unix(7)).
-    let before = umask(Mode::from_bits_truncate(0o177));
-    let bound = bind(door.as_raw_fd(), &address);
-    umask(before);
-    bound.with_context(|| format!("bind {name}")).advise(|error| {
-        match errno(error)? {
-            Errno::ENOENT => Some("make its directory first"),
-            _ => Some("use --at NAME for another place"),
-        }
+    without_signals(|| {
+        let before = umask(Mode::from_bits_truncate(0o177));
+        let bound = bind(door.as_raw_fd(), &address);
+        umask(before);
+        bound.with_context(|| format!("bind {name}")).advise(
+            |error| match errno(error)? {
+                Errno::ENOENT => Some("make its directory first"),
+                _ => Some("use --at NAME for another place"),
+            },
+        )?;
+        place.owns_alone(&Object::Path(path.clone()))
     })?;
-    place.owns_alone(&Object::Path(path.clone()))?;
     listen(&door, Backlog::MAXCONN).context("listen")?;
     say!("socket(AF_UNIX), bind({name}), listen(): workers come here");
     Ok(UnixListener::from(door))

@@ -2,7 +2,6 @@
 //! names of its errors alone mislead.
 
 use std::fs::Metadata;
-use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 
@@ -58,20 +57,22 @@ pub(super) fn open(
         make.capacity(maxmsg).max_msg_len(msgsize);
     }
     // O_CREAT | O_EXCL, so that we know who made it; the mode is 0600.
-    let (queue, made) = match make.create_new().open(&name) {
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            (access.open(&name), false)
-        }
-        made => (made, true),
+    let begun = |opened: std::io::Result<PosixMq>| {
+        opened
+            .with_context(|| format!("mq_open {name}"))
+            .advise(|error| why_not(error, shape))
     };
-    let queue = queue
-        .with_context(|| format!("mq_open {name}"))
-        .advise(|error| why_not(error, shape))?;
+    let queue = place.makes(&object, || begun(make.create_new().open(&name)));
+    let (queue, made) = match queue {
+        Err(error) if errno(&error) == Some(Errno::EEXIST) => {
+            (begun(access.open(&name))?, false)
+        }
+        queue => (queue?, true),
+    };
     let now = queue.attributes().context("mq_getattr")?;
     let (capacity, longest) = (now.capacity, now.max_msg_len);
     let room = format!("{} of up to {}", messages(capacity as u64), size(longest));
     if made {
-        place.owns(&object)?;
         say!("mq_open({name}, O_CREAT) made a queue with room for {room}");
     } else {
         let owner = about(&queue)?.uid();

@@ -107,8 +107,11 @@ impl Memfd {
             .mode(0o600)
             .open(&self.note)
             .with_context(|| format!("open {note}"))?;
-        nix::unistd::write(&file, format!("{text}\n").as_bytes())
-            .with_context(|| format!("write {note}"))?;
+        let written = nix::unistd::write(&file, format!("{text}\n").as_bytes());
+        if written.is_err() {
+            let _ = std::fs::remove_file(&self.note);
+        }
+        written.with_context(|| format!("write {note}"))?;
         say!("{note} tells where it is: {text}");
         Ok(())
     }

@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::number::Number;
 use crate::errors::Advise;
+use crate::os::signal::pidfd_kill;
 use crate::say;
 
 /// A process, and the descriptor that stands for it.
@@ -57,6 +58,10 @@ pub fn by_pid(pid: i32, signal: Number, force: bool) -> Result<Target> {
     if is_gone(&pidfd) {
         return Err(Errno::ESRCH).with_context(|| format!("pidfd_open({pid})"));
     }
+    // Signal 0 only asks whether we may (kill(2)).
+    pidfd_kill(&pidfd, 0)
+        .with_context(|| format!("pidfd_send_signal to pid {pid}"))
+        .advise(|_| Some("it runs as another user: only that user and root may"))?;
     if !force {
         match fate(pid, signal) {
             Ok(Fate::Taken(how)) => say!("/proc/{pid}/status: it {how} {signal}"),

@@ -79,7 +79,11 @@ impl Connection {
     pub fn reply(&mut self, message: &[u8]) -> Result<()> {
         let mut made = Vec::new();
         let Some(answer) = self.reply.to(message, &mut made) else { return Ok(()) };
-        let bytes = self.stream.frame(answer, &mut self.frame);
+        let whole = !self.incoming.is_cut_short();
+        let bytes = match whole {
+            true => self.stream.frame(answer, &mut self.frame),
+            false => answer,
+        };
         self.sends.call(bytes.len(), || {
             format!("send({}, {})", say::bytes(bytes), bytes.len())
         });

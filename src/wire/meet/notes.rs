@@ -37,7 +37,7 @@ pub(super) const PENDING: &str = "pending\n";
 /// # Errors
 /// As read(2).
 pub fn is_pending(lock: &File) -> std::io::Result<bool> {
-    Ok(text_of(lock)?.contains(PENDING))
+    Ok(text_of(lock)?.lines().any(|line| line == PENDING.trim_end()))
 }
 
 /// An object as a line of a lock file; [`parse`] is its inverse.

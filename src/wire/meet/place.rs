@@ -60,6 +60,12 @@ impl Place {
         self.alone
     }
 
+    /// Whether the place is in a directory where we may not write: others keep it, and
+    /// what is not there we cannot make.
+    pub fn is_foreign(&self) -> bool {
+        self.lock.is_none()
+    }
+
     /// We found `object` instead of making it. The last one out removes it all the same
     /// if it is ours.
     ///

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use nix::errno::Errno;
 
 use super::{Flaw, Ring, length_of};
 use crate::errors::Advise;
@@ -162,7 +163,8 @@ fn as_first(
             let error = anyhow!("{waiting} wait in {name} for a receiver");
             Err(error).advise(|_| {
                 let receiver = at.peer("receiver");
-                Some(format!("start it: {receiver}; or: ipclab clean --pending"))
+                let clean = at.clean_pending();
+                Some(format!("start it: {receiver}; or drop them: {clean}"))
             })
         }
         State::Stale => {
@@ -186,6 +188,10 @@ fn as_first(
 fn as_second(source: &dyn Source, side: Only, place: &mut Place) -> Result<Attempt> {
     let later = |why: &str| Ok(Attempt::Later(why.to_owned()));
     let Some(Found { object, memory }) = source.find()? else {
+        if place.is_foreign() {
+            return Err(Errno::EACCES)
+                .with_context(|| format!("open {}", source.name()));
+        }
         return later(
             "somebody is at this place, but not with this ring: start both roles with \
              the same options",
