@@ -14,7 +14,7 @@ use crate::errors::{Usage, usage};
 use crate::lab;
 use crate::os::cleanup;
 use crate::wire::frame::Framing;
-use crate::wire::meet::{At, Meets, quoted};
+use crate::wire::meet::{At, Meets, program, quoted};
 use crate::wire::roles::{self, Sink, Source};
 use crate::wire::say;
 
@@ -244,8 +244,9 @@ impl Chosen<'_> {
             return Err(usage("--bytes sends no boundaries: leave --framing out"));
         }
         let mut at = At::new(row.name, row.meets, given)?.announcing(ready);
+        let all = command();
         for peer in row.roles {
-            let command = peer_command(row.name, role, peer.name, matches);
+            let command = peer_command(&all, row.name, role, peer.name, matches);
             at = at.with_peer(peer.name, command);
         }
         cleanup::install(Common::from_arg_matches(matches)?.timeout);
@@ -301,14 +302,13 @@ const OWN_AFFAIRS: &[&str] = &["timeout", "ready_fd", "messages", "count", "json
 
 /// The command that starts the peer `peer`, with the same options where it has them.
 fn peer_command(
+    all: &Command,
     chapter: &str,
     role: &str,
     peer: &str,
     matches: &ArgMatches,
 ) -> String {
-    let program = std::env::args().next().unwrap_or_else(|| "ipclab".into());
-    let mut words = vec![quoted(&program), chapter.into(), peer.into()];
-    let all = command();
+    let mut words = vec![program(), chapter.into(), peer.into()];
     let found = |name| all.find_subcommand(chapter)?.find_subcommand(name);
     if let (Some(own), Some(peers)) = (found(role), found(peer)) {
         let theirs = |id| peers.get_arguments().any(|arg| arg.get_id() == id);

@@ -32,7 +32,7 @@ const BACKLOG: i32 = 128;
 /// The address that `HOST:PORT` stands for: `127.0.0.1:7777`, `[::1]:7777`.
 ///
 /// # Errors
-/// A usage error when it stands for none.
+/// A usage error when it is none in form; what getaddrinfo(3) says of a host's name.
 ///
 /// ```
 /// let address = ipclab::wire::address::resolve("[::1]:7777")?;

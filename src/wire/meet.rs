@@ -30,9 +30,10 @@ mod names;
 mod notes;
 mod place;
 
-use names::{check_name, make_runtime_dir};
+use names::{check_name, chosen_dir, make_runtime_dir};
 pub use names::{
-    kernel_prefix, kernel_prefix_of, key_of, quoted, runtime_dir, with_suffix,
+    kernel_prefix, kernel_prefix_of, key_of, program, quoted, runtime_dir,
+    with_suffix,
 };
 pub use notes::{describe, is_pending, notes, parse};
 pub use place::{Only, Place, byte};
@@ -53,9 +54,11 @@ pub enum Meets {
 
 /// A command as another terminal must type it to come to the same directory.
 fn in_this_dir(command: &str) -> String {
-    match std::env::var("IPCLAB_DIR") {
-        Ok(dir) => format!("IPCLAB_DIR={} {command}", quoted(&dir)),
-        Err(_) => command.to_owned(),
+    match chosen_dir() {
+        Some(dir) => {
+            format!("IPCLAB_DIR={} {command}", quoted(&dir.to_string_lossy()))
+        }
+        None => command.to_owned(),
     }
 }
 
@@ -113,13 +116,12 @@ impl At {
 
     /// The command that removes even what waits for someone here.
     pub fn clean_pending(&self) -> String {
-        let program = std::env::args().next().unwrap_or_else(|| "ipclab".into());
-        in_this_dir(&format!("{} clean --pending", quoted(&program)))
+        in_this_dir(&format!("{} clean --pending", program()))
     }
 
     /// Whether the runtime directory is one that the caller chose, by `IPCLAB_DIR`.
     pub fn is_private(&self) -> bool {
-        std::env::var_os("IPCLAB_DIR").is_some_and(|dir| !dir.is_empty())
+        chosen_dir().is_some()
     }
 
     /// The path of a chapter that meets at one, or of the notes that lie beside an

@@ -1,6 +1,6 @@
 //! Where meeting places lie and what they are called.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,20 @@ use nix::unistd::geteuid;
 use super::Meets;
 use crate::errors::{Advise, usage};
 
+/// The program as the user called it, quoted for a shell.
+pub fn program() -> String {
+    quoted(&std::env::args().next().unwrap_or_else(|| "ipclab".into()))
+}
+
+/// The runtime directory that the user chose, by `IPCLAB_DIR`.
+pub(super) fn chosen_dir() -> Option<OsString> {
+    std::env::var_os("IPCLAB_DIR").filter(|dir| !dir.is_empty())
+}
+
 /// `$IPCLAB_DIR`, else `$XDG_RUNTIME_DIR/ipclab`, else `/tmp/ipclab-UID`.
 pub fn runtime_dir() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(dir) = set("IPCLAB_DIR") {
+    if let Some(dir) = chosen_dir() {
         return PathBuf::from(dir);
     }
     if let Some(dir) = set("XDG_RUNTIME_DIR") {
@@ -32,8 +42,7 @@ pub fn key_of(kernel_name: &str) -> i32 {
 /// How the names of our kernel objects begin: `/ipclab-UID-`, and under `IPCLAB_DIR`
 /// eight hexadecimal digits of the directory's name as well.
 pub fn kernel_prefix() -> String {
-    let dir = std::env::var_os("IPCLAB_DIR").filter(|value| !value.is_empty());
-    kernel_prefix_of(dir.as_deref())
+    kernel_prefix_of(chosen_dir().as_deref())
 }
 
 /// [`kernel_prefix`] as a process sees it that has this `IPCLAB_DIR`.
