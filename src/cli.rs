@@ -74,6 +74,8 @@ enum Verb {
     List(lab::list::Options),
     /// Run both roles of chapters as real processes, and check what arrived
     Demo(lab::demo::Options),
+    /// Pitfalls as questions: guess, and the kernel answers
+    Experiment(lab::experiment::Options),
     /// Remove what a `kill -9` left behind
     Clean(lab::clean::Options),
     /// Print a completion script for a shell
@@ -112,6 +114,7 @@ fn run_verb(verb: Verb, global: &Global) -> Result<()> {
     match verb {
         Verb::List(options) => lab::list::run(&options),
         Verb::Demo(options) => lab::demo::run(&options, global.quiet),
+        Verb::Experiment(options) => lab::experiment::run(&options, global.quiet),
         Verb::Clean(options) => lab::clean::run(&options),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

@@ -9,17 +9,19 @@
 //! - [`os`]: thin, safe wrappers where no crate has one, and clean-up; the only `unsafe`.
 //! - [`chapter`]: what a chapter is: a row of data and its types.
 //! - [`process`]: real processes, watched and always reaped.
+//! - [`experiments`]: each chapter's pitfalls, as questions that the kernel answers.
 //! - [`lab`]: what can be done with any chapter: the demo, the contract, the clean-up.
 //! - [`cli`]: the command line, made from the table.
 //! - [`errors`]: how a failure reads.
 //!
-//! Imports run one way: `os ← wire ← chapter ← chapters ← lab ← cli`, with `process`
-//! beside `wire` and `errors` below all. No chapter imports another.
+//! Imports run one way: `os ← wire ← chapter ← chapters ← experiments ← lab ← cli`,
+//! with `process` beside `wire` and `errors` below all. No chapter imports another.
 
 pub mod chapter;
 pub mod chapters;
 pub mod cli;
 pub mod errors;
+pub mod experiments;
 pub mod lab;
 pub mod os;
 pub mod process;

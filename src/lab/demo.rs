@@ -12,8 +12,7 @@ use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
 use colored::Colorize;
 use nix::fcntl::OFlag;
-use nix::sys::signal::{SigSet, Signal, raise};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -22,6 +21,8 @@ use crate::chapter::Row;
 use crate::chapters::{find, rows};
 use crate::process::{Input, Output, Role};
 use crate::wire::meet::Meets;
+
+use super::interrupts::{Interrupts, wait_for_all};
 
 /// The options of `ipclab demo`.
 #[derive(Debug, clap::Args)]
@@ -227,65 +228,4 @@ fn nothing_left(dir: &Path) -> Result<()> {
         })
         .collect();
     if left.is_empty() { Ok(()) } else { bail!("left behind: {}", left.join(", ")) }
-}
-
-/// Waits until all have ended; `false` on the deadline or a signal.
-fn wait_for_all(
-    running: &mut [Role],
-    stop: &mut Interrupts,
-    deadline: Instant,
-) -> Result<bool> {
-    loop {
-        let waiting: Vec<&OwnedFd> = running
-            .iter_mut()
-            .filter_map(|role| (!role.has_ended()).then_some(&*role))
-            .map(Role::pidfd)
-            .collect();
-        let left = deadline.saturating_duration_since(Instant::now());
-        if waiting.is_empty() || left.is_zero() {
-            return Ok(waiting.is_empty());
-        }
-        let mut fds: Vec<_> =
-            waiting.iter().map(|pidfd| PollFd::new(*pidfd, PollFlags::IN)).collect();
-        fds.push(PollFd::new(&stop.signals, PollFlags::IN));
-        let timeout = Timespec::try_from(left).context("a deadline too far off")?;
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error).context("poll"),
-        }
-        if stop.pending()? {
-            return Ok(false);
-        }
-    }
-}
-
-/// SIGINT, SIGTERM and SIGHUP as something to poll, so that Ctrl-C ends a demo with its
-/// roles stopped and its directory removed.
-struct Interrupts {
-    signals: SignalFd,
-    mask: SigSet,
-    caught: Option<Signal>,
-}
-
-impl Interrupts {
-    fn watch() -> Result<Interrupts> {
-        let mask: SigSet =
-            [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
-        mask.thread_block().context("sigprocmask")?;
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let signals = SignalFd::with_flags(&mask, flags).context("signalfd")?;
-        Ok(Interrupts { signals, mask, caught: None })
-    }
-
-    fn pending(&mut self) -> Result<bool> {
-        if let Some(info) = self.signals.read_signal().context("read a signalfd")? {
-            self.caught = Signal::try_from(info.ssi_signo as i32).ok();
-        }
-        Ok(self.caught.is_some())
-    }
-
-    fn end_by(&self, signal: Signal) -> Result<()> {
-        raise(signal).context("raise")?;
-        self.mask.thread_unblock().context("sigprocmask")
-    }
 }

@@ -5,6 +5,8 @@ use anyhow::{Context, Result};
 pub mod clean;
 pub mod contract;
 pub mod demo;
+pub mod experiment;
+mod interrupts;
 pub mod list;
 
 /// Prints `text` on standard output; a reader that has left (`| head`) is a quiet end.

@@ -1,0 +1,156 @@
+//! A child of a stage: watched, joined, and always reaped.
+
+use std::fs::File;
+use std::io::Read;
+use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+use serde::de::DeserializeOwned;
+use syscalls::Sysno;
+
+/// A forked process whose part ends with a `T`.
+#[derive(Debug)]
+pub struct Child<T> {
+    pid: Pid,
+    who: &'static str,
+    result: Option<OwnedFd>,
+    reaped: bool,
+    of: PhantomData<T>,
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End<T> {
+    /// Its part came to its end, with this.
+    Done(T),
+    /// A signal ended it.
+    Killed(Signal),
+}
+
+/// How long [`Child::until_asleep_in`] waits at most; the director's deadline is longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl<T: DeserializeOwned> Child<T> {
+    pub(super) fn of(pid: Pid, who: &'static str, result: OwnedFd) -> Child<T> {
+        Child { pid, who, result: Some(result), reaped: false, of: PhantomData }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// kill(2): sends it a signal.
+    ///
+    /// # Errors
+    /// None while it has not been joined.
+    pub fn kill(&self, signal: Signal) -> Result<()> {
+        kill(self.pid, signal).with_context(|| format!("kill the {}", self.who))
+    }
+
+    /// Waits until the kernel shows it asleep in one of `calls` (/proc/PID/syscall), which
+    /// is how an experiment forces an order without sleeping itself. Returns which; the
+    /// first, where the kernel does not tell this user.
+    ///
+    /// # Errors
+    /// When it has ended, or is not there after 5 s.
+    pub fn until_asleep_in(&self, calls: &[Sysno]) -> Result<Sysno> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let activity = activity(self.pid);
+            match activity {
+                Activity::Asleep(call) if calls.contains(&call) => return Ok(call),
+                Activity::AsleepSomewhere => return Ok(calls[0]),
+                Activity::Ended => bail!("the {} has ended", self.who),
+                _ if Instant::now() > deadline => {
+                    bail!(
+                        "the {} is not asleep in {calls:?}: {activity:?}",
+                        self.who
+                    )
+                }
+                _ => {}
+            }
+            // Nothing tells when a process falls asleep: look again in a moment.
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Waits for its end, and returns what its part returned.
+    ///
+    /// # Errors
+    /// Its part's own error; a signal that ended it.
+    pub fn join(self) -> Result<T> {
+        let who = self.who;
+        match self.end()? {
+            End::Done(result) => Ok(result),
+            End::Killed(signal) => bail!("the {who} was ended by {signal}"),
+        }
+    }
+
+    /// Waits for its end, whichever it is.
+    ///
+    /// # Errors
+    /// Its part's own error.
+    pub fn end(mut self) -> Result<End<T>> {
+        let mut text = Vec::new();
+        if let Some(result) = self.result.take() {
+            File::from(result).read_to_end(&mut text).context("read a result")?;
+        }
+        let status = waitpid(self.pid, None).context("waitpid")?;
+        self.reaped = true;
+        if let WaitStatus::Signaled(_, signal, _) = status {
+            return Ok(End::Killed(signal));
+        }
+        let outcome: Result<T, String> = serde_json::from_slice(&text)
+            .with_context(|| {
+                format!("the {} left no result: {status:?}", self.who)
+            })?;
+        outcome
+            .map(End::Done)
+            .map_err(|error| anyhow::anyhow!("the {}: {error}", self.who))
+    }
+}
+
+impl<T> Drop for Child<T> {
+    fn drop(&mut self) {
+        if !self.reaped {
+            let _ = kill(self.pid, Signal::SIGKILL);
+            let _ = waitpid(self.pid, None);
+        }
+    }
+}
+
+/// What /proc says of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Activity {
+    /// It sleeps in this call.
+    Asleep(Sysno),
+    /// It sleeps, and where is not told to this user.
+    AsleepSomewhere,
+    /// It has ended.
+    Ended,
+    /// It runs, or is stopped, or is just falling asleep.
+    Other,
+}
+
+fn activity(pid: Pid) -> Activity {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    let state = stat.ok().and_then(|stat| stat.rsplit_once(") ")?.1.chars().next());
+    match state {
+        None | Some('Z' | 'X') => return Activity::Ended,
+        Some('S') => {}
+        Some(_) => return Activity::Other,
+    }
+    match std::fs::read_to_string(format!("/proc/{pid}/syscall")) {
+        Err(_) => Activity::AsleepSomewhere,
+        Ok(line) => {
+            let number = line.split(' ').next().and_then(|word| word.parse().ok());
+            number.and_then(Sysno::new).map_or(Activity::Other, Activity::Asleep)
+        }
+    }
+}

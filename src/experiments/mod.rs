@@ -1,0 +1,29 @@
+//! The pitfalls of each chapter, as questions that the kernel answers.
+//!
+//! A chapter's list is one file, or a folder of themes beside it. To add an experiment,
+//! write its row and its run there, add it to the list, and run
+//! `chapters/experiments/capture CHAPTER` for its page; [`row::Experiment`] says what each
+//! field holds, and [`stage::Stage`] what a run is given.
+
+use row::Experiment;
+
+pub mod child;
+pub mod fifo;
+pub mod record;
+pub mod row;
+pub mod stage;
+
+/// Each chapter's experiments, in the order of the book.
+pub const ALL: &[(&str, &[Experiment])] = &[("fifo", fifo::ALL)];
+
+/// The experiment `CHAPTER/NAME`, with its chapter.
+pub fn find(id: &str) -> Option<(&'static str, &'static Experiment)> {
+    let (chapter, name) = id.split_once('/')?;
+    let (chapter, list) = ALL.iter().find(|(known, _)| *known == chapter)?;
+    Some((*chapter, list.iter().find(|one| one.name == name)?))
+}
+
+/// The experiments of a chapter, in the order of its page.
+pub fn of(chapter: &str) -> &'static [Experiment] {
+    ALL.iter().find(|(name, _)| *name == chapter).map_or(&[], |(_, list)| list)
+}

@@ -1,0 +1,204 @@
+//! `ipclab experiment`: asks, waits for a guess, runs it for real, and tells why.
+
+use std::ffi::OsString;
+use std::io::{BufRead, IsTerminal, Write};
+
+use anyhow::{Context, Result, bail};
+
+use crate::errors::usage;
+use crate::experiments::row::Experiment;
+use crate::experiments::{self, ALL};
+
+use direct::{Ended, Observed};
+use tried::Tried;
+
+use super::interrupts::Interrupts;
+
+mod direct;
+mod list;
+mod page;
+mod tell;
+mod tried;
+
+/// The options of `ipclab experiment`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    ipclab experiment                             all of them, and what you have tried\n  \
+    ipclab experiment fifo                        those of a chapter\n  \
+    ipclab experiment fifo/no-reader-enxio        asks, then runs it\n  \
+    ipclab experiment fifo/no-reader-enxio --guess 2\n  \
+    ipclab experiment fifo --show                 a chapter's answers, without asking")]
+pub struct Options {
+    /// A chapter, or one of its experiments; without any, the list of all
+    #[arg(value_name = "CHAPTER[/NAME]")]
+    which: Option<String>,
+
+    /// Your answer's number: nothing is asked
+    #[arg(long, value_name = "N", conflicts_with = "show")]
+    guess: Option<usize>,
+
+    /// Run it and tell the answer, without a guess
+    #[arg(long)]
+    show: bool,
+
+    /// One JSON object an experiment: what it asks, and what was seen if it was run
+    #[arg(long)]
+    json: bool,
+
+    /// Run it, and print the section of its chapter's page
+    #[arg(long, hide_short_help = true, conflicts_with_all = ["guess", "json"])]
+    markdown: bool,
+
+    /// Play the run in this process; only a director, who made the directory, asks for it
+    #[arg(long, value_name = "DIRECTORY", hide = true)]
+    on_stage: Option<OsString>,
+}
+
+/// One experiment, with the chapter it belongs to.
+type One = (&'static str, &'static Experiment);
+
+/// `ipclab experiment`.
+///
+/// # Errors
+/// A name that is none, a guess out of range, a run that went wrong or cannot be made here.
+pub fn run(options: &Options, quiet: bool) -> Result<()> {
+    let chosen = choose(options.which.as_deref())?;
+    let single = options.which.as_ref().is_some_and(|which| which.contains('/'));
+    if let Some(scratch) = &options.on_stage {
+        return direct::play_here(chosen[0].1, scratch);
+    }
+    if let Some(guess) = options.guess {
+        let [(_, experiment)] = chosen[..] else {
+            return Err(usage("--guess answers one experiment: give CHAPTER/NAME"));
+        };
+        let most = experiment.answers.len();
+        if !(1..=most).contains(&guess) {
+            return Err(usage(format!(
+                "--guess {guess}: the answers are 1 to {most}"
+            )));
+        }
+    }
+    let asks =
+        single && !options.show && !options.markdown && options.guess.is_none();
+    let runs = options.show || options.markdown || options.guess.is_some();
+    if !runs && (options.json || !single) {
+        return list::print(&chosen, options.json);
+    }
+    let mut stop = Interrupts::watch()?;
+    let mut failures = 0;
+    for (number, one) in chosen.iter().enumerate() {
+        let guess = match asks {
+            true => match ask(*one, &mut stop)? {
+                Some(guess) => guess,
+                None => return Ok(()),
+            },
+            false => options.guess,
+        };
+        let observed = direct::run(*one, &mut stop, quiet)?;
+        let failed = report(*one, guess, &observed, options, number)?;
+        failures += usize::from(failed);
+        if chosen.len() == 1 && failed {
+            bail!("{}", observed.trouble(*one));
+        }
+    }
+    if failures > 0 {
+        bail!("{failures} of {} experiments could not be run", chosen.len());
+    }
+    Ok(())
+}
+
+/// Prints what came of one; `true` if it could not be run.
+fn report(
+    one: One,
+    guess: Option<usize>,
+    observed: &Observed,
+    options: &Options,
+    number: usize,
+) -> Result<bool> {
+    let text = match (options.json, options.markdown) {
+        (true, _) => tell::json(one, guess, observed),
+        (_, true) => page::section(one, observed),
+        _ => {
+            let between = if number > 0 { "\n" } else { "" };
+            // Whoever was asked has just read the question.
+            let asked = guess.is_some() && options.guess.is_none();
+            let question = if asked { String::new() } else { tell::question(one) };
+            format!("{between}{question}{}", tell::outcome(one, guess, observed))
+        }
+    };
+    super::print(&text)?;
+    if let Ended::Answered(answer) = observed.ended {
+        if !options.markdown && !options.json {
+            tried::note(one, &Tried { guess, answer });
+        }
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// The experiments that were asked for.
+fn choose(which: Option<&str>) -> Result<Vec<One>> {
+    let all = || {
+        ALL.iter().flat_map(|(chapter, list)| {
+            list.iter().map(|experiment| (*chapter, experiment))
+        })
+    };
+    let Some(which) = which else { return Ok(all().collect()) };
+    if which.contains('/') {
+        let found = experiments::find(which).with_context(|| {
+            let chapter = which.split('/').next().unwrap_or_default();
+            let try_this = if experiments::of(chapter).is_empty() {
+                "ipclab experiment".to_owned()
+            } else {
+                format!("ipclab experiment {chapter}")
+            };
+            format!("no experiment {which:?}: {try_this} lists them")
+        });
+        return found.map(|one| vec![one]).map_err(|error| usage(error.to_string()));
+    }
+    let found: Vec<One> = all().filter(|(chapter, _)| *chapter == which).collect();
+    if found.is_empty() {
+        return Err(usage(format!(
+            "no chapter {which:?} with experiments: ipclab experiment lists them"
+        )));
+    }
+    Ok(found)
+}
+
+/// Prints the question and waits for a guess: `Some(None)` to be shown the answer, `None`
+/// when the reader has had enough. Never waits for what is no terminal.
+fn ask(one: One, stop: &mut Interrupts) -> Result<Option<Option<usize>>> {
+    super::print(&tell::question(one))?;
+    let (chapter, experiment) = one;
+    let id = format!("{chapter}/{}", experiment.name);
+    if !std::io::stdin().is_terminal() {
+        return Err(usage(format!(
+            "standard input is no terminal: ipclab experiment {id} --guess N, or --show"
+        )));
+    }
+    let most = experiment.answers.len();
+    loop {
+        eprint!("your guess (1 to {most}; Enter shows the answer): ");
+        let _ = std::io::stderr().flush();
+        let Some(line) = read_line(stop)? else { return Ok(None) };
+        let word = line.trim();
+        if word.is_empty() {
+            return Ok(Some(None));
+        }
+        match word.parse() {
+            Ok(guess) if (1..=most).contains(&guess) => {
+                return Ok(Some(Some(guess)));
+            }
+            _ => eprintln!("{word:?} is none of the answers"),
+        }
+    }
+}
+
+/// A line of the terminal; `None` at its end. Ctrl-C ends the program, as it would
+/// anywhere: no process is running yet.
+fn read_line(stop: &mut Interrupts) -> Result<Option<String>> {
+    stop.wait_for_input(&std::io::stdin())?;
+    let mut line = String::new();
+    let n = std::io::stdin().lock().read_line(&mut line).context("read stdin")?;
+    Ok((n > 0).then_some(line))
+}

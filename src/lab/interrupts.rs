@@ -1,0 +1,98 @@
+//! Waiting for roles with an ear for Ctrl-C.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{SigSet, Signal, raise};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::process::Role;
+
+/// Waits until all have ended; `false` on the deadline or a signal.
+pub(super) fn wait_for_all(
+    running: &mut [Role],
+    stop: &mut Interrupts,
+    deadline: Instant,
+) -> Result<bool> {
+    loop {
+        let waiting: Vec<&OwnedFd> = running
+            .iter_mut()
+            .filter_map(|role| (!role.has_ended()).then_some(&*role))
+            .map(Role::pidfd)
+            .collect();
+        let left = deadline.saturating_duration_since(Instant::now());
+        if waiting.is_empty() || left.is_zero() {
+            return Ok(waiting.is_empty());
+        }
+        let mut fds: Vec<_> =
+            waiting.iter().map(|pidfd| PollFd::new(*pidfd, PollFlags::IN)).collect();
+        fds.push(PollFd::new(&stop.signals, PollFlags::IN));
+        let timeout = Timespec::try_from(left).context("a deadline too far off")?;
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).context("poll"),
+        }
+        if stop.pending()? {
+            return Ok(false);
+        }
+    }
+}
+
+/// SIGINT, SIGTERM and SIGHUP as something to poll, so that Ctrl-C ends a demo with its
+/// roles stopped and its directory removed.
+pub(super) struct Interrupts {
+    pub(super) signals: SignalFd,
+    mask: SigSet,
+    pub(super) caught: Option<Signal>,
+}
+
+impl Interrupts {
+    /// Blocks the three, and opens the signalfd(2) that has them.
+    pub(super) fn watch() -> Result<Interrupts> {
+        let mask: SigSet =
+            [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+        mask.thread_block().context("sigprocmask")?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&mask, flags).context("signalfd")?;
+        Ok(Interrupts { signals, mask, caught: None })
+    }
+
+    /// Whether one has come; [`Interrupts::caught`] is which.
+    pub(super) fn pending(&mut self) -> Result<bool> {
+        if let Some(info) = self.signals.read_signal().context("read a signalfd")? {
+            self.caught = Signal::try_from(info.ssi_signo as i32).ok();
+        }
+        Ok(self.caught.is_some())
+    }
+
+    /// Ends this process as the signal would have.
+    pub(super) fn end_by(&self, signal: Signal) -> Result<()> {
+        raise(signal).context("raise")?;
+        self.mask.thread_unblock().context("sigprocmask")
+    }
+
+    /// Waits until `input` is readable; a signal that comes first ends this process.
+    pub(super) fn wait_for_input(&mut self, input: &impl AsFd) -> Result<()> {
+        loop {
+            let mut fds = [
+                PollFd::new(input, PollFlags::IN),
+                PollFd::new(&self.signals, PollFlags::IN),
+            ];
+            match poll(&mut fds, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error).context("poll"),
+            }
+            let readable = !fds[0].revents().is_empty();
+            if self.pending()?
+                && let Some(signal) = self.caught
+            {
+                self.end_by(signal)?;
+            }
+            if readable {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The command around the experiments: the list, guesses, bad input, Ctrl-C.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{self, Input, Outcome, run};
+
+fn experiment(home: &Path, args: &[&str]) -> Outcome {
+    let mut command = Command::new(support::program());
+    command.arg("experiment").args(args).env("XDG_STATE_HOME", home);
+    run(command, Input::Nothing)
+}
+
+fn printed(outcome: &Outcome) -> String {
+    String::from_utf8_lossy(&outcome.stdout).into_owned()
+}
+
+#[test]
+fn the_list_shows_what_has_been_tried_and_how_it_went() {
+    let home = tempfile::tempdir().unwrap();
+    let id = "fifo/no-reader-enxio";
+    let line = |outcome: &Outcome| {
+        let text = printed(outcome);
+        text.lines()
+            .find(|line| line.contains("no-reader-enxio"))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(line(&experiment(home.path(), &["fifo"])).starts_with("  "));
+    experiment(home.path(), &[id, "--show"]);
+    assert!(line(&experiment(home.path(), &["fifo"])).starts_with("· "));
+    experiment(home.path(), &[id, "--guess", "1"]);
+    assert!(line(&experiment(home.path(), &["fifo"])).starts_with("✗ "));
+    let right = experiment(home.path(), &[id, "--guess", "3"]);
+    assert!(right.status.success());
+    assert!(printed(&right).contains("✓ 3 is right."), "{}", printed(&right));
+    assert!(line(&experiment(home.path(), &[])).starts_with("✓ "));
+}
+
+#[test]
+fn a_wrong_guess_is_told_why() {
+    let home = tempfile::tempdir().unwrap();
+    let told = experiment(home.path(), &["fifo/no-reader-enxio", "--guess", "2"]);
+    let text = printed(&told);
+    assert!(told.status.success(), "a wrong guess is no failure: {text}");
+    assert!(text.contains("✗ 2 is not what happened: the answer is 3."), "{text}");
+    assert!(text.contains("  2  not: A FIFO's name is on the disk"), "{text}");
+}
+
+#[test]
+fn without_a_terminal_nothing_is_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let told = experiment(home.path(), &["fifo/no-reader-enxio"]);
+    assert_eq!(told.status.code(), Some(2));
+    assert!(
+        printed(&told).contains("What does\nopen(2) return?")
+            || printed(&told).contains("open(2) return?")
+    );
+    assert!(told.stderr.contains("--guess N, or --show"), "{}", told.stderr);
+}
+
+#[test]
+fn bad_input_gets_one_clear_line() {
+    let home = tempfile::tempdir().unwrap();
+    for (args, says) in [
+        (&["nothing"][..], "no chapter \"nothing\" with experiments"),
+        (
+            &["fifo/nothing"],
+            "no experiment \"fifo/nothing\": ipclab experiment fifo",
+        ),
+        (
+            &["nothing/at-all"],
+            "no experiment \"nothing/at-all\": ipclab experiment lists",
+        ),
+        (
+            &["fifo/no-reader-enxio", "--guess", "5"],
+            "--guess 5: the answers are 1 to 4",
+        ),
+        (
+            &["fifo/no-reader-enxio", "--guess", "0"],
+            "--guess 0: the answers are 1 to 4",
+        ),
+        (&["fifo", "--guess", "1"], "--guess answers one experiment"),
+    ] {
+        let told = experiment(home.path(), args);
+        assert_eq!(told.status.code(), Some(2), "{args:?}");
+        assert_eq!(told.stderr.lines().count(), 1, "{args:?}: {}", told.stderr);
+        assert!(told.stderr.contains(says), "{args:?}: {}", told.stderr);
+    }
+}
+
+#[test]
+fn a_home_that_cannot_be_written_does_not_matter() {
+    let told = experiment(Path::new("/proc/none"), &["fifo/open-sleeps", "--show"]);
+    assert!(told.status.success(), "{}", told.stderr);
+    assert!(experiment(Path::new("/proc/none"), &[]).status.success());
+}
+
+#[test]
+fn the_list_as_json_has_one_object_a_line() {
+    let home = tempfile::tempdir().unwrap();
+    let listed = printed(&experiment(home.path(), &["--json"]));
+    let all: Vec<serde_json::Value> =
+        listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let count: usize =
+        ipclab::experiments::ALL.iter().map(|(_, list)| list.len()).sum();
+    assert_eq!(all.len(), count);
+    assert!(all[0]["answers"].as_array().unwrap().len() >= 2);
+    assert!(all[0].get("answer").is_none(), "nothing was run");
+}
+
+#[test]
+fn at_a_terminal_it_asks_until_it_gets_a_number() {
+    let subject = support::subject("fifo");
+    let Some(mut command) = support::python(&subject, "experiment_guess.py", &[])
+    else {
+        return;
+    };
+    command.arg(support::program()).env("XDG_STATE_HOME", subject.dir());
+    let told = run(command, Input::Nothing);
+    assert!(told.status.success(), "{}{}", printed(&told), told.stderr);
+    assert!(printed(&told).contains("\"seven\" is none of the answers"));
+    assert!(printed(&told).contains("✓ 3 is right."), "{}", printed(&told));
+}
