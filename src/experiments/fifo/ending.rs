@@ -1,0 +1,279 @@
+//! Where the end of a FIFO's stream is, and what is left of its bytes.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, stat};
+use nix::unistd::{mkfifo, read, write};
+use syscalls::Sysno;
+
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+
+pub(super) const EMPTY_OR_ENDED: Experiment = Experiment {
+    name: "empty-or-ended",
+    title: "Nothing to read: empty, or ended?",
+    question: "A program reads a FIFO with O_NONBLOCK. Nothing is in it. You may have \
+               read that it cannot tell a FIFO that is empty from one whose writers \
+               have all gone. What does read(2) return in the two cases?",
+    answers: &[
+        wrong(
+            "0 in both: they cannot be told apart",
+            "Some System V kernels had a flag, O_NDELAY, under which both were 0, and \
+             texts of that time live on. POSIX settled it with O_NONBLOCK.",
+        ),
+        wrong(
+            "-1 and EAGAIN in both",
+            "EAGAIN means: something may still come. Without a writer nothing can.",
+        ),
+        right(
+            "-1 and EAGAIN while a writer has it open, 0 when none is left",
+            "0 is the end of the file: no process has it open for writing. EAGAIN is \
+             an empty buffer with a writer. They have different causes and different \
+             values.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: empty_or_ended,
+    moral: "0 is the end of a stream, EAGAIN is \"not yet\". A FIFO that never had a \
+            writer also reads 0: poll(2) tells these two apart, by POLLHUP.",
+    see: "fifo(7), read(2), poll(2)",
+    file: file!(),
+    shows: &["empty-or-ended"],
+};
+
+// ANCHOR: empty-or-ended
+fn empty_or_ended(stage: &Stage) -> Result<usize> {
+    let path = stage.path("fifo");
+    mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).context("mkfifo")?;
+    let reader = open_without_waiting(stage)?;
+    let writer = File::options().write(true).open(&path).context("open")?;
+
+    let mut byte = [0; 1];
+    let empty = read(&reader, &mut byte);
+    stage.call("read() while a writer has it open", &empty);
+    drop(writer);
+    let ended = read(&reader, &mut byte);
+    stage.call("read() when the last writer has closed", &ended);
+    stage.saw("empty", empty.err().map(|e| e.to_string()));
+    stage.saw("ended", ended.ok());
+    Ok(match (empty, ended) {
+        (Ok(0), Ok(0)) => 1,
+        (Err(Errno::EAGAIN), Err(Errno::EAGAIN)) => 2,
+        (Err(Errno::EAGAIN), Ok(0)) => 3,
+        other => bail!("read: {other:?}"),
+    })
+}
+// ANCHOR_END: empty-or-ended
+
+/// open(O_RDONLY | O_NONBLOCK): a reader that need not wait for a writer.
+fn open_without_waiting(stage: &Stage) -> Result<File> {
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    options.open(stage.path("fifo")).context("open")
+}
+
+pub(super) const NEVER_A_WRITER: Experiment = Experiment {
+    name: "never-a-writer",
+    title: "Before the first writer",
+    question: "A program opens a FIFO for reading with O_NONBLOCK, before any writer has \
+               come. read(2) returns 0, as it does after the last writer has gone. Can \
+               the program tell \"not yet\" from \"no more\"?",
+    answers: &[
+        wrong(
+            "no: the kernel keeps no record of past writers",
+            "It does, for each reader that is there: poll(2) reports the hang-up only to \
+             those who were there while a writer was.",
+        ),
+        right(
+            "yes: poll(2) says POLLHUP only once a writer has come and gone",
+            "Before the first writer poll says nothing at all and would sleep; after the \
+             last one it says POLLHUP. So wait in poll, and read when it says something.",
+        ),
+        wrong(
+            "yes: read(2) sets errno to EPIPE in the second case",
+            "errno means something only when a call has failed, and this one returns 0 in \
+             both cases. EPIPE is a writer's error.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: never_a_writer,
+    moral: "A read of 0 from a FIFO opened with O_NONBLOCK may mean that nobody has come \
+            yet. poll(2) waits for the first writer; read alone cannot.",
+    see: "poll(2), fifo(7)",
+    file: file!(),
+    shows: &["never-a-writer"],
+};
+
+// ANCHOR: never-a-writer
+fn never_a_writer(stage: &Stage) -> Result<usize> {
+    let path = stage.path("fifo");
+    mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).context("mkfifo")?;
+    let reader = open_without_waiting(stage)?;
+    let mut byte = [0; 1];
+    let mut look = |when: &str| -> Result<(nix::Result<usize>, PollFlags)> {
+        let got = read(&reader, &mut byte);
+        stage.call(format!("read() {when}"), &got);
+        let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).context("poll")?;
+        let events = fds[0].revents().unwrap_or(PollFlags::empty());
+        let said =
+            if events.is_empty() { "nothing".into() } else { format!("{events:?}") };
+        stage.call(format!("poll() {when}, events"), &said);
+        Ok((got, events))
+    };
+    let (first_read, before) = look("before the first writer")?;
+    drop(File::options().write(true).open(&path).context("open")?);
+    let (last_read, after) = look("after the last writer")?;
+    stage.saw("read says", vec![first_read.ok(), last_read.ok()]);
+    stage.saw("POLLHUP before", before.contains(PollFlags::POLLHUP));
+    stage.saw("POLLHUP after", after.contains(PollFlags::POLLHUP));
+    Ok(match (before.is_empty(), after.contains(PollFlags::POLLHUP)) {
+        (true, true) => 2,
+        _ if last_read.is_err() => 3,
+        _ => 1,
+    })
+}
+// ANCHOR_END: never-a-writer
+
+pub(super) const DUMMY_WRITER: Experiment = Experiment {
+    name: "dummy-writer",
+    title: "A server between two clients",
+    question: "A server opens a FIFO for reading and reads requests in a loop. The first \
+               client writes its request and closes. The next client has not come yet. \
+               What does the server's read(2) do?",
+    answers: &[
+        wrong(
+            "it sleeps until the next client writes",
+            "It would, if somebody still had the FIFO open for writing. With the last \
+             writer gone, read has nothing to wait for.",
+        ),
+        right(
+            "it returns 0 at once, each time that it is called",
+            "Without a writer a FIFO is at its end, and a loop around read burns a whole \
+             CPU. The end can pass: read returns data again once a writer comes.",
+        ),
+        wrong(
+            "it fails, since the FIFO is closed now",
+            "The server's own descriptor is open. Nobody but the server can close it.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: dummy_writer,
+    moral: "A server of many clients opens its FIFO for writing as well, and never writes: \
+            so it is never at its end, and read sleeps between two clients.",
+    see: "fifo(7)",
+    file: file!(),
+    shows: &["dummy-writer-broken", "dummy-writer-cured", "dummy-writer"],
+};
+
+// ANCHOR: dummy-writer-broken
+/// Reads until something comes, or a thousand times: returns how often read(2) said 0.
+fn serve_at_the_end(requests: &File) -> Result<u32> {
+    let mut ends = 0;
+    while ends < 1000 && read(requests, &mut [0; 64])? == 0 {
+        ends += 1;
+    }
+    Ok(ends)
+}
+// ANCHOR_END: dummy-writer-broken
+
+// ANCHOR: dummy-writer-cured
+/// The same, with a writing end of its own: as long as it is open, the end cannot come.
+fn serve_without_end(stage: &Stage, requests: &File) -> Result<u32> {
+    let _never_written = File::options().write(true).open(stage.path("fifo"))?;
+    serve_at_the_end(requests)
+}
+// ANCHOR_END: dummy-writer-cured
+
+// ANCHOR: dummy-writer
+fn dummy_writer(stage: &Stage) -> Result<usize> {
+    let path = stage.path("fifo");
+    mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).context("mkfifo")?;
+    let client = stage.fork("client", |stage| {
+        let fifo = File::options().write(true).open(stage.path("fifo"))?;
+        stage.call("write(\"request 1\\n\")", &write(&fifo, b"request 1\n"));
+        Ok(())
+    })?;
+    let requests = File::open(&path).context("open")?;
+    client.join()?;
+    let got = read(&requests, &mut [0; 64]);
+    stage.call("read()", &got);
+    let ends = serve_at_the_end(&requests)?;
+    stage.event("main", format!("read() = 0, {ends} times in {ends}"));
+    stage.saw("reads of 0 in a thousand", ends);
+
+    let server =
+        stage.fork("server", |stage| serve_without_end(stage, &requests))?;
+    let cured = server.until_asleep_in(&[Sysno::read]).is_ok();
+    stage.event("server", "with a writing end of its own: sleeps in read()");
+    stage.saw("with a dummy writer it sleeps", cured);
+    server.kill(Signal::SIGKILL)?;
+    server.end()?;
+    Ok(if ends == 1000 { 2 } else { 1 })
+}
+// ANCHOR_END: dummy-writer
+
+pub(super) const NAME_STAYS: Experiment = Experiment {
+    name: "name-stays",
+    title: "What is left in a FIFO that all have closed",
+    question: "A writer and a reader have a FIFO open. The writer writes 100 bytes, the \
+               reader reads none of them, and both close. The FIFO's name is still in its \
+               directory. What does the next reader find?",
+    answers: &[
+        wrong(
+            "the 100 bytes: a FIFO is a file",
+            "It has a file's name, owner and permissions. Its bytes were never in the \
+             file system: st_size is 0 even while they wait.",
+        ),
+        wrong(
+            "the 100 bytes, unless the machine was restarted",
+            "Message queues live until the machine stops; a FIFO's buffer lives until its \
+             last descriptor is closed.",
+        ),
+        right(
+            "nothing: the bytes went when the last descriptor was closed",
+            "The kernel makes the buffer when the FIFO is first opened and frees it at the \
+             last close, with all that is in it. Only the name stays.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: name_stays,
+    moral: "A FIFO keeps nothing. What must outlive its processes belongs into a file or a \
+            message queue.",
+    see: "fifo(7), pipe(7)",
+    file: file!(),
+    shows: &["name-stays"],
+};
+
+// ANCHOR: name-stays
+fn name_stays(stage: &Stage) -> Result<usize> {
+    let path = stage.path("fifo");
+    mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).context("mkfifo")?;
+    let reader = open_without_waiting(stage)?;
+    let writer = File::options().write(true).open(&path).context("open")?;
+    stage.call("write(100 bytes)", &write(&writer, &[b'x'; 100]));
+    let size = stat(&path).context("stat")?.st_size;
+    stage.call("stat(\"fifo\"), st_size", &size);
+    drop((reader, writer));
+    stage.event("main", "closes both ends; nobody has the FIFO open");
+
+    let reader = open_without_waiting(stage)?;
+    let _writer = File::options().write(true).open(&path).context("open")?;
+    let found = read(&reader, &mut [0; 200]);
+    stage.call("read() by the next reader, with a writer there", &found);
+    stage.saw("st_size while 100 bytes waited", size);
+    stage.saw("found afterwards", found.unwrap_or(0));
+    stage.saw("the name is there", path.exists());
+    match found {
+        Ok(100) => Ok(1),
+        Err(Errno::EAGAIN) | Ok(0) => Ok(3),
+        other => bail!("read: {other:?}"),
+    }
+}
+// ANCHOR_END: name-stays

@@ -1,0 +1,223 @@
+//! open(2) of a FIFO is where the two sides meet, or miss each other.
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::{mkfifo, write};
+use syscalls::Sysno;
+
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+
+pub(super) const OPEN_SLEEPS: Experiment = Experiment {
+    name: "open-sleeps",
+    title: "Opening a FIFO that nobody has open",
+    question: "A FIFO exists, and no process has it open. A program opens it for \
+               reading, with no flag but O_RDONLY. When does open(2) return?",
+    answers: &[
+        wrong(
+            "at once; the first read(2) sleeps until something is written",
+            "That is how a pipe(2) behaves, whose two ends are made together. The name \
+             of a FIFO leads to one end at a time.",
+        ),
+        right(
+            "when a writer opens it too",
+            "open(2) is the rendezvous: the kernel lets neither side through before \
+             the other has come. The reader slept in open, not in read.",
+        ),
+        wrong(
+            "at once, with ENXIO, since there is no writer",
+            "ENXIO exists, but for the other side: a writer that opens with O_NONBLOCK.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: open_sleeps,
+    moral: "A FIFO's open(2) waits for the peer. A program that must not hang there \
+            opens with O_NONBLOCK, and meets the rules of the next two experiments.",
+    see: "fifo(7)",
+    file: file!(),
+    shows: &["open-sleeps"],
+};
+
+// ANCHOR: open-sleeps
+fn open_sleeps(stage: &Stage) -> Result<usize> {
+    let path = stage.path("fifo");
+    mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).context("mkfifo")?;
+    let reader = stage.fork("reader", |stage| {
+        let fifo = open(&path, OFlag::O_RDONLY, Mode::empty());
+        stage.call("open(\"fifo\", O_RDONLY)", &fifo);
+        Ok(fifo.is_ok())
+    })?;
+    // It can come to rest in one of two calls; the answer is which.
+    let asleep_in = reader.until_asleep_in(&[Sysno::openat, Sysno::read])?;
+    stage.event("reader", format!("sleeps in {asleep_in}()"));
+    stage.saw("the reader slept in", asleep_in.name());
+    let writer = open(&path, OFlag::O_WRONLY, Mode::empty());
+    stage.call("open(\"fifo\", O_WRONLY)", &writer);
+    let opened = reader.join()?;
+    Ok(match (asleep_in, opened) {
+        (Sysno::openat, true) => 2,
+        (_, true) => 1,
+        (_, false) => 3,
+    })
+}
+// ANCHOR_END: open-sleeps
+
+pub(super) const NO_READER_ENXIO: Experiment = Experiment {
+    name: "no-reader-enxio",
+    title: "Opening for writing without waiting",
+    question: "A FIFO exists, and no process has it open for reading. A program opens \
+               it for writing with O_NONBLOCK, so that it need not wait. What does \
+               open(2) return?",
+    answers: &[
+        wrong(
+            "a descriptor; write(2) then fails with EAGAIN until there is a reader",
+            "That is what one would build. But bytes in a FIFO that nobody has open \
+             for reading have no place to be: the kernel refuses the writer instead.",
+        ),
+        wrong(
+            "a descriptor; what is written waits in the FIFO for the reader",
+            "A FIFO's name is on the disk, its bytes are not: they live in a buffer \
+             that exists while a process has it open.",
+        ),
+        right(
+            "-1, and errno is ENXIO",
+            "O_NONBLOCK asks open(2) not to wait for the reader, and a FIFO without \
+             one is no use to a writer. ENXIO is how it says: nobody is there.",
+        ),
+        wrong(
+            "-1, and errno is EPIPE",
+            "EPIPE is what write(2) says when readers were there and have gone.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: no_reader_enxio,
+    moral: "ENXIO is a question answered, not a failure: it is how a sender finds out \
+            whether anybody listens, without waiting.",
+    see: "fifo(7), open(2)",
+    file: file!(),
+    shows: &["no-reader-enxio"],
+};
+
+// ANCHOR: no-reader-enxio
+fn no_reader_enxio(stage: &Stage) -> Result<usize> {
+    let path = stage.path("fifo");
+    mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).context("mkfifo")?;
+    let without_waiting = OFlag::O_WRONLY | OFlag::O_NONBLOCK;
+
+    let alone = open(&path, without_waiting, Mode::empty());
+    stage.call("open(\"fifo\", O_WRONLY | O_NONBLOCK)", &alone);
+    stage.saw("without a reader", alone.as_ref().err().map(|e| e.to_string()));
+
+    // The cure, or the proof: once there is a reader, the same call succeeds.
+    let reader = open(&path, OFlag::O_RDONLY | OFlag::O_NONBLOCK, Mode::empty());
+    stage.call("open(\"fifo\", O_RDONLY | O_NONBLOCK)", &reader);
+    let joined = open(&path, without_waiting, Mode::empty());
+    stage.call("open(\"fifo\", O_WRONLY | O_NONBLOCK)", &joined);
+    stage.saw("with a reader", joined.is_ok());
+
+    match alone {
+        Err(Errno::ENXIO) => Ok(3),
+        Err(Errno::EPIPE) => Ok(4),
+        Err(error) => bail!("open: {error}"),
+        Ok(fifo) => match write(&fifo, b"?") {
+            Err(Errno::EAGAIN) => Ok(1),
+            _ => Ok(2),
+        },
+    }
+}
+// ANCHOR_END: no-reader-enxio
+
+pub(super) const WRONG_ORDER: Experiment = Experiment {
+    name: "wrong-order",
+    title: "Two FIFOs, one for each direction",
+    question: "A client and a server talk through two FIFOs, one for requests and one for \
+               replies. The server opens `requests` for reading, then `replies` for \
+               writing. The client opens `replies` for reading, then `requests` for \
+               writing. What happens?",
+    answers: &[
+        wrong(
+            "it works: each opens both, and the order does not matter",
+            "The order is all that matters, since each open(2) waits for its partner: \
+             the second open of each is what the first open of the other waits for.",
+        ),
+        right(
+            "both sleep in their first open(2), for ever",
+            "The server waits for somebody to write requests, and the client would, \
+             once somebody writes replies. It is the classic deadlock, before a byte \
+             was sent.",
+        ),
+        wrong(
+            "the kernel sees the circle, and one of them gets EDEADLK",
+            "The kernel looks for circles among fcntl(2) locks, and there it says \
+             EDEADLK. It does not look for them among FIFOs.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: wrong_order,
+    moral: "Where an open waits for the peer, both sides must open in the same order of \
+            FIFOs: agree on it as on any order of locks.",
+    see: "fifo(7), fcntl(2)",
+    file: file!(),
+    shows: &["wrong-order-broken", "wrong-order-cured", "wrong-order"],
+};
+
+// ANCHOR: wrong-order-broken
+/// Reads replies before it writes requests: the server does it the other way round.
+fn hasty_client(stage: &Stage) -> Result<()> {
+    open(&stage.path("replies"), OFlag::O_RDONLY, Mode::empty())?;
+    open(&stage.path("requests"), OFlag::O_WRONLY, Mode::empty())?;
+    Ok(())
+}
+// ANCHOR_END: wrong-order-broken
+
+// ANCHOR: wrong-order-cured
+/// Opens in the server's order: each open(2) finds its partner there or on the way.
+fn patient_client(stage: &Stage) -> Result<()> {
+    open(&stage.path("requests"), OFlag::O_WRONLY, Mode::empty())?;
+    open(&stage.path("replies"), OFlag::O_RDONLY, Mode::empty())?;
+    Ok(())
+}
+// ANCHOR_END: wrong-order-cured
+
+// ANCHOR: wrong-order
+fn wrong_order(stage: &Stage) -> Result<usize> {
+    for name in ["requests", "replies"] {
+        mkfifo(&stage.path(name), Mode::S_IRUSR | Mode::S_IWUSR)
+            .context("mkfifo")?;
+    }
+    let serve = |stage: &Stage| {
+        open(&stage.path("requests"), OFlag::O_RDONLY, Mode::empty())?;
+        open(&stage.path("replies"), OFlag::O_WRONLY, Mode::empty())?;
+        Ok(())
+    };
+
+    let server = stage.fork("server", serve)?;
+    let client = stage.fork("client", hasty_client)?;
+    let asleep = [
+        ("server", server.until_asleep_in(&[Sysno::openat])),
+        ("client", client.until_asleep_in(&[Sysno::openat])),
+    ];
+    for (who, call) in &asleep {
+        stage.event(
+            who,
+            format!("sleeps in {}()", call.as_ref().map_or("no", |c| c.name())),
+        );
+    }
+    let stuck = asleep.iter().filter(|(_, call)| call.is_ok()).count();
+    stage.saw("asleep in their first open", stuck);
+    server.kill(Signal::SIGKILL)?;
+    client.kill(Signal::SIGKILL)?;
+    (server.end()?, client.end()?);
+
+    let server = stage.fork("server", serve)?;
+    let client = stage.fork("client", patient_client)?;
+    client.join()?;
+    server.join()?;
+    stage.event("both", "have opened both FIFOs, now that the order is the same");
+    stage.saw("in the same order", "both through");
+    Ok(if stuck == 2 { 2 } else { 1 })
+}
+// ANCHOR_END: wrong-order
