@@ -92,6 +92,16 @@ impl<T: DeserializeOwned> Child<T> {
         }
     }
 
+    /// Waits for its end, when it has become another program by execve(2) and returns
+    /// nothing.
+    ///
+    /// # Errors
+    /// None while it has not been joined.
+    pub fn status(mut self) -> Result<WaitStatus> {
+        self.reaped = true;
+        waitpid(self.pid, None).context("waitpid")
+    }
+
     /// Waits for its end, whichever it is.
     ///
     /// # Errors

@@ -33,6 +33,17 @@ pub fn is_ignored(signal: i32) -> bool {
     }
 }
 
+/// `signal(signal, SIG_DFL)`: the kernel does with it what it does when nobody has asked
+/// otherwise.
+///
+/// # Errors
+/// EINVAL for a number that is no signal.
+pub fn set_default(signal: i32) -> io::Result<()> {
+    // SAFETY: takes plain numbers, and installs no function of ours.
+    let before = unsafe { libc::signal(signal, libc::SIG_DFL) };
+    if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// A set of signals.
 #[derive(Clone, Copy)]
 pub struct Set(libc::sigset_t);

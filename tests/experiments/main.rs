@@ -6,6 +6,7 @@ mod support;
 
 mod command;
 mod fifo;
+mod pipe;
 mod rows;
 
 use serde_json::Value;

@@ -210,7 +210,8 @@ fn wrong_order(stage: &Stage) -> Result<usize> {
     stage.saw("asleep in their first open", stuck);
     server.kill(Signal::SIGKILL)?;
     client.kill(Signal::SIGKILL)?;
-    (server.end()?, client.end()?);
+    server.end()?;
+    client.end()?;
 
     let server = stage.fork("server", serve)?;
     let client = stage.fork("client", patient_client)?;

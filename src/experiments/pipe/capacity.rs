@@ -1,0 +1,255 @@
+//! What a pipe holds, and what becomes of what is in it.
+
+use std::hint::black_box;
+use std::io::IoSlice;
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, vmsplice};
+use nix::unistd::{pipe, pipe2, read, write};
+
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+
+/// How many bytes a pipe takes in writes of `size` bytes before one would wait.
+fn fill(writing: &OwnedFd, size: usize) -> Result<usize> {
+    let mut filled = 0;
+    loop {
+        match write(writing, &vec![b'x'; size]) {
+            Ok(n) => filled += n,
+            Err(Errno::EAGAIN) => return Ok(filled),
+            Err(error) => bail!("write: {error}"),
+        }
+    }
+}
+
+pub(super) const CAPACITY: Experiment = Experiment {
+    name: "capacity",
+    title: "How much a pipe holds",
+    question: "Nobody reads a new pipe. A writer writes to it byte after byte. You may have \
+               read that a pipe holds 10 blocks, or 4096 bytes. How much does it take on \
+               Linux before write(2) would wait?",
+    answers: &[
+        wrong(
+            "4096 bytes: PIPE_BUF",
+            "PIPE_BUF is how much one write puts in without being mixed with others. It \
+             says nothing of how much the pipe holds.",
+        ),
+        wrong(
+            "10,240 bytes: ten blocks of a file system",
+            "So it was where a pipe was a file of 10 direct blocks: in the 1970s.",
+        ),
+        right(
+            "65,536 bytes, and F_SETPIPE_SZ changes it",
+            "16 pages of 4096 bytes, unless the user has so many pipes that the kernel \
+             gives new ones less. fcntl(2) sets another size, up to \
+             /proc/sys/fs/pipe-max-size.",
+        ),
+        wrong(
+            "as much as there is memory",
+            "Then a fast writer could fill the machine. That write waits is the flow \
+             control of a pipeline.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: capacity,
+    moral: "Ask F_GETPIPE_SZ rather than a book. And do not depend on the size: a program \
+            that works because its output fits a pipe fails when the output grows.",
+    see: "pipe(7), fcntl(2)",
+    file: file!(),
+    shows: &["capacity"],
+};
+
+// ANCHOR: capacity
+fn capacity(stage: &Stage) -> Result<usize> {
+    let (_reading, writing) = pipe2(OFlag::O_NONBLOCK).context("pipe")?;
+    let size = fcntl(&writing, FcntlArg::F_GETPIPE_SZ);
+    stage.call("fcntl(F_GETPIPE_SZ)", &size);
+    let held = fill(&writing, 1)?;
+    stage.call("write(1 byte), how often before EAGAIN", &held);
+    stage.saw("bytes that it held", held);
+
+    let (_reading, writing) = pipe2(OFlag::O_NONBLOCK).context("pipe")?;
+    let larger = fcntl(&writing, FcntlArg::F_SETPIPE_SZ(1 << 17));
+    stage.call("fcntl(F_SETPIPE_SZ, 131072)", &larger);
+    if larger.is_ok() {
+        stage.saw("after F_SETPIPE_SZ", fill(&writing, 4096)?);
+    } else {
+        stage.note("F_SETPIPE_SZ was refused: see /proc/sys/fs/pipe-max-size.");
+    }
+    match held {
+        4096 => Ok(1),
+        10_240 => Ok(2),
+        65_536 => Ok(3),
+        other => {
+            stage.note(format!(
+                "a new pipe holds {other} bytes: this user may be above \
+                 /proc/sys/fs/pipe-user-pages-soft, or pages are not 4096 bytes."
+            ));
+            Ok(3)
+        }
+    }
+}
+// ANCHOR_END: capacity
+
+pub(super) const PAGES: Experiment = Experiment {
+    name: "pages",
+    title: "Writes of an odd size",
+    question: "A pipe holds 65,536 bytes. A writer fills it with writes of 2049 bytes each, \
+               and nobody reads. How many bytes are in it when write(2) would wait?",
+    answers: &[
+        wrong(
+            "63,519, which is 31 writes: a 32nd does not fit",
+            "That is the arithmetic of bytes. The kernel does not count bytes here, it \
+             counts pages.",
+        ),
+        right(
+            "32,784, which is 16 writes",
+            "The pipe is 16 pages. A write of 2049 bytes takes a page, and the next one \
+             does not fit into what is left of it: a write up to a page is never split \
+             over two. 2047 bytes of each page stay empty.",
+        ),
+        wrong(
+            "65,536: the last write is a partial one",
+            "A write of up to PIPE_BUF bytes is never partial: all of it, or EAGAIN.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: pages,
+    moral: "The capacity is in pages. A pipe full of unlucky writes holds half of what \
+            F_GETPIPE_SZ says.",
+    see: "pipe(7)",
+    file: file!(),
+    shows: &["pages"],
+};
+
+// ANCHOR: pages
+fn pages(stage: &Stage) -> Result<usize> {
+    let mut held = Vec::new();
+    for size in [2048, 2049, 3000] {
+        let (_reading, writing) = pipe2(OFlag::O_NONBLOCK).context("pipe")?;
+        let bytes = fill(&writing, size)?;
+        let writes = bytes / size;
+        stage.call(format!("write({size} bytes) until EAGAIN"), &bytes);
+        stage.saw(&format!("writes of {size} bytes"), writes);
+        held.push(bytes);
+    }
+    Ok(match held[1] {
+        63_519 => 1,
+        65_536 => 3,
+        _ => 2,
+    })
+}
+// ANCHOR_END: pages
+
+pub(super) const PARTIAL_WRITE: Experiment = Experiment {
+    name: "partial-write",
+    title: "5000 bytes into 4096 bytes of room",
+    question: "A pipe with O_NONBLOCK has room for 4096 bytes. A program writes 5000 bytes \
+               with one write(2). What does it return?",
+    answers: &[
+        wrong(
+            "-1 and EAGAIN: it does not fit",
+            "So it is for up to PIPE_BUF bytes, which are written whole or not at all. \
+             5000 is more than that.",
+        ),
+        right(
+            "4096: what fitted",
+            "Above PIPE_BUF there is no promise of wholeness. write puts in what it can \
+             and says how much; the other 904 bytes are still the program's.",
+        ),
+        wrong(
+            "5000: the rest waits in the kernel",
+            "There is no other place: the pipe's pages are all that there is.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: partial_write,
+    moral: "Look at what write(2) returns. A program that takes any positive number for \
+            success loses the rest, and only under load.",
+    see: "pipe(7), write(2)",
+    file: file!(),
+    shows: &["partial-write"],
+};
+
+// ANCHOR: partial-write
+fn partial_write(stage: &Stage) -> Result<usize> {
+    let (reading, writing) = pipe2(OFlag::O_NONBLOCK).context("pipe")?;
+    fill(&writing, 4096)?;
+    let made_room = read(&reading, &mut [0; 4096]);
+    stage.call("read(4096 bytes) from the full pipe", &made_room);
+    let whole = write(&writing, &[b'y'; 5000]);
+    stage.call("write(5000 bytes)", &whole);
+    let small = write(&writing, &[b'y'; 4096]);
+    stage.call("write(4096 bytes), no room left", &small);
+    stage.saw("written of 5000", whole.unwrap_or(0));
+    stage.saw("4096 without room", small.err().map(|error| error.to_string()));
+    match whole {
+        Err(Errno::EAGAIN) => Ok(1),
+        Ok(5000) => Ok(3),
+        Ok(_) => Ok(2),
+        Err(error) => bail!("write: {error}"),
+    }
+}
+// ANCHOR_END: partial-write
+
+pub(super) const VMSPLICE: Experiment = Experiment {
+    name: "vmsplice",
+    title: "Changing a buffer after it was sent",
+    question: "A program puts a buffer that holds `before` into a pipe: once with write(2), \
+               once with vmsplice(2). Then it overwrites the buffer with `after!`. Only now \
+               does the reader read. What does it get?",
+    answers: &[
+        wrong(
+            "`before` both times: what has been sent has been sent",
+            "That is the promise of write, which copies. vmsplice does not copy: that is \
+             why it is fast.",
+        ),
+        right(
+            "`before` from write, `after!` from vmsplice",
+            "vmsplice puts the program's own page into the pipe. Until the reader takes \
+             it, both look at the same memory.",
+        ),
+        wrong(
+            "`before` from write, an error from vmsplice",
+            "The kernel does not watch the page. Nothing tells either side.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: changed_later,
+    moral: "Sending without a copy means that the buffer is not yours until the reader has \
+            taken it. A protocol must say when that is.",
+    see: "vmsplice(2)",
+    file: file!(),
+    shows: &["vmsplice"],
+};
+
+// ANCHOR: vmsplice
+fn changed_later(stage: &Stage) -> Result<usize> {
+    let mut got = Vec::new();
+    for by in ["write", "vmsplice"] {
+        let (reading, writing) = pipe().context("pipe")?;
+        let mut buffer = *b"before";
+        let sent = match by {
+            "write" => write(&writing, &buffer),
+            _ => vmsplice(&writing, &[IoSlice::new(&buffer)], SpliceFFlags::empty()),
+        };
+        stage.call(format!("{by}(\"before\")"), &sent);
+        buffer = *b"after!";
+        black_box(&mut buffer); // the compiler sees no reader; the kernel is one
+        stage.event("main", "overwrites the buffer with \"after!\"");
+        let mut room = [0; 16];
+        let n = read(&reading, &mut room).context("read")?;
+        let text = String::from_utf8_lossy(&room[..n]).into_owned();
+        stage.call("read()", &format!("{text:?}"));
+        stage.saw(&format!("read after {by}"), text.as_str());
+        got.push(text);
+    }
+    Ok(match (got[0].as_str(), got[1].as_str()) {
+        ("before", "before") => 1,
+        ("before", "after!") => 2,
+        _ => 3,
+    })
+}
+// ANCHOR_END: vmsplice

@@ -1,0 +1,214 @@
+//! A pipe carries bytes, not messages.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::Signal;
+use nix::unistd::{pipe, read, write};
+use syscalls::Sysno;
+
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+use crate::wire::payload::write_all;
+
+pub(super) const SHORT_READS: Experiment = Experiment {
+    name: "short-reads",
+    title: "Three writes, and a reader in no hurry",
+    question: "A writer makes three calls of write(2) on a pipe: `one`, `two`, `three`. Then \
+               the reader makes its first call, read(2) with room for 100 bytes. What does \
+               it get?",
+    answers: &[
+        wrong(
+            "`one`: each read returns what one write sent",
+            "A pipe keeps no boundaries between writes. (One made with O_DIRECT does.)",
+        ),
+        right(
+            "`onetwothree`",
+            "The bytes stand in the pipe one after the other, and read takes what is \
+             there. That there were three writes is gone.",
+        ),
+        wrong(
+            "nothing yet: read(2) sleeps until 100 bytes have come",
+            "read returns as soon as there is anything at all. A full buffer is never \
+             promised: that is what a short read is.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: short_reads,
+    moral: "Who wants messages on a stream marks them: by a newline, or a length in front. \
+            And who wants 100 bytes calls read in a loop.",
+    see: "read(2), pipe(7)",
+    file: file!(),
+    shows: &["short-reads"],
+};
+
+// ANCHOR: short-reads
+fn short_reads(stage: &Stage) -> Result<usize> {
+    let (reading, writing) = pipe().context("pipe")?;
+    for word in ["one", "two", "three"] {
+        stage.call(format!("write({word:?})"), &write(&writing, word.as_bytes()));
+    }
+    let mut room = [0; 100];
+    let n = read(&reading, &mut room);
+    stage.call("read(100 bytes)", &n);
+    let got = String::from_utf8_lossy(&room[..n?]).into_owned();
+    stage.saw("got", got.as_str());
+    match got.as_str() {
+        "one" => Ok(1),
+        "onetwothree" => Ok(2),
+        other => bail!("read {other:?}"),
+    }
+}
+// ANCHOR_END: short-reads
+
+pub(super) const ATOMIC_WRITES: Experiment = Experiment {
+    name: "atomic-writes",
+    title: "Two writers at once",
+    question: "Two processes write to one pipe at the same time, each with one call of \
+               write(2): once messages of 4096 bytes, once messages of 40,960. The pipe is \
+               full, so that both have to wait. Can the bytes of one message stand within \
+               those of the other?",
+    answers: &[
+        wrong(
+            "never: one write(2) is one unit",
+            "So it is for a regular file. For a pipe POSIX promises it up to PIPE_BUF, \
+             which is 4096 bytes on Linux.",
+        ),
+        right(
+            "not those of 4096 bytes; those of 40,960 are mixed",
+            "Up to PIPE_BUF a write waits until all of it fits. A longer one is written as \
+             room comes, and the other writer gets its share of that room.",
+        ),
+        wrong(
+            "both are mixed: the pipe's buffer is shared",
+            "Shared, but under a lock, and up to PIPE_BUF the kernel does not begin a \
+             write that it cannot finish.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: atomic_writes,
+    moral: "Several writers may share a pipe for log lines, as long as no line is longer \
+            than PIPE_BUF, 4096 bytes, and each is one write.",
+    see: "pipe(7), write(2)",
+    file: file!(),
+    shows: &["atomic-writes"],
+};
+
+// ANCHOR: atomic-writes
+/// How often the writer changes from one byte of the stream to the next, when two write
+/// `size` bytes each at the same time. One message after the other: once.
+fn changes(stage: &Stage, size: usize) -> Result<usize> {
+    let (reading, writing) = pipe().context("pipe")?;
+    let capacity =
+        fcntl(&writing, FcntlArg::F_GETPIPE_SZ).context("fcntl")? as usize;
+    write_all(&writing, &vec![b'.'; capacity]).context("fill the pipe")?;
+    let mut writers = Vec::new();
+    for (name, letter) in [("A", b'a'), ("B", b'b')] {
+        let writer =
+            stage.fork(name, |_| Ok(write(&writing, &vec![letter; size])?))?;
+        writer.until_asleep_in(&[Sysno::write])?;
+        writers.push(writer);
+    }
+    // Both sleep in write(). The reader makes room for a page, and waits until they sleep
+    // again, or have ended: so neither can finish while the other is kept waiting.
+    let mut letters = vec![0; capacity + 2 * size];
+    let mut filled = 0;
+    while filled < letters.len() {
+        let room = filled.saturating_add(4096).min(letters.len());
+        filled += read(&reading, &mut letters[filled..room]).context("read")?;
+        for writer in &writers {
+            let _ended = writer.until_asleep_in(&[Sysno::write]).is_err();
+        }
+    }
+    for writer in writers {
+        writer.join()?;
+    }
+    let letters = &letters[capacity..];
+    Ok(letters.windows(2).filter(|pair| pair[0] != pair[1]).count())
+}
+
+fn atomic_writes(stage: &Stage) -> Result<usize> {
+    let within = changes(stage, 4096)?;
+    stage.event("both", "wrote 4096 bytes with one write() each");
+    stage.saw("changes of writer at 4096 bytes", within);
+    let beyond = changes(stage, 40_960)?;
+    stage.event("both", "wrote 40,960 bytes with one write() each");
+    stage.saw("changes of writer at 40,960 bytes", beyond);
+    Ok(match (within, beyond) {
+        (1, 1) => 1,
+        (1, _) => 2,
+        _ => 3,
+    })
+}
+// ANCHOR_END: atomic-writes
+
+pub(super) const BOTH_FULL: Experiment = Experiment {
+    name: "both-full",
+    title: "Two pipes, and both sides write first",
+    question: "Two processes talk through two pipes, one for each direction. Each has a \
+               megabyte for the other, writes all of it, and then reads. What happens?",
+    answers: &[
+        wrong(
+            "it works: the kernel keeps what is written until it is read",
+            "It keeps as much as the pipe holds, 65,536 bytes by default. Then write(2) \
+             waits for a reader.",
+        ),
+        right(
+            "both sleep in write(2), for ever",
+            "Each waits until the other reads, and the other will, once it has written. \
+             Neither comes to its read.",
+        ),
+        wrong(
+            "one of them gets EAGAIN when the pipe is full",
+            "Only with O_NONBLOCK. Then the program can do something better than wait: \
+             read meanwhile.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: both_full,
+    moral: "Who writes much to a peer that answers must read at the same time: with poll(2) \
+            and O_NONBLOCK, or a second process. Small messages hide this bug for years.",
+    see: "pipe(7), poll(2)",
+    file: file!(),
+    shows: &["both-full"],
+};
+
+// ANCHOR: both-full
+/// Writes a megabyte, then reads one: both sides do.
+fn write_then_read(writing: &OwnedFd, reading: &OwnedFd) -> Result<()> {
+    write_all(writing, &vec![b'x'; 1 << 20])?;
+    let mut left = 1 << 20;
+    while left > 0 {
+        left -= read(reading, &mut [0; 65_536])?;
+    }
+    Ok(())
+}
+
+fn both_full(stage: &Stage) -> Result<usize> {
+    let (b_reads, a_writes) = pipe().context("pipe")?;
+    let (a_reads, b_writes) = pipe().context("pipe")?;
+    let a = stage.fork("A", |_| write_then_read(&a_writes, &a_reads))?;
+    let b = stage.fork("B", |_| write_then_read(&b_writes, &b_reads))?;
+    let asleep = [
+        ("A", a.until_asleep_in(&[Sysno::write])),
+        ("B", b.until_asleep_in(&[Sysno::write])),
+    ];
+    // Asleep, and the pipe that it writes is full: nobody will ever read it.
+    let mut stuck = 0;
+    for ((who, asleep), writing) in asleep.iter().zip([&a_writes, &b_writes]) {
+        let before = fcntl(writing, FcntlArg::F_GETFL).context("fcntl")?;
+        let flags = OFlag::from_bits_retain(before) | OFlag::O_NONBLOCK;
+        fcntl(writing, FcntlArg::F_SETFL(flags)).context("fcntl")?;
+        let more = write(writing, b"?");
+        stage.event(who, "sleeps in write()");
+        stage.call("one byte more, with O_NONBLOCK", &more);
+        stuck += usize::from(asleep.is_ok() && more == Err(Errno::EAGAIN));
+    }
+    stage.saw("stuck in write", stuck);
+    a.kill(Signal::SIGKILL)?;
+    b.kill(Signal::SIGKILL)?;
+    Ok(if stuck == 2 { 2 } else { 1 })
+}
+// ANCHOR_END: both-full

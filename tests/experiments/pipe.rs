@@ -1,0 +1,75 @@
+use serde_json::json;
+
+use crate::seen;
+
+#[test]
+fn a_reader_that_holds_the_writing_end_never_sees_the_end() {
+    let Some(saw) = seen("pipe/forgotten-end") else { return };
+    assert_eq!(saw["the child sleeps"], true);
+    assert_eq!(saw["ends that the child holds"], 2);
+    assert_eq!(saw["with its writing end closed"], "it ends");
+}
+
+#[test]
+fn sigpipe_ends_c_and_is_an_error_in_rust() {
+    let Some(saw) = seen("pipe/sigpipe") else { return };
+    assert_eq!(saw["Rust saw EPIPE"], true);
+    assert_eq!(saw["C was ended by SIGPIPE"], true);
+}
+
+#[test]
+fn a_pipeline_hangs_while_the_shell_holds_the_pipe() {
+    let Some(saw) = seen("pipe/dup2-exec") else { return };
+    assert_eq!(saw["wc hung while the shell held the pipe"], true);
+    assert_eq!(saw["wc ended once the shell had closed it"], "exit status 0");
+}
+
+#[test]
+fn three_writes_come_out_of_one_read() {
+    let Some(saw) = seen("pipe/short-reads") else { return };
+    assert_eq!(saw["got"], "onetwothree");
+}
+
+#[test]
+fn writes_up_to_pipe_buf_are_not_mixed_and_longer_ones_are() {
+    let Some(saw) = seen("pipe/atomic-writes") else { return };
+    assert_eq!(saw["changes of writer at 4096 bytes"], 1);
+    assert!(saw["changes of writer at 40,960 bytes"].as_u64().unwrap() > 1, "{saw}");
+}
+
+#[test]
+fn two_that_write_first_wait_for_each_other() {
+    let Some(saw) = seen("pipe/both-full") else { return };
+    assert_eq!(saw["stuck in write"], 2);
+}
+
+#[test]
+fn a_pipe_holds_what_it_says() {
+    let Some(saw) = seen("pipe/capacity") else { return };
+    assert_eq!(saw["bytes that it held"], 65_536);
+    assert_eq!(saw["after F_SETPIPE_SZ"], 131_072);
+}
+
+#[test]
+fn the_capacity_is_counted_in_pages() {
+    let Some(saw) = seen("pipe/pages") else { return };
+    assert_eq!(saw["writes of 2048 bytes"], 32);
+    assert_eq!(saw["writes of 2049 bytes"], 16);
+    assert_eq!(saw["writes of 3000 bytes"], 16);
+}
+
+#[test]
+fn a_long_write_puts_in_what_fits_and_a_short_one_all_or_nothing() {
+    let Some(saw) = seen("pipe/partial-write") else { return };
+    assert_eq!(saw["written of 5000"], 4096);
+    assert_eq!(saw["4096 without room"], "EAGAIN: Try again");
+}
+
+#[test]
+fn vmsplice_does_not_copy() {
+    let Some(saw) = seen("pipe/vmsplice") else { return };
+    assert_eq!(
+        [&saw["read after write"], &saw["read after vmsplice"]],
+        [&json!("before"), &json!("after!")]
+    );
+}
