@@ -9,6 +9,7 @@ use row::Experiment;
 
 pub mod child;
 pub mod fifo;
+pub mod file;
 pub mod pipe;
 pub mod record;
 pub mod row;
@@ -16,7 +17,7 @@ pub mod stage;
 
 /// Each chapter's experiments, in the order of the book.
 pub const ALL: &[(&str, &[Experiment])] =
-    &[("pipe", pipe::ALL), ("fifo", fifo::ALL)];
+    &[("file", file::ALL), ("pipe", pipe::ALL), ("fifo", fifo::ALL)];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.
 pub fn find(id: &str) -> Option<(&'static str, &'static Experiment)> {

@@ -6,6 +6,7 @@ mod support;
 
 mod command;
 mod fifo;
+mod file;
 mod pipe;
 mod rows;
 

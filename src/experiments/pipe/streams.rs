@@ -22,7 +22,7 @@ pub(super) const SHORT_READS: Experiment = Experiment {
     answers: &[
         wrong(
             "`one`: each read returns what one write sent",
-            "A pipe keeps no boundaries between writes. (One made with O_DIRECT does.)",
+            "A pipe keeps no boundaries between writes, unless it was made with O_DIRECT.",
         ),
         right(
             "`onetwothree`",

@@ -159,13 +159,17 @@ fn reasons(answers: &[Answer], answer: usize) -> String {
     text
 }
 
-/// A value as a reader wants it: a text without quotes, nothing as "none".
+/// A value as a reader wants it: a text without quotes where that is clear.
 fn plain(value: &Value) -> String {
     match value {
         Value::Null => "none".into(),
-        Value::String(text) => text.clone(),
+        Value::String(text) if text.trim() != text || text.is_empty() => {
+            format!("{text:?}")
+        }
+        Value::String(text) => text.replace('\n', "\\n"),
         Value::Bool(true) => "yes".into(),
         Value::Bool(false) => "no".into(),
+        Value::Array(all) if all.is_empty() => "nothing".into(),
         Value::Array(all) => all.iter().map(plain).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
