@@ -128,7 +128,7 @@ pub(super) const LOST_APPEND: Experiment = Experiment {
     kind: Kind::Kernel,
     run: lost_append,
     moral: "O_APPEND makes seek and write one step, under the file's lock: neither line is \
-            lost. (Over NFS the client does the two steps, and the race is back.)",
+            lost. Over NFS the client does the two steps, and the race is back.",
     see: "open(2), lseek(2)",
     file: file!(),
     shows: &["lost-append"],
@@ -199,7 +199,7 @@ pub(super) const CREATED_TWICE: Experiment = Experiment {
     kind: Kind::Kernel,
     run: created_twice,
     moral: "Do not look and then act. O_CREAT | O_EXCL is both in one call: exactly one \
-            caller succeeds. (And a lock that should go with its owner is flock or fcntl.)",
+            caller succeeds. And a lock that should go with its owner is flock or fcntl.",
     see: "open(2)",
     file: file!(),
     shows: &["created-twice"],
