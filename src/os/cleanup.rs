@@ -16,10 +16,12 @@ use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 use std::time::Duration;
 
+use super::sysv_semaphore;
+
 mod objects;
 
 use objects::{Loses, Raw, exists, remove};
-pub use objects::{Object, remove_now, segment_path};
+pub use objects::{Object, remove_now, segment_path, semaphore_path};
 
 struct Entry {
     owner: libc::pid_t,
@@ -132,6 +134,10 @@ fn leave(place: &AtomicPtr<Entry>) {
     }
     for object in &entry.private {
         remove(object, Loses::All);
+    }
+    // What SEM_UNDO will do at our end must be done before anyone looks at the value.
+    if entry.objects.iter().any(Raw::is_undone) {
+        sysv_semaphore::undo_now();
     }
     let lock = entry.lock.as_raw_fd();
     // Let go first: two that leave at once and only tried would each find the other.

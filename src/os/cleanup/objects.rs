@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 
 use super::c_string;
+use crate::os::{semaphore, sysv_semaphore};
 
 /// A thing with a name that outlives the process that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,12 @@ pub enum Object {
     SysvQueue(i32),
     /// A System V shared memory identifier. Goes by shmctl(2).
     SysvSegment(i32),
+    /// A semaphore that is a file, with the value that it was made with. Goes by
+    /// unlink(2), unless its value is above that: posts that nobody has waited for.
+    Semaphore(PathBuf, u32),
+    /// A System V semaphore's identifier, with the value that it was made with. Goes by
+    /// semctl(2), unless its value is above that.
+    SysvSemaphore(i32, u32),
 }
 
 /// An [`Object`] in the form that a signal handler can use: nothing to allocate.
@@ -34,6 +41,8 @@ pub(super) enum Raw {
     Queue(CString),
     SysvQueue(i32),
     SysvSegment(i32),
+    Semaphore(CString, u32),
+    SysvSemaphore(i32, u32),
 }
 
 /// What may be lost when a queue is removed.
@@ -47,7 +56,7 @@ pub(super) enum Loses {
     All,
 }
 
-/// Removes `object` now, with its messages if it is a queue.
+/// Removes `object` now, with its messages if it is a queue, its posts if a semaphore.
 pub fn remove_now(object: &Object) {
     remove(&Raw::from(object), Loses::All);
 }
@@ -67,6 +76,12 @@ impl From<&Object> for Raw {
             }
             Object::SysvQueue(id) => Raw::SysvQueue(*id),
             Object::SysvSegment(id) => Raw::SysvSegment(*id),
+            Object::Semaphore(path, made_with) => {
+                Raw::Semaphore(c_string(path.as_os_str().as_bytes()), *made_with)
+            }
+            Object::SysvSemaphore(id, made_with) => {
+                Raw::SysvSemaphore(*id, *made_with)
+            }
         }
     }
 }
@@ -78,7 +93,7 @@ const SHM_DEST: libc::c_ushort = 0o1000;
 pub(super) fn exists(object: &Raw) -> bool {
     match object {
         // SAFETY: a valid C string.
-        Raw::Path(path) | Raw::File(path) => unsafe {
+        Raw::Path(path) | Raw::File(path) | Raw::Semaphore(path, _) => unsafe {
             libc::access(path.as_ptr(), libc::F_OK) == 0
         },
         Raw::Queue(_) | Raw::SysvQueue(_) => true,
@@ -89,11 +104,12 @@ pub(super) fn exists(object: &Raw) -> bool {
             let known = libc::shmctl(*id, libc::IPC_STAT, &mut now) == 0;
             known && now.shm_perm.mode & SHM_DEST == 0
         },
+        Raw::SysvSemaphore(id, _) => sysv_semaphore::semctl_stat(*id).is_ok(),
     }
 }
 
 /// Whether the object is gone; a queue or file in which messages wait stays, but for
-/// those that it `loses`. Async-signal-safe.
+/// those that it `loses`, and so does a semaphore with posts. Async-signal-safe.
 pub(super) fn remove(object: &Raw, loses: Loses) -> bool {
     match object {
         Raw::Path(path) => {
@@ -152,6 +168,31 @@ pub(super) fn remove(object: &Raw, loses: Loses) -> bool {
             unsafe { libc::shmctl(*id, libc::IPC_RMID, ptr::null_mut()) };
             true
         }
+        Raw::Semaphore(path, made_with) => {
+            let posts = semaphore::value_in_file(path).saturating_sub(*made_with);
+            if posts > 0 && loses != Loses::All {
+                return false;
+            }
+            // SAFETY: a valid C string.
+            unsafe { libc::unlink(path.as_ptr()) };
+            true
+        }
+        Raw::SysvSemaphore(id, made_with) => {
+            let value = sysv_semaphore::semctl_getval(*id).unwrap_or(0);
+            if value > *made_with && loses != Loses::All {
+                return false;
+            }
+            // SAFETY: IPC_RMID takes no argument.
+            unsafe { libc::semctl(*id, 0, libc::IPC_RMID) };
+            true
+        }
+    }
+}
+
+impl Raw {
+    /// Whether the kernel may have to undo at our end what we did to it: SEM_UNDO.
+    pub(super) fn is_undone(&self) -> bool {
+        matches!(self, Raw::SysvSemaphore(..))
     }
 }
 
@@ -169,4 +210,9 @@ impl Loses {
 /// The file behind a POSIX shared memory object.
 pub fn segment_path(name: &str) -> PathBuf {
     Path::new("/dev/shm").join(name.trim_start_matches('/'))
+}
+
+/// The file behind a POSIX semaphore (sem_overview(7)).
+pub fn semaphore_path(name: &str) -> PathBuf {
+    Path::new("/dev/shm").join(format!("sem.{}", name.trim_start_matches('/')))
 }
