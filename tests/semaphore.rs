@@ -487,6 +487,24 @@ fn an_earlier_kind_goes_with_the_last_one_out_once_it_is_empty() {
 }
 
 #[test]
+fn a_signal_that_comes_with_the_making_of_a_semaphore_leaves_nothing() {
+    for (kind, call, which) in [
+        ("posix", "link,linkat", 1),
+        ("sysv", "semget", 2), // the first looks whether there is one
+        ("sysv", "semctl", 1),
+        ("sysv", "semop,semtimedop", 1),
+        ("futex", "fallocate", 1),
+    ] {
+        let subject = semaphores(kind);
+        let args = ["semaphore", "waiter", "-q", "--kind", kind];
+        if struck_at(call, which, &ipclab(&subject, &args)).is_none() {
+            return;
+        }
+        subject.nothing_is_left().unwrap_or_else(|e| panic!("{kind}, {call}: {e}"));
+    }
+}
+
+#[test]
 fn the_peers_command_has_the_kind_and_not_the_undo() {
     let subject = semaphores("sysv");
     let waiter = waiting(&subject, &["--undo", "--patience", "60", "--times", "2"]);
