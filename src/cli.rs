@@ -301,7 +301,8 @@ impl Visitor for Chosen<'_> {
 }
 
 /// What does not make sense for the peer, or is the peer's own affair.
-const OWN_AFFAIRS: &[&str] = &["timeout", "ready_fd", "messages", "count", "json"];
+const OWN_AFFAIRS: &[&str] =
+    &["timeout", "ready_fd", "messages", "count", "json", "undo"];
 
 /// The command that starts the peer `peer`, with the same options where it has them.
 fn peer_command(

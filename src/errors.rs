@@ -15,6 +15,11 @@ pub fn usage(text: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(Usage(text.into()))
 }
 
+/// The context of an error: the time that an option gave is over. Exit status 124.
+#[derive(Debug, thiserror::Error)]
+#[error("timed out")]
+pub struct TimedOut;
+
 /// An error together with the way out of it.
 #[derive(Debug)]
 struct Advised {
@@ -136,7 +141,28 @@ fn without_advice(error: &anyhow::Error) -> String {
     text
 }
 
-/// The exit status an error stands for: 2 for usage, else 1.
+/// The exit status an error stands for: 2 for usage, 124 for a time that is over, else 1.
+///
+/// ```
+/// use ipclab::errors::{Advise, TimedOut, status};
+/// use nix::errno::Errno;
+///
+/// let late = anyhow::Error::new(Errno::EAGAIN).context(TimedOut).context("semtimedop");
+/// let late = Err::<(), _>(late).advise(|_| Some("nobody posted")).unwrap_err();
+/// assert_eq!(status(&late), 124);
+/// assert_eq!(status(&anyhow::Error::new(Errno::EAGAIN)), 1);
+/// ```
 pub fn status(error: &anyhow::Error) -> u8 {
-    if error.downcast_ref::<Usage>().is_some() { 2 } else { 1 }
+    if error.is::<Usage>() {
+        2
+    } else if is_timed_out(error) {
+        124
+    } else {
+        1
+    }
+}
+
+fn is_timed_out(error: &anyhow::Error) -> bool {
+    let within = |advised: &Advised| is_timed_out(&advised.error);
+    error.is::<TimedOut>() || error.downcast_ref().is_some_and(within)
 }

@@ -111,28 +111,32 @@ fn without_a_runtime_directory_there_is_nothing_to_clean() {
 }
 
 #[test]
-fn a_queue_that_has_the_identifier_of_one_of_ours_by_now_is_left_alone() {
+fn what_has_the_identifier_of_one_of_ours_by_now_is_left_alone() {
     if !nix::unistd::geteuid().is_root() {
         return skip(
             "only root can make a name space of its own for System V objects",
         );
     }
-    let subject = subject("sysvmq");
-    // Each `unshare` is a world of its own: as after a reboot, identifiers begin at 0.
-    // The note is from long ago.
-    let script = "unshare -i \"$0\" -q sysvmq sender one && touch -d '1 hour ago' sysvmq.lock \
-                  && unshare -i sh -c 'ipcmk -Q >&2; \"$0\" clean >&2; ipcs -q' \"$0\"";
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", script]).arg(program()).current_dir(subject.dir());
-    let outcome = run(
-        {
-            shell.env("IPCLAB_DIR", subject.dir());
-            shell
-        },
-        Input::Nothing,
-    );
-    assert!(outcome.status.success(), "{}", outcome.stderr);
-    let table = String::from_utf8(outcome.stdout).unwrap();
-    assert_eq!(table.lines().filter(|l| l.starts_with("0x")).count(), 1, "{table}");
-    assert!(!outcome.stderr.contains("removed sysv-queue"), "{}", outcome.stderr);
+    for (kind, ours, anothers) in [
+        ("q", "sysvmq sender one", "-Q"),
+        ("s", "semaphore poster --kind sysv", "-S 1"),
+    ] {
+        let subject = subject("sysvmq");
+        // Each `unshare` is a world of its own: as after a reboot, identifiers begin at 0.
+        // The note is from long ago.
+        let script = format!(
+            "unshare -i \"$0\" -q {ours} && touch -d '1 hour ago' *.lock \
+             && unshare -i sh -c 'ipcmk {anothers} >&2; \"$0\" clean >&2; ipcs -{kind}' \
+                \"$0\""
+        );
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &script]).arg(program()).current_dir(subject.dir());
+        shell.env("IPCLAB_DIR", subject.dir());
+        let outcome = run(shell, Input::Nothing);
+        assert!(outcome.status.success(), "{}", outcome.stderr);
+        let table = String::from_utf8(outcome.stdout).unwrap();
+        let left = table.lines().filter(|line| line.starts_with("0x")).count();
+        assert_eq!(left, 1, "{table}");
+        assert!(!outcome.stderr.contains("removed sysv-"), "{}", outcome.stderr);
+    }
 }

@@ -249,6 +249,23 @@ fn at_names_a_queue_of_its_own() {
 }
 
 #[test]
+fn a_signal_that_comes_with_the_making_of_a_queue_leaves_nothing() {
+    for key in [&[][..], &["--key", "private"]] {
+        let subject = queues();
+        let mut command = ipclab(&subject, &["sysvmq", "receiver", "-q"]);
+        command.args(key);
+        let Some(said) = struck_at("msgget", 1, &command) else { return };
+        // strace's line: `msgget(IPC_PRIVATE, 0600) = 3`.
+        let id = said.lines().find_map(|line| {
+            line.strip_prefix("msgget(")?.split_once(" = ")?.1.split(' ').next()
+        });
+        let id: i32 = id.unwrap_or_else(|| panic!("{said}")).parse().unwrap();
+        assert!(!sysv_queue_exists(id), "{said}");
+        subject.nothing_is_left().unwrap();
+    }
+}
+
+#[test]
 fn a_private_queue_is_found_by_its_identifier_alone() {
     let subject = queues();
     let sender = send(&subject, &["--key", "private", "hello"]);

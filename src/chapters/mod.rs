@@ -10,6 +10,7 @@ pub mod mmap;
 pub mod multiplex;
 pub mod pipe;
 pub mod posixmq;
+pub mod semaphore;
 pub mod shm;
 pub mod signal;
 pub mod sysvmq;
@@ -30,6 +31,7 @@ pub fn each(visitor: &mut impl Visitor) {
     visitor.one_way::<mmap::Mmap>();
     visitor.conversation::<fdpass::Fdpass>();
     visitor.conversation::<multiplex::Multiplex>();
+    visitor.conversation::<semaphore::Semaphores>();
 }
 
 /// The rows of all chapters, in the order of the book.

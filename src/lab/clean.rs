@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, fcntl};
 
-use crate::os::cleanup::{Object, remove_now, segment_path};
+use crate::os::cleanup::{Object, remove_now, segment_path, semaphore_path};
 use crate::os::names;
 use crate::wire::meet::{self, describe, is_pending, notes, runtime_dir};
 
@@ -28,7 +28,8 @@ pub struct Options {
     #[arg(long)]
     dry_run: bool,
 
-    /// Also remove what still waits for a receiver: queues with messages, published files
+    /// Also remove what still waits for someone: queues with messages, published files,
+    /// semaphores with posts
     #[arg(long)]
     pending: bool,
 }
@@ -147,6 +148,9 @@ fn clean_object(
             waiting if waiting > 0 && !options.pending => {
                 Verdict::Waits(match object {
                     Object::File(_) => "nobody has taken it yet".into(),
+                    Object::Semaphore(..) | Object::SysvSemaphore(..) => {
+                        format!("{} that nobody has waited for", posts(waiting))
+                    }
                     _ => format!("{} in it", crate::wire::roles::messages(waiting)),
                 })
             }
@@ -159,6 +163,10 @@ fn clean_object(
         remove_now(object);
     }
     goes
+}
+
+fn posts(count: u64) -> String {
+    format!("{count} post{}", if count == 1 { "" } else { "s" })
 }
 
 /// Whether nobody holds the lock file's first byte; then we hold it until it is closed.
@@ -178,14 +186,25 @@ fn without_lock(dir: &Path) -> Result<Vec<(Object, Option<PathBuf>)>> {
         if names::queue_exists(&name) {
             add(Object::Queue(name.clone()));
         }
-        if segment_path(&name).exists() {
-            add(Object::Segment(name));
+        let semaphore = semaphore_path(&name);
+        if semaphore.symlink_metadata().is_ok() {
+            add(Object::Semaphore(semaphore, 0));
+        }
+        let segment = segment_path(&name);
+        match segment.symlink_metadata() {
+            // Four bytes are a futex's word, which counts posts.
+            Ok(about) if about.len() == 4 => add(Object::Semaphore(segment, 0)),
+            Ok(_) => add(Object::Segment(name)),
+            Err(_) => {}
         }
         if let Some(id) = names::sysv_queue(key) {
             add(Object::SysvQueue(id));
         }
         if let Some(id) = names::sysv_segment(key) {
             add(Object::SysvSegment(id));
+        }
+        if let Some(id) = names::sysv_semaphore(key) {
+            add(Object::SysvSemaphore(id, 0));
         }
     }
     for path in files_in(dir)? {
@@ -200,11 +219,14 @@ fn without_lock(dir: &Path) -> Result<Vec<(Object, Option<PathBuf>)>> {
 
 fn exists(object: &Object) -> bool {
     match object {
-        Object::Path(path) | Object::File(path) => path.symlink_metadata().is_ok(),
+        Object::Path(path) | Object::File(path) | Object::Semaphore(path, _) => {
+            path.symlink_metadata().is_ok()
+        }
         Object::Queue(name) => names::queue_exists(name),
         Object::Segment(name) => segment_path(name).exists(),
         Object::SysvQueue(id) => names::sysv_queue_exists(*id),
         Object::SysvSegment(id) => names::sysv_segment_exists(*id),
+        Object::SysvSemaphore(id, _) => names::sysv_semaphore_exists(*id),
     }
 }
 
@@ -265,7 +287,7 @@ impl Used {
     fn by_whom(&self, object: &Object) -> Option<String> {
         match object {
             // /proc shows paths without links and dots.
-            Object::Path(path) | Object::File(path) => {
+            Object::Path(path) | Object::File(path) | Object::Semaphore(path, _) => {
                 let real = path.parent().and_then(|dir| dir.canonicalize().ok());
                 let real =
                     real.zip(path.file_name()).map(|(dir, name)| dir.join(name));
@@ -282,6 +304,11 @@ impl Used {
                 let count = names::sysv_attached(*id);
                 return (count > 0)
                     .then(|| format!("{count} processes have it attached"));
+            }
+            Object::SysvSemaphore(id, _) => {
+                let count = names::sysv_sleepers(*id);
+                return (count > 0)
+                    .then(|| format!("{count} processes wait for it"));
             }
         }
         .cloned()

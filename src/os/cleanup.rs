@@ -11,36 +11,17 @@ use std::ffi::{CString, c_int};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 use std::time::Duration;
 
-/// A thing with a name that outlives the process that made it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Object {
-    /// A name in the file system: a file, a FIFO, a socket. Goes by unlink(2).
-    Path(PathBuf),
-    /// A file of messages. Goes by unlink(2), unless there is something in it.
-    File(PathBuf),
-    /// A POSIX message queue, `/name`. Goes by mq_unlink(3), unless messages wait.
-    Queue(String),
-    /// A POSIX shared memory object, `/name`. Goes by shm_unlink(3).
-    Segment(String),
-    /// A System V message queue's identifier. Goes by msgctl(2), unless messages wait.
-    SysvQueue(i32),
-    /// A System V shared memory identifier. Goes by shmctl(2).
-    SysvSegment(i32),
-}
+use super::sysv_semaphore;
 
-/// An [`Object`] in the form that a signal handler can use: nothing to allocate.
-enum Raw {
-    Path(CString),
-    File(CString),
-    Queue(CString),
-    SysvQueue(i32),
-    SysvSegment(i32),
-}
+mod objects;
+
+use objects::{Loses, Raw, exists, remove};
+pub use objects::{Object, remove_now, segment_path, semaphore_path};
 
 struct Entry {
     owner: libc::pid_t,
@@ -53,17 +34,6 @@ struct Entry {
     /// What is still there waits for someone.
     keep: bool,
     loses: Loses,
-}
-
-/// What may be lost when a queue is removed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Loses {
-    /// No message: a queue in which one waits stays.
-    Nothing,
-    /// An empty message that is the only one: a goodbye that nobody waits for.
-    Goodbye,
-    /// Whatever waits.
-    All,
 }
 
 const PLACES: usize = 16;
@@ -104,30 +74,6 @@ pub fn guard(lock: OwnedFd, lock_path: &Path) -> Guard {
         }
     }
     panic!("one process entered more than {PLACES} meeting places");
-}
-
-impl From<&Object> for Raw {
-    fn from(object: &Object) -> Raw {
-        match object {
-            Object::Path(path) => Raw::Path(c_string(path.as_os_str().as_bytes())),
-            Object::File(path) => Raw::File(c_string(path.as_os_str().as_bytes())),
-            // The system call takes the name without the slash of the C function.
-            Object::Queue(name) => {
-                Raw::Queue(c_string(name.trim_start_matches('/').as_bytes()))
-            }
-            Object::Segment(name) => {
-                // shm_unlink(3) is unlink(2) below this directory.
-                Raw::Path(c_string(segment_path(name).as_os_str().as_bytes()))
-            }
-            Object::SysvQueue(id) => Raw::SysvQueue(*id),
-            Object::SysvSegment(id) => Raw::SysvSegment(*id),
-        }
-    }
-}
-
-/// Removes `object` now, with its messages if it is a queue.
-pub fn remove_now(object: &Object) {
-    remove(&Raw::from(object), Loses::All);
 }
 
 impl Guard {
@@ -172,11 +118,6 @@ impl Drop for Guard {
     }
 }
 
-/// The file behind a POSIX shared memory object.
-pub fn segment_path(name: &str) -> PathBuf {
-    Path::new("/dev/shm").join(name.trim_start_matches('/'))
-}
-
 /// Removes what stands at `place` if this process is the last one in it.
 ///
 /// Async-signal-safe. The entry is leaked on purpose: a handler may be reading it.
@@ -193,6 +134,10 @@ fn leave(place: &AtomicPtr<Entry>) {
     }
     for object in &entry.private {
         remove(object, Loses::All);
+    }
+    // What SEM_UNDO will do at our end must be done before anyone looks at the value.
+    if entry.objects.iter().any(Raw::is_undone) {
+        sysv_semaphore::undo_now();
     }
     let lock = entry.lock.as_raw_fd();
     // Let go first: two that leave at once and only tried would each find the other.
@@ -226,101 +171,6 @@ fn is_named(lock: c_int, path: &CString) -> bool {
         libc::fstat(lock, &mut ours) == 0
             && libc::lstat(path.as_ptr(), &mut there) == 0
             && (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
-    }
-}
-
-/// A segment's mode bit once it is to go with the last that has it attached (shmctl(2)).
-const SHM_DEST: libc::c_ushort = 0o1000;
-
-/// Whether the object may still be there. Async-signal-safe.
-fn exists(object: &Raw) -> bool {
-    match object {
-        // SAFETY: a valid C string.
-        Raw::Path(path) | Raw::File(path) => unsafe {
-            libc::access(path.as_ptr(), libc::F_OK) == 0
-        },
-        Raw::Queue(_) | Raw::SysvQueue(_) => true,
-        // SAFETY: an out-parameter of the right type. A removed segment stays known until
-        // the last process detaches it.
-        Raw::SysvSegment(id) => unsafe {
-            let mut now: libc::shmid_ds = std::mem::zeroed();
-            let known = libc::shmctl(*id, libc::IPC_STAT, &mut now) == 0;
-            known && now.shm_perm.mode & SHM_DEST == 0
-        },
-    }
-}
-
-/// Whether the object is gone; a queue or file in which messages wait stays, but for
-/// those that it `loses`. Async-signal-safe.
-fn remove(object: &Raw, loses: Loses) -> bool {
-    match object {
-        Raw::Path(path) => {
-            // SAFETY: a valid C string.
-            unsafe { libc::unlink(path.as_ptr()) };
-            true
-        }
-        // SAFETY: a valid C string, and an out-parameter of the right type.
-        Raw::File(path) => unsafe {
-            let mut about: libc::stat = std::mem::zeroed();
-            let known = libc::lstat(path.as_ptr(), &mut about) == 0;
-            if known && about.st_size > 0 && loses != Loses::All {
-                return false;
-            }
-            libc::unlink(path.as_ptr());
-            true
-        },
-        // SAFETY: a valid C string, and an out-parameter of the right type.
-        Raw::Queue(name) => unsafe {
-            // Unlike the C function, the call reads its attributes even without O_CREAT.
-            let none: *const libc::mq_attr = ptr::null();
-            let fd = libc::syscall(
-                libc::SYS_mq_open,
-                name.as_ptr(),
-                libc::O_RDONLY,
-                0,
-                none,
-            );
-            if fd >= 0 {
-                let mut now: libc::mq_attr = std::mem::zeroed();
-                libc::syscall(libc::SYS_mq_getsetattr, fd, none, &raw mut now);
-                // The first line of a queue's file is `QSIZE:`, its messages' bytes.
-                let mut line = [0_u8; 8];
-                libc::read(fd as c_int, line.as_mut_ptr().cast(), line.len());
-                libc::close(fd as c_int);
-                let bytes = u64::from(line != *b"QSIZE:0 ");
-                if !loses.allow(now.mq_curmsgs as u64, bytes) {
-                    return false;
-                }
-            }
-            libc::syscall(libc::SYS_mq_unlink, name.as_ptr());
-            true
-        },
-        // SAFETY: an out-parameter of the right type; IPC_RMID takes none.
-        Raw::SysvQueue(id) => unsafe {
-            let mut now: libc::msqid_ds = std::mem::zeroed();
-            let known = libc::msgctl(*id, libc::IPC_STAT, &mut now) == 0;
-            if known && !loses.allow(now.msg_qnum, now.__msg_cbytes) {
-                return false;
-            }
-            libc::msgctl(*id, libc::IPC_RMID, ptr::null_mut());
-            true
-        },
-        Raw::SysvSegment(id) => {
-            // SAFETY: IPC_RMID takes no argument.
-            unsafe { libc::shmctl(*id, libc::IPC_RMID, ptr::null_mut()) };
-            true
-        }
-    }
-}
-
-impl Loses {
-    /// Whether a queue may go in which `messages` of `bytes` in all wait.
-    fn allow(self, messages: u64, bytes: u64) -> bool {
-        match self {
-            Loses::Nothing => messages == 0,
-            Loses::Goodbye => messages == 0 || (messages, bytes) == (1, 0),
-            Loses::All => true,
-        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::ffi::CString;
 use std::mem::zeroed;
+use std::os::unix::ffi::OsStrExt;
 
 use super::cleanup::Object;
+use super::{semaphore, sysv_semaphore as sysv};
 
 /// Whether a POSIX message queue `/name` exists: mq_open(3) without O_CREAT.
 pub fn queue_exists(name: &str) -> bool {
@@ -11,7 +13,8 @@ pub fn queue_exists(name: &str) -> bool {
         || std::io::Error::last_os_error().raw_os_error() == Some(libc::EACCES)
 }
 
-/// How much waits in `object`: a queue's messages, a file's bytes; else 0.
+/// How much waits in `object`: a queue's messages, a file's bytes, a semaphore's posts
+/// beyond the value that it was made with; else 0.
 pub fn waiting(object: &Object) -> u64 {
     match object {
         Object::File(path) => path.symlink_metadata().map_or(0, |about| about.len()),
@@ -32,6 +35,14 @@ pub fn waiting(object: &Object) -> u64 {
                 libc::msgctl(*id, libc::IPC_STAT, &mut about);
                 about.msg_qnum
             }
+        }
+        Object::Semaphore(path, made_with) => {
+            let path = CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
+            semaphore::value_in_file(&path).saturating_sub(*made_with).into()
+        }
+        Object::SysvSemaphore(id, made_with) => {
+            let value = sysv::semctl_getval(*id).unwrap_or(0);
+            value.saturating_sub(*made_with).into()
         }
         _ => 0,
     }
@@ -65,8 +76,13 @@ pub fn sysv_segment(key: i32) -> Option<i32> {
     (id != -1).then_some(id)
 }
 
-/// When a System V object was made or last changed by IPC_SET, in seconds since 1970;
-/// `None` for what is none. The kernel gives an identifier to another object some day, and
+/// The System V semaphore set of `key`, if there is one: semget(2) without IPC_CREAT.
+pub fn sysv_semaphore(key: i32) -> Option<i32> {
+    sysv::semget(key, 0, 0).ok()
+}
+
+/// When a System V object was made or last changed by IPC_SET or SETVAL, in seconds since
+/// 1970; `None` for what is none. The kernel gives an identifier to another object some day, and
 /// begins anew when it boots.
 pub fn sysv_made(object: &Object) -> Option<i64> {
     match object {
@@ -79,6 +95,9 @@ pub fn sysv_made(object: &Object) -> Option<i64> {
             }
         }
         Object::SysvSegment(id) => segment_status(*id).map(|about| about.shm_ctime),
+        Object::SysvSemaphore(id, _) => {
+            sysv::semctl_stat(*id).ok().map(|about| about.sem_ctime)
+        }
         _ => None,
     }
 }
@@ -95,6 +114,16 @@ pub fn sysv_queue_exists(id: i32) -> bool {
 /// Whether a System V segment has this identifier.
 pub fn sysv_segment_exists(id: i32) -> bool {
     segment_status(id).is_some()
+}
+
+/// Whether a System V semaphore set has this identifier.
+pub fn sysv_semaphore_exists(id: i32) -> bool {
+    sysv::semctl_stat(id).is_ok()
+}
+
+/// How many processes sleep on a System V semaphore until its value rises.
+pub fn sysv_sleepers(id: i32) -> u32 {
+    sysv::semctl_getncnt(id).unwrap_or(0)
 }
 
 /// How many processes have a System V segment attached.

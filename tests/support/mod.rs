@@ -108,6 +108,27 @@ pub fn python_with(
     None
 }
 
+/// Runs `command` so that SIGTERM comes with its `which`th system call `call`, and is
+/// handled as that call returns, unless it is held off; returns strace's lines of these
+/// calls. `None`, said aloud, where there is no strace.
+pub fn struck_at(call: &str, which: u32, command: &Command) -> Option<String> {
+    use std::os::unix::process::ExitStatusExt;
+    if !have("strace") {
+        return None;
+    }
+    let inject = format!("inject={call}:signal=SIGTERM:when={which}");
+    let mut strace = Command::new("strace");
+    strace.args(["-qq", "-e", &format!("trace={call}"), "-e", &inject]);
+    strace.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        strace.env(name, value.expect("a variable that is set"));
+    }
+    let outcome = run(strace, Input::Nothing);
+    let (status, said) = (outcome.status, outcome.stderr);
+    assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}: {said}");
+    Some(said)
+}
+
 /// Whether a program is on the path; a missing one is said aloud.
 pub fn have(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();

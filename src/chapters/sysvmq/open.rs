@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 
 use crate::errors::{Advise, errno};
-use crate::os::cleanup::{Object, remove_now};
+use crate::os::cleanup::{Object, remove_now, without_signals};
 use crate::os::sysv::{msgget, msgstat};
 use crate::say;
 use crate::wire::meet::{At, Only, Place};
@@ -71,44 +71,54 @@ pub(super) fn open(at: &At, role: Option<Only>, which: &Which) -> Result<Link> {
         Some(Key::Number(key)) => (key, at.named(format!("key-{key:#010x}"))),
         Some(Key::Private) => return make_private(at, role),
     };
-    let place = at.arrive(role)?;
+    let mut place = at.arrive(role)?;
+    let get = |flags| {
+        msgget(key, flags)
+            .with_context(|| format!("msgget({key:#010x})"))
+            .advise(why_not)
+    };
     // IPC_CREAT | IPC_EXCL, so that we know who made it.
-    match msgget(key, IPC_CREAT | IPC_EXCL | 0o600) {
+    let made = place.makes_new(|| {
+        let id = get(IPC_CREAT | IPC_EXCL | 0o600)?;
+        Ok((id, Object::SysvQueue(id)))
+    });
+    match made {
         Ok(id) => {
             say!("msgget({key:#010x}, IPC_CREAT) = {id}: made a queue");
             enter(at, place, id, true)
         }
-        Err(Errno::EEXIST) => {
-            let id = msgget(key, 0)
-                .with_context(|| format!("msgget({key:#010x})"))
-                .advise(why_not)?;
+        Err(error) if errno(&error) == Some(Errno::EEXIST) => {
+            let id = get(0)?;
             say!("msgget({key:#010x}) = {id}: found a queue");
             enter(at, place, id, false)
         }
-        Err(error) => Err(error)
-            .with_context(|| format!("msgget({key:#010x})"))
-            .advise(why_not),
+        Err(error) => Err(error),
     }
 }
 
 /// A queue that only its identifier finds: a relative inherits it, others are told it.
 fn make_private(at: &At, role: Option<Only>) -> Result<Link> {
-    let id =
-        msgget(IPC_PRIVATE, 0o600).context("msgget(IPC_PRIVATE)").advise(why_not)?;
+    // Its identifier names its place, so it is made before the place is there to note it.
+    let (id, at, place) = without_signals(|| -> Result<_> {
+        let id = msgget(IPC_PRIVATE, 0o600)
+            .context("msgget(IPC_PRIVATE)")
+            .advise(why_not)?;
+        let queue = Object::SysvQueue(id);
+        let at = at
+            .named(format!("id-{id}"))
+            .saying(&format!("--id {id}"), "--key private");
+        let noted = at.arrive(role).and_then(|mut place| {
+            place.owns(&queue)?;
+            Ok(place)
+        });
+        Ok((id, at, noted.inspect_err(|_| remove_now(&queue))?))
+    })?;
     say!("msgget(IPC_PRIVATE) = {id}: made a queue that no key finds");
-    let at =
-        at.named(format!("id-{id}")).saying(&format!("--id {id}"), "--key private");
-    let place =
-        at.arrive(role).inspect_err(|_| remove_now(&Object::SysvQueue(id)))?;
     enter(at, place, id, true)
 }
 
 /// Goes in, once it is known what the queue is like.
 fn enter(at: At, mut place: Place, id: i32, made: bool) -> Result<Link> {
-    let object = Object::SysvQueue(id);
-    if made {
-        place.owns(&object)?;
-    }
     let now = msgstat(id)
         .with_context(|| format!("msgctl(IPC_STAT) queue {id}"))
         .advise(why_not)?;
@@ -118,7 +128,7 @@ fn enter(at: At, mut place: Place, id: i32, made: bool) -> Result<Link> {
             at.is_users_name() || owner == geteuid().as_raw(),
             "queue {id} belongs to uid {owner}; use --at NAME or --key N for another"
         );
-        place.found(&object)?;
+        place.found(&Object::SysvQueue(id))?;
         say!("msgctl(IPC_STAT) of queue {id}: {} in it", messages(now.msg_qnum));
     }
     let was_alone = place.alone();

@@ -16,7 +16,11 @@ pub fn left_behind(dir: &Path) -> Result<Vec<String>> {
     let prefix = prefix.trim_start_matches('/');
     for place in ["/dev/shm", "/dev/mqueue"] {
         let names = names_in(Path::new(place)).unwrap_or_default();
-        left.extend(names.into_iter().filter(|name| name.starts_with(prefix)));
+        // A POSIX semaphore's file is called `sem.` and its name (sem_overview(7)).
+        let ours = |name: &String| {
+            name.strip_prefix("sem.").unwrap_or(name).starts_with(prefix)
+        };
+        left.extend(names.into_iter().filter(ours));
     }
     for row in crate::chapters::rows() {
         let name = format!("/{prefix}{}", row.name);
@@ -24,7 +28,7 @@ pub fn left_behind(dir: &Path) -> Result<Vec<String>> {
             left.push(format!("the queue {name}"));
         }
         let key = crate::wire::meet::key_of(&name);
-        for table in ["msg", "shm"] {
+        for table in ["msg", "shm", "sem"] {
             if sysv_keys(table)?.contains(&key) {
                 left.push(format!("the System V {table} with key {key:#x}"));
             }

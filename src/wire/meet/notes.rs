@@ -40,6 +40,9 @@ pub fn is_pending(lock: &File) -> std::io::Result<bool> {
     Ok(text_of(lock)?.lines().any(|line| line == PENDING.trim_end()))
 }
 
+/// What a semaphore's line says before the value that it was made with.
+const MADE_WITH: &str = ", made with ";
+
 /// An object as a line of a lock file; [`parse`] is its inverse.
 pub fn describe(object: &Object) -> String {
     match object {
@@ -49,6 +52,12 @@ pub fn describe(object: &Object) -> String {
         Object::Segment(name) => format!("segment {name}"),
         Object::SysvQueue(id) => format!("sysv-queue {id}"),
         Object::SysvSegment(id) => format!("sysv-segment {id}"),
+        Object::Semaphore(path, made_with) => {
+            format!("semaphore {}{MADE_WITH}{made_with}", path.display())
+        }
+        Object::SysvSemaphore(id, made_with) => {
+            format!("sysv-semaphore {id}{MADE_WITH}{made_with}")
+        }
     }
 }
 
@@ -60,6 +69,8 @@ pub fn describe(object: &Object) -> String {
 ///
 /// let queue = Object::Queue("/ipclab-1000-posixmq".into());
 /// assert_eq!(parse(&describe(&queue)), Some(queue));
+/// let made_with_3 = Object::Semaphore("/dev/shm/sem.mine".into(), 3);
+/// assert_eq!(parse(&describe(&made_with_3)), Some(made_with_3));
 /// assert_eq!(parse("something else"), None);
 /// ```
 pub fn parse(line: &str) -> Option<Object> {
@@ -71,6 +82,14 @@ pub fn parse(line: &str) -> Option<Object> {
         "segment" => Some(Object::Segment(name.into())),
         "sysv-queue" => name.parse().ok().map(Object::SysvQueue),
         "sysv-segment" => name.parse().ok().map(Object::SysvSegment),
+        "semaphore" => {
+            let (path, made_with) = name.rsplit_once(MADE_WITH)?;
+            Some(Object::Semaphore(PathBuf::from(path), made_with.parse().ok()?))
+        }
+        "sysv-semaphore" => {
+            let (id, made_with) = name.rsplit_once(MADE_WITH)?;
+            Some(Object::SysvSemaphore(id.parse().ok()?, made_with.parse().ok()?))
+        }
         _ => None,
     }
 }

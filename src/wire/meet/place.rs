@@ -111,6 +111,22 @@ impl Place {
         })
     }
 
+    /// Makes by `make` a thing that has its [`Object`] from the kernel, as
+    /// [`Place::makes`]: no signal comes between the making and the note.
+    ///
+    /// # Errors
+    /// What `make` says; as [`Place::owns`].
+    pub fn makes_new<T>(
+        &mut self,
+        make: impl FnOnce() -> Result<(T, Object)>,
+    ) -> Result<T> {
+        cleanup::without_signals(|| {
+            let (made, object) = make()?;
+            self.owns(&object)?;
+            Ok(made)
+        })
+    }
+
     /// What is here waits for someone, so it stays when we leave, and the lock file says
     /// so. Queues and files need none of this: the kernel knows what waits in them.
     ///

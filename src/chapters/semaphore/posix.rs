@@ -1,0 +1,130 @@
+//! A POSIX semaphore: a word in a file of /dev/shm that its users map. A post or a wait
+//! that need not sleep is an atomic instruction; only sleeping and waking go into the
+//! kernel, by futex(2).
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+
+use super::enter::why_not;
+use super::{Kind, Options, Semaphore, impatient};
+use crate::errors::{Advise, TimedOut};
+use crate::os::cleanup::{Object, semaphore_path};
+use crate::os::semaphore::{
+    Named, sem_create, sem_getvalue, sem_open, sem_post, sem_timedwait, sem_wait,
+};
+use crate::say;
+use crate::wire::meet::At;
+use crate::wire::say::Tally;
+
+/// A POSIX semaphore, open.
+#[derive(Debug)]
+pub(super) struct Posix {
+    name: String,
+    semaphore: Named,
+    posts: Tally,
+    waits: Tally,
+}
+
+impl Posix {
+    fn of(name: String, semaphore: Named) -> Posix {
+        let (posts, waits) = (Tally::of("sem_post"), Tally::of("sem_wait"));
+        Posix { name, semaphore, posts, waits }
+    }
+}
+
+// ANCHOR: posix
+impl Semaphore for Posix {
+    const KIND: Kind = Kind::Posix;
+
+    fn open(at: &At, _: &Options) -> Result<Option<Posix>> {
+        let name = at.kernel_name();
+        match sem_open(&name) {
+            Ok(semaphore) => {
+                let value = sem_getvalue(&semaphore);
+                say!("sem_open({name}, 0) found it; its value is {value}");
+                Ok(Some(Posix::of(name, semaphore)))
+            }
+            Err(Errno::ENOENT) => Ok(None),
+            Err(error) => Err(error)
+                .with_context(|| format!("sem_open {name}"))
+                .advise(|error| why_not(error, &semaphore_path(&name))),
+        }
+    }
+
+    fn make(at: &At, _: &Options, value: u32) -> Result<Posix> {
+        let name = at.kernel_name();
+        let semaphore = sem_create(&name, value)
+            .with_context(|| format!("sem_open {name}"))
+            .advise(|error| why_not(error, &semaphore_path(&name)))?;
+        Ok(Posix::of(name, semaphore))
+    }
+
+    fn making(&self, value: u32) -> String {
+        format!("sem_open({}, O_CREAT | O_EXCL, 0600, {value})", self.name)
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn object(&self, made_with: u32) -> Object {
+        Object::Semaphore(semaphore_path(&self.name), made_with)
+    }
+
+    fn whose(&self) -> String {
+        "from a poster that has ended, nobody knows which".into()
+    }
+
+    fn value(&self) -> Result<u32> {
+        Ok(sem_getvalue(&self.semaphore))
+    }
+
+    fn post(&mut self) -> Result<()> {
+        let value = || sem_getvalue(&self.semaphore);
+        self.posts
+            .call(0, || format!("sem_post() adds 1 to a value of {}", value()));
+        sem_post(&self.semaphore)
+            .with_context(|| format!("sem_post {}", self.name))
+            .advise(|_| Some("its value is SEM_VALUE_MAX, 2,147,483,647"))
+    }
+
+    fn wait(
+        &mut self,
+        patience: Option<Duration>,
+        _: &mut dyn FnMut(),
+    ) -> Result<()> {
+        // An absolute time of the wall clock, whatever sets that clock meanwhile.
+        let until = patience.and_then(|most| SystemTime::now().checked_add(most));
+        loop {
+            let (call, waited) = match until {
+                None => ("sem_wait", sem_wait(&self.semaphore)),
+                Some(until) => {
+                    ("sem_timedwait", sem_timedwait(&self.semaphore, until))
+                }
+            };
+            match waited {
+                Err(Errno::EINTR) => {}
+                Err(Errno::ETIMEDOUT) => {
+                    return Err(Errno::ETIMEDOUT)
+                        .context(TimedOut)
+                        .with_context(|| format!("{call} {}", self.name))
+                        .advise(|_| impatient(patience));
+                }
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("{call} {}", self.name));
+                }
+                Ok(()) => {
+                    let left = || sem_getvalue(&self.semaphore);
+                    self.waits.call(0, || {
+                        format!("{call}() took 1; a value of {} is left", left())
+                    });
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+// ANCHOR_END: posix

@@ -1,0 +1,137 @@
+//! POSIX semaphores, the named ones: sem_overview(7).
+
+use std::ffi::{CStr, CString, c_int};
+use std::ptr::NonNull;
+use std::time::SystemTime;
+
+use nix::errno::Errno;
+
+use super::cleanup::semaphore_path;
+
+/// A named semaphore, open. Dropping it is sem_close(3); the name stays.
+#[derive(Debug)]
+pub struct Named(NonNull<libc::sem_t>);
+
+/// `sem_open(name, O_CREAT | O_EXCL, 0600, value)`: makes a semaphore, whole before it
+/// has its name.
+///
+/// # Errors
+/// EEXIST; EINVAL above SEM_VALUE_MAX, 2,147,483,647; ENOSPC.
+pub fn sem_create(name: &str, value: u32) -> nix::Result<Named> {
+    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    let flags = libc::O_CREAT | libc::O_EXCL;
+    let mode: libc::mode_t = 0o600;
+    // SAFETY: a valid C string, and the two arguments that O_CREAT asks for.
+    named(unsafe { libc::sem_open(name.as_ptr(), flags, mode, value) })
+}
+
+/// `sem_open(name, 0)`: opens a semaphore that is there.
+///
+/// # Errors
+/// ENOENT; EACCES; ELOOP when it is a link; EINVAL when what is there is too small to be
+/// one: glibc 2.36 does not look, and would die of SIGBUS.
+pub fn sem_open(name: &str) -> nix::Result<Named> {
+    if let Ok(about) = semaphore_path(name).symlink_metadata()
+        && about.is_file()
+        && about.len() < size_of::<libc::sem_t>() as u64
+    {
+        return Err(Errno::EINVAL);
+    }
+    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: a valid C string; without O_CREAT there are no further arguments.
+    named(unsafe { libc::sem_open(name.as_ptr(), 0) })
+}
+
+fn named(opened: *mut libc::sem_t) -> nix::Result<Named> {
+    // SEM_FAILED is null in glibc and in musl.
+    NonNull::new(opened).map(Named).ok_or_else(Errno::last)
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        // SAFETY: open until here.
+        unsafe { libc::sem_close(self.0.as_ptr()) };
+    }
+}
+
+/// `sem_post(sem)`: adds 1, and wakes one who sleeps. Never blocks.
+///
+/// # Errors
+/// EOVERFLOW at SEM_VALUE_MAX.
+pub fn sem_post(semaphore: &Named) -> nix::Result<()> {
+    // SAFETY: open as long as `semaphore` lives.
+    Errno::result(unsafe { libc::sem_post(semaphore.0.as_ptr()) }).map(drop)
+}
+
+/// `sem_wait(sem)`: takes 1; sleeps while the value is 0.
+///
+/// # Errors
+/// EINTR.
+pub fn sem_wait(semaphore: &Named) -> nix::Result<()> {
+    // SAFETY: as above.
+    Errno::result(unsafe { libc::sem_wait(semaphore.0.as_ptr()) }).map(drop)
+}
+
+/// `sem_timedwait(sem, abs_timeout)`: as sem_wait(3), until a time of the wall clock.
+///
+/// # Errors
+/// ETIMEDOUT, EINTR.
+pub fn sem_timedwait(semaphore: &Named, until: SystemTime) -> nix::Result<()> {
+    let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let until = libc::timespec {
+        tv_sec: until.as_secs().min(i64::MAX as u64) as libc::time_t,
+        tv_nsec: until.subsec_nanos().into(),
+    };
+    // SAFETY: as above, and a valid timespec.
+    Errno::result(unsafe { libc::sem_timedwait(semaphore.0.as_ptr(), &until) })
+        .map(drop)
+}
+
+/// `sem_getvalue(sem, &value)`: the value, which may be another by the time that you
+/// look at it.
+pub fn sem_getvalue(semaphore: &Named) -> u32 {
+    let mut value: c_int = 0;
+    // SAFETY: as above, and an out-parameter of the right type.
+    unsafe { libc::sem_getvalue(semaphore.0.as_ptr(), &mut value) };
+    value.max(0) as u32
+}
+
+/// The value of a semaphore that is a file, without opening it as one; 0 if there is no
+/// such file. Async-signal-safe, which sem_open(3) is not.
+///
+/// Both glibc and musl keep the value in the low 31 bits of the first four bytes of a
+/// `sem_t`, on machines of 64 bits with the low byte first.
+pub fn value_in_file(path: &CStr) -> u32 {
+    let mut bytes = [0_u8; 4];
+    // SAFETY: a valid C string, and a buffer of the size that is given. O_NONBLOCK: what
+    // has the name by now may be a FIFO, whose open would sleep.
+    unsafe {
+        let flags =
+            libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let fd = libc::open(path.as_ptr(), flags);
+        if fd != -1 {
+            libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len());
+            libc::close(fd);
+        }
+    }
+    u32::from_le_bytes(bytes) & 0x7fff_ffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn the_value_of_a_posix_semaphore_is_in_its_first_four_bytes() {
+        let name = format!("/ipclab-unit-{}", std::process::id());
+        let path = semaphore_path(&name);
+        let semaphore = sem_create(&name, 41).unwrap();
+        sem_post(&semaphore).unwrap();
+        let c_path = CString::new(path.as_os_str().as_bytes()).unwrap();
+        let (read, said) = (value_in_file(&c_path), sem_getvalue(&semaphore));
+        std::fs::remove_file(path).unwrap();
+        assert_eq!((read, said), (42, 42));
+        assert_eq!(value_in_file(&c_path), 0);
+    }
+}

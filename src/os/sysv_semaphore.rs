@@ -1,0 +1,123 @@
+//! System V semaphores: semget(2), semop(2), semctl(2).
+
+use std::ffi::c_int;
+use std::mem::zeroed;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+/// `semget(key, nsems, flags)`: the identifier of a set of semaphores.
+///
+/// # Errors
+/// EEXIST, ENOENT, EACCES; EINVAL when the set there has fewer semaphores; ENOSPC.
+pub fn semget(key: i32, nsems: i32, flags: c_int) -> nix::Result<i32> {
+    // SAFETY: takes plain numbers.
+    Errno::result(unsafe { libc::semget(key, nsems, flags) })
+}
+
+/// `semop(id, {0, add, flags}, 1)`: adds to the first semaphore of a set. Sleeps while a
+/// negative `add` would take the value below 0; an `add` of 0 sleeps until it is 0.
+///
+/// # Errors
+/// EAGAIN under IPC_NOWAIT; EIDRM, EINVAL when the set was removed; ERANGE above SEMVMX,
+/// 32,767; EINTR, never restarted.
+pub fn semop(id: i32, add: i16, flags: c_int) -> nix::Result<()> {
+    let mut operation = sembuf(add, flags);
+    // SAFETY: one operation, as the count says.
+    Errno::result(unsafe { libc::semop(id, &mut operation, 1) }).map(drop)
+}
+
+/// `semtimedop(id, {0, add, flags}, 1, timeout)`: as semop(2), for so long at most.
+///
+/// # Errors
+/// EAGAIN when the time is over; else as [`semop`].
+pub fn semtimedop(
+    id: i32,
+    add: i16,
+    flags: c_int,
+    timeout: Duration,
+) -> nix::Result<()> {
+    let mut operation = sembuf(add, flags);
+    let timeout = libc::timespec {
+        tv_sec: timeout.as_secs().min(i64::MAX as u64) as libc::time_t,
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    let (operations, count) = (&raw mut operation, 1_usize);
+    // SAFETY: one operation, as the count says, and a valid timespec. The crate libc has
+    // the call's number, but not the function.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_semtimedop,
+            id,
+            operations,
+            count,
+            &raw const timeout,
+        )
+    })
+    .map(drop)
+}
+
+fn sembuf(add: i16, flags: c_int) -> libc::sembuf {
+    libc::sembuf { sem_num: 0, sem_op: add, sem_flg: flags as libc::c_short }
+}
+
+/// `semctl(id, 0, SETVAL, value)`: sets the value. It does not touch sem_otime.
+///
+/// # Errors
+/// ERANGE above SEMVMX; EIDRM, EINVAL, EPERM.
+pub fn semctl_setval(id: i32, value: u32) -> nix::Result<()> {
+    let value = c_int::try_from(value).map_err(|_| Errno::ERANGE)?;
+    // SAFETY: SETVAL takes an int.
+    Errno::result(unsafe { libc::semctl(id, 0, libc::SETVAL, value) }).map(drop)
+}
+
+/// `semctl(id, 0, GETVAL)`: the value, which may be another by the time that you look at
+/// it. Async-signal-safe, since it is one system call.
+///
+/// # Errors
+/// EIDRM, EINVAL when the set was removed; EACCES.
+pub fn semctl_getval(id: i32) -> nix::Result<u32> {
+    // SAFETY: GETVAL takes no argument.
+    let value = Errno::result(unsafe { libc::semctl(id, 0, libc::GETVAL) })?;
+    Ok(value as u32)
+}
+
+/// `semctl(id, 0, GETNCNT)`: how many processes sleep until the value rises.
+///
+/// # Errors
+/// As [`semctl_getval`].
+pub fn semctl_getncnt(id: i32) -> nix::Result<u32> {
+    // SAFETY: GETNCNT takes no argument.
+    let count = Errno::result(unsafe { libc::semctl(id, 0, libc::GETNCNT) })?;
+    Ok(count as u32)
+}
+
+/// `semctl(id, 0, GETPID)`: the process that changed the value last; 0 if none has.
+///
+/// # Errors
+/// As [`semctl_getval`].
+pub fn semctl_getpid(id: i32) -> nix::Result<i32> {
+    // SAFETY: GETPID takes no argument.
+    Errno::result(unsafe { libc::semctl(id, 0, libc::GETPID) })
+}
+
+/// `semctl(id, 0, IPC_STAT, &about)`: how many semaphores are in the set, and when
+/// semop(2) last changed one: 0 says that it never has. Async-signal-safe.
+///
+/// # Errors
+/// As [`semctl_getval`].
+pub fn semctl_stat(id: i32) -> nix::Result<libc::semid_ds> {
+    // SAFETY: plain data, and an out-parameter of the right type.
+    unsafe {
+        let mut about: libc::semid_ds = zeroed();
+        Errno::result(libc::semctl(id, 0, libc::IPC_STAT, &raw mut about))?;
+        Ok(about)
+    }
+}
+
+/// `unshare(CLONE_SYSVSEM)`: does now what SEM_UNDO would do when this process ends.
+/// Async-signal-safe, since it is one system call.
+pub fn undo_now() {
+    // SAFETY: takes a plain number. Where a container forbids it, it happens at the end.
+    unsafe { libc::unshare(libc::CLONE_SYSVSEM) };
+}
