@@ -92,6 +92,39 @@ impl<T: DeserializeOwned> Child<T> {
         }
     }
 
+    /// Waits until `signal` has been delivered to it (/proc/PID/status shows none pending).
+    ///
+    /// # Errors
+    /// When it has ended, or the signal still waits after 5 s.
+    pub fn until_handled(&self, signal: i32) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let bit = 1_u64 << (signal - 1);
+        loop {
+            let status =
+                std::fs::read_to_string(format!("/proc/{}/status", self.pid))
+                    .with_context(|| format!("the {} has ended", self.who))?;
+            let waits = |field| {
+                let line = status.lines().find_map(|line| line.strip_prefix(field));
+                let mask =
+                    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+                mask.unwrap_or(0) & bit != 0
+            };
+            if !waits("SigPnd:") && !waits("ShdPnd:") {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("signal {signal} still waits for the {}", self.who);
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Leaves its reaping to the caller, who gets its pid.
+    pub fn leave(mut self) -> Pid {
+        self.reaped = true;
+        self.pid
+    }
+
     /// Waits for its end, when it has become another program by execve(2) and returns
     /// nothing.
     ///

@@ -5,6 +5,7 @@
 
 pub mod alive;
 pub mod cleanup;
+pub mod handlers;
 pub mod names;
 pub mod ready;
 pub mod semaphore;

@@ -67,9 +67,21 @@ impl Set {
     /// # Errors
     /// None that these arguments can cause.
     pub fn block(&self) -> io::Result<()> {
+        self.mask(libc::SIG_BLOCK)
+    }
+
+    /// `sigprocmask(SIG_UNBLOCK, set, NULL)`: those that wait are delivered before it
+    /// returns.
+    ///
+    /// # Errors
+    /// None that these arguments can cause.
+    pub fn unblock(&self) -> io::Result<()> {
+        self.mask(libc::SIG_UNBLOCK)
+    }
+
+    fn mask(&self, how: i32) -> io::Result<()> {
         // SAFETY: a valid set, and no out-parameter.
-        let done =
-            unsafe { libc::sigprocmask(libc::SIG_BLOCK, &self.0, ptr::null_mut()) };
+        let done = unsafe { libc::sigprocmask(how, &self.0, ptr::null_mut()) };
         succeeded(done).map(drop)
     }
 }
@@ -227,6 +239,21 @@ pub fn pidfd_kill(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
 /// # Errors
 /// EAGAIN at the target's RLIMIT_SIGPENDING; ESRCH and EPERM as for [`pidfd_kill`].
 pub fn pidfd_sigqueue(pidfd: impl AsFd, signal: i32, value: i32) -> io::Result<()> {
+    let pid = std::process::id() as i32;
+    pidfd_sigqueue_as(pidfd, signal, value, pid, nix::unistd::getuid().as_raw())
+}
+
+/// As [`pidfd_sigqueue`], from whomever the sender says that it is: the kernel does not look.
+///
+/// # Errors
+/// As [`pidfd_sigqueue`].
+pub fn pidfd_sigqueue_as(
+    pidfd: impl AsFd,
+    signal: i32,
+    value: i32,
+    pid: i32,
+    uid: u32,
+) -> io::Result<()> {
     /// How siginfo_t begins when its si_code is SI_QUEUE; the libc crate hides it.
     #[repr(C)]
     struct Queued {
@@ -253,8 +280,8 @@ pub fn pidfd_sigqueue(pidfd: impl AsFd, signal: i32, value: i32) -> io::Result<(
         let queued = (&raw mut info).cast::<Queued>();
         (*queued).si_signo = signal;
         (*queued).si_code = libc::SI_QUEUE;
-        (*queued).fields.si_pid = libc::getpid();
-        (*queued).fields.si_uid = libc::getuid();
+        (*queued).fields.si_pid = pid;
+        (*queued).fields.si_uid = uid;
         (*queued).fields.si_value.sival_int = value;
         send(pidfd, signal, &info)
     }
@@ -271,6 +298,12 @@ fn send(
         libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal, info, 0)
     };
     succeeded(sent as i32).map(drop)
+}
+
+impl From<&libc::siginfo_t> for Info {
+    fn from(info: &libc::siginfo_t) -> Info {
+        of_siginfo(info)
+    }
 }
 
 fn of_siginfo(info: &libc::siginfo_t) -> Info {

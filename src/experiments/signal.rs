@@ -1,0 +1,23 @@
+//! What signals do that people do not expect.
+
+use super::row::Experiment;
+
+mod delivery;
+mod handlers;
+mod identity;
+mod waiting;
+
+/// The chapter's experiments, in the order of its page.
+pub const ALL: &[Experiment] = &[
+    delivery::THOUSAND,
+    delivery::OVERTAKEN,
+    delivery::QUEUE_LIMIT,
+    delivery::UNSTOPPABLE,
+    delivery::FIVE_CHILDREN,
+    waiting::EINTR,
+    waiting::LOST_WAKEUP,
+    waiting::SIGNALFD,
+    handlers::LOCK_IN_HANDLER,
+    identity::FORGED,
+    identity::PID_REUSE,
+];

@@ -1,0 +1,79 @@
+//! What a handler may do.
+
+use std::sync::Mutex;
+
+use anyhow::Result;
+use nix::sys::signal::{Signal, raise};
+use syscalls::Sysno;
+
+use crate::experiments::child::End;
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+use crate::os::handlers;
+
+pub(super) const LOCK_IN_HANDLER: Experiment = Experiment {
+    name: "lock-in-handler",
+    title: "A lock that a handler wants too",
+    question: "A program holds a mutex. A signal comes, and its handler, on the same thread, \
+               locks the same mutex to write a line into a shared list. You may have read \
+               that it is printing in a handler which deadlocks. What happens here?",
+    answers: &[
+        wrong(
+            "the handler waits until the main program unlocks, then goes on",
+            "The main program is what the handler has interrupted. It runs again when the \
+             handler returns.",
+        ),
+        right(
+            "it hangs for ever: the holder and the one who waits are the same thread",
+            "A mutex knows locked and unlocked, not that its holder asks. It sleeps in \
+             futex(2) for a wake-up that only it could send.",
+        ),
+        wrong(
+            "lock returns an error, since the thread holds it already",
+            "An error-checking pthread mutex would say EDEADLK. The usual kind, and Rust's, \
+             hangs.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: lock_in_handler,
+    moral: "A handler may call what signal-safety(7) lists, and take no lock that the rest of \
+            the program takes. malloc has one. Rust's println! re-enters its own lock, so it \
+            does not hang, but interrupted in mid-write it may panic or mix its output.",
+    see: "signal-safety(7)",
+    file: file!(),
+    shows: &["lock-in-handler"],
+};
+
+// ANCHOR: lock-in-handler
+static LINES: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+extern "C" fn add_a_line(signal: i32) {
+    if let Ok(mut lines) = LINES.lock() {
+        lines.push(signal);
+    }
+}
+
+fn lock_in_handler(stage: &Stage) -> Result<usize> {
+    let held = stage.fork("holds it", |_| {
+        handlers::install(libc::SIGUSR1, 0, add_a_line)?;
+        let lines = LINES.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
+        raise(Signal::SIGUSR1)?; // returns once the handler has
+        Ok(lines.len())
+    })?;
+    let hangs = held.until_asleep_in(&[Sysno::futex]).is_ok();
+    stage.event("holds it", "sleeps in futex(), inside its handler");
+    held.kill(Signal::SIGKILL)?;
+    let hangs = hangs && held.end()? == End::Killed(Signal::SIGKILL);
+
+    let free = stage.fork("does not", |_| {
+        handlers::install(libc::SIGUSR1, 0, add_a_line)?;
+        raise(Signal::SIGUSR1)?;
+        Ok(LINES.lock().map_or(0, |lines| lines.len()))
+    })?;
+    let lines = free.join()?;
+    stage.event("does not", format!("its handler has run: {lines} line"));
+    stage.saw("with the mutex held, it hangs", hangs);
+    stage.saw("without, lines", lines);
+    Ok(if hangs { 2 } else { 1 })
+}
+// ANCHOR_END: lock-in-handler

@@ -1,0 +1,233 @@
+//! Waiting for a signal without missing it, and calls that a signal interrupts.
+
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::unistd::{getpid, pause, pipe, read, write};
+use syscalls::Sysno;
+
+use crate::experiments::child::End;
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+use crate::os::handlers;
+use crate::os::signal::{Set, catch, read_signalfd, signalfd, sigsuspend};
+
+pub(super) const EINTR: Experiment = Experiment {
+    name: "eintr",
+    title: "SA_RESTART, in read and in poll",
+    question: "A program has installed a handler with SA_RESTART, so that calls which the \
+               signal interrupts are started again. The signal comes while one process \
+               sleeps in read(2) on a pipe and another in poll(2) on a pipe. What do they \
+               see?",
+    answers: &[
+        wrong(
+            "nothing: both calls go on waiting after the handler",
+            "SA_RESTART is a promise with exceptions. signal(7) lists them, and poll is one.",
+        ),
+        right(
+            "read goes on waiting; poll returns EINTR",
+            "poll, select, epoll_wait, msgrcv, semop, nanosleep and others return EINTR \
+             whatever the flag says: their timeouts could not simply begin anew.",
+        ),
+        wrong(
+            "both return EINTR: a handler has run",
+            "Without SA_RESTART it would be so.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: eintr,
+    moral: "Handle EINTR wherever a program may get a signal that it catches. SA_RESTART \
+            spares you half of the places, and hides which half.",
+    see: "signal(7), sigaction(2)",
+    file: file!(),
+    shows: &["eintr"],
+};
+
+// ANCHOR: eintr
+fn eintr(stage: &Stage) -> Result<usize> {
+    let (reading, writing) = pipe().context("pipe")?;
+    let reader = stage.fork("read", |stage| {
+        handlers::count(libc::SIGUSR1, libc::SA_RESTART)?;
+        let got = read(&reading, &mut [0; 1]);
+        stage.call("read(pipe)", &got);
+        Ok(got.is_ok())
+    })?;
+    reader.until_asleep_in(&[Sysno::read])?;
+    let poller = stage.fork("poll", |stage| {
+        handlers::count(libc::SIGUSR1, libc::SA_RESTART)?;
+        let mut fds = [PollFd::new(reading.as_fd(), PollFlags::POLLIN)];
+        let got = poll(&mut fds, PollTimeout::NONE);
+        stage.call("poll(pipe)", &got);
+        Ok(got.err() == Some(Errno::EINTR))
+    })?;
+    poller.until_asleep_in(&[Sysno::poll])?;
+    stage.event("main", "sends SIGUSR1 to both");
+    poller.kill(Signal::SIGUSR1)?;
+    let poll_interrupted = poller.join()?;
+    reader.kill(Signal::SIGUSR1)?;
+    reader.until_handled(libc::SIGUSR1)?;
+    let again = reader.until_asleep_in(&[Sysno::read]).is_ok();
+    stage.event("read", "its handler has run, and it sleeps in read() again");
+    write(&writing, b"x").context("write")?;
+    let read_went_on = reader.join()? && again;
+    stage.saw("poll was interrupted", poll_interrupted);
+    stage.saw("read went on", read_went_on);
+    Ok(match (poll_interrupted, read_went_on) {
+        (false, true) => 1,
+        (true, true) => 2,
+        _ => 3,
+    })
+}
+// ANCHOR_END: eintr
+
+pub(super) const LOST_WAKEUP: Experiment = Experiment {
+    name: "lost-wakeup",
+    title: "Check a flag, then pause",
+    question: "A handler sets a flag. The main program does: `if (!flag) pause();`. The \
+               signal comes after the check and before pause(2). What happens?",
+    answers: &[
+        wrong(
+            "pause returns at once, since a signal has come",
+            "pause waits for the next one. It knows nothing of those that came before.",
+        ),
+        right(
+            "pause sleeps, though the flag is set, until another signal comes",
+            "The wake-up fell into the gap between looking and sleeping. If nobody sends a \
+             second signal, it sleeps for ever.",
+        ),
+        wrong(
+            "the kernel holds the signal back until pause",
+            "Only if it is blocked. That is the cure: block it, look, and let sigsuspend(2) \
+             unblock it and sleep in one step.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: lost_wakeup,
+    moral: "Looking and sleeping must be one step: sigsuspend, ppoll, pselect or a signalfd, \
+            with the signal blocked at all other times.",
+    see: "pause(2), sigsuspend(2)",
+    file: file!(),
+    shows: &["lost-wakeup-broken", "lost-wakeup-cured", "lost-wakeup"],
+};
+
+// ANCHOR: lost-wakeup-broken
+/// Looks, then sleeps. `gap` is what happens in between.
+fn check_then_pause(gap: impl FnOnce() -> Result<()>) -> Result<()> {
+    handlers::count(libc::SIGUSR1, 0)?;
+    if handlers::counted() == 0 {
+        gap()?;
+        pause();
+    }
+    Ok(())
+}
+// ANCHOR_END: lost-wakeup-broken
+
+// ANCHOR: lost-wakeup-cured
+/// Blocks the signal, looks, and sleeps with it unblocked: a signal in the gap waits.
+fn block_then_suspend(gap: impl FnOnce() -> Result<()>) -> Result<()> {
+    let set = Set::of(&[libc::SIGUSR1]);
+    catch(&[libc::SIGUSR1])?;
+    set.block()?;
+    gap()?;
+    sigsuspend(&set);
+    Ok(())
+}
+// ANCHOR_END: lost-wakeup-cured
+
+// ANCHOR: lost-wakeup
+fn lost_wakeup(stage: &Stage) -> Result<usize> {
+    // The signal is sent from inside the gap, so it always comes there.
+    let in_the_gap = |stage: &Stage| {
+        let sent = handlers::kill(getpid(), libc::SIGUSR1);
+        stage.call("kill(self, SIGUSR1), between look and sleep", &sent);
+        Ok(())
+    };
+    let broken = stage.fork("pause", |s| check_then_pause(|| in_the_gap(s)))?;
+    let sleeps = broken.until_asleep_in(&[Sysno::pause]).is_ok();
+    stage.event("pause", "the flag is set, and it sleeps in pause()");
+    broken.kill(Signal::SIGKILL)?;
+    broken.end()?;
+    let cured =
+        stage.fork("sigsuspend", |s| block_then_suspend(|| in_the_gap(s)))?;
+    cured.join()?;
+    stage.event("sigsuspend", "took the signal from the gap, and went on");
+    stage.saw("pause slept with the flag set", sleeps);
+    stage.saw("sigsuspend returned", true);
+    Ok(if sleeps { 2 } else { 1 })
+}
+// ANCHOR_END: lost-wakeup
+
+pub(super) const SIGNALFD: Experiment = Experiment {
+    name: "signalfd",
+    title: "A signalfd, and a signal that is not blocked",
+    question: "A program opens a signalfd for SIGTERM, and waits in poll(2) until it is \
+               readable. It has not blocked SIGTERM. Somebody sends SIGTERM. What happens?",
+    answers: &[
+        wrong(
+            "the descriptor becomes readable, and the program reads the signal",
+            "A signalfd takes signals that are pending. One that is not blocked is never \
+             pending for long: it is delivered.",
+        ),
+        right(
+            "SIGTERM ends the program",
+            "The default action comes first. signalfd(2) is another way to take a signal \
+             that waits, and it waits only while it is blocked.",
+        ),
+        wrong(
+            "both: the descriptor is readable, and the handler runs as well",
+            "A signal is taken once: by a handler, by sigwaitinfo or by a read.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: without_block,
+    moral: "First sigprocmask(SIG_BLOCK), then signalfd. And unblock before exec: the new \
+            program would inherit the mask.",
+    see: "signalfd(2)",
+    file: file!(),
+    shows: &["signalfd"],
+};
+
+// ANCHOR: signalfd
+fn without_block(stage: &Stage) -> Result<usize> {
+    let mut ends = Vec::new();
+    for (who, blocks) in [("unblocked", false), ("blocked", true)] {
+        let program = stage.fork(who, |stage| {
+            let set = Set::of(&[libc::SIGTERM]);
+            if blocks {
+                stage.call("sigprocmask(SIG_BLOCK, {SIGTERM})", &set.block());
+            }
+            let signals = signalfd(&set);
+            stage.call("signalfd({SIGTERM})", &signals);
+            let signals = signals?;
+            let mut fds = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+            while let Err(Errno::EINTR) = poll(&mut fds, PollTimeout::NONE) {}
+            let taken = read_signalfd(&signals).map(|info| info.signal);
+            stage.call("read(signalfd), the signal", &taken);
+            Ok(taken? == libc::SIGTERM)
+        })?;
+        program.until_asleep_in(&[Sysno::poll])?;
+        program.kill(Signal::SIGTERM)?;
+        let end = program.end()?;
+        if end == End::Killed(Signal::SIGTERM) {
+            stage.event(who, "ended by SIGTERM");
+        }
+        stage.saw(
+            who,
+            match end {
+                End::Killed(signal) => format!("ended by {signal}"),
+                End::Done(true) => "read the signal".into(),
+                End::Done(false) => format!("{:?}", ErrorKind::InvalidData),
+            },
+        );
+        ends.push(end);
+    }
+    Ok(match ends[0] {
+        End::Killed(_) => 2,
+        End::Done(_) => 1,
+    })
+}
+// ANCHOR_END: signalfd
