@@ -15,6 +15,7 @@ pub mod record;
 pub mod row;
 pub mod signal;
 pub mod stage;
+pub mod unix;
 
 /// Each chapter's experiments, in the order of the book.
 pub const ALL: &[(&str, &[Experiment])] = &[
@@ -22,6 +23,7 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("signal", signal::ALL),
     ("pipe", pipe::ALL),
     ("fifo", fifo::ALL),
+    ("unix", unix::ALL),
 ];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.

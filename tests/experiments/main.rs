@@ -10,6 +10,7 @@ mod file;
 mod pipe;
 mod rows;
 mod signal;
+mod unix;
 
 use serde_json::Value;
 use support::{Input, run};

@@ -1,0 +1,182 @@
+//! Who is on the other side: what the kernel says, and when it noted it.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use nix::cmsg_space;
+use nix::sys::socket::sockopt::{PassCred, PeerCredentials};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
+    UnixCredentials, getsockopt, recvmsg, send, sendmsg, setsockopt, socketpair,
+};
+use nix::unistd::{Uid, getpid, setuid};
+
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+
+/// A connected pair of sockets, made by this process.
+fn pair() -> Result<(OwnedFd, OwnedFd)> {
+    let (unix, stream) = (AddressFamily::Unix, SockType::Stream);
+    socketpair(unix, stream, None, SockFlag::empty()).context("socketpair")
+}
+
+/// recvmsg(2): what the kernel says of the sender of the next bytes.
+fn sender_of_next(socket: &OwnedFd) -> Result<Option<UnixCredentials>> {
+    let mut byte = [0; 1];
+    let mut room = [IoSliceMut::new(&mut byte)];
+    let mut control = cmsg_space!(UnixCredentials);
+    let flags = MsgFlags::empty();
+    let got = recvmsg::<UnixAddr>(
+        socket.as_raw_fd(),
+        &mut room,
+        Some(&mut control),
+        flags,
+    )
+    .context("recvmsg")?;
+    Ok(got.cmsgs()?.find_map(|message| match message {
+        ControlMessageOwned::ScmCredentials(credentials) => Some(credentials),
+        _ => None,
+    }))
+}
+
+pub(super) const WHO_CONNECTED: Experiment = Experiment {
+    name: "who-connected",
+    title: "A connection that changes hands",
+    question: "A process connects to a server and forks. The child, which has the connection \
+               now, sends a byte. The server asks with SO_PEERCRED who its peer is, and \
+               looks at the credentials that came with the byte (SO_PASSCRED). Whose pid \
+               does it see?",
+    answers: &[
+        wrong(
+            "the child's in both: the child is the one who sends",
+            "SO_PEERCRED is a photograph, taken when the connection was made.",
+        ),
+        right(
+            "SO_PEERCRED: the parent's; the byte's: the child's",
+            "The first says who connected, and never changes, also after setuid(2) or when \
+             the descriptor was passed on. The second says who sent these bytes.",
+        ),
+        wrong(
+            "the parent's in both: the connection is its own",
+            "A connection is a descriptor like any other, and the kernel knows who calls \
+             send(2).",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: who_connected,
+    moral: "SO_PEERCRED answers: who knocked? SCM_CREDENTIALS answers: who speaks? A server \
+            that decides by the first trusts everybody whom the first one lets speak.",
+    see: "unix(7)",
+    file: file!(),
+    shows: &["who-connected"],
+};
+
+// ANCHOR: who-connected
+fn who_connected(stage: &Stage) -> Result<usize> {
+    let (server, client) = pair()?;
+    setsockopt(&server, PassCred, &true).context("setsockopt(SO_PASSCRED)")?;
+    let child = stage.fork("child", |stage| {
+        if Uid::effective().is_root() {
+            setuid(Uid::from_raw(65_534))?;
+            stage.event("child", "has become the user nobody");
+        }
+        let sent = send(client.as_raw_fd(), b"x", MsgFlags::empty());
+        stage.call("send(\"x\")", &sent);
+        // Credentials of one's own may be sent along; the kernel checks them.
+        let mut forged = UnixCredentials::new();
+        forged = UnixCredentials::from(libc::ucred {
+            pid: 1,
+            ..libc::ucred::from(forged)
+        });
+        let forged = [nix::sys::socket::ControlMessage::ScmCredentials(&forged)];
+        let bytes = [IoSlice::new(b"y")];
+        let none: Option<&UnixAddr> = None;
+        let lied =
+            sendmsg(client.as_raw_fd(), &bytes, &forged, MsgFlags::empty(), none);
+        stage.call("sendmsg(SCM_CREDENTIALS {pid 1})", &lied);
+        Ok(lied.is_err())
+    })?;
+    let child_pid = child.pid().as_raw();
+    let forging_refused = child.join()?;
+    let name = |pid| match pid {
+        pid if pid == child_pid => "the child",
+        pid if pid == getpid().as_raw() => "the parent",
+        _ => "somebody else",
+    };
+    let connected = getsockopt(&server, PeerCredentials).context("SO_PEERCRED")?;
+    let sent = sender_of_next(&server)?.context("no credentials")?;
+    let (peer, sender) = (name(connected.pid()), name(sent.pid()));
+    stage.call("getsockopt(SO_PEERCRED), its pid", &peer);
+    stage.call("recvmsg(SCM_CREDENTIALS), its pid", &sender);
+    stage.saw("who connected", peer);
+    stage.saw("who sent", sender);
+    stage.saw("forged credentials were refused", forging_refused);
+    Ok(match (peer, sender) {
+        ("the child", "the child") => 1,
+        ("the parent", "the child") => 2,
+        _ => 3,
+    })
+}
+// ANCHOR_END: who-connected
+
+pub(super) const PASSCRED_LATE: Experiment = Experiment {
+    name: "passcred-late",
+    title: "Asking for credentials after the send",
+    question: "A byte is sent over a Unix socket. Only then does the receiver set SO_PASSCRED, \
+               and call recvmsg(2) with room for credentials. What does it get?",
+    answers: &[
+        wrong(
+            "the sender's pid and uid: the kernel knows who sent it",
+            "It knew. It notes the sender with the bytes only if somebody has asked for it \
+             by then.",
+        ),
+        right(
+            "credentials that say nothing: pid 0, uid 65534",
+            "The option is on, so a control message comes; but nothing was noted at the \
+             send, and the kernel fills in nobody.",
+        ),
+        wrong(
+            "no control message at all",
+            "The receiver has the option set now, so it gets one.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: passcred_late,
+    moral: "Set SO_PASSCRED before the first byte can come: on the listening socket, from \
+            which accepted ones inherit it. And treat pid 0 as: not known.",
+    see: "unix(7)",
+    file: file!(),
+    shows: &["passcred-late"],
+};
+
+// ANCHOR: passcred-late
+fn passcred_late(stage: &Stage) -> Result<usize> {
+    let mut said = Vec::new();
+    for late in [true, false] {
+        let (receiver, sender) = pair()?;
+        if !late {
+            setsockopt(&receiver, PassCred, &true).context("setsockopt")?;
+        }
+        send(sender.as_raw_fd(), b"x", MsgFlags::empty()).context("send")?;
+        if late {
+            setsockopt(&receiver, PassCred, &true).context("setsockopt")?;
+        }
+        let who = sender_of_next(&receiver)?;
+        let text = match &who {
+            None => "no credentials".to_owned(),
+            Some(one) if one.pid() == getpid().as_raw() => "the sender's".to_owned(),
+            Some(one) => format!("pid {}, uid {}", one.pid(), one.uid()),
+        };
+        let when = if late { "after the send" } else { "before the send" };
+        stage.call(format!("SO_PASSCRED {when}, recvmsg()"), &text);
+        stage.saw(&format!("set {when}"), text.as_str());
+        said.push(text);
+    }
+    Ok(match said[0].as_str() {
+        "the sender's" => 1,
+        "no credentials" => 3,
+        _ => 2,
+    })
+}
+// ANCHOR_END: passcred-late

@@ -1,0 +1,75 @@
+use serde_json::json;
+
+use crate::seen;
+
+#[test]
+fn a_stale_name_is_eaddrinuse_to_bind_and_econnrefused_to_connect() {
+    let Some(saw) = seen("unix/stale-name") else { return };
+    assert_eq!(saw["bind to the stale name"], "EADDRINUSE: Address already in use");
+    assert_eq!(saw["connect to it"], "ECONNREFUSED: Connection refused");
+    assert_eq!(saw["binding one socket twice"], "EINVAL: Invalid argument");
+}
+
+#[test]
+fn unlink_steals_a_living_servers_name_unless_it_needs_the_lock() {
+    let Some(saw) = seen("unix/stolen-name") else { return };
+    assert_eq!(saw["the new client went to the first"], false);
+    assert_eq!(saw["to the second"], true);
+    assert_eq!(saw["the old client is still served"], true);
+    assert_eq!(saw["with a lock, the second is refused"], true);
+}
+
+#[test]
+fn a_socket_can_have_a_longer_name_than_an_address() {
+    let Some(saw) = seen("unix/long-path") else { return };
+    assert!(saw["bytes of the path"].as_u64().unwrap() > 108);
+    assert_eq!(saw["bound by the whole path"], false);
+    assert_eq!(saw["bound by the short one"], true);
+    assert_eq!(saw["the socket has the long name"], true);
+}
+
+#[test]
+fn an_abstract_name_is_open_to_all_users_of_one_network_namespace() {
+    let Some(saw) = seen("unix/abstract") else { return };
+    assert_eq!(saw["nobody: path, abstract"], json!([false, true]));
+    assert_eq!(saw["other namespace: path, abstract"], json!([true, false]));
+}
+
+#[test]
+fn only_a_stream_loses_the_boundary() {
+    let Some(saw) = seen("unix/boundaries") else { return };
+    assert_eq!(saw["SOCK_STREAM"], "onetwo");
+    assert_eq!(saw["SOCK_SEQPACKET"], "one");
+    assert_eq!(saw["SOCK_DGRAM"], "one");
+}
+
+#[test]
+fn a_client_without_a_name_cannot_be_answered() {
+    let Some(saw) = seen("unix/unbound-client") else { return };
+    let refused = "ENOTCONN: Transport endpoint is not connected";
+    assert_eq!(saw["answer to the unbound client"], refused);
+    assert_eq!(saw["answer to the bound client"], "6");
+}
+
+#[test]
+fn a_full_backlog_is_eagain() {
+    let Some(saw) = seen("unix/full-backlog") else { return };
+    assert_eq!(saw["got through"], 2);
+    assert_eq!(saw["the next one"], "EAGAIN: Try again");
+    assert_eq!(saw["poll said"], json!(["POLLOUT", "POLLHUP"]));
+}
+
+#[test]
+fn so_peercred_names_who_connected_and_scm_credentials_who_sent() {
+    let Some(saw) = seen("unix/who-connected") else { return };
+    assert_eq!(saw["who connected"], "the parent");
+    assert_eq!(saw["who sent"], "the child");
+    assert_eq!(saw["forged credentials were refused"], true);
+}
+
+#[test]
+fn credentials_asked_for_too_late_say_nothing() {
+    let Some(saw) = seen("unix/passcred-late") else { return };
+    assert_eq!(saw["set after the send"], "pid 0, uid 65534");
+    assert_eq!(saw["set before the send"], "the sender's");
+}
