@@ -5,6 +5,7 @@
 
 pub mod alive;
 pub mod cleanup;
+pub mod mqueue;
 pub mod names;
 pub mod ready;
 pub mod shared;
