@@ -9,12 +9,14 @@ use row::Experiment;
 
 pub mod child;
 pub mod fifo;
+pub mod posixmq;
 pub mod record;
 pub mod row;
 pub mod stage;
 
 /// Each chapter's experiments, in the order of the book.
-pub const ALL: &[(&str, &[Experiment])] = &[("fifo", fifo::ALL)];
+pub const ALL: &[(&str, &[Experiment])] =
+    &[("fifo", fifo::ALL), ("posixmq", posixmq::ALL)];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.
 pub fn find(id: &str) -> Option<(&'static str, &'static Experiment)> {

@@ -6,6 +6,7 @@ mod support;
 
 mod command;
 mod fifo;
+mod posixmq;
 mod rows;
 
 use serde_json::Value;
