@@ -12,4 +12,5 @@ pub mod shared;
 pub mod signal;
 pub mod spawn;
 pub mod sysv;
+pub mod sysv_control;
 pub mod sysv_segment;
