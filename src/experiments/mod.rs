@@ -13,10 +13,11 @@ pub mod posixmq;
 pub mod record;
 pub mod row;
 pub mod stage;
+pub mod sysvmq;
 
 /// Each chapter's experiments, in the order of the book.
 pub const ALL: &[(&str, &[Experiment])] =
-    &[("fifo", fifo::ALL), ("posixmq", posixmq::ALL)];
+    &[("fifo", fifo::ALL), ("posixmq", posixmq::ALL), ("sysvmq", sysvmq::ALL)];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.
 pub fn find(id: &str) -> Option<(&'static str, &'static Experiment)> {

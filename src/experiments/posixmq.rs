@@ -30,6 +30,7 @@ pub const ALL: &[Experiment] = &[
     stays::CRASH_LEAVES_IT,
 ];
 
+// ANCHOR: shared
 /// Makes a queue of that name, which must not be there yet, and opens it both ways.
 const MAKE: MQ_OFlag =
     MQ_OFlag::O_CREAT.union(MQ_OFlag::O_EXCL).union(MQ_OFlag::O_RDWR);
@@ -40,3 +41,4 @@ const OURS: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 fn room_for(mq_maxmsg: i64, mq_msgsize: i64) -> MqAttr {
     MqAttr::new(0, mq_maxmsg, mq_msgsize, 0)
 }
+// ANCHOR_END: shared

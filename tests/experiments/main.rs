@@ -8,6 +8,7 @@ mod command;
 mod fifo;
 mod posixmq;
 mod rows;
+mod sysvmq;
 
 use serde_json::Value;
 use support::{Input, run};

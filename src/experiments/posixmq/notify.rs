@@ -51,7 +51,7 @@ pub(super) const NOTIFY_ONE_SHOT: Experiment = Experiment {
             shows why in this order.",
     see: "mq_notify(3)",
     file: file!(),
-    shows: &["notify-one-shot"],
+    shows: &["notify-one-shot", "notify-one-shot-signals"],
 };
 
 // ANCHOR: notify-one-shot
@@ -125,11 +125,26 @@ pub(super) const REARM_THEN_DRAIN: Experiment = Experiment {
     see: "mq_notify(3)",
     file: file!(),
     shows: &[
+        "rearm-then-drain-all",
         "rearm-then-drain-broken",
         "rearm-then-drain-cured",
         "rearm-then-drain",
     ],
 };
+
+// ANCHOR: rearm-then-drain-all
+/// Takes what is in a queue with O_NONBLOCK, and returns how many messages it was.
+fn drain(queue: &MqdT) -> Result<usize> {
+    for n in 0.. {
+        match mq_receive(queue, &mut [0; 16], &mut 0) {
+            Ok(_) => {}
+            Err(Errno::EAGAIN) => return Ok(n),
+            Err(error) => bail!("mq_receive: {error}"),
+        }
+    }
+    unreachable!("a queue has an end")
+}
+// ANCHOR_END: rearm-then-drain-all
 
 // ANCHOR: rearm-then-drain-broken
 /// Empties the queue, then asks for the next signal. Returns how many it received.
@@ -356,18 +371,7 @@ fn notify_lost_by_close(stage: &Stage) -> Result<usize> {
 }
 // ANCHOR_END: notify-lost-by-close
 
-/// Takes what is in a queue with O_NONBLOCK, and returns how many messages it was.
-fn drain(queue: &MqdT) -> Result<usize> {
-    for n in 0.. {
-        match mq_receive(queue, &mut [0; 16], &mut 0) {
-            Ok(_) => {}
-            Err(Errno::EAGAIN) => return Ok(n),
-            Err(error) => bail!("mq_receive: {error}"),
-        }
-    }
-    unreachable!("a queue has an end")
-}
-
+// ANCHOR: notify-one-shot-signals
 /// SIGRTMIN, blocked, to be counted: a real-time signal is queued each time it is sent.
 struct Signals(OwnedFd);
 
@@ -390,3 +394,4 @@ impl Signals {
         Ok(taken)
     }
 }
+// ANCHOR_END: notify-one-shot-signals

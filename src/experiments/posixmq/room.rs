@@ -310,6 +310,11 @@ fn over_msg_max(stage: &Stage) -> Result<usize> {
         Err(error) => bail!("mq_open: {error}"),
     }
 }
+
+/// As root becomes `uid`, who has no privileges; others stay who they are.
+fn be_ordinary(uid: Uid) -> Result<()> {
+    if geteuid().is_root() { setuid(uid).context("setuid") } else { Ok(()) }
+}
 // ANCHOR_END: over-msg-max
 
 pub(super) const QUEUE_BYTES: Experiment = Experiment {
@@ -393,8 +398,3 @@ fn queue_bytes(stage: &Stage) -> Result<usize> {
     }
 }
 // ANCHOR_END: queue-bytes
-
-/// As root becomes `uid`, who has no privileges; others stay who they are.
-fn be_ordinary(uid: Uid) -> Result<()> {
-    if geteuid().is_root() { setuid(uid).context("setuid") } else { Ok(()) }
-}
