@@ -60,6 +60,7 @@ fn a_queue_takes_96_bytes_a_message_more_and_too_many_bytes_are_emfile() {
     let least = saw["the least that is enough"].as_u64().unwrap();
     if nix::unistd::geteuid().is_root() {
         assert_eq!(least, 10 * (8_192 + 96));
+        assert_eq!(saw["such queues within 819,200 bytes"], 9);
     } else {
         assert!(least >= 10 * (8_192 + 96), "{least}: other queues count too");
     }

@@ -10,7 +10,7 @@ use nix::mqueue::{MQ_OFlag, MqAttr, mq_open};
 use nix::sys::stat::{Mode, fstat, umask};
 use nix::unistd::{Uid, geteuid, setuid};
 
-use super::message;
+use super::{message, text_of};
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
 use crate::os::cleanup::Object;
@@ -192,11 +192,17 @@ fn private_is_no_secret(stage: &Stage) -> Result<usize> {
     let public = public.context("msgget")?;
     stage.made(&Object::SysvQueue(public));
 
-    // A relative that asks again gets another; one that inherits the number has ours.
-    let again = msgget(IPC_PRIVATE, 0o600);
-    stage.call("msgget(IPC_PRIVATE, 0600)", &again);
-    let again = again.context("msgget")?;
-    stage.made(&Object::SysvQueue(again));
+    // A relative has the number in its memory; if it asks again it gets another queue.
+    let child = stage.fork("child", |stage| {
+        let sent = msgsnd(public, &message(1, b"child"), IPC_NOWAIT);
+        stage.call(format!("msgsnd({public}, \"child\")"), &sent);
+        let another = msgget(IPC_PRIVATE, 0o600);
+        stage.call("msgget(IPC_PRIVATE, 0600)", &another);
+        let another = another.context("msgget")?;
+        stage.made(&Object::SysvQueue(another));
+        Ok(another)
+    })?;
+    let another = child.join()?;
 
     let stranger = stage.fork("stranger", |stage| {
         if geteuid().is_root() {
@@ -216,20 +222,25 @@ fn private_is_no_secret(stage: &Stage) -> Result<usize> {
         stage.call("read(\"/proc/sysvipc/msg\")", &row);
         let open = msgsnd(public, &message(1, b"hello"), IPC_NOWAIT);
         stage.call(format!("msgsnd({public}, \"hello\") of mode 0666"), &open);
-        let closed = msgsnd(again, &message(1, b"hello"), IPC_NOWAIT);
-        stage.call(format!("msgsnd({again}, \"hello\") of mode 0600"), &closed);
+        let closed = msgsnd(another, &message(1, b"hello"), IPC_NOWAIT);
+        stage.call(format!("msgsnd({another}, \"hello\") of mode 0600"), &closed);
         Ok((listed, open.is_ok(), closed.err().map(|e| e.to_string())))
     })?;
     let (listed, sent, closed) = stranger.join()?;
+    let mut texts = Vec::new();
     let mut received = Msgbuf::with_room(8);
-    let n = msgrcv(public, &mut received, 0, IPC_NOWAIT);
-    stage.call(format!("msgrcv({public}, &m, 8, 0, IPC_NOWAIT)"), &n);
+    while let Ok(n) = msgrcv(public, &mut received, 0, IPC_NOWAIT) {
+        let text = text_of(&received);
+        let call = format!("msgrcv({public}, &m, 8, 0, IPC_NOWAIT)");
+        stage.call(call, &format!("{n}: {text:?}"));
+        texts.push(text);
+    }
     if !geteuid().is_root() {
         stage.note("without root the stranger is you: mode 0600 lets it in, too.");
     }
-    stage.saw("each call made a queue of its own", public != again);
+    stage.saw("the child's own call found its parent's queue", public == another);
     stage.saw("the stranger found the identifier", listed);
-    stage.saw("bytes received from the stranger", n.ok());
+    stage.saw("received", texts);
     stage.saw("what mode 0600 told the stranger", closed);
     Ok(match (listed, sent) {
         (_, false) => 1,
@@ -249,8 +260,8 @@ pub(super) const UMASK_IS_IGNORED: Experiment = Experiment {
     answers: &[
         wrong(
             "0600 both: the umask takes the rest away",
-            "So one would read that sentence. But the umask is for what lives in a file \
-             system, and a System V queue does not.",
+            "So one would read that sentence, and umask(2) says that it is not so. The umask \
+             is for what lives in a file system, and a System V queue does not.",
         ),
         wrong(
             "0666 both: the umask is for files, and queues are none",
