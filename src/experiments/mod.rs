@@ -11,6 +11,7 @@ pub mod child;
 pub mod fifo;
 pub mod file;
 pub mod pipe;
+pub mod posixmq;
 pub mod record;
 pub mod row;
 pub mod signal;
@@ -24,6 +25,8 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("pipe", pipe::ALL),
     ("fifo", fifo::ALL),
     ("unix", unix::ALL),
+    ("posixmq", posixmq::ALL),
+    ("sysvmq", sysvmq::ALL),
 ];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.

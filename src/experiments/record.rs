@@ -114,6 +114,7 @@ macro_rules! descriptors {
 descriptors!(
     std::os::fd::OwnedFd,
     std::fs::File,
+    nix::mqueue::MqdT,
     std::net::TcpListener,
     std::net::TcpStream,
     std::os::unix::net::UnixDatagram,

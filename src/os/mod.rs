@@ -6,6 +6,7 @@
 pub mod alive;
 pub mod cleanup;
 pub mod handlers;
+pub mod mqueue;
 pub mod names;
 pub mod ready;
 pub mod semaphore;
@@ -13,5 +14,6 @@ pub mod shared;
 pub mod signal;
 pub mod spawn;
 pub mod sysv;
+pub mod sysv_control;
 pub mod sysv_segment;
 pub mod sysv_semaphore;

@@ -184,6 +184,21 @@ pub fn catch(signals: &[i32]) -> io::Result<()> {
     Ok(())
 }
 
+/// `sigaction(signal, { handler, SA_SIGINFO | SA_RESTART }, NULL)`: as [`catch`], but a call
+/// that the handler interrupts is made again, if it is one of those that can be.
+///
+/// # Errors
+/// EINVAL for SIGKILL and SIGSTOP, which cannot be caught.
+pub fn catch_restarting(signal: i32) -> io::Result<()> {
+    // SAFETY: a valid sigaction; the handler is async-signal-safe.
+    unsafe {
+        let mut action: libc::sigaction = zeroed();
+        action.sa_sigaction = on_signal as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+        succeeded(libc::sigaction(signal, &action, ptr::null_mut())).map(drop)
+    }
+}
+
 /// Keeps what came with the signal. Async-signal-safe: it only stores atomics.
 extern "C" fn on_signal(
     signal: i32,

@@ -8,8 +8,10 @@ mod command;
 mod fifo;
 mod file;
 mod pipe;
+mod posixmq;
 mod rows;
 mod signal;
+mod sysvmq;
 mod unix;
 
 use serde_json::Value;

@@ -1,0 +1,318 @@
+//! How large a message is, and how much a queue holds.
+
+use anyhow::{Context, Result, bail};
+use libc::{IPC_NOWAIT, MSG_NOERROR, c_long};
+use nix::errno::Errno;
+use syscalls::Sysno;
+
+use super::{make, message, text_of};
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+use crate::os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
+use crate::os::sysv_control::{msgsnd_memory, set_qbytes};
+
+pub(super) const SIZE_WITHOUT_TYPE: Experiment = Experiment {
+    name: "size-without-type",
+    title: "The size that msgsnd wants",
+    question: "In C: struct { long mtype; char mtext[8]; } m = { 1, \"hello\" }. A program \
+               sends it on a 64-bit machine with msgsnd(id, &m, sizeof m, 0), so that the \
+               size is 16. You may have read that the size counts the type. What is in \
+               the message that another process receives?",
+    answers: &[
+        wrong(
+            "the 8 bytes of mtext: the size counts the type as well",
+            "Many programs are written so, and seem to work. The size is that of mtext \
+             alone; the type is not counted.",
+        ),
+        right(
+            "the 8 bytes of mtext, and 8 more from behind the struct",
+            "The kernel takes the type, and then 16 bytes of text: 8 more than there are. \
+             What lies behind m in memory goes to the receiver, whatever it is.",
+        ),
+        wrong(
+            "nothing: msgsnd fails with EFAULT or EINVAL",
+            "The kernel does not know how large m is. The memory behind it is readable, so \
+             nothing fails.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: size_without_type,
+    moral: "The size is sizeof m.mtext, or sizeof m - sizeof(long). Too much on the sending \
+            side gives away memory; on the receiving side it lets the kernel write over \
+            what follows the buffer.",
+    see: "msgsnd(2)",
+    file: file!(),
+    shows: &[
+        "size-without-type-broken",
+        "size-without-type-cured",
+        "size-without-type",
+    ],
+};
+
+// ANCHOR: size-without-type-broken
+/// `msgsnd(id, &m, sizeof m, 0)`, where m is the first two longs of `memory`.
+fn send_sizeof_m(id: i32, memory: &[c_long; 3]) -> nix::Result<()> {
+    msgsnd_memory(id, memory, size_of::<[c_long; 2]>(), 0)
+}
+// ANCHOR_END: size-without-type-broken
+
+// ANCHOR: size-without-type-cured
+/// `msgsnd(id, &m, sizeof m.mtext, 0)`.
+fn send_sizeof_mtext(id: i32, memory: &[c_long; 3]) -> nix::Result<()> {
+    msgsnd_memory(id, memory, size_of::<[u8; 8]>(), 0)
+}
+// ANCHOR_END: size-without-type-cured
+
+// ANCHOR: size-without-type
+fn size_without_type(stage: &Stage) -> Result<usize> {
+    stage.needs(size_of::<c_long>() == 8, "a 64-bit machine")?;
+    let id = make(stage)?;
+    // m.mtype, m.mtext, and another variable that happens to lie behind m.
+    let memory = [
+        1,
+        c_long::from_ne_bytes(*b"hello\0\0\0"),
+        c_long::from_ne_bytes(*b"password"),
+    ];
+    let receive = || {
+        let mut received = Msgbuf::with_room(64);
+        let n = msgrcv(id, &mut received, 0, 0);
+        stage.call("msgrcv(id, &other, 64, 0, 0)", &n);
+        anyhow::Ok((n.context("msgrcv")?, text_of(&received).replace('\0', "\\0")))
+    };
+    let sent = send_sizeof_m(id, &memory);
+    stage.call("msgsnd(id, &m, sizeof m, 0)", &sent);
+    let Ok(()) = sent else { return Ok(3) };
+    let (length, text) = receive()?;
+    let sent = send_sizeof_mtext(id, &memory);
+    stage.call("msgsnd(id, &m, sizeof m.mtext, 0)", &sent);
+    let (cured_length, cured_text) = receive()?;
+    stage.saw("broken: bytes received", length);
+    stage.saw("broken: text received", text.as_str());
+    stage.saw("cured: bytes received", cured_length);
+    stage.saw("cured: text received", cured_text);
+    match length {
+        8 => Ok(1),
+        16 if text.ends_with("password") => Ok(2),
+        other => bail!("{other} bytes: {text:?}"),
+    }
+}
+// ANCHOR_END: size-without-type
+
+pub(super) const TOO_LONG_STAYS: Experiment = Experiment {
+    name: "too-long-stays",
+    title: "A message that is longer than the buffer",
+    question: "The oldest message in a System V queue is 12 bytes long. A receiver has \
+               room for 8 and calls msgrcv(2), without MSG_NOERROR, in a loop that prints \
+               an error and goes on. What happens?",
+    answers: &[
+        wrong(
+            "it gets 8 bytes, and the other 4 with the next call",
+            "So it is with a stream, a pipe or a TCP connection. A message is taken whole \
+             or not at all.",
+        ),
+        wrong(
+            "it gets 8 bytes, and the other 4 are lost",
+            "That is what a datagram socket does, and msgrcv with MSG_NOERROR, which the \
+             run tries last.",
+        ),
+        wrong(
+            "E2BIG once: the long message is thrown away, then comes the next",
+            "E2BIG throws nothing away.",
+        ),
+        right(
+            "E2BIG again and again: the message stays at the head of the queue",
+            "The message is not taken, so the next call meets it again. One long message \
+             stops this receiver, and the messages behind it wait.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: too_long_stays,
+    moral: "Receive with room for msgmax bytes (/proc/sys/kernel/msgmax), or have a way \
+            past a long message: MSG_NOERROR cuts it off and takes it.",
+    see: "msgrcv(2)",
+    file: file!(),
+    shows: &["too-long-stays"],
+};
+
+// ANCHOR: too-long-stays
+fn too_long_stays(stage: &Stage) -> Result<usize> {
+    let id = make(stage)?;
+    for text in ["twelve bytes", "next"] {
+        let sent = msgsnd(id, &message(1, text.as_bytes()), 0);
+        stage.call(format!("msgsnd(id, {{1, {text:?}}}, {}, 0)", text.len()), &sent);
+    }
+    let receive = |flags, shown: &str| {
+        let mut received = Msgbuf::with_room(8);
+        let n = msgrcv(id, &mut received, 0, IPC_NOWAIT | flags);
+        stage.call(format!("msgrcv(id, &m, 8, 0, IPC_NOWAIT{shown})"), &n);
+        n.map(|_| text_of(&received)).unwrap_or_else(|e| e.to_string())
+    };
+    let tries = [receive(0, ""), receive(0, ""), receive(0, "")];
+    let cut = receive(MSG_NOERROR, " | MSG_NOERROR");
+    let after = receive(0, "");
+    let e2big = Errno::E2BIG.to_string();
+    let refused = tries.iter().filter(|one| **one == e2big).count();
+    stage.saw("of three tries, refused with E2BIG", refused);
+    stage.saw("with MSG_NOERROR", cut);
+    stage.saw("then", after);
+    match tries.each_ref().map(|one| one.as_str()) {
+        ["twelve b", "ytes", _] => Ok(1),
+        ["twelve b", "next", _] => Ok(2),
+        [first, "next", _] if first == e2big => Ok(3),
+        all if all == [e2big.as_str(); 3] => Ok(4),
+        other => bail!("{other:?}"),
+    }
+}
+// ANCHOR_END: too-long-stays
+
+pub(super) const EMPTY_MESSAGES_FILL: Experiment = Experiment {
+    name: "empty-messages-fill",
+    title: "How many empty messages fit",
+    question: "A System V queue holds msg_qbytes bytes, 16,384 unless changed. Types alone \
+               carry the meaning, so a program sends messages of 0 bytes, with \
+               IPC_NOWAIT. How many fit?",
+    answers: &[
+        wrong(
+            "any number: they take none of the bytes",
+            "Each takes some memory of the kernel's, and an unprivileged program could \
+             so take all of it.",
+        ),
+        right(
+            "as many as msg_qbytes says: 16,384, then EAGAIN",
+            "msg_qbytes is also the limit of the number of messages. No second number \
+             exists for it.",
+        ),
+        wrong(
+            "10: the limit of messages in a queue",
+            "10 is the usual mq_maxmsg of a POSIX queue.",
+        ),
+        wrong(
+            "2,048: each counts with the 8 bytes of its type",
+            "The type is not counted, neither by msgsnd(2) nor by the queue.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: empty_messages_fill,
+    moral: "A System V queue is full of bytes or full of messages, by one number. Lower \
+            it by msgctl(2) IPC_SET and even empty messages are held back early.",
+    see: "msgsnd(2), msgctl(2)",
+    file: file!(),
+    shows: &["empty-messages-fill"],
+};
+
+// ANCHOR: empty-messages-fill
+fn empty_messages_fill(stage: &Stage) -> Result<usize> {
+    let id = make(stage)?;
+    let qbytes = msgstat(id).context("msgctl")?.msg_qbytes;
+    stage.call("msgctl(id, IPC_STAT, &now): msg_qbytes", &qbytes);
+    if qbytes != 16_384 {
+        stage.note(format!("msg_qbytes of a new queue is {qbytes} (msgmnb)."));
+    }
+    let empty = message(1, b"");
+    let fill = |limit: u64| {
+        for sent in 0..=limit {
+            if let Err(error) = msgsnd(id, &empty, IPC_NOWAIT) {
+                stage.call(
+                    format!("msgsnd(id, &m, 0, IPC_NOWAIT), {sent} times"),
+                    &(),
+                );
+                let again = "msgsnd(id, &m, 0, IPC_NOWAIT)";
+                stage.call(again, &Err::<(), _>(error));
+                return (sent, Some(error));
+            }
+        }
+        (limit + 1, None)
+    };
+    let (sent, refused) = fill(qbytes);
+    let now = msgstat(id).context("msgctl")?;
+    stage.saw("empty messages that fitted", sent);
+    stage.saw("then", refused.map(|e| e.to_string()));
+    stage.saw("bytes in the full queue", now.__msg_cbytes);
+    Ok(match (sent, refused) {
+        (_, None) => 1,
+        (sent, Some(Errno::EAGAIN)) if sent == qbytes => 2,
+        (10, _) => 3,
+        (sent, _) if sent == qbytes / 8 => 4,
+        other => bail!("{other:?}"),
+    })
+}
+// ANCHOR_END: empty-messages-fill
+
+pub(super) const LARGER_THAN_THE_QUEUE: Experiment = Experiment {
+    name: "larger-than-the-queue",
+    title: "A message that no room is enough for",
+    question: "An administrator has lowered a queue's msg_qbytes to 100 by msgctl(2). The \
+               queue is empty. A program sends a message of 200 bytes, which is far \
+               below msgmax (8,192). What does msgsnd(2) do?",
+    answers: &[
+        wrong(
+            "-1 and EINVAL: the message is too large",
+            "EINVAL is for a message over msgmax. msg_qbytes is not compared with one \
+             message, only with what would then be in the queue.",
+        ),
+        wrong(
+            "it succeeds: an empty queue takes one message of any size",
+            "Some queues are made so, that they may not get stuck. This one counts first.",
+        ),
+        right(
+            "it sleeps, though the queue is empty, and nobody can wake it by receiving",
+            "200 bytes do not fit into 100, now or after any msgrcv(2): the call sleeps \
+             until msg_qbytes is raised, the queue is removed, or a signal comes.",
+        ),
+        wrong(
+            "-1 and E2BIG",
+            "E2BIG is what msgrcv(2) says of a message that does not fit into its buffer.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: larger_than_the_queue,
+    moral: "\"Full\" is not the opposite of \"empty\" here. A sender should compare its \
+            largest message with msg_qbytes, not with msgmax alone. Raising msg_qbytes \
+            wakes the sleepers; over msgmnb that takes CAP_SYS_RESOURCE.",
+    see: "msgsnd(2), msgctl(2)",
+    file: file!(),
+    shows: &["larger-than-the-queue"],
+};
+
+// ANCHOR: larger-than-the-queue
+fn larger_than_the_queue(stage: &Stage) -> Result<usize> {
+    let id = make(stage)?;
+    let lowered = set_qbytes(id, 100);
+    stage.call("msgctl(id, IPC_SET, {msg_qbytes 100})", &lowered);
+    lowered.context("msgctl")?;
+    let large = message(1, &[b'x'; 200]);
+    let at_once = msgsnd(id, &large, IPC_NOWAIT);
+    stage.call("msgsnd(id, &m, 200, IPC_NOWAIT)", &at_once);
+    let told = stage.gate()?;
+    let sender = stage.fork("sender", |stage| {
+        let sent = msgsnd(id, &large, 0);
+        told.pass()?; // so that the report has its cause first
+        stage.call("msgsnd(id, &m, 200, 0)", &sent);
+        Ok(sent.map_err(|e| e as i32))
+    })?;
+    let slept = match at_once {
+        Err(Errno::EAGAIN) => sender.until_asleep_in(&[Sysno::msgsnd]).is_ok(),
+        _ => false,
+    };
+    if slept {
+        stage.event("sender", "sleeps in msgsnd(id, &m, 200, 0)");
+    }
+    let waits = msgstat(id).context("msgctl")?.msg_qnum;
+    stage.call("msgctl(id, IPC_STAT, &now): msg_qnum", &waits);
+    let raised = set_qbytes(id, 200);
+    stage.call("msgctl(id, IPC_SET, {msg_qbytes 200})", &raised);
+    told.open(1)?;
+    let sent = sender.join()?.map_err(Errno::from_raw);
+    stage.saw("with IPC_NOWAIT", at_once.err().map(|e| e.to_string()));
+    stage.saw("it slept", slept);
+    stage.saw("messages in the queue then", waits);
+    stage.saw("raising msg_qbytes let it through", slept && sent.is_ok());
+    Ok(match (slept, sent) {
+        (true, _) => 3,
+        (false, Ok(())) => 2,
+        (false, Err(Errno::E2BIG)) => 4,
+        (false, Err(Errno::EINVAL)) => 1,
+        (false, Err(error)) => bail!("msgsnd: {error}"),
+    })
+}
+// ANCHOR_END: larger-than-the-queue

@@ -1,0 +1,446 @@
+//! Who sleeps on a queue, and what wakes him.
+
+use std::io::{PipeReader, Write};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use libc::IPC_NOWAIT;
+use nix::errno::Errno;
+use nix::mqueue::{MQ_OFlag, MqAttr, mq_open, mq_receive, mq_send};
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use serde::de::DeserializeOwned;
+use syscalls::Sysno;
+
+use super::{make, message};
+use crate::experiments::child::Child;
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+use crate::os::ready::poll;
+use crate::os::signal::catch_restarting;
+use crate::os::sysv::{Msgbuf, msgrcv, msgsnd};
+use crate::os::sysv_control::{remove, set_qbytes};
+
+pub(super) const REMOVED_UNDER_SLEEPERS: Experiment = Experiment {
+    name: "removed-under-sleepers",
+    title: "Removing a queue that others sleep on",
+    question: "One process sleeps in msgsnd(2), as the queue is full; another sleeps in \
+               msgrcv(2) for a type that is not there. A third removes the queue by \
+               msgctl(id, IPC_RMID). After that a fourth calls msgsnd(2) with the same \
+               identifier. What do the calls return?",
+    answers: &[
+        wrong(
+            "IPC_RMID fails with EBUSY while others sleep",
+            "It never waits and never fails for that reason. The messages go as well.",
+        ),
+        wrong(
+            "the sleepers sleep on; the queue goes when the last has left it",
+            "That is how a POSIX queue goes, and a file. A System V queue is not opened, \
+             so the kernel cannot know who still uses it.",
+        ),
+        right(
+            "the sleepers get EIDRM, the later call EINVAL",
+            "EIDRM, identifier removed, is for those who were there. For the one who comes \
+             later it is a number that means nothing: EINVAL.",
+        ),
+        wrong(
+            "all of them get EIDRM",
+            "The man page's \"the message queue was removed\" reads so. But the identifier \
+             is forgotten at once, and what is unknown is EINVAL.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: removed_under_sleepers,
+    moral: "EIDRM is a way to send all sleepers home. A program that asks only for EIDRM \
+            misses the other half of the cases: EINVAL is how a queue that is gone looks \
+            to who comes a moment later.",
+    see: "msgctl(2), msgsnd(2)",
+    file: file!(),
+    shows: &["removed-under-sleepers"],
+};
+
+// ANCHOR: removed-under-sleepers
+fn removed_under_sleepers(stage: &Stage) -> Result<usize> {
+    let id = make(stage)?;
+    set_qbytes(id, 8).context("msgctl")?;
+    let filled = msgsnd(id, &message(1, b"8 bytes!"), 0);
+    stage.call("msgsnd(id, {1, \"8 bytes!\"}, 8, 0)", &filled);
+    let told = [stage.gate()?, stage.gate()?];
+    let sender = stage.fork("sender", |stage| {
+        let sent = msgsnd(id, &message(1, b"more"), 0);
+        told[0].pass()?; // so that the report has its cause first
+        stage.call("msgsnd(id, {1, \"more\"}, 4, 0)", &sent);
+        Ok(sent.err().map(|e| e.to_string()))
+    })?;
+    let receiver = stage.fork("receiver", |stage| {
+        let received = msgrcv(id, &mut Msgbuf::with_room(8), 2, 0);
+        told[1].pass()?;
+        stage.call("msgrcv(id, &m, 8, 2, 0)", &received);
+        Ok(received.err().map(|e| e.to_string()))
+    })?;
+    sender.until_asleep_in(&[Sysno::msgsnd])?;
+    stage.event("sender", "sleeps in msgsnd(id, {1, \"more\"}, 4, 0)");
+    receiver.until_asleep_in(&[Sysno::msgrcv])?;
+    stage.event("receiver", "sleeps in msgrcv(id, &m, 8, 2, 0)");
+
+    let removed = remove(id);
+    stage.call("msgctl(id, IPC_RMID, NULL)", &removed);
+    if removed == Err(Errno::EBUSY) {
+        return Ok(1);
+    }
+    let woken = [
+        sender.until_asleep_in(&[Sysno::readv]).is_ok(),
+        receiver.until_asleep_in(&[Sysno::readv]).is_ok(),
+    ];
+    if woken != [true; 2] {
+        return Ok(2);
+    }
+    told[0].open(1)?;
+    let of_sender = sender.join()?;
+    told[1].open(1)?;
+    let of_receiver = receiver.join()?;
+    let later = msgsnd(id, &message(1, b"later"), 0);
+    stage.call("msgsnd(id, {1, \"later\"}, 5, 0)", &later);
+    stage.saw("the sleeping sender", of_sender.clone());
+    stage.saw("the sleeping receiver", of_receiver.clone());
+    stage.saw("a later sender", later.err().map(|e| e.to_string()));
+    let eidrm = Some(Errno::EIDRM.to_string());
+    match (of_sender == eidrm && of_receiver == eidrm, later) {
+        (true, Err(Errno::EINVAL)) => Ok(3),
+        (true, Err(Errno::EIDRM)) => Ok(4),
+        other => bail!("{other:?}"),
+    }
+}
+// ANCHOR_END: removed-under-sleepers
+
+pub(super) const ONE_QUEUE_BOTH_WAYS: Experiment = Experiment {
+    name: "one-queue-both-ways",
+    title: "Requests and replies in one full queue",
+    question: "A server and its clients share one queue: requests are of type 1, and \
+               replies of type = the client's process id. Everyone selects correctly. The \
+               queue is small, and there are more requests than it has room for. Can this \
+               come to a standstill?",
+    answers: &[
+        wrong(
+            "no: the server takes requests, and so makes room",
+            "It makes room, and a client that slept in msgsnd(2) fills it at once, before \
+             the server has put its reply there.",
+        ),
+        wrong(
+            "no: a reply overtakes requests, as its client already waits for it",
+            "A message that somebody waits for is handed over directly, true. But only if \
+             the queue has room for it at all: the kernel looks at that first.",
+        ),
+        right(
+            "yes: the server sleeps with its reply, the clients wait for replies",
+            "The queue is full of requests. The server, the only one who would take them, \
+             sleeps in msgsnd. The clients sleep in msgrcv. Nobody is left to wake them.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: one_queue_both_ways,
+    moral: "Replies need room that requests cannot take: a second queue for them. The run \
+            has made the queue small; with 16,384 bytes it takes more clients, on a busy \
+            day.",
+    see: "msgsnd(2), msgrcv(2)",
+    file: file!(),
+    shows: &[
+        "one-queue-both-ways-broken",
+        "one-queue-both-ways-cured",
+        "one-queue-both-ways",
+    ],
+};
+
+// ANCHOR: one-queue-both-ways-broken
+/// One queue: for requests and for replies.
+fn one_for_both(stage: &Stage) -> Result<[i32; 2]> {
+    let both = make(stage)?;
+    Ok([both, both])
+}
+// ANCHOR_END: one-queue-both-ways-broken
+
+// ANCHOR: one-queue-both-ways-cured
+/// Two queues: one for requests, and one for replies.
+fn one_for_each(stage: &Stage) -> Result<[i32; 2]> {
+    Ok([make(stage)?, make(stage)?])
+}
+// ANCHOR_END: one-queue-both-ways-cured
+
+// ANCHOR: one-queue-both-ways
+fn one_queue_both_ways(stage: &Stage) -> Result<usize> {
+    // Two clients, one server; does everyone sleep in the end?
+    let stands_still = |[requests, replies]: [i32; 2]| {
+        for queue in [requests, replies] {
+            set_qbytes(queue, 8).context("msgctl")?; // room for one message
+        }
+        let client = |who| {
+            stage.fork(who, move |_| {
+                let pid = i64::from(std::process::id());
+                msgsnd(requests, &message(1, &pid.to_ne_bytes()), 0)?;
+                msgrcv(replies, &mut Msgbuf::with_room(8), pid, 0)?;
+                Ok(())
+            })
+        };
+        let first = client("client 1")?;
+        first.until_asleep_in(&[Sysno::msgrcv])?;
+        stage.event("client 1", "sleeps in msgrcv(), its request is in the queue");
+        let second = client("client 2")?;
+        second.until_asleep_in(&[Sysno::msgsnd])?;
+        stage.event("client 2", "sleeps in msgsnd() with its request");
+
+        let (taken, go) = (stage.gate()?, stage.gate()?);
+        let server = stage.fork("server", |stage| {
+            for _ in 0..2 {
+                let mut request = Msgbuf::with_room(8);
+                let n = msgrcv(requests, &mut request, 1, 0);
+                stage.call("msgrcv(requests, &m, 8, 1, 0)", &n);
+                taken.open(1)?;
+                go.pass()?;
+                let pid = i64::from_ne_bytes(request.text().try_into()?);
+                let sent = msgsnd(replies, &message(pid, b"reply"), 0);
+                stage.call("msgsnd(replies, {pid, \"reply\"}, 5, 0)", &sent);
+            }
+            Ok(())
+        })?;
+        taken.pass()?;
+        second.until_asleep_in(&[Sysno::msgrcv])?;
+        stage.event("client 2", "its request went in; it sleeps in msgrcv()");
+        go.open(2)?;
+        let stuck = server.until_asleep_in(&[Sysno::msgsnd]).is_ok();
+        if stuck {
+            stage.event(
+                "server",
+                "sleeps in msgsnd(replies, {pid, \"reply\"}, 5, 0)",
+            );
+            first.until_asleep_in(&[Sysno::msgrcv])?;
+            second.until_asleep_in(&[Sysno::msgrcv])?;
+            return anyhow::Ok(true); // all three sleep, and are now ended
+        }
+        server.join()?;
+        first.join()?;
+        second.join()?;
+        stage.event("client 1", "has its reply");
+        stage.event("client 2", "has its reply");
+        Ok(false)
+    };
+    let one = stands_still(one_for_both(stage)?)?;
+    let two = stands_still(one_for_each(stage)?)?;
+    stage.saw("with one queue all three sleep for ever", one);
+    stage.saw("with two queues they do", two);
+    Ok(if one && !two { 3 } else { 1 })
+}
+// ANCHOR_END: one-queue-both-ways
+
+pub(super) const SELECT_CANNOT_WATCH: Experiment = Experiment {
+    name: "select-cannot-watch",
+    title: "Polling a System V queue",
+    question: "A program waits in poll(2) for several sockets, and for a System V queue as \
+               well: it puts the number that msgget(2) returned into the set, with POLLIN. \
+               A message is in the queue. What does poll(2) say of it?",
+    answers: &[
+        wrong(
+            "POLLIN: there is something to receive",
+            "So it is with a POSIX queue on Linux, which is a descriptor.",
+        ),
+        right(
+            "POLLNVAL, unless a file happens to be open under that number",
+            "The number is an identifier of System V IPC, not a descriptor. If a file has \
+             that number, it is even worse: poll watches the file.",
+        ),
+        wrong(
+            "nothing: it sleeps until its timeout",
+            "poll does not ignore a number that is no open descriptor (only negative ones): \
+             it says so, at once, and a loop around it then spins.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: select_cannot_watch,
+    moral: "poll, select and epoll cannot watch System V queues. The cure is a process (or \
+            a thread) that sleeps in msgrcv and writes each message into a pipe, which can \
+            be polled; or a POSIX queue.",
+    see: "poll(2), msgget(2), sysvipc(7)",
+    file: file!(),
+    shows: &[
+        "select-cannot-watch-broken",
+        "select-cannot-watch-cured",
+        "select-cannot-watch",
+    ],
+};
+
+// ANCHOR: select-cannot-watch-broken
+/// What poll(2) says of a queue's identifier, as if it were a descriptor.
+fn poll_identifier(id: i32) -> nix::Result<i16> {
+    let mut set = [libc::pollfd { fd: id, events: libc::POLLIN, revents: 0 }];
+    poll(&mut set, 0)?;
+    Ok(set[0].revents)
+}
+// ANCHOR_END: select-cannot-watch-broken
+
+// ANCHOR: select-cannot-watch-cured
+/// A process that moves messages from the queue into a pipe, and the pipe's other end.
+fn pump(stage: &Stage, id: i32) -> Result<(Child<()>, PipeReader)> {
+    let (pipe, mut into) = std::io::pipe().context("pipe")?;
+    let pump = stage.fork("pump", |_| {
+        let mut message = Msgbuf::with_room(8);
+        loop {
+            msgrcv(id, &mut message, 0, 0).context("msgrcv")?;
+            into.write_all(message.text()).context("write")?;
+        }
+    })?;
+    Ok((pump, pipe))
+}
+// ANCHOR_END: select-cannot-watch-cured
+
+// ANCHOR: select-cannot-watch
+fn select_cannot_watch(stage: &Stage) -> Result<usize> {
+    // The first identifiers after a boot are small: look for one that no file has.
+    let mut id = make(stage)?;
+    while Path::new(&format!("/proc/self/fd/{id}")).exists() {
+        id = make(stage)?;
+    }
+    let send = || {
+        let sent = msgsnd(id, &message(1, b"hello"), 0);
+        stage.call(format!("msgsnd({id}, {{1, \"hello\"}}, 5, 0)"), &sent);
+    };
+    send();
+    let broken = poll_identifier(id).context("poll")?;
+    stage.call(format!("poll({{{id}, POLLIN}})"), &revents(broken));
+    let taken = msgrcv(id, &mut Msgbuf::with_room(8), 0, IPC_NOWAIT);
+    stage.call(format!("msgrcv({id}, &m, 8, 0, IPC_NOWAIT)"), &taken);
+
+    let (pump, pipe) = pump(stage, id)?;
+    pump.until_asleep_in(&[Sysno::msgrcv])?;
+    stage.event("pump", format!("sleeps in msgrcv({id}, &m, 8, 0, 0)"));
+    send();
+    let fd = pipe.as_raw_fd();
+    let mut set = [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }];
+    poll(&mut set, -1).context("poll")?;
+    stage
+        .call(format!("poll({{{fd}, POLLIN}}), the pipe"), &revents(set[0].revents));
+    stage.saw("of the identifier", revents(broken));
+    stage.saw("a message was there", taken == Ok(5));
+    stage.saw("of the pipe", revents(set[0].revents));
+    match broken {
+        libc::POLLIN => Ok(1),
+        libc::POLLNVAL => Ok(2),
+        0 => Ok(3),
+        other => bail!("poll: {other:#x}"),
+    }
+}
+// ANCHOR_END: select-cannot-watch
+
+fn revents(events: i16) -> String {
+    match events {
+        0 => "nothing".into(),
+        libc::POLLIN => "POLLIN".into(),
+        libc::POLLNVAL => "POLLNVAL".into(),
+        other => format!("{other:#x}"),
+    }
+}
+
+pub(super) const RESTART_DOES_NOT_HELP: Experiment = Experiment {
+    name: "restart-does-not-help",
+    title: "A handler with SA_RESTART",
+    question: "Two processes have installed a handler by sigaction(2) with SA_RESTART, so \
+               that no call need be made again by hand. One sleeps in mq_receive(3), the \
+               other in msgrcv(2), both on empty queues. Each gets the signal, and its \
+               handler runs. What becomes of the two calls?",
+    answers: &[
+        wrong(
+            "both go on sleeping: that is what SA_RESTART is for",
+            "It is, for the calls that can be restarted. Some never are.",
+        ),
+        wrong(
+            "both return -1 with EINTR: queues are not files",
+            "A POSIX queue is one on Linux, and mq_receive is on the list of calls that \
+             SA_RESTART restarts.",
+        ),
+        right(
+            "mq_receive goes on sleeping, msgrcv returns EINTR",
+            "msgrcv, msgsnd and semop are never restarted, whatever sigaction said, and \
+             nor are poll(2), select(2) and epoll_wait(2).",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: restart_does_not_help,
+    moral: "Around msgrcv and msgsnd there is always a loop that asks for EINTR, even in a \
+            program that uses SA_RESTART throughout.",
+    see: "signal(7), msgrcv(2), sigaction(2)",
+    file: file!(),
+    shows: &["restart-does-not-help"],
+};
+
+// ANCHOR: restart-does-not-help
+fn restart_does_not_help(stage: &Stage) -> Result<usize> {
+    let id = make(stage)?;
+    let name = stage.queue("queue");
+    let flags = MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL | MQ_OFlag::O_RDWR;
+    let shape = MqAttr::new(0, 1, 8, 0);
+    let queue = mq_open(name.as_str(), flags, Mode::S_IRWXU, Some(&shape));
+    let queue = queue.context("mq_open")?;
+    let told = [stage.gate()?, stage.gate()?];
+    let posix = stage.fork("posix", |stage| {
+        catch_restarting(libc::SIGUSR1).context("sigaction")?;
+        let received = mq_receive(&queue, &mut [0; 8], &mut 0);
+        told[0].pass()?; // so that the report has its cause first
+        stage.call("mq_receive(q, buffer, 8, NULL)", &received);
+        Ok(received.is_ok())
+    })?;
+    let sysv = stage.fork("sysv", |stage| {
+        catch_restarting(libc::SIGUSR1).context("sigaction")?;
+        let received = msgrcv(id, &mut Msgbuf::with_room(8), 0, 0);
+        told[1].pass()?;
+        stage.call("msgrcv(id, &m, 8, 0, 0)", &received);
+        Ok(received.err().map(|e| e.to_string()))
+    })?;
+    posix.until_asleep_in(&[Sysno::mq_timedreceive])?;
+    stage.event("posix", "sleeps in mq_receive(q, buffer, 8, NULL)");
+    sysv.until_asleep_in(&[Sysno::msgrcv])?;
+    stage.event("sysv", "sleeps in msgrcv(id, &m, 8, 0, 0)");
+
+    posix.kill(Signal::SIGUSR1)?;
+    stage.call("kill(posix, SIGUSR1)", &());
+    let posix_sleeps = sleeps_on(&posix, Sysno::mq_timedreceive)?;
+    if posix_sleeps {
+        stage.event("posix", "has run its handler, and sleeps in mq_receive again");
+    }
+    let sent = mq_send(&queue, b"hello", 0);
+    stage.call("mq_send(q, \"hello\", 5, 0)", &sent);
+    told[0].open(1)?;
+    stage.saw("mq_receive slept on", posix_sleeps);
+    stage.saw("mq_receive got the message then", posix.join()?);
+
+    sysv.kill(Signal::SIGUSR1)?;
+    stage.call("kill(sysv, SIGUSR1)", &());
+    let sysv_sleeps = sleeps_on(&sysv, Sysno::msgrcv)?;
+    msgsnd(id, &message(1, b"hello"), 0).context("msgsnd")?;
+    told[1].open(1)?;
+    stage.saw("msgrcv slept on", sysv_sleeps);
+    stage.saw("msgrcv returned", sysv.join()?);
+    match (posix_sleeps, sysv_sleeps) {
+        (true, true) => Ok(1),
+        (false, false) => Ok(2),
+        (true, false) => Ok(3),
+        (false, true) => bail!("mq_receive was interrupted, msgrcv not"),
+    }
+}
+
+/// Whether `child`, which was sent a signal, sleeps in `call` again after its handler, and
+/// has not left it for the gate.
+fn sleeps_on<T: DeserializeOwned>(child: &Child<T>, call: Sysno) -> Result<bool> {
+    let status = format!("/proc/{}/status", child.pid());
+    // Until the handler is called the signal is pending: /proc/PID/status, proc(5).
+    while std::fs::read_to_string(&status)?
+        .lines()
+        .filter_map(|line| {
+            u64::from_str_radix(line.split_once("Pnd:")?.1.trim(), 16).ok()
+        })
+        .any(|pending| pending != 0)
+    {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(child.until_asleep_in(&[call, Sysno::readv])? == call)
+}
+// ANCHOR_END: restart-does-not-help
