@@ -16,6 +16,7 @@ pub mod record;
 pub mod row;
 pub mod signal;
 pub mod stage;
+pub mod sysvmq;
 pub mod unix;
 
 /// Each chapter's experiments, in the order of the book.
