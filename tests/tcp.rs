@@ -914,9 +914,7 @@ fn a_server_that_is_stopped_takes_its_children_along() {
             let clients = [(); 3].map(|()| TcpStream::connect(&address).unwrap());
             clients.iter().for_each(|client| exchange(client, "hello"));
             let children = children(server.pid());
-            // It ends, and so do the outputs that the children share.
-            let server = server.stop(signal, deadline()).unwrap();
-            assert_eq!(server.status.signal(), Some(signal as i32), "{options:?}");
+            server.signal(signal).unwrap();
             clients.iter().for_each(ends);
             for (child, _) in children {
                 until("the child has ended", || {
@@ -925,6 +923,8 @@ fn a_server_that_is_stopped_takes_its_children_along() {
                     stat.map_or(true, |stat| stat.contains(") Z "))
                 });
             }
+            let server = server.wait(deadline()).unwrap();
+            assert_eq!(server.status.signal(), Some(signal as i32), "{options:?}");
             assert!(TcpStream::connect(&address).is_err(), "somebody still listens");
             if signal != SIGKILL {
                 subject.nothing_is_left().unwrap();
