@@ -593,7 +593,9 @@ fn socat_is_a_server() {
         return;
     }
     let mut socat = Command::new("socat");
-    socat.args(["-d", "-d", "TCP-LISTEN:0,bind=127.0.0.1", "EXEC:cat"]);
+    // -t: how long it lets cat answer after the half-close; half a second may be too short.
+    let listen = "TCP-LISTEN:0,bind=127.0.0.1";
+    socat.args(["-d", "-d", "-t", "60", listen, "EXEC:cat"]);
     let socat = Role::start("socat", socat, Input::Nothing).unwrap();
     socat.wait_for_comment("listening on AF=2 127.0.0.1:", deadline()).unwrap();
     let address = listening_address(&socat);
@@ -955,10 +957,15 @@ fn a_server_whose_output_nobody_reads_ends_quietly() {
         let note = subject.dir().join("tcp.addr");
         until("it listens", || note.exists());
         let address = std::fs::read_to_string(note).unwrap();
-        let mut client = TcpStream::connect(address.trim_end()).unwrap();
         drop(reading);
-        let _ = client.write_all(b"hello\n"); // it may have ended by now
-        let server = server.unwrap().wait(deadline()).unwrap();
+        let mut server = server.unwrap();
+        // Again and again: between fork and exec another test's child may have the end.
+        until("it has ended", || {
+            let client = TcpStream::connect(address.trim_end());
+            let _ = client.and_then(|mut client| client.write_all(b"hello\n"));
+            server.has_ended()
+        });
+        let server = server.wait(deadline()).unwrap();
         assert!(server.status.success(), "{options:?}: {}", server.stderr);
         assert_eq!(server.stderr, "", "{options:?}");
         subject.nothing_is_left().unwrap();
