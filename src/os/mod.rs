@@ -14,3 +14,4 @@ pub mod spawn;
 pub mod sysv;
 pub mod sysv_segment;
 pub mod sysv_semaphore;
+pub mod tcp;
