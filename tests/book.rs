@@ -172,6 +172,50 @@ fn each_transcript_is_a_captured_run_that_ended_well() {
     }
 }
 
+/// The files of a folder, sorted; none if there is no such folder.
+fn files(dir: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join(dir)).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn each_session_was_captured_and_is_on_its_page() {
+    for name in names() {
+        let dir = format!("chapters/transcripts/{name}");
+        let sessions = stems_of(&files(&dir), ".session");
+        assert_eq!(stems_of(&files(&dir), ".txt"), sessions, "{name}");
+        assert_eq!(files(&dir).len(), 2 * sessions.len(), "{name}: what else?");
+        for session in sessions {
+            let typed = read(format!("{dir}/{session}.session"));
+            let seen = read(format!("{dir}/{session}.txt"));
+            let prompts: Vec<_> =
+                seen.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+            assert_eq!(
+                prompts,
+                typed.lines().collect::<Vec<_>>(),
+                "{name}/{session}"
+            );
+            let include =
+                format!("{{{{#include transcripts/{name}/{session}.txt}}}}");
+            let page = read(format!("chapters/{name}.md"));
+            assert!(page.contains(&include), "{name}: {session} is not on its page");
+        }
+    }
+    let kept: BTreeSet<String> = names().into_iter().map(str::to_owned).collect();
+    for entry in fs::read_dir(root().join("chapters/transcripts")).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        assert!(!entry.path().is_dir() || kept.contains(&name), "{name}: whose?");
+    }
+}
+
+fn stems_of(files: &BTreeSet<String>, end: &str) -> BTreeSet<String> {
+    files
+        .iter()
+        .filter_map(|name| Some(name.strip_suffix(end)?.to_owned()))
+        .collect()
+}
+
 #[test]
 fn the_commands_on_the_pages_are_known_to_the_program() {
     for page in stems("chapters", ".md") {

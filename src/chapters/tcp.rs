@@ -4,23 +4,27 @@
 //! strategy, and each strategy is a file.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
-use rustix::io::Errno;
-use rustix::net::{SocketFlags, acceptfrom_with};
 
 use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use crate::say;
-use crate::wire::address::{listen, publish, resolve, send_at_once};
+use crate::errors::usage;
+use crate::wire::address::{listen, publish, resolve};
 use crate::wire::dialogue;
 use crate::wire::meet::{At, Meets};
 use crate::wire::say;
 
+pub mod children;
 pub mod client;
+pub mod door;
+pub mod fork;
 pub mod iterative;
 pub mod once;
+pub mod threads;
+
+use children::Reap;
+use door::Door;
 
 /// Where the two roles meet unless told otherwise.
 const DEFAULT: &str = "127.0.0.1:7777";
@@ -41,6 +45,9 @@ impl Conversation for Tcp {
                 examples: &[
                     "tcp server",
                     "tcp server --strategy once",
+                    "tcp server --strategy fork",
+                    "tcp server --strategy fork --reap never",
+                    "tcp server --strategy threads",
                     "tcp server --listen 127.0.0.1:0 --reply upper",
                 ],
             },
@@ -100,6 +107,10 @@ pub struct Server {
     #[arg(long, value_enum, default_value = "iterative")]
     strategy: Strategy,
 
+    /// What `--strategy fork` does about children that have ended; `loop` if not given
+    #[arg(long, value_enum)]
+    reap: Option<Reap>,
+
     #[command(flatten)]
     server: dialogue::Server,
 }
@@ -111,10 +122,19 @@ enum Strategy {
     Once,
     /// Serves one client to its end; the others wait
     Iterative,
+    /// Serves each client by a child process
+    Fork,
+    /// Serves each client by a thread
+    Threads,
 }
 
 // ANCHOR: server
 fn serve(at: &At, options: &Server) -> Result<()> {
+    if options.reap.is_some() && options.strategy != Strategy::Fork {
+        return Err(usage(
+            "--reap goes with --strategy fork alone: the others have no children",
+        ));
+    }
     let asked = at.given().or(options.listen.as_deref()).unwrap_or(DEFAULT);
     let asked = resolve(asked)?;
     let mut place = at.arrive(None)?;
@@ -126,29 +146,21 @@ fn serve(at: &At, options: &Server) -> Result<()> {
     if options.listen.is_some() && asked.port() != 0 {
         client = format!("{client} --connect {address}");
     }
-    say::waiting("accept() sleeps until a client is connected", &client);
-    match options.strategy {
-        Strategy::Once => once::serve(&listener, &options.server),
-        Strategy::Iterative => iterative::serve(&listener, &options.server),
-    }
-}
-
-/// accept4(2): sleeps until the kernel has connected a client, and returns the new socket
-/// that leads to it. The listening socket goes on listening.
-fn accept(listener: &OwnedFd) -> Result<(OwnedFd, SocketAddr)> {
-    loop {
-        match acceptfrom_with(listener.as_fd(), SocketFlags::CLOEXEC) {
-            Ok((connection, client)) => {
-                send_at_once(&connection)?;
-                let client = client.context("a client without an address")?;
-                let client = SocketAddr::try_from(client).context("accept")?;
-                say!("accept() = a socket to the client at {client}");
-                return Ok((connection, client));
-            }
-            // The client had given up before its turn came: the next, please.
-            Err(Errno::CONNABORTED | Errno::INTR) => {}
-            Err(error) => return Err(error).context("accept"),
+    let sleeps = match options.strategy {
+        Strategy::Fork => {
+            "poll() sleeps until a client is connected, or a child ends"
         }
+        _ => "accept() sleeps until a client is connected",
+    };
+    say::waiting(sleeps, &client);
+    let door = Door::new(listener);
+    match options.strategy {
+        Strategy::Once => once::serve(door, &options.server),
+        Strategy::Iterative => iterative::serve(door, &options.server),
+        Strategy::Fork => {
+            fork::serve(door, &options.server, options.reap.unwrap_or(Reap::Loop))
+        }
+        Strategy::Threads => threads::serve(door, &options.server),
     }
 }
 // ANCHOR_END: server

@@ -33,6 +33,12 @@ impl Life {
     }
 }
 
+/// The state of a process as proc_pid_stat(5) writes it: `S` sleeps, `Z` is a zombie;
+/// `None` when there is no such process.
+pub fn state(pid: u32) -> Option<char> {
+    stat(pid).map(|(state, _)| char::from(state))
+}
+
 /// The state and the start time of a process: fields 3 and 22 of its `stat`.
 fn stat(pid: u32) -> Option<(u8, u64)> {
     let line = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
@@ -61,8 +67,9 @@ mod tests {
         let flags = nix::sys::wait::WaitPidFlag::WEXITED
             | nix::sys::wait::WaitPidFlag::WNOWAIT;
         nix::sys::wait::waitid(id, flags).unwrap();
-        assert!(!life.lives(), "a zombie");
+        assert!(!life.lives() && super::state(life.pid) == Some('Z'), "a zombie");
         child.wait().unwrap();
+        assert_eq!(super::state(life.pid), None);
         assert!(!life.lives());
     }
 }

@@ -17,3 +17,4 @@ pub mod sysv;
 pub mod sysv_control;
 pub mod sysv_segment;
 pub mod sysv_semaphore;
+pub mod tcp;

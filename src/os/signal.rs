@@ -33,15 +33,31 @@ pub fn is_ignored(signal: i32) -> bool {
     }
 }
 
-/// `signal(signal, SIG_DFL)`: the kernel does with it what it does when nobody has asked
-/// otherwise.
+/// `sigaction(signal, SIG_IGN, NULL)`. Of SIGCHLD it means more than of the others: the
+/// kernel keeps nothing of a child that ends, so that there is no zombie (sigaction(2)).
 ///
 /// # Errors
-/// EINVAL for a number that is no signal.
-pub fn set_default(signal: i32) -> io::Result<()> {
-    // SAFETY: takes plain numbers, and installs no function of ours.
-    let before = unsafe { libc::signal(signal, libc::SIG_DFL) };
-    if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+/// EINVAL for SIGKILL and SIGSTOP, which cannot be ignored.
+pub fn ignore(signal: i32) -> io::Result<()> {
+    dispose(signal, libc::SIG_IGN)
+}
+
+/// `sigaction(signal, SIG_DFL, NULL)`: whoever started us may have had it ignored, and
+/// that is inherited over execve(2).
+///
+/// # Errors
+/// As [`ignore`].
+pub fn reset(signal: i32) -> io::Result<()> {
+    dispose(signal, libc::SIG_DFL)
+}
+
+fn dispose(signal: i32, what: libc::sighandler_t) -> io::Result<()> {
+    // SAFETY: neither has a handler that could go wrong.
+    unsafe {
+        let mut action: libc::sigaction = zeroed();
+        action.sa_sigaction = what;
+        succeeded(libc::sigaction(signal, &action, ptr::null_mut())).map(drop)
+    }
 }
 
 /// A set of signals.

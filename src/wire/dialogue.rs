@@ -11,17 +11,19 @@ use std::os::unix::ffi::OsStrExt;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use nix::poll::PollTimeout;
+use nix::poll::{PollFlags, PollTimeout};
 
 use super::frame::Stream;
 use super::payload::{Payload, Style};
 use super::roles::Source;
+use crate::say;
 
 mod client;
 mod questions;
 mod score;
 mod server;
 mod stream;
+mod turns;
 
 pub use client::converse;
 pub use score::CutShort;
@@ -175,6 +177,17 @@ pub trait Link: AsFd {
     /// # Errors
     /// An answer that is too long, or cut short.
     fn next(&mut self, answer: &mut Vec<u8>, ended: bool) -> Result<bool>;
+
+    /// Whether the first messages take turns with their answers, so that one sees what
+    /// the server does after each: it may be one that closes after the first.
+    fn takes_turns(&self) -> bool {
+        false
+    }
+
+    /// Tells of what poll(2) has said: nobody is there any more.
+    fn hung_up(&mut self, _events: PollFlags) {
+        say!("poll() = POLLHUP: nobody is there any more");
+    }
 
     /// How long poll(2) may wait for the rest of the answers before
     /// [`Link::still_there`] is asked.

@@ -49,6 +49,11 @@ impl Payload {
         self.count
     }
 
+    /// The next message has this number, where other processes count on as well.
+    pub fn next_is(&mut self, number: u64) {
+        self.count = number.saturating_sub(1);
+    }
+
     /// Prints one message, at once: nothing is held back that a signal could lose.
     ///
     /// # Errors

@@ -1,12 +1,21 @@
 //! The client: connects, sends what it has to say, and prints the answers.
 
+use std::os::fd::{AsRawFd, OwnedFd};
+
 use anyhow::Result;
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::socket::sockopt::SocketError;
+use nix::sys::socket::{MsgFlags, getsockopt, recv};
 
 use super::{DEFAULT, named};
 use crate::errors::Advise;
+use crate::os::tcp;
+use crate::say;
 use crate::wire::address::{dial, resolve, send_at_once};
 use crate::wire::dialogue::{self, CutShort, StreamLink, converse};
 use crate::wire::meet::At;
+use crate::wire::say;
 
 /// The options of `tcp client`.
 #[derive(Debug, clap::Args)]
@@ -35,12 +44,41 @@ pub fn talk(at: &At, options: &Client) -> Result<()> {
     let (socket, _) = dial(at, given, resolve(DEFAULT)?, &server)?;
     send_at_once(&socket)?;
     let link = StreamLink::new(socket, &options.client.stream);
+    let link = link.step_by_step(look_at_the_end);
     converse(link, &options.client).advise(|error| {
         let cut = error.downcast_ref::<CutShort>()?;
-        (cut.answered == 1).then_some(
+        let once = if cut.bytes { cut.unsent } else { cut.answered == 1 };
+        once.then_some(
             "a server with --strategy once closes after one answer: \
              --strategy iterative answers all",
         )
     })
 }
 // ANCHOR_END: client
+
+// ANCHOR: end
+/// Looks at a socket of which poll(2) has said that the other side is gone.
+fn look_at_the_end(socket: &OwnedFd, events: PollFlags) {
+    if !say::on() {
+        return;
+    }
+    let state = tcp::state(socket).unwrap_or("nothing");
+    if !events.contains(PollFlags::POLLERR) {
+        say!("poll() = POLLHUP, TCP_INFO = {state}: the connection is over");
+        return;
+    }
+    // recv(2) said 0 before the reset came, and goes on to say so: this end will never
+    // see ECONNRESET. The next send(2) will fail, with EPIPE.
+    say!(
+        "poll() = POLLERR | POLLHUP: a reset (RST) has come back: nobody reads there"
+    );
+    say!("getsockopt(): TCP_INFO = {state}");
+    let error = getsockopt(socket, SocketError).map(Errno::from_raw);
+    let error = error.unwrap_or_else(|error| error);
+    say!("getsockopt(): SO_ERROR = {error:?}; whoever asks clears it");
+    match recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT) {
+        Ok(n) => say!("recv() = {n}, as before"),
+        Err(error) => say!("recv() = {error:?}"),
+    }
+}
+// ANCHOR_END: end

@@ -2,11 +2,9 @@
 //! lets them send, up to the backlog of listen(2): they believe that they are being
 //! served, and wait.
 
-use std::os::fd::OwnedFd;
-
 use anyhow::Result;
 
-use super::accept;
+use super::door::Door;
 use crate::errors::line;
 use crate::say;
 use crate::wire::dialogue::{Connection, Ended, Server, answer};
@@ -16,10 +14,10 @@ use crate::wire::dialogue::{Connection, Ended, Server, answer};
 ///
 /// # Errors
 /// What accept(2) says, or standard output.
-pub fn serve(listener: &OwnedFd, server: &Server) -> Result<()> {
+pub fn serve(mut door: Door, server: &Server) -> Result<()> {
     let mut payload = server.payload();
     for number in 1..=server.count.unwrap_or(u64::MAX) {
-        let (socket, _) = accept(listener)?;
+        let socket = door.accept()?;
         let name = format!("client {number}");
         let connection = Connection::new(socket, server, &name);
         match answer(connection, |message| payload.print(message))? {

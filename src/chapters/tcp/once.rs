@@ -3,11 +3,9 @@
 //! that the server will send no more; the server's kernel answers it with a reset, and
 //! the send(2) after that is EPIPE.
 
-use std::os::fd::OwnedFd;
-
 use anyhow::Result;
 
-use super::accept;
+use super::door::Door;
 use crate::errors::line;
 use crate::say;
 use crate::wire::dialogue::{Connection, Server};
@@ -18,11 +16,11 @@ use crate::wire::payload::Printed;
 ///
 /// # Errors
 /// What accept(2) says, or standard output.
-pub fn serve(listener: &OwnedFd, server: &Server) -> Result<()> {
+pub fn serve(mut door: Door, server: &Server) -> Result<()> {
     let mut payload = server.payload();
     let mut message = Vec::new();
     for number in 1..=server.count.unwrap_or(u64::MAX) {
-        let (socket, _) = accept(listener)?;
+        let socket = door.accept()?;
         let name = format!("client {number}");
         let mut connection = Connection::new(socket, server, &name);
         let answered = match connection.next(&mut message) {

@@ -155,7 +155,7 @@ fn sigpipe(stage: &Stage) -> Result<usize> {
         Ok(wrote == Err(Errno::EPIPE))
     })?;
     let as_c = stage.fork("C", |_| {
-        signal::set_default(libc::SIGPIPE)?; // as it is when a C program's main begins
+        signal::reset(libc::SIGPIPE)?; // as it is when a C program's main begins
         let (reading, writing) = pipe()?;
         drop(reading);
         Ok(write(&writing, b"x").is_err())

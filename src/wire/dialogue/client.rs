@@ -5,11 +5,10 @@ use std::os::fd::AsFd;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::getsockopt;
-use nix::sys::socket::sockopt::SocketError;
 
 use super::questions::{Next, Questions};
 use super::score::CutShort;
+use super::turns::{Pause, Turns};
 use super::{Client, Link, Reply, style};
 use crate::say;
 use crate::wire::payload::{Payload, Printed};
@@ -47,6 +46,8 @@ pub fn converse(link: impl Link, client: &Client) -> Result<()> {
 enum Stage {
     /// The next message is wanted.
     Asking,
+    /// A framed message is at hand, and waits for its turn.
+    Holding,
     /// A framed message is on its way; the kernel has taken so much of it.
     Sending(usize),
     /// All is said but the goodbye.
@@ -66,11 +67,12 @@ struct Talk<L> {
     answer: Vec<u8>,
     /// Until the end of all answers.
     receiving: bool,
-    /// Said poll(2): nobody is there any more.
+    /// Said poll(2): nobody is there any more. What is still to be sent will fail.
     hung_up: bool,
     payload: Payload,
     score: CutShort,
     expects: bool,
+    turns: Turns,
 }
 
 /// What can be done now without sleeping.
@@ -84,6 +86,8 @@ impl<L: Link> Talk<L> {
     fn new(link: L, client: &Client) -> Talk<L> {
         let questions = Questions::new(&client.source, link.largest());
         let score = CutShort::of(&questions, !link.has_boundaries());
+        let expects = client.reply != Reply::None;
+        let turns = link.takes_turns() && link.has_boundaries() && expects;
         Talk {
             link,
             questions,
@@ -94,7 +98,8 @@ impl<L: Link> Talk<L> {
             hung_up: false,
             payload: Payload::new(style(client.source.bytes, client.json)),
             score,
-            expects: client.reply != Reply::None,
+            expects,
+            turns: Turns::new(turns),
         }
     }
 
@@ -110,22 +115,42 @@ impl<L: Link> Talk<L> {
                 Next::End => self.stage = Stage::Leaving,
                 Next::Message => {
                     self.link.frame(&mut self.message);
-                    self.stage = Stage::Sending(0);
+                    self.stage = Stage::Holding;
                 }
             }
         }
+        if matches!(self.stage, Stage::Holding) && self.pause().is_none() {
+            self.stage = Stage::Sending(0);
+        }
         // A server that is gone cannot be told; whether that matters, `judge` knows.
         if matches!(self.stage, Stage::Leaving)
-            && self.link.goodbye() != Err(Errno::EAGAIN)
+            && self.pause().is_none()
+            && (self.hung_up || self.link.goodbye() != Err(Errno::EAGAIN))
         {
             self.stage = Stage::Left;
+        }
+    }
+
+    /// How long to wait, at most, for what the server does before the next step.
+    fn pause(&self) -> Option<Pause> {
+        match self.stage {
+            Stage::Leaving if self.receiving => None, // the goodbye needs no turn
+            Stage::Holding | Stage::Leaving if !self.hung_up => {
+                self.turns.pause(&self.score, self.receiving)
+            }
+            _ => None,
         }
     }
 
     /// Sleeps in poll(2) until something can be done, in whichever direction.
     fn wait(&mut self) -> Result<Ready> {
         let reading = matches!(self.stage, Stage::Asking);
-        let sending = matches!(self.stage, Stage::Sending(_) | Stage::Leaving);
+        let pause = self.pause();
+        let sending = match self.stage {
+            Stage::Sending(_) => true,
+            Stage::Leaving => pause.is_none(),
+            _ => false,
+        };
         let mut wanted = PollFlags::empty();
         wanted.set(PollFlags::POLLIN, self.receiving);
         wanted.set(PollFlags::POLLOUT, sending);
@@ -138,7 +163,11 @@ impl<L: Link> Talk<L> {
         let idle = self.hung_up && wanted.is_empty();
         let asked = &mut fds[usize::from(!reading)..2 - usize::from(idle)];
         let left = matches!(self.stage, Stage::Left);
-        let patience = if left { self.link.patience() } else { PollTimeout::NONE };
+        let patience = match pause {
+            Some(pause) => pause.at_most(),
+            None if left => self.link.patience(),
+            None => PollTimeout::NONE,
+        };
         let timed_out = match poll(asked, patience) {
             Err(Errno::EINTR) => false,
             count => count.context("poll")? == 0,
@@ -147,9 +176,12 @@ impl<L: Link> Talk<L> {
             fds.map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
         let gone = socket.intersects(PollFlags::POLLHUP | PollFlags::POLLERR);
         if gone && wanted.is_empty() {
-            self.hang_up(socket);
+            self.hung_up = true;
+            self.link.hung_up(socket);
         }
-        if timed_out && let Err(error) = self.link.still_there() {
+        if timed_out && let Some(pause) = pause {
+            self.turns.passed(pause);
+        } else if timed_out && let Err(error) = self.link.still_there() {
             self.failed("wait for the server", error);
             self.receiving = false;
         }
@@ -204,21 +236,6 @@ impl<L: Link> Talk<L> {
 // ANCHOR_END: converse
 
 impl<L: Link> Talk<L> {
-    /// Nothing is on its way, and poll(2) says that the server has closed everything.
-    /// What may still come from standard input will fail, so that is the time to fail.
-    fn hang_up(&mut self, events: PollFlags) {
-        self.hung_up = true;
-        let error = getsockopt(&self.link, SocketError).unwrap_or_default();
-        if events.contains(PollFlags::POLLERR) && error != 0 {
-            let error = Errno::from_raw(error);
-            say!(
-                "poll() = POLLERR, SO_ERROR = {error:?}: the last bytes were refused"
-            );
-        } else {
-            say!("poll() = POLLHUP: nobody is there any more");
-        }
-    }
-
     /// Remembers the first failure: those after it are its echo.
     fn failed(&mut self, call: &'static str, error: Errno) {
         self.score.failure.get_or_insert((call, error));

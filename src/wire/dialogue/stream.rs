@@ -3,6 +3,8 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::Result;
+use nix::errno::Errno;
+use nix::poll::PollFlags;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 
 use super::Link;
@@ -19,6 +21,10 @@ pub struct StreamLink {
     incoming: Incoming,
     sends: Tally,
     recvs: Tally,
+    /// Whether the server has closed its side.
+    ended: bool,
+    /// What looks at a socket that has hung up, if the client is to go step by step.
+    autopsy: Option<fn(&OwnedFd, PollFlags)>,
 }
 
 impl StreamLink {
@@ -26,7 +32,15 @@ impl StreamLink {
     pub fn new(socket: OwnedFd, stream: &Stream) -> StreamLink {
         let (sends, recvs) = (Tally::of("send"), Tally::of("recv"));
         let incoming = Incoming::new(stream);
-        StreamLink { socket, stream: *stream, incoming, sends, recvs }
+        let (stream, ended, autopsy) = (*stream, false, None);
+        StreamLink { socket, stream, incoming, sends, recvs, ended, autopsy }
+    }
+
+    /// The same link, whose messages take turns with their answers; once the server is
+    /// gone, `autopsy` looks at the socket.
+    #[must_use]
+    pub fn step_by_step(self, autopsy: fn(&OwnedFd, PollFlags)) -> StreamLink {
+        StreamLink { autopsy: Some(autopsy), ..self }
     }
 }
 
@@ -37,16 +51,24 @@ impl Link for StreamLink {
         // The kernel may take a part, or nothing (EAGAIN). MSG_NOSIGNAL: a server that
         // is gone is the error EPIPE, and not the signal SIGPIPE, which ends a process.
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        let taken = send(self.socket.as_raw_fd(), bytes, flags)?;
+        let taken = send(self.socket.as_raw_fd(), bytes, flags)
+            .inspect_err(|error| gone("send", *error))?;
         self.sends.moved(taken);
+        if self.ended {
+            say!(
+                "send() = {taken} all the same: for all we know, the server still reads"
+            );
+        }
         Ok(taken)
     }
 
     fn recv(&mut self) -> nix::Result<bool> {
         let space = self.incoming.space();
-        let n = recv(self.socket.as_raw_fd(), space, MsgFlags::MSG_DONTWAIT)?;
+        let n = recv(self.socket.as_raw_fd(), space, MsgFlags::MSG_DONTWAIT)
+            .inspect_err(|error| gone("recv", *error))?;
         if n == 0 {
             say!("recv() = 0: the server has closed its side");
+            self.ended = true;
             return Ok(false);
         }
         self.recvs.call(n, || format!("recv() = {n}: {}", say::bytes(&space[..n])));
@@ -55,7 +77,8 @@ impl Link for StreamLink {
     }
 
     fn goodbye(&mut self) -> nix::Result<()> {
-        say!("shutdown(SHUT_WR): nothing more will come; answers still may");
+        let answers = if self.ended { "" } else { "; answers still may" };
+        say!("shutdown(SHUT_WR): nothing more will come{answers}");
         shutdown(self.socket.as_raw_fd(), Shutdown::Write)
     }
 
@@ -81,6 +104,28 @@ impl Link for StreamLink {
 
     fn has_boundaries(&self) -> bool {
         self.stream.framing != Framing::None
+    }
+
+    fn takes_turns(&self) -> bool {
+        self.autopsy.is_some()
+    }
+
+    fn hung_up(&mut self, events: PollFlags) {
+        match self.autopsy {
+            Some(autopsy) => autopsy(&self.socket, events),
+            None => say!("poll() = POLLHUP: nobody is there any more"),
+        }
+    }
+}
+
+/// Tells what an error of `call` means that says that the server is gone.
+fn gone(call: &str, error: Errno) {
+    match error {
+        Errno::EPIPE => say!("{call}() = EPIPE: nobody is there to read it"),
+        Errno::ECONNRESET => say!(
+            "{call}() = ECONNRESET: the server has closed before it read all we sent"
+        ),
+        _ => {}
     }
 }
 // ANCHOR_END: link

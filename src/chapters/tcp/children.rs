@@ -1,0 +1,198 @@
+//! What a parent owes its children: to ask how they ended. Until it has, the kernel keeps
+//! of each that has ended its number and its exit status: a zombie (wait(2)).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::Pid;
+use rustix::process::{WaitOptions, WaitStatus, wait};
+
+use super::door::Door;
+use crate::os::{alive, signal};
+use crate::say;
+use crate::wire::payload::Printed;
+use crate::wire::say;
+
+/// What the server does about a child that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Reap {
+    /// At each SIGCHLD it calls waitpid(2) until no ended child is left
+    Loop,
+    /// It ignores SIGCHLD: the kernel keeps nothing of a child that ends
+    Ignore,
+    /// Nothing, while it serves: the zombies pile up
+    Never,
+}
+
+// ANCHOR: reap
+/// The children, as their parent looks after them.
+#[derive(Debug)]
+pub(super) struct Children {
+    reap: Reap,
+    /// Readable once a child has ended: the signal, as a descriptor.
+    sigchld: OwnedFd,
+    /// Which client each one serves.
+    clients: BTreeMap<i32, u64>,
+    /// Those that have ended, and that nobody has asked about.
+    zombies: BTreeSet<i32>,
+}
+
+impl Children {
+    /// No child yet.
+    pub(super) fn new(reap: Reap) -> Result<Children> {
+        if reap == Reap::Ignore {
+            signal::ignore(libc::SIGCHLD).context("sigaction(SIGCHLD, SIG_IGN)")?;
+            say!("sigaction(SIGCHLD, SIG_IGN): no child of ours becomes a zombie");
+        } else {
+            // Whoever started us may have had it ignored: that is inherited.
+            signal::reset(libc::SIGCHLD).context("sigaction(SIGCHLD, SIG_DFL)")?;
+        }
+        if reap == Reap::Never {
+            let parent = std::process::id();
+            say!("look for zombies: ps -o pid,stat,comm --ppid {parent}");
+        }
+        // Blocked, it waits until it is read. A handler would interrupt accept(2), but
+        // not one that has not begun: a child that ends just before it would lie there.
+        let sigchld = signal::Set::of(&[libc::SIGCHLD]);
+        sigchld.block().context("sigprocmask(SIG_BLOCK)")?;
+        let sigchld = signal::signalfd(&sigchld).context("signalfd")?;
+        let (clients, zombies) = (BTreeMap::new(), BTreeSet::new());
+        Ok(Children { reap, sigchld, clients, zombies })
+    }
+
+    /// `child` serves this client.
+    pub(super) fn add(&mut self, child: Pid, client: u64) {
+        // With SIGCHLD ignored nobody tells us of its end: the list would only grow.
+        if self.reap != Reap::Ignore {
+            self.clients.insert(child.as_raw(), client);
+        }
+    }
+
+    /// Sleeps in poll(2) until a client knocks, and looks after the children meanwhile.
+    pub(super) fn sleep_until_a_client_knocks(
+        &mut self,
+        door: &Door,
+    ) -> Result<Printed> {
+        loop {
+            let stdout = std::io::stdout();
+            let mut fds = [
+                PollFd::new(door.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.sigchld.as_fd(), PollFlags::POLLIN),
+                // A child that finds nobody to read its output cannot tell us. But of
+                // such a pipe poll(2) always says POLLERR, asked or not.
+                PollFd::new(stdout.as_fd(), PollFlags::empty()),
+            ];
+            match poll(&mut fds, PollTimeout::NONE) {
+                Err(Errno::EINTR) => continue,
+                result => result.context("poll")?,
+            };
+            let [knocks, ended, lost] = fds.map(|fd| fd.any() == Some(true));
+            if ended {
+                signal::read_signalfd(&self.sigchld).context("read the signalfd")?;
+                self.look_after()?;
+            }
+            if lost {
+                return Ok(Printed::NobodyReads);
+            }
+            if knocks {
+                return Ok(Printed::Yes);
+            }
+        }
+    }
+
+    /// Does with the children that have ended what `--reap` says.
+    pub(super) fn look_after(&mut self) -> Result<()> {
+        match self.reap {
+            Reap::Loop => self.reap_all(),
+            Reap::Ignore => Ok(()),
+            Reap::Never => {
+                self.show_zombies();
+                Ok(())
+            }
+        }
+    }
+
+    /// waitpid(-1, WNOHANG) until no ended child is left: while one SIGCHLD waits, those
+    /// of other children are lost. Who waits once a signal leaves zombies.
+    fn reap_all(&mut self) -> Result<()> {
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((child, status))) => {
+                    self.reaped("SIGCHLD, waitpid(-1, WNOHANG)", child, status)?
+                }
+                Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(()),
+                Err(error) => return Err(error).context("waitpid"),
+            }
+        }
+    }
+
+    /// Says which children are zombies by now.
+    fn show_zombies(&mut self) {
+        if !say::on() {
+            return;
+        }
+        for (child, client) in &self.clients {
+            let state = alive::state(child.unsigned_abs());
+            if state == Some('Z') && self.zombies.insert(*child) {
+                say!(
+                    "SIGCHLD: client {client}'s child has ended, and nobody asks how: \
+                     /proc/{child}/stat says Z; zombies: {}",
+                    self.zombies.len()
+                );
+            }
+        }
+    }
+
+    /// Sleeps in waitpid(2) until the last child has ended.
+    pub(super) fn wait_for_all(&mut self) -> Result<()> {
+        // With SIGCHLD ignored it returns once they all have, and then it is ECHILD.
+        while self.reap == Reap::Ignore || !self.clients.is_empty() {
+            match wait(WaitOptions::empty()) {
+                Ok(Some((child, status))) => {
+                    self.reaped("waitpid(-1, 0)", child, status)?
+                }
+                Ok(None) | Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::CHILD) => break,
+                Err(error) => return Err(error).context("waitpid"),
+            }
+        }
+        say!("done: no child is left");
+        Ok(())
+    }
+
+    /// By this call the kernel has told how `child` ended, and forgotten it.
+    fn reaped(
+        &mut self,
+        call: &str,
+        child: rustix::process::Pid,
+        status: WaitStatus,
+    ) -> Result<()> {
+        let child = child.as_raw_pid();
+        // Whoever became this program by execve(2) may have had children before.
+        let Some(client) = self.clients.remove(&child) else { return Ok(()) };
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(0), _) => {
+                say!("{call} = {child}: client {client}'s child is gone")
+            }
+            (_, Some(signal)) => say!(
+                "{call} = {child}: signal {signal} has ended client {client}'s child, \
+                 and no other"
+            ),
+            _ => bail!("the child of client {client} failed, and has said why"),
+        }
+        Ok(())
+    }
+
+    /// What helps when there can be no more processes.
+    pub(super) fn way_out(&self) -> &'static str {
+        match self.reap {
+            Reap::Never => "zombies count, too: use --reap loop",
+            _ => "ulimit -u raises RLIMIT_NPROC; a client that leaves helps, too",
+        }
+    }
+}
+// ANCHOR_END: reap

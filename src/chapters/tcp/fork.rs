@@ -1,0 +1,139 @@
+//! A child for each client: fork(2) copies the whole server, and the copy serves one
+//! client and ends. So no client waits for another, and a child that crashes takes only
+//! its own client along. The parent has two new duties: to close what the child has, and
+//! to ask how each child has ended, or it stays behind as a zombie.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, Whence, getpid, getppid, lseek};
+
+use super::children::{Children, Reap};
+use super::door::{Door, Shortage};
+use crate::errors::line;
+use crate::os::spawn::{Forked, fork};
+use crate::say;
+use crate::wire::dialogue::{Connection, Ended, Server, answer};
+use crate::wire::family::as_child;
+use crate::wire::meet::byte;
+use crate::wire::payload::{Payload, Printed};
+
+// ANCHOR: fork
+/// Serves each client by a child of its own.
+///
+/// # Errors
+/// What accept(2) or fork(2) says; a child that could not print.
+pub fn serve(mut door: Door, server: &Server, reap: Reap) -> Result<()> {
+    let mut screen = Screen::new(server)?;
+    let mut children = Children::new(reap)?;
+    let mut shortage = Shortage::default();
+    let parent = getpid();
+    for number in 1..=server.count.unwrap_or(u64::MAX) {
+        let socket = loop {
+            if children.sleep_until_a_client_knocks(&door)? == Printed::NobodyReads {
+                return Ok(());
+            }
+            if let Some(socket) = door.try_accept()? {
+                break socket;
+            }
+        };
+        let name = format!("client {number}");
+        // Both processes have both sockets now, and each closes the one that it does not
+        // need. A socket that somebody still has is not closed.
+        let child = loop {
+            match fork() {
+                Ok(Forked::Child) => as_child("child", || {
+                    drop(door); // or the port would be taken for as long as we live
+                    drop(children);
+                    die_with(parent)?;
+                    serve_one(socket, server, &name, &mut screen)
+                }),
+                Ok(Forked::Parent(child)) => break child,
+                // At RLIMIT_NPROC the client waits until some process has ended.
+                Err(error @ (Errno::EAGAIN | Errno::ENOMEM)) => {
+                    shortage.rest(error, "fork", children.way_out());
+                    children.look_after()?;
+                }
+                Err(error) => return Err(error).context("fork"),
+            }
+        };
+        shortage.is_over();
+        say!("fork() = {child}: that child serves {name}; close() of our copy");
+        children.add(child, number);
+        drop(socket); // or its client would never see the end of the stream
+    }
+    drop(door); // who comes now is refused, and not left to wait for nobody
+    children.wait_for_all()
+}
+
+/// The child: serves one client to its end.
+fn serve_one(
+    socket: OwnedFd,
+    server: &Server,
+    name: &str,
+    screen: &mut Screen,
+) -> Result<()> {
+    let connection = Connection::new(socket, server, name);
+    match answer(connection, |message| screen.print(message))? {
+        Ended::ClientDone => say!("{name}: close(), and exit()"),
+        Ended::ClientLost(why) => say!("{name} is lost: {}", line(&why)),
+        Ended::NobodyReads => {} // the parent sees it, too
+    }
+    Ok(())
+}
+
+/// prctl(PR_SET_PDEATHSIG): however the parent ends, this child ends with it. SIGKILL,
+/// since a child has nothing to clear away, and the others may be ignored.
+fn die_with(parent: Pid) -> Result<()> {
+    set_pdeathsig(Signal::SIGKILL).context("prctl(PR_SET_PDEATHSIG)")?;
+    // If it had ended before that call, no signal would ever come.
+    if getppid() != parent {
+        std::process::exit(0);
+    }
+    Ok(())
+}
+// ANCHOR_END: fork
+
+// ANCHOR: screen
+/// Standard output, for one child at a time.
+///
+/// A long message takes more than one write(2), and write(2) to a pipe is in one piece
+/// only up to PIPE_BUF, 4096 bytes (pipe(7)). So the messages of two children could mix.
+#[derive(Debug)]
+struct Screen {
+    payload: Payload,
+    /// A file that all children have open, to lock it. The kernel frees the lock of one
+    /// that is killed.
+    turn: OwnedFd,
+}
+
+impl Screen {
+    fn new(server: &Server) -> Result<Screen> {
+        let turn =
+            memfd_create("turn", MFdFlags::MFD_CLOEXEC).context("memfd_create")?;
+        Ok(Screen { payload: server.payload(), turn })
+    }
+
+    /// Prints one whole message.
+    fn print(&mut self, message: &[u8]) -> Result<Printed> {
+        // Locks of fcntl(2) are a process's own, where one of flock(2) would belong to the
+        // open file, which the children share: it would keep nobody out.
+        let lock = byte(libc::F_WRLCK, 0);
+        while let Err(error) = fcntl(&self.turn, FcntlArg::F_SETLKW(&lock)) {
+            ensure!(error == Errno::EINTR, "fcntl(F_SETLKW): {error}");
+        }
+        // The offset belongs to the open file, too: here it counts everybody's messages.
+        let number = lseek(&self.turn, 1, Whence::SeekCur).context("lseek")?;
+        self.payload.next_is(number.unsigned_abs());
+        let printed = self.payload.print(message);
+        let unlock = byte(libc::F_UNLCK, 0);
+        fcntl(&self.turn, FcntlArg::F_SETLK(&unlock)).context("fcntl(F_SETLK)")?;
+        printed
+    }
+}
+// ANCHOR_END: screen

@@ -1,0 +1,80 @@
+//! A thread for each client. A thread shares the memory and the descriptors of the
+//! others: it costs less than a process, nobody has to wait for its end, and standard
+//! output has one lock for all. It also shares their fate: one that crashes takes the
+//! server and all its clients with it.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, mpsc};
+use std::thread::{self, Builder};
+
+use anyhow::Result;
+
+use super::door::{Door, Shortage};
+use crate::errors::line;
+use crate::os::cleanup;
+use crate::say;
+use crate::wire::dialogue::{Connection, Ended, Server, answer};
+use crate::wire::payload::Payload;
+
+// ANCHOR: threads
+/// Serves each client in a thread of its own.
+///
+/// # Errors
+/// What accept(2) says.
+pub fn serve(mut door: Door, server: &Server) -> Result<()> {
+    // Memory is shared, so one lock for it will do: messages of two clients never mix.
+    let payload = Mutex::new(server.payload());
+    // The scope ends once all its threads have: the last client is served to its end.
+    thread::scope(|scope| {
+        let mut shortage = Shortage::default();
+        for number in 1..=server.count.unwrap_or(u64::MAX) {
+            let socket = door.accept()?;
+            // A thread that cannot be made would take along whatever was meant for it.
+            // So the thread comes first, and gets its client when it is there.
+            let give = loop {
+                let (give, take) = mpsc::channel::<OwnedFd>();
+                let (payload, name) = (&payload, format!("client {number}"));
+                let serve = move || {
+                    let socket = take.recv().expect("sent as soon as we are here");
+                    serve_one(socket, server, &name, payload);
+                };
+                match Builder::new().spawn_scoped(scope, serve) {
+                    Ok(_) => break give,
+                    Err(error) => shortage.rest(
+                        error,
+                        "clone a thread",
+                        "ulimit -u raises RLIMIT_NPROC; a client that leaves helps, too",
+                    ),
+                }
+            };
+            shortage.is_over();
+            say!("clone() made a thread for client {number}");
+            give.send(socket).expect("it waits for it");
+        }
+        drop(door); // who comes now is refused, and not left to wait for nobody
+        Ok(())
+    })
+}
+
+/// Serves one client to its end. What concerns all clients ends the program.
+fn serve_one(
+    socket: OwnedFd,
+    server: &Server,
+    name: &str,
+    payload: &Mutex<Payload>,
+) {
+    let connection = Connection::new(socket, server, name);
+    let ended = answer(connection, |message| {
+        payload.lock().expect("no panic while it is held").print(message)
+    });
+    match ended {
+        Ok(Ended::ClientDone) => say!("{name}: close(), and its thread ends"),
+        Ok(Ended::ClientLost(why)) => say!("{name} is lost: {}", line(&why)),
+        Ok(Ended::NobodyReads) => cleanup::exit(0),
+        Err(error) => {
+            eprintln!("ipclab: {}", line(&error));
+            cleanup::exit(1);
+        }
+    }
+}
+// ANCHOR_END: threads

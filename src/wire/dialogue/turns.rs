@@ -1,0 +1,78 @@
+//! When the next message may go.
+//!
+//! A client that sends all it has at once never sees what the server does between two of
+//! its messages. So the first few take turns with their answers. Nothing waits for ever:
+//! some servers answer at the very end, as sort(1) does, and some close one direction only.
+
+use nix::poll::PollTimeout;
+
+use super::score::CutShort;
+use crate::say;
+
+// ANCHOR: turns
+/// So many messages take turns with their answers; the others go as fast as they can.
+const FIRST: u64 = 3;
+
+/// What the next message waits for, all in one poll(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// The answer to the message before it.
+    Answer,
+    /// The end of the stream, after the first answer: the simplest server closes then.
+    Close,
+    /// The reset, after a message that was sent beyond the end of the stream.
+    Reset,
+}
+
+impl Pause {
+    /// How long poll(2) may sleep, in ms: nobody can know that nothing will come.
+    pub(super) fn at_most(self) -> PollTimeout {
+        match self {
+            Pause::Answer | Pause::Reset => 200_u16.into(),
+            Pause::Close => 20_u8.into(),
+        }
+    }
+}
+
+/// Whether messages still take turns.
+#[derive(Debug)]
+pub(super) struct Turns {
+    on: bool,
+    /// Whether the moment after the first answer has passed.
+    stayed: bool,
+}
+
+impl Turns {
+    pub(super) fn new(on: bool) -> Turns {
+        Turns { on, stayed: false }
+    }
+
+    /// What the next step waits for, after so many messages and answers; `receiving`
+    /// until the end of the stream.
+    pub(super) fn pause(&self, score: &CutShort, receiving: bool) -> Option<Pause> {
+        let (handed, answered) = (score.handed, score.answered);
+        match receiving {
+            _ if !self.on => None,
+            false => (answered < handed).then_some(Pause::Reset),
+            true if handed >= FIRST => None,
+            true if answered < handed => Some(Pause::Answer),
+            true => (handed == 1 && !self.stayed).then_some(Pause::Close),
+        }
+    }
+
+    /// It did not come.
+    pub(super) fn passed(&mut self, pause: Pause) {
+        match pause {
+            Pause::Close => self.stayed = true,
+            Pause::Answer => {
+                say!("no answer for 0.2 s: from now on we do not wait for each");
+                self.on = false;
+            }
+            Pause::Reset => {
+                say!("no reset for 0.2 s: the server may still be reading");
+                self.on = false;
+            }
+        }
+    }
+}
+// ANCHOR_END: turns
