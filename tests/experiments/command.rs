@@ -1,7 +1,10 @@
 //! The command around the experiments: the list, guesses, bad input, Ctrl-C.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
+
+use nix::sys::signal::Signal;
 
 use crate::support::{self, Input, Outcome, run};
 
@@ -121,4 +124,29 @@ fn at_a_terminal_it_asks_until_it_gets_a_number() {
     assert!(told.status.success(), "{}{}", printed(&told), told.stderr);
     assert!(printed(&told).contains("\"seven\" is none of the answers"));
     assert!(printed(&told).contains("✓ 3 is right."), "{}", printed(&told));
+}
+
+#[test]
+fn ctrl_c_in_the_middle_leaves_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut command = Command::new(support::program());
+    command
+        .args(["experiment", "--show"])
+        .env("XDG_STATE_HOME", scratch.path().join("state"))
+        .env("TMPDIR", scratch.path());
+    let all = support::Role::start("experiments", command, Input::Nothing).unwrap();
+    all.wait_for_output(b"The answer is", support::deadline()).unwrap();
+    let ended = all.stop(Signal::SIGINT, support::deadline()).unwrap();
+    assert_eq!(
+        ended.status.signal(),
+        Some(Signal::SIGINT as i32),
+        "{}",
+        ended.stderr
+    );
+    let left: Vec<_> = std::fs::read_dir(scratch.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name != "state")
+        .collect();
+    assert!(left.is_empty(), "left behind: {left:?}");
 }
