@@ -5,7 +5,10 @@
 
 pub mod alive;
 pub mod cleanup;
+pub mod mmap;
+pub mod mutex;
 pub mod names;
+pub mod namespace;
 pub mod ready;
 pub mod semaphore;
 pub mod shared;
