@@ -13,11 +13,16 @@ pub mod file;
 pub mod pipe;
 pub mod record;
 pub mod row;
+pub mod shm;
 pub mod stage;
 
 /// Each chapter's experiments, in the order of the book.
-pub const ALL: &[(&str, &[Experiment])] =
-    &[("file", file::ALL), ("pipe", pipe::ALL), ("fifo", fifo::ALL)];
+pub const ALL: &[(&str, &[Experiment])] = &[
+    ("file", file::ALL),
+    ("pipe", pipe::ALL),
+    ("fifo", fifo::ALL),
+    ("shm", shm::ALL),
+];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.
 pub fn find(id: &str) -> Option<(&'static str, &'static Experiment)> {

@@ -9,6 +9,7 @@ mod fifo;
 mod file;
 mod pipe;
 mod rows;
+mod shm;
 
 use serde_json::Value;
 use support::{Input, run};
