@@ -8,8 +8,10 @@
 use row::Experiment;
 
 pub mod child;
+mod fault;
 pub mod fifo;
 pub mod file;
+pub mod mmap;
 pub mod pipe;
 pub mod record;
 pub mod row;
@@ -22,6 +24,7 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("pipe", pipe::ALL),
     ("fifo", fifo::ALL),
     ("shm", shm::ALL),
+    ("mmap", mmap::ALL),
 ];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.

@@ -7,6 +7,7 @@ mod support;
 mod command;
 mod fifo;
 mod file;
+mod mmap;
 mod pipe;
 mod rows;
 mod shm;
