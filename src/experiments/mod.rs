@@ -8,12 +8,15 @@
 use row::Experiment;
 
 pub mod child;
+mod fault;
 pub mod fifo;
 pub mod file;
+pub mod mmap;
 pub mod pipe;
 pub mod posixmq;
 pub mod record;
 pub mod row;
+pub mod shm;
 pub mod signal;
 pub mod stage;
 pub mod sysvmq;
@@ -28,6 +31,8 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("unix", unix::ALL),
     ("posixmq", posixmq::ALL),
     ("sysvmq", sysvmq::ALL),
+    ("shm", shm::ALL),
+    ("mmap", mmap::ALL),
 ];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.

@@ -122,6 +122,19 @@ descriptors!(
     std::os::unix::net::UnixStream
 );
 
+/// A mapping: where it is differs from run to run.
+impl Returned for crate::os::shared::Shared {
+    fn shown(&self) -> String {
+        "an address".to_owned()
+    }
+}
+
+impl Returned for crate::os::mmap::Pages {
+    fn shown(&self) -> String {
+        "an address".to_owned()
+    }
+}
+
 /// A number, or words of the experiment's own.
 macro_rules! plain {
     ($($kind:ty),+) => {$(

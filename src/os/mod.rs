@@ -6,8 +6,11 @@
 pub mod alive;
 pub mod cleanup;
 pub mod handlers;
+pub mod mmap;
 pub mod mqueue;
+pub mod mutex;
 pub mod names;
+pub mod namespace;
 pub mod ready;
 pub mod semaphore;
 pub mod shared;

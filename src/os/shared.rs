@@ -135,6 +135,23 @@ impl Shared {
         }
     }
 
+    /// Where a `T` lies at `at`, for a call that takes a pointer. Valid as long as `self`.
+    ///
+    /// # Panics
+    /// When it is not aligned, or not all within the mapping.
+    pub(super) fn place_of<T>(&self, at: usize) -> *mut T {
+        assert!(
+            at.is_multiple_of(align_of::<T>()) && self.holds(at, size_of::<T>())
+        );
+        // SAFETY: within the mapping.
+        unsafe { self.start.as_ptr().add(at).cast() }
+    }
+
+    /// The address of its first byte in this process; it may be another in each.
+    pub fn address(&self) -> usize {
+        self.start.addr().get()
+    }
+
     #[inline]
     fn holds(&self, at: usize, length: usize) -> bool {
         at <= self.length && length <= self.length - at

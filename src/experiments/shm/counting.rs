@@ -1,0 +1,256 @@
+//! Numbers that two processes change.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use syscalls::Sysno;
+
+use super::{race, without_name};
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+use crate::os::cleanup::{Object, semaphore_path};
+use crate::os::semaphore::{Named, sem_create, sem_post, sem_wait};
+
+pub(super) const LOST_COUNTS: Experiment = Experiment {
+    name: "lost-counts",
+    title: "Two processes count in one number",
+    question: "A number in shared memory is 0. Two processes each add 1 to it, 100 times: \
+               load it, add 1, store the sum. No load and no store is ever torn. What is \
+               the least that the number can be in the end?",
+    answers: &[
+        wrong(
+            "200: adding 1 is one step",
+            "It is three: load, add, store. Between the load and the store the other \
+             process may do what it likes.",
+        ),
+        wrong(
+            "100: at worst the two always collide, and one of each two counts is lost",
+            "That is the worst when they go in step. But one of them may sleep between its \
+             load and its store for as long as the other takes to count to 99.",
+        ),
+        right(
+            "2",
+            "A loads 0 and sleeps. B counts to 99. A stores 1: 99 counts are gone. B loads \
+             that 1 for its last round and sleeps. A counts to 100. B stores 2.",
+        ),
+        wrong(
+            "0: a store can undo everything",
+            "Each stores what it has loaded and 1 more, so the last store is at least 1; \
+             and 1 would need a load of 0 in the last round, after a store of its own.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: lost_counts,
+    moral: "A race does not lose a little now and then: it can lose nearly everything. One \
+            number wants fetch_add; more than one wants a lock around all the steps.",
+    see: "shm_overview(7), sem_overview(7)",
+    file: file!(),
+    shows: &["lost-counts-broken", "lost-counts-cured", "lost-counts"],
+};
+
+// ANCHOR: lost-counts-broken
+/// Load, add, store; `between` is when the scheduler takes the processor away.
+fn count(number: &AtomicU64, between: impl FnOnce() -> Result<()>) -> Result<()> {
+    let loaded = number.load(Ordering::SeqCst);
+    between()?;
+    number.store(loaded + 1, Ordering::SeqCst);
+    Ok(())
+}
+// ANCHOR_END: lost-counts-broken
+
+// ANCHOR: lost-counts-cured
+/// One step, which no other can come into.
+fn count_in_one_step(number: &AtomicU64) {
+    number.fetch_add(1, Ordering::SeqCst);
+}
+
+/// Three steps, into which no other can come that takes the same semaphore.
+fn count_alone(
+    number: &AtomicU64,
+    semaphore: &Named,
+    between: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    sem_wait(semaphore)?;
+    count(number, between)?;
+    Ok(sem_post(semaphore)?)
+}
+// ANCHOR_END: lost-counts-cured
+
+// ANCHOR: lost-counts
+fn lost_counts(stage: &Stage) -> Result<usize> {
+    let memory = without_name(4096)?;
+    let number = memory.u64(0);
+    let (a_loaded, b_did_99) = (stage.gate()?, stage.gate()?);
+    let (a_stored, b_loaded, a_done) = (stage.gate()?, stage.gate()?, stage.gate()?);
+    let a = stage.fork("A", |stage| {
+        count(number, || {
+            stage.event("A", "loads 0, and sleeps");
+            a_loaded.open(1)?;
+            b_did_99.pass()
+        })?;
+        stage.event("A", "stores 1: 99 counts are gone");
+        a_stored.open(1)?;
+        b_loaded.pass()?;
+        (2..=100).try_for_each(|_| count(number, || Ok(())))?;
+        stage.event("A", "counts to 100, its last");
+        a_done.open(1)
+    })?;
+    let b = stage.fork("B", |stage| {
+        a_loaded.pass()?;
+        (1..=99).try_for_each(|_| count(number, || Ok(())))?;
+        stage.event("B", "counts to 99");
+        b_did_99.open(1)?;
+        a_stored.pass()?;
+        count(number, || {
+            stage.event("B", "loads 1 for its last, and sleeps");
+            b_loaded.open(1)?;
+            a_done.pass()
+        })?;
+        stage.event("B", "stores 2");
+        Ok(())
+    })?;
+    a.join()?;
+    b.join()?;
+    let left = number.load(Ordering::SeqCst);
+    stage.saw("load, add, store", left);
+    with_fetch_add(stage)?;
+    with_a_semaphore(stage)?;
+    match left {
+        200 => Ok(1),
+        100 => Ok(2),
+        2 => Ok(3),
+        other => bail!("counted to {other}"),
+    }
+}
+
+fn with_fetch_add(stage: &Stage) -> Result<()> {
+    let memory = without_name(4096)?;
+    let count = |_: &Stage| {
+        (1..=100).for_each(|_| count_in_one_step(memory.u64(0)));
+        Ok(())
+    };
+    let (a, b) = (stage.fork("A", count)?, stage.fork("B", count)?);
+    a.join()?;
+    b.join()?;
+    stage.saw("fetch_add", memory.u64(0).load(Ordering::SeqCst));
+    Ok(())
+}
+
+/// A sleeps between its load and its store, as above. B comes, and cannot come between.
+fn with_a_semaphore(stage: &Stage) -> Result<()> {
+    let memory = without_name(4096)?;
+    let name = stage.segment("semaphore");
+    stage.made(&Object::Semaphore(semaphore_path(&name), 1));
+    let semaphore = sem_create(&name, 1).context("sem_open")?;
+    let (a_loaded, go_on) = (stage.gate()?, stage.gate()?);
+    let a = stage.fork("A", |_| {
+        let sleep = || {
+            a_loaded.open(1)?;
+            go_on.pass()
+        };
+        count_alone(memory.u64(0), &semaphore, sleep)
+    })?;
+    let b = stage.fork("B", |_| {
+        a_loaded.pass()?;
+        count_alone(memory.u64(0), &semaphore, || Ok(()))
+    })?;
+    b.until_asleep_in(&[Sysno::futex])?;
+    stage.event("B", "sleeps in sem_wait(): A is between its load and its store");
+    go_on.open(1)?;
+    a.join()?;
+    b.join()?;
+    stage.saw("1 each, with a semaphore", memory.u64(0).load(Ordering::SeqCst));
+    Ok(())
+}
+// ANCHOR_END: lost-counts
+
+pub(super) const FALSE_SHARING: Experiment = Experiment {
+    name: "false-sharing",
+    title: "Two counters side by side",
+    question: "Two processes on two CPUs each have a counter of their own in shared memory, \
+               and add 1 to it by fetch_add with Relaxed, 500,000 times. The counters are 8 \
+               bytes apart: in one cache line of 64 bytes, which only one CPU at a time may \
+               change. What is lost?",
+    answers: &[
+        wrong(
+            "counts: a CPU writes back the whole line, with an old value of the other's",
+            "The line travels with all of its bytes, and only its owner of the moment may \
+             change it. The hardware never shows a stale neighbour.",
+        ),
+        right(
+            "nothing but time",
+            "The counts are exact. But the line goes to and fro between the CPUs, though \
+             neither wants the other's number: false sharing.",
+        ),
+        wrong(
+            "a few counts, since Relaxed is not strict enough for that",
+            "Relaxed says nothing of the order among different variables. Each fetch_add is \
+             one step all the same, whatever its order.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: false_sharing,
+    moral: "No test of the result finds false sharing; only a clock does. What different \
+            CPUs write belongs on different lines, as head and tail of this chapter's ring \
+            do.",
+    see: "sched_setaffinity(2)",
+    file: file!(),
+    shows: &["false-sharing-broken", "false-sharing-cured", "false-sharing"],
+};
+
+// ANCHOR: false-sharing-broken
+/// Where the two counters are: in one line.
+const SIDE_BY_SIDE: [usize; 2] = [0, 8];
+// ANCHOR_END: false-sharing-broken
+
+// ANCHOR: false-sharing-cured
+/// Two lines apart, since many CPUs fetch lines in pairs.
+const APART: [usize; 2] = [0, 128];
+// ANCHOR_END: false-sharing-cured
+
+// ANCHOR: false-sharing
+const TIMES: u64 = 500_000;
+
+/// What both counters hold in the end, and how many milliseconds it took.
+fn count_at(stage: &Stage, places: [usize; 2]) -> Result<([u64; 2], u128)> {
+    let memory = without_name(4096)?;
+    let both = stage.gate()?;
+    let cpus = race::cpus()?;
+    let count = |at: usize, cpu: usize| {
+        race::stay_on(cpu)?;
+        both.pass()?;
+        (0..TIMES).for_each(|_| {
+            memory.u64(at).fetch_add(1, Ordering::Relaxed);
+        });
+        Ok(())
+    };
+    let a = stage.fork("A", |_| count(places[0], cpus[0]))?;
+    let b = stage.fork("B", |_| count(places[1], cpus[cpus.len() - 1]))?;
+    let began = Instant::now();
+    both.open(2)?;
+    a.join()?;
+    b.join()?;
+    let took = began.elapsed().as_millis();
+    Ok((places.map(|at| memory.u64(at).load(Ordering::Relaxed)), took))
+}
+
+fn false_sharing(stage: &Stage) -> Result<usize> {
+    let (near, slow) = count_at(stage, SIDE_BY_SIDE)?;
+    let (far, fast) = count_at(stage, APART)?;
+    stage.saw("counted 8 bytes apart", near.to_vec());
+    stage.saw("counted 128 bytes apart", far.to_vec());
+    stage.note(match race::cpus()?.len() {
+        1 => "one CPU, so there is nothing to share falsely.".to_owned(),
+        _ => format!(
+            "8 bytes apart it took {slow} ms, 128 bytes apart {fast} ms, this time."
+        ),
+    });
+    let exact = [TIMES; 2];
+    Ok(match (near == exact, far == exact) {
+        (true, _) => 2,
+        (false, true) => 1,
+        (false, false) => 3,
+    })
+}
+// ANCHOR_END: false-sharing

@@ -1,0 +1,115 @@
+//! A checker of small programs on atomic numbers: it tries every interleaving, and every
+//! value that each load may see by the rules of C++20, which are Rust's.
+//!
+//! Each number keeps all that was ever stored in it. Each process has a view: how far it
+//! knows the stores to each number. A Relaxed load may see any store that its view has
+//! not passed. An Acquire load of a Release store takes over the view of the process that
+//! stored. SeqCst operations have one view in common, besides. Each number has one writer
+//! here, so the order of its stores is his; there are no read-modify-writes.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+/// One step of a process.
+#[derive(Clone, Copy)]
+pub(super) enum Step {
+    /// Stores 1 in the number.
+    Store(usize, Ordering),
+    /// Loads the number.
+    Load(usize, Ordering),
+}
+
+/// How many numbers there are.
+const NUMBERS: usize = 2;
+
+/// Of each number, the first store that one may still see.
+type View = [usize; NUMBERS];
+
+#[derive(Clone)]
+struct Process {
+    next: usize,
+    view: View,
+    loaded: Vec<u8>,
+}
+
+#[derive(Clone)]
+struct State {
+    /// Of each number, its values and what an Acquire of it takes over.
+    stores: [Vec<(u8, View)>; NUMBERS],
+    common: View,
+    processes: Vec<Process>,
+}
+
+/// All that the loads of these processes can see, in the order of processes and steps.
+pub(super) fn outcomes(program: &[&[Step]]) -> BTreeSet<Vec<u8>> {
+    let process = Process { next: 0, view: [0; NUMBERS], loaded: Vec::new() };
+    let start = State {
+        stores: std::array::from_fn(|_| vec![(0, [0; NUMBERS])]),
+        common: [0; NUMBERS],
+        processes: vec![process; program.len()],
+    };
+    let (mut open, mut seen) = (vec![start], BTreeSet::new());
+    while let Some(state) = open.pop() {
+        let before = open.len();
+        for (who, steps) in program.iter().enumerate() {
+            if let Some(step) = steps.get(state.processes[who].next) {
+                open.extend(after(&state, who, *step));
+            }
+        }
+        if open.len() == before {
+            let loaded = state.processes.into_iter().flat_map(|one| one.loaded);
+            seen.insert(loaded.collect());
+        }
+    }
+    seen
+}
+
+/// The states that one step can lead to.
+fn after(state: &State, who: usize, step: Step) -> Vec<State> {
+    let mut state = state.clone();
+    state.processes[who].next += 1;
+    match step {
+        Step::Store(number, order) => {
+            let view = &mut state.processes[who].view;
+            view[number] = state.stores[number].len();
+            let gives = if releases(order) { *view } else { [0; NUMBERS] };
+            if order == Ordering::SeqCst {
+                state.common = join(state.common, *view);
+            }
+            state.stores[number].push((1, gives));
+            vec![state]
+        }
+        Step::Load(number, order) => {
+            let process = &mut state.processes[who];
+            if order == Ordering::SeqCst {
+                process.view[number] =
+                    process.view[number].max(state.common[number]);
+            }
+            let from = process.view[number];
+            let seen = (from..state.stores[number].len()).map(|which| {
+                let mut next = state.clone();
+                let process = &mut next.processes[who];
+                let (value, gives) = state.stores[number][which];
+                process.view[number] = which;
+                if acquires(order) {
+                    process.view = join(process.view, gives);
+                }
+                process.loaded.push(value);
+                next
+            });
+            seen.collect()
+        }
+    }
+}
+
+fn releases(order: Ordering) -> bool {
+    matches!(order, Ordering::Release | Ordering::SeqCst)
+}
+
+fn acquires(order: Ordering) -> bool {
+    matches!(order, Ordering::Acquire | Ordering::SeqCst)
+}
+
+fn join(a: View, b: View) -> View {
+    std::array::from_fn(|number| a[number].max(b[number]))
+}

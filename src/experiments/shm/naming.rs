@@ -1,0 +1,101 @@
+//! The name of an object, and the object.
+
+use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use nix::sys::mman::{shm_open, shm_unlink};
+use nix::sys::stat::Mode;
+use nix::unistd::ftruncate;
+
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+use crate::os::shared::{Shared, mmap};
+
+pub(super) const UNLINKED_NAME: Experiment = Experiment {
+    name: "unlinked-name",
+    title: "Removing the name while it is mapped",
+    question: "A and B have mapped the shared memory object `/board`. Somebody calls \
+               shm_unlink(\"/board\"). Then A stores `one`. Then C comes: shm_open(\"/board\") \
+               with O_CREAT, ftruncate, mmap. A stores `two`. What do B and C see at the \
+               end?",
+    answers: &[
+        wrong(
+            "both see `two`: they have mapped the same name",
+            "A name is how one finds an object, once. C found none under that name, so it \
+             made a new one.",
+        ),
+        right(
+            "B sees `two`, C sees zeros",
+            "shm_unlink takes the name away, and the object lives on for those who have it \
+             mapped. C has another object of the same name, and nobody tells either side.",
+        ),
+        wrong(
+            "B was killed by SIGBUS when the name went",
+            "Pages that are mapped stay. SIGBUS comes when the object is cut short, by \
+             ftruncate.",
+        ),
+        wrong(
+            "nothing: shm_unlink fails with EBUSY while it is mapped",
+            "Linux and POSIX let a name be removed at any time, of a file as well. It is \
+             the way to leave nothing behind.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: unlinked_name,
+    moral: "Remove the name once all have mapped it, and the kernel cleans up whoever dies. \
+            Remove it too early, or start one side again, and two halves talk past each \
+            other: compare st_ino of what you have with what the name leads to.",
+    see: "shm_unlink(3), shm_overview(7)",
+    file: file!(),
+    shows: &["unlinked-name"],
+};
+
+// ANCHOR: unlinked-name
+fn unlinked_name(stage: &Stage) -> Result<usize> {
+    let name = stage.segment("board");
+    let map = |flags: OFlag| -> Result<(i64, Shared)> {
+        let fd = shm_open(name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        ftruncate(&fd, 4096)?;
+        Ok((nix::sys::stat::fstat(&fd)?.st_ino as i64, mmap(&fd, 4096)?))
+    };
+    let word = |memory: &Shared| {
+        let mut word = [0; 3];
+        memory.read(0, &mut word);
+        String::from_utf8_lossy(&word).replace('\0', "0")
+    };
+    let (mapped, stored_two) = (stage.gate()?, stage.gate()?);
+    let (_, a) = map(OFlag::O_CREAT | OFlag::O_RDWR).context("map the board")?;
+    let b = stage.fork("B", |stage| {
+        let (inode, b) = map(OFlag::O_RDWR)?;
+        mapped.open(1)?;
+        stored_two.pass()?;
+        stage.event("B", format!("sees {:?}", word(&b)));
+        Ok((inode, word(&b)))
+    })?;
+    mapped.pass()?;
+    let unlinked = shm_unlink(name.as_str());
+    stage.call("shm_unlink(\"/board\")", &unlinked);
+    a.write(0, b"one");
+    stage.event("A", "stores \"one\"");
+    let c = stage.fork("C", |stage| {
+        let (inode, c) = map(OFlag::O_CREAT | OFlag::O_RDWR)?;
+        stage.event("C", "shm_open(\"/board\", O_CREAT), ftruncate(), mmap()");
+        mapped.open(1)?;
+        stored_two.pass()?;
+        stage.event("C", format!("sees {:?}", word(&c)));
+        Ok((inode, word(&c)))
+    })?;
+    mapped.pass()?;
+    a.write(0, b"two");
+    stage.event("A", "stores \"two\"");
+    stored_two.open(2)?;
+    let ((inode_b, b), (inode_c, c)) = (b.join()?, c.join()?);
+    stage.saw("B sees", b.as_str());
+    stage.saw("C sees", c.as_str());
+    stage.saw("B and C have the same object", inode_b == inode_c);
+    Ok(match (unlinked.is_ok(), b.as_str(), c.as_str()) {
+        (false, _, _) => 4,
+        (true, "two", "two") => 1,
+        _ => 2,
+    })
+}
+// ANCHOR_END: unlinked-name
