@@ -1,6 +1,6 @@
 //! The drawing in a terminal: lanes side by side, arrows in the gutters between them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use colored::{Color, Colorize};
@@ -11,7 +11,9 @@ use super::text::{Line, Tone, fit};
 use crate::wire::say::COLOURS;
 
 /// The narrowest lane that can be read.
-const NARROWEST: usize = 20;
+const NARROWEST: usize = 18;
+/// The columns between two lanes.
+const GUTTER: usize = 6;
 /// How far an arrow may run before a number stands for it.
 const FARTHEST: usize = 30;
 /// Which sides of a gutter's cell a line leaves by.
@@ -37,9 +39,11 @@ pub(super) fn text(
 ) -> String {
     let width = usize::from(width.or_else(terminal).unwrap_or(80));
     let lanes = drawing.lanes.len().max(1);
-    let gutter = if lanes == 2 { 8 } else { 6 };
-    let lane = (width - gutter * (lanes - 1).min(width / gutter)) / lanes;
-    let mut canvas = Canvas { lines: Vec::new(), gutter, lane, width };
+    let gutters = (GUTTER * (lanes - 1)).min(width);
+    let lane = (width - gutters) / lanes;
+    // The last lane has nothing beside it to reach into.
+    let lane = lane - lane / 10 * usize::from(lanes > 1);
+    let mut canvas = Canvas { lines: Vec::new(), lane, width };
     if lane < NARROWEST {
         canvas.list(trace, drawing);
     } else {
@@ -60,7 +64,6 @@ fn terminal() -> Option<u16> {
 
 struct Canvas {
     lines: Vec<Vec<(char, Paint)>>,
-    gutter: usize,
     lane: usize,
     width: usize,
 }
@@ -75,7 +78,7 @@ struct Placed {
 
 impl Canvas {
     fn column(&self, lane: usize) -> usize {
-        lane * (self.lane + self.gutter)
+        lane * (self.lane + GUTTER)
     }
 
     fn put(
@@ -105,13 +108,20 @@ impl Canvas {
         for (lane, process) in drawing.lanes.iter().enumerate() {
             let process = &trace.processes[*process];
             let title = format!("{} (pid {})", process.name, process.pid);
-            let title: String = title.chars().take(self.lane).collect();
+            let title: String = title.chars().take(self.lane + GUTTER - 1).collect();
             self.say(0, self.column(lane), &title, Paint::Title(lane));
         }
         self.lines.push(Vec::new());
     }
 
     fn grid(&mut self, trace: &Trace, drawing: &Drawing) {
+        // An arrow at its right side keeps a text within its lane; else it may reach on.
+        let rightward = |join: &Join| join.from.1 < join.to.1;
+        let held: HashSet<(usize, usize)> = drawing
+            .arrows
+            .iter()
+            .map(|join| if rightward(join) { join.from } else { join.to })
+            .collect();
         let mut placed = Placed { top: Vec::new(), ends: HashMap::new() };
         for (number, row) in drawing.rows.iter().enumerate() {
             let top = self.lines.len();
@@ -121,15 +131,17 @@ impl Canvas {
                 Row::Cells(cells) => {
                     for cell in cells {
                         let event = &trace.events[cell.event];
-                        let lines = fit(
-                            event,
-                            cell.part,
-                            cell.again,
-                            drawing.full,
-                            self.lane,
-                        );
-                        let first = lines.first().map_or(0, Vec::len);
                         let column = self.column(cell.lane);
+                        let beside =
+                            cells.iter().any(|other| other.lane > cell.lane);
+                        let room =
+                            match held.contains(&(number, cell.lane)) || beside {
+                                true => self.lane,
+                                false => self.width - column,
+                            };
+                        let lines =
+                            fit(event, cell.part, cell.again, drawing.full, room);
+                        let first = lines.first().map_or(0, Vec::len);
                         placed.ends.insert((number, cell.lane), column + first);
                         for (offset, line) in lines.into_iter().enumerate() {
                             let paint =
@@ -189,11 +201,9 @@ impl Canvas {
             }
             let gutter = if right { join.from.1 } else { join.from.1 - 1 };
             let base = self.column(gutter) + self.lane;
-            let columns = [
-                base + self.gutter / 2,
-                base + self.gutter / 2 - 1,
-                base + self.gutter / 2 + 1,
-            ];
+            // A head stands in the second column from its text.
+            let columns =
+                [3, 2, if right { 1 } else { 4 }].map(|column| base + column);
             let free = |column: &&usize| {
                 taken.get(column).is_none_or(|spans| {
                     spans.iter().all(|(a, b, whose)| {
@@ -230,8 +240,7 @@ impl Canvas {
     /// Draws an arrow's character unless text stands there.
     fn over(&mut self, line: usize, column: usize, c: char) {
         let text = self.lines.get(line).and_then(|cells| cells.get(column));
-        if text.is_none_or(|(there, paint)| *there == ' ' || *paint == Paint::Arrow)
-        {
+        if text.is_none_or(|(_, paint)| *paint == Paint::Arrow) {
             self.put(line, column, std::iter::once((c, Paint::Arrow)));
         }
     }

@@ -22,6 +22,9 @@ pub(super) fn choose(trace: &Trace, all: bool) -> Vec<usize> {
             shown.push(place);
         }
     }
+    if !all {
+        drop_unused(trace, &mut shown);
+    }
     shown
 }
 
@@ -91,6 +94,35 @@ const ALWAYS: &[&str] = &[
     "mq_open",
     "mq_unlink",
 ];
+
+/// Leaves out what was opened and closed, and used for nothing that is shown.
+fn drop_unused(trace: &Trace, shown: &mut Vec<usize>) {
+    let mut open: HashMap<(usize, i32), (usize, bool)> = HashMap::new();
+    let mut unused = HashSet::new();
+    for &place in &*shown {
+        let event = &trace.events[place];
+        let What::Call(call) = &event.what else { continue };
+        let closed = (&*call.name == "close").then(|| call.args.first()).flatten();
+        for piece in call.args.iter().filter(|_| closed.is_none()) {
+            piece.visit(&mut |piece| {
+                if let Piece::Fd(fd, _) = piece
+                    && let Some((_, used)) = open.get_mut(&(event.process, *fd))
+                {
+                    *used = true;
+                }
+            });
+        }
+        if let Outcome::Value(_, Some(Piece::Fd(fd, _)), _) = &call.result {
+            open.insert((event.process, *fd), (place, false));
+        }
+        if let Some(Piece::Fd(fd, _)) = closed
+            && let Some((opened, false)) = open.remove(&(event.process, *fd))
+        {
+            unused.extend([opened, place]);
+        }
+    }
+    shown.retain(|place| !unused.contains(place));
+}
 
 impl Channels {
     fn of(trace: &Trace) -> Channels {
@@ -175,13 +207,24 @@ impl Channels {
         let on_channel = objects(event).any(|id| self.objects.contains(&id));
         let name = &*call.name;
         match name {
+            "unlink" | "unlinkat"
+                if matches!(call.result, Outcome::Error(libc::ENOENT)) =>
+            {
+                false
+            }
+            "msgctl" | "semctl" | "shmctl" if call.args.iter().any(is_stat) => false,
+            "read" if is_queue(call) => false,
             "rt_sigprocmask" => {
-                let guard = text(1).starts_with('~') || text(1) == "[]";
+                let guard =
+                    text(1).starts_with('~') || ["[]", "[32 33]"].contains(&text(1));
                 text(0) != "SIG_SETMASK" && !guard
             }
             "rt_sigaction" => {
-                let own =
-                    ["SIGINT", "SIGTERM", "SIGHUP", "SIGSEGV", "SIGBUS", "SIGCHLD"];
+                // Of clean-up, the runtime, and the C library's threads.
+                let own = [
+                    "SIGINT", "SIGTERM", "SIGHUP", "SIGSEGV", "SIGBUS", "SIGCHLD",
+                    "32", "33",
+                ];
                 text(1).contains("handler") && !own.contains(&text(0))
             }
             "futex" => text(0).starts_with("shared"),
@@ -200,9 +243,12 @@ impl Channels {
                 on_channel && about.contains(&text(1))
             }
             "poll" | "ppoll" | "select" | "pselect6" => {
-                let looked =
-                    matches!(call.result, Outcome::Value(0, ..)) && !event.slept;
-                on_channel && !looked
+                // What was ready at once tells something only of several.
+                let channels = objects(event).filter(|id| self.objects.contains(id));
+                let looks =
+                    [text(2), text(4)].iter().any(|t| ["0", "0 s"].contains(t));
+                let several = channels.collect::<HashSet<_>>().len() > 1;
+                on_channel && (event.slept || several && !looks)
             }
             _ if LOOKS.contains(&name) => false,
             _ if ALWAYS.contains(&name) => true,
@@ -232,6 +278,15 @@ fn objects(event: &Event) -> impl Iterator<Item = ObjectId> + '_ {
         }
     }
     found.into_iter()
+}
+
+fn is_stat(piece: &Piece) -> bool {
+    matches!(piece, Piece::Text(text) if text == "IPC_STAT")
+}
+
+/// To read a message queue is to ask how many bytes are in it.
+fn is_queue(call: &Call) -> bool {
+    matches!(call.args.first(), Some(Piece::Fd(_, Some(named))) if named.short == "mq")
 }
 
 fn paths(call: &Call) -> impl Iterator<Item = &String> {

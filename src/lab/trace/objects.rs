@@ -94,6 +94,14 @@ impl Objects {
         self.all.iter().enumerate()
     }
 
+    /// The object of that key, made with this name if it is new.
+    pub(super) fn of_key(&mut self, kind: Kind, key: &str, name: &str) -> ObjectId {
+        match self.by_key.get(key) {
+            Some(id) => *id,
+            None => self.intern(kind, key.to_owned(), None, name),
+        }
+    }
+
     /// The object of that key, made if it is new.
     pub(super) fn intern(
         &mut self,
@@ -130,6 +138,7 @@ impl Objects {
         match self.scratch.as_deref().and_then(|dir| path.strip_prefix(dir)) {
             Some("") => "…".to_owned(),
             Some(rest) if rest.starts_with('/') => format!("…{rest}"),
+            _ if self.scratch.is_some() => without_hash(path),
             _ => path.to_owned(),
         }
     }
@@ -156,11 +165,11 @@ impl Objects {
             let name = socket
                 .as_ref()
                 .and_then(|socket| socket.label(|path| self.shown(path)))
-                .unwrap_or_else(|| format!("[{inode}]"));
+                .map_or_else(String::new, |name| format!(" {name}"));
             (
                 Kind::Socket,
                 format!("socket {inode}"),
-                format!("{family} {name}"),
+                format!("{family}{name}"),
                 family,
             )
         } else if kind_bits == libc::S_IFIFO && path.is_none() {
@@ -225,6 +234,19 @@ fn pidfd_getfd_of(pid: Pid, fd: i32) -> Option<std::os::fd::OwnedFd> {
 /// The value of a line `name value` in a file of /proc.
 pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+/// A kernel name of ours, without what tells it from those of other directories:
+/// `/…posixmq` for `/ipclab-0-a18a7f62-posixmq`.
+fn without_hash(path: &str) -> String {
+    let short = || {
+        let (before, name) = path.split_once("/ipclab-")?;
+        let mut parts = name.splitn(3, '-');
+        let hash = parts.nth(1).filter(|hash| hash.len() == 8)?;
+        hash.bytes().all(|b| b.is_ascii_hexdigit()).then_some(())?;
+        Some(format!("{before}/…{}", parts.next()?))
+    };
+    short().unwrap_or_else(|| path.to_owned())
 }
 
 fn helper(name: &str) -> &'static str {

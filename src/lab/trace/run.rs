@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, pipe2};
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 
 use super::decode::{FOREIGN, signals};
 use super::event::{End, Event, Trace, What};
@@ -108,7 +108,10 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
             watch.keep(reading, part.role);
             command.stdout(writing);
         }
-        let (ready, says_so) = pipe()?;
+        let (ready, low) = pipe()?;
+        // Out of the way of the descriptors that the role will open.
+        let says_so = fcntl_dupfd_cloexec(&low, 100).context("fcntl(F_DUPFD)")?;
+        drop(low);
         tracer.world.outside.insert(inode(&says_so)?);
         if row.meets != Meets::Nowhere {
             command.args(["--ready-fd", &says_so.as_raw_fd().to_string()]);

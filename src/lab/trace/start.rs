@@ -41,6 +41,8 @@ pub(super) struct Watch {
     mask: SigSet,
     /// The first signal that asked us to end.
     pub(super) caught: Option<Signal>,
+    /// Whether one came that nobody has asked for yet.
+    pending: bool,
     /// What tracees write to us, by name; none once it has ended.
     taps: Vec<(String, Option<OwnedFd>, Vec<u8>)>,
 }
@@ -56,7 +58,7 @@ impl Watch {
         mask.thread_block().context("sigprocmask")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&mask, flags).context("signalfd")?;
-        Ok(Watch { signals, mask, caught: None, taps: Vec::new() })
+        Ok(Watch { signals, mask, caught: None, pending: false, taps: Vec::new() })
     }
 
     /// Keeps what comes out of `fd`, so that no tracee blocks on a full pipe.
@@ -88,19 +90,24 @@ impl Watch {
         self.mask.thread_unblock().context("sigprocmask")
     }
 
-    /// Whether a signal that ends us has come since the last time.
-    fn interrupted(&mut self) -> Result<bool> {
-        let mut interrupted = false;
+    /// Takes note of the signals that have come.
+    fn listen(&mut self) -> Result<()> {
         while let Some(info) =
             self.signals.read_signal().context("read a signalfd")?
         {
             let signal = Signal::try_from(info.ssi_signo as i32).ok();
             if signal != Some(Signal::SIGCHLD) {
                 self.caught = self.caught.or(signal);
-                interrupted = true;
+                self.pending = true;
             }
         }
-        Ok(interrupted)
+        Ok(())
+    }
+
+    /// Whether a signal that ends us has come since the last time.
+    fn interrupted(&mut self) -> Result<bool> {
+        self.listen()?;
+        Ok(std::mem::take(&mut self.pending))
     }
 }
 
@@ -119,6 +126,10 @@ pub(super) fn follow(
         if until.is_some_and(is_ready) {
             return Ok(Pause::Ready);
         }
+        // The signals before the stops: one that comes in between is there for poll.
+        if watch.interrupted()? {
+            return Ok(Pause::Interrupted);
+        }
         let mut busy = 0;
         while tracer.step()? {
             busy += 1;
@@ -128,9 +139,6 @@ pub(super) fn follow(
         }
         if !tracer.alive() {
             return Ok(if until.is_some() { Pause::Ready } else { Pause::Ended });
-        }
-        if watch.interrupted()? {
-            return Ok(Pause::Interrupted);
         }
         let left = deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -228,14 +236,15 @@ fn first_steps(
 ) -> Result<()> {
     let mut open = false;
     while !tracer.has_begun(pid) {
-        if tracer.step()? {
+        watch.listen()?;
+        while !tracer.has_begun(pid) && tracer.step()? {
             if !open && tracer.holds(pid) {
                 write(key, &[1]).context("write to the child")?;
                 open = true;
             }
-        } else {
-            watch.interrupted()?;
-            wait(watch, None, Some(Duration::from_millis(100)))?;
+        }
+        if !tracer.has_begun(pid) {
+            wait(watch, None, None)?;
         }
     }
     Ok(())

@@ -49,8 +49,15 @@ pub(super) fn fit(
     full: bool,
     width: usize,
 ) -> Vec<Line> {
-    const STYLES: [(bool, usize); 6] =
-        [(true, 48), (true, 24), (false, 32), (false, 24), (false, 16), (false, 10)];
+    const STYLES: [(bool, usize); 7] = [
+        (true, 48),
+        (true, 24),
+        (false, 32),
+        (false, 24),
+        (false, 16),
+        (false, 10),
+        (false, 7),
+    ];
     let mut best = Vec::new();
     for (long, bytes) in STYLES {
         best = words(event, part, again, Style { full, long, bytes });
@@ -82,9 +89,17 @@ fn wrap(line: &Line, width: usize) -> Vec<Line> {
         let at = if rest.len() <= room {
             rest.len()
         } else {
-            let blank =
+            let places = || (room / 3 + 1..=room).rev();
+            let next = |n: &usize| rest.get(*n + 1).map_or(' ', |(c, _)| *c);
+            let result = |n: &usize| rest[*n].0 == ' ' && "=(…".contains(next(n));
+            let comma = |n: &usize| rest[*n].0 == ' ' && rest[*n - 1].0 == ',';
+            let inside =
                 |n: &usize| rest[*n].0 == ' ' || "(|→".contains(rest[*n - 1].0);
-            (room / 3 + 1..=room).rev().find(blank).unwrap_or(room)
+            places()
+                .find(result)
+                .or_else(|| places().find(comma))
+                .or_else(|| places().find(inside))
+                .unwrap_or(room)
         };
         let mut line: Line = vec![(' ', Tone::Plain); indent];
         line.extend_from_slice(&rest[..at]);
@@ -158,7 +173,9 @@ fn call_words(
             if left_out.contains(&index) {
                 continue;
             }
-            let later = part == Part::Begins && call.out & 1 << index != 0;
+            let failed = !style.full && matches!(call.result, Outcome::Error(_));
+            let later =
+                (part == Part::Begins || failed) && call.out & 1 << index != 0;
             let text =
                 if later { "…".to_owned() } else { piece_text(piece, style) };
             if !style.full && ["NULL", "AT_FDCWD", ""].contains(&text.as_str()) {
@@ -180,7 +197,10 @@ fn call_words(
     if again > 1 {
         out.add(&format!(" ×{again}"), Tone::Faint);
     }
-    let time = || format!("{:.1} ms", event.took as f64 / 1e6);
+    let time = || match event.took {
+        short @ ..100_000 => format!("{} µs", short / 1000),
+        long => format!("{:.1} ms", long as f64 / 1e6),
+    };
     match part {
         Part::Returns => out.add(&format!(" (after {})", time()), Tone::Faint),
         _ if event.slept => out.add(&format!(" (slept {})", time()), Tone::Faint),
@@ -277,8 +297,11 @@ fn left_out(name: &str) -> &'static [usize] {
 fn piece_text(piece: &Piece, style: Style) -> String {
     match piece {
         Piece::Text(text) if style.full => text.clone(),
-        Piece::Text(text) => without_cloexec(text),
+        Piece::Text(text) => terse(text),
         Piece::Bytes(bytes, whole) => bytes_text(bytes, *whole, style.bytes),
+        Piece::Path(_, whole) if style.bytes > 256 => {
+            format!("\"{}\"", whole.escape_debug())
+        }
         Piece::Path(said, _) => format!("\"{}\"", said.escape_debug()),
         Piece::Fd(number, Some(named)) => {
             let what = if style.long { &*named.long } else { named.short };
@@ -286,16 +309,27 @@ fn piece_text(piece: &Piece, style: Style) -> String {
         }
         Piece::Fd(number, None) => number.to_string(),
         Piece::Group(open, parts, close) => {
-            let parts: Vec<_> =
+            let mut parts: Vec<_> =
                 parts.iter().map(|part| piece_text(part, style)).collect();
+            parts.retain(|part| {
+                style.full || !part.is_empty() && !part.starts_with("SI_")
+            });
             format!("{open}{}{close}", parts.join(", "))
         }
     }
 }
 
-fn without_cloexec(text: &str) -> String {
+fn terse(text: &str) -> String {
     const FLAGS: [&str; 4] =
-        ["O_CLOEXEC", "SOCK_CLOEXEC", "IN_CLOEXEC", "EPOLL_CLOEXEC"];
+        ["O_CLOEXEC", "SOCK_CLOEXEC", "MSG_CMSG_CLOEXEC", "EPOLL_CLOEXEC"];
+    if text.contains("CLONE_THREAD") {
+        return "CLONE_THREAD|…".to_owned();
+    }
+    if let Some(("value", value)) = text.split_once(' ') {
+        // The text that a value carries says more than its number.
+        let quoted = value.split_once(' ').map_or(value, |(_, quoted)| quoted);
+        return format!("value {quoted}");
+    }
     if !text.contains("CLOEXEC") {
         return text.to_owned();
     }

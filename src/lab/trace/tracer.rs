@@ -362,8 +362,13 @@ impl Tracer {
             (Ok(Point::Entry { arch, number, args }), _) => {
                 let name = self.name(arch, number);
                 let sleeps = if can_sleep(&name) { sleeps(pid) } else { 0 };
-                let mut cx =
-                    Cx { tid: pid, who, args, result: 0, world: &mut self.world };
+                let mut cx = Cx {
+                    tid: pid,
+                    who,
+                    args,
+                    result: i64::MAX,
+                    world: &mut self.world,
+                };
                 let begun = decode::enter(&mut cx, &name);
                 let at = self.began.elapsed().as_nanos() as u64;
                 let open = Open { begun, begin: self.moment, at, sleeps };

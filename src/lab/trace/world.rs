@@ -20,6 +20,8 @@ pub(super) struct World {
     states: Vec<State>,
     /// What each inotify watch looks at: (its object, its number) to a path.
     pub(super) watches: HashMap<(ObjectId, i32), String>,
+    /// Connected sockets, by their inodes.
+    peers: HashMap<u64, Desc>,
     mappings: u64,
 }
 
@@ -70,7 +72,16 @@ impl World {
             return Some(known.clone());
         }
         let pid = Pid::from_raw(self.processes[who].pid);
-        let desc = self.objects.look(pid, fd)?;
+        let mut desc = self.objects.look(pid, fd)?;
+        // A connection that is over has forgotten with whom it was.
+        if let (Some(new), Some(old)) = (&desc.socket, self.peers.get(&desc.inode))
+            && !new.connected
+        {
+            desc = old.clone();
+        }
+        if desc.socket.as_ref().is_some_and(|socket| socket.connected) {
+            self.peers.insert(desc.inode, desc.clone());
+        }
         self.states[who].fds.insert(fd, desc.clone());
         Some(desc)
     }
@@ -122,8 +133,7 @@ impl World {
             key: key.clone(),
             offset,
         });
-        let id =
-            self.objects.intern(Kind::Memory, key.clone(), None, "shared memory");
+        let id = self.objects.of_key(Kind::Memory, &key, "pages of their own");
         (key, id)
     }
 

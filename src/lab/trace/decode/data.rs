@@ -130,12 +130,31 @@ impl Siginfo {
         };
         let code = word(self.code as u64, names);
         let queued = [libc::SI_QUEUE, libc::SI_MESGQ].contains(&self.code);
-        match (self.was_sent() || self.number == libc::SIGCHLD, queued) {
-            (_, true) => format!("{code} from {}, value {}", self.pid, self.value),
-            (true, false) => format!("{code} from {}", self.pid),
-            (false, false) => code,
+        match self.was_sent() || self.number == libc::SIGCHLD || queued {
+            true => format!("{code} from {}", self.pid),
+            false => code,
         }
     }
+}
+
+/// Adds the value that a queued signal carries: a number, and the text that its four
+/// bytes may be.
+pub(super) fn with_value(mut parts: Vec<Piece>, info: &Siginfo) -> Vec<Piece> {
+    if ![libc::SI_QUEUE, libc::SI_MESGQ].contains(&info.code) {
+        return parts;
+    }
+    let bytes = info.value.to_ne_bytes();
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let (text, rest) = bytes.split_at(end);
+    let printable = text.iter().all(|byte| (b' '..=b'~').contains(byte));
+    let is_text =
+        printable && rest.iter().all(|byte| *byte == 0) && info.value > 0xff;
+    let mut value = format!("value {}", info.value);
+    if is_text {
+        value.push_str(&format!(" \"{}\"", text.escape_ascii()));
+    }
+    parts.push(Piece::Text(value));
+    parts
 }
 
 /// A `siginfo_t` that goes in or comes out.
@@ -144,8 +163,8 @@ pub(super) fn siginfo(cx: &mut Cx<'_>, index: usize) -> Piece {
         Some(bytes) => {
             let info = Siginfo::of(&bytes);
             let name = signals::name(info.number);
-            let text = Piece::text(format!("{name} {}", info.text()));
-            Piece::Group("{", vec![text], "}")
+            let parts = [name, info.text()].map(Piece::Text).to_vec();
+            Piece::Group("{", with_value(parts, &info), "}")
         }
         None => hex(cx.args[index]),
     }

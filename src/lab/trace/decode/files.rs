@@ -202,9 +202,12 @@ pub(super) fn iov(cx: &mut Cx<'_>, index: usize) -> Piece {
 /// `count` buffers at `address`.
 pub(super) fn buffers(cx: &Cx<'_>, address: u64, count: u64) -> Piece {
     const MOST: u64 = 16;
-    let mut left = if cx.result > 0 { cx.result as u64 } else { u64::MAX };
+    let mut left = cx.result.max(0) as u64;
     let mut parts = Vec::new();
     for n in 0..count.min(MOST) {
+        if left == 0 {
+            break;
+        }
         let at = address + 16 * n;
         let (Some(base), Some(length)) =
             (cx.memory().u64(at), cx.memory().u64(at + 8))
@@ -213,9 +216,6 @@ pub(super) fn buffers(cx: &Cx<'_>, address: u64, count: u64) -> Piece {
         };
         parts.push(cx.bytes(base, length.min(left)));
         left = left.saturating_sub(length);
-        if left == 0 {
-            break;
-        }
     }
     if count > MOST {
         parts.push(Piece::text("…"));

@@ -73,7 +73,7 @@ pub(super) struct Cx<'a> {
     pub(super) who: usize,
     /// The arguments.
     pub(super) args: [u64; 6],
-    /// What it returned, once it has: a value, or the error as a negative number.
+    /// What it returned: a value, or the error as a negative number; `i64::MAX` before.
     pub(super) result: i64,
     /// All that is known.
     pub(super) world: &'a mut World,
@@ -329,9 +329,7 @@ fn forget(cx: &mut Cx<'_>, name: &str) {
     match name {
         "close" => cx.world.forget(who, cx.int(0)),
         "dup2" | "dup3" => cx.world.forget(who, cx.int(1)),
-        "bind" | "connect" | "listen" | "shutdown" => {
-            cx.world.forget(who, cx.int(0))
-        }
+        "bind" | "connect" | "listen" => cx.world.forget(who, cx.int(0)),
         "fcntl" if matches!(cx.int(1), libc::F_SETFD | libc::F_SETFL) => {
             cx.world.forget(who, cx.int(0));
         }

@@ -35,7 +35,10 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
 /// The C library leaves out the slash before it asks the kernel.
 fn queue_name(cx: &mut Cx<'_>, index: usize) -> Piece {
     match cx.memory().text(cx.args[index]) {
-        Some(name) => Piece::Path(format!("/{name}"), format!("/{name}")),
+        Some(name) => {
+            let name = format!("/{name}");
+            Piece::Path(cx.world.objects.shown(&name), name)
+        }
         None => hex(cx.args[index]),
     }
 }

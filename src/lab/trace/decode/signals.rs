@@ -82,7 +82,7 @@ fn action(cx: &mut Cx<'_>, index: usize) -> Piece {
     let handler = match u64_at(&bytes, 0) {
         0 => "SIG_DFL".to_owned(),
         1 => "SIG_IGN".to_owned(),
-        address => format!("handler {address:#x}"),
+        _ => "handler".to_owned(),
     };
     let flags = i32_at(&bytes, 8);
     let restart = if flags & libc::SA_RESTART != 0 { ", SA_RESTART" } else { "" };

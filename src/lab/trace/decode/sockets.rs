@@ -96,6 +96,11 @@ fn credentials(bytes: &[u8]) -> Piece {
     Piece::text(format!("{{pid {pid}, uid {uid}, gid {gid}}}"))
 }
 
+fn connected(cx: &mut Cx<'_>) -> bool {
+    let desc = cx.desc(cx.int(0));
+    desc.and_then(|desc| desc.socket).is_some_and(|socket| socket.stream)
+}
+
 /// A `struct msghdr`: its address, its buffers, its control messages.
 fn message(cx: &mut Cx<'_>, index: usize) -> Piece {
     let Some(header) = cx.memory().array::<56>(cx.args[index]) else {
@@ -103,7 +108,8 @@ fn message(cx: &mut Cx<'_>, index: usize) -> Piece {
     };
     let mut parts = Vec::new();
     let (name, length) = (u64_at(&header, 0), i32_at(&header, 8));
-    if name != 0 && length > 0 {
+    let returned = cx.result != i64::MAX;
+    if name != 0 && length > 0 && !(returned && connected(cx)) {
         parts.push(data::sockaddr_at(cx, name, length as u64));
     }
     parts.push(files::buffers(cx, u64_at(&header, 16), u64_at(&header, 24)));
@@ -114,7 +120,7 @@ fn message(cx: &mut Cx<'_>, index: usize) -> Piece {
         parts.extend(controls(cx, &bytes));
     }
     let flags = i32_at(&header, 48) as u64;
-    if cx.result >= 0 && flags != 0 {
+    if returned && flags != 0 {
         parts.push(Piece::text(super::set(flags, MESSAGE)));
     }
     Piece::Group("{", parts, "}")

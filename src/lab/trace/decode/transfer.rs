@@ -3,7 +3,7 @@
 use super::super::event::{Effect, Piece};
 use super::super::memory::{i32_at, u64_at};
 use super::super::objects::{Desc, Kind, field};
-use super::data::{Address, Siginfo, address_text};
+use super::data::{self, Address, Siginfo, address_text};
 use super::{Begun, Cx, files, ipc, memory, set, signals};
 
 /// What must be looked at before the call: what close gives up.
@@ -431,11 +431,9 @@ pub(super) fn contents(
         ("read", "signalfd") => signal_records(cx)
             .iter()
             .map(|info| {
-                Piece::text(format!(
-                    "{} {}",
-                    signals::name(info.number),
-                    info.text()
-                ))
+                let parts = [signals::name(info.number), info.text()];
+                let parts = parts.map(Piece::Text).to_vec();
+                Piece::Group("", data::with_value(parts, info), "")
             })
             .collect(),
         ("read", "inotify") => notifications(cx, desc)
