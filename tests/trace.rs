@@ -237,6 +237,9 @@ fn split_arguments(text: &str) -> Vec<String> {
     parts
 }
 
+/// The histories that one of the two has seen.
+type Seen = BTreeSet<Vec<Call>>;
+
 /// Two runs differ where one role was faster than the other. A role's history is right if
 /// strace saw the very same one, in some run.
 #[test]
@@ -245,8 +248,7 @@ fn every_chapter_has_the_calls_the_sizes_and_the_results_that_strace_has() {
         return;
     }
     for row in ipclab::chapters::rows() {
-        let mut seen: BTreeMap<String, (BTreeSet<Vec<Call>>, BTreeSet<Vec<Call>>)> =
-            BTreeMap::new();
+        let mut seen: BTreeMap<String, (Seen, Seen)> = BTreeMap::new();
         let agree = (0..40).any(|_| {
             for (role, calls) in ours(&row) {
                 seen.entry(role).or_default().0.insert(calls);

@@ -113,13 +113,16 @@ pub fn point(pid: Pid) -> nix::Result<Point> {
     })
 }
 
+/// The size of a `siginfo_t`.
+pub const SIGINFO: usize = size_of::<libc::siginfo_t>();
+
 /// `ptrace(PTRACE_GETSIGINFO, pid, …)`: the bytes of the `siginfo_t` of the signal that
 /// is about to be delivered.
 ///
 /// # Errors
 /// ESRCH when the thread has been killed meanwhile; EINVAL in a group-stop.
-pub fn siginfo(pid: Pid) -> nix::Result<[u8; size_of::<libc::siginfo_t>()]> {
+pub fn siginfo(pid: Pid) -> nix::Result<[u8; SIGINFO]> {
     let info = nix::sys::ptrace::getsiginfo(pid)?;
     // SAFETY: a plain C struct, whose bytes the kernel has filled in, all of them.
-    Ok(unsafe { std::mem::transmute::<libc::siginfo_t, _>(info) })
+    Ok(unsafe { std::mem::transmute::<libc::siginfo_t, [u8; SIGINFO]>(info) })
 }

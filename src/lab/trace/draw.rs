@@ -68,6 +68,9 @@ struct Canvas {
     width: usize,
 }
 
+/// From which line to which, and to which head: row and lane.
+type Span = (usize, usize, (usize, usize));
+
 /// What stands where once all texts are placed.
 struct Placed {
     /// The first line of each row.
@@ -178,8 +181,7 @@ impl Canvas {
         let mut bits: HashMap<(usize, usize), u8> = HashMap::new();
         let mut heads = Vec::new();
         // Per gutter's column: from which line to which it is taken, and by which head.
-        let mut taken: HashMap<usize, Vec<(usize, usize, (usize, usize))>> =
-            HashMap::new();
+        let mut taken: HashMap<usize, Vec<Span>> = HashMap::new();
         let mut marks = 0;
         for join in &drawing.arrows {
             let (from, to) = (placed.top[join.from.0], placed.top[join.to.0]);

@@ -129,11 +129,8 @@ impl Piece {
     /// Shows each part to `see`.
     pub(super) fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Piece)) {
         see(self);
-        match self {
-            Piece::Group(_, parts, _) => {
-                parts.iter().for_each(|part| part.visit(see))
-            }
-            _ => {}
+        if let Piece::Group(_, parts, _) = self {
+            parts.iter().for_each(|part| part.visit(see));
         }
     }
 }

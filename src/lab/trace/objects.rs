@@ -264,5 +264,5 @@ fn helper(name: &str) -> &'static str {
 fn is_queue(place: &str) -> bool {
     const MQUEUE_MAGIC: i64 = 0x1980_0202;
     nix::sys::statfs::statfs(place)
-        .is_ok_and(|fs| i64::from(fs.filesystem_type().0) == MQUEUE_MAGIC)
+        .is_ok_and(|fs| fs.filesystem_type().0 == MQUEUE_MAGIC)
 }
