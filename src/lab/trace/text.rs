@@ -176,8 +176,9 @@ fn call_words(
             let failed = !style.full && matches!(call.result, Outcome::Error(_));
             let later =
                 (part == Part::Begins || failed) && call.out & 1 << index != 0;
+            let given = piece_text(piece, style);
             let text =
-                if later { "…".to_owned() } else { piece_text(piece, style) };
+                if later && given != "NULL" { "…".to_owned() } else { given };
             if !style.full && ["NULL", "AT_FDCWD", ""].contains(&text.as_str()) {
                 continue;
             }
@@ -324,6 +325,10 @@ fn terse(text: &str) -> String {
         ["O_CLOEXEC", "SOCK_CLOEXEC", "MSG_CMSG_CLOEXEC", "EPOLL_CLOEXEC"];
     if text.contains("CLONE_THREAD") {
         return "CLONE_THREAD|…".to_owned();
+    }
+    if text.contains("CLONE_") {
+        let kept = text.split('|').filter(|word| !word.ends_with("TID"));
+        return kept.collect::<Vec<_>>().join("|");
     }
     if let Some(("value", value)) = text.split_once(' ') {
         // The text that a value carries says more than its number.

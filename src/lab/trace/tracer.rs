@@ -14,13 +14,14 @@ use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 
-use super::decode::{self, Begun, Cx, signals};
+use super::decode::{self, signals};
 use super::event::{Effect, End, Event, What};
 use super::objects::field;
 use super::world::World;
-use crate::os::ptrace::{
-    AT_CALL, Change, Go, Point, next_change, point, resume, siginfo,
-};
+use crate::os::ptrace::{AT_CALL, Change, Go, next_change, resume, siginfo};
+
+mod calls;
+mod programs;
 
 /// How many events are kept: some 300 bytes each.
 pub(super) const MOST: usize = 100_000;
@@ -45,23 +46,13 @@ pub(super) struct Tracer {
 #[derive(Debug)]
 struct Thread {
     who: usize,
-    call: Option<Open>,
+    call: Option<calls::Open>,
     /// Whether it runs the program, and not yet what we do between fork and exec.
     own: bool,
     /// Whether it has ever stopped for us.
     held: bool,
     /// What its end will close.
     closes: Vec<Effect>,
-}
-
-/// A call that has not returned.
-#[derive(Debug)]
-struct Open {
-    begun: Begun,
-    begin: u64,
-    at: u64,
-    /// How often it had gone to sleep before.
-    sleeps: u64,
 }
 
 impl Tracer {
@@ -248,61 +239,6 @@ impl Tracer {
         self.point(who, pid, What::Signal { number, info: text }, effects);
     }
 
-    /// exec has replaced the program; a thread that called it is the first one now.
-    fn new_program(&mut self, pid: Pid) {
-        let former =
-            ptrace::getevent(pid).map_or(pid.as_raw(), |former| former as i32);
-        let Some(mut thread) = self.threads.remove(&former) else { return };
-        let who = thread.who;
-        thread.own = true;
-        let gone: Vec<i32> = self
-            .threads
-            .iter()
-            .filter(|(_, t)| t.who == who)
-            .map(|(p, _)| *p)
-            .collect();
-        for tid in gone {
-            self.leave_unfinished(tid);
-        }
-        self.threads.insert(pid.as_raw(), thread);
-        self.world.exec(who);
-        if let Ok(name) = std::fs::read_to_string(format!("/proc/{pid}/comm"))
-            && self.world.processes[..who]
-                .iter()
-                .all(|other| other.pid != pid.as_raw())
-        {
-            self.renamed(who, name.trim());
-        }
-        self.warn_of_setuid(pid);
-    }
-
-    fn renamed(&mut self, who: usize, name: &str) {
-        // What we started keeps the name that it was given.
-        let forked = self
-            .events
-            .iter()
-            .any(|e| e.process == who && matches!(e.what, What::Starts));
-        if forked {
-            name.clone_into(&mut self.world.processes[who].name);
-        }
-    }
-
-    fn warn_of_setuid(&mut self, pid: Pid) {
-        use std::os::unix::fs::MetadataExt;
-        let Ok(program) = std::fs::read_link(format!("/proc/{pid}/exe")) else {
-            return;
-        };
-        let Ok(meta) = std::fs::metadata(&program) else { return };
-        let euid = nix::unistd::geteuid();
-        if meta.mode() & libc::S_ISUID != 0 && meta.uid() != euid.as_raw() {
-            self.notes.push(format!(
-                "{} is set-user-ID: while it is traced, it runs as its caller unless the \
-                 tracer is root",
-                program.display()
-            ));
-        }
-    }
-
     /// It will end, and its descriptors are still open.
     fn exiting(&mut self, pid: Pid) {
         let Some(thread) = self.threads.get(&pid.as_raw()) else { return };
@@ -315,26 +251,6 @@ impl Tracer {
         if let Some(thread) = self.threads.get_mut(&pid.as_raw()) {
             thread.closes = closes;
         }
-    }
-
-    fn leave_unfinished(&mut self, tid: i32) -> Option<Thread> {
-        let mut thread = self.threads.remove(&tid)?;
-        if let Some(open) = thread.call.take().filter(|_| thread.own) {
-            let (call, effects) = decode::unfinished(open.begun);
-            let took = self.began.elapsed().as_nanos() as u64 - open.at;
-            self.keep(Event {
-                process: thread.who,
-                tid,
-                begin: open.begin,
-                end: None,
-                at: open.at,
-                took,
-                slept: false,
-                what: What::Call(call),
-                effects,
-            });
-        }
-        Some(thread)
     }
 
     fn ended(&mut self, pid: Pid, end: End) {
@@ -352,104 +268,10 @@ impl Tracer {
             self.point(thread.who, pid, What::Ends(end), effects);
         }
     }
-
-    fn at_call(&mut self, pid: Pid) {
-        let (who, open) = match self.threads.get_mut(&pid.as_raw()) {
-            Some(thread) => (thread.who, thread.call.take()),
-            None => return,
-        };
-        match (point(pid), open) {
-            (Ok(Point::Entry { arch, number, args }), _) => {
-                let name = self.name(arch, number);
-                let sleeps = if can_sleep(&name) { sleeps(pid) } else { 0 };
-                let mut cx = Cx {
-                    tid: pid,
-                    who,
-                    args,
-                    result: i64::MAX,
-                    world: &mut self.world,
-                };
-                let begun = decode::enter(&mut cx, &name);
-                let at = self.began.elapsed().as_nanos() as u64;
-                let open = Open { begun, begin: self.moment, at, sleeps };
-                if let Some(thread) = self.threads.get_mut(&pid.as_raw()) {
-                    thread.call = Some(open);
-                }
-            }
-            (Ok(Point::Exit(result)), Some(open)) => {
-                self.finished(pid, who, result, open)
-            }
-            _ => {}
-        }
-    }
-
-    fn finished(&mut self, pid: Pid, process: usize, result: i64, open: Open) {
-        if !self.threads.get(&pid.as_raw()).is_some_and(|thread| thread.own) {
-            return;
-        }
-        let took = self.began.elapsed().as_nanos() as u64 - open.at;
-        // Stopping for us is one sleep.
-        let slept = can_sleep(&open.begun.name) && sleeps(pid) > open.sleeps + 1;
-        let args = open.begun.args;
-        let mut cx =
-            Cx { tid: pid, who: process, args, result, world: &mut self.world };
-        let (call, effects) = decode::leave(&mut cx, open.begun);
-        self.keep(Event {
-            process,
-            tid: pid.as_raw(),
-            begin: open.begin,
-            end: Some(self.moment),
-            at: open.at,
-            took,
-            slept,
-            what: What::Call(call),
-            effects,
-        });
-    }
-
-    fn name(&mut self, arch: u32, number: u64) -> Rc<str> {
-        let known = self.names.entry((arch, number));
-        known.or_insert_with(|| decode::name(arch, number).into()).clone()
-    }
 }
 
 impl Thread {
     fn new(who: usize, own: bool) -> Thread {
         Thread { who, call: None, own, held: false, closes: Vec::new() }
     }
-}
-
-/// Whether the kernel lets a thread sleep in this call until something happens.
-fn can_sleep(name: &str) -> bool {
-    const BEGINNINGS: [&str; 14] = [
-        "read", "write", "open", "accept", "connect", "recv", "send", "poll",
-        "ppoll", "select", "pselect", "epoll_", "futex", "wait",
-    ];
-    const OTHERS: [&str; 16] = [
-        "mq_timedsend",
-        "mq_timedreceive",
-        "msgsnd",
-        "msgrcv",
-        "semop",
-        "semtimedop",
-        "rt_sigtimedwait",
-        "rt_sigsuspend",
-        "pause",
-        "flock",
-        "fcntl",
-        "nanosleep",
-        "clock_nanosleep",
-        "splice",
-        "restart_syscall",
-        "sendfile",
-    ];
-    BEGINNINGS.iter().any(|start| name.starts_with(start)) || OTHERS.contains(&name)
-}
-
-/// How often a thread has given up the processor by itself.
-fn sleeps(tid: Pid) -> u64 {
-    let status =
-        std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-    let count = field(&status, "voluntary_ctxt_switches:");
-    count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }

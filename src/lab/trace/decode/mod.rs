@@ -19,6 +19,8 @@ mod queues;
 mod ready;
 pub(super) mod signals;
 mod sockets;
+mod streams;
+mod told;
 mod transfer;
 
 /// Names of numbers.
@@ -127,7 +129,7 @@ impl Cx<'_> {
     }
 }
 
-pub(super) use transfer::close;
+pub(super) use streams::close;
 
 /// The name of a call. The numbers are those of the machine's own programs; others, a
 /// 32-bit program's say, keep their number.
