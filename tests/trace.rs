@@ -363,6 +363,45 @@ fn shared_memory_says_that_no_call_carries_the_data() {
     }
 }
 
+#[test]
+fn a_standard_signal_that_was_sent_twice_came_from_the_first() {
+    if !have("python3") {
+        return;
+    }
+    let code = "import os, signal\n\
+                usr1 = {signal.SIGUSR1}\n\
+                signal.pthread_sigmask(signal.SIG_BLOCK, usr1)\n\
+                for times in (2, 1):\n    \
+                    for _ in range(times): os.kill(os.getpid(), signal.SIGUSR1)\n    \
+                    signal.sigwait(usr1)";
+    let (events, outcome) = events(&["--", "python3", "-c", code]);
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    let ids = |call: &str| -> Vec<&Value> {
+        events.iter().filter(|e| e["call"] == call).map(|e| &e["id"]).collect()
+    };
+    let kills = ids("kill");
+    assert_eq!(kills.len(), 3);
+    let from: Vec<&Value> = events
+        .iter()
+        .filter(|event| event["call"] == "rt_sigtimedwait")
+        .map(|event| &event["from"][0])
+        .collect();
+    assert_eq!(from, [kills[0], kills[2]]);
+}
+
+#[test]
+fn messages_of_one_queue_are_paired_within_their_priority() {
+    let (events, outcome) = events(&["posixmq"]);
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    for event in events.iter().filter(|event| event["call"] == "mq_timedreceive") {
+        let Some(from) = event["from"].get(0) else { continue };
+        let sent = events.iter().find(|other| other["id"] == *from).unwrap();
+        let size = sent["args"][2].as_str().unwrap();
+        assert_eq!(event["result"].to_string(), size);
+        assert_eq!(event["args"][1], sent["args"][1]);
+    }
+}
+
 // ------------------------------------------------------------------ how it is drawn
 
 #[test]
@@ -476,6 +515,18 @@ fn what_cannot_be_run_is_one_line() {
         assert!(outcome.stderr.contains(wanted), "{args:?}: {}", outcome.stderr);
         assert!(outcome.stdout.is_empty());
     }
+}
+
+#[test]
+fn a_program_that_is_stopped_and_goes_on_is_left_to_do_so() {
+    // The child says so until its parent has gone on, and ended.
+    let line =
+        "(while kill -CONT $$; do sleep 0.02; done) 2>&- & kill -STOP $$; echo on";
+    let outcome = traced(&["--", "sh", "-c", line]);
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    assert_eq!(outcome.stderr, "on\n");
+    let text = String::from_utf8(outcome.stdout).unwrap();
+    assert!(text.contains("SIGSTOP") && text.contains("SIGCONT"), "{text}");
 }
 
 #[test]

@@ -56,7 +56,6 @@ const LOOKS: &[&str] = &[
     "fchmod",
     "mkdir",
     "statfs",
-    "epoll_create1",
     "pidfd_getfd",
 ];
 

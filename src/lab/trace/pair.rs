@@ -47,9 +47,12 @@ pub(super) fn arrows(trace: &Trace) -> Vec<Arrow> {
     let mut arrows = Vec::new();
     let (connects, peers) = connections(all);
     arrows.extend(connects);
-    for traffic in sorted(all, &peers).values() {
+    for (key, traffic) in &sorted(all, &peers) {
         arrows.extend(streamed(all, traffic));
-        arrows.extend(queued(all, traffic));
+        arrows.extend(match is_merged(key) {
+            true => merged(all, traffic),
+            false => queued(all, traffic),
+        });
         arrows.extend(stored(all, traffic));
         arrows.extend(woken(all, traffic));
         arrows.extend(ended(all, traffic));
@@ -217,6 +220,28 @@ fn queued(all: &[Event], traffic: &Traffic) -> Vec<Arrow> {
         };
     // A message that was there before, or came from elsewhere, shifts all the others.
     if arrows.iter().all(same) { arrows } else { Vec::new() }
+}
+
+/// Whether a second one is dropped while the first is pending: a standard signal.
+fn is_merged(key: &str) -> bool {
+    let mut words = key.split(' ');
+    words.next() == Some("signal")
+        && words.nth(1).and_then(|n| n.parse().ok()).is_some_and(|n: i32| n < 32)
+}
+
+/// The first that was sent since the last time is the one that came.
+fn merged(all: &[Event], traffic: &Traffic) -> Vec<Arrow> {
+    let mut posts = traffic.posts.iter().map(|post| post.event).peekable();
+    let mut arrows = Vec::new();
+    for to in traffic.fetches.iter().map(|fetch| fetch.event) {
+        let end = all[to].end.unwrap_or(u64::MAX);
+        let mut first = None;
+        while let Some(from) = posts.next_if(|from| all[*from].begin < end) {
+            first = first.or(Some(from));
+        }
+        arrows.extend(first.map(|from| Arrow { from, to }));
+    }
+    arrows
 }
 
 /// The first bytes that an event shows, and how many there are.

@@ -215,8 +215,8 @@ fn call_returned(call: &Call) -> bool {
 
 fn result_words(out: &mut Words, call: &Call, style: Style) {
     match &call.result {
-        Outcome::Never => out.add(" …never returns", Tone::Faint),
-        Outcome::Restart => out.add(" …interrupted", Tone::Bad),
+        Outcome::Never => out.add(" never returns", Tone::Faint),
+        Outcome::Restart => out.add(" interrupted", Tone::Bad),
         Outcome::Error(number) => {
             out.add(&format!(" = {}", error_text(*number)), Tone::Bad)
         }
