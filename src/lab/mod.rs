@@ -6,6 +6,7 @@ pub mod clean;
 pub mod contract;
 pub mod demo;
 pub mod list;
+pub mod trace;
 
 /// Prints `text` on standard output; a reader that has left (`| head`) is a quiet end.
 ///

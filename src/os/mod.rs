@@ -6,6 +6,7 @@
 pub mod alive;
 pub mod cleanup;
 pub mod names;
+pub mod ptrace;
 pub mod ready;
 pub mod semaphore;
 pub mod shared;
