@@ -27,6 +27,8 @@ const RIGHT: u8 = 8;
 enum Paint {
     Tone(Tone, usize),
     Arrow,
+    /// Words across the lanes, which no arrow may cut.
+    Note,
     Title(usize),
 }
 
@@ -167,14 +169,14 @@ impl Canvas {
         let mut at = top;
         for word in text.split(' ') {
             if line.chars().count() + 1 + word.chars().count() > self.width {
-                self.say(at, 0, &line, Paint::Arrow);
+                self.say(at, 0, &line, Paint::Note);
                 line = String::from("  ");
                 at += 1;
             }
             line.push(' ');
             line.push_str(word);
         }
-        self.say(at, 0, &line, Paint::Arrow);
+        self.say(at, 0, &line, Paint::Note);
     }
 
     fn arrows(&mut self, drawing: &Drawing, placed: &Placed) {
@@ -338,7 +340,7 @@ fn painted(text: &str, paint: Paint) -> colored::ColoredString {
         Paint::Tone(Tone::Name, lane) => text.color(colour(lane)),
         Paint::Tone(Tone::Faint, _) => text.dimmed(),
         Paint::Tone(Tone::Bad, _) => text.color(Color::Red),
-        Paint::Arrow => text.bold(),
+        Paint::Arrow | Paint::Note => text.bold(),
         Paint::Title(lane) => text.color(colour(lane)).bold(),
     }
 }

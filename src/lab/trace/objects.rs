@@ -237,14 +237,15 @@ pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// A kernel name of ours, without what tells it from those of other directories:
-/// `/…posixmq` for `/ipclab-0-a18a7f62-posixmq`.
+/// `/…posixmq` for `/ipclab-0-a18a7f62-posixmq`, `/sem.…semaphore` for a semaphore's file.
 fn without_hash(path: &str) -> String {
     let short = || {
-        let (before, name) = path.split_once("/ipclab-")?;
+        let (before, name) = path.split_once("ipclab-")?;
+        let ours = before.ends_with('/') || before.ends_with("/sem.");
         let mut parts = name.splitn(3, '-');
-        let hash = parts.nth(1).filter(|hash| hash.len() == 8)?;
+        let hash = parts.nth(1).filter(|hash| ours && hash.len() == 8)?;
         hash.bytes().all(|b| b.is_ascii_hexdigit()).then_some(())?;
-        Some(format!("{before}/…{}", parts.next()?))
+        Some(format!("{before}…{}", parts.next()?))
     };
     short().unwrap_or_else(|| path.to_owned())
 }
