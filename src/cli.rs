@@ -76,6 +76,8 @@ enum Verb {
     Demo(lab::demo::Options),
     /// Pitfalls as questions: guess, and the kernel answers
     Experiment(lab::experiment::Options),
+    /// Draw the system calls of a chapter's roles, or of any programs, side by side
+    Trace(lab::trace::Options),
     /// Remove what a `kill -9` left behind
     Clean(lab::clean::Options),
     /// Print a completion script for a shell
@@ -115,6 +117,12 @@ fn run_verb(verb: Verb, global: &Global) -> Result<()> {
         Verb::List(options) => lab::list::run(&options),
         Verb::Demo(options) => lab::demo::run(&options, global.quiet),
         Verb::Experiment(options) => lab::experiment::run(&options, global.quiet),
+        Verb::Trace(options) => {
+            let coloured =
+                wants_colours(global.color, std::io::stdout().is_terminal());
+            colored::control::set_override(coloured);
+            lab::trace::run(&options, coloured)
+        }
         Verb::Clean(options) => lab::clean::run(&options),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
@@ -339,16 +347,23 @@ fn peer_command(
 }
 
 fn set_colours(when: When) {
+    colored::control::set_override(wants_colours(
+        when,
+        std::io::stderr().is_terminal(),
+    ));
+}
+
+/// Whether what goes to a terminal, or not to one, is coloured.
+fn wants_colours(when: When, terminal: bool) -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let forced = set("CLICOLOR_FORCE")
         && std::env::var_os("CLICOLOR_FORCE") != Some(OsString::from("0"));
-    let on = match when {
+    match when {
         When::Always => true,
         When::Never => false,
         When::Auto if set("NO_COLOR") => false,
-        When::Auto => forced || std::io::stderr().is_terminal(),
-    };
-    colored::control::set_override(on);
+        When::Auto => forced || terminal,
+    }
 }
 
 /// Help and version are printed as they are; bad usage becomes one line.

@@ -96,7 +96,8 @@ fn no_page_and_no_source_stands_outside_the_table() {
     sources.remove("mod");
     assert_eq!(sources, known);
     assert_eq!(stems("chapters/transcripts", ".txt"), known);
-    known.extend(["SUMMARY", "introduction"].map(str::to_owned));
+    assert_eq!(stems("chapters/traces", ".svg"), known);
+    known.extend(["SUMMARY", "introduction", "trace"].map(str::to_owned));
     assert_eq!(stems("chapters", ".md"), known);
 }
 
@@ -152,6 +153,7 @@ fn each_page_shows_code_of_both_roles_and_a_captured_run() {
     for name in names() {
         let page = read(format!("chapters/{name}.md"));
         assert!(page.contains(&format!("transcripts/{name}.txt")), "{name}: no run");
+        assert!(page.contains(&format!("traces/{name}.svg")), "{name}: no trace");
         assert!(page.contains("## On the wire"), "{name}: no wire");
         assert!(page.contains("## Run it"), "{name}: no command");
         let code = page.matches("{{#rustdoc_include ../src/chapters/").count();
@@ -214,6 +216,24 @@ fn stems_of(files: &BTreeSet<String>, end: &str) -> BTreeSet<String> {
         .iter()
         .filter_map(|name| Some(name.strip_suffix(end)?.to_owned()))
         .collect()
+}
+
+#[test]
+fn each_trace_is_a_captured_picture_of_all_roles() {
+    for row in ipclab::chapters::rows() {
+        let name = row.name;
+        let text = read(format!("chapters/traces/{name}.svg"));
+        assert!(text.starts_with("<svg "), "{name}");
+        assert!(
+            text.contains(&format!("<title>ipclab trace {name}</title>")),
+            "{name}"
+        );
+        // Markdown ends a block of HTML at an empty line.
+        assert!(!text.trim_end().contains("\n\n"), "{name}");
+        for part in row.script.parts {
+            assert!(text.contains(&format!(">{}</text>", part.role)), "{name}");
+        }
+    }
 }
 
 #[test]

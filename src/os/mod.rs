@@ -11,6 +11,7 @@ pub mod mqueue;
 pub mod mutex;
 pub mod names;
 pub mod namespace;
+pub mod ptrace;
 pub mod ready;
 pub mod semaphore;
 pub mod shared;

@@ -69,7 +69,7 @@ pub fn publish(path: &Path, signal: Number, place: &mut Place) -> Result<()> {
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(&new)
-        .and_then(|mut file| writeln!(file, "{published}"))
+        .and_then(|mut file| file.write_all(format!("{published}\n").as_bytes()))
         .with_context(|| format!("write {}", new.display()))?;
     std::fs::rename(&new, path)
         .with_context(|| format!("rename to {}", path.display()))?;

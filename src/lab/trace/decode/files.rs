@@ -1,0 +1,244 @@
+//! Files, pipes, and what else is read and written by a descriptor.
+
+use super::{Arg, Cx, Names, Piece, names};
+
+const OPEN: Names = &[
+    (libc::O_WRONLY as u64, "O_WRONLY"),
+    (libc::O_RDWR as u64, "O_RDWR"),
+    (libc::O_RDONLY as u64, "O_RDONLY"),
+    (libc::O_CREAT as u64, "O_CREAT"),
+    (libc::O_EXCL as u64, "O_EXCL"),
+    (libc::O_TRUNC as u64, "O_TRUNC"),
+    (libc::O_APPEND as u64, "O_APPEND"),
+    (libc::O_NONBLOCK as u64, "O_NONBLOCK"),
+    (libc::O_SYNC as u64, "O_SYNC"),
+    (libc::O_TMPFILE as u64, "O_TMPFILE"),
+    (libc::O_DIRECTORY as u64, "O_DIRECTORY"),
+    (libc::O_NOFOLLOW as u64, "O_NOFOLLOW"),
+    (libc::O_NOCTTY as u64, "O_NOCTTY"),
+    (libc::O_PATH as u64, "O_PATH"),
+    (libc::O_CLOEXEC as u64, "O_CLOEXEC"),
+];
+
+/// What the flags of pipe2, eventfd2 and the like are made of.
+pub(super) const NEW: Names = names! { O_NONBLOCK O_CLOEXEC O_DIRECT };
+const ACCESS: Names = names! { F_OK R_OK W_OK X_OK };
+const AT: Names = names! {
+    AT_EMPTY_PATH AT_SYMLINK_NOFOLLOW AT_SYMLINK_FOLLOW AT_REMOVEDIR AT_EACCESS
+};
+const RENAME: Names = names! { RENAME_NOREPLACE RENAME_EXCHANGE RENAME_WHITEOUT };
+const WHENCE: Names = names! { SEEK_SET SEEK_CUR SEEK_END SEEK_DATA SEEK_HOLE };
+const FALLOC: Names = names! { FALLOC_FL_KEEP_SIZE FALLOC_FL_PUNCH_HOLE };
+const LOCK: Names = names! { LOCK_SH LOCK_EX LOCK_UN LOCK_NB };
+const MEMFD: Names = names! { MFD_CLOEXEC MFD_ALLOW_SEALING MFD_HUGETLB };
+const SPLICE: Names = names! { SPLICE_F_MOVE SPLICE_F_NONBLOCK SPLICE_F_MORE };
+/// What fcntl is asked for.
+pub(super) const FCNTL: Names = names! {
+    F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_SETLK F_SETLKW F_OFD_GETLK
+    F_OFD_SETLK F_OFD_SETLKW F_DUPFD_CLOEXEC F_SETPIPE_SZ F_GETPIPE_SZ F_ADD_SEALS
+    F_GET_SEALS
+};
+const SEALS: Names = names! { F_SEAL_SEAL F_SEAL_SHRINK F_SEAL_GROW F_SEAL_WRITE };
+const LOCK_TYPE: Names = names! { F_RDLCK F_WRLCK F_UNLCK };
+const IOCTL: Names = names! { TCGETS FIONREAD FIONBIO TIOCGWINSZ };
+/// What inotify watches for, and what it tells.
+pub(super) const NOTIFY: Names = names! {
+    IN_ACCESS IN_MODIFY IN_ATTRIB IN_CLOSE_WRITE IN_CLOSE_NOWRITE IN_OPEN IN_MOVED_FROM
+    IN_MOVED_TO IN_CREATE IN_DELETE IN_DELETE_SELF IN_MOVE_SELF IN_UNMOUNT IN_IGNORED IN_ONLYDIR
+    IN_DONT_FOLLOW IN_EXCL_UNLINK IN_MASK_ADD IN_ONESHOT IN_ISDIR
+};
+
+pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
+    use Arg::{
+        After, At, Before, Fd, Hex, In, Int, Octal, Out, Path, Set, Size, Text, Word,
+    };
+    Some(match name {
+        "read" => &[Fd, Out, Size],
+        "write" => &[Fd, In(2), Size],
+        "pread64" => &[Fd, Out, Size, Size],
+        "pwrite64" => &[Fd, In(2), Size, Size],
+        "readv" => &[Fd, After(iov), Int],
+        "writev" => &[Fd, Before(iov), Int],
+        "preadv" | "preadv2" => &[Fd, After(iov), Int, Size],
+        "pwritev" | "pwritev2" => &[Fd, Before(iov), Int, Size],
+        "open" => &[Path, Before(open_flags), Octal],
+        "openat" => &[At, Path, Before(open_flags), Octal],
+        "creat" => &[Path, Octal],
+        "close" | "fsync" | "fdatasync" | "syncfs" | "dup" | "fchdir" => &[Fd],
+        "close_range" => &[Int, Int, Hex],
+        "dup2" => &[Fd, Int],
+        "dup3" => &[Fd, Int, Set(NEW)],
+        "pipe" => &[After(pair)],
+        "pipe2" => &[After(pair), Set(NEW)],
+        "mknod" => &[Path, Before(mode), Hex],
+        "mknodat" => &[At, Path, Before(mode), Hex],
+        "mkdir" | "chmod" => &[Path, Octal],
+        "mkdirat" => &[At, Path, Octal],
+        "fchmod" => &[Fd, Octal],
+        "unlink" | "rmdir" | "chdir" => &[Path],
+        "unlinkat" => &[At, Path, Set(AT)],
+        "rename" | "link" | "symlink" => &[Path, Path],
+        "renameat" => &[At, Path, At, Path],
+        "renameat2" => &[At, Path, At, Path, Set(RENAME)],
+        "linkat" => &[At, Path, At, Path, Set(AT)],
+        "ftruncate" => &[Fd, Size],
+        "fallocate" => &[Fd, Set(FALLOC), Size, Size],
+        "fcntl" => &[Fd, Word(FCNTL), Before(fcntl_argument)],
+        "flock" => &[Fd, Set(LOCK)],
+        "lseek" => &[Fd, Before(long), Word(WHENCE)],
+        "ioctl" => &[Fd, Word(IOCTL), Hex],
+        "fstat" => &[Fd, Hex],
+        "stat" | "lstat" | "statfs" => &[Path, Hex],
+        "newfstatat" => &[At, Path, Hex, Set(AT)],
+        "statx" => &[At, Path, Set(AT), Hex, Hex],
+        "access" => &[Path, Set(ACCESS)],
+        "faccessat" => &[At, Path, Set(ACCESS)],
+        "faccessat2" => &[At, Path, Set(ACCESS), Set(AT)],
+        "readlink" => &[Path, Out, Size],
+        "readlinkat" => &[At, Path, Out, Size],
+        "getcwd" => &[Out, Size],
+        "getdents64" => &[Fd, Hex, Size],
+        "splice" => &[Fd, Hex, Fd, Hex, Size, Set(SPLICE)],
+        "tee" => &[Fd, Fd, Size, Set(SPLICE)],
+        "vmsplice" => &[Fd, Before(iov), Int, Set(SPLICE)],
+        "sendfile" => &[Fd, Fd, Hex, Size],
+        "copy_file_range" => &[Fd, Hex, Fd, Hex, Size, Hex],
+        "fadvise64" => &[Fd, Size, Size, Int],
+        "eventfd" | "inotify_init" => &[],
+        "eventfd2" => &[Int, Set(NEW)],
+        "memfd_create" => &[Text, Set(MEMFD)],
+        "inotify_init1" => &[Set(NEW)],
+        "inotify_add_watch" => &[Fd, Path, Set(NOTIFY)],
+        "inotify_rm_watch" => &[Fd, Int],
+        _ => return None,
+    })
+}
+
+/// Leaves out arguments that mean nothing in this call.
+pub(super) fn trim(name: &str, args: &mut Vec<Piece>, cx: &Cx<'_>) {
+    let flags = match name {
+        "open" => cx.args[1],
+        "openat" => cx.args[2],
+        "mknodat" => {
+            args.truncate(3);
+            return;
+        }
+        "mknod" => {
+            args.truncate(2);
+            return;
+        }
+        "fcntl" if matches!(cx.int(1), libc::F_GETFD | libc::F_GETFL) => {
+            args.truncate(2);
+            return;
+        }
+        "mq_open" if cx.int(1) & libc::O_CREAT == 0 => {
+            args.truncate(2);
+            return;
+        }
+        _ => return,
+    };
+    if flags as i32 & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) == 0 {
+        args.pop();
+    }
+}
+
+/// A path, as it was said and whole.
+pub(super) fn path(cx: &mut Cx<'_>, index: usize) -> Piece {
+    let Some(said) = cx.memory().text(cx.args[index]) else {
+        return super::hex(cx.args[index]);
+    };
+    let pid = cx.pid();
+    let whole = if said.starts_with('/') || said.is_empty() {
+        said.clone()
+    } else {
+        let at = index.checked_sub(1).map(|index| cx.args[index] as i32);
+        let dir = match at {
+            Some(fd) if (0..1 << 20).contains(&fd) => format!("/proc/{pid}/fd/{fd}"),
+            _ => format!("/proc/{pid}/cwd"),
+        };
+        let dir = std::fs::read_link(dir).unwrap_or_default();
+        dir.join(&said).display().to_string()
+    };
+    Piece::Path(cx.world.objects.shown(&said), whole)
+}
+
+fn mode(cx: &mut Cx<'_>, index: usize) -> Piece {
+    let mode = cx.args[index] as u32;
+    let kind = match mode & libc::S_IFMT {
+        libc::S_IFIFO => "S_IFIFO|",
+        libc::S_IFSOCK => "S_IFSOCK|",
+        libc::S_IFREG => "S_IFREG|",
+        _ => "",
+    };
+    Piece::text(format!("{kind}{:04o}", mode & !libc::S_IFMT))
+}
+
+/// O_RDONLY is 0, and is named all the same.
+pub(super) fn open_flags(cx: &mut Cx<'_>, index: usize) -> Piece {
+    let flags = cx.args[index];
+    let text = super::set(flags, OPEN);
+    let reads = flags as i32 & libc::O_ACCMODE == libc::O_RDONLY && flags != 0;
+    Piece::text(if reads { format!("O_RDONLY|{text}") } else { text })
+}
+
+fn long(cx: &mut Cx<'_>, index: usize) -> Piece {
+    Piece::text((cx.args[index] as i64).to_string())
+}
+
+/// The two descriptors that pipe and socketpair give.
+pub(super) fn pair(cx: &mut Cx<'_>, index: usize) -> Piece {
+    let Some(pair) = cx.memory().array::<8>(cx.args[index]) else {
+        return super::hex(cx.args[index]);
+    };
+    let numbers = [0, 4].map(|offset| super::super::memory::i32_at(&pair, offset));
+    Piece::Group("[", numbers.map(|fd| cx.new_fd(fd)).to_vec(), "]")
+}
+
+/// The buffers of an array of `struct iovec`; what was read is no longer than the result.
+pub(super) fn iov(cx: &mut Cx<'_>, index: usize) -> Piece {
+    buffers(cx, cx.args[index], cx.args[index + 1])
+}
+
+/// `count` buffers at `address`.
+pub(super) fn buffers(cx: &Cx<'_>, address: u64, count: u64) -> Piece {
+    const MOST: u64 = 16;
+    let mut left = cx.result.max(0) as u64;
+    let mut parts = Vec::new();
+    for n in 0..count.min(MOST) {
+        if left == 0 {
+            break;
+        }
+        let at = address + 16 * n;
+        let (Some(base), Some(length)) =
+            (cx.memory().u64(at), cx.memory().u64(at + 8))
+        else {
+            break;
+        };
+        parts.push(cx.bytes(base, length.min(left)));
+        left = left.saturating_sub(length);
+    }
+    if count > MOST {
+        parts.push(Piece::text("…"));
+    }
+    Piece::Group("[", parts, "]")
+}
+
+fn fcntl_argument(cx: &mut Cx<'_>, index: usize) -> Piece {
+    let raw = cx.args[index];
+    match cx.int(1) {
+        libc::F_SETFL => Piece::text(super::set(raw, &OPEN[2..])),
+        libc::F_SETFD if raw == 1 => Piece::text("FD_CLOEXEC"),
+        libc::F_ADD_SEALS => Piece::text(super::set(raw, SEALS)),
+        libc::F_SETLK | libc::F_SETLKW | libc::F_OFD_SETLK | libc::F_OFD_SETLKW => {
+            let Some(lock) = cx.memory().array::<24>(raw) else {
+                return super::hex(raw);
+            };
+            let kind = u64::from(u16::from_ne_bytes([lock[0], lock[1]]));
+            let start = super::super::memory::u64_at(&lock, 8) as i64;
+            let length = super::super::memory::u64_at(&lock, 16) as i64;
+            let kind = super::word(kind, LOCK_TYPE);
+            Piece::text(format!("{{{kind}, start {start}, length {length}}}"))
+        }
+        _ => Piece::text((raw as i64).to_string()),
+    }
+}

@@ -1,0 +1,374 @@
+//! The drawing in a terminal: lanes side by side, arrows in the gutters between them.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+
+use colored::{Color, Colorize};
+
+use super::event::Trace;
+use super::rows::{Drawing, Join, Row};
+use super::text::{Line, Tone, fit};
+use crate::wire::say::COLOURS;
+
+/// The narrowest lane that can be read.
+const NARROWEST: usize = 18;
+/// The columns between two lanes.
+const GUTTER: usize = 6;
+/// How far an arrow may run before a number stands for it.
+const FARTHEST: usize = 30;
+/// Which sides of a gutter's cell a line leaves by.
+const UP: u8 = 1;
+const DOWN: u8 = 2;
+const LEFT: u8 = 4;
+const RIGHT: u8 = 8;
+
+/// How a character is painted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Paint {
+    Tone(Tone, usize),
+    Arrow,
+    /// Words across the lanes, which no arrow may cut.
+    Note,
+    Title(usize),
+}
+
+/// The trace in `width` columns, or as many as the terminal has, or 80.
+pub(super) fn text(
+    trace: &Trace,
+    drawing: &Drawing,
+    width: Option<u16>,
+    coloured: bool,
+) -> String {
+    let width = usize::from(width.or_else(terminal).unwrap_or(80));
+    let lanes = drawing.lanes.len().max(1);
+    let gutters = (GUTTER * (lanes - 1)).min(width);
+    let lane = (width - gutters) / lanes;
+    // The last lane has nothing beside it to reach into.
+    let lane = lane - lane / 10 * usize::from(lanes > 1);
+    let mut canvas = Canvas { lines: Vec::new(), lane, width };
+    if lane < NARROWEST {
+        canvas.list(trace, drawing);
+    } else {
+        canvas.titles(trace, drawing);
+        canvas.grid(trace, drawing);
+    }
+    let mut out = canvas.print(coloured);
+    for note in &trace.notes {
+        let _ = writeln!(out, "\n{note}");
+    }
+    out
+}
+
+fn terminal() -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col >= 60).then_some(size.ws_col)
+}
+
+struct Canvas {
+    lines: Vec<Vec<(char, Paint)>>,
+    lane: usize,
+    width: usize,
+}
+
+/// From which line to which, and to which head: row and lane.
+type Span = (usize, usize, (usize, usize));
+
+/// What stands where once all texts are placed.
+struct Placed {
+    /// The first line of each row.
+    top: Vec<usize>,
+    /// Where the first line of a cell's text ends, by row and lane.
+    ends: HashMap<(usize, usize), usize>,
+}
+
+impl Canvas {
+    fn column(&self, lane: usize) -> usize {
+        lane * (self.lane + GUTTER)
+    }
+
+    fn put(
+        &mut self,
+        line: usize,
+        column: usize,
+        text: impl Iterator<Item = (char, Paint)>,
+    ) {
+        while self.lines.len() <= line {
+            self.lines.push(Vec::new());
+        }
+        for (offset, (c, paint)) in text.enumerate() {
+            let at = column + offset;
+            let cells = &mut self.lines[line];
+            if cells.len() <= at {
+                cells.resize(at + 1, (' ', Paint::Arrow));
+            }
+            cells[at] = (c, paint);
+        }
+    }
+
+    fn say(&mut self, line: usize, column: usize, text: &str, paint: Paint) {
+        self.put(line, column, text.chars().map(|c| (c, paint)));
+    }
+
+    fn titles(&mut self, trace: &Trace, drawing: &Drawing) {
+        for (lane, process) in drawing.lanes.iter().enumerate() {
+            let process = &trace.processes[*process];
+            let title = format!("{} (pid {})", process.name, process.pid);
+            let title: String = title.chars().take(self.lane + GUTTER - 1).collect();
+            self.say(0, self.column(lane), &title, Paint::Title(lane));
+        }
+        self.lines.push(Vec::new());
+    }
+
+    fn grid(&mut self, trace: &Trace, drawing: &Drawing) {
+        // An arrow at its right side keeps a text within its lane; else it may reach on.
+        let rightward = |join: &Join| join.from.1 < join.to.1;
+        let held: HashSet<(usize, usize)> = drawing
+            .arrows
+            .iter()
+            .map(|join| if rightward(join) { join.from } else { join.to })
+            .collect();
+        let mut placed = Placed { top: Vec::new(), ends: HashMap::new() };
+        for (number, row) in drawing.rows.iter().enumerate() {
+            let top = self.lines.len();
+            placed.top.push(top);
+            match row {
+                Row::Note(text) => self.note(top, text),
+                Row::Cells(cells) => {
+                    for cell in cells {
+                        let event = &trace.events[cell.event];
+                        let column = self.column(cell.lane);
+                        let beside =
+                            cells.iter().any(|other| other.lane > cell.lane);
+                        let room =
+                            match held.contains(&(number, cell.lane)) || beside {
+                                true => self.lane,
+                                false => self.width - column,
+                            };
+                        let lines =
+                            fit(event, cell.part, cell.again, drawing.full, room);
+                        let first = lines.first().map_or(0, Vec::len);
+                        placed.ends.insert((number, cell.lane), column + first);
+                        for (offset, line) in lines.into_iter().enumerate() {
+                            let paint =
+                                |(c, tone)| (c, Paint::Tone(tone, cell.lane));
+                            self.put(
+                                top + offset,
+                                column,
+                                line.into_iter().map(paint),
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        self.arrows(drawing, &placed);
+    }
+
+    fn note(&mut self, top: usize, text: &str) {
+        let mut line = String::from("──");
+        let mut at = top;
+        for word in text.split(' ') {
+            if line.chars().count() + 1 + word.chars().count() > self.width {
+                self.say(at, 0, &line, Paint::Note);
+                line = String::from("  ");
+                at += 1;
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        self.say(at, 0, &line, Paint::Note);
+    }
+
+    fn arrows(&mut self, drawing: &Drawing, placed: &Placed) {
+        let mut bits: HashMap<(usize, usize), u8> = HashMap::new();
+        let mut heads = Vec::new();
+        // Per gutter's column: from which line to which it is taken, and by which head.
+        let mut taken: HashMap<usize, Vec<Span>> = HashMap::new();
+        let mut marks = 0;
+        for join in &drawing.arrows {
+            let (from, to) = (placed.top[join.from.0], placed.top[join.to.0]);
+            let right = join.from.1 < join.to.1;
+            let tail = if right {
+                placed.ends[&join.from] + 1
+            } else {
+                self.column(join.from.1) - 2
+            };
+            let head = if right {
+                self.column(join.to.1) - 2
+            } else {
+                placed.ends[&join.to] + 1
+            };
+            if from == to {
+                across(&mut bits, from, tail, head);
+                heads.push((to, head, if right { '▶' } else { '◀' }));
+                continue;
+            }
+            let gutter = if right { join.from.1 } else { join.from.1 - 1 };
+            let base = self.column(gutter) + self.lane;
+            // A head stands in the second column from its text.
+            let columns =
+                [3, 2, if right { 1 } else { 4 }].map(|column| base + column);
+            let free = |column: &&usize| {
+                taken.get(column).is_none_or(|spans| {
+                    spans.iter().all(|(a, b, whose)| {
+                        *b < from || to < *a || *whose == join.to
+                    })
+                })
+            };
+            let column = columns.iter().find(free).copied();
+            let Some(column) =
+                column.filter(|_| join.to.0 - join.from.0 <= FARTHEST)
+            else {
+                marks += 1;
+                self.marked(join, placed, mark(marks));
+                continue;
+            };
+            taken.entry(column).or_default().push((from, to, join.to));
+            across(&mut bits, from, tail, column);
+            across(&mut bits, to, column, head);
+            for line in from..=to {
+                let side = bits.entry((line, column)).or_default();
+                *side |= if line > from { UP } else { 0 }
+                    | if line < to { DOWN } else { 0 };
+            }
+            heads.push((to, head, if right { '▶' } else { '◀' }));
+        }
+        for ((line, column), sides) in bits {
+            self.over(line, column, box_char(sides));
+        }
+        for (line, column, c) in heads {
+            self.over(line, column, c);
+        }
+    }
+
+    /// Draws an arrow's character unless text stands there.
+    fn over(&mut self, line: usize, column: usize, c: char) {
+        let text = self.lines.get(line).and_then(|cells| cells.get(column));
+        if text.is_none_or(|(_, paint)| *paint == Paint::Arrow) {
+            self.put(line, column, std::iter::once((c, Paint::Arrow)));
+        }
+    }
+
+    /// A number at both ends of an arrow that has no way.
+    fn marked(&mut self, join: &Join, placed: &Placed, mark: char) {
+        let (from, to) = (placed.top[join.from.0], placed.top[join.to.0]);
+        let right = join.from.1 < join.to.1;
+        let out = if right {
+            placed.ends[&join.from] + 1
+        } else {
+            self.column(join.from.1) - 2
+        };
+        self.over(from, out, mark);
+        let into = if right {
+            self.column(join.to.1) - 2
+        } else {
+            placed.ends[&join.to] + 1
+        };
+        self.over(to, into, mark);
+    }
+
+    /// More processes than fit side by side: one below the other.
+    fn list(&mut self, trace: &Trace, drawing: &Drawing) {
+        const NAME: usize = 20;
+        let mut marks: HashMap<(usize, usize), (String, String)> = HashMap::new();
+        for (number, join) in drawing.arrows.iter().enumerate() {
+            let mark = mark(number + 1);
+            let _ = write!(marks.entry(join.from).or_default().1, " {mark}▶");
+            let _ = write!(marks.entry(join.to).or_default().0, "▶{mark} ");
+        }
+        for (number, row) in drawing.rows.iter().enumerate() {
+            let top = self.lines.len();
+            let Row::Cells(cells) = row else {
+                if let Row::Note(text) = row {
+                    self.note(top, text);
+                }
+                continue;
+            };
+            for cell in cells {
+                let top = self.lines.len();
+                let process = &trace.processes[drawing.lanes[cell.lane]];
+                let name = format!("{} {}", process.name, process.pid);
+                let name: String = name.chars().take(NAME - 1).collect();
+                self.say(top, 0, &name, Paint::Title(cell.lane));
+                let (before, after) =
+                    marks.remove(&(number, cell.lane)).unwrap_or_default();
+                self.say(top, NAME, &before, Paint::Arrow);
+                let column = NAME + before.chars().count();
+                let room = self.width.saturating_sub(column + after.chars().count());
+                let event = &trace.events[cell.event];
+                let lines = fit(
+                    event,
+                    cell.part,
+                    cell.again,
+                    drawing.full,
+                    room.max(NARROWEST),
+                );
+                let end = lines.first().map_or(0, Line::len);
+                for (offset, line) in lines.into_iter().enumerate() {
+                    let paint = |(c, tone)| (c, Paint::Tone(tone, cell.lane));
+                    self.put(top + offset, column, line.into_iter().map(paint));
+                }
+                self.say(top, column + end, &after, Paint::Arrow);
+            }
+        }
+    }
+
+    fn print(self, coloured: bool) -> String {
+        let mut out = String::new();
+        for mut line in self.lines {
+            while line.last().is_some_and(|(c, _)| *c == ' ') {
+                line.pop();
+            }
+            for run in line.chunk_by(|one, other| one.1 == other.1) {
+                let text: String = run.iter().map(|(c, _)| c).collect();
+                if coloured {
+                    let _ = write!(out, "{}", painted(&text, run[0].1));
+                } else {
+                    out.push_str(&text);
+                }
+            }
+            out.push('\n');
+        }
+        out
+    }
+}
+
+fn painted(text: &str, paint: Paint) -> colored::ColoredString {
+    let colour = |lane: usize| COLOURS[lane % COLOURS.len()];
+    match paint {
+        Paint::Tone(Tone::Plain, _) => text.normal(),
+        Paint::Tone(Tone::Name, lane) => text.color(colour(lane)),
+        Paint::Tone(Tone::Faint, _) => text.dimmed(),
+        Paint::Tone(Tone::Bad, _) => text.color(Color::Red),
+        Paint::Arrow | Paint::Note => text.bold(),
+        Paint::Title(lane) => text.color(colour(lane)).bold(),
+    }
+}
+
+/// A line from one column to another, both included.
+fn across(
+    bits: &mut HashMap<(usize, usize), u8>,
+    line: usize,
+    one: usize,
+    other: usize,
+) {
+    let (from, to) = (one.min(other), one.max(other));
+    for column in from..=to {
+        let sides = bits.entry((line, column)).or_default();
+        *sides |= if column > from { LEFT } else { 0 }
+            | if column < to { RIGHT } else { 0 };
+    }
+}
+
+fn box_char(sides: u8) -> char {
+    const CHARS: [char; 16] = [
+        ' ', '│', '│', '│', '─', '┘', '┐', '┤', '─', '└', '┌', '├', '─', '┴', '┬',
+        '┼',
+    ];
+    CHARS[usize::from(sides & 15)]
+}
+
+/// ① to ⑳, and from the beginning.
+fn mark(number: usize) -> char {
+    char::from_u32(0x2460 + ((number.max(1) - 1) % 20) as u32).unwrap_or('*')
+}

@@ -1,0 +1,119 @@
+//! `ipclab trace`: what two processes ask of the kernel, side by side.
+//!
+//! - `run`, `start`, `tracer`: programs under ptrace(2), every stop of theirs.
+//! - `decode`, `memory`, `objects`, `socket`, `world`: what a stop means.
+//! - `event`: what was seen; `pair`: which call woke or fed which; `noise`: what of it is
+//!   shown.
+//! - `text`, `rows`, `draw`, `svg`, `json`: how it is shown.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::builder::PossibleValuesParser;
+
+use crate::chapters::{find, rows as chapters};
+use crate::errors::usage;
+
+mod decode;
+mod draw;
+mod event;
+mod json;
+mod memory;
+mod noise;
+mod objects;
+mod pair;
+mod rows;
+mod run;
+mod socket;
+mod start;
+mod svg;
+mod text;
+mod tracer;
+mod world;
+
+/// The options of `ipclab trace`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+        ipclab trace fifo                    both roles of a chapter, side by side\n  \
+        ipclab trace fifo --all              every call, the loader's too\n  \
+        ipclab trace tcp --svg tcp.svg       also as a picture\n  \
+        ipclab trace tcp --json | jq .call   an event a line\n  \
+        ipclab trace -- ./send ::: ./receive two programs of your own, in any language\n\n\
+    What the programs print is not mixed in: a chapter's is checked and left out, your\n\
+    own programs' goes to standard error. Ctrl-C ends them, and draws what was seen.")]
+pub struct Options {
+    /// The chapter whose roles are traced
+    #[arg(value_name = "CHAPTER", conflicts_with = "commands")]
+    #[arg(value_parser = PossibleValuesParser::new(chapters().iter().map(|row| row.name)))]
+    chapter: Option<String>,
+
+    /// Show every system call, from execve on
+    #[arg(long)]
+    all: bool,
+
+    /// One JSON object a line, an event each: the book's page "Trace" tells the fields
+    #[arg(long)]
+    json: bool,
+
+    /// Also draw it as a picture, into FILE
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// How many columns the drawing may have; the terminal's, or 80
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(60..=400))]
+    width: Option<u16>,
+
+    /// Programs of your own, with `:::` between them
+    #[arg(last = true, value_name = "COMMAND")]
+    commands: Vec<OsString>,
+}
+
+/// `ipclab trace`.
+///
+/// # Errors
+/// When a program cannot be traced, or what a chapter printed is not what it should.
+pub fn run(options: &Options, coloured: bool) -> Result<()> {
+    let subject = match &options.chapter {
+        Some(name) => run::Subject::Chapter(find(name).context("no such chapter")?),
+        None => run::Subject::Commands(split(&options.commands)?),
+    };
+    let mut watch = start::Watch::begin()?;
+    let run::Ran { trace, failure } = run::run(&subject, &mut watch)?;
+    let shown = noise::choose(&trace, options.all);
+    let arrows = pair::arrows(&trace);
+    if options.json {
+        super::print(&json::lines(&trace, &shown, &arrows))?;
+    } else {
+        let drawing = rows::layout(&trace, &shown, &arrows, options.all);
+        super::print(&draw::text(&trace, &drawing, options.width, coloured))?;
+    }
+    if let Some(path) = &options.svg {
+        let drawing = rows::layout(&trace, &shown, &arrows, options.all);
+        let picture = svg::picture(&trace, &drawing, &subject.title());
+        std::fs::write(path, picture)
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    if let Some(signal) = watch.caught {
+        return watch.end_by(signal);
+    }
+    match failure {
+        Some(failure) => bail!(failure),
+        None => Ok(()),
+    }
+}
+
+/// The commands between the `:::`.
+fn split(words: &[OsString]) -> Result<Vec<Vec<OsString>>> {
+    if words.is_empty() {
+        return Err(usage(
+            "trace what? ipclab trace fifo, or ipclab trace -- COMMAND ::: COMMAND",
+        ));
+    }
+    let commands: Vec<_> =
+        words.split(|word| word == ":::").map(<[_]>::to_vec).collect();
+    if commands.iter().any(Vec::is_empty) {
+        return Err(usage("a command is missing beside ':::'"));
+    }
+    Ok(commands)
+}

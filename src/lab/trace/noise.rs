@@ -1,0 +1,300 @@
+//! What is shown: the calls on what can carry something from one process to another.
+//!
+//! A pipe, a socket, a queue can; so can a file or memory that one process writes and
+//! another opens. The loader's libraries, a program's own files, its standard output and
+//! the locks by which our roles meet cannot, and are left out. `--all` shows everything.
+
+use std::collections::{HashMap, HashSet};
+
+use super::event::{Call, Effect, Event, Outcome, Piece, Trace, What};
+use super::objects::{Kind, ObjectId};
+
+/// The events that are shown, by their places.
+pub(super) fn choose(trace: &Trace, all: bool) -> Vec<usize> {
+    let channels = Channels::of(trace);
+    // What we started begins with execve, which says nothing that the heading does not.
+    let mut begun = HashSet::new();
+    let mut shown = Vec::new();
+    for (place, event) in trace.events.iter().enumerate() {
+        let first = begun.insert(event.process)
+            && matches!(&event.what, What::Call(call) if &*call.name == "execve");
+        if all || !first && channels.shows(event) {
+            shown.push(place);
+        }
+    }
+    if !all {
+        drop_unused(trace, &mut shown);
+    }
+    shown
+}
+
+struct Channels {
+    objects: HashSet<ObjectId>,
+    names: HashSet<String>,
+}
+
+/// They only look, or concern this process alone.
+const LOOKS: &[&str] = &[
+    "access",
+    "faccessat",
+    "faccessat2",
+    "fstat",
+    "stat",
+    "lstat",
+    "newfstatat",
+    "statx",
+    "readlink",
+    "readlinkat",
+    "lseek",
+    "ioctl",
+    "getsockname",
+    "getpeername",
+    "fadvise64",
+    "getdents64",
+    "mq_getsetattr",
+    "chmod",
+    "fchmod",
+    "mkdir",
+    "statfs",
+    "pidfd_getfd",
+];
+
+/// About processes and signals, whatever their arguments are.
+const ALWAYS: &[&str] = &[
+    "fork",
+    "vfork",
+    "clone",
+    "clone3",
+    "execve",
+    "execveat",
+    "wait4",
+    "waitid",
+    "kill",
+    "tkill",
+    "tgkill",
+    "rt_sigqueueinfo",
+    "rt_tgsigqueueinfo",
+    "pidfd_send_signal",
+    "rt_sigtimedwait",
+    "rt_sigsuspend",
+    "pause",
+    "msgget",
+    "msgsnd",
+    "msgrcv",
+    "msgctl",
+    "semget",
+    "semop",
+    "semtimedop",
+    "semctl",
+    "shmget",
+    "shmat",
+    "shmdt",
+    "shmctl",
+    "mq_open",
+    "mq_unlink",
+];
+
+/// Leaves out what was opened and closed, and used for nothing that is shown.
+fn drop_unused(trace: &Trace, shown: &mut Vec<usize>) {
+    let mut open: HashMap<(usize, i32), (usize, bool)> = HashMap::new();
+    let mut unused = HashSet::new();
+    for &place in &*shown {
+        let event = &trace.events[place];
+        let What::Call(call) = &event.what else { continue };
+        let closed = (&*call.name == "close").then(|| call.args.first()).flatten();
+        for piece in call.args.iter().filter(|_| closed.is_none()) {
+            piece.visit(&mut |piece| {
+                if let Piece::Fd(fd, _) = piece
+                    && let Some((_, used)) = open.get_mut(&(event.process, *fd))
+                {
+                    *used = true;
+                }
+            });
+        }
+        if let Outcome::Value(_, Some(Piece::Fd(fd, _)), _) = &call.result {
+            open.insert((event.process, *fd), (place, false));
+        }
+        if let Some(Piece::Fd(fd, _)) = closed
+            && let Some((opened, false)) = open.remove(&(event.process, *fd))
+        {
+            unused.extend([opened, place]);
+        }
+    }
+    shown.retain(|place| !unused.contains(place));
+}
+
+impl Channels {
+    fn of(trace: &Trace) -> Channels {
+        let mut users: HashMap<ObjectId, HashSet<usize>> = HashMap::new();
+        for event in &trace.events {
+            for object in objects(event) {
+                users.entry(object).or_default().insert(event.process);
+            }
+        }
+        let shared =
+            |id: ObjectId| users.get(&id).is_some_and(|users| users.len() > 1);
+        let carries = |id: ObjectId| {
+            let object = trace.objects.get(id);
+            match object.kind {
+                Kind::Pipe
+                | Kind::Fifo
+                | Kind::Queue
+                | Kind::Pidfd
+                | Kind::Helper => true,
+                Kind::Socket => !object.long.starts_with("netlink"),
+                Kind::Memory | Kind::File => {
+                    let lock = |path: &String| path.ends_with(".lock");
+                    let key = object.key.starts_with("anonymous");
+                    (object.written && shared(id) || key)
+                        && !object.path.as_ref().is_some_and(lock)
+                }
+                Kind::Other => false,
+            }
+        };
+        let inside =
+            |id: ObjectId| !trace.outside.contains(&trace.objects.get(id).inode);
+        let all = trace.objects.iter().map(|(id, _)| id);
+        let objects = all.filter(|id| carries(*id) && inside(*id)).collect();
+        let mut channels = Channels { objects, names: HashSet::new() };
+        channels.learn_names(trace);
+        channels
+    }
+
+    /// The paths at which the channels lie, or lay.
+    fn learn_names(&mut self, trace: &Trace) {
+        for (id, object) in trace.objects.iter() {
+            if self.objects.contains(&id) {
+                self.names.extend(object.path.clone());
+            }
+        }
+        // Twice: a name may be used before it is known to be another's name.
+        for event in trace.events.iter().chain(&trace.events) {
+            let What::Call(call) = &event.what else { continue };
+            let paths: Vec<_> = paths(call).collect();
+            let on = objects(event).any(|id| self.objects.contains(&id));
+            let renames =
+                call.name.starts_with("rename") || call.name.starts_with("link");
+            let known =
+                renames && paths.iter().any(|path| self.names.contains(*path));
+            if known
+                || on
+                    && matches!(
+                        &*call.name,
+                        "open" | "openat" | "creat" | "bind" | "connect"
+                    )
+            {
+                self.names.extend(paths.into_iter().cloned());
+            }
+        }
+    }
+
+    fn shows(&self, event: &Event) -> bool {
+        match &event.what {
+            What::Starts | What::Ends(_) => true,
+            What::Signal { number, .. } => {
+                !matches!(*number, libc::SIGCHLD | libc::SIGWINCH | libc::SIGURG)
+            }
+            What::Call(call) => self.shows_call(event, call),
+        }
+    }
+
+    fn shows_call(&self, event: &Event, call: &Call) -> bool {
+        let text = |index: usize| match call.args.get(index) {
+            Some(Piece::Text(text)) => text.as_str(),
+            _ => "",
+        };
+        let on_channel = objects(event).any(|id| self.objects.contains(&id));
+        let name = &*call.name;
+        match name {
+            "unlink" | "unlinkat"
+                if matches!(call.result, Outcome::Error(libc::ENOENT)) =>
+            {
+                false
+            }
+            "msgctl" | "semctl" | "shmctl" if call.args.iter().any(is_stat) => false,
+            "read" if is_queue(call) => false,
+            // A shell tries each directory of PATH.
+            "execve" if matches!(call.result, Outcome::Error(libc::ENOENT)) => false,
+            "rt_sigprocmask" => {
+                // Guards around a few lines of code, looks, and a shell's job control.
+                let guards = ["[]", "[32 33]", "NULL"].contains(&text(1))
+                    || text(1).starts_with('~')
+                    || text(1).contains("CHLD");
+                text(0) != "SIG_SETMASK" && !guards
+            }
+            "rt_sigaction" => {
+                // Of clean-up, the runtime, and the C library's threads.
+                let own = [
+                    "SIGINT", "SIGTERM", "SIGHUP", "SIGSEGV", "SIGBUS", "SIGCHLD",
+                    "32", "33",
+                ];
+                text(1).contains("handler") && !own.contains(&text(0))
+            }
+            "futex" => text(0).starts_with("shared"),
+            "mmap" => event.effects.iter().any(|effect| match effect {
+                Effect::Share(_, id) => self.objects.contains(id),
+                _ => false,
+            }),
+            "fcntl" => {
+                let about = [
+                    "F_SETLK",
+                    "F_SETLKW",
+                    "F_SETFL",
+                    "F_ADD_SEALS",
+                    "F_SETPIPE_SZ",
+                ];
+                on_channel && about.contains(&text(1))
+            }
+            "poll" | "ppoll" | "select" | "pselect6" => {
+                // What was ready at once tells something only of several.
+                let channels = objects(event).filter(|id| self.objects.contains(id));
+                let looks =
+                    [text(2), text(4)].iter().any(|t| ["0", "0 s"].contains(t));
+                let several = channels.collect::<HashSet<_>>().len() > 1;
+                on_channel && (event.slept || several && !looks)
+            }
+            _ if LOOKS.contains(&name) => false,
+            _ if ALWAYS.contains(&name) => true,
+            _ => on_channel || paths(call).any(|path| self.names.contains(path)),
+        }
+    }
+}
+
+fn objects(event: &Event) -> impl Iterator<Item = ObjectId> + '_ {
+    let mut found = Vec::new();
+    if let What::Call(call) = &event.what {
+        let result = match &call.result {
+            Outcome::Value(_, piece, _) => piece.as_ref(),
+            _ => None,
+        };
+        for piece in call.args.iter().chain(result) {
+            piece.visit(&mut |piece| {
+                if let Piece::Fd(_, Some(named)) = piece {
+                    found.push(named.object);
+                }
+            });
+        }
+    }
+    for effect in &event.effects {
+        if let Effect::Share(_, id) = effect {
+            found.push(*id);
+        }
+    }
+    found.into_iter()
+}
+
+fn is_stat(piece: &Piece) -> bool {
+    matches!(piece, Piece::Text(text) if text == "IPC_STAT")
+}
+
+/// To read a message queue is to ask how many bytes are in it.
+fn is_queue(call: &Call) -> bool {
+    matches!(call.args.first(), Some(Piece::Fd(_, Some(named))) if named.short == "mq")
+}
+
+fn paths(call: &Call) -> impl Iterator<Item = &String> {
+    call.args.iter().filter_map(|piece| match piece {
+        Piece::Path(_, whole) => Some(whole),
+        _ => None,
+    })
+}

@@ -1,0 +1,283 @@
+//! Starting programs under the tracer, and running them to their end.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::signal::{SigSet, Signal, kill, raise};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, pipe2, read, write};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_setfl};
+
+use super::run::drain;
+use super::tracer::Tracer;
+use crate::errors::Advise;
+use crate::os::spawn::{self, Forked};
+
+/// Why the tracer stopped waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// The descriptor that was waited for can be read, or was closed.
+    Ready,
+    /// All have ended.
+    Ended,
+    /// Ctrl-C, or another signal that ends us.
+    Interrupted,
+    /// It took too long.
+    Late,
+}
+
+/// The signals that end us, and the one that says that a tracee has stopped, as something
+/// to poll.
+#[derive(Debug)]
+pub(super) struct Watch {
+    signals: SignalFd,
+    mask: SigSet,
+    /// The first signal that asked us to end.
+    pub(super) caught: Option<Signal>,
+    /// Whether one came that nobody has asked for yet.
+    pending: bool,
+    /// What tracees write to us, by name; none once it has ended.
+    taps: Vec<(String, Option<OwnedFd>, Vec<u8>)>,
+}
+
+impl Watch {
+    /// Blocks the signals, and opens the descriptor.
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub(super) fn begin() -> Result<Watch> {
+        use Signal::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+        let mask: SigSet = [SIGCHLD, SIGINT, SIGTERM, SIGHUP].into_iter().collect();
+        mask.thread_block().context("sigprocmask")?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&mask, flags).context("signalfd")?;
+        Ok(Watch { signals, mask, caught: None, pending: false, taps: Vec::new() })
+    }
+
+    /// Keeps what comes out of `fd`, so that no tracee blocks on a full pipe.
+    pub(super) fn keep(&mut self, fd: OwnedFd, name: &str) {
+        let flags = OFlags::NONBLOCK;
+        let fd = fcntl_setfl(&fd, flags).is_ok().then_some(fd);
+        self.taps.push((name.to_owned(), fd, Vec::new()));
+    }
+
+    /// What the first of that name has written.
+    pub(super) fn kept(&self, name: &str) -> Vec<u8> {
+        let tap = self.taps.iter().find(|(tap, ..)| tap == name);
+        tap.map(|(_, _, bytes)| bytes.clone()).unwrap_or_default()
+    }
+
+    /// Reads what has been written to us.
+    pub(super) fn drain(&mut self) {
+        for (_, fd, bytes) in &mut self.taps {
+            *fd = fd.take().filter(|fd| drain(fd, bytes));
+        }
+    }
+
+    /// Ends as the signal that was caught says.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub(super) fn end_by(&self, signal: Signal) -> Result<()> {
+        raise(signal).context("raise")?;
+        self.mask.thread_unblock().context("sigprocmask")
+    }
+
+    /// Takes note of the signals that have come.
+    fn listen(&mut self) -> Result<()> {
+        while let Some(info) =
+            self.signals.read_signal().context("read a signalfd")?
+        {
+            let signal = Signal::try_from(info.ssi_signo as i32).ok();
+            if signal != Some(Signal::SIGCHLD) {
+                self.caught = self.caught.or(signal);
+                self.pending = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a signal that ends us has come since the last time.
+    fn interrupted(&mut self) -> Result<bool> {
+        self.listen()?;
+        Ok(std::mem::take(&mut self.pending))
+    }
+}
+
+/// Handles what the tracees do until one of the [`Pause`]s.
+///
+/// # Errors
+/// What waitpid(2) or poll(2) meet.
+pub(super) fn follow(
+    tracer: &mut Tracer,
+    watch: &mut Watch,
+    until: Option<&OwnedFd>,
+    deadline: Option<Instant>,
+) -> Result<Pause> {
+    loop {
+        // The descriptor first: that a role has ended closes it as well.
+        if until.is_some_and(is_ready) {
+            return Ok(Pause::Ready);
+        }
+        // The signals before the stops: one that comes in between is there for poll.
+        if watch.interrupted()? {
+            return Ok(Pause::Interrupted);
+        }
+        let mut busy = 0;
+        while tracer.step()? {
+            busy += 1;
+            if busy % 64 == 0 && watch.interrupted()? {
+                return Ok(Pause::Interrupted);
+            }
+        }
+        if !tracer.alive() {
+            return Ok(if until.is_some() { Pause::Ready } else { Pause::Ended });
+        }
+        let left = deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            return Ok(Pause::Late);
+        }
+        wait(watch, until, left)?;
+        watch.drain();
+    }
+}
+
+fn wait(
+    watch: &Watch,
+    until: Option<&OwnedFd>,
+    left: Option<Duration>,
+) -> Result<()> {
+    let timeout =
+        left.map(Timespec::try_from).transpose().context("a far deadline")?;
+    let mut fds = vec![PollFd::new(&watch.signals, PollFlags::IN)];
+    fds.extend(
+        watch
+            .taps
+            .iter()
+            .flat_map(|(_, fd, _)| fd)
+            .map(|fd| PollFd::new(fd, PollFlags::IN)),
+    );
+    fds.extend(until.map(|fd| PollFd::new(fd, PollFlags::IN)));
+    match poll(&mut fds, timeout.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error).context("poll"),
+    }
+}
+
+fn is_ready(fd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// Starts `command` under the tracer, in a process group of its own, so that Ctrl-C comes
+/// to us alone. Its first traced call is its execve.
+///
+/// The child waits at a gate between fork and exec until we hold it.
+///
+/// # Errors
+/// ENOENT, EACCES when there is no such program; EPERM, ENOSYS where ptrace is forbidden.
+pub(super) fn start(
+    tracer: &mut Tracer,
+    watch: &mut Watch,
+    name: &str,
+    mut command: Command,
+) -> Result<Pid> {
+    let (gate, key) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+    let (failure, tell) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+    spawn::reset_signals(&mut command);
+    command.process_group(0);
+    let pid = match spawn::fork().context("fork")? {
+        Forked::Parent(pid) => pid,
+        Forked::Child => {
+            // Its copy of our end would hide from it that we are gone.
+            drop(key);
+            if read(&gate, &mut [0]) == Ok(1) {
+                let error = command.exec().raw_os_error().unwrap_or(0);
+                let _ = write(&tell, &error.to_ne_bytes());
+            }
+            let _ = raise(Signal::SIGKILL);
+            unreachable!("SIGKILL cannot be survived");
+        }
+    };
+    drop((gate, tell));
+    let what = command.get_program().to_string_lossy().into_owned();
+    // The command holds copies of what it was given: they would keep EOF away.
+    drop(command);
+    if let Err(error) = tracer.seize(pid, name) {
+        drop(key);
+        let _ = waitpid(pid, None);
+        return Err(error).context("ptrace(PTRACE_SEIZE)").advise(forbidden);
+    }
+    first_steps(tracer, watch, pid, &key)?;
+    let mut errno = [0; 4];
+    match read(&failure, &mut errno) {
+        Ok(4) => {
+            let errno = Errno::from_raw(i32::from_ne_bytes(errno));
+            Err(errno).with_context(|| format!("execve {what}"))
+        }
+        _ => Ok(pid),
+    }
+}
+
+/// Opens the gate once the child is stopped, and follows it into its program.
+fn first_steps(
+    tracer: &mut Tracer,
+    watch: &mut Watch,
+    pid: Pid,
+    key: &OwnedFd,
+) -> Result<()> {
+    let mut open = false;
+    while !tracer.has_begun(pid) {
+        watch.listen()?;
+        while !tracer.has_begun(pid) && tracer.step()? {
+            if !open && tracer.holds(pid) {
+                write(key, &[1]).context("write to the child")?;
+                open = true;
+            }
+        }
+        if !tracer.has_begun(pid) {
+            wait(watch, None, None)?;
+        }
+    }
+    Ok(())
+}
+
+fn forbidden(error: &anyhow::Error) -> Option<&'static str> {
+    matches!(crate::errors::errno(error), Some(Errno::EPERM | Errno::ENOSYS | Errno::EACCES))
+        .then_some(
+            "tracing is forbidden here: in a container allow ptrace (docker run \
+             --cap-add=SYS_PTRACE), elsewhere sysctl kernel.yama.ptrace_scope=1 (3 forbids \
+             it to all)",
+        )
+}
+
+/// Ends all tracees: by `signal` first, after two seconds by SIGKILL.
+///
+/// # Errors
+/// What [`follow`] meets.
+pub(super) fn end_all(
+    tracer: &mut Tracer,
+    watch: &mut Watch,
+    signal: Signal,
+) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    for signal in [signal, Signal::SIGKILL] {
+        for pid in tracer.pids() {
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+        let deadline = Instant::now() + PATIENCE;
+        // A second Ctrl-C is impatience.
+        if follow(tracer, watch, None, Some(deadline))? == Pause::Ended {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
