@@ -8,11 +8,15 @@ use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use crate::wire::meet::{At, Meets, Place};
 
 mod client;
+mod descriptor;
 mod door;
 mod fork;
+mod guests;
+mod multiprocessing;
 mod plain;
 mod pool;
 mod server;
+mod wire;
 mod worker;
 
 /// The chapter.

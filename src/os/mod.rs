@@ -12,3 +12,4 @@ pub mod signal;
 pub mod spawn;
 pub mod sysv;
 pub mod sysv_segment;
+pub mod unread;

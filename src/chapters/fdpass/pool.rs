@@ -13,14 +13,19 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
-use super::plain::{Answered, Answers, OK, pass};
+use super::descriptor::pass;
+use super::multiprocessing::{self, Unread};
+use super::plain::{self, Answered, Answers, OK};
 use super::{connections, named};
 use crate::say;
-use crate::wire::say::Tally;
+use crate::wire::say::{self, Tally};
 
 /// How many connections may be on their way to one worker. More would keep it no busier,
 /// and would all wait for the deadline if it is stuck.
 const WINDOW: usize = 16;
+
+/// Without a deadline, what is on its way to a worker that is stuck waits for ever.
+const WINDOW_WITHOUT_DEADLINE: usize = 16;
 
 /// How long a worker is left alone whose socket had no room.
 const REST: Duration = Duration::from_millis(50);
@@ -36,13 +41,24 @@ struct Connection {
 /// A worker, as the server knows it.
 #[derive(Debug)]
 pub(super) struct Worker {
-    pub(super) pid: i32,
-    pub(super) socket: UnixStream,
-    /// Passed and when, not acknowledged: the answers come in this order.
+    /// What epoll(7) calls it.
+    id: u64,
+    pid: i32,
+    socket: UnixStream,
+    /// Passed and when, and not known to be held: it takes them in this order.
     passed: VecDeque<(Connection, Instant)>,
-    answers: Answers,
+    receipts: Receipts,
     acknowledged: u64,
     rests_until: Option<Instant>,
+}
+
+/// How the server knows what a worker holds.
+#[derive(Debug)]
+pub(super) enum Receipts {
+    /// It answers `OK` (the plain protocol).
+    Answers(Answers),
+    /// It says nothing, but the kernel knows what it has read (multiprocessing).
+    Unread(Unread),
 }
 
 /// All workers, and what waits for one.
@@ -56,10 +72,11 @@ pub(super) struct Pool {
     ack_timeout: Duration,
     /// How many connections have come.
     pub(super) accepted: u64,
-    /// How many of them a worker has acknowledged.
+    /// How many of them a worker has acknowledged, or read.
     pub(super) acknowledged: u64,
     sendmsgs: Tally,
     recvs: Tally,
+    ioctls: Tally,
 }
 // ANCHOR_END: state
 
@@ -74,16 +91,24 @@ impl Pool {
             acknowledged: 0,
             sendmsgs: Tally::of("sendmsg"),
             recvs: Tally::of("recv"),
+            ioctls: Tally::of("ioctl"),
         }
     }
 
     /// A worker has come.
-    pub(super) fn join(&mut self, pid: i32, socket: UnixStream) {
+    pub(super) fn join(
+        &mut self,
+        id: u64,
+        pid: i32,
+        socket: UnixStream,
+        receipts: Receipts,
+    ) {
         self.workers.push(Worker {
+            id,
             pid,
             socket,
             passed: VecDeque::new(),
-            answers: Answers::default(),
+            receipts,
             acknowledged: 0,
             rests_until: None,
         });
@@ -111,7 +136,7 @@ impl Pool {
     /// When something is to be done though nothing has come.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let wanted =
-            |worker: &&Worker| !self.held.is_empty() && worker.passed.len() < WINDOW;
+            |worker: &&Worker| !self.held.is_empty() && worker.passed.len() < worker.receipts.window();
         let rests = self.workers.iter().filter(wanted).filter_map(|w| w.rests_until);
         rests.chain(self.workers.iter().filter_map(|w| w.deadline(self))).min()
     }
@@ -119,13 +144,31 @@ impl Pool {
 
 impl Worker {
     fn has_room(&self, now: Instant) -> bool {
-        self.passed.len() < WINDOW
+        self.passed.len() < self.receipts.window()
             && self.rests_until.is_none_or(|until| until <= now)
     }
 
     /// When its oldest connection is too long without an `OK`.
     fn deadline(&self, pool: &Pool) -> Option<Instant> {
+        let Receipts::Answers(_) = self.receipts else { return None };
         self.passed.front().and_then(|(_, when)| when.checked_add(pool.ack_timeout))
+    }
+}
+
+impl Receipts {
+    /// The byte that a descriptor travels with.
+    fn byte(&self) -> u8 {
+        match self {
+            Receipts::Answers(_) => plain::BYTE,
+            Receipts::Unread(_) => multiprocessing::BYTE,
+        }
+    }
+
+    fn window(&self) -> usize {
+        match self {
+            Receipts::Answers(_) => WINDOW,
+            Receipts::Unread(_) => WINDOW_WITHOUT_DEADLINE,
+        }
     }
 }
 
@@ -139,12 +182,14 @@ impl Pool {
             let Some(place) = places.find(|p| self.workers[*p].has_room(now)) else {
                 return self.held.push_front(connection);
             };
-            let Worker { pid, socket, .. } = &self.workers[place];
+            let Worker { pid, socket, receipts, .. } = &self.workers[place];
             let (number, fd) = (connection.number, connection.socket.as_raw_fd());
+            let byte = receipts.byte();
             self.sendmsgs.call(1, || {
-                format!("sendmsg(worker {pid}, \"x\" + descriptor {fd}): connection {number}")
+                let byte = say::bytes(&[byte]);
+                format!("sendmsg(worker {pid}, {byte} + descriptor {fd}): connection {number}")
             });
-            match pass(socket, &connection.socket) {
+            match pass(socket, &connection.socket, byte) {
                 Ok(()) => {
                     self.workers[place].passed.push_back((connection, now));
                     self.turn = (place + 1) % self.workers.len();
@@ -165,8 +210,14 @@ impl Pool {
 
 // ANCHOR: cut_off
 impl Pool {
-    /// Reads what the worker at `place` has answered.
-    pub(super) fn hear(&mut self, place: usize) {
+    /// Looks what the worker `id` holds by now.
+    pub(super) fn hear(&mut self, id: u64) {
+        if let Some(place) = self.workers.iter().position(|worker| worker.id == id) {
+            self.hear_at(place);
+        }
+    }
+
+    fn hear_at(&mut self, place: usize) {
         match self.read_answers(place) {
             Answered::Held(_) | Answered::Nothing => {}
             Answered::End => {
@@ -185,15 +236,23 @@ impl Pool {
         }
     }
 
-    /// Cuts off the worker at `place` if its oldest connection has no `OK` in time.
-    pub(super) fn cut_off_if_late(&mut self, place: usize) -> bool {
-        let deadline = self.workers[place].deadline(self);
-        let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
-        if late {
-            let seconds = self.ack_timeout.as_secs_f64();
-            self.cut_off(place, &format!("no OK within {seconds} s"));
+    /// Cuts off each worker whose oldest connection has no `OK` in time.
+    pub(super) fn cut_off_the_late(&mut self, now: Instant) {
+        // From the last, since one that is cut off leaves the list.
+        for place in (0..self.workers.len()).rev() {
+            let is_late = |pool: &Pool| {
+                let deadline = pool.workers.get(place).and_then(|w| w.deadline(pool));
+                deadline.is_some_and(|deadline| deadline <= now)
+            };
+            // If it was us who slept, its answer may lie here since long ago.
+            if is_late(self) {
+                self.hear_at(place);
+            }
+            if is_late(self) {
+                let seconds = self.ack_timeout.as_secs_f64();
+                self.cut_off(place, &format!("no OK within {seconds} s"));
+            }
         }
-        late
     }
 
     /// Parts with a worker. The order is what matters: after shutdown(2) no `OK` can come
@@ -221,10 +280,14 @@ impl Pool {
         }
     }
 
-    /// Drops our copy of each connection that the worker at `place` has acknowledged.
+    /// Drops our copy of each connection that the worker at `place` is known to hold.
     fn read_answers(&mut self, place: usize) -> Answered {
+        let Worker { socket, passed, receipts, .. } = &mut self.workers[place];
+        let (answered, how) = match receipts {
+            Receipts::Answers(answers) => (answers.read(socket), "recv"),
+            Receipts::Unread(unread) => (unread.read(socket, passed.len()), "ioctl"),
+        };
         let worker = &mut self.workers[place];
-        let answered = worker.answers.read(&worker.socket);
         let (Answered::Held(held) | Answered::Garbage(held, _)) = answered else {
             return answered;
         };
@@ -236,9 +299,14 @@ impl Pool {
             self.acknowledged += 1;
             let (pid, number) = (worker.pid, connection.number);
             let fd = connection.socket.as_raw_fd();
-            self.recvs.call(2, || {
-                format!("recv(worker {pid}) = \"OK\": it holds connection {number}; close({fd})")
-            });
+            match how {
+                "recv" => self.recvs.call(2, || {
+                    format!("recv(worker {pid}) = \"OK\": it holds connection {number}; close({fd})")
+                }),
+                _ => self.ioctls.call(0, || {
+                    format!("ioctl(worker {pid}, SIOCOUTQ): it has read connection {number}; close({fd})")
+                }),
+            }
         }
         answered
     }
