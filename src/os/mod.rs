@@ -5,6 +5,7 @@
 
 pub mod alive;
 pub mod cleanup;
+pub mod holders;
 pub mod names;
 pub mod ready;
 pub mod shared;
@@ -12,4 +13,5 @@ pub mod signal;
 pub mod spawn;
 pub mod sysv;
 pub mod sysv_segment;
+pub mod tcp;
 pub mod unread;

@@ -127,6 +127,7 @@ mod tests {
         pass(&ours, &ours, BYTE).unwrap();
         let taken = take(&theirs, BYTE).unwrap();
         assert!(matches!(taken, Taken::Connection(_)), "{taken:?}");
+        drop(taken);
         assert!(matches!(take(&theirs, BYTE).unwrap(), Taken::Nothing));
         let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(3))];
         for number in [0, 2, 3] {

@@ -11,7 +11,6 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-use super::pool::Pool;
 use super::server::{self, Server, listen};
 use super::wire::Protocol;
 use super::worker;
@@ -68,7 +67,7 @@ fn pass_all(
     let mut place = at.arrive(Some(Only::Server))?;
     let clients = listen(at, address, &mut place)?;
     say::waiting("epoll_wait() sleeps until a client comes", &at.peer("client"));
-    let mut server = Server::new(options, clients, Pool::new(options.ack_timeout()))?;
+    let mut server = Server::new(options, clients)?;
     server.joins(child, UnixStream::from(socket))?;
     server.run()?;
     Ok(place)

@@ -42,7 +42,12 @@ impl Guests {
     }
 
     /// Greets the process `pid`, which has come.
-    pub(super) fn greet(&mut self, id: u64, pid: i32, socket: UnixStream) -> Result<()> {
+    pub(super) fn greet(
+        &mut self,
+        id: u64,
+        pid: i32,
+        socket: UnixStream,
+    ) -> Result<()> {
         let (who, rules) = (format!("worker {pid}"), self.rules.as_ref());
         let greeting =
             Greeting::begin(&socket, Side::Listener, &who, rules, self.within)?;
@@ -69,7 +74,8 @@ impl Guests {
 
     /// Refuses one who is too late.
     pub(super) fn next_late(&mut self, now: Instant) -> Option<Error> {
-        let is_late = |guest: &Guest| guest.greeting.deadline().is_some_and(|d| d <= now);
+        let is_late =
+            |guest: &Guest| guest.greeting.deadline().is_some_and(|d| d <= now);
         let guest = self.all.swap_remove(self.all.iter().position(is_late)?);
         Some(refused(&guest, anyhow!("{}", late(self.within))))
     }

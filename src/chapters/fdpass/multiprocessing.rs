@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+pub(super) use self::fate::was_taken;
 use self::frame::{Frame, framed};
 use self::handshake::Handshake;
 pub(super) use self::handshake::{Rules, Side};
@@ -20,6 +21,7 @@ use super::descriptor::pass;
 use super::plain::Answered;
 use crate::os::unread::unread;
 
+mod fate;
 mod frame;
 mod handshake;
 mod key;
@@ -34,7 +36,7 @@ fn pickled(pid: i32) -> Vec<u8> {
     let [a, b, c, d] = pid.to_le_bytes();
     let value: &[u8] = match pid {
         0..=0xff => &[b'K', a],
-        0..=0xffff => &[b'M', a, b],
+        0x100..=0xffff => &[b'M', a, b],
         _ => &[b'J', a, b, c, d],
     };
     let mut pickle = vec![0x80, 4];
@@ -147,7 +149,9 @@ fn say_to(socket: impl AsFd, frame: &[u8]) -> Result<()> {
 pub(super) struct Unread {
     /// What the kernel charges for one of our messages that lies unread.
     of_one: usize,
-    /// It has closed its end with something unread. recv(2) says so only once.
+    /// It has closed its end.
+    ended: bool,
+    /// With something unread. recv(2) says so only once.
     reset: bool,
 }
 
@@ -163,7 +167,12 @@ pub(super) fn charge_of_one() -> Result<usize> {
 impl Unread {
     /// Of a worker that has been passed nothing, if a message is charged `of_one`.
     pub(super) fn new(of_one: usize) -> Unread {
-        Unread { of_one, reset: false }
+        Unread { of_one, ended: false, reset: false }
+    }
+
+    /// Whether the worker has closed its end.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Looks how many of `passed` connections the worker has read; never waits.
@@ -172,18 +181,33 @@ impl Unread {
             Ok(amount) => amount.div_ceil(self.of_one).min(passed),
             Err(_) => passed,
         };
-        // Only now: with a worker that ends, all that it has not read is gone as well.
-        let mut ignored = [0; 64];
-        while !self.reset {
-            match recv(&worker, &mut ignored[..], RecvFlags::DONTWAIT) {
-                Ok((0, _)) if passed == 0 => return Answered::End,
-                Err(Errno::CONNRESET) => self.reset = true,
-                Ok((1.., _)) | Err(Errno::INTR) => {} // nothing that it says has a meaning
-                _ if left < passed => return Answered::Held(passed - left),
-                _ => return Answered::Nothing,
-            }
+        // Only now: once a worker has closed its end, nothing of ours lies there any more,
+        // whether it was read or not. If it was not, the end is a reset.
+        if !self.reset && !self.listen(worker) {
+            return Answered::Nothing;
         }
-        Answered::Failed(Errno::CONNRESET)
+        match passed - left {
+            _ if self.reset => Answered::Failed(Errno::CONNRESET),
+            0 if passed == 0 && self.ended => Answered::End,
+            0 => Answered::Nothing,
+            read => Answered::Held(read),
+        }
+    }
+
+    /// Listens whether the worker has closed its end. What it says has no meaning here.
+    /// `false` when it goes on and on, so that nothing is known yet.
+    fn listen(&mut self, worker: impl AsFd) -> bool {
+        let mut ignored = [0; 4096];
+        for _ in 0..64 {
+            match recv(&worker, &mut ignored[..], RecvFlags::DONTWAIT) {
+                Ok((1.., _)) | Err(Errno::INTR) => continue,
+                Ok((0, _)) => self.ended = true,
+                Err(Errno::CONNRESET) => self.reset = true,
+                Err(_) => {}
+            }
+            return true;
+        }
+        false
     }
 }
 // ANCHOR_END: unread
@@ -201,7 +225,8 @@ pub(super) fn meet(
     let who = "the server";
     let mut greeting = Greeting::begin(socket, Side::Client, who, rules, within)?;
     while !greeting.go_on(socket)? {
-        let left = greeting.deadline.map(|d| d.saturating_duration_since(Instant::now()));
+        let left =
+            greeting.deadline.map(|d| d.saturating_duration_since(Instant::now()));
         let left = left.map(Timespec::try_from).transpose().context("poll")?;
         match poll(&mut [PollFd::new(socket, PollFlags::IN)], left.as_ref()) {
             Ok(0) => bail!("{}", late(within)),
@@ -217,4 +242,60 @@ pub(super) fn meet(
 pub(super) fn late(within: Duration) -> String {
     let seconds = within.as_secs_f64();
     format!("no handshake within {seconds} s; --handshake-timeout sets the time")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pid_is_pickled_as_python_does() {
+        for (pid, pickle) in [
+            (5, &b"\x80\x04K\x05."[..]),
+            (300, b"\x80\x04\x95\x04\0\0\0\0\0\0\0M,\x01."),
+            (70_000, b"\x80\x04\x95\x06\0\0\0\0\0\0\0Jp\x11\x01\0."),
+        ] {
+            assert_eq!(pickled(pid), framed(pickle));
+            assert_eq!(unpickled(pickle), Some(pid));
+            let newer = [&[0x80, 5], &pickle[2..]].concat();
+            assert_eq!(unpickled(&newer), Some(pid));
+            for end in 0..pickle.len() {
+                assert_eq!(unpickled(&pickle[..end]), None);
+            }
+        }
+        for wrong in
+            [&b"\x80\x06K\x05."[..], b"\x80\x04K\0.", b"\x80\x04J\xff\xff\xff\xff."]
+        {
+            assert_eq!(unpickled(wrong), None);
+        }
+    }
+
+    #[test]
+    fn what_is_unread_is_counted_and_a_reset_stays_one() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut unread = Unread::new(charge_of_one().unwrap());
+        assert_eq!(unread.read(&ours, 0), Answered::Nothing);
+        for _ in 0..3 {
+            pass(&ours, &ours, BYTE).unwrap();
+        }
+        assert_eq!(unread.read(&ours, 3), Answered::Nothing);
+        drop(super::super::descriptor::take(&theirs, BYTE).unwrap());
+        assert_eq!(unread.read(&ours, 3), Answered::Held(1));
+        assert_eq!(unread.read(&ours, 2), Answered::Nothing);
+        drop(theirs);
+        for _ in 0..2 {
+            assert_eq!(unread.read(&ours, 2), Answered::Failed(Errno::CONNRESET));
+        }
+    }
+
+    #[test]
+    fn a_worker_that_read_all_and_left_holds_all() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut unread = Unread::new(charge_of_one().unwrap());
+        pass(&ours, &ours, BYTE).unwrap();
+        drop(super::super::descriptor::take(&theirs, BYTE).unwrap());
+        drop(theirs);
+        assert_eq!(unread.read(&ours, 1), Answered::Held(1));
+        assert_eq!(unread.read(&ours, 0), Answered::End);
+    }
 }

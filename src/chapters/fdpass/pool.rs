@@ -14,18 +14,11 @@ use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
 use super::descriptor::pass;
-use super::multiprocessing::{self, Unread};
+use super::multiprocessing::{self, Unread, was_taken};
 use super::plain::{self, Answered, Answers, OK};
 use super::{connections, named};
 use crate::say;
 use crate::wire::say::{self, Tally};
-
-/// How many connections may be on their way to one worker. More would keep it no busier,
-/// and would all wait for the deadline if it is stuck.
-const WINDOW: usize = 16;
-
-/// Without a deadline, what is on its way to a worker that is stuck waits for ever.
-const WINDOW_WITHOUT_DEADLINE: usize = 16;
 
 /// How long a worker is left alone whose socket had no room.
 const REST: Duration = Duration::from_millis(50);
@@ -69,6 +62,8 @@ pub(super) struct Pool {
     turn: usize,
     /// Accepted and on its way to nobody, the oldest in front.
     held: VecDeque<Connection>,
+    /// How many connections may be on their way to one worker.
+    most: usize,
     ack_timeout: Duration,
     /// How many connections have come.
     pub(super) accepted: u64,
@@ -81,11 +76,14 @@ pub(super) struct Pool {
 // ANCHOR_END: state
 
 impl Pool {
-    pub(super) fn new(ack_timeout: Duration) -> Pool {
+    /// No worker has come yet. No more than `most` connections will be on their way to
+    /// one of them, nor any for longer than `ack_timeout` without an `OK`.
+    pub(super) fn new(most: usize, ack_timeout: Duration) -> Pool {
         Pool {
             workers: Vec::new(),
             turn: 0,
             held: VecDeque::new(),
+            most,
             ack_timeout,
             accepted: 0,
             acknowledged: 0,
@@ -135,17 +133,22 @@ impl Pool {
 
     /// When something is to be done though nothing has come.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let wanted =
-            |worker: &&Worker| !self.held.is_empty() && worker.passed.len() < worker.receipts.window();
+        let wanted = |worker: &&Worker| {
+            !self.held.is_empty() && worker.passed.len() < self.most
+        };
         let rests = self.workers.iter().filter(wanted).filter_map(|w| w.rests_until);
         rests.chain(self.workers.iter().filter_map(|w| w.deadline(self))).min()
     }
 }
 
 impl Worker {
-    fn has_room(&self, now: Instant) -> bool {
-        self.passed.len() < self.receipts.window()
-            && self.rests_until.is_none_or(|until| until <= now)
+    fn has_room(&self, most: usize, now: Instant) -> bool {
+        self.passed.len() < most && self.rests_until.is_none_or(|until| until <= now)
+    }
+
+    /// Whether it is known to have closed its end, though more is to be said of it.
+    fn has_ended(&self) -> bool {
+        matches!(&self.receipts, Receipts::Unread(unread) if unread.has_ended())
     }
 
     /// When its oldest connection is too long without an `OK`.
@@ -163,13 +166,6 @@ impl Receipts {
             Receipts::Unread(_) => multiprocessing::BYTE,
         }
     }
-
-    fn window(&self) -> usize {
-        match self {
-            Receipts::Answers(_) => WINDOW,
-            Receipts::Unread(_) => WINDOW_WITHOUT_DEADLINE,
-        }
-    }
 }
 
 // ANCHOR: hand_out
@@ -179,7 +175,9 @@ impl Pool {
         while let Some(connection) = self.held.pop_front() {
             let now = Instant::now();
             let mut places = (self.turn..self.workers.len()).chain(0..self.turn);
-            let Some(place) = places.find(|p| self.workers[*p].has_room(now)) else {
+            let Some(place) =
+                places.find(|p| self.workers[*p].has_room(self.most, now))
+            else {
                 return self.held.push_front(connection);
             };
             let Worker { pid, socket, receipts, .. } = &self.workers[place];
@@ -218,7 +216,14 @@ impl Pool {
     }
 
     fn hear_at(&mut self, place: usize) {
-        match self.read_answers(place) {
+        let mut answered = self.read_answers(place);
+        // Nobody will tell us twice that it has closed its end.
+        while matches!(answered, Answered::Held(_))
+            && self.workers[place].has_ended()
+        {
+            answered = self.read_answers(place);
+        }
+        match answered {
             Answered::Held(_) | Answered::Nothing => {}
             Answered::End => {
                 self.cut_off(place, "recv() = 0: it has closed its end")
@@ -241,7 +246,8 @@ impl Pool {
         // From the last, since one that is cut off leaves the list.
         for place in (0..self.workers.len()).rev() {
             let is_late = |pool: &Pool| {
-                let deadline = pool.workers.get(place).and_then(|w| w.deadline(pool));
+                let deadline =
+                    pool.workers.get(place).and_then(|w| w.deadline(pool));
                 deadline.is_some_and(|deadline| deadline <= now)
             };
             // If it was us who slept, its answer may lie here since long ago.
@@ -262,18 +268,30 @@ impl Pool {
         let _ = shutdown(&self.workers[place].socket, Shutdown::Both);
         while matches!(self.read_answers(place), Answered::Held(_)) {}
 
-        let worker = self.workers.remove(place);
+        let mut worker = self.workers.remove(place);
         if place < self.turn {
             self.turn -= 1; // the same worker's turn as before
         }
         if self.turn == self.workers.len() {
             self.turn = 0;
         }
+        if let Receipts::Unread(_) = worker.receipts {
+            // Some that we count as unread it may have taken, the moment before it went.
+            let passed = worker.passed.len();
+            worker.passed.retain(|(connection, _)| !was_taken(&connection.socket));
+            let taken = (passed - worker.passed.len()) as u64;
+            worker.acknowledged += taken;
+            self.acknowledged += taken;
+        }
         let (pid, held) = (worker.pid, connections(worker.acknowledged));
         say!("worker {pid} is out: {why}");
+        let did = match worker.receipts {
+            Receipts::Answers(_) => "acknowledged",
+            Receipts::Unread(_) => "taken",
+        };
         match worker.passed.len() {
-            0 => say!("it had acknowledged {held}, all that it was passed"),
-            others => say!("it had acknowledged {held}; {others} more go to others"),
+            0 => say!("it had {did} {held}, all that it was passed"),
+            others => say!("it had {did} {held}; {others} more go to others"),
         }
         for (connection, _) in worker.passed.into_iter().rev() {
             self.held.push_front(connection);
@@ -283,9 +301,9 @@ impl Pool {
     /// Drops our copy of each connection that the worker at `place` is known to hold.
     fn read_answers(&mut self, place: usize) -> Answered {
         let Worker { socket, passed, receipts, .. } = &mut self.workers[place];
-        let (answered, how) = match receipts {
-            Receipts::Answers(answers) => (answers.read(socket), "recv"),
-            Receipts::Unread(unread) => (unread.read(socket, passed.len()), "ioctl"),
+        let answered = match receipts {
+            Receipts::Answers(answers) => answers.read(socket),
+            Receipts::Unread(unread) => unread.read(socket, passed.len()),
         };
         let worker = &mut self.workers[place];
         let (Answered::Held(held) | Answered::Garbage(held, _)) = answered else {
@@ -299,11 +317,11 @@ impl Pool {
             self.acknowledged += 1;
             let (pid, number) = (worker.pid, connection.number);
             let fd = connection.socket.as_raw_fd();
-            match how {
-                "recv" => self.recvs.call(2, || {
+            match worker.receipts {
+                Receipts::Answers(_) => self.recvs.call(2, || {
                     format!("recv(worker {pid}) = \"OK\": it holds connection {number}; close({fd})")
                 }),
-                _ => self.ioctls.call(0, || {
+                Receipts::Unread(_) => self.ioctls.call(0, || {
                     format!("ioctl(worker {pid}, SIOCOUTQ): it has read connection {number}; close({fd})")
                 }),
             }

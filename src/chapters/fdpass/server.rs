@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 use super::descriptor::known_peer;
 use super::guests::{self, Guests};
@@ -62,12 +62,19 @@ pub(super) struct Passing {
     /// plain, whose workers answer [default: 5]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     ack_timeout: Option<Duration>,
+
+    /// At most N connections are on their way to one worker, not taken yet; 1 suits
+    /// workers that serve one client at a time
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..))]
+    in_flight: u8,
 }
 
 impl Passing {
-    /// How long a worker may leave a connection without an `OK`.
-    pub(super) fn ack_timeout(&self) -> Duration {
-        self.ack_timeout.unwrap_or(Duration::from_secs(5))
+    /// The pool that these options ask for.
+    pub(super) fn pool(&self) -> Pool {
+        let ack_timeout = self.ack_timeout.unwrap_or(Duration::from_secs(5));
+        Pool::new(self.in_flight.into(), ack_timeout)
     }
 }
 
@@ -137,8 +144,7 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
         &at.peer("worker"),
     );
     say::start_the_other(&at.peer("client"));
-    let pool = Pool::new(passing.ack_timeout());
-    let mut server = Server::new(passing, clients, pool)?;
+    let mut server = Server::new(passing, clients)?;
     server.opens(door, wire.protocol, guests)?;
     server.run()
 }
@@ -163,7 +169,6 @@ impl<'a> Server<'a> {
     pub(super) fn new(
         options: &'a Passing,
         clients: TcpListener,
-        pool: Pool,
     ) -> Result<Server<'a>> {
         // One that epoll(7) saw may be gone before accept(2), which then must not sleep.
         clients.set_nonblocking(true).context("fcntl(O_NONBLOCK)")?;
@@ -179,7 +184,7 @@ impl<'a> Server<'a> {
             protocol: Protocol::Plain,
             guests: Guests::new(None, Duration::ZERO),
             of_one: charge_of_one()?,
-            pool,
+            pool: options.pool(),
             next_id: DOOR + 1,
             most_open: most_open.try_into().unwrap_or(usize::MAX),
             rests_until: None,
@@ -267,10 +272,12 @@ impl<'a> Server<'a> {
             let room = self.guests.number() < guests::MOST;
             door.watch(&self.epoll, DOOR, accepting && room)?;
         }
-        let deadlines = [resting, self.pool.next_deadline(), self.guests.next_deadline()];
+        let deadlines =
+            [resting, self.pool.next_deadline(), self.guests.next_deadline()];
         let deadline = deadlines.into_iter().flatten().min();
         let left = deadline.map(|d| d.saturating_duration_since(now));
-        let timeout = left.map(Timespec::try_from).transpose().context("epoll_wait")?;
+        let timeout =
+            left.map(Timespec::try_from).transpose().context("epoll_wait")?;
         self.events.clear();
         let events = spare_capacity(&mut self.events);
         match epoll::wait(&self.epoll, events, timeout.as_ref()) {

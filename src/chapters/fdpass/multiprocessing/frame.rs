@@ -42,13 +42,19 @@ impl Frame {
             let missing = match parse(&self.bytes)? {
                 Parsed::Missing(missing) => missing,
                 Parsed::Whole(start) => {
-                    return Ok(Some(std::mem::take(&mut self.bytes).split_off(start)));
+                    return Ok(Some(
+                        std::mem::take(&mut self.bytes).split_off(start),
+                    ));
                 }
             };
             let mut room = [0; LONGEST];
             match recv(&socket, &mut room[..missing], RecvFlags::DONTWAIT) {
-                Ok((0, _)) if self.bytes.is_empty() => bail!("it has closed its end"),
-                Ok((0, _)) => bail!("it has closed its end in the middle of a frame"),
+                Ok((0, _)) if self.bytes.is_empty() => {
+                    bail!("it has closed its end")
+                }
+                Ok((0, _)) => {
+                    bail!("it has closed its end in the middle of a frame")
+                }
                 Ok((n, _)) => self.bytes.extend_from_slice(&room[..n]),
                 Err(Errno::AGAIN) => return Ok(None),
                 Err(Errno::INTR) => {}
@@ -62,7 +68,8 @@ fn parse(bytes: &[u8]) -> Result<Parsed> {
     let Some((short, rest)) = bytes.split_first_chunk::<4>() else {
         return Ok(Parsed::Missing(4 - bytes.len()));
     };
-    let (start, length) = match (i32::from_be_bytes(*short), rest.first_chunk::<8>()) {
+    let (start, length) = match (i32::from_be_bytes(*short), rest.first_chunk::<8>())
+    {
         // Python sends what is over 0x7fffffff bytes so: -1, then the length as u64.
         (-1, None) => return Ok(Parsed::Missing(12 - bytes.len())),
         (-1, Some(long)) => (12, u64::from_be_bytes(*long)),

@@ -90,9 +90,7 @@ impl Key {
     /// What proves to one who knows the key, and has sent `challenge`, that we do.
     pub(super) fn prove(&self, hash: Hash, challenge: &[u8]) -> Vec<u8> {
         match hash {
-            Hash::Md5 => {
-                self.mac::<Md5>(challenge).finalize().into_bytes().to_vec()
-            }
+            Hash::Md5 => self.mac::<Md5>(challenge).finalize().into_bytes().to_vec(),
             Hash::Sha256 => {
                 self.mac::<Sha256>(challenge).finalize().into_bytes().to_vec()
             }
@@ -104,7 +102,9 @@ impl Key {
     pub(super) fn verify(&self, hash: Hash, challenge: &[u8], proof: &[u8]) -> bool {
         match hash {
             Hash::Md5 => self.mac::<Md5>(challenge).verify_slice(proof).is_ok(),
-            Hash::Sha256 => self.mac::<Sha256>(challenge).verify_slice(proof).is_ok(),
+            Hash::Sha256 => {
+                self.mac::<Sha256>(challenge).verify_slice(proof).is_ok()
+            }
         }
     }
 
@@ -117,3 +117,11 @@ impl Key {
     }
 }
 // ANCHOR_END: key
+
+#[cfg(test)]
+impl Key {
+    /// A key that came from no file.
+    pub(super) fn of(text: &str) -> Key {
+        Key(text.into())
+    }
+}
