@@ -12,6 +12,9 @@ use nix::sys::signal::Signal;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use support::*;
 
+#[path = "fdpass/multiprocessing.rs"]
+mod multiprocessing;
+
 /// The client, and both other roles in one program. What a client's death, or the
 /// server's, looks like is the same with a worker apart.
 fn forked() -> Subject {
@@ -396,14 +399,42 @@ fn a_late_worker_is_shut_down_before_its_last_answers_are_read() {
     ended_well(server);
     let trace = std::fs::read_to_string(trace).unwrap();
     let calls: Vec<_> = trace.lines().collect();
+    // It may have answered long ago, while we slept.
+    assert!(calls[0].contains("EAGAIN"), "{trace}");
     assert!(
-        calls[0].starts_with("shutdown(") && calls[0].contains("SHUT_RDWR"),
+        calls[1].starts_with("shutdown(") && calls[1].contains("SHUT_RDWR"),
         "{trace}"
     );
     assert!(
-        calls[1].starts_with("recvfrom(") && calls[1].ends_with("= 0"),
+        calls[2].starts_with("recvfrom(") && calls[2].ends_with("= 0"),
         "{trace}"
     );
+}
+
+#[test]
+fn a_server_that_slept_itself_reads_the_answers_before_it_calls_a_worker_late() {
+    let subject = subject("fdpass");
+    let server = server(&subject, &["--count", "2", "--ack-timeout", "3"]);
+    let mut worker = UnixStream::connect(subject.dir().join("fdpass")).unwrap();
+    server.wait_for_comment("has come", deadline()).unwrap();
+    let taken = |worker: &UnixStream| {
+        while rustix::io::ioctl_fionread(worker).unwrap() == 0 {
+            std::thread::yield_now();
+        }
+    };
+    let _client = connect(&subject);
+    taken(&worker);
+    server.signal(Signal::SIGSTOP).unwrap();
+    worker.read_exact(&mut [0]).unwrap();
+    worker.write_all(b"OK").unwrap();
+    // Longer than the deadline: that is what is tested.
+    std::thread::sleep(Duration::from_millis(3200));
+    server.signal(Signal::SIGCONT).unwrap();
+    let _second = connect(&subject);
+    taken(&worker);
+    worker.write_all(b"OK").unwrap();
+    let story = ended_well(server).stderr;
+    assert!(!story.contains("no OK within"), "{story}");
 }
 
 #[test]
@@ -912,7 +943,6 @@ fn bad_options_are_usage_errors_of_one_line() {
         ["fork", "--listen", "127.0.0.1:99999"],
         ["worker", "--count", "many"],
         ["client", "--connect", "127.0.0.1"],
-        ["worker", "--protocol", "multiprocessing"],
     ] {
         let mut command = ipclab(&subject, &["fdpass"]);
         command.args(words);

@@ -8,11 +8,15 @@ use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use crate::wire::meet::{At, Meets, Place};
 
 mod client;
+mod descriptor;
 mod door;
 mod fork;
+mod guests;
+mod multiprocessing;
 mod plain;
 mod pool;
 mod server;
+mod wire;
 mod worker;
 
 /// The chapter.
@@ -23,7 +27,8 @@ impl Conversation for Fdpass {
     const ROW: Row = Row {
         name: "fdpass",
         summary: "a connection handed to another process (SCM_RIGHTS)",
-        wire: "server to worker: the byte `x` with one descriptor; worker to server: `OK`",
+        wire: "server to worker: the byte `x` with one descriptor; worker to server: `OK`; \
+               or that of Python's multiprocessing",
         roles: &[
             Role {
                 name: "server",
@@ -31,12 +36,17 @@ impl Conversation for Fdpass {
                 examples: &[
                     "fdpass server",
                     "fdpass server --listen 127.0.0.1:0 --count 10",
+                    "fdpass server --protocol multiprocessing --auth-key-file key",
                 ],
             },
             Role {
                 name: "worker",
                 does: "takes connections from the server; prints and echoes what comes",
-                examples: &["fdpass worker", "fdpass worker --count 100 > log"],
+                examples: &[
+                    "fdpass worker",
+                    "fdpass worker --count 100 > log",
+                    "fdpass worker --protocol multiprocessing --auth-key-file key",
+                ],
             },
             Role {
                 name: "client",

@@ -6,6 +6,7 @@
 pub mod alive;
 pub mod cleanup;
 pub mod handlers;
+pub mod holders;
 pub mod mmap;
 pub mod mqueue;
 pub mod mutex;
@@ -22,3 +23,4 @@ pub mod sysv_control;
 pub mod sysv_segment;
 pub mod sysv_semaphore;
 pub mod tcp;
+pub mod unread;

@@ -24,6 +24,7 @@ use super::meet::{At, Place, with_suffix};
 use super::say;
 use crate::errors::{Advise, usage};
 use crate::os::cleanup::Object;
+use crate::os::holders::holders;
 use crate::say;
 
 /// How many clients may wait to be accepted: connected by the kernel, unknown to us.
@@ -317,22 +318,12 @@ fn holder(address: SocketAddr) -> Option<Holder> {
             (same && local.port() == address.port()).then_some((uid, inode))
         })?;
     let wanted = format!("socket:[{inode}]");
-    for process in std::fs::read_dir("/proc").ok()?.flatten() {
-        let Ok(pid) = process.file_name().to_string_lossy().parse() else {
-            continue;
-        };
-        let fds = std::fs::read_dir(process.path().join("fd"));
-        for fd in fds.into_iter().flatten().flatten() {
-            if std::fs::read_link(fd.path())
-                .is_ok_and(|to| to.as_os_str() == &*wanted)
-            {
-                let name = std::fs::read_to_string(process.path().join("comm"));
-                let name = name.unwrap_or_default().trim_end().to_owned();
-                return Some(Holder::Process { pid, name });
-            }
-        }
-    }
-    Some(Holder::Uid(uid.to_owned()))
+    let Some(pid) = holders(&wanted).next() else {
+        return Some(Holder::Uid(uid.to_owned()));
+    };
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+    let name = name.unwrap_or_default().trim_end().to_owned();
+    Some(Holder::Process { pid, name })
 }
 
 /// The address, uid and inode number of a line of /proc/net/tcp, if it is a listener's.

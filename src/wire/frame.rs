@@ -187,6 +187,15 @@ impl Incoming {
         }
     }
 
+    /// Forgets what has arrived, and memory that a long message took: the next message is
+    /// another stream's.
+    pub fn reset(&mut self) {
+        self.buffer.truncate(CHUNK);
+        self.buffer.shrink_to(CHUNK);
+        (self.start, self.end, self.searched) = (0, 0, 0);
+        self.cut_short = false;
+    }
+
     /// Room for the next read, at least [`CHUNK`] bytes where memory is already there.
     pub fn space(&mut self) -> &mut [u8] {
         if self.start > 0 && self.start == self.end {

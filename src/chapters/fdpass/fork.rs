@@ -11,8 +11,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-use super::pool::Pool;
 use super::server::{self, Server, listen};
+use super::wire::Protocol;
 use super::worker;
 use crate::os::spawn::{Forked, fork};
 use crate::say;
@@ -25,7 +25,7 @@ use crate::wire::say;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Fork {
     #[command(flatten)]
-    server: server::Options,
+    passing: server::Passing,
 
     #[command(flatten)]
     printing: worker::Printing,
@@ -34,7 +34,7 @@ pub struct Fork {
 // ANCHOR: fork
 /// Plays the role.
 pub(super) fn run(at: &At, options: &Fork) -> Result<()> {
-    let address = resolve(&options.server.listen)?;
+    let address = resolve(&options.passing.listen)?;
     let (unix, stream) = (AddressFamily::Unix, SockType::Stream);
     let (parents, childs) = socketpair(unix, stream, None, SockFlag::SOCK_CLOEXEC)
         .context("socketpair")?;
@@ -44,12 +44,12 @@ pub(super) fn run(at: &At, options: &Fork) -> Result<()> {
             drop(parents); // or we would never see the parent leave: we would hold its end
             // Killed alone, the parent would leave a program half alive.
             set_pdeathsig(Signal::SIGTERM).context("prctl(PR_SET_PDEATHSIG)")?;
-            worker::serve(childs, &options.printing, None)
+            worker::serve(childs, Protocol::Plain, &options.printing, None)
         }),
         Forked::Parent(child) => {
             drop(childs);
             let passed =
-                pass_all(at, &options.server, address, child.as_raw(), parents);
+                pass_all(at, &options.passing, address, child.as_raw(), parents);
             // The parent's end is closed: the child serves what it holds, and leaves.
             wait_for(child)?;
             passed.map(drop) // now we leave the place, last
@@ -59,17 +59,17 @@ pub(super) fn run(at: &At, options: &Fork) -> Result<()> {
 
 fn pass_all(
     at: &At,
-    options: &server::Options,
+    options: &server::Passing,
     address: SocketAddr,
     child: i32,
     socket: OwnedFd,
 ) -> Result<Place> {
     let mut place = at.arrive(Some(Only::Server))?;
     let clients = listen(at, address, &mut place)?;
-    say::waiting("poll() sleeps until a client comes", &at.peer("client"));
-    let mut pool = Pool::new(options.ack_timeout);
-    pool.join(child, UnixStream::from(socket));
-    Server::new(options, clients, None, pool)?.run()?;
+    say::waiting("epoll_wait() sleeps until a client comes", &at.peer("client"));
+    let mut server = Server::new(options, clients)?;
+    server.joins(child, UnixStream::from(socket))?;
+    server.run()?;
     Ok(place)
 }
 // ANCHOR_END: fork

@@ -1,68 +1,107 @@
 //! The server: accepts clients, and passes each connection to one of its workers.
 //!
-//! One thread and one poll(2): for clients, for workers that come, for what the workers
+//! One thread and one epoll(7): for clients, for workers that come, for what the workers
 //! answer, and for the deadline of those that do not.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
-use super::plain::known_peer;
+use super::guests::{self, Guests};
+use super::multiprocessing::charge_of_one;
 use super::pool::Pool;
+use super::wire::{Protocol, Wire};
 use super::{connections, door};
-use crate::errors::{Advise, line};
+use crate::errors::{line, usage};
 use crate::os::cleanup::Object;
 use crate::say;
-use crate::wire::address::{self, note_of, resolve};
+use crate::wire::address::{self as tcp, note_of, resolve};
 use crate::wire::meet::{At, Only, Place};
 use crate::wire::roles::seconds;
 use crate::wire::say::{self, Tally};
 
+mod accept;
+
 /// The options of a server.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
+    #[command(flatten)]
+    passing: Passing,
+
+    #[command(flatten)]
+    wire: Wire,
+}
+
+/// The options of a server, whatever it speaks with its workers.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Passing {
     /// Where clients connect by TCP; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT", default_value = super::ADDRESS)]
     pub(super) listen: String,
 
-    /// Stop after N connections, once workers have acknowledged them all
+    /// Stop after N connections, once workers hold them all
     #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    pub(super) count: Option<u64>,
+    count: Option<u64>,
 
     /// Hold at most N connections for which no worker has room, then accept no more
     #[arg(long, value_name = "N", default_value_t = 64)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) hold: u32,
+    hold: u32,
 
-    /// Cut off a worker that leaves a connection SECONDS without an OK
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
-    pub(super) ack_timeout: Duration,
+    /// Cut off a worker that leaves a connection SECONDS without an OK; for --protocol
+    /// plain, whose workers answer [default: 5]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    ack_timeout: Option<Duration>,
+
+    /// At most N connections are on their way to one worker, not taken yet; 1 suits
+    /// workers that serve one client at a time
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..))]
+    in_flight: u8,
+}
+
+impl Passing {
+    /// The pool that these options ask for.
+    pub(super) fn pool(&self) -> Pool {
+        let ack_timeout = self.ack_timeout.unwrap_or(Duration::from_secs(5));
+        Pool::new(self.in_flight.into(), ack_timeout)
+    }
 }
 
 /// Descriptors that no connection may take: our own few, and room for workers to come.
 /// Without it, connections that wait for a worker could keep every worker out.
 const SPARE: usize = 24;
 
-/// How long accept(2) is left alone after it failed for want of something.
-const REST: Duration = Duration::from_millis(100);
+/// What epoll(7) calls the socket where clients come, and that where workers come. Each
+/// worker has a number of its own after these.
+const CLIENTS: u64 = 0;
+const DOOR: u64 = 1;
 
-/// Everything that poll(2) watches.
-#[derive(Debug)]
+/// Everything that epoll(7) watches.
 pub(super) struct Server<'a> {
-    options: &'a Options,
+    options: &'a Passing,
+    epoll: OwnedFd,
+    events: Vec<Event>,
     /// Where clients come, until `--count` of them have.
-    clients: Option<TcpListener>,
+    clients: Option<Watched<TcpListener>>,
     /// Where workers come; `fork` has none.
-    door: Option<UnixListener>,
+    door: Option<Watched<UnixListener>>,
+    protocol: Protocol,
+    guests: Guests,
+    /// What the kernel charges for a message that lies unread.
+    of_one: usize,
     pool: Pool,
+    /// What epoll(7) will call the next one who comes.
+    next_id: u64,
     /// How many descriptors this process may have open.
     most_open: usize,
     rests_until: Option<Instant>,
@@ -71,20 +110,36 @@ pub(super) struct Server<'a> {
     accepts: Tally,
 }
 
+/// A socket, and whether epoll(7) tells when somebody comes to it.
+#[derive(Debug)]
+struct Watched<S> {
+    socket: S,
+    watched: bool,
+}
+
 /// Plays the role.
 pub(super) fn run(at: &At, options: &Options) -> Result<()> {
-    let address = resolve(&options.listen)?;
+    let Options { passing, wire } = options;
+    let address = resolve(&passing.listen)?;
+    if wire.protocol == Protocol::Multiprocessing && passing.ack_timeout.is_some() {
+        return Err(usage(
+            "--ack-timeout is for --protocol plain: the workers of multiprocessing do \
+             not acknowledge",
+        ));
+    }
+    let guests = Guests::new(wire.rules()?, wire.handshake_timeout);
     door::check(&at.path())?;
     let mut place = at.arrive(Some(Only::Server))?;
     let door = door::open(at, &mut place)?;
     let clients = listen(at, address, &mut place)?;
     say::waiting(
-        "poll() sleeps until a worker or a client comes",
+        "epoll_wait() sleeps until a worker or a client comes",
         &at.peer("worker"),
     );
     say::start_the_other(&at.peer("client"));
-    let pool = Pool::new(options.ack_timeout);
-    Server::new(options, clients, Some(door), pool)?.run()
+    let mut server = Server::new(passing, clients)?;
+    server.opens(door, wire.protocol, guests)?;
+    server.run()
 }
 
 /// Listens for clients, and publishes where.
@@ -93,8 +148,8 @@ pub(super) fn listen(
     address: SocketAddr,
     place: &mut Place,
 ) -> Result<TcpListener> {
-    let (socket, address) = address::listen(address)?;
-    address::publish(at, place, address)?;
+    let (socket, address) = tcp::listen(address)?;
+    tcp::publish(at, place, address)?;
     place.owns_alone(&Object::Path(note_of(at)))?;
     place.open_to_all()?;
     at.ready(address)?;
@@ -103,67 +158,96 @@ pub(super) fn listen(
 
 // ANCHOR: loop
 impl<'a> Server<'a> {
-    /// A server of those who come to `clients`; `door` is where workers come.
+    /// A server of those who come to `clients`.
     pub(super) fn new(
-        options: &'a Options,
+        options: &'a Passing,
         clients: TcpListener,
-        door: Option<UnixListener>,
-        pool: Pool,
     ) -> Result<Server<'a>> {
-        // One that poll(2) saw may be gone before accept(2), which then must not sleep.
+        // One that epoll(7) saw may be gone before accept(2), which then must not sleep.
         clients.set_nonblocking(true).context("fcntl(O_NONBLOCK)")?;
-        if let Some(door) = &door {
-            door.set_nonblocking(true).context("fcntl(O_NONBLOCK)")?;
-        }
         let (most_open, _) =
             getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
-        Ok(Server {
+        let epoll = epoll::create(CreateFlags::CLOEXEC).context("epoll_create1")?;
+        let server = Server {
             options,
-            clients: Some(clients),
-            door,
-            pool,
+            epoll,
+            events: Vec::with_capacity(64),
+            clients: None,
+            door: None,
+            protocol: Protocol::Plain,
+            guests: Guests::new(None, Duration::ZERO),
+            of_one: charge_of_one()?,
+            pool: options.pool(),
+            next_id: DOOR + 1,
             most_open: most_open.try_into().unwrap_or(usize::MAX),
             rests_until: None,
             paused: false,
             accepts: Tally::of("accept"),
-        })
+        };
+        server.watch(&clients, CLIENTS, EventFlags::IN)?;
+        let clients = Some(Watched { socket: clients, watched: true });
+        Ok(Server { clients, ..server })
     }
 
-    /// Passes on each connection, until `--count` of them are acknowledged.
+    /// From now on workers come to `door`, and speak `protocol`.
+    fn opens(
+        &mut self,
+        door: UnixListener,
+        protocol: Protocol,
+        guests: Guests,
+    ) -> Result<()> {
+        door.set_nonblocking(true).context("fcntl(O_NONBLOCK)")?;
+        self.watch(&door, DOOR, EventFlags::IN)?;
+        self.door = Some(Watched { socket: door, watched: true });
+        (self.protocol, self.guests) = (protocol, guests);
+        Ok(())
+    }
+
+    fn watch(&self, socket: impl AsFd, id: u64, events: EventFlags) -> Result<()> {
+        let id = EventData::new_u64(id);
+        epoll::add(&self.epoll, socket, id, events).context("epoll_ctl")
+    }
+
+    /// Passes on each connection, until workers hold `--count` of them.
     pub(super) fn run(mut self) -> Result<()> {
         while self.options.count.is_none_or(|count| self.pool.acknowledged < count) {
             self.pool.hand_out();
             if self.door.is_none() && self.pool.workers.is_empty() {
                 bail!("the only worker is gone");
             }
-            let ready = self.wait()?;
-            // From the last, since one that is cut off leaves the list.
-            for place in (0..self.pool.workers.len()).rev() {
-                if !self.pool.cut_off_if_late(place) && ready.workers[place] {
-                    self.pool.hear(place);
+            self.wait()?;
+            for place in 0..self.events.len() {
+                match self.events[place].data.u64() {
+                    CLIENTS => self.let_in_clients()?,
+                    DOOR => self.let_in_a_worker()?,
+                    id => self.hear(id)?,
                 }
             }
-            if ready.door {
-                self.let_in_a_worker()?;
-            }
-            if ready.clients {
-                self.let_in_a_client()?;
+            let now = Instant::now();
+            self.pool.cut_off_the_late(now);
+            while let Some(late) = self.guests.next_late(now) {
+                complain(&late);
             }
         }
         let all = connections(self.pool.acknowledged);
-        say!("done: {all} passed on and acknowledged");
+        match self.protocol {
+            Protocol::Plain => say!("done: {all} passed on and acknowledged"),
+            Protocol::Multiprocessing => say!("done: {all} passed on and read"),
+        }
         Ok(())
     }
 
     /// How many connections may be held: `--hold`, or as many as we may have open.
     fn most_held(&self) -> usize {
-        let others = self.pool.descriptors() - self.pool.held() + SPARE;
+        let others = self.pool.descriptors() - self.pool.held()
+            + self.guests.number()
+            + SPARE;
         let room = self.most_open.saturating_sub(others).max(1);
         room.min(self.options.hold as usize)
     }
 
     /// Sleeps until something comes, or a deadline passes.
-    fn wait(&mut self) -> Result<Ready> {
+    fn wait(&mut self) -> Result<()> {
         let now = Instant::now();
         let resting = self.rests_until.filter(|until| *until > now);
         let accepting = resting.is_none();
@@ -174,110 +258,41 @@ impl<'a> Server<'a> {
             let held = connections(held as u64);
             say!("{held} held: accept() pauses until a worker has room");
         }
-        let clients = self.clients.as_ref().filter(|_| accepting && held < most);
-        let door = self.door.as_ref().filter(|_| accepting);
-
-        let workers = self.pool.workers.len();
-        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(workers + 2);
-        fds.extend(
-            self.pool.workers.iter().map(|w| PollFd::new(&w.socket, PollFlags::IN)),
-        );
-        fds.extend(door.map(|door| PollFd::new(door, PollFlags::IN)));
-        fds.extend(clients.map(|clients| PollFd::new(clients, PollFlags::IN)));
-
-        let deadline = resting.into_iter().chain(self.pool.next_deadline()).min();
-        let left = deadline.map(|d| d.saturating_duration_since(now));
-        let timeout = left.map(Timespec::try_from).transpose().context("poll")?;
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error).context("poll"),
+        if let Some(clients) = &mut self.clients {
+            clients.watch(&self.epoll, CLIENTS, accepting && held < most)?;
         }
-        let mut came = fds.iter().map(|fd| !fd.revents().is_empty());
-        Ok(Ready {
-            workers: came.by_ref().take(workers).collect(),
-            door: door.is_some() && came.next() == Some(true),
-            clients: clients.is_some() && came.next() == Some(true),
-        })
+        if let Some(door) = &mut self.door {
+            let room = self.guests.number() < guests::MOST;
+            door.watch(&self.epoll, DOOR, accepting && room)?;
+        }
+        let deadlines =
+            [resting, self.pool.next_deadline(), self.guests.next_deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
+        let left = deadline.map(|d| d.saturating_duration_since(now));
+        let timeout =
+            left.map(Timespec::try_from).transpose().context("epoll_wait")?;
+        self.events.clear();
+        let events = spare_capacity(&mut self.events);
+        match epoll::wait(&self.epoll, events, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error).context("epoll_wait"),
+        }
     }
 }
 
-/// What has something for us.
-struct Ready {
-    workers: Vec<bool>,
-    door: bool,
-    clients: bool,
+impl<S: AsFd> Watched<S> {
+    /// From now on epoll(7) tells whether somebody comes, or does not.
+    fn watch(&mut self, epoll: &OwnedFd, id: u64, watched: bool) -> Result<()> {
+        if self.watched != watched {
+            let events = if watched { EventFlags::IN } else { EventFlags::empty() };
+            let id = EventData::new_u64(id);
+            epoll::modify(epoll, &self.socket, id, events).context("epoll_ctl")?;
+            self.watched = watched;
+        }
+        Ok(())
+    }
 }
 // ANCHOR_END: loop
-
-// ANCHOR: accept
-impl Server<'_> {
-    fn let_in_a_worker(&mut self) -> Result<()> {
-        let Some(door) = &self.door else { return Ok(()) };
-        let Some((socket, _)) = self.rests_unless(door.accept())? else {
-            return Ok(());
-        };
-        match known_peer(&socket) {
-            Ok(pid) => {
-                say!("accept() = {}: worker {pid} has come", socket.as_raw_fd());
-                self.pool.join(pid, socket);
-            }
-            Err(error) => complain(&error.context("a worker")),
-        }
-        Ok(())
-    }
-
-    fn let_in_a_client(&mut self) -> Result<()> {
-        let Some(clients) = &self.clients else { return Ok(()) };
-        let Some((socket, from)) = self.rests_unless(clients.accept())? else {
-            return Ok(());
-        };
-        let fd = socket.as_raw_fd();
-        let number = self.pool.hold(socket);
-        if self.options.count.is_some_and(|count| self.pool.accepted >= count) {
-            self.clients = None; // whoever comes now is refused, and need not wait
-        }
-        self.accepts.call(0, || {
-            format!("accept() = {fd}: connection {number}, from {from}")
-        });
-        if self.pool.workers.is_empty() && self.pool.held() == 1 {
-            say!("connection {number} is held until a worker comes");
-        }
-        Ok(())
-    }
-
-    /// What accept(2) returned; `None` when there was nobody after all, or no room for
-    /// anybody. Then poll(2) would call again at once and for ever, so we rest.
-    fn rests_unless<T>(
-        &mut self,
-        accepted: std::io::Result<T>,
-    ) -> Result<Option<T>> {
-        let error = match accepted {
-            Ok(accepted) => return Ok(Some(accepted)),
-            Err(error) => error,
-        };
-        match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
-            Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => {
-                if self.rests_until.is_none() {
-                    let tried =
-                        "tried again every 0.1 s; ulimit -n raises RLIMIT_NOFILE";
-                    let error = anyhow::Error::new(error).context("accept");
-                    complain(
-                        &Err::<(), _>(error).advise(|_| Some(tried)).unwrap_err(),
-                    );
-                }
-                self.rests_until = Some(Instant::now() + REST);
-                Ok(None)
-            }
-            // Errors of the one that came, or of its network (accept(2)).
-            Errno::EBADF | Errno::EINVAL | Errno::EFAULT | Errno::ENOTSOCK => {
-                Err(error).context("accept")
-            }
-            _ => Ok(None),
-        }
-    }
-}
-// ANCHOR_END: accept
 
 /// Says what went wrong with someone else, and goes on.
 fn complain(error: &anyhow::Error) {

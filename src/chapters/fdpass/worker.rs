@@ -11,8 +11,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::plain::{acknowledge, known_peer, take};
-use super::{connections, door, found_names, named};
+use super::descriptor::{Taken, known_peer, take};
+use super::plain::acknowledge;
+use super::wire::{Protocol, Wire};
+use super::{connections, door, found_names, multiprocessing, named, plain};
 use crate::errors::line;
 use crate::say;
 use crate::wire::frame::{Incoming, Stream};
@@ -27,6 +29,9 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+
+    #[command(flatten)]
+    wire: Wire,
 
     #[command(flatten)]
     printing: Printing,
@@ -49,28 +54,35 @@ pub(super) struct Printing {
 
 /// Plays the role.
 pub(super) fn run(at: &At, options: &Options) -> Result<()> {
-    let path = at.path();
+    let Options { count, wire, printing } = options;
+    let (path, rules) = (at.path(), wire.rules()?);
     door::check(&path)?;
     let mut place = at.arrive(None)?;
     place.open_to_all()?;
-    let server = door::find(at)?;
+    let server = OwnedFd::from(door::find(at)?);
     found_names(&mut place)?;
     let pid = known_peer(&server).context("the server")?;
     say!("connect({}): the server is pid {pid}", path.display());
+    if wire.protocol == Protocol::Multiprocessing {
+        multiprocessing::meet(&server, rules.as_ref(), wire.handshake_timeout)
+            .with_context(|| format!("the server, pid {pid}"))?;
+        say!("send(our pid, as a pickle): we take connections");
+    }
     at.ready(path.display())?;
-    serve(server.into(), &options.printing, options.count)
+    serve(server, wire.protocol, printing, *count)
 }
 
 // ANCHOR: serve
 /// Serves what `server` passes, until it has left and so has the last client.
 pub(super) fn serve(
     server: OwnedFd,
+    protocol: Protocol,
     printing: &Printing,
     count: Option<u64>,
 ) -> Result<()> {
     let mut server = Some(server);
     let mut clients: Vec<Client> = Vec::new();
-    let mut desk = Desk::new(printing);
+    let mut desk = Desk::new(protocol, printing);
     let mut failure = None;
     loop {
         if count.is_some_and(|count| desk.taken >= count) {
@@ -94,21 +106,38 @@ pub(super) fn serve(
         for place in (0..clients.len()).rev().filter(|place| clients_ready[*place]) {
             match desk.attend(&mut clients[place])? {
                 Then::Stays => {}
-                Then::Leaves => drop(clients.swap_remove(place)),
+                Then::Leaves => desk.part_with(clients.swap_remove(place)),
                 Then::NobodyReads => return Ok(()),
             }
         }
-        if server_ready == [true] {
-            match desk.take_from(server.as_ref().context("no server")?) {
-                Ok(Some(client)) => clients.push(client),
-                Ok(None) => server = None,
-                Err(error) => {
-                    say!("{}: we take no more", line(&error));
-                    (server, failure) = (None, Some(error));
+        if let (Some(socket), [true]) = (&server, server_ready) {
+            let room = count.map_or(AT_ONCE as u64, |count| count - desk.taken);
+            let (new, left) = desk.take_from(socket, AT_ONCE.min(room as usize));
+            if let Err(error) = &left {
+                say!("{}: we take no more", line(error));
+            }
+            if !matches!(left, Ok(Left::Stays)) {
+                (server, failure) = (None, left.err());
+            }
+            // What a client has to say has come by now, as a rule: ask at once.
+            for mut client in new {
+                match desk.attend(&mut client)? {
+                    Then::Stays => clients.push(client),
+                    Then::Leaves => desk.part_with(client),
+                    Then::NobodyReads => return Ok(()),
                 }
             }
         }
     }
+}
+
+/// How many connections are taken in one go, before any of them is served.
+const AT_ONCE: usize = 16;
+
+/// Whether there is more to be had of the server.
+enum Left {
+    Stays,
+    Leaves,
 }
 
 /// A client whose connection we hold.
@@ -139,7 +168,10 @@ enum Then {
 
 /// What all clients share: standard output, and the commentary.
 struct Desk {
+    protocol: Protocol,
     stream: Stream,
+    /// Buffers of clients that have left, for those who come.
+    spare: Vec<Incoming>,
     payload: Payload,
     message: Vec<u8>,
     taken: u64,
@@ -150,14 +182,16 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(printing: &Printing) -> Desk {
+    fn new(protocol: Protocol, printing: &Printing) -> Desk {
         let style = match (printing.bytes, printing.json) {
             (true, _) => Style::Bytes,
             (_, true) => Style::Json,
             _ => Style::Lines,
         };
         Desk {
+            protocol,
             stream: printing.stream,
+            spare: Vec::new(),
             payload: Payload::new(style),
             message: Vec::new(),
             taken: 0,
@@ -168,29 +202,73 @@ impl Desk {
         }
     }
 
-    /// Takes a connection and acknowledges it; `None` once the server wants no more of us.
-    fn take_from(&mut self, server: &OwnedFd) -> Result<Option<Client>> {
-        let Some(socket) = take(server)? else {
-            say!("recvmsg() = 0: the server has left");
-            return Ok(None);
+    /// Takes up to `most` connections that have come, and acknowledges them if that is the
+    /// protocol. None is read from before.
+    fn take_from(
+        &mut self,
+        server: &OwnedFd,
+        most: usize,
+    ) -> (Vec<Client>, Result<Left>) {
+        let (mut new, mut left) = (Vec::new(), Ok(Left::Stays));
+        let byte = match self.protocol {
+            Protocol::Plain => plain::BYTE,
+            Protocol::Multiprocessing => multiprocessing::BYTE,
         };
-        let fd = socket.as_raw_fd();
-        self.recvmsgs.call(1, || {
-            format!("recvmsg() = \"x\" + descriptor {fd}: a client's connection")
-        });
-        self.acknowledgements
-            .call(2, || "send(\"OK\"): we hold it, and have read nothing yet");
-        // Not told that we hold it, the server gives it to another: then it is not ours.
-        if let Err(error) = acknowledge(server) {
-            say!(
-                "send(\"OK\"): {}: the server has given up on us: close({fd})",
-                named(error)
-            );
-            return Ok(None);
+        while new.len() < most {
+            match take(server, byte) {
+                Ok(Taken::Connection(socket)) => {
+                    let fd = socket.as_raw_fd();
+                    self.recvmsgs.call(1, || {
+                        let byte = say::bytes(&[byte]);
+                        format!("recvmsg() = {byte} + descriptor {fd}: a client's connection")
+                    });
+                    new.push(self.client(socket));
+                }
+                Ok(Taken::Nothing) => break,
+                Ok(Taken::End) => {
+                    say!("recvmsg() = 0: the server has left");
+                    left = Ok(Left::Leaves);
+                    break;
+                }
+                Err(error) => {
+                    left = Err(error);
+                    break;
+                }
+            }
         }
-        self.taken += 1;
-        let incoming = Incoming::new(&self.stream);
-        Ok(Some(Client { socket, incoming, echo: Vec::new(), sent: 0 }))
+        if self.protocol == Protocol::Plain && !new.is_empty() {
+            let held = new.len();
+            self.acknowledgements.call(2 * held, || match held {
+                1 => "send(\"OK\"): we hold it, and have read nothing yet".to_owned(),
+                _ => format!("send({held} times \"OK\"): we hold them, and have read nothing yet"),
+            });
+            // Not told that we hold them, the server gives them to others: not ours then.
+            if let Err(error) = acknowledge(server, held) {
+                say!(
+                    "send(\"OK\"): {}: the server has given up on us: {} closed",
+                    named(error),
+                    connections(held as u64)
+                );
+                return (Vec::new(), Ok(Left::Leaves));
+            }
+        }
+        self.taken += new.len() as u64;
+        (new, left)
+    }
+
+    fn client(&mut self, socket: OwnedFd) -> Client {
+        let incoming = self.spare.pop();
+        let incoming = incoming.unwrap_or_else(|| Incoming::new(&self.stream));
+        Client { socket, incoming, echo: Vec::new(), sent: 0 }
+    }
+
+    /// Closes its connection, and keeps the buffer: a new one costs a page fault at least.
+    fn part_with(&mut self, client: Client) {
+        if self.spare.len() < AT_ONCE {
+            let mut incoming = client.incoming;
+            incoming.reset();
+            self.spare.push(incoming);
+        }
     }
 
     /// Reads what a client sent, prints it and sends it back, as far as that goes now.

@@ -1,0 +1,310 @@
+//! The handshake of Python's multiprocessing: each side lets the other prove that it
+//! knows the key, and the key itself is never sent.
+//!
+//! It knows nothing of sockets: a frame that came goes in, a frame to send comes out. So
+//! a server can have many of them under way, and waits in none.
+
+use anyhow::{Result, anyhow, bail, ensure};
+
+use super::frame::framed;
+use super::key::{Hash, Key};
+use crate::say;
+
+const CHALLENGE: &[u8] = b"#CHALLENGE#";
+const WELCOME: &[u8] = b"#WELCOME#";
+const FAILURE: &[u8] = b"#FAILURE#";
+
+/// Before a challenge or a proof: which hash is meant (Python 3.12 and newer).
+const SHA256: &[u8] = b"{sha256}";
+const MD5: &[u8] = b"{md5}";
+
+/// A challenge of exactly so many bytes is Python's up to 3.11, which knows MD5 alone.
+const OLD_CHALLENGE: usize = 20;
+
+/// Our challenge: `{sha256}` and 40 random bytes. Python up to 3.11 takes all of it for
+/// random, and proves by MD5.
+type Challenge = [u8; SHA256.len() + 40];
+
+/// What must hold for a peer to be let in.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Rules {
+    pub(in super::super) key: Key,
+    /// Who proves, or wants us to prove, by MD5 is refused.
+    pub(in super::super) only_sha256: bool,
+}
+
+/// Who we are: the one that listens challenges first, and then answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Side {
+    Listener,
+    Client,
+}
+
+// ANCHOR: handshake
+/// A handshake under way.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    rules: Rules,
+    side: Side,
+    /// The peer, for the commentary.
+    who: String,
+    awaits: Awaits,
+}
+
+/// What the peer's next frame must be.
+#[derive(Debug)]
+enum Awaits {
+    Challenge,
+    /// What it thinks of our proof.
+    Verdict,
+    /// Its proof, to this challenge.
+    Proof(Challenge),
+    Nothing,
+}
+
+impl Handshake {
+    /// A handshake that has just begun, and what we send first.
+    pub(super) fn begin(
+        rules: &Rules,
+        side: Side,
+        who: &str,
+    ) -> Result<(Handshake, Vec<u8>)> {
+        let (rules, who) = (rules.clone(), who.to_owned());
+        let mut new = Handshake { rules, side, who, awaits: Awaits::Challenge };
+        let first = match side {
+            Side::Listener => new.challenge()?,
+            Side::Client => Vec::new(),
+        };
+        Ok((new, first))
+    }
+
+    /// Takes the peer's next frame, and puts what we send next into `reply`. Returns
+    /// whether both have proved that they know the key.
+    ///
+    /// # Errors
+    /// A peer that is refused; it is told so if `reply` is still sent.
+    pub(super) fn take(
+        &mut self,
+        frame: &[u8],
+        reply: &mut Vec<u8>,
+    ) -> Result<bool> {
+        match std::mem::replace(&mut self.awaits, Awaits::Nothing) {
+            Awaits::Challenge => {
+                let challenge = frame.strip_prefix(CHALLENGE);
+                let challenge = challenge
+                    .ok_or_else(|| anyhow!("it sent no challenge; has it a key?"))?;
+                *reply = framed(&self.prove(challenge)?);
+                self.awaits = Awaits::Verdict;
+                Ok(false)
+            }
+            Awaits::Verdict => {
+                ensure!(
+                    frame == WELCOME,
+                    "it did not accept our proof; both sides need the same key"
+                );
+                if self.side == Side::Listener {
+                    return Ok(true);
+                }
+                *reply = self.challenge()?;
+                Ok(false)
+            }
+            Awaits::Proof(challenge) => {
+                if let Err(error) = self.check(&challenge, frame) {
+                    *reply = framed(FAILURE);
+                    return Err(error);
+                }
+                *reply = framed(WELCOME);
+                if self.side == Side::Client {
+                    return Ok(true);
+                }
+                self.awaits = Awaits::Challenge;
+                Ok(false)
+            }
+            Awaits::Nothing => bail!("it goes on after the handshake was over"),
+        }
+    }
+
+    fn challenge(&mut self) -> Result<Vec<u8>> {
+        let mut challenge: Challenge = [0; _];
+        let (name, random) = challenge.split_at_mut(SHA256.len());
+        name.copy_from_slice(SHA256);
+        getrandom::fill(random).map_err(|error| anyhow!("getrandom: {error}"))?;
+        let who = &self.who;
+        say!("{who} is challenged: {{sha256}} and 40 random bytes");
+        self.awaits = Awaits::Proof(challenge);
+        Ok(framed(&[CHALLENGE, &challenge].concat()))
+    }
+
+    /// Proves that we know the key, in the form that the challenge asks for.
+    fn prove(&self, challenge: &[u8]) -> Result<Vec<u8>> {
+        let (hash, name) = match challenge {
+            _ if challenge.len() < OLD_CHALLENGE => {
+                bail!("its challenge is too short: {} bytes", challenge.len())
+            }
+            _ if challenge.len() == OLD_CHALLENGE => (Hash::Md5, &b""[..]),
+            _ if challenge.starts_with(SHA256) => (Hash::Sha256, SHA256),
+            _ if challenge.starts_with(MD5) => (Hash::Md5, MD5),
+            _ => bail!("its challenge names neither {{sha256}} nor {{md5}}"),
+        };
+        self.allow(hash)?;
+        say!("{} challenges us: we prove by {hash} that we know the key", self.who);
+        Ok([name, &self.rules.key.prove(hash, challenge)].concat())
+    }
+
+    /// Whether the peer's proof, of either form, is right.
+    fn check(&self, challenge: &Challenge, proof: &[u8]) -> Result<()> {
+        let (hash, mac) = if let Some(mac) = proof.strip_prefix(SHA256) {
+            (Hash::Sha256, mac)
+        } else {
+            (Hash::Md5, proof.strip_prefix(MD5).unwrap_or(proof))
+        };
+        // First of all: only who knows the key is told what else is wrong.
+        ensure!(
+            self.rules.key.verify(hash, challenge, mac),
+            "wrong key: what it answered to our challenge proves nothing"
+        );
+        self.allow(hash)?;
+        let old = match hash {
+            Hash::Md5 => ", as Python does up to 3.11; --require-sha256 refuses it",
+            Hash::Sha256 => "",
+        };
+        say!("{} has proved by {hash} that it knows the key{old}", self.who);
+        Ok(())
+    }
+
+    fn allow(&self, hash: Hash) -> Result<()> {
+        ensure!(
+            hash == Hash::Sha256 || !self.rules.only_sha256,
+            "it authenticates by {hash}, as Python does up to 3.11, and \
+             --require-sha256 was given"
+        );
+        Ok(())
+    }
+}
+// ANCHOR_END: handshake
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes that these hexadecimal digits are.
+    fn bytes(digits: &str) -> Vec<u8> {
+        let pairs = digits.as_bytes().chunks(2).map(std::str::from_utf8);
+        pairs.map(|pair| u8::from_str_radix(pair.unwrap(), 16).unwrap()).collect()
+    }
+
+    fn rules(key: &str, only_sha256: bool) -> Rules {
+        Rules { key: Key::of(key), only_sha256 }
+    }
+
+    fn begin(side: Side, rules: &Rules) -> (Handshake, Vec<u8>) {
+        Handshake::begin(rules, side, "the peer").unwrap()
+    }
+
+    /// What Python 3.11 and 3.12 sent as challenge and as proof, with the key `secret`.
+    fn recorded() -> [(Vec<u8>, Vec<u8>); 2] {
+        let old = (
+            bytes("f0b3571650a16fd33a146f9bf1fdbdcdeb988520"),
+            bytes("18af33792eaff20f68c2928bfda2dc75"),
+        );
+        let random = "4b0ba9daec76158af6f521fc9eaabba51a3ac2e3945338d08fa21072e381421277\
+                      250166df832429";
+        let proof =
+            "48ea4940ec743520c01ade1fa0cb90586fc5040967f60124d64dbecf38e10f63";
+        let new =
+            ([SHA256, &bytes(random)].concat(), [SHA256, &bytes(proof)].concat());
+        [old, new]
+    }
+
+    #[test]
+    fn recorded_challenges_are_answered_as_python_does() {
+        for (challenge, proof) in recorded() {
+            let (mut handshake, first) =
+                begin(Side::Client, &rules("secret", false));
+            assert!(first.is_empty());
+            let mut reply = Vec::new();
+            let frame = [CHALLENGE, &challenge].concat();
+            assert!(!handshake.take(&frame, &mut reply).unwrap());
+            assert_eq!(reply, framed(&proof));
+        }
+    }
+
+    #[test]
+    fn a_recorded_proof_is_accepted_and_no_other() {
+        let [_, (challenge, proof)] = recorded();
+        let (handshake, _) = begin(Side::Client, &rules("secret", true));
+        let challenge = challenge.try_into().unwrap();
+        handshake.check(&challenge, &proof).unwrap();
+        for place in 0..proof.len() {
+            let mut wrong = proof.clone();
+            wrong[place] ^= 1;
+            handshake.check(&challenge, &wrong).unwrap_err();
+            handshake.check(&challenge, &proof[..place]).unwrap_err();
+        }
+        // By MD5, of all of the challenge, as Python 3.11 does with one from 3.12.
+        let mac = Key::of("secret").prove(Hash::Md5, &challenge);
+        let error = handshake.check(&challenge, &mac).unwrap_err().to_string();
+        assert!(error.contains("--require-sha256"), "{error}");
+        let (handshake, _) = begin(Side::Client, &rules("secret", false));
+        handshake.check(&challenge, &mac).unwrap();
+        handshake.check(&challenge, &[MD5, &mac].concat()).unwrap();
+    }
+
+    /// Lets two sides talk until neither has more to say.
+    fn meet(listener: &Rules, client: &Rules) -> [Result<bool>; 2] {
+        let (mut client, _) = begin(Side::Client, client);
+        let (mut listener, mut frame) = begin(Side::Listener, listener);
+        let mut done = [Ok(false), Ok(false)];
+        for turn in (0..2).cycle() {
+            let mut reply = Vec::new();
+            let side = if turn == 0 { &mut client } else { &mut listener };
+            done[turn] = side.take(&frame[4..], &mut reply);
+            if reply.is_empty() {
+                break;
+            }
+            frame = reply;
+        }
+        done
+    }
+
+    #[test]
+    fn two_who_have_the_same_key_know_each_other_and_others_do_not() {
+        let (one, other) = (rules("one", true), rules("other", true));
+        let [client, listener] = meet(&one, &one);
+        assert!(client.unwrap() && listener.unwrap());
+        let [client, listener] = meet(&one, &other);
+        let client = client.unwrap_err().to_string();
+        assert!(client.contains("did not accept our proof"), "{client}");
+        let listener = listener.unwrap_err().to_string();
+        assert!(listener.contains("wrong key"), "{listener}");
+    }
+
+    #[test]
+    fn a_challenge_in_no_known_form_is_not_answered() {
+        let long = [b"{sha384}", &[7; 48][..]].concat();
+        for (challenge, why) in [
+            (&b"{sha256}"[..], "too short: 8 bytes"),
+            (&[7; 19], "too short: 19 bytes"),
+            (&[7; 21], "neither {sha256} nor {md5}"),
+            (&long, "neither {sha256} nor {md5}"),
+        ] {
+            let (mut handshake, _) = begin(Side::Client, &rules("secret", false));
+            let frame = [CHALLENGE, challenge].concat();
+            let mut reply = Vec::new();
+            let error = handshake.take(&frame, &mut reply).unwrap_err().to_string();
+            assert!(error.contains(why) && reply.is_empty(), "{error}");
+        }
+        let (mut handshake, _) = begin(Side::Client, &rules("secret", true));
+        let frame = [CHALLENGE, &[7; 20]].concat();
+        let error = handshake.take(&frame, &mut Vec::new()).unwrap_err().to_string();
+        assert!(error.contains("--require-sha256"), "{error}");
+    }
+
+    #[test]
+    fn a_key_is_not_printed_even_for_debugging() {
+        let (handshake, _) = begin(Side::Listener, &rules("horse", true));
+        let text = format!("{handshake:?}");
+        assert!(text.contains("Key(..)") && !text.contains("horse"), "{text}");
+        assert!(!text.contains("104, 111, 114, 115, 101"), "{text}");
+    }
+}
