@@ -192,7 +192,10 @@ fn the_commands_on_the_pages_are_known_to_the_program() {
             let mut command = ipclab::cli::command();
             for word in words.split_whitespace().take(2) {
                 let Some(below) = command.find_subcommand(word) else {
-                    assert!(word.starts_with('-'), "{page}.md: unknown: {line}");
+                    assert!(
+                        word.starts_with(['-', ':']),
+                        "{page}.md: unknown: {line}"
+                    );
                     break;
                 };
                 command = below.clone();
