@@ -23,8 +23,35 @@ pub struct Row {
     pub meets: Meets,
     /// What a receiver (or a server's client) sees when its peer is killed.
     pub on_peer_death: OnPeerDeath,
+    /// What it needs beyond Linux and Rust, if anything.
+    pub needs: Option<Feature>,
     /// A short run of all roles, with what it must print.
     pub script: Script,
+}
+
+impl Row {
+    /// What stands in the way of running this chapter, and the way out.
+    pub fn missing(&self) -> Option<String> {
+        let Feature { name, packages, .. } =
+            self.needs.filter(|need| !need.built)?;
+        Some(format!(
+            "this program was built without the feature {name}; apt-get install \
+             {packages}, and then cargo run --features {name} -- {}, or cargo install \
+             --path . --features {name}",
+            self.name
+        ))
+    }
+}
+
+/// A cargo feature, for a chapter that needs more than Linux and Rust.
+#[derive(Debug, Clone, Copy)]
+pub struct Feature {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether this program was built with it.
+    pub built: bool,
+    /// The Debian packages that its build needs.
+    pub packages: &'static str,
 }
 
 /// One role of a chapter.
@@ -34,16 +61,26 @@ pub struct Role {
     pub name: &'static str,
     /// What it does, in one line.
     pub does: &'static str,
-    /// Command lines worth trying, without the program's name.
+    /// Command lines worth trying, without the program's name; with it where a launcher
+    /// stands in front: `mpiexec -n 2 ipclab …`.
     pub examples: &'static [&'static str],
 }
 
 impl Role {
+    /// The examples as they are typed.
+    pub fn command_lines(&self) -> impl Iterator<Item = String> {
+        self.examples.iter().map(|example| match example.starts_with("mpiexec ") {
+            true => (*example).to_owned(),
+            false => format!("ipclab {example}"),
+        })
+    }
+
     /// Other words for the same role.
     pub fn aliases(&self) -> &'static [&'static str] {
         match self.name {
             "sender" => &["send"],
             "receiver" => &["receive", "recv"],
+            "reduction" => &["reduce"],
             _ => &[],
         }
     }
@@ -58,6 +95,8 @@ pub enum OnPeerDeath {
     Waits,
     /// An error: the chapter's code looks whether its peer still lives.
     Error,
+    /// Its own end: the launcher ends all of the job.
+    JobEnds,
 }
 
 impl OnPeerDeath {
@@ -67,6 +106,7 @@ impl OnPeerDeath {
             OnPeerDeath::EndOfStream => "end of stream",
             OnPeerDeath::Waits => "waits",
             OnPeerDeath::Error => "error",
+            OnPeerDeath::JobEnds => "the job ends",
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::errors::{Usage, usage};
 use crate::lab;
 use crate::os::cleanup;
 use crate::wire::frame::Framing;
+use crate::wire::launcher::launched;
 use crate::wire::meet::{At, Meets, program, quoted};
 use crate::wire::roles::{self, Sink, Source};
 use crate::wire::say;
@@ -94,7 +95,7 @@ enum Verb {
 /// # Errors
 /// What went wrong, for `main` to print.
 pub fn run() -> Result<()> {
-    let matches = match command().try_get_matches() {
+    let matches = match command().try_get_matches_from(words()) {
         Ok(matches) => matches,
         Err(error) => return parse_error(&error),
     };
@@ -110,6 +111,31 @@ pub fn run() -> Result<()> {
         Chosen { name, below, quiet: global.quiet, outcome: Ok(()), played: false };
     crate::chapters::each(&mut chosen);
     if chosen.played { chosen.outcome } else { lab::list::chapter(name) }
+}
+
+/// The words of the command line. What a launcher has started plays its chapter's first
+/// role if no word says which: `mpiexec -n 2 ipclab mpi`. Otherwise that shows the page.
+fn words() -> Vec<OsString> {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    let all = command();
+    let name =
+        words.iter().skip(1).position(|word| all.find_subcommand(word).is_some());
+    let Some(chapter) = name.map(|place| place + 1) else { return words };
+    let row = words[chapter].to_str().and_then(crate::chapters::find);
+    let Some(row) = row.filter(|row| row.meets == Meets::World) else {
+        return words;
+    };
+    let below = &words[chapter + 1..];
+    let roles = all.find_subcommand(row.name);
+    let is_role =
+        |word| roles.is_some_and(|roles| roles.find_subcommand(word).is_some());
+    let unnamed =
+        below.first().is_none_or(|word| word.as_encoded_bytes().starts_with(b"-"))
+            && !below.iter().any(is_role);
+    if unnamed && launched().is_some() {
+        words.insert(chapter + 1, row.roles[0].name.into());
+    }
+    words
 }
 
 fn run_verb(verb: Verb, global: &Global) -> Result<()> {
@@ -203,9 +229,9 @@ fn finish_role(command: Command, row: &Row) -> Command {
         return command;
     };
     let examples: String =
-        role.examples.iter().map(|line| format!("\n  ipclab {line}")).collect();
+        role.command_lines().map(|line| format!("\n  {line}")).collect();
     let mut command = Common::augment_args(command);
-    if row.meets != Meets::Nowhere {
+    if row.meets.by_name() {
         command = Meeting::augment_args(command);
     }
     if row.meets == Meets::Address {
@@ -241,12 +267,11 @@ impl Chosen<'_> {
         if !self.quiet {
             say::start(row.roles[place].name, place);
         }
-        let (given, ready) = match row.meets {
-            Meets::Nowhere => (None, None),
-            _ => {
-                let meeting = Meeting::from_arg_matches(matches)?;
-                (meeting.at, meeting.ready_fd)
-            }
+        let (given, ready) = if row.meets.by_name() {
+            let meeting = Meeting::from_arg_matches(matches)?;
+            (meeting.at, meeting.ready_fd)
+        } else {
+            (None, None)
         };
         let framing = matches.try_get_one::<Framing>("framing").ok().flatten();
         let bytes =

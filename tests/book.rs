@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ipclab::wire::meet::Meets;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -168,8 +170,13 @@ fn each_transcript_is_a_captured_run_that_ended_well() {
         assert!(text.starts_with(&format!("$ ipclab demo {name}\n")), "{name}");
         let last = text.lines().last().unwrap_or_default();
         assert!(last.starts_with("✓ ") && last.contains(name), "{name}: {last}");
-        for part in ipclab::chapters::find(name).unwrap().script.parts {
-            assert!(text.contains(&format!("{:<8} │", part.role)), "{name}");
+        let row = ipclab::chapters::find(name).unwrap();
+        for (rank, part) in row.script.parts.iter().enumerate() {
+            let lane = match row.meets {
+                Meets::World => format!("rank {rank}"),
+                _ => part.role.to_owned(),
+            };
+            assert!(text.contains(&format!("{lane:<8} │")), "{name}: no {lane}");
         }
     }
 }
@@ -240,11 +247,19 @@ fn each_trace_is_a_captured_picture_of_all_roles() {
 fn the_commands_on_the_pages_are_known_to_the_program() {
     for page in stems("chapters", ".md") {
         for line in read(format!("chapters/{page}.md")).lines() {
-            let Some(words) = line.strip_prefix("    ipclab ") else { continue };
+            let Some(typed) = line.strip_prefix("    ") else { continue };
+            let launched =
+                typed.starts_with("mpiexec ") || typed.starts_with("srun ");
+            let at = if launched { typed.find("ipclab ") } else { Some(0) };
+            let words = at.and_then(|at| typed[at..].strip_prefix("ipclab "));
+            let Some(words) = words else { continue };
             let mut command = ipclab::cli::command();
             for word in words.split_whitespace().take(2) {
                 let Some(below) = command.find_subcommand(word) else {
-                    assert!(word.starts_with('-'), "{page}.md: unknown: {line}");
+                    assert!(
+                        word.starts_with(['-', ':']),
+                        "{page}.md: unknown: {line}"
+                    );
                     break;
                 };
                 command = below.clone();

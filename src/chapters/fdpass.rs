@@ -67,6 +67,7 @@ impl Conversation for Fdpass {
         ],
         meets: Meets::Path,
         on_peer_death: OnPeerDeath::EndOfStream,
+        needs: None,
         script: Script {
             parts: &[
                 Part {

@@ -47,6 +47,7 @@ impl OneWay for Fifo {
         ],
         meets: Meets::Path,
         on_peer_death: OnPeerDeath::EndOfStream,
+        needs: None,
         script: Script {
             parts: &[
                 Part { role: "receiver", args: &[] },

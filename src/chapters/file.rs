@@ -50,6 +50,7 @@ impl OneWay for Files {
         ],
         meets: Meets::Path,
         on_peer_death: OnPeerDeath::Waits,
+        needs: None,
         script: Script {
             parts: &[
                 Part { role: "receiver", args: &[] },

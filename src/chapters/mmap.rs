@@ -47,6 +47,7 @@ impl OneWay for Mmap {
         ],
         meets: Meets::Path,
         on_peer_death: OnPeerDeath::Error,
+        needs: None,
         script: Script {
             parts: &[
                 Part { role: "receiver", args: &[] },

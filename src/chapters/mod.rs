@@ -7,6 +7,7 @@ pub mod fdpass;
 pub mod fifo;
 pub mod file;
 pub mod mmap;
+pub mod mpi;
 pub mod multiplex;
 pub mod pipe;
 pub mod posixmq;
@@ -32,6 +33,7 @@ pub fn each(visitor: &mut impl Visitor) {
     visitor.conversation::<fdpass::Fdpass>();
     visitor.conversation::<multiplex::Multiplex>();
     visitor.conversation::<semaphore::Semaphores>();
+    visitor.conversation::<mpi::Mpi>();
 }
 
 /// The rows of all chapters, in the order of the book.

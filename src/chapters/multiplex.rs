@@ -54,6 +54,7 @@ impl Conversation for Multiplex {
         ],
         meets: Meets::Path,
         on_peer_death: OnPeerDeath::EndOfStream,
+        needs: None,
         script: Script {
             parts: &[
                 Part { role: "server", args: &["--count", "2"] },

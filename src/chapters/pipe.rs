@@ -59,6 +59,7 @@ impl OneWay for Pipe {
         ],
         meets: Meets::Nowhere,
         on_peer_death: OnPeerDeath::EndOfStream,
+        needs: None,
         script: Script {
             parts: &[
                 Part { role: "sender", args: &["hello", "through a pipe"] },

@@ -56,6 +56,7 @@ impl OneWay for Posixmq {
         ],
         meets: Meets::Kernel,
         on_peer_death: OnPeerDeath::Waits,
+        needs: None,
         script: Script {
             parts: &[
                 Part { role: "sender", args: &["hello", "through a queue"] },

@@ -53,6 +53,7 @@ impl Conversation for Semaphores {
         ],
         meets: Meets::Kernel,
         on_peer_death: OnPeerDeath::Waits,
+        needs: None,
         script: Script {
             parts: &[
                 Part { role: "waiter", args: &["--times", "2"] },

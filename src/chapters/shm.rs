@@ -42,6 +42,7 @@ impl OneWay for Shm {
         ],
         meets: Meets::Kernel,
         on_peer_death: OnPeerDeath::Error,
+        needs: None,
         script: Script {
             parts: &[
                 Part { role: "receiver", args: &[] },

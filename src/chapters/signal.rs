@@ -74,6 +74,7 @@ impl OneWay for Signals {
         ],
         meets: Meets::Path,
         on_peer_death: OnPeerDeath::Waits,
+        needs: None,
         script: Script {
             parts: &[
                 Part { role: "receiver", args: &[] },

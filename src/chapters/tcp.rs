@@ -63,6 +63,7 @@ impl Conversation for Tcp {
         ],
         meets: Meets::Address,
         on_peer_death: OnPeerDeath::EndOfStream,
+        needs: None,
         script: Script {
             parts: &[
                 Part {

@@ -66,6 +66,7 @@ impl Conversation for Unix {
         ],
         meets: Meets::Path,
         on_peer_death: OnPeerDeath::EndOfStream,
+        needs: None,
         script: Script {
             parts: &[
                 Part { role: "server", args: &["--count", "1", "--reply", "upper"] },

@@ -17,9 +17,10 @@ use nix::unistd::pipe2;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{FdFlags, fcntl_setfd};
 
-use crate::chapter::Row;
+use crate::chapter::{Part, Row};
 use crate::chapters::{find, rows};
 use crate::process::{Input, Output, Role};
+use crate::wire::launcher;
 use crate::wire::meet::Meets;
 
 use super::interrupts::{Interrupts, wait_for_all};
@@ -41,11 +42,19 @@ pub struct Options {
 /// How long one chapter may take.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What became of one chapter's run.
+/// One chapter's run.
 struct Shown {
     row: Row,
     took: Duration,
-    failure: Option<String>,
+    verdict: Verdict,
+}
+
+/// What became of it.
+enum Verdict {
+    Passed,
+    /// This build or machine cannot run it.
+    Skipped(String),
+    Failed(String),
 }
 
 /// `ipclab demo`.
@@ -64,22 +73,30 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
             eprintln!("{}", format!("── {}: {}", row.name, row.summary).bold());
         }
         let began = Instant::now();
-        let failure = play(&row, &mut stop, quiet).err();
+        let verdict = match row.missing() {
+            Some(missing) => Verdict::Skipped(missing),
+            None => match play(&row, &mut stop, quiet) {
+                Ok(()) => Verdict::Passed,
+                Err(error) => Verdict::Failed(crate::errors::line(&error)),
+            },
+        };
         if let Some(signal) = stop.caught {
             // The roles and their directory are gone; now end as the signal says.
             stop.end_by(signal)?;
         }
-        let failure = failure.map(|error| crate::errors::line(&error));
-        if let (false, Some(failure)) = (quiet, &failure) {
-            eprintln!("{} {failure}", "✗".red());
-        }
-        shown.push(Shown { row, took: began.elapsed(), failure });
         if !quiet {
+            match &verdict {
+                Verdict::Passed => {}
+                Verdict::Skipped(missing) => eprintln!("skipped: {missing}"),
+                Verdict::Failed(failure) => eprintln!("{} {failure}", "✗".red()),
+            }
             eprintln!();
         }
+        shown.push(Shown { row, took: began.elapsed(), verdict });
     }
     super::print(&table(&shown))?;
-    let failed = shown.iter().filter(|run| run.failure.is_some()).count();
+    let failed = |run: &&Shown| matches!(run.verdict, Verdict::Failed(_));
+    let failed = shown.iter().filter(failed).count();
     if failed > 0 {
         bail!("{failed} of {} chapters failed", shown.len());
     }
@@ -89,11 +106,14 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
 fn table(shown: &[Shown]) -> String {
     let colours = std::io::stdout().is_terminal();
     let mut text = String::new();
-    for Shown { row, took, failure } in shown {
+    for Shown { row, took, verdict } in shown {
         let milliseconds = took.as_secs_f64() * 1000.0;
-        let (mark, verdict) = match failure {
-            None => ("✓".green(), "what arrived is what was sent"),
-            Some(failure) => ("✗".red(), failure.as_str()),
+        let (mark, verdict) = match verdict {
+            Verdict::Passed => ("✓".green(), "what arrived is what was sent".into()),
+            Verdict::Skipped(missing) => {
+                ("–".yellow(), format!("skipped: {missing}"))
+            }
+            Verdict::Failed(failure) => ("✗".red(), failure.clone()),
         };
         let mark = if colours { mark } else { mark.clear() };
         text.push_str(&format!(
@@ -146,6 +166,34 @@ fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
     nothing_left(scratch.path())
 }
 
+/// What plays one part of a script: `ipclab`, and these words.
+fn words(row: &Row, part: &Part, quiet: bool) -> Vec<&'static str> {
+    let coloured = colored::control::SHOULD_COLORIZE.should_colorize();
+    let colour = if coloured { "always" } else { "never" };
+    let mut words = vec![row.name, part.role, "--color", colour];
+    words.extend(part.args);
+    words.extend(quiet.then_some("-q"));
+    words
+}
+
+/// Starts a world in which each part of the script is one rank, in their order.
+fn start_world(row: &Row, dir: &Path, quiet: bool, mouth: &OwnedFd) -> Result<Role> {
+    let ipclab = std::env::current_exe().context("readlink")?;
+    let mut command = launcher::mpiexec();
+    command.env("IPCLAB_DIR", dir);
+    // The launcher collects its ranks' lines, and may show an answer before its question. Its
+    // own standard error is our pipe: each rank opens that, and writes for itself.
+    let direct = "exec \"$0\" \"$@\" 2> /proc/$PPID/fd/2";
+    for (rank, part) in row.script.parts.iter().enumerate() {
+        command.args((rank > 0).then_some(":")).args(["-n", "1"]);
+        command.args(["sh", "-c", direct]);
+        command.arg(&ipclab).args(words(row, part, quiet));
+    }
+    let stderr = Some(mouth.try_clone().context("dup")?);
+    let name = row.script.prints;
+    Role::start_with(name, command, Input::Nothing, Output::Kept, stderr)
+}
+
 /// Starts the script's roles, each once the one before it says that peers may come. Their
 /// comments share one pipe, so that their order on the screen is the order in which they
 /// were written.
@@ -157,17 +205,16 @@ fn start_all(
     stop: &mut Interrupts,
     deadline: Instant,
 ) -> Result<Vec<Role>> {
-    let coloured = colored::control::SHOULD_COLORIZE.should_colorize();
+    if row.meets == Meets::World {
+        return Ok(vec![start_world(row, dir, quiet, mouth)?]);
+    }
     let mut link: Option<OwnedFd> = None;
     let mut running = Vec::new();
     for (index, part) in row.script.parts.iter().enumerate() {
         let mut command = Command::new(std::env::current_exe().context("readlink")?);
         command
             .arg0("ipclab") // what the commentary calls the program
-            .args([row.name, part.role])
-            .args(["--color", if coloured { "always" } else { "never" }])
-            .args(part.args)
-            .args(quiet.then_some("-q"))
+            .args(words(row, part, quiet))
             .env("IPCLAB_DIR", dir);
         let input = link.take().map_or(Input::Nothing, Input::From);
         let mut output = Output::Kept;

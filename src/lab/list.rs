@@ -13,7 +13,8 @@ use crate::wire::meet::Meets;
 /// The options of `ipclab list`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// One JSON array, an object a chapter: name, summary, wire, on_peer_death, roles
+    /// One JSON array, an object a chapter: name, summary, wire, on_peer_death, missing
+    /// (what this build lacks for it, or null), roles
     #[arg(long)]
     json: bool,
 }
@@ -41,6 +42,7 @@ fn as_json(row: &Row) -> serde_json::Value {
         "summary": row.summary,
         "wire": row.wire,
         "on_peer_death": row.on_peer_death.text(),
+        "missing": row.missing(),
         "roles": roles,
     })
 }
@@ -80,28 +82,33 @@ pub fn overview() -> Result<()> {
 pub fn chapter(name: &str) -> Result<()> {
     let Some(row) = find(name) else { return Ok(()) };
     let mut text = format!("{}: {}\n\nRoles:\n", row.name, row.summary);
+    let longest = row.roles.iter().map(|role| role.name.len()).fold(9, usize::max);
     for role in row.roles {
-        let _ = writeln!(text, "  {:<9} {}", role.name, role.does);
+        let _ = writeln!(text, "  {:<longest$} {}", role.name, role.does);
     }
     let _ = writeln!(text, "\nOn the wire: {}.", row.wire);
     let death = row.on_peer_death.text();
     let _ = writeln!(text, "When the peer is killed: {death}.\n");
+    if let Some(missing) = row.missing() {
+        let _ = writeln!(text, "Not here: {missing}.\n");
+    }
     let _ = match row.meets {
         Meets::Nowhere => writeln!(text, "Run it:"),
+        Meets::World => writeln!(text, "Run it, all ranks of a role at once:"),
         _ => {
             writeln!(text, "Run it, each in a terminal of its own, in either order:")
         }
     };
     let (forks, alone): (Vec<&Role>, Vec<&Role>) =
         row.roles.iter().partition(|role| role.name == "fork");
-    let first = alone.iter().filter_map(|role| role.examples.first());
+    let first = alone.iter().filter_map(|role| role.command_lines().next());
     let most = if row.meets == Meets::Nowhere { 1 } else { row.roles.len() };
     for example in first.take(most) {
-        let _ = writeln!(text, "  {}", format!("ipclab {example}").bold());
+        let _ = writeln!(text, "  {}", example.bold());
     }
-    for example in forks.iter().filter_map(|role| role.examples.first()) {
+    for example in forks.iter().filter_map(|role| role.command_lines().next()) {
         let _ = writeln!(text, "Or all in one program:");
-        let _ = writeln!(text, "  {}", format!("ipclab {example}").bold());
+        let _ = writeln!(text, "  {}", example.bold());
     }
     super::print(&text)
 }

@@ -50,6 +50,15 @@ pub enum Meets {
     Address,
     /// Nowhere: the two are relatives, or a shell made the link.
     Nowhere,
+    /// In a world of ranks, which a launcher (`mpiexec`) has started together.
+    World,
+}
+
+impl Meets {
+    /// Whether the roles find each other by a name, which `--at` can change.
+    pub fn by_name(self) -> bool {
+        !matches!(self, Meets::Nowhere | Meets::World)
+    }
 }
 
 /// A command as another terminal must type it to come to the same directory.
@@ -152,7 +161,7 @@ impl At {
         self.given.as_ref().is_some_and(|name| match self.meets {
             Meets::Path => name.contains('/'),
             Meets::Kernel => true,
-            Meets::Address | Meets::Nowhere => false,
+            Meets::Address | Meets::Nowhere | Meets::World => false,
         })
     }
 

@@ -3,6 +3,7 @@
 //! The first three calls of a kind are named as they happen, the rest are summed up at
 //! the end. When it is off (`-q`), it costs one branch.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 use std::sync::Mutex;
@@ -11,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use colored::{Color, Colorize};
 
 static ON: AtomicBool = AtomicBool::new(false);
-static ROLE: Mutex<(&str, Color)> = Mutex::new(("ipclab", Color::White));
+static ROLE: Mutex<(Cow<str>, Color)> =
+    Mutex::new((Cow::Borrowed("ipclab"), Color::White));
 
 /// The two or three colours of a chapter's roles, by their place in its row.
 pub const COLOURS: [Color; 3] = [Color::Cyan, Color::Yellow, Color::Green];
@@ -22,10 +24,11 @@ pub fn start(name: &'static str, place: usize) {
     ON.store(true, Ordering::Relaxed);
 }
 
-/// From now on this process plays the role `name`: what a forked child says first.
-pub fn rename(name: &'static str, place: usize) {
+/// From now on this process plays the role `name`: what a forked child says first, and a
+/// rank once it knows its number.
+pub fn rename(name: impl Into<Cow<'static, str>>, place: usize) {
     if let Ok(mut role) = ROLE.lock() {
-        *role = (name, COLOURS[place % COLOURS.len()]);
+        *role = (name.into(), COLOURS[place % COLOURS.len()]);
     }
 }
 
@@ -37,9 +40,10 @@ pub fn on() -> bool {
 /// Says one line, as the role that this process plays. [`say!`](crate::say) first looks
 /// whether the commentary is on.
 pub fn line(text: fmt::Arguments<'_>) {
-    let (name, colour) = ROLE.lock().map_or(("ipclab", Color::White), |role| *role);
+    let Ok(role) = ROLE.lock() else { return };
+    let (name, colour) = &*role;
     // One write(2) a line, so that the lines of two processes do not mix.
-    let line = format!("{} {text}\n", format!("{name:<8} │").color(colour));
+    let line = format!("{} {text}\n", format!("{name:<8} │").color(*colour));
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 

@@ -98,7 +98,7 @@ pub(super) fn check_name(meets: Meets, name: &str) -> Result<()> {
             name.is_empty() || name.ends_with('/') || name.ends_with("/..")
         }
         Meets::Kernel => bare.is_empty() || bare.contains('/') || bare.len() > 200,
-        Meets::Address | Meets::Nowhere => name.is_empty(),
+        Meets::Address | Meets::Nowhere | Meets::World => name.is_empty(),
     };
     if bad || name.contains(['\0', '\n']) || matches!(bare, "." | "..") {
         return Err(usage(format!("--at {}: not a name", quoted(name))));
