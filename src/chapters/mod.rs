@@ -3,6 +3,7 @@
 
 use crate::chapter::{Conversation, OneWay, Row, Visitor};
 
+pub mod dbus;
 pub mod fdpass;
 pub mod fifo;
 pub mod file;
@@ -30,6 +31,7 @@ pub fn each(visitor: &mut impl Visitor) {
     visitor.one_way::<mmap::Mmap>();
     visitor.conversation::<fdpass::Fdpass>();
     visitor.conversation::<multiplex::Multiplex>();
+    visitor.conversation::<dbus::Dbus>();
 }
 
 /// The rows of all chapters, in the order of the book.
