@@ -30,6 +30,9 @@ pub const INTERFACE: &str = "org.ipclab.Board1";
 /// The name that its process owns on a bus, unless `--at` says otherwise.
 pub const NAME: &str = "org.ipclab.Board";
 
+/// The object that a bus itself is.
+pub const DAEMON_OBJECT: &str = "/org/freedesktop/DBus";
+
 /// The chapter.
 #[derive(Debug)]
 pub struct Dbus;
@@ -70,7 +73,10 @@ impl Conversation for Dbus {
             parts: &[
                 Part { role: "server", args: &["--count", "2"] },
                 Part { role: "client", args: &["watch", "--count", "1"] },
-                Part { role: "client", args: &["call", "Post", "s", "hello, object"] },
+                Part {
+                    role: "client",
+                    args: &["call", "Post", "s", "hello, object"],
+                },
             ],
             prints: "client",
             expect: "1\thello, object\n",
@@ -154,12 +160,14 @@ pub struct ClientOptions {
 )]
 pub enum Verb {
     /// Call a method, and print what it returns
-    #[command(after_help = "The SIGNATURE has one letter for each argument, as for \
+    #[command(
+        after_help = "The SIGNATURE has one letter for each argument, as for \
         busctl: y byte, b boolean, n q int16 uint16, i u int32 uint32, x t int64 uint64, \
         d double, s string, o object path, g signature.\n\n\
         Examples:\n  ipclab dbus client call Post s 'hello'\n  \
         ipclab dbus client call List\n  \
-        ipclab dbus client call org.freedesktop.DBus.Peer.Ping")]
+        ipclab dbus client call org.freedesktop.DBus.Peer.Ping"
+    )]
     Call {
         /// The method; of another interface than org.ipclab.Board1 in full, with dots
         #[arg(value_name = "METHOD")]

@@ -68,6 +68,20 @@ pub enum Refusal {
     /// The message is longer than the board allows.
     TooLong(String),
 }
+
+/// Stands where the bus would be, if there were one: tools that expect one begin with
+/// `Hello` to it.
+#[derive(Debug)]
+pub struct NoBus(pub u64);
+
+#[interface(name = "org.freedesktop.DBus")]
+impl NoBus {
+    /// Tells a client its name, of which nothing here makes use.
+    #[zbus(out_args("unique_name"))]
+    fn hello(&self) -> String {
+        format!(":1.{}", self.0)
+    }
+}
 // ANCHOR_END: interface
 
 /// How many signals may wait for one client.

@@ -19,7 +19,7 @@ use zbus::{Address, DynamicType, Message};
 
 use super::board::{Board, Wall};
 use super::socket::{LONGEST, Wire};
-use super::{NAME, OBJECT, ServerOptions, handshake, server};
+use super::{DAEMON_OBJECT, NAME, OBJECT, ServerOptions, handshake, server};
 use crate::errors::{Advise, usage};
 use crate::say;
 use crate::wire::meet::At;
@@ -54,7 +54,9 @@ pub fn connect(bus: &str) -> Result<UnixStream> {
             }
             _ => bail!(usage(format!("--bus {bus}: a directory is no bus"))),
         },
-        _ => bail!(usage(format!("--bus {bus}: only unix: addresses, not {address}"))),
+        _ => {
+            bail!(usage(format!("--bus {bus}: only unix: addresses, not {address}")))
+        }
     };
     let socket = socket.with_context(|| format!("connect {address}"));
     let socket = socket.advise(|_| {
@@ -67,7 +69,9 @@ pub fn connect(bus: &str) -> Result<UnixStream> {
             _ => "no bus there: `dbus-daemon --session --print-address` starts one",
         })
     })?;
-    say!("connect({address}) = 0: that is the bus");
+    let shown = address.to_string();
+    let shown = shown.split(",guid=").next().unwrap_or_default();
+    say!("connect({shown}) = 0: that is the bus");
     Ok(socket)
 }
 // ANCHOR_END: connect
@@ -157,7 +161,9 @@ impl Guests {
     /// A name has no owner any more: that may be one who has called.
     fn changed(&mut self, message: &Message) {
         let body = message.body();
-        let Ok((name, _, _)) = body.deserialize::<(&str, &str, &str)>() else { return };
+        let Ok((name, _, _)) = body.deserialize::<(&str, &str, &str)>() else {
+            return;
+        };
         if !self.inside.remove(name) {
             return;
         }
@@ -185,8 +191,8 @@ pub async fn ask<B>(
 where
     B: Serialize + DynamicType,
 {
-    let object = "/org/freedesktop/DBus";
-    connection.call_method(Some(DAEMON), object, Some(DAEMON), method, body).await
+    let to = Some(DAEMON);
+    connection.call_method(to, DAEMON_OBJECT, to, method, body).await
 }
 
 /// The first call on a bus; the answer is our name there.
@@ -194,7 +200,8 @@ where
 /// # Errors
 /// As [`ask`].
 pub async fn hello(connection: &Connection) -> Result<()> {
-    let reply = ask(connection, "Hello", &()).await.context("call Hello of the bus")?;
+    let reply =
+        ask(connection, "Hello", &()).await.context("call Hello of the bus")?;
     let body = reply.body();
     let name: &str = body.deserialize()?;
     say!("Hello: the bus calls us {name}");

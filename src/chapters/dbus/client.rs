@@ -47,7 +47,10 @@ pub fn run(at: &At, options: &ClientOptions) -> Result<()> {
         None => door::find(at)?,
     };
     let guid = handshake::introduce(&socket, options.call_timeout)
-        .context("the handshake with the server")?;
+        .context("the handshake")
+        .advise(|_| {
+            Some("whoever listens there does not speak D-Bus with us now")
+        })?;
     let wire = Wire::new(socket, LONGEST, options.call_timeout, "")?;
     let inbox = wire.inbox();
     zbus::block_on(async {
@@ -77,7 +80,9 @@ pub fn run(at: &At, options: &ClientOptions) -> Result<()> {
                     let reply = client.call(INTROSPECTABLE, "Introspect", &()).await;
                     print(&mut payload, &reply?)
                 }
-                _ => print(&mut payload, &client.call(INTERFACE, "List", &()).await?),
+                _ => {
+                    print(&mut payload, &client.call(INTERFACE, "List", &()).await?)
+                }
             },
         }
     })
@@ -96,7 +101,12 @@ struct Client<'a> {
 impl Client<'_> {
     // ANCHOR: call
     /// Calls a method: sends the message, and waits for the reply that names its serial.
-    async fn call<B>(&self, interface: &str, member: &str, body: &B) -> Result<Message>
+    async fn call<B>(
+        &self,
+        interface: &str,
+        member: &str,
+        body: &B,
+    ) -> Result<Message>
     where
         B: Serialize + DynamicType,
     {
@@ -115,7 +125,8 @@ impl Client<'_> {
         use zbus::DBusError;
         // A call is carried out at most once. Without a reply nobody knows which: once,
         // or not at all.
-        let perhaps = "it may have been carried out, or not: look before you call again";
+        let perhaps =
+            "it may have been carried out, or not: look before you call again";
         let (error, advice) = match &error {
             zbus::Error::MethodError(name, text, _) => {
                 let text = text.as_deref().unwrap_or_default();
@@ -136,11 +147,16 @@ impl Client<'_> {
             zbus::Error::InputOutput(_) => match self.inbox.why() {
                 Some(why) => (why, Some(perhaps)),
                 None => {
-                    let text = "the other end was closed before it replied".to_owned();
+                    let text =
+                        "the other end was closed before it replied".to_owned();
                     (text, Some(perhaps))
                 }
             },
-            other => return usage(format!("{what}: {other}")),
+            wrong @ (zbus::Error::InvalidName(_)
+            | zbus::Error::InvalidObjectPath) => {
+                return usage(format!("{what}: {}", plain(&wrong.to_string())));
+            }
+            other => (plain(&other.to_string()), None),
         };
         let failed = Err::<(), _>(anyhow!("{what}: {error}"));
         failed.advise(|_| advice).unwrap_err()
@@ -225,7 +241,8 @@ impl Client<'_> {
         let reply = bus::ask(&self.connection, "NameHasOwner", name).await?;
         let mut owned: bool = reply.body().deserialize()?;
         if !owned {
-            let what = format!("NameHasOwner {name}: false; waiting until someone is");
+            let what =
+                format!("NameHasOwner {name}: false; waiting until someone is");
             say::waiting(what, &self.at.peer("server"));
         }
         while !owned {

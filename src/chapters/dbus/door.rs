@@ -94,7 +94,8 @@ pub fn find(at: &At) -> Result<UnixStream> {
             }
         };
         if pause.is_first() {
-            let what = format!("connect({name}) = {why}: no server yet, trying again");
+            let what =
+                format!("connect({name}) = {why}: no server yet, trying again");
             say::waiting(what, &at.peer("server"));
         }
         pause.sleep();

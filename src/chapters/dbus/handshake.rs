@@ -8,14 +8,15 @@
 //! ```
 
 use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
 use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::socket::{MsgFlags, getsockopt, recv, send};
 use nix::unistd::geteuid;
-use std::os::fd::AsRawFd;
 
 use crate::say;
 
@@ -131,7 +132,7 @@ fn read_line(socket: &UnixStream, deadline: Instant) -> Result<String> {
 /// recv(2) until `buffer` is full, or the deadline has passed.
 ///
 /// # Errors
-/// The end of the stream; ETIMEDOUT.
+/// The end of the stream; the deadline.
 pub fn read(
     socket: &UnixStream,
     buffer: &mut [u8],
@@ -141,13 +142,17 @@ pub fn read(
     while filled < buffer.len() {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(std::io::Error::from_raw_os_error(libc::ETIMEDOUT));
+            let text = "the rest of it did not come in time";
+            return Err(std::io::Error::new(ErrorKind::TimedOut, text));
         }
         socket.set_read_timeout(Some(left))?; // SO_RCVTIMEO
         match recv(socket.as_raw_fd(), &mut buffer[filled..], MsgFlags::empty()) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(0) => {
+                let text = "the stream ended in the middle of it";
+                return Err(std::io::Error::new(ErrorKind::UnexpectedEof, text));
+            }
             Ok(n) => filled += n,
-            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => {}
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
     }

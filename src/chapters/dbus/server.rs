@@ -17,9 +17,9 @@ use zbus::export::futures_core::Stream;
 use zbus::object_server::SignalEmitter;
 use zbus::{Guid, Message, MessageStream};
 
-use super::board::{Board, Mailbox, Wall};
+use super::board::{Board, Mailbox, NoBus, Wall};
 use super::socket::{Inbox, Wire};
-use super::{OBJECT, ServerOptions, bus, door, handshake};
+use super::{DAEMON_OBJECT, OBJECT, ServerOptions, bus, door, handshake};
 use crate::errors::line;
 use crate::os::cleanup::{self, without_signals};
 use crate::say;
@@ -62,13 +62,13 @@ fn serve_peers(at: &At, options: &ServerOptions, wall: &Arc<Wall>) -> Result<()>
     say::waiting("accept() sleeps until a client comes", &client);
     for number in 1_u64.. {
         let socket = accept(&listener)?;
-        if house.inside.fetch_add(1, Ordering::Relaxed) == MOST_CLIENTS {
+        if house.inside.fetch_add(1, Ordering::Relaxed) >= MOST_CLIENTS {
             house.inside.fetch_sub(1, Ordering::Relaxed);
             say!("accept(): one more than {MOST_CLIENTS} clients; close()");
             continue;
         }
         let guest = house.clone();
-        let attend = move || guest.attend(socket, &format!("client {number}"));
+        let attend = move || guest.attend(socket, number);
         // The thread holds off all signals: they are for this one.
         let spawn = || thread::Builder::new().name("client".into()).spawn(attend);
         without_signals(spawn).context("clone a thread for a client")?;
@@ -88,8 +88,9 @@ struct House {
 
 impl House {
     /// Serves one client to its end.
-    fn attend(&self, socket: UnixStream, client: &str) {
-        match self.talk(socket, client) {
+    fn attend(&self, socket: UnixStream, number: u64) {
+        let client = &format!("client {number}");
+        match self.talk(socket, client, number) {
             Ok(inbox) => {
                 match inbox.why() {
                     Some(why) => say!("{client} is cut off: {why}"),
@@ -106,7 +107,12 @@ impl House {
         self.inside.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn talk(&self, socket: UnixStream, client: &str) -> Result<Arc<Inbox>> {
+    fn talk(
+        &self,
+        socket: UnixStream,
+        client: &str,
+        number: u64,
+    ) -> Result<Arc<Inbox>> {
         let who = getsockopt(&socket, PeerCredentials).context("SO_PEERCRED")?;
         let (pid, uid) = (who.pid(), who.uid());
         say!("accept(): {client} is pid {pid}, uid {uid} (SO_PEERCRED)");
@@ -118,14 +124,17 @@ impl House {
             let connection = Builder::authenticated_socket(wire, self.guid.as_str())
                 .p2p()
                 .serve_at(OBJECT, Board(self.wall.clone()))
+                .serve_at(DAEMON_OBJECT, NoBus(number))
                 .build()
                 .await?;
             deliver(&connection, &mailbox, |_| ()).await
         });
         match served {
-            Err(error) if inbox.why().is_none() => Err(error.into()),
-            _ => Ok(inbox),
+            // Its socket says it better, or it has just left.
+            Ok(()) | Err(zbus::Error::InputOutput(_)) => {}
+            Err(error) => inbox.blame(&error),
         }
+        Ok(inbox)
     }
 }
 // ANCHOR_END: peers
@@ -139,7 +148,9 @@ fn accept(listener: &UnixListener) -> Result<UnixStream> {
                 libc::EINTR | libc::ECONNABORTED => {}
                 libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS => {
                     // Only a client that leaves can change that.
-                    say!("accept(): {error}; the next client waits until one leaves");
+                    say!(
+                        "accept(): {error}; the next client waits until one leaves"
+                    );
                     thread::sleep(Duration::from_millis(100));
                 }
                 _ => return Err(error).context("accept"),

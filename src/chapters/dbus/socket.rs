@@ -45,7 +45,8 @@ fn receive(
     socket.set_read_timeout(None)?;
     loop {
         match recv(socket.as_raw_fd(), &mut message[..1], MsgFlags::empty()) {
-            Ok(0) => return Ok(None),
+            // It left with something unread: nothing more will come, either.
+            Ok(0) | Err(Errno::ECONNRESET) => return Ok(None),
             Ok(_) => break,
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
@@ -56,8 +57,8 @@ fn receive(
     let number = |at: usize| {
         let bytes = [message[at], message[at + 1], message[at + 2], message[at + 3]];
         match message[0] {
-            b'l' => Some(u32::from_le_bytes(bytes) as usize),
-            b'B' => Some(u32::from_be_bytes(bytes) as usize),
+            b'l' => Some(u64::from(u32::from_le_bytes(bytes))),
+            b'B' => Some(u64::from(u32::from_be_bytes(bytes))),
             _ => None,
         }
     };
@@ -67,12 +68,14 @@ fn receive(
     };
     // The body begins at a multiple of 8. What the peer claims is only believed once it
     // has been compared: so much memory is asked for, and no more.
-    let length = FIXED + fields.next_multiple_of(8) + body;
-    if length > longest {
-        let (length, longest) = (say::size(length), say::size(longest));
-        return refuse(format!("a message of {length}, and {longest} are the most"));
+    let length = FIXED as u64 + fields.next_multiple_of(8) + body;
+    if length > longest as u64 {
+        let (length, longest) = (say::grouped(length), say::size(longest));
+        return refuse(format!(
+            "a message of {length} bytes, where {longest} are the most"
+        ));
     }
-    message.resize(length, 0);
+    message.resize(length as usize, 0);
     handshake::read(socket, &mut message[FIXED..], deadline)?;
     Ok(Some(message))
 }
@@ -103,7 +106,8 @@ impl Wire {
         let (socket, inbox) = (Arc::new(socket), Arc::new(Inbox::default()));
         let (from, to) = (socket.clone(), inbox.clone());
         let reader = move || {
-            while let Some(received) = receive(&from, longest, patience).transpose() {
+            while let Some(received) = receive(&from, longest, patience).transpose()
+            {
                 let failed = received.is_err();
                 if !to.put(received) || failed {
                     return;
@@ -221,7 +225,8 @@ impl Inbox {
         self.state().why.clone()
     }
 
-    fn blame(&self, error: &impl ToString) {
+    /// Notes why it ended; the first reason counts.
+    pub fn blame(&self, error: &impl ToString) {
         self.state().why.get_or_insert(error.to_string());
     }
 }
@@ -253,8 +258,9 @@ impl ReadHalf for Receiver {
                     inbox.state().owed += 1;
                 }
                 let size = message.data().len();
-                self.received
-                    .call(size, || format!("recv() = {size}: {}", wording::of(message)));
+                self.received.call(size, || {
+                    format!("recv() = {size}: {}", wording::of(message))
+                });
             }
             // An end of the stream is an error to zbus, and none to us.
             Err(_) if inbox.state().ended => {}
@@ -313,7 +319,9 @@ impl WriteHalf for Sender {
         }
         if let Err(error) = &result {
             // A part of it may be sent, so nothing can follow.
-            state.why.get_or_insert(format!("send(): {error}"));
+            if error.kind() != ErrorKind::BrokenPipe {
+                state.why.get_or_insert(format!("send(): {error}"));
+            }
             (state.ended, state.owed) = (true, 0);
             let _ = self.socket.shutdown(Shutdown::Both);
         }

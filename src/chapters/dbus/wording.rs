@@ -18,7 +18,9 @@ pub fn of(message: &Message) -> String {
         Type::MethodCall => {
             format!("method_call {serial}: {interface}{member} of {path}")
         }
-        Type::MethodReturn => format!("method_return {serial}, the reply to {answered}"),
+        Type::MethodReturn => {
+            format!("method_return {serial}, the reply to {answered}")
+        }
         Type::Error => {
             let error = name(header.error_name().map(ToString::to_string));
             format!("error {serial}, the reply to {answered}: {error}")
