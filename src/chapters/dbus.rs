@@ -178,7 +178,7 @@ pub enum Verb {
         signature: String,
 
         /// The arguments
-        #[arg(value_name = "ARG", allow_hyphen_values = true)]
+        #[arg(value_name = "ARG", allow_negative_numbers = true)]
         arguments: Vec<String>,
     },
     /// Print the messages on the board: a number, a tab, the message

@@ -203,8 +203,8 @@ impl Client<'_> {
         let reply = self.call(PROPERTIES, "Get", &(INTERFACE, "Count")).await?;
         let posted = lines(&reply)?.join(" ");
         say!("on the board: {}", messages(posted.parse().unwrap_or(0)));
-        self.at.ready(&self.options.object)?;
         say!("recv() sleeps until a signal comes");
+        self.at.ready(&self.options.object)?;
         while count.is_none_or(|most| payload.count() < most) {
             let Some(message) = next(&mut signals).await else {
                 let printed = messages(payload.count());

@@ -25,7 +25,9 @@ pub fn arguments(
     let (types, given) = (signature.chars().count(), words.len());
     if types != given {
         return Err(usage(format!(
-            "the signature {signature:?} has {types} types, and {given} arguments follow"
+            "the signature {signature:?} has {types} type{}, and {given} argument{} given",
+            if types == 1 { "" } else { "s" },
+            if given == 1 { " is" } else { "s are" },
         )));
     }
     let mut body = StructureBuilder::new();
