@@ -216,7 +216,6 @@ fn the_commentary_names_each_message() {
         "client 1: recv(): \"BEGIN\"",
         "client 1: recv() = 114: method_call 1: org.ipclab.Board1.Post",
         "client 1: send(36): method_return ",
-        "org.ipclab.Board1.Posted of /org/ipclab/Board, signature \"us\"",
         "client 1: recv() = 0: it has left",
         "done: clients: 1",
     ] {
@@ -297,6 +296,9 @@ fn each_watcher_sees_each_post() {
     }
     for watcher in watchers {
         let outcome = watcher.wait(deadline()).unwrap();
+        let signal =
+            "org.ipclab.Board1.Posted of /org/ipclab/Board, signature \"us\"";
+        assert!(outcome.stderr.contains(signal), "{}", outcome.stderr);
         assert!(outcome.status.success(), "{}", outcome.stderr);
         assert_eq!(outcome.stdout, b"1\tone\n2\ttwo\n3\tthree\n");
     }
@@ -390,6 +392,18 @@ fn each_refusal_has_the_name_of_its_error_and_the_way_out() {
     let set = ["call", "org.freedesktop.DBus.Properties.Get", "ss"];
     let line = server.fails(&[&set[..], &["org.ipclab.Board1", "Colour"]].concat());
     assert!(line.contains(&format!("{error}UnknownProperty")), "{line}");
+    server.stop();
+}
+
+#[test]
+fn a_call_that_names_no_interface_is_refused() {
+    let server = Running::start(&[]);
+    let mut stranger = Stranger::known(&server);
+    let call = Message::method_call("/org/ipclab/Board", "List").build(&()).unwrap();
+    stranger.0.write_all(call.data().bytes()).unwrap();
+    let (kind, body) = stranger.receive();
+    let text = String::from_utf8_lossy(&body);
+    assert!(kind == 3 && text.contains("Missing interface"), "{kind}: {text}");
     server.stop();
 }
 
@@ -960,6 +974,19 @@ fn on_a_bus_a_server_that_dies_during_a_call_is_no_reply() {
     let line = contract::failed_clearly(&client.wait(deadline()).unwrap()).unwrap();
     assert!(line.contains("org.freedesktop.DBus.Error.NoReply: "), "{line}");
     assert!(line.contains("or not"), "{line}");
+}
+
+#[test]
+fn on_a_bus_a_call_that_was_given_up_may_still_be_carried_out() {
+    let Some(bus) = Bus::start() else { return };
+    let server = bus.server(&[]);
+    server.signal(Signal::SIGSTOP).unwrap();
+    let slow = bus.client(&["call", "Post", "s", "late", "--call-timeout", "0.3"]);
+    let line = contract::failed_clearly(&slow).unwrap();
+    assert!(line.contains("carried out, or not"), "{line}");
+    server.signal(Signal::SIGCONT).unwrap();
+    server.wait_for_output(b"late\n", deadline()).unwrap();
+    assert_eq!(bus.client(&["list"]).stdout, b"1\tlate\n");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use zbus::export::serde::Serialize;
 use zbus::fdo::{RequestNameFlags, RequestNameReply};
 use zbus::message::Type;
 use zbus::names::WellKnownName;
-use zbus::{Address, DynamicType, Message};
+use zbus::{Address, DynamicType, Message, MessageStream};
 
 use super::board::{Board, Wall};
 use super::socket::{LONGEST, Wire};
@@ -109,15 +109,17 @@ pub(super) fn serve(
             .build()
             .await?;
         hello(&connection).await?;
-        own(&connection, &name).await?;
         // Of a client that leaves the bus we hear only if we ask for it.
         tell(&connection, "NameOwnerChanged", "arg2=''").await?;
+        // Once the name is ours, calls come: from here on each is kept to be counted.
+        let messages = MessageStream::from(&connection);
+        own(&connection, &name).await?;
         at.ready(&name)?;
         let client = format!("{} call Post s hello", at.peer("client"));
         say::waiting("recv() sleeps until a call comes", &client);
         let mut guests = Guests { inside: HashSet::new(), left: options.count };
         let heard = |message: &Message| guests.heard(message);
-        server::deliver(&connection, &mailbox, heard).await?;
+        server::deliver(&connection, messages, &mailbox, heard).await?;
         server::lost(&inbox)
     })
 }

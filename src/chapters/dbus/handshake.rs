@@ -114,19 +114,23 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// One line without its CR LF. Byte by byte: what follows BEGIN is no line, and may have
-/// come already.
+/// One line without its CR LF, and not a byte more: what follows BEGIN is no line, and may
+/// have come already. So we look first, and take what belongs to the line.
 fn read_line(socket: &UnixStream, deadline: Instant) -> Result<String> {
     let mut line = Vec::new();
-    while !line.ends_with(b"\r\n") {
+    while !line.ends_with(b"\n") {
         ensure!(line.len() < LONGEST_LINE, "a line of over {LONGEST_LINE} bytes");
-        let mut byte = [0; 1];
-        read(socket, &mut byte, deadline)?;
-        line.extend(byte);
+        let mut chunk = [0; LONGEST_LINE];
+        let seen = receive(socket, &mut chunk, MsgFlags::MSG_PEEK, deadline)?;
+        let newline = chunk[..seen].iter().position(|byte| *byte == b'\n');
+        let part = &mut chunk[..newline.map_or(seen, |at| at + 1)];
+        read(socket, part, deadline)?;
+        line.extend_from_slice(part);
     }
-    line.truncate(line.len() - 2);
-    ensure!(line.is_ascii(), "a line that is not ASCII");
-    String::from_utf8(line).context("a line that is not ASCII")
+    let text = line.strip_suffix(b"\r\n").filter(|text| text.is_ascii());
+    let text =
+        text.context("a line that is not ASCII, or has no CR before its LF")?;
+    String::from_utf8(text.to_vec()).context("a line that is not ASCII")
 }
 
 /// recv(2) until `buffer` is full, or the deadline has passed.
@@ -140,21 +144,34 @@ pub fn read(
 ) -> std::io::Result<()> {
     let mut filled = 0;
     while filled < buffer.len() {
+        let rest = &mut buffer[filled..];
+        filled += receive(socket, rest, MsgFlags::empty(), deadline)?;
+    }
+    Ok(())
+}
+
+/// recv(2), until there is something or the deadline has passed.
+fn receive(
+    socket: &UnixStream,
+    buffer: &mut [u8],
+    flags: MsgFlags,
+    deadline: Instant,
+) -> std::io::Result<usize> {
+    loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             let text = "the rest of it did not come in time";
             return Err(std::io::Error::new(ErrorKind::TimedOut, text));
         }
         socket.set_read_timeout(Some(left))?; // SO_RCVTIMEO
-        match recv(socket.as_raw_fd(), &mut buffer[filled..], MsgFlags::empty()) {
+        match recv(socket.as_raw_fd(), buffer, flags) {
             Ok(0) => {
                 let text = "the stream ended in the middle of it";
                 return Err(std::io::Error::new(ErrorKind::UnexpectedEof, text));
             }
-            Ok(n) => filled += n,
+            Ok(received) => return Ok(received),
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
 }

@@ -17,7 +17,7 @@ use zbus::export::futures_core::Stream;
 use zbus::object_server::SignalEmitter;
 use zbus::{Guid, Message, MessageStream};
 
-use super::board::{Board, Mailbox, NoBus, Wall};
+use super::board::{Board, Mailbox, NoBus, Post, Wall};
 use super::socket::{Inbox, Wire};
 use super::{DAEMON_OBJECT, OBJECT, ServerOptions, bus, door, handshake};
 use crate::errors::line;
@@ -127,7 +127,8 @@ impl House {
                 .serve_at(DAEMON_OBJECT, NoBus(number))
                 .build()
                 .await?;
-            deliver(&connection, &mailbox, |_| ()).await
+            let messages = MessageStream::from(&connection);
+            deliver(&connection, messages, &mailbox, |_| ()).await
         });
         match served {
             // Its socket says it better, or it has just left.
@@ -160,54 +161,59 @@ fn accept(listener: &UnixListener) -> Result<UnixStream> {
 }
 
 // ANCHOR: deliver
-/// Emits the signal for each letter in the mailbox, until the connection ends. Meanwhile
-/// zbus, in this thread, answers the calls. `heard` sees each message that comes.
+/// What [`deliver`] waits for.
+enum Event {
+    Letter(Post),
+    /// There were more letters than the mailbox holds.
+    Overflow,
+    Closed,
+}
+
+/// Emits the signal for each letter in the mailbox, until `messages` end. Meanwhile zbus,
+/// in this thread, answers the calls. `heard` sees each message that comes.
 ///
 /// # Errors
 /// What came when a signal could not be sent.
-pub fn deliver<'a>(
-    connection: &'a Connection,
-    mailbox: &'a Mailbox,
-    mut heard: impl FnMut(&Message) + 'a,
-) -> impl Future<Output = zbus::Result<()>> + 'a {
-    enum Event {
-        Letter(Option<(u32, String)>),
-        Closed,
-    }
-    async move {
-        let emitter = SignalEmitter::new(connection, OBJECT)?;
-        let mut messages = MessageStream::from(connection);
-        loop {
-            let event = poll_fn(|context| {
-                loop {
-                    match Pin::new(&mut messages).poll_next(context) {
-                        Poll::Ready(Some(Ok(message))) => heard(&message),
-                        Poll::Ready(Some(Err(_))) => {}
-                        Poll::Ready(None) => return Poll::Ready(Event::Closed),
-                        Poll::Pending => break,
-                    }
+pub async fn deliver(
+    connection: &Connection,
+    mut messages: MessageStream,
+    mailbox: &Mailbox,
+    mut heard: impl FnMut(&Message),
+) -> zbus::Result<()> {
+    let emitter = SignalEmitter::new(connection, OBJECT)?;
+    loop {
+        let event = poll_fn(|context| {
+            while let Poll::Ready(next) = Pin::new(&mut messages).poll_next(context)
+            {
+                match next {
+                    Some(Ok(message)) => heard(&message),
+                    Some(Err(_)) => {}
+                    None => return Poll::Ready(Event::Closed),
                 }
-                mailbox.poll(context).map(Event::Letter)
-            });
-            match event.await {
-                Event::Letter(Some((number, text))) => {
-                    Board::posted(&emitter, number, &text).await?;
-                }
-                Event::Letter(None) => {
-                    let text = "it does not read its signals".to_owned();
-                    return Err(zbus::Error::Failure(text));
-                }
-                Event::Closed => return Ok(()),
             }
+            mailbox.poll(context).map(|post| match post {
+                Some(post) => Event::Letter(post),
+                None => Event::Overflow,
+            })
+        });
+        match event.await {
+            Event::Letter((number, text)) => {
+                Board::posted(&emitter, number, &text).await?;
+            }
+            Event::Overflow => {
+                let text = "it does not read its signals".to_owned();
+                return Err(zbus::Error::Failure(text));
+            }
+            Event::Closed => return Ok(()),
         }
     }
 }
 // ANCHOR_END: deliver
 
-/// What to do about a bus that has closed the connection.
+/// A bus has closed the connection, which ends the server.
 ///
 /// # Errors
-/// Always: that it has.
+/// Always: why it has.
 pub fn lost(inbox: &Inbox) -> Result<()> {
     match inbox.why() {
         Some(why) => bail!("recv from the bus: {why}"),

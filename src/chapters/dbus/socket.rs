@@ -34,8 +34,8 @@ const FIXED: usize = 16;
 pub const LONGEST: usize = 128 << 20;
 
 // ANCHOR: recv
-/// Receives one whole message; `None` at the end of the stream. Its first byte may take
-/// for ever, since nobody has to say anything; the rest of it may not.
+/// Receives one whole message; `None` at the end of the stream. Its beginning may take for
+/// ever, since nobody has to say anything; the rest of it may not.
 fn receive(
     socket: &UnixStream,
     longest: usize,
@@ -43,17 +43,17 @@ fn receive(
 ) -> io::Result<Option<Vec<u8>>> {
     let mut message = vec![0; FIXED];
     socket.set_read_timeout(None)?;
-    loop {
-        match recv(socket.as_raw_fd(), &mut message[..1], MsgFlags::empty()) {
+    let begun = loop {
+        match recv(socket.as_raw_fd(), &mut message, MsgFlags::empty()) {
             // It left with something unread: nothing more will come, either.
             Ok(0) | Err(Errno::ECONNRESET) => return Ok(None),
-            Ok(_) => break,
+            Ok(begun) => break begun,
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
-    }
+    };
     let deadline = Instant::now() + patience;
-    handshake::read(socket, &mut message[1..], deadline)?;
+    handshake::read(socket, &mut message[begun..], deadline)?;
     let number = |at: usize| {
         let bytes = [message[at], message[at + 1], message[at + 2], message[at + 3]];
         match message[0] {
