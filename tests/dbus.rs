@@ -205,8 +205,8 @@ fn the_commentary_names_each_message() {
         r#"send("BEGIN\r\n")"#,
         "send(114): method_call 1: org.ipclab.Board1.Post of /org/ipclab/Board, \
          signature \"s\"",
-        "recv() = 36: method_return ",
-        ", the reply to 1, signature \"u\"",
+        "org.ipclab.Board1.Posted of /org/ipclab/Board, signature \"us\"",
+        "recv() = 36: method_return 2, the reply to 1, signature \"u\"",
     ] {
         assert!(client.stderr.contains(line), "{line}\n{}", client.stderr);
     }

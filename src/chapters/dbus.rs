@@ -41,8 +41,8 @@ impl Conversation for Dbus {
     const ROW: Row = Row {
         name: "dbus",
         summary: "calls to objects of another process, and signals from them (D-Bus)",
-        wire: "D-Bus messages after an AUTH EXTERNAL handshake, so `gdbus` is a peer; \
-               on a bus, `busctl` too",
+        wire: "D-Bus messages after an AUTH EXTERNAL handshake, so `busctl` and `gdbus` \
+               are peers, with a bus or without",
         roles: &[
             Role {
                 name: "server",

@@ -17,7 +17,12 @@ use crate::wire::say;
 // ANCHOR: interface
 /// The board, as one connection sees it.
 #[derive(Debug)]
-pub struct Board(pub Arc<Wall>);
+pub struct Board {
+    /// What all connections see alike.
+    pub wall: Arc<Wall>,
+    /// The signals that wait for this one.
+    pub mailbox: Arc<Mailbox>,
+}
 
 /// A board for short messages. It holds the last `Limit` of them.
 #[interface(name = "org.ipclab.Board1")]
@@ -26,14 +31,23 @@ impl Board {
     /// oldest message goes. A message that is too long is refused with the error
     /// org.ipclab.Error.TooLong.
     #[zbus(out_args("number"))]
-    fn post(&self, text: &str) -> Result<u32, Refusal> {
-        self.0.pin(text)
+    async fn post(
+        &self,
+        text: &str,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+    ) -> Result<u32, Refusal> {
+        let number = self.wall.pin(text)?;
+        // Before the caller hears that it is done, those who watch here have heard of it.
+        while let Some((number, text)) = self.mailbox.take() {
+            Board::posted(&emitter, number, &text).await?;
+        }
+        Ok(number)
     }
 
     /// The messages on the board, the oldest first: of each its number and its text.
     #[zbus(out_args("messages"))]
     fn list(&self) -> Vec<(u32, String)> {
-        self.0.state().posts.iter().cloned().collect()
+        self.wall.state().posts.iter().cloned().collect()
     }
 
     /// Says that a message was posted: its number and its text.
@@ -47,13 +61,13 @@ impl Board {
     /// How many messages are on the board.
     #[zbus(property(emits_changed_signal = "false"))]
     fn count(&self) -> u32 {
-        self.0.state().posts.len() as u32
+        self.wall.state().posts.len() as u32
     }
 
     /// How many messages the board can hold.
     #[zbus(property(emits_changed_signal = "const"))]
     fn limit(&self) -> u32 {
-        self.0.limit
+        self.wall.limit
     }
 }
 
@@ -199,7 +213,12 @@ impl Mailbox {
         !letters.overflowed
     }
 
-    /// Takes the next letter out; `None` once one was lost.
+    /// Takes the next letter out, if there is one.
+    fn take(&self) -> Option<Post> {
+        self.letters().waiting.pop_front()
+    }
+
+    /// Waits for a letter, and takes it out; `None` once one was lost.
     pub fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Post>> {
         let mut letters = self.letters();
         match letters.waiting.pop_front() {

@@ -102,9 +102,10 @@ pub(super) fn serve(
     let wire = Wire::new(socket, LONGEST, options.patience, "")?;
     let inbox = wire.inbox();
     let mailbox = wall.subscribe();
+    let board = Board { wall: wall.clone(), mailbox: mailbox.clone() };
     zbus::block_on(async {
         let connection = Builder::authenticated_socket(wire, guid)
-            .serve_at(OBJECT, Board(wall.clone()))
+            .serve_at(OBJECT, board)
             .method_timeout(PATIENCE)
             .build()
             .await?;

@@ -118,12 +118,13 @@ impl House {
         say!("accept(): {client} is pid {pid}, uid {uid} (SO_PEERCRED)");
         handshake::welcome(&socket, &self.guid, self.patience, client)?;
         let mailbox = self.wall.subscribe();
+        let board = Board { wall: self.wall.clone(), mailbox: mailbox.clone() };
         let wire = Wire::new(socket, LONGEST, self.patience, client)?;
         let inbox = wire.inbox();
         let served = zbus::block_on(async {
             let connection = Builder::authenticated_socket(wire, self.guid.as_str())
                 .p2p()
-                .serve_at(OBJECT, Board(self.wall.clone()))
+                .serve_at(OBJECT, board)
                 .serve_at(DAEMON_OBJECT, NoBus(number))
                 .build()
                 .await?;

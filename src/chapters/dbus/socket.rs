@@ -231,7 +231,7 @@ impl Inbox {
     }
 }
 
-/// The receiving half. All it adds to [`Bytes`] is the commentary.
+/// The receiving half. All it adds to the bytes is the commentary.
 #[derive(Debug)]
 pub struct Receiver {
     bytes: Bytes,
