@@ -115,9 +115,9 @@ pub(super) fn serve(
         // Once the name is ours, calls come: from here on each is kept to be counted.
         let messages = MessageStream::from(&connection);
         own(&connection, &name).await?;
-        at.ready(&name)?;
         let client = format!("{} call Post s hello", at.peer("client"));
         say::waiting("recv() sleeps until a call comes", &client);
+        at.ready(&name)?;
         let mut guests = Guests { inside: HashSet::new(), left: options.count };
         let heard = |message: &Message| guests.heard(message);
         server::deliver(&connection, messages, &mailbox, heard).await?;

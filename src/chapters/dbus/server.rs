@@ -57,9 +57,9 @@ fn serve_peers(at: &At, options: &ServerOptions, wall: &Arc<Wall>) -> Result<()>
         gone: AtomicU64::new(0),
         count: options.count,
     });
-    at.ready(format_args!("unix:path={}", at.path().display()))?;
     let client = format!("{} call Post s hello", at.peer("client"));
     say::waiting("accept() sleeps until a client comes", &client);
+    at.ready(format_args!("unix:path={}", at.path().display()))?;
     for number in 1_u64.. {
         let socket = accept(&listener)?;
         if house.inside.fetch_add(1, Ordering::Relaxed) >= MOST_CLIENTS {
