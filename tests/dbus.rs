@@ -492,7 +492,7 @@ fn many_clients_post_at_once_and_each_message_gets_its_own_number() {
 
 #[test]
 fn one_that_does_not_read_its_signals_stops_nobody_and_is_cut_off() {
-    let server = Running::start(&["--patience", "0.5"]);
+    let server = Running::start(&["--patience", "3"]);
     let deaf = Stranger::known(&server);
     let mut poster = Stranger::known(&server);
     let text = "z".repeat(4000);
@@ -507,7 +507,7 @@ fn one_that_does_not_read_its_signals_stops_nobody_and_is_cut_off() {
 
 #[test]
 fn one_that_does_not_read_its_replies_is_cut_off() {
-    let server = Running::start(&["--patience", "0.3", "--max-message", "65536"]);
+    let server = Running::start(&["--patience", "3", "--max-message", "65536"]);
     let mut stranger = Stranger::known(&server);
     let list = Message::method_call("/org/ipclab/Board", "List")
         .interface("org.ipclab.Board1")
@@ -526,7 +526,7 @@ fn one_that_does_not_read_its_replies_is_cut_off() {
 
 #[test]
 fn strangers_that_send_junk_are_refused_in_time_and_the_server_lives_on() {
-    let server = Running::start(&["--patience", "0.3"]);
+    let server = Running::start(&[]);
     let own: String = nix::unistd::getuid()
         .to_string()
         .bytes()
@@ -534,7 +534,8 @@ fn strangers_that_send_junk_are_refused_in_time_and_the_server_lives_on() {
         .collect();
     let long = [b"\0".as_slice(), &[b'x'; 5000]].concat();
     let auth = format!("\0AUTH EXTERNAL {own}\r\n");
-    for junk in [
+    let many = [b"\0".as_slice(), &b"AUTH\r\n".repeat(30)].concat();
+    let all = [
         b"".as_slice(),
         b"\n",
         b"\0",
@@ -551,14 +552,18 @@ fn strangers_that_send_junk_are_refused_in_time_and_the_server_lives_on() {
         b"\0CANCEL\r\n",
         auth.as_bytes(),
         &long,
-        &b"\0".iter().chain(&b"AUTH\r\n".repeat(30)).copied().collect::<Vec<_>>(),
-    ] {
-        let began = Instant::now();
+        &many,
+    ];
+    let strangers = all.map(|junk| {
         let mut stranger = Stranger::connect(&server);
-        let _ = stranger.0.write_all(junk);
+        let _ = stranger.0.write_all(junk); // it may be refused before it has said all
+        (stranger, junk)
+    });
+    let began = Instant::now();
+    for (stranger, junk) in strangers {
         let answer = stranger.rest();
         assert!(answer.len() < 1000, "{junk:?}");
-        assert!(began.elapsed() < Duration::from_secs(20), "{junk:?}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{junk:?}");
     }
     assert_eq!(server.prints(&["call", "Post", "s", "alive"]), "1\n");
     server.stop();
@@ -566,7 +571,7 @@ fn strangers_that_send_junk_are_refused_in_time_and_the_server_lives_on() {
 
 #[test]
 fn a_message_that_is_junk_too_long_or_unfinished_ends_its_connection_alone() {
-    let server = Running::start(&["--patience", "0.3"]);
+    let server = Running::start(&[]);
     let good = Message::method_call("/org/ipclab/Board", "List")
         .interface("org.ipclab.Board1")
         .build(&())
@@ -577,7 +582,7 @@ fn a_message_that_is_junk_too_long_or_unfinished_ends_its_connection_alone() {
         message[at..at + bytes.len()].copy_from_slice(bytes);
         message
     };
-    for (message, why) in [
+    let all = [
         (b"x".repeat(64), "begins with 0x78"),
         (with(4, &[0xff; 4]), "131,072 bytes are the most"),
         (with(12, &[0xff; 4]), "131,072 bytes are the most"),
@@ -589,15 +594,19 @@ fn a_message_that_is_junk_too_long_or_unfinished_ends_its_connection_alone() {
         (with(3, &[9]), "not a D-Bus message"),
         (with(1, &[77]), "not a D-Bus message"),
         (with(16, &[0xff; 8]), "not a D-Bus message"),
-    ] {
-        let bystander = Stranger::known(&server);
+    ];
+    let mut bystander = Stranger::known(&server);
+    let strangers = all.map(|(message, why)| {
         let mut stranger = Stranger::known(&server);
         stranger.0.write_all(&message).unwrap();
+        (stranger, why)
+    });
+    for (number, (stranger, why)) in strangers.into_iter().enumerate() {
         stranger.rest();
+        server.says(&format!("client {} is cut off: ", number + 2));
         server.says(why);
-        let mut bystander = bystander;
-        bystander.post("unharmed").unwrap();
     }
+    assert_eq!(bystander.post("unharmed"), Ok(1));
     server.stop();
 }
 
@@ -649,7 +658,7 @@ fn a_timeout_strikes_though_there_are_threads() {
     assert_eq!(watcher.status.code(), Some(124), "{}", watcher.stderr);
     server.stop();
     let subject = subject("dbus");
-    let server = ipclab(&subject, &["dbus", "server", "--timeout", "0.5"]);
+    let server = ipclab(&subject, &["dbus", "server", "--timeout", "3"]);
     let server = Role::start("server", server, Input::Nothing).unwrap();
     server.wait_for_comment("start the other", deadline()).unwrap();
     let stream = UnixStream::connect(subject.dir().join("dbus"));
@@ -745,7 +754,7 @@ fn client_of_python(mode: &str) -> Option<Outcome> {
     server.wait_for_output(b"ready\n", deadline()).unwrap();
     let mut client = ipclab(&subject, &["dbus", "client", "call", "Post", "s", "x"]);
     if mode == "hang" {
-        client.args(["--call-timeout", "0.3"]);
+        client.args(["--call-timeout", "3"]);
     }
     let outcome = run(client, Input::Nothing);
     server.wait(deadline()).unwrap();
@@ -763,7 +772,7 @@ fn a_python_server_with_nothing_but_a_socket_is_called() {
 fn a_server_that_dies_or_hangs_during_a_call_leaves_it_open_whether_it_was_done() {
     for (mode, why) in [
         ("die", "closed before it replied"),
-        ("hang", "no reply within 0.3 s (--call-timeout)"),
+        ("hang", "no reply within 3 s (--call-timeout)"),
     ] {
         let Some(outcome) = client_of_python(mode) else { return };
         let line = contract::failed_clearly(&outcome).unwrap();
@@ -967,9 +976,9 @@ fn on_a_bus_a_server_that_dies_during_a_call_is_no_reply() {
     server.signal(Signal::SIGSTOP).unwrap();
     let client = bus.start_client(&["call", "Post", "s", "x"]);
     client.wait_for_comment("org.ipclab.Board1.Post of", deadline()).unwrap();
-    let slow = bus.client(&["call", "Post", "s", "y", "--call-timeout", "0.3"]);
+    let slow = bus.client(&["call", "Post", "s", "y", "--call-timeout", "3"]);
     let line = contract::failed_clearly(&slow).unwrap();
-    assert!(line.contains("no reply within 0.3 s"), "{line}");
+    assert!(line.contains("no reply within 3 s"), "{line}");
     server.stop(Signal::SIGKILL, deadline()).unwrap();
     let line = contract::failed_clearly(&client.wait(deadline()).unwrap()).unwrap();
     assert!(line.contains("org.freedesktop.DBus.Error.NoReply: "), "{line}");
@@ -981,7 +990,7 @@ fn on_a_bus_a_call_that_was_given_up_may_still_be_carried_out() {
     let Some(bus) = Bus::start() else { return };
     let server = bus.server(&[]);
     server.signal(Signal::SIGSTOP).unwrap();
-    let slow = bus.client(&["call", "Post", "s", "late", "--call-timeout", "0.3"]);
+    let slow = bus.client(&["call", "Post", "s", "late", "--call-timeout", "3"]);
     let line = contract::failed_clearly(&slow).unwrap();
     assert!(line.contains("carried out, or not"), "{line}");
     server.signal(Signal::SIGCONT).unwrap();

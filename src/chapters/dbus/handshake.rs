@@ -150,7 +150,8 @@ pub fn read(
     Ok(())
 }
 
-/// recv(2), until there is something or the deadline has passed.
+/// recv(2), until there is something or the deadline has passed. What has come already
+/// counts, however late we are to look.
 fn receive(
     socket: &UnixStream,
     buffer: &mut [u8],
@@ -159,17 +160,18 @@ fn receive(
 ) -> std::io::Result<usize> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            let text = "the rest of it did not come in time";
-            return Err(std::io::Error::new(ErrorKind::TimedOut, text));
-        }
-        socket.set_read_timeout(Some(left))?; // SO_RCVTIMEO
+        let wait = left.max(Duration::from_millis(1)); // 0 would be: for ever
+        socket.set_read_timeout(Some(wait))?; // SO_RCVTIMEO
         match recv(socket.as_raw_fd(), buffer, flags) {
             Ok(0) => {
                 let text = "the stream ended in the middle of it";
                 return Err(std::io::Error::new(ErrorKind::UnexpectedEof, text));
             }
             Ok(received) => return Ok(received),
+            Err(Errno::EAGAIN) if left.is_zero() => {
+                let text = "the rest of it did not come in time";
+                return Err(std::io::Error::new(ErrorKind::TimedOut, text));
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
