@@ -243,6 +243,10 @@ fn finish_role(command: Command, row: &Row) -> Command {
                     made from /NAME";
         command = command.mut_arg("at", |at| at.help(name));
     }
+    if command.has_subcommands() {
+        // A role with verbs takes its options before and after the verb.
+        command = command.mut_args(|arg| arg.global(true));
+    }
     // After the arguments: a derived struct brings its own doc comment along as "about".
     command
         .about(role.does)
@@ -357,7 +361,7 @@ fn peer_command(
             let Some(long) = arg.get_long().filter(|_| given && theirs(id)) else {
                 continue;
             };
-            if OWN_AFFAIRS.contains(&id.as_str()) || arg.is_global_set() {
+            if OWN_AFFAIRS.contains(&id.as_str()) {
                 continue;
             }
             words.push(format!("--{long}"));

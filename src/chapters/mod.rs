@@ -3,6 +3,7 @@
 
 use crate::chapter::{Conversation, OneWay, Row, Visitor};
 
+pub mod dbus;
 pub mod fdpass;
 pub mod fifo;
 pub mod file;
@@ -33,6 +34,7 @@ pub fn each(visitor: &mut impl Visitor) {
     visitor.conversation::<fdpass::Fdpass>();
     visitor.conversation::<multiplex::Multiplex>();
     visitor.conversation::<semaphore::Semaphores>();
+    visitor.conversation::<dbus::Dbus>();
     visitor.conversation::<mpi::Mpi>();
 }
 

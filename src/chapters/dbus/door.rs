@@ -1,0 +1,130 @@
+//! The Unix socket at which the two meet without a bus.
+
+use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, getsockopt, listen,
+    socket,
+};
+use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::geteuid;
+
+use crate::errors::{Advise, errno};
+use crate::os::cleanup::Object;
+use crate::say;
+use crate::wire::address::Pause;
+use crate::wire::meet::{At, Only, Place};
+use crate::wire::say;
+
+/// The longest path that a socket can be bound to, in bytes: `sun_path` has 108, one of
+/// them for the NUL (unix(7)).
+const LONGEST_PATH: usize = 107;
+
+// ANCHOR: open
+/// Binds the socket where clients come.
+///
+/// # Errors
+/// What is there already, and whose it is.
+pub fn open(at: &At) -> Result<(UnixListener, Place)> {
+    let path = at.path();
+    let name = path.display();
+    // From here on no other server of ours is here, so a name without a listener is stale.
+    let mut place = at.arrive(Some(Only::Server))?;
+    check(&path)?;
+    match UnixStream::connect(&path) {
+        Ok(other) => {
+            let pid = getsockopt(&other, PeerCredentials).map_or(0, |p| p.pid());
+            bail!(
+                "bind {name}: EADDRINUSE: pid {pid} has it; use --at NAME for another"
+            );
+        }
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(&path).with_context(|| format!("unlink {name}"))?;
+            say!("unlink({name}): a server that was killed left it, nobody listens");
+        }
+        Err(_) => {}
+    }
+    let (unix, stream) = (AddressFamily::Unix, SockType::Stream);
+    let door =
+        socket(unix, stream, SockFlag::SOCK_CLOEXEC, None).context("socket")?;
+    // The file gets the mode of its socket: nobody else may ever connect.
+    fchmod(&door, Mode::S_IRUSR | Mode::S_IWUSR).context("fchmod the socket")?;
+    let address = UnixAddr::new(&path).with_context(|| format!("bind {name}"))?;
+    place
+        .makes(&Object::Path(path.clone()), || {
+            bind(door.as_raw_fd(), &address).with_context(|| format!("bind {name}"))
+        })
+        .advise(|error| match errno(error)? {
+            nix::errno::Errno::ENOENT => Some("make its directory first"),
+            _ => Some("use --at NAME for another place"),
+        })?;
+    listen(&door, Backlog::MAXCONN).with_context(|| format!("listen {name}"))?;
+    say!("bind({name}), listen(): a socket of our own, so no bus is needed");
+    place.open_to_all()?;
+    Ok((UnixListener::from(door), place))
+}
+// ANCHOR_END: open
+
+// ANCHOR: find
+/// Connects to the server, as soon as there is one.
+///
+/// # Errors
+/// What is there and is no socket; a server of another user.
+pub fn find(at: &At) -> Result<UnixStream> {
+    let path = at.path();
+    let name = path.display();
+    at.make_dir()?; // a directory that others may write to could hold their server
+    let mut pause = Pause::new();
+    let socket = loop {
+        check(&path)?;
+        let why = match UnixStream::connect(&path) {
+            Ok(socket) => break socket,
+            Err(error) if error.kind() == ErrorKind::NotFound => "ENOENT",
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                "ECONNREFUSED"
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("connect {name}"));
+            }
+        };
+        if pause.is_first() {
+            let what =
+                format!("connect({name}) = {why}: no server yet, trying again");
+            say::waiting(what, &at.peer("server"));
+        }
+        pause.sleep();
+    };
+    let server = getsockopt(&socket, PeerCredentials).context("SO_PEERCRED")?;
+    let (pid, uid) = (server.pid(), server.uid());
+    say!("connect({name}) = 0: the server is pid {pid}, uid {uid}");
+    ensure!(uid == geteuid().as_raw(), "connect {name}: pid {pid} is uid {uid}'s");
+    Ok(socket)
+}
+// ANCHOR_END: find
+
+/// Looks whether the socket can be, and is or could come, at `path`.
+fn check(path: &Path) -> Result<()> {
+    let (name, length) = (path.display(), path.as_os_str().len());
+    if length > LONGEST_PATH {
+        bail!(
+            "{name}: a path of {length} bytes is too long for a socket: sun_path holds \
+             {LONGEST_PATH} (unix(7)); use a shorter --at, or IPCLAB_DIR"
+        );
+    }
+    let Ok(about) = path.symlink_metadata() else { return Ok(()) };
+    let kind = about.file_type();
+    let what = match () {
+        () if kind.is_socket() => return Ok(()),
+        () if kind.is_dir() => "a directory",
+        () if kind.is_symlink() => "a link",
+        () if kind.is_file() => "a regular file",
+        () => "no socket",
+    };
+    bail!("{name} is {what}; use --at NAME for another place")
+}

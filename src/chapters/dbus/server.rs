@@ -1,0 +1,223 @@
+//! The server: the same object on a socket of its own, or on a bus.
+
+use std::future::poll_fn;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
+use zbus::connection::{Builder, Connection};
+use zbus::export::futures_core::Stream;
+use zbus::object_server::SignalEmitter;
+use zbus::{Guid, Message, MessageStream};
+
+use super::board::{Board, Mailbox, NoBus, Post, Wall};
+use super::socket::{Inbox, Wire};
+use super::{DAEMON_OBJECT, OBJECT, ServerOptions, bus, door, handshake};
+use crate::errors::line;
+use crate::os::cleanup::{self, without_signals};
+use crate::say;
+use crate::wire::meet::At;
+use crate::wire::say;
+
+/// How many clients may be connected: each has two threads.
+const MOST_CLIENTS: usize = 256;
+
+/// The longest message that a client may send, in bytes: a post of the longest kind, and a
+/// header.
+const LONGEST: usize = 128 << 10;
+
+/// Plays the server.
+///
+/// # Errors
+/// A name that is taken; no bus; accept(2).
+pub fn serve(at: &At, options: &ServerOptions) -> Result<()> {
+    let wall = Wall::new(options.limit, options.max_message);
+    match &options.bus {
+        Some(bus) => bus::serve(at, options, bus, &wall),
+        None => serve_peers(at, options, &wall),
+    }
+}
+
+// ANCHOR: peers
+/// Serves each client on a connection of its own, in a thread of its own.
+fn serve_peers(at: &At, options: &ServerOptions, wall: &Arc<Wall>) -> Result<()> {
+    let (listener, _place) = door::open(at)?;
+    let house = Arc::new(House {
+        guid: Guid::generate().to_string(),
+        patience: options.patience,
+        wall: wall.clone(),
+        inside: AtomicUsize::new(0),
+        gone: AtomicU64::new(0),
+        count: options.count,
+    });
+    let client = format!("{} call Post s hello", at.peer("client"));
+    say::waiting("accept() sleeps until a client comes", &client);
+    at.ready(format_args!("unix:path={}", at.path().display()))?;
+    for number in 1_u64.. {
+        let socket = accept(&listener)?;
+        if house.inside.fetch_add(1, Ordering::Relaxed) >= MOST_CLIENTS {
+            house.inside.fetch_sub(1, Ordering::Relaxed);
+            say!("accept(): one more than {MOST_CLIENTS} clients; close()");
+            continue;
+        }
+        let guest = house.clone();
+        let attend = move || guest.attend(socket, number);
+        // The thread holds off all signals: they are for this one.
+        let spawn = || thread::Builder::new().name("client".into()).spawn(attend);
+        without_signals(spawn).context("clone a thread for a client")?;
+    }
+    Ok(())
+}
+
+/// What the threads of all clients share.
+struct House {
+    guid: String,
+    patience: Duration,
+    wall: Arc<Wall>,
+    inside: AtomicUsize,
+    gone: AtomicU64,
+    count: Option<u64>,
+}
+
+impl House {
+    /// Serves one client to its end.
+    fn attend(&self, socket: UnixStream, number: u64) {
+        let client = &format!("client {number}");
+        match self.talk(socket, client, number) {
+            Ok(inbox) => {
+                match inbox.why() {
+                    Some(why) => say!("{client} is cut off: {why}"),
+                    None => say!("{client}: recv() = 0: it has left"),
+                }
+                let gone = self.gone.fetch_add(1, Ordering::Relaxed) + 1;
+                if self.count == Some(gone) {
+                    say!("done: clients: {gone}");
+                    cleanup::exit(0);
+                }
+            }
+            Err(error) => say!("{client} is refused: {}", line(&error)),
+        }
+        self.inside.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn talk(
+        &self,
+        socket: UnixStream,
+        client: &str,
+        number: u64,
+    ) -> Result<Arc<Inbox>> {
+        let who = getsockopt(&socket, PeerCredentials).context("SO_PEERCRED")?;
+        let (pid, uid) = (who.pid(), who.uid());
+        say!("accept(): {client} is pid {pid}, uid {uid} (SO_PEERCRED)");
+        handshake::welcome(&socket, &self.guid, self.patience, client)?;
+        let mailbox = self.wall.subscribe();
+        let board = Board { wall: self.wall.clone(), mailbox: mailbox.clone() };
+        let wire = Wire::new(socket, LONGEST, self.patience, client)?;
+        let inbox = wire.inbox();
+        let served = zbus::block_on(async {
+            let connection = Builder::authenticated_socket(wire, self.guid.as_str())
+                .p2p()
+                .serve_at(OBJECT, board)
+                .serve_at(DAEMON_OBJECT, NoBus(number))
+                .build()
+                .await?;
+            let messages = MessageStream::from(&connection);
+            deliver(&connection, messages, &mailbox, |_| ()).await
+        });
+        match served {
+            // Its socket says it better, or it has just left.
+            Ok(()) | Err(zbus::Error::InputOutput(_)) => {}
+            Err(error) => inbox.blame(&error),
+        }
+        Ok(inbox)
+    }
+}
+// ANCHOR_END: peers
+
+/// accept(2): sleeps until a client is connected.
+fn accept(listener: &UnixListener) -> Result<UnixStream> {
+    loop {
+        match listener.accept() {
+            Ok((socket, _)) => return Ok(socket),
+            Err(error) => match error.raw_os_error().unwrap_or_default() {
+                libc::EINTR | libc::ECONNABORTED => {}
+                libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS => {
+                    // Only a client that leaves can change that.
+                    say!(
+                        "accept(): {error}; the next client waits until one leaves"
+                    );
+                    thread::sleep(Duration::from_millis(100));
+                }
+                _ => return Err(error).context("accept"),
+            },
+        }
+    }
+}
+
+// ANCHOR: deliver
+/// What [`deliver`] waits for.
+enum Event {
+    Letter(Post),
+    /// There were more letters than the mailbox holds.
+    Overflow,
+    Closed,
+}
+
+/// Emits the signal for each letter in the mailbox, until `messages` end. Meanwhile zbus,
+/// in this thread, answers the calls. `heard` sees each message that comes.
+///
+/// # Errors
+/// What came when a signal could not be sent.
+pub async fn deliver(
+    connection: &Connection,
+    mut messages: MessageStream,
+    mailbox: &Mailbox,
+    mut heard: impl FnMut(&Message),
+) -> zbus::Result<()> {
+    let emitter = SignalEmitter::new(connection, OBJECT)?;
+    loop {
+        let event = poll_fn(|context| {
+            while let Poll::Ready(next) = Pin::new(&mut messages).poll_next(context)
+            {
+                match next {
+                    Some(Ok(message)) => heard(&message),
+                    Some(Err(_)) => {}
+                    None => return Poll::Ready(Event::Closed),
+                }
+            }
+            mailbox.poll(context).map(|post| match post {
+                Some(post) => Event::Letter(post),
+                None => Event::Overflow,
+            })
+        });
+        match event.await {
+            Event::Letter((number, text)) => {
+                Board::posted(&emitter, number, &text).await?;
+            }
+            Event::Overflow => {
+                let text = "it does not read its signals".to_owned();
+                return Err(zbus::Error::Failure(text));
+            }
+            Event::Closed => return Ok(()),
+        }
+    }
+}
+// ANCHOR_END: deliver
+
+/// A bus has closed the connection, which ends the server.
+///
+/// # Errors
+/// Always: why it has.
+pub fn lost(inbox: &Inbox) -> Result<()> {
+    match inbox.why() {
+        Some(why) => bail!("recv from the bus: {why}"),
+        None => bail!("recv from the bus: it has closed the connection"),
+    }
+}

@@ -1,0 +1,363 @@
+//! The bytes under the messages: recv(2) and send(2) on a Unix socket.
+//!
+//! zbus makes messages of bytes and bytes of messages, and would drive the socket itself.
+//! Here we do, so that each message can be seen, and so that no peer can make us wait for
+//! the rest of one, or hold as much memory as it likes.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv, send};
+use zbus::Message;
+use zbus::connection::socket::{ReadHalf, Socket, Split, WriteHalf};
+use zbus::export::async_trait::async_trait;
+use zbus::message::{Flags, Type};
+
+use super::{handshake, wording};
+use crate::os::cleanup::without_signals;
+use crate::wire::say::{self, Tally};
+
+/// The fixed part of a message's header, in bytes.
+const FIXED: usize = 16;
+
+/// The longest message that D-Bus allows, in bytes.
+pub const LONGEST: usize = 128 << 20;
+
+// ANCHOR: recv
+/// Receives one whole message; `None` at the end of the stream. Its beginning may take for
+/// ever, since nobody has to say anything; the rest of it may not.
+fn receive(
+    socket: &UnixStream,
+    longest: usize,
+    patience: Duration,
+) -> io::Result<Option<Vec<u8>>> {
+    let mut message = vec![0; FIXED];
+    socket.set_read_timeout(None)?;
+    let begun = loop {
+        match recv(socket.as_raw_fd(), &mut message, MsgFlags::empty()) {
+            // It left with something unread: nothing more will come, either.
+            Ok(0) | Err(Errno::ECONNRESET) => return Ok(None),
+            Ok(begun) => break begun,
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let deadline = Instant::now() + patience;
+    handshake::read(socket, &mut message[begun..], deadline)?;
+    let number = |at: usize| {
+        let bytes = [message[at], message[at + 1], message[at + 2], message[at + 3]];
+        match message[0] {
+            b'l' => Some(u64::from(u32::from_le_bytes(bytes))),
+            b'B' => Some(u64::from(u32::from_be_bytes(bytes))),
+            _ => None,
+        }
+    };
+    let refuse = |why| Err(io::Error::new(ErrorKind::InvalidData, why));
+    let (Some(body), Some(fields)) = (number(4), number(12)) else {
+        return refuse(format!("a message that begins with {:#04x}", message[0]));
+    };
+    // The body begins at a multiple of 8. What the peer claims is only believed once it
+    // has been compared: so much memory is asked for, and no more.
+    let length = FIXED as u64 + fields.next_multiple_of(8) + body;
+    if length > longest as u64 {
+        let (length, longest) = (say::grouped(length), say::size(longest));
+        return refuse(format!(
+            "a message of {length} bytes, where {longest} are the most"
+        ));
+    }
+    message.resize(length as usize, 0);
+    handshake::read(socket, &mut message[FIXED..], deadline)?;
+    Ok(Some(message))
+}
+// ANCHOR_END: recv
+
+/// A socket on which messages come and go.
+#[derive(Debug)]
+pub struct Wire {
+    socket: Arc<UnixStream>,
+    inbox: Arc<Inbox>,
+    who: String,
+}
+
+impl Wire {
+    /// Takes over a socket whose handshake is done. A message may have at most `longest`
+    /// bytes, and take `patience` from its first byte to its last; so may a send(2) that
+    /// waits for room. `who` begins each line of commentary, if it is not empty.
+    ///
+    /// # Errors
+    /// EAGAIN at the limit of threads.
+    pub fn new(
+        socket: UnixStream,
+        longest: usize,
+        patience: Duration,
+        who: &str,
+    ) -> anyhow::Result<Wire> {
+        socket.set_write_timeout(Some(patience)).context("SO_SNDTIMEO")?;
+        let (socket, inbox) = (Arc::new(socket), Arc::new(Inbox::default()));
+        let (from, to) = (socket.clone(), inbox.clone());
+        let reader = move || {
+            while let Some(received) = receive(&from, longest, patience).transpose()
+            {
+                let failed = received.is_err();
+                if !to.put(received) || failed {
+                    return;
+                }
+            }
+            to.end();
+        };
+        // The thread inherits a mask that holds off all signals: they are for the main
+        // thread, which knows when they would come at a bad time.
+        let spawn = || thread::Builder::new().name("recv".into()).spawn(reader);
+        without_signals(spawn).context("clone a thread that receives")?;
+        Ok(Wire { socket, inbox, who: who.to_owned() })
+    }
+
+    /// Why the connection ended, once it has; for later.
+    pub fn inbox(&self) -> Arc<Inbox> {
+        self.inbox.clone()
+    }
+}
+
+impl Socket for Wire {
+    type ReadHalf = Receiver;
+    type WriteHalf = Sender;
+
+    fn split(self) -> Split<Receiver, Sender> {
+        let tally = |call| {
+            let tally = Tally::of(call).naming(12);
+            if self.who.is_empty() { tally } else { tally.with(&self.who) }
+        };
+        let (received, sent) = (tally("recv"), tally("send"));
+        let (socket, inbox) = (self.socket.clone(), self.inbox.clone());
+        let sender = Sender { socket, inbox, sent };
+        let bytes = Bytes { socket: self.socket, inbox: self.inbox };
+        Split::new(Receiver { bytes, received }, sender)
+    }
+}
+
+/// Where the thread that receives leaves each message for zbus, which must not sleep in
+/// recv(2). It holds one message; the next is received once that one was taken.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    state: Mutex<State>,
+    taken: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: VecDeque<u8>,
+    /// Calls that have come and are not answered yet.
+    owed: u64,
+    ended: bool,
+    why: Option<String>,
+    /// Nobody takes what comes any more.
+    closed: bool,
+    waker: Option<Waker>,
+}
+
+impl State {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Inbox {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while it is held")
+    }
+
+    /// Leaves a message, and waits until it was taken; `false` if it never will be.
+    fn put(&self, received: io::Result<Vec<u8>>) -> bool {
+        let mut state = self.state();
+        match received {
+            Ok(message) => state.bytes.extend(message),
+            Err(error) => {
+                state.ended = true;
+                state.owed = 0; // it has broken the rules, and is owed nothing
+                state.why.get_or_insert(error.to_string());
+            }
+        }
+        state.wake();
+        while !state.bytes.is_empty() && !state.closed {
+            state = self.taken.wait(state).expect("no panic while it is held");
+        }
+        !state.closed
+    }
+
+    fn end(&self) {
+        let mut state = self.state();
+        state.ended = true;
+        state.wake();
+    }
+
+    /// Takes bytes. A peer that has said all is still owed its replies: until they are
+    /// sent, zbus does not hear that it will say no more.
+    fn poll(&self, buffer: &mut [u8], context: &mut Context<'_>) -> Poll<usize> {
+        let mut state = self.state();
+        if state.bytes.is_empty() && !(state.ended && state.owed == 0) {
+            state.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let count = buffer.len().min(state.bytes.len());
+        for (to, from) in buffer.iter_mut().zip(state.bytes.drain(..count)) {
+            *to = from;
+        }
+        if state.bytes.is_empty() {
+            self.taken.notify_one();
+        }
+        Poll::Ready(count)
+    }
+
+    /// Why it ended, unless the peer just left.
+    pub fn why(&self) -> Option<String> {
+        self.state().why.clone()
+    }
+
+    /// Notes why it ended; the first reason counts.
+    pub fn blame(&self, error: &impl ToString) {
+        self.state().why.get_or_insert(error.to_string());
+    }
+}
+
+/// The receiving half. All it adds to the bytes is the commentary.
+#[derive(Debug)]
+pub struct Receiver {
+    bytes: Bytes,
+    received: Tally,
+}
+
+#[async_trait]
+impl ReadHalf for Receiver {
+    async fn receive_message(
+        &mut self,
+        number: u64,
+        bytes: &mut Vec<u8>,
+        fds: &mut Vec<OwnedFd>,
+    ) -> zbus::Result<Message> {
+        let inbox = self.bytes.inbox.clone();
+        let received = self.bytes.receive_message(number, bytes, fds).await;
+        match &received {
+            Ok(message) => {
+                let header = message.header();
+                let flags = header.primary().flags();
+                if message.message_type() == Type::MethodCall
+                    && !flags.contains(Flags::NO_REPLY_EXPECTED)
+                {
+                    inbox.state().owed += 1;
+                }
+                let size = message.data().len();
+                self.received.call(size, || {
+                    format!("recv() = {size}: {}", wording::of(message))
+                });
+            }
+            // An end of the stream is an error to zbus, and none to us.
+            Err(_) if inbox.state().ended => {}
+            Err(error) => inbox.blame(&format!("not a D-Bus message: {error}")),
+        }
+        received
+    }
+}
+
+/// Bytes for zbus to make messages of.
+#[derive(Debug)]
+struct Bytes {
+    socket: Arc<UnixStream>,
+    inbox: Arc<Inbox>,
+}
+
+#[async_trait]
+impl ReadHalf for Bytes {
+    async fn recvmsg(
+        &mut self,
+        buffer: &mut [u8],
+    ) -> io::Result<(usize, Vec<OwnedFd>)> {
+        let count = poll_fn(|context| self.inbox.poll(buffer, context)).await;
+        Ok((count, Vec::new()))
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        self.inbox.state().closed = true;
+        self.inbox.taken.notify_one();
+        let _ = self.socket.shutdown(Shutdown::Both); // ends the thread's recv(2)
+    }
+}
+
+/// The sending half.
+#[derive(Debug)]
+pub struct Sender {
+    socket: Arc<UnixStream>,
+    inbox: Arc<Inbox>,
+    sent: Tally,
+}
+
+// ANCHOR: send
+#[async_trait]
+impl WriteHalf for Sender {
+    /// Sends one whole message. It may sleep: the thread serves this one connection.
+    async fn send_message(&mut self, message: &Message) -> zbus::Result<()> {
+        let bytes = message.data().bytes();
+        let size = bytes.len();
+        self.sent.call(size, || format!("send({size}): {}", wording::of(message)));
+        let result = self.send_all(bytes);
+        let mut state = self.inbox.state();
+        if let Type::MethodReturn | Type::Error = message.message_type() {
+            state.owed = state.owed.saturating_sub(1);
+        }
+        if let Err(error) = &result {
+            // A part of it may be sent, so nothing can follow.
+            if error.kind() != ErrorKind::BrokenPipe {
+                state.why.get_or_insert(format!("send(): {error}"));
+            }
+            (state.ended, state.owed) = (true, 0);
+            let _ = self.socket.shutdown(Shutdown::Both);
+        }
+        state.wake();
+        Ok(result?)
+    }
+
+    async fn sendmsg(
+        &mut self,
+        bytes: &[u8],
+        _: &[BorrowedFd<'_>],
+    ) -> io::Result<usize> {
+        self.send_all(bytes).map(|()| bytes.len())
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Both)
+    }
+}
+
+impl Sender {
+    /// send(2) until all is sent. SO_SNDTIMEO makes it EAGAIN when there is no room for
+    /// too long.
+    fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match send(self.socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
+                Ok(sent) => bytes = &bytes[sent..],
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    let text = "the peer does not read what it is sent";
+                    return Err(io::Error::new(ErrorKind::TimedOut, text));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+// ANCHOR_END: send
