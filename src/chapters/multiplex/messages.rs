@@ -1,5 +1,5 @@
-//! What all clients share: the buffer that is read into, how messages are told apart and
-//! answered, and standard output.
+//! What becomes of messages, whoever sent them: they are told apart, counted, printed,
+//! and made into answers.
 
 use std::io::stdout;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,45 +10,34 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::write;
 
 use crate::wire::dialogue::{Reply, Server};
-use crate::wire::frame::{CHUNK, Stream};
+use crate::wire::frame::Stream;
 use crate::wire::payload::Payload;
-use crate::wire::say::Tally;
 
 /// A pipe that poll(2) calls writable takes so many bytes without sleeping: PIPE_BUF.
 const SURE: usize = libc::PIPE_BUF;
 
-/// The shared things.
+/// The messages of all clients and of all other sources.
 #[derive(Debug)]
-pub(super) struct Desk {
-    /// One buffer for all: an idle client needs none.
-    pub(super) buffer: Vec<u8>,
+pub(super) struct Messages {
     pub(super) stream: Stream,
     pub(super) reply: Reply,
-    pub(super) reads: Tally,
-    pub(super) ends: Tally,
-    pub(super) writes: Tally,
-    pub(super) pauses: Tally,
-    /// How many whole messages have come.
-    pub(super) messages: u64,
+    /// How many whole ones have come.
+    pub(super) count: u64,
     /// Nobody reads standard output any more.
     pub(super) nobody_reads: bool,
     payload: Option<Payload>,
+    /// What is to be printed, until the end of the call that noted it.
     printing: Vec<u8>,
     signals: OwnedFd,
 }
 
-impl Desk {
-    /// A desk at which nothing has happened; `signals` is readable once it is time to end.
-    pub(super) fn new(server: &Server, print: bool, signals: OwnedFd) -> Desk {
-        Desk {
-            buffer: vec![0; CHUNK],
+impl Messages {
+    /// None yet; `signals` is readable once it is time to end.
+    pub(super) fn new(server: &Server, print: bool, signals: OwnedFd) -> Messages {
+        Messages {
             stream: server.stream,
             reply: server.reply,
-            reads: Tally::of("read"),
-            ends: Tally::of("read() = 0"),
-            writes: Tally::of("write"),
-            pauses: Tally::of("a full socket"),
-            messages: 0,
+            count: 0,
             nobody_reads: false,
             payload: print.then(|| server.payload()),
             printing: Vec::new(),
@@ -63,19 +52,19 @@ impl Desk {
     }
 
     fn note(&mut self, message: &[u8]) {
-        self.messages += 1;
+        self.count += 1;
         if let Some(payload) = &mut self.payload {
             self.printing.extend_from_slice(payload.text(message));
         }
     }
 }
 
-// ANCHOR: digest
-impl Desk {
+// ANCHOR: take
+impl Messages {
     /// Prints the whole messages at the beginning of `bytes`, and makes answers of them
     /// where they stand, frames included. Returns how many bytes of answers that is, and
     /// why the rest cannot be read, if it cannot.
-    pub(super) fn digest(
+    pub(super) fn take(
         &mut self,
         bytes: &mut [u8],
         searched: &mut usize,
@@ -130,4 +119,4 @@ impl Desk {
         Ok(())
     }
 }
-// ANCHOR_END: digest
+// ANCHOR_END: take
