@@ -41,6 +41,7 @@ impl Server<'_> {
                     Token::Tick => self.tick()?,
                 }
             }
+            self.shared.messages.print()?;
             if self.rests_until.is_some_and(|until| until <= Instant::now()) {
                 self.open_doors()?;
             }
@@ -127,6 +128,9 @@ impl Server<'_> {
 
     /// A signal has come: nobody new, and no new messages; answers may still go.
     fn stop(&mut self) -> Result<()> {
+        // What came before the signal is printed before it, if standard output takes it:
+        // print() waits for room until there is a signal, and once taken, it is no more.
+        self.shared.messages.print()?;
         let Some(signal) = self.signals.take()? else { return Ok(()) };
         if let Some((_, until)) = &mut self.stopping {
             *until = Instant::now(); // the second signal: at once

@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::write;
 
 use crate::wire::dialogue::{Reply, Server};
-use crate::wire::frame::Stream;
+use crate::wire::frame::{CHUNK, Stream};
 use crate::wire::payload::Payload;
 
 /// A pipe that poll(2) calls writable takes so many bytes without sleeping: PIPE_BUF.
@@ -26,7 +26,7 @@ pub(super) struct Messages {
     /// Nobody reads standard output any more.
     pub(super) nobody_reads: bool,
     payload: Option<Payload>,
-    /// What is to be printed, until the end of the call that noted it.
+    /// What is to be printed, until everything that is ready has had its turn.
     printing: Vec<u8>,
     signals: OwnedFd,
 }
@@ -45,13 +45,8 @@ impl Messages {
         }
     }
 
-    /// Prints one message.
-    pub(super) fn print(&mut self, message: &[u8]) -> Result<()> {
-        self.note(message);
-        self.flush()
-    }
-
-    fn note(&mut self, message: &[u8]) {
+    /// Counts one message, and keeps it to be printed.
+    pub(super) fn note(&mut self, message: &[u8]) {
         self.count += 1;
         if let Some(payload) = &mut self.payload {
             self.printing.extend_from_slice(payload.text(message));
@@ -61,7 +56,7 @@ impl Messages {
 
 // ANCHOR: take
 impl Messages {
-    /// Prints the whole messages at the beginning of `bytes`, and makes answers of them
+    /// Notes the whole messages at the beginning of `bytes`, and makes answers of them
     /// where they stand, frames included. Returns how many bytes of answers that is, and
     /// why the rest cannot be read, if it cannot.
     pub(super) fn take(
@@ -84,13 +79,19 @@ impl Messages {
                 }
             }
         };
-        self.flush()?;
+        if self.printing.len() >= CHUNK {
+            self.print()?;
+        }
         Ok((done, refused))
     }
 
-    /// Writes what is to be printed. Standard output is not ours alone, so it is not ours
-    /// to make non-blocking: it may hold up the server, but not its end by a signal.
-    fn flush(&mut self) -> Result<()> {
+    /// Prints what was noted: one write(2) for all that came at once. Standard output is
+    /// not ours alone, so it is not ours to make non-blocking: it may hold up the server,
+    /// but not its end by a signal.
+    pub(super) fn print(&mut self) -> Result<()> {
+        if self.printing.is_empty() {
+            return Ok(());
+        }
         let stdout = stdout();
         let mut left = self.printing.as_slice();
         while !left.is_empty() {

@@ -263,7 +263,10 @@ fn take_message(
         }
         _ => format!("{name}: mq_receive() = {n}: {}", say::bytes(message)),
     });
-    if (n, priority) == (0, 0) { Ok(()) } else { shared.messages.print(message) }
+    if (n, priority) != (0, 0) {
+        shared.messages.note(message);
+    }
+    Ok(())
 }
 
 impl AsFd for Source {
