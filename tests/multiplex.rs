@@ -307,6 +307,44 @@ fn a_client_that_does_not_read_is_paused_and_the_others_are_served() {
 }
 
 #[test]
+fn clients_that_never_pause_do_not_keep_the_others_waiting() {
+    for way in WAYS {
+        let server = Running::start_with(way, Input::Nothing, |command| {
+            command.args(["--bytes", "--no-print"]);
+        });
+        let floods: Vec<_> = (0..3).map(|_| server.connect()).collect();
+        let pouring: Vec<_> = floods
+            .iter()
+            .flat_map(|flood| {
+                let (mut to, mut from) =
+                    (flood.try_clone().unwrap(), flood.try_clone().unwrap());
+                [
+                    std::thread::spawn(move || {
+                        while to.write_all(&[b'x'; 1 << 16]).is_ok() {}
+                    }),
+                    std::thread::spawn(move || {
+                        let mut buffer = vec![0; 1 << 16];
+                        while from.read(&mut buffer).is_ok_and(|n| n > 0) {}
+                    }),
+                ]
+            })
+            .collect();
+        server.role().wait_for_comment("and so on", deadline()).unwrap();
+        let mut other = server.connect();
+        for number in 0..200 {
+            exchange(&mut other, &format!("message {number}"));
+        }
+        for flood in floods {
+            flood.shutdown(Shutdown::Both).unwrap();
+        }
+        for thread in pouring {
+            thread.join().unwrap();
+        }
+        server.stop(Signal::SIGTERM);
+    }
+}
+
+#[test]
 fn who_has_said_all_still_gets_every_answer() {
     let sent = contract::noise(1 << 20);
     for way in WAYS {

@@ -7,12 +7,12 @@ use anyhow::{Error, Result, anyhow};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
-use super::messages::Messages;
+use super::messages::Shared;
 use super::selector::Interest;
 use crate::errors::line;
 use crate::wire::dialogue::Reply;
 use crate::wire::frame::Framing;
-use crate::wire::say::{self, Tally, grouped, size};
+use crate::wire::say::{self, grouped, size};
 
 /// How much is read, and dropped, of a client that is heard no further, in bytes.
 const DROPPED: usize = 16 << 20;
@@ -44,30 +44,6 @@ enum Hearing {
     Dropped(usize),
     /// Nothing more comes, or will be heard.
     Ended,
-}
-
-/// What all clients share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) messages: Messages,
-    pub(super) reads: Tally,
-    pub(super) ends: Tally,
-    sends: Tally,
-    pauses: Tally,
-    losses: Tally,
-}
-
-impl Shared {
-    pub(super) fn new(messages: Messages) -> Shared {
-        Shared {
-            messages,
-            reads: Tally::of("recv"),
-            ends: Tally::of("recv() = 0"),
-            sends: Tally::of("send"),
-            pauses: Tally::of("a full socket"),
-            losses: Tally::of("a lost client"),
-        }
-    }
 }
 
 /// What became of one system call.

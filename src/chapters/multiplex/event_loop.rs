@@ -165,8 +165,9 @@ impl Server<'_> {
     }
 
     fn say_what_is(&mut self, ready: &[(Key<Token>, Events)]) {
-        let call = self.selector.call();
+        let selector = &self.selector;
         self.waits.call(0, || {
+            let call = selector.call();
             let count = ready.len();
             let all: Vec<String> = ready.iter().take(8).map(told).collect();
             let more = if count > all.len() { ", …" } else { "" };

@@ -12,9 +12,35 @@ use nix::unistd::write;
 use crate::wire::dialogue::{Reply, Server};
 use crate::wire::frame::{CHUNK, Stream};
 use crate::wire::payload::Payload;
+use crate::wire::say::Tally;
 
 /// A pipe that poll(2) calls writable takes so many bytes without sleeping: PIPE_BUF.
 const SURE: usize = libc::PIPE_BUF;
+
+/// What all clients share: the messages, and the counts of calls.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) messages: Messages,
+    pub(super) reads: Tally,
+    pub(super) ends: Tally,
+    pub(super) sends: Tally,
+    pub(super) pauses: Tally,
+    pub(super) losses: Tally,
+}
+
+impl Shared {
+    /// Nothing has happened yet.
+    pub(super) fn new(messages: Messages) -> Shared {
+        Shared {
+            messages,
+            reads: Tally::of("recv"),
+            ends: Tally::of("recv() = 0"),
+            sends: Tally::of("send"),
+            pauses: Tally::of("a full socket"),
+            losses: Tally::of("a lost client"),
+        }
+    }
+}
 
 /// The messages of all clients and of all other sources.
 #[derive(Debug)]

@@ -12,9 +12,9 @@ use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 
 use super::coming::Complaint;
-use super::connection::{Connection, Shared};
+use super::connection::Connection;
 use super::doors::{self, Door};
-use super::messages::Messages;
+use super::messages::{Messages, Shared};
 use super::selector::{Interest, Selector, With};
 use super::signals::Signals;
 use super::sources::{self, Source};

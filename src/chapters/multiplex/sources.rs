@@ -12,9 +12,8 @@ use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_getattr, mq_open, mq_receive};
 use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, read};
 
-use super::connection::Shared;
 use super::event_loop::TURN;
-use super::messages::Messages;
+use super::messages::{Messages, Shared};
 use crate::errors::{Advise, errno};
 use crate::os::cleanup::{Object, without_signals};
 use crate::say;

@@ -7,8 +7,7 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustix::io::fcntl_dupfd_cloexec;
 
-use super::connection::Shared;
-use super::messages::Messages;
+use super::messages::{Messages, Shared};
 use super::selector::{Events, Interest, Selector, With};
 use super::sources::{self, Read};
 use crate::wire::dialogue::{Reply, Server};
