@@ -371,14 +371,14 @@ fn who_has_said_all_still_gets_every_answer() {
 }
 
 #[test]
-fn an_unterminated_last_line_is_answered_with_its_newline() {
+fn a_last_line_without_a_newline_comes_back_without_one() {
     let server = Running::start(&[]);
     let mut client = server.connect();
     client.write_all(b"one\ntwo").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     let mut back = String::new();
     client.read_to_string(&mut back).unwrap();
-    assert_eq!(back, "one\ntwo\n");
+    assert_eq!(back, "one\ntwo");
     assert_eq!(server.stop(Signal::SIGINT).stdout, b"one\ntwo\n");
 }
 

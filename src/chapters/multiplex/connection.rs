@@ -127,7 +127,7 @@ impl Connection {
             let text =
                 || format!("client {number}: recv({fd}) = 0: it has said all");
             shared.ends.call(0, text);
-            self.last_words(shared)?;
+            self.last_words(shared);
         } else {
             let bytes = &mut buffer[..n];
             shared.reads.call(n, || {
@@ -218,20 +218,23 @@ impl Connection {
         Ok(())
     }
 
-    /// The end of its stream: an unterminated last line is a message, half a frame is not.
-    fn last_words(&mut self, shared: &mut Shared) -> Result<()> {
+    /// The end of its stream: an unterminated last line is a message, and comes back as
+    /// it is, without a newline; half a frame is none.
+    fn last_words(&mut self, shared: &mut Shared) {
         self.hearing = Hearing::Ended;
-        if self.part.is_empty() {
-            return Ok(());
+        let mut last = take(&mut self.part);
+        if last.is_empty() {
+            return;
         }
         if shared.messages.stream.framing == Framing::Length {
-            let got = size(self.part.len());
+            let got = size(last.len());
             let cut = anyhow!("it ended within a message: only {got} of it came");
-            self.lose(&cut, shared);
-            return Ok(());
+            return self.lose(&cut, shared);
         }
-        self.part.push(b'\n');
-        self.answer_part(shared)
+        shared.messages.take_one(&mut last);
+        if shared.messages.reply != Reply::None {
+            self.send(&last, shared);
+        }
     }
 
     /// Nothing can be received from it or sent to it any more.
@@ -257,7 +260,7 @@ impl Connection {
     /// what it still sends is read, up to a bound, and dropped, until it has left.
     fn refuse(&mut self, why: &Error, shared: &mut Shared) {
         self.lose(why, shared);
-        // Unless the send of its answers has just failed, or these were its last words.
+        // Unless the send of its answers has just failed.
         if self.hearing == Hearing::Answered {
             self.hearing = Hearing::Dropped(DROPPED);
             self.say_goodbye();

@@ -96,11 +96,7 @@ impl Messages {
                 Ok(None) => break None,
                 Err(refused) => break Some(refused),
                 Ok(Some((place, next))) => {
-                    let message = &mut bytes[done..][place];
-                    self.note(message);
-                    if self.reply == Reply::Upper {
-                        message.make_ascii_uppercase();
-                    }
+                    self.take_one(&mut bytes[done..][place]);
                     done += next;
                 }
             }
@@ -109,6 +105,14 @@ impl Messages {
             self.print()?;
         }
         Ok((done, refused))
+    }
+
+    /// Notes one message, and makes its answer of it.
+    pub(super) fn take_one(&mut self, message: &mut [u8]) {
+        self.note(message);
+        if self.reply == Reply::Upper {
+            message.make_ascii_uppercase();
+        }
     }
 
     /// Prints what was noted: one write(2) for all that came at once. Standard output is

@@ -142,6 +142,7 @@ pub(super) fn queue(at: &At) -> Result<Source> {
 }
 // ANCHOR_END: queue
 
+// ANCHOR: source
 impl Source {
     fn new(name: String, kind: Kind, place: Option<Place>) -> Source {
         Source { name, kind, part: Vec::new(), searched: 0, _place: place }
@@ -239,6 +240,7 @@ impl Source {
         Ok(refused)
     }
 }
+// ANCHOR_END: source
 
 /// Takes one message out of a queue, if there is one, and prints it.
 fn take_message(
