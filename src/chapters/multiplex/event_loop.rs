@@ -18,8 +18,8 @@ use crate::wire::say::grouped;
 
 /// So many steps one client, door or FIFO takes at a time: then it is the others' turn.
 pub(super) const TURN: usize = 64;
-/// How long answers may take to go once a signal has come.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long answers, and what is printed, may take to go once a signal has come.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 // ANCHOR: loop
 impl Server<'_> {
@@ -128,8 +128,7 @@ impl Server<'_> {
 
     /// A signal has come: nobody new, and no new messages; answers may still go.
     fn stop(&mut self) -> Result<()> {
-        // What came before the signal is printed before it, if standard output takes it:
-        // print() waits for room until there is a signal, and once taken, it is no more.
+        // What came before the signal is printed before it is taken: print() looks for it.
         self.shared.messages.print()?;
         let Some(signal) = self.signals.take()? else { return Ok(()) };
         if let Some((_, until)) = &mut self.stopping {

@@ -3,12 +3,14 @@
 
 use std::io::stdout;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
 use anyhow::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::write;
 
+use super::event_loop::GRACE;
 use crate::wire::dialogue::{Reply, Server};
 use crate::wire::frame::{CHUNK, Stream};
 use crate::wire::payload::Payload;
@@ -55,6 +57,8 @@ pub(super) struct Messages {
     /// What is to be printed, until everything that is ready has had its turn.
     printing: Vec<u8>,
     signals: OwnedFd,
+    /// A signal has come; standard output may keep us waiting until then.
+    late: Option<Instant>,
 }
 
 impl Messages {
@@ -68,6 +72,7 @@ impl Messages {
             payload: print.then(|| server.payload()),
             printing: Vec::new(),
             signals,
+            late: None,
         }
     }
 
@@ -117,7 +122,7 @@ impl Messages {
 
     /// Prints what was noted: one write(2) for all that came at once. Standard output is
     /// not ours alone, so it is not ours to make non-blocking: it may hold up the server,
-    /// but not its end by a signal.
+    /// but its end by a signal only for a while.
     pub(super) fn print(&mut self) -> Result<()> {
         if self.printing.is_empty() {
             return Ok(());
@@ -129,12 +134,24 @@ impl Messages {
                 PollFd::new(stdout.as_fd(), PollFlags::POLLOUT),
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             ];
-            match poll(&mut fds, PollTimeout::NONE) {
+            let polled = match self.late {
+                None => poll(&mut fds, PollTimeout::NONE),
+                Some(late) => {
+                    let time = late.saturating_duration_since(Instant::now());
+                    let time = PollTimeout::try_from(time);
+                    poll(&mut fds[..1], time.unwrap_or(PollTimeout::MAX))
+                }
+            };
+            match polled {
                 Err(Errno::EINTR) => continue,
                 result => result.context("poll standard output")?,
             };
             if fds[0].any() == Some(false) {
-                break; // a signal
+                if self.late.is_some() {
+                    break; // long after the signal
+                }
+                self.late = Some(Instant::now() + GRACE);
+                continue;
             }
             match write(&stdout, &left[..left.len().min(SURE)]) {
                 Ok(written) => left = &left[written..],

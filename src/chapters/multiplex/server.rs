@@ -205,7 +205,8 @@ fn raise_limit() -> Result<()> {
 }
 
 impl<'a> Server<'a> {
-    fn new(
+    /// Nothing is watched yet.
+    pub(super) fn new(
         options: &'a Options,
         doors: Vec<Door>,
         sources: Vec<Source>,
