@@ -307,6 +307,44 @@ fn a_client_that_does_not_read_is_paused_and_the_others_are_served() {
 }
 
 #[test]
+fn clients_that_never_pause_do_not_keep_the_others_waiting() {
+    for way in WAYS {
+        let server = Running::start_with(way, Input::Nothing, |command| {
+            command.args(["--bytes", "--no-print"]);
+        });
+        let floods: Vec<_> = (0..3).map(|_| server.connect()).collect();
+        let pouring: Vec<_> = floods
+            .iter()
+            .flat_map(|flood| {
+                let (mut to, mut from) =
+                    (flood.try_clone().unwrap(), flood.try_clone().unwrap());
+                [
+                    std::thread::spawn(move || {
+                        while to.write_all(&[b'x'; 1 << 16]).is_ok() {}
+                    }),
+                    std::thread::spawn(move || {
+                        let mut buffer = vec![0; 1 << 16];
+                        while from.read(&mut buffer).is_ok_and(|n| n > 0) {}
+                    }),
+                ]
+            })
+            .collect();
+        server.role().wait_for_comment("and so on", deadline()).unwrap();
+        let mut other = server.connect();
+        for number in 0..200 {
+            exchange(&mut other, &format!("message {number}"));
+        }
+        for flood in floods {
+            flood.shutdown(Shutdown::Both).unwrap();
+        }
+        for thread in pouring {
+            thread.join().unwrap();
+        }
+        server.stop(Signal::SIGTERM);
+    }
+}
+
+#[test]
 fn who_has_said_all_still_gets_every_answer() {
     let sent = contract::noise(1 << 20);
     for way in WAYS {
@@ -333,14 +371,14 @@ fn who_has_said_all_still_gets_every_answer() {
 }
 
 #[test]
-fn an_unterminated_last_line_is_answered_with_its_newline() {
+fn a_last_line_without_a_newline_comes_back_without_one() {
     let server = Running::start(&[]);
     let mut client = server.connect();
     client.write_all(b"one\ntwo").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     let mut back = String::new();
     client.read_to_string(&mut back).unwrap();
-    assert_eq!(back, "one\ntwo\n");
+    assert_eq!(back, "one\ntwo");
     assert_eq!(server.stop(Signal::SIGINT).stdout, b"one\ntwo\n");
 }
 
@@ -358,13 +396,13 @@ fn a_reset_within_a_message_or_before_the_answers_is_that_clients_affair() {
         rustix::net::sockopt::set_socket_linger(&half, Some(Duration::ZERO))
             .unwrap();
         drop(half);
-        let line = "client 2 is lost: read: ECONNRESET";
+        let line = "client 2 is lost: recv: ECONNRESET";
         server.role().wait_for_comment(line, deadline()).unwrap();
         // Closed while the server waits for room to answer.
         let deaf = server.connect();
         overfeed(&deaf, &server);
         drop(deaf);
-        let line = "client 3 is lost: write: ";
+        let line = "client 3 is lost: send: ";
         server.role().wait_for_comment(line, deadline()).unwrap();
         exchange(&mut other, "still here");
         let outcome = server.stop(Signal::SIGTERM);
@@ -614,6 +652,150 @@ fn what_cannot_be_read_of_a_fifo_ends_the_fifo_and_not_the_server() {
 }
 
 #[test]
+fn a_fifo_is_heard_on_though_clients_have_all_descriptors() {
+    let server = with_descriptors(24, &["--fifo", "pipe"]);
+    let _clients: Vec<_> = (0..24).map(|_| server.connect()).collect();
+    let role = server.role();
+    role.wait_for_comment("ipclab: accept: EMFILE", deadline()).unwrap();
+    let path = server.subject.dir().join("pipe");
+    for writer in 0..5 {
+        let mut fifo = std::fs::File::options().write(true).open(&path).unwrap();
+        write!(fifo, "by writer {writer}").unwrap();
+        drop(fifo);
+        let all = format!("by writer {writer}\n");
+        role.wait_for_output(all.as_bytes(), deadline()).unwrap();
+    }
+    server.stop(Signal::SIGTERM);
+}
+
+#[test]
+fn answers_that_are_on_their_way_by_tcp_outlive_a_message_that_is_refused() {
+    for way in WAYS {
+        let server = Running::start_with(way, Input::Nothing, |command| {
+            command.args(["--max-message", "1023", "--no-print"]).args(TCP);
+        });
+        let slow = server.connect_tcp();
+        slow.set_nonblocking(true).unwrap();
+        let line = [vec![b'x'; 1023], vec![b'\n']].concat();
+        let (mut sent, mut at) = (0, 0);
+        let soon = || std::time::Instant::now() + Duration::from_millis(10);
+        while server.role().wait_for_comment(PAUSED, soon()).is_err() {
+            while let Ok(n) = (&slow).write(&line[at..]) {
+                (sent, at) = (sent + n, (at + n) % line.len());
+            }
+        }
+        slow.set_nonblocking(false).unwrap();
+        let rest = &line[at..];
+        let expected = sent + rest.len();
+        let mut writer = slow.try_clone().unwrap();
+        let last = [rest, &[b'y'; 300_000][..]].concat();
+        let writing = std::thread::spawn(move || writer.write_all(&last));
+        let mut back = Vec::new();
+        let end = (&slow).read_to_end(&mut back);
+        assert!(end.is_ok() && back.len() == expected, "{way:?}: {end:?}");
+        writing.join().unwrap().unwrap();
+        server.role().wait_for_comment("over --max-message", deadline()).unwrap();
+        exchange(&mut server.connect(), "still here");
+        server.stop(Signal::SIGTERM);
+    }
+}
+
+#[test]
+fn a_client_that_has_said_much_costs_little_once_it_is_idle() {
+    const MUCH: usize = 4 << 20;
+    let server = Running::start(&["--no-print"]);
+    let before = server.status("VmRSS:");
+    let mut line = vec![b'x'; MUCH];
+    line[MUCH - 1] = b'\n';
+    let clients: Vec<_> = (0..30)
+        .map(|_| {
+            let client = server.connect();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    (&client).write_all(&line).unwrap();
+                    (&client).write_all(b"and a part").unwrap();
+                });
+                (&client).read_exact(&mut vec![0; MUCH]).unwrap();
+            });
+            client
+        })
+        .collect();
+    for mut client in &clients {
+        client.write_all(b" and the rest").unwrap();
+    }
+    exchange(&mut server.connect(), "hello");
+    let grown = server.status("VmRSS:").saturating_sub(before);
+    assert!(grown < 30 << 10, "{grown} KiB for 30 clients that said 4 MiB each");
+    server.stop(Signal::SIGTERM);
+}
+
+#[test]
+fn a_signal_ends_it_though_its_output_is_full_and_a_source_never_runs_dry() {
+    for with in ["select", "poll", "epoll"] {
+        let subject = subject("multiplex");
+        let (mut output, stdout) = std::io::pipe().unwrap();
+        let (stdin, mut input) = std::io::pipe().unwrap();
+        let args = ["multiplex", "server", "--stdin", "--with", with];
+        let role = Role::start_with(
+            "server",
+            ipclab(&subject, &args),
+            Input::From(stdin.into()),
+            Output::To(stdout.into()),
+            None,
+        );
+        let role = role.unwrap();
+        role.wait_for_comment("start the other", deadline()).unwrap();
+        let server = Running { subject, role: Some(role) };
+        // Somebody must have answers waiting, or the server would end at once.
+        let slow = server.connect();
+        std::thread::scope(|scope| {
+            let draining = scope.spawn(|| {
+                let mut buffer = [0; 1 << 16];
+                while !buffer.starts_with(b"enough") {
+                    let n = output.read(&mut buffer).unwrap();
+                    buffer.copy_within(n.saturating_sub(7)..n, 0);
+                }
+            });
+            overfeed(&slow, &server);
+            input.write_all(b"enough\n").unwrap();
+            draining.join().unwrap();
+        });
+        let fed = Arc::new(AtomicUsize::new(0));
+        let counter = fed.clone();
+        let feeding = std::thread::spawn(move || {
+            while input.write_all(b"never dry\n").is_ok() {
+                counter.fetch_add(10, Ordering::SeqCst);
+            }
+        });
+        while fed.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        server.stop(Signal::SIGTERM);
+        feeding.join().unwrap();
+    }
+}
+
+#[test]
+fn a_place_that_is_named_twice_is_refused_and_left_as_it_was() {
+    let subject = subject("multiplex");
+    let path = subject.dir().join("multiplex").display().to_string();
+    for args in [
+        ["--unix", "multiplex"],
+        ["--unix", &path],
+        ["--fifo", "multiplex"],
+        ["--fifo", "a"],
+    ] {
+        let mut args = args.to_vec();
+        args.extend(["--unix", "a"]);
+        let outcome =
+            subject.start_receiver(&args).unwrap().wait(deadline()).unwrap();
+        assert_eq!(outcome.status.code(), Some(2), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("named twice"), "{}", outcome.stderr);
+        subject.nothing_is_left().unwrap();
+    }
+}
+
+#[test]
 fn what_is_in_the_way_of_a_door_is_named() {
     let subject = subject("multiplex");
     std::fs::write(subject.dir().join("file"), "precious").unwrap();
@@ -623,7 +805,7 @@ fn what_is_in_the_way_of_a_door_is_named() {
     for (args, says) in [
         (["--unix", "file"], "regular file"),
         (["--fifo", "file"], "is no FIFO"),
-        (["--unix", &long], "too long"),
+        (["--unix", &long], "107"),
         (["--unix", "/nowhere/socket"], "make the directory"),
         (["--tcp", &taken], "EADDRINUSE"),
     ] {
@@ -688,7 +870,7 @@ fn a_signal_lets_the_answers_go_that_wait() {
             }
         }
         let said = server.stop_ended().stderr;
-        let reads = said.lines().rfind(|line| line.contains("│ read: ")).unwrap();
+        let reads = said.lines().rfind(|line| line.contains("│ recv: ")).unwrap();
         assert_eq!(back, number_before(" bytes", reads), "{way:?}: {said}");
     }
 }

@@ -9,17 +9,18 @@ use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use crate::wire::meet::{At, Meets};
 
 mod client;
+mod coming;
 mod connection;
-mod desk;
 mod doors;
 pub mod epoll;
+mod event_loop;
+mod messages;
 pub mod poll;
 pub mod select;
 pub mod selector;
-mod serve;
 mod server;
+mod signals;
 mod sources;
-mod stop;
 #[cfg(test)]
 mod tests;
 
@@ -85,7 +86,3 @@ impl Roles for MultiplexRoles {
         }
     }
 }
-
-/// The longest path that a socket can be bound to, in bytes: `sun_path` has 108, one of
-/// them for the NUL (unix(7)).
-const LONGEST_PATH: usize = 107;

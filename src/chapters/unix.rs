@@ -7,29 +7,22 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, listen, socket,
-};
-use nix::sys::stat::{Mode, fchmod};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, socket};
 
 use self::packet::Packets;
 use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use crate::errors::{Advise, usage};
+use crate::errors::usage;
 use crate::say;
 use crate::wire::dialogue::{self, StreamLink, converse};
 use crate::wire::frame::{Framing, Stream};
+use crate::wire::local::{self, Name};
 use crate::wire::meet::{At, Meets, Place};
 use crate::wire::say;
 
 pub mod dgram;
-pub mod name;
 pub mod packet;
 pub mod seqpacket;
 pub mod stream;
-
-/// The longest path or abstract name, in bytes: `sun_path` has 108, one of them for a NUL
-/// at either end.
-pub const LONGEST_NAME: usize = 107;
 
 /// How many clients may be connected, and not yet accepted.
 const BACKLOG: i32 = 128;
@@ -151,39 +144,19 @@ impl LinkOptions {
                 "--framing is for --type stream: a packet has an end of its own",
             ));
         }
-        self.socket_of(SockFlag::empty())
-    }
-
-    fn socket_of(&self, flags: SockFlag) -> Result<OwnedFd> {
         let kind = match self.kind {
             Type::Stream => SockType::Stream,
             Type::Dgram => SockType::Datagram,
             Type::Seqpacket => SockType::SeqPacket,
         };
         // SOCK_CLOEXEC: no program that we might start inherits it.
-        let flags = flags | SockFlag::SOCK_CLOEXEC;
+        let flags = SockFlag::SOCK_CLOEXEC;
         socket(AddressFamily::Unix, kind, flags, None).context("socket")
     }
 
-    /// The address to meet at, and how it is shown: an abstract name after an `@`.
-    fn address(&self, at: &At) -> Result<(UnixAddr, String)> {
-        let (address, shown) = if self.is_abstract {
-            let ours = at.kernel_name();
-            let name = at.given().unwrap_or(ours.trim_start_matches('/'));
-            (UnixAddr::new_abstract(name.as_bytes()), format!("@{name}"))
-        } else {
-            let path = at.path();
-            (UnixAddr::new(&path), path.display().to_string())
-        };
-        let length = shown.len() - usize::from(self.is_abstract);
-        let address = address.with_context(|| format!("bind {shown}"));
-        let address = address.advise(|_| {
-            Some(format!(
-                "it has {length} bytes, and a socket's address holds {LONGEST_NAME} \
-                 (unix(7), sun_path): use a shorter --at or IPCLAB_DIR"
-            ))
-        })?;
-        Ok((address, shown))
+    /// The name to meet at.
+    fn name(&self, at: &At) -> Result<Name> {
+        if self.is_abstract { Name::abstract_name(at) } else { Name::path(at) }
     }
 }
 
@@ -191,14 +164,11 @@ impl LinkOptions {
 fn serve(at: &At, options: &ServerOptions) -> Result<()> {
     let ServerOptions { link, server } = options;
     let socket = link.socket(&server.stream)?;
-    // The file gets the mode of its socket: nobody else may ever connect, not even in
-    // the instant between bind(2) and a chmod(2).
-    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).context("fchmod the socket")?;
     if link.kind != Type::Stream {
         packet::see_credentials(&socket)?;
     }
-    let mut place = name::take(at, link, &socket)?;
-    let (_, name) = link.address(at)?;
+    let name = link.name(at)?;
+    let mut place = local::take(at, &name, &socket)?;
     say!("bind({name}): the socket has a name");
     if link.kind != Type::Dgram {
         let backlog = Backlog::new(BACKLOG).context("a backlog")?;
@@ -221,13 +191,13 @@ fn serve(at: &At, options: &ServerOptions) -> Result<()> {
 // ANCHOR: client
 fn talk(at: &At, options: &ClientOptions) -> Result<()> {
     let ClientOptions { link, client } = options;
-    let socket = link.socket(&client.stream)?;
+    let (socket, name) = (link.socket(&client.stream)?, link.name(at)?);
     let kind = match link.kind {
         Type::Seqpacket => packet::Kind::Seqpacket,
-        Type::Dgram => packet::Kind::Dgram(link.address(at)?.0),
+        Type::Dgram => packet::Kind::Dgram(name.address),
         Type::Stream => {
             client.check()?;
-            name::connect(at, link, &socket)?;
+            local::connect(at, &name, &socket)?;
             return converse(StreamLink::new(socket, &client.stream), client);
         }
     };
@@ -238,7 +208,7 @@ fn talk(at: &At, options: &ClientOptions) -> Result<()> {
     } else {
         packet::see_credentials(packets.socket())?;
     }
-    name::connect(at, link, packets.socket())?;
+    local::connect(at, &name, packets.socket())?;
     converse(packets, client)
 }
 // ANCHOR_END: client

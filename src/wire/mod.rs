@@ -4,14 +4,16 @@
 //! stream · [`ring`]: bytes in shared memory · [`meet`]: how two strangers find each
 //! other · [`roles`]: the loops around a link · [`dialogue`]: both halves of a conversation
 //! over a socket · [`address`]: network addresses, listened on, dialled and published ·
-//! [`family`]: parent and child · [`launcher`]: who starts a world of ranks · [`payload`]: what goes to standard output · [`say`]: the
-//! commentary.
+//! [`local`]: Unix sockets' names, bound and connected to · [`family`]: parent and child ·
+//! [`launcher`]: who starts a world of ranks · [`payload`]: what goes to standard output ·
+//! [`say`]: the commentary.
 
 pub mod address;
 pub mod dialogue;
 pub mod family;
 pub mod frame;
 pub mod launcher;
+pub mod local;
 pub mod meet;
 pub mod payload;
 pub mod ring;

@@ -4,23 +4,28 @@ use std::mem::take;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Error, Result, anyhow};
-use nix::errno::Errno;
-use nix::unistd::{read, write};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
-use super::desk::Desk;
+use super::messages::Shared;
 use super::selector::Interest;
+use crate::errors::line;
 use crate::wire::dialogue::Reply;
 use crate::wire::frame::Framing;
 use crate::wire::say::{self, grouped, size};
+
+/// How much is read, and dropped, of a client that is heard no further, in bytes.
+const DROPPED: usize = 16 << 20;
 
 /// A client. An idle one costs its descriptor and these few words: no buffer.
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: OwnedFd,
     /// The how-manieth client it is.
-    pub(super) number: u64,
+    number: u64,
     /// What it is registered for.
     pub(super) interest: Interest,
+    hearing: Hearing,
     /// The beginning of a message whose end has not come.
     part: Vec<u8>,
     /// There is no newline before this place in it.
@@ -28,9 +33,17 @@ pub(super) struct Connection {
     /// Answers that its socket had no room for, and how many bytes have gone since.
     queue: Vec<u8>,
     gone: usize,
-    /// It has said all, or will be heard no further.
-    ended: bool,
-    failure: Option<Error>,
+}
+
+/// What is done with what a client sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    /// It is answered.
+    Answered,
+    /// It sent what cannot be read; so many more bytes are read and dropped.
+    Dropped(usize),
+    /// Nothing more comes, or will be heard.
+    Ended,
 }
 
 /// What became of one system call.
@@ -53,23 +66,22 @@ impl Connection {
             socket,
             number,
             interest,
+            hearing: Hearing::Answered,
             part: Vec::new(),
             searched: 0,
             queue: Vec::new(),
             gone: 0,
-            ended: false,
-            failure: None,
         }
     }
 
     /// Whether it can be forgotten.
     pub(super) fn is_over(&self) -> bool {
-        self.ended && self.queue.is_empty()
+        self.hearing == Hearing::Ended && self.queue.is_empty()
     }
 
-    /// Why it ended, if not by its own goodbye.
-    pub(super) fn into_failure(self) -> Option<Error> {
-        self.failure
+    /// Whether answers wait for room.
+    pub(super) fn has_answers(&self) -> bool {
+        !self.queue.is_empty()
     }
 }
 
@@ -81,113 +93,114 @@ impl Connection {
         if self.queue.is_empty() { Interest::READ } else { Interest::WRITE }
     }
 
-    /// Reads once, or writes once.
+    /// Receives once, or sends what was left. There is one `buffer` to receive into, for
+    /// all clients.
     ///
     /// # Errors
-    /// What the server cannot go on with; a client's own failure is kept with it.
-    pub(super) fn step(&mut self, desk: &mut Desk) -> Result<Step> {
-        if !self.queue.is_empty() {
-            return Ok(self.write_queue(desk));
+    /// What the server cannot go on with; a client's own failure ends that client.
+    pub(super) fn step(
+        &mut self,
+        buffer: &mut [u8],
+        shared: &mut Shared,
+    ) -> Result<Step> {
+        if self.queue.is_empty() {
+            self.receive(buffer, shared)
+        } else {
+            Ok(self.send_queue(shared))
         }
-        let mut buffer = take(&mut desk.buffer);
-        let step = self.read(&mut buffer, desk);
-        desk.buffer = buffer;
-        step
     }
 
-    fn read(&mut self, buffer: &mut [u8], desk: &mut Desk) -> Result<Step> {
-        let n = match read(&self.socket, buffer) {
-            Ok(n) => n,
-            Err(Errno::EAGAIN) => return Ok(Step::Again),
-            Err(Errno::EINTR) => return Ok(Step::Moved),
+    fn receive(&mut self, buffer: &mut [u8], shared: &mut Shared) -> Result<Step> {
+        let n = match recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
+            Ok((n, _)) => n,
+            Err(Errno::AGAIN) => return Ok(Step::Again),
+            Err(Errno::INTR) => return Ok(Step::Moved),
             Err(error) => {
-                self.fail(anyhow!(error).context("read"));
-                return Ok(Step::Again);
+                self.fail(anyhow!(error).context("recv"), shared);
+                return Ok(Step::Moved);
             }
         };
         let (number, fd) = (self.number, self.socket.as_raw_fd());
-        if n == 0 {
-            desk.ends.call(0, || {
-                format!("client {number}: read({fd}) = 0: it has said all")
-            });
-            self.last_words(desk)?;
-            return Ok(Step::Moved);
-        }
-        desk.reads.call(n, || {
-            format!(
-                "client {number}: read({fd}) = {n}: {}",
-                say::bytes(&buffer[..n])
-            )
-        });
-        if self.part.is_empty() {
-            // As nearly always: whole messages, answered straight from the buffer.
-            let done = self.answer(&mut buffer[..n], desk)?;
-            self.part.extend_from_slice(&buffer[done..n]);
+        if let Hearing::Dropped(left) = self.hearing {
+            self.drop_more(n, left);
+        } else if n == 0 {
+            let text =
+                || format!("client {number}: recv({fd}) = 0: it has said all");
+            shared.ends.call(0, text);
+            self.last_words(shared);
         } else {
-            self.part.extend_from_slice(&buffer[..n]);
-            self.answer_part(desk)?;
+            let bytes = &mut buffer[..n];
+            shared.reads.call(n, || {
+                format!("client {number}: recv({fd}) = {n}: {}", say::bytes(bytes))
+            });
+            if self.part.is_empty() {
+                // As nearly always: whole messages, answered where they lie.
+                let done = self.answer(bytes, shared)?;
+                self.part.extend_from_slice(&bytes[done..]);
+            } else {
+                self.part.extend_from_slice(bytes);
+                self.answer_part(shared)?;
+            }
         }
         Ok(Step::Moved)
     }
 
     /// Answers the whole messages in `bytes`, and returns where the rest begins.
-    fn answer(&mut self, bytes: &mut [u8], desk: &mut Desk) -> Result<usize> {
-        let (done, refused) = desk.digest(bytes, &mut self.searched)?;
-        if done > 0 && desk.reply != Reply::None {
-            self.send(&bytes[..done], desk);
+    fn answer(&mut self, bytes: &mut [u8], shared: &mut Shared) -> Result<usize> {
+        let (done, refused) = shared.messages.take(bytes, &mut self.searched)?;
+        if done > 0 && shared.messages.reply != Reply::None {
+            self.send(&bytes[..done], shared);
         }
         if let Some(error) = refused {
-            self.failure = Some(error);
-            self.ended = true; // once its answers have gone
+            self.refuse(&error, shared);
             return Ok(bytes.len());
         }
         Ok(done)
     }
 
-    /// Writes at once, as nearly always there is room: no change of interest, and no
+    /// Sends at once, as nearly always there is room: no change of interest, and no
     /// second round of waiting, for an answer that fits. The rest is queued.
-    fn send(&mut self, answers: &[u8], desk: &mut Desk) {
+    fn send(&mut self, answers: &[u8], shared: &mut Shared) {
         let (number, fd, all) =
             (self.number, self.socket.as_raw_fd(), answers.len());
-        desk.writes.call(all, || {
-            format!("client {number}: write({fd}, {}, {all})", say::bytes(answers))
+        shared.sends.call(all, || {
+            format!("client {number}: send({fd}, {}, {all})", say::bytes(answers))
         });
-        let written = match write(&self.socket, answers) {
-            Ok(written) => written,
-            Err(Errno::EAGAIN | Errno::EINTR) => 0,
-            Err(error) => return self.fail(anyhow!(error).context("write")),
+        let sent = match send(&self.socket, answers, SendFlags::NOSIGNAL) {
+            Ok(sent) => sent,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(error) => return self.fail(anyhow!(error).context("send"), shared),
         };
-        if written < all {
-            self.queue = answers[written..].to_vec();
+        if sent < all {
+            self.queue = answers[sent..].to_vec();
             self.gone = 0;
-            desk.pauses.call(self.queue.len(), || {
-                let left = grouped((all - written) as u64);
+            shared.pauses.call(self.queue.len(), || {
+                let left = grouped((all - sent) as u64);
                 format!(
-                    "client {number}: write() = {}: its socket is full; {left} wait, \
+                    "client {number}: send() = {}: its socket is full; {left} wait, \
                      and it is not read from until they have gone",
-                    size(written)
+                    size(sent)
                 )
             });
         }
     }
 
-    fn write_queue(&mut self, desk: &mut Desk) -> Step {
+    fn send_queue(&mut self, shared: &mut Shared) -> Step {
         let left = &self.queue[self.gone..];
-        desk.writes.call(0, || {
+        shared.sends.call(0, || {
             let (number, fd) = (self.number, self.socket.as_raw_fd());
-            format!(
-                "client {number}: write({fd}, …, {}): it has room again",
-                left.len()
-            )
+            let left = left.len();
+            format!("client {number}: send({fd}, …, {left}): it has room again")
         });
-        match write(&self.socket, left) {
-            Ok(written) => self.gone += written,
-            Err(Errno::EAGAIN) => return Step::Again,
-            Err(Errno::EINTR) => {}
-            Err(error) => self.fail(anyhow!(error).context("write")),
+        match send(&self.socket, left, SendFlags::NOSIGNAL) {
+            Ok(sent) => self.gone += sent,
+            Err(Errno::AGAIN) => return Step::Again,
+            Err(Errno::INTR) => {}
+            Err(error) => self.fail(anyhow!(error).context("send"), shared),
         }
         if self.gone >= self.queue.len() {
             self.queue = Vec::new(); // and its memory is free
+            self.say_goodbye();
         }
         Step::Moved
     }
@@ -196,45 +209,80 @@ impl Connection {
 
 impl Connection {
     /// The buffer held only a part of a message before, and now holds more.
-    fn answer_part(&mut self, desk: &mut Desk) -> Result<()> {
+    fn answer_part(&mut self, shared: &mut Shared) -> Result<()> {
         let mut part = take(&mut self.part);
-        let done = self.answer(&mut part, desk)?;
-        part.drain(..done);
-        if !part.is_empty() {
-            self.part = part;
-        }
+        let done = self.answer(&mut part, shared)?;
+        // What is left moves to memory of its own size: a client that has sent 16 MiB
+        // and then three bytes costs three while it is idle.
+        self.part = if done > 0 { part[done..].to_vec() } else { part };
         Ok(())
     }
 
-    /// The end of its stream: an unterminated last line is a message, half a frame is not.
-    fn last_words(&mut self, desk: &mut Desk) -> Result<()> {
-        self.ended = true;
-        if self.part.is_empty() {
-            return Ok(());
+    /// The end of its stream: an unterminated last line is a message, and comes back as
+    /// it is, without a newline; half a frame is none.
+    fn last_words(&mut self, shared: &mut Shared) {
+        self.hearing = Hearing::Ended;
+        let mut last = take(&mut self.part);
+        if last.is_empty() {
+            return;
         }
-        if desk.stream.framing == Framing::Length {
-            let got = size(self.part.len());
+        if shared.messages.stream.framing == Framing::Length {
+            let got = size(last.len());
             let cut = anyhow!("it ended within a message: only {got} of it came");
-            self.failure = Some(cut);
-            return Ok(());
+            return self.lose(&cut, shared);
         }
-        self.part.push(b'\n');
-        self.answer_part(desk)
+        shared.messages.take_one(&mut last);
+        if shared.messages.reply != Reply::None {
+            self.send(&last, shared);
+        }
     }
 
-    /// Nothing can be read from it or written to it any more.
-    fn fail(&mut self, error: Error) {
-        self.failure = Some(error);
-        self.ended = true;
+    /// Nothing can be received from it or sent to it any more.
+    fn fail(&mut self, error: Error, shared: &mut Shared) {
+        self.lose(&error, shared);
+        self.hearing = Hearing::Ended;
         self.queue = Vec::new();
         self.gone = 0;
     }
 
-    /// Whether answers wait for room.
-    pub(super) fn has_answers(&self) -> bool {
-        !self.queue.is_empty()
+    fn lose(&mut self, why: &Error, shared: &mut Shared) {
+        let text = || format!("client {} is lost: {}", self.number, line(why));
+        shared.losses.call(0, text);
     }
 }
+
+// ANCHOR: refuse
+impl Connection {
+    /// It sent what cannot be read. It still gets its answers, and then the end of them.
+    ///
+    /// To close its socket would be wrong: closed with bytes unread, a TCP socket sends a
+    /// reset, which overtakes the answers that are on their way, and they are lost. So
+    /// what it still sends is read, up to a bound, and dropped, until it has left.
+    fn refuse(&mut self, why: &Error, shared: &mut Shared) {
+        self.lose(why, shared);
+        // Unless the send of its answers has just failed.
+        if self.hearing == Hearing::Answered {
+            self.hearing = Hearing::Dropped(DROPPED);
+            self.say_goodbye();
+        }
+    }
+
+    /// Once the last answer to a client that is heard no further has gone.
+    fn say_goodbye(&mut self) {
+        if matches!(self.hearing, Hearing::Dropped(_)) && self.queue.is_empty() {
+            // ENOTCONN: it is gone already, and recv(2) will say so.
+            let _ = shutdown(&self.socket, Shutdown::Write);
+        }
+    }
+
+    fn drop_more(&mut self, n: usize, left: usize) {
+        self.hearing = match left.checked_sub(n) {
+            Some(left) if n > 0 => Hearing::Dropped(left),
+            _ => Hearing::Ended,
+        };
+    }
+}
+// ANCHOR_END: refuse
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {

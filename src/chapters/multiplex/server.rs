@@ -11,16 +11,18 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 
+use super::coming::Complaint;
 use super::connection::Connection;
-use super::desk::Desk;
 use super::doors::{self, Door};
+use super::messages::{Messages, Shared};
 use super::selector::{Interest, Selector, With};
+use super::signals::Signals;
 use super::sources::{self, Source};
-use super::stop::Signals;
 use crate::errors::usage;
 use crate::say;
 use crate::wire::address::resolve;
 use crate::wire::dialogue;
+use crate::wire::frame::CHUNK;
 use crate::wire::meet::{At, Meets};
 use crate::wire::roles::seconds;
 use crate::wire::say::{self, Tally, grouped};
@@ -96,15 +98,16 @@ pub(super) struct Server<'a> {
     pub(super) free: Vec<usize>,
     pub(super) signals: Signals,
     pub(super) ticker: Option<TimerFd>,
-    pub(super) desk: Desk,
+    /// What is received lies here until it is answered: one buffer for all clients.
+    pub(super) buffer: Vec<u8>,
+    pub(super) shared: Shared,
     /// How clients are watched: level, edge, one-shot.
     pub(super) trigger: Interest,
     pub(super) accepted: u64,
     /// No room for a client: the doors are not watched before this.
     pub(super) rests_until: Option<Instant>,
-    pub(super) complained: bool,
-    pub(super) refusals: Tally,
-    pub(super) losses: Tally,
+    pub(super) no_room: Complaint,
+    pub(super) turned_away: Complaint,
     pub(super) stopping: Option<(Signal, Instant)>,
     pub(super) accepts: Tally,
     pub(super) waits: Tally,
@@ -113,25 +116,24 @@ pub(super) struct Server<'a> {
 /// Plays the role.
 pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     options.check()?;
+    let unix = places("unix", Meets::Path, &options.unix)?;
+    let fifos = places("fifo", Meets::Path, &options.fifo)?;
+    let queues = places("posixmq", Meets::Kernel, &options.queue)?;
+    each_once([at].into_iter().chain(&unix).chain(&fifos).chain(&queues))?;
     raise_limit()?;
     let mut doors = vec![doors::unix(at)?];
-    for path in &options.unix {
-        doors.push(doors::unix(&At::new("unix", Meets::Path, Some(path.clone()))?)?);
+    for at in &unix {
+        doors.push(doors::unix(at)?);
     }
     for address in &options.tcp {
         doors.push(doors::tcp(resolve(address)?)?);
     }
     let mut sources = Vec::new();
-    for path in &options.fifo {
-        sources.push(sources::fifo(&At::new(
-            "fifo",
-            Meets::Path,
-            Some(path.clone()),
-        )?)?);
+    for at in &fifos {
+        sources.push(sources::fifo(at)?);
     }
-    for name in &options.queue {
-        let at = At::new("posixmq", Meets::Kernel, Some(name.clone()))?;
-        sources.push(sources::queue(&at)?);
+    for at in &queues {
+        sources.push(sources::queue(at)?);
     }
     if options.stdin {
         sources.push(sources::stdin()?);
@@ -157,18 +159,6 @@ impl Options {
                  --with epoll"
             )));
         }
-        let names = [&self.unix, &self.fifo, &self.queue].into_iter().flatten();
-        let mut seen = HashSet::new();
-        for name in names.clone() {
-            if !seen.insert(name) {
-                return Err(usage(format!("{name} is named twice")));
-            }
-        }
-        if seen.len() > NAMES {
-            return Err(usage(format!(
-                "at most {NAMES} of --unix, --fifo and --queue"
-            )));
-        }
         Ok(())
     }
 
@@ -177,6 +167,30 @@ impl Options {
         let oneshot = if self.oneshot { Interest::ONESHOT } else { Interest::LEVEL };
         edge | oneshot
     }
+}
+
+/// The meeting places of these names.
+fn places(chapter: &'static str, meets: Meets, names: &[String]) -> Result<Vec<At>> {
+    names.iter().map(|name| At::new(chapter, meets, Some(name.clone()))).collect()
+}
+
+/// Refuses a place that is named twice: who enters it again and then leaves gives up the
+/// locks of the first time, too, and its name would stay behind (fcntl_locking(2)).
+fn each_once<'a>(all: impl Iterator<Item = &'a At>) -> Result<()> {
+    let mut seen = HashSet::new();
+    for at in all {
+        let lock = at.lock_path();
+        let dir = lock.parent().map(|dir| dir.canonicalize().unwrap_or(dir.into()));
+        let file = lock.file_name().map(ToOwned::to_owned);
+        if !seen.insert((dir, file)) {
+            let name = at.given().unwrap_or("multiplex");
+            return Err(usage(format!("{name} is named twice")));
+        }
+    }
+    if seen.len() > 1 + NAMES {
+        return Err(usage(format!("at most {NAMES} of --unix, --fifo and --queue")));
+    }
+    Ok(())
 }
 
 /// A descriptor a client: the soft limit of descriptors becomes the hard one.
@@ -191,7 +205,8 @@ fn raise_limit() -> Result<()> {
 }
 
 impl<'a> Server<'a> {
-    fn new(
+    /// Nothing is watched yet.
+    pub(super) fn new(
         options: &'a Options,
         doors: Vec<Door>,
         sources: Vec<Source>,
@@ -199,8 +214,8 @@ impl<'a> Server<'a> {
     ) -> Result<Server<'a>> {
         let selector = options.with.open()?;
         let waits = Tally::of(selector.call()).naming(8);
-        let desk =
-            Desk::new(&options.server, !options.no_print, signals.duplicate()?);
+        let prints = !options.no_print;
+        let messages = Messages::new(&options.server, prints, signals.duplicate()?);
         Ok(Server {
             options,
             selector,
@@ -210,13 +225,13 @@ impl<'a> Server<'a> {
             free: Vec::new(),
             signals,
             ticker: options.tick.map(ticker).transpose()?,
-            desk,
+            buffer: vec![0; CHUNK],
+            shared: Shared::new(messages),
             trigger: options.trigger(),
             accepted: 0,
             rests_until: None,
-            complained: false,
-            refusals: Tally::of("accept4 without room"),
-            losses: Tally::of("a lost client"),
+            no_room: Complaint::of("times without room"),
+            turned_away: Complaint::of("clients turned away"),
             stopping: None,
             accepts: Tally::of("accept4"),
             waits,

@@ -12,13 +12,14 @@ use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_getattr, mq_open, mq_receive};
 use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, read};
 
-use super::desk::Desk;
+use super::event_loop::TURN;
+use super::messages::{Messages, Shared};
 use crate::errors::{Advise, errno};
 use crate::os::cleanup::{Object, without_signals};
 use crate::say;
 use crate::wire::frame::Framing;
 use crate::wire::meet::{At, Place};
-use crate::wire::say;
+use crate::wire::say::{self, size};
 
 /// How many messages wait in a queue that is made here, and how long one may be, in
 /// bytes: little, since all queues of a user share RLIMIT_MSGQUEUE.
@@ -38,8 +39,17 @@ pub(super) struct Source {
 #[derive(Debug)]
 enum Kind {
     Stdin(OwnedFd),
-    Fifo(OwnedFd, PathBuf),
+    Fifo(Fifo),
     Queue(MqdT, Vec<u8>),
+}
+
+#[derive(Debug)]
+struct Fifo {
+    fd: OwnedFd,
+    path: PathBuf,
+    /// A descriptor in reserve, given up when the FIFO is opened anew: clients may have
+    /// all the others.
+    spare: Option<OwnedFd>,
 }
 
 /// What reading it came to.
@@ -53,7 +63,8 @@ pub(super) enum Read {
     End(Option<Error>),
 }
 
-/// Standard input.
+/// Standard input. Like standard output it is not ours alone, so it stays blocking: if
+/// another process takes what poll(2) told us of, the read sleeps.
 pub(super) fn stdin() -> Result<Source> {
     let fd = std::io::stdin().as_fd().try_clone_to_owned();
     let kind = Kind::Stdin(fd.context("dup standard input")?);
@@ -76,13 +87,18 @@ pub(super) fn fifo(at: &At) -> Result<Source> {
     let fd = open_fifo(&path)?;
     place.open_to_all()?;
     say!("open({name}, O_RDONLY | O_NONBLOCK) does not sleep until a writer comes");
-    Ok(Source::new(name, Kind::Fifo(fd, path), Some(place)))
+    let spare = Some(spare(&fd)?);
+    Ok(Source::new(name, Kind::Fifo(Fifo { fd, path, spare }), Some(place)))
 }
 
-fn open_fifo(path: &Path) -> Result<OwnedFd> {
+pub(super) fn open_fifo(path: &Path) -> Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     open(path, flags, Mode::empty())
         .with_context(|| format!("open {}", path.display()))
+}
+
+fn spare(fd: &OwnedFd) -> Result<OwnedFd> {
+    fd.try_clone().context("dup")
 }
 // ANCHOR_END: fifo
 
@@ -126,50 +142,77 @@ pub(super) fn queue(at: &At) -> Result<Source> {
 }
 // ANCHOR_END: queue
 
+// ANCHOR: source
 impl Source {
     fn new(name: String, kind: Kind, place: Option<Place>) -> Source {
         Source { name, kind, part: Vec::new(), searched: 0, _place: place }
     }
 
-    /// Reads once, and prints the messages that are whole.
+    /// Reads what is there, for a turn, and prints the messages that are whole.
     ///
     /// # Errors
-    /// What read(2) or standard output said; a message over the limit.
-    pub(super) fn read(&mut self, desk: &mut Desk) -> Result<Read> {
-        let (fd, path) = match &mut self.kind {
-            Kind::Queue(queue, buffer) => {
-                take_message(&self.name, queue, buffer, desk)?;
+    /// What standard output said, or the queue.
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        shared: &mut Shared,
+    ) -> Result<Read> {
+        // One read of standard input, for a second could sleep. A FIFO is read until
+        // EAGAIN, or its end: a writer that came and left before a FIFO was opened anew
+        // leaves bytes and an end, and of these the end alone makes nothing ready.
+        let turn = match &mut self.kind {
+            Kind::Queue(queue, message) => {
+                take_message(&self.name, queue, message, shared)?;
                 return Ok(Read::More);
             }
-            Kind::Stdin(fd) => (fd, None),
-            Kind::Fifo(fd, path) => (fd, Some(path)),
+            Kind::Stdin(_) => 1,
+            Kind::Fifo(_) => TURN,
         };
-        let name = &self.name;
-        let n = match read(fd, &mut desk.buffer) {
-            Ok(n) => n,
-            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Read::More),
-            Err(error) => {
-                return Ok(Read::End(Some(anyhow!(error).context("read"))));
+        for _ in 0..turn {
+            let n = match read(self.as_fd(), buffer) {
+                Ok(0) => return self.at_end(shared),
+                Ok(n) => n,
+                Err(Errno::EAGAIN | Errno::EINTR) => break,
+                Err(error) => {
+                    return Ok(Read::End(Some(anyhow!(error).context("read"))));
+                }
+            };
+            let (name, bytes) = (&self.name, &buffer[..n]);
+            let text = || format!("{name}: read() = {n}: {}", say::bytes(bytes));
+            shared.reads.call(n, text);
+            self.part.extend_from_slice(bytes);
+            if let Some(refused) = self.print_part(&mut shared.messages)? {
+                return Ok(Read::End(Some(refused)));
             }
-        };
-        if n > 0 {
-            let text = &desk.buffer[..n];
-            desk.reads
-                .call(n, || format!("{name}: read() = {n}: {}", say::bytes(text)));
-            self.part.extend_from_slice(text);
-            let refused = self.print_part(desk)?;
-            return Ok(refused.map_or(Read::More, |error| Read::End(Some(error))));
         }
-        desk.ends.call(0, || {
-            format!("{name}: read() = 0: the last writer has closed it")
-        });
+        Ok(Read::More)
+    }
+
+    /// The last writer has closed it.
+    fn at_end(&mut self, shared: &mut Shared) -> Result<Read> {
+        let (name, part) = (&self.name, self.part.len());
+        let text = || format!("{name}: read() = 0: the last writer has closed it");
+        shared.ends.call(0, text);
         // An end of stream stays one: the old descriptor would be ready at all times. A
         // new one is not, until a writer has come. Opened first, so that a reader is
         // always there.
-        let next = path.map(|path| open_fifo(path)).transpose();
-        if !self.part.is_empty() && desk.stream.framing == Framing::Lines {
-            self.part.push(b'\n');
-            self.print_part(desk)?;
+        let next = match &mut self.kind {
+            Kind::Fifo(fifo) => {
+                drop(fifo.spare.take());
+                open_fifo(&fifo.path).map(Some)
+            }
+            _ => Ok(None),
+        };
+        match shared.messages.stream.framing {
+            Framing::Lines if part > 0 => {
+                self.part.push(b'\n');
+                self.print_part(&mut shared.messages)?;
+            }
+            _ if part > 0 => {
+                let got = size(part);
+                say!("{name}: it ended within a message: only {got} of it came");
+            }
+            _ => {}
         }
         (self.part, self.searched) = (Vec::new(), 0);
         Ok(match next {
@@ -180,26 +223,31 @@ impl Source {
     }
 
     /// Goes on with another descriptor; the old one is closed.
-    pub(super) fn continue_with(&mut self, fd: OwnedFd) {
-        if let Kind::Fifo(old, _) = &mut self.kind {
-            *old = fd;
+    pub(super) fn continue_with(&mut self, fd: OwnedFd) -> Result<()> {
+        if let Kind::Fifo(fifo) = &mut self.kind {
+            fifo.fd = fd;
+            fifo.spare = Some(spare(&fifo.fd)?); // there is room: one was just closed
         }
+        Ok(())
     }
 
     /// Prints the whole messages; returns why the rest cannot be read, if it cannot.
-    fn print_part(&mut self, desk: &mut Desk) -> Result<Option<Error>> {
-        let (done, refused) = desk.digest(&mut self.part, &mut self.searched)?;
-        self.part.drain(..done);
+    fn print_part(&mut self, messages: &mut Messages) -> Result<Option<Error>> {
+        let (done, refused) = messages.take(&mut self.part, &mut self.searched)?;
+        if done > 0 {
+            self.part = self.part[done..].to_vec(); // no memory for what has gone
+        }
         Ok(refused)
     }
 }
+// ANCHOR_END: source
 
 /// Takes one message out of a queue, if there is one, and prints it.
 fn take_message(
     name: &str,
     queue: &MqdT,
     buffer: &mut [u8],
-    desk: &mut Desk,
+    shared: &mut Shared,
 ) -> Result<()> {
     let mut priority = 0;
     let n = match mq_receive(queue, buffer, &mut priority) {
@@ -210,19 +258,23 @@ fn take_message(
         }
     };
     let message = &buffer[..n];
-    desk.reads.call(n, || match (n, priority) {
+    shared.reads.call(n, || match (n, priority) {
         (0, 0) => {
             format!("{name}: mq_receive() = 0 at priority 0: a sender's goodbye")
         }
         _ => format!("{name}: mq_receive() = {n}: {}", say::bytes(message)),
     });
-    if (n, priority) == (0, 0) { Ok(()) } else { desk.print(message) }
+    if (n, priority) != (0, 0) {
+        shared.messages.note(message);
+    }
+    Ok(())
 }
 
 impl AsFd for Source {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.kind {
-            Kind::Stdin(fd) | Kind::Fifo(fd, _) => fd.as_fd(),
+            Kind::Stdin(fd) => fd.as_fd(),
+            Kind::Fifo(fifo) => fifo.fd.as_fd(),
             Kind::Queue(queue, _) => queue.as_fd(),
         }
     }

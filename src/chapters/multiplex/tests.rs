@@ -1,13 +1,22 @@
-//! Each selector over pipes.
+//! Each selector over pipes, and a FIFO whose writers come and go.
 
-use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::io::{PipeReader, PipeWriter, Read as _, Write, pipe};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustix::io::fcntl_dupfd_cloexec;
 
+use super::connection::Connection;
+use super::event_loop::TURN;
+use super::messages::{Messages, Shared};
 use super::selector::{Events, Interest, Selector, With};
+use super::server::{Server, Token};
+use super::signals::Signals;
+use super::sources::{self, Read};
+use crate::wire::dialogue::{self, Reply};
+use crate::wire::frame::{Framing, Stream};
+use crate::wire::meet::{At, Meets};
 
 const ALL: [With; 4] = [With::Select, With::Poll, With::Epoll, With::Default];
 const NO_TIME: Option<Duration> = Some(Duration::ZERO);
@@ -234,4 +243,72 @@ fn epoll_refuses_a_regular_file_and_names_those_that_do_not() {
         selector.register(file.as_fd(), Interest::READ, 5).unwrap();
         assert_eq!(now(&mut *selector), [(5, true, false)], "{with}");
     }
+}
+
+#[test]
+fn a_writer_that_left_before_the_fifo_was_opened_anew_is_heard_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    let write = |text: &[u8]| {
+        let mut fifo = std::fs::File::options().write(true).open(&path).unwrap();
+        fifo.write_all(text).unwrap();
+    };
+    let name = path.to_str().unwrap().to_owned();
+    let at = At::new("fifo", Meets::Path, Some(name)).unwrap();
+    let mut source = sources::fifo(&at).unwrap();
+    let stream = Stream { framing: Framing::Lines, max_message: 80 };
+    let (reply, json, bytes, count) = (Reply::Echo, false, false, None);
+    let server = dialogue::Server { count, reply, stream, bytes, json };
+    let (signals, _) = pipe().unwrap();
+    let messages = Messages::new(&server, false, signals.into());
+    let (mut shared, mut buffer) = (Shared::new(messages), [0; 100]);
+
+    write(b"one\n");
+    let read = source.read(&mut buffer, &mut shared).unwrap();
+    assert!(matches!(read, Read::Anew(_)) && shared.messages.count == 1);
+    // Here somebody comes and leaves, and only then it is opened anew.
+    write(b"two");
+    source.continue_with(sources::open_fifo(&path).unwrap()).unwrap();
+    for with in ALL {
+        let mut selector = with.open().unwrap();
+        selector.register(source.as_fd(), Interest::READ, 1).unwrap();
+        assert_eq!(now(&mut *selector), [(1, true, false)], "{with}");
+    }
+    let read = source.read(&mut buffer, &mut shared).unwrap();
+    assert!(matches!(read, Read::Anew(_)) && shared.messages.count == 2);
+}
+
+/// The options of a server, as the command line would have them.
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    options: super::server::Options,
+}
+
+#[test]
+fn an_edge_whose_turn_was_too_short_for_it_is_not_lost() {
+    use clap::Parser as _;
+    const LINES: u64 = 10 * TURN as u64;
+    let (done, served) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let line =
+            ["server", "--edge", "--no-print", "--reply", "none", "--count=1"];
+        let options = Line::parse_from(line).options;
+        let signals = Signals::watch().unwrap();
+        let mut server = Server::new(&options, vec![], vec![], signals).unwrap();
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let interest = Interest::READ | Interest::EDGE;
+        server.selector.register(ours.as_fd(), interest, Token::Client(0)).unwrap();
+        server.clients.push(Some(Connection::new(ours.into(), 1, interest)));
+        server.accepted = 1;
+        // Everything is there before the one edge, the end as well; a read takes a line.
+        server.buffer = vec![0; 2];
+        theirs.write_all(&b"x\n".repeat(LINES as usize)).unwrap();
+        drop(theirs);
+        server.serve().unwrap();
+        done.send(server.shared.messages.count).unwrap();
+    });
+    let patience = Duration::from_secs(60);
+    assert_eq!(served.recv_timeout(patience), Ok(LINES));
 }

@@ -12,7 +12,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::os::signal::is_ignored;
 use crate::say;
 
-// ANCHOR: stop
+// ANCHOR: signals
 /// SIGINT, SIGTERM and SIGHUP, as a descriptor.
 #[derive(Debug)]
 pub(super) struct Signals {
@@ -46,7 +46,7 @@ impl Signals {
         self.mask.thread_unblock().context("sigprocmask(SIG_UNBLOCK)")
     }
 }
-// ANCHOR_END: stop
+// ANCHOR_END: signals
 
 impl Signals {
     /// A second descriptor of the same signals.

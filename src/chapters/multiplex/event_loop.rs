@@ -1,0 +1,210 @@
+//! The server's loop: one call that sleeps, and a turn for whatever is ready.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use nix::sys::signal::Signal;
+use nix::unistd::read;
+
+use super::connection::Step;
+use super::selector::{Events, Interest, Key};
+use super::server::{Server, Token};
+use super::signals::Signals;
+use super::sources::Read;
+use crate::say;
+use crate::wire::roles::messages;
+use crate::wire::say::grouped;
+
+/// So many steps one client, door or FIFO takes at a time: then it is the others' turn.
+pub(super) const TURN: usize = 64;
+/// How long answers, and what is printed, may take to go once a signal has come.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+
+// ANCHOR: loop
+impl Server<'_> {
+    /// Serves until a signal has come, or the last of `--count` clients has left.
+    pub(super) fn serve(&mut self) -> Result<()> {
+        let mut ready = Vec::new();
+        while !self.is_over() {
+            let timeout = self.timeout();
+            self.selector.select(timeout, &mut ready)?;
+            self.say_what_is(&ready);
+            // What is ready was so a moment ago. One turn may end another thing that is
+            // still to come in this round: then its token leads to nothing.
+            for (key, _) in &ready {
+                match key.data {
+                    Token::Client(place) => self.serve_client(place)?,
+                    Token::Door(index) => self.let_in(index)?,
+                    Token::Source(index) => self.read_source(index)?,
+                    Token::Signals => self.stop()?,
+                    Token::Tick => self.tick()?,
+                }
+            }
+            self.shared.messages.print()?;
+            if self.rests_until.is_some_and(|until| until <= Instant::now()) {
+                self.open_doors()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a client its turn. What it is ready for is a hint; what recv(2) and send(2)
+    /// return is the truth.
+    fn serve_client(&mut self, place: usize) -> Result<()> {
+        let Some(client) = &mut self.clients[place] else { return Ok(()) };
+        // An edge is told once, so all there is must be taken: until EAGAIN. A short read
+        // is no proof of that, for the end of the stream may be behind it.
+        let drains = self.options.edge;
+        let mut drained = false;
+        for _ in 0..if drains { TURN } else { 1 } {
+            drained =
+                client.step(&mut self.buffer, &mut self.shared)? == Step::Again;
+            if client.is_over() || self.stopping.is_some() && !client.has_answers() {
+                return self.let_go(place);
+            }
+            if drained {
+                break;
+            }
+        }
+        let wanted = client.wants() | self.trigger;
+        // A change of interest; a one-shot that is spent; an edge whose turn ended before
+        // all was taken, which would never be told again: epoll_ctl(2) looks anew. A
+        // client that takes its answers costs no call but recv and send.
+        if wanted != client.interest || self.options.oneshot || drains && !drained {
+            client.interest = wanted;
+            self.selector.modify(client.as_fd(), wanted)?;
+        }
+        Ok(())
+    }
+}
+// ANCHOR_END: loop
+
+impl Server<'_> {
+    fn is_over(&self) -> bool {
+        let late = self.stopping.is_some_and(|(_, until)| until <= Instant::now());
+        let ending = self.stopping.is_some() || self.has_all();
+        self.shared.messages.nobody_reads || late || ending && self.here() == 0
+    }
+
+    /// Whether all of `--count` have come.
+    pub(super) fn has_all(&self) -> bool {
+        self.options.server.count.is_some_and(|count| self.accepted >= count)
+    }
+
+    /// How many clients there are.
+    pub(super) fn here(&self) -> usize {
+        self.clients.len() - self.free.len()
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let grace = self.stopping.map(|(_, until)| until);
+        let next = self.rests_until.into_iter().chain(grace).min();
+        next.map(|until| until.saturating_duration_since(Instant::now()))
+    }
+
+    fn read_source(&mut self, index: usize) -> Result<()> {
+        let source = self.sources.get_mut(index).and_then(Option::as_mut);
+        let Some(source) = source else { return Ok(()) };
+        match source.read(&mut self.buffer, &mut self.shared)? {
+            Read::More => {}
+            Read::Anew(fd) => {
+                self.selector.unregister(source.as_fd())?;
+                source.continue_with(fd)?;
+                let token = Token::Source(index);
+                self.selector.register(source.as_fd(), Interest::READ, token)?;
+            }
+            Read::End(why) => {
+                self.selector.unregister(source.as_fd())?;
+                let name = source.name.clone();
+                self.sources[index] = None;
+                if let Some(error) = why {
+                    warn(&error.context(format!("{name} is read no further")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A signal has come: nobody new, and no new messages; answers may still go.
+    fn stop(&mut self) -> Result<()> {
+        // What came before the signal is printed before it is taken: print() looks for it.
+        self.shared.messages.print()?;
+        let Some(signal) = self.signals.take()? else { return Ok(()) };
+        if let Some((_, until)) = &mut self.stopping {
+            *until = Instant::now(); // the second signal: at once
+            return Ok(());
+        }
+        self.stopping = Some((signal, Instant::now() + GRACE));
+        self.close_doors()?;
+        self.doors.clear();
+        // What nobody reads any more would be ready at all times, and what came from it
+        // would have to be printed, though this signal may be the way out of a standard
+        // output that takes nothing.
+        for source in self.sources.drain(..).flatten() {
+            self.selector.unregister(source.as_fd())?;
+        }
+        say!(
+            "read() of the signalfd: {signal}; doors are closed, answers may still go"
+        );
+        for place in 0..self.clients.len() {
+            let client = self.clients[place].as_ref();
+            if client.is_some_and(|client| !client.has_answers()) {
+                self.let_go(place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes everything, and removes the names. What has come, as a signal, is returned.
+    pub(super) fn close(self) -> (Signals, Option<Signal>) {
+        let clients = grouped(self.accepted);
+        say!("done: clients: {clients}; {}", messages(self.shared.messages.count));
+        (self.signals, self.stopping.map(|(signal, _)| signal))
+    }
+
+    fn say_what_is(&mut self, ready: &[(Key<Token>, Events)]) {
+        let selector = &self.selector;
+        self.waits.call(0, || {
+            let call = selector.call();
+            let count = ready.len();
+            let all: Vec<String> = ready.iter().take(8).map(told).collect();
+            let more = if count > all.len() { ", …" } else { "" };
+            format!("{call}() = {count}: {}{more}", all.join(", "))
+        });
+    }
+}
+
+// ANCHOR: tick
+impl Server<'_> {
+    /// read(2) of the timer: 8 bytes, the number of times that it has expired.
+    fn tick(&mut self) -> Result<()> {
+        let Some(ticker) = &self.ticker else { return Ok(()) };
+        let mut count = [0; 8];
+        if read(ticker, &mut count) == Ok(count.len()) {
+            let (count, clients) = (u64::from_ne_bytes(count), self.here());
+            let messages = messages(self.shared.messages.count);
+            say!(
+                "tick: read() = {count} expired; clients: {clients}; {messages} so far"
+            );
+        }
+        Ok(())
+    }
+}
+// ANCHOR_END: tick
+
+/// Says what went wrong, commentary or not, and goes on.
+pub(super) fn warn(error: &anyhow::Error) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "ipclab: {}", crate::errors::line(error));
+}
+
+/// `7 to read`
+fn told((key, events): &(Key<Token>, Events)) -> String {
+    let what = match (events.read, events.write) {
+        (_, false) => "to read",
+        (false, true) => "to write",
+        (true, true) => "to read and write",
+    };
+    format!("{} {what}", key.fd)
+}

@@ -1,0 +1,209 @@
+//! The names of Unix sockets: a server binds its socket to one, clients connect to it.
+//!
+//! A path stays in the file system when its server is killed, and nothing but connect(2)
+//! tells whether somebody listens there. An abstract name is no file: it goes with its
+//! socket.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::{PeerCredentials, SockType};
+use nix::sys::socket::{self, AddressFamily, SockFlag, UnixAddr, getsockopt};
+use nix::sys::stat::{Mode, fchmod};
+
+use super::address::Pause;
+use super::meet::{At, Only, Place};
+use super::say;
+use crate::errors::Advise;
+use crate::os::cleanup::Object;
+use crate::say;
+
+/// The longest path or abstract name, in bytes: `sun_path` has 108, one of them for a NUL
+/// at either end.
+pub const LONGEST_NAME: usize = 107;
+
+/// The name of a Unix socket.
+#[derive(Debug, Clone)]
+pub struct Name {
+    /// As bind(2) and connect(2) take it.
+    pub address: UnixAddr,
+    path: Option<PathBuf>,
+    shown: String,
+}
+
+impl Name {
+    /// The path of the meeting place.
+    ///
+    /// # Errors
+    /// One that is too long.
+    pub fn path(at: &At) -> Result<Name> {
+        let path = at.path();
+        let (address, shown) = (UnixAddr::new(&path), path.display().to_string());
+        let address = fits(address, path.as_os_str().len(), &shown)?;
+        Ok(Name { address, path: Some(path), shown })
+    }
+
+    /// The abstract name of the meeting place, which is shown after an `@`.
+    ///
+    /// # Errors
+    /// One that is too long.
+    pub fn abstract_name(at: &At) -> Result<Name> {
+        let ours = at.kernel_name();
+        let name = at.given().unwrap_or(ours.trim_start_matches('/'));
+        let address = UnixAddr::new_abstract(name.as_bytes());
+        let shown = format!("@{name}");
+        let address = fits(address, name.len(), &shown)?;
+        Ok(Name { address, path: None, shown })
+    }
+}
+
+fn fits(
+    address: nix::Result<UnixAddr>,
+    length: usize,
+    name: &str,
+) -> Result<UnixAddr> {
+    address.with_context(|| format!("bind {name}")).advise(|_| {
+        Some(format!(
+            "it has {length} bytes, and a socket's address holds {LONGEST_NAME} \
+             (unix(7), sun_path): use a shorter --at or IPCLAB_DIR"
+        ))
+    })
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+// ANCHOR: bind
+/// Gives a server's socket its name. What it returns is the place to stay in; an abstract
+/// name needs none, since the kernel removes it with its socket.
+///
+/// # Errors
+/// EADDRINUSE, and who has the name; what is there and is no socket.
+pub fn take(at: &At, name: &Name, socket: &OwnedFd) -> Result<Option<Place>> {
+    // From here on no other server of ours can be here. Without that, two that start at
+    // once could both find a stale name, and the second would remove the first's new one.
+    let mut place = match &name.path {
+        Some(_) => Some(at.arrive(Some(Only::Server))?),
+        None => None,
+    };
+    bind(socket, name, place.as_mut())?;
+    Ok(place)
+}
+
+/// As [`take`], for one who is in the place already.
+///
+/// # Errors
+/// As [`take`].
+pub fn bind(socket: &OwnedFd, name: &Name, place: Option<&mut Place>) -> Result<()> {
+    // The file gets the mode of its socket: nobody else may ever connect, not even in
+    // the instant between bind(2) and a chmod(2).
+    fchmod(socket, Mode::S_IRUSR | Mode::S_IWUSR).context("fchmod the socket")?;
+    let bind = || {
+        socket::bind(socket.as_raw_fd(), &name.address)
+            .with_context(|| format!("bind {name}"))
+            .advise(|_| in_use(socket, name))
+    };
+    let (Some(path), Some(place)) = (&name.path, place) else { return bind() };
+    // bind(2) refuses a name that is there, and the socket of a server that was killed
+    // still is: it goes first, but only if nobody listens.
+    if must_be_socket(path)? && in_use(socket, name).is_none() {
+        std::fs::remove_file(path).with_context(|| format!("unlink {name}"))?;
+        say!("unlink({name}): a server that was killed left it, nobody listens");
+    }
+    place.makes(&Object::Path(path.clone()), bind)
+}
+
+/// Who has the name, and what to do; `None` when nobody does. Only connect(2) tells.
+fn in_use(socket: &OwnedFd, name: &Name) -> Option<String> {
+    let kind = getsockopt(socket, SockType).ok()?;
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let probe = socket::socket(AddressFamily::Unix, kind, flags, None).ok()?;
+    let who = match socket::connect(probe.as_raw_fd(), &name.address) {
+        Err(Errno::ECONNREFUSED | Errno::ENOENT) => return None,
+        Err(Errno::EPROTOTYPE) => "a server of another --type has it".to_owned(),
+        Err(_) => "a server has it".to_owned(),
+        Ok(()) => match getsockopt(&probe, PeerCredentials) {
+            Ok(server) if server.pid() > 0 => format!("pid {} has it", server.pid()),
+            _ => "a server has it".to_owned(), // no credentials without a connection
+        },
+    };
+    Some(format!("{who}; use --at NAME for a name of your own"))
+}
+// ANCHOR_END: bind
+
+/// Whether a socket is at `path`; what is there and is none is refused, and left alone.
+fn must_be_socket(path: &Path) -> Result<bool> {
+    let name = path.display();
+    let kind = match std::fs::symlink_metadata(path) {
+        Ok(about) => about.file_type(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error).with_context(|| format!("lstat {name}")),
+    };
+    let what = match () {
+        () if kind.is_socket() => return Ok(true),
+        () if kind.is_dir() => "a directory",
+        () if kind.is_symlink() => "a link",
+        () if kind.is_file() => "a regular file",
+        () if kind.is_fifo() => "a FIFO",
+        () => "no socket",
+    };
+    bail!("{name} is {what}; use --at NAME for another place")
+}
+
+// ANCHOR: connect
+/// connect(2), again and again while nobody listens: a server that comes tells nobody.
+///
+/// # Errors
+/// What is at the path and is no socket; a server of another type; another user's.
+pub fn connect(at: &At, name: &Name, socket: &OwnedFd) -> Result<()> {
+    if name.path.is_some() {
+        at.make_dir()?; // a directory that others may write to could hold their server
+    }
+    let mut pause = Pause::new();
+    loop {
+        // Sleeps while the server's backlog is full.
+        match socket::connect(socket.as_raw_fd(), &name.address) {
+            Ok(()) => break,
+            Err(Errno::EINTR) => {}
+            Err(error @ (Errno::ENOENT | Errno::ECONNREFUSED)) => {
+                if let Some(path) = &name.path {
+                    must_be_socket(path)?; // a file refuses, too, and for ever
+                }
+                if pause.is_first() {
+                    let waits = format_args!(
+                        "connect({name}) = {error:?}: nobody listens there yet; \
+                         trying again until somebody does"
+                    );
+                    say::waiting(waits, &at.peer("server"));
+                }
+                pause.sleep();
+            }
+            Err(error) => {
+                let advice = match error {
+                    Errno::EPROTOTYPE => Some("the server has another --type"),
+                    Errno::EACCES => Some("the name belongs to another user"),
+                    _ => None,
+                };
+                let failed = Err(error).with_context(|| format!("connect {name}"));
+                return failed.advise(|_| advice);
+            }
+        }
+    }
+    match getsockopt(socket, PeerCredentials) {
+        Ok(server) if server.pid() > 0 => {
+            let (pid, uid) = (server.pid(), server.uid());
+            say!("connect({name}) = 0: the server is pid {pid}, uid {uid}");
+        }
+        _ => say!("connect({name}) = 0: what is sent now goes there"),
+    }
+    Ok(())
+}
+// ANCHOR_END: connect
