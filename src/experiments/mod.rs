@@ -10,6 +10,7 @@ use row::Experiment;
 pub mod child;
 pub mod fifo;
 pub mod file;
+pub mod multiplex;
 pub mod pipe;
 pub mod posixmq;
 pub mod record;
@@ -17,6 +18,7 @@ pub mod row;
 pub mod signal;
 pub mod stage;
 pub mod sysvmq;
+pub mod tcp;
 pub mod unix;
 
 /// Each chapter's experiments, in the order of the book.
@@ -26,8 +28,10 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("pipe", pipe::ALL),
     ("fifo", fifo::ALL),
     ("unix", unix::ALL),
+    ("tcp", tcp::ALL),
     ("posixmq", posixmq::ALL),
     ("sysvmq", sysvmq::ALL),
+    ("multiplex", multiplex::ALL),
 ];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.

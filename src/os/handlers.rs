@@ -50,6 +50,17 @@ pub fn install(
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// `signal(signal, SIG_IGN)`: the kernel throws it away. For SIGCHLD it does more: children
+/// that end leave no zombie (wait(2)).
+///
+/// # Errors
+/// EINVAL for SIGKILL, SIGSTOP, and what is no signal.
+pub fn ignore(signal: i32) -> io::Result<()> {
+    // SAFETY: takes plain numbers, and installs no function of ours.
+    let before = unsafe { libc::signal(signal, libc::SIG_IGN) };
+    if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// `sigpending(&set)`: whether `signal` was sent to this process and waits, blocked.
 pub fn is_pending(signal: i32) -> bool {
     // SAFETY: an out-parameter of the right type, then a look into it.

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 pub mod alive;
+pub mod bits;
 pub mod cleanup;
 pub mod handlers;
 pub mod mqueue;
@@ -17,3 +18,4 @@ pub mod sysv;
 pub mod sysv_control;
 pub mod sysv_segment;
 pub mod sysv_semaphore;
+pub mod tcp;

@@ -7,11 +7,13 @@ mod support;
 mod command;
 mod fifo;
 mod file;
+mod multiplex;
 mod pipe;
 mod posixmq;
 mod rows;
 mod signal;
 mod sysvmq;
+mod tcp;
 mod unix;
 
 use serde_json::Value;

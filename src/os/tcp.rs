@@ -1,0 +1,75 @@
+//! What the kernel tells of a TCP socket: getsockopt(2) with TCP_INFO and SO_MEMINFO.
+
+use std::mem::zeroed;
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::errno::Errno;
+
+/// A part of `struct tcp_info`, tcp(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Info {
+    /// The state, by the name that tcp(7) and ss(8) use.
+    pub state: &'static str,
+    /// How many segments with data in them were sent, also those sent again.
+    pub data_segments_sent: u32,
+    /// Of a socket that listens: how many are connected and wait to be accepted.
+    pub queued: u32,
+}
+
+/// The states in the order of the kernel's numbers, from 1 (`TCP_ESTABLISHED`).
+pub const STATES: [&str; 12] = [
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT1",
+    "FIN_WAIT2",
+    "TIME_WAIT",
+    "CLOSE",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+    "NEW_SYN_RECV",
+];
+
+const LISTEN: u8 = 10;
+
+/// `getsockopt(socket, IPPROTO_TCP, TCP_INFO)`.
+///
+/// # Errors
+/// ENOPROTOOPT, EOPNOTSUPP for a socket that is not TCP's.
+pub fn info(socket: impl AsFd) -> nix::Result<Info> {
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: plain numbers, valid when they are all zeros: an older kernel fills in less.
+    let mut info: libc::tcp_info = unsafe { zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: an open descriptor; the kernel writes at most `length` bytes.
+    Errno::result(unsafe {
+        let into = (&raw mut info).cast();
+        libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, into, &mut length)
+    })?;
+    let number = usize::from(info.tcpi_state).wrapping_sub(1);
+    Ok(Info {
+        state: STATES.get(number).copied().unwrap_or("unknown"),
+        data_segments_sent: info.tcpi_data_segs_out,
+        queued: if info.tcpi_state == LISTEN { info.tcpi_unacked } else { 0 },
+    })
+}
+
+/// `getsockopt(socket, SOL_SOCKET, SO_MEMINFO)`: how many packets the kernel has dropped at
+/// this socket; for one that listens, clients' requests for which its queue had no room.
+///
+/// # Errors
+/// ENOPROTOOPT before Linux 4.12.
+pub fn dropped(socket: impl AsFd) -> nix::Result<u32> {
+    const DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
+    let fd = socket.as_fd().as_raw_fd();
+    let mut numbers = [0_u32; DROPS + 1];
+    let mut length = size_of_val(&numbers) as libc::socklen_t;
+    // SAFETY: an open descriptor; the kernel writes at most `length` bytes.
+    Errno::result(unsafe {
+        let into = numbers.as_mut_ptr().cast();
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, into, &mut length)
+    })?;
+    Ok(numbers[DROPS])
+}
