@@ -126,8 +126,8 @@ pub(super) const FULL_BACKLOG: Experiment = Experiment {
         right(
             "two; the next stays in SYN_SENT: it gets no answer at all",
             "The server's kernel has no room, and drops the request without a word. The \
-             client's kernel believes that the packet was lost, and sends it again after a \
-             second, two, four…",
+             client's kernel believes that the packet was lost, and sends it again: after \
+             one second, then two, then four.",
         ),
     ],
     kind: Kind::Kernel,

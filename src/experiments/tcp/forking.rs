@@ -80,7 +80,8 @@ fn wait_until_nobody_is_left() -> Result<()> {
 // ANCHOR: zombies
 fn zombies(stage: &Stage) -> Result<usize> {
     let (listener, address) = listen()?;
-    let servers: [(_, fn() -> Result<()>); 4] = [
+    type Reap = fn() -> Result<()>;
+    let servers: [(_, Reap); 4] = [
         ("never waits", || Ok(())),
         ("waits once a signal", wait_once_for_each_signal),
         ("ignores SIGCHLD", || Ok(())),
