@@ -146,9 +146,9 @@ pub(super) const ORPHAN: Experiment = Experiment {
     name: "orphan",
     title: "The server is killed, its child serves on",
     question: "A server has forked a child that serves a client, and is then killed by \
-               SIGKILL. The process above it had called prctl(PR_SET_CHILD_SUBREAPER). What \
-               becomes of the child? You may have read that an orphan is adopted by process \
-               1.",
+               SIGKILL. The process above it had called prctl(PR_SET_CHILD_SUBREAPER). \
+               You may have read that an orphan is adopted by process 1. What becomes of \
+               this child?",
     answers: &[
         wrong(
             "it is killed with its parent",
