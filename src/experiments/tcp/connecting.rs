@@ -179,6 +179,9 @@ fn full_backlog(stage: &Stage) -> Result<usize> {
     stage.saw("connected", queued);
     stage.saw("the next one is", state);
     stage.saw("the server's kernel dropped its request", drops > 0);
+    stage.note(format!(
+        "listen(2) calls its number the length of the queue, and was given 1: {queued} waited"
+    ));
     let retries = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syn_retries");
     stage.note(format!(
         "a connect that blocks sends its request {} times more, then says ETIMEDOUT \
