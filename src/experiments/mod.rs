@@ -12,6 +12,7 @@ mod fault;
 pub mod fifo;
 pub mod file;
 pub mod mmap;
+pub mod multiplex;
 pub mod pipe;
 pub mod posixmq;
 pub mod record;
@@ -20,6 +21,7 @@ pub mod shm;
 pub mod signal;
 pub mod stage;
 pub mod sysvmq;
+pub mod tcp;
 pub mod unix;
 
 /// Each chapter's experiments, in the order of the book.
@@ -29,10 +31,12 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("pipe", pipe::ALL),
     ("fifo", fifo::ALL),
     ("unix", unix::ALL),
+    ("tcp", tcp::ALL),
     ("posixmq", posixmq::ALL),
     ("sysvmq", sysvmq::ALL),
     ("shm", shm::ALL),
     ("mmap", mmap::ALL),
+    ("multiplex", multiplex::ALL),
 ];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 pub mod alive;
+pub mod bits;
 pub mod cleanup;
 pub mod handlers;
 pub mod holders;

@@ -1,44 +1,44 @@
-//! What the kernel knows of a TCP connection: TCP_INFO (tcp(7)).
+//! What the kernel tells of a TCP socket: getsockopt(2) with TCP_INFO and SO_MEMINFO.
 
-use std::mem::{MaybeUninit, size_of};
+use std::mem::zeroed;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 
-/// The names of the states, by their numbers in `netinet/tcp.h`, which begin at 1.
-const STATES: [&str; 11] = [
-    "TCP_ESTABLISHED",
-    "TCP_SYN_SENT",
-    "TCP_SYN_RECV",
-    "TCP_FIN_WAIT1",
-    "TCP_FIN_WAIT2",
-    "TCP_TIME_WAIT",
-    "TCP_CLOSE",
-    "TCP_CLOSE_WAIT",
-    "TCP_LAST_ACK",
-    "TCP_LISTEN",
-    "TCP_CLOSING",
+/// A part of `struct tcp_info`, tcp(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Info {
+    /// The state, by the name that ss(8) uses; C writes TCP_ in front of it.
+    pub state: &'static str,
+    /// How many bytes came from the peer, whether read or not.
+    pub received: u64,
+    /// How many bytes went to the peer, or are on their way.
+    pub sent: u64,
+    /// How many segments with data in them were sent, also those sent again.
+    pub data_segments_sent: u32,
+    /// Of a socket that listens: how many are connected and wait to be accepted.
+    pub queued: u32,
+}
+
+/// The states in the order of the kernel's numbers, from 1 (`TCP_ESTABLISHED`).
+pub const STATES: [&str; 12] = [
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT1",
+    "FIN_WAIT2",
+    "TIME_WAIT",
+    "CLOSE",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+    "NEW_SYN_RECV",
 ];
 
-/// The name of the state that the connection is in, as C writes it.
-///
-/// # Errors
-/// ENOPROTOOPT or EOPNOTSUPP when the socket is not of TCP.
-pub fn state(socket: impl AsFd) -> nix::Result<&'static str> {
-    let place = usize::from(info(socket)?.tcpi_state).checked_sub(1);
-    Ok(place.and_then(|place| STATES.get(place)).unwrap_or(&"an unknown state"))
-}
+const LISTEN: u8 = 10;
 
-/// How many bytes have passed over a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Traffic {
-    /// Came from the peer, whether read or not.
-    pub received: u64,
-    /// Went to the peer, or are on their way.
-    pub sent: u64,
-}
-
-/// The states after the peer's FIN has come, which counts as one byte received .
+/// The states after the peer's FIN has come, which counts as one byte received.
 const AFTER_FIN: [u8; 4] = [
     8,  // TCP_CLOSE_WAIT
     9,  // TCP_LAST_ACK
@@ -46,32 +46,47 @@ const AFTER_FIN: [u8; 4] = [
     6,  // TCP_TIME_WAIT
 ];
 
-/// The bytes that have passed over a connection.
+/// `getsockopt(socket, IPPROTO_TCP, TCP_INFO)`.
 ///
 /// # Errors
-/// As [`state`].
-pub fn traffic(socket: impl AsFd) -> nix::Result<Traffic> {
-    let info = info(socket)?;
+/// ENOPROTOOPT, EOPNOTSUPP for a socket that is not TCP's.
+pub fn info(socket: impl AsFd) -> nix::Result<Info> {
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: plain numbers, valid when they are all zeros: an older kernel fills in less.
+    let mut info: libc::tcp_info = unsafe { zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: an open descriptor; the kernel writes at most `length` bytes.
+    Errno::result(unsafe {
+        let into = (&raw mut info).cast();
+        libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, into, &mut length)
+    })?;
+    let number = usize::from(info.tcpi_state).wrapping_sub(1);
     let fin = u64::from(AFTER_FIN.contains(&info.tcpi_state));
-    Ok(Traffic {
+    Ok(Info {
         received: info.tcpi_bytes_received.saturating_sub(fin),
         sent: info.tcpi_bytes_sent,
+        state: STATES.get(number).copied().unwrap_or("unknown"),
+        data_segments_sent: info.tcpi_data_segs_out,
+        queued: if info.tcpi_state == LISTEN { info.tcpi_unacked } else { 0 },
     })
 }
 
-/// `getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size)`.
-fn info(socket: impl AsFd) -> nix::Result<libc::tcp_info> {
+/// `getsockopt(socket, SOL_SOCKET, SO_MEMINFO)`: how many packets the kernel has dropped at
+/// this socket; for one that listens, clients' requests for which its queue had no room.
+///
+/// # Errors
+/// ENOPROTOOPT before Linux 4.12.
+pub fn dropped(socket: impl AsFd) -> nix::Result<u32> {
+    const DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
     let fd = socket.as_fd().as_raw_fd();
-    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
-    let mut size = size_of::<libc::tcp_info>() as libc::socklen_t;
-    // SAFETY: room for `size` bytes, of which an older kernel fills fewer; all of them are
-    // numbers, so what it leaves is zero.
-    unsafe {
-        let room = info.as_mut_ptr().cast();
-        let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
-        Errno::result(libc::getsockopt(fd, level, name, room, &mut size))?;
-        Ok(info.assume_init())
-    }
+    let mut numbers = [0_u32; DROPS + 1];
+    let mut length = size_of_val(&numbers) as libc::socklen_t;
+    // SAFETY: an open descriptor; the kernel writes at most `length` bytes.
+    Errno::result(unsafe {
+        let into = numbers.as_mut_ptr().cast();
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, into, &mut length)
+    })?;
+    Ok(numbers[DROPS])
 }
 
 #[cfg(test)]
@@ -81,10 +96,10 @@ mod tests {
     #[test]
     fn a_listener_listens_and_a_connection_is_established() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert_eq!(super::state(&listener), Ok("TCP_LISTEN"));
+        assert_eq!(super::info(&listener).unwrap().state, "LISTEN");
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        assert_eq!(super::state(&stream), Ok("TCP_ESTABLISHED"));
+        assert_eq!(super::info(&stream).unwrap().state, "ESTABLISHED");
         let (ours, _) = std::os::unix::net::UnixStream::pair().unwrap();
-        assert!(super::state(&ours).is_err());
+        assert!(super::info(&ours).is_err());
     }
 }

@@ -8,12 +8,14 @@ mod command;
 mod fifo;
 mod file;
 mod mmap;
+mod multiplex;
 mod pipe;
 mod posixmq;
 mod rows;
 mod shm;
 mod signal;
 mod sysvmq;
+mod tcp;
 mod unix;
 
 use serde_json::Value;

@@ -62,9 +62,9 @@ fn look_at_the_end(socket: &OwnedFd, events: PollFlags) {
     if !say::on() {
         return;
     }
-    let state = tcp::state(socket).unwrap_or("nothing");
+    let state = tcp::info(socket).map_or("nothing", |info| info.state);
     if !events.contains(PollFlags::POLLERR) {
-        say!("poll() = POLLHUP, TCP_INFO = {state}: the connection is over");
+        say!("poll() = POLLHUP, TCP_INFO = TCP_{state}: the connection is over");
         return;
     }
     // recv(2) said 0 before the reset came, and goes on to say so: this end will never
@@ -72,7 +72,7 @@ fn look_at_the_end(socket: &OwnedFd, events: PollFlags) {
     say!(
         "poll() = POLLERR | POLLHUP: a reset (RST) has come back: nobody reads there"
     );
-    say!("getsockopt(): TCP_INFO = {state}");
+    say!("getsockopt(): TCP_INFO = TCP_{state}");
     let error = getsockopt(socket, SocketError).map(Errno::from_raw);
     let error = error.unwrap_or_else(|error| error);
     say!("getsockopt(): SO_ERROR = {error:?}; whoever asks clears it");

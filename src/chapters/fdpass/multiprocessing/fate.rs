@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use rustix::io::ioctl_fionread;
 
 use crate::os::holders::holders;
-use crate::os::tcp::traffic;
+use crate::os::tcp;
 
 // ANCHOR: fate
 /// Whether the worker that left had taken `connection`, so that it may go to no other: a
@@ -19,7 +19,7 @@ pub(in super::super) fn was_taken(connection: &TcpStream) -> bool {
 
 fn was_used(connection: &TcpStream) -> bool {
     let waiting = ioctl_fionread(connection);
-    match (traffic(connection), waiting) {
+    match (tcp::info(connection), waiting) {
         (Ok(traffic), Ok(waiting)) => {
             traffic.sent > 0 || traffic.received != waiting
         }

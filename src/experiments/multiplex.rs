@@ -1,0 +1,25 @@
+//! What select, poll and epoll tell, and do not tell.
+
+use super::row::Experiment;
+
+mod edges;
+mod herd;
+mod ready;
+mod room;
+mod set;
+
+/// The chapter's experiments, in the order of its page.
+pub const ALL: &[Experiment] = &[
+    ready::REGULAR_FILE,
+    ready::READY_THEN_BLOCKS,
+    room::FD_SETSIZE,
+    room::ONE_OF_MANY,
+    room::ACCEPT_EMFILE,
+    edges::LEVEL_OR_EDGE,
+    edges::EDGE_NOT_DRAINED,
+    edges::ONESHOT,
+    set::CLOSED_BUT_WATCHED,
+    herd::HERD,
+    herd::INHERITED_EPOLL,
+    herd::BLOCKING_ACCEPT,
+];

@@ -1,0 +1,284 @@
+//! Level, edge and one shot: how often epoll tells.
+
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use anyhow::{Context, Result, anyhow};
+use nix::errno::Errno;
+use nix::sys::epoll::{
+    Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout,
+};
+use nix::sys::signal::Signal;
+use nix::unistd::{pipe, read, write};
+use syscalls::Sysno;
+
+use crate::experiments::child::Child;
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+
+/// An epoll that watches one descriptor.
+fn watching(fd: impl std::os::fd::AsFd, flags: EpollFlags) -> Result<Epoll> {
+    let epoll =
+        Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?;
+    epoll.add(fd, EpollEvent::new(flags, 0)).context("epoll_ctl")?;
+    Ok(epoll)
+}
+
+/// epoll_wait(2) without waiting: how many are ready.
+fn look(epoll: &Epoll) -> nix::Result<usize> {
+    epoll.wait(&mut [EpollEvent::empty(); 4], EpollTimeout::ZERO)
+}
+
+pub(super) const LEVEL_OR_EDGE: Experiment = Experiment {
+    name: "level-or-edge",
+    title: "A hundred bytes, read ten at a time",
+    question: "100 bytes come into a pipe at once. A program reads 10 of them each time \
+               that epoll_wait(2) tells it that the pipe is readable. How often is it told, \
+               by default and with EPOLLET?",
+    answers: &[
+        wrong(
+            "10 times and 10 times",
+            "With EPOLLET the kernel does not look whether anything is left. It tells that \
+             something has come.",
+        ),
+        right(
+            "10 times by default, once with EPOLLET",
+            "By default epoll tells of a state: there is something to read. With EPOLLET it \
+             tells of an event: something has come. Nothing more comes, so there is nothing \
+             to tell, and 90 bytes lie there.",
+        ),
+        wrong(
+            "once and once: one write(2) is one event",
+            "The default is level-triggered. It tells of the state, as poll(2) does, and \
+             knows no events.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: level_or_edge,
+    moral: "With EPOLLET read until EAGAIN. New data do wake an edge that was not drained, \
+            and so the mistake hides for as long as the peer keeps on sending.",
+    see: "epoll(7)",
+    file: file!(),
+    shows: &["level-or-edge"],
+};
+
+// ANCHOR: level-or-edge
+fn level_or_edge(stage: &Stage) -> Result<usize> {
+    let mut told = Vec::new();
+    for (name, flags) in [
+        ("level", EpollFlags::EPOLLIN),
+        ("edge", EpollFlags::EPOLLIN | EpollFlags::EPOLLET),
+    ] {
+        let (reading, writing) = pipe().context("pipe")?;
+        let epoll = watching(&reading, flags)?;
+        write(&writing, &[0; 100]).context("write")?;
+        let (mut times, mut bytes) = (0, 0);
+        while look(&epoll)? == 1 {
+            times += 1;
+            bytes += read(&reading, &mut [0; 10]).context("read")?;
+        }
+        stage.call(format!("{name}: epoll_wait() returned 1, times"), &times);
+        stage.saw(&format!("{name}: times"), times);
+        stage.saw(&format!("{name}: bytes read"), bytes);
+        told.push(times);
+        // One byte more, and the edge is there again: the peer's next message wakes it.
+        write(&writing, &[0]).context("write")?;
+        let again = look(&epoll)?;
+        stage.call(format!("{name}: after one more byte, epoll_wait()"), &again);
+        stage.saw(&format!("{name}: told of one more byte"), again == 1);
+    }
+    Ok(match told[..] {
+        [10, 10] => 1,
+        [10, 1] => 2,
+        _ => 3,
+    })
+}
+// ANCHOR_END: level-or-edge
+
+pub(super) const EDGE_NOT_DRAINED: Experiment = Experiment {
+    name: "edge-not-drained",
+    title: "One read for each edge",
+    question: "A server watches a client with EPOLLET, and calls read(2) once, with room \
+               for 4 bytes, each time that epoll_wait(2) tells it to. The client sends a \
+               request of 8 bytes, and waits for the answer, which the server sends when it \
+               has all 8. What happens?",
+    answers: &[
+        wrong(
+            "the server is told twice, reads twice, and answers",
+            "So it would be without EPOLLET. The second half came with the first, so no \
+             second event comes.",
+        ),
+        right(
+            "the server sleeps in epoll_wait, the client in read, for ever",
+            "The server waits to be told of 4 bytes that it has been told of. Only new data \
+             would wake it, and the client sends none before it has its answer.",
+        ),
+        wrong(
+            "epoll_wait returns again, since the client waits in read",
+            "The kernel does not know what a client is waiting for.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: edge_not_drained,
+    moral: "With EPOLLET: non-blocking, and read until EAGAIN, every time. With a peer that \
+            sends on and on the mistake is invisible; with one that waits it hangs.",
+    see: "epoll(7)",
+    file: file!(),
+    shows: &[
+        "edge-not-drained-broken",
+        "edge-not-drained-cured",
+        "edge-not-drained",
+    ],
+};
+
+// ANCHOR: edge-not-drained-broken
+/// One read, as one would do when poll has said readable.
+fn read_once(stage: &Stage, client: &UnixStream) -> Result<usize> {
+    let got = read(client, &mut [0; 4]);
+    stage.call("read(4 bytes)", &got);
+    Ok(got?)
+}
+// ANCHOR_END: edge-not-drained-broken
+
+// ANCHOR: edge-not-drained-cured
+/// Reads until nothing is left: then, and only then, is there another edge to wait for.
+fn read_until_eagain(stage: &Stage, client: &UnixStream) -> Result<usize> {
+    let mut sum = 0;
+    loop {
+        let got = read(client, &mut [0; 4]);
+        stage.call("read(4 bytes)", &got);
+        match got {
+            Err(Errno::EAGAIN) => return Ok(sum),
+            got => sum += got?,
+        }
+    }
+}
+// ANCHOR_END: edge-not-drained-cured
+
+// ANCHOR: edge-not-drained
+fn edge_not_drained(stage: &Stage) -> Result<usize> {
+    type Reads = fn(&Stage, &UnixStream) -> Result<usize>;
+    let converse = |who, reads: Reads| -> Result<(Child<usize>, Child<usize>)> {
+        let (here, there) = UnixStream::pair().context("socketpair")?;
+        here.set_nonblocking(true).context("fcntl")?;
+        let edge = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        let epoll = watching(&here, edge)?;
+        let server = stage.fork(who, |stage| {
+            let mut have = 0;
+            while have < 8 {
+                let told =
+                    epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::NONE);
+                stage.call("epoll_wait()", &told);
+                have += reads(stage, &here)?;
+            }
+            Ok(write(&here, b"answer")?)
+        })?;
+        let client = stage.fork("client", |stage| {
+            stage.call("write(8 bytes)", &write(&there, b"question"));
+            let got = read(&there, &mut [0; 16]);
+            stage.call("read()", &got);
+            Ok(got?)
+        })?;
+        Ok((server, client))
+    };
+    let (server, client) = converse("hasty", read_once)?;
+    client.until_asleep_in(&[Sysno::read])?;
+    let stuck = server.until_asleep_in(&[Sysno::epoll_wait]).is_ok()
+        && client.until_asleep_in(&[Sysno::read]).is_ok();
+    stage.event("hasty", "sleeps in epoll_wait(), with 4 bytes to read");
+    stage.event("client", "sleeps in read()");
+    server.kill(Signal::SIGKILL)?;
+    client.kill(Signal::SIGKILL)?;
+    server.end()?;
+    client.end()?;
+
+    let (server, client) = converse("drains", read_until_eagain)?;
+    let answer = client.join()?;
+    server.join()?;
+    stage.saw("one read for each edge: both sleep", stuck);
+    stage.saw("until EAGAIN: bytes of the answer", answer);
+    Ok(if stuck { 2 } else { 1 })
+}
+// ANCHOR_END: edge-not-drained
+
+pub(super) const ONESHOT: Experiment = Experiment {
+    name: "oneshot",
+    title: "Two threads, one epoll, one client",
+    question: "Two threads wait on one epoll. A client's message comes; thread A is told, \
+               and has not read yet, when more comes from the same client. Thread B calls \
+               epoll_wait(2). Is B told of the same client, by default, with EPOLLET, and \
+               with EPOLLONESHOT?",
+    answers: &[
+        wrong(
+            "no, no, no: A has it",
+            "The kernel does not know that A is at work. By default the client is readable, \
+             and whoever asks is told so.",
+        ),
+        wrong(
+            "yes, no, no: an edge is told once",
+            "Each edge is. The second message is a second edge, and B is the one who asks.",
+        ),
+        right(
+            "yes, yes, no",
+            "Only EPOLLONESHOT switches the descriptor off when it has been told. A switches \
+             it on again by epoll_ctl(EPOLL_CTL_MOD) when it is done, and what came \
+             meanwhile is told then.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: oneshot,
+    moral: "With several threads on one epoll use EPOLLONESHOT, or two of them will serve one \
+            client at the same time, and its messages are answered in any order, or torn.",
+    see: "epoll(7), epoll_ctl(2)",
+    file: file!(),
+    shows: &["oneshot"],
+};
+
+// ANCHOR: oneshot
+fn oneshot(stage: &Stage) -> Result<usize> {
+    // Threads, so in a process of its own: this one will fork again.
+    let process = stage.fork("threads", |stage| {
+        let mut told = Vec::new();
+        for (name, how) in [
+            ("default", EpollFlags::empty()),
+            ("EPOLLET", EpollFlags::EPOLLET),
+            ("EPOLLONESHOT", EpollFlags::EPOLLONESHOT),
+        ] {
+            let (reading, writing) = pipe()?;
+            let flags = EpollFlags::EPOLLIN | how;
+            let epoll = watching(&reading, flags)?;
+            write(&writing, b"first")?;
+            let a = in_a_thread(|| look(&epoll))?;
+            stage.call(format!("{name}: thread A: epoll_wait()"), &a);
+            write(&writing, b"second")?; // A has not read yet
+            let b = in_a_thread(|| look(&epoll))?;
+            stage.call(format!("{name}: thread B: epoll_wait()"), &b);
+            told.push(b? == 1);
+            if how == EpollFlags::EPOLLONESHOT {
+                let armed = epoll.modify(&reading, &mut EpollEvent::new(flags, 0));
+                stage.call("thread A: epoll_ctl(EPOLL_CTL_MOD)", &armed);
+                let again = look(&epoll);
+                stage.call("epoll_wait()", &again);
+                told.push(again? == 1);
+            }
+        }
+        Ok(told)
+    })?;
+    let told: Vec<bool> = process.join()?;
+    stage.saw("B was told by default", told[0]);
+    stage.saw("with EPOLLET", told[1]);
+    stage.saw("with EPOLLONESHOT", told[2]);
+    stage.saw("with EPOLLONESHOT, armed again", told[3]);
+    Ok(match told[..3] {
+        [false, false, false] => 1,
+        [true, false, false] => 2,
+        _ => 3,
+    })
+}
+
+/// What `part` returns in a thread of its own.
+fn in_a_thread<T: Send>(part: impl FnOnce() -> T + Send) -> Result<T> {
+    thread::scope(|scope| scope.spawn(part).join())
+        .map_err(|_| anyhow!("a thread panicked"))
+}
+// ANCHOR_END: oneshot

@@ -1,0 +1,292 @@
+//! Many processes wait for one socket, and one client comes.
+
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use nix::sys::epoll::{
+    Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout,
+};
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, pipe2, read, write};
+use syscalls::Sysno;
+
+use crate::experiments::child::Child;
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::{Gate, Stage};
+
+/// How many wait.
+const WORKERS: usize = 8;
+
+/// An epoll that watches one descriptor.
+fn watching(fd: impl AsFd, flags: EpollFlags) -> Result<Epoll> {
+    let epoll =
+        Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?;
+    epoll.add(fd, EpollEvent::new(flags, 0)).context("epoll_ctl")?;
+    Ok(epoll)
+}
+
+/// Waits until every worker sleeps in one of these: nobody is on its way any more. One who
+/// was seen asleep may have been woken since, by another who was looked at later: only what
+/// two rounds have seen alike is over.
+fn until_all_sleep(workers: &[Child<()>], calls: &[Sysno]) -> Result<()> {
+    let round = || -> Result<Vec<Sysno>> {
+        workers.iter().map(|worker| worker.until_asleep_in(calls)).collect()
+    };
+    let mut seen = round()?;
+    loop {
+        let now = round()?;
+        if now == seen {
+            return Ok(());
+        }
+        seen = now;
+    }
+}
+
+fn end_all(workers: Vec<Child<()>>) -> Result<()> {
+    for worker in workers {
+        worker.kill(Signal::SIGKILL)?;
+        worker.end()?;
+    }
+    Ok(())
+}
+
+pub(super) const HERD: Experiment = Experiment {
+    name: "herd",
+    title: "Eight processes wait for one client",
+    question: "Eight processes wait for clients at one listening socket, which they \
+               inherited. Each has an epoll of its own, and sleeps in epoll_wait(2). One \
+               client connects. How many are woken, and how many if each had added the \
+               socket with EPOLLEXCLUSIVE?",
+    answers: &[
+        wrong(
+            "one; EPOLLEXCLUSIVE makes no difference with one client",
+            "The kernel does not know that one of them is enough. Each has asked to be told.",
+        ),
+        right(
+            "all eight; with EPOLLEXCLUSIVE fewer, one as a rule",
+            "The socket wakes every epoll that watches it; seven find nothing to accept. \
+             EPOLLEXCLUSIVE says: not all of us. epoll_ctl(2) promises one or more.",
+        ),
+        wrong(
+            "all eight in both: EPOLLEXCLUSIVE decides who may accept",
+            "It decides who is woken. accept(2) needs no help: one gets the client, the \
+             others EAGAIN.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: herd,
+    moral: "A thundering herd costs a wake-up and an EAGAIN for each worker, per client. Use \
+            EPOLLEXCLUSIVE, and count on nothing but that at least one is woken.",
+    see: "epoll_ctl(2), epoll(7)",
+    file: file!(),
+    shows: &["herd-broken", "herd-cured", "herd"],
+};
+
+// ANCHOR: herd-broken
+/// Each is told of every client.
+fn tell_everybody(listener: &UnixListener) -> Result<Epoll> {
+    watching(listener, EpollFlags::EPOLLIN)
+}
+// ANCHOR_END: herd-broken
+
+// ANCHOR: herd-cured
+/// At least one of those who say so is told.
+fn tell_one_of_us(listener: &UnixListener) -> Result<Epoll> {
+    watching(listener, EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE)
+}
+// ANCHOR_END: herd-cured
+
+// ANCHOR: herd
+fn herd(stage: &Stage) -> Result<usize> {
+    let woken = woken(stage, "each its own", |_| Ok(None), tell_everybody)?;
+    let exclusive = self::woken(stage, "exclusive", |_| Ok(None), tell_one_of_us)?;
+    stage.saw("processes", WORKERS);
+    stage.saw("woken", woken);
+    stage.saw("woken with EPOLLEXCLUSIVE", exclusive);
+    Ok(match (woken, exclusive) {
+        (WORKERS, WORKERS) => 3,
+        (WORKERS, _) => 2,
+        _ => 1,
+    })
+}
+
+/// Lets the workers wait by an epoll that they inherit, or else by one of their own, and
+/// one client connect. Returns how many of them epoll_wait(2) told of it. Nobody accepts,
+/// or those who come late would find nothing.
+fn woken(
+    stage: &Stage,
+    name: &str,
+    inherited: impl FnOnce(&UnixListener) -> Result<Option<Epoll>>,
+    own: fn(&UnixListener) -> Result<Epoll>,
+) -> Result<usize> {
+    let path = stage.path(name);
+    let listener = UnixListener::bind(&path).context("bind")?;
+    let inherited = inherited(&listener)?;
+    let (counted, count) =
+        pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).context("pipe")?;
+    let closed: Gate = stage.gate()?;
+    let mut workers: Vec<Child<()>> = Vec::new();
+    for _ in 0..WORKERS {
+        workers.push(stage.fork("worker", |_| {
+            let own = match &inherited {
+                Some(_) => None,
+                None => Some(own(&listener)?),
+            };
+            let epoll = inherited.as_ref().or(own.as_ref()).context("an epoll")?;
+            epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::NONE)?;
+            write(&count, b".")?;
+            closed.pass() // stays where it can be seen
+        })?);
+    }
+    until_all_sleep(&workers, &[Sysno::epoll_wait])?;
+    let _client = UnixStream::connect(&path).context("connect")?;
+    // All who are woken by that are woken by now, though they may not have run yet.
+    until_all_sleep(&workers, &[Sysno::epoll_wait, Sysno::readv])?;
+    let told = read(&counted, &mut [0; 2 * WORKERS]).unwrap_or(0);
+    stage.event("main", format!("{name}: one client; woken: {told} of {WORKERS}"));
+    end_all(workers)?;
+    Ok(told)
+}
+// ANCHOR_END: herd
+
+pub(super) const INHERITED_EPOLL: Experiment = Experiment {
+    name: "inherited-epoll",
+    title: "One epoll for eight processes",
+    question: "To spare itself the herd, a server makes one epoll, adds its listening \
+               socket, and then forks eight processes, which all sleep in epoll_wait(2) on \
+               that one epoll. One client connects, and nobody has accepted it yet. How many \
+               are woken, by default and with EPOLLET?",
+    answers: &[
+        wrong(
+            "one in both: one epoll has one event, and gives it to one",
+            "An event that is told of a level is not used up: the client is still there, \
+             and so the next who waits is told too.",
+        ),
+        right(
+            "all eight by default, one with EPOLLET",
+            "By default the first to be woken puts the socket back on the list, as it is \
+             still readable, and wakes the next, who does the same. An edge is taken off the \
+             list by the first.",
+        ),
+        wrong(
+            "all eight in both: they all wait",
+            "They wait at one epoll, which wakes one sleeper for each event that it has.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: inherited_epoll,
+    moral: "Sharing an epoll is no cure for the herd by itself: it needs EPOLLET, or \
+            EPOLLONESHOT. And after fork(2) remember that the set is shared, too: what one \
+            process adds, all are told of.",
+    see: "epoll(7)",
+    file: file!(),
+    shows: &["inherited-epoll"],
+};
+
+// ANCHOR: inherited-epoll
+fn inherited_epoll(stage: &Stage) -> Result<usize> {
+    let shared = |flags| move |listener: &_| Ok(Some(watching(listener, flags)?));
+    let level = shared(EpollFlags::EPOLLIN);
+    let edge = shared(EpollFlags::EPOLLIN | EpollFlags::EPOLLET);
+    let by_level = woken(stage, "inherited", level, tell_everybody)?;
+    let by_edge = woken(stage, "inherited, EPOLLET", edge, tell_everybody)?;
+    stage.saw("woken by level", by_level);
+    stage.saw("woken by edge", by_edge);
+    Ok(match (by_level, by_edge) {
+        (WORKERS, WORKERS) => 3,
+        (WORKERS, _) => 2,
+        _ => 1,
+    })
+}
+// ANCHOR_END: inherited-epoll
+
+pub(super) const BLOCKING_ACCEPT: Experiment = Experiment {
+    name: "blocking-accept",
+    title: "Eight processes asleep in accept",
+    question: "Eight processes sleep in accept(2) on one listening TCP socket, without any \
+               epoll. One client connects. You may have read that all are woken, that one \
+               gets the client, and that the others go back to sleep. How many processes \
+               does the kernel wake?",
+    answers: &[
+        wrong(
+            "eight: seven find nothing, and sleep again inside accept",
+            "So it was before Linux 2.4. It could not be seen from the result of accept, \
+             only from the processes' switches, which are what is counted here.",
+        ),
+        right(
+            "one",
+            "A process that sleeps in accept waits exclusively: the kernel wakes the first \
+             in the row and stops. Nothing has to be asked for.",
+        ),
+        wrong(
+            "eight, and seven of them get EAGAIN",
+            "EAGAIN is for sockets that are non-blocking. These would sleep again.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: blocking_accept,
+    moral: "The herd belongs to select, poll and epoll, where one process waits for many \
+            things. For processes that only accept, a plain blocking accept(2) is the \
+            simplest cure.",
+    see: "accept(2), proc(5)",
+    file: file!(),
+    shows: &["blocking-accept"],
+};
+
+// ANCHOR: blocking-accept
+fn blocking_accept(stage: &Stage) -> Result<usize> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("bind")?;
+    let address = listener.local_addr().context("getsockname")?;
+    let (closed, served) = (stage.gate()?, stage.gate()?);
+    let mut workers: Vec<Child<()>> = Vec::new();
+    for _ in 0..WORKERS {
+        workers.push(stage.fork("worker", |stage| {
+            let accepted = listener.accept().map(|(socket, _)| socket);
+            stage.call("accept()", &accepted);
+            served.open(1)?;
+            closed.pass() // stays where it can be seen
+        })?);
+    }
+    until_all_sleep(&workers, &[Sysno::accept4])?;
+    let before: Vec<u64> =
+        workers.iter().map(|one| switches(one.pid())).collect::<Result<_>>()?;
+    let _client = TcpStream::connect(address).context("connect")?;
+    served.pass()?;
+    until_all_sleep(&workers, &[Sysno::accept4, Sysno::readv])?;
+    let mut ran = 0;
+    for (worker, before) in workers.iter().zip(before) {
+        ran += usize::from(switches(worker.pid())? != before);
+    }
+    let mut still = 0;
+    for worker in &workers {
+        let asleep = worker.until_asleep_in(&[Sysno::accept4, Sysno::readv])?;
+        still += usize::from(asleep == Sysno::accept4);
+    }
+    stage.event(
+        "main",
+        format!("woken: {ran} of {WORKERS}; asleep in accept: {still}"),
+    );
+    stage.saw("processes that ran", ran);
+    stage.saw("still asleep in accept", still);
+    end_all(workers)?;
+    Ok(match (ran, still) {
+        (1, _) => 2,
+        (_, 0) => 3,
+        _ => 1,
+    })
+}
+
+/// How often a process has gone to sleep by itself: it must have been woken in between.
+fn switches(pid: Pid) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    let status = status.context("read /proc/PID/status")?;
+    let field = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))
+        .context("voluntary_ctxt_switches")?;
+    Ok(field.trim().parse()?)
+}
+// ANCHOR_END: blocking-accept

@@ -1,0 +1,326 @@
+//! How many descriptors: how many fit, what they cost, and when there is no room.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::epoll::{
+    Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout,
+};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::Mode;
+use rustix::io::fcntl_dupfd_cloexec;
+use rustix::net::{SocketFlags, accept_with};
+
+use crate::experiments::record::Returned;
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+use crate::os::{bits, ready};
+
+fn event(value: u32) -> Result<EventFd> {
+    EventFd::from_value_and_flags(value, EfdFlags::EFD_CLOEXEC).context("eventfd")
+}
+
+/// Raises the soft limit of open files to the hard one; returns that.
+fn all_files_allowed() -> Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("setrlimit")?;
+    Ok(hard)
+}
+
+pub(super) const FD_SETSIZE: Experiment = Experiment {
+    name: "fd-setsize",
+    title: "select, and the descriptor 1500",
+    question: "A program has a readable descriptor whose number is 1500. It calls select(2) \
+               with a set of 4096 bits of its own making, in which the bit 1500 is set. You \
+               may have read that select can watch only descriptors below 1024. What does \
+               the kernel say?",
+    answers: &[
+        wrong(
+            "EINVAL: the first argument is larger than FD_SETSIZE",
+            "The kernel has no FD_SETSIZE. EINVAL is for a negative number.",
+        ),
+        wrong(
+            "0: it looks at the first 1024 bits only",
+            "It looks at as many bits as the first argument says, as far as descriptors \
+             are open.",
+        ),
+        right(
+            "1, and the bit 1500 is set",
+            "The system call takes sets of any length. FD_SETSIZE is the length of the C \
+             type fd_set, and with it of all programs that use it.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: fd_setsize,
+    moral: "In C the limit is real all the same: FD_SET(1500) on an fd_set writes outside \
+            it, into whatever is beside it. A program that may have more than 1024 \
+            descriptors uses poll or epoll.",
+    see: "select(2)",
+    file: file!(),
+    shows: &["fd-setsize"],
+};
+
+// ANCHOR: fd-setsize
+fn fd_setsize(stage: &Stage) -> Result<usize> {
+    const NUMBER: usize = 1500;
+    let limit = all_files_allowed()?;
+    stage.needs(limit > NUMBER as u64, "an RLIMIT_NOFILE above 1500")?;
+    let readable = event(1)?; // a count that is not 0 can be read
+    let high = fcntl_dupfd_cloexec(&readable, NUMBER as i32).context("fcntl")?;
+    let number = high.as_raw_fd() as usize;
+    stage.call("fcntl(a readable descriptor, F_DUPFD, 1500)", &high);
+
+    let mut set = [0; 4096 / bits::PER_WORD];
+    set[number / bits::PER_WORD] |= 1 << (number % bits::PER_WORD);
+    let selected = bits::select(&mut set);
+    stage.call("select(4096, a set with that bit)", &selected);
+    let still = set[number / bits::PER_WORD] >> (number % bits::PER_WORD) & 1;
+    stage.event("main", format!("its bit in the set is {still}"));
+    stage.saw("the descriptor", number);
+    stage.saw("select", selected.shown());
+    stage.saw("its bit", still);
+    stage.saw("bits in a C fd_set", ready::FD_SETSIZE);
+    match (selected, still) {
+        (Err(Errno::EINVAL), _) => Ok(1),
+        (Ok(0), _) => Ok(2),
+        (Ok(1), 1) => Ok(3),
+        other => bail!("select: {other:?}"),
+    }
+}
+// ANCHOR_END: fd-setsize
+
+pub(super) const ONE_OF_MANY: Experiment = Experiment {
+    name: "one-of-many",
+    title: "One is ready among ten thousand",
+    question: "A server watches 10,000 descriptors, and one of them is ready. It calls \
+               poll(2), or epoll_wait(2) with a set that it has filled before. How many \
+               entries does the kernel write for the program to look at?",
+    answers: &[
+        wrong(
+            "1 in both: only one is ready",
+            "That is the number that both return. poll does not say which: its array has an \
+             entry for each, and the kernel fills in every one.",
+        ),
+        right(
+            "10,000 for poll, 1 for epoll_wait",
+            "poll is given all 10,000 anew in each call, asks each of them, and writes its \
+             answer for each. epoll keeps the set in the kernel, with a list of what is \
+             ready.",
+        ),
+        wrong(
+            "10,000 in both: epoll saves the copying in, not the looking",
+            "It saves both. A descriptor that becomes ready puts itself on epoll's list.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: one_of_many,
+    moral: "The cost of select and poll grows with what is watched, that of epoll_wait with \
+            what is ready. For ten descriptors it does not matter, as the times show; for \
+            ten thousand it is all that matters.",
+    see: "poll(2), epoll(7), select(2)",
+    file: file!(),
+    shows: &["one-of-many"],
+};
+
+// ANCHOR: one-of-many
+fn one_of_many(stage: &Stage) -> Result<usize> {
+    let room = all_files_allowed()?.saturating_sub(100) as usize;
+    let (mut last, mut times) = ((0, 0, 0), Vec::new());
+    for wanted in [10, 100, 1000, 10_000] {
+        let many = wanted.min(room);
+        if many < wanted {
+            stage.note(format!("RLIMIT_NOFILE allows {many} here, not {wanted}"));
+        }
+        let events: Vec<EventFd> = (0..many)
+            .map(|index| event(u32::from(index == many - 1)))
+            .collect::<Result<_>>()?;
+        let (by_poll, poll_took) = poll_them(&events)?;
+        let (by_epoll, epoll_took) = epoll_them(&events)?;
+        stage.event(
+            "main",
+            format!(
+                "{many} watched: poll wrote {by_poll} entries, epoll {by_epoll}"
+            ),
+        );
+        let select_took = match many {
+            ..=1000 => format!("select {:.1} µs, ", select_them(&events)?),
+            _ => String::new(),
+        };
+        times.push(format!(
+            "of {many}: {select_took}poll {poll_took:.1} µs, epoll_wait {epoll_took:.1} µs"
+        ));
+        stage.saw(&format!("of {many}: poll wrote"), by_poll);
+        stage.saw(&format!("of {many}: epoll wrote"), by_epoll);
+        last = (many, by_poll, by_epoll);
+    }
+    stage.note(format!("one call, one ready {}", times.join("; ")));
+    Ok(match last {
+        (_, 1, 1) => 1,
+        (many, poll, 1) if poll == many => 2,
+        _ => 3,
+    })
+}
+
+/// How many entries poll(2) wrote, and the microseconds that it took.
+fn poll_them(events: &[EventFd]) -> Result<(usize, f64)> {
+    const UNTOUCHED: i16 = -1;
+    let entry = |event: &EventFd| libc::pollfd {
+        fd: event.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: UNTOUCHED,
+    };
+    let mut fds: Vec<libc::pollfd> = events.iter().map(entry).collect();
+    let took = fastest(|| ready::poll(&mut fds, -1))?;
+    Ok((fds.iter().filter(|fd| fd.revents != UNTOUCHED).count(), took))
+}
+
+/// How many entries epoll_wait(2) wrote, and the microseconds that it took.
+fn epoll_them(events: &[EventFd]) -> Result<(usize, f64)> {
+    const UNTOUCHED: u64 = u64::MAX;
+    let epoll =
+        Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?;
+    for (index, event) in (0..).zip(events) {
+        let interest = EpollEvent::new(EpollFlags::EPOLLIN, index);
+        epoll.add(event, interest).context("epoll_ctl")?;
+    }
+    let untouched = EpollEvent::new(EpollFlags::empty(), UNTOUCHED);
+    let mut written = vec![untouched; events.len()];
+    let took = fastest(|| epoll.wait(&mut written, EpollTimeout::NONE))?;
+    Ok((written.iter().filter(|event| event.data() != UNTOUCHED).count(), took))
+}
+
+/// The microseconds that select(2) took.
+fn select_them(events: &[EventFd]) -> Result<f64> {
+    let mut all = [0; 2048 / bits::PER_WORD];
+    for number in events.iter().map(|event| event.as_raw_fd() as usize) {
+        all[number / bits::PER_WORD] |= 1 << (number % bits::PER_WORD);
+    }
+    fastest(|| bits::select(&mut all.clone()))
+}
+
+/// The fastest of some calls, in microseconds: the others were disturbed.
+fn fastest(mut call: impl FnMut() -> nix::Result<usize>) -> Result<f64> {
+    let mut fastest = f64::INFINITY;
+    for _ in 0..30 {
+        let start = Instant::now();
+        let ready = call()?;
+        fastest = fastest.min(start.elapsed().as_secs_f64() * 1e6);
+        anyhow::ensure!(ready == 1, "{ready} are ready");
+    }
+    Ok(fastest)
+}
+// ANCHOR_END: one-of-many
+
+pub(super) const ACCEPT_EMFILE: Experiment = Experiment {
+    name: "accept-emfile",
+    title: "No descriptor left for the next client",
+    question: "A server waits in epoll_wait(2) for its listening socket, and accepts \
+               whoever knocks. It has used up its descriptors (RLIMIT_NOFILE) when one more \
+               client connects. accept(2) fails with EMFILE; the server writes that to its \
+               log and goes back to epoll_wait. What happens?",
+    answers: &[
+        wrong(
+            "epoll_wait sleeps until a client leaves, or the next one comes",
+            "The client that could not be accepted is still in the queue. The socket is as \
+             ready as before.",
+        ),
+        right(
+            "epoll_wait returns at once, and accept fails, again and again",
+            "The loop turns as fast as it can. It takes a whole processor and fills the disk \
+             with its log, to do nothing.",
+        ),
+        wrong(
+            "the kernel closes the connection of the client that was not accepted",
+            "accept failed before it took anything from the queue. The client is connected, \
+             and waits for an answer.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: accept_emfile,
+    moral: "At EMFILE a server must do something: stop watching the listener until a client \
+            has left, or keep a spare descriptor and use it to turn the client away.",
+    see: "accept(2), epoll(7), getrlimit(2)",
+    file: file!(),
+    shows: &["accept-emfile-broken", "accept-emfile-cured", "accept-emfile"],
+};
+
+// ANCHOR: accept-emfile-broken
+/// Accepts; if it fails, goes on.
+fn accept_or_log(listener: &UnixListener) -> nix::Result<OwnedFd> {
+    let accepted = accept_with(listener, SocketFlags::CLOEXEC);
+    accepted.map_err(|error| Errno::from_raw(error.raw_os_error()))
+}
+// ANCHOR_END: accept-emfile-broken
+
+// ANCHOR: accept-emfile-cured
+/// Accepts; if there is no descriptor, turns the client away with the spare one.
+fn accept_or_turn_away(
+    listener: &UnixListener,
+    spare: &mut Option<OwnedFd>,
+) -> nix::Result<OwnedFd> {
+    let accepted = accept_or_log(listener);
+    if accepted.as_ref().err() == Some(&Errno::EMFILE) {
+        *spare = None; // makes room for one
+        drop(accept_or_log(listener)?); // the client's recv returns 0
+        *spare = Some(open("/dev/null", OFlag::O_RDONLY, Mode::empty())?);
+    }
+    accepted
+}
+// ANCHOR_END: accept-emfile-cured
+
+// ANCHOR: accept-emfile
+fn accept_emfile(stage: &Stage) -> Result<usize> {
+    let path = stage.path("sock");
+    let listener = UnixListener::bind(&path).context("bind")?;
+    listener.set_nonblocking(true).context("fcntl")?;
+    let epoll =
+        Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?;
+    let interest = EpollEvent::new(EpollFlags::EPOLLIN, 0);
+    epoll.add(&listener, interest).context("epoll_ctl")?;
+    let client = UnixStream::connect(&path).context("connect")?;
+    // The spare has the lowest free number. With the limit above it, no other is free.
+    let mut spare =
+        Some(open("/dev/null", OFlag::O_RDONLY, Mode::empty()).context("open")?);
+    let limit = spare.as_ref().map_or(0, |fd| fd.as_raw_fd() as u64) + 1;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
+    setrlimit(Resource::RLIMIT_NOFILE, limit, hard).context("setrlimit")?;
+    stage.event("main", "every descriptor that RLIMIT_NOFILE allows is in use");
+
+    let mut room = [EpollEvent::empty(); 4];
+    let (mut turns, mut failed) = (0, 0);
+    while turns < 1000 && epoll.wait(&mut room, EpollTimeout::ZERO)? == 1 {
+        turns += 1;
+        let accepted = accept_or_log(&listener);
+        failed += usize::from(accepted.as_ref().err() == Some(&Errno::EMFILE));
+        if turns <= 2 {
+            stage.call("epoll_wait()", &1);
+            stage.call("accept()", &accepted);
+        }
+    }
+    stage.event("main", format!("and so on: {failed} failures in {turns} turns"));
+    let mut closed_by_kernel = [0];
+    client.set_nonblocking(true).context("fcntl")?;
+    let gone = nix::unistd::read(&client, &mut closed_by_kernel) == Ok(0);
+
+    let turned_away = accept_or_turn_away(&listener, &mut spare);
+    stage.call("accept(), with a spare descriptor", &turned_away);
+    let heard = nix::unistd::read(&client, &mut [0; 1]);
+    stage.call("the client: read()", &heard);
+    let after = epoll.wait(&mut room, EpollTimeout::ZERO);
+    stage.call("epoll_wait()", &after);
+    stage.saw("turns in a thousand", turns);
+    stage.saw("of which accept failed", failed);
+    stage.saw("turned away, the client reads", heard.shown());
+    stage.saw("the listener is then ready", after == Ok(1));
+    Ok(match (turns, gone) {
+        (1000, false) => 2,
+        (_, true) => 3,
+        _ => 1,
+    })
+}
+// ANCHOR_END: accept-emfile

@@ -1,0 +1,232 @@
+//! What a client sees of a server that has closed.
+
+use std::net::TcpStream;
+use std::os::fd::{AsFd, AsRawFd};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::sockopt::{RcvBuf, SocketError};
+use nix::sys::socket::{self, MsgFlags, getsockopt, setsockopt};
+use nix::unistd::read;
+
+use super::{listen, recv, send};
+use crate::experiments::record::{Failure, Returned};
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+use crate::os::tcp::info;
+
+/// poll(2) until the connection is gone: POLLERR and POLLHUP need not be asked for.
+fn until_gone(stage: &Stage, socket: &TcpStream) -> Result<String> {
+    let mut fds = [PollFd::new(socket.as_fd(), PollFlags::empty())];
+    poll(&mut fds, PollTimeout::from(5000_u16)).context("poll")?;
+    let events = fds[0].revents().unwrap_or(PollFlags::empty());
+    let events: Vec<_> = events.iter_names().map(|(name, _)| name).collect();
+    let events = events.join(" | ");
+    stage.call("poll(), events", &events);
+    Ok(events)
+}
+
+pub(super) const ONCE_SERVER: Experiment = Experiment {
+    name: "once-server",
+    title: "A server that answers once and closes",
+    question: "A server answers one message and closes the connection. The client has read \
+               the answer, and recv(2) has returned 0. It calls send(2) all the same, lets \
+               the message reach the other side, and calls send once more. What do the two \
+               calls of send return?",
+    answers: &[
+        wrong(
+            "both fail with EPIPE: recv has said that the connection is closed",
+            "0 from recv says that the server will send no more. Whether it still reads, \
+             TCP cannot tell: it would look the same after a shutdown(2) of one direction.",
+        ),
+        right(
+            "the first succeeds, the second fails with EPIPE",
+            "The first send gives its bytes to the kernel, and that is all that its result \
+             means. The other side answers them with a reset, since nobody has the \
+             connection open there. Only a later call can be told of it; and with EPIPE \
+             comes SIGPIPE, which ends a program that does not ignore it.",
+        ),
+        wrong(
+            "the first succeeds, the second fails with ECONNRESET",
+            "A reset is ECONNRESET if it comes as a surprise. Here the end of the stream \
+             came before it, and then the kernel makes it EPIPE.",
+        ),
+        wrong(
+            "both succeed: the messages wait in the server's kernel",
+            "They would for a server that is slow. One that has closed has no buffer.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: once_server,
+    moral: "That send succeeded says nothing about the peer. After recv has returned 0, do \
+            not send unless your protocol says that the peer still reads; and only an \
+            answer proves that a message was received.",
+    see: "tcp(7), send(2), recv(2)",
+    file: file!(),
+    shows: &["once-server"],
+};
+
+// ANCHOR: once-server
+fn once_server(stage: &Stage) -> Result<usize> {
+    let (listener, address) = listen()?;
+    let server = stage.fork("server", |stage| {
+        let (connection, _) = listener.accept()?;
+        recv(stage, &connection)?;
+        send(stage, &connection, "answer")?;
+        stage.event("server", "closes the connection, and accepts no other");
+        drop(connection);
+        Ok(())
+    })?;
+    let client = stage.fork("client", |stage| {
+        let connection = TcpStream::connect(address)?;
+        send(stage, &connection, "one")?;
+        recv(stage, &connection)?;
+        let end = recv(stage, &connection)?;
+        let after_end = info(&connection)?.state;
+        stage.event("client", format!("its connection is in {after_end}"));
+
+        let first = send(stage, &connection, "two");
+        let events = until_gone(stage, &connection)?;
+        let after_reset = info(&connection)?.state;
+        stage.event("client", format!("its connection is in {after_reset}"));
+        let error = Errno::from_raw(getsockopt(&connection, SocketError)?);
+        stage.call("getsockopt(SO_ERROR)", &error);
+        let still = recv(stage, &connection);
+        let second = send(stage, &connection, "three");
+
+        stage.saw("after the answer, recv", end.len());
+        stage.saw("the first send", first.shown());
+        stage.saw("poll then says", events);
+        stage.saw("SO_ERROR is", error.shown());
+        stage.saw("recv still says", still.map_or(-1, |text| text.len() as i64));
+        stage.saw("the second send", second.shown());
+        stage.saw("states", vec![after_end, after_reset]);
+        Ok((first.is_ok(), second.err().map(|error| error as i32)))
+    })?;
+    server.join()?;
+    let (first, second) = client.join()?;
+    match (first, second.map(Errno::from_raw)) {
+        (false, _) => Ok(1),
+        (true, Some(Errno::EPIPE)) => Ok(2),
+        (true, Some(Errno::ECONNRESET)) => Ok(3),
+        (true, None) => Ok(4),
+        (true, Some(other)) => bail!("send: {other}"),
+    }
+}
+// ANCHOR_END: once-server
+
+pub(super) const UNREAD_DATA: Experiment = Experiment {
+    name: "unread-data",
+    title: "Answered, but not read to the end",
+    question: "A server reads the first line of a request, sends its answer of 1 MB, as much \
+               as send(2) takes at once, and calls close(2). The rest of the request lies \
+               unread in its socket. The client reads slowly. What does it get?",
+    answers: &[
+        wrong(
+            "the whole answer, then the end of the stream: close sends what is waiting",
+            "So it is if everything was read. With data unread the kernel must tell the \
+             client that its request was not taken, and it does so by a reset.",
+        ),
+        wrong(
+            "nothing but ECONNRESET: a reset takes back what was sent before it",
+            "Not on Linux: what the client's kernel has received can still be read. Other \
+             systems, and a busier network, may lose it too.",
+        ),
+        right(
+            "the beginning of the answer, then ECONNRESET",
+            "The reset goes out at once, and what still waited on the server's side is \
+             thrown away. send had said that it was taken.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: unread_data,
+    moral: "Before close(2): shutdown(SHUT_WR), then read until 0. A server that answers an \
+            early error and closes cuts off its own answer, now and then.",
+    see: "close(2), shutdown(2), tcp(7)",
+    file: file!(),
+    shows: &["unread-data-broken", "unread-data-cured", "unread-data"],
+};
+
+// ANCHOR: unread-data-broken
+/// Closes, whatever is left to read.
+fn close_at_once(connection: TcpStream) -> Result<()> {
+    drop(connection);
+    Ok(())
+}
+// ANCHOR_END: unread-data-broken
+
+// ANCHOR: unread-data-cured
+/// Says that the answer is complete, reads what is left, and closes then.
+fn close_in_peace(connection: TcpStream) -> Result<()> {
+    connection.shutdown(std::net::Shutdown::Write)?;
+    while read(&connection, &mut [0; 4096])? > 0 {}
+    drop(connection);
+    Ok(())
+}
+// ANCHOR_END: unread-data-cured
+
+// ANCHOR: unread-data
+fn unread_data(stage: &Stage) -> Result<usize> {
+    let (taken, got, ended) = ask_one_that(stage, "closes", close_at_once, true)?;
+    stage.saw("bytes that send took", taken);
+    stage.saw("bytes that came", got);
+    stage.saw("and the last recv", ended.as_str());
+    let cured = ask_one_that(stage, "reads on", close_in_peace, false)?;
+    stage.saw("read to the end, all came", cured.0 == cured.1);
+    stage.saw("and then the last recv", cured.2);
+    Ok(match (got, ended == "the end") {
+        (n, true) if n == taken => 1,
+        (0, false) => 2,
+        _ => 3,
+    })
+}
+
+/// Asks a server that answers after the first line and then ends the connection as `close`
+/// does; the client reads at once, or late: when the server is gone. Returns how much of
+/// the answer was sent, how much came, and how it ended.
+fn ask_one_that(
+    stage: &Stage,
+    server: &'static str,
+    close: fn(TcpStream) -> Result<()>,
+    late: bool,
+) -> Result<(usize, usize, String)> {
+    let (listener, address) = listen()?;
+    let client = TcpStream::connect(address).context("connect")?;
+    setsockopt(&client, RcvBuf, &65_536).context("setsockopt")?;
+    send(stage, &client, "first line\nand the rest\n").context("send")?;
+    let (gone, ready) = (stage.gate()?, stage.gate()?);
+    let serving = stage.fork(server, |stage| {
+        let (connection, _) = listener.accept()?;
+        let n = read(&connection, &mut [0; 11])?;
+        stage.call("recv(), with room for the first line", &n);
+        let answer = vec![b'.'; 1_000_000];
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let taken = socket::send(connection.as_raw_fd(), &answer, flags);
+        stage.call("send(1,000,000 bytes, MSG_DONTWAIT)", &taken);
+        ready.open(1)?;
+        close(connection)?;
+        gone.open(1)?;
+        Ok(taken?)
+    })?;
+    ready.pass()?;
+    if late {
+        gone.pass()?;
+        stage.event(server, "has closed");
+        until_gone(stage, &client)?;
+    } else {
+        client.shutdown(std::net::Shutdown::Write).context("shutdown")?;
+    }
+    let mut got = 0;
+    let ended = loop {
+        match read(&client, &mut [0; 65_536]) {
+            Ok(0) => break "the end".to_owned(),
+            Ok(n) => got += n,
+            Err(error) => break error.errno().shown(),
+        }
+    };
+    stage.call("recv(), again and again: bytes", &got);
+    stage.call("recv(), the last", &ended);
+    Ok((serving.join()?, got, ended))
+}
+// ANCHOR_END: unread-data

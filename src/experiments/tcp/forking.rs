@@ -1,0 +1,228 @@
+//! A child for each client: what is left of it, and who becomes its parent.
+
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, getpid, getppid, pause};
+use rustix::process::{set_child_subreaper, set_parent_process_death_signal};
+use syscalls::Sysno;
+
+use super::{listen, recv, send};
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+use crate::os::handlers::take;
+use crate::os::signal::{Set, ignore};
+
+pub(super) const ZOMBIES: Experiment = Experiment {
+    name: "zombies",
+    title: "What three clients leave behind",
+    question: "A server forks a child for each client. Three clients come, are served, and \
+               the three children exit while the server is busy. How many zombies are left \
+               then by a server that (a) never calls wait(2); (b) has SIGCHLD blocked while \
+               it is busy, and then calls wait once for each SIGCHLD that it takes; (c) \
+               ignores SIGCHLD?",
+    answers: &[
+        wrong(
+            "(a) none, (b) none, (c) none: what has exited is gone",
+            "Its memory is. Its entry in the table of processes stays, with the exit \
+             status, until the parent has asked for it.",
+        ),
+        wrong(
+            "(a) 3, (b) none, (c) 3",
+            "In (b) three signals were sent, but SIGCHLD does not count: while one is \
+             pending, another changes nothing. And ignoring SIGCHLD is more than not \
+             looking.",
+        ),
+        right(
+            "(a) 3, (b) 2, (c) none",
+            "One SIGCHLD was pending for all three, so (b) called wait once. In (c) the \
+             parent has said that it wants no exit status, and POSIX promises that nothing \
+             is kept for it.",
+        ),
+        wrong(
+            "(a) 3, (b) 2, (c) 3",
+            "That is the default action of SIGCHLD, which is to do nothing. SIG_IGN, set \
+             expressly, looks the same and is not.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: zombies,
+    moral: "Set SIGCHLD to SIG_IGN if you never want a status; otherwise call \
+            waitpid(-1, WNOHANG) until it finds nobody. Enough zombies, and fork(2) fails \
+            with EAGAIN.",
+    see: "wait(2), signal(7), sigaction(2)",
+    file: file!(),
+    shows: &["zombies-broken", "zombies-cured", "zombies"],
+};
+
+// ANCHOR: zombies-broken
+/// One wait(2) for each SIGCHLD that is pending.
+fn wait_once_for_each_signal() -> Result<()> {
+    while take(libc::SIGCHLD).is_ok() {
+        waitpid(None, None)?;
+    }
+    Ok(())
+}
+// ANCHOR_END: zombies-broken
+
+// ANCHOR: zombies-cured
+/// One wait(2) for each child that has ended, however many signals there were.
+fn wait_until_nobody_is_left() -> Result<()> {
+    let wait = || waitpid(None, Some(WaitPidFlag::WNOHANG));
+    while wait().is_ok_and(|status| status != WaitStatus::StillAlive) {}
+    Ok(())
+}
+// ANCHOR_END: zombies-cured
+
+// ANCHOR: zombies
+fn zombies(stage: &Stage) -> Result<usize> {
+    let (listener, address) = listen()?;
+    type Reap = fn() -> Result<()>;
+    let servers: [(_, Reap); 4] = [
+        ("never waits", || Ok(())),
+        ("waits once a signal", wait_once_for_each_signal),
+        ("ignores SIGCHLD", || Ok(())),
+        ("waits in a loop", wait_until_nobody_is_left),
+    ];
+    let mut left = Vec::new();
+    for (who, reap) in servers {
+        // The kernel connects them; the server accepts them afterwards.
+        let clients: Result<Vec<TcpStream>, _> =
+            (0..3).map(|_| TcpStream::connect(address)).collect();
+        let clients = clients.context("connect")?;
+        let server = stage.fork(who, |stage| {
+            Set::of(&[libc::SIGCHLD]).block()?;
+            if who == "ignores SIGCHLD" {
+                let ignored = ignore(libc::SIGCHLD);
+                stage.call("signal(SIGCHLD, SIG_IGN)", &ignored);
+            }
+            let children = serve_three(stage, &listener)?;
+            reap()?;
+            let zombies = children.iter().filter(|pid| state(**pid) == Some('Z'));
+            Ok(zombies.count())
+        })?;
+        let zombies = server.join()?;
+        drop(clients);
+        stage.event(who, format!("zombies left: {zombies}"));
+        stage.saw(who, zombies);
+        left.push(zombies);
+    }
+    Ok(match left[..3] {
+        [0, 0, 0] => 1,
+        [3, 0, 3] => 2,
+        [3, 2, 0] => 3,
+        _ => 4,
+    })
+}
+
+/// Accepts three clients, with a child for each, and returns when the children have ended.
+fn serve_three(stage: &Stage, listener: &TcpListener) -> Result<Vec<Pid>> {
+    let mut children = Vec::new();
+    for _ in 0..3 {
+        let (connection, _) = listener.accept()?;
+        let child =
+            stage.fork("child", |stage| Ok(send(stage, &connection, "hello")?))?;
+        children.push(child.leave());
+    }
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !children.iter().all(|pid| matches!(state(*pid), None | Some('Z'))) {
+        ensure!(Instant::now() < deadline, "a child has not ended");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(children)
+}
+
+/// What /proc says of a process: `Z` for a zombie; nothing, when it is gone.
+fn state(pid: Pid) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+// ANCHOR_END: zombies
+
+pub(super) const ORPHAN: Experiment = Experiment {
+    name: "orphan",
+    title: "The server is killed, its child serves on",
+    question: "A server has forked a child that serves a client, and is then killed by \
+               SIGKILL. The process above it had called prctl(PR_SET_CHILD_SUBREAPER). \
+               You may have read that an orphan is adopted by process 1. What becomes of \
+               this child?",
+    answers: &[
+        wrong(
+            "it is killed with its parent",
+            "No signal is sent to the children of a process that ends. They must ask for \
+             one (PR_SET_PDEATHSIG), or be in a group that a terminal or a shell kills.",
+        ),
+        wrong(
+            "it serves on, and its parent is process 1",
+            "So it was, and so it is where nobody above has asked. A session's manager, a \
+             container's first process and many a supervisor have asked.",
+        ),
+        right(
+            "it serves on, and its parent is the process that asked",
+            "An orphan goes to the nearest ancestor that is a subreaper, and to process 1 \
+             if there is none. Its connection is open as before: the descriptor is its own.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: orphan,
+    moral: "To find out whether the parent is gone, compare getppid(2) with what it was, \
+            never with 1. And killing a server does not end the conversations of its \
+            children.",
+    see: "prctl(2), getppid(2)",
+    file: file!(),
+    shows: &["orphan"],
+};
+
+// ANCHOR: orphan
+fn orphan(stage: &Stage) -> Result<usize> {
+    let main = getpid();
+    set_child_subreaper(Some(rustix::process::getpid())).context("prctl")?;
+    stage.event("main", "prctl(PR_SET_CHILD_SUBREAPER, 1)");
+    let (listener, address) = listen()?;
+    let client = TcpStream::connect(address).context("connect")?;
+    let orphaned = stage.gate()?;
+    let server = stage.fork("server", |stage| {
+        let (connection, _) = listener.accept()?;
+        let child = stage.fork("child", |stage| {
+            set_parent_process_death_signal(None)?; // as after any fork
+            let before = getppid();
+            send(stage, &connection, "hello")?;
+            orphaned.pass()?;
+            let now = getppid();
+            let whom = match now {
+                _ if now == main => "the subreaper",
+                _ if now == before => "as before",
+                _ if now == Pid::from_raw(1) => "process 1",
+                _ => "another process",
+            };
+            stage.call("getppid(), which is", &whom);
+            Ok(send(stage, &connection, whom)?)
+        })?;
+        child.leave();
+        pause();
+        Ok(())
+    })?;
+    recv(stage, &client).context("recv")?;
+    server.until_asleep_in(&[Sysno::pause])?;
+    server.kill(Signal::SIGKILL)?;
+    let ended = server.status()?;
+    ensure!(matches!(ended, WaitStatus::Signaled(..)), "the server: {ended:?}");
+    stage.event("server", "killed by SIGKILL");
+    orphaned.open(1)?;
+    let parent = recv(stage, &client).context("recv")?;
+    stage.saw("the orphan's parent is", parent.as_str());
+    // Whoever is the parent has its exit status, too.
+    let adopted = waitpid(None, None);
+    let reaped = matches!(adopted, Ok(WaitStatus::Exited(..)));
+    stage.event("main", "wait() has returned the orphan, which it never forked");
+    stage.saw("the subreaper could wait for it", reaped);
+    Ok(match parent.as_str() {
+        "" => 1,
+        "process 1" => 2,
+        _ => 3,
+    })
+}
+// ANCHOR_END: orphan
