@@ -14,6 +14,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::chapters::{find, rows as chapters};
 use crate::errors::usage;
+use crate::wire::meet::Meets;
 
 mod decode;
 mod draw;
@@ -75,7 +76,16 @@ pub struct Options {
 /// When a program cannot be traced, or what a chapter printed is not what it should.
 pub fn run(options: &Options, coloured: bool) -> Result<()> {
     let subject = match &options.chapter {
-        Some(name) => run::Subject::Chapter(find(name).context("no such chapter")?),
+        Some(name) => {
+            let row = find(name).context("no such chapter")?;
+            if row.meets == Meets::World {
+                bail!(
+                    "trace {name}: mpiexec starts its ranks, and MPI's own threads move their \
+                     bytes; ipclab demo {name} shows the calls of MPI"
+                );
+            }
+            run::Subject::Chapter(row)
+        }
         None => run::Subject::Commands(split(&options.commands)?),
     };
     let mut watch = start::Watch::begin()?;

@@ -133,14 +133,19 @@ impl Channels {
         }
         let shared =
             |id: ObjectId| users.get(&id).is_some_and(|users| users.len() > 1);
+        // A pipe or an epoll instance that one process alone has, and its threads use to
+        // wake each other.
+        let threaded = threaded(trace);
+        let inner = |id: ObjectId| {
+            let users = users.get(&id);
+            users.is_some_and(|users| users.iter().all(|one| threaded.contains(one)))
+                && !shared(id)
+        };
         let carries = |id: ObjectId| {
             let object = trace.objects.get(id);
             match object.kind {
-                Kind::Pipe
-                | Kind::Fifo
-                | Kind::Queue
-                | Kind::Pidfd
-                | Kind::Helper => true,
+                Kind::Pipe | Kind::Helper => !inner(id),
+                Kind::Fifo | Kind::Queue | Kind::Pidfd => true,
                 Kind::Socket => !object.long.starts_with("netlink"),
                 Kind::Memory | Kind::File => {
                     let lock = |path: &String| path.ends_with(".lock");
@@ -231,6 +236,8 @@ impl Channels {
                 text(1).contains("handler") && !own.contains(&text(0))
             }
             "futex" => text(0).starts_with("shared"),
+            // How long a call may wait is said where it waits.
+            "setsockopt" if text(2).ends_with("TIMEO") => false,
             "mmap" => event.effects.iter().any(|effect| match effect {
                 Effect::Share(_, id) => self.objects.contains(id),
                 _ => false,
@@ -258,6 +265,18 @@ impl Channels {
             _ => on_channel || paths(call).any(|path| self.names.contains(path)),
         }
     }
+}
+
+/// The processes that have more than one thread.
+fn threaded(trace: &Trace) -> HashSet<usize> {
+    let mut first = HashMap::new();
+    let events = trace.events.iter();
+    events
+        .filter(|event| {
+            *first.entry(event.process).or_insert(event.tid) != event.tid
+        })
+        .map(|event| event.process)
+        .collect()
 }
 
 fn objects(event: &Event) -> impl Iterator<Item = ObjectId> + '_ {
