@@ -8,6 +8,7 @@
 use row::Experiment;
 
 pub mod child;
+pub mod fdpass;
 pub mod fifo;
 pub mod file;
 pub mod pipe;
@@ -28,6 +29,7 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("unix", unix::ALL),
     ("posixmq", posixmq::ALL),
     ("sysvmq", sysvmq::ALL),
+    ("fdpass", fdpass::ALL),
 ];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.

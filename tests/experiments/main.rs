@@ -5,6 +5,7 @@
 mod support;
 
 mod command;
+mod fdpass;
 mod fifo;
 mod file;
 mod pipe;
