@@ -15,6 +15,7 @@ pub mod pipe;
 pub mod posixmq;
 pub mod record;
 pub mod row;
+pub mod semaphore;
 pub mod signal;
 pub mod stage;
 pub mod sysvmq;
@@ -30,6 +31,7 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("posixmq", posixmq::ALL),
     ("sysvmq", sysvmq::ALL),
     ("fdpass", fdpass::ALL),
+    ("semaphore", semaphore::ALL),
 ];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.

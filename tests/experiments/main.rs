@@ -11,6 +11,7 @@ mod file;
 mod pipe;
 mod posixmq;
 mod rows;
+mod semaphore;
 mod signal;
 mod sysvmq;
 mod unix;
