@@ -9,6 +9,7 @@ use row::Experiment;
 
 pub mod child;
 mod fault;
+pub mod fdpass;
 pub mod fifo;
 pub mod file;
 pub mod mmap;
@@ -17,6 +18,7 @@ pub mod pipe;
 pub mod posixmq;
 pub mod record;
 pub mod row;
+pub mod semaphore;
 pub mod shm;
 pub mod signal;
 pub mod stage;
@@ -36,7 +38,9 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("sysvmq", sysvmq::ALL),
     ("shm", shm::ALL),
     ("mmap", mmap::ALL),
+    ("fdpass", fdpass::ALL),
     ("multiplex", multiplex::ALL),
+    ("semaphore", semaphore::ALL),
 ];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.

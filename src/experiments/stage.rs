@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use super::child::Child;
 use super::record::{Record, Returned};
 use super::row::Experiment;
-use crate::os::cleanup::Object;
+use crate::os::cleanup::{Object, semaphore_path};
 use crate::os::spawn::{Forked, fork};
 use crate::wire::meet::{describe, kernel_prefix_of};
 use crate::wire::payload::write_all;
@@ -51,6 +51,13 @@ impl Stage {
     pub fn segment(&self, name: &str) -> String {
         let name = self.kernel_name(name);
         self.made(&Object::Segment(name.clone()));
+        name
+    }
+
+    /// The name of a POSIX semaphore of this run's own; it is removed in the end.
+    pub fn semaphore(&self, name: &str) -> String {
+        let name = self.kernel_name(name);
+        self.made(&Object::Semaphore(semaphore_path(&name), u32::MAX));
         name
     }
 

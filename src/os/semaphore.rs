@@ -25,6 +25,28 @@ pub fn sem_create(name: &str, value: u32) -> nix::Result<Named> {
     named(unsafe { libc::sem_open(name.as_ptr(), flags, mode, value) })
 }
 
+/// `sem_open(name, O_CREAT, 0600, value)`: opens a semaphore that is there, whatever its
+/// value is; makes one with this value if none is.
+///
+/// # Errors
+/// EINVAL above SEM_VALUE_MAX, 2,147,483,647; EACCES, ENOSPC.
+pub fn sem_open_or_create(name: &str, value: u32) -> nix::Result<Named> {
+    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    let mode: libc::mode_t = 0o600;
+    // SAFETY: a valid C string, and the two arguments that O_CREAT asks for.
+    named(unsafe { libc::sem_open(name.as_ptr(), libc::O_CREAT, mode, value) })
+}
+
+/// `sem_unlink(name)`: takes the name away. Who has the semaphore open keeps it.
+///
+/// # Errors
+/// ENOENT, EACCES.
+pub fn sem_unlink(name: &str) -> nix::Result<()> {
+    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: a valid C string.
+    Errno::result(unsafe { libc::sem_unlink(name.as_ptr()) }).map(drop)
+}
+
 /// `sem_open(name, 0)`: opens a semaphore that is there.
 ///
 /// # Errors
@@ -72,6 +94,15 @@ pub fn sem_wait(semaphore: &Named) -> nix::Result<()> {
     Errno::result(unsafe { libc::sem_wait(semaphore.0.as_ptr()) }).map(drop)
 }
 
+/// `sem_trywait(sem)`: takes 1, or fails; never sleeps.
+///
+/// # Errors
+/// EAGAIN while the value is 0.
+pub fn sem_trywait(semaphore: &Named) -> nix::Result<()> {
+    // SAFETY: as above.
+    Errno::result(unsafe { libc::sem_trywait(semaphore.0.as_ptr()) }).map(drop)
+}
+
 /// `sem_timedwait(sem, abs_timeout)`: as sem_wait(3), until a time of the wall clock.
 ///
 /// # Errors
@@ -90,10 +121,16 @@ pub fn sem_timedwait(semaphore: &Named, until: SystemTime) -> nix::Result<()> {
 /// `sem_getvalue(sem, &value)`: the value, which may be another by the time that you
 /// look at it.
 pub fn sem_getvalue(semaphore: &Named) -> u32 {
+    sem_getvalue_or_sleepers(semaphore).max(0) as u32
+}
+
+/// `sem_getvalue(sem, &value)`: the value as the C library tells it. POSIX lets it be
+/// negative, and count those who sleep; on Linux it never is.
+pub fn sem_getvalue_or_sleepers(semaphore: &Named) -> i32 {
     let mut value: c_int = 0;
     // SAFETY: as above, and an out-parameter of the right type.
     unsafe { libc::sem_getvalue(semaphore.0.as_ptr(), &mut value) };
-    value.max(0) as u32
+    value
 }
 
 /// The value of a semaphore that is a file, without opening it as one; 0 if there is no

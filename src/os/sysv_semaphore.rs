@@ -27,6 +27,22 @@ pub fn semop(id: i32, add: i16, flags: c_int) -> nix::Result<()> {
     Errno::result(unsafe { libc::semop(id, &mut operation, 1) }).map(drop)
 }
 
+/// `semop(id, operations, n)`: each operation adds to the semaphore of that number. All are
+/// done at once, or none yet: it sleeps until all can be.
+///
+/// # Errors
+/// As [`semop`]; EFBIG for a number that is not in the set, E2BIG for over SEMOPM, 500.
+pub fn semop_all(id: i32, operations: &[(u16, i16, c_int)]) -> nix::Result<()> {
+    let each = |&(number, add, flags)| libc::sembuf {
+        sem_num: number,
+        ..sembuf(add, flags)
+    };
+    let mut operations: Vec<libc::sembuf> = operations.iter().map(each).collect();
+    let (start, count) = (operations.as_mut_ptr(), operations.len());
+    // SAFETY: so many operations, as the count says.
+    Errno::result(unsafe { libc::semop(id, start, count) }).map(drop)
+}
+
 /// `semtimedop(id, {0, add, flags}, 1, timeout)`: as semop(2), for so long at most.
 ///
 /// # Errors
@@ -80,6 +96,19 @@ pub fn semctl_getval(id: i32) -> nix::Result<u32> {
     // SAFETY: GETVAL takes no argument.
     let value = Errno::result(unsafe { libc::semctl(id, 0, libc::GETVAL) })?;
     Ok(value as u32)
+}
+
+/// `semctl(id, 0, GETALL, values)`: the values of all semaphores of a set.
+///
+/// # Errors
+/// As [`semctl_getval`].
+pub fn semctl_getall(id: i32) -> nix::Result<Vec<u16>> {
+    let mut values = vec![0_u16; semctl_stat(id)?.sem_nsems as usize];
+    // SAFETY: room for one value of each semaphore; a set never changes its size.
+    Errno::result(unsafe {
+        libc::semctl(id, 0, libc::GETALL, values.as_mut_ptr())
+    })?;
+    Ok(values)
 }
 
 /// `semctl(id, 0, GETNCNT)`: how many processes sleep until the value rises.

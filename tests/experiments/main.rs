@@ -5,6 +5,7 @@
 mod support;
 
 mod command;
+mod fdpass;
 mod fifo;
 mod file;
 mod mmap;
@@ -12,6 +13,7 @@ mod multiplex;
 mod pipe;
 mod posixmq;
 mod rows;
+mod semaphore;
 mod shm;
 mod signal;
 mod sysvmq;
