@@ -75,7 +75,8 @@ fn normal(name: &str, args: &[String], result: &str) -> Option<Call> {
         "readv",
         "writev",
     ];
-    let size = if SIZED.contains(&name) { args[2].as_str() } else { "" };
+    let sized = SIZED.contains(&name);
+    let size = args.get(2).filter(|_| sized).map_or("", String::as_str);
     let result = match name {
         "mmap" | "brk" | "mremap" | "shmat" if !result.starts_with('E') => "ADDRESS",
         "getpid" | "gettid" | "getppid" | "set_tid_address" | "fork" | "vfork"
@@ -247,6 +248,19 @@ fn chapters() -> Vec<Row> {
 /// The histories that one of the two has seen.
 type Seen = BTreeSet<Vec<Call>>;
 
+/// Whether strace saw a history that we saw. What threads other than the first have done
+/// when the process ends under them is a matter of luck: there, one is the beginning of the
+/// other.
+fn agree(role: &str, ours: &Seen, theirs: &Seen) -> bool {
+    let cut = !role.ends_with(" thread 0");
+    let begins = |a: &Vec<Call>, b: &Vec<Call>| a.starts_with(b) || b.starts_with(a);
+    !ours.is_disjoint(theirs)
+        || cut
+            && (ours.is_empty()
+                || theirs.is_empty()
+                || ours.iter().any(|a| theirs.iter().any(|b| begins(a, b))))
+}
+
 /// Two runs differ where one role was faster than the other. A role's history is right if
 /// strace saw the very same one, in some run.
 #[test]
@@ -256,20 +270,20 @@ fn every_chapter_has_the_calls_the_sizes_and_the_results_that_strace_has() {
     }
     for row in chapters() {
         let mut seen: BTreeMap<String, (Seen, Seen)> = BTreeMap::new();
-        let agree = (0..40).any(|_| {
+        let agrees = (0..40).any(|_| {
             for (role, calls) in ours(&row) {
                 seen.entry(role).or_default().0.insert(calls);
             }
             for (role, calls) in straces(&row) {
                 seen.entry(role).or_default().1.insert(calls);
             }
-            seen.values().all(|(ours, theirs)| !ours.is_disjoint(theirs))
+            seen.iter().all(|(role, (ours, theirs))| agree(role, ours, theirs))
         });
-        if agree {
+        if agrees {
             continue;
         }
         for (role, (ours, theirs)) in seen {
-            if ours.is_disjoint(&theirs) {
+            if !agree(&role, &ours, &theirs) {
                 let (one, other) = (ours.first(), theirs.first());
                 let (one, other) = (one.unwrap(), other.expect("strace saw it too"));
                 let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
@@ -354,8 +368,13 @@ fn two_writers_at_once_get_no_arrow_and_one_after_the_other_get_theirs() {
 fn a_passed_descriptor_is_named_on_both_sides() {
     let outcome = traced(&["fdpass", "--width", "200"]);
     let text = String::from_utf8(outcome.stdout).unwrap();
-    let rights = text.matches("SCM_RIGHTS {").count();
-    assert_eq!(rights, 2, "{text}");
+    let passed: Vec<_> =
+        text.lines().filter(|line| line.contains("SCM_RIGHTS {")).collect();
+    assert_eq!(passed.len(), 2, "{text}");
+    assert!(
+        passed[0].contains("sendmsg(") && passed[1].contains("recvmsg("),
+        "{text}"
+    );
 }
 
 #[test]

@@ -97,7 +97,7 @@ pub(super) struct Server<'a> {
     door: Option<Watched<UnixListener>>,
     protocol: Protocol,
     guests: Guests,
-    /// What the kernel charges for a message that lies unread.
+    /// What the kernel charges for a message of multiprocessing that lies unread.
     of_one: usize,
     pool: Pool,
     /// What epoll(7) will call the next one who comes.
@@ -176,7 +176,7 @@ impl<'a> Server<'a> {
             door: None,
             protocol: Protocol::Plain,
             guests: Guests::new(None, Duration::ZERO),
-            of_one: charge_of_one()?,
+            of_one: 1,
             pool: options.pool(),
             next_id: DOOR + 1,
             most_open: most_open.try_into().unwrap_or(usize::MAX),
@@ -200,6 +200,9 @@ impl<'a> Server<'a> {
         self.watch(&door, DOOR, EventFlags::IN)?;
         self.door = Some(Watched { socket: door, watched: true });
         (self.protocol, self.guests) = (protocol, guests);
+        if protocol == Protocol::Multiprocessing {
+            self.of_one = charge_of_one()?;
+        }
         Ok(())
     }
 
