@@ -8,6 +8,7 @@
 use row::Experiment;
 
 pub mod child;
+pub mod dbus;
 mod fault;
 pub mod fifo;
 pub mod file;
@@ -37,6 +38,7 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("shm", shm::ALL),
     ("mmap", mmap::ALL),
     ("multiplex", multiplex::ALL),
+    ("dbus", dbus::ALL),
 ];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.

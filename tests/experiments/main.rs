@@ -5,6 +5,7 @@
 mod support;
 
 mod command;
+mod dbus;
 mod fifo;
 mod file;
 mod mmap;
