@@ -76,8 +76,10 @@ fn reply_order(stage: &Stage) -> Result<usize> {
 
 fn two_calls(stage: &Stage, take: Take) -> Result<String> {
     let (ours, theirs) = UnixStream::pair().context("socketpair")?;
+    let both_sent = stage.gate()?;
     let server = stage.fork("server", |stage| {
         let mut client = Link::server(theirs)?;
+        both_sent.pass()?;
         let slow = client.must_hear(stage)?;
         let quick = client.must_hear(stage)?;
         client.send(stage, quick.reply().text("from Quick"))?;
@@ -86,6 +88,7 @@ fn two_calls(stage: &Stage, take: Take) -> Result<String> {
     let mut link = Link::client(ours)?;
     let serial = link.send(stage, Message::call("Slow"))?;
     link.send(stage, Message::call("Quick"))?;
+    both_sent.open(1)?;
     server.join()?;
     take(stage, &mut link, serial)
 }

@@ -63,15 +63,15 @@ fn late_reply(stage: &Stage) -> Result<usize> {
         client.send(stage, call.reply().number(posts))?;
         Ok(posts)
     })?;
-    let mut server_link = Link::client(ours)?;
-    let serial = server_link.send(stage, Message::call("Post").text("hello"))?;
-    server_link.wait_at_most(SHORT)?;
-    let in_time = server_link.hear(stage)?.is_some();
+    let mut link = Link::client(ours)?;
+    let serial = link.send(stage, Message::call("Post").text("hello"))?;
+    link.wait_at_most(SHORT)?;
+    let in_time = link.hear(stage)?.is_some();
     stage.event("main", "gives up");
     busy.open(1)?;
     let posts = server.join()?;
-    server_link.wait_at_most(None)?;
-    let late = server_link.hear(stage)?;
+    link.wait_at_most(None)?;
+    let late = link.hear(stage)?;
     let answers_it = late.is_some_and(|reply| reply.reply_to == serial);
     stage.saw("a reply in time", in_time);
     stage.saw("messages posted after the client gave up", posts);

@@ -134,7 +134,6 @@ fn monitor(stage: &Stage) -> Result<usize> {
         loop {
             let message = link.hear_unseen()?;
             if message.member == "Unlock" {
-                stage.event("third", format!("sees {message}"));
                 return Ok(message.first());
             }
         }
@@ -145,6 +144,7 @@ fn monitor(stage: &Stage) -> Result<usize> {
     let reply = link.must_hear(stage)?;
     server.join()?;
     let overheard = third.join()?;
+    stage.event("third", format!("has read Unlock({overheard:?})"));
     stage.saw("the third program read", overheard.clone());
     stage.saw("the client's reply is an error", !reply.error.is_empty());
     Ok(if overheard == "sesame" { 3 } else { 1 })
