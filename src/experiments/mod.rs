@@ -8,6 +8,7 @@
 use row::Experiment;
 
 pub mod child;
+pub mod dbus;
 mod fault;
 pub mod fdpass;
 pub mod fifo;
@@ -41,6 +42,7 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("fdpass", fdpass::ALL),
     ("multiplex", multiplex::ALL),
     ("semaphore", semaphore::ALL),
+    ("dbus", dbus::ALL),
 ];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.

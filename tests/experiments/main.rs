@@ -5,6 +5,7 @@
 mod support;
 
 mod command;
+mod dbus;
 mod fdpass;
 mod fifo;
 mod file;
