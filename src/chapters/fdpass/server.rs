@@ -24,6 +24,7 @@ use crate::errors::{line, usage};
 use crate::os::cleanup::Object;
 use crate::say;
 use crate::wire::address::{self as tcp, note_of, resolve};
+use crate::wire::local::Name;
 use crate::wire::meet::{At, Only, Place};
 use crate::wire::roles::seconds;
 use crate::wire::say::{self, Tally};
@@ -128,9 +129,9 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
         ));
     }
     let guests = Guests::new(wire.rules()?, wire.handshake_timeout);
-    door::check(&at.path())?;
+    let name = Name::path(at)?;
     let mut place = at.arrive(Some(Only::Server))?;
-    let door = door::open(at, &mut place)?;
+    let door = door::open(at, &name, &mut place)?;
     let clients = listen(at, address, &mut place)?;
     say::waiting(
         "epoll_wait() sleeps until a worker or a client comes",

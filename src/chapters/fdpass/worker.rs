@@ -18,6 +18,7 @@ use super::{connections, door, found_names, multiprocessing, named, plain};
 use crate::errors::line;
 use crate::say;
 use crate::wire::frame::{Incoming, Stream};
+use crate::wire::local::Name;
 use crate::wire::meet::At;
 use crate::wire::payload::{Payload, Printed, Style};
 use crate::wire::say::{self, Tally};
@@ -55,20 +56,18 @@ pub(super) struct Printing {
 /// Plays the role.
 pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     let Options { count, wire, printing } = options;
-    let (path, rules) = (at.path(), wire.rules()?);
-    door::check(&path)?;
+    let (name, rules) = (Name::path(at)?, wire.rules()?);
     let mut place = at.arrive(None)?;
     place.open_to_all()?;
-    let server = OwnedFd::from(door::find(at)?);
+    let server = door::find(at, &name)?;
     found_names(&mut place)?;
     let pid = known_peer(&server).context("the server")?;
-    say!("connect({}): the server is pid {pid}", path.display());
     if wire.protocol == Protocol::Multiprocessing {
         multiprocessing::meet(&server, rules.as_ref(), wire.handshake_timeout)
             .with_context(|| format!("the server, pid {pid}"))?;
         say!("send(our pid, as a pickle): we take connections");
     }
-    at.ready(path.display())?;
+    at.ready(&name)?;
     serve(server, wire.protocol, printing, *count)
 }
 
