@@ -868,7 +868,7 @@ fn a_stale_name_is_recovered_with_workers_waiting_there() {
     client.wait_for_comment("start the other: ", deadline()).unwrap();
     let second = server(&subject, &["--count", "1"]);
     assert_eq!(ended_well(client).stdout, b"hello\n");
-    assert!(ended_well(second).stderr.contains("a stale name"));
+    assert!(ended_well(second).stderr.contains("a server that was killed left it"));
     assert_eq!(ended_well(worker).stdout, b"hello\n");
     subject.nothing_is_left().unwrap();
 }
@@ -894,11 +894,23 @@ fn a_stranger_who_listens_there_is_left_alone() {
     let subject = subject("fdpass");
     let stranger = UnixListener::bind(subject.dir().join("fdpass")).unwrap();
     let line = failed(role(&subject, "server", &[]));
-    let taken = format!("is taken by pid {}; use --at NAME", std::process::id());
+    let taken = format!("pid {} has it; use --at NAME", std::process::id());
     assert!(line.contains(&taken), "{line}");
     stranger.set_nonblocking(true).unwrap();
     drop(stranger.accept().unwrap());
     UnixStream::connect(subject.dir().join("fdpass")).unwrap();
+}
+
+#[test]
+fn a_stranger_whose_queue_is_full_is_not_waited_for() {
+    let subject = subject("fdpass");
+    let path = subject.dir().join("fdpass");
+    let stranger = UnixListener::bind(&path).unwrap();
+    let none = nix::sys::socket::Backlog::new(0).unwrap();
+    nix::sys::socket::listen(&stranger, none).unwrap();
+    let _first = UnixStream::connect(&path).unwrap(); // a second one would sleep
+    let line = failed(role(&subject, "server", &[]));
+    assert!(line.contains("a server has it; use --at NAME"), "{line}");
 }
 
 #[test]

@@ -876,6 +876,34 @@ fn a_signal_lets_the_answers_go_that_wait() {
 }
 
 #[test]
+fn answers_that_are_on_their_way_by_tcp_outlive_a_signal() {
+    for way in WAYS {
+        let server = Running::start_with(way, Input::Nothing, |command| {
+            command.args(["--bytes", "--no-print"]).args(TCP);
+        });
+        let mut slow = server.connect_tcp();
+        for _ in 0..4 {
+            exchange(&mut slow, "hello"); // more than are named one by one
+        }
+        slow.set_nonblocking(true).unwrap();
+        let soon = || std::time::Instant::now() + Duration::from_millis(10);
+        while server.role().wait_for_comment(PAUSED, soon()).is_err() {
+            while slow.write(&[b'x'; 1024]).is_ok() {}
+        }
+        slow.set_nonblocking(false).unwrap();
+        server.role().signal(Signal::SIGTERM).unwrap();
+        server.role().wait_for_comment("answers may still go", deadline()).unwrap();
+        let mut back = Vec::new();
+        let end = slow.read_to_end(&mut back);
+        assert!(end.is_ok(), "{way:?}: {end:?} after {} bytes", back.len());
+        let said = server.stop_ended().stderr;
+        let reads = said.lines().rfind(|line| line.contains("│ recv: ")).unwrap();
+        let back = (back.len() + 4 * "hello\n".len()) as u64;
+        assert_eq!(back, number_before(" bytes", reads), "{way:?}: {said}");
+    }
+}
+
+#[test]
 fn a_client_that_never_takes_its_answers_does_not_keep_the_server_from_ending() {
     let server = Running::start(&["--bytes", "--no-print"]);
     let slow = server.connect();

@@ -991,6 +991,7 @@ fn a_server_that_cannot_print_fails_with_the_reason() {
         let server = server.wait(deadline()).unwrap();
         assert_eq!(server.status.code(), Some(1), "{options:?}: {}", server.stderr);
         assert!(server.stderr.contains("ENOSPC"), "{options:?}: {}", server.stderr);
+        assert!(!server.stderr.contains("--at or IPCLAB_DIR"), "{}", server.stderr);
         subject.nothing_is_left().unwrap();
     }
 }

@@ -6,6 +6,8 @@ use std::os::fd::AsFd;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 
+use crate::errors::Advise;
+
 /// How messages are written to standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
@@ -62,7 +64,7 @@ impl Payload {
         match write_all(std::io::stdout(), self.text(message)) {
             Ok(()) => Ok(Printed::Yes),
             Err(Errno::EPIPE) => Ok(Printed::NobodyReads),
-            Err(error) => Err(error).context("write standard output"),
+            Err(error) => Err(unprinted(error)),
         }
     }
 
@@ -101,6 +103,18 @@ impl Payload {
             }
         }
     }
+}
+
+/// Why standard output took no more. The way out is not another meeting place.
+pub fn unprinted(error: Errno) -> anyhow::Error {
+    let failed = Err::<(), _>(error).context("write standard output");
+    let failed = failed.advise(|_| match error {
+        Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG => {
+            Some("there is no room for more in the file that it goes to")
+        }
+        _ => None,
+    });
+    failed.expect_err("it is one")
 }
 
 /// write(2) until all of `bytes` is written: a pipe or socket may take a part.

@@ -507,7 +507,9 @@ fn a_key_file_that_others_know_or_that_is_none_is_refused() {
             "{line}"
         );
     }
-    assert!(refused(&subject, "missing").contains("open missing: ENOENT"));
+    let line = refused(&subject, "missing");
+    assert!(line.contains("open missing: ENOENT"), "{line}");
+    assert!(line.ends_with("makes one"), "{line}");
     std::fs::write(&key, "").unwrap();
     assert!(refused(&subject, "key").contains("is empty"));
     std::fs::write(&key, [b'k'; 4097]).unwrap();

@@ -15,6 +15,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
+pub(super) use self::passing::Passing;
 use super::guests::{self, Guests};
 use super::multiprocessing::charge_of_one;
 use super::pool::Pool;
@@ -24,11 +25,12 @@ use crate::errors::{line, usage};
 use crate::os::cleanup::Object;
 use crate::say;
 use crate::wire::address::{self as tcp, note_of, resolve};
+use crate::wire::local::Name;
 use crate::wire::meet::{At, Only, Place};
-use crate::wire::roles::seconds;
 use crate::wire::say::{self, Tally};
 
 mod accept;
+mod passing;
 
 /// The options of a server.
 #[derive(Debug, Clone, clap::Args)]
@@ -38,43 +40,6 @@ pub struct Options {
 
     #[command(flatten)]
     wire: Wire,
-}
-
-/// The options of a server, whatever it speaks with its workers.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct Passing {
-    /// Where clients connect by TCP; port 0 takes a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = super::ADDRESS)]
-    pub(super) listen: String,
-
-    /// Stop after N connections, once workers hold them all
-    #[arg(long, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
-
-    /// Hold at most N connections for which no worker has room, then accept no more
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
-    hold: u32,
-
-    /// Cut off a worker that leaves a connection SECONDS without an OK; for --protocol
-    /// plain, whose workers answer [default: 5]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    ack_timeout: Option<Duration>,
-
-    /// At most N connections are on their way to one worker, not taken yet; 1 suits
-    /// workers that serve one client at a time
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    #[arg(value_parser = clap::value_parser!(u8).range(1..))]
-    in_flight: u8,
-}
-
-impl Passing {
-    /// The pool that these options ask for.
-    pub(super) fn pool(&self) -> Pool {
-        let ack_timeout = self.ack_timeout.unwrap_or(Duration::from_secs(5));
-        Pool::new(self.in_flight.into(), ack_timeout)
-    }
 }
 
 /// Descriptors that no connection may take: our own few, and room for workers to come.
@@ -128,9 +93,9 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
         ));
     }
     let guests = Guests::new(wire.rules()?, wire.handshake_timeout);
-    door::check(&at.path())?;
+    let name = Name::path(at)?;
     let mut place = at.arrive(Some(Only::Server))?;
-    let door = door::open(at, &mut place)?;
+    let door = door::open(at, &name, &mut place)?;
     let clients = listen(at, address, &mut place)?;
     say::waiting(
         "epoll_wait() sleeps until a worker or a client comes",

@@ -4,7 +4,7 @@ use std::mem::take;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Error, Result, anyhow};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::messages::Shared;
@@ -273,6 +273,19 @@ impl Connection {
             // ENOTCONN: it is gone already, and recv(2) will say so.
             let _ = shutdown(&self.socket, Shutdown::Write);
         }
+    }
+
+    /// The server ends, and this client has its answers. Whether it may be closed now: not
+    /// with bytes unread, and then not before it has left.
+    pub(super) fn may_be_closed(&mut self) -> bool {
+        if self.hearing == Hearing::Answered {
+            if ioctl_fionread(&self.socket).is_ok_and(|unread| unread == 0) {
+                return true;
+            }
+            self.hearing = Hearing::Dropped(DROPPED);
+            self.say_goodbye();
+        }
+        false
     }
 
     fn drop_more(&mut self, n: usize, left: usize) {

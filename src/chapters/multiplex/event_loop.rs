@@ -60,7 +60,8 @@ impl Server<'_> {
         for _ in 0..if drains { TURN } else { 1 } {
             drained =
                 client.step(&mut self.buffer, &mut self.shared)? == Step::Again;
-            if client.is_over() || self.stopping.is_some() && !client.has_answers() {
+            let ending = self.stopping.is_some() && !client.has_answers();
+            if client.is_over() || ending && client.may_be_closed() {
                 return self.let_go(place);
             }
             if drained {
@@ -148,9 +149,11 @@ impl Server<'_> {
             "read() of the signalfd: {signal}; doors are closed, answers may still go"
         );
         for place in 0..self.clients.len() {
-            let client = self.clients[place].as_ref();
-            if client.is_some_and(|client| !client.has_answers()) {
-                self.let_go(place)?;
+            let Some(client) = &mut self.clients[place] else { continue };
+            match client.has_answers() {
+                true => {}
+                false if client.may_be_closed() => self.let_go(place)?,
+                false => self.serve_client(place)?, // drops what it has sent
             }
         }
         Ok(())

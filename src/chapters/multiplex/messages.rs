@@ -13,7 +13,7 @@ use nix::unistd::write;
 use super::event_loop::GRACE;
 use crate::wire::dialogue::{Reply, Server};
 use crate::wire::frame::{CHUNK, Stream};
-use crate::wire::payload::Payload;
+use crate::wire::payload::{Payload, unprinted};
 use crate::wire::say::Tally;
 
 /// A pipe that poll(2) calls writable takes so many bytes without sleeping: PIPE_BUF.
@@ -160,7 +160,7 @@ impl Messages {
                     self.nobody_reads = true;
                     break;
                 }
-                Err(error) => return Err(error).context("write standard output"),
+                Err(error) => return Err(unprinted(error)),
             }
         }
         self.printing.clear();

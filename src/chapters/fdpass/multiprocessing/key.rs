@@ -13,6 +13,8 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 use sha2::Sha256;
 
+use crate::errors::{Advise, errno};
+
 /// The hash within the HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Hash {
@@ -28,6 +30,9 @@ impl fmt::Display for Hash {
         })
     }
 }
+
+/// How one makes a key.
+const MAKE: &str = "printf %s SECRET > FILE && chmod 600 FILE makes one";
 
 /// The bytes of a key file. It is never printed, not even for debugging.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,11 +64,12 @@ impl Key {
             Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
                 bail!("{name} is a link; name the key file itself")
             }
-            opened => opened.with_context(|| format!("open {name}"))?,
+            opened => {
+                opened.with_context(|| format!("open {name}")).advise(why_not)?
+            }
         };
         let about = file.metadata().with_context(|| format!("fstat {name}"))?;
-        let make = "printf %s SECRET > FILE && chmod 600 FILE makes one";
-        ensure!(about.is_file(), "{name} is no regular file, so no key; {make}");
+        ensure!(about.is_file(), "{name} is no regular file, so no key; {MAKE}");
         let (owner, ours) = (about.uid(), geteuid().as_raw());
         ensure!(
             owner == ours,
@@ -75,7 +81,7 @@ impl Key {
             mode & 0o077 == 0,
             "{name} has mode {mode:04o}: others may read or write it; chmod 600 {name}"
         );
-        ensure!(about.len() > 0, "{name} is empty, so no key; {make}");
+        ensure!(about.len() > 0, "{name} is empty, so no key; {MAKE}");
         let mut key = Vec::new();
         let read = file.take(Key::LONGEST + 1).read_to_end(&mut key);
         read.with_context(|| format!("read {name}"))?;
@@ -117,6 +123,14 @@ impl Key {
     }
 }
 // ANCHOR_END: key
+
+fn why_not(error: &anyhow::Error) -> Option<&'static str> {
+    match errno(error)? {
+        Errno::ENOENT => Some(MAKE),
+        Errno::EACCES => Some("a key is a file of your own, with chmod 600"),
+        _ => None,
+    }
+}
 
 #[cfg(test)]
 impl Key {
