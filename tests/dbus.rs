@@ -12,6 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 use support::*;
@@ -630,6 +631,32 @@ fn clients_beyond_the_most_are_turned_away_and_leave_no_thread() {
     }
     assert_eq!(server.prints(&["call", "Post", "s", "room"]), "1\n");
     server.stop();
+}
+
+#[test]
+fn no_more_clients_come_in_than_there_are_descriptors_for() {
+    let subject = subject("dbus");
+    let limited = |soft, hard| {
+        let mut command = ipclab(&subject, &["dbus", "server"]);
+        ipclab::os::spawn::before_exec(&mut command, move || {
+            Ok(setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?)
+        });
+        command
+    };
+    let line = contract::failed_clearly(&run(limited(20, 20), Input::Nothing));
+    assert!(line.unwrap().contains("too few for a client"));
+    // The soft limit is raised to the hard one: (71 - 16) / 5 clients, and no more.
+    let role = Role::start("server", limited(32, 71), Input::Nothing).unwrap();
+    role.wait_for_comment("start the other: ", deadline()).unwrap();
+    let server = Running { subject, role: Some(role) };
+    let mut inside: Vec<_> = (0..11).map(|_| Stranger::known(&server)).collect();
+    for (number, client) in (1..).zip(&mut inside) {
+        assert_eq!(client.post("room for me"), Ok(number));
+    }
+    assert_eq!(Stranger::connect(&server).rest(), b"");
+    server.says("one more than 11 clients");
+    let outcome = server.stop();
+    assert!(!outcome.stderr.contains("Too many open files"), "{}", outcome.stderr);
 }
 
 #[test]
