@@ -420,6 +420,7 @@ fn a_command_line_that_cannot_be_sent_is_a_usage_error() {
         (&["call", "Post", "v", "1"], "cannot be given"),
         (&["call", "Post "], "member"),
         (&["call", "."], "no method"),
+        (&["call", "not-an.Interface-.Post"], "interface"),
         (&["list", "--object", "nopath"], "object path"),
         (&["list", "--bus", "nonsense"], "--bus nonsense"),
         (&["list", "--bus", "tcp:host=localhost,port=1"], "unix:"),
@@ -437,6 +438,23 @@ fn a_command_line_that_cannot_be_sent_is_a_usage_error() {
         );
     }
     server.stop();
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_before_a_server_is_there() {
+    let subject = subject("dbus");
+    for args in [
+        &["call", "Po st", "s", "a"][..],
+        &["call", "org..Board1.Post", "s", "a"],
+        &["call", "Post", "u", "a"],
+        &["list", "--object", "nopath"],
+    ] {
+        let mut command = ipclab(&subject, &["dbus", "client", "--timeout", "30"]);
+        command.args(args);
+        let outcome = run(command, Input::Nothing);
+        assert_eq!(outcome.status.code(), Some(2), "{args:?}: {}", outcome.stderr);
+    }
+    subject.nothing_is_left().unwrap();
 }
 
 #[test]
