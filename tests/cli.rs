@@ -38,6 +38,19 @@ fn alone_it_shows_the_chapters_and_where_to_begin() {
 }
 
 #[test]
+fn the_listing_has_its_roles_in_one_column() {
+    let text = printed(&["list"]);
+    let column = |(line, row): (&str, ipclab::chapter::Row)| {
+        let at =
+            line.rfind(&format!(" {}, ", row.roles[0].name)).expect("its roles");
+        line[..at].chars().count()
+    };
+    let columns: Vec<_> =
+        text.lines().zip(ipclab::chapters::rows()).map(column).collect();
+    assert!(columns.iter().all(|at| *at == columns[0]), "{columns:?}: {text}");
+}
+
+#[test]
 fn a_chapter_alone_shows_its_roles_its_wire_and_the_commands() {
     for row in ipclab::chapters::rows() {
         let text = printed(&[row.name]);

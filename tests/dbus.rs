@@ -12,6 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 use support::*;
@@ -419,6 +420,7 @@ fn a_command_line_that_cannot_be_sent_is_a_usage_error() {
         (&["call", "Post", "v", "1"], "cannot be given"),
         (&["call", "Post "], "member"),
         (&["call", "."], "no method"),
+        (&["call", "not-an.Interface-.Post"], "interface"),
         (&["list", "--object", "nopath"], "object path"),
         (&["list", "--bus", "nonsense"], "--bus nonsense"),
         (&["list", "--bus", "tcp:host=localhost,port=1"], "unix:"),
@@ -436,6 +438,23 @@ fn a_command_line_that_cannot_be_sent_is_a_usage_error() {
         );
     }
     server.stop();
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_before_a_server_is_there() {
+    let subject = subject("dbus");
+    for args in [
+        &["call", "Po st", "s", "a"][..],
+        &["call", "org..Board1.Post", "s", "a"],
+        &["call", "Post", "u", "a"],
+        &["list", "--object", "nopath"],
+    ] {
+        let mut command = ipclab(&subject, &["dbus", "client", "--timeout", "30"]);
+        command.args(args);
+        let outcome = run(command, Input::Nothing);
+        assert_eq!(outcome.status.code(), Some(2), "{args:?}: {}", outcome.stderr);
+    }
+    subject.nothing_is_left().unwrap();
 }
 
 #[test]
@@ -630,6 +649,32 @@ fn clients_beyond_the_most_are_turned_away_and_leave_no_thread() {
     }
     assert_eq!(server.prints(&["call", "Post", "s", "room"]), "1\n");
     server.stop();
+}
+
+#[test]
+fn no_more_clients_come_in_than_there_are_descriptors_for() {
+    let subject = subject("dbus");
+    let limited = |soft, hard| {
+        let mut command = ipclab(&subject, &["dbus", "server"]);
+        ipclab::os::spawn::before_exec(&mut command, move || {
+            Ok(setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?)
+        });
+        command
+    };
+    let line = contract::failed_clearly(&run(limited(20, 20), Input::Nothing));
+    assert!(line.unwrap().contains("too few for a client"));
+    // The soft limit is raised to the hard one: (71 - 16) / 5 clients, and no more.
+    let role = Role::start("server", limited(32, 71), Input::Nothing).unwrap();
+    role.wait_for_comment("start the other: ", deadline()).unwrap();
+    let server = Running { subject, role: Some(role) };
+    let mut inside: Vec<_> = (0..11).map(|_| Stranger::known(&server)).collect();
+    for (number, client) in (1..).zip(&mut inside) {
+        assert_eq!(client.post("room for me"), Ok(number));
+    }
+    assert_eq!(Stranger::connect(&server).rest(), b"");
+    server.says("one more than 11 clients");
+    let outcome = server.stop();
+    assert!(!outcome.stderr.contains("Too many open files"), "{}", outcome.stderr);
 }
 
 #[test]

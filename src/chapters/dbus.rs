@@ -40,7 +40,7 @@ pub struct Dbus;
 impl Conversation for Dbus {
     const ROW: Row = Row {
         name: "dbus",
-        summary: "calls to objects of another process, and signals from them (D-Bus)",
+        summary: "calls to objects of another process, and signals (D-Bus)",
         wire: "D-Bus messages after an AUTH EXTERNAL handshake, so `busctl` and `gdbus` \
                are peers, with a bus or without",
         roles: &[

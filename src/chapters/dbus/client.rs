@@ -15,7 +15,7 @@ use zbus::{DynamicType, Message, MessageStream, OwnedStructure};
 use super::socket::{Inbox, LONGEST, Wire};
 use super::wording::plain;
 use super::{ClientOptions, INTERFACE, Verb, bus, door, handshake, values};
-use crate::errors::{Advise, usage};
+use crate::errors::Advise;
 use crate::say;
 use crate::wire::meet::At;
 use crate::wire::payload::{Payload, Printed, Style};
@@ -41,6 +41,7 @@ pub fn run(at: &At, options: &ClientOptions) -> Result<()> {
         }
         _ => None,
     };
+    values::object(&options.object)?;
     let name = options.bus.as_ref().map(|_| bus::name_of(at)).transpose()?;
     let socket = match &options.bus {
         Some(bus) => bus::connect(bus)?,
@@ -152,10 +153,6 @@ impl Client<'_> {
                     (text, Some(perhaps))
                 }
             },
-            wrong @ (zbus::Error::InvalidName(_)
-            | zbus::Error::InvalidObjectPath) => {
-                return usage(format!("{what}: {}", plain(&wrong.to_string())));
-            }
             other => (plain(&other.to_string()), None),
         };
         let failed = Err::<(), _>(anyhow!("{what}: {error}"));
@@ -166,11 +163,11 @@ impl Client<'_> {
         Some(match error.rsplit_once('.')? {
             ("org.freedesktop.DBus.Error", last) => match last {
                 "UnknownMethod" | "UnknownInterface" | "UnknownProperty" => {
-                    "`client introspect` shows what there is"
+                    "`ipclab dbus client introspect` shows what there is"
                 }
                 "UnknownObject" => "the board is at /org/ipclab/Board (--object)",
                 "InvalidArgs" => {
-                    "`client introspect` shows the types; call METHOD SIGNATURE ARG…"
+                    "`ipclab dbus client introspect` shows the types; call METHOD SIGNATURE ARG…"
                 }
                 "NoReply" => {
                     "the server died: the call may have been carried out, or not"

@@ -1,6 +1,7 @@
 //! The server: the same object on a socket of its own, or on a bus.
 
 use std::future::poll_fn;
+use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 use zbus::connection::{Builder, Connection};
@@ -26,8 +28,16 @@ use crate::say;
 use crate::wire::meet::At;
 use crate::wire::say;
 
-/// How many clients may be connected: each has two threads.
+/// How many clients may be connected, if there are descriptors for them: each has two
+/// threads.
 const MOST_CLIENTS: usize = 256;
+
+/// What a client costs: its socket, and four by which zbus waits in its thread (epoll, a
+/// pipe, a timer).
+const DESCRIPTORS: u64 = 5;
+
+/// Descriptors that are not for clients: the streams, the lock, the socket that listens.
+const RESERVED: u64 = 16;
 
 /// The longest message that a client may send, in bytes: a post of the longest kind, and a
 /// header.
@@ -49,6 +59,7 @@ pub fn serve(at: &At, options: &ServerOptions) -> Result<()> {
 /// Serves each client on a connection of its own, in a thread of its own.
 fn serve_peers(at: &At, options: &ServerOptions, wall: &Arc<Wall>) -> Result<()> {
     let (listener, _place) = door::open(at)?;
+    let most = room()?;
     let house = Arc::new(House {
         guid: Guid::generate().to_string(),
         patience: options.patience,
@@ -62,9 +73,9 @@ fn serve_peers(at: &At, options: &ServerOptions, wall: &Arc<Wall>) -> Result<()>
     at.ready(format_args!("unix:path={}", at.path().display()))?;
     for number in 1_u64.. {
         let socket = accept(&listener)?;
-        if house.inside.fetch_add(1, Ordering::Relaxed) >= MOST_CLIENTS {
+        if house.inside.fetch_add(1, Ordering::Relaxed) >= most {
             house.inside.fetch_sub(1, Ordering::Relaxed);
-            say!("accept(): one more than {MOST_CLIENTS} clients; close()");
+            say!("accept(): one more than {most} clients; close()");
             continue;
         }
         let guest = house.clone();
@@ -74,6 +85,21 @@ fn serve_peers(at: &At, options: &ServerOptions, wall: &Arc<Wall>) -> Result<()>
         without_signals(spawn).context("clone a thread for a client")?;
     }
     Ok(())
+}
+
+/// How many clients there are descriptors for. The soft limit becomes the hard one.
+fn room() -> Result<usize> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("setrlimit")?;
+    }
+    let room = hard.saturating_sub(RESERVED) / DESCRIPTORS;
+    if room == 0 {
+        bail!(
+            "RLIMIT_NOFILE: {hard} descriptors are too few for a client (ulimit -Hn)"
+        );
+    }
+    Ok(MOST_CLIENTS.min(usize::try_from(room).unwrap_or(MOST_CLIENTS)))
 }
 
 /// What the threads of all clients share.
@@ -132,8 +158,9 @@ impl House {
             deliver(&connection, messages, &mailbox, |_| ()).await
         });
         match served {
-            // Its socket says it better, or it has just left.
-            Ok(()) | Err(zbus::Error::InputOutput(_)) => {}
+            Ok(()) => {}
+            // Its socket says it better, or it has just left; unless it is not about that.
+            Err(zbus::Error::InputOutput(error)) if !lacks_room(&error) => {}
             Err(error) => inbox.blame(&error),
         }
         Ok(inbox)
@@ -143,22 +170,32 @@ impl House {
 
 /// accept(2): sleeps until a client is connected.
 fn accept(listener: &UnixListener) -> Result<UnixStream> {
+    let mut told = false;
     loop {
         match listener.accept() {
             Ok((socket, _)) => return Ok(socket),
+            Err(error) if lacks_room(&error) => {
+                // Only a client that leaves can change that, or another process.
+                if !told {
+                    say!(
+                        "accept(): {error}; the next client waits until there is room"
+                    );
+                }
+                told = true;
+                thread::sleep(Duration::from_millis(100));
+            }
             Err(error) => match error.raw_os_error().unwrap_or_default() {
                 libc::EINTR | libc::ECONNABORTED => {}
-                libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS => {
-                    // Only a client that leaves can change that.
-                    say!(
-                        "accept(): {error}; the next client waits until one leaves"
-                    );
-                    thread::sleep(Duration::from_millis(100));
-                }
                 _ => return Err(error).context("accept"),
             },
         }
     }
+}
+
+/// Whether a call failed because there is no room for what it makes.
+fn lacks_room(error: &io::Error) -> bool {
+    let lacking = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS];
+    error.raw_os_error().is_some_and(|errno| lacking.contains(&errno))
 }
 
 // ANCHOR: deliver

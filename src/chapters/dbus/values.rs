@@ -1,6 +1,7 @@
 //! Arguments from the command line, by a signature; results as text.
 
 use anyhow::{Result, bail};
+use zbus::names::{InterfaceName, MemberName};
 use zbus::wire::StructureBuilder;
 use zbus::{ObjectPath, Signature, Structure, Variant};
 
@@ -119,11 +120,32 @@ fn cell(value: &Variant<'_>) -> String {
 /// A method's interface and name: the part before the last dot, or else `default`.
 ///
 /// # Errors
-/// Usage: no name.
+/// Usage: what cannot be a name.
 pub fn method<'a>(text: &'a str, default: &'a str) -> Result<(&'a str, &'a str)> {
     let (interface, member) = text.rsplit_once('.').unwrap_or((default, text));
     if member.is_empty() || interface.is_empty() {
         bail!(usage(format!("{text:?} is no method")));
     }
+    if InterfaceName::try_from(interface).is_err() {
+        bail!(usage(format!("{interface:?} is no interface name, like org.a.B")));
+    }
+    if MemberName::try_from(member).is_err() {
+        bail!(usage(format!(
+            "{member:?} is no member name: letters, digits and _, no digit first"
+        )));
+    }
     Ok((interface, member))
+}
+
+/// Looks whether `path` can name an object.
+///
+/// # Errors
+/// Usage: it cannot.
+pub fn object(path: &str) -> Result<()> {
+    match ObjectPath::try_from(path) {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            bail!(usage(format!("--object {path:?} is no object path, like /org/a")))
+        }
+    }
 }

@@ -42,7 +42,7 @@ pub(super) fn section((chapter, experiment): One, observed: &Observed) -> String
         }
         let _ = write!(
             text,
-            "```rust,ignore\n{{{{#rustdoc_include ../../{}:{anchor}}}}}\n```\n\n",
+            "```rust,ignore\n{{{{#include ../../{}:{anchor}}}}}\n```\n\n",
             experiment.file
         );
     }
