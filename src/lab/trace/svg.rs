@@ -134,10 +134,12 @@ impl Picture {
             let right = join.from.1 < join.to.1;
             if right {
                 let edge = self.lane(join.from.1) + self.width();
+                let tail = ends[&join.from] + 5.0;
                 self.arrow(
-                    ends[&join.from] + 5.0,
+                    tail,
                     y1,
-                    edge,
+                    // A text that fills its lane pushes the curve's beginning on.
+                    edge.max(tail),
                     edge + GUTTER,
                     self.lane(join.to.1) - 6.0,
                     y2,
