@@ -555,6 +555,8 @@ fn the_picture_is_text_with_arrows_and_a_title() {
         "<title>ipclab trace fifo</title>",
         "<desc>",
         "prefers-color-scheme",
+        // A page without JavaScript is called light even where it is dark.
+        "}.js.light .ipclab-trace,",
         "<path ",
     ] {
         assert!(text.contains(part), "no {part}: {text}");
