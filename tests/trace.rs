@@ -238,6 +238,27 @@ fn split_arguments(text: &str) -> Vec<String> {
     parts
 }
 
+/// Which thread of a process lets go of what several shared last, and so closes it, is a
+/// matter of luck: of threads, these calls are compared for the process as a whole.
+fn apart(histories: Histories) -> Histories {
+    let last = |call: &Call| call == "close() = 0" || call == "fcntl() = 1";
+    let mut out = Histories::new();
+    for (key, calls) in &histories {
+        let role = key.split(" thread ").next().unwrap();
+        if !histories.contains_key(&format!("{role} thread 1")) {
+            out.insert(key.clone(), calls.clone());
+            continue;
+        }
+        let (ends, rest): (Vec<Call>, Vec<Call>) =
+            calls.iter().cloned().partition(last);
+        out.insert(key.clone(), rest);
+        for call in ends {
+            out.entry(format!("{role} {call} thread any")).or_default().push(call);
+        }
+    }
+    out
+}
+
 /// The chapters whose roles the tracer starts: all but those that mpiexec does.
 fn chapters() -> Vec<Row> {
     let mut rows = ipclab::chapters::rows();
@@ -271,10 +292,10 @@ fn every_chapter_has_the_calls_the_sizes_and_the_results_that_strace_has() {
     for row in chapters() {
         let mut seen: BTreeMap<String, (Seen, Seen)> = BTreeMap::new();
         let agrees = (0..40).any(|_| {
-            for (role, calls) in ours(&row) {
+            for (role, calls) in apart(ours(&row)) {
                 seen.entry(role).or_default().0.insert(calls);
             }
-            for (role, calls) in straces(&row) {
+            for (role, calls) in apart(straces(&row)) {
                 seen.entry(role).or_default().1.insert(calls);
             }
             seen.iter().all(|(role, (ours, theirs))| agree(role, ours, theirs))
@@ -428,7 +449,80 @@ fn messages_of_one_queue_are_paired_within_their_priority() {
     }
 }
 
+#[test]
+fn a_file_that_is_also_mapped_gets_no_arrow_for_its_bytes() {
+    if !have("python3") {
+        return;
+    }
+    let code = "import os, mmap, tempfile\n\
+                kept = tempfile.TemporaryFile(); file = kept.fileno()\n\
+                os.write(file, b'one!')\n\
+                if MAP: pages = mmap.mmap(file, 4)\n\
+                child = os.fork()\n\
+                if not child: os.pread(file, 4, 0); os._exit(0)\n\
+                os.waitpid(child, 0)";
+    for (map, arrows) in [("False", 1), ("True", 0)] {
+        let code = code.replace("MAP", map);
+        let (events, outcome) = events(&["--", "python3", "-c", &code]);
+        assert!(outcome.status.success(), "{}", outcome.stderr);
+        let read = events.iter().find(|event| event["call"] == "pread64").unwrap();
+        let from = read["from"].as_array().map_or(0, Vec::len);
+        assert_eq!(from, arrows, "mapped: {map}: {read}");
+    }
+}
+
 // ------------------------------------------------------------------ how it is drawn
+
+#[test]
+fn no_text_cuts_an_arrow_where_there_is_room_to_fold_it() {
+    let text = String::from_utf8(traced(&["file", "--width", "80"]).stdout).unwrap();
+    let lines: Vec<Vec<char>> =
+        text.lines().map(|line| line.chars().collect()).collect();
+    let mut begun = BTreeSet::new();
+    for line in &lines {
+        for column in begun.clone() {
+            let c: char = *line.get(column).unwrap_or(&' ');
+            assert!("│├┤┼└┘".contains(c), "cut at {column}: {text}");
+            if "└┘".contains(c) {
+                begun.remove(&column);
+            }
+        }
+        begun.extend((0..line.len()).filter(|n| "┌┐".contains(line[*n])));
+    }
+}
+
+#[test]
+fn no_arrow_of_a_picture_begins_in_the_text() {
+    let subject = subject("fdpass");
+    let file = subject.dir().join("fdpass.svg");
+    let args = ["trace", "fdpass", "--svg", file.to_str().unwrap()];
+    assert!(run(ipclab(&subject, &args), Input::Nothing).status.success());
+    let text = fs::read_to_string(file).unwrap();
+    let paths: Vec<_> = text.split("class=\"a\" d=\"M").skip(1).collect();
+    assert!(!paths.is_empty());
+    for path in paths {
+        let number = |text: &str| -> f64 {
+            let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap();
+            text[..end].parse().unwrap()
+        };
+        let (tail, near) = (number(path), number(path.split('H').nth(1).unwrap()));
+        let tip = number(path.split('H').nth(2).unwrap());
+        assert!(tip < tail || tail <= near, "{path:.80}");
+    }
+}
+
+#[test]
+fn a_picture_that_does_not_fit_on_the_disk_is_not_left_half_done() {
+    let subject = subject("fifo");
+    let file = subject.dir().join("fifo.svg");
+    let line = "trap '' XFSZ; ulimit -f 4; exec \"$0\" trace fifo --svg \"$1\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", line]).arg(program()).arg(&file);
+    let outcome = run(command, Input::Nothing);
+    assert_eq!(outcome.status.code(), Some(1));
+    assert!(outcome.stderr.contains("fifo.svg: EFBIG"), "{}", outcome.stderr);
+    assert!(!file.exists());
+}
 
 #[test]
 fn no_line_is_wider_than_it_may_be() {
@@ -461,6 +555,8 @@ fn the_picture_is_text_with_arrows_and_a_title() {
         "<title>ipclab trace fifo</title>",
         "<desc>",
         "prefers-color-scheme",
+        // A page without JavaScript is called light even where it is dark.
+        "}.js.light .ipclab-trace,",
         "<path ",
     ] {
         assert!(text.contains(part), "no {part}: {text}");
@@ -500,12 +596,68 @@ fn an_exit_status_and_a_crash_are_shown() {
 }
 
 #[test]
+fn a_crash_tells_what_was_touched_and_a_stop_what_was_waited_for() {
+    if !have("python3") {
+        return;
+    }
+    let crash = "import ctypes; ctypes.string_at(0)";
+    let stop = "import os, signal\n\
+                child = os.fork()\n\
+                while not child: signal.pause()\n\
+                os.kill(child, signal.SIGSTOP); os.waitpid(child, os.WUNTRACED)\n\
+                os.kill(child, signal.SIGCONT); os.waitpid(child, os.WCONTINUED)\n\
+                os.kill(child, signal.SIGKILL); os.waitpid(child, 0)";
+    for (code, wanted) in [
+        (crash, &["SIGSEGV (SEGV_MAPERR at 0x0)"][..]),
+        (stop, &["[stopped by SIGSTOP]", "[continued]", "[killed by SIGKILL]"]),
+    ] {
+        let args = ["--width", "200", "--", "python3", "-c", code];
+        let text = String::from_utf8(traced(&args).stdout).unwrap();
+        for words in wanted {
+            assert!(text.contains(words), "no {words}: {text}");
+        }
+    }
+}
+
+#[test]
+fn what_a_call_never_gave_is_no_address_and_a_peek_is_called_one() {
+    if !have("python3") {
+        return;
+    }
+    let code = "import os, socket\n\
+                one, other = socket.socketpair()\n\
+                child = os.fork()\n\
+                if not child: one.recv(9)\n\
+                one.send(b'look'); other.recv(9, socket.MSG_PEEK)\n\
+                stat = f'/proc/{child}/stat'\n\
+                while open(stat).read().split()[2] != 'S': pass\n\
+                os.kill(child, 9); os.waitpid(child, 0)";
+    let args = ["--width", "200", "--", "python3", "-c", code];
+    let text = String::from_utf8(traced(&args).stdout).unwrap();
+    assert!(text.contains("9, MSG_PEEK) = 4"), "{text}");
+    // A program's own words are left as they are.
+    assert!(text.contains("other.recv(9, socket.MSG_PEEK)"), "{text}");
+    let endless: Vec<_> =
+        text.lines().filter(|line| line.contains("never returns")).collect();
+    assert!(!endless.is_empty(), "{text}");
+    assert!(endless.iter().all(|line| !line.contains("0x7f")), "{text}");
+}
+
+#[test]
 fn a_program_that_forks_many_is_drawn_whole() {
     let line = "i=0; while [ $i -lt 40 ]; do sh -c : & i=$((i+1)); done; wait";
     let outcome = traced(&["--", "sh", "-c", line]);
     assert!(outcome.status.success(), "{}", outcome.stderr);
     let text = String::from_utf8(outcome.stdout).unwrap();
     assert_eq!(text.matches(" begins").count(), 40, "{text}");
+    // Each arrow has a mark of its own.
+    let marks = |word: &str| -> Vec<String> {
+        let words = text.split_whitespace().map(str::to_owned);
+        words.filter(|w| w.ends_with(word) && w.len() > word.len()).collect()
+    };
+    let marks = marks("▶");
+    assert!(marks.len() >= 80, "{text}");
+    assert_eq!(marks.iter().collect::<BTreeSet<_>>().len(), marks.len(), "{text}");
 }
 
 #[test]
@@ -517,7 +669,7 @@ fn what_cannot_be_run_is_one_line() {
         (&["--", "/no/such/program"], "execve /no/such/program: ENOENT"),
         (
             &["--", "sleep", "100", ":::", "/etc/passwd"],
-            "execve /etc/passwd: EACCES",
+            "execve /etc/passwd: EACCES: Permission denied; it is not a program",
         ),
     ] {
         let outcome = traced(args);

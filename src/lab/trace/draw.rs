@@ -12,6 +12,8 @@ use crate::wire::say::COLOURS;
 
 /// The narrowest lane that can be read.
 const NARROWEST: usize = 18;
+/// From this width on a text is folded rather than drawn over a passing arrow.
+const WIDE: usize = 30;
 /// The columns between two lanes.
 const GUTTER: usize = 6;
 /// How far an arrow may run before a number stands for it.
@@ -142,7 +144,7 @@ impl Canvas {
                         let room =
                             match held.contains(&(number, cell.lane)) || beside {
                                 true => self.lane,
-                                false => self.width - column,
+                                false => self.free(drawing, number, cell.lane),
                             };
                         let lines =
                             fit(event, cell.part, cell.again, drawing.full, room);
@@ -162,6 +164,23 @@ impl Canvas {
             }
         }
         self.arrows(drawing, &placed);
+    }
+
+    /// How far a text may reach: to the end of the line, or to an arrow that passes by,
+    /// where a lane is wide enough to be read all the same.
+    fn free(&self, drawing: &Drawing, row: usize, lane: usize) -> usize {
+        let column = self.column(lane);
+        let gutters = drawing.arrows.iter().filter_map(|join| {
+            let right = join.from.1 < join.to.1;
+            let gutter = if right { join.from.1 } else { join.from.1 - 1 };
+            let passes = (join.from.0..=join.to.0).contains(&row)
+                && join.to.0 - join.from.0 <= FARTHEST;
+            (passes && gutter >= lane && self.lane >= WIDE).then_some(gutter)
+        });
+        match gutters.min() {
+            Some(gutter) => self.column(gutter) + self.lane - column,
+            None => self.width - column,
+        }
     }
 
     fn note(&mut self, top: usize, text: &str) {
@@ -241,10 +260,13 @@ impl Canvas {
         }
     }
 
-    /// Draws an arrow's character unless text stands there.
+    /// Draws an arrow's character unless text stands there, or ends right before it.
     fn over(&mut self, line: usize, column: usize, c: char) {
-        let text = self.lines.get(line).and_then(|cells| cells.get(column));
-        if text.is_none_or(|(_, paint)| *paint == Paint::Arrow) {
+        let cell = |column: usize| self.lines.get(line)?.get(column);
+        let text = |column| cell(column).filter(|(_, paint)| *paint != Paint::Arrow);
+        let touched = |left| text(left).is_some_and(|(c, _)| *c != ' ');
+        let touched = column.checked_sub(1).is_some_and(touched);
+        if text(column).is_none() && !(c == '│' && touched) {
             self.put(line, column, std::iter::once((c, Paint::Arrow)));
         }
     }
@@ -272,7 +294,10 @@ impl Canvas {
         const NAME: usize = 20;
         let mut marks: HashMap<(usize, usize), (String, String)> = HashMap::new();
         for (number, join) in drawing.arrows.iter().enumerate() {
-            let mark = mark(number + 1);
+            let mark = match number + 1 {
+                few @ ..=MARKS => mark(few).to_string(),
+                many => format!("({many})"),
+            };
             let _ = write!(marks.entry(join.from).or_default().1, " {mark}▶");
             let _ = write!(marks.entry(join.to).or_default().0, "▶{mark} ");
         }
@@ -368,7 +393,11 @@ fn box_char(sides: u8) -> char {
     CHARS[usize::from(sides & 15)]
 }
 
-/// ① to ⑳, and from the beginning.
+/// How many marks there are.
+const MARKS: usize = 72;
+
+/// ① to ⑳, ⓐ to ⓩ, Ⓐ to Ⓩ, and from the beginning.
 fn mark(number: usize) -> char {
-    char::from_u32(0x2460 + ((number.max(1) - 1) % 20) as u32).unwrap_or('*')
+    let mut all = ('①'..='⑳').chain('ⓐ'..='ⓩ').chain('Ⓐ'..='Ⓩ');
+    all.nth((number.max(1) - 1) % MARKS).unwrap_or('*')
 }

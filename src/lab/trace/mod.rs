@@ -7,13 +7,14 @@
 //! - `text`, `rows`, `draw`, `svg`, `json`: how it is shown.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
 
 use crate::chapters::{find, rows as chapters};
-use crate::errors::usage;
+use crate::errors::{Advise, usage};
 use crate::wire::meet::Meets;
 
 mod decode;
@@ -90,6 +91,10 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
     };
     let mut watch = start::Watch::begin()?;
     let run::Ran { trace, failure } = run::run(&subject, &mut watch)?;
+    if watch.caught.is_some() && std::io::stderr().is_terminal() {
+        // The terminal has written ^C where our first line will stand.
+        eprintln!();
+    }
     let shown = noise::choose(&trace, options.all);
     let arrows = pair::arrows(&trace);
     if options.json {
@@ -101,8 +106,9 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
     if let Some(path) = &options.svg {
         let drawing = rows::layout(&trace, &shown, &arrows, options.all);
         let picture = svg::picture(&trace, &drawing, &subject.title());
-        std::fs::write(path, picture)
-            .with_context(|| format!("write {}", path.display()))?;
+        whole(path, &picture)
+            .with_context(|| format!("write {}", path.display()))
+            .advise(elsewhere)?;
     }
     if let Some(signal) = watch.caught {
         return watch.end_by(signal);
@@ -111,6 +117,25 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
         Some(failure) => bail!(failure),
         None => Ok(()),
     }
+}
+
+/// Writes the file, or leaves none: half a picture is no picture.
+fn whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let written = std::fs::write(path, text);
+    let half = |_: &_| std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    if written.as_ref().is_err_and(half) {
+        let _ = std::fs::remove_file(path);
+    }
+    written
+}
+
+fn elsewhere(error: &anyhow::Error) -> Option<&'static str> {
+    use nix::errno::Errno;
+    matches!(
+        crate::errors::errno(error),
+        Some(Errno::ENOSPC | Errno::EDQUOT | Errno::EACCES | Errno::EROFS)
+    )
+    .then_some("choose another place for the picture")
 }
 
 /// The commands between the `:::`.

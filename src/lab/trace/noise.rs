@@ -23,9 +23,34 @@ pub(super) fn choose(trace: &Trace, all: bool) -> Vec<usize> {
         }
     }
     if !all {
+        let again = begun_again(trace, &channels);
+        shown.retain(|place| !again.contains(place));
         drop_unused(trace, &mut shown);
     }
     shown
+}
+
+/// Calls that a signal interrupted which is not shown, and that began again at once:
+/// without a tracer that signal would not have touched them.
+fn begun_again(trace: &Trace, channels: &Channels) -> HashSet<usize> {
+    let mut threads: HashMap<i32, Vec<usize>> = HashMap::new();
+    for (place, event) in trace.events.iter().enumerate() {
+        threads.entry(event.tid).or_default().push(place);
+    }
+    let event = |place: usize| &trace.events[place];
+    let name = |place: usize| match &event(place).what {
+        What::Call(call) => Some(&call.name),
+        _ => None,
+    };
+    let again = |three: &&[usize]| {
+        let signal = event(three[1]);
+        matches!(&event(three[0]).what, What::Call(call) if matches!(call.result, Outcome::Restart))
+            && matches!(signal.what, What::Signal { .. })
+            && !channels.shows(signal)
+            && name(three[0]) == name(three[2])
+    };
+    let threes = threads.values().flat_map(|places| places.windows(3));
+    threes.filter(again).map(|three| three[0]).collect()
 }
 
 struct Channels {

@@ -45,6 +45,7 @@ struct Traffic {
 pub(super) fn arrows(trace: &Trace) -> Vec<Arrow> {
     let all = &trace.events;
     let mut arrows = Vec::new();
+    let mapped = mapped(trace);
     let (connects, peers) = connections(all);
     arrows.extend(connects);
     for (key, traffic) in &sorted(all, &peers) {
@@ -53,7 +54,8 @@ pub(super) fn arrows(trace: &Trace) -> Vec<Arrow> {
             true => merged(all, traffic),
             false => queued(all, traffic),
         });
-        arrows.extend(stored(all, traffic));
+        let since = mapped.get(key).copied().unwrap_or(u64::MAX);
+        arrows.extend(stored(all, traffic, since));
         arrows.extend(woken(all, traffic));
         arrows.extend(ended(all, traffic));
     }
@@ -275,10 +277,26 @@ fn in_order(all: &[Event], posts: &[Use], fetches: &[Use]) -> Vec<Arrow> {
     arrows
 }
 
-/// Which write put the bytes of a file there that a read found.
-fn stored(all: &[Event], traffic: &Traffic) -> Vec<Arrow> {
+/// From when on a file was mapped as well: whoever has its pages writes to them unseen.
+fn mapped(trace: &Trace) -> HashMap<String, u64> {
+    let mut since = HashMap::new();
+    for event in &trace.events {
+        for effect in &event.effects {
+            let Effect::Share(_, id) = effect else { continue };
+            let object = trace.objects.get(*id);
+            let key = format!("{:?} {}", object.kind, object.inode);
+            since.entry(key).or_insert(event.begin);
+        }
+    }
+    since
+}
+
+/// Which write put the bytes of a file there that a read found, `mapped` being when the
+/// file became memory too.
+fn stored(all: &[Event], traffic: &Traffic, mapped: u64) -> Vec<Arrow> {
     let mut arrows = Vec::new();
-    for &(to, from_byte, to_byte) in &traffic.reads {
+    let known = |(to, ..): &&(usize, u64, u64)| all[*to].begin < mapped;
+    for &(to, from_byte, to_byte) in traffic.reads.iter().filter(known) {
         let before = |&&(event, ..): &&(usize, u64, u64)| {
             all[event].end.is_some_and(|end| end < all[to].begin)
         };

@@ -221,7 +221,12 @@ pub(super) fn start(
     match read(&failure, &mut errno) {
         Ok(4) => {
             let errno = Errno::from_raw(i32::from_ne_bytes(errno));
-            Err(errno).with_context(|| format!("execve {what}"))
+            Err(errno).with_context(|| format!("execve {what}")).advise(|_| {
+                (errno == Errno::EACCES).then_some(
+                    "it is not a program that you may run: see its mode (ls -l), and its \
+                     directory's",
+                )
+            })
         }
         _ => Ok(pid),
     }

@@ -12,12 +12,14 @@ const HEIGHT: f64 = 18.0;
 const GUTTER: f64 = 84.0;
 const MARGIN: f64 = 12.0;
 
-/// The colours, for a page of mdBook's themes, and for a picture by itself.
+/// The colours, for a page of mdBook's themes, and for a picture by itself. Without
+/// JavaScript a page says `light` whatever it is: there the browser's wish counts, as it
+/// does for the page.
 const STYLE: &str = "\
 .ipclab-trace{--t:#24292f;--f:#6e7781;--b:#b3261e;--a:#57606a;--l0:#0b7285;--l1:#8a5a00;\
 --l2:#2b7a0b;--l3:#7b3fa0;font:12px ui-monospace,Menlo,Consolas,monospace;max-width:100%;height:auto}\
 @media(prefers-color-scheme:dark){.ipclab-trace{DARK}}\
-.light .ipclab-trace,.rust .ipclab-trace{LIGHT}\
+.js.light .ipclab-trace,.rust .ipclab-trace{LIGHT}\
 .coal .ipclab-trace,.navy .ipclab-trace,.ayu .ipclab-trace{DARK}\
 .ipclab-trace text{fill:var(--t);white-space:pre}.ipclab-trace .f{fill:var(--f)}\
 .ipclab-trace .b{fill:var(--b)}.ipclab-trace .h{font-weight:bold}\
@@ -134,10 +136,12 @@ impl Picture {
             let right = join.from.1 < join.to.1;
             if right {
                 let edge = self.lane(join.from.1) + self.width();
+                let tail = ends[&join.from] + 5.0;
                 self.arrow(
-                    ends[&join.from] + 5.0,
+                    tail,
                     y1,
-                    edge,
+                    // A text that fills its lane pushes the curve's beginning on.
+                    edge.max(tail),
                     edge + GUTTER,
                     self.lane(join.to.1) - 6.0,
                     y2,

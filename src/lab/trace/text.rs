@@ -170,10 +170,11 @@ fn call_words(
         out.add("(", Tone::Plain);
         let mut first = true;
         for (index, piece) in call.args.iter().enumerate() {
-            if left_out.contains(&index) {
+            if left_out.contains(&index) && !peeks(piece) {
                 continue;
             }
-            let failed = !style.full && matches!(call.result, Outcome::Error(_));
+            // What would have come out did not.
+            let failed = !style.full && !matches!(call.result, Outcome::Value(..));
             let later =
                 (part == Part::Begins || failed) && call.out & 1 << index != 0;
             let given = piece_text(piece, style);
@@ -207,6 +208,11 @@ fn call_words(
         _ if event.slept => out.add(&format!(" (slept {})", time()), Tone::Faint),
         _ => {}
     }
+}
+
+/// Whether these flags leave the bytes where they are, for the next one to take.
+fn peeks(piece: &Piece) -> bool {
+    matches!(piece, Piece::Text(flags) if flags.contains("MSG_PEEK"))
 }
 
 fn call_returned(call: &Call) -> bool {
@@ -323,10 +329,12 @@ fn piece_text(piece: &Piece, style: Style) -> String {
 fn terse(text: &str) -> String {
     const FLAGS: [&str; 4] =
         ["O_CLOEXEC", "SOCK_CLOEXEC", "MSG_CMSG_CLOEXEC", "EPOLL_CLOEXEC"];
-    if text.contains("CLONE_THREAD") {
+    // A program's own words, the arguments of an execve, stand in quotes.
+    let flags = !text.starts_with('"');
+    if flags && text.contains("CLONE_THREAD") {
         return "CLONE_THREAD|…".to_owned();
     }
-    if text.contains("CLONE_") {
+    if flags && text.contains("CLONE_") {
         let kept = text.split('|').filter(|word| !word.ends_with("TID"));
         return kept.collect::<Vec<_>>().join("|");
     }
@@ -335,7 +343,10 @@ fn terse(text: &str) -> String {
         let quoted = value.split_once(' ').map_or(value, |(_, quoted)| quoted);
         return format!("value {quoted}");
     }
-    if !text.contains("CLOEXEC") {
+    if flags && text.contains("MSG_PEEK") {
+        return "MSG_PEEK".to_owned();
+    }
+    if !flags || !text.contains("CLOEXEC") {
         return text.to_owned();
     }
     let kept = text.split('|').filter(|word| !FLAGS.contains(word));

@@ -11,6 +11,16 @@ const CHILD: Names = names! {
     CLD_EXITED CLD_KILLED CLD_DUMPED CLD_TRAPPED CLD_STOPPED CLD_CONTINUED
 };
 
+/// The first `si_code` that is no fault's.
+const SI_KERNEL: i32 = 0x80;
+/// What a program did that the processor refused (the libc crate has no names for it).
+const FAULTS: [(i32, Names); 4] = [
+    (libc::SIGSEGV, &[(1, "SEGV_MAPERR"), (2, "SEGV_ACCERR")]),
+    (libc::SIGBUS, &[(1, "BUS_ADRALN"), (2, "BUS_ADRERR"), (3, "BUS_OBJERR")]),
+    (libc::SIGILL, &[(1, "ILL_ILLOPC"), (2, "ILL_ILLOPN"), (5, "ILL_PRVOPC")]),
+    (libc::SIGFPE, &[(1, "FPE_INTDIV"), (2, "FPE_INTOVF"), (3, "FPE_FLTDIV")]),
+];
+
 /// A socket's address: `{AF_UNIX "…/unix"}`; the length is in the next argument.
 pub(super) fn sockaddr(cx: &mut Cx<'_>, index: usize) -> Piece {
     let length = cx.args[index + 1];
@@ -103,6 +113,8 @@ pub(in super::super) struct Siginfo {
     pub(in super::super) code: i32,
     pub(in super::super) pid: i32,
     pub(in super::super) value: i32,
+    /// Where a fault happened; of other signals it means nothing.
+    pub(in super::super) address: u64,
 }
 
 impl Siginfo {
@@ -113,6 +125,7 @@ impl Siginfo {
             code: i32_at(bytes, 8),
             pid: i32_at(bytes, 16),
             value: i32_at(bytes, 24),
+            address: u64_at(bytes, 16),
         }
     }
 
@@ -121,8 +134,15 @@ impl Siginfo {
         matches!(self.code, libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL)
     }
 
-    /// `SI_QUEUE from pid 12, value -2`.
+    /// `SI_QUEUE from 12`, `SEGV_MAPERR at 0x0`.
     pub(in super::super) fn text(&self) -> String {
+        let fault = FAULTS.iter().find(|(number, _)| *number == self.number);
+        if let Some((_, names)) =
+            fault.filter(|_| (1..SI_KERNEL).contains(&self.code))
+        {
+            let code = word(self.code as u64, names);
+            return format!("{code} at {:#x}", self.address);
+        }
         let names = if self.number == libc::SIGCHLD && self.code > 0 {
             CHILD
         } else {

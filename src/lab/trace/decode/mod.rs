@@ -226,9 +226,11 @@ pub(super) fn leave(cx: &mut Cx<'_>, begun: Begun) -> (Call, Vec<Effect>) {
 /// A call that ended with its thread.
 pub(super) fn unfinished(begun: Begun) -> (Call, Vec<Effect>) {
     let Begun { name, args, pieces, .. } = begun;
+    let missing = pieces.iter().enumerate().filter(|(_, piece)| piece.is_none());
+    let out = missing.fold(0, |out, (index, _)| out | 1 << index);
     let known = pieces.into_iter().zip(args);
     let args = known.map(|(piece, raw)| piece.unwrap_or_else(|| hex(raw))).collect();
-    (Call { name, args, out: 0, result: Outcome::Never }, Vec::new())
+    (Call { name, args, out, result: Outcome::Never }, Vec::new())
 }
 
 fn before(cx: &mut Cx<'_>, arg: Arg, index: usize) -> Option<Piece> {

@@ -79,7 +79,7 @@ fn words(cx: &mut Cx<'_>, index: usize) -> Piece {
     Piece::Group("[", parts, "]")
 }
 
-/// What wait4 tells of an end.
+/// What wait4 tells: an end, a stop, or that it goes on.
 fn status(cx: &mut Cx<'_>, index: usize) -> Piece {
     let Some(status) = cx.memory().u32(cx.args[index]) else {
         return hex(cx.args[index]);
@@ -91,6 +91,10 @@ fn status(cx: &mut Cx<'_>, index: usize) -> Piece {
         format!("[exited with {}]", libc::WEXITSTATUS(status))
     } else if libc::WIFSIGNALED(status) {
         format!("[killed by {}]", signals::name(libc::WTERMSIG(status)))
+    } else if libc::WIFSTOPPED(status) {
+        format!("[stopped by {}]", signals::name(libc::WSTOPSIG(status)))
+    } else if libc::WIFCONTINUED(status) {
+        "[continued]".to_owned()
     } else {
         format!("[{status:#x}]")
     })

@@ -41,13 +41,14 @@ pub(super) fn signal_records(cx: &Cx<'_>) -> Vec<Siginfo> {
             code: i32_at(record, 8),
             pid: i32_at(record, 12),
             value: i32_at(record, 44),
+            address: 0,
         })
         .collect()
 }
 
 /// The key of a signal: to whom, which, and what siginfo says of it.
 fn signal_key(to: i32, info: &Siginfo) -> String {
-    let Siginfo { number, code, pid, value } = *info;
+    let Siginfo { number, code, pid, value, .. } = *info;
     match number {
         libc::SIGKILL => format!("signal {to} 9"),
         _ => {
@@ -77,7 +78,8 @@ pub(super) fn sent(
     };
     let code =
         if name.ends_with("kill") && name != "kill" { libc::SI_TKILL } else { 0 };
-    let plain = Siginfo { number: cx.int(which), code, pid: cx.pid(), value: 0 };
+    let (number, pid) = (cx.int(which), cx.pid());
+    let plain = Siginfo { number, code, pid, value: 0, address: 0 };
     let info = info.and_then(|address| cx.memory().array::<128>(address));
     let info = info.map_or(plain, |bytes| Siginfo::of(&bytes));
     if to <= 0 || info.number == 0 {
