@@ -84,15 +84,15 @@ pub(super) const PRIVATE: Experiment = Experiment {
                the whole file. P loads the second byte of each page. What does it get from \
                the first page and from the second?",
     answers: &[
-        wrong(
-            "`a` and `a`: a private mapping is a copy from the moment of mmap",
-            "Nothing is copied by mmap. A page is copied when P first stores in it, and \
-             that was only the first.",
-        ),
         right(
             "`a` and `b`",
             "P's store has made a copy of the first page, and that stays as it was. The \
              second is still the file's own page, though P has loaded from it.",
+        ),
+        wrong(
+            "`a` and `a`: a private mapping is a copy from the moment of mmap",
+            "Nothing is copied by mmap. A page is copied when P first stores in it, and \
+             that was only the first.",
         ),
         wrong(
             "`b` and `b`: all but the byte that P has stored",
@@ -139,8 +139,8 @@ fn private(stage: &Stage) -> Result<usize> {
     stage.saw("in the page that P has only loaded from", shown(Ok(got[1])));
     stage.saw("the file's first byte", shown(Ok(byte[0])));
     Ok(match &got {
-        b"aa" => 1,
-        b"ab" => 2,
+        b"aa" => 2,
+        b"ab" => 1,
         _ => 3,
     })
 }

@@ -24,14 +24,14 @@ pub(super) const EINTR: Experiment = Experiment {
                sleeps in read(2) on a pipe and another in poll(2) on a pipe. What do they \
                see?",
     answers: &[
-        wrong(
-            "nothing: both calls go on waiting after the handler",
-            "SA_RESTART is a promise with exceptions. signal(7) lists them, and poll is one.",
-        ),
         right(
             "read goes on waiting; poll returns EINTR",
             "poll, select, epoll_wait, msgrcv, semop, nanosleep and others return EINTR \
              whatever the flag says: their timeouts could not simply begin anew.",
+        ),
+        wrong(
+            "nothing: both calls go on waiting after the handler",
+            "SA_RESTART is a promise with exceptions. signal(7) lists them, and poll is one.",
         ),
         wrong(
             "both return EINTR: a handler has run",
@@ -77,8 +77,8 @@ fn eintr(stage: &Stage) -> Result<usize> {
     stage.saw("poll was interrupted", poll_interrupted);
     stage.saw("read went on", read_went_on);
     Ok(match (poll_interrupted, read_went_on) {
-        (false, true) => 1,
-        (true, true) => 2,
+        (false, true) => 2,
+        (true, true) => 1,
         _ => 3,
     })
 }

@@ -113,6 +113,12 @@ pub(super) const FULL_BACKLOG: Experiment = Experiment {
                connect(2) one after the other, without blocking (O_NONBLOCK). How many are \
                connected, and what becomes of the next one?",
     answers: &[
+        right(
+            "two; the next stays in SYN_SENT: it gets no answer at all",
+            "The server's kernel has no room, and drops the request without a word. The \
+             client's kernel believes that the packet was lost, and sends it again: after \
+             one second, then two, then four.",
+        ),
         wrong(
             "one; the next is refused with ECONNREFUSED",
             "The number says how many may wait besides the first. And a full queue is no \
@@ -122,12 +128,6 @@ pub(super) const FULL_BACKLOG: Experiment = Experiment {
             "two; the next gets EAGAIN",
             "So it is for a Unix socket, where the kernel can look into the server's queue. \
              A TCP client must ask by a packet, and wait for one that answers.",
-        ),
-        right(
-            "two; the next stays in SYN_SENT: it gets no answer at all",
-            "The server's kernel has no room, and drops the request without a word. The \
-             client's kernel believes that the packet was lost, and sends it again: after \
-             one second, then two, then four.",
         ),
     ],
     kind: Kind::Kernel,
@@ -189,9 +189,9 @@ fn full_backlog(stage: &Stage) -> Result<usize> {
         retries.context("read tcp_syn_retries")?.trim()
     ));
     Ok(match (refused, state) {
-        (Some(Errno::EAGAIN), _) => 2,
-        (None, "SYN_SENT") => 3,
-        _ => 1,
+        (Some(Errno::EAGAIN), _) => 3,
+        (None, "SYN_SENT") => 1,
+        _ => 2,
     })
 }
 
