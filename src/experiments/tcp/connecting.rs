@@ -116,8 +116,8 @@ pub(super) const FULL_BACKLOG: Experiment = Experiment {
         right(
             "two; the next stays in SYN_SENT: it gets no answer at all",
             "The server's kernel has no room, and drops the request without a word. The \
-             client's kernel believes that the packet was lost, and sends it again: after \
-             one second, then two, then four.",
+             client's kernel believes that the packet was lost, and sends it again, after \
+             one second for the first time.",
         ),
         wrong(
             "one; the next is refused with ECONNREFUSED",
@@ -133,7 +133,7 @@ pub(super) const FULL_BACKLOG: Experiment = Experiment {
     kind: Kind::Kernel,
     run: full_backlog,
     moral: "A TCP server that is too slow looks like a network that loses packets: connects \
-            that take one second, or three, or seven. Count the drops (nstat: ListenDrops), \
+            that take a second, or two, or seven. Count the drops (nstat: ListenDrops), \
             and give listen a larger number.",
     see: "listen(2), tcp(7)",
     file: file!(),
@@ -188,6 +188,16 @@ fn full_backlog(stage: &Stage) -> Result<usize> {
          (net.ipv4.tcp_syn_retries)",
         retries.context("read tcp_syn_retries")?.trim()
     ));
+    let linear =
+        std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syn_linear_timeouts");
+    stage.note(match linear {
+        Ok(times) => format!(
+            "it waits a second before each of the first {} or so, and from then on twice as \
+             long as before (net.ipv4.tcp_syn_linear_timeouts, new in Linux 6.5)",
+            times.trim()
+        ),
+        Err(_) => "it waits one second, then two, then four, and so on".into(),
+    });
     Ok(match (refused, state) {
         (Some(Errno::EAGAIN), _) => 3,
         (None, "SYN_SENT") => 1,
