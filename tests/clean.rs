@@ -10,7 +10,8 @@ use support::*;
 
 fn clean(subject: &Subject, args: &[&str]) -> String {
     let mut command = ipclab(subject, &["clean"]);
-    command.args(args);
+    // No experiment of anybody else's is in TMPDIR.
+    command.args(args).env("TMPDIR", subject.dir());
     let outcome = run(command, Input::Nothing);
     assert!(outcome.status.success(), "{}", outcome.stderr);
     String::from_utf8(outcome.stdout).unwrap()

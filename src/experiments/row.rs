@@ -16,7 +16,8 @@ pub struct Experiment {
     pub title: &'static str,
     /// The situation in a sentence or two, then what is asked.
     pub question: &'static str,
-    /// Two to four answers that people really believe; one is right.
+    /// Two to four answers that people really believe; one is right, at any place: over
+    /// all rows each place has its share, so that none is a good guess.
     pub answers: &'static [Answer],
     /// What answers.
     pub kind: Kind,

@@ -5,6 +5,8 @@ use super::row::Experiment;
 mod delivery;
 mod handlers;
 mod identity;
+mod self_pipe;
+mod terminal;
 mod waiting;
 
 /// The chapter's experiments, in the order of its page.
@@ -13,9 +15,11 @@ pub const ALL: &[Experiment] = &[
     delivery::OVERTAKEN,
     delivery::QUEUE_LIMIT,
     delivery::UNSTOPPABLE,
+    terminal::CTRL_Z,
     delivery::FIVE_CHILDREN,
     waiting::EINTR,
     waiting::LOST_WAKEUP,
+    self_pipe::SELF_PIPE,
     waiting::SIGNALFD,
     handlers::LOCK_IN_HANDLER,
     identity::FORGED,

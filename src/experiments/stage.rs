@@ -4,7 +4,8 @@
 //! Nothing here makes the calls that an experiment is about: those stand in its own code.
 
 use std::fmt::Display;
-use std::io::IoSliceMut;
+use std::fs::File;
+use std::io::{IoSliceMut, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -25,6 +26,10 @@ use crate::os::cleanup::{Object, semaphore_path};
 use crate::os::spawn::{Forked, fork};
 use crate::wire::meet::{describe, kernel_prefix_of};
 use crate::wire::payload::write_all;
+
+/// The list in a run's directory of what must go with it, a line each as in a lock file.
+/// Its director has it locked.
+pub const LIST: &str = ".made";
 
 /// Where an experiment runs. A forked child has its own, with the name of its part.
 #[derive(Debug)]
@@ -67,7 +72,12 @@ impl Stage {
 
     /// Has something removed in the end, however this run ends: a System V identifier.
     pub fn made(&self, object: &Object) {
-        self.tell(&Record::Made(describe(object)));
+        let line = describe(object);
+        // Should the director be killed, whoever comes next reads it there.
+        let list = File::options().append(true).open(self.path(LIST));
+        let _ =
+            list.and_then(|mut list| list.write_all(format!("{line}\n").as_bytes()));
+        self.tell(&Record::Made(line));
     }
 
     /// Reports a call that mattered, written as C would write it, and what it returned.

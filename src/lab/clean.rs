@@ -2,7 +2,7 @@
 //!
 //! Each meeting place of ours has a lock file that says what it guards. Where nobody
 //! holds the lock, what it names is stale, unless a stranger (who holds no lock) has it
-//! open, which /proc tells.
+//! open, which /proc tells. The directory of an experiment has such a list too.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, fcntl};
 
+use super::experiment::left_behind;
 use crate::os::cleanup::{Object, remove_now, segment_path, semaphore_path};
 use crate::os::names;
 use crate::wire::meet::{self, describe, is_pending, notes, runtime_dir};
@@ -19,8 +20,8 @@ use crate::wire::meet::{self, describe, is_pending, notes, runtime_dir};
 /// The options of `ipclab clean`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It looks in the runtime directory and at the kernel names that go with \
-                  it; what `--at DIR/NAME` left elsewhere, the next start there recovers.\n\n\
+    after_help = "It looks in the runtime directory, at the kernel names that go with it, \
+                  and in TMPDIR for what an experiment left; what `--at DIR/NAME` left elsewhere, the next start there recovers.\n\n\
                   Examples:\n  ipclab clean --dry-run\n  ipclab clean --pending"
 )]
 pub struct Options {
@@ -75,6 +76,15 @@ pub fn run(options: &Options) -> Result<()> {
             continue;
         }
         clean_object(&object, &used, options, &mut say);
+    }
+    for left in left_behind() {
+        for object in left.objects.iter().filter(|object| exists(object)) {
+            say(&describe(object), &Verdict::Stale);
+        }
+        say(&format!("path {}", left.dir.display()), &Verdict::Stale);
+        if !options.dry_run {
+            left.remove();
+        }
     }
     if report.is_empty() {
         report = format!("nothing to clean in {}\n", dir.display());

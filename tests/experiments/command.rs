@@ -38,6 +38,93 @@ fn the_list_shows_what_has_been_tried_and_how_it_went() {
     assert!(right.status.success());
     assert!(printed(&right).contains("✓ 3 is right."), "{}", printed(&right));
     assert!(line(&experiment(home.path(), &[])).starts_with("✓ "));
+    experiment(home.path(), &[id, "--show"]);
+    assert!(
+        line(&experiment(home.path(), &[])).starts_with("✓ "),
+        "who looks it up again has not forgotten"
+    );
+}
+
+/// Starts a run that makes a System V queue, and kills its director when the queue is there.
+fn killed_director(scratch: &Path) -> i32 {
+    let mut command = Command::new(support::program());
+    command
+        .args(["experiment", "sysvmq/removed-under-sleepers", "--show"])
+        .env("XDG_STATE_HOME", scratch.join("state"))
+        .env("TMPDIR", scratch);
+    let deadline = support::deadline();
+    loop {
+        assert!(std::time::Instant::now() < deadline, "never caught in the middle");
+        let again = Command::new(command.get_program())
+            .args(command.get_args())
+            .envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))))
+            .stdout(std::process::Stdio::null())
+            .spawn();
+        let mut director = again.unwrap();
+        while director.try_wait().unwrap().is_none() {
+            let found = noted_queue(scratch);
+            if let Some(id) = found {
+                director.kill().unwrap();
+                director.wait().unwrap();
+                if noted_queue(scratch).is_some() && has_queue(id) {
+                    return id;
+                }
+            }
+        }
+    }
+}
+
+/// The queue that the list of a run in `scratch` names.
+fn noted_queue(scratch: &Path) -> Option<i32> {
+    let dirs = std::fs::read_dir(scratch).ok()?;
+    dirs.filter_map(|dir| {
+        std::fs::read_to_string(dir.ok()?.path().join(".made")).ok()
+    })
+    .find_map(|list| {
+        list.lines().find_map(|line| line.strip_prefix("sysv-queue ")?.parse().ok())
+    })
+}
+
+fn has_queue(id: i32) -> bool {
+    let all = std::fs::read_to_string("/proc/sysvipc/msg").unwrap();
+    all.lines().any(|line| line.split_whitespace().nth(1) == Some(&id.to_string()))
+}
+
+#[test]
+fn what_a_killed_director_left_goes_with_clean_or_the_next_run() {
+    let scratch = tempfile::tempdir().unwrap();
+    let id = killed_director(scratch.path());
+    let clean = |args: &[&str]| {
+        let mut command = Command::new(support::program());
+        command
+            .arg("clean")
+            .args(args)
+            .env("IPCLAB_DIR", scratch.path().join("none"))
+            .env("TMPDIR", scratch.path());
+        printed(&run(command, Input::Nothing))
+    };
+    assert!(
+        clean(&["--dry-run"]).contains(&format!("would remove sysv-queue {id}"))
+    );
+    assert!(has_queue(id), "--dry-run removed it");
+    assert!(clean(&[]).contains(&format!("removed sysv-queue {id}")));
+    assert!(!has_queue(id));
+    assert!(clean(&[]).starts_with("nothing to clean"));
+
+    let id = killed_director(scratch.path());
+    let mut command = Command::new(support::program());
+    command
+        .args(["experiment", "fifo/open-sleeps", "--show"])
+        .env("XDG_STATE_HOME", scratch.path().join("state"))
+        .env("TMPDIR", scratch.path());
+    assert!(run(command, Input::Nothing).status.success());
+    assert!(!has_queue(id));
+    let left: Vec<_> = std::fs::read_dir(scratch.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name != "state")
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn a_private_mapping_is_a_snapshot_only_of_the_pages_stored_in() {
 #[test]
 fn only_what_was_mapped_shared_before_fork_is_shared() {
     let Some(saw) = seen("mmap/anonymous") else { return };
-    assert_eq!(saw["seen in 1, 2, 3"], json!([false, true, false]));
+    assert_eq!(saw["seen in (a), (b), (c)"], json!([false, true, false]));
 }
 
 #[test]

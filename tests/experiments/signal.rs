@@ -46,6 +46,7 @@ fn poll_is_interrupted_in_spite_of_sa_restart_and_read_is_not() {
     let Some(saw) = seen("signal/eintr") else { return };
     assert_eq!(saw["poll was interrupted"], true);
     assert_eq!(saw["read went on"], true);
+    assert_eq!(saw["read without the flag was interrupted"], true);
 }
 
 #[test]
@@ -85,4 +86,19 @@ fn a_reused_pid_is_hit_by_kill_and_not_by_a_pidfd() {
     let Some(saw) = seen("signal/pid-reuse") else { return };
     assert_eq!(saw["the pidfd said"], "ESRCH: No such process");
     assert_eq!(saw["the innocent was ended"], true);
+}
+
+#[test]
+fn ctrl_z_is_a_request_that_a_handler_may_decline() {
+    let Some(saw) = seen("signal/ctrl-z") else { return };
+    assert_eq!(saw["Ctrl-Z stopped it"], false);
+    assert_eq!(saw["SIGSTOP stopped it"], true);
+}
+
+#[test]
+fn a_full_self_pipe_hangs_its_own_reader() {
+    let Some(saw) = seen("signal/self-pipe") else { return };
+    assert_eq!(saw["with a blocking pipe it hangs"], true);
+    assert_eq!(saw["with a non-blocking one it goes on"], true);
+    assert_eq!(saw["with signalfd, one read took them all"], true);
 }

@@ -35,6 +35,11 @@ pub(super) const TRUSTED_SIZE: Experiment = Experiment {
                descriptor, calls ftruncate(2) to 0. Now the server reads byte 4,096 of its \
                map. What happens?",
     answers: &[
+        right(
+            "SIGBUS kills the server",
+            "The address is within the map and beyond the end of the file. So a client \
+             can kill a server that checked everything, only too early.",
+        ),
         wrong(
             "it reads what was there: the map keeps its pages",
             "A map holds on to the file, not to its length. What is cut off the file is \
@@ -43,11 +48,6 @@ pub(super) const TRUSTED_SIZE: Experiment = Experiment {
         wrong(
             "it reads 0: the page is empty now",
             "Zeros are for a hole within the file. Beyond the end there is no page at all.",
-        ),
-        right(
-            "SIGBUS kills the server",
-            "The address is within the map and beyond the end of the file. So a client \
-             can kill a server that checked everything, only too early.",
         ),
     ],
     kind: Kind::Kernel,
@@ -130,9 +130,9 @@ fn trusted_size(stage: &Stage) -> Result<usize> {
     stage.saw("not sealed, and asked for seals", serve(map_what_stays, false)?);
     stage.saw("sealed, and asked for seals", serve(map_what_stays, true)?);
     match fared.as_str() {
-        "killed by SIGBUS" => Ok(3),
-        "read 'a'" => Ok(1),
-        "read '\\0'" => Ok(2),
+        "killed by SIGBUS" => Ok(1),
+        "read 'a'" => Ok(2),
+        "read '\\0'" => Ok(3),
         other => bail!("{other}"),
     }
 }
@@ -145,6 +145,11 @@ pub(super) const SEAL_WHILE_MAPPED: Experiment = Experiment {
                as something that nobody can change any more, so it calls fcntl(2) with \
                F_ADD_SEALS and F_SEAL_WRITE. The map is still there. What happens?",
     answers: &[
+        right(
+            "-1 and EBUSY: it must be unmapped first",
+            "F_SEAL_WRITE promises that the content is final. While anybody can write \
+             through a map, the kernel cannot promise it.",
+        ),
         wrong(
             "0; the next write through the map is a SIGSEGV",
             "The kernel would have to take a right away that it gave. It does not: it \
@@ -154,11 +159,6 @@ pub(super) const SEAL_WHILE_MAPPED: Experiment = Experiment {
             "0; the map stays writable, as it was made before",
             "So it is with F_SEAL_FUTURE_WRITE (Linux 5.1), which is for just that: one \
              goes on writing, all others may only read.",
-        ),
-        right(
-            "-1 and EBUSY: it must be unmapped first",
-            "F_SEAL_WRITE promises that the content is final. While anybody can write \
-             through a map, the kernel cannot promise it.",
         ),
     ],
     kind: Kind::Kernel,
@@ -200,8 +200,8 @@ fn seal_while_mapped(stage: &Stage) -> Result<usize> {
     stage.saw("F_SEAL_WRITE once unmapped", later.shown());
     stage.saw("a new writable map", again.shown());
     match sealed {
-        Err(Errno::BUSY) => Ok(3),
-        Ok(()) => Ok(2),
+        Err(Errno::BUSY) => Ok(1),
+        Ok(()) => Ok(3),
         Err(error) => bail!("fcntl(F_ADD_SEALS): {error}"),
     }
 }

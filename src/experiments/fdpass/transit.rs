@@ -161,11 +161,6 @@ pub(super) const DIES_UNREAD: Experiment = Experiment {
             "That is what a worker leaves that had read everything. This one left \
              something unread, and the kernel tells.",
         ),
-        right(
-            "-1 and ECONNRESET, and 0 after that",
-            "As with TCP: closed with unread data is a reset, the sign that something \
-             was lost. It is told once; after that the stream has just ended.",
-        ),
         wrong(
             "its byte and its descriptor: they could not be delivered",
             "What was sent is gone, and with it the reference that it held. The server \
@@ -174,6 +169,11 @@ pub(super) const DIES_UNREAD: Experiment = Experiment {
         wrong(
             "-1 and EPIPE: nobody reads there any more",
             "EPIPE is for who sends. The server receives.",
+        ),
+        right(
+            "-1 and ECONNRESET, and 0 after that",
+            "As with TCP: closed with unread data is a reset, the sign that something \
+             was lost. It is told once; after that the stream has just ended.",
         ),
     ],
     kind: Kind::Kernel,
@@ -219,9 +219,9 @@ fn dies_unread(stage: &Stage) -> Result<usize> {
     }
     match said[0] {
         Ok(0) => Ok(1),
-        Err(Errno::CONNRESET) => Ok(2),
-        Ok(_) => Ok(3),
-        Err(Errno::PIPE) => Ok(4),
+        Err(Errno::CONNRESET) => Ok(4),
+        Ok(_) => Ok(2),
+        Err(Errno::PIPE) => Ok(3),
         Err(error) => bail!("recv: {error}"),
     }
 }
@@ -235,6 +235,12 @@ pub(super) const TOO_MANY_IN_FLIGHT: Experiment = Experiment {
                and nobody receives. The socket has room for hundreds of such messages. What \
                ends this?",
     answers: &[
+        right(
+            "ETOOMANYREFS, once more than 50 are in flight",
+            "The kernel counts what a user has in flight, in all sockets together, and \
+             compares it with the RLIMIT_NOFILE of the process that sends. Otherwise a \
+             user could hold any number of files open in sockets.",
+        ),
         wrong(
             "nothing but the socket's buffer: EAGAIN after hundreds",
             "That is what root sees, and so what a server sees that was tried by root.",
@@ -243,12 +249,6 @@ pub(super) const TOO_MANY_IN_FLIGHT: Experiment = Experiment {
             "EMFILE at the 50th: each message is a descriptor",
             "EMFILE is about the table of the process, and there it is still one. \
              Descriptors in flight are counted by themselves, for the user.",
-        ),
-        right(
-            "ETOOMANYREFS, once more than 50 are in flight",
-            "The kernel counts what a user has in flight, in all sockets together, and \
-             compares it with the RLIMIT_NOFILE of the process that sends. Otherwise a \
-             user could hold any number of files open in sockets.",
         ),
     ],
     kind: Kind::Kernel,
@@ -334,9 +334,9 @@ fn too_many_in_flight(stage: &Stage) -> Result<usize> {
         }
     }
     match Errno::from_raw_os_error(refused) {
-        Errno::AGAIN => Ok(1),
-        Errno::MFILE => Ok(2),
-        Errno::TOOMANYREFS => Ok(3),
+        Errno::AGAIN => Ok(2),
+        Errno::MFILE => Ok(3),
+        Errno::TOOMANYREFS => Ok(1),
         error => bail!("sendmsg: {error}"),
     }
 }

@@ -85,15 +85,15 @@ pub(super) const NEVER_A_WRITER: Experiment = Experiment {
                come. read(2) returns 0, as it does after the last writer has gone. Can \
                the program tell \"not yet\" from \"no more\"?",
     answers: &[
-        wrong(
-            "no: the kernel keeps no record of past writers",
-            "It does, for each reader that is there: poll(2) reports the hang-up only to \
-             those who were there while a writer was.",
-        ),
         right(
             "yes: poll(2) says POLLHUP only once a writer has come and gone",
             "Before the first writer poll says nothing at all and would sleep; after the \
              last one it says POLLHUP. So wait in poll, and read when it says something.",
+        ),
+        wrong(
+            "no: the kernel keeps no record of past writers",
+            "It does, for each reader that is there: poll(2) reports the hang-up only to \
+             those who were there while a writer was.",
         ),
         wrong(
             "yes: read(2) sets errno to EPIPE in the second case",
@@ -135,9 +135,9 @@ fn never_a_writer(stage: &Stage) -> Result<usize> {
     stage.saw("POLLHUP before", before.contains(PollFlags::POLLHUP));
     stage.saw("POLLHUP after", after.contains(PollFlags::POLLHUP));
     Ok(match (before.is_empty(), after.contains(PollFlags::POLLHUP)) {
-        (true, true) => 2,
+        (true, true) => 1,
         _ if last_read.is_err() => 3,
-        _ => 1,
+        _ => 2,
     })
 }
 // ANCHOR_END: never-a-writer
@@ -227,6 +227,11 @@ pub(super) const NAME_STAYS: Experiment = Experiment {
                reader reads none of them, and both close. The FIFO's name is still in its \
                directory. What does the next reader find?",
     answers: &[
+        right(
+            "nothing: the bytes went when the last descriptor was closed",
+            "The kernel makes the buffer when the FIFO is first opened and frees it at the \
+             last close, with all that is in it. Only the name stays.",
+        ),
         wrong(
             "the 100 bytes: a FIFO is a file",
             "It has a file's name, owner and permissions. Its bytes were never in the \
@@ -236,11 +241,6 @@ pub(super) const NAME_STAYS: Experiment = Experiment {
             "the 100 bytes, unless the machine was restarted",
             "Message queues live until the machine stops; a FIFO's buffer lives until its \
              last descriptor is closed.",
-        ),
-        right(
-            "nothing: the bytes went when the last descriptor was closed",
-            "The kernel makes the buffer when the FIFO is first opened and frees it at the \
-             last close, with all that is in it. Only the name stays.",
         ),
     ],
     kind: Kind::Kernel,
@@ -272,8 +272,8 @@ fn name_stays(stage: &Stage) -> Result<usize> {
     stage.saw("found afterwards", found.unwrap_or(0));
     stage.saw("the name is there", path.exists());
     match found {
-        Ok(100) => Ok(1),
-        Err(Errno::EAGAIN) | Ok(0) => Ok(3),
+        Ok(100) => Ok(2),
+        Err(Errno::EAGAIN) | Ok(0) => Ok(1),
         other => bail!("read: {other:?}"),
     }
 }

@@ -23,15 +23,15 @@ pub(super) const CLOSE_DROPS_LOCK: Experiment = Experiment {
                calls a library that opens the same file, reads a byte, and closes its own \
                descriptor. Is the file still locked?",
     answers: &[
-        wrong(
-            "yes: the descriptor with the lock is still open",
-            "So it would be sane, and so it is for flock(2) and OFD locks. A traditional \
-             lock belongs to the process and the file, and knows no descriptor.",
-        ),
         right(
             "no: closing any descriptor of the file drops the process's locks on it",
             "POSIX says so. The kernel looks for locks of this process on this file at \
              every close, and removes them all.",
+        ),
+        wrong(
+            "yes: the descriptor with the lock is still open",
+            "So it would be sane, and so it is for flock(2) and OFD locks. A traditional \
+             lock belongs to the process and the file, and knows no descriptor.",
         ),
         wrong(
             "yes: the library's descriptor was open for reading alone",
@@ -89,7 +89,7 @@ fn close_drops_lock(stage: &Stage) -> Result<usize> {
         stage.saw(&format!("still locked, {kind}"), still_locked);
         kept.push(still_locked);
     }
-    Ok(if kept[0] { 1 } else { 2 })
+    Ok(if kept[0] { 2 } else { 1 })
 }
 // ANCHOR_END: close-drops-lock
 
@@ -100,16 +100,16 @@ pub(super) const LOCK_AND_FORK: Experiment = Experiment {
                another. It forks. The child unlocks both: LOCK_UN, F_UNLCK. Which of the \
                parent's locks are still held?",
     answers: &[
-        wrong(
-            "both: a child cannot unlock what is its parent's",
-            "flock's lock is no process's. It hangs on the open file that both share, and \
-             either may unlock it.",
-        ),
         right(
             "fcntl's alone",
             "flock(2) locks the open file, of which the child has a duplicate: its LOCK_UN \
              unlocked the parent's. fcntl(2) locks for the process, and the child has no \
              lock to give back.",
+        ),
+        wrong(
+            "both: a child cannot unlock what is its parent's",
+            "flock's lock is no process's. It hangs on the open file that both share, and \
+             either may unlock it.",
         ),
         wrong(
             "neither: the child has inherited both",
@@ -154,8 +154,8 @@ fn lock_and_fork(stage: &Stage) -> Result<usize> {
     stage.saw("flock's lock is held", flock_held);
     stage.saw("fcntl's lock is held", fcntl_held);
     Ok(match (flock_held, fcntl_held) {
-        (true, true) => 1,
-        (false, true) => 2,
+        (true, true) => 2,
+        (false, true) => 1,
         _ => 3,
     })
 }
@@ -172,15 +172,15 @@ pub(super) const DEADLOCK: Experiment = Experiment {
             "So it is for mutexes, for flock(2) and for OFD locks. For the traditional \
              locks the kernel follows who waits for whom.",
         ),
-        right(
-            "one of them gets EDEADLK at once, the other waits",
-            "The kernel looks for a circle before it lets a process wait for a lock, and \
-             refuses the call that would close it.",
-        ),
         wrong(
             "both get EDEADLK",
             "The first that waits is no mistake yet. The second closes the circle, and it \
              alone is refused.",
+        ),
+        right(
+            "one of them gets EDEADLK at once, the other waits",
+            "The kernel looks for a circle before it lets a process wait for a lock, and \
+             refuses the call that would close it.",
         ),
     ],
     kind: Kind::Kernel,
@@ -248,8 +248,8 @@ fn deadlock(stage: &Stage) -> Result<usize> {
     stage.saw("asleep for ever with OFD locks", asleep);
     Ok(match refused {
         0 => 1,
-        1 => 2,
-        _ => 3,
+        1 => 3,
+        _ => 2,
     })
 }
 // ANCHOR_END: deadlock

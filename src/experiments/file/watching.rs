@@ -37,15 +37,15 @@ pub(super) const WATCHED_FILE: Experiment = Experiment {
                Later the new `config` is written to again. What is the program told of \
                that last write?",
     answers: &[
-        wrong(
-            "IN_MODIFY: it watches the name `config`",
-            "inotify_add_watch looked the name up once. What it watches is the file that \
-             was found there.",
-        ),
         right(
             "nothing: the watch went with the old file",
             "rename(2) took the name from the old file; with its last link and descriptor \
              gone the file went, and the watch with it: IN_IGNORED is the last event.",
+        ),
+        wrong(
+            "IN_MODIFY: it watches the name `config`",
+            "inotify_add_watch looked the name up once. What it watches is the file that \
+             was found there.",
         ),
         wrong(
             "IN_MOVED_TO, and then IN_MODIFY",
@@ -93,8 +93,8 @@ fn watched_file(stage: &Stage) -> Result<usize> {
     stage.saw("of the write, the file's watch", file.clone());
     stage.saw("of the write, the directory's watch", directory);
     Ok(match file.first().map(String::as_str) {
-        None => 2,
-        Some("IN_MODIFY") => 1,
+        None => 1,
+        Some("IN_MODIFY") => 2,
         Some(_) => 3,
     })
 }

@@ -84,15 +84,15 @@ pub(super) const PRIVATE: Experiment = Experiment {
                the whole file. P loads the second byte of each page. What does it get from \
                the first page and from the second?",
     answers: &[
-        wrong(
-            "`a` and `a`: a private mapping is a copy from the moment of mmap",
-            "Nothing is copied by mmap. A page is copied when P first stores in it, and \
-             that was only the first.",
-        ),
         right(
             "`a` and `b`",
             "P's store has made a copy of the first page, and that stays as it was. The \
              second is still the file's own page, though P has loaded from it.",
+        ),
+        wrong(
+            "`a` and `a`: a private mapping is a copy from the moment of mmap",
+            "Nothing is copied by mmap. A page is copied when P first stores in it, and \
+             that was only the first.",
         ),
         wrong(
             "`b` and `b`: all but the byte that P has stored",
@@ -139,8 +139,8 @@ fn private(stage: &Stage) -> Result<usize> {
     stage.saw("in the page that P has only loaded from", shown(Ok(got[1])));
     stage.saw("the file's first byte", shown(Ok(byte[0])));
     Ok(match &got {
-        b"aa" => 1,
-        b"ab" => 2,
+        b"aa" => 2,
+        b"ab" => 1,
         _ => 3,
     })
 }
@@ -149,23 +149,23 @@ fn private(stage: &Stage) -> Result<usize> {
 pub(super) const ANONYMOUS: Experiment = Experiment {
     name: "anonymous",
     title: "Memory without a file, and fork",
-    question: "A program gets memory without a file in three ways: 1. before fork, from \
-               MmapMut::map_anon of the crate memmap2; 2. before fork, by mmap with \
-               MAP_SHARED | MAP_ANONYMOUS; 3. like 2, but after the fork, parent and child \
+    question: "A program gets memory without a file in three ways: (a) before fork, from \
+               MmapMut::map_anon of the crate memmap2; (b) before fork, by mmap with \
+               MAP_SHARED | MAP_ANONYMOUS; (c) like (b), but after the fork, parent and child \
                each. The child stores in all three. In which does the parent see it?",
     answers: &[
         wrong(
-            "in 1 and 2: what is mapped before fork is in both",
+            "in (a) and (b): what is mapped before fork is in both",
             "It is in both, but map_anon maps MAP_PRIVATE: at the first store the child \
              got a page of its own.",
         ),
         right(
-            "in 2 only",
+            "in (b) only",
             "MAP_SHARED is what fork passes on as one memory. What each maps after the fork \
              is each one's own: without a name there is no way to mean the other's.",
         ),
         wrong(
-            "in 2 and 3: MAP_SHARED | MAP_ANONYMOUS is one memory for all",
+            "in (b) and (c): MAP_SHARED | MAP_ANONYMOUS is one memory for all",
             "Each mmap makes a new one. Processes meet there only by inheritance.",
         ),
         wrong(
@@ -216,8 +216,8 @@ fn anonymous(stage: &Stage) -> Result<usize> {
         stage.event("parent", format!("{way}: loads {}", shown(Ok(byte))));
     }
     let seen: Vec<bool> = saw.iter().map(|byte| *byte == b'c').collect();
-    stage.saw("seen in 1, 2, 3", seen.clone());
-    stage.saw("3 is at the same address in both", same_address);
+    stage.saw("seen in (a), (b), (c)", seen.clone());
+    stage.saw("(c) is at the same address in both", same_address);
     Ok(match seen[..] {
         [true, true, _] => 1,
         [false, true, false] => 2,

@@ -82,6 +82,11 @@ pub(super) const PAST_THE_MAP: Experiment = Experiment {
     question: "A file has 12,288 bytes, all `x`. A program maps only 5000 bytes of it, and \
                loads byte 5000, the first that it did not ask for. What does it get?",
     answers: &[
+        right(
+            "`x`, the file's byte",
+            "The length is rounded up to whole pages, so bytes 5000 to 8191 are the file's, \
+             for loads and stores alike. From 8192 on it is SIGSEGV.",
+        ),
         wrong(
             "SIGSEGV: past the mapping",
             "The mapping is in pages. 5000 bytes are two pages, and all of both is mapped.",
@@ -89,11 +94,6 @@ pub(super) const PAST_THE_MAP: Experiment = Experiment {
         wrong(
             "SIGBUS: mapped, but nothing behind it",
             "Behind it is the file, which goes on.",
-        ),
-        right(
-            "`x`, the file's byte",
-            "The length is rounded up to whole pages, so bytes 5000 to 8191 are the file's, \
-             for loads and stores alike. From 8192 on it is SIGSEGV.",
         ),
         wrong(
             "0: what was not asked for is filled with zeros",
@@ -131,9 +131,9 @@ fn past_the_map(stage: &Stage) -> Result<usize> {
     file.read_exact_at(&mut byte, 6000).context("read")?;
     stage.saw("the file's byte 6000 then", shown(Ok(byte[0])));
     Ok(match got[0] {
-        Err(Signal::SIGBUS) => 2,
-        Err(_) => 1,
-        Ok(b'x') => 3,
+        Err(Signal::SIGBUS) => 3,
+        Err(_) => 2,
+        Ok(b'x') => 1,
         Ok(_) => 4,
     })
 }

@@ -21,6 +21,10 @@ pub(super) const SPARSE: Experiment = Experiment {
     question: "A new file is made 1 GiB long by ftruncate, and mapped whole. The program \
                stores one byte, in the middle. How much room does the file take?",
     answers: &[
+        right(
+            "a block or a few: about 4096 bytes",
+            "Blocks are made where something is stored, a page at a time.",
+        ),
         wrong(
             "1 GiB: that is its size",
             "Its size is how far one may read. What it takes is another number: st_blocks, \
@@ -30,10 +34,6 @@ pub(super) const SPARSE: Experiment = Experiment {
             "512 MiB: up to the byte that was stored",
             "A file need not have all that is before its last byte. What is not there reads \
              as zeros: a hole.",
-        ),
-        right(
-            "a block or a few: about 4096 bytes",
-            "Blocks are made where something is stored, a page at a time.",
         ),
         wrong(
             "1 byte",
@@ -95,9 +95,9 @@ fn sparse(stage: &Stage) -> Result<usize> {
     }
     Ok(match taken {
         0..512 => 4,
-        512..0x10_0000 => 3,
-        0x10_0000..0x3000_0000 => 2,
-        _ => 1,
+        512..0x10_0000 => 1,
+        0x10_0000..0x3000_0000 => 3,
+        _ => 2,
     })
 }
 // ANCHOR_END: sparse

@@ -224,15 +224,15 @@ pub(super) const ACCEPT_EMFILE: Experiment = Experiment {
                client connects. accept(2) fails with EMFILE; the server writes that to its \
                log and goes back to epoll_wait. What happens?",
     answers: &[
-        wrong(
-            "epoll_wait sleeps until a client leaves, or the next one comes",
-            "The client that could not be accepted is still in the queue. The socket is as \
-             ready as before.",
-        ),
         right(
             "epoll_wait returns at once, and accept fails, again and again",
             "The loop turns as fast as it can. It takes a whole processor and fills the disk \
              with its log, to do nothing.",
+        ),
+        wrong(
+            "epoll_wait sleeps until a client leaves, or the next one comes",
+            "The client that could not be accepted is still in the queue. The socket is as \
+             ready as before.",
         ),
         wrong(
             "the kernel closes the connection of the client that was not accepted",
@@ -318,9 +318,9 @@ fn accept_emfile(stage: &Stage) -> Result<usize> {
     stage.saw("turned away, the client reads", heard.shown());
     stage.saw("the listener is then ready", after == Ok(1));
     Ok(match (turns, gone) {
-        (1000, false) => 2,
+        (1000, false) => 1,
         (_, true) => 3,
-        _ => 1,
+        _ => 2,
     })
 }
 // ANCHOR_END: accept-emfile

@@ -25,15 +25,15 @@ pub(super) const FORGOTTEN_END: Experiment = Experiment {
                The parent writes `done`, closes both of its ends, and waits for the child. \
                The child has closed neither of its own. What happens?",
     answers: &[
-        wrong(
-            "the child reads `done`, then 0, and ends",
-            "read returns 0 when no process has the pipe open for writing. One still has: \
-             the child itself, which got a copy of the writing end from fork(2).",
-        ),
         right(
             "the child reads `done`, then sleeps for ever, and the parent with it",
             "The child waits for an end that only it could bring about: it is the last \
              writer. And the parent waits for the child.",
+        ),
+        wrong(
+            "the child reads `done`, then 0, and ends",
+            "read returns 0 when no process has the pipe open for writing. One still has: \
+             the child itself, which got a copy of the writing end from fork(2).",
         ),
         wrong(
             "the child's second read fails with EPIPE, since the parent has gone",
@@ -109,7 +109,7 @@ fn forgotten_end(stage: &Stage) -> Result<usize> {
     drop(writing);
     child.join()?;
     stage.saw("with its writing end closed", "it ends");
-    Ok(if asleep { 2 } else { 1 })
+    Ok(if asleep { 1 } else { 2 })
 }
 // ANCHOR_END: forgotten-end
 
@@ -119,15 +119,15 @@ pub(super) const SIGPIPE: Experiment = Experiment {
     question: "The last reader of a pipe has gone. A C program and a Rust program each write \
                to it, and neither has said anything about signals. What happens to them?",
     answers: &[
-        wrong(
-            "write(2) fails with EPIPE in both",
-            "In the C program write never returns: the signal comes first, and its default \
-             is to end the process.",
-        ),
         right(
             "SIGPIPE ends the C program; in the Rust program write(2) fails with EPIPE",
             "The kernel sends SIGPIPE and sets EPIPE, to both. Rust's runtime has set \
              SIGPIPE to be ignored before main, so only the error is left.",
+        ),
+        wrong(
+            "write(2) fails with EPIPE in both",
+            "In the C program write never returns: the signal comes first, and its default \
+             is to end the process.",
         ),
         wrong(
             "SIGPIPE ends both: signals know no language",
@@ -173,8 +173,8 @@ fn sigpipe(stage: &Stage) -> Result<usize> {
     stage.saw("Rust saw EPIPE", rust_saw_epipe);
     stage.saw("C was ended by SIGPIPE", killed);
     Ok(match (killed, rust_saw_epipe) {
-        (false, _) => 1,
-        (true, true) => 2,
+        (false, _) => 2,
+        (true, true) => 1,
         (true, false) => 3,
     })
 }

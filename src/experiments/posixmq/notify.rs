@@ -217,6 +217,11 @@ pub(super) const NOTIFY_AND_A_SLEEPER: Experiment = Experiment {
                Process B sleeps in mq_receive(3) on the same queue. A message arrives. \
                Who learns of it?",
     answers: &[
+        right(
+            "B alone, and A stays registered for a later message",
+            "The message is handed to the sleeper, past the queue. A is told of the \
+             first message that really comes to lie in the queue.",
+        ),
         wrong(
             "both: A gets its signal, and B the message",
             "Then A would wake up for a queue that is empty again. The kernel spares it \
@@ -230,11 +235,6 @@ pub(super) const NOTIFY_AND_A_SLEEPER: Experiment = Experiment {
         wrong(
             "B alone, and A's registration is used up",
             "B alone it is. But a registration is used up by a signal, and none was sent.",
-        ),
-        right(
-            "B alone, and A stays registered for a later message",
-            "The message is handed to the sleeper, past the queue. A is told of the \
-             first message that really comes to lie in the queue.",
         ),
     ],
     kind: Kind::Kernel,
@@ -284,10 +284,10 @@ fn notify_and_a_sleeper(stage: &Stage) -> Result<usize> {
     let later = signals.taken()?;
     stage.saw("signals for the next, when nobody sleeps", later);
     match (at_once, waits, later) {
-        (1, 0, _) => Ok(1),
-        (1, 1, _) => Ok(2),
-        (0, 0, 0) => Ok(3),
-        (0, 0, 1) => Ok(4),
+        (1, 0, _) => Ok(2),
+        (1, 1, _) => Ok(3),
+        (0, 0, 0) => Ok(4),
+        (0, 0, 1) => Ok(1),
         other => bail!("{other:?}"),
     }
 }

@@ -31,15 +31,15 @@ pub(super) const POLLABLE: Experiment = Experiment {
             "poll(2) sets POLLNVAL for the queue: it is no file descriptor",
             "POSIX leaves open what an mqd_t is. On Linux it is a file descriptor.",
         ),
-        wrong(
-            "the queue counts as ready always, as a regular file does",
-            "It has a state to wait for, and the kernel tells it: the run sees the \
-             empty queue as not readable.",
-        ),
         right(
             "it works: poll sleeps, and wakes up for a message",
             "POLLIN means that a message is there, POLLOUT that there is room. select(2) \
              and epoll(7) work as well.",
+        ),
+        wrong(
+            "the queue counts as ready always, as a regular file does",
+            "It has a state to wait for, and the kernel tells it: the run sees the \
+             empty queue as not readable.",
         ),
         wrong(
             "it sleeps, and a message does not wake it: that needs mq_notify(3)",
@@ -96,8 +96,8 @@ fn pollable(stage: &Stage) -> Result<usize> {
     stage.saw("it woke up for the pipe", of_pipe);
     Ok(match (slept, of_queue) {
         _ if empty.contains(PollFlags::POLLNVAL) => 1,
-        (false, _) => 2,
-        (true, true) if full.contains(PollFlags::POLLIN) => 3,
+        (false, _) => 3,
+        (true, true) if full.contains(PollFlags::POLLIN) => 2,
         (true, _) => 4,
     })
 }

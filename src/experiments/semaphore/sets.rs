@@ -197,6 +197,11 @@ pub(super) const BIG_WAIT_STARVES: Experiment = Experiment {
                needs two. B comes later and sleeps in semop of -1. Now somebody posts one: \
                semop of +1. Who goes on?",
     answers: &[
+        right(
+            "B, although A came first",
+            "Whoever can be satisfied, is. As long as there is always somebody who wants \
+             one, A will never see a two.",
+        ),
         wrong(
             "nobody: A is first in the queue, and gets one of its two",
             "A semop takes all that it asks for, or nothing. There is no half of it.",
@@ -205,11 +210,6 @@ pub(super) const BIG_WAIT_STARVES: Experiment = Experiment {
             "nobody: A is first in the queue, and B must wait behind it",
             "The queue decides between those who can go on. It does not hold back one who \
              can, for the sake of one who cannot.",
-        ),
-        right(
-            "B, although A came first",
-            "Whoever can be satisfied, is. As long as there is always somebody who wants \
-             one, A will never see a two.",
         ),
     ],
     kind: Kind::Kernel,
@@ -255,9 +255,9 @@ fn big_wait_starves(stage: &Stage) -> Result<usize> {
     stage.saw("after the second post A sleeps", second.0);
     stage.saw("after the second post C sleeps", second.1);
     match first {
-        (true, true, 0) => Ok(1),
-        (true, true, _) => Ok(2),
-        (true, false, 0) => Ok(3),
+        (true, true, 0) => Ok(2),
+        (true, true, _) => Ok(3),
+        (true, false, 0) => Ok(1),
         other => bail!("{other:?}"),
     }
 }
@@ -269,6 +269,11 @@ pub(super) const WAIT_FOR_ZERO: Experiment = Experiment {
     question: "A System V semaphore has the value 2. A process calls semop(2) with an \
                operation whose sem_op is 0. What happens?",
     answers: &[
+        right(
+            "it sleeps until the value is 0",
+            "So a counter of those who are still at work can be waited for: each takes 1 \
+             at its end, and whoever waits for 0 goes on after the last.",
+        ),
         wrong(
             "nothing: it adds 0, and returns 0",
             "+1 adds, -1 takes, and 0 is neither: it is a third operation.",
@@ -276,11 +281,6 @@ pub(super) const WAIT_FOR_ZERO: Experiment = Experiment {
         wrong(
             "-1 and EINVAL: 0 is neither a post nor a wait",
             "POSIX semaphores know just these two. System V ones have a third.",
-        ),
-        right(
-            "it sleeps until the value is 0",
-            "So a counter of those who are still at work can be waited for: each takes 1 \
-             at its end, and whoever waits for 0 goes on after the last.",
         ),
     ],
     kind: Kind::Kernel,
@@ -320,9 +320,9 @@ fn wait_for_zero(stage: &Stage) -> Result<usize> {
     stage.saw("while it was 1", slept[1]);
     stage.saw("while it was 0", slept[2]);
     match (&slept[..], waited) {
-        ([false, ..], Ok(())) => Ok(1),
-        ([false, ..], Err(Errno::EINVAL)) => Ok(2),
-        ([true, true, false], Ok(())) => Ok(3),
+        ([false, ..], Ok(())) => Ok(2),
+        ([false, ..], Err(Errno::EINVAL)) => Ok(3),
+        ([true, true, false], Ok(())) => Ok(1),
         other => bail!("{other:?}"),
     }
 }

@@ -25,15 +25,15 @@ pub(super) const CRATE_FORK: Experiment = Experiment {
                memory, drops its Shmem and ends. Another program now opens the name. What \
                happens?",
     answers: &[
-        wrong(
-            "it opens it: the parent is the owner, and it is still there",
-            "The child is the owner as well. Whether a Shmem owns the name is a bool in \
-             memory, and fork(2) has copied it.",
-        ),
         right(
             "MapOpenFailed, ENOENT: the child has removed the name",
             "Two processes had the same value, and each drops it. The parent's mapping \
              goes on working, so it notices nothing.",
+        ),
+        wrong(
+            "it opens it: the parent is the owner, and it is still there",
+            "The child is the owner as well. Whether a Shmem owns the name is a bool in \
+             memory, and fork(2) has copied it.",
         ),
         wrong(
             "it opens it: a child's drop runs only in the child's memory",
@@ -87,7 +87,7 @@ fn crate_fork(stage: &Stage) -> Result<usize> {
         stage.saw(&format!("found, once the child {how}"), other.is_ok());
         opened.push(other.is_ok());
     }
-    Ok(if opened[0] { 1 } else { 2 })
+    Ok(if opened[0] { 2 } else { 1 })
 }
 // ANCHOR_END: crate-fork
 
@@ -169,6 +169,11 @@ pub(super) const CRATE_FORCE: Experiment = Experiment {
                that a stale link is no error. The first still runs when the second starts. \
                Then the first ends. A third opens `link`. What happens?",
     answers: &[
+        right(
+            "LinkOpenFailed: the first has removed the second's link",
+            "The second took the name from the first, and the first, at its end, took it \
+             from the second. Neither was told.",
+        ),
         wrong(
             "the second create() fails: the first one still uses the link",
             "Without force it would be LinkExists. Forced, it overwrites the link, and does \
@@ -178,11 +183,6 @@ pub(super) const CRATE_FORCE: Experiment = Experiment {
             "the third finds the memory of the second",
             "It would have, until the first ended. Its drop removes `link`, as the owner of \
              a link of that name; that by then it is another one's link is not looked at.",
-        ),
-        right(
-            "LinkOpenFailed: the first has removed the second's link",
-            "The second took the name from the first, and the first, at its end, took it \
-             from the second. Neither was told.",
         ),
         wrong(
             "all three share one memory",
@@ -227,9 +227,9 @@ fn crate_force(stage: &Stage) -> Result<usize> {
     stage.saw("the third got", text.as_str());
     stage.saw("the second's memory is there", segment_path(&names[1]).exists());
     Ok(match (&second, &third) {
-        (Err(_), _) => 1,
-        (Ok(_), Err(_)) => 3,
-        (Ok(_), Ok(_)) if led_to_second => 2,
+        (Err(_), _) => 2,
+        (Ok(_), Err(_)) => 1,
+        (Ok(_), Ok(_)) if led_to_second => 3,
         _ => 4,
     })
 }

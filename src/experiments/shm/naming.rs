@@ -18,15 +18,15 @@ pub(super) const UNLINKED_NAME: Experiment = Experiment {
                with O_CREAT, ftruncate, mmap. A stores `two`. What do B and C see at the \
                end?",
     answers: &[
-        wrong(
-            "both see `two`: they have mapped the same name",
-            "A name is how one finds an object, once. C found none under that name, so it \
-             made a new one.",
-        ),
         right(
             "B sees `two`, C sees zeros",
             "shm_unlink takes the name away, and the object lives on for those who have it \
              mapped. C has another object of the same name, and nobody tells either side.",
+        ),
+        wrong(
+            "both see `two`: they have mapped the same name",
+            "A name is how one finds an object, once. C found none under that name, so it \
+             made a new one.",
         ),
         wrong(
             "B was killed by SIGBUS when the name went",
@@ -94,8 +94,8 @@ fn unlinked_name(stage: &Stage) -> Result<usize> {
     stage.saw("B and C have the same object", inode_b == inode_c);
     Ok(match (unlinked.is_ok(), b.as_str(), c.as_str()) {
         (false, _, _) => 4,
-        (true, "two", "two") => 1,
-        _ => 2,
+        (true, "two", "two") => 2,
+        _ => 1,
     })
 }
 // ANCHOR_END: unlinked-name

@@ -106,14 +106,14 @@ pub(super) const PID_REUSE: Experiment = Experiment {
                with kill(2) by that pid, and with pidfd_send_signal(2) by a pidfd which it \
                opened while the server lived. What happens?",
     answers: &[
-        wrong(
-            "both fail with ESRCH: the server is gone",
-            "kill has a number, and the number is somebody. It cannot know whom you meant.",
-        ),
         right(
             "kill ends the innocent process; the pidfd says ESRCH",
             "A pidfd refers to one process for ever. A pid is a number that is handed out \
              again.",
+        ),
+        wrong(
+            "both fail with ESRCH: the server is gone",
+            "kill has a number, and the number is somebody. It cannot know whom you meant.",
         ),
         wrong(
             "both end the innocent process: a pidfd holds the pid",
@@ -171,8 +171,8 @@ fn pid_reuse(stage: &Stage) -> Result<usize> {
     stage.saw("the innocent was ended", hit);
     let _ = waitpid(noted, None);
     Ok(match (by_pidfd.is_err(), hit) {
-        (true, false) => 1,
-        (true, true) => 2,
+        (true, false) => 2,
+        (true, true) => 1,
         (false, _) => 3,
     })
 }

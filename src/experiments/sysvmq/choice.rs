@@ -18,6 +18,11 @@ pub(super) const LOWEST_NOT_FIRST: Experiment = Experiment {
                receiver calls msgrcv(2) with msgtyp -5. You may have read that it takes \
                the first message whose type is at most 5. Which does it get?",
     answers: &[
+        right(
+            "the one of type 2: the lowest type up to 5",
+            "-5 asks for the lowest type up to 5, and for the oldest message among \
+             those of that type.",
+        ),
         wrong(
             "the one of type 3: the first in the queue whose type is at most 5",
             "Some texts say so. The kernel does look at the messages in order, but goes \
@@ -26,11 +31,6 @@ pub(super) const LOWEST_NOT_FIRST: Experiment = Experiment {
         wrong(
             "the one of type 5: the sign means \"up to\", and 5 is the highest of these",
             "Among types up to 5 the lowest wins, not the highest.",
-        ),
-        right(
-            "the one of type 2: the lowest type up to 5",
-            "-5 asks for the lowest type up to 5, and for the oldest message among \
-             those of that type.",
         ),
         wrong(
             "the one of type 7: the oldest, as no type is negative",
@@ -66,9 +66,9 @@ fn lowest_not_first(stage: &Stage) -> Result<usize> {
     stage.saw("9 took type", take(9)?);
     stage.saw("0 took type", take(0)?);
     match up_to_5 {
-        3 => Ok(1),
-        5 => Ok(2),
-        2 => Ok(3),
+        3 => Ok(2),
+        5 => Ok(3),
+        2 => Ok(1),
         7 => Ok(4),
         other => bail!("type {other}"),
     }

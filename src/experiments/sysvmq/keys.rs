@@ -159,6 +159,11 @@ pub(super) const PRIVATE_IS_NO_SECRET: Experiment = Experiment {
                that such a queue is for the process and its children. A program of \
                another user, started from elsewhere, wants to send to it. Can it?",
     answers: &[
+        right(
+            "yes: it finds the identifier in /proc/sysvipc/msg, and the mode allows it",
+            "IPC_PRIVATE is the key 0, which means: make a queue that no key finds. The \
+             identifier works for everybody whom the permission bits let in.",
+        ),
         wrong(
             "no: only the process and those it has forked can use it",
             "Nothing keeps a list of relatives. A child simply has its parent's memory, \
@@ -168,11 +173,6 @@ pub(super) const PRIVATE_IS_NO_SECRET: Experiment = Experiment {
             "no: it cannot find out the identifier unless it is told",
             "It needs no one to tell it: /proc/sysvipc/msg lists all queues with their \
              identifiers, as ipcs(1) does.",
-        ),
-        right(
-            "yes: it finds the identifier in /proc/sysvipc/msg, and the mode allows it",
-            "IPC_PRIVATE is the key 0, which means: make a queue that no key finds. The \
-             identifier works for everybody whom the permission bits let in.",
         ),
     ],
     kind: Kind::Kernel,
@@ -243,9 +243,9 @@ fn private_is_no_secret(stage: &Stage) -> Result<usize> {
     stage.saw("received", texts);
     stage.saw("what mode 0600 told the stranger", closed);
     Ok(match (listed, sent) {
-        (_, false) => 1,
-        (false, true) => 2,
-        (true, true) => 3,
+        (_, false) => 2,
+        (false, true) => 3,
+        (true, true) => 1,
     })
 }
 // ANCHOR_END: private-is-no-secret

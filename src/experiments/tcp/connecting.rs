@@ -113,6 +113,12 @@ pub(super) const FULL_BACKLOG: Experiment = Experiment {
                connect(2) one after the other, without blocking (O_NONBLOCK). How many are \
                connected, and what becomes of the next one?",
     answers: &[
+        right(
+            "two; the next stays in SYN_SENT: it gets no answer at all",
+            "The server's kernel has no room, and drops the request without a word. The \
+             client's kernel believes that the packet was lost, and sends it again, after \
+             one second for the first time.",
+        ),
         wrong(
             "one; the next is refused with ECONNREFUSED",
             "The number says how many may wait besides the first. And a full queue is no \
@@ -123,17 +129,11 @@ pub(super) const FULL_BACKLOG: Experiment = Experiment {
             "So it is for a Unix socket, where the kernel can look into the server's queue. \
              A TCP client must ask by a packet, and wait for one that answers.",
         ),
-        right(
-            "two; the next stays in SYN_SENT: it gets no answer at all",
-            "The server's kernel has no room, and drops the request without a word. The \
-             client's kernel believes that the packet was lost, and sends it again: after \
-             one second, then two, then four.",
-        ),
     ],
     kind: Kind::Kernel,
     run: full_backlog,
     moral: "A TCP server that is too slow looks like a network that loses packets: connects \
-            that take one second, or three, or seven. Count the drops (nstat: ListenDrops), \
+            that take a second, or two, or seven. Count the drops (nstat: ListenDrops), \
             and give listen a larger number.",
     see: "listen(2), tcp(7)",
     file: file!(),
@@ -188,10 +188,20 @@ fn full_backlog(stage: &Stage) -> Result<usize> {
          (net.ipv4.tcp_syn_retries)",
         retries.context("read tcp_syn_retries")?.trim()
     ));
+    let linear =
+        std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syn_linear_timeouts");
+    stage.note(match linear {
+        Ok(times) => format!(
+            "it waits a second before each of the first {} or so, and from then on twice as \
+             long as before (net.ipv4.tcp_syn_linear_timeouts, new in Linux 6.5)",
+            times.trim()
+        ),
+        Err(_) => "it waits one second, then two, then four, and so on".into(),
+    });
     Ok(match (refused, state) {
-        (Some(Errno::EAGAIN), _) => 2,
-        (None, "SYN_SENT") => 3,
-        _ => 1,
+        (Some(Errno::EAGAIN), _) => 3,
+        (None, "SYN_SENT") => 1,
+        _ => 2,
     })
 }
 

@@ -25,6 +25,12 @@ pub(super) const ZOMBIES: Experiment = Experiment {
                it is busy, and then calls wait once for each SIGCHLD that it takes; (c) \
                ignores SIGCHLD?",
     answers: &[
+        right(
+            "(a) 3, (b) 2, (c) none",
+            "One SIGCHLD was pending for all three, so (b) called wait once. In (c) the \
+             parent has said that it wants no exit status, and POSIX promises that nothing \
+             is kept for it.",
+        ),
         wrong(
             "(a) none, (b) none, (c) none: what has exited is gone",
             "Its memory is. Its entry in the table of processes stays, with the exit \
@@ -35,12 +41,6 @@ pub(super) const ZOMBIES: Experiment = Experiment {
             "In (b) three signals were sent, but SIGCHLD does not count: while one is \
              pending, another changes nothing. And ignoring SIGCHLD is more than not \
              looking.",
-        ),
-        right(
-            "(a) 3, (b) 2, (c) none",
-            "One SIGCHLD was pending for all three, so (b) called wait once. In (c) the \
-             parent has said that it wants no exit status, and POSIX promises that nothing \
-             is kept for it.",
         ),
         wrong(
             "(a) 3, (b) 2, (c) 3",
@@ -111,9 +111,9 @@ fn zombies(stage: &Stage) -> Result<usize> {
         left.push(zombies);
     }
     Ok(match left[..3] {
-        [0, 0, 0] => 1,
-        [3, 0, 3] => 2,
-        [3, 2, 0] => 3,
+        [0, 0, 0] => 2,
+        [3, 0, 3] => 3,
+        [3, 2, 0] => 1,
         _ => 4,
     })
 }

@@ -126,15 +126,15 @@ pub(super) const PASSCRED_LATE: Experiment = Experiment {
     question: "A byte is sent over a Unix socket. Only then does the receiver set SO_PASSCRED, \
                and call recvmsg(2) with room for credentials. What does it get?",
     answers: &[
-        wrong(
-            "the sender's pid and uid: the kernel knows who sent it",
-            "It knew. It notes the sender with the bytes only if somebody has asked for it \
-             by then.",
-        ),
         right(
             "credentials that say nothing: pid 0, uid 65534",
             "The option is on, so a control message comes; but nothing was noted at the \
              send, and the kernel fills in nobody.",
+        ),
+        wrong(
+            "the sender's pid and uid: the kernel knows who sent it",
+            "It knew. It notes the sender with the bytes only if somebody has asked for it \
+             by then.",
         ),
         wrong(
             "no control message at all",
@@ -174,9 +174,9 @@ fn passcred_late(stage: &Stage) -> Result<usize> {
         said.push(text);
     }
     Ok(match said[0].as_str() {
-        "the sender's" => 1,
+        "the sender's" => 2,
         "no credentials" => 3,
-        _ => 2,
+        _ => 1,
     })
 }
 // ANCHOR_END: passcred-late

@@ -91,14 +91,14 @@ pub(super) const UNBOUND_CLIENT: Experiment = Experiment {
             "it works: the kernel gave the client an address, as it does for UDP",
             "UDP binds a sender to a free port by itself. A Unix socket stays nameless.",
         ),
+        wrong(
+            "the client's sendto fails: an unbound socket cannot send",
+            "Sending needs no name of one's own. Getting answers does.",
+        ),
         right(
             "there is no address to answer: the client has no name",
             "recvfrom returned an empty address, and sendto without one is ENOTCONN. The \
              question arrived; the answer has nowhere to go.",
-        ),
-        wrong(
-            "the client's sendto fails: an unbound socket cannot send",
-            "Sending needs no name of one's own. Getting answers does.",
         ),
     ],
     kind: Kind::Kernel,
@@ -136,8 +136,8 @@ fn unbound_client(stage: &Stage) -> Result<usize> {
     }
     Ok(match outcomes[0] {
         (true, true) => 1,
-        (true, false) => 2,
-        (false, _) => 3,
+        (true, false) => 3,
+        (false, _) => 2,
     })
 }
 // ANCHOR_END: unbound-client

@@ -24,15 +24,15 @@ pub(super) const STALE_NAME: Experiment = Experiment {
                there. A new server calls bind(2) with the same path, and a client calls \
                connect(2). You may have read that bind says EINVAL. What do the two get?",
     answers: &[
-        wrong(
-            "bind succeeds, since nobody uses the name; connect finds the new server",
-            "Nobody uses it, and the kernel does not look: bind makes a file, and the file \
-             exists.",
-        ),
         right(
             "bind: EADDRINUSE; connect: ECONNREFUSED",
             "The name is taken, though nobody is behind it; the client finds a name at \
              which nobody listens. EINVAL comes when one socket is bound twice.",
+        ),
+        wrong(
+            "bind succeeds, since nobody uses the name; connect finds the new server",
+            "Nobody uses it, and the kernel does not look: bind makes a file, and the file \
+             exists.",
         ),
         wrong(
             "bind: EINVAL; connect: ENOENT",
@@ -76,9 +76,9 @@ fn stale_name(stage: &Stage) -> Result<usize> {
         (Err(Errno::EADDRINUSE), Err(error))
             if error.errno() == Errno::ECONNREFUSED =>
         {
-            2
+            1
         }
-        (Ok(()), _) => 1,
+        (Ok(()), _) => 2,
         _ => 3,
     })
 }
@@ -242,16 +242,16 @@ pub(super) const ABSTRACT: Experiment = Experiment {
                nobody connects to both; then root does, from another network namespace. Who \
                gets through?",
     answers: &[
-        wrong(
-            "nobody to neither; root to both",
-            "An abstract name has no file, so it has no mode either: nothing keeps nobody \
-             out. And it is a thing of the network namespace.",
-        ),
         right(
             "nobody to the abstract name; root from the other namespace to the path",
             "The path is guarded by its permissions, from wherever it can be seen. The \
              abstract name is open to every user of its network namespace, and unknown \
              outside.",
+        ),
+        wrong(
+            "nobody to neither; root to both",
+            "An abstract name has no file, so it has no mode either: nothing keeps nobody \
+             out. And it is a thing of the network namespace.",
         ),
         wrong(
             "nobody to the abstract name; root from the other namespace to neither",
@@ -309,9 +309,9 @@ fn abstract_names(stage: &Stage) -> Result<usize> {
     stage.saw("nobody: path, abstract", vec![nobody.0, nobody.1]);
     stage.saw("other namespace: path, abstract", vec![elsewhere.0, elsewhere.1]);
     Ok(match (nobody, elsewhere) {
-        ((false, true), (true, false)) => 2,
+        ((false, true), (true, false)) => 1,
         ((false, true), (false, _)) => 3,
-        _ => 1,
+        _ => 2,
     })
 }
 // ANCHOR_END: abstract

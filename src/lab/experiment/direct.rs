@@ -18,6 +18,7 @@ use rustix::process::set_child_subreaper;
 use rustix::stdio::{dup2_stdout, stdout};
 
 use super::One;
+use super::scratch::Scratch;
 use crate::experiments::record::Record;
 use crate::experiments::row::{Experiment, Kind};
 use crate::experiments::stage;
@@ -69,10 +70,7 @@ impl Observed {
 /// When its process could not be started. A signal ends this process, after all is clean.
 pub(super) fn run(one: One, stop: &mut Interrupts, quiet: bool) -> Result<Observed> {
     let (chapter, experiment) = one;
-    let scratch = tempfile::Builder::new()
-        .prefix("ipclab-")
-        .tempdir()
-        .context("mkdir for the experiment")?;
+    let scratch = Scratch::make()?;
     // Whoever is orphaned on the stage becomes ours, and can be reaped.
     set_child_subreaper(rustix::process::Pid::from_raw(1)).context("prctl")?;
     let mut command = Command::new(std::env::current_exe().context("readlink")?);

@@ -10,6 +10,8 @@ use crate::experiments::row::Experiment;
 use crate::experiments::{self, ALL};
 
 use direct::{Ended, Observed};
+use scratch::Left;
+pub(super) use scratch::left_behind;
 use tried::Tried;
 
 use super::interrupts::Interrupts;
@@ -17,6 +19,7 @@ use super::interrupts::Interrupts;
 mod direct;
 mod list;
 mod page;
+mod scratch;
 mod tell;
 mod tried;
 
@@ -84,8 +87,12 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     if !runs && (options.json || !single) {
         return list::print(&chosen, options.json);
     }
+    left_behind().into_iter().for_each(Left::remove);
     let mut stop = Interrupts::watch()?;
     let mut failures = 0;
+    if options.markdown && !single {
+        super::print(&page::contents(&chosen))?;
+    }
     for (number, one) in chosen.iter().enumerate() {
         let guess = match asks {
             true => match ask(*one, &mut stop)? {

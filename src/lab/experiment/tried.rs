@@ -39,10 +39,11 @@ pub(super) fn note((chapter, experiment): One, tried: &Tried) {
     let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
 }
 
-/// The last line of each experiment; a line that is none of ours is passed over.
+/// The last guess of each experiment; `guess` is `None` where it was only ever shown. A line
+/// that is none of ours is passed over.
 pub(super) fn all() -> HashMap<String, Tried> {
     let text = path().and_then(|path| std::fs::read_to_string(path).ok());
-    let mut all = HashMap::new();
+    let mut all: HashMap<String, Tried> = HashMap::new();
     for line in text.unwrap_or_default().lines() {
         let mut words = line.split(' ');
         let (Some(id), Some(guess), Some(answer)) =
@@ -51,7 +52,10 @@ pub(super) fn all() -> HashMap<String, Tried> {
             continue;
         };
         if let Ok(answer) = answer.parse() {
-            all.insert(id.to_owned(), Tried { guess: guess.parse().ok(), answer });
+            let tried = Tried { guess: guess.parse().ok(), answer };
+            if tried.guess.is_some() || !all.contains_key(id) {
+                all.insert(id.to_owned(), tried);
+            }
         }
     }
     all

@@ -1,0 +1,114 @@
+//! The self-pipe: a signal as something to poll, before there was signalfd(2).
+
+use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, raise};
+use nix::unistd::{pipe, write};
+use syscalls::Sysno;
+
+use crate::experiments::row::{Experiment, Kind, right, wrong};
+use crate::experiments::stage::Stage;
+use crate::os::handlers;
+use crate::os::signal::{Set, read_signalfd, signalfd};
+
+pub(super) const SELF_PIPE: Experiment = Experiment {
+    name: "self-pipe",
+    title: "A byte into a pipe for each signal",
+    question: "A program waits in poll(2) for clients, and wants to be woken by signals too. So \
+               its handler writes a byte into a pipe that the program itself reads, and that \
+               poll watches. Once it is busy for a long time, and so many signals come that \
+               the pipe is full. What does the next one do?",
+    answers: &[
+        wrong(
+            "nothing: its byte is dropped, and a byte to wake up by is there",
+            "So it is with O_NONBLOCK, which the cured variant sets: then write says EAGAIN. \
+             A pipe is not made with it.",
+        ),
+        right(
+            "the handler sleeps in write(2), and with it the program, for ever",
+            "write in a full pipe waits for the reader. The reader is the program that the \
+             handler has interrupted.",
+        ),
+        wrong(
+            "write returns an error: it is async-signal-safe, so it cannot sleep",
+            "Async-signal-safe means that it may be called there. It sleeps as anywhere else.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: self_pipe,
+    moral: "Both ends of a self-pipe are O_NONBLOCK, and one wake-up means: look at everything. \
+            On Linux signalfd(2) spares you the pipe and the handler: what is blocked waits in \
+            the kernel, where a thousand signals of one kind are one.",
+    see: "signalfd(2), signal-safety(7), pipe(7)",
+    file: file!(),
+    shows: &["self-pipe-broken", "self-pipe-cured", "self-pipe"],
+};
+
+// ANCHOR: self-pipe-broken
+static TO_SELF: OnceLock<OwnedFd> = OnceLock::new();
+
+extern "C" fn write_a_byte(_: i32) {
+    if let Some(pipe) = TO_SELF.get() {
+        let _ = write(pipe, b"x");
+    }
+}
+// ANCHOR_END: self-pipe-broken
+
+// ANCHOR: self-pipe-cured
+fn without_sleeping(pipe: &OwnedFd) -> nix::Result<i32> {
+    fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+}
+// ANCHOR_END: self-pipe-cured
+
+// ANCHOR: self-pipe
+/// Raises SIGUSR1 once more often than the pipe has room for; each handler has returned
+/// before the next one comes.
+fn flood(stage: &Stage, nonblocking: bool) -> Result<u32> {
+    let (_reading, writing) = pipe().context("pipe")?;
+    let room = fcntl(&writing, FcntlArg::F_SETPIPE_SZ(4096)).context("fcntl")?;
+    if nonblocking {
+        let set = without_sleeping(&writing);
+        stage.call("fcntl(pipe, F_SETFL, O_NONBLOCK)", &set);
+    }
+    let _ = TO_SELF.set(writing);
+    handlers::install(libc::SIGUSR1, 0, write_a_byte)?;
+    for _ in 0..room {
+        raise(Signal::SIGUSR1)?;
+    }
+    let who = if nonblocking { "non-blocking" } else { "blocking" };
+    stage.event(who, format!("{room} signals later the pipe is full"));
+    raise(Signal::SIGUSR1)?;
+    Ok(1)
+}
+
+fn self_pipe(stage: &Stage) -> Result<usize> {
+    let broken = stage.fork("blocking", |stage| flood(stage, false))?;
+    let hangs = broken.until_asleep_in(&[Sysno::write]).is_ok();
+    stage.event("blocking", "sleeps in write(), inside its handler");
+    broken.kill(Signal::SIGKILL)?;
+    broken.end()?;
+
+    let cured = stage.fork("non-blocking", |stage| flood(stage, true))?;
+    let goes_on = cured.join()? == 1;
+    stage.event("non-blocking", "the handler has returned, and it goes on");
+
+    let taken = stage.fork("signalfd", |stage| {
+        let set = Set::of(&[libc::SIGUSR1]);
+        set.block()?;
+        let signals = signalfd(&set)?;
+        for _ in 0..4097 {
+            raise(Signal::SIGUSR1)?;
+        }
+        let first = read_signalfd(&signals).map(|info| info.signal);
+        stage.call("read(signalfd), the signal", &first);
+        Ok(!handlers::is_pending(libc::SIGUSR1))
+    })?;
+    stage.saw("with a blocking pipe it hangs", hangs);
+    stage.saw("with a non-blocking one it goes on", goes_on);
+    stage.saw("with signalfd, one read took them all", taken.join()?);
+    Ok(if hangs { 2 } else { 1 })
+}
+// ANCHOR_END: self-pipe
