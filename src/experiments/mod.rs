@@ -14,6 +14,7 @@ pub mod fdpass;
 pub mod fifo;
 pub mod file;
 pub mod mmap;
+pub mod mpi;
 pub mod multiplex;
 pub mod pipe;
 pub mod posixmq;
@@ -43,6 +44,7 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("multiplex", multiplex::ALL),
     ("semaphore", semaphore::ALL),
     ("dbus", dbus::ALL),
+    ("mpi", mpi::ALL),
 ];
 
 /// The experiment `CHAPTER/NAME`, with its chapter.

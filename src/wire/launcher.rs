@@ -86,6 +86,13 @@ pub fn mpiexec() -> Command {
     command
 }
 
+/// Makes `command` start as if no launcher had started this process.
+pub fn outside(command: &mut Command) {
+    for (variable, _) in SIGNS {
+        command.env_remove(variable);
+    }
+}
+
 /// The program of this name on the path, links followed.
 fn which(name: &str) -> Option<PathBuf> {
     let paths = std::env::var_os("PATH")?;

@@ -10,6 +10,7 @@ mod fdpass;
 mod fifo;
 mod file;
 mod mmap;
+mod mpi;
 mod multiplex;
 mod pipe;
 mod posixmq;

@@ -60,10 +60,14 @@ pub(super) fn outcome(
         Ended::Needs(_) | Ended::Failed(_) => experiment.expected(),
     };
     if !matches!(observed.ended, Ended::Answered(_)) {
+        let lacks = match &observed.ended {
+            Ended::Needs(what) => format!(" It needs {what}."),
+            _ => String::new(),
+        };
         text += &paragraph(
             "",
             "",
-            &format!("No answer from this machine. The book's is {answer}."),
+            &format!("No answer from this machine.{lacks} The book's is {answer}."),
         );
     } else if answer != experiment.expected() {
         text += &paragraph(
