@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::Read;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
@@ -12,6 +11,9 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use syscalls::Sysno;
+
+use super::until::until;
+use crate::os::alive;
 
 /// A forked process whose part ends with a `T`.
 #[derive(Debug)]
@@ -31,9 +33,6 @@ pub enum End<T> {
     /// A signal ended it.
     Killed(Signal),
 }
-
-/// How long [`Child::until_asleep_in`] waits at most; the director's deadline is longer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<T: DeserializeOwned> Child<T> {
     pub(super) fn of(pid: Pid, who: &'static str, result: OwnedFd) -> Child<T> {
@@ -60,24 +59,18 @@ impl<T: DeserializeOwned> Child<T> {
     /// # Errors
     /// When it has ended, or is not there after 5 s.
     pub fn until_asleep_in(&self, calls: &[Sysno]) -> Result<Sysno> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let activity = activity(self.pid);
-            match activity {
-                Activity::Asleep(call) if calls.contains(&call) => return Ok(call),
-                Activity::AsleepSomewhere => return Ok(calls[0]),
+        until(
+            || {
+                let activity = activity(self.pid);
+                format!("the {} is not asleep in {calls:?}: {activity:?}", self.who)
+            },
+            || match activity(self.pid) {
+                Activity::Asleep(call) if calls.contains(&call) => Ok(Some(call)),
+                Activity::AsleepSomewhere => Ok(Some(calls[0])),
                 Activity::Ended => bail!("the {} has ended", self.who),
-                _ if Instant::now() > deadline => {
-                    bail!(
-                        "the {} is not asleep in {calls:?}: {activity:?}",
-                        self.who
-                    )
-                }
-                _ => {}
-            }
-            // Nothing tells when a process falls asleep: look again in a moment.
-            std::thread::sleep(Duration::from_micros(200));
-        }
+                _ => Ok(None),
+            },
+        )
     }
 
     /// Waits for its end, and returns what its part returned.
@@ -97,9 +90,9 @@ impl<T: DeserializeOwned> Child<T> {
     /// # Errors
     /// When it has ended, or the signal still waits after 5 s.
     pub fn until_handled(&self, signal: i32) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
         let bit = 1_u64 << (signal - 1);
-        loop {
+        let missing = || format!("signal {signal} still waits for the {}", self.who);
+        until(missing, || {
             let status =
                 std::fs::read_to_string(format!("/proc/{}/status", self.pid))
                     .with_context(|| format!("the {} has ended", self.who))?;
@@ -109,14 +102,8 @@ impl<T: DeserializeOwned> Child<T> {
                     line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
                 mask.unwrap_or(0) & bit != 0
             };
-            if !waits("SigPnd:") && !waits("ShdPnd:") {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                bail!("signal {signal} still waits for the {}", self.who);
-            }
-            std::thread::sleep(Duration::from_micros(200));
-        }
+            Ok((!waits("SigPnd:") && !waits("ShdPnd:")).then_some(()))
+        })
     }
 
     /// Leaves its reaping to the caller, who gets its pid.
@@ -182,9 +169,7 @@ enum Activity {
 }
 
 fn activity(pid: Pid) -> Activity {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    let state = stat.ok().and_then(|stat| stat.rsplit_once(") ")?.1.chars().next());
-    match state {
+    match alive::state(pid.as_raw().unsigned_abs()) {
         None | Some('Z' | 'X') => return Activity::Ended,
         Some('S') => {}
         Some(_) => return Activity::Other,

@@ -27,6 +27,7 @@ pub mod stage;
 pub mod sysvmq;
 pub mod tcp;
 pub mod unix;
+pub mod until;
 
 /// Each chapter's experiments, in the order of the book.
 pub const ALL: &[(&str, &[Experiment])] = &[

@@ -5,6 +5,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
+use nix::poll::PollFlags;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -92,6 +93,14 @@ impl Failure for rustix::io::Errno {
 impl Failure for std::io::Error {
     fn errno(&self) -> Errno {
         Errno::from_raw(self.raw_os_error().unwrap_or_default())
+    }
+}
+
+/// What poll(2) says of a descriptor: `POLLIN | POLLHUP`.
+impl Returned for PollFlags {
+    fn shown(&self) -> String {
+        let names: Vec<_> = self.iter_names().map(|(name, _)| name).collect();
+        if names.is_empty() { "nothing".to_owned() } else { names.join(" | ") }
     }
 }
 

@@ -39,6 +39,11 @@ pub fn state(pid: u32) -> Option<char> {
     stat(pid).map(|(state, _)| char::from(state))
 }
 
+/// When a process began, in clock ticks since the boot; `None` when there is none.
+pub fn start(pid: u32) -> Option<u64> {
+    stat(pid).map(|(_, start)| start)
+}
+
 /// The state and the start time of a process: fields 3 and 22 of its `stat`.
 fn stat(pid: u32) -> Option<(u8, u64)> {
     let line = std::fs::read(format!("/proc/{pid}/stat")).ok()?;

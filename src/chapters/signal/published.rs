@@ -14,6 +14,7 @@ use nix::unistd::geteuid;
 use super::number::Number;
 use super::target::{Target, is_gone, open};
 use crate::errors::Advise;
+use crate::os::alive::{self, Life};
 use crate::os::cleanup::Object;
 use crate::say;
 use crate::wire::meet::{At, Place, with_suffix};
@@ -57,7 +58,7 @@ pub fn publish(path: &Path, signal: Number, place: &mut Place) -> Result<()> {
     // A receiver of ours that lived would have kept us out: what it says here is stale.
     read(path)?;
     let (pid, signal) = (std::process::id() as i32, signal.get());
-    let start = start_of(pid).context("read /proc/self/stat")?;
+    let start = Life::own().context("read /proc/self/stat")?.start;
     let new = with_suffix(path, ".new");
     place.owns(&Object::Path(new.clone()))?;
     place.owns(&Object::Path(path.to_owned()))?;
@@ -145,7 +146,7 @@ impl Published {
             }
         };
         // Looked at after the open: whose start this is, that process is in our hands.
-        let same = start_of(pid).is_ok_and(|now| now == start);
+        let same = u32::try_from(pid).ok().and_then(alive::start) == Some(start);
         Ok((same && !is_gone(&pidfd)).then_some(Target { pid, pidfd }))
     }
 }
@@ -190,13 +191,4 @@ fn read(path: &Path) -> Result<Option<Published>> {
         }
     };
     bail!("{name} is {what}; use --at NAME for another place")
-}
-
-/// When the process `pid` started, in clock ticks since boot.
-fn start_of(pid: i32) -> std::io::Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the name in parentheses, which may hold both and spaces.
-    let after = stat.rsplit(')').next().unwrap_or_default();
-    let start = after.split_whitespace().nth(22 - 3).and_then(|n| n.parse().ok());
-    start.ok_or(ErrorKind::InvalidData.into())
 }

@@ -17,6 +17,7 @@ use syscalls::Sysno;
 
 use super::{MAKE, OURS, room_for};
 use crate::experiments::child::End;
+use crate::experiments::record::Returned;
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
 
@@ -66,9 +67,8 @@ fn pollable(stage: &Stage) -> Result<usize> {
         let mut fds = [PollFd::new(queue.as_fd(), both)];
         ppoll(&mut fds, Some(TimeSpec::seconds(0)), None).context("ppoll")?;
         let events = fds[0].revents().unwrap_or(PollFlags::empty());
-        let names: Vec<_> = events.iter_names().map(|(name, _)| name).collect();
-        stage.call(format!("poll(q), {which}: revents"), &names.join(" | "));
-        stage.saw(which, names.join(" | "));
+        stage.call(format!("poll(q), {which}: revents"), &events);
+        stage.saw(which, events.shown());
         anyhow::Ok(events)
     };
     let empty = now("empty")?;

@@ -3,7 +3,6 @@
 use std::io::{PipeReader, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use libc::IPC_NOWAIT;
@@ -427,20 +426,10 @@ fn restart_does_not_help(stage: &Stage) -> Result<usize> {
     }
 }
 
-/// Whether `child`, which was sent a signal, sleeps in `call` again after its handler, and
+/// Whether `child`, which was sent SIGUSR1, sleeps in `call` again after its handler, and
 /// has not left it for the gate.
 fn sleeps_on<T: DeserializeOwned>(child: &Child<T>, call: Sysno) -> Result<bool> {
-    let status = format!("/proc/{}/status", child.pid());
-    // Until the handler is called the signal is pending: /proc/PID/status, proc(5).
-    while std::fs::read_to_string(&status)?
-        .lines()
-        .filter_map(|line| {
-            u64::from_str_radix(line.split_once("Pnd:")?.1.trim(), 16).ok()
-        })
-        .any(|pending| pending != 0)
-    {
-        std::thread::sleep(Duration::from_micros(200));
-    }
+    child.until_handled(libc::SIGUSR1)?;
     Ok(child.until_asleep_in(&[call, Sysno::readv])? == call)
 }
 // ANCHOR_END: restart-does-not-help

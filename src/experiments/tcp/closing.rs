@@ -21,10 +21,8 @@ fn until_gone(stage: &Stage, socket: &TcpStream) -> Result<String> {
     let mut fds = [PollFd::new(socket.as_fd(), PollFlags::empty())];
     poll(&mut fds, PollTimeout::from(5000_u16)).context("poll")?;
     let events = fds[0].revents().unwrap_or(PollFlags::empty());
-    let events: Vec<_> = events.iter_names().map(|(name, _)| name).collect();
-    let events = events.join(" | ");
     stage.call("poll(), events", &events);
-    Ok(events)
+    Ok(events.shown())
 }
 
 pub(super) const ONCE_SERVER: Experiment = Experiment {

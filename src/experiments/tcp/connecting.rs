@@ -2,9 +2,8 @@
 
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, SockaddrIn, bind, connect,
@@ -16,6 +15,7 @@ use super::{recv, recv_with, send};
 use crate::experiments::record::Returned;
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
+use crate::experiments::until::until;
 use crate::os::tcp::{dropped, info};
 
 pub(super) const SECOND_CLIENT: Experiment = Experiment {
@@ -207,11 +207,10 @@ fn full_backlog(stage: &Stage) -> Result<usize> {
 
 /// Waits until so many are in the server's queue, or it has dropped a request.
 fn until_decided(server: &OwnedFd, number: usize) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while info(server)?.queued < number as u32 && dropped(server)? == 0 {
-        ensure!(Instant::now() < deadline, "neither connected nor dropped");
-        std::thread::sleep(Duration::from_micros(200));
-    }
-    Ok(())
+    let missing = || "neither connected nor dropped".to_owned();
+    until(missing, || {
+        let decided = info(server)?.queued >= number as u32 || dropped(server)? != 0;
+        Ok(decided.then_some(()))
+    })
 }
 // ANCHOR_END: full-backlog

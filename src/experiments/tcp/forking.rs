@@ -1,7 +1,6 @@
 //! A child for each client: what is left of it, and who becomes its parent.
 
 use std::net::{TcpListener, TcpStream};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
@@ -13,6 +12,8 @@ use syscalls::Sysno;
 use super::{listen, recv, send};
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
+use crate::experiments::until::until;
+use crate::os::alive;
 use crate::os::handlers::take;
 use crate::os::signal::{Set, ignore};
 
@@ -127,18 +128,19 @@ fn serve_three(stage: &Stage, listener: &TcpListener) -> Result<Vec<Pid>> {
             stage.fork("child", |stage| Ok(send(stage, &connection, "hello")?))?;
         children.push(child.leave());
     }
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !children.iter().all(|pid| matches!(state(*pid), None | Some('Z'))) {
-        ensure!(Instant::now() < deadline, "a child has not ended");
-        std::thread::sleep(Duration::from_micros(200));
-    }
+    until(
+        || "a child has not ended".to_owned(),
+        || {
+            let ended = |pid: &Pid| matches!(state(*pid), None | Some('Z'));
+            Ok(children.iter().all(ended).then_some(()))
+        },
+    )?;
     Ok(children)
 }
 
 /// What /proc says of a process: `Z` for a zombie; nothing, when it is gone.
 fn state(pid: Pid) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
+    alive::state(pid.as_raw().unsigned_abs())
 }
 // ANCHOR_END: zombies
 

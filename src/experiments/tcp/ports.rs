@@ -3,7 +3,6 @@
 use std::fs::read_to_string;
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
@@ -18,6 +17,7 @@ use super::{recv, send};
 use crate::experiments::record::Returned;
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
+use crate::experiments::until::until;
 use crate::os::tcp::STATES;
 
 fn tcp_socket() -> Result<OwnedFd> {
@@ -147,11 +147,11 @@ fn as_v4(address: std::net::SocketAddr) -> Result<SocketAddrV4> {
 /// Waits until nothing but TIME_WAIT is left of the connections of `local`; returns how
 /// many seconds are left of that.
 fn until_settled(local: &SockaddrIn) -> Result<Option<u64>> {
-    let deadline = Instant::now() + Duration::from_secs(5);
     // As /proc/net/tcp writes it: the address as a number in memory, the port as read.
     let number = u32::from(local.ip()).swap_bytes();
     let wanted = format!("{number:08X}:{:04X}", local.port());
-    loop {
+    let missing = || "the connection is still open".to_owned();
+    until(missing, || {
         let table = read_to_string("/proc/net/tcp").context("read /proc/net/tcp")?;
         let rows =
             table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
@@ -162,13 +162,12 @@ fn until_settled(local: &SockaddrIn) -> Result<Option<u64>> {
             let hundredths = u64::from_str_radix(timer, 16).unwrap_or(0);
             (STATES.get(number.wrapping_sub(1)).copied(), hundredths.div_ceil(100))
         });
-        match state_and_timer.collect::<Vec<_>>()[..] {
-            [] => return Ok(None),
-            [(Some("TIME_WAIT"), seconds)] => return Ok(Some(seconds)),
-            _ => ensure!(Instant::now() < deadline, "the connection is still open"),
-        }
-        std::thread::sleep(Duration::from_micros(200));
-    }
+        Ok(match state_and_timer.collect::<Vec<_>>()[..] {
+            [] => Some(None),
+            [(Some("TIME_WAIT"), seconds)] => Some(Some(seconds)),
+            _ => None,
+        })
+    })
 }
 
 pub(super) const SELF_CONNECT: Experiment = Experiment {
