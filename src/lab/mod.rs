@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 
+pub mod bench;
 pub mod clean;
 pub mod contract;
 pub mod demo;

@@ -1,0 +1,3 @@
+//! `ipclab bench`: latency and throughput of the very code that the book shows.
+
+pub mod model;
