@@ -79,6 +79,11 @@ enum Verb {
     Experiment(lab::experiment::Options),
     /// Draw the system calls of a chapter's roles, or of any programs, side by side
     Trace(lab::trace::Options),
+    /// Measure the chapters' own code, in multiples of what the machine can do at best
+    Bench(lab::bench::Options),
+    /// One end of a measurement; only `ipclab bench` starts it
+    #[command(hide = true)]
+    BenchEnd(lab::bench::ends::Job),
     /// Remove what a `kill -9` left behind
     Clean(lab::clean::Options),
     /// Print a completion script for a shell
@@ -149,6 +154,8 @@ fn run_verb(verb: Verb, global: &Global) -> Result<()> {
             colored::control::set_override(coloured);
             lab::trace::run(&options, coloured)
         }
+        Verb::Bench(options) => lab::bench::run(&options, global.quiet),
+        Verb::BenchEnd(job) => lab::bench::ends::play(&job),
         Verb::Clean(options) => lab::clean::run(&options),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,7 +1,7 @@
 //! What happens between fork and exec, and a bare fork.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -62,6 +62,22 @@ pub fn before_exec(
     // SAFETY: the callers in this crate make plain system calls there, and allocate
     // nothing.
     unsafe { command.pre_exec(before) };
+}
+
+/// Gives `command` the descriptor `given` under the number `number`: `dup2(given, number)`.
+///
+/// Whatever has that number in this process is close-on-exec, as all that Rust opens.
+pub fn give(command: &mut Command, given: OwnedFd, number: RawFd) {
+    before_exec(command, move || {
+        // SAFETY: dup2 and fcntl touch no memory, and are async-signal-safe.
+        let given = unsafe {
+            match given.as_raw_fd() == number {
+                true => libc::fcntl(number, libc::F_SETFD, 0),
+                false => libc::dup2(given.as_raw_fd(), number),
+            }
+        };
+        if given == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    });
 }
 
 /// What fork(2) returned, and to whom.

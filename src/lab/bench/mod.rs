@@ -1,3 +1,156 @@
 //! `ipclab bench`: latency and throughput of the very code that the book shows.
+//!
+//! For each mechanism two real processes are started, pinned, and steered: they are the
+//! chapter's own sender and receiver in a loop ([`ends`]). What they do is compared, in
+//! turns, with what the machine can do at best ([`floors`]), and that ratio is the result
+//! ([`measure`]). A figure that cannot be is no figure ([`tripwire`]).
 
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::builder::PossibleValuesParser;
+
+use super::interrupts::Interrupts;
+use crate::chapters::rows;
+use model::{Placement, Report, SCHEMA};
+use pair::NotMeasured;
+use placement::Cpus;
+
+pub mod ends;
+pub mod floors;
+mod head;
+mod measure;
 pub mod model;
+mod pair;
+pub mod placement;
+mod plan;
+pub mod subject;
+pub mod tripwire;
+
+/// The options of `ipclab bench`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// The chapters; without any, all that have figures
+    #[arg(value_name = "CHAPTER")]
+    #[arg(value_parser = PossibleValuesParser::new(rows().iter().map(|row| row.name)))]
+    chapters: Vec<String>,
+
+    /// The sizes of a message, in bytes
+    #[arg(long, value_name = "BYTES", value_delimiter = ',')]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    size: Vec<u64>,
+
+    /// A first impression in a few seconds, of few sizes and short windows
+    #[arg(long)]
+    quick: bool,
+
+    /// Measure also those that look again and again instead of sleeping, across two CPUs
+    #[arg(long)]
+    spin: bool,
+
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// `ipclab bench`.
+///
+/// # Errors
+/// What no single figure is to blame for.
+pub fn run(options: &Options, quiet: bool) -> Result<()> {
+    let began = Instant::now();
+    let cpus = Cpus::choose()?;
+    let mut head = head::head(&cpus);
+    let mut stop = Interrupts::watch()?;
+    let wanted = wanted(options);
+    // Alone in this process, since it forks: no thread may be there yet.
+    let alone = floors::alone(cpus.first, wanted.plan.round_trips)?;
+    let scratch = Scratch::make()?;
+    let total = wanted.steps();
+    let mut step = 0;
+    let mut progress = |text: &str| {
+        step += 1;
+        if !quiet {
+            eprintln!("{step}/{total} {text}");
+        }
+    };
+    let mut run = plan::Run {
+        wanted: &wanted,
+        cpus,
+        dir: scratch.path(),
+        stop: &mut stop,
+        progress: &mut progress,
+        pairs: 0,
+        rows: Vec::new(),
+        floors: alone,
+    };
+    let outcome = run.all();
+    let (rows, floors) = (run.rows, run.floors);
+    drop(scratch);
+    if let Err(error) = outcome {
+        if let Some(NotMeasured::Interrupted) = error.downcast_ref()
+            && let Some(signal) = stop.caught
+        {
+            stop.end_by(signal)?;
+        }
+        return Err(error);
+    }
+    head.seconds = began.elapsed().as_secs_f64();
+    let report = Report { schema: SCHEMA, head, floors, rows };
+    let text = serde_json::to_string_pretty(&report)?;
+    match &options.json {
+        Some(path) => std::fs::write(path, text).context("write")?,
+        None => super::print(&text)?,
+    }
+    Ok(())
+}
+
+fn wanted(options: &Options) -> plan::Wanted {
+    let chosen = |subject: &&subject::Subject| {
+        options.chapters.is_empty()
+            || options.chapters.iter().any(|name| name == subject.chapter)
+    };
+    let subjects = subject::SUBJECTS.iter().filter(chosen).copied().collect();
+    let (sizes, cross): (&[u64], &[u64]) = match options.quick {
+        true => (&[64, 64 << 10], &[64]),
+        false => (&[1, 64, 4 << 10, 64 << 10, 1 << 20], &[64, 4 << 10, 64 << 10]),
+    };
+    let given = (!options.size.is_empty()).then(|| options.size.clone());
+    let round_trips = given.clone().unwrap_or_else(|| sizes.to_vec());
+    let one_way = round_trips.iter().copied().filter(|size| *size >= 64).collect();
+    let mut placements = vec![Placement::Same, Placement::CrossBlocking];
+    placements.extend(options.spin.then_some(Placement::CrossSpinning));
+    let plan = match options.quick {
+        true => measure::Plan::QUICK,
+        false => measure::Plan::FULL,
+    };
+    let cross = given.unwrap_or_else(|| cross.to_vec());
+    plan::Wanted { subjects, round_trips, one_way, cross, placements, plan }
+}
+
+/// The private directory of a run. Whatever an end that was killed has left in it, or in
+/// the kernel, goes with it.
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn make() -> Result<Scratch> {
+        let dir = tempfile::Builder::new().prefix("ipclab-").tempdir();
+        dir.context("mkdir for the bench").map(Scratch)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().to_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let Ok(program) = std::env::current_exe() else { return };
+        let mut clean = Command::new(program);
+        clean.args(["-q", "clean", "--pending"]).env("IPCLAB_DIR", self.0.path());
+        // Its words are for those who asked for it.
+        let _ = clean.output();
+    }
+}

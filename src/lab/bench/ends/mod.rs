@@ -1,0 +1,180 @@
+//! The two processes of a measurement: the chapter's own sender and receiver, in loops.
+//!
+//! Each is this program, started by the bench with a socket on descriptor 3 that steers
+//! it. Side `a` asks, or sends; side `b` answers, or receives. The C references and the
+//! Python peers do the same work, and are steered in the same way.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Command, FromArgMatches, ValueEnum};
+
+use self::control::Control;
+use self::exchange::{Exchange, Links};
+use self::payload::Check;
+use super::floors::ends::{Bounced, Futex};
+use super::subject::Subject;
+use crate::chapter::{Conversation, OneWay, Visitor};
+use crate::os::{cleanup, spawn};
+use crate::wire::meet::At;
+use crate::wire::say;
+use crate::wire::transport::{Receiver, Sender};
+
+pub mod control;
+pub mod exchange;
+mod loops;
+pub mod payload;
+
+/// The status of an end whose mechanism cannot carry a message of this size.
+pub const TOO_LARGE: i32 = 3;
+
+/// What an end is told when it is started.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Job {
+    /// What is measured.
+    pub mechanism: String,
+    /// Both ways, or one.
+    #[arg(value_enum)]
+    pub mode: Mode,
+    /// Which of the two.
+    #[arg(value_enum)]
+    pub side: Side,
+    /// The size of a message, in bytes.
+    pub size: usize,
+    /// The path that the names of this pair begin with.
+    pub place: String,
+}
+
+/// Both ways, or one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// A message there, and its answer back.
+    Pingpong,
+    /// Messages one way.
+    Oneway,
+}
+
+/// Which of the two ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Side {
+    /// It asks, or sends.
+    A,
+    /// It answers, or receives.
+    B,
+}
+
+impl Mode {
+    /// As an end is told it.
+    pub fn word(self) -> &'static str {
+        if self == Mode::Pingpong { "pingpong" } else { "oneway" }
+    }
+}
+
+impl Side {
+    /// As an end is told it.
+    pub fn word(self) -> &'static str {
+        if self == Side::A { "a" } else { "b" }
+    }
+}
+
+/// Plays one end.
+///
+/// # Errors
+/// As the mechanism's; the bench reads our standard error.
+pub fn play(job: &Job) -> Result<()> {
+    let control = Control::inherited()?;
+    cleanup::install(None);
+    match job.mechanism.as_str() {
+        "futex" => return run(job, &control, Futex::open(job)?),
+        "line" => return run(job, &control, Bounced::open(job)?),
+        _ => {}
+    }
+    let subject = Subject::find(&job.mechanism)
+        .with_context(|| format!("no subject of the bench: {}", job.mechanism))?;
+    let mut played = Played { subject, job, control: &control, outcome: None };
+    crate::chapters::each(&mut played);
+    played.outcome.unwrap_or_else(|| bail!("no chapter {}", subject.chapter))
+}
+
+fn run(job: &Job, control: &Control, end: impl Exchange) -> Result<()> {
+    let check = Check::new(job.size);
+    control.answer(b"ready")?;
+    match (job.mode, job.side) {
+        (Mode::Pingpong, Side::A) => loops::ask(end, job.size, check, control),
+        (Mode::Pingpong, Side::B) => loops::answer(end, job.size, check),
+        (Mode::Oneway, Side::A) => loops::send(end, job.size, control),
+        (Mode::Oneway, Side::B) => loops::receive(end, job.size, check, control),
+    }
+}
+
+/// Plays the end with the types of its chapter.
+struct Played<'a> {
+    subject: Subject,
+    job: &'a Job,
+    control: &'a Control,
+    outcome: Option<Result<()>>,
+}
+
+impl Played<'_> {
+    /// Opens the chapter's own ends, and plays.
+    fn links<C: OneWay>(&self) -> Result<()> {
+        let job = self.job;
+        let place = Path::new(&job.place);
+        let name = place.file_name().context("a place without a name")?;
+        let name = name.to_string_lossy();
+        let row = C::ROW;
+        let at = |way: &str| -> Result<At> {
+            let by_name = row.meets.by_name();
+            let given = by_name.then(|| format!("{name}-{way}"));
+            let mut at = At::new(row.name, row.meets, given)?;
+            for role in row.roles {
+                at = at.with_peer(role.name, "ipclab bench".to_owned());
+            }
+            Ok(at)
+        };
+        let words = |sends| self.subject.options(sends, job.size as u64);
+        let (asks, both) = (job.side == Side::A, job.mode == Mode::Pingpong);
+        let (out, into) = if asks { ("there", "back") } else { ("back", "there") };
+        let links = Links::open(
+            asks,
+            both,
+            || C::Sender::open(&at(out)?, &options(&words(true))?),
+            || C::Receiver::open(&at(into)?, &options(&words(false))?),
+        )?;
+        if let Some(sender) = &links.out
+            && job.size > sender.largest()
+        {
+            let largest = say::size(sender.largest());
+            eprintln!("{} carries at most {largest}", self.subject.name);
+            cleanup::exit(TOO_LARGE);
+        }
+        run(job, self.control, links)
+    }
+}
+
+impl Visitor for Played<'_> {
+    fn one_way<C: OneWay>(&mut self) {
+        if self.subject.chapter == C::ROW.name {
+            self.outcome = Some(self.links::<C>());
+        }
+    }
+
+    fn conversation<C: Conversation>(&mut self) {
+        if self.subject.chapter == C::ROW.name {
+            self.outcome = Some(socket(self.subject, self.job, self.control));
+        }
+    }
+}
+
+/// Reads `words` as the chapter's own options.
+fn options<T: Args + FromArgMatches>(words: &[String]) -> Result<T> {
+    let command = T::augment_args(Command::new("bench").no_binary_name(true));
+    Ok(T::from_arg_matches(&command.try_get_matches_from(words)?)?)
+}
+
+/// Plays an end of a socket that the bench has connected.
+fn socket(subject: Subject, _job: &Job, _control: &Control) -> Result<()> {
+    let _socket: OwnedFd = spawn::inherited(control::DESCRIPTOR + 1)?;
+    bail!("{}: not yet", subject.name)
+}

@@ -1,0 +1,323 @@
+//! How figures come about: windows in turns, medians, ratios of what ran side by side.
+//!
+//! What is measured and what it is compared with run in turns, forth and back (ABBA): a
+//! machine that grows slower meanwhile makes both slower. Each half of a turn gives one
+//! ratio; the median of those is the result, and the least and the greatest tell how far
+//! to trust it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+use super::ends::control::BATCH;
+use super::floors::Copy;
+use super::model::{Figure, Percentiles, Ratio, Unit};
+use super::pair::{Pair, Window};
+use super::placement::Pinned;
+use crate::lab::interrupts::Interrupts;
+
+/// How long, and how often.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// What runs before anything counts.
+    pub(super) warm_up: Duration,
+    /// One window of round trips.
+    pub(super) round_trips: Duration,
+    /// One window of messages one way.
+    pub(super) one_way: Duration,
+    /// The window in which each round trip is timed.
+    pub(super) each: Duration,
+    /// How often forth and back: two pairs each.
+    pub(super) turns: usize,
+}
+
+impl Plan {
+    /// As exact as it gets.
+    pub(super) const FULL: Plan = Plan {
+        warm_up: Duration::from_millis(50),
+        round_trips: Duration::from_millis(60),
+        one_way: Duration::from_millis(100),
+        each: Duration::from_millis(100),
+        turns: 5,
+    };
+    /// A first impression.
+    pub(super) const QUICK: Plan = Plan {
+        warm_up: Duration::from_millis(5),
+        round_trips: Duration::from_millis(15),
+        one_way: Duration::from_millis(20),
+        each: Duration::from_millis(15),
+        turns: 2,
+    };
+}
+
+/// What takes turns: the subject in front, then what it is compared with.
+#[derive(Debug)]
+pub(super) enum Contender {
+    /// Two processes.
+    Pair(Box<Pair>),
+    /// memcpy, by this thread on this CPU.
+    Copy(Copy, usize),
+}
+
+/// What one contender has shown.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Series {
+    /// One figure a window, in the order in which they were taken.
+    pub(super) figures: Vec<f64>,
+    /// Messages per second, one a window.
+    pub(super) messages: Vec<f64>,
+    /// Context switches per round trip, of both processes.
+    pub(super) switches: Option<[f64; 2]>,
+    /// The single round trips.
+    pub(super) each: Vec<u32>,
+    /// How many windows had a stall in them even when they were run again.
+    pub(super) stalls: usize,
+}
+
+/// A batch is stalled if it took so much longer than the window's median, in nanoseconds:
+/// no scheduler's tick takes so long, and the host of a virtual machine may.
+const STALL: f64 = 3e6;
+/// A window is stalled if stalls took more than this part of it.
+const STALLED: f64 = 0.05;
+/// A stalled window is run again so often.
+const AGAIN: usize = 2;
+
+/// Runs all contenders in turns. The figures are nanoseconds a round trip.
+///
+/// # Errors
+/// What the ends say.
+pub(super) fn latency(
+    plan: &Plan,
+    contenders: &mut [Contender],
+    stop: &mut Interrupts,
+) -> Result<Vec<Series>> {
+    let mut all = vec![Series::default(); contenders.len()];
+    let mut trips = vec![0_u64; contenders.len()];
+    let mut switches = vec![[0_u64; 2]; contenders.len()];
+    for contender in contenders.iter_mut() {
+        if let Contender::Pair(pair) = contender {
+            pair.batches(plan.warm_up, stop)?;
+        }
+    }
+    for index in order(contenders.len(), plan.turns) {
+        let Contender::Pair(pair) = &mut contenders[index] else { continue };
+        let (window, stalled) = calm(|| pair.batches(plan.round_trips, stop))?;
+        let series = &mut all[index];
+        series.stalls += usize::from(stalled);
+        series.figures.push(p50(&window.times) / BATCH as f64);
+        trips[index] += (window.times.len() * BATCH) as u64;
+        for side in [0, 1] {
+            switches[index][side] += window.switches[side];
+        }
+    }
+    for (index, contender) in contenders.iter_mut().enumerate() {
+        if let Contender::Pair(pair) = contender {
+            all[index].each = pair.each(plan.each, stop)?.times;
+        }
+        if trips[index] > 0 {
+            let per_trip = |count: u64| count as f64 / trips[index] as f64;
+            all[index].switches = Some(switches[index].map(per_trip));
+        }
+    }
+    Ok(all)
+}
+
+/// Runs all contenders in turns. The figures are bytes per second.
+///
+/// # Errors
+/// What the ends say.
+pub(super) fn throughput(
+    plan: &Plan,
+    contenders: &mut [Contender],
+    stop: &mut Interrupts,
+) -> Result<Vec<Series>> {
+    let mut all = vec![Series::default(); contenders.len()];
+    for contender in contenders.iter_mut() {
+        if let Contender::Pair(pair) = contender {
+            pair.one_way(plan.warm_up, stop)?;
+        }
+    }
+    for index in order(contenders.len(), plan.turns) {
+        let series = &mut all[index];
+        match &mut contenders[index] {
+            Contender::Pair(pair) => {
+                let moved = pair.one_way(plan.one_way, stop)?;
+                let seconds = moved.nanoseconds as f64 / 1e9;
+                series.figures.push(moved.bytes as f64 / seconds);
+                series.messages.push(moved.messages as f64 / seconds);
+            }
+            Contender::Copy(copy, cpu) => {
+                let _pinned = Pinned::to(*cpu)?;
+                series.figures.push(copy.rate(plan.one_way / 4));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Forth and back: 0 1 2 2 1 0 0 1 2 …
+fn order(count: usize, turns: usize) -> impl Iterator<Item = usize> {
+    (0..turns).flat_map(move |_| (0..count).chain((0..count).rev()))
+}
+
+/// Runs a window, and runs it again if something else had the CPU meanwhile; whether it
+/// still had in the end.
+fn calm(mut run: impl FnMut() -> Result<Window>) -> Result<(Window, bool)> {
+    let mut window = run()?;
+    for _ in 0..AGAIN {
+        if !is_stalled(&window.times) {
+            return Ok((window, false));
+        }
+        window = run()?;
+    }
+    let stalled = is_stalled(&window.times);
+    Ok((window, stalled))
+}
+
+fn is_stalled(times: &[u32]) -> bool {
+    let usual = p50(times);
+    let lost = times.iter().map(|time| f64::from(*time) - usual);
+    let lost: f64 = lost.filter(|more| *more > STALL).sum();
+    let all: f64 = times.iter().map(|time| f64::from(*time)).sum();
+    lost > all * STALLED
+}
+
+/// The middle one of some times.
+fn p50(times: &[u32]) -> f64 {
+    let mut times: Vec<u32> = times.to_vec();
+    if times.is_empty() {
+        return f64::NAN;
+    }
+    let middle = times.len() / 2;
+    f64::from(*times.select_nth_unstable(middle).1)
+}
+
+/// The median of `figures`, which need no order; NaN of none.
+pub(super) fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
+    }
+}
+
+impl Series {
+    /// The figure of this series, with its ratios to `others`, that have these names.
+    pub(super) fn figure(&self, unit: Unit, others: &[(&str, &Series)]) -> Figure {
+        let (min, max) = bounds(&self.figures);
+        let ratios =
+            others.iter().map(|(name, other)| ratio(self, other, name)).collect();
+        let stalled = (self.stalls > 0).then(|| {
+            format!(
+                "something else had the CPU in {} of {} windows",
+                self.stalls,
+                self.figures.len()
+            )
+        });
+        Figure {
+            value: median(&self.figures),
+            unit,
+            min,
+            max,
+            windows: self.figures.len(),
+            messages: (!self.messages.is_empty()).then(|| median(&self.messages)),
+            percentiles: percentiles(&self.each),
+            switches: self.switches,
+            ratios,
+            noisy: stalled,
+        }
+    }
+}
+
+/// The ratios of the windows that ran side by side.
+fn ratio(this: &Series, other: &Series, name: &str) -> Ratio {
+    let pairs = this.figures.iter().zip(&other.figures);
+    let ratios: Vec<f64> = pairs.map(|(ours, theirs)| ours / theirs).collect();
+    let (min, max) = bounds(&ratios);
+    let (median, pairs) = (median(&ratios), ratios.len());
+    Ratio { to: name.to_owned(), median, min, max, pairs }
+}
+
+fn bounds(figures: &[f64]) -> (f64, f64) {
+    let start = (f64::INFINITY, f64::NEG_INFINITY);
+    figures.iter().fold(start, |(min, max), f| (min.min(*f), max.max(*f)))
+}
+
+/// The distribution of single times in nanoseconds, to three digits.
+fn percentiles(times: &[u32]) -> Option<Percentiles> {
+    let mut histogram = Histogram::<u64>::new(3).ok()?;
+    for time in times {
+        histogram.record(u64::from(*time)).ok()?;
+    }
+    if histogram.is_empty() {
+        return None;
+    }
+    let steps = histogram.iter_recorded();
+    let at = |quantile| histogram.value_at_quantile(quantile);
+    Some(Percentiles {
+        count: histogram.len(),
+        p50: at(0.5),
+        p90: at(0.9),
+        p99: at(0.99),
+        p999: at(0.999),
+        max: histogram.max(),
+        histogram: steps
+            .map(|step| (step.value_iterated_to(), step.count_at_value()))
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(figures: &[f64]) -> Series {
+        Series { figures: figures.to_vec(), ..Series::default() }
+    }
+
+    #[test]
+    fn contenders_run_forth_and_back() {
+        assert_eq!(order(3, 1).collect::<Vec<_>>(), [0, 1, 2, 2, 1, 0]);
+        assert_eq!(order(2, 2).collect::<Vec<_>>(), [0, 1, 1, 0, 0, 1, 1, 0]);
+    }
+
+    #[test]
+    fn a_machine_that_grows_slower_does_not_change_the_ratio() {
+        let ours = series(&[100.0, 110.0, 120.0, 130.0]);
+        let other = series(&[50.0, 55.0, 60.0, 65.0]);
+        let ratio = ratio(&ours, &other, "C");
+        assert_eq!((ratio.median, ratio.min, ratio.max), (2.0, 2.0, 2.0));
+        assert_eq!(ratio.pairs, 4);
+    }
+
+    #[test]
+    fn a_median_needs_no_order_and_no_luck_with_the_count() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.5);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn a_stall_is_told_from_a_slow_mechanism() {
+        let mut times = vec![30_000_u32; 2000];
+        assert!(!is_stalled(&times), "all alike");
+        times[7] = 8_000_000;
+        assert!(is_stalled(&times), "8 ms of 68 are somebody else's");
+        assert!(!is_stalled(&[5_000_000; 12]), "slow, and always so");
+        times[7] = 2_000_000;
+        assert!(!is_stalled(&times), "a tick of the scheduler");
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_times() {
+        let times: Vec<u32> = (1..=1000).collect();
+        let found = percentiles(&times).unwrap();
+        assert_eq!((found.count, found.p50, found.p90), (1000, 500, 900));
+        assert_eq!((found.p99, found.max), (990, 1000));
+        assert_eq!(found.histogram.iter().map(|(_, n)| n).sum::<u64>(), 1000);
+        assert!(percentiles(&[]).is_none());
+    }
+}

@@ -1,0 +1,105 @@
+//! What is measured: each mechanism of the book, in each of the ways that it has.
+
+/// A mechanism in one of its ways.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject {
+    /// As reports call it.
+    pub name: &'static str,
+    /// Its chapter.
+    pub chapter: &'static str,
+    /// The options of both its ends, as the chapter's roles take them.
+    options: &'static [&'static str],
+    /// The options of the sending end beside those.
+    sending: &'static [&'static str],
+    /// Whether who waits looks again and again.
+    pub spins: bool,
+    /// The most bytes that the bench sends through it at once, and why.
+    pub largest: Option<(u64, &'static str)>,
+    /// What its data is copied through, where that is memory that both share, in bytes.
+    ring: bool,
+}
+
+const PLAIN: Subject = Subject {
+    name: "",
+    chapter: "",
+    options: &[],
+    sending: &[],
+    spins: false,
+    largest: None,
+    ring: false,
+};
+
+/// How a byte stream is measured: its bytes as they are.
+const RAW: &[&str] = &["--framing", "none"];
+
+/// All of them, in the order of the book.
+pub const SUBJECTS: &[Subject] = &[
+    Subject {
+        name: "file",
+        chapter: "file",
+        options: &["--append", "--framing", "none"],
+        largest: Some((1024, "the log keeps all that is sent")),
+        ..PLAIN
+    },
+    Subject {
+        name: "signal",
+        chapter: "signal",
+        largest: Some((4096, "each 4 bytes are a signal of their own")),
+        ..PLAIN
+    },
+    Subject { name: "pipe", chapter: "pipe", options: RAW, ..PLAIN },
+    Subject { name: "fifo", chapter: "fifo", options: RAW, ..PLAIN },
+    Subject { name: "unix stream", chapter: "unix", ..PLAIN },
+    Subject { name: "unix seqpacket", chapter: "unix", ..PLAIN },
+    Subject { name: "unix dgram", chapter: "unix", ..PLAIN },
+    Subject { name: "tcp", chapter: "tcp", ..PLAIN },
+    Subject { name: "posixmq", chapter: "posixmq", ..PLAIN },
+    Subject { name: "sysvmq", chapter: "sysvmq", ..PLAIN },
+    Subject { name: "shm", chapter: "shm", ring: true, ..PLAIN },
+    Subject {
+        name: "shm --spin",
+        chapter: "shm",
+        options: &["--spin"],
+        spins: true,
+        ring: true,
+        ..PLAIN
+    },
+    Subject { name: "mmap", chapter: "mmap", ring: true, ..PLAIN },
+    Subject {
+        name: "mmap --spin",
+        chapter: "mmap",
+        options: &["--spin"],
+        spins: true,
+        ring: true,
+        ..PLAIN
+    },
+];
+
+impl Subject {
+    /// The subject called `name`.
+    pub fn find(name: &str) -> Option<Subject> {
+        SUBJECTS.iter().find(|subject| subject.name == name).copied()
+    }
+
+    /// The bytes of its ring for messages of `size` bytes, if it has one: the chapter's
+    /// default, or enough for two messages.
+    pub fn ring(&self, size: u64) -> Option<u64> {
+        self.ring.then(|| (512 << 10).max(((size + 4) * 2).next_power_of_two()))
+    }
+
+    /// Whether a message of `size` bytes goes by one call of each side.
+    pub fn by_one_call(&self, size: u64) -> bool {
+        size <= 4096 && !matches!(self.chapter, "signal" | "file")
+    }
+
+    /// The options of an end for messages of `size` bytes.
+    pub fn options(&self, sends: bool, size: u64) -> Vec<String> {
+        let own = if sends { self.sending } else { &[] };
+        let mut words: Vec<String> =
+            self.options.iter().chain(own).map(|word| (*word).to_owned()).collect();
+        if let Some(bytes) = self.ring(size) {
+            words.extend(["--capacity".to_owned(), bytes.to_string()]);
+        }
+        words
+    }
+}
