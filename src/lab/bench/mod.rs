@@ -24,6 +24,7 @@ mod head;
 mod measure;
 pub mod model;
 mod pair;
+pub mod peers;
 pub mod placement;
 mod plan;
 pub mod subject;
