@@ -16,6 +16,7 @@ use super::interrupts::Interrupts;
 use crate::chapters::rows;
 use model::{Placement, Report, SCHEMA};
 use pair::NotMeasured;
+use peers::Peers;
 use placement::Cpus;
 
 pub mod ends;
@@ -51,6 +52,10 @@ pub struct Options {
     #[arg(long)]
     spin: bool,
 
+    /// Measure beside it the same work in C, and in Python
+    #[arg(long)]
+    peers: bool,
+
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -69,7 +74,8 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     // Alone in this process, since it forks: no thread may be there yet.
     let alone = floors::alone(cpus.first, wanted.plan.round_trips)?;
     let scratch = Scratch::make()?;
-    let total = wanted.steps();
+    let total = wanted.steps(&cpus);
+    let peers = options.peers.then(|| Peers::build(&scratch.path().join("peers")));
     let mut step = 0;
     let mut progress = |text: &str| {
         step += 1;
@@ -81,6 +87,7 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
         wanted: &wanted,
         cpus,
         dir: scratch.path(),
+        peers: peers.transpose()?,
         stop: &mut stop,
         progress: &mut progress,
         pairs: 0,
