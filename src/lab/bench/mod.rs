@@ -1,3 +1,4 @@
 //! `ipclab bench`: latency and throughput of the very code that the book shows.
 
 pub mod model;
+pub mod report;
