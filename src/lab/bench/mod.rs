@@ -5,7 +5,7 @@
 //! turns, with what the machine can do at best ([`floors`]), and that ratio is the result
 //! ([`measure`]). A figure that cannot be is no figure ([`tripwire`]).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -14,10 +14,13 @@ use clap::builder::PossibleValuesParser;
 
 use super::interrupts::Interrupts;
 use crate::chapters::rows;
+use crate::errors::usage;
 use model::{Placement, Report, SCHEMA};
 use pair::NotMeasured;
 use peers::Peers;
 use placement::Cpus;
+use report::Target;
+use report::progress::Progress;
 
 pub mod ends;
 pub mod floors;
@@ -28,18 +31,26 @@ mod pair;
 pub mod peers;
 pub mod placement;
 mod plan;
+pub mod report;
 pub mod subject;
 pub mod tripwire;
 
 /// The options of `ipclab bench`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+        ipclab bench --quick                a first impression, in seconds\n  \
+        ipclab bench pipe fifo unix         three chapters, exactly\n  \
+        ipclab bench pipe --peers           beside the same work in C and in Python\n  \
+        ipclab bench shm --spin --size 64   one size; also looking instead of sleeping\n  \
+        ipclab bench --json now.json        keep the report, and later\n  \
+        ipclab bench --compare now.json     see what has changed, and what is noise")]
 pub struct Options {
     /// The chapters; without any, all that have figures
     #[arg(value_name = "CHAPTER")]
     #[arg(value_parser = PossibleValuesParser::new(rows().iter().map(|row| row.name)))]
     chapters: Vec<String>,
 
-    /// The sizes of a message, in bytes
+    /// The sizes of a message, in bytes, with commas between them
     #[arg(long, value_name = "BYTES", value_delimiter = ',')]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     size: Vec<u64>,
@@ -56,9 +67,21 @@ pub struct Options {
     #[arg(long)]
     peers: bool,
 
-    /// Write the report as JSON
+    /// Compare with the report that --json has written to FILE
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+
+    /// Write the report as JSON to FILE; `-` is standard output, instead of the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Write the report as comma-separated values, a line a figure
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+
+    /// Draw latency and throughput by size, and how round trips are spread
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 /// `ipclab bench`.
@@ -66,61 +89,127 @@ pub struct Options {
 /// # Errors
 /// What no single figure is to blame for.
 pub fn run(options: &Options, quiet: bool) -> Result<()> {
+    let outputs = Outputs::check(options)?;
+    let old = options.compare.as_deref().map(report::json::read).transpose()?;
+    let wanted = wanted(options)?;
+    let mut stop = Interrupts::watch()?;
+    let report = match measure(options, &wanted, &mut stop, quiet) {
+        Ok(report) => report,
+        Err(error) => {
+            if let Some(NotMeasured::Interrupted) = error.downcast_ref()
+                && let Some(signal) = stop.caught
+            {
+                // The ends and their directory are gone; now end as the signal says.
+                stop.end_by(signal)?;
+            }
+            return Err(error);
+        }
+    };
+    outputs.write(&report, old.as_ref())
+}
+
+/// Measures all that is wanted.
+fn measure(
+    options: &Options,
+    wanted: &plan::Wanted,
+    stop: &mut Interrupts,
+    quiet: bool,
+) -> Result<Report> {
     let began = Instant::now();
     let cpus = Cpus::choose()?;
     let mut head = head::head(&cpus);
-    let mut stop = Interrupts::watch()?;
-    let wanted = wanted(options);
-    // Alone in this process, since it forks: no thread may be there yet.
-    let alone = floors::alone(cpus.first, wanted.plan.round_trips)?;
+    // First of all, since it forks: no thread may be there yet.
+    let floors = floors::alone(cpus.first, wanted.plan.round_trips)?;
     let scratch = Scratch::make()?;
-    let total = wanted.steps(&cpus);
     let peers = options.peers.then(|| Peers::build(&scratch.path().join("peers")));
-    let mut step = 0;
+    let peers = peers.transpose()?;
+    for program in [peers::Program::C, peers::Program::Python] {
+        if let Some(why) = peers.as_ref().and_then(|peers| peers.absent(program)) {
+            eprintln!("ipclab: not measured: {}: {why}", program.text());
+        }
+    }
+    let mut bar = (!quiet).then(|| Progress::new(wanted.steps(&cpus) as u64));
     let mut progress = |text: &str| {
-        step += 1;
-        if !quiet {
-            eprintln!("{step}/{total} {text}");
+        if let Some(bar) = &mut bar {
+            bar.step(text);
         }
     };
     let mut run = plan::Run {
-        wanted: &wanted,
+        wanted,
         cpus,
         dir: scratch.path(),
-        peers: peers.transpose()?,
-        stop: &mut stop,
+        peers,
+        stop,
         progress: &mut progress,
         pairs: 0,
         rows: Vec::new(),
-        floors: alone,
+        floors,
     };
-    let outcome = run.all();
+    run.all()?;
     let (rows, floors) = (run.rows, run.floors);
-    drop(scratch);
-    if let Err(error) = outcome {
-        if let Some(NotMeasured::Interrupted) = error.downcast_ref()
-            && let Some(signal) = stop.caught
-        {
-            stop.end_by(signal)?;
-        }
-        return Err(error);
-    }
     head.seconds = began.elapsed().as_secs_f64();
-    let report = Report { schema: SCHEMA, head, floors, rows };
-    let text = serde_json::to_string_pretty(&report)?;
-    match &options.json {
-        Some(path) => std::fs::write(path, text).context("write")?,
-        None => super::print(&text)?,
-    }
-    Ok(())
+    Ok(Report { schema: SCHEMA, head, floors, rows })
 }
 
-fn wanted(options: &Options) -> plan::Wanted {
+/// Where a report goes.
+struct Outputs {
+    to_stdout: bool,
+    json: Option<Target>,
+    csv: Option<Target>,
+    svg: Option<Target>,
+}
+
+impl Outputs {
+    /// Looks whether all files can be written: now, and not after minutes.
+    fn check(options: &Options) -> Result<Outputs> {
+        let target =
+            |path: &Option<PathBuf>| path.as_deref().map(Target::check).transpose();
+        let to_stdout = options.json.as_deref() == Some(Path::new("-"));
+        let json = if to_stdout { None } else { target(&options.json)? };
+        let (csv, svg) = (target(&options.csv)?, target(&options.svg)?);
+        Ok(Outputs { to_stdout, json, csv, svg })
+    }
+
+    fn write(&self, report: &Report, old: Option<&Report>) -> Result<()> {
+        if let Some(target) = &self.json {
+            target.save(&report::json::text(report)?)?;
+        }
+        if let Some(target) = &self.csv {
+            target.save(&report::csv::text(report)?)?;
+        }
+        if let Some(target) = &self.svg {
+            target.save(&report::svg::draw(report)?)?;
+        }
+        if self.to_stdout {
+            return super::print(&report::json::text(report)?);
+        }
+        super::print(&report::table::text(report, width()))?;
+        match old {
+            Some(old) => super::print(&report::compare::text(old, report)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How many columns the table may have.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.map_or(100, |size| usize::from(size.ws_col).clamp(60, 140))
+}
+
+fn wanted(options: &Options) -> Result<plan::Wanted> {
     let chosen = |subject: &&subject::Subject| {
         options.chapters.is_empty()
             || options.chapters.iter().any(|name| name == subject.chapter)
     };
-    let subjects = subject::SUBJECTS.iter().filter(chosen).copied().collect();
+    let subjects: Vec<_> =
+        subject::SUBJECTS.iter().filter(chosen).copied().collect();
+    let has = |name: &&String| subjects.iter().any(|s| s.chapter == name.as_str());
+    if let Some(name) = options.chapters.iter().find(|name| !has(name)) {
+        return Err(usage(format!(
+            "bench {name}: it has no figures of its own; ipclab bench --help tells more"
+        )));
+    }
     let (sizes, cross): (&[u64], &[u64]) = match options.quick {
         true => (&[64, 64 << 10], &[64]),
         false => (&[1, 64, 4 << 10, 64 << 10, 1 << 20], &[64, 4 << 10, 64 << 10]),
@@ -135,7 +224,7 @@ fn wanted(options: &Options) -> plan::Wanted {
         false => measure::Plan::FULL,
     };
     let cross = given.unwrap_or_else(|| cross.to_vec());
-    plan::Wanted { subjects, round_trips, one_way, cross, placements, plan }
+    Ok(plan::Wanted { subjects, round_trips, one_way, cross, placements, plan })
 }
 
 /// The private directory of a run. Whatever an end that was killed has left in it, or in
