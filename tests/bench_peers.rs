@@ -50,7 +50,7 @@ fn started(
 
 fn ready(programs: [Program; 2], mechanism: &str, mode: &str, size: u64) -> Pair {
     match started(programs, mechanism, mode, size) {
-        Started::Ready(pair) => pair,
+        Started::Ready(pair) => *pair,
         Started::Refused(status, why) => panic!("status {status}: {why}"),
     }
 }
@@ -218,7 +218,7 @@ fn is_found_wrong(program: Program, sender: &Path, mechanism: &str) {
             _ => PEERS.command(program, mechanism, mode, 'b', 640, place).unwrap(),
         });
         match made {
-            Started::Ready(pair) => pair,
+            Started::Ready(pair) => *pair,
             Started::Refused(status, why) => panic!("status {status}: {why}"),
         }
     };

@@ -38,7 +38,7 @@ pub(crate) struct Pair {
 
 /// What came of a start.
 pub(crate) enum Started {
-    Ready(Pair),
+    Ready(Box<Pair>),
     /// Both ended, with this status and this line.
     Refused(i32, String),
 }
@@ -73,7 +73,7 @@ pub(crate) fn start(
     let mut a = Side::start("a", a, a_ends, dir.path());
     let mut b = Side::start("b", b, b_ends, dir.path());
     if a.is_ready() && b.is_ready() {
-        return Started::Ready(Pair { a, b, dir, place });
+        return Started::Ready(Box::new(Pair { a, b, dir, place }));
     }
     let (a, b) = (a.end(), b.end());
     assert_eq!(a, b, "the sides of {mechanism} disagree");
