@@ -293,3 +293,49 @@ impl Incoming {
         self.cut_short
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use rustix::io::read;
+
+    use super::{CHUNK, Framing, Incoming, Stream};
+
+    #[test]
+    fn without_framing_a_read_goes_into_the_memory_of_the_callers_message() {
+        let (pipe, mut writing) = std::io::pipe().unwrap();
+        let stream = Stream { framing: Framing::None, max_message: 1 };
+        let mut incoming = Incoming::new(&stream);
+        let mut message = Vec::with_capacity(2 * CHUNK);
+        let memory = message.as_ptr();
+        for text in [&b"one"[..], b"three"] {
+            assert!(!incoming.next(&mut message).unwrap());
+            writing.write_all(text).unwrap();
+            let n = read(&pipe, incoming.space()).unwrap();
+            assert_eq!(incoming.newest(n), text);
+            assert!(incoming.next(&mut message).unwrap() && message == text);
+            assert_eq!(message.as_ptr(), memory);
+        }
+        assert_eq!(incoming.buffer.capacity(), 0, "it has none of its own");
+    }
+
+    #[test]
+    fn a_long_line_grows_the_buffer_and_a_reset_gives_it_back() {
+        let lines = Stream { framing: Framing::Lines, max_message: 1 << 20 };
+        let mut incoming = Incoming::new(&lines);
+        let (mut message, part) = (Vec::new(), [b'x'; 1000]);
+        incoming.add(b"short\n");
+        assert!(incoming.next(&mut message).unwrap() && message == b"short");
+        for _ in 0..300 {
+            incoming.add(&part);
+            assert!(!incoming.next(&mut message).unwrap());
+        }
+        incoming.add(b"\nnext");
+        assert!(incoming.next(&mut message).unwrap() && message.len() == 300_000);
+        assert!(incoming.at_end(&mut message).unwrap() && message == b"next");
+        assert!(incoming.buffer.capacity() < 2 * 300_000 + 2 * CHUNK);
+        incoming.reset();
+        assert!(incoming.buffer.capacity() <= CHUNK);
+    }
+}
