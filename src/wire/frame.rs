@@ -171,6 +171,8 @@ pub struct Incoming {
     /// No newline before this index: bytes already looked at are not looked at again.
     searched: usize,
     cut_short: bool,
+    /// How much a read asks for.
+    chunk: usize,
 }
 
 impl Incoming {
@@ -184,7 +186,13 @@ impl Incoming {
             end: 0,
             searched: 0,
             cut_short: false,
+            chunk: CHUNK,
         }
+    }
+
+    /// From now on a read asks for `bytes` bytes, if they are more than [`CHUNK`].
+    pub fn asks_for(&mut self, bytes: usize) {
+        self.chunk = bytes.max(CHUNK);
     }
 
     /// Forgets what has arrived, and memory that a long message took: the next message is
@@ -194,6 +202,7 @@ impl Incoming {
         self.buffer.shrink_to(CHUNK);
         (self.start, self.end, self.searched) = (0, 0, 0);
         self.cut_short = false;
+        self.chunk = CHUNK;
     }
 
     /// Room for the next read, at least [`CHUNK`] bytes where memory is already there.
@@ -201,14 +210,15 @@ impl Incoming {
         if self.start > 0 && self.start == self.end {
             (self.start, self.end, self.searched) = (0, 0, 0);
         }
-        if self.buffer.len() - self.end < CHUNK / 2 {
+        if self.buffer.len() - self.end < self.chunk / 2 {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.searched = self.searched.saturating_sub(self.start);
             self.start = 0;
-            if self.buffer.len() - self.end < CHUNK / 2 {
+            if self.buffer.len() - self.end < self.chunk / 2 {
                 // Grows by what has really arrived, never by what a peer announced.
-                self.buffer.resize(self.buffer.len() * 2, 0);
+                let larger = (self.buffer.len() * 2).max(self.chunk);
+                self.buffer.resize(larger, 0);
             }
         }
         &mut self.buffer[self.end..]
@@ -234,7 +244,7 @@ impl Incoming {
                     // The two buffers change places, which is cheaper than to copy.
                     std::mem::swap(message, &mut self.buffer);
                     message.truncate(self.end);
-                    self.buffer.resize(CHUNK, 0);
+                    self.buffer.resize(self.chunk, 0);
                 } else {
                     message.clear();
                     message.extend_from_slice(here);
