@@ -179,6 +179,8 @@ pub struct Incoming {
     /// No newline before this index: bytes already looked at are not looked at again.
     searched: usize,
     cut_short: bool,
+    /// How much a read asks for.
+    chunk: usize,
 }
 
 impl Incoming {
@@ -190,7 +192,13 @@ impl Incoming {
             start: 0,
             searched: 0,
             cut_short: false,
+            chunk: CHUNK,
         }
+    }
+
+    /// From now on a read asks for `bytes` bytes, if they are more than [`CHUNK`].
+    pub fn asks_for(&mut self, bytes: usize) {
+        self.chunk = bytes.max(CHUNK);
     }
 
     /// Forgets what has arrived, and memory that a long message took: the next message is
@@ -199,6 +207,7 @@ impl Incoming {
         self.empty();
         self.buffer.shrink_to(CHUNK);
         self.cut_short = false;
+        self.chunk = CHUNK;
     }
 
     fn empty(&mut self) {
@@ -210,7 +219,7 @@ impl Incoming {
     pub fn space(&mut self) -> SpareCapacity<'_, u8> {
         if self.start == self.buffer.len() {
             self.empty();
-            self.buffer.reserve(CHUNK);
+            self.buffer.reserve(self.chunk);
         }
         if self.buffer.capacity() - self.buffer.len() < CHUNK / 2 {
             self.buffer.drain(..self.start);
