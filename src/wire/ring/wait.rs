@@ -169,14 +169,18 @@ impl Patience {
     }
 
     /// Looks again and again until `ready`, or for [`NAP`].
-    fn spin(&self, ring: &Ring, ready: impl Fn() -> bool) -> Result<bool> {
+    fn spin(&mut self, ring: &Ring, ready: impl Fn() -> bool) -> Result<bool> {
         if look(LOOK, &ready) {
             return Ok(true);
         }
-        if let Some(peer) = ring.side(self.peer) {
+        if let Some(peer) = ring.side(self.peer).filter(|_| !self.apart) {
             may_spin_beside(peer)?;
+            self.apart = true;
         }
-        Ok(look(NAP, ready))
+        // After a whole nap in vain it is time to ask again.
+        let ready = look(NAP, ready);
+        self.apart &= ready;
+        Ok(ready)
     }
 }
 
