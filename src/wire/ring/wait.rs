@@ -12,6 +12,7 @@ use rustix::thread::{MembarrierCommand, Pid, futex, membarrier, sched_getaffinit
 use super::{ASLEEP, AWAKE, NEVER_SLEEPS, Ring};
 use crate::errors::usage;
 use crate::os::alive::Life;
+use crate::os::cleanup::{Ticks, ticks};
 use crate::wire::say::Tally;
 
 /// How one waits for the other side.
@@ -37,6 +38,10 @@ pub(super) struct Patience {
     rest: u32,
     /// So many will, when the next look is in vain.
     next_rest: u32,
+    /// How often it has slept with a timeout.
+    slept: u32,
+    /// What wakes it every [`NAP`], once it has slept often.
+    ticks: Option<Ticks>,
     naps: Tally,
 }
 
@@ -51,6 +56,9 @@ const LONGEST_REST: u32 = 1024;
 /// How long one sleeps before it looks whether its peer still lives: a process that was
 /// killed wakes nobody, and Python's standard library has no futex.
 const NAP: Duration = Duration::from_millis(100);
+
+/// So many sleeps have a timeout of their own: for a few, a timer would be the dearer.
+const TIMED_NAPS: u32 = 16;
 
 // ANCHOR: wait
 impl Patience {
@@ -79,10 +87,10 @@ impl Patience {
         fence(Ordering::SeqCst);
         if !ready() {
             self.naps.call(0, || format!("futex(FUTEX_WAIT): {}", why()));
-            let nap = futex::Timespec { tv_sec: 0, tv_nsec: NAP.as_nanos() as i64 };
+            let nap = self.nap();
             // Not FUTEX_PRIVATE_FLAG: the two sides have no address in common. The kernel
             // sleeps only if the word is still 1, or whoever wakes us came too early.
-            match futex::wait(word, futex::Flags::empty(), ASLEEP, Some(&nap)) {
+            match futex::wait(word, futex::Flags::empty(), ASLEEP, nap.as_ref()) {
                 Ok(())
                 | Err(
                     rustix::io::Errno::AGAIN
@@ -149,8 +157,29 @@ impl Patience {
         if said == NEVER_SLEEPS && says != NEVER_SLEEPS {
             let _ = membarrier(MembarrierCommand::Global);
         }
-        let naps = Tally::of("futex_wait");
-        Patience { waiting, word, peer, apart: false, rest: 0, next_rest: 1, naps }
+        Patience {
+            waiting,
+            word,
+            peer,
+            apart: false,
+            rest: 0,
+            next_rest: 1,
+            slept: 0,
+            ticks: None,
+            naps: Tally::of("futex_wait"),
+        }
+    }
+
+    /// The timeout of a futex(2). There is none once a timer of ours ticks: a timeout that
+    /// the kernel must set and clear for every nap makes it a tenth slower, or more.
+    fn nap(&mut self) -> Option<futex::Timespec> {
+        if self.slept < TIMED_NAPS {
+            self.slept += 1;
+        } else if self.ticks.is_none() {
+            self.ticks = ticks(NAP).ok();
+        }
+        let nap = futex::Timespec { tv_sec: 0, tv_nsec: NAP.as_nanos() as i64 };
+        self.ticks.is_none().then_some(nap)
     }
 
     /// Whether the other side may do something while we look: not if there is none, not
