@@ -8,6 +8,7 @@ pub mod bits;
 pub mod cleanup;
 pub mod handlers;
 pub mod holders;
+pub mod idle;
 pub mod mmap;
 pub mod mqueue;
 pub mod mutex;
