@@ -79,6 +79,9 @@ enum Verb {
     Experiment(lab::experiment::Options),
     /// Draw the system calls of a chapter's roles, or of any programs, side by side
     Trace(lab::trace::Options),
+    /// A process of `bench --servers`
+    #[command(hide = true, subcommand)]
+    BenchServers(lab::bench::servers::Part),
     /// Remove what a `kill -9` left behind
     Clean(lab::clean::Options),
     /// Print a completion script for a shell
@@ -149,6 +152,7 @@ fn run_verb(verb: Verb, global: &Global) -> Result<()> {
             colored::control::set_override(coloured);
             lab::trace::run(&options, coloured)
         }
+        Verb::BenchServers(part) => part.play(),
         Verb::Clean(options) => lab::clean::run(&options),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

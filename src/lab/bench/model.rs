@@ -182,6 +182,10 @@ pub struct Figure {
     pub messages: Option<f64>,
     /// The single round trips or requests, not the windows.
     pub percentiles: Option<Percentiles>,
+    /// Of an open loop: the same requests, each timed from when it was sent instead of from
+    /// when it was due. What a load that waits for answers would have said.
+    #[serde(default)]
+    pub naive: Option<Box<Percentiles>>,
     /// Context switches a round trip, of each of the two processes, where it waits.
     pub switches: Option<[f64; 2]>,
     /// How it compares with what ran in turns with it.
