@@ -103,10 +103,10 @@ impl Effort {
                 rates: &[80],
             },
             false => Effort {
-                warm_up: 50 * MS,
+                warm_up: 20 * MS,
                 window: 100 * MS,
                 rounds: 6,
-                open: 150 * MS,
+                open: 100 * MS,
                 rates: &[50, 80],
             },
         }
