@@ -16,22 +16,24 @@ use super::interrupts::Interrupts;
 use crate::chapters::rows;
 use crate::errors::usage;
 use model::{Placement, Report, SCHEMA};
-use pair::NotMeasured;
 use peers::Peers;
 use placement::Cpus;
 use report::Target;
 use report::progress::Progress;
+use servers::Settings;
 
 pub mod ends;
 pub mod floors;
 mod head;
 mod measure;
 pub mod model;
+pub mod operations;
 mod pair;
 pub mod peers;
 pub mod placement;
 mod plan;
 pub mod report;
+pub mod servers;
 pub mod subject;
 pub mod tripwire;
 
@@ -41,6 +43,7 @@ pub mod tripwire;
         ipclab bench --quick                a first impression, in seconds\n  \
         ipclab bench pipe fifo unix         three chapters, exactly\n  \
         ipclab bench pipe --peers           beside the same work in C and in Python\n  \
+        ipclab bench --servers              what servers answer, of one client and of 1,000\n  \
         ipclab bench shm --spin --size 64   one size; also looking instead of sleeping\n  \
         ipclab bench --json now.json        keep the report, and later\n  \
         ipclab bench --compare now.json     see what has changed, and what is noise")]
@@ -66,6 +69,10 @@ pub struct Options {
     /// Measure beside it the same work in C, and in Python
     #[arg(long)]
     peers: bool,
+
+    /// Measure the servers instead: requests a second, of many clients and of few
+    #[arg(long, conflicts_with_all = ["size", "spin"])]
+    servers: bool,
 
     /// Compare with the report that --json has written to FILE
     #[arg(long, value_name = "FILE")]
@@ -96,7 +103,8 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     let report = match measure(options, &wanted, &mut stop, quiet) {
         Ok(report) => report,
         Err(error) => {
-            if let Some(NotMeasured::Interrupted) = error.downcast_ref()
+            // The operations and the servers have an ear of their own, and leave it pending.
+            if stop.pending()?
                 && let Some(signal) = stop.caught
             {
                 // The ends and their directory are gone; now end as the signal says.
@@ -128,7 +136,14 @@ fn measure(
             eprintln!("ipclab: not measured: {}: {why}", program.text());
         }
     }
-    let mut bar = (!quiet).then(|| Progress::new(wanted.steps(&cpus) as u64));
+    let steps = wanted.steps(&cpus) + usize::from(wanted.operations);
+    let servers = Settings {
+        quick: options.quick,
+        peers: options.peers,
+        chapters: &wanted.servers,
+    };
+    let steps = steps + if wanted.servers.is_empty() { 0 } else { servers.steps() };
+    let mut bar = (!quiet).then(|| Progress::new(steps as u64));
     let mut progress = |text: &str| {
         if let Some(bar) = &mut bar {
             bar.step(text);
@@ -146,7 +161,16 @@ fn measure(
         floors,
     };
     run.all()?;
-    let (rows, floors) = (run.rows, run.floors);
+    let (mut rows, floors) = (run.rows, run.floors);
+    if wanted.operations {
+        progress("operations");
+        let chapters = &options.chapters;
+        let settings = Settings { chapters, ..servers };
+        operations::run(&settings, &mut |row| rows.push(row))?;
+    }
+    if !wanted.servers.is_empty() {
+        servers::run(&servers, &mut |row| rows.push(row), &mut progress)?;
+    }
     head.seconds = began.elapsed().as_secs_f64();
     Ok(Report { schema: SCHEMA, head, floors, rows })
 }
@@ -197,17 +221,31 @@ fn width() -> usize {
     size.map_or(100, |size| usize::from(size.ws_col).clamp(60, 140))
 }
 
+/// The chapters of which there are servers to measure.
+const SERVERS: &[&str] = &["tcp", "fdpass", "multiplex"];
+
 fn wanted(options: &Options) -> Result<plan::Wanted> {
-    let chosen = |subject: &&subject::Subject| {
-        options.chapters.is_empty()
-            || options.chapters.iter().any(|name| name == subject.chapter)
-    };
-    let subjects: Vec<_> =
-        subject::SUBJECTS.iter().filter(chosen).copied().collect();
-    let has = |name: &&String| subjects.iter().any(|s| s.chapter == name.as_str());
-    if let Some(name) = options.chapters.iter().find(|name| !has(name)) {
+    let named = |chapter: &str| options.chapters.iter().any(|name| name == chapter);
+    let all = options.chapters.is_empty();
+    let subjects: Vec<_> = subject::SUBJECTS
+        .iter()
+        .filter(|subject| !options.servers && (all || named(subject.chapter)))
+        .copied()
+        .collect();
+    let has_subject = |name: &str| subjects.iter().any(|s| s.chapter == name);
+    // A chapter that has nothing but servers needs no --servers.
+    let servers: Vec<String> = SERVERS
+        .iter()
+        .filter(|name| match options.servers {
+            true => all || named(name),
+            false => named(name) && !has_subject(name),
+        })
+        .map(|name| (*name).to_owned())
+        .collect();
+    let none = |name: &&String| !has_subject(name) && !servers.contains(name);
+    if let Some(name) = options.chapters.iter().find(none) {
         return Err(usage(format!(
-            "bench {name}: it has no figures of its own; ipclab bench --help tells more"
+            "bench {name}: there are no figures of it; see ipclab bench --help"
         )));
     }
     let (sizes, cross): (&[u64], &[u64]) = match options.quick {
@@ -223,8 +261,16 @@ fn wanted(options: &Options) -> Result<plan::Wanted> {
         true => measure::Plan::QUICK,
         false => measure::Plan::FULL,
     };
-    let cross = given.unwrap_or_else(|| cross.to_vec());
-    Ok(plan::Wanted { subjects, round_trips, one_way, cross, placements, plan })
+    Ok(plan::Wanted {
+        operations: !options.servers && given.is_none(),
+        cross: given.unwrap_or_else(|| cross.to_vec()),
+        subjects,
+        round_trips,
+        one_way,
+        placements,
+        plan,
+        servers,
+    })
 }
 
 /// The private directory of a run. Whatever an end that was killed has left in it, or in
