@@ -35,6 +35,7 @@ pub(super) fn trips(value: f64, times: f64) -> Figure {
             max: at(31.0),
             histogram,
         }),
+        naive: None,
         switches: Some([1.0, 1.01]),
         ratios: vec![
             ratio(SWITCHES, times, times * 0.98, times * 1.02),
@@ -54,6 +55,7 @@ pub(super) fn flow(rate: f64, size: u64, part: f64) -> Figure {
         windows: 9,
         messages: Some(rate / size as f64),
         percentiles: None,
+        naive: None,
         switches: None,
         ratios: vec![ratio("memcpy", part, part * 0.97, part * 1.03)],
         noisy: None,
@@ -161,6 +163,7 @@ pub(super) fn report() -> Report {
     rows.push(c);
     let served = Figure {
         unit: Unit::PerSecond,
+        naive: trips(54_000.0, 1.0).percentiles.map(Box::new),
         ratios: vec![ratio("select", 21.0, 20.1, 22.0)],
         ..trips(210_000.0, 1.0)
     };

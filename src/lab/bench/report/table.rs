@@ -411,6 +411,17 @@ impl<'a> Block<'a> {
             cells.extend(percentile_cells(this, false));
             grid.line(cells);
             before = subject(row);
+            if let Some(naive) = &this.naive {
+                let naive = Figure {
+                    percentiles: Some((**naive).clone()),
+                    ..(*this).clone()
+                };
+                let mut cells = self.name_cells(row, true);
+                cells[0] =
+                    Cell::new("  … timed from sending, not from due", Tone::Faint);
+                cells.extend(percentile_cells(&naive, false));
+                grid.line(cells);
+            }
         }
         self.has_percentiles().then_some(grid)
     }
