@@ -67,7 +67,7 @@ pub(super) struct Series {
     pub(super) figures: Vec<f64>,
     /// Messages per second, one a window.
     pub(super) messages: Vec<f64>,
-    /// Context switches per round trip, of both processes.
+    /// Context switches per round trip, or per message one way, of both processes.
     pub(super) switches: Option<[f64; 2]>,
     /// The single round trips.
     pub(super) each: Vec<u32>,
@@ -138,11 +138,19 @@ pub(super) fn throughput(
             pair.one_way(plan.warm_up, stop)?;
         }
     }
+    let mut sums = vec![(0_u64, [0_u64; 2]); contenders.len()];
     for index in order(contenders.len(), plan.turns) {
         let series = &mut all[index];
         match &mut contenders[index] {
             Contender::Pair(pair) => {
                 let moved = pair.one_way(plan.one_way, stop)?;
+                let (messages, switches) = &mut sums[index];
+                *messages += moved.messages;
+                for side in [0, 1] {
+                    switches[side] += moved.switches[side];
+                }
+                let per_message = |count: u64| count as f64 / *messages as f64;
+                series.switches = Some(switches.map(per_message));
                 let seconds = moved.nanoseconds as f64 / 1e9;
                 series.figures.push(moved.bytes as f64 / seconds);
                 series.messages.push(moved.messages as f64 / seconds);

@@ -208,7 +208,7 @@ pub struct Figure {
     /// when it was due. What a load that waits for answers would have said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub naive: Option<Box<Percentiles>>,
-    /// Context switches a round trip, of each of the two processes, where it waits.
+    /// Context switches a round trip, or a message one way, of each of the two processes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub switches: Option<[f64; 2]>,
     /// How it compares with what ran in turns with it.

@@ -92,6 +92,8 @@ pub(super) struct Moved {
     pub(super) bytes: u64,
     /// From the first bytes to the last, in nanoseconds.
     pub(super) nanoseconds: u64,
+    /// Context switches of both processes.
+    pub(super) switches: [u64; 2],
 }
 
 impl Pair {
@@ -204,9 +206,11 @@ impl Pair {
         stop: &mut Interrupts,
     ) -> Result<Moved> {
         self.wake()?;
+        let before = self.switches();
         self.tell(control::Command::Send(window))?;
         let [sent, _] = numbers(&self.answer(0, stop)?)?;
         let [messages, bytes, nanoseconds, bad] = numbers(&self.answer(1, stop)?)?;
+        let after = self.switches();
         self.rest()?;
         if bad > 0 {
             bail!("{}: {bad} messages are not what was sent", self.name);
@@ -214,7 +218,8 @@ impl Pair {
         if messages != sent {
             bail!("{}: {sent} messages sent, {messages} received", self.name);
         }
-        Ok(Moved { messages, bytes, nanoseconds })
+        let switches = [0, 1].map(|side| after[side].saturating_sub(before[side]));
+        Ok(Moved { messages, bytes, nanoseconds, switches })
     }
 
     /// Lets both ends leave, and makes sure that they do.
