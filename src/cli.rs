@@ -154,7 +154,12 @@ fn run_verb(verb: Verb, global: &Global) -> Result<()> {
             colored::control::set_override(coloured);
             lab::trace::run(&options, coloured)
         }
-        Verb::Bench(options) => lab::bench::run(&options, global.quiet),
+        Verb::Bench(options) => {
+            let coloured =
+                wants_colours(global.color, std::io::stdout().is_terminal());
+            colored::control::set_override(coloured);
+            lab::bench::run(&options, global.quiet)
+        }
         Verb::BenchEnd(job) => lab::bench::ends::play(&job),
         Verb::Clean(options) => lab::clean::run(&options),
         Verb::Completions { shell } => {

@@ -21,16 +21,25 @@ use placement::Cpus;
 pub mod ends;
 pub mod floors;
 mod head;
+pub mod lies;
 mod measure;
 pub mod model;
 mod pair;
 pub mod placement;
 mod plan;
+pub mod report;
 pub mod subject;
 pub mod tripwire;
 
 /// The options of `ipclab bench`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  ipclab bench --quick                a first impression of all\n  \
+                        ipclab bench pipe fifo unix         three chapters, exactly\n  \
+                        ipclab bench shm --spin --size 64   one size, across two CPUs too\n  \
+                        ipclab bench --json now.json        the report, to keep\n  \
+                        ipclab bench --lie spin             how a wrong figure comes about"
+)]
 pub struct Options {
     /// The chapters; without any, all that have figures
     #[arg(value_name = "CHAPTER")]
@@ -53,6 +62,15 @@ pub struct Options {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Tell a lie: make a wrong figure as it is published, beside the right one
+    #[arg(long, value_enum)]
+    #[arg(conflicts_with_all = ["chapters", "size", "quick", "spin", "json"])]
+    lie: Option<lies::Lie>,
+
+    /// Write the figures of the book's pages, from a report that --json has written
+    #[arg(long, hide = true, num_args = 2, value_names = ["REPORT", "DIR"])]
+    figures: Vec<PathBuf>,
 }
 
 /// `ipclab bench`.
@@ -60,6 +78,16 @@ pub struct Options {
 /// # Errors
 /// What no single figure is to blame for.
 pub fn run(options: &Options, quiet: bool) -> Result<()> {
+    if let [report, dir] = options.figures.as_slice() {
+        return report::figures::write(report, dir);
+    }
+    if let Some(lie) = options.lie {
+        let scratch = Scratch::make()?;
+        let mut stop = Interrupts::watch()?;
+        let told = lies::run(lie, scratch.path(), &mut stop);
+        drop(scratch);
+        return ended(told, &mut stop);
+    }
     let began = Instant::now();
     let cpus = Cpus::choose()?;
     let mut head = head::head(&cpus);
@@ -89,14 +117,7 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     let outcome = run.all();
     let (rows, floors) = (run.rows, run.floors);
     drop(scratch);
-    if let Err(error) = outcome {
-        if let Some(NotMeasured::Interrupted) = error.downcast_ref()
-            && let Some(signal) = stop.caught
-        {
-            stop.end_by(signal)?;
-        }
-        return Err(error);
-    }
+    ended(outcome, &mut stop)?;
     head.seconds = began.elapsed().as_secs_f64();
     let report = Report { schema: SCHEMA, head, floors, rows };
     let text = serde_json::to_string_pretty(&report)?;
@@ -105,6 +126,17 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
         None => super::print(&text)?,
     }
     Ok(())
+}
+
+/// What came of it; who was interrupted ends as the signal says.
+fn ended(outcome: Result<()>, stop: &mut Interrupts) -> Result<()> {
+    if let Err(error) = &outcome
+        && let Some(NotMeasured::Interrupted) = error.downcast_ref()
+        && let Some(signal) = stop.caught
+    {
+        stop.end_by(signal)?;
+    }
+    outcome
 }
 
 fn wanted(options: &Options) -> plan::Wanted {

@@ -53,6 +53,11 @@ impl RoundTrip {
                  ({floor:.0} ns): somebody did not wait"
             ));
         }
+        self.restless()
+    }
+
+    /// Why this is no round trip of two processes that sleep while they wait.
+    pub fn restless(&self) -> Option<String> {
         let counts = self.switches?;
         let wrong = counts.iter().find(|count| {
             **count < *ONCE.start() || self.one_call && **count > *ONCE.end()

@@ -90,6 +90,9 @@ pub fn play(job: &Job) -> Result<()> {
         "line" => return run(job, &control, Bounced::open(job)?),
         _ => {}
     }
+    if let Some(played) = super::lies::play(job, &control) {
+        return played;
+    }
     let subject = Subject::find(&job.mechanism)
         .with_context(|| format!("no subject of the bench: {}", job.mechanism))?;
     let mut played = Played { subject, job, control: &control, outcome: None };
@@ -97,7 +100,8 @@ pub fn play(job: &Job) -> Result<()> {
     played.outcome.unwrap_or_else(|| bail!("no chapter {}", subject.chapter))
 }
 
-fn run(job: &Job, control: &Control, end: impl Exchange) -> Result<()> {
+/// Plays an end whose links are open, in the loop of its mode and side.
+pub(super) fn run(job: &Job, control: &Control, end: impl Exchange) -> Result<()> {
     let check = Check::new(job.size);
     control.answer(b"ready")?;
     match (job.mode, job.side) {
