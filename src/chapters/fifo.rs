@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
-use nix::unistd::{mkfifo, read};
+use nix::unistd::mkfifo;
+use rustix::io::read;
 
 use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use crate::errors::{Advise, errno};
@@ -138,18 +139,16 @@ impl Receiver for FifoReceiver {
 
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
-            let space = self.incoming.space();
-            let n = match read(&self.fifo, space) {
-                Err(Errno::EINTR) => continue,
+            let n = match read(&self.fifo, self.incoming.space()) {
+                Err(rustix::io::Errno::INTR) => continue,
                 result => result.context("read the FIFO")?,
             };
             if n == 0 {
                 say!("read() = 0: the last writer has closed its end");
                 return self.incoming.at_end(message);
             }
-            self.reads
-                .call(n, || format!("read() = {n}: {}", say::bytes(&space[..n])));
-            self.incoming.filled(n);
+            let newest = self.incoming.newest(n);
+            self.reads.call(n, || format!("read() = {n}: {}", say::bytes(newest)));
         }
         Ok(true)
     }

@@ -8,8 +8,7 @@ use std::io::{IsTerminal, stdin, stdout};
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::unistd::read;
+use rustix::io::{Errno, read};
 
 use crate::chapter::{OnPeerDeath, OneWay, Part, Role, Row, Script};
 use crate::errors::usage;
@@ -150,18 +149,16 @@ impl Receiver for PipeReceiver {
 
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
-            let space = self.incoming.space();
-            let n = match read(&self.pipe, space) {
-                Err(Errno::EINTR) => continue,
+            let n = match read(&self.pipe, self.incoming.space()) {
+                Err(Errno::INTR) => continue,
                 result => result.context("read the pipe")?,
             };
             if n == 0 {
                 say!("read() = 0: the last writer has closed its end");
                 return self.incoming.at_end(message);
             }
-            self.reads
-                .call(n, || format!("read() = {n}: {}", say::bytes(&space[..n])));
-            self.incoming.filled(n);
+            let newest = self.incoming.newest(n);
+            self.reads.call(n, || format!("read() = {n}: {}", say::bytes(newest)));
         }
         Ok(true)
     }

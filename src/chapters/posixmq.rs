@@ -3,15 +3,17 @@
 //! first, and the oldest within one priority. A queue outlives its users, so sending may
 //! end before receiving starts, and so there is no end of stream: the goodbye is ours.
 
-use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
 use posixmq::OpenOptions;
 
 use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use crate::errors::Advise;
+use crate::os::cleanup::{Ticks, ticks};
+use crate::os::mqueue::mq_receive;
 use crate::say;
 use crate::wire::meet::{At, Meets, Only};
 use crate::wire::roles::messages;
@@ -27,8 +29,10 @@ use open::{Link, about, open};
 const GOODBYE: u32 = 0;
 /// There are this many priorities: sysconf(_SC_MQ_PRIO_MAX) on Linux.
 const PRIORITIES: i64 = 32_768;
-/// A receiver that has heard nothing for so long says how to end it.
-const SILENCE: Duration = Duration::from_secs(2);
+/// How often a receiver that sleeps looks around: mq_receive has no timeout.
+const TICK: Duration = Duration::from_millis(500);
+/// One that has heard nothing for more than so many ticks, 2 seconds, says how to end it.
+const SILENCE: u32 = 4;
 
 /// The chapter.
 #[derive(Debug)]
@@ -208,6 +212,11 @@ pub struct PosixmqReceiver {
     link: Link,
     /// Whether anything has come: a message, or a goodbye.
     heard: bool,
+    /// Interrupts mq_receive now and then: mq_timedreceive would start a timer and stop it
+    /// for each message.
+    _ticks: Option<Ticks>,
+    /// How many ticks ago the last message came.
+    quiet: u32,
     warned: bool,
     receives: Tally,
 }
@@ -226,44 +235,47 @@ impl Receiver for PosixmqReceiver {
         let waits = link.shape.current_messages == 0 && !options.nonblock;
         if waits && !link.place.has(Only::Sender) {
             let sleeps =
-                "the queue is empty: mq_timedreceive sleeps until a message comes";
+                "the queue is empty: mq_receive sleeps until a message comes";
             say::waiting(sleeps, &at.peer("sender"));
         }
-        let receives = Tally::of("mq_timedreceive of a message");
-        Ok(PosixmqReceiver { link, heard: false, warned: false, receives })
+        let receives = Tally::of("mq_receive of a message");
+        let ticks = if options.nonblock { None } else { ticks(TICK).ok() };
+        Ok(PosixmqReceiver {
+            link,
+            heard: false,
+            _ticks: ticks,
+            quiet: 0,
+            warned: false,
+            receives,
+        })
     }
 
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         loop {
             // With less room than msgsize it is EMSGSIZE, however short the message.
-            message.resize(self.link.shape.max_msg_len, 0);
-            let received = self.link.queue.recv_timeout(message, SILENCE);
-            match received.map_err(|error| (error.kind(), error)) {
-                Ok((GOODBYE, 0)) => {
-                    say!("mq_timedreceive() = 0 at priority {GOODBYE}: the goodbye");
+            let room = self.link.shape.max_msg_len;
+            match mq_receive(&self.link.queue, message, room) {
+                Ok(GOODBYE) if message.is_empty() => {
+                    say!("mq_receive() = 0 at priority {GOODBYE}: the goodbye");
                     // Others may have sent since: what is there is taken, without sleep.
                     self.link.queue.set_nonblocking(true).context("mq_setattr")?;
                     self.heard = true;
                 }
-                Ok((priority, n)) => {
-                    message.truncate(n);
+                Ok(priority) => {
+                    let n = message.len();
                     self.receives.call(n, || {
                         let text = say::bytes(message);
-                        format!(
-                            "mq_timedreceive() = {n}: {text}, priority {priority}"
-                        )
+                        format!("mq_receive() = {n}: {text}, priority {priority}")
                     });
-                    self.heard = true;
+                    (self.heard, self.quiet) = (true, 0);
                     return Ok(true);
                 }
-                Err((ErrorKind::WouldBlock, _)) if self.heard => return Ok(false),
-                Err((ErrorKind::TimedOut, _)) => self.silence()?,
-                Err((kind, error)) => {
-                    let empty = kind == ErrorKind::WouldBlock;
+                Err(Errno::EAGAIN) if self.heard => return Ok(false),
+                Err(Errno::EINTR) => self.tick()?,
+                Err(error) => {
+                    let empty = error == Errno::EAGAIN;
                     return Err(error)
-                        .with_context(|| {
-                            format!("mq_timedreceive {}", self.link.name)
-                        })
+                        .with_context(|| format!("mq_receive {}", self.link.name))
                         .advise(|_| empty.then_some("the queue is empty"));
                 }
             }
@@ -272,6 +284,15 @@ impl Receiver for PosixmqReceiver {
 }
 
 impl PosixmqReceiver {
+    fn tick(&mut self) -> Result<()> {
+        self.quiet += 1;
+        if self.quiet > SILENCE {
+            self.quiet = 0;
+            self.silence()?;
+        }
+        Ok(())
+    }
+
     /// Nothing came for a while: a queue cannot tell whether anything ever will.
     fn silence(&mut self) -> Result<()> {
         ensure!(

@@ -44,6 +44,14 @@ pub fn start(pid: u32) -> Option<u64> {
     stat(pid).map(|(_, start)| start)
 }
 
+/// The status that a zombie has for who waits for it, as in waitpid(2): 0 after exit(0).
+/// `None` for a process that runs, for none, and for another user's.
+pub fn zombies_status(pid: u32) -> Option<i32> {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (state, _) = stat(pid)?;
+    line.split_whitespace().next_back()?.parse().ok().filter(|_| state == b'Z')
+}
+
 /// The state and the start time of a process: fields 3 and 22 of its `stat`.
 fn stat(pid: u32) -> Option<(u8, u64)> {
     let line = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
@@ -73,6 +81,8 @@ mod tests {
             | nix::sys::wait::WaitPidFlag::WNOWAIT;
         nix::sys::wait::waitid(id, flags).unwrap();
         assert!(!life.lives() && super::state(life.pid) == Some('Z'), "a zombie");
+        assert_eq!(super::zombies_status(life.pid), Some(0));
+        assert_eq!(super::zombies_status(own.pid), None, "it runs");
         child.wait().unwrap();
         assert_eq!(super::state(life.pid), None);
         assert!(!life.lives());

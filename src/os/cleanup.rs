@@ -215,8 +215,8 @@ pub fn exit(status: i32) -> ! {
 }
 
 /// While it lives, SIGALRM interrupts this process every `every`, so that a call which
-/// has no timeout of its own (msgrcv) returns EINTR now and then. The timer is one of
-/// its own, so that `--timeout` strikes neither early nor late.
+/// has no timeout of its own (msgrcv, mq_receive) returns EINTR now and then. The timer is
+/// one of its own, so that `--timeout` strikes neither early nor late.
 #[derive(Debug)]
 pub struct Ticks(libc::timer_t);
 
@@ -225,7 +225,8 @@ pub struct Ticks(libc::timer_t);
 /// # Errors
 /// EAGAIN, ENOMEM from timer_create(2).
 pub fn ticks(every: Duration) -> io::Result<Ticks> {
-    handle(libc::SIGALRM);
+    // Without SA_RESTART, which would have the kernel begin mq_receive anew.
+    handle_with(libc::SIGALRM, 0);
     let every = libc::timespec {
         tv_sec: every.as_secs().min(i64::MAX as u64) as libc::time_t,
         tv_nsec: every.subsec_nanos().into(),
@@ -253,6 +254,10 @@ impl Drop for Ticks {
 }
 
 fn handle(signal: c_int) {
+    handle_with(signal, libc::SA_RESTART);
+}
+
+fn handle_with(signal: c_int, flags: c_int) {
     // SAFETY: sigaction with valid arguments; the handler is async-signal-safe.
     unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();
@@ -262,7 +267,7 @@ fn handle(signal: c_int) {
         }
         let mut new: libc::sigaction = std::mem::zeroed();
         new.sa_sigaction = on_signal as *const () as usize;
-        new.sa_flags = libc::SA_RESTART;
+        new.sa_flags = flags;
         libc::sigfillset(&mut new.sa_mask);
         libc::sigaction(signal, &new, ptr::null_mut());
     }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use clap::builder::ArgPredicate;
+use rustix::buffer::{SpareCapacity, spare_capacity};
 
 use super::say;
 
@@ -153,35 +154,40 @@ impl Stream {
 ///
 /// let lines = Stream { framing: Framing::Lines, max_message: 80 };
 /// let mut incoming = Incoming::new(&lines);
-/// incoming.space()[..8].copy_from_slice(b"one\ntwo\n"); // one read, two messages
-/// incoming.filled(8);
+/// let n = rustix::io::read(&pipe_with(b"one\ntwo\n")?, incoming.space())?;
+/// assert_eq!(incoming.newest(n), b"one\ntwo\n"); // one read, two messages
 ///
 /// let mut message = Vec::new();
 /// assert!(incoming.next(&mut message)? && message == b"one");
 /// assert!(incoming.next(&mut message)? && message == b"two");
 /// assert!(!incoming.next(&mut message)?); // read again
+/// # use std::io::Write;
+/// # fn pipe_with(bytes: &[u8]) -> std::io::Result<std::io::PipeReader> {
+/// #     let (reading, mut writing) = std::io::pipe()?;
+/// #     writing.write_all(bytes).map(|()| reading)
+/// # }
 /// # anyhow::Ok(())
 /// ```
 #[derive(Debug)]
 pub struct Incoming {
     stream: Stream,
+    /// What has arrived. A read goes into the memory after it, which nothing has filled
+    /// before: zeros would cost as much as the copy out of the kernel.
     buffer: Vec<u8>,
+    /// What comes before this index was taken.
     start: usize,
-    end: usize,
     /// No newline before this index: bytes already looked at are not looked at again.
     searched: usize,
     cut_short: bool,
 }
 
 impl Incoming {
-    /// Nothing has arrived yet.
+    /// Nothing has arrived yet, and no memory is taken before something does.
     pub fn new(stream: &Stream) -> Incoming {
-        let buffer = vec![0; CHUNK];
         Incoming {
             stream: *stream,
-            buffer,
+            buffer: Vec::new(),
             start: 0,
-            end: 0,
             searched: 0,
             cut_short: false,
         }
@@ -190,72 +196,75 @@ impl Incoming {
     /// Forgets what has arrived, and memory that a long message took: the next message is
     /// another stream's.
     pub fn reset(&mut self) {
-        self.buffer.truncate(CHUNK);
+        self.empty();
         self.buffer.shrink_to(CHUNK);
-        (self.start, self.end, self.searched) = (0, 0, 0);
         self.cut_short = false;
     }
 
-    /// Room for the next read, at least [`CHUNK`] bytes where memory is already there.
-    pub fn space(&mut self) -> &mut [u8] {
-        if self.start > 0 && self.start == self.end {
-            (self.start, self.end, self.searched) = (0, 0, 0);
-        }
-        if self.buffer.len() - self.end < CHUNK / 2 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.searched = self.searched.saturating_sub(self.start);
-            self.start = 0;
-            if self.buffer.len() - self.end < CHUNK / 2 {
-                // Grows by what has really arrived, never by what a peer announced.
-                self.buffer.resize(self.buffer.len() * 2, 0);
-            }
-        }
-        &mut self.buffer[self.end..]
+    fn empty(&mut self) {
+        self.buffer.clear();
+        (self.start, self.searched) = (0, 0);
     }
 
-    /// The read put `bytes` bytes into [`Incoming::space`].
-    pub fn filled(&mut self, bytes: usize) {
-        self.end = (self.end + bytes).min(self.buffer.len());
+    /// Room for the next read, [`CHUNK`] bytes or more where nothing waits before it.
+    pub fn space(&mut self) -> SpareCapacity<'_, u8> {
+        if self.start == self.buffer.len() {
+            self.empty();
+            self.buffer.reserve(CHUNK);
+        }
+        if self.buffer.capacity() - self.buffer.len() < CHUNK / 2 {
+            self.buffer.drain(..self.start);
+            self.searched = self.searched.saturating_sub(self.start);
+            self.start = 0;
+            // Grows by what has really arrived, never by what a peer announced.
+            self.buffer.reserve(CHUNK / 2);
+        }
+        spare_capacity(&mut self.buffer)
+    }
+
+    /// What the last read put into [`Incoming::space`]: `bytes` bytes.
+    pub fn newest(&self, bytes: usize) -> &[u8] {
+        &self.buffer[self.buffer.len() - bytes..]
+    }
+
+    /// Adds what was read elsewhere.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.space();
+        self.buffer.extend_from_slice(bytes);
     }
 
     /// Replaces `message` by the next whole one; `false` when more must be read first.
+    /// Then `message` is of no use: it may be its memory that is read into.
     ///
     /// # Errors
     /// A message over the limit, refused before any memory is taken for it.
     pub fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
-        let here = &self.buffer[self.start..self.end];
-        match self.stream.framing {
-            Framing::None => {
-                if here.is_empty() {
-                    return Ok(false);
-                }
-                if self.start == 0 && here.len() > CHUNK / 2 {
-                    // The two buffers change places, which is cheaper than to copy.
-                    std::mem::swap(message, &mut self.buffer);
-                    message.truncate(self.end);
-                    self.buffer.resize(CHUNK, 0);
-                } else {
-                    message.clear();
-                    message.extend_from_slice(here);
-                }
-                (self.start, self.end) = (0, 0);
-                Ok(true)
-            }
-            Framing::Lines | Framing::Length => {
-                let mut searched = self.searched.max(self.start) - self.start;
-                let first = self.stream.first(here, &mut searched)?;
-                let Some((place, end)) = first else {
-                    self.searched = self.start + searched;
-                    return Ok(false);
-                };
-                message.clear();
-                message.extend_from_slice(&here[place]);
-                self.start += end;
-                self.searched = self.start;
-                Ok(true)
-            }
+        if self.stream.framing == Framing::None {
+            return Ok(self.next_read(message));
         }
+        let here = &self.buffer[self.start..];
+        let mut searched = self.searched.max(self.start) - self.start;
+        let first = self.stream.first(here, &mut searched)?;
+        let Some((place, end)) = first else {
+            self.searched = self.start + searched;
+            return Ok(false);
+        };
+        message.clear();
+        message.extend_from_slice(&here[place]);
+        self.start += end;
+        self.searched = self.start;
+        Ok(true)
+    }
+
+    /// What one read returned is the message, so nothing is copied: the two change places,
+    /// before the read and after it, and it goes into the message's own memory.
+    fn next_read(&mut self, message: &mut Vec<u8>) -> bool {
+        let arrived = !self.buffer.is_empty();
+        if arrived || message.capacity() > self.buffer.capacity() {
+            std::mem::swap(message, &mut self.buffer);
+            self.buffer.clear();
+        }
+        arrived
     }
 
     /// The stream has ended: an unterminated last line is a message, half a frame is not.
@@ -263,17 +272,17 @@ impl Incoming {
     /// # Errors
     /// A frame that the end of the stream cut short.
     pub fn at_end(&mut self, message: &mut Vec<u8>) -> Result<bool> {
-        let left = self.end - self.start;
-        if left == 0 {
+        let left = &self.buffer[self.start..];
+        if left.is_empty() {
             return Ok(false);
         }
         if self.stream.framing == Framing::Length {
-            let got = say::size(left);
+            let got = say::size(left.len());
             bail!("the stream ended within a message: only {got} of it came");
         }
         message.clear();
-        message.extend_from_slice(&self.buffer[self.start..self.end]);
-        self.start = self.end;
+        message.extend_from_slice(left);
+        self.empty();
         self.cut_short = self.stream.framing == Framing::Lines;
         Ok(true)
     }

@@ -13,8 +13,9 @@ use clap::ValueEnum;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::inotify::AddWatchFlags;
-use nix::unistd::{read, write};
+use nix::unistd::write;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::read;
 
 use super::{Watch, enter, full, is_there};
 use crate::errors::Advise;
@@ -227,16 +228,14 @@ impl Follower {
     /// EIO; a message that is too long; a log that was cut.
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
-            let space = self.incoming.space();
-            let n = match read(&self.log, space) {
-                Err(Errno::EINTR) => continue,
+            let n = match read(&self.log, self.incoming.space()) {
+                Err(rustix::io::Errno::INTR) => continue,
                 result => result.context("read the log")?,
             };
             if n > 0 {
-                self.reads.call(n, || {
-                    format!("read() = {n}: {}", say::bytes(&space[..n]))
-                });
-                self.incoming.filled(n);
+                let newest = self.incoming.newest(n);
+                self.reads
+                    .call(n, || format!("read() = {n}: {}", say::bytes(newest)));
                 self.offset += n as u64;
                 continue;
             }

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::inotify::AddWatchFlags;
-use nix::unistd::{fsync, read};
+use nix::unistd::fsync;
+use rustix::io::read;
 
 use super::{Watch, directory, enter, full, is_there};
 use crate::errors::Advise;
@@ -217,18 +218,16 @@ impl Taker {
     /// EIO; a message that is cut short or too long.
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
-            let space = self.incoming.space();
-            let n = match read(&self.file, space) {
-                Err(Errno::EINTR) => continue,
+            let n = match read(&self.file, self.incoming.space()) {
+                Err(rustix::io::Errno::INTR) => continue,
                 result => result.context("read the file")?,
             };
             if n == 0 {
                 say!("read() = 0: the end of the file");
                 return self.incoming.at_end(message);
             }
-            self.reads
-                .call(n, || format!("read() = {n}: {}", say::bytes(&space[..n])));
-            self.incoming.filled(n);
+            let newest = self.incoming.newest(n);
+            self.reads.call(n, || format!("read() = {n}: {}", say::bytes(newest)));
         }
         Ok(true)
     }

@@ -28,6 +28,8 @@ pub struct SignalReceiver {
     speaker: Option<Speaker>,
     /// How many words a sender may send before we have taken them.
     window: u64,
+    /// Our own user id: others' signals are ignored.
+    uid: u32,
     takes: Tally,
     credits: Tally,
     _place: Place,
@@ -68,6 +70,7 @@ impl Receiver for SignalReceiver {
             plain,
             speaker: None,
             window,
+            uid: getuid().as_raw(),
             takes,
             credits: Tally::of("pidfd_send_signal"),
             _place: place,
@@ -164,7 +167,7 @@ impl SignalReceiver {
             self.names_always(|| format!("from pid {pid}: ignored, sent by {how}"));
             return Ok(Heard::No);
         }
-        if uid != getuid().as_raw() {
+        if uid != self.uid {
             self.names_always(|| format!("{value}: ignored, from uid {uid}"));
             return Ok(Heard::No);
         }

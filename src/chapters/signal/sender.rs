@@ -4,14 +4,16 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
+use nix::unistd::getuid;
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use super::target::{self, Target, is_gone};
+use super::target::{self, Target, is_gone, was_killed};
 use super::{
     GOODBYE, HELLO, LARGEST, Sending, credit_signal, plain, published, word_signal,
 };
 use crate::errors::{Advise, errno};
-use crate::os::signal::{Set, pidfd_sigqueue, read_signalfd, signalfd};
+use crate::os::signal::{Set, pidfd_sigqueue_as, read_signalfd, signalfd};
 use crate::say;
 use crate::wire::meet::{At, Place};
 use crate::wire::roles::within;
@@ -32,6 +34,14 @@ pub struct SignalSender {
     credit: u64,
     /// Whether no message is under way, in which a goodbye would be taken for data.
     whole: bool,
+    /// How many messages the receiver has lived to be sent, and how many have gone since
+    /// we looked whether it lives, and when that was.
+    handed: u64,
+    unseen: u64,
+    looked: Timespec,
+    /// Our pid and uid, as sigqueue(3) fills them in: asked for once, not for each word.
+    pid: i32,
+    uid: u32,
     plain: bool,
     sends: Tally,
     reads: Tally,
@@ -60,6 +70,11 @@ impl Sender for SignalSender {
             credits,
             credit: 0,
             whole: true,
+            handed: 0,
+            unseen: 0,
+            looked: Timespec::default(),
+            pid: std::process::id() as i32,
+            uid: getuid().as_raw(),
             plain: options.signal.is_some(),
             sends: Tally::of("pidfd_send_signal"),
             reads: Tally::of("read(signalfd)"),
@@ -89,9 +104,7 @@ impl Sender for SignalSender {
     }
 
     fn send(&mut self, message: &[u8]) -> Result<()> {
-        if is_gone(&self.to.pidfd) {
-            return Err(Errno::ESRCH).context("poll the receiver's pidfd");
-        }
+        self.look()?;
         self.whole = false;
         let length = message.len() as i32;
         self.send_word(length, || format!("{length}): a length"))?;
@@ -102,6 +115,7 @@ impl Sender for SignalSender {
             self.send_word(value, || format!("{})", say::bytes(&bytes)))?;
         }
         self.whole = true;
+        self.unseen += 1;
         Ok(())
     }
 
@@ -112,6 +126,12 @@ impl Sender for SignalSender {
             (true, None) => return Ok(()),
             (false, _) if !self.whole => return Ok(()),
             (false, _) => {}
+        }
+        if self.unseen > 1 && is_gone(&self.to.pidfd) && was_killed(self.to.pid) {
+            let handed = self.handed + 1;
+            return Err(Errno::ESRCH).context("poll the receiver's pidfd").advise(
+                |_| Some(format!("the peer is gone; {handed} messages handed over")),
+            );
         }
         match self.says_goodbye() {
             Err(error) if errno(&error) == Some(Errno::ESRCH) => {
@@ -124,6 +144,23 @@ impl Sender for SignalSender {
 }
 
 impl SignalSender {
+    /// Looks whether the receiver has ended, when the kernel's clock has ticked since the
+    /// last look (every 1 to 10 ms): a look costs as much as a word. Without it we would not
+    /// know of one that has ended, and that nobody has waited for yet: the kernel goes on to
+    /// take signals for it, and drops them.
+    fn look(&mut self) -> Result<()> {
+        let now = clock_gettime(ClockId::MonotonicCoarse);
+        if now == self.looked {
+            return Ok(());
+        }
+        if is_gone(&self.to.pidfd) {
+            return Err(Errno::ESRCH).context("poll the receiver's pidfd");
+        }
+        self.looked = now;
+        self.handed += std::mem::take(&mut self.unseen);
+        Ok(())
+    }
+
     /// Sends one word of a message.
     fn send_word(
         &mut self,
@@ -179,7 +216,8 @@ impl SignalSender {
     /// pidfd_send_signal(2) with a value: one more signal in the receiver's queue.
     fn queue(&self, value: i32) -> Result<()> {
         let pid = self.to.pid;
-        pidfd_sigqueue(&self.to.pidfd, word_signal().get(), value)
+        let (signal, us) = (word_signal().get(), self.pid);
+        pidfd_sigqueue_as(&self.to.pidfd, signal, value, us, self.uid)
             .with_context(|| {
                 format!("pidfd_send_signal(pid {pid}, {})", word_signal())
             })

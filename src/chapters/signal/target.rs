@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::number::Number;
 use crate::errors::Advise;
+use crate::os::alive;
 use crate::os::signal::pidfd_kill;
 use crate::say;
 
@@ -38,6 +39,12 @@ pub fn open(pid: i32) -> rustix::io::Result<OwnedFd> {
 pub fn is_gone(pidfd: impl AsFd) -> bool {
     let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
     poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// Whether the process was ended by a signal, and nobody has waited for it yet.
+pub fn was_killed(pid: i32) -> bool {
+    let status = u32::try_from(pid).ok().and_then(alive::zombies_status);
+    status.is_some_and(|status| libc::WIFSIGNALED(status))
 }
 
 // ANCHOR: by_pid

@@ -12,7 +12,7 @@ use nix::sys::socket::sockopt::SendTimeout;
 use nix::sys::socket::{MsgFlags, UnixAddr, bind, sendto, setsockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use super::packet::{Limit, Packet, receive};
+use super::packet::{Inbox, Limit, Packet};
 use crate::say;
 use crate::wire::dialogue::Server;
 use crate::wire::payload::Printed;
@@ -47,16 +47,16 @@ pub fn serve(
     setsockopt(socket, SendTimeout, &TimeVal::seconds(1)).context("SO_SNDTIMEO")?;
     let mut payload = server.payload();
     let mut clients = Clients::default();
-    let mut buffer = vec![0; server.stream.largest()];
+    let mut inbox = Inbox::with_room(server.stream.largest());
     let mut scratch = Vec::new();
     while server.count.is_none_or(|most| clients.done < most) {
-        let packet = match receive(socket, &mut buffer, MsgFlags::empty()) {
+        let packet = match inbox.receive(socket, MsgFlags::empty()) {
             Err(Errno::EINTR) => continue,
             result => result.context("recvmsg")?,
         };
         let client = clients.who(&packet);
         let n = packet.length;
-        let Some(message) = buffer.get(..n) else {
+        let Some(message) = inbox.packet(n) else {
             say!(
                 "{}: a datagram of {} is over --max-message",
                 client.name,

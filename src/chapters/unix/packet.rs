@@ -14,10 +14,12 @@ use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, Shutdown, SockaddrLike, UnixAddr,
     UnixCredentials, connect, getsockopt, recvmsg, send, setsockopt, shutdown,
 };
+use rustix::buffer::spare_capacity;
+use rustix::net::{RecvFlags, recv};
 
 use crate::say;
 use crate::wire::dialogue::Link;
-use crate::wire::frame::Stream;
+use crate::wire::frame::{Framing, Stream};
 use crate::wire::roles::Source;
 use crate::wire::say::{self, Tally};
 
@@ -44,30 +46,144 @@ pub fn see_credentials(socket: &OwnedFd) -> Result<()> {
     setsockopt(socket, PassCred, &true).context("setsockopt(SO_PASSCRED)")
 }
 
-/// recvmsg(2): takes one packet into `buffer`.
-///
-/// # Errors
-/// As recvmsg(2).
-pub fn receive(
-    socket: &OwnedFd,
-    buffer: &mut [u8],
-    flags: MsgFlags,
-) -> nix::Result<Packet> {
-    let mut control = nix::cmsg_space!(UnixCredentials);
-    let mut space = [IoSliceMut::new(buffer)];
-    // MSG_TRUNC: the real length, even if the buffer was too short, and the rest is lost.
-    let flags = flags | MsgFlags::MSG_TRUNC | MsgFlags::MSG_CMSG_CLOEXEC;
-    let fd = socket.as_raw_fd();
-    let taken = recvmsg::<UnixAddr>(fd, &mut space, Some(&mut control), flags)?;
-    let sender = taken.cmsgs()?.find_map(|message| match message {
-        ControlMessageOwned::ScmCredentials(sender) => Some(sender),
-        _ => None,
-    });
-    // Of a sender without a name nix makes an address of length 0, on which it panics.
-    let from = taken.address.filter(|address| address.len() as usize > NO_NAME);
-    Ok(Packet { length: taken.bytes, sender, from })
+/// Memory for a packet and for what comes beside it.
+#[derive(Debug)]
+pub struct Inbox {
+    packet: Vec<u8>,
+    control: Vec<u8>,
+}
+
+impl Inbox {
+    /// Room for packets of up to `largest` bytes.
+    pub fn with_room(largest: usize) -> Inbox {
+        let control = nix::cmsg_space!(UnixCredentials);
+        Inbox { packet: vec![0; largest], control }
+    }
+
+    /// recvmsg(2): takes one packet.
+    ///
+    /// # Errors
+    /// As recvmsg(2).
+    pub fn receive(
+        &mut self,
+        socket: &OwnedFd,
+        flags: MsgFlags,
+    ) -> nix::Result<Packet> {
+        let mut space = [IoSliceMut::new(&mut self.packet)];
+        // MSG_TRUNC: the real length, even if there was no room for it, and a part is lost.
+        let flags = flags | MsgFlags::MSG_TRUNC | MsgFlags::MSG_CMSG_CLOEXEC;
+        let (fd, control) = (socket.as_raw_fd(), Some(self.control.as_mut_slice()));
+        let taken = recvmsg::<UnixAddr>(fd, &mut space, control, flags)?;
+        let sender = taken.cmsgs()?.find_map(|message| match message {
+            ControlMessageOwned::ScmCredentials(sender) => Some(sender),
+            _ => None,
+        });
+        // Of a sender without a name nix makes an address of length 0, on which it panics.
+        let from = taken.address.filter(|address| address.len() as usize > NO_NAME);
+        Ok(Packet { length: taken.bytes, sender, from })
+    }
+
+    /// The last packet, which has `length` bytes; `None` if there was no room for it.
+    pub fn packet(&self, length: usize) -> Option<&[u8]> {
+        self.packet.get(..length)
+    }
 }
 // ANCHOR_END: receive
+
+// ANCHOR: end
+/// A server's end of a connected socket of packets: each call sleeps until it is done. It
+/// is also what a bench times, of both ends of a pair, a pair of datagram sockets too.
+#[derive(Debug)]
+pub struct End {
+    socket: OwnedFd,
+    largest: usize,
+    /// Where packets go that may be empty.
+    inbox: Option<Inbox>,
+    recvs: Tally,
+    sends: Tally,
+}
+
+impl End {
+    /// An end of `socket`, on which packets may have up to `largest` bytes. Whether they
+    /// may be `empty` decides which call receives them: recv(2) says 0 of an empty packet
+    /// and of the end, so only recvmsg(2) can tell, for about a tenth more time.
+    ///
+    /// # Errors
+    /// As [`see_credentials`].
+    pub fn on(socket: OwnedFd, largest: usize, empty: bool) -> Result<End> {
+        if empty {
+            // Kernels before 6.16 do not pass it on from the listening socket.
+            see_credentials(&socket)?;
+        }
+        let inbox = empty.then(|| Inbox::with_room(largest));
+        let recvs = Tally::of(if empty { "recvmsg" } else { "recv" });
+        Ok(End { socket, largest, inbox, recvs, sends: Tally::of("send") })
+    }
+
+    /// The same end, which says whose packets they are.
+    #[must_use]
+    pub fn with(self, client: &str) -> End {
+        let (recvs, sends) = (self.recvs.with(client), self.sends.with(client));
+        End { recvs, sends, ..self }
+    }
+
+    /// Replaces `message` by the next packet; `false` once the other side has said all.
+    ///
+    /// # Errors
+    /// ECONNRESET when it is gone with packets unread; a packet that is too large.
+    pub fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        let call = if self.inbox.is_some() { "recvmsg" } else { "recv" };
+        let taken = loop {
+            match self.take(message) {
+                Err(Errno::EINTR) => {}
+                taken => break taken.context(call)?,
+            }
+        };
+        let Some(n) = taken else {
+            let sender = if self.inbox.is_some() { ", and no sender" } else { "" };
+            self.recvs.special(0, || {
+                format!("{call}() = 0{sender}: the client has said all")
+            });
+            return Ok(false);
+        };
+        if n > self.largest {
+            bail!("a packet of {} is over --max-message", say::size(n));
+        }
+        self.recvs.call(n, || format!("{call}() = {n}: {}", say::bytes(message)));
+        Ok(true)
+    }
+
+    /// Takes one packet, and returns its length; `None` at the end.
+    fn take(&mut self, message: &mut Vec<u8>) -> nix::Result<Option<usize>> {
+        message.clear();
+        let Some(inbox) = &mut self.inbox else {
+            // The packet goes right into memory that nothing has filled before.
+            message.reserve(self.largest);
+            let space = spare_capacity(message);
+            let (_, n) = recv(&self.socket, space, RecvFlags::TRUNC)
+                .map_err(|error| Errno::from_raw(error.raw_os_error()))?;
+            return Ok((n > 0).then_some(n));
+        };
+        let packet = inbox.receive(&self.socket, MsgFlags::empty())?;
+        if packet.length == 0 && packet.sender.is_none() {
+            return Ok(None);
+        }
+        message.extend_from_slice(inbox.packet(packet.length).unwrap_or_default());
+        Ok(Some(packet.length))
+    }
+
+    /// Sends `message` as one packet; sleeps while the other side does not read.
+    ///
+    /// # Errors
+    /// EPIPE once it is gone.
+    pub fn send(&mut self, message: &[u8]) -> Result<()> {
+        let n = message.len();
+        self.sends.call(n, || format!("send({}, {n})", say::bytes(message)));
+        let sent = send(self.socket.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL);
+        sent.map(drop).context("send")
+    }
+}
+// ANCHOR_END: end
 
 /// The largest packet that a socket sends.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +238,9 @@ pub struct Packets {
     socket: OwnedFd,
     kind: Kind,
     limit: Limit,
-    buffer: Vec<u8>,
+    /// Whether a packet may be empty.
+    empty: bool,
+    inbox: Inbox,
     /// The length of the packet in the buffer.
     arrived: Option<usize>,
     sends: Tally,
@@ -151,8 +269,9 @@ impl Packets {
     ) -> Result<Packets> {
         let limit = Limit::of(&socket, send_buffer, stream)?;
         let (sends, recvs) = (Tally::of("send"), Tally::of("recvmsg"));
-        let (buffer, arrived) = (vec![0; limit.max_message], None);
-        Ok(Packets { socket, kind, limit, buffer, arrived, sends, recvs })
+        let empty = kind == Kind::Seqpacket && stream.framing != Framing::None;
+        let (inbox, arrived) = (Inbox::with_room(limit.max_message), None);
+        Ok(Packets { socket, kind, limit, empty, inbox, arrived, sends, recvs })
     }
 
     /// The socket.
@@ -182,8 +301,7 @@ impl Link for Packets {
     }
 
     fn recv(&mut self) -> nix::Result<bool> {
-        let packet =
-            receive(&self.socket, &mut self.buffer, MsgFlags::MSG_DONTWAIT)?;
+        let packet = self.inbox.receive(&self.socket, MsgFlags::MSG_DONTWAIT)?;
         let n = packet.length;
         if n == 0 && self.kind == Kind::Seqpacket && packet.sender.is_none() {
             say!("recvmsg() = 0, and no sender: the end, and not an empty packet");
@@ -193,7 +311,7 @@ impl Link for Packets {
             say!("recvmsg() = 0: the empty datagram, the server's goodbye");
             return Ok(false);
         }
-        let shown = &self.buffer[..n.min(self.buffer.len())];
+        let shown = self.inbox.packet(n).unwrap_or_default();
         self.recvs.call(n, || format!("recvmsg() = {n}: {}", say::bytes(shown)));
         self.arrived = Some(n);
         Ok(true)
@@ -217,11 +335,11 @@ impl Link for Packets {
 
     fn next(&mut self, answer: &mut Vec<u8>, _ended: bool) -> Result<bool> {
         let Some(length) = self.arrived.take() else { return Ok(false) };
-        if length > self.buffer.len() {
+        let Some(packet) = self.inbox.packet(length) else {
             bail!("an answer of {} is over --max-message", say::size(length));
-        }
+        };
         answer.clear();
-        answer.extend_from_slice(&self.buffer[..length]);
+        answer.extend_from_slice(packet);
         Ok(true)
     }
 
@@ -229,6 +347,11 @@ impl Link for Packets {
         if message.is_empty() && self.kind != Kind::Seqpacket {
             bail!(
                 "an empty datagram says goodbye; --type seqpacket has empty messages"
+            );
+        }
+        if message.is_empty() && !self.empty {
+            bail!(
+                "without framing an empty message is nothing; use another --framing"
             );
         }
         if message.len() > self.limit.largest {

@@ -16,6 +16,7 @@ use super::interrupts::Interrupts;
 use crate::chapters::rows;
 use model::{Placement, Report, SCHEMA};
 use pair::NotMeasured;
+use peers::Peers;
 use placement::Cpus;
 
 pub mod ends;
@@ -25,6 +26,7 @@ pub mod lies;
 mod measure;
 pub mod model;
 mod pair;
+pub mod peers;
 pub mod placement;
 mod plan;
 pub mod report;
@@ -58,6 +60,10 @@ pub struct Options {
     /// Measure also those that look again and again instead of sleeping, across two CPUs
     #[arg(long)]
     spin: bool,
+
+    /// Measure beside it the same work in C, and in Python
+    #[arg(long)]
+    peers: bool,
 
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
@@ -96,7 +102,8 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     // Alone in this process, since it forks: no thread may be there yet.
     let alone = floors::alone(cpus.first, wanted.plan.round_trips)?;
     let scratch = Scratch::make()?;
-    let total = wanted.steps();
+    let total = wanted.steps(&cpus);
+    let peers = options.peers.then(|| Peers::build(&scratch.path().join("peers")));
     let mut step = 0;
     let mut progress = |text: &str| {
         step += 1;
@@ -108,6 +115,7 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
         wanted: &wanted,
         cpus,
         dir: scratch.path(),
+        peers: peers.transpose()?,
         stop: &mut stop,
         progress: &mut progress,
         pairs: 0,

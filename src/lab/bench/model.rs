@@ -134,6 +134,18 @@ pub enum What {
     Operation,
 }
 
+impl What {
+    /// As the reports print it.
+    pub fn text(self) -> &'static str {
+        match self {
+            What::Latency => "round trip",
+            What::Throughput => "one way",
+            What::Server => "server",
+            What::Operation => "operation",
+        }
+    }
+}
+
 /// What came of a measurement.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

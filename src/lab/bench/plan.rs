@@ -11,6 +11,7 @@ use super::floors::Copy;
 use super::measure::{self, Contender, Plan, Series};
 use super::model::{Figure, Floor, Outcome, Placement, Row, Unit, What};
 use super::pair::{Joined, NotMeasured, Pair, Start};
+use super::peers::{Peers, Program};
 use super::placement::{Awake, Cpus};
 use super::subject::Subject;
 use super::tripwire::{Floors, RoundTrip};
@@ -18,11 +19,13 @@ use crate::lab::interrupts::Interrupts;
 use crate::wire::say;
 
 /// What the two floors of pairs are called.
-pub(super) const SWITCHES: &str = "two context switches";
+const SWITCHES: &str = "two context switches";
 /// As [`SWITCHES`].
-pub(super) const LINES: &str = "two bounced cache lines";
+const LINES: &str = "two bounced cache lines";
 /// What a throughput is compared with.
-pub(super) const MEMCPY: &str = "memcpy";
+const MEMCPY: &str = "memcpy";
+/// Whose program the chapters' own is.
+const OURS: &str = "ipclab";
 
 /// What is to be measured, and how.
 #[derive(Debug)]
@@ -41,28 +44,48 @@ pub(super) struct Wanted {
     pub(super) plan: Plan,
 }
 
+/// One figure to take.
+#[derive(Debug, Clone, Copy)]
+struct Spot {
+    subject: Subject,
+    what: What,
+    size: u64,
+    placement: Placement,
+    cpus: [usize; 2],
+}
+
 impl Wanted {
-    fn sizes(&self, what: What, placement: Placement) -> Vec<u64> {
-        let all = match what {
-            What::Latency => &self.round_trips,
-            _ => &self.one_way,
-        };
-        let wanted =
-            |size: &&u64| placement == Placement::Same || self.cross.contains(size);
-        all.iter().filter(wanted).copied().collect()
+    /// All that is to be taken at `placement`, in the order of the book.
+    fn spots(&self, placement: Placement, cpus: [usize; 2]) -> Vec<Spot> {
+        let mut spots = Vec::new();
+        for subject in &self.subjects {
+            if !subject.runs(placement) {
+                continue;
+            }
+            for (what, sizes) in [
+                (What::Latency, subject.sizes(&self.round_trips)),
+                (What::Throughput, self.one_way.clone()),
+            ] {
+                let wanted = |size: &u64| {
+                    placement == Placement::Same || self.cross.contains(size)
+                };
+                spots.extend(sizes.into_iter().filter(wanted).map(|size| Spot {
+                    subject: *subject,
+                    what,
+                    size,
+                    placement,
+                    cpus,
+                }));
+            }
+        }
+        spots
     }
 
     /// How many figures there will be.
-    pub(super) fn steps(&self) -> usize {
-        let sizes = |placement| {
-            self.sizes(What::Latency, placement).len()
-                + self.sizes(What::Throughput, placement).len()
-        };
-        let of = |placement: &Placement| {
-            let count = self.subjects.iter().filter(|s| s.runs(*placement)).count();
-            count * sizes(*placement)
-        };
-        self.placements.iter().map(of).sum()
+    pub(super) fn steps(&self, cpus: &Cpus) -> usize {
+        let places = self.placements.iter();
+        let places = places.filter_map(|place| Some((*place, cpus.of(*place)?)));
+        places.map(|(place, cpus)| self.spots(place, cpus).len()).sum()
     }
 }
 
@@ -81,6 +104,8 @@ pub(super) struct Run<'a> {
     pub(super) cpus: Cpus,
     /// A private directory for the names of pairs.
     pub(super) dir: PathBuf,
+    /// The same work by others, if it is wanted.
+    pub(super) peers: Option<Peers>,
     /// Ctrl-C.
     pub(super) stop: &'a mut Interrupts,
     /// Told of each step before it begins.
@@ -91,6 +116,14 @@ pub(super) struct Run<'a> {
     pub(super) rows: Vec<Row>,
     /// The floors of pairs.
     pub(super) floors: Vec<Floor>,
+}
+
+/// Who takes part in one figure, in their order: the chapter's own code, then its peers.
+struct Cast {
+    names: Vec<&'static str>,
+    contenders: Vec<Contender>,
+    /// Those that could not be started, and why.
+    absent: Vec<(&'static str, anyhow::Error)>,
 }
 
 impl Run<'_> {
@@ -109,126 +142,127 @@ impl Run<'_> {
     }
 
     fn placement(&mut self, placement: Placement, cpus: [usize; 2]) -> Result<()> {
-        let mut floors = Vec::new();
+        let mut floors = Ground::default();
         if placement != Placement::CrossSpinning {
-            floors.push((SWITCHES, self.floor("futex", cpus)?));
+            floors.add(SWITCHES, self.floor("futex", cpus)?);
         }
         if placement != Placement::Same {
-            floors.push((LINES, self.floor("line", cpus)?));
+            floors.add(LINES, self.floor("line", cpus)?);
         }
-        let names: Vec<&str> = floors.iter().map(|(name, _)| *name).collect();
-        let mut pairs: Vec<Contender> = floors
-            .into_iter()
-            .map(|(_, pair)| Contender::Pair(Box::new(pair)))
-            .collect();
-        let mut seen = vec![Series::default(); pairs.len()];
-        for subject in self.wanted.subjects.clone() {
-            if !subject.runs(placement) {
-                continue;
-            }
-            for size in self.wanted.sizes(What::Latency, placement) {
-                let outcome = self.latency(
-                    subject, size, placement, cpus, &names, &mut pairs, &mut seen,
-                );
-                self.row(subject, What::Latency, placement, size, outcome)?;
-            }
-            for size in self.wanted.sizes(What::Throughput, placement) {
-                let outcome = self.throughput(subject, size, placement, cpus);
-                self.row(subject, What::Throughput, placement, size, outcome)?;
-            }
-        }
-        for (name, series) in names.iter().zip(&seen) {
-            if series.figures.is_empty() {
-                continue;
-            }
-            let figure = series.figure(Unit::Nanoseconds, &[]);
-            self.floors.push(Floor {
-                name: (*name).to_owned(),
-                placement: Some(placement),
-                size: None,
-                nanoseconds: figure.value,
-                min: figure.min,
-                max: figure.max,
+        for spot in self.wanted.spots(placement, cpus) {
+            let (name, what) = (spot.subject.name, spot.what.text());
+            let (size, at) = (say::size(spot.size as usize), placement.text());
+            (self.progress)(&format!("{name}, {what}, {size}, {at}"));
+            let outcome = self.cast(spot).and_then(|cast| match spot.what {
+                What::Latency => self.latency(spot, cast, &mut floors),
+                _ => self.throughput(spot, cast),
             });
+            match outcome {
+                Ok(figures) => {
+                    for (program, figure) in figures {
+                        self.row(spot, program, figure)?;
+                    }
+                }
+                Err(error) => self.row(spot, OURS, Err(error))?,
+            }
         }
+        self.floors.extend(floors.told(placement));
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments)]
+    /// Starts all who take part. A peer that is not there is a row that says why.
+    fn cast(&mut self, spot: Spot) -> Result<Cast> {
+        let mut cast =
+            Cast { names: Vec::new(), contenders: Vec::new(), absent: Vec::new() };
+        let place = self.place();
+        let side = |side| ours(&self.dir, spot.subject.name, spot, side, &place);
+        let commands = [side(Side::A)?, side(Side::B)?];
+        let ours = self.start(spot, commands, joined(spot.subject)?)?;
+        cast.names.push(OURS);
+        cast.contenders.push(Contender::Pair(Box::new(ours)));
+        if self.peers.is_none() || spot.placement == Placement::CrossBlocking {
+            return Ok(cast);
+        }
+        for program in [Program::C, Program::Python] {
+            match self.peer(program, spot) {
+                Ok(pair) => {
+                    cast.names.push(program.text());
+                    cast.contenders.push(Contender::Pair(Box::new(pair)));
+                }
+                Err(error) => cast.absent.push((program.text(), error)),
+            }
+        }
+        Ok(cast)
+    }
+
     fn latency(
         &mut self,
-        subject: Subject,
-        size: u64,
-        placement: Placement,
-        cpus: [usize; 2],
-        names: &[&str],
-        floors: &mut Vec<Contender>,
-        seen: &mut [Series],
-    ) -> Result<Figure> {
-        self.tell(subject, "round trip", size, placement);
-        let ours = self.start(subject, Mode::Pingpong, size, cpus)?;
-        let mut contenders = vec![Contender::Pair(Box::new(ours))];
-        contenders.append(floors);
-        let plan = &self.wanted.plan;
-        let measured = measure::latency(plan, &mut contenders, self.stop);
+        spot: Spot,
+        cast: Cast,
+        floors: &mut Ground,
+    ) -> Result<Vec<(&'static str, Result<Figure>)>> {
+        let Cast { mut names, mut contenders, absent } = cast;
+        let own = names.len();
+        names.extend(&floors.names);
+        contenders.append(&mut floors.pairs);
+        let measured =
+            measure::latency(&self.wanted.plan, &mut contenders, self.stop);
         // The floors stay for the next subject, whatever came of this one.
-        *floors = contenders.split_off(1);
+        floors.pairs = contenders.split_off(own);
         let all = measured?;
-        let (ours, others) = all.split_first().context("no subject")?;
-        for (kept, new) in seen.iter_mut().zip(others) {
-            kept.figures.extend(&new.figures);
+        floors.see(&all[own..]);
+        let mut figures = figures(Unit::Nanoseconds, &names, &all, own);
+        for (_, figure) in &mut figures {
+            let Ok(found) = figure else { continue };
+            let trip = RoundTrip {
+                placement: spot.placement,
+                nanoseconds: found.value,
+                switches: found.switches,
+                one_call: spot.subject.by_one_call(spot.size),
+            };
+            if let Some(flaw) = trip.flaw(floors.least()) {
+                *figure = Err(Flawed(flaw).into());
+            }
         }
-        let others: Vec<_> = names.iter().copied().zip(others).collect();
-        let figure = ours.figure(Unit::Nanoseconds, &others);
-        let floor = |wanted| {
-            let place = names.iter().position(|name| *name == wanted)?;
-            seen[place].figures.iter().copied().reduce(f64::min)
-        };
-        let trip = RoundTrip {
-            placement,
-            nanoseconds: figure.value,
-            switches: figure.switches,
-            one_call: subject.by_one_call(size),
-        };
-        let floors = Floors { switches: floor(SWITCHES), lines: floor(LINES) };
-        if let Contender::Pair(pair) = contenders.remove(0) {
-            pair.quit(self.stop)?;
-        }
-        match trip.flaw(floors) {
-            Some(flaw) => Err(Flawed(flaw).into()),
-            None => Ok(figure),
-        }
+        self.dismiss(contenders)?;
+        figures.extend(absent.into_iter().map(|(name, why)| (name, Err(why))));
+        Ok(figures)
     }
 
     fn throughput(
         &mut self,
-        subject: Subject,
-        size: u64,
-        placement: Placement,
-        cpus: [usize; 2],
-    ) -> Result<Figure> {
-        self.tell(subject, "one way", size, placement);
-        let ours = self.start(subject, Mode::Oneway, size, cpus)?;
-        let footprint = subject.ring(size).unwrap_or(size);
-        let copy = Contender::Copy(Copy::new(size, footprint), cpus[0]);
-        let mut contenders = [Contender::Pair(Box::new(ours)), copy];
-        let plan = &self.wanted.plan;
-        let all = measure::throughput(plan, &mut contenders, self.stop)?;
-        let figure = all[0].figure(Unit::BytesPerSecond, &[(MEMCPY, &all[1])]);
-        let [ours, _] = contenders;
-        if let Contender::Pair(pair) = ours {
-            pair.quit(self.stop)?;
+        spot: Spot,
+        cast: Cast,
+    ) -> Result<Vec<(&'static str, Result<Figure>)>> {
+        let Cast { mut names, mut contenders, absent } = cast;
+        let own = names.len();
+        let footprint = spot.subject.ring(spot.size).unwrap_or(spot.size);
+        names.push(MEMCPY);
+        contenders
+            .push(Contender::Copy(Copy::new(spot.size, footprint), spot.cpus[0]));
+        let all =
+            measure::throughput(&self.wanted.plan, &mut contenders, self.stop)?;
+        let mut figures = figures(Unit::BytesPerSecond, &names, &all, own);
+        self.dismiss(contenders)?;
+        figures.extend(absent.into_iter().map(|(name, why)| (name, Err(why))));
+        Ok(figures)
+    }
+
+    /// Lets all pairs leave.
+    fn dismiss(&mut self, contenders: Vec<Contender>) -> Result<()> {
+        for contender in contenders {
+            if let Contender::Pair(pair) = contender {
+                pair.quit(self.stop)?;
+            }
         }
-        Ok(figure)
+        Ok(())
     }
 
     /// Adds a row; an interruption ends the run, all else is the row's own affair.
     fn row(
         &mut self,
-        subject: Subject,
-        what: What,
-        placement: Placement,
-        size: u64,
+        spot: Spot,
+        program: &str,
         outcome: Result<Figure>,
     ) -> Result<()> {
         let outcome = match outcome {
@@ -240,12 +274,12 @@ impl Run<'_> {
             },
         };
         self.rows.push(Row {
-            chapter: subject.chapter.to_owned(),
-            subject: subject.name.to_owned(),
-            what,
-            program: "ipclab".to_owned(),
-            placement: Some(placement),
-            size: Some(size),
+            chapter: spot.subject.chapter.to_owned(),
+            subject: spot.subject.name.to_owned(),
+            what: spot.what,
+            program: program.to_owned(),
+            placement: Some(spot.placement),
+            size: Some(spot.size),
             clients: None,
             idle: None,
             outcome,
@@ -253,43 +287,67 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn tell(&mut self, subject: Subject, what: &str, size: u64, at: Placement) {
-        let (name, size, at) = (subject.name, say::size(size as usize), at.text());
-        (self.progress)(&format!("{name}, {what}, {size}, {at}"));
-    }
-
     /// Starts the two processes of a floor.
-    fn floor(&mut self, mechanism: &str, cpus: [usize; 2]) -> Result<Pair> {
+    fn floor(&mut self, mechanism: &'static str, cpus: [usize; 2]) -> Result<Pair> {
         let place = self.place();
         let file = std::fs::File::create_new(&place).context("open for a floor")?;
         file.set_len(super::floors::ends::LENGTH as u64).context("ftruncate")?;
-        let spins = mechanism == "line";
-        let side =
-            |side| ours(&self.dir, mechanism, Mode::Pingpong, side, 0, &place);
+        let subject = Subject::floor(mechanism, mechanism == "line");
+        let (what, placement, size) = (What::Latency, Placement::Same, 0);
+        let spot = Spot { subject, what, size, placement, cpus };
+        let side = |side| ours(&self.dir, mechanism, spot, side, &place);
         let commands = [side(Side::A)?, side(Side::B)?];
-        let (name, joined) = (mechanism.to_owned(), Joined::No);
-        Pair::start(Start { name, commands, cpus, joined, spins }, self.stop)
+        self.start(spot, commands, Joined::No)
     }
 
-    /// Starts the two processes of a subject.
+    /// Starts the two processes of a peer.
+    fn peer(&mut self, program: Program, spot: Spot) -> Result<Pair> {
+        let mut place = self.place();
+        let absent = |why: String| anyhow::Error::from(NotMeasured::Absent(why));
+        let peers = self.peers.as_ref().context("no peers")?;
+        if let Some(why) = peers.absent(program) {
+            return Err(absent(why));
+        }
+        if spot.subject.chapter == "tcp" {
+            place.set_extension(format!("x:{}", free_port()?));
+        }
+        let place = place.to_string_lossy().into_owned();
+        if spot.subject.chapter == "sysvmq" {
+            for way in ["there", "back"] {
+                let path = format!("{place}.{way}");
+                std::fs::write(&path, b"")
+                    .with_context(|| format!("open {path}"))?;
+            }
+        }
+        let command = |side| {
+            let (name, mode) = (spot.subject.name, spot.mode().word());
+            let command =
+                peers.command(program, name, mode, side, spot.size, &place);
+            command.ok_or_else(|| absent("there is no peer for it".to_owned()))
+        };
+        let commands = [command('a')?, command('b')?];
+        let joined = match spot.subject.chapter {
+            "pipe" => Joined::Pipes,
+            _ => Joined::No,
+        };
+        self.start(spot, commands, joined)
+    }
+
+    /// Starts two processes.
     fn start(
         &mut self,
-        subject: Subject,
-        mode: Mode,
-        size: u64,
-        cpus: [usize; 2],
+        spot: Spot,
+        commands: [Command; 2],
+        joined: Joined,
     ) -> Result<Pair> {
-        if let Some((largest, why)) = subject.largest
-            && size > largest
+        if let Some((largest, why)) = spot.subject.largest
+            && spot.size > largest
         {
             return Err(NotMeasured::TooLarge(why.to_owned()).into());
         }
-        let place = self.place();
-        let side = |side| ours(&self.dir, subject.name, mode, side, size, &place);
-        let commands = [side(Side::A)?, side(Side::B)?];
-        let joined = joined(subject)?;
-        let name = format!("{}, {}", subject.name, say::size(size as usize));
-        let spins = subject.spins;
+        let (cpus, spins) = (spot.cpus, spot.subject.spins);
+        let name =
+            format!("{}, {}", spot.subject.name, say::size(spot.size as usize));
         Pair::start(Start { name, commands, cpus, joined, spins }, self.stop)
     }
 
@@ -300,23 +358,94 @@ impl Run<'_> {
     }
 }
 
+impl Spot {
+    fn mode(&self) -> Mode {
+        if self.what == What::Latency { Mode::Pingpong } else { Mode::Oneway }
+    }
+}
+
+/// The floors of a placement: started once, measured beside every subject.
+#[derive(Default)]
+struct Ground {
+    names: Vec<&'static str>,
+    pairs: Vec<Contender>,
+    seen: Vec<Series>,
+}
+
+impl Ground {
+    fn add(&mut self, name: &'static str, pair: Pair) {
+        self.names.push(name);
+        self.pairs.push(Contender::Pair(Box::new(pair)));
+        self.seen.push(Series::default());
+    }
+
+    fn see(&mut self, new: &[Series]) {
+        for (kept, new) in self.seen.iter_mut().zip(new) {
+            kept.figures.extend(&new.figures);
+        }
+    }
+
+    /// The least that was ever seen of each.
+    fn least(&self) -> Floors {
+        let least = |name| {
+            let place = self.names.iter().position(|known| *known == name)?;
+            self.seen[place].figures.iter().copied().reduce(f64::min)
+        };
+        Floors { switches: least(SWITCHES), lines: least(LINES) }
+    }
+
+    fn told(&self, placement: Placement) -> Vec<Floor> {
+        let seen = self.names.iter().zip(&self.seen);
+        seen.filter(|(_, series)| !series.figures.is_empty())
+            .map(|(name, series)| {
+                let figure = series.figure(Unit::Nanoseconds, &[]);
+                Floor {
+                    name: (*name).to_owned(),
+                    placement: Some(placement),
+                    size: None,
+                    nanoseconds: figure.value,
+                    min: figure.min,
+                    max: figure.max,
+                }
+            })
+            .collect()
+    }
+}
+
 /// A figure that cannot be.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Flawed(String);
 
+/// The figures of the first `own` series, each with its ratios to the peers and floors
+/// that ran in turns with it.
+fn figures(
+    unit: Unit,
+    names: &[&'static str],
+    all: &[Series],
+    own: usize,
+) -> Vec<(&'static str, Result<Figure>)> {
+    let figure = |index: usize| {
+        // Ours is compared with all, a peer with the floors alone.
+        let from = if index == 0 { 1 } else { own };
+        let others: Vec<_> = names.iter().copied().zip(all).skip(from).collect();
+        (names[index], Ok(all[index].figure(unit, &others)))
+    };
+    (0..own).map(figure).collect()
+}
+
 /// The command of one of our own ends.
 fn ours(
     dir: &Path,
     mechanism: &str,
-    mode: Mode,
+    spot: Spot,
     side: Side,
-    size: u64,
     place: &Path,
 ) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("readlink")?);
     command
-        .args(["bench-end", mechanism, mode.word(), side.word(), &size.to_string()])
+        .args(["bench-end", mechanism, spot.mode().word(), side.word()])
+        .arg(spot.size.to_string())
         .arg(place)
         .env("IPCLAB_DIR", dir);
     Ok(command)
@@ -349,4 +478,11 @@ pub(super) fn loopback() -> Result<[std::os::fd::OwnedFd; 2]> {
         socket.set_nodelay(true).context("setsockopt(TCP_NODELAY)")?;
     }
     Ok([a.into(), b.into()])
+}
+
+/// A port on which nobody listens just now.
+fn free_port() -> Result<u16> {
+    let listener =
+        std::net::TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1")?;
+    Ok(listener.local_addr().context("getsockname")?.port())
 }

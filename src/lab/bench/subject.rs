@@ -87,9 +87,29 @@ impl Subject {
         self.ring.then(|| (512 << 10).max(((size + 4) * 2).next_power_of_two()))
     }
 
-    /// Whether a message of `size` bytes goes by one call of each side.
+    /// A floor, as if it were a mechanism.
+    pub fn floor(name: &'static str, spins: bool) -> Subject {
+        Subject { name, spins, ..PLAIN }
+    }
+
+    /// The sizes of its round trips, in bytes, where `sizes` are wanted of all.
+    pub fn sizes(&self, sizes: &[u64]) -> Vec<u64> {
+        // An empty message is one signal, and all that a signal can be compared with.
+        let one_word = self.chapter == "signal" && sizes.contains(&64);
+        one_word.then_some(0).into_iter().chain(sizes.iter().copied()).collect()
+    }
+
+    /// Whether a message of `size` bytes goes by one call of each side, and each side sleeps
+    /// just once for it.
     pub fn by_one_call(&self, size: u64) -> bool {
-        size <= 4096 && !matches!(self.chapter, "signal" | "file")
+        match self.chapter {
+            "signal" => size == 0,
+            "file" => false,
+            // Whoever waits in recv(2) on a stream is woken as well when its own message is
+            // read: that is room to send in, and room is told on the same queue.
+            "unix" if self.name == "unix stream" => false,
+            _ => size <= 4096,
+        }
     }
 
     /// The options of an end for messages of `size` bytes.

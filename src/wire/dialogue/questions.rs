@@ -16,6 +16,8 @@ pub(super) struct Questions {
     pub(super) input: Option<Incoming>,
     /// How much one read of standard input asks for.
     chunk: usize,
+    /// Where it is read to, so that no message is longer than a link carries.
+    block: Vec<u8>,
     ended: bool,
     number: u64,
     /// What standard input held that cannot be sent, or why it could not be read.
@@ -42,6 +44,7 @@ impl Questions {
             arguments: source.messages.clone().into_iter(),
             input: reads.then(|| Incoming::new(&Stream { framing, max_message })),
             chunk: if source.bytes { largest.min(CHUNK) } else { CHUNK },
+            block: Vec::new(),
             ended: false,
             number: 0,
             refused: None,
@@ -88,12 +91,11 @@ impl Questions {
     /// read(2) of standard input, once poll(2) has said that it will not sleep.
     pub(super) fn read(&mut self) {
         let Some(input) = &mut self.input else { return };
-        let space = input.space();
-        let most = space.len().min(self.chunk);
-        match read(std::io::stdin(), &mut space[..most]) {
+        self.block.resize(self.chunk, 0);
+        match read(std::io::stdin(), &mut self.block) {
             Ok(0) => self.ended = true,
             Ok(n) => {
-                input.filled(n);
+                input.add(&self.block[..n]);
                 self.progress.iter_mut().for_each(|progress| progress.moved(n));
             }
             Err(Errno::EINTR | Errno::EAGAIN) => {}

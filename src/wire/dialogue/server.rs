@@ -1,10 +1,10 @@
 //! The server's half of one connection.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 
 use super::{Reply, Server};
 use crate::wire::frame::{Incoming, Stream};
@@ -41,10 +41,16 @@ impl Connection {
     /// The server's end of `socket`, which is connected to `client`, as it is called in
     /// the commentary.
     pub fn new(socket: OwnedFd, server: &Server, client: &str) -> Connection {
-        let (stream, reply) = (server.stream, server.reply);
+        let end = Connection::on(socket, &server.stream);
+        let (recvs, sends) = (end.recvs.with(client), end.sends.with(client));
+        Connection { reply: server.reply, recvs, sends, ..end }
+    }
+
+    /// An end of `socket`, which is connected; it echoes.
+    pub fn on(socket: OwnedFd, stream: &Stream) -> Connection {
         let (recvs, sends) = (Tally::of("recv"), Tally::of("send"));
-        let (recvs, sends) = (recvs.with(client), sends.with(client));
-        let (incoming, frame) = (Incoming::new(&stream), Vec::new());
+        let (incoming, frame) = (Incoming::new(stream), Vec::new());
+        let (stream, reply) = (*stream, Reply::Echo);
         Connection { socket, stream, reply, incoming, frame, recvs, sends }
     }
 
@@ -57,17 +63,16 @@ impl Connection {
     pub fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
             let space = self.incoming.space();
-            let n = match recv(self.socket.as_raw_fd(), space, MsgFlags::empty()) {
-                Err(Errno::EINTR) => continue,
+            let (n, _) = match recv(&self.socket, space, RecvFlags::empty()) {
+                Err(Errno::INTR) => continue,
                 result => result.context("recv")?,
             };
             if n == 0 {
                 self.recvs.call(0, || "recv() = 0: the client has said all");
                 return self.incoming.at_end(message);
             }
-            self.recvs
-                .call(n, || format!("recv() = {n}: {}", say::bytes(&space[..n])));
-            self.incoming.filled(n);
+            let newest = self.incoming.newest(n);
+            self.recvs.call(n, || format!("recv() = {n}: {}", say::bytes(newest)));
         }
         Ok(true)
     }
@@ -78,7 +83,18 @@ impl Connection {
     /// EPIPE or ECONNRESET when the client is gone.
     pub fn reply(&mut self, message: &[u8]) -> Result<()> {
         let mut made = Vec::new();
-        let Some(answer) = self.reply.to(message, &mut made) else { return Ok(()) };
+        match self.reply.to(message, &mut made) {
+            Some(answer) => self.send(answer),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends `answer`; sleeps while the client does not read. With [`Connection::next`]
+    /// it is what a bench of a pair of sockets times.
+    ///
+    /// # Errors
+    /// As [`Connection::reply`].
+    pub fn send(&mut self, answer: &[u8]) -> Result<()> {
         let whole = !self.incoming.is_cut_short();
         let bytes = match whole {
             true => self.stream.frame(answer, &mut self.frame),

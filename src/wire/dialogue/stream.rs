@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use anyhow::Result;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
+use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
+use rustix::net::{RecvFlags, recv};
 
 use super::Link;
 use crate::say;
@@ -63,16 +64,16 @@ impl Link for StreamLink {
     }
 
     fn recv(&mut self) -> nix::Result<bool> {
-        let space = self.incoming.space();
-        let n = recv(self.socket.as_raw_fd(), space, MsgFlags::MSG_DONTWAIT)
+        let (n, _) = recv(&self.socket, self.incoming.space(), RecvFlags::DONTWAIT)
+            .map_err(|error| Errno::from_raw(error.raw_os_error()))
             .inspect_err(|error| gone("recv", *error))?;
         if n == 0 {
             say!("recv() = 0: the server has closed its side");
             self.ended = true;
             return Ok(false);
         }
-        self.recvs.call(n, || format!("recv() = {n}: {}", say::bytes(&space[..n])));
-        self.incoming.filled(n);
+        let newest = self.incoming.newest(n);
+        self.recvs.call(n, || format!("recv() = {n}: {}", say::bytes(newest)));
         Ok(true)
     }
 

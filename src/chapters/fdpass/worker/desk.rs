@@ -164,7 +164,7 @@ impl Desk {
         let fd = client.socket.as_raw_fd();
         if client.sent == client.echo.len() {
             let space = client.incoming.space();
-            let n = match recv(&client.socket, &mut *space, RecvFlags::DONTWAIT) {
+            let n = match recv(&client.socket, space, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => {
                     self.recvs.call(0, || {
                         format!(
@@ -177,13 +177,12 @@ impl Desk {
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(Then::Stays),
                 Err(error) => return Ok(gone(fd, "recv", error)),
             };
-            self.recvs.call(n, || {
-                format!("recv({fd}) = {n}: {}", say::bytes(&space[..n]))
-            });
+            let newest = client.incoming.newest(n);
+            self.recvs
+                .call(n, || format!("recv({fd}) = {n}: {}", say::bytes(newest)));
             client.echo.clear();
-            client.echo.extend_from_slice(&space[..n]);
+            client.echo.extend_from_slice(newest);
             client.sent = 0;
-            client.incoming.filled(n);
             if let Some(then) = self.print_whole(client)? {
                 return Ok(then);
             }

@@ -2,7 +2,12 @@
 //! it receives came from there.
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 
+use crate::chapters::unix::packet;
+use crate::errors::errno;
+use crate::os::cleanup;
+use crate::wire::dialogue::Connection;
 use crate::wire::transport::{Receiver, Sender};
 
 /// One end of a pair.
@@ -88,6 +93,44 @@ impl<S: Sender, R: Receiver> Links<S, R> {
             bail!("the other side's first message was not {KNOCK:?}, but {first:?}");
         }
         Ok(links)
+    }
+}
+
+impl Exchange for Connection {
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        Connection::send(self, message)
+    }
+
+    #[inline]
+    fn recv(&mut self, bytes: &mut Vec<u8>) -> Result<bool> {
+        self.next(bytes)
+    }
+
+    fn finish(self) -> Result<()> {
+        Ok(()) // closing the socket is the end of the stream
+    }
+}
+
+impl Exchange for packet::End {
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        match packet::End::send(self, message) {
+            Err(error) if errno(&error) == Some(Errno::EMSGSIZE) => {
+                eprintln!("a packet of {} is over SO_SNDBUF", message.len());
+                cleanup::exit(super::TOO_LARGE)
+            }
+            sent => sent,
+        }
+    }
+
+    #[inline]
+    fn recv(&mut self, bytes: &mut Vec<u8>) -> Result<bool> {
+        self.next(bytes)
+    }
+
+    fn finish(self) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -4,7 +4,6 @@
 //! it. Side `a` asks, or sends; side `b` answers, or receives. The C references and the
 //! Python peers do the same work, and are steered in the same way.
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -16,7 +15,10 @@ use self::payload::Check;
 use super::floors::ends::{Bounced, Futex};
 use super::subject::Subject;
 use crate::chapter::{Conversation, OneWay, Visitor};
+use crate::chapters::unix::packet;
 use crate::os::{cleanup, spawn};
+use crate::wire::dialogue::Connection;
+use crate::wire::frame::{Framing, Stream};
 use crate::wire::meet::At;
 use crate::wire::say;
 use crate::wire::transport::{Receiver, Sender};
@@ -28,6 +30,11 @@ pub mod payload;
 
 /// The status of an end whose mechanism cannot carry a message of this size.
 pub const TOO_LARGE: i32 = 3;
+
+/// How a stream socket is measured: its bytes as they are.
+const RAW: Stream = Stream { framing: Framing::None, max_message: 1 << 20 };
+/// The largest packet that the bench receives, in bytes.
+const LARGEST_PACKET: usize = 1 << 20;
 
 /// What an end is told when it is started.
 #[derive(Debug, Clone, clap::Args)]
@@ -177,8 +184,13 @@ fn options<T: Args + FromArgMatches>(words: &[String]) -> Result<T> {
     Ok(T::from_arg_matches(&command.try_get_matches_from(words)?)?)
 }
 
-/// Plays an end of a socket that the bench has connected.
-fn socket(subject: Subject, _job: &Job, _control: &Control) -> Result<()> {
-    let _socket: OwnedFd = spawn::inherited(control::DESCRIPTOR + 1)?;
-    bail!("{}: not yet", subject.name)
+/// Plays an end of a socket that the bench has connected: the server's own end, on both
+/// sides.
+fn socket(subject: Subject, job: &Job, control: &Control) -> Result<()> {
+    let socket = spawn::inherited(control::DESCRIPTOR + 1);
+    let socket = socket.context("descriptor 4: the bench gives us a socket")?;
+    match subject.name {
+        "unix stream" | "tcp" => run(job, control, Connection::on(socket, &RAW)),
+        _ => run(job, control, packet::End::on(socket, LARGEST_PACKET, false)?),
+    }
 }
