@@ -71,7 +71,7 @@ pub struct Options {
 
     /// Tell a lie: make a wrong figure as it is published, beside the right one
     #[arg(long, value_enum)]
-    #[arg(conflicts_with_all = ["chapters", "size", "quick", "spin", "json"])]
+    #[arg(conflicts_with_all = ["chapters", "size", "quick", "spin", "peers", "json"])]
     lie: Option<lies::Lie>,
 
     /// Write the figures of the book's pages, from a report that --json has written
