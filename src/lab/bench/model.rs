@@ -40,8 +40,10 @@ pub struct Head {
     /// The CPUs that the two processes were pinned to; one where there is one.
     pub pinned: Vec<usize>,
     /// The frequency governor, where the kernel tells one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub governor: Option<String>,
     /// The hypervisor, if this is a virtual machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hypervisor: Option<String>,
     /// The CPU's known weaknesses, and what the kernel does about them.
     pub mitigations: Vec<(String, String)>,
@@ -84,8 +86,10 @@ pub struct Floor {
     /// What it is: `getppid`, `clock_gettime`, `two context switches`, …
     pub name: String,
     /// Where it was measured, if that matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
     /// Of how many bytes, if that matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// The figure: the median of its windows.
     pub nanoseconds: f64,
@@ -107,12 +111,16 @@ pub struct Row {
     /// Whose program: `ipclab`, `C` or `Python`.
     pub program: String,
     /// Where the processes ran, if it is of two processes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
     /// The size of a message, if it is of messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// How many clients were busy, if it is of a server.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub clients: Option<u32>,
     /// How many clients were connected and silent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<u32>,
     /// What came of it.
     pub outcome: Outcome,
@@ -191,14 +199,18 @@ pub struct Figure {
     /// How many windows.
     pub windows: usize,
     /// Messages per second, beside the bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub messages: Option<f64>,
     /// The single round trips or requests, not the windows.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub percentiles: Option<Percentiles>,
     /// Context switches a round trip, of each of the two processes, where it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub switches: Option<[f64; 2]>,
     /// How it compares with what ran in turns with it.
     pub ratios: Vec<Ratio>,
     /// Why the figure deserves less trust than others.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub noisy: Option<String>,
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::super::model::{
-    Figure, Head, Outcome, Placement, Report, Row, SCHEMA, Unit, What,
+    Figure, Head, Outcome, Placement, Report, Row, Unit, What,
 };
 use super::units;
 
@@ -21,15 +21,7 @@ const OURS: &str = "ipclab";
 /// A report that cannot be read, or is of another schema; a directory that cannot be
 /// written.
 pub fn write(report: &Path, dir: &Path) -> Result<()> {
-    let told = || format!("{}", report.display());
-    let text = std::fs::read_to_string(report).with_context(told)?;
-    let report: Report = serde_json::from_str(&text).with_context(told)?;
-    anyhow::ensure!(
-        report.schema == SCHEMA,
-        "{}: a report of schema {}; this program reads {SCHEMA}",
-        told(),
-        report.schema
-    );
+    let report = super::json::read(report)?;
     std::fs::create_dir_all(dir)
         .with_context(|| format!("mkdir {}", dir.display()))?;
     let mut chapters: Vec<&str> = Vec::new();
@@ -40,8 +32,7 @@ pub fn write(report: &Path, dir: &Path) -> Result<()> {
     }
     for chapter in chapters {
         let path = dir.join(format!("{chapter}.md"));
-        std::fs::write(&path, fragment(&report, chapter))
-            .with_context(|| format!("write {}", path.display()))?;
+        super::save(&path, &fragment(&report, chapter))?;
     }
     Ok(())
 }
