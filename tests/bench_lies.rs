@@ -153,11 +153,11 @@ fn mixed_labels_the_placement_of_each_figure() {
 #[test]
 fn unread_counts_the_bytes_that_were_read() {
     let text = told("unread");
-    let published = numbers(&text, "published: ");
+    let published = numbers(&text, "published bytes read: ");
     let (read, sent) = (published[0], published[1]);
     assert!(read > 0.0, "{text}");
     assert_eq!(sent, read * f64::from(1 << 13), "8 bytes of each 64 KiB: {text}");
-    let honest = numbers(&text, "  honest: ");
+    let honest = numbers(&text, "honest bytes read: ");
     assert_eq!(honest[0], honest[1], "{text}");
 }
 
@@ -167,8 +167,8 @@ fn cold_has_the_first_message_in_its_figure() {
     let published = line(&text, "as published:", "mmap");
     assert!(published.ends_with("the mean of the first 10 round trips"), "{text}");
     assert!(line(&text, "beside:", "mmap").ends_with("the first of them alone"));
-    let cold = numbers(&text, "what followed at once: ");
-    let warm = numbers(&text, "warmed up: ");
+    let cold = numbers(&text, "  cold: ");
+    let warm = numbers(&text, "  warm: ");
     assert!(cold[0] > warm[0], "page faults: {cold:?} and {warm:?}: {text}");
 }
 

@@ -128,12 +128,16 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     ended(outcome, &mut stop)?;
     head.seconds = began.elapsed().as_secs_f64();
     let report = Report { schema: SCHEMA, head, floors, rows };
-    let text = serde_json::to_string_pretty(&report)?;
     match &options.json {
-        Some(path) => std::fs::write(path, text).context("write")?,
-        None => super::print(&text)?,
+        Some(path) => report::save(path, &report::json::text(&report)?),
+        None => super::print(&report::table::text(&report, width())),
     }
-    Ok(())
+}
+
+/// How wide a table may be: the terminal's width, or what a page of the book has room for.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.map_or(100, |size| usize::from(size.ws_col).max(40))
 }
 
 /// What came of it; who was interrupted ends as the signal says.

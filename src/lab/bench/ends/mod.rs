@@ -180,7 +180,12 @@ impl Visitor for Played<'_> {
 
 /// Reads `words` as the chapter's own options.
 fn options<T: Args + FromArgMatches>(words: &[String]) -> Result<T> {
-    let command = T::augment_args(Command::new("bench").no_binary_name(true));
+    let mut command = Command::new("bench").no_binary_name(true);
+    // Some chapters' options exclude these, which every role has and no end of ours.
+    for other in ["at", "messages", "bytes"] {
+        command = command.arg(clap::Arg::new(other).long(other));
+    }
+    let command = T::augment_args(command);
     Ok(T::from_arg_matches(&command.try_get_matches_from(words)?)?)
 }
 

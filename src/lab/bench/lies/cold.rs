@@ -69,8 +69,8 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
         ],
         facts: vec![
             off(few, warm),
-            format!("the first 10 and what followed at once: {}", each(0)),
-            format!("warmed up: {}", each(1)),
+            format!("cold: {}", each(0)),
+            format!("warm: {}", each(1)),
         ],
         why: "The first message finds nothing ready: each page of the ring is a fault, \
               for each of the two processes, and the file gets its blocks; code and \

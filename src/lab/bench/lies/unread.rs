@@ -57,8 +57,8 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
         ],
         facts: vec![
             off(published, honest),
-            format!("published: {}", counted(&unread)),
-            format!("honest: {}", counted(&read)),
+            format!("published bytes read: {}", counted(&unread)),
+            format!("honest bytes read: {}", counted(&read)),
         ],
         why: "splice(2) to /dev/null drops the pipe's pages unread: there is no second \
               copy, and nobody looks. Shared memory whose receiver reads an index and \
@@ -82,7 +82,7 @@ fn rate(all: &[Moved]) -> f64 {
 fn counted(all: &[Moved]) -> String {
     let sent: u64 = all.iter().map(|moved| moved.messages * SIZE).sum();
     let read: u64 = all.iter().map(|moved| moved.bytes).sum();
-    format!("{} of {} bytes were read", grouped(read), grouped(sent))
+    format!("{} of {}", grouped(read), grouped(sent))
 }
 
 /// Plays an end: the sender sends all, the receiver counts what it looks at.

@@ -225,6 +225,8 @@ struct Notes(Vec<String>);
 
 impl Notes {
     fn number(&mut self, note: &str) -> String {
+        // A program that broke may have written more than a page can show.
+        let note = note.lines().next().unwrap_or_default();
         let place = self.0.iter().position(|known| known == note);
         let place = place.unwrap_or_else(|| {
             self.0.push(note.to_owned());
