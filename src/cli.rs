@@ -84,6 +84,9 @@ enum Verb {
     /// One end of a measurement; only `ipclab bench` starts it
     #[command(hide = true)]
     BenchEnd(lab::bench::ends::Job),
+    /// A process of `bench --servers`
+    #[command(hide = true, subcommand)]
+    BenchServers(lab::bench::servers::Part),
     /// Remove what a `kill -9` left behind
     Clean(lab::clean::Options),
     /// Print a completion script for a shell
@@ -161,6 +164,7 @@ fn run_verb(verb: Verb, global: &Global) -> Result<()> {
             lab::bench::run(&options, global.quiet)
         }
         Verb::BenchEnd(job) => lab::bench::ends::play(&job),
+        Verb::BenchServers(part) => part.play(),
         Verb::Clean(options) => lab::clean::run(&options),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

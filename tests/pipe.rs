@@ -87,3 +87,140 @@ fn a_length_over_the_limit_is_refused_before_memory_is_taken() {
     let line = contract::failed_clearly(&outcome).unwrap();
     assert!(line.contains("4294967295") && line.contains("--max-message"), "{line}");
 }
+
+/// 64 MiB that end with three bytes which are too few for a page.
+fn odd_noise() -> Vec<u8> {
+    contract::noise((64 << 20) + 3)
+}
+
+#[test]
+fn what_is_lent_arrives_to_the_byte() {
+    let subject = subject("pipe");
+    let sent = odd_noise();
+    let arrived = subject.run(
+        &["-q", "--bytes", "--zero-copy"],
+        Input::Bytes(sent.clone()),
+        &["-q", "--bytes"],
+    );
+    assert!(arrived.unwrap() == sent, "the bytes differ");
+}
+
+#[test]
+fn lent_lines_and_lengths_of_any_size_arrive_whole() {
+    let subject = subject("pipe");
+    // Around the shortest that is lent, around what the pipe holds, and over it.
+    let sizes = [131_071, 131_072, 131_073, 140_003, 524_288, 700_001, 2_000_003];
+    let mut sent = Vec::new();
+    for (number, size) in sizes.into_iter().cycle().take(21).enumerate() {
+        sent.extend(std::iter::repeat_n(b'a' + number as u8, size));
+        sent.push(b'\n');
+    }
+    for framing in ["lines", "length"] {
+        let arrived = subject.run(
+            &["-q", "--zero-copy", "--framing", framing],
+            Input::Bytes(sent.clone()),
+            &["-q", "--framing", framing],
+        );
+        assert!(arrived.unwrap() == sent, "{framing}: the bytes differ");
+    }
+}
+
+/// `pipe sender SENDER < file | READER > copy`, in a shell; what the copy holds.
+fn piped(subject: &Subject, sender: &str, reader: &str, sent: &[u8]) -> Vec<u8> {
+    let file = subject.dir().join("file");
+    std::fs::write(&file, sent).unwrap();
+    let line = format!("\"$0\" -q pipe sender {sender} < file | {reader} > copy");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &line]).arg(program()).current_dir(subject.dir());
+    let outcome = run(shell, Input::Nothing);
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    std::fs::read(subject.dir().join("copy")).unwrap()
+}
+
+#[test]
+fn what_is_lent_reaches_a_slow_reader_of_odd_pieces_to_the_byte() {
+    let subject = subject("pipe");
+    let sent = odd_noise();
+    // dd reads fewer bytes at once than the sender lends, and never a whole page.
+    let reader = "dd bs=3001 status=none";
+    let arrived = piped(&subject, "--bytes --zero-copy", reader, &sent);
+    assert!(arrived == sent, "the bytes differ");
+}
+
+#[test]
+fn what_is_lent_or_written_is_moved_into_a_file_to_the_byte() {
+    let subject = subject("pipe");
+    let sent = odd_noise();
+    for sender in ["--bytes --zero-copy", "--bytes"] {
+        let reader = "\"$0\" -q pipe receiver --bytes --zero-copy";
+        let arrived = piped(&subject, sender, reader, &sent);
+        assert!(arrived == sent, "{sender}: the bytes differ");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_a_lender_is_epipe() {
+    let subject = subject("pipe");
+    std::fs::write(subject.dir().join("file"), vec![7; 8 << 20]).unwrap();
+    let line = "\"$0\" -q pipe sender --bytes --zero-copy < file | head -c 1 > one";
+    let mut shell = Command::new("bash");
+    let line = format!("set -o pipefail; {line}");
+    shell.args(["-c", &line]).arg(program()).current_dir(subject.dir());
+    let outcome = run(shell, Input::Nothing);
+    let line = contract::failed_clearly(&outcome).unwrap();
+    assert!(line.contains("vmsplice") && line.contains("EPIPE"), "{line}");
+}
+
+#[test]
+fn a_lender_that_waits_for_its_reader_ends_by_ctrl_c() {
+    use std::os::unix::process::ExitStatusExt;
+    let subject = subject("pipe");
+    let (reading, writing) = std::io::pipe().unwrap();
+    let mut command =
+        ipclab(&subject, &["pipe", "sender", "--bytes", "--zero-copy"]);
+    let file = subject.dir().join("file");
+    std::fs::write(&file, vec![7; 2 << 20]).unwrap();
+    command.stdin(std::fs::File::open(&file).unwrap()).stdout(writing);
+    command.stderr(std::process::Stdio::null());
+    let mut sender = command.spawn().unwrap();
+    drop(command);
+    // The pipe is full of its pages once the first half of a message has come.
+    let end = deadline();
+    while rustix::io::ioctl_fionread(&reading).unwrap() < 500_000 {
+        assert!(std::time::Instant::now() < end, "it lends nothing");
+        std::thread::yield_now();
+    }
+    let pid = nix::unistd::Pid::from_raw(sender.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let status = sender.wait().unwrap();
+    assert_eq!(status.signal(), Some(libc::SIGINT));
+    // Its pages outlive it: what the pipe holds is still there.
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut &reading, &mut rest).unwrap();
+    assert!(rest.len() >= 500_000 && rest.iter().all(|byte| *byte == 7));
+}
+
+#[test]
+fn what_cannot_be_lent_or_moved_is_refused_and_says_why() {
+    let subject = subject("pipe");
+    let own = "\"$0\" -q pipe";
+    let cases = [
+        (format!("{own} sender --zero-copy x > copy"), "needs a pipe"),
+        (format!("{own} receiver --zero-copy --bytes < copy > to"), "out of a pipe"),
+        (
+            format!("echo x | {own} receiver --zero-copy --bytes | cat"),
+            "into a file or a device",
+        ),
+        (
+            format!("echo x | {own} receiver --zero-copy --bytes >> copy"),
+            "opened to append",
+        ),
+        (format!("echo x | {own} receiver --zero-copy > to"), "with --bytes"),
+    ];
+    for (line, why) in cases {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]).arg(program()).current_dir(subject.dir());
+        let said = run(shell, Input::Nothing).stderr;
+        assert!(said.contains(why) && said.lines().count() == 1, "{line}: {said}");
+    }
+}

@@ -117,18 +117,100 @@ fn spinning_sides_carry_the_same() {
     assert!(arrived == sent, "the bytes differ");
 }
 
+/// The subject's role, bound to one processor.
+fn bound_to(subject: &Subject, processor: &str, args: &[&str]) -> Command {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["-c", processor]).arg(program()).arg("shm").args(args);
+    taskset.env("IPCLAB_DIR", subject.dir());
+    taskset
+}
+
 #[test]
-fn spinning_on_one_processor_is_refused() {
+fn spinning_where_the_other_side_cannot_run_is_refused() {
     if !have("taskset") {
         return;
     }
-    let subject = of_kind("posix");
-    let mut taskset = Command::new("taskset");
-    taskset.args(["-c", "0"]).arg(program()).args(["shm", "receiver", "--spin"]);
-    taskset.env("IPCLAB_DIR", subject.dir());
-    let refused = run(taskset, Input::Nothing);
-    assert_eq!(refused.status.code(), Some(2), "{}", refused.stderr);
-    assert!(refused.stderr.contains("two processors"), "{}", refused.stderr);
+    let (sender, receiver) = (["sender", "hello"], ["receiver"]);
+    for (first, second) in [(&receiver[..], &sender[..]), (&sender, &receiver)] {
+        let subject = subject("shm");
+        let first = [first, &["--kind", "memfd"]].concat();
+        let bound = bound_to(&subject, "0", &first);
+        let bound = Role::start("bound", bound, Input::Nothing).unwrap();
+        bound.wait_for_comment("start the other", deadline()).unwrap();
+        let spin = [second, &["--kind", "memfd", "--spin"]].concat();
+        let refused = run(bound_to(&subject, "0", &spin), Input::Nothing);
+        assert_eq!(refused.status.code(), Some(2), "{}", refused.stderr);
+        assert!(refused.stderr.contains("two processors"), "{}", refused.stderr);
+        // Which does the first no harm.
+        let second = [second, &["--kind", "memfd"]].concat();
+        let other = run(bound_to(&subject, "0", &second), Input::Nothing);
+        assert!(other.status.success(), "{}", other.stderr);
+        assert!(bound.wait(deadline()).unwrap().status.success());
+        subject.nothing_is_left().unwrap();
+    }
+}
+
+#[test]
+fn one_who_spins_alone_gives_up_when_the_other_side_comes_to_its_processor() {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    if !have("taskset") || processors < 2 {
+        return;
+    }
+    let subject = subject("shm");
+    let spins = bound_to(&subject, "0", &["receiver", "--spin"]);
+    let spins = Role::start("receiver", spins, Input::Nothing).unwrap();
+    spins.wait_for_comment("start the other", deadline()).unwrap();
+    let sender = bound_to(&subject, "0", &["sender"]);
+    let sender = Role::start("sender", sender, Input::Open).unwrap();
+    let spins = spins.wait(deadline()).unwrap();
+    assert_eq!(spins.status.code(), Some(2), "{}", spins.stderr);
+    assert!(spins.stderr.contains("two processors"), "{}", spins.stderr);
+    sender.stop(Signal::SIGTERM, deadline()).unwrap();
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn two_who_spin_on_a_processor_each_make_no_system_call() {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    if !have("taskset") || !have("strace") || processors < 2 {
+        return;
+    }
+    let subject = subject("shm");
+    let started = |role: &str, processor: &str, input| {
+        let mut strace = Command::new("strace");
+        let counts = subject.dir().join(role);
+        strace.args(["-f", "-e", "trace=futex,membarrier,sched_getaffinity"]);
+        strace.arg("-o").arg(counts).args(["taskset", "-c", processor]);
+        strace.arg(program()).args([
+            "-q",
+            "shm",
+            role,
+            "--spin",
+            "--capacity",
+            "64",
+        ]);
+        strace.env("IPCLAB_DIR", subject.dir());
+        Role::start("traced", strace, input).unwrap()
+    };
+    // The ring of 64 bytes is full, and empty, again and again: both wait all the time.
+    let lines: String = (0..2000).map(|line| format!("line {line}\n")).collect();
+    let receiver = started("receiver", "1", Input::Nothing);
+    let sender = started("sender", "0", Input::Bytes(lines.clone().into_bytes()));
+    assert!(sender.wait(deadline()).unwrap().status.success());
+    let receiver = receiver.wait(deadline()).unwrap();
+    assert_eq!(receiver.stdout, lines.as_bytes(), "{}", receiver.stderr);
+    for role in ["receiver", "sender"] {
+        let path = subject.dir().join(role);
+        let calls = std::fs::read_to_string(&path).unwrap();
+        // A futex of a library's own is a private one.
+        for call in ["FUTEX_WAIT,", "FUTEX_WAKE,", "membarrier("] {
+            assert!(!calls.contains(call), "{role}:\n{calls}");
+        }
+        // Where the other may run is asked a few times, not for each message.
+        let asked = calls.matches("sched_getaffinity(").count();
+        assert!(asked < 100, "{role}:\n{calls}");
+        std::fs::remove_file(path).unwrap();
+    }
     subject.nothing_is_left().unwrap();
 }
 

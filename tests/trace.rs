@@ -838,3 +838,23 @@ fn the_ranks_of_mpiexec_are_not_traced_and_it_says_so() {
     assert_eq!(told.status.code(), Some(1));
     assert!(told.stderr.contains("mpiexec starts its ranks"), "{}", told.stderr);
 }
+
+#[test]
+fn pages_that_are_lent_and_moved_on_are_an_arrow() {
+    // 200,000 bytes into a pipe that a file is moved from.
+    let own = program();
+    let own = own.display();
+    let line = format!(
+        "head -c 200000 /dev/zero | tr '\\0' x | {own} -q pipe sender --zero-copy | \
+         {own} -q pipe receiver --bytes --zero-copy > /dev/null"
+    );
+    let (events, outcome) = events(&["--", "sh", "-c", &line]);
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    let arrows = arrows(&events);
+    assert!(
+        arrows
+            .iter()
+            .any(|(a, b)| a.ends_with(" vmsplice") && b.ends_with(" splice")),
+        "{arrows:?}"
+    );
+}

@@ -231,6 +231,23 @@ fn an_empty_packet_is_no_end_and_an_empty_datagram_is() {
 }
 
 #[test]
+fn without_framing_no_packet_is_empty_and_recv_will_do() {
+    let subject = of_type("seqpacket");
+    let none = ["--framing", "none"];
+    let sent = [&none[..], &["two\nlines"]].concat();
+    let (client, server) = subject.start(&sent, Input::Nothing, &none).unwrap();
+    let (client, server) =
+        (client.wait(deadline()).unwrap(), server.wait(deadline()).unwrap());
+    assert_eq!(client.stdout, b"two\nlines\n");
+    assert_eq!(server.stdout, b"two\nlines\n");
+    assert!(server.stderr.contains(" recv() = 9: "), "{}", server.stderr);
+    let empty = [&none[..], &[""]].concat();
+    let line = failure(subject.start_sender(&empty, Input::Nothing).unwrap());
+    assert!(line.contains("an empty message is nothing"), "{line}");
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
 fn a_packet_over_the_send_buffer_is_refused_and_a_larger_buffer_takes_it() {
     let message = "x".repeat(300_000) + "\n";
     for kind in ["seqpacket", "dgram"] {

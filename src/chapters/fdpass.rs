@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use crate::wire::meet::{At, Meets, Place};
 
+pub mod batch;
 mod client;
 mod descriptor;
 mod door;

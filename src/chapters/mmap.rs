@@ -78,6 +78,7 @@ impl Sender for MmapSender {
         self.0.largest()
     }
 
+    #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
         self.0.send(message)
     }
@@ -98,6 +99,7 @@ impl Receiver for MmapReceiver {
         Receiving::open(at, &RingFile::at(at), *options).map(MmapReceiver)
     }
 
+    #[inline]
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         self.0.recv(message)
     }

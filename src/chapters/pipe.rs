@@ -9,17 +9,21 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use rustix::io::{Errno, read};
+use rustix::pipe::fcntl_getpipe_size;
 
 use crate::chapter::{OnPeerDeath, OneWay, Part, Role, Row, Script};
 use crate::errors::usage;
 use crate::say;
-use crate::wire::frame::{Incoming, Stream};
+use crate::wire::frame::{CHUNK, Incoming, Stream};
 use crate::wire::meet::{At, Meets};
 use crate::wire::payload::write_all;
 use crate::wire::say::{self, Tally};
-use crate::wire::transport::{Receiver, Sender};
+use crate::wire::transport::{BLOCK, Receiver, Sender};
 
 pub mod fork;
+mod zero_copy;
+
+use zero_copy::Lender;
 
 /// The chapter.
 #[derive(Debug)]
@@ -37,6 +41,7 @@ impl OneWay for Pipe {
                 examples: &[
                     "pipe sender hello | ipclab pipe receiver",
                     "pipe sender one two three | tr a-z A-Z",
+                    "pipe sender --zero-copy --bytes < file | sha256sum",
                 ],
             },
             Role {
@@ -45,6 +50,7 @@ impl OneWay for Pipe {
                 examples: &[
                     "pipe receiver < file",
                     "pipe sender hi | ipclab pipe receiver",
+                    "pipe receiver --zero-copy --bytes > copy",
                 ],
             },
             Role {
@@ -73,6 +79,31 @@ impl OneWay for Pipe {
     type More = fork::More;
 }
 
+/// The options of the writing end.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Sending {
+    /// How messages are told apart.
+    #[command(flatten)]
+    pub stream: Stream,
+
+    /// Lend long messages to the pipe (vmsplice) instead of copying them; for a reader that
+    /// reads, or moves them into a file: in another pipe they could still change
+    #[arg(long)]
+    pub zero_copy: bool,
+}
+
+/// The options of the reading end.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Receiving {
+    /// How messages are told apart.
+    #[command(flatten)]
+    pub stream: Stream,
+
+    /// Move what comes into the file on standard output, unread (splice); needs `--bytes`
+    #[arg(long)]
+    pub zero_copy: bool,
+}
+
 // ANCHOR: sender
 /// The writing end: standard output, which the shell made a pipe.
 #[derive(Debug)]
@@ -81,31 +112,42 @@ pub struct PipeSender {
     stream: Stream,
     frame: Vec<u8>,
     writes: Tally,
+    lender: Option<Lender>,
 }
 
 impl Sender for PipeSender {
-    type Options = Stream;
+    type Options = Sending;
 
-    fn check(stream: &Stream, message: &[u8]) -> Result<()> {
-        stream.check(message)
+    fn check(options: &Sending, message: &[u8]) -> Result<()> {
+        options.stream.check(message)
     }
 
-    fn open(at: &At, stream: &Stream) -> Result<PipeSender> {
+    fn open(at: &At, options: &Sending) -> Result<PipeSender> {
         if stdout().is_terminal() {
             return Err(no_pipe("standard output", at));
         }
         let end =
             stdout().as_fd().try_clone_to_owned().context("dup standard output")?;
         say!("standard output is the pipe's writing end: it was there before exec");
-        Ok(PipeSender::on(end, stream))
+        let sender = PipeSender::on(end, &options.stream);
+        if options.zero_copy { sender.lending() } else { Ok(sender) }
     }
 
     fn largest(&self) -> usize {
         self.stream.largest()
     }
 
+    fn block(&self) -> usize {
+        if self.lender.is_some() { zero_copy::BLOCK } else { BLOCK }
+    }
+
     fn send(&mut self, message: &[u8]) -> Result<()> {
         let bytes = self.stream.frame(message, &mut self.frame);
+        if let Some(lender) = &mut self.lender
+            && bytes.len() >= lender.least()
+        {
+            return lender.send(&self.pipe, bytes);
+        }
         self.writes.call(bytes.len(), || {
             format!("write({}, {})", say::bytes(bytes), bytes.len())
         });
@@ -120,10 +162,25 @@ impl PipeSender {
     pub fn on(end: OwnedFd, stream: &Stream) -> PipeSender {
         let (pipe, frame, writes) =
             (File::from(end), Vec::new(), Tally::of("write"));
-        PipeSender { pipe, stream: *stream, frame, writes }
+        PipeSender { pipe, stream: *stream, frame, writes, lender: None }
+    }
+
+    /// The same sender, which lends long messages to the pipe instead of copying them.
+    ///
+    /// # Errors
+    /// A usage error when the end is no pipe's.
+    pub fn lending(mut self) -> Result<PipeSender> {
+        self.lender = Some(Lender::of(&self.pipe).map_err(|_| {
+            usage("--zero-copy needs a pipe to lend pages to, and this is none")
+        })?);
+        Ok(self)
     }
 }
 // ANCHOR_END: sender
+
+/// The most that one read asks for, in bytes: what a user may make of a pipe
+/// (/proc/sys/fs/pipe-max-size). Root may make more of it, but is no measure for us.
+const MOST: usize = 1 << 20;
 
 // ANCHOR: receiver
 /// The reading end: standard input, which the shell made a pipe.
@@ -132,19 +189,23 @@ pub struct PipeReceiver {
     pipe: File,
     incoming: Incoming,
     reads: Tally,
+    zero_copy: bool,
+    /// Whether what the pipe holds is known.
+    measured: bool,
 }
 
 impl Receiver for PipeReceiver {
-    type Options = Stream;
+    type Options = Receiving;
 
-    fn open(at: &At, stream: &Stream) -> Result<PipeReceiver> {
+    fn open(at: &At, options: &Receiving) -> Result<PipeReceiver> {
         if stdin().is_terminal() {
             return Err(no_pipe("standard input", at));
         }
         let end =
             stdin().as_fd().try_clone_to_owned().context("dup standard input")?;
         say!("standard input is the pipe's reading end: it was there before exec");
-        Ok(PipeReceiver::on(end, stream))
+        let receiver = PipeReceiver::on(end, &options.stream);
+        Ok(PipeReceiver { zero_copy: options.zero_copy, ..receiver })
     }
 
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
@@ -159,8 +220,28 @@ impl Receiver for PipeReceiver {
             }
             let newest = self.incoming.newest(n);
             self.reads.call(n, || format!("read() = {n}: {}", say::bytes(newest)));
+            if n >= CHUNK && !self.measured {
+                // A sender may have made its pipe larger: then there is more to be had at
+                // once. It does so before it writes, so it is enough to ask once.
+                let holds = fcntl_getpipe_size(&self.pipe).unwrap_or(CHUNK);
+                self.incoming.asks_for(holds.min(MOST));
+                self.measured = true;
+            }
         }
         Ok(true)
+    }
+
+    fn moved_on(&mut self, unseen: bool) -> Result<bool> {
+        if self.zero_copy && !unseen {
+            return Err(usage(
+                "--zero-copy looks at no byte, so it can neither count messages nor \
+                 print one a line: use it with --bytes, and without --count",
+            ));
+        }
+        if self.zero_copy {
+            zero_copy::move_on(&self.pipe)?;
+        }
+        Ok(self.zero_copy)
     }
 }
 
@@ -168,7 +249,17 @@ impl PipeReceiver {
     /// The receiver at the reading end `end`.
     pub fn on(end: OwnedFd, stream: &Stream) -> PipeReceiver {
         let (incoming, reads) = (Incoming::new(stream), Tally::of("read"));
-        PipeReceiver { pipe: File::from(end), incoming, reads }
+        let (pipe, zero_copy, measured) = (File::from(end), false, false);
+        PipeReceiver { pipe, incoming, reads, zero_copy, measured }
+    }
+
+    /// splice(2): moves what the pipe holds to `to`, and says how many bytes; sleeps while
+    /// it holds nothing. 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// EINVAL when this end is no pipe's, or when `to` cannot be moved into.
+    pub fn move_some(&self, to: impl AsFd) -> Result<usize> {
+        zero_copy::move_some(&self.pipe, to).context("splice the pipe")
     }
 }
 // ANCHOR_END: receiver

@@ -111,6 +111,7 @@ impl Sender for ShmSender {
         self.0.largest()
     }
 
+    #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
         self.0.send(message)
     }
@@ -132,6 +133,7 @@ impl Receiver for ShmReceiver {
         Receiving::open(at, source.as_ref(), options.ring).map(ShmReceiver)
     }
 
+    #[inline]
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         self.0.recv(message)
     }

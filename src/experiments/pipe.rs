@@ -4,6 +4,7 @@ use super::row::Experiment;
 
 mod capacity;
 mod ends;
+mod lent;
 mod streams;
 
 /// The chapter's experiments, in the order of its page.
@@ -18,4 +19,5 @@ pub const ALL: &[Experiment] = &[
     capacity::PAGES,
     capacity::PARTIAL_WRITE,
     capacity::VMSPLICE,
+    lent::MOVED_ON,
 ];

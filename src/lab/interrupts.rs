@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use nix::sys::signal::{SigSet, Signal, raise};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -41,10 +41,13 @@ pub(super) fn wait_for_all(
 }
 
 /// SIGINT, SIGTERM and SIGHUP as something to poll, so that Ctrl-C ends a demo with its
-/// roles stopped and its directory removed.
+/// roles stopped and its directory removed. Dropped, it leaves the mask as it was before:
+/// a signal that has not been read takes its effect then.
+#[derive(Debug)]
 pub(super) struct Interrupts {
     pub(super) signals: SignalFd,
     mask: SigSet,
+    before: SigSet,
     pub(super) caught: Option<Signal>,
 }
 
@@ -53,10 +56,11 @@ impl Interrupts {
     pub(super) fn watch() -> Result<Interrupts> {
         let mask: SigSet =
             [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
-        mask.thread_block().context("sigprocmask")?;
+        let before = mask.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+        let before = before.context("sigprocmask")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&mask, flags).context("signalfd")?;
-        Ok(Interrupts { signals, mask, caught: None })
+        Ok(Interrupts { signals, mask, before, caught: None })
     }
 
     /// Whether one has come; [`Interrupts::caught`] is which.
@@ -94,5 +98,11 @@ impl Interrupts {
                 return Ok(());
             }
         }
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        let _ = self.before.thread_set_mask();
     }
 }

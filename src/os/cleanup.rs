@@ -214,11 +214,15 @@ pub fn exit(status: i32) -> ! {
     std::process::exit(status)
 }
 
-/// While it lives, SIGALRM interrupts this process every `every`, so that a call which
-/// has no timeout of its own (msgrcv, mq_receive) returns EINTR now and then. The timer is
-/// one of its own, so that `--timeout` strikes neither early nor late.
+/// While it lives, SIGALRM interrupts this thread every `every`, so that a call which has
+/// no timeout of its own (msgrcv, mq_receive), or is slower with one (futex), returns EINTR
+/// now and then. The timer is one of its own, so that `--timeout` strikes neither early
+/// nor late.
 #[derive(Debug)]
 pub struct Ticks(libc::timer_t);
+
+// SAFETY: any thread of the process may delete a timer; its id is no pointer to data of ours.
+unsafe impl Send for Ticks {}
 
 /// Starts [`Ticks`]. Repeated, since one that came just before the call would be lost.
 ///
@@ -235,7 +239,8 @@ pub fn ticks(every: Duration) -> io::Result<Ticks> {
     // SAFETY: sigevent is plain data, and all pointers are to values of this frame.
     unsafe {
         let mut event: libc::sigevent = std::mem::zeroed();
-        event.sigev_notify = libc::SIGEV_SIGNAL;
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_notify_thread_id = libc::gettid();
         event.sigev_signo = libc::SIGALRM;
         let mut timer = ptr::null_mut();
         if libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) == -1 {

@@ -97,9 +97,23 @@ pub enum Forked {
 /// # Panics
 /// When the process has a second thread: the child would get its locks, not the thread.
 pub fn fork() -> nix::Result<Forked> {
+    fork_after(|| ())
+}
+
+/// As [`fork`], and `last` runs right before fork(2): the look for threads takes time, too,
+/// which is not the call's.
+///
+/// # Errors
+/// As [`fork`].
+///
+/// # Panics
+/// As [`fork`].
+pub fn fork_after(last: impl FnOnce()) -> nix::Result<Forked> {
     let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     assert_eq!(threads, 1, "fork with {threads} threads");
-    // SAFETY: this process has one thread, so the child's copy of the memory is whole.
+    last();
+    // SAFETY: this process has one thread, so the child's copy of the memory is whole;
+    // `last` is a caller in this crate that reads the clock.
     Ok(match unsafe { nix::unistd::fork() }? {
         nix::unistd::ForkResult::Parent { child } => Forked::Parent(child),
         nix::unistd::ForkResult::Child => Forked::Child,

@@ -37,6 +37,16 @@ pub fn shmat(id: i32) -> nix::Result<Shared> {
     Ok(Shared::new(Attached { start: start.cast(), length }))
 }
 
+/// `shmctl(id, IPC_RMID, NULL)`: the segment goes once the last has detached it.
+///
+/// # Errors
+/// EPERM when it is someone else's; EIDRM, EINVAL when there is none (any more).
+pub fn shmctl_rmid(id: i32) -> nix::Result<()> {
+    // SAFETY: IPC_RMID ignores the pointer.
+    let done = unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
+    Errno::result(done).map(drop)
+}
+
 /// What [`shmat`] attached.
 struct Attached {
     start: *mut u8,

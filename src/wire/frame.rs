@@ -179,6 +179,8 @@ pub struct Incoming {
     /// No newline before this index: bytes already looked at are not looked at again.
     searched: usize,
     cut_short: bool,
+    /// How much a read asks for.
+    chunk: usize,
 }
 
 impl Incoming {
@@ -190,7 +192,13 @@ impl Incoming {
             start: 0,
             searched: 0,
             cut_short: false,
+            chunk: CHUNK,
         }
+    }
+
+    /// From now on a read asks for `bytes` bytes, if they are more than [`CHUNK`].
+    pub fn asks_for(&mut self, bytes: usize) {
+        self.chunk = bytes.max(CHUNK);
     }
 
     /// Forgets what has arrived, and memory that a long message took: the next message is
@@ -199,6 +207,7 @@ impl Incoming {
         self.empty();
         self.buffer.shrink_to(CHUNK);
         self.cut_short = false;
+        self.chunk = CHUNK;
     }
 
     fn empty(&mut self) {
@@ -210,7 +219,7 @@ impl Incoming {
     pub fn space(&mut self) -> SpareCapacity<'_, u8> {
         if self.start == self.buffer.len() {
             self.empty();
-            self.buffer.reserve(CHUNK);
+            self.buffer.reserve(self.chunk);
         }
         if self.buffer.capacity() - self.buffer.len() < CHUNK / 2 {
             self.buffer.drain(..self.start);
@@ -291,5 +300,51 @@ impl Incoming {
     /// who echoes it to the byte must not add one.
     pub fn is_cut_short(&self) -> bool {
         self.cut_short
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use rustix::io::read;
+
+    use super::{CHUNK, Framing, Incoming, Stream};
+
+    #[test]
+    fn without_framing_a_read_goes_into_the_memory_of_the_callers_message() {
+        let (pipe, mut writing) = std::io::pipe().unwrap();
+        let stream = Stream { framing: Framing::None, max_message: 1 };
+        let mut incoming = Incoming::new(&stream);
+        let mut message = Vec::with_capacity(2 * CHUNK);
+        let memory = message.as_ptr();
+        for text in [&b"one"[..], b"three"] {
+            assert!(!incoming.next(&mut message).unwrap());
+            writing.write_all(text).unwrap();
+            let n = read(&pipe, incoming.space()).unwrap();
+            assert_eq!(incoming.newest(n), text);
+            assert!(incoming.next(&mut message).unwrap() && message == text);
+            assert_eq!(message.as_ptr(), memory);
+        }
+        assert_eq!(incoming.buffer.capacity(), 0, "it has none of its own");
+    }
+
+    #[test]
+    fn a_long_line_grows_the_buffer_and_a_reset_gives_it_back() {
+        let lines = Stream { framing: Framing::Lines, max_message: 1 << 20 };
+        let mut incoming = Incoming::new(&lines);
+        let (mut message, part) = (Vec::new(), [b'x'; 1000]);
+        incoming.add(b"short\n");
+        assert!(incoming.next(&mut message).unwrap() && message == b"short");
+        for _ in 0..300 {
+            incoming.add(&part);
+            assert!(!incoming.next(&mut message).unwrap());
+        }
+        incoming.add(b"\nnext");
+        assert!(incoming.next(&mut message).unwrap() && message.len() == 300_000);
+        assert!(incoming.at_end(&mut message).unwrap() && message == b"next");
+        assert!(incoming.buffer.capacity() < 2 * 300_000 + 2 * CHUNK);
+        incoming.reset();
+        assert!(incoming.buffer.capacity() <= CHUNK);
     }
 }

@@ -15,9 +15,9 @@
 //! | 56 | 8 | its start time | the receiver |
 //! | 64 | 4 | state: 0 open, 1 the sender is done, 2 the receiver knows | both |
 //! | 128 | 8 | head: how many bytes were ever written | the sender |
-//! | 136 | 4 | 1 while the receiver sleeps on this word (futex) | both |
+//! | 136 | 4 | 1 while the receiver sleeps on this word (futex), 2 if it never sleeps | both |
 //! | 256 | 8 | tail: how many bytes were ever read | the receiver |
-//! | 264 | 4 | 1 while the sender sleeps on this word (futex) | both |
+//! | 264 | 4 | 1 while the sender sleeps on this word (futex), 2 if it never sleeps | both |
 //! | 384 | capacity | the data; byte `n` of the stream is at `384 + n % capacity` | the sender |
 //!
 //! A message is its length in 4 bytes, then its bytes; both may go round the end. The ring
@@ -68,6 +68,11 @@ pub const DATA: usize = 384;
 pub const CAPACITIES: std::ops::RangeInclusive<u64> = 64..=1 << 31;
 
 const LENGTH: usize = 4;
+
+/// What a word to sleep on says. Whatever else a peer may write there means awake.
+const AWAKE: u32 = 0;
+const ASLEEP: u32 = 1;
+const NEVER_SLEEPS: u32 = 2;
 
 /// What the word at offset 64 says.
 const OPEN: u32 = 0;
@@ -292,27 +297,67 @@ impl Ring {
         (DATA + at, self.capacity as usize - at)
     }
 
-    /// Copies `bytes` into the ring as byte `index` and following, round the end.
+    /// Copies `message`, behind its length, into the ring as byte `index` and following.
     #[inline]
-    fn put(&self, index: u64, bytes: &[u8]) {
+    fn put(&self, index: u64, message: &[u8]) {
+        let length = (message.len() as u32).to_le_bytes();
         let (at, straight) = self.place(index);
-        if bytes.len() <= straight {
-            return self.memory.write(at, bytes);
+        if LENGTH + message.len() <= straight {
+            self.memory.write(at, &length);
+            self.memory.write(at + LENGTH, message);
+        } else {
+            self.put_round(index, &length);
+            self.put_round(index.wrapping_add(LENGTH as u64), message);
         }
-        let (first, rest) = bytes.split_at(straight);
+    }
+
+    /// The length that byte `index` and the three after it tell.
+    #[inline]
+    fn length_at(&self, index: u64) -> u64 {
+        let mut length = [0; LENGTH];
+        let (at, straight) = self.place(index);
+        if straight >= LENGTH {
+            self.memory.read(at, &mut length);
+        } else {
+            self.get_round(index, &mut length);
+        }
+        u64::from(u32::from_le_bytes(length))
+    }
+
+    /// Replaces `message` by the `length` bytes from byte `index` on.
+    #[inline]
+    fn get(&self, index: u64, length: usize, message: &mut Vec<u8>) {
+        message.clear();
+        let (at, straight) = self.place(index);
+        if length <= straight {
+            self.memory.append(at, length, message);
+        } else {
+            self.append_round(index, length, message);
+        }
+    }
+
+    // Round the end: once in a lap, so out of the way of all other messages.
+
+    #[cold]
+    fn put_round(&self, index: u64, bytes: &[u8]) {
+        let (at, straight) = self.place(index);
+        let (first, rest) = bytes.split_at(bytes.len().min(straight));
         self.memory.write(at, first);
         self.memory.write(DATA, rest);
     }
 
-    /// Fills `bytes` with byte `index` and following, round the end.
-    #[inline]
-    fn get(&self, index: u64, bytes: &mut [u8]) {
+    #[cold]
+    fn get_round(&self, index: u64, bytes: &mut [u8]) {
         let (at, straight) = self.place(index);
-        if bytes.len() <= straight {
-            return self.memory.read(at, bytes);
-        }
-        let (first, rest) = bytes.split_at_mut(straight);
+        let (first, rest) = bytes.split_at_mut(bytes.len().min(straight));
         self.memory.read(at, first);
         self.memory.read(DATA, rest);
+    }
+
+    #[cold]
+    fn append_round(&self, index: u64, length: usize, message: &mut Vec<u8>) {
+        let (at, straight) = self.place(index);
+        self.memory.append(at, straight, message);
+        self.memory.append(DATA, length - straight, message);
     }
 }

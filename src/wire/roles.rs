@@ -110,13 +110,9 @@ fn send_lines<S: Sender>(link: &mut S, options: &S::Options) -> Result<()> {
     Ok(())
 }
 
-/// How much one read of standard input asks for, in bytes: as much as cat(1), twice what
-/// a pipe holds, so that a write of it is not over before its reader wakes.
-const BLOCK: usize = 128 * 1024;
-
 fn send_bytes<S: Sender>(link: &mut S) -> Result<()> {
     let stdin = std::io::stdin();
-    let mut buffer = vec![0; link.largest().min(BLOCK)];
+    let mut buffer = vec![0; link.largest().min(link.block())];
     let mut progress = Progress::of_stdin();
     let mut sent = 0;
     loop {
@@ -144,6 +140,9 @@ pub fn receive<R: Receiver>(
 ) -> Result<()> {
     let mut payload = Payload::new(sink.style());
     let mut link = R::open(at, options)?;
+    if link.moved_on(sink.bytes && sink.count.is_none())? {
+        return Ok(());
+    }
     let mut message = Vec::new();
     while sink.count.is_none_or(|most| payload.count() < most) {
         if !link.recv(&mut message)? {

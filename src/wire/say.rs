@@ -33,6 +33,7 @@ pub fn rename(name: impl Into<Cow<'static, str>>, place: usize) {
 }
 
 /// Whether anyone listens.
+#[inline]
 pub fn on() -> bool {
     ON.load(Ordering::Relaxed)
 }
@@ -134,6 +135,7 @@ impl Tally {
     }
 
     /// One more call, that moved `bytes`; `text` is asked only if it will be said.
+    #[inline]
     pub fn call<D: fmt::Display>(&mut self, bytes: usize, text: impl FnOnce() -> D) {
         if on() {
             self.count(bytes, text);

@@ -4,6 +4,10 @@ use anyhow::Result;
 
 use super::meet::At;
 
+/// How much one read of standard input asks for, in bytes: as much as cat(1), twice what
+/// a pipe holds, so that a write of it is not over before its reader wakes.
+pub const BLOCK: usize = 128 * 1024;
+
 /// The sending end of a one-way link.
 pub trait Sender: Sized {
     /// The options that this end has beyond the common ones.
@@ -36,6 +40,11 @@ pub trait Sender: Sized {
     /// Where the limit of [`Sender::largest`] comes from, and how to raise it.
     fn limit(&self) -> Option<String> {
         None
+    }
+
+    /// How many bytes of a stream are best sent as one message (`--bytes`).
+    fn block(&self) -> usize {
+        BLOCK
     }
 
     /// Sends one whole message; waits while the link is full.
@@ -81,4 +90,14 @@ pub trait Receiver: Sized {
     /// A frame that is cut short or too long, a sender that died where the kernel
     /// cannot say so by itself.
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool>;
+
+    /// Moves all that comes to standard output by itself, if the options ask for that;
+    /// then it is `true`, and there is nothing left to receive. `unseen` says that nobody
+    /// wants messages counted or told apart.
+    ///
+    /// # Errors
+    /// When it cannot be moved, or not unseen.
+    fn moved_on(&mut self, _unseen: bool) -> Result<bool> {
+        Ok(false)
+    }
 }

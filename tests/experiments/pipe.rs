@@ -73,3 +73,10 @@ fn vmsplice_does_not_copy() {
         [&json!("before"), &json!("after!")]
     );
 }
+
+#[test]
+fn a_lent_page_that_was_moved_on_still_changes() {
+    let Some(saw) = seen("pipe/moved-on") else { return };
+    assert_eq!(saw["bytes left in the sender's pipe"], 0);
+    assert_eq!(saw["read from the second pipe"], "after!");
+}

@@ -17,6 +17,9 @@ pub(super) enum Step {
     Store(usize, Ordering),
     /// Loads the number.
     Load(usize, Ordering),
+    /// membarrier(2): all processes pass a fence.
+    #[cfg(test)]
+    Membarrier,
 }
 
 /// How many numbers there are.
@@ -99,6 +102,15 @@ fn after(state: &State, who: usize, step: Step) -> Vec<State> {
             });
             seen.collect()
         }
+        #[cfg(test)]
+        Step::Membarrier => {
+            let latest = std::array::from_fn(|at| state.stores[at].len() - 1);
+            state.common = latest;
+            for process in &mut state.processes {
+                process.view = latest;
+            }
+            vec![state]
+        }
     }
 }
 
@@ -112,4 +124,32 @@ fn acquires(order: Ordering) -> bool {
 
 fn join(a: View, b: View) -> View {
     std::array::from_fn(|number| a[number].max(b[number]))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+    use super::Step::{Load, Membarrier, Store};
+    use super::{Step, outcomes};
+
+    /// The ring's `head`, and the word that says whether its receiver ever sleeps: 0 as
+    /// one who spins left it, 1 as one who may sleep has it.
+    const HEAD: usize = 0;
+    const WORD: usize = 1;
+
+    /// Whether a sender can find the old word, while a receiver that is new finds the old
+    /// head and sleeps.
+    fn missed(receiver: &[Step]) -> bool {
+        let sender = [Store(HEAD, Release), Load(WORD, Relaxed)];
+        outcomes(&[&sender, receiver]).contains(&vec![0, 0])
+    }
+
+    #[test]
+    fn who_sleeps_after_one_who_spun_needs_the_barrier() {
+        assert!(missed(&[Store(WORD, SeqCst), Load(HEAD, Acquire)]));
+        assert!(missed(&[Store(WORD, SeqCst), Load(HEAD, SeqCst)]));
+        assert!(missed(&[Membarrier, Store(WORD, SeqCst), Load(HEAD, SeqCst)]));
+        assert!(!missed(&[Store(WORD, SeqCst), Membarrier, Load(HEAD, Acquire)]));
+    }
 }

@@ -225,6 +225,7 @@ impl Series {
             windows: self.figures.len(),
             messages: (!self.messages.is_empty()).then(|| median(&self.messages)),
             percentiles: percentiles(&self.each),
+            naive: None,
             switches: self.switches,
             ratios,
             noisy: stalled,

@@ -5,7 +5,7 @@
 //! turns, with what the machine can do at best ([`floors`]), and that ratio is the result
 //! ([`measure`]). A figure that cannot be is no figure ([`tripwire`]).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -14,10 +14,13 @@ use clap::builder::PossibleValuesParser;
 
 use super::interrupts::Interrupts;
 use crate::chapters::rows;
+use crate::errors::usage;
 use model::{Placement, Report, SCHEMA};
-use pair::NotMeasured;
 use peers::Peers;
 use placement::Cpus;
+use report::Target;
+use report::progress::Progress;
+use servers::Settings;
 
 pub mod ends;
 pub mod floors;
@@ -25,30 +28,34 @@ mod head;
 pub mod lies;
 mod measure;
 pub mod model;
+pub mod operations;
 mod pair;
 pub mod peers;
 pub mod placement;
 mod plan;
 pub mod report;
+pub mod servers;
 pub mod subject;
 pub mod tripwire;
 
 /// The options of `ipclab bench`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  ipclab bench --quick                a first impression of all\n  \
-                        ipclab bench pipe fifo unix         three chapters, exactly\n  \
-                        ipclab bench shm --spin --size 64   one size, across two CPUs too\n  \
-                        ipclab bench --json now.json        the report, to keep\n  \
-                        ipclab bench --lie spin             how a wrong figure comes about"
-)]
+#[command(after_help = "Examples:\n  \
+        ipclab bench --quick                a first impression, in seconds\n  \
+        ipclab bench pipe fifo unix         three chapters, exactly\n  \
+        ipclab bench pipe --peers           beside the same work in C and in Python\n  \
+        ipclab bench --servers              what servers answer, of one client and of 1,000\n  \
+        ipclab bench shm --spin --size 64   one size; also looking instead of sleeping\n  \
+        ipclab bench --json now.json        keep the report, and later\n  \
+        ipclab bench --compare now.json     see what has changed, and what is noise\n  \
+        ipclab bench --lie spin             how a wrong figure comes about")]
 pub struct Options {
     /// The chapters; without any, all that have figures
     #[arg(value_name = "CHAPTER")]
     #[arg(value_parser = PossibleValuesParser::new(rows().iter().map(|row| row.name)))]
     chapters: Vec<String>,
 
-    /// The sizes of a message, in bytes
+    /// The sizes of a message, in bytes, with commas between them
     #[arg(long, value_name = "BYTES", value_delimiter = ',')]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     size: Vec<u64>,
@@ -65,17 +72,35 @@ pub struct Options {
     #[arg(long)]
     peers: bool,
 
-    /// Write the report as JSON
+    /// Measure the servers instead: requests a second, of many clients and of few
+    #[arg(long, conflicts_with_all = ["size", "spin"])]
+    servers: bool,
+
+    /// Compare with the report that --json has written to FILE
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+
+    /// Write the report as JSON to FILE; `-` is standard output, instead of the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Tell a lie: make a wrong figure as it is published, beside the right one
+    /// Write the report as comma-separated values, a line a figure
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+
+    /// Draw latency and throughput by size, and how round trips are spread
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// Tell a lie instead: make a wrong figure as it is published, beside the right one
     #[arg(long, value_enum)]
-    #[arg(conflicts_with_all = ["chapters", "size", "quick", "spin", "peers", "json"])]
+    #[arg(conflicts_with_all = [
+        "chapters", "size", "quick", "spin", "peers", "servers", "compare", "json", "csv", "svg",
+    ])]
     lie: Option<lies::Lie>,
 
-    /// Write the figures of the book's pages, from a report that --json has written
-    #[arg(long, hide = true, num_args = 2, value_names = ["REPORT", "DIR"])]
+    /// Write the figures of the book's pages, from reports that --json has written
+    #[arg(long, hide = true, num_args = 2.., value_name = "REPORT… DIR")]
     figures: Vec<PathBuf>,
 }
 
@@ -84,79 +109,168 @@ pub struct Options {
 /// # Errors
 /// What no single figure is to blame for.
 pub fn run(options: &Options, quiet: bool) -> Result<()> {
-    if let [report, dir] = options.figures.as_slice() {
-        return report::figures::write(report, dir);
+    if let Some((dir, reports)) = options.figures.split_last() {
+        return report::figures::write(reports, dir);
     }
     if let Some(lie) = options.lie {
-        let scratch = Scratch::make()?;
         let mut stop = Interrupts::watch()?;
-        let told = lies::run(lie, scratch.path(), &mut stop);
-        drop(scratch);
-        return ended(told, &mut stop);
+        let told = Scratch::make()
+            .and_then(|scratch| lies::run(lie, scratch.path(), &mut stop));
+        return super::print(&heard(told, &mut stop)?);
     }
-    let began = Instant::now();
-    let cpus = Cpus::choose()?;
-    let mut head = head::head(&cpus);
+    let outputs = Outputs::check(options)?;
+    let old = options.compare.as_deref().map(report::json::read).transpose()?;
+    let wanted = wanted(options)?;
     let mut stop = Interrupts::watch()?;
-    let wanted = wanted(options);
-    // Alone in this process, since it forks: no thread may be there yet.
-    let alone = floors::alone(cpus.first, wanted.plan.round_trips)?;
-    let scratch = Scratch::make()?;
-    let total = wanted.steps(&cpus);
-    let peers = options.peers.then(|| Peers::build(&scratch.path().join("peers")));
-    let mut step = 0;
-    let mut progress = |text: &str| {
-        step += 1;
-        if !quiet {
-            eprintln!("{step}/{total} {text}");
-        }
-    };
-    let mut run = plan::Run {
-        wanted: &wanted,
-        cpus,
-        dir: scratch.path(),
-        peers: peers.transpose()?,
-        stop: &mut stop,
-        progress: &mut progress,
-        pairs: 0,
-        rows: Vec::new(),
-        floors: alone,
-    };
-    let outcome = run.all();
-    let (rows, floors) = (run.rows, run.floors);
-    drop(scratch);
-    ended(outcome, &mut stop)?;
-    head.seconds = began.elapsed().as_secs_f64();
-    let report = Report { schema: SCHEMA, head, floors, rows };
-    match &options.json {
-        Some(path) => report::save(path, &report::json::text(&report)?),
-        None => super::print(&report::table::text(&report, width())),
-    }
+    let report = measure(options, &wanted, &mut stop, quiet);
+    outputs.write(&heard(report, &mut stop)?, old.as_ref())
 }
 
-/// How wide a table may be: the terminal's width, or what a page of the book has room for.
-fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout());
-    size.map_or(100, |size| usize::from(size.ws_col).max(40))
-}
-
-/// What came of it; who was interrupted ends as the signal says.
-fn ended(outcome: Result<()>, stop: &mut Interrupts) -> Result<()> {
-    if let Err(error) = &outcome
-        && let Some(NotMeasured::Interrupted) = error.downcast_ref()
+/// What came of it; if a signal came meanwhile, we end as it says.
+fn heard<T>(outcome: Result<T>, stop: &mut Interrupts) -> Result<T> {
+    // The operations and the servers have an ear of their own, and leave it pending.
+    if outcome.is_err()
+        && stop.pending()?
         && let Some(signal) = stop.caught
     {
+        // The ends and their directory are gone; now end as the signal says.
         stop.end_by(signal)?;
     }
     outcome
 }
 
-fn wanted(options: &Options) -> plan::Wanted {
-    let chosen = |subject: &&subject::Subject| {
-        options.chapters.is_empty()
-            || options.chapters.iter().any(|name| name == subject.chapter)
+/// Measures all that is wanted.
+fn measure(
+    options: &Options,
+    wanted: &plan::Wanted,
+    stop: &mut Interrupts,
+    quiet: bool,
+) -> Result<Report> {
+    let began = Instant::now();
+    let cpus = Cpus::choose()?;
+    let mut head = head::head(&cpus);
+    // First of all, since it forks: no thread may be there yet.
+    let floors = floors::alone(cpus.first, wanted.plan.round_trips)?;
+    let scratch = Scratch::make()?;
+    let peers = options.peers.then(|| Peers::build(&scratch.path().join("peers")));
+    let peers = peers.transpose()?;
+    for program in [peers::Program::C, peers::Program::Python] {
+        if let Some(why) = peers.as_ref().and_then(|peers| peers.absent(program)) {
+            eprintln!("ipclab: not measured: {}: {why}", program.text());
+        }
+    }
+    let steps = wanted.steps(&cpus) + usize::from(wanted.operations);
+    let servers = Settings {
+        quick: options.quick,
+        peers: options.peers,
+        chapters: &wanted.servers,
     };
-    let subjects = subject::SUBJECTS.iter().filter(chosen).copied().collect();
+    let steps = steps + if wanted.servers.is_empty() { 0 } else { servers.steps() };
+    let mut bar = (!quiet).then(|| Progress::new(steps as u64));
+    let mut progress = |text: &str| {
+        if let Some(bar) = &mut bar {
+            bar.step(text);
+        }
+    };
+    let mut run = plan::Run {
+        wanted,
+        cpus,
+        dir: scratch.path(),
+        peers,
+        stop,
+        progress: &mut progress,
+        pairs: 0,
+        rows: Vec::new(),
+        floors,
+    };
+    run.all()?;
+    let (mut rows, floors) = (run.rows, run.floors);
+    if wanted.operations {
+        progress("operations");
+        let chapters = &options.chapters;
+        let settings = Settings { chapters, ..servers };
+        operations::run(&settings, &mut |row| rows.push(row))?;
+    }
+    if !wanted.servers.is_empty() {
+        servers::run(&servers, &mut |row| rows.push(row), &mut progress)?;
+    }
+    head.seconds = began.elapsed().as_secs_f64();
+    Ok(Report { schema: SCHEMA, head, floors, rows })
+}
+
+/// Where a report goes.
+struct Outputs {
+    to_stdout: bool,
+    json: Option<Target>,
+    csv: Option<Target>,
+    svg: Option<Target>,
+}
+
+impl Outputs {
+    /// Looks whether all files can be written: now, and not after minutes.
+    fn check(options: &Options) -> Result<Outputs> {
+        let target =
+            |path: &Option<PathBuf>| path.as_deref().map(Target::check).transpose();
+        let to_stdout = options.json.as_deref() == Some(Path::new("-"));
+        let json = if to_stdout { None } else { target(&options.json)? };
+        let (csv, svg) = (target(&options.csv)?, target(&options.svg)?);
+        Ok(Outputs { to_stdout, json, csv, svg })
+    }
+
+    fn write(&self, report: &Report, old: Option<&Report>) -> Result<()> {
+        if let Some(target) = &self.json {
+            target.save(&report::json::text(report)?)?;
+        }
+        if let Some(target) = &self.csv {
+            target.save(&report::csv::text(report)?)?;
+        }
+        if let Some(target) = &self.svg {
+            target.save(&report::svg::draw(report)?)?;
+        }
+        if self.to_stdout {
+            return super::print(&report::json::text(report)?);
+        }
+        super::print(&report::table::text(report, width()))?;
+        match old {
+            Some(old) => super::print(&report::compare::text(old, report)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How many columns the table may have.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.map_or(100, |size| usize::from(size.ws_col).clamp(60, 140))
+}
+
+/// The chapters of which there are servers to measure.
+const SERVERS: &[&str] = &["tcp", "fdpass", "multiplex"];
+
+fn wanted(options: &Options) -> Result<plan::Wanted> {
+    let named = |chapter: &str| options.chapters.iter().any(|name| name == chapter);
+    let all = options.chapters.is_empty();
+    let subjects: Vec<_> = subject::SUBJECTS
+        .iter()
+        .filter(|subject| !options.servers && (all || named(subject.chapter)))
+        .copied()
+        .collect();
+    let has_subject = |name: &str| subjects.iter().any(|s| s.chapter == name);
+    // A chapter that has nothing but servers needs no --servers.
+    let servers: Vec<String> = SERVERS
+        .iter()
+        .filter(|name| match options.servers {
+            true => all || named(name),
+            false => named(name) && !has_subject(name),
+        })
+        .map(|name| (*name).to_owned())
+        .collect();
+    let none = |name: &&String| !has_subject(name) && !servers.contains(name);
+    if let Some(name) = options.chapters.iter().find(none) {
+        return Err(usage(format!(
+            "bench {name}: there are no figures of it; see ipclab bench --help"
+        )));
+    }
     let (sizes, cross): (&[u64], &[u64]) = match options.quick {
         true => (&[64, 64 << 10], &[64]),
         false => (&[1, 64, 4 << 10, 64 << 10, 1 << 20], &[64, 4 << 10, 64 << 10]),
@@ -170,8 +284,16 @@ fn wanted(options: &Options) -> plan::Wanted {
         true => measure::Plan::QUICK,
         false => measure::Plan::FULL,
     };
-    let cross = given.unwrap_or_else(|| cross.to_vec());
-    plan::Wanted { subjects, round_trips, one_way, cross, placements, plan }
+    Ok(plan::Wanted {
+        operations: !options.servers && given.is_none(),
+        cross: given.unwrap_or_else(|| cross.to_vec()),
+        subjects,
+        round_trips,
+        one_way,
+        placements,
+        plan,
+        servers,
+    })
 }
 
 /// The private directory of a run. Whatever an end that was killed has left in it, or in

@@ -204,6 +204,10 @@ pub struct Figure {
     /// The single round trips or requests, not the windows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub percentiles: Option<Percentiles>,
+    /// Of an open loop: the same requests, each timed from when it was sent instead of from
+    /// when it was due. What a load that waits for answers would have said.
+    #[serde(default)]
+    pub naive: Option<Box<Percentiles>>,
     /// Context switches a round trip, of each of the two processes, where it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub switches: Option<[f64; 2]>,

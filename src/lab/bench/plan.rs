@@ -42,6 +42,10 @@ pub(super) struct Wanted {
     pub(super) placements: Vec<Placement>,
     /// How long, and how often.
     pub(super) plan: Plan,
+    /// Whether single operations are measured too.
+    pub(super) operations: bool,
+    /// The chapters whose servers are measured.
+    pub(super) servers: Vec<String>,
 }
 
 /// One figure to take.
@@ -132,6 +136,9 @@ impl Run<'_> {
     /// # Errors
     /// [`NotMeasured::Interrupted`]; what no single figure is to blame for.
     pub(super) fn all(&mut self) -> Result<()> {
+        if self.wanted.subjects.is_empty() {
+            return Ok(());
+        }
         for placement in self.wanted.placements.clone() {
             let Some(cpus) = self.cpus.of(placement) else { continue };
             let blocking = placement == Placement::CrossBlocking;

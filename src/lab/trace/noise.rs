@@ -255,8 +255,8 @@ impl Channels {
             "rt_sigaction" => {
                 // Of clean-up, the runtime, and the C library's threads.
                 let own = [
-                    "SIGINT", "SIGTERM", "SIGHUP", "SIGSEGV", "SIGBUS", "SIGCHLD",
-                    "32", "33",
+                    "SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGSEGV", "SIGBUS",
+                    "SIGCHLD", "32", "33",
                 ];
                 text(1).contains("handler") && !own.contains(&text(0))
             }

@@ -4,12 +4,14 @@
 //! that comes later takes it. The receiver that takes the goodbye removes the ring.
 
 use anyhow::Result;
+use nix::unistd::{SysconfVar, sysconf};
 
 use super::CAPACITIES;
 use super::flow::{Reader, Writer};
 use super::join::{Joined, Source, join};
-use super::wait::Waiting;
+use super::wait::{Waiting, may_spin_beside};
 use crate::errors::usage;
+use crate::os::alive::Life;
 use crate::say;
 use crate::wire::meet::{At, Only};
 use crate::wire::say;
@@ -19,7 +21,7 @@ use crate::wire::say;
 pub struct RingOptions {
     /// How many bytes the ring holds, if we are first and make it: a power of two. The
     /// largest message is 4 bytes less
-    #[arg(long, value_name = "BYTES", default_value_t = 512 << 10)]
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     #[arg(value_parser = capacity)]
     pub capacity: u64,
 
@@ -29,18 +31,27 @@ pub struct RingOptions {
 }
 
 impl RingOptions {
+    /// How to wait; `--spin` only where the machine has a processor for each side.
     fn waiting(self) -> Result<Waiting> {
         if !self.spin {
             return Ok(Waiting::Sleeping);
         }
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = sysconf(SysconfVar::_NPROCESSORS_ONLN)?.unwrap_or(1);
         if processors < 2 {
             return Err(usage(
-                "--spin needs two processors, and this process may use one: \
-                 the other side could not run; leave --spin out",
+                "--spin needs two processors, and this machine has one: the other side \
+                 could not run; leave --spin out",
             ));
         }
         Ok(Waiting::Spinning)
+    }
+
+    /// Refuses `--spin` where the `peer` that is there may only use our processor.
+    fn check(self, peer: Option<Life>) -> Result<()> {
+        match peer.filter(|life| self.spin && life.lives()) {
+            Some(life) => may_spin_beside(life),
+            None => Ok(()),
+        }
     }
 }
 
@@ -75,6 +86,7 @@ impl Sending {
     ) -> Result<Sending> {
         let waiting = options.waiting()?;
         let (ring, joined) = join(at, source, Only::Sender, options.capacity)?;
+        options.check(ring.receiver())?;
         match ring.receiver().filter(|life| life.lives()) {
             Some(life) => say!("the receiver is there: pid {}", life.pid),
             None => say::waiting(
@@ -96,6 +108,7 @@ impl Sending {
     ///
     /// # Errors
     /// ESRCH when the receiver died; a ring that is corrupt.
+    #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         self.writer.send(message)
     }
@@ -142,6 +155,7 @@ impl Receiving {
         let (ring, mut joined) = join(at, source, Only::Receiver, options.capacity)?;
         let unread = ring.unread()?;
         let sender = ring.sender();
+        options.check(sender)?;
         if let Some(life) = sender.filter(|life| life.lives()) {
             say!("the sender is there: pid {}", life.pid);
         } else if ring.is_closed() || unread > 0 {
@@ -166,14 +180,20 @@ impl Receiving {
     ///
     /// # Errors
     /// A sender that died without a goodbye; a ring that is corrupt.
+    #[inline]
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         let more = self.reader.recv(message)?;
         if !more {
-            say!("state is 1 and tail = head: the sender is done, and all is read");
-            self.reader.done();
-            self.joined.remove();
+            self.take_goodbye();
         }
         Ok(more)
+    }
+
+    #[cold]
+    fn take_goodbye(&mut self) {
+        say!("state is 1 and tail = head: the sender is done, and all is read");
+        self.reader.done();
+        self.joined.remove();
     }
 }
 

@@ -5,14 +5,14 @@
 //! only when the copy says that it must: a cache line that the other processor writes is
 //! the dearest thing to read.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
-use super::wait::{Patience, Waiting, wake};
+use super::wait::{Patience, Waiting, sleeps, wake};
 use super::{
-    ALL_DONE, DATA, Flaw, HEAD, LENGTH, RECEIVER, RECEIVER_SLEEPS, Ring, SENDER,
+    ALL_DONE, Flaw, HEAD, LENGTH, RECEIVER, RECEIVER_SLEEPS, Ring, SENDER,
     SENDER_DONE, SENDER_SLEEPS, STATE, TAIL,
 };
 use crate::wire::say::{self, Tally};
@@ -39,7 +39,8 @@ impl Writer {
     pub fn of(ring: Ring, waiting: Waiting) -> Result<Writer> {
         let (head, tail) = ring.indices()?;
         ring.claim(SENDER)?;
-        let (patience, wakes) = (Patience::new(waiting), Tally::of("futex_wake"));
+        let patience = Patience::announced(&ring, waiting, SENDER_SLEEPS, RECEIVER);
+        let wakes = Tally::of("futex_wake");
         let copies = Tally::steps("messages into the ring");
         Ok(Writer { ring, head, tail, patience, copies, wakes })
     }
@@ -53,10 +54,8 @@ impl Writer {
     ///
     /// # Errors
     /// ESRCH when the ring is full and the receiver has died; a ring that is corrupt.
+    #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
-        if message.len() > self.largest() {
-            bail!("{} do not fit into the ring", say::size(message.len()));
-        }
         let need = (LENGTH + message.len()) as u64;
         if self.room() < need {
             self.wait_for_room(need, "the ring is full")?;
@@ -67,8 +66,7 @@ impl Writer {
             let length = message.len();
             format!("ring[{from}..{to}] = length {length}, {shown}; head = {to}")
         });
-        self.ring.put(from, &(message.len() as u32).to_le_bytes());
-        self.ring.put(from.wrapping_add(LENGTH as u64), message);
+        self.ring.put(from, message);
         self.head = to;
         self.publish();
         Ok(())
@@ -80,20 +78,23 @@ impl Writer {
         self.ring.capacity - self.head.wrapping_sub(self.tail)
     }
 
-    /// Shows the receiver all that was put before this.
+    /// Shows the receiver all that was put before this, and wakes it if it sleeps.
     #[inline]
     fn publish(&mut self) {
         self.ring.memory.u64(HEAD).store(self.head, Ordering::Release);
-        // The receiver sets its word, then reads head; we set head, then read its word.
-        // With this fence on both sides at least one of us sees the other.
-        fence(Ordering::SeqCst);
-        wake(self.ring.memory.u32(RECEIVER_SLEEPS), &mut self.wakes);
+        let word = self.ring.memory.u32(RECEIVER_SLEEPS);
+        if sleeps(word) {
+            wake(word, &mut self.wakes);
+        }
     }
     // ANCHOR_END: writer
 
     /// Looks at the receiver's tail, and sleeps until enough is free.
     #[cold]
     fn wait_for_room(&mut self, need: u64, why: &str) -> Result<()> {
+        if need > self.ring.capacity {
+            bail!("{} do not fit into the ring", say::size(need as usize - LENGTH));
+        }
         let mut awaited = false;
         loop {
             let tail = self.ring.load(TAIL);
@@ -110,10 +111,9 @@ impl Writer {
                 });
             }
             let ring = &self.ring;
-            let word = ring.memory.u32(SENDER_SLEEPS);
             let moved = || ring.load(TAIL) != tail;
             let why = || format!("{why}: sleeps until tail moves");
-            awaited = !self.patience.wait(word, moved, why)?;
+            awaited = !self.patience.wait(ring, moved, why)?;
         }
     }
 
@@ -123,8 +123,10 @@ impl Writer {
     /// A ring that is corrupt.
     pub fn close(&mut self) -> Result<u64> {
         self.ring.memory.u32(STATE).store(SENDER_DONE, Ordering::Release);
-        fence(Ordering::SeqCst);
-        wake(self.ring.memory.u32(RECEIVER_SLEEPS), &mut self.wakes);
+        let word = self.ring.memory.u32(RECEIVER_SLEEPS);
+        if sleeps(word) {
+            wake(word, &mut self.wakes);
+        }
         Ok(self.ring.unread()?)
     }
 
@@ -151,6 +153,8 @@ pub struct Reader {
     head: u64,
     /// Where the next message begins.
     tail: u64,
+    /// Where it began when we last looked whether the sender sleeps.
+    looked: u64,
     patience: Patience,
     copies: Tally,
     wakes: Tally,
@@ -164,9 +168,10 @@ impl Reader {
     pub fn of(ring: Ring, waiting: Waiting) -> Result<Reader> {
         let (_, tail) = ring.indices()?;
         ring.claim(RECEIVER)?;
-        let (patience, wakes) = (Patience::new(waiting), Tally::of("futex_wake"));
+        let patience = Patience::announced(&ring, waiting, RECEIVER_SLEEPS, SENDER);
+        let wakes = Tally::of("futex_wake");
         let copies = Tally::steps("messages out of the ring");
-        Ok(Reader { ring, head: tail, tail, patience, copies, wakes })
+        Ok(Reader { ring, head: tail, tail, looked: tail, patience, copies, wakes })
     }
 
     /// Replaces `message` by the next one; `false` once the sender has said goodbye and
@@ -174,18 +179,14 @@ impl Reader {
     ///
     /// # Errors
     /// A sender that died without a goodbye; a ring that is corrupt.
+    #[inline]
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         if self.head == self.tail && !self.wait_for_more()? {
             return Ok(false);
         }
-        let here = self.head.wrapping_sub(self.tail);
-        let length = self.next_length(here)?;
+        let length = self.next_length()?;
         let (from, at) = (self.tail, self.tail.wrapping_add(LENGTH as u64));
-        message.clear();
-        let (start, straight) = self.ring.place(at);
-        let first = length.min(straight);
-        self.ring.memory.append(start, first, message);
-        self.ring.memory.append(DATA, length - first, message);
+        self.ring.get(at, length, message);
         self.tail = at.wrapping_add(length as u64);
         self.release();
         self.copies.call(length, || {
@@ -198,27 +199,29 @@ impl Reader {
     /// The length of the next message: another process wrote it, so it is read once, and
     /// believed only as far as bytes are here.
     #[inline]
-    fn next_length(&self, here: u64) -> Result<usize, Flaw> {
-        let mut length = [0; LENGTH];
+    fn next_length(&self) -> Result<usize, Flaw> {
+        let here = self.head.wrapping_sub(self.tail);
         if here < LENGTH as u64 {
             return Err(Flaw::Length { length: 0, here });
         }
-        self.ring.get(self.tail, &mut length);
-        let length = u64::from(u32::from_le_bytes(length));
+        let length = self.ring.length_at(self.tail);
         if length > here - LENGTH as u64 {
             return Err(Flaw::Length { length, here });
         }
         Ok(length as usize)
     }
 
-    /// Gives back to the sender all that was read before this.
+    /// Gives back to the sender all that was read before this. Whether it sleeps is only
+    /// looked at when we have caught up, or an eighth of the ring later.
     #[inline]
     fn release(&mut self) {
         self.ring.memory.u64(TAIL).store(self.tail, Ordering::Release);
-        // As in `publish`: at least one of us sees the other.
-        fence(Ordering::SeqCst);
-        if self.ring.memory.u32(SENDER_SLEEPS).load(Ordering::Relaxed) != 0 {
-            self.wake_for_room();
+        let since = self.tail.wrapping_sub(self.looked);
+        if self.tail == self.head || since > self.ring.capacity / 8 {
+            self.looked = self.tail;
+            if sleeps(self.ring.memory.u32(SENDER_SLEEPS)) {
+                self.wake_for_room();
+            }
         }
     }
     // ANCHOR_END: reader
@@ -253,10 +256,16 @@ impl Reader {
                 bail!("the sender (pid {}) died before its goodbye", life.pid);
             }
             let ring = &self.ring;
-            let word = ring.memory.u32(RECEIVER_SLEEPS);
-            let moved = || ring.load(HEAD) != head || ring.is_closed();
+            let (next, _) = ring.place(self.tail);
+            let moved = || {
+                // The cache lines of the message shall come together with that of head,
+                // not after it.
+                ring.memory.prefetch(next);
+                ring.memory.prefetch(next + 64);
+                ring.load(HEAD) != head || ring.is_closed()
+            };
             let why = || "the ring is empty: sleeps until head moves".to_owned();
-            awaited = !self.patience.wait(word, moved, why)?;
+            awaited = !self.patience.wait(ring, moved, why)?;
         }
     }
 

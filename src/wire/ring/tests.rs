@@ -48,6 +48,11 @@ const NOBODY: u32 = u32::MAX;
 
 /// Sends `count` messages of odd lengths through a ring from thread to thread.
 fn through(capacity: u64, count: u64, waiting: Waiting) {
+    through_both(capacity, count, (waiting, waiting));
+}
+
+/// The same; the sender waits in the first way, the receiver in the second.
+fn through_both(capacity: u64, count: u64, waiting: (Waiting, Waiting)) {
     let file = ring_file(capacity);
     let theirs = file.try_clone().unwrap();
     let largest = capacity as usize - LENGTH;
@@ -59,14 +64,14 @@ fn through(capacity: u64, count: u64, waiting: Waiting) {
     let sender = std::thread::spawn(move || {
         let ring = Ring::over(map(&theirs)).unwrap();
         let _dead = DeadIfPanicking(map(&theirs));
-        let mut writer = Writer::of(ring, waiting).unwrap();
+        let mut writer = Writer::of(ring, waiting.0).unwrap();
         for number in 0..count {
             writer.send(&message(number)).unwrap();
         }
         writer.close().unwrap();
     });
     let ring = Ring::over(map(&file)).unwrap();
-    let mut reader = Reader::of(ring, waiting).unwrap();
+    let mut reader = Reader::of(ring, waiting.1).unwrap();
     let mut got = Vec::new();
     for number in 0..count {
         assert!(reader.recv(&mut got).unwrap(), "an early goodbye at {number}");
@@ -88,6 +93,43 @@ fn spinning_sides_need_no_sleep() {
     if std::thread::available_parallelism().map_or(1, usize::from) > 1 {
         through(1024, 20_000, Waiting::Spinning);
     }
+}
+
+#[test]
+fn one_who_spins_and_one_who_sleeps_understand_each_other() {
+    if std::thread::available_parallelism().map_or(1, usize::from) > 1 {
+        through_both(1024, 20_000, (Waiting::Spinning, Waiting::Sleeping));
+        through_both(1024, 20_000, (Waiting::Sleeping, Waiting::Spinning));
+    }
+}
+
+#[test]
+fn who_never_sleeps_says_so_and_the_next_takes_it_back() {
+    let file = ring_file(4096);
+    let memory = map(&file);
+    let word = memory.u32(RECEIVER_SLEEPS);
+    let mut writer = writer(&file);
+    let mut got = Vec::new();
+    for (waiting, says) in [
+        (Waiting::Sleeping, AWAKE),
+        (Waiting::Spinning, NEVER_SLEEPS),
+        (Waiting::Sleeping, AWAKE),
+    ] {
+        let ring = Ring::over(map(&file)).unwrap();
+        let mut reader = Reader::of(ring, waiting).unwrap();
+        assert_eq!(word.load(Ordering::SeqCst), says);
+        writer.send(b"hello").unwrap();
+        assert!(reader.recv(&mut got).unwrap());
+        assert_eq!(word.load(Ordering::SeqCst), says, "the sender changed it");
+    }
+    // One who sleeps is woken, and its word cleared.
+    word.store(ASLEEP, Ordering::SeqCst);
+    writer.send(b"hello").unwrap();
+    assert_eq!(word.load(Ordering::SeqCst), AWAKE);
+    // What nobody ever wrote there is nobody who sleeps.
+    word.store(77, Ordering::SeqCst);
+    writer.send(b"hello").unwrap();
+    assert_eq!(word.load(Ordering::SeqCst), 77);
 }
 
 #[test]

@@ -16,7 +16,7 @@ enum { CAPACITY = 1 << 19, LOOKS = 1000 };
 struct end {
 	_Alignas(128) atomic_ulong index;	/* bytes ever written, or ever read */
 	atomic_uint sleeps;			/* 1 while this side sleeps on this word */
-	atomic_int cpu;				/* where it last waited, from 1 */
+	atomic_int cpu;				/* where it last woke the other, from 1 */
 };
 
 struct ring {
@@ -40,6 +40,7 @@ static void pause_a_little(void)
 /* Returns when the other's index is no longer `seen`. */
 static uint64_t wait_for_more(struct end *us, struct end *them, uint64_t seen)
 {
+	__attribute__((unused)) int looks = 0;
 	uint64_t index;
 
 	while ((index = atomic_load_explicit(&them->index, memory_order_acquire)) == seen) {
@@ -47,11 +48,9 @@ static uint64_t wait_for_more(struct end *us, struct end *them, uint64_t seen)
 		(void)us;
 		pause_a_little();
 #else
-		static int looks;
-
-		us->cpu = sched_getcpu() + 1;
-		if (us->cpu != them->cpu && looks++ < LOOKS) {
-			pause_a_little();	/* on one CPU it cannot move while we look */
+		/* While we look on its own CPU, it cannot move. */
+		if (them->cpu != sched_getcpu() + 1 && looks++ < LOOKS) {
+			pause_a_little();
 			continue;
 		}
 		looks = 0;
@@ -64,16 +63,19 @@ static uint64_t wait_for_more(struct end *us, struct end *them, uint64_t seen)
 	return index;
 }
 
-static void publish(struct end *us, struct end *them, uint64_t index)
+static void publish(struct end *us, struct end *them, uint64_t index, int wake)
 {
 	atomic_store_explicit(&us->index, index, memory_order_release);
 #ifdef SPIN
-	(void)them;
+	(void)them, (void)wake;
 #else
+	if (!wake)
+		return;
 	/* It sets its word and then reads our index; we the other way round: one of us sees. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_load_explicit(&them->sleeps, memory_order_relaxed)) {
 		them->sleeps = 0;
+		us->cpu = sched_getcpu() + 1;
 		syscall(SYS_futex, &them->sleeps, FUTEX_WAKE, 1, NULL, NULL, 0);
 	}
 #endif
@@ -112,7 +114,7 @@ static void send_message(const unsigned char *message, size_t n)
 	put(out, out_head, &bytes, sizeof bytes);
 	put(out, out_head + sizeof bytes, message, n);
 	out_head += sizeof bytes + n;
-	publish(&out->sender, &out->receiver, out_head);
+	publish(&out->sender, &out->receiver, out_head, 1);
 }
 
 static size_t receive(unsigned char *into)
@@ -128,7 +130,8 @@ static size_t receive(unsigned char *into)
 	}
 	get(in, in_tail + sizeof bytes, into, bytes);
 	in_tail += sizeof bytes + bytes;
-	publish(&in->receiver, &in->sender, in_tail);
+	/* A sender that sleeps is woken for much room, not for each message. */
+	publish(&in->receiver, &in->sender, in_tail, in_head - in_tail <= CAPACITY / 2);
 	return bytes;
 }
 

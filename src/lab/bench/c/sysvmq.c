@@ -53,5 +53,8 @@ static size_t receive(unsigned char *into)
 {
 	ssize_t n = msgrcv(in, (long *)into - 1, CHUNK, 0, 0);
 
-	return n == -1 && errno == EIDRM ? 0 : check(n, "msgrcv");
+	/* a has removed the queue: while we slept, or before we came. */
+	if (n == -1 && (errno == EIDRM || errno == EINVAL))
+		return 0;
+	return check(n, "msgrcv");
 }

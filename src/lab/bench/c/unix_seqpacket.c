@@ -12,7 +12,8 @@ static void open_ends(void)
 
 	snprintf(at.sun_path, sizeof at.sun_path, "%s.sock", place);
 	fd = meet(SOCK_SEQPACKET, &at, sizeof at);
-	unlink(at.sun_path);
+	if (side == 'b')
+		unlink(at.sun_path);
 	check(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &(socklen_t){ sizeof room }),
 	      "getsockopt");
 	at_most(room - 32);		/* unix_dgram_sendmsg keeps 32 for itself */

@@ -12,7 +12,8 @@ static void open_ends(void)
 
 	snprintf(at.sun_path, sizeof at.sun_path, "%s.sock", place);
 	fd = meet(SOCK_STREAM, &at, sizeof at);
-	unlink(at.sun_path);
+	if (side == 'b')
+		unlink(at.sun_path);
 }
 
 static void send_message(const unsigned char *message, size_t n)

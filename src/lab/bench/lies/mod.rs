@@ -49,11 +49,11 @@ const PLAN: Plan = Plan {
     turns: 3,
 };
 
-/// Tells `lie`, and what is wrong with it.
+/// `lie`, and what is wrong with it, in words for people.
 ///
 /// # Errors
 /// What the ends say; [`NotMeasured::Interrupted`](super::pair::NotMeasured).
-pub(super) fn run(lie: Lie, dir: PathBuf, stop: &mut Interrupts) -> Result<()> {
+pub(super) fn run(lie: Lie, dir: PathBuf, stop: &mut Interrupts) -> Result<String> {
     let mut lab = Lab { cpus: Cpus::choose()?, dir, stop, pairs: 0 };
     let told = match lie {
         Lie::Stdio => stdio::tell(&mut lab)?,
@@ -62,7 +62,7 @@ pub(super) fn run(lie: Lie, dir: PathBuf, stop: &mut Interrupts) -> Result<()> {
         Lie::Unread => unread::tell(&mut lab)?,
         Lie::Cold => cold::tell(&mut lab)?,
     };
-    crate::lab::print(&told.text())
+    Ok(told.text())
 }
 
 /// Plays the end of a lie, if `job` is one.

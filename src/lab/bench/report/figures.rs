@@ -1,9 +1,9 @@
 //! The figures on the pages of the book: a fragment of Markdown a chapter, made from a
 //! report, so that nobody types a figure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -15,24 +15,27 @@ use super::units;
 /// Whose rows are on a page: the chapter's own code.
 const OURS: &str = "ipclab";
 
-/// Writes `CHAPTER.md` into `dir` for each chapter that the report has rows of.
+/// Writes `CHAPTER.md` into `dir` for each chapter that the reports have rows of.
 ///
 /// # Errors
 /// A report that cannot be read, or is of another schema; a directory that cannot be
 /// written.
-pub fn write(report: &Path, dir: &Path) -> Result<()> {
-    let report = super::json::read(report)?;
-    std::fs::create_dir_all(dir)
-        .with_context(|| format!("mkdir {}", dir.display()))?;
-    let mut chapters: Vec<&str> = Vec::new();
-    for row in report.rows.iter().filter(|row| row.program == OURS) {
-        if !chapters.contains(&row.chapter.as_str()) {
-            chapters.push(&row.chapter);
+pub fn write(reports: &[PathBuf], dir: &Path) -> Result<()> {
+    let mut chapters: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for path in reports {
+        let report = super::json::read(path)?;
+        let ours = report.rows.iter().filter(|row| row.program == OURS);
+        let names: BTreeSet<&str> = ours.map(|row| row.chapter.as_str()).collect();
+        for chapter in names {
+            let fragments = chapters.entry(chapter.to_owned()).or_default();
+            fragments.push(fragment(&report, chapter));
         }
     }
-    for chapter in chapters {
+    std::fs::create_dir_all(dir)
+        .with_context(|| format!("mkdir {}", dir.display()))?;
+    for (chapter, fragments) in chapters {
         let path = dir.join(format!("{chapter}.md"));
-        super::save(&path, &fragment(&report, chapter))?;
+        super::save(&path, &fragments.join("\n"))?;
     }
     Ok(())
 }

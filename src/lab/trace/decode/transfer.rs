@@ -52,6 +52,11 @@ pub(super) fn after(
             let at = Some(cx.args[3]);
             first().filter_map(|desc| put(cx, desc, at)).collect()
         }
+        // From the reading end it fills the caller's memory, as readv does.
+        "vmsplice" if first().any(|desc| !desc.writes) => {
+            first().flat_map(|desc| take(cx, desc, None)).collect()
+        }
+        "vmsplice" => first().filter_map(|desc| put(cx, desc, None)).collect(),
         "sendto" | "sendmsg" => first().map(|desc| send(cx, name, desc)).collect(),
         "sendfile" => first().filter_map(|desc| put(cx, desc, None)).collect(),
         "splice" => {

@@ -113,7 +113,7 @@ fn can_sleep(name: &str) -> bool {
         "read", "write", "open", "accept", "connect", "recv", "send", "poll",
         "ppoll", "select", "pselect", "epoll_", "futex", "wait",
     ];
-    const OTHERS: [&str; 16] = [
+    const OTHERS: [&str; 18] = [
         "mq_timedsend",
         "mq_timedreceive",
         "msgsnd",
@@ -128,6 +128,8 @@ fn can_sleep(name: &str) -> bool {
         "nanosleep",
         "clock_nanosleep",
         "splice",
+        "tee",
+        "vmsplice",
         "restart_syscall",
         "sendfile",
     ];

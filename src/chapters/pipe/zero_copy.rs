@@ -1,0 +1,216 @@
+//! The same pipe without the copies. vmsplice(2) puts the sender's own pages into it, and
+//! splice(2) moves what is in it on to a file, unseen by the process that asks for it.
+//!
+//! A page that is lent is one page with two users: what the sender stores into it, the
+//! reader reads. So a sender that returns must know that its pages have left the pipe, and
+//! no system call waits for that. Here the end of each message is copied, into as many
+//! pieces as the pipe has places: when the last piece has found a place, everything before
+//! the pieces has gone.
+
+use std::fs::File;
+use std::io::{IoSlice, stdout};
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, vmsplice};
+use nix::sys::stat::{SFlag, fstat};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, ioctl_fionread};
+use rustix::pipe::{SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, splice};
+
+use crate::errors::{Advise, usage};
+use crate::say;
+use crate::wire::payload::unprinted;
+use crate::wire::say::Tally;
+
+// ANCHOR: lend
+/// What the pipe should hold, in bytes: half of a message of 1 MiB, so that one process
+/// reads the first half while the other lends the second.
+const CAPACITY: usize = 512 * 1024;
+
+/// A place in a pipe takes one page, or the smallest piece of one. There is a place for
+/// each 4096 bytes of its capacity, or fewer where pages are larger.
+const PAGE: usize = 4096;
+
+/// The length of one of the pieces that push a message out, in bytes.
+const PIECE: usize = 64;
+
+/// What is shorter, in bytes, is copied: to map it and to push it out would cost more.
+const WORTH_IT: usize = 128 * 1024;
+
+/// How much of standard input is sent as one message, in bytes.
+pub(super) const BLOCK: usize = 1024 * 1024;
+
+/// Lends messages to a pipe, and waits until it has them back.
+#[derive(Debug)]
+pub(super) struct Lender {
+    /// How many bytes at the end of a message are copied: a piece for each place.
+    tail: usize,
+    /// The copied end of the last message, which the pipe may still hold, and that of the
+    /// one before it, which it does not.
+    tails: [Vec<u8>; 2],
+    calls: Tally,
+}
+
+impl Lender {
+    /// For messages into `pipe`, which is made larger where that is allowed.
+    ///
+    /// # Errors
+    /// EBADF when it is no pipe.
+    pub(super) fn of(pipe: impl AsFd) -> Result<Lender> {
+        let places = enlarged(pipe)?.div_ceil(PAGE);
+        let (tails, calls) = ([const { Vec::new() }; 2], Tally::of("vmsplice"));
+        Ok(Lender { tail: places * PIECE, tails, calls })
+    }
+
+    /// The shortest message that is worth lending, in bytes.
+    pub(super) fn least(&self) -> usize {
+        WORTH_IT.max(4 * self.tail)
+    }
+
+    /// Sends a message of at least [`Lender::least`] bytes. Once it returns, the reader
+    /// has read all of it that is not our own copy, and `message` may change.
+    ///
+    /// # Errors
+    /// EPIPE when no reader is left.
+    pub(super) fn send(&mut self, pipe: &File, message: &[u8]) -> Result<()> {
+        let (pages, end) = message.split_at(message.len() - self.tail);
+        lend(pipe, pages, pages.len(), &mut self.calls)?;
+        self.tails.swap(0, 1);
+        let tail = &mut self.tails[0];
+        tail.clear();
+        tail.extend_from_slice(end);
+        lend(pipe, tail, PIECE, &mut self.calls)?;
+        until_no_more_unread_than(tail.len(), pipe)
+    }
+}
+
+/// vmsplice(2): puts the memory of `bytes` into the pipe, one place for each page of it, or
+/// for each `piece` bytes. Sleeps while the pipe is full.
+fn lend(pipe: &File, bytes: &[u8], piece: usize, calls: &mut Tally) -> Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let mut pieces = [IoSlice::new(&[]); 128];
+        let all = rest.chunks(piece).zip(&mut pieces);
+        let number = all.map(|(piece, to)| *to = IoSlice::new(piece)).count();
+        // No SPLICE_F_GIFT: a gift may never change again, and we want it back.
+        let lent = vmsplice(pipe, &pieces[..number], SpliceFFlags::empty());
+        let n = match lent {
+            Err(nix::errno::Errno::EINTR) => continue,
+            lent => lent.context("vmsplice the pipe")?,
+        };
+        calls.call(n, || match number {
+            1 => format!("vmsplice({} bytes, our own pages) = {n}", rest.len()),
+            _ => format!("vmsplice({number} pieces of a copy) = {n}"),
+        });
+        rest = &rest[n..];
+    }
+    Ok(())
+}
+
+/// Waits until no more than `bytes` bytes in the pipe are unread. So it is when the pieces
+/// are in, unless somebody has given the pipe more places since we counted them.
+fn until_no_more_unread_than(bytes: usize, pipe: &File) -> Result<()> {
+    while ioctl_fionread(pipe).context("ioctl(FIONREAD)")? > bytes as u64 {
+        // A writing end is told of nothing but the last reader's leaving: so look again
+        // after a millisecond.
+        let mut end = [PollFd::new(pipe, PollFlags::empty())];
+        let millisecond = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        match poll(&mut end, Some(&millisecond)) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => break, // nobody is left who could see a change
+            Err(error) => return Err(error).context("poll"),
+        }
+    }
+    Ok(())
+}
+// ANCHOR_END: lend
+
+// ANCHOR: enlarged
+/// Makes a pipe larger, and says how many bytes it holds then. Either end may do so.
+fn enlarged(pipe: impl AsFd) -> Result<usize> {
+    let held = fcntl_getpipe_size(&pipe).context("fcntl(F_GETPIPE_SZ)")?;
+    if held >= CAPACITY {
+        return Ok(held); // somebody wanted it so
+    }
+    match fcntl_setpipe_size(&pipe, CAPACITY) {
+        Ok(larger) => {
+            say!("fcntl(F_SETPIPE_SZ, {CAPACITY}) = {larger}");
+            Ok(larger)
+        }
+        // /proc/sys/fs/pipe-max-size, or this user's pipes are over pipe-user-pages-soft:
+        // nothing breaks, both sides only wake each other more often.
+        Err(error) => {
+            say!(
+                "fcntl(F_SETPIPE_SZ, {CAPACITY}): {error}: it goes on holding {held}"
+            );
+            Ok(held)
+        }
+    }
+}
+// ANCHOR_END: enlarged
+
+// ANCHOR: move_on
+/// Moves all that comes out of `pipe` to standard output; no byte passes through here.
+pub(super) fn move_on(pipe: &File) -> Result<()> {
+    let (out, mut calls) = (stdout(), Tally::of("splice"));
+    fcntl_getpipe_size(pipe).map_err(|_| {
+        usage("--zero-copy moves out of a pipe, and standard input is none")
+    })?;
+    must_keep_nothing(&out)?;
+    loop {
+        let n = match move_some(pipe, &out) {
+            Err(Errno::INTR) => continue,
+            Err(Errno::INVAL) => return Err(no_splice(&out)),
+            moved => moved.map_err(|error| {
+                unprinted(nix::errno::Errno::from_raw(error.raw_os_error()))
+            })?,
+        };
+        if n == 0 {
+            say!("splice() = 0: the last writer has closed its end");
+            return Ok(());
+        }
+        calls.call(n, || format!("splice(0, 1) = {n}: from the pipe to the file"));
+    }
+}
+
+/// splice(2): moves what is in `pipe` to `to`, at most 1 MiB; sleeps while there is nothing.
+/// 0 is the end of the stream.
+pub(super) fn move_some(pipe: impl AsFd, to: impl AsFd) -> Result<usize, Errno> {
+    // No offsets: each descriptor's own file position counts on.
+    splice(pipe, None, to, None, 1 << 20, SpliceFlags::empty())
+}
+
+/// Refuses what would keep the pages themselves. A sender that lends its pages takes them
+/// for free as soon as they have left its pipe; from another pipe or a socket a reader
+/// would then read what they hold next.
+fn must_keep_nothing(out: impl AsFd) -> Result<()> {
+    let about = fstat(out).context("fstat standard output")?;
+    let kind = SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT;
+    match kind {
+        SFlag::S_IFREG | SFlag::S_IFCHR | SFlag::S_IFBLK => Ok(()),
+        _ => Err(usage(
+            "--zero-copy moves pages into a file or a device, not into a pipe or a \
+             socket: there they could still change, since the sender takes them for free \
+             once they have left its own pipe; leave --zero-copy away",
+        )),
+    }
+}
+// ANCHOR_END: move_on
+
+/// Why splice(2) said EINVAL.
+fn no_splice(out: impl AsFd) -> anyhow::Error {
+    let flags = fcntl(out, FcntlArg::F_GETFL).unwrap_or(0);
+    let appends = OFlag::from_bits_truncate(flags).contains(OFlag::O_APPEND);
+    let error = anyhow::Error::new(nix::errno::Errno::EINVAL);
+    let failed = Err::<(), _>(error.context("splice standard output"));
+    let failed = failed.advise(|_| {
+        Some(if appends {
+            "it was opened to append (>>), where splice cannot write: use >, or leave \
+             --zero-copy away"
+        } else {
+            "nothing can be moved into this kind of file: leave --zero-copy away"
+        })
+    });
+    failed.expect_err("it is one")
+}

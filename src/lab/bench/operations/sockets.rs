@@ -1,0 +1,57 @@
+//! Sockets: made, bound, connected, and gone again.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::unistd::unlink;
+use rustix::net::sockopt::set_socket_linger;
+
+use super::table::{Batch, Ground, each};
+
+pub(super) fn pair(_: &Ground) -> Result<Batch> {
+    Ok(each(|| UnixStream::pair().context("socketpair").map(drop)))
+}
+
+pub(super) fn bind(ground: &Ground) -> Result<Batch> {
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, UnixAddr, bind, socket,
+    };
+    use std::os::fd::AsRawFd;
+    let path = ground.path("bound");
+    let name = UnixAddr::new(&path).context("a path too long")?;
+    Ok(each(move || {
+        let (family, flags) = (AddressFamily::Unix, SockFlag::SOCK_CLOEXEC);
+        let socket =
+            socket(family, SockType::Stream, flags, None).context("socket")?;
+        bind(socket.as_raw_fd(), &name).context("bind")?;
+        unlink(&path).context("unlink")
+    }))
+}
+
+pub(super) fn unix(ground: &Ground) -> Result<Batch> {
+    let path = ground.path("door");
+    let door = UnixListener::bind(&path).context("bind")?;
+    Ok(each(move || {
+        // The kernel connects it before it is accepted, as long as there is room.
+        let client = UnixStream::connect(&path).context("connect")?;
+        let (served, _) = door.accept().context("accept")?;
+        drop((client, served));
+        Ok(())
+    }))
+}
+
+pub(super) fn tcp(_: &Ground) -> Result<Batch> {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let door = TcpListener::bind(any).context("bind")?;
+    let address = door.local_addr().context("getsockname")?;
+    Ok(each(move || {
+        let client = TcpStream::connect(address).context("connect")?;
+        let (served, _) = door.accept().context("accept")?;
+        // A reset, and no goodbye: no port stays in TIME_WAIT, where they run out.
+        set_socket_linger(&client, Some(Duration::ZERO)).context("SO_LINGER")?;
+        drop((client, served));
+        Ok(())
+    }))
+}

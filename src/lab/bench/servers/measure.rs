@@ -1,0 +1,310 @@
+//! From windows to rows: the servers of a group in turns, and how they compare.
+
+use anyhow::{Result, anyhow};
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::kind::{Kind, Program};
+use super::lines::Interrupted;
+use super::load::Order;
+use super::load::client::SIZE;
+use super::peers::Absent;
+use super::plan::{Effort, Group};
+use super::session::{Sample, Session, Stage, Subject};
+use super::times::Times;
+use crate::errors::line;
+use crate::lab::bench::model::{Figure, Outcome, Placement, Ratio, Row, Unit, What};
+
+/// Descriptors that a server or a load has beside those of its clients.
+const SPARE: u64 = 64;
+
+/// One server in the turns of its group.
+struct Contender {
+    subject: Subject,
+    /// Its session; or why there is none, or none any more.
+    session: Result<Session>,
+    samples: Vec<Sample>,
+}
+
+/// Measures the servers of a group in one placement, and tells each row.
+///
+/// # Errors
+/// [`Interrupted`] alone: all else that goes wrong is told by a row.
+pub(super) fn group(
+    stage: &mut Stage,
+    (group, placement): (&Group, Placement),
+    programs: &[Program],
+    effort: &Effort,
+    each: &mut dyn FnMut(Row),
+) -> Result<()> {
+    let mut all = Vec::new();
+    for kind in group.kinds {
+        for program in programs.iter().filter(|program| kind.has(**program)) {
+            let (kind, program) = (*kind, *program);
+            let Group { busy, idle, .. } = *group;
+            let subject =
+                Subject { kind, program, placement, busy, idle, load_threads: 1 };
+            let session = room(&subject).and_then(|()| stage.start(subject));
+            let session = unless_interrupted(session)?;
+            all.push(Contender { subject, session, samples: Vec::new() });
+        }
+    }
+    let closed = |window| Order::Closed { window };
+    for contender in &mut all {
+        contender.turn(stage, closed(effort.warm_up))?;
+        contender.samples.clear();
+    }
+    for round in 0..effort.rounds {
+        for place in 0..all.len() {
+            // There and back: whatever grows or shrinks meanwhile meets all alike.
+            let back = round % 2 == 1;
+            let place = if back { all.len() - 1 - place } else { place };
+            all[place].turn(stage, closed(effort.window))?;
+        }
+    }
+    for contender in &all {
+        each(contender.row(&all));
+    }
+    if group.has_open_loop() {
+        for contender in &mut all {
+            contender.open_loop(stage, effort, each)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes room for the descriptors of so many clients.
+fn room(subject: &Subject) -> Result<()> {
+    let clients = subject.busy as u64 + subject.idle as u64;
+    let needed = clients + SPARE;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if needed <= soft {
+        return Ok(());
+    }
+    match setrlimit(Resource::RLIMIT_NOFILE, needed, hard.max(needed)) {
+        Ok(()) => Ok(()),
+        Err(Errno::EPERM) => {
+            let why = format!(
+                "{clients} clients need {needed} descriptors, and RLIMIT_NOFILE allows \
+                 {hard}; as root: ulimit -n {needed}"
+            );
+            Err(Absent(why).into())
+        }
+        Err(error) => Err(anyhow!(error).context("setrlimit RLIMIT_NOFILE")),
+    }
+}
+
+fn unless_interrupted<T>(result: Result<T>) -> Result<Result<T>> {
+    match result {
+        Err(error) if error.is::<Interrupted>() => Err(error),
+        result => Ok(result),
+    }
+}
+
+impl Contender {
+    /// One window more, if it is still there.
+    fn turn(&mut self, stage: &mut Stage, order: Order) -> Result<()> {
+        let Ok(session) = &mut self.session else { return Ok(()) };
+        match unless_interrupted(stage.window(session, order))? {
+            Ok(sample) => self.samples.push(sample),
+            Err(error) => self.session = Err(error),
+        }
+        Ok(())
+    }
+
+    /// The row of its closed loop.
+    fn row(&self, all: &[Contender]) -> Row {
+        let outcome = self.outcome(|| {
+            let mut times = Times::new();
+            for sample in &self.samples {
+                times.add_pairs(&sample.window.seen.honest);
+            }
+            let rates: Vec<f64> = self.samples.iter().map(Sample::rate).collect();
+            Figure {
+                ratios: self.ratios(all),
+                ..figure(&rates, &times, self.noisy())
+            }
+        });
+        self.subject_row(self.subject.kind.subject(), outcome)
+    }
+
+    /// A figure, or else why there is none.
+    fn outcome(&self, figure: impl FnOnce() -> Figure) -> Outcome {
+        match &self.session {
+            Ok(_) => Outcome::Measured(figure()),
+            Err(error) => match error.downcast_ref::<Absent>() {
+                Some(Absent(why)) => Outcome::Absent(why.clone()),
+                None => Outcome::Invalid(line(error)),
+            },
+        }
+    }
+
+    fn subject_row(&self, subject: String, outcome: Outcome) -> Row {
+        Row {
+            chapter: self.subject.kind.chapter().to_owned(),
+            subject,
+            what: What::Server,
+            program: self.subject.program.text().to_owned(),
+            placement: Some(self.subject.placement),
+            size: Some(SIZE as u64),
+            clients: Some(self.subject.busy as u32),
+            idle: Some(self.subject.idle as u32),
+            outcome,
+        }
+    }
+
+    /// How it compares with the others of its group: ours with the peers, and each
+    /// multiplexer with select(2).
+    fn ratios(&self, all: &[Contender]) -> Vec<Ratio> {
+        let Subject { kind, program, .. } = self.subject;
+        let others = all.iter().filter_map(|other| {
+            let theirs = other.subject;
+            let to = if theirs.kind == kind && program == Program::Ipclab {
+                (theirs.program != program).then(|| theirs.program.text())?
+            } else if theirs.program == program && theirs.kind == Kind::Select {
+                (theirs.kind != kind).then(|| theirs.kind.word())?
+            } else {
+                return None;
+            };
+            other.session.is_ok().then_some((to, &other.samples))
+        });
+        let all = others.flat_map(|(to, theirs)| {
+            let ours = &self.samples;
+            // Where clients wait in turns with the server, a request costs more than the
+            // server's part of it. That part alone is another ratio.
+            let cpu = format!("{to}, per second of the server's CPU time");
+            [
+                ratio(to.to_owned(), ours, theirs, Sample::rate),
+                ratio(cpu, ours, theirs, Sample::per_cpu_second),
+            ]
+        });
+        all.flatten().collect()
+    }
+
+    /// Whether the load, rather than the server, was at its limit.
+    fn noisy(&self) -> Option<String> {
+        let cross = self.subject.placement != Placement::Same;
+        let share = |which: usize| {
+            median(
+                self.samples.iter().map(|sample| sample.shares()[which]).collect(),
+            )
+        };
+        let [load, server] = [share(0), share(1)];
+        (cross && load > 0.95 && server < 0.9).then(|| {
+            let [load, server] = [load * 100.0, server * 100.0];
+            format!(
+                "the load was at its limit, not the server: {load:.0} % of a CPU, \
+                 and {server:.0} %"
+            )
+        })
+    }
+
+    /// The rows of requests that come due at a fixed rate, for our own program.
+    fn open_loop(
+        &mut self,
+        stage: &mut Stage,
+        effort: &Effort,
+        each: &mut dyn FnMut(Row),
+    ) -> Result<()> {
+        if self.subject.program != Program::Ipclab || self.session.is_err() {
+            return Ok(());
+        }
+        let closed = median(self.samples.iter().map(Sample::rate).collect());
+        for percent in effort.rates {
+            let rate = (closed * f64::from(*percent) / 100.0).max(1.0) as u64;
+            let order = Order::Open { window: effort.open, rate };
+            self.samples.clear();
+            self.turn(stage, order)?;
+            let outcome = self.outcome(|| self.open_figure());
+            let kind = self.subject.kind.subject();
+            let subject = format!("{kind}, open loop at {percent} %");
+            each(self.subject_row(subject, outcome));
+        }
+        Ok(())
+    }
+
+    fn open_figure(&self) -> Figure {
+        let (mut honest, mut naive) = (Times::new(), Times::new());
+        for sample in &self.samples {
+            honest.add_pairs(&sample.window.seen.honest);
+            naive.add_pairs(&sample.window.seen.naive);
+        }
+        let rates: Vec<f64> = self.samples.iter().map(Sample::rate).collect();
+        Figure {
+            naive: naive.percentiles().map(Box::new),
+            ..figure(&rates, &honest, None)
+        }
+    }
+}
+
+fn figure(rates: &[f64], times: &Times, noisy: Option<String>) -> Figure {
+    Figure {
+        value: median(rates.to_vec()),
+        unit: Unit::PerSecond,
+        min: rates.iter().copied().fold(f64::INFINITY, f64::min),
+        max: rates.iter().copied().fold(0.0, f64::max),
+        windows: rates.len(),
+        messages: None,
+        percentiles: times.percentiles(),
+        naive: None,
+        switches: None,
+        ratios: Vec::new(),
+        noisy,
+    }
+}
+
+/// The ratios of the windows of one round each; `None` where there was no whole round.
+fn ratio(
+    to: String,
+    ours: &[Sample],
+    theirs: &[Sample],
+    of: fn(&Sample) -> f64,
+) -> Option<Ratio> {
+    let pairs = ours.iter().zip(theirs);
+    let ratios: Vec<f64> =
+        pairs.map(|(ours, theirs)| of(ours) / of(theirs)).collect();
+    (!ratios.is_empty()).then(|| Ratio {
+        to,
+        min: ratios.iter().copied().fold(f64::INFINITY, f64::min),
+        max: ratios.iter().copied().fold(0.0, f64::max),
+        pairs: ratios.len(),
+        median: median(ratios),
+    })
+}
+
+/// The middle one, or the mean of the two in the middle; 0 of none.
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    match figures.len() {
+        0 => 0.0,
+        even if even % 2 == 0 => f64::midpoint(figures[middle - 1], figures[middle]),
+        _ => figures[middle],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::bench::servers::load::{Seen, Window};
+
+    fn sample(requests: u64, nanoseconds: u64) -> Sample {
+        let (honest, naive) = (Vec::new(), Vec::new());
+        let seen = Seen { requests, nanoseconds, honest, naive };
+        Sample { window: Window { seen, cpu: 250 }, server_cpu: 500 }
+    }
+
+    #[test]
+    fn a_ratio_is_of_windows_of_the_same_round() {
+        let ours = [sample(200, 1000), sample(300, 1000), sample(100, 1000)];
+        let theirs = [sample(100, 1000), sample(100, 1000), sample(100, 1000)];
+        let ratio = ratio("C".into(), &ours, &theirs, Sample::rate).unwrap();
+        assert_eq!((ratio.min, ratio.median, ratio.max), (1.0, 2.0, 3.0));
+        assert_eq!((ratio.pairs, ratio.to.as_str()), (3, "C"));
+        assert!(super::ratio("C".into(), &ours, &[], Sample::rate).is_none());
+        assert_eq!(ours[0].per_cpu_second(), 200.0 / 500e-9);
+        assert_eq!(ours[0].shares(), [0.25, 0.5]);
+        assert_eq!(median(vec![3.0, 1.0, 2.0, 10.0]), 2.5);
+        assert_eq!(median(vec![]), 0.0);
+    }
+}

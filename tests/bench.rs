@@ -1,0 +1,189 @@
+//! The bench: what it measures, what it refuses, and what it leaves behind.
+//!
+//! No test here asserts a time: what a figure is depends on the machine, and on what else
+//! it does. That the figures are of what they say is another matter.
+
+mod support;
+
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+use ipclab::lab::bench::model::{Outcome, Placement, Report, Row, What};
+use nix::sys::signal::Signal;
+use support::*;
+
+/// Runs a quick bench with these arguments, and reads its report.
+fn bench(args: &[&str]) -> Report {
+    let subject = subject("pipe");
+    let mut words = vec!["bench", "--quick", "--json", "-"];
+    words.extend(args);
+    let mut command = ipclab(&subject, &words);
+    command.env("TMPDIR", subject.dir());
+    let outcome = run(command, Input::Nothing);
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    subject.nothing_is_left().unwrap();
+    serde_json::from_slice(&outcome.stdout).unwrap()
+}
+
+/// What is wrong with a row that should have a figure. A tripwire may stop one on a machine
+/// that is busy with other tests; all else is a fault.
+fn fault(row: &Row) -> Option<String> {
+    match &row.outcome {
+        Outcome::Measured(figure) if figure.value > 0.0 => None,
+        Outcome::Invalid(why) if why.contains("context switch") => None,
+        Outcome::Invalid(why) if why.contains("cache lines") => None,
+        other => Some(format!("{}, {:?}: {other:?}", row.subject, row.size)),
+    }
+}
+
+fn two_cpus() -> bool {
+    std::thread::available_parallelism().is_ok_and(|count| count.get() > 1)
+}
+
+#[test]
+fn every_mechanism_is_measured_both_ways_with_every_byte_right() {
+    let report = bench(&["--size", "64"]);
+    let mut subjects = Vec::new();
+    for row in
+        report.rows.iter().filter(|row| row.placement == Some(Placement::Same))
+    {
+        assert_eq!(fault(row), None);
+        subjects.push((row.subject.as_str(), row.what));
+    }
+    for subject in ipclab::lab::bench::subject::SUBJECTS.iter().filter(|s| !s.spins)
+    {
+        for what in [What::Latency, What::Throughput] {
+            let wanted = (subject.name, what);
+            assert!(subjects.contains(&wanted), "{wanted:?} of {subjects:?}");
+        }
+    }
+}
+
+#[test]
+fn placements_are_labelled_and_who_spins_is_never_on_one_cpu() {
+    let report = bench(&["shm", "--spin", "--size", "64"]);
+    for row in &report.rows {
+        let spins = row.subject.ends_with("--spin");
+        assert_eq!(
+            spins,
+            row.placement == Some(Placement::CrossSpinning),
+            "{row:?}"
+        );
+    }
+    let of = |placement| {
+        report.rows.iter().filter(|row| row.placement == Some(placement)).count()
+    };
+    assert_eq!(of(Placement::Same), 2);
+    let across = if two_cpus() { 2 } else { 0 };
+    assert_eq!(of(Placement::CrossBlocking), across);
+    assert_eq!(of(Placement::CrossSpinning), across);
+    assert_eq!(report.head.pinned.len(), if two_cpus() { 2 } else { 1 });
+}
+
+#[test]
+fn each_figure_is_told_as_a_multiple_of_a_floor_of_the_same_run() {
+    let report = bench(&["pipe", "--size", "64"]);
+    let floors: Vec<&str> = report.floors.iter().map(|f| f.name.as_str()).collect();
+    for floor in ["getppid", "clock_gettime", "memcpy", "two context switches"] {
+        assert!(floors.contains(&floor), "{floor} in {floors:?}");
+    }
+    for row in &report.rows {
+        let Outcome::Measured(figure) = &row.outcome else { continue };
+        let floor = match row.what {
+            What::Latency => "two context switches",
+            _ => "memcpy",
+        };
+        let ratio = figure.ratios.iter().find(|ratio| ratio.to == floor);
+        let ratio = ratio.unwrap_or_else(|| panic!("no {floor}: {figure:?}"));
+        assert!(ratio.min <= ratio.median && ratio.median <= ratio.max, "{ratio:?}");
+        assert_eq!(ratio.pairs, figure.windows);
+    }
+}
+
+#[test]
+fn a_process_on_one_cpu_is_switched_away_from_once_a_round_trip() {
+    let report = bench(&["pipe", "--size", "64"]);
+    let row = report.rows.iter().find(|row| row.what == What::Latency).unwrap();
+    if let Outcome::Measured(figure) = &row.outcome {
+        // The tripwire has let it pass, so it must have counted them.
+        let switches = figure.switches.expect("counted");
+        assert!(switches.iter().all(|count| (0.8..=1.2).contains(count)), "{row:?}");
+    }
+}
+
+#[test]
+fn what_a_mechanism_cannot_carry_is_a_row_that_says_why() {
+    let report = bench(&["posixmq", "--size", "64,65536"]);
+    let large = report.rows.iter().filter(|row| row.size == Some(65_536));
+    for row in large {
+        let Outcome::Absent(why) = &row.outcome else { panic!("{row:?}") };
+        assert!(why.contains("at most 8,192 bytes"), "{why}");
+    }
+    assert_eq!(report.rows.iter().filter(|row| row.size == Some(64)).count(), 4);
+}
+
+#[test]
+fn the_head_says_where_when_and_how() {
+    let report = bench(&["fifo", "--size", "64"]);
+    let head = report.head;
+    assert!(head.kernel.starts_with("Linux "), "{}", head.kernel);
+    assert!(head.command.starts_with("ipclab bench --quick"), "{}", head.command);
+    assert_eq!(head.version, env!("CARGO_PKG_VERSION"));
+    assert!(head.date.ends_with('Z') && head.date.len() == 20, "{}", head.date);
+    assert!(!head.cpu.is_empty() && head.seconds > 0.0);
+    assert!(head.limits.iter().any(|(name, _)| name == "pipe-max-size"));
+}
+
+#[test]
+fn interrupted_it_leaves_no_process_and_no_directory() {
+    let subject = subject("posixmq");
+    let mut command = ipclab(&subject, &["bench", "posixmq", "sysvmq", "shm"]);
+    command.env("TMPDIR", subject.dir());
+    let bench = Role::start("bench", command, Input::Nothing).unwrap();
+    let began = || {
+        let dirs = subject.dir().read_dir().unwrap().filter_map(Result::ok);
+        let mut inside = dirs.filter_map(|dir| dir.path().read_dir().ok()).flatten();
+        // A lock file of a queue: its pair is open.
+        inside.any(|entry| {
+            entry.is_ok_and(|entry| {
+                entry.file_name().to_string_lossy().contains("-there")
+            })
+        })
+    };
+    // Nothing tells us that a pair is open but what it makes.
+    let latest = deadline();
+    while !began() {
+        assert!(std::time::Instant::now() < latest, "no pair was opened");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let outcome = bench.stop(Signal::SIGINT, deadline()).unwrap();
+    assert_eq!(outcome.status.signal(), Some(2), "{}", outcome.stderr);
+    subject.nothing_is_left().unwrap();
+    assert_eq!(subject.dir().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn an_end_that_is_started_by_hand_says_who_starts_it() {
+    let subject = subject("pipe");
+    let words = ["bench-end", "pipe", "pingpong", "a", "64", "/nowhere/x"];
+    let outcome = run(ipclab(&subject, &words), Input::Nothing);
+    assert_eq!(outcome.status.code(), Some(1));
+    assert!(outcome.stderr.contains("only `ipclab bench` starts this"));
+}
+
+#[test]
+fn bad_options_get_one_line() {
+    let subject = subject("pipe");
+    for (words, says) in [
+        (&["bench", "--size", "0"][..], "--size"),
+        (&["bench", "--size", "2000000"], "--size"),
+        (&["bench", "nonsense"], "nonsense"),
+        (&["bench", "dbus"], "no figures"),
+        (&["bench", "--json", "/nowhere/x.json"], "open /nowhere/x.json"),
+    ] {
+        let outcome = run(ipclab(&subject, words), Input::Nothing);
+        assert!(!outcome.status.success());
+        assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(says), "{words:?}: {}", outcome.stderr);
+    }
+}

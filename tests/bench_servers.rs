@@ -1,0 +1,306 @@
+//! The servers' bench: every server kind under its load, and single operations.
+
+mod support;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use ipclab::lab::bench::model::{Outcome, Placement, Row, Unit, What};
+use ipclab::lab::bench::operations;
+use ipclab::lab::bench::servers::kind::{Kind, Program};
+use ipclab::lab::bench::servers::load::Order;
+use ipclab::lab::bench::servers::session::{Session, Stage, Subject};
+use ipclab::lab::bench::servers::{Settings, run_with};
+use ipclab::os::alive;
+use nix::sys::signal::{Signal, kill};
+use support::{deadline, program, skip};
+
+const MS: u64 = 1_000_000;
+
+fn subject(kind: Kind, program: Program) -> Subject {
+    let (placement, busy, idle) = (Placement::Same, 1, 0);
+    Subject { kind, program, placement, busy, idle, load_threads: 1 }
+}
+
+fn stage() -> Stage {
+    Stage::new(&program()).unwrap()
+}
+
+/// All processes of a session, and the children that its servers have now.
+fn processes(session: &Session) -> Vec<u32> {
+    let mut all: Vec<u32> = Vec::new();
+    for pid in session.servers().into_iter().chain(session.load()) {
+        let children = format!("/proc/{pid}/task/{pid}/children");
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        all.extend(
+            children.split_whitespace().map(|pid| pid.parse::<u32>().unwrap()),
+        );
+        all.push(pid.as_raw() as u32);
+    }
+    all
+}
+
+/// Waits until none of these processes runs; a child of a server that was killed is
+/// killed by the kernel a moment later.
+fn assert_gone(processes: &[u32]) {
+    let late = deadline();
+    while let Some(pid) = processes
+        .iter()
+        .find(|pid| alive::state(**pid).is_some_and(|state| state != 'Z'))
+    {
+        assert!(std::time::Instant::now() < late, "{pid} still runs");
+        std::thread::yield_now();
+    }
+}
+
+/// Plays two tiny windows, and checks what every window must say.
+fn play(subject: Subject) {
+    let mut stage = stage();
+    let mut session = stage.start(subject).unwrap();
+    let processes = processes(&session);
+    for _ in 0..2 {
+        let order = Order::Closed { window: 5 * MS };
+        let sample = stage.window(&mut session, order).unwrap();
+        let seen = &sample.window.seen;
+        // Each client has asked at least once, and each answer is timed.
+        assert!(seen.requests >= subject.busy as u64, "{subject:?}: {seen:?}");
+        let timed: u64 = seen.honest.iter().map(|(_, count)| count).sum();
+        assert_eq!(timed, seen.requests, "{subject:?}");
+        assert!(seen.naive.is_empty() && sample.rate() > 0.0);
+        assert!(sample.window.cpu > 0 && sample.server_cpu > 0, "{subject:?}");
+    }
+    drop(session);
+    assert_gone(&processes);
+}
+
+#[test]
+fn every_server_of_ours_answers_one_client_and_leaves_nothing_behind() {
+    for kind in Kind::ALL {
+        play(subject(kind, Program::Ipclab));
+    }
+}
+
+#[test]
+fn every_server_of_many_clients_answers_each_of_them() {
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Iterative) {
+        play(Subject { busy: 20, ..subject(kind, Program::Ipclab) });
+    }
+}
+
+#[test]
+fn peers_build_and_answer() {
+    if !support::have("cc") {
+        return;
+    }
+    for kind in Kind::ALL {
+        for program in [Program::C, Program::Python] {
+            if kind.has(program) {
+                let busy = if kind == Kind::Iterative { 1 } else { 8 };
+                play(Subject { busy, ..subject(kind, program) });
+            }
+        }
+    }
+}
+
+#[test]
+fn silent_clients_are_connected_and_stay_so() {
+    for kind in [Kind::Select, Kind::Poll, Kind::Epoll] {
+        play(Subject { idle: 200, ..subject(kind, Program::Ipclab) });
+    }
+}
+
+#[test]
+fn several_load_threads_share_the_clients() {
+    play(Subject {
+        busy: 7,
+        load_threads: 3,
+        ..subject(Kind::Epoll, Program::Ipclab)
+    });
+    play(Subject {
+        busy: 5,
+        load_threads: 2,
+        ..subject(Kind::Fdpass, Program::Ipclab)
+    });
+}
+
+#[test]
+fn server_and_load_run_on_the_cpus_of_their_placement() {
+    let mut stage = stage();
+    let cpus = |pid: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line =
+            status.lines().find(|line| line.starts_with("Cpus_allowed_list:"));
+        line.unwrap().split_whitespace().last().unwrap().to_owned()
+    };
+    for placement in [Placement::Same, Placement::CrossBlocking] {
+        let Some([load, server]) = stage.cpus.of(placement) else {
+            skip("there is no second CPU");
+            continue;
+        };
+        let subject =
+            Subject { placement, busy: 3, ..subject(Kind::Fork, Program::Ipclab) };
+        let session = stage.start(subject).unwrap();
+        let the_load = session.load().unwrap().as_raw() as u32;
+        assert_eq!(cpus(the_load), load.to_string());
+        let servers = processes(&session);
+        let servers = servers.into_iter().filter(|pid| *pid != the_load);
+        let found: Vec<String> = servers.map(cpus).collect();
+        // The one that accepts, and three children.
+        assert_eq!(found, vec![server.to_string(); 4], "{placement:?}");
+    }
+}
+
+#[test]
+fn an_open_loop_answers_all_that_comes_due_and_times_it_in_two_ways() {
+    let mut stage = stage();
+    let wanted = Subject { busy: 4, ..subject(Kind::Epoll, Program::Ipclab) };
+    let mut session = stage.start(wanted).unwrap();
+    let order = Order::Open { window: 50 * MS, rate: 1000 };
+    let seen = stage.window(&mut session, order).unwrap().window.seen;
+    assert_eq!(seen.requests, 50, "1,000 a second for 50 ms");
+    let count = |pairs: &[(u64, u64)]| pairs.iter().map(|pair| pair.1).sum::<u64>();
+    assert_eq!((count(&seen.honest), count(&seen.naive)), (50, 50));
+    // What is due cannot come after what is sent.
+    let longest = |pairs: &[(u64, u64)]| pairs.last().unwrap().0;
+    assert!(longest(&seen.honest) >= longest(&seen.naive), "{seen:?}");
+}
+
+#[test]
+fn a_load_is_bounded_whatever_it_is_told() {
+    let mut stage = stage();
+    let mut session = stage.start(subject(Kind::Poll, Program::Ipclab)).unwrap();
+    let order = Order::Closed { window: 3_600_000 * MS };
+    let error = stage.window(&mut session, order).unwrap_err();
+    let line = ipclab::errors::line(&error);
+    assert!(line.contains("a window takes 10000 ms at most"), "{line}");
+}
+
+#[test]
+fn a_server_that_is_killed_is_one_clear_error() {
+    for kind in [Kind::Epoll, Kind::Threads, Kind::Fork] {
+        let mut stage = stage();
+        let wanted = Subject { busy: 2, ..subject(kind, Program::Ipclab) };
+        let mut session = stage.start(wanted).unwrap();
+        let processes = processes(&session);
+        let server = session.servers()[0];
+        // While the load asks, or before it does: the error is the same.
+        let killer = std::thread::spawn(move || kill(server, Signal::SIGKILL));
+        let order = Order::Closed { window: 10_000 * MS };
+        let error = stage.window(&mut session, order).unwrap_err();
+        killer.join().unwrap().unwrap();
+        let line = ipclab::errors::line(&error);
+        let told = line.starts_with(&kind.subject()) && line.contains("signal: 9");
+        assert!(told && !line.contains('\n'), "{line}");
+        let again = stage.window(&mut session, order).unwrap_err();
+        assert!(ipclab::errors::line(&again).contains("failed before"), "{again:#}");
+        drop(session);
+        assert_gone(&processes);
+    }
+}
+
+#[test]
+fn a_load_that_is_killed_is_one_clear_error() {
+    let mut stage = stage();
+    let mut session = stage.start(subject(Kind::Select, Program::Ipclab)).unwrap();
+    kill(session.load().unwrap(), Signal::SIGKILL).unwrap();
+    let order = Order::Closed { window: 10_000 * MS };
+    let error = stage.window(&mut session, order).unwrap_err();
+    let line = ipclab::errors::line(&error);
+    assert!(line.contains("the load ended by itself: signal: 9"), "{line}");
+}
+
+#[test]
+fn a_server_that_cannot_start_says_why() {
+    let mut stage = Stage::new(Path::new("/bin/false")).unwrap();
+    let error = stage.start(subject(Kind::Epoll, Program::Ipclab)).unwrap_err();
+    let line = ipclab::errors::line(&error);
+    assert!(
+        line.contains("multiplex server ended by itself: exit status: 1"),
+        "{line}"
+    );
+}
+
+/// What every row of a run must be.
+fn check(row: &Row) {
+    let Outcome::Measured(figure) = &row.outcome else {
+        panic!("{}: {:?}", row.subject, row.outcome)
+    };
+    assert!(figure.min > 0.0 && figure.min <= figure.value, "{row:?}");
+    assert!(figure.value <= figure.max && figure.windows > 0, "{row:?}");
+}
+
+#[test]
+fn a_short_run_has_a_row_for_each_server_and_each_ratio() {
+    let chapters = ["multiplex".to_owned()];
+    let settings = Settings { quick: true, peers: true, chapters: &chapters };
+    let (mut rows, mut told) = (Vec::new(), Vec::new());
+    run_with(&program(), &settings, &mut |row| rows.push(row), &mut |what| {
+        told.push(what.to_owned())
+    })
+    .unwrap();
+    assert!(told.contains(&"multiplex: 1 client among 900 idle, same".to_owned()));
+    let mut seen = HashSet::new();
+    for row in &rows {
+        check(row);
+        assert_eq!((row.what, row.chapter.as_str()), (What::Server, "multiplex"));
+        let key = (&row.subject, &row.program, row.placement, row.clients, row.idle);
+        assert!(seen.insert(key), "twice: {key:?}");
+        let Outcome::Measured(figure) = &row.outcome else { unreachable!() };
+        assert!(figure.percentiles.is_some() && figure.unit == Unit::PerSecond);
+        let open = row.subject.contains("open loop");
+        assert_eq!(figure.naive.is_some(), open, "{row:?}");
+        let to: Vec<&str> = figure.ratios.iter().map(|r| r.to.as_str()).collect();
+        let peers = row.program == "ipclab" && !open;
+        assert_eq!(to.contains(&"C") && to.contains(&"Python"), peers, "{row:?}");
+        let other = ["multiplex poll", "multiplex epoll"].contains(&&*row.subject);
+        assert_eq!(to.contains(&"select"), other, "{row:?}");
+        assert!(figure.ratios.iter().all(|ratio| ratio.pairs == figure.windows));
+    }
+    for (clients, idle) in [(1, 0), (64, 0), (1, 900)] {
+        let of = |row: &&Row| row.clients == Some(clients) && row.idle == Some(idle);
+        let same = |row: &&Row| row.placement == Some(Placement::Same);
+        let closed = |row: &&Row| !row.subject.contains("open loop");
+        let rows = rows.iter().filter(of).filter(same).filter(closed);
+        assert_eq!(rows.count(), 9, "{clients} clients, {idle} idle");
+    }
+}
+
+#[test]
+fn all_operations_are_timed_and_leave_nothing_behind() {
+    let settings = Settings { quick: true, peers: false, chapters: &[] };
+    let mut rows = Vec::new();
+    operations::run_with(&program(), &settings, &mut |row| rows.push(row)).unwrap();
+    let mut seen = HashSet::new();
+    for row in &rows {
+        let key = (&row.chapter, &row.subject, row.placement);
+        assert!(seen.insert(key), "twice: {key:?}");
+        if let (Outcome::Absent(why), Some(Placement::CrossBlocking)) =
+            (&row.outcome, row.placement)
+        {
+            skip(why);
+            continue;
+        }
+        check(row);
+        let chapter = ipclab::chapters::find(&row.chapter);
+        assert!(chapter.is_some(), "{} is no chapter", row.chapter);
+    }
+    let Some(Row { outcome: Outcome::Measured(sixteen), .. }) =
+        rows.iter().find(|row| row.subject == "pass 16 descriptors a message")
+    else {
+        panic!("no row of 16 descriptors")
+    };
+    assert_eq!(sixteen.unit, Unit::PerSecond);
+    assert_eq!(sixteen.ratios[0].to, "pass 1 descriptor a message");
+}
+
+#[test]
+fn a_chapter_chooses_its_operations() {
+    let chapters = ["fifo".to_owned()];
+    let settings = Settings { quick: true, peers: false, chapters: &chapters };
+    let mut subjects = Vec::new();
+    operations::run_with(&program(), &settings, &mut |row| {
+        subjects.push(row.subject)
+    })
+    .unwrap();
+    assert_eq!(subjects, ["mkfifo, unlink", "open both ends, close"]);
+}
