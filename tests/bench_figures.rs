@@ -34,6 +34,10 @@ fn report(schema: u32) -> Value {
     served["idle"] = 900.into();
     let mut passed = row("pass one", "operation", None, time(4000.0, "getppid"));
     passed["chapter"] = "fdpass".into();
+    passed["outcome"]["measured"]["percentiles"] = json!({
+        "count": 3, "p50": 1500, "p90": 1900, "p99": 2000, "p999": 2000, "max": 2000,
+        "histogram": [[1500, 2], [2000, 1]],
+    });
     json!({
         "schema": schema,
         "head": {
@@ -88,12 +92,14 @@ fn a_page_has_its_figures_with_their_ratios_and_one_placement_a_table() {
     assert!(tables[1].contains("\n(1) nobody waited\n"), "{pipe}");
     assert!(!pipe.contains("7.78"), "Python's figure is not the chapter's: {pipe}");
     let served = read("multiplex.md");
-    let line = "| epoll, 64 busy, 900 idle | 328 k/s | 1.25 × select |";
+    let line = "| epoll, 64 busy, 900 idle | 328 k/s |  |  | 1.25 × select |";
     assert!(served.contains("**As a server**") && served.contains(line), "{served}");
     let passed = read("fdpass.md");
     assert!(passed.contains("**Single operations**"), "{passed}");
     assert!(
-        passed.contains("| pass one, 64 B | 4.00 µs | 1.25 × getppid |"),
+        passed.contains(
+            "| pass one, 64 B | 4.00 µs | 1.50 µs | 2.00 µs | 1.25 × getppid |"
+        ),
         "{passed}"
     );
 }

@@ -160,8 +160,9 @@ fn others(kind: &str, placement: Option<Placement>, rows: &[&Row]) -> String {
         Some(placement) => format!("{kind}. {}", title(Some(placement))),
         None => kind.to_owned(),
     };
-    let mut text =
-        format!("\n**{place}**\n\n| | figure | compared |\n|---|--:|---|\n");
+    let mut text = format!(
+        "\n**{place}**\n\n| | figure | p50 | p99 | compared |\n|---|--:|--:|--:|---|\n"
+    );
     let mut notes = Notes::default();
     for row in rows {
         let mut name = row.subject.clone();
@@ -174,17 +175,20 @@ fn others(kind: &str, placement: Option<Placement>, rows: &[&Row]) -> String {
             }
         }
         let [figure, _] = cells(Some(row), "", &mut notes);
-        let compared = match &row.outcome {
-            Outcome::Measured(figure) => {
-                let ratios = figure.ratios.iter();
-                let told = ratios.map(|ratio| {
-                    format!("{} × {}", units::digits(ratio.median), ratio.to)
-                });
-                told.collect::<Vec<_>>().join(", ")
+        let (mut compared, mut single) =
+            (Vec::new(), [String::new(), String::new()]);
+        if let Outcome::Measured(figure) = &row.outcome {
+            for ratio in &figure.ratios {
+                let median = units::digits(ratio.median);
+                compared.push(format!("{median} × {}", ratio.to));
             }
-            _ => String::new(),
-        };
-        let _ = writeln!(text, "| {name} | {figure} | {compared} |");
+            if let Some(times) = &figure.percentiles {
+                single = [times.p50, times.p99]
+                    .map(|time| units::figure(time as f64, Unit::Nanoseconds));
+            }
+        }
+        let ([p50, p99], compared) = (single, compared.join(", "));
+        let _ = writeln!(text, "| {name} | {figure} | {p50} | {p99} | {compared} |");
     }
     text + &notes.text()
 }
