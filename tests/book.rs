@@ -105,7 +105,7 @@ fn no_page_and_no_source_stands_outside_the_table() {
     assert_eq!(stems("chapters/transcripts", ".txt"), known);
     let traced = known.iter().filter(|name| is_traced(name)).cloned().collect();
     assert_eq!(stems("chapters/traces", ".svg"), traced);
-    known.extend(["SUMMARY", "introduction", "trace"].map(str::to_owned));
+    known.extend(["SUMMARY", "introduction", "trace", "bench"].map(str::to_owned));
     assert_eq!(stems("chapters", ".md"), known);
 }
 
@@ -250,6 +250,42 @@ fn each_trace_is_a_captured_picture_of_all_roles() {
         for part in row.script.parts {
             assert!(text.contains(&format!(">{}</text>", part.role)), "{name}");
         }
+    }
+}
+
+#[test]
+fn each_lie_was_captured_and_is_on_the_page_of_the_bench() {
+    use clap::ValueEnum;
+    use ipclab::lab::bench::lies::Lie;
+    let page = read("chapters/bench.md");
+    for lie in Lie::value_variants() {
+        let name = lie.to_possible_value().unwrap().get_name().to_owned();
+        let text = read(format!("chapters/bench/{name}.txt"));
+        let prompt = format!("$ ipclab bench --lie {name}\n{name}: ");
+        assert!(text.starts_with(&prompt), "{name}: {text}");
+        assert!(
+            text.contains("as published:") && text.contains("honest:"),
+            "{name}"
+        );
+        let include = format!("{{{{#include bench/{name}.txt}}}}");
+        assert!(page.contains(&include), "{name} is not on the page");
+    }
+}
+
+#[test]
+fn each_mechanism_that_is_measured_has_its_figures_on_its_page() {
+    let measured: BTreeSet<String> = ipclab::lab::bench::subject::SUBJECTS
+        .iter()
+        .map(|subject| subject.chapter.to_owned())
+        .collect();
+    let written = stems("chapters/figures", ".md");
+    assert!(measured.is_subset(&written), "{measured:?}, {written:?}");
+    for name in written {
+        let text = read(format!("chapters/figures/{name}.md"));
+        assert!(text.starts_with("Captured by `ipclab bench "), "{name}: {text}");
+        let page = read(format!("chapters/{name}.md"));
+        let include = format!("{{{{#include figures/{name}.md}}}}");
+        assert!(page.contains(&include), "{name}: its figures are not on its page");
     }
 }
 

@@ -25,6 +25,7 @@ use servers::Settings;
 pub mod ends;
 pub mod floors;
 mod head;
+pub mod lies;
 mod measure;
 pub mod model;
 pub mod operations;
@@ -46,7 +47,8 @@ pub mod tripwire;
         ipclab bench --servers              what servers answer, of one client and of 1,000\n  \
         ipclab bench shm --spin --size 64   one size; also looking instead of sleeping\n  \
         ipclab bench --json now.json        keep the report, and later\n  \
-        ipclab bench --compare now.json     see what has changed, and what is noise")]
+        ipclab bench --compare now.json     see what has changed, and what is noise\n  \
+        ipclab bench --lie spin             how a wrong figure comes about")]
 pub struct Options {
     /// The chapters; without any, all that have figures
     #[arg(value_name = "CHAPTER")]
@@ -89,6 +91,17 @@ pub struct Options {
     /// Draw latency and throughput by size, and how round trips are spread
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+
+    /// Tell a lie instead: make a wrong figure as it is published, beside the right one
+    #[arg(long, value_enum)]
+    #[arg(conflicts_with_all = [
+        "chapters", "size", "quick", "spin", "peers", "servers", "compare", "json", "csv", "svg",
+    ])]
+    lie: Option<lies::Lie>,
+
+    /// Write the figures of the book's pages, from reports that --json has written
+    #[arg(long, hide = true, num_args = 2.., value_name = "REPORT… DIR")]
+    figures: Vec<PathBuf>,
 }
 
 /// `ipclab bench`.
@@ -96,24 +109,34 @@ pub struct Options {
 /// # Errors
 /// What no single figure is to blame for.
 pub fn run(options: &Options, quiet: bool) -> Result<()> {
+    if let Some((dir, reports)) = options.figures.split_last() {
+        return report::figures::write(reports, dir);
+    }
+    if let Some(lie) = options.lie {
+        let mut stop = Interrupts::watch()?;
+        let told = Scratch::make()
+            .and_then(|scratch| lies::run(lie, scratch.path(), &mut stop));
+        return super::print(&heard(told, &mut stop)?);
+    }
     let outputs = Outputs::check(options)?;
     let old = options.compare.as_deref().map(report::json::read).transpose()?;
     let wanted = wanted(options)?;
     let mut stop = Interrupts::watch()?;
-    let report = match measure(options, &wanted, &mut stop, quiet) {
-        Ok(report) => report,
-        Err(error) => {
-            // The operations and the servers have an ear of their own, and leave it pending.
-            if stop.pending()?
-                && let Some(signal) = stop.caught
-            {
-                // The ends and their directory are gone; now end as the signal says.
-                stop.end_by(signal)?;
-            }
-            return Err(error);
-        }
-    };
-    outputs.write(&report, old.as_ref())
+    let report = measure(options, &wanted, &mut stop, quiet);
+    outputs.write(&heard(report, &mut stop)?, old.as_ref())
+}
+
+/// What came of it; if a signal came meanwhile, we end as it says.
+fn heard<T>(outcome: Result<T>, stop: &mut Interrupts) -> Result<T> {
+    // The operations and the servers have an ear of their own, and leave it pending.
+    if outcome.is_err()
+        && stop.pending()?
+        && let Some(signal) = stop.caught
+    {
+        // The ends and their directory are gone; now end as the signal says.
+        stop.end_by(signal)?;
+    }
+    outcome
 }
 
 /// Measures all that is wanted.

@@ -475,7 +475,7 @@ fn joined(subject: Subject) -> Result<Joined> {
 }
 
 /// Two sockets that are connected with each other over the loopback interface.
-fn loopback() -> Result<[std::os::fd::OwnedFd; 2]> {
+pub(super) fn loopback() -> Result<[std::os::fd::OwnedFd; 2]> {
     let listener =
         std::net::TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1")?;
     let address = listener.local_addr().context("getsockname")?;

@@ -97,6 +97,9 @@ pub fn play(job: &Job) -> Result<()> {
         "line" => return run(job, &control, Bounced::open(job)?),
         _ => {}
     }
+    if let Some(played) = super::lies::play(job, &control) {
+        return played;
+    }
     let subject = Subject::find(&job.mechanism)
         .with_context(|| format!("no subject of the bench: {}", job.mechanism))?;
     let mut played = Played { subject, job, control: &control, outcome: None };
@@ -104,7 +107,8 @@ pub fn play(job: &Job) -> Result<()> {
     played.outcome.unwrap_or_else(|| bail!("no chapter {}", subject.chapter))
 }
 
-fn run(job: &Job, control: &Control, end: impl Exchange) -> Result<()> {
+/// Plays an end whose links are open, in the loop of its mode and side.
+pub(super) fn run(job: &Job, control: &Control, end: impl Exchange) -> Result<()> {
     let check = Check::new(job.size);
     control.answer(b"ready")?;
     match (job.mode, job.side) {
@@ -176,7 +180,12 @@ impl Visitor for Played<'_> {
 
 /// Reads `words` as the chapter's own options.
 fn options<T: Args + FromArgMatches>(words: &[String]) -> Result<T> {
-    let command = T::augment_args(Command::new("bench").no_binary_name(true));
+    let mut command = Command::new("bench").no_binary_name(true);
+    // Some chapters' options exclude these, which every role has and no end of ours.
+    for other in ["at", "messages", "bytes"] {
+        command = command.arg(clap::Arg::new(other).long(other));
+    }
+    let command = T::augment_args(command);
     Ok(T::from_arg_matches(&command.try_get_matches_from(words)?)?)
 }
 

@@ -12,6 +12,7 @@ use crate::os::cleanup::without_signals;
 
 pub mod compare;
 pub mod csv;
+pub mod figures;
 mod grid;
 mod head;
 pub mod json;
