@@ -229,7 +229,7 @@ fn compile(dir: &Path, cc: &str, reference: &Reference) -> io::Result<Child> {
     let mut words = cc.split_whitespace();
     Command::new(words.next().unwrap_or("cc"))
         .args(words)
-        .args(["-O2", "-Wall", "-Wextra", "-o"])
+        .args(["-O3", "-Wall", "-Wextra", "-o"])
         .arg(built(dir, reference))
         .args(reference.defines)
         .arg(dir.join("c").join(reference.source))

@@ -67,11 +67,13 @@ impl Wanted {
                 continue;
             }
             for (what, sizes) in [
-                (What::Latency, subject.sizes(&self.round_trips)),
-                (What::Throughput, self.one_way.clone()),
+                (What::Latency, subject.round_trips(&self.round_trips)),
+                (What::Throughput, subject.one_way(&self.one_way)),
             ] {
                 let wanted = |size: &u64| {
-                    placement == Placement::Same || self.cross.contains(size)
+                    placement == Placement::Same
+                        || subject.least.is_some()
+                        || self.cross.contains(size)
                 };
                 spots.extend(sizes.into_iter().filter(wanted).map(|size| Spot {
                     subject: *subject,
@@ -128,6 +130,8 @@ struct Cast {
     contenders: Vec<Contender>,
     /// Those that could not be started, and why.
     absent: Vec<(&'static str, anyhow::Error)>,
+    /// What the chapter's code is compared with beside its peers.
+    beside: Vec<(&'static str, Contender)>,
 }
 
 impl Run<'_> {
@@ -179,14 +183,17 @@ impl Run<'_> {
 
     /// Starts all who take part. A peer that is not there is a row that says why.
     fn cast(&mut self, spot: Spot) -> Result<Cast> {
-        let mut cast =
-            Cast { names: Vec::new(), contenders: Vec::new(), absent: Vec::new() };
-        let place = self.place();
-        let side = |side| ours(&self.dir, spot.subject.name, spot, side, &place);
-        let commands = [side(Side::A)?, side(Side::B)?];
-        let ours = self.start(spot, commands, joined(spot.subject)?)?;
-        cast.names.push(OURS);
-        cast.contenders.push(Contender::Pair(Box::new(ours)));
+        let ours = Contender::Pair(Box::new(self.chapter(spot)?));
+        let mut cast = Cast {
+            names: vec![OURS],
+            contenders: vec![ours],
+            absent: Vec::new(),
+            beside: Vec::new(),
+        };
+        if let Some(other) = spot.subject.beside.and_then(Subject::find) {
+            let pair = self.chapter(Spot { subject: other, ..spot })?;
+            cast.beside.push((other.name, Contender::Pair(Box::new(pair))));
+        }
         if self.peers.is_none() || spot.placement == Placement::CrossBlocking {
             return Ok(cast);
         }
@@ -208,7 +215,7 @@ impl Run<'_> {
         cast: Cast,
         floors: &mut Ground,
     ) -> Result<Vec<(&'static str, Result<Figure>)>> {
-        let Cast { mut names, mut contenders, absent } = cast;
+        let Cast { mut names, mut contenders, absent, .. } = cast;
         let own = names.len();
         names.extend(&floors.names);
         contenders.append(&mut floors.pairs);
@@ -241,8 +248,12 @@ impl Run<'_> {
         spot: Spot,
         cast: Cast,
     ) -> Result<Vec<(&'static str, Result<Figure>)>> {
-        let Cast { mut names, mut contenders, absent } = cast;
+        let Cast { mut names, mut contenders, absent, beside } = cast;
         let own = names.len();
+        for (name, contender) in beside {
+            names.push(name);
+            contenders.push(contender);
+        }
         let footprint = spot.subject.ring(spot.size).unwrap_or(spot.size);
         names.push(MEMCPY);
         contenders
@@ -292,6 +303,14 @@ impl Run<'_> {
             outcome,
         });
         Ok(())
+    }
+
+    /// Starts the two processes of a chapter's own code.
+    fn chapter(&mut self, spot: Spot) -> Result<Pair> {
+        let place = self.place();
+        let side = |side| ours(&self.dir, spot.subject.name, spot, side, &place);
+        let commands = [side(Side::A)?, side(Side::B)?];
+        self.start(spot, commands, joined(spot.subject)?)
     }
 
     /// Starts the two processes of a floor.

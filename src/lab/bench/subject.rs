@@ -15,6 +15,10 @@ pub struct Subject {
     pub spins: bool,
     /// The most bytes that the bench sends through it at once, and why.
     pub largest: Option<(u64, &'static str)>,
+    /// A subject that takes turns with it, one way: what it is an improvement on.
+    pub beside: Option<&'static str>,
+    /// The least message that it is for, in bytes; then it is measured one way alone.
+    pub least: Option<u64>,
     /// What its data is copied through, where that is memory that both share, in bytes.
     ring: bool,
 }
@@ -26,6 +30,8 @@ const PLAIN: Subject = Subject {
     sending: &[],
     spins: false,
     largest: None,
+    beside: None,
+    least: None,
     ring: false,
 };
 
@@ -48,6 +54,15 @@ pub const SUBJECTS: &[Subject] = &[
         ..PLAIN
     },
     Subject { name: "pipe", chapter: "pipe", options: RAW, ..PLAIN },
+    Subject {
+        name: "pipe --zero-copy",
+        chapter: "pipe",
+        options: RAW,
+        sending: &["--zero-copy"],
+        beside: Some("pipe"),
+        least: Some(128 << 10),
+        ..PLAIN
+    },
     Subject { name: "fifo", chapter: "fifo", options: RAW, ..PLAIN },
     Subject { name: "unix stream", chapter: "unix", ..PLAIN },
     Subject { name: "unix seqpacket", chapter: "unix", ..PLAIN },
@@ -93,10 +108,19 @@ impl Subject {
     }
 
     /// The sizes of its round trips, in bytes, where `sizes` are wanted of all.
-    pub fn sizes(&self, sizes: &[u64]) -> Vec<u64> {
+    pub fn round_trips(&self, sizes: &[u64]) -> Vec<u64> {
+        if self.least.is_some() {
+            return Vec::new();
+        }
         // An empty message is one signal, and all that a signal can be compared with.
         let one_word = self.chapter == "signal" && sizes.contains(&64);
         one_word.then_some(0).into_iter().chain(sizes.iter().copied()).collect()
+    }
+
+    /// The sizes of its messages one way, in bytes, where `sizes` are wanted of all.
+    pub fn one_way(&self, sizes: &[u64]) -> Vec<u64> {
+        let least = self.least.unwrap_or(0);
+        sizes.iter().copied().filter(|size| *size >= least).collect()
     }
 
     /// Whether a message of `size` bytes goes by one call of each side, and each side sleeps

@@ -7,7 +7,7 @@
 #include "bench.h"
 #include <sys/syscall.h>
 
-enum { LARGEST = 65536, WINDOW = 1024, CREDIT = 512, GOODBYE = -1 };
+enum { LARGEST = 65536, WINDOW = 64, GOODBYE = -1 };
 
 static pid_t other;
 static sigset_t words, credits;
@@ -35,10 +35,10 @@ static int wait_for(const sigset_t *set)
 }
 
 /* A queue of signals has no end but RLIMIT_SIGPENDING, where that call fails. So no more than
- * WINDOW words are under way: the receiver gives a credit for each CREDIT that it took. */
+ * WINDOW words are under way: the receiver gives a credit for each WINDOW that it took. */
 static void send_word(int value)
 {
-	if (queued >= WINDOW && queued % CREDIT == 0)
+	if (queued > 0 && queued % WINDOW == 0)
 		wait_for(&credits);
 	queued++;
 	queue(SIGRTMIN, value);
@@ -48,7 +48,7 @@ static int take_word(void)
 {
 	int value = wait_for(&words);
 
-	if (++taken % CREDIT == 0)
+	if (++taken % WINDOW == 0)
 		queue(SIGRTMIN + 1, 0);
 	return value;
 }

@@ -417,8 +417,7 @@ impl<'a> Block<'a> {
                     ..(*this).clone()
                 };
                 let mut cells = self.name_cells(row, true);
-                cells[0] =
-                    Cell::new("  … timed from sending, not from due", Tone::Faint);
+                cells[0] = Cell::new("… timed from sending", Tone::Faint);
                 cells.extend(percentile_cells(&naive, false));
                 grid.line(cells);
             }

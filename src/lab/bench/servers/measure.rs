@@ -172,7 +172,7 @@ impl Contender {
             let ours = &self.samples;
             // Where clients wait in turns with the server, a request costs more than the
             // server's part of it. That part alone is another ratio.
-            let cpu = format!("{to}, per second of the server's CPU time");
+            let cpu = format!("{to}, by CPU time");
             [
                 ratio(to.to_owned(), ours, theirs, Sample::rate),
                 ratio(cpu, ours, theirs, Sample::per_cpu_second),
