@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use ipclab::lab::bench::model::{Outcome, Placement, Report, Row, What};
+use ipclab::lab::bench::subject::Waits;
 use nix::sys::signal::Signal;
 use support::*;
 
@@ -52,7 +53,7 @@ fn every_mechanism_is_measured_both_ways_with_every_byte_right() {
     }
     for subject in ipclab::lab::bench::subject::SUBJECTS
         .iter()
-        .filter(|s| !s.spins && s.least.is_none())
+        .filter(|s| s.waits != Waits::Spins && s.least.is_none())
     {
         for what in [What::Latency, What::Throughput] {
             let wanted = (subject.name, what);
@@ -71,13 +72,14 @@ fn placements_are_labelled_and_who_spins_is_never_on_one_cpu() {
             row.placement == Some(Placement::CrossSpinning),
             "{row:?}"
         );
+        assert_ne!(row.placement, Some(Placement::CrossBlocking), "it looks first");
     }
     let of = |placement| {
         report.rows.iter().filter(|row| row.placement == Some(placement)).count()
     };
     assert_eq!(of(Placement::Same), 2);
     let across = if two_cpus() { 2 } else { 0 };
-    assert_eq!(of(Placement::CrossBlocking), across);
+    assert_eq!(of(Placement::CrossLooking), across);
     assert_eq!(of(Placement::CrossSpinning), across);
     assert_eq!(report.head.pinned.len(), if two_cpus() { 2 } else { 1 });
 }
@@ -91,8 +93,9 @@ fn each_figure_is_told_as_a_multiple_of_a_floor_of_the_same_run() {
     }
     for row in &report.rows {
         let Outcome::Measured(figure) = &row.outcome else { continue };
-        let floor = match row.what {
-            What::Latency => "two context switches",
+        let floor = match (row.what, row.placement) {
+            (What::Latency, Some(Placement::Same)) => "two context switches",
+            (What::Latency, _) => "two wake-ups",
             _ => "memcpy",
         };
         let ratio = figure.ratios.iter().find(|ratio| ratio.to == floor);
@@ -136,12 +139,8 @@ fn the_head_says_where_when_and_how() {
     assert!(head.limits.iter().any(|(name, _)| name == "pipe-max-size"));
 }
 
-#[test]
-fn interrupted_it_leaves_no_process_and_no_directory() {
-    let subject = subject("posixmq");
-    let mut command = ipclab(&subject, &["bench", "posixmq", "sysvmq", "shm"]);
-    command.env("TMPDIR", subject.dir());
-    let bench = Role::start("bench", command, Input::Nothing).unwrap();
+/// Waits until a bench whose TMPDIR is the subject's directory has opened a pair.
+fn wait_for_a_pair(subject: &Subject) {
     let began = || {
         let dirs = subject.dir().read_dir().unwrap().filter_map(Result::ok);
         let mut inside = dirs.filter_map(|dir| dir.path().read_dir().ok()).flatten();
@@ -158,10 +157,84 @@ fn interrupted_it_leaves_no_process_and_no_directory() {
         assert!(std::time::Instant::now() < latest, "no pair was opened");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+#[test]
+fn interrupted_it_leaves_no_process_and_no_directory() {
+    let subject = subject("posixmq");
+    let mut command = ipclab(&subject, &["bench", "posixmq", "sysvmq", "shm"]);
+    command.env("TMPDIR", subject.dir());
+    let bench = Role::start("bench", command, Input::Nothing).unwrap();
+    wait_for_a_pair(&subject);
     let outcome = bench.stop(Signal::SIGINT, deadline()).unwrap();
     assert_eq!(outcome.status.signal(), Some(2), "{}", outcome.stderr);
     subject.nothing_is_left().unwrap();
     assert_eq!(subject.dir().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn killed_it_leaves_what_clean_removes() {
+    let subject = subject("posixmq");
+    let mut command = ipclab(&subject, &["bench", "posixmq", "sysvmq"]);
+    command.env("TMPDIR", subject.dir());
+    let bench = Role::start("bench", command, Input::Nothing).unwrap();
+    wait_for_a_pair(&subject);
+    let outcome = bench.stop(Signal::SIGKILL, deadline()).unwrap();
+    assert_eq!(outcome.status.signal(), Some(9), "{}", outcome.stderr);
+    assert_ne!(subject.dir().read_dir().unwrap().count(), 0);
+    let mut clean = ipclab(&subject, &["clean"]);
+    clean.env("TMPDIR", subject.dir());
+    let cleaned = run(clean, Input::Nothing);
+    assert!(cleaned.status.success(), "{}", cleaned.stderr);
+    assert_eq!(subject.dir().read_dir().unwrap().count(), 0);
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_peer_that_fails_is_its_own_row_and_takes_no_other_along() {
+    use std::os::unix::fs::PermissionsExt;
+    let subject = subject("pipe");
+    // It is a Python when it is looked for, and fails when it should work.
+    let python = subject.dir().join("python");
+    let script =
+        "#!/bin/sh\n[ \"$2\" = -c ] && exit 0\necho it is broken >&2\nexit 1\n";
+    std::fs::write(&python, script).unwrap();
+    let executable = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(&python, executable).unwrap();
+    let words =
+        ["bench", "pipe", "--peers", "--quick", "--size", "64", "--json", "-"];
+    let mut command = ipclab(&subject, &words);
+    command.env("IPCLAB_PYTHON", &python);
+    let outcome = run(command, Input::Nothing);
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    let report: Report = serde_json::from_slice(&outcome.stdout).unwrap();
+    let same =
+        report.rows.iter().filter(|row| row.placement == Some(Placement::Same));
+    for row in same.filter(|row| row.what != What::Operation) {
+        match (&row.outcome, row.program.as_str()) {
+            (Outcome::Invalid(why), "Python") => {
+                assert!(why.contains("it is broken"), "{why}");
+            }
+            (_, "Python") => panic!("{row:?}"),
+            _ => assert_eq!(fault(row), None),
+        }
+    }
+}
+
+#[test]
+fn on_one_cpu_nothing_is_measured_across_two() {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let all = sched_getaffinity(None).unwrap();
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).unwrap());
+    // Of this test's thread, and so of what it starts.
+    sched_setaffinity(None, &one).unwrap();
+    let report = bench(&["pipe", "--spin", "--size", "64"]);
+    for row in &report.rows {
+        assert_eq!(row.placement, Some(Placement::Same), "{row:?}");
+    }
+    let warned = |text: &String| text.contains("one CPU");
+    assert!(report.head.warnings.iter().any(warned), "{:?}", report.head.warnings);
 }
 
 #[test]
@@ -180,7 +253,9 @@ fn bad_options_get_one_line() {
         (&["bench", "--size", "0"][..], "--size"),
         (&["bench", "--size", "2000000"], "--size"),
         (&["bench", "nonsense"], "nonsense"),
-        (&["bench", "dbus"], "no figures"),
+        (&["bench", "dbus"], "'dbus'"),
+        (&["bench", "--servers", "pipe"], "no servers"),
+        (&["bench", "multiplex", "--size", "64"], "leave --size out"),
         (&["bench", "--json", "/nowhere/x.json"], "open /nowhere/x.json"),
     ] {
         let outcome = run(ipclab(&subject, words), Input::Nothing);

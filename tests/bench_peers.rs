@@ -16,7 +16,7 @@ mod pair;
 use pair::{Pair, Started, start};
 
 const SIZES: [u64; 6] = [0, 1, 64, 4096, 65_536, 1 << 20];
-const RING: u64 = (1 << 19) - 4;
+const RING: u64 = (1 << 22) - 4;
 
 fn scratch(name: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench_peers").join(name);

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
 
 use super::ends::control::BATCH;
@@ -80,6 +80,8 @@ pub(super) struct Series {
 const STALL: f64 = 3e6;
 /// A window is stalled if stalls took more than this part of it.
 const STALLED: f64 = 0.05;
+/// One way, a window is stalled if it was slower than this part of the median so far.
+const SLOW: f64 = 0.7;
 /// A stalled window is run again so often.
 const AGAIN: usize = 2;
 
@@ -130,6 +132,7 @@ pub(super) fn latency(
 pub(super) fn throughput(
     plan: &Plan,
     contenders: &mut [Contender],
+    size: u64,
     stop: &mut Interrupts,
 ) -> Result<Vec<Series>> {
     let mut all = vec![Series::default(); contenders.len()];
@@ -143,7 +146,22 @@ pub(super) fn throughput(
         let series = &mut all[index];
         match &mut contenders[index] {
             Contender::Pair(pair) => {
-                let moved = pair.one_way(plan.one_way, stop)?;
+                let usual = median(&series.figures);
+                let mut moved = pair.one_way(plan.one_way, stop)?;
+                for _ in 0..AGAIN {
+                    if moved.rate() >= SLOW * usual || usual.is_nan() {
+                        break;
+                    }
+                    moved = pair.one_way(plan.one_way, stop)?;
+                }
+                series.stalls += usize::from(moved.rate() < SLOW * usual);
+                if moved.bytes != moved.messages * size {
+                    bail!(
+                        "{} bytes in {} messages: not of {size} bytes, as was asked",
+                        moved.bytes,
+                        moved.messages
+                    );
+                }
                 let (messages, switches) = &mut sums[index];
                 *messages += moved.messages;
                 for side in [0, 1] {
@@ -152,7 +170,7 @@ pub(super) fn throughput(
                 let per_message = |count: u64| count as f64 / *messages as f64;
                 series.switches = Some(switches.map(per_message));
                 let seconds = moved.nanoseconds as f64 / 1e9;
-                series.figures.push(moved.bytes as f64 / seconds);
+                series.figures.push(moved.rate());
                 series.messages.push(moved.messages as f64 / seconds);
             }
             Contender::Copy(copy, cpu) => {
@@ -218,12 +236,17 @@ impl Series {
         let (min, max) = bounds(&self.figures);
         let ratios =
             others.iter().map(|(name, other)| ratio(self, other, name)).collect();
-        let stalled = (self.stalls > 0).then(|| {
-            format!(
-                "something else had the CPU in {} of {} windows",
-                self.stalls,
-                self.figures.len()
-            )
+        let all = others.iter().copied().chain([("", self)]);
+        let stalled: Vec<String> = all
+            .filter(|(_, series)| series.stalls > 0)
+            .map(|(name, series)| {
+                let of = if name.is_empty() { "" } else { " of " };
+                let (stalls, windows) = (series.stalls, series.figures.len());
+                format!("{stalls} of {windows} windows{of}{name}")
+            })
+            .collect();
+        let stalled = (!stalled.is_empty()).then(|| {
+            format!("something else had the CPU in {}", stalled.join(", and in "))
         });
         Figure {
             value: median(&self.figures),

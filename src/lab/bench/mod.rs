@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 
+use super::experiment;
 use super::interrupts::Interrupts;
-use crate::chapters::rows;
 use crate::errors::usage;
 use model::{Placement, Report, SCHEMA};
 use peers::Peers;
@@ -52,7 +52,7 @@ pub mod tripwire;
 pub struct Options {
     /// The chapters; without any, all that have figures
     #[arg(value_name = "CHAPTER")]
-    #[arg(value_parser = PossibleValuesParser::new(rows().iter().map(|row| row.name)))]
+    #[arg(value_parser = PossibleValuesParser::new(with_figures()))]
     chapters: Vec<String>,
 
     /// The sizes of a message, in bytes, with commas between them
@@ -68,7 +68,8 @@ pub struct Options {
     #[arg(long)]
     spin: bool,
 
-    /// Measure beside it the same work in C, and in Python
+    /// Measure beside it the same work in C, and in Python: on one CPU, and on two where
+    /// nobody sleeps
     #[arg(long)]
     peers: bool,
 
@@ -247,6 +248,15 @@ fn width() -> usize {
 /// The chapters of which there are servers to measure.
 const SERVERS: &[&str] = &["tcp", "fdpass", "multiplex"];
 
+/// The chapters that have figures, in the order of the book.
+fn with_figures() -> Vec<&'static str> {
+    let subjects = subject::SUBJECTS.iter().map(|subject| subject.chapter);
+    let mut names: Vec<&str> = subjects.chain(SERVERS.iter().copied()).collect();
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(*name));
+    names
+}
+
 fn wanted(options: &Options) -> Result<plan::Wanted> {
     let named = |chapter: &str| options.chapters.iter().any(|name| name == chapter);
     let all = options.chapters.is_empty();
@@ -268,7 +278,12 @@ fn wanted(options: &Options) -> Result<plan::Wanted> {
     let none = |name: &&String| !has_subject(name) && !servers.contains(name);
     if let Some(name) = options.chapters.iter().find(none) {
         return Err(usage(format!(
-            "bench {name}: there are no figures of it; see ipclab bench --help"
+            "bench --servers {name}: it has no servers; leave --servers out"
+        )));
+    }
+    if let (Some(name), false) = (servers.first(), options.size.is_empty()) {
+        return Err(usage(format!(
+            "bench {name}: its requests have a size of their own; leave --size out"
         )));
     }
     let (sizes, cross): (&[u64], &[u64]) = match options.quick {
@@ -278,7 +293,8 @@ fn wanted(options: &Options) -> Result<plan::Wanted> {
     let given = (!options.size.is_empty()).then(|| options.size.clone());
     let round_trips = given.clone().unwrap_or_else(|| sizes.to_vec());
     let one_way = round_trips.iter().copied().filter(|size| *size >= 64).collect();
-    let mut placements = vec![Placement::Same, Placement::CrossBlocking];
+    let mut placements =
+        vec![Placement::Same, Placement::CrossBlocking, Placement::CrossLooking];
     placements.extend(options.spin.then_some(Placement::CrossSpinning));
     let plan = match options.quick {
         true => measure::Plan::QUICK,
@@ -286,6 +302,11 @@ fn wanted(options: &Options) -> Result<plan::Wanted> {
     };
     Ok(plan::Wanted {
         operations: !options.servers && given.is_none(),
+        cross_one_way: match (&given, options.quick) {
+            (None, true) => Vec::new(),
+            (None, false) => cross.to_vec(),
+            (Some(given), _) => given.clone(),
+        },
         cross: given.unwrap_or_else(|| cross.to_vec()),
         subjects,
         round_trips,
@@ -297,13 +318,12 @@ fn wanted(options: &Options) -> Result<plan::Wanted> {
 }
 
 /// The private directory of a run. Whatever an end that was killed has left in it, or in
-/// the kernel, goes with it.
-struct Scratch(tempfile::TempDir);
+/// the kernel, goes with it; and if the bench itself is killed, `ipclab clean` finds it.
+struct Scratch(experiment::Scratch);
 
 impl Scratch {
     fn make() -> Result<Scratch> {
-        let dir = tempfile::Builder::new().prefix("ipclab-").tempdir();
-        dir.context("mkdir for the bench").map(Scratch)
+        experiment::Scratch::make().map(Scratch)
     }
 
     fn path(&self) -> PathBuf {

@@ -65,6 +65,8 @@ pub enum Placement {
     Same,
     /// On two CPUs, kept awake; who waits sleeps in the kernel.
     CrossBlocking,
+    /// On two CPUs; who waits looks a moment, and would sleep if that were in vain.
+    CrossLooking,
     /// On two CPUs; who waits looks again and again.
     CrossSpinning,
 }
@@ -75,6 +77,7 @@ impl Placement {
         match self {
             Placement::Same => "same",
             Placement::CrossBlocking => "cross, blocking",
+            Placement::CrossLooking => "cross, looking first",
             Placement::CrossSpinning => "cross, spinning",
         }
     }

@@ -96,6 +96,13 @@ pub(super) struct Moved {
     pub(super) switches: [u64; 2],
 }
 
+impl Moved {
+    /// Bytes per second.
+    pub(super) fn rate(&self) -> f64 {
+        self.bytes as f64 / self.nanoseconds as f64 * 1e9
+    }
+}
+
 impl Pair {
     /// Starts both ends, and waits until their links are open.
     ///
@@ -302,7 +309,7 @@ impl Pair {
         let said = said.strip_prefix("ipclab: ").unwrap_or(said).to_owned();
         match outcome.status.code() {
             Some(super::ends::TOO_LARGE) => NotMeasured::TooLarge(said).into(),
-            Some(4) => NotMeasured::Absent(said).into(),
+            Some(super::ends::ABSENT) => NotMeasured::Absent(said).into(),
             _ => anyhow::anyhow!("{}: {}: {said}", self.name, outcome.status),
         }
     }

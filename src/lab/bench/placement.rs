@@ -41,9 +41,9 @@ impl Cpus {
     pub fn of(&self, placement: Placement) -> Option<[usize; 2]> {
         match placement {
             Placement::Same => Some([self.first, self.first]),
-            Placement::CrossBlocking | Placement::CrossSpinning => {
-                Some([self.first, self.second?])
-            }
+            Placement::CrossBlocking
+            | Placement::CrossLooking
+            | Placement::CrossSpinning => Some([self.first, self.second?]),
         }
     }
 }

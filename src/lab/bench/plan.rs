@@ -13,13 +13,15 @@ use super::model::{Figure, Floor, Outcome, Placement, Row, Unit, What};
 use super::pair::{Joined, NotMeasured, Pair, Start};
 use super::peers::{Peers, Program};
 use super::placement::{Awake, Cpus};
-use super::subject::Subject;
+use super::subject::{Subject, Waits};
 use super::tripwire::{Floors, RoundTrip};
 use crate::lab::interrupts::Interrupts;
 use crate::wire::say;
 
 /// What the two floors of pairs are called.
 const SWITCHES: &str = "two context switches";
+/// The same pair on two CPUs: nothing is switched from one to the other there.
+const WAKE_UPS: &str = "two wake-ups";
 /// As [`SWITCHES`].
 const LINES: &str = "two bounced cache lines";
 /// What a throughput is compared with.
@@ -36,8 +38,10 @@ pub(super) struct Wanted {
     pub(super) round_trips: Vec<u64>,
     /// The sizes of a message one way.
     pub(super) one_way: Vec<u64>,
-    /// The sizes of both across two CPUs.
+    /// The sizes of a round trip's message across two CPUs.
     pub(super) cross: Vec<u64>,
+    /// The sizes of a message one way across two CPUs.
+    pub(super) cross_one_way: Vec<u64>,
     /// Where.
     pub(super) placements: Vec<Placement>,
     /// How long, and how often.
@@ -66,14 +70,18 @@ impl Wanted {
             if !subject.runs(placement) {
                 continue;
             }
-            for (what, sizes) in [
-                (What::Latency, subject.round_trips(&self.round_trips)),
-                (What::Throughput, subject.one_way(&self.one_way)),
+            for (what, sizes, cross) in [
+                (What::Latency, subject.round_trips(&self.round_trips), &self.cross),
+                (
+                    What::Throughput,
+                    subject.one_way(&self.one_way),
+                    &self.cross_one_way,
+                ),
             ] {
                 let wanted = |size: &u64| {
                     placement == Placement::Same
                         || subject.least.is_some()
-                        || self.cross.contains(size)
+                        || cross.contains(size)
                 };
                 spots.extend(sizes.into_iter().filter(wanted).map(|size| Spot {
                     subject: *subject,
@@ -96,9 +104,14 @@ impl Wanted {
 }
 
 impl Subject {
-    /// Whether it is measured there: who spins needs a CPU of its own.
+    /// Whether it is measured there: what it does while it waits makes the placement.
     fn runs(&self, placement: Placement) -> bool {
-        self.spins == (placement == Placement::CrossSpinning)
+        match placement {
+            Placement::Same => self.waits != Waits::Spins,
+            Placement::CrossBlocking => self.waits == Waits::Sleeps,
+            Placement::CrossLooking => self.waits == Waits::LooksFirst,
+            Placement::CrossSpinning => self.waits == Waits::Spins,
+        }
     }
 }
 
@@ -153,21 +166,36 @@ impl Run<'_> {
     }
 
     fn placement(&mut self, placement: Placement, cpus: [usize; 2]) -> Result<()> {
+        let spots = self.wanted.spots(placement, cpus);
+        if spots.is_empty() {
+            return Ok(());
+        }
         let mut floors = Ground::default();
-        if placement != Placement::CrossSpinning {
-            floors.add(SWITCHES, self.floor("futex", cpus)?);
+        match placement {
+            Placement::Same => floors.add(SWITCHES, self.floor("futex", cpus)?),
+            Placement::CrossBlocking => {
+                floors.add(WAKE_UPS, self.floor("futex", cpus)?);
+            }
+            Placement::CrossLooking | Placement::CrossSpinning => {}
         }
         if placement != Placement::Same {
             floors.add(LINES, self.floor("line", cpus)?);
         }
-        for spot in self.wanted.spots(placement, cpus) {
+        for spot in spots {
             let (name, what) = (spot.subject.name, spot.what.text());
             let (size, at) = (say::size(spot.size as usize), placement.text());
             (self.progress)(&format!("{name}, {what}, {size}, {at}"));
-            let outcome = self.cast(spot).and_then(|cast| match spot.what {
-                What::Latency => self.latency(spot, cast, &mut floors),
-                _ => self.throughput(spot, cast),
-            });
+            let with_peers = self.takes_peers(spot);
+            let mut outcome = self.spot(spot, with_peers, &mut floors);
+            let mut blamed = None;
+            if let Err(error) = &outcome
+                && with_peers
+                && error.downcast_ref::<NotMeasured>().is_none()
+            {
+                // Whoever it was, ours has a figure of its own: once more, without peers.
+                blamed = Some(crate::errors::line(error));
+                outcome = self.spot(spot, false, &mut floors);
+            }
             match outcome {
                 Ok(figures) => {
                     for (program, figure) in figures {
@@ -176,13 +204,43 @@ impl Run<'_> {
                 }
                 Err(error) => self.row(spot, OURS, Err(error))?,
             }
+            if let Some(why) = blamed {
+                for program in [Program::C, Program::Python] {
+                    let why = Flawed(why.clone()).into();
+                    self.row(spot, program.text(), Err(why))?;
+                }
+            }
         }
         self.floors.extend(floors.told(placement));
         Ok(())
     }
 
+    /// Peers take part on one CPU, and where all spin: across CPUs a wake-up costs more
+    /// than any language.
+    fn takes_peers(&self, spot: Spot) -> bool {
+        let there = matches!(
+            spot.placement,
+            Placement::Same | Placement::CrossLooking | Placement::CrossSpinning
+        );
+        self.peers.is_some() && there
+    }
+
+    /// Takes one figure of all who take part.
+    fn spot(
+        &mut self,
+        spot: Spot,
+        with_peers: bool,
+        floors: &mut Ground,
+    ) -> Result<Vec<(&'static str, Result<Figure>)>> {
+        let cast = self.cast(spot, with_peers)?;
+        match spot.what {
+            What::Latency => self.latency(spot, cast, floors),
+            _ => self.throughput(spot, cast),
+        }
+    }
+
     /// Starts all who take part. A peer that is not there is a row that says why.
-    fn cast(&mut self, spot: Spot) -> Result<Cast> {
+    fn cast(&mut self, spot: Spot, with_peers: bool) -> Result<Cast> {
         let ours = Contender::Pair(Box::new(self.chapter(spot)?));
         let mut cast = Cast {
             names: vec![OURS],
@@ -194,7 +252,7 @@ impl Run<'_> {
             let pair = self.chapter(Spot { subject: other, ..spot })?;
             cast.beside.push((other.name, Contender::Pair(Box::new(pair))));
         }
-        if self.peers.is_none() || spot.placement == Placement::CrossBlocking {
+        if !with_peers {
             return Ok(cast);
         }
         for program in [Program::C, Program::Python] {
@@ -258,8 +316,12 @@ impl Run<'_> {
         names.push(MEMCPY);
         contenders
             .push(Contender::Copy(Copy::new(spot.size, footprint), spot.cpus[0]));
-        let all =
-            measure::throughput(&self.wanted.plan, &mut contenders, self.stop)?;
+        let all = measure::throughput(
+            &self.wanted.plan,
+            &mut contenders,
+            spot.size,
+            self.stop,
+        )?;
         let mut figures = figures(Unit::BytesPerSecond, &names, &all, own);
         self.dismiss(contenders)?;
         figures.extend(absent.into_iter().map(|(name, why)| (name, Err(why))));
@@ -310,7 +372,7 @@ impl Run<'_> {
         let place = self.place();
         let side = |side| ours(&self.dir, spot.subject.name, spot, side, &place);
         let commands = [side(Side::A)?, side(Side::B)?];
-        self.start(spot, commands, joined(spot.subject)?)
+        self.start(OURS, spot, commands, joined(spot.subject)?)
     }
 
     /// Starts the two processes of a floor.
@@ -318,12 +380,13 @@ impl Run<'_> {
         let place = self.place();
         let file = std::fs::File::create_new(&place).context("open for a floor")?;
         file.set_len(super::floors::ends::LENGTH as u64).context("ftruncate")?;
-        let subject = Subject::floor(mechanism, mechanism == "line");
+        let waits = if mechanism == "line" { Waits::Spins } else { Waits::Sleeps };
+        let subject = Subject::floor(mechanism, waits);
         let (what, placement, size) = (What::Latency, Placement::Same, 0);
         let spot = Spot { subject, what, size, placement, cpus };
         let side = |side| ours(&self.dir, mechanism, spot, side, &place);
         let commands = [side(Side::A)?, side(Side::B)?];
-        self.start(spot, commands, Joined::No)
+        self.start(OURS, spot, commands, Joined::No)
     }
 
     /// Starts the two processes of a peer.
@@ -356,12 +419,13 @@ impl Run<'_> {
             "pipe" => Joined::Pipes,
             _ => Joined::No,
         };
-        self.start(spot, commands, joined)
+        self.start(program.text(), spot, commands, joined)
     }
 
     /// Starts two processes.
     fn start(
         &mut self,
+        program: &str,
         spot: Spot,
         commands: [Command; 2],
         joined: Joined,
@@ -371,9 +435,9 @@ impl Run<'_> {
         {
             return Err(NotMeasured::TooLarge(why.to_owned()).into());
         }
-        let (cpus, spins) = (spot.cpus, spot.subject.spins);
-        let name =
-            format!("{}, {}", spot.subject.name, say::size(spot.size as usize));
+        let (cpus, spins) = (spot.cpus, spot.subject.waits == Waits::Spins);
+        let (subject, size) = (spot.subject.name, say::size(spot.size as usize));
+        let name = format!("{program}: {subject}, {size}");
         Pair::start(Start { name, commands, cpus, joined, spins }, self.stop)
     }
 
@@ -408,6 +472,7 @@ impl Ground {
     fn see(&mut self, new: &[Series]) {
         for (kept, new) in self.seen.iter_mut().zip(new) {
             kept.figures.extend(&new.figures);
+            kept.stalls += new.stalls;
         }
     }
 

@@ -1,5 +1,18 @@
 //! What is measured: each mechanism of the book, in each of the ways that it has.
 
+use crate::wire::ring::ends::CAPACITY as RING;
+
+/// What one does who waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// It sleeps in the kernel.
+    Sleeps,
+    /// It looks a moment if the other side runs on another CPU, and then sleeps.
+    LooksFirst,
+    /// It looks again and again.
+    Spins,
+}
+
 /// A mechanism in one of its ways.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject {
@@ -11,8 +24,8 @@ pub struct Subject {
     options: &'static [&'static str],
     /// The options of the sending end beside those.
     sending: &'static [&'static str],
-    /// Whether who waits looks again and again.
-    pub spins: bool,
+    /// What who waits does.
+    pub waits: Waits,
     /// The most bytes that the bench sends through it at once, and why.
     pub largest: Option<(u64, &'static str)>,
     /// A subject that takes turns with it, one way: what it is an improvement on.
@@ -28,7 +41,7 @@ const PLAIN: Subject = Subject {
     chapter: "",
     options: &[],
     sending: &[],
-    spins: false,
+    waits: Waits::Sleeps,
     largest: None,
     beside: None,
     least: None,
@@ -70,21 +83,33 @@ pub const SUBJECTS: &[Subject] = &[
     Subject { name: "tcp", chapter: "tcp", ..PLAIN },
     Subject { name: "posixmq", chapter: "posixmq", ..PLAIN },
     Subject { name: "sysvmq", chapter: "sysvmq", ..PLAIN },
-    Subject { name: "shm", chapter: "shm", ring: true, ..PLAIN },
+    Subject {
+        name: "shm",
+        chapter: "shm",
+        waits: Waits::LooksFirst,
+        ring: true,
+        ..PLAIN
+    },
     Subject {
         name: "shm --spin",
         chapter: "shm",
         options: &["--spin"],
-        spins: true,
+        waits: Waits::Spins,
         ring: true,
         ..PLAIN
     },
-    Subject { name: "mmap", chapter: "mmap", ring: true, ..PLAIN },
+    Subject {
+        name: "mmap",
+        chapter: "mmap",
+        waits: Waits::LooksFirst,
+        ring: true,
+        ..PLAIN
+    },
     Subject {
         name: "mmap --spin",
         chapter: "mmap",
         options: &["--spin"],
-        spins: true,
+        waits: Waits::Spins,
         ring: true,
         ..PLAIN
     },
@@ -99,12 +124,12 @@ impl Subject {
     /// The bytes of its ring for messages of `size` bytes, if it has one: the chapter's
     /// default, or enough for two messages.
     pub fn ring(&self, size: u64) -> Option<u64> {
-        self.ring.then(|| (512 << 10).max(((size + 4) * 2).next_power_of_two()))
+        self.ring.then(|| RING.max(((size + 4) * 2).next_power_of_two()))
     }
 
     /// A floor, as if it were a mechanism.
-    pub fn floor(name: &'static str, spins: bool) -> Subject {
-        Subject { name, spins, ..PLAIN }
+    pub fn floor(name: &'static str, waits: Waits) -> Subject {
+        Subject { name, waits, ..PLAIN }
     }
 
     /// The sizes of its round trips, in bytes, where `sizes` are wanted of all.
@@ -141,7 +166,7 @@ impl Subject {
         let own = if sends { self.sending } else { &[] };
         let mut words: Vec<String> =
             self.options.iter().chain(own).map(|word| (*word).to_owned()).collect();
-        if let Some(bytes) = self.ring(size) {
+        if let Some(bytes) = self.ring(size).filter(|bytes| *bytes > RING) {
             words.extend(["--capacity".to_owned(), bytes.to_string()]);
         }
         words

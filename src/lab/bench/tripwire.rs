@@ -40,11 +40,14 @@ impl RoundTrip {
     pub fn flaw(&self, floors: Floors) -> Option<String> {
         let time = self.nanoseconds;
         if self.placement != Placement::Same {
-            let lines = floors.lines.filter(|lines| time < LINES * lines)?;
-            return Some(format!(
-                "{time:.0} ns is under {LINES} of two bounced cache lines ({lines:.0} ns): \
-                 nothing went from one CPU to the other"
-            ));
+            if let Some(lines) = floors.lines.filter(|lines| time < LINES * lines) {
+                return Some(format!(
+                    "{time:.0} ns is under {LINES} of two bounced cache lines \
+                     ({lines:.0} ns): nothing went from one CPU to the other"
+                ));
+            }
+            let sleeps = self.placement == Placement::CrossBlocking && self.one_call;
+            return sleeps.then(|| self.restless()).flatten();
         }
         if let Some(floor) = floors.switches.filter(|floor| time < SWITCHES * floor)
         {

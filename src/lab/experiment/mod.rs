@@ -11,7 +11,7 @@ use crate::experiments::{self, ALL};
 
 use direct::{Ended, Observed};
 use scratch::Left;
-pub(super) use scratch::left_behind;
+pub(super) use scratch::{Scratch, left_behind};
 use tried::Tried;
 
 use super::interrupts::Interrupts;

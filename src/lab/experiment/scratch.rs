@@ -11,13 +11,13 @@ use tempfile::TempDir;
 
 use crate::experiments::stage::LIST;
 use crate::os::cleanup::{Object, remove_now};
-use crate::wire::meet::parse;
+use crate::wire::meet::{notes, parse};
 
 const PREFIX: &str = "ipclab-";
 
 /// The directory of a run that is being directed; it goes when this is dropped.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(in crate::lab) struct Scratch {
     dir: TempDir,
     /// Locked for as long as the director lives: flock(2) ends with it, even by kill -9.
     _list: File,
@@ -28,9 +28,9 @@ impl Scratch {
     ///
     /// # Errors
     /// EACCES or ENOSPC in TMPDIR.
-    pub(super) fn make() -> Result<Scratch> {
+    pub(in crate::lab) fn make() -> Result<Scratch> {
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir();
-        let dir = dir.context("mkdir for the experiment")?;
+        let dir = dir.context("mkdir in TMPDIR")?;
         // Locked before it has its name: under that name nobody finds it unlocked.
         let unnamed = dir.path().join(".new");
         let list = File::create_new(&unnamed).context("open in TMPDIR")?;
@@ -40,7 +40,7 @@ impl Scratch {
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::lab) fn path(&self) -> &Path {
         self.dir.path()
     }
 }
@@ -74,6 +74,16 @@ pub(in crate::lab) fn left_behind() -> Vec<Left> {
     dirs.filter_map(|entry| stale(entry.path())).collect()
 }
 
+/// What the lock files in `dir` name: it was the runtime directory of roles that died.
+fn noted(dir: &Path) -> Vec<Object> {
+    let Ok(entries) = dir.read_dir() else { return Vec::new() };
+    let locks = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|end| end == "lock"));
+    let noted = locks.filter_map(|lock| notes(&File::open(lock).ok()?).ok());
+    noted.flatten().collect()
+}
+
 /// `dir`, if it is ours and its director has gone.
 fn stale(dir: PathBuf) -> Option<Left> {
     // TMPDIR is shared: whoever made the list says what we remove.
@@ -96,6 +106,6 @@ fn stale(dir: PathBuf) -> Option<Left> {
     }
     let mut text = String::new();
     list.read_to_string(&mut text).ok()?;
-    let objects = text.lines().filter_map(parse).collect();
+    let objects = text.lines().filter_map(parse).chain(noted(&dir)).collect();
     Some(Left { dir, objects, _list: list })
 }

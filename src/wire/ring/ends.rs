@@ -16,12 +16,16 @@ use crate::say;
 use crate::wire::meet::{At, Only};
 use crate::wire::say;
 
+/// How many bytes a ring holds unless it is told otherwise: more than a processor's own
+/// cache, so that its lines need not be taken back from the other's.
+pub const CAPACITY: u64 = 4 << 20;
+
 /// The options of both ends of a ring.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct RingOptions {
     /// How many bytes the ring holds, if we are first and make it: a power of two. The
     /// largest message is 4 bytes less
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = CAPACITY)]
     #[arg(value_parser = capacity)]
     pub capacity: u64,
 

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-enum { CAPACITY = 1 << 19, LOOKS = 1000 };
+enum { CAPACITY = 1 << 22, LOOKS = 1000 };
 
 /* What one side writes. It has its cache lines to itself; processors fetch them in pairs. */
 struct end {

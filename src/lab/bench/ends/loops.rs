@@ -120,25 +120,26 @@ pub(super) fn send(
 /// As the mechanism's.
 pub(super) fn receive(
     mut end: impl Exchange,
-    size: usize,
     mut check: Check,
     control: &Control,
 ) -> Result<()> {
     let mut bytes = Vec::new();
     while end.recv(&mut bytes)? {
         // A window begins when its first bytes are here, and ends with its last message.
+        // (What the link held by then counts as well: a full pipe or ring, at most.)
         let (began, before) = (Instant::now(), check.messages);
+        let mut read = bytes.len();
         check.take(&bytes);
         while !check.last {
             if !end.recv(&mut bytes)? {
                 return Ok(());
             }
+            read += bytes.len();
             check.take(&bytes);
         }
         let took = nanoseconds(began.elapsed());
         let messages = check.messages - before;
-        let moved = messages * size as u64;
-        let report = format!("{messages} {moved} {took} {}", check.bad);
+        let report = format!("{messages} {read} {took} {}", check.bad);
         control.answer(report.as_bytes())?;
         check.last = false;
     }

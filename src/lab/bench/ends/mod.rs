@@ -36,6 +36,9 @@ const RAW: Stream = Stream { framing: Framing::None, max_message: 1 << 20 };
 /// The largest packet that the bench receives, in bytes.
 const LARGEST_PACKET: usize = 1 << 20;
 
+/// The status of an end whose machine or language does not have the mechanism.
+pub const ABSENT: i32 = 4;
+
 /// What an end is told when it is started.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Job {
@@ -115,7 +118,7 @@ pub(super) fn run(job: &Job, control: &Control, end: impl Exchange) -> Result<()
         (Mode::Pingpong, Side::A) => loops::ask(end, job.size, check, control),
         (Mode::Pingpong, Side::B) => loops::answer(end, job.size, check),
         (Mode::Oneway, Side::A) => loops::send(end, job.size, control),
-        (Mode::Oneway, Side::B) => loops::receive(end, job.size, check, control),
+        (Mode::Oneway, Side::B) => loops::receive(end, check, control),
     }
 }
 

@@ -186,7 +186,7 @@ class Ring:
     both may go round the end. The standard library has no futex: who waits, looks again and
     again."""
 
-    CAPACITY, HEAD, TAIL, DATA = 1 << 19, 0, 16, 256
+    CAPACITY, HEAD, TAIL, DATA = 1 << 22, 0, 16, 256
     LENGTH = DATA + CAPACITY
 
     def __init__(self, memory):

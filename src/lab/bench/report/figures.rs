@@ -98,6 +98,9 @@ fn title(placement: Option<Placement>) -> &'static str {
         Some(Placement::CrossBlocking) => {
             "On two CPUs, kept awake; who waits sleeps"
         }
+        Some(Placement::CrossLooking) => {
+            "On two CPUs; who waits looks a moment before it sleeps"
+        }
         Some(Placement::CrossSpinning) => "On two CPUs; who waits keeps looking",
         None => "On any CPU",
     }
@@ -106,7 +109,10 @@ fn title(placement: Option<Placement>) -> &'static str {
 /// The floor that a round trip is told in multiples of.
 fn floor(placement: Option<Placement>) -> &'static str {
     match placement {
-        Some(Placement::CrossSpinning) => "two bounced cache lines",
+        Some(Placement::CrossLooking | Placement::CrossSpinning) => {
+            "two bounced cache lines"
+        }
+        Some(Placement::CrossBlocking) => "two wake-ups",
         _ => "two context switches",
     }
 }

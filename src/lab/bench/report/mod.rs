@@ -64,6 +64,9 @@ fn place(placement: Placement) -> &'static str {
     match placement {
         Placement::Same => "same: both on one CPU",
         Placement::CrossBlocking => "cross, blocking: two CPUs, who waits sleeps",
+        Placement::CrossLooking => {
+            "cross, looking first: two CPUs, who waits looks before it sleeps"
+        }
         Placement::CrossSpinning => {
             "cross, spinning: two CPUs, who waits keeps looking"
         }
