@@ -35,7 +35,7 @@ static int wait_for(const sigset_t *set)
 }
 
 /* A queue of signals has no end but RLIMIT_SIGPENDING, where that call fails. So no more than
- * WINDOW words are under way: the receiver gives a credit for each WINDOW that it took. */
+ * WINDOW words are under way, as in the chapter: a credit comes for each WINDOW that was taken. */
 static void send_word(int value)
 {
 	if (queued > 0 && queued % WINDOW == 0)

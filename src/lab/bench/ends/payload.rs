@@ -4,6 +4,7 @@
 //! `i * 7 + 3`. The sum of its 64-bit words is then known beforehand, and the receiver must
 //! read every byte to come to it. A sum can be taken in parts, so a message that a stream
 //! delivers in pieces is never put together, which would be a copy that C does not need.
+//! (It does not see two words that changed places; no mechanism here moves words.)
 
 /// In the number of a message: it is the last of its window.
 pub const LAST: u64 = 1 << 63;
