@@ -44,9 +44,9 @@ impl Plan {
     /// A first impression.
     pub(super) const QUICK: Plan = Plan {
         warm_up: Duration::from_millis(5),
-        round_trips: Duration::from_millis(15),
-        one_way: Duration::from_millis(20),
-        each: Duration::from_millis(15),
+        round_trips: Duration::from_millis(10),
+        one_way: Duration::from_millis(15),
+        each: Duration::from_millis(10),
         turns: 2,
     };
 }

@@ -349,7 +349,7 @@ impl Drop for Pair {
             // clear their names away; what does not heed it is killed.
             let deadline = Instant::now() + LEAVE;
             let mut all = [role];
-            if !wait_a_little(&mut all, LEAVE / 10) {
+            if !wait_a_little(&mut all, LEAVE / 50) {
                 let _ = all[0].signal(Signal::SIGTERM);
             }
             let [role] = all;
