@@ -167,7 +167,7 @@ fn a_percentile_of_too_few_is_not_told() {
         timed(find(&mut report, What::Latency, "shm --spin", 64), count);
         let text = plain_table(&report, 140);
         assert_eq!(text.contains(NOTE), count < 1_000, "{text}");
-        let line = line(&text, &["shm --spin", "64 B", "424 ns"]);
+        let line = line(&text, &["shm --spin  ", "64 B", "424 ns"]);
         let (_, cells) = line.split_once(')').unwrap();
         cells.split_whitespace().collect::<Vec<_>>().join(" ")
     };
