@@ -8,8 +8,10 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ipclab::lab::bench::model::*;
-use ipclab::lab::bench::report::{Target, compare, csv, json, save, svg, table};
-use sample::{SWITCHES, ratio, report, row, trips};
+use ipclab::lab::bench::report::{
+    Target, compare, csv, figures, json, save, svg, table,
+};
+use sample::{ACCEPTED, SWITCHES, ratio, report, row, trips};
 use serde_json::Value;
 use textwrap::core::display_width;
 
@@ -43,6 +45,16 @@ fn find<'a>(
             && row.program == "ipclab"
     };
     report.rows.iter_mut().find(is_it).unwrap()
+}
+
+fn measured(row: &mut Row) -> &mut Figure {
+    let Outcome::Measured(figure) = &mut row.outcome else { panic!("not measured") };
+    figure
+}
+
+/// Has it timed only so many single ones.
+fn timed(row: &mut Row, count: u64) {
+    measured(row).percentiles.as_mut().unwrap().count = count;
 }
 
 fn line<'a>(text: &'a str, parts: &[&str]) -> &'a str {
@@ -114,6 +126,75 @@ fn a_peer_without_a_row_of_ours_has_a_line_of_its_own() {
     find(&mut report, What::Latency, "pipe", 64).outcome =
         Outcome::Absent("not today".to_owned());
     line(&plain_table(&report, 100), &["pipe (C)", "64 B", "1.93 µs"]);
+}
+
+#[test]
+fn every_row_of_a_report_has_a_key_of_its_own() {
+    let report = report();
+    let mut keys: Vec<_> = report.rows.iter().map(Row::key).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), report.rows.len());
+}
+
+#[test]
+fn work_of_the_same_name_is_told_with_its_chapter() {
+    let text = plain_table(&report(), 100);
+    line(&text, &[&format!("unix: {ACCEPTED}"), "12.0 µs", "6.56"]);
+    line(&text, &[&format!("tcp: {ACCEPTED}"), "36.0 µs", "19.7"]);
+    assert!(!text.contains("pipe: "), "nobody else's:\n{text}");
+}
+
+#[test]
+fn a_peer_stands_beside_the_row_of_its_own_chapter() {
+    let mut report = report();
+    let is_it = |row: &&Row| row.subject == ACCEPTED && row.chapter == "tcp";
+    let mut python = report.rows.iter().find(is_it).unwrap().clone();
+    python.program = "Python".to_owned();
+    python.outcome = Outcome::Absent("no sockets today".to_owned());
+    report.rows.push(python);
+    let text = plain_table(&report, 100);
+    line(&text, &["tcp: ", "36.0 µs", "–  ["]);
+    let other = line(&text, &["unix: ", "12.0 µs"]);
+    assert!(!other.contains('['), "{text}");
+}
+
+#[test]
+fn a_percentile_of_too_few_is_not_told() {
+    const NOTE: &str = "would be the slowest under another name";
+    let cells = |count: u64| {
+        let mut report = report();
+        timed(find(&mut report, What::Latency, "shm --spin", 64), count);
+        let text = plain_table(&report, 140);
+        assert_eq!(text.contains(NOTE), count < 1_000, "{text}");
+        let line = line(&text, &["shm --spin  ", "64 B", "424 ns"]);
+        let (_, cells) = line.split_once(')').unwrap();
+        cells.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(cells(1_000), "419 466 763 2.54 µs 13.1 µs");
+    assert_eq!(cells(999), "419 466 763 – 13.1 µs");
+    assert_eq!(cells(100), "419 466 763 – 13.1 µs");
+    assert_eq!(cells(99), "419 466 – – 13.1 µs");
+}
+
+#[test]
+fn the_lesson_is_that_of_the_pipe_if_there_is_one() {
+    let mut report = report();
+    report.rows.rotate_left(8);
+    assert_eq!(report.rows[0].subject, "unix seqpacket");
+    let text = plain_table(&report, 100);
+    assert!(text.contains("same: both on one CPU\npipe, 64 B: 1.95 µs"), "{text}");
+    report.rows.retain(|row| row.chapter != "pipe");
+    let text = plain_table(&report, 100);
+    assert!(text.contains("one CPU\nunix seqpacket, 64 B: 2.98 µs"), "{text}");
+}
+
+#[test]
+fn a_machine_that_does_not_tell_its_hypervisor_is_virtual_all_the_same() {
+    let mut report = report();
+    report.head.hypervisor = Some("unknown".to_owned());
+    let text = plain_table(&report, 100);
+    line(&text, &["virtual", "yes (the machine does not tell which)"]);
 }
 
 #[test]
@@ -255,6 +336,31 @@ fn csv_has_a_line_for_each_figure_and_plain_numbers() {
 }
 
 #[test]
+fn a_percentile_of_too_few_is_an_empty_cell_and_a_dash_on_a_page() {
+    for (count, known) in
+        [(1_000, [true, true]), (999, [true, false]), (99, [false; 2])]
+    {
+        let mut report = report();
+        report.floors.clear();
+        report.rows.retain(|row| row.subject == ACCEPTED && row.chapter == "tcp");
+        timed(&mut report.rows[0], count);
+        let text = csv::text(&report).unwrap();
+        let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+        let cells: HashMap<String, String> =
+            reader.deserialize().next().unwrap().unwrap();
+        assert_eq!(cells["timed"], count.to_string());
+        assert_eq!(
+            [!cells["p99_ns"].is_empty(), !cells["p999_ns"].is_empty()],
+            known
+        );
+        assert_eq!(cells["max_ns"], "1116000");
+        let page = figures::fragment(&report, "tcp");
+        let p99 = if known[0] { "64.8 µs" } else { "–" };
+        line(&page, &[ACCEPTED, &format!("| 35.6 µs | {p99} |")]);
+    }
+}
+
+#[test]
 fn the_picture_is_xml_that_says_what_it_shows() {
     let text = svg::draw(&report()).unwrap();
     let xml = roxmltree::Document::parse(&text).unwrap();
@@ -287,6 +393,48 @@ fn the_picture_is_xml_that_says_what_it_shows() {
     }
     let titles: Vec<_> = texts.iter().filter(|text| text.contains("; ")).collect();
     assert_eq!(titles.len(), 5, "{titles:?}");
+}
+
+#[test]
+fn a_point_alone_has_its_name_beside_it_and_no_line() {
+    let text = svg::draw(&report()).unwrap();
+    let xml = roxmltree::Document::parse(&text).unwrap();
+    let number = |node: &roxmltree::Node, name: &str| -> f64 {
+        node.attribute(name).unwrap().parse().unwrap()
+    };
+    // Of one size only. The first of the two is in the panel of sizes.
+    let name = xml
+        .descendants()
+        .filter(|node| node.has_tag_name("text"))
+        .find(|node| node.text().is_some_and(|text| text.trim() == "posixmq"))
+        .unwrap();
+    let mark = xml
+        .descendants()
+        .find(|node| {
+            node.has_tag_name("polygon")
+                && node.attribute("fill") == name.attribute("fill")
+        })
+        .unwrap();
+    let corner = mark.attribute("points").unwrap().split([',', ' ']).next().unwrap();
+    let apart = number(&name, "x") - corner.parse::<f64>().unwrap();
+    assert!((4.0..20.0).contains(&apart), "{apart}: {text}");
+    // What leads to the other names is of no line's colour.
+    let looks: BTreeSet<_> = xml
+        .descendants()
+        .filter(|node| node.attribute("stroke-width") == Some("2"))
+        .filter_map(|node| node.attribute("stroke"))
+        .collect();
+    let thin: BTreeSet<_> = xml
+        .descendants()
+        .filter(|node| node.attribute("opacity") == Some("0.4"))
+        .filter_map(|node| node.attribute("stroke"))
+        .collect();
+    assert_eq!(thin.len(), 1, "{thin:?}");
+    let floors = xml.descendants().any(|node| {
+        node.attribute("stroke-dasharray") == Some("1 4")
+            && node.attribute("stroke") == thin.first().copied()
+    });
+    assert!(floors && looks.len() > 3, "only the floors' grey: {thin:?} {looks:?}");
 }
 
 #[test]
@@ -385,6 +533,27 @@ fn three_percent_are_noise_and_twenty_are_not() {
 }
 
 #[test]
+fn work_of_the_same_name_is_compared_with_that_of_its_own_chapter() {
+    let mut old = report();
+    let mut new = report();
+    old.rows.reverse();
+    let is_it = |row: &&mut Row| row.subject == ACCEPTED && row.chapter == "unix";
+    for ratio in &mut measured(new.rows.iter_mut().find(is_it).unwrap()).ratios {
+        ratio.median *= 1.2;
+        ratio.min *= 1.2;
+        ratio.max *= 1.2;
+    }
+    let text = plain_compare(&old, &new);
+    let unix = format!("operation unix: {ACCEPTED}");
+    line(&text, &["slower", "+20.0 %", &unix, "6.56", "7.87"]);
+    line(&text, &["noise", "+0.0 %", &format!("operation tcp: {ACCEPTED}")]);
+    new.rows.retain(|row| row.subject != ACCEPTED || row.chapter == "unix");
+    let text = plain_compare(&old, &new);
+    line(&text, &[&format!("gone: operation tcp: {ACCEPTED}")]);
+    line(&text, &["slower", "+20.0 %", &unix]);
+}
+
+#[test]
 fn a_slower_machine_is_told_apart_from_slower_code() {
     let old = report();
     let mut new = report();
@@ -480,6 +649,16 @@ fn a_file_is_found_to_be_unwritable_before_anything_is_measured() {
     assert!(!Path::new("/dev/null").is_file());
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
     assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[test]
+fn a_full_file_system_is_told_with_the_way_out() {
+    let error = save(Path::new("/dev/full"), "a report").unwrap_err();
+    assert_eq!(
+        ipclab::errors::line(&error),
+        "write /dev/full: ENOSPC: No space left on device; \
+         name a file where there is room"
+    );
 }
 
 /// Where a value stands: `rows[].size`.

@@ -3,6 +3,8 @@
 use ipclab::lab::bench::model::*;
 
 pub(super) const SWITCHES: &str = "two context switches";
+/// What two chapters have a row of.
+pub(super) const ACCEPTED: &str = "connect, accept";
 
 pub(super) fn ratio(to: &str, median: f64, min: f64, max: f64) -> Ratio {
     Ratio { to: to.to_owned(), median, min, max, pairs: 9 }
@@ -174,6 +176,12 @@ pub(super) fn report() -> Report {
         row("pipe, opened", What::Operation, None, measured(trips(900.0, 1.0)));
     open.placement = None;
     rows.push(open);
+    for (chapter, took) in [("unix", 12_000.0), ("tcp", 36_000.0)] {
+        let figure = trips(took, took / 1_830.0);
+        let mut row = row(ACCEPTED, What::Operation, None, measured(figure));
+        (row.chapter, row.placement) = (chapter.to_owned(), None);
+        rows.push(row);
+    }
     let same = Some(Placement::Same);
     let mut floors = vec![
         floor("getppid", None, None, 77.0),

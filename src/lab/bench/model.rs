@@ -129,6 +129,24 @@ pub struct Row {
     pub outcome: Outcome,
 }
 
+impl Row {
+    /// What tells this row from all others of its report: what kind of figure, of which
+    /// program, where it ran, and [what of](Row::work).
+    pub fn key(&self) -> (What, &str, Option<Placement>, Work<'_>) {
+        (self.what, &self.program, self.placement, self.work())
+    }
+
+    /// The work that was measured: ours and a peer's row of the same work differ only in
+    /// the program. Two chapters may call their work the same.
+    pub fn work(&self) -> Work<'_> {
+        let Row { chapter, subject, size, clients, idle, .. } = self;
+        (chapter, subject, *size, *clients, *idle)
+    }
+}
+
+/// The chapter, the subject, the size, the busy clients and the silent ones.
+pub type Work<'a> = (&'a str, &'a str, Option<u64>, Option<u32>, Option<u32>);
+
 /// The kind of a figure.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
@@ -238,6 +256,21 @@ pub struct Percentiles {
     pub max: u64,
     /// The distribution: values, and how many lie at or below each but above the last.
     pub histogram: Vec<(u64, u64)>,
+}
+
+impl Percentiles {
+    /// p50, p90, p99, p99.9 and the slowest, in nanoseconds. p99 is `None` of fewer than
+    /// 100, p99.9 of fewer than 1,000: it would be the slowest under another name.
+    pub fn known(&self) -> [Option<u64>; 5] {
+        let of = |least: u64, value: u64| (self.count >= least).then_some(value);
+        [
+            Some(self.p50),
+            Some(self.p90),
+            of(100, self.p99),
+            of(1_000, self.p999),
+            Some(self.max),
+        ]
+    }
 }
 
 /// This row's figure divided by that of something which ran in turns with it.

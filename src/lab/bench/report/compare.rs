@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use super::super::model::{Figure, Outcome, Report, Row, Unit};
 use super::grid::{Cell, Grid, Side, Tone, paint};
 use super::units::{digits, figure};
-use super::{floor_ratio, head, name};
+use super::{floor_ratio, head, name, shared};
 
 /// Two runs of one program on a quiet machine differ by so much, in percent.
 pub const QUIET: f64 = 5.0;
@@ -36,8 +36,9 @@ enum Verdict {
 }
 
 /// Two figures of the same work.
-struct Change<'a> {
-    row: &'a Row,
+struct Change {
+    /// What the figures are of.
+    called: String,
     /// In percent of the old one: more is more time, or a greater rate.
     percent: f64,
     verdict: Verdict,
@@ -119,8 +120,8 @@ fn floors(old: &Report, new: &Report) -> String {
 }
 
 #[derive(Default)]
-struct Found<'a> {
-    changes: Vec<Change<'a>>,
+struct Found {
+    changes: Vec<Change>,
     invalid: Vec<String>,
     again: Vec<String>,
     appeared: Vec<String>,
@@ -128,34 +129,32 @@ struct Found<'a> {
     apart: Vec<String>,
 }
 
-/// Whether two rows are of the same work, done in the same place by the same program.
-fn same(one: &Row, other: &Row) -> bool {
-    (&one.subject, one.what, &one.program, one.placement)
-        == (&other.subject, other.what, &other.program, other.placement)
-        && (one.size, one.clients, one.idle)
-            == (other.size, other.clients, other.idle)
-}
-
-/// What a row is of, with its kind and place.
-fn called(row: &Row) -> String {
+/// What a row is of, with its kind and place; with its chapter where another one has a row
+/// that is called the same.
+fn called(row: &Row, others: &[&Row]) -> String {
     let kind = serde_json::to_value(row.what).unwrap_or_default();
     let kind = kind.as_str().unwrap_or_default();
+    let name = match shared(row, others) {
+        true => format!("{}: {}", row.chapter, name(row)),
+        false => name(row),
+    };
     match row.placement {
-        Some(placement) => format!("{kind} {}, {}", name(row), placement.text()),
-        None => format!("{kind} {}", name(row)),
+        Some(placement) => format!("{kind} {name}, {}", placement.text()),
+        None => format!("{kind} {name}"),
     }
 }
 
-impl<'a> Found<'a> {
-    fn new(old: &'a Report, new: &'a Report) -> Found<'a> {
+impl Found {
+    fn new(old: &Report, new: &Report) -> Found {
         let mut found = Found::default();
+        let all: Vec<&Row> = old.rows.iter().chain(&new.rows).collect();
         for row in &new.rows {
-            let called = called(row);
-            let before = old.rows.iter().find(|other| same(row, other));
+            let called = called(row, &all);
+            let before = old.rows.iter().find(|other| row.key() == other.key());
             let before = before.map(|before| &before.outcome);
             match (before, &row.outcome) {
                 (Some(Outcome::Measured(one)), Outcome::Measured(two)) => {
-                    match change(new, row, one, two) {
+                    match change(new, &called, one, two) {
                         Some(change) => found.changes.push(change),
                         None => found.apart.push(called),
                     }
@@ -178,9 +177,9 @@ impl<'a> Found<'a> {
             }
         }
         for row in &old.rows {
-            let is_there = new.rows.iter().any(|other| same(row, other));
+            let is_there = new.rows.iter().any(|other| row.key() == other.key());
             if !is_there && !matches!(row.outcome, Outcome::Absent(_)) {
-                found.vanished.push(called(row));
+                found.vanished.push(called(row, &all));
             }
         }
         let size = |change: &Change| change.percent.abs();
@@ -218,7 +217,7 @@ impl<'a> Found<'a> {
             grid.line(vec![
                 Cell::new(word, tone),
                 Cell::new(format!("{:+.1} %", change.percent), tone),
-                Cell::plain(called(change.row)),
+                Cell::plain(&change.called),
                 Cell::plain(show(change.old)),
                 Cell::new("→", Tone::Faint),
                 Cell::plain(show(change.new)),
@@ -252,12 +251,12 @@ impl<'a> Found<'a> {
 }
 
 /// How two figures differ; `None` if they have not the same unit.
-fn change<'a>(
-    new: &'a Report,
-    row: &'a Row,
+fn change(
+    new: &Report,
+    called: &str,
     old_figure: &Figure,
-    new_figure: &'a Figure,
-) -> Option<Change<'a>> {
+    new_figure: &Figure,
+) -> Option<Change> {
     if old_figure.unit != new_figure.unit {
         return None;
     }
@@ -295,5 +294,6 @@ fn change<'a>(
         true => Verdict::Faster,
     };
     let by_floor = both.is_some();
-    Some(Change { row, percent, verdict, old, new, by_floor, unit })
+    let called = called.to_owned();
+    Some(Change { called, percent, verdict, old, new, by_floor, unit })
 }

@@ -189,8 +189,9 @@ fn others(kind: &str, placement: Option<Placement>, rows: &[&Row]) -> String {
                 compared.push(format!("{median} × {}", ratio.to));
             }
             if let Some(times) = &figure.percentiles {
-                single = [times.p50, times.p99]
-                    .map(|time| units::figure(time as f64, Unit::Nanoseconds));
+                let [p50, _, p99, ..] = times.known();
+                let text = |time| units::figure(time as f64, Unit::Nanoseconds);
+                single = [p50, p99].map(|time| time.map_or("–".to_owned(), text));
             }
         }
         let ([p50, p99], compared) = (single, compared.join(", "));

@@ -33,7 +33,13 @@ fn facts(head: &Head) -> Vec<(&'static str, String)> {
         ("governor", told(&head.governor, "the kernel tells none")),
         (
             "virtual",
-            head.hypervisor.as_ref().map_or("no".into(), |by| format!("yes, {by}")),
+            match head.hypervisor.as_deref() {
+                None => "no".to_owned(),
+                Some("unknown") => {
+                    "yes (the machine does not tell which)".to_owned()
+                }
+                Some(name) => format!("yes, {name}"),
+            },
         ),
         ("mitigations", mitigations(&head.mitigations)),
         ("limits", limits(&head.limits)),

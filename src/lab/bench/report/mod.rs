@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 
 use super::model::{Placement, Ratio, Report, Row, What};
-use crate::errors::Advise;
+use crate::errors::{Advise, errno};
 use crate::os::cleanup::without_signals;
 
 pub mod compare;
@@ -16,6 +17,7 @@ pub mod figures;
 mod grid;
 mod head;
 pub mod json;
+mod percentiles;
 pub mod progress;
 pub mod svg;
 pub mod table;
@@ -57,6 +59,15 @@ fn subject(row: &Row) -> String {
         "ipclab" => row.subject.clone(),
         other => format!("{} ({other})", row.subject),
     }
+}
+
+/// Whether `others` have a row of the same subject, but of another chapter.
+fn shared(row: &Row, others: &[&Row]) -> bool {
+    others.iter().any(|other| {
+        other.what == row.what
+            && other.subject == row.subject
+            && other.chapter != row.chapter
+    })
 }
 
 /// Where it ran, in a learner's words.
@@ -129,13 +140,20 @@ impl Target {
     /// # Errors
     /// ENOSPC and the like; then the old file is as it was.
     pub fn save(&self, text: &str) -> Result<()> {
-        let told = || format!("write {}", self.path.display());
+        self.put(text)
+            .with_context(|| format!("write {}", self.path.display()))
+            .advise(|error| {
+                let full =
+                    matches!(errno(error), Some(Errno::ENOSPC | Errno::EDQUOT));
+                full.then_some("name a file where there is room")
+            })
+    }
+
+    fn put(&self, text: &str) -> std::io::Result<()> {
         let Some(file) = &self.file else {
-            return std::fs::OpenOptions::new()
-                .append(true)
-                .open(&self.path)
-                .and_then(|mut stream| stream.write_all(text.as_bytes()))
-                .with_context(told);
+            let mut stream =
+                std::fs::OpenOptions::new().append(true).open(&self.path)?;
+            return stream.write_all(text.as_bytes());
         };
         // A signal in between would leave the temporary file behind.
         without_signals(|| {
@@ -147,7 +165,6 @@ impl Target {
             new.persist(file).map_err(|error| error.error)
         })
         .map(|_| ())
-        .with_context(told)
     }
 }
 

@@ -174,10 +174,14 @@ impl<'a> Set<'a> {
             };
             // A floor without a size says nothing of bytes per second.
             let sized = floors().any(|floor| floor.size.is_some());
-            let points = match sized || unit == Unit::Nanoseconds {
+            let mut points: Vec<_> = match sized || unit == Unit::Nanoseconds {
                 true => sizes.iter().filter_map(at).collect(),
                 false => Vec::new(),
             };
+            // Of one size alone it is a line still: it has no markers.
+            if let [(x, y)] = points[..] {
+                points = vec![(x - 0.2, y), (x + 0.2, y)];
+            }
             Series { name, look: None, points, marks: Vec::new() }
         };
         names.into_iter().map(series).collect()
@@ -270,7 +274,7 @@ fn quantiles(all: &Percentiles) -> (Vec<(f64, f64)>, Vec<(f64, f64)>) {
         points.push((nines(part), log(*value)));
     }
     let last = points.last().map_or(0.0, |point| point.0);
-    let known = [(0.5, all.p50), (0.9, all.p90), (0.99, all.p99), (0.999, all.p999)];
-    let marks = known.into_iter().map(|(part, value)| (nines(part), log(value)));
+    let known = [0.5, 0.9, 0.99, 0.999].into_iter().zip(all.known());
+    let marks = known.filter_map(|(part, value)| Some((nines(part), log(value?))));
     (points, marks.filter(|mark| mark.0 <= last).collect())
 }

@@ -7,8 +7,9 @@ use super::super::model::{
     Figure, Floor, Outcome, Placement, Ratio, Report, Row, Unit, What,
 };
 use super::grid::{Cell, Grid, Side, Tone, paint};
-use super::units::{beside, digits, figure, grouped, range, size};
-use super::{KINDS, PEERS, floor_ratio, head, name, place, subject, title};
+use super::units::{digits, figure, grouped, range, size};
+use super::{KINDS, PEERS, floor_ratio, head, name, percentiles, place, shared};
+use super::{subject, title};
 
 /// The whole report in up to `width` columns, in colour where that is wanted.
 ///
@@ -37,6 +38,8 @@ pub fn text(report: &Report, width: usize) -> String {
 #[derive(Debug, Default)]
 struct Notes {
     all: Vec<String>,
+    /// Whether too few were timed for some percentiles.
+    few: bool,
 }
 
 impl Notes {
@@ -50,8 +53,15 @@ impl Notes {
     }
 
     fn text(&self, width: usize) -> String {
+        let mut out = String::new();
+        if self.few {
+            for line in textwrap::wrap(percentiles::FEW, width) {
+                let _ = write!(out, "\n{}", paint(&line, Tone::Faint));
+            }
+            out.push('\n');
+        }
         if self.all.is_empty() {
-            return String::new();
+            return out;
         }
         let mut grid = Grid::default();
         grid.column("", Side::Right);
@@ -59,7 +69,7 @@ impl Notes {
             let number = format!("[{}]", number + 1);
             grid.words(vec![Cell::plain(number)], Cell::plain(note));
         }
-        format!("\n{}", grid.text(width))
+        out + &format!("\n{}", grid.text(width))
     }
 }
 
@@ -112,11 +122,6 @@ struct Block<'a> {
     others: Vec<&'a str>,
 }
 
-/// What makes two rows of the same work.
-fn work(row: &Row) -> (&str, Option<u64>, Option<u32>, Option<u32>) {
-    (&row.subject, row.size, row.clients, row.idle)
-}
-
 fn measured(row: &Row) -> Option<&Figure> {
     match &row.outcome {
         Outcome::Measured(figure) => Some(figure),
@@ -139,7 +144,7 @@ impl<'a> Block<'a> {
             PEERS.contains(&row.program.as_str())
                 && all.iter().any(|ours| {
                     ours.program == "ipclab"
-                        && work(ours) == work(row)
+                        && ours.work() == row.work()
                         && measured(ours).is_some_and(compared)
                 })
         };
@@ -149,10 +154,11 @@ impl<'a> Block<'a> {
         let mut order = BTreeMap::new();
         for row in &rows {
             let next = order.len();
-            order.entry((&row.subject, &row.program)).or_insert(next);
+            order.entry((&row.chapter, &row.subject, &row.program)).or_insert(next);
         }
         rows.sort_by_key(|row| {
-            (order[&(&row.subject, &row.program)], row.size, row.clients, row.idle)
+            let first = order[&(&row.chapter, &row.subject, &row.program)];
+            (first, row.size, row.clients, row.idle)
         });
         let mut block = Block {
             report,
@@ -195,6 +201,8 @@ impl<'a> Block<'a> {
                 let _ = writeln!(out, "{}", paint(&line, Tone::Faint));
             }
         }
+        let mut figures = self.rows.iter().filter_map(|row| measured(row));
+        notes.few |= figures.any(percentiles::few);
         // Numbered once, whichever way it is laid out.
         let together = self.grid(true, notes);
         if together.width() <= width {
@@ -205,7 +213,10 @@ impl<'a> Block<'a> {
             let _ = writeln!(
                 out,
                 "\n{}",
-                paint("The single ones, in the unit of p50:", Tone::Faint)
+                paint(
+                    "The single ones, in the unit of p50 or their own:",
+                    Tone::Faint
+                )
             );
             out.push_str(&grid.text(width));
         }
@@ -228,8 +239,18 @@ impl<'a> Block<'a> {
             ))
         };
         let usual = if self.what == What::Throughput { 1 << 16 } else { 64 };
-        let example = self.rows.iter().filter(|row| row.size == Some(usual));
-        example.chain(&self.rows).find_map(sentence)
+        // What a learner meets first.
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_by_key(|row| (row.subject != "pipe", row.size != Some(usual)));
+        rows.into_iter().find_map(sentence)
+    }
+
+    /// The subject, with its chapter where another one calls its work the same.
+    fn subject(&self, row: &Row) -> String {
+        match shared(row, &self.rows) {
+            true => format!("{}: {}", row.chapter, subject(row)),
+            false => subject(row),
+        }
     }
 
     fn names(&self, grid: &mut Grid) {
@@ -255,7 +276,7 @@ impl<'a> Block<'a> {
     fn name_cells(&self, row: &Row, again: bool) -> Vec<Cell> {
         // A subject is named in each line, so that grep finds it; the eye needs it once.
         let tone = if again { Tone::Faint } else { Tone::Strong };
-        let mut cells = vec![Cell::new(subject(row), tone)];
+        let mut cells = vec![Cell::new(self.subject(row), tone)];
         let counts =
             [row.size.map(size), row.clients.map(grouped), row.idle.map(grouped)];
         let shown = counts.into_iter().zip(self.counts()).filter(|(_, any)| *any);
@@ -287,14 +308,15 @@ impl<'a> Block<'a> {
             grid.column(format!("×{other}"), Side::Right);
         }
         if all && self.has_percentiles() {
-            for head in PERCENTILES {
+            for head in percentiles::HEADS {
                 grid.column(head, Side::Right);
             }
         }
         grid.column("", Side::Left);
         let mut rows = self.rows.iter().enumerate().peekable();
         while let Some((index, row)) = rows.next() {
-            let again = index > 0 && subject(self.rows[index - 1]) == subject(row);
+            let own = self.subject(row);
+            let again = index > 0 && self.subject(self.rows[index - 1]) == own;
             let mut cells = self.name_cells(row, again);
             match &row.outcome {
                 Outcome::Measured(figure) => {
@@ -310,7 +332,7 @@ impl<'a> Block<'a> {
                 Outcome::Absent(why) => {
                     // The sizes that a mechanism cannot carry are one line.
                     let same = |next: &Row| {
-                        subject(next) == subject(row)
+                        self.subject(next) == own
                             && matches!(&next.outcome, Outcome::Absent(other) if other == why)
                     };
                     let mut last = None;
@@ -373,7 +395,7 @@ impl<'a> Block<'a> {
                 continue;
             }
             let same =
-                |peer: &&&Row| peer.program == *other && work(peer) == work(row);
+                |peer: &&&Row| peer.program == *other && peer.work() == row.work();
             let (text, tone) =
                 match self.peers.iter().find(same).map(|peer| &peer.outcome) {
                     Some(Outcome::Absent(why)) => {
@@ -389,7 +411,7 @@ impl<'a> Block<'a> {
             cells.push(Cell::new(text, tone));
         }
         if all && self.has_percentiles() {
-            cells.extend(percentile_cells(this, true));
+            cells.extend(percentiles::cells(this, true));
         }
         cells.push(Cell::new(marks, Tone::Faint));
         cells
@@ -398,7 +420,7 @@ impl<'a> Block<'a> {
     fn percentiles(&self) -> Option<Grid> {
         let mut grid = Grid::default();
         self.names(&mut grid);
-        for head in PERCENTILES {
+        for head in percentiles::HEADS {
             grid.column(head, Side::Right);
         }
         let mut before = String::new();
@@ -407,10 +429,10 @@ impl<'a> Block<'a> {
             else {
                 continue;
             };
-            let mut cells = self.name_cells(row, before == subject(row));
-            cells.extend(percentile_cells(this, false));
+            let mut cells = self.name_cells(row, before == self.subject(row));
+            cells.extend(percentiles::cells(this, false));
             grid.line(cells);
-            before = subject(row);
+            before = self.subject(row);
             if let Some(naive) = &this.naive {
                 let naive = Figure {
                     percentiles: Some((**naive).clone()),
@@ -418,32 +440,12 @@ impl<'a> Block<'a> {
                 };
                 let mut cells = self.name_cells(row, true);
                 cells[0] = Cell::new("… timed from sending", Tone::Faint);
-                cells.extend(percentile_cells(&naive, false));
+                cells.extend(percentiles::cells(&naive, false));
                 grid.line(cells);
             }
         }
         self.has_percentiles().then_some(grid)
     }
-}
-
-const PERCENTILES: [&str; 5] = ["p50", "p90", "p99", "p99.9", "max"];
-
-/// In the unit of the median, which the first of them names unless it stands `near`.
-fn percentile_cells(this: &Figure, near: bool) -> Vec<Cell> {
-    let Some(percentiles) = &this.percentiles else {
-        return vec![Cell::empty(); PERCENTILES.len()];
-    };
-    let near = near && this.unit == Unit::Nanoseconds;
-    let middle = if near { this.value } else { percentiles.p50 as f64 };
-    let super::super::model::Percentiles { p50, p90, p99, p999, max, .. } =
-        *percentiles;
-    let number = |value: u64| beside(value as f64, middle, Unit::Nanoseconds);
-    let first = match near {
-        true => number(p50),
-        false => figure(p50 as f64, Unit::Nanoseconds),
-    };
-    let rest = [p90, p99, p999, max].map(number);
-    std::iter::once(first).chain(rest).map(Cell::plain).collect()
 }
 
 /// The least and the greatest pair's ratio.

@@ -78,9 +78,22 @@ pub fn range(min: f64, max: f64, value: f64, unit: Unit) -> String {
     format!("{}–{}", digits(min / one), digits(max / one))
 }
 
-/// `other` in the unit that [`figure`] takes for `value`, without its name.
+/// `other` in the unit that [`figure`] takes for `value`, without its name; from 1,000 of
+/// them on in the unit that fits it, with its name.
+///
+/// ```
+/// use ipclab::lab::bench::{model::Unit, report::units::beside};
+/// assert_eq!(beside(305.0, 261.0, Unit::Nanoseconds), "305");
+/// assert_eq!(beside(12_000_000.0, 261.0, Unit::Nanoseconds), "12.0 ms");
+/// ```
 pub fn beside(other: f64, value: f64, unit: Unit) -> String {
-    digits(other / scale(value, scales(unit)).0)
+    let scales = scales(unit);
+    let (one, _) = scale(value, scales);
+    // As in `scale`: what would be written as 1,000.
+    match other.abs() * 1.0005 >= one * 1e3 && one < scales[3].0 {
+        true => figure(other, unit),
+        false => digits(other / one),
+    }
 }
 
 /// A size in bytes: `1 B`, `64 B`, `4 KiB`, `1 MiB`; as it is where that is not whole.

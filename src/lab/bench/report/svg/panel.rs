@@ -219,19 +219,43 @@ impl Panel {
             }
         }
         let right = width - beside + 8;
-        labels(whole, ends, right, (top + 50, bottom - 62))
+        let high = (top + 50, bottom - 62);
+        // A point alone has its name beside it: a line from there would be read as data.
+        // At the right edge there is no room for it inside the axes.
+        let edge = right - 16;
+        let inside = |(end, series): &((i32, i32), &Series)| {
+            series.points.len() == 1 && end.0 < edge - 40
+        };
+        let (alone, ends): (Vec<_>, Vec<_>) = ends.into_iter().partition(inside);
+        named(whole, alone, edge, high)?;
+        labels(whole, ends, right, high)
     }
 }
 
-/// The name of each line at its end, none over another.
-fn labels(
+/// The name of each point that stands alone, beside it, none over another: to its left
+/// where it would not end before `edge`.
+fn named(
     whole: &Area,
-    mut ends: Vec<((i32, i32), &Series)>,
-    x: i32,
-    (top, bottom): (i32, i32),
+    mut points: Vec<((i32, i32), &Series)>,
+    edge: i32,
+    high: (i32, i32),
 ) -> Result<()> {
-    ends.sort_by_key(|(end, _)| end.1);
-    let mut places: Vec<i32> = ends.iter().map(|(end, _)| end.1).collect();
+    points.sort_by_key(|(point, _)| point.1);
+    let places = apart(points.iter().map(|(point, _)| point.1).collect(), high);
+    for (((x, _), series), y) in points.into_iter().zip(places) {
+        let long = series.name.chars().count() as i32 * 8;
+        let (x, side) = match x + 10 + long > edge {
+            true => (x - 10, HPos::Right),
+            false => (x + 10, HPos::Left),
+        };
+        let text = font(14.0, colour(series.look)).pos(Pos::new(side, VPos::Center));
+        whole.draw(&Text::new(series.name.clone(), (x, y), text))?;
+    }
+    Ok(())
+}
+
+/// Rows of pixels, from above to below, moved so that names there do not touch.
+fn apart(mut places: Vec<i32>, (top, bottom): (i32, i32)) -> Vec<i32> {
     for index in 0..places.len() {
         let above = if index > 0 { places[index - 1] + LINE } else { top };
         places[index] = places[index].max(above);
@@ -240,10 +264,23 @@ fn labels(
         let below = places.get(index + 1).map_or(bottom, |next| next - LINE);
         places[index] = places[index].min(below);
     }
+    places
+}
+
+/// The name of each line at its end, none over another.
+fn labels(
+    whole: &Area,
+    mut ends: Vec<((i32, i32), &Series)>,
+    x: i32,
+    high: (i32, i32),
+) -> Result<()> {
+    ends.sort_by_key(|(end, _)| end.1);
+    let places = apart(ends.iter().map(|(end, _)| end.1).collect(), high);
     for (((end_x, end_y), series), y) in ends.into_iter().zip(places) {
         let colour = colour(series.look);
         let way = vec![(end_x + 6, end_y), (x, y)];
-        whole.draw(&PathElement::new(way, colour.mix(0.4)))?;
+        // Thin and grey: no data.
+        whole.draw(&PathElement::new(way, FAINT.mix(0.4)))?;
         if series.look.is_some() {
             marker(whole, (x + 8, y), series.look)?;
         }
