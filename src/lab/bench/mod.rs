@@ -3,7 +3,7 @@
 //! For each mechanism two real processes are started, pinned, and steered: they are the
 //! chapter's own sender and receiver in a loop ([`ends`]). What they do is compared, in
 //! turns, with what the machine can do at best ([`floors`]), and that ratio is the result
-//! ([`measure`]). A figure that cannot be is no figure ([`tripwire`]).
+//! (`measure`). A figure that cannot be is no figure ([`tripwire`]).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,6 +25,7 @@ use servers::Settings;
 pub mod ends;
 pub mod floors;
 mod head;
+mod joined;
 pub mod lies;
 mod measure;
 pub mod model;
@@ -37,6 +38,7 @@ pub mod report;
 pub mod servers;
 pub mod subject;
 pub mod tripwire;
+mod wanted;
 
 /// The options of `ipclab bench`.
 #[derive(Debug, clap::Args)]
@@ -143,7 +145,7 @@ fn heard<T>(outcome: Result<T>, stop: &mut Interrupts) -> Result<T> {
 /// Measures all that is wanted.
 fn measure(
     options: &Options,
-    wanted: &plan::Wanted,
+    wanted: &wanted::Wanted,
     stop: &mut Interrupts,
     quiet: bool,
 ) -> Result<Report> {
@@ -257,7 +259,7 @@ fn with_figures() -> Vec<&'static str> {
     names
 }
 
-fn wanted(options: &Options) -> Result<plan::Wanted> {
+fn wanted(options: &Options) -> Result<wanted::Wanted> {
     let named = |chapter: &str| options.chapters.iter().any(|name| name == chapter);
     let all = options.chapters.is_empty();
     let subjects: Vec<_> = subject::SUBJECTS
@@ -300,7 +302,7 @@ fn wanted(options: &Options) -> Result<plan::Wanted> {
         true => measure::Plan::QUICK,
         false => measure::Plan::FULL,
     };
-    Ok(plan::Wanted {
+    Ok(wanted::Wanted {
         operations: !options.servers && given.is_none(),
         cross_one_way: match (&given, options.quick) {
             (None, true) => Vec::new(),

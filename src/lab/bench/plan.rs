@@ -4,116 +4,26 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-use super::ends::{Mode, Side};
+use super::ends::Side;
 use super::floors::Copy;
-use super::measure::{self, Contender, Plan, Series};
+use super::floors::ground::{Ground, LINES, SWITCHES, WAKE_UPS};
+use super::joined::{free_port, joined};
+use super::measure::{self, Contender, Series};
 use super::model::{Figure, Floor, Outcome, Placement, Row, Unit, What};
 use super::pair::{Joined, NotMeasured, Pair, Start};
 use super::peers::{Peers, Program};
 use super::placement::{Awake, Cpus};
 use super::subject::{Subject, Waits};
-use super::tripwire::{Floors, RoundTrip};
+use super::tripwire::RoundTrip;
+use super::wanted::{Spot, Wanted};
 use crate::lab::interrupts::Interrupts;
 use crate::wire::say;
 
-/// What the two floors of pairs are called.
-const SWITCHES: &str = "two context switches";
-/// The same pair on two CPUs: nothing is switched from one to the other there.
-const WAKE_UPS: &str = "two wake-ups";
-/// As [`SWITCHES`].
-const LINES: &str = "two bounced cache lines";
 /// What a throughput is compared with.
 const MEMCPY: &str = "memcpy";
 /// Whose program the chapters' own is.
 const OURS: &str = "ipclab";
-
-/// What is to be measured, and how.
-#[derive(Debug)]
-pub(super) struct Wanted {
-    /// The mechanisms.
-    pub(super) subjects: Vec<Subject>,
-    /// The sizes of a round trip's message, in bytes, for one CPU.
-    pub(super) round_trips: Vec<u64>,
-    /// The sizes of a message one way.
-    pub(super) one_way: Vec<u64>,
-    /// The sizes of a round trip's message across two CPUs.
-    pub(super) cross: Vec<u64>,
-    /// The sizes of a message one way across two CPUs.
-    pub(super) cross_one_way: Vec<u64>,
-    /// Where.
-    pub(super) placements: Vec<Placement>,
-    /// How long, and how often.
-    pub(super) plan: Plan,
-    /// Whether single operations are measured too.
-    pub(super) operations: bool,
-    /// The chapters whose servers are measured.
-    pub(super) servers: Vec<String>,
-}
-
-/// One figure to take.
-#[derive(Debug, Clone, Copy)]
-struct Spot {
-    subject: Subject,
-    what: What,
-    size: u64,
-    placement: Placement,
-    cpus: [usize; 2],
-}
-
-impl Wanted {
-    /// All that is to be taken at `placement`, in the order of the book.
-    fn spots(&self, placement: Placement, cpus: [usize; 2]) -> Vec<Spot> {
-        let mut spots = Vec::new();
-        for subject in &self.subjects {
-            if !subject.runs(placement) {
-                continue;
-            }
-            for (what, sizes, cross) in [
-                (What::Latency, subject.round_trips(&self.round_trips), &self.cross),
-                (
-                    What::Throughput,
-                    subject.one_way(&self.one_way),
-                    &self.cross_one_way,
-                ),
-            ] {
-                let wanted = |size: &u64| {
-                    placement == Placement::Same
-                        || subject.least.is_some()
-                        || cross.contains(size)
-                };
-                spots.extend(sizes.into_iter().filter(wanted).map(|size| Spot {
-                    subject: *subject,
-                    what,
-                    size,
-                    placement,
-                    cpus,
-                }));
-            }
-        }
-        spots
-    }
-
-    /// How many figures there will be.
-    pub(super) fn steps(&self, cpus: &Cpus) -> usize {
-        let places = self.placements.iter();
-        let places = places.filter_map(|place| Some((*place, cpus.of(*place)?)));
-        places.map(|(place, cpus)| self.spots(place, cpus).len()).sum()
-    }
-}
-
-impl Subject {
-    /// Whether it is measured there: what it does while it waits makes the placement.
-    fn runs(&self, placement: Placement) -> bool {
-        match placement {
-            Placement::Same => self.waits != Waits::Spins,
-            Placement::CrossBlocking => self.waits == Waits::Sleeps,
-            Placement::CrossLooking => self.waits == Waits::LooksFirst,
-            Placement::CrossSpinning => self.waits == Waits::Spins,
-        }
-    }
-}
 
 /// A run that is going on.
 pub(super) struct Run<'a> {
@@ -448,61 +358,6 @@ impl Run<'_> {
     }
 }
 
-impl Spot {
-    fn mode(&self) -> Mode {
-        if self.what == What::Latency { Mode::Pingpong } else { Mode::Oneway }
-    }
-}
-
-/// The floors of a placement: started once, measured beside every subject.
-#[derive(Default)]
-struct Ground {
-    names: Vec<&'static str>,
-    pairs: Vec<Contender>,
-    seen: Vec<Series>,
-}
-
-impl Ground {
-    fn add(&mut self, name: &'static str, pair: Pair) {
-        self.names.push(name);
-        self.pairs.push(Contender::Pair(Box::new(pair)));
-        self.seen.push(Series::default());
-    }
-
-    fn see(&mut self, new: &[Series]) {
-        for (kept, new) in self.seen.iter_mut().zip(new) {
-            kept.figures.extend(&new.figures);
-            kept.stalls += new.stalls;
-        }
-    }
-
-    /// The least that was ever seen of each.
-    fn least(&self) -> Floors {
-        let least = |name| {
-            let place = self.names.iter().position(|known| *known == name)?;
-            self.seen[place].figures.iter().copied().reduce(f64::min)
-        };
-        Floors { switches: least(SWITCHES), lines: least(LINES) }
-    }
-
-    fn told(&self, placement: Placement) -> Vec<Floor> {
-        let seen = self.names.iter().zip(&self.seen);
-        seen.filter(|(_, series)| !series.figures.is_empty())
-            .map(|(name, series)| {
-                let figure = series.figure(Unit::Nanoseconds, &[]);
-                Floor {
-                    name: (*name).to_owned(),
-                    placement: Some(placement),
-                    size: None,
-                    nanoseconds: figure.value,
-                    min: figure.min,
-                    max: figure.max,
-                }
-            })
-            .collect()
-    }
-}
-
 /// A figure that cannot be.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -540,40 +395,4 @@ fn ours(
         .arg(place)
         .env("IPCLAB_DIR", dir);
     Ok(command)
-}
-
-/// What joins the two ends of a subject before they start.
-fn joined(subject: Subject) -> Result<Joined> {
-    let kind = match subject.name {
-        "unix stream" => SockType::Stream,
-        "unix seqpacket" => SockType::SeqPacket,
-        "unix dgram" => SockType::Datagram,
-        "tcp" => return loopback().map(Joined::Sockets),
-        _ if subject.chapter == "pipe" => return Ok(Joined::Pipes),
-        _ => return Ok(Joined::No),
-    };
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let (a, b) =
-        socketpair(AddressFamily::Unix, kind, None, flags).context("socketpair")?;
-    Ok(Joined::Sockets([a, b]))
-}
-
-/// Two sockets that are connected with each other over the loopback interface.
-pub(super) fn loopback() -> Result<[std::os::fd::OwnedFd; 2]> {
-    let listener =
-        std::net::TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1")?;
-    let address = listener.local_addr().context("getsockname")?;
-    let a = std::net::TcpStream::connect(address).context("connect")?;
-    let (b, _) = listener.accept().context("accept")?;
-    for socket in [&a, &b] {
-        socket.set_nodelay(true).context("setsockopt(TCP_NODELAY)")?;
-    }
-    Ok([a.into(), b.into()])
-}
-
-/// A port on which nobody listens just now.
-fn free_port() -> Result<u16> {
-    let listener =
-        std::net::TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1")?;
-    Ok(listener.local_addr().context("getsockname")?.port())
 }

@@ -16,6 +16,7 @@ use crate::os::cleanup;
 use crate::os::spawn::{Forked, fork};
 
 pub mod ends;
+pub(super) mod ground;
 
 /// How often each of them is measured: the median counts.
 const WINDOWS: usize = 9;

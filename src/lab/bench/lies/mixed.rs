@@ -5,10 +5,10 @@ use anyhow::Result;
 use super::tell::{By, Line, Told, off, time};
 use super::{Lab, Wanted, median, pipe};
 use crate::lab::bench::ends::Mode;
+use crate::lab::bench::joined::loopback;
 use crate::lab::bench::model::Placement;
 use crate::lab::bench::pair::Joined;
 use crate::lab::bench::placement::Awake;
-use crate::lab::bench::plan::loopback;
 use crate::lab::bench::report::units;
 
 const SIZE: u64 = 64;
