@@ -3,7 +3,9 @@
 mod support;
 
 use std::collections::HashSet;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::time::Duration;
 
 use ipclab::lab::bench::model::{Outcome, Placement, Row, Unit, What};
 use ipclab::lab::bench::operations;
@@ -13,7 +15,7 @@ use ipclab::lab::bench::servers::session::{Session, Stage, Subject};
 use ipclab::lab::bench::servers::{Settings, run_with};
 use ipclab::os::alive;
 use nix::sys::signal::{Signal, kill};
-use support::{deadline, program, skip};
+use support::{Input, Role, deadline, program, skip};
 
 const MS: u64 = 1_000_000;
 
@@ -249,6 +251,7 @@ fn a_short_run_has_a_row_for_each_server_and_each_ratio() {
         assert!(figure.percentiles.is_some() && figure.unit == Unit::PerSecond);
         let open = row.subject.contains("open loop");
         assert_eq!(figure.naive.is_some(), open, "{row:?}");
+        assert!(figure.windows >= 3, "{row:?}");
         let to: Vec<&str> = figure.ratios.iter().map(|r| r.to.as_str()).collect();
         let peers = row.program == "ipclab" && !open;
         assert_eq!(to.contains(&"C") && to.contains(&"Python"), peers, "{row:?}");
@@ -272,7 +275,7 @@ fn all_operations_are_timed_and_leave_nothing_behind() {
     operations::run_with(&program(), &settings, &mut |row| rows.push(row)).unwrap();
     let mut seen = HashSet::new();
     for row in &rows {
-        let key = (&row.chapter, &row.subject, row.placement);
+        let key = (&row.subject, row.placement);
         assert!(seen.insert(key), "twice: {key:?}");
         if let (Outcome::Absent(why), Some(Placement::CrossBlocking)) =
             (&row.outcome, row.placement)
@@ -284,13 +287,17 @@ fn all_operations_are_timed_and_leave_nothing_behind() {
         let chapter = ipclab::chapters::find(&row.chapter);
         assert!(chapter.is_some(), "{} is no chapter", row.chapter);
     }
-    let Some(Row { outcome: Outcome::Measured(sixteen), .. }) =
-        rows.iter().find(|row| row.subject == "pass 16 descriptors a message")
-    else {
-        panic!("no row of 16 descriptors")
-    };
-    assert_eq!(sixteen.unit, Unit::PerSecond);
-    assert_eq!(sixteen.ratios[0].to, "pass 1 descriptor a message");
+    for many in [16, 253] {
+        let subject = format!("pass {many} descriptors a message");
+        let row = rows.iter().find(|row| row.subject == subject);
+        let Some(Row { outcome: Outcome::Measured(figure), .. }) = row else {
+            panic!("{subject}: {row:?}")
+        };
+        assert_eq!(figure.unit, Unit::PerSecond);
+        assert_eq!(figure.ratios[0].to, "pass 1 descriptor a message");
+        // Each batch beside one of the other.
+        assert_eq!(figure.ratios[0].pairs, figure.windows);
+    }
 }
 
 #[test]
@@ -303,4 +310,51 @@ fn a_chapter_chooses_its_operations() {
     })
     .unwrap();
     assert_eq!(subjects, ["mkfifo, unlink", "open both ends, close"]);
+}
+
+/// Interrupts `ipclab bench` with these arguments once the process that it starts with
+/// `bench-servers PART` is there; then nothing may be left.
+fn interrupt(args: &[&str], part: &str) {
+    let subject = support::subject("tcp");
+    let mut command = support::ipclab(&subject, &["bench"]);
+    command.args(args).env("TMPDIR", subject.dir());
+    let bench = Role::start("bench", command, Input::Nothing).unwrap();
+    // Nothing tells us how far it is but the processes that it has.
+    let latest = deadline();
+    let wanted = format!("\0bench-servers\0{part}\0");
+    let mut children = alive_children(bench.pid().as_raw() as u32);
+    while !children.iter().any(|(_, words)| words.contains(&wanted)) {
+        assert!(std::time::Instant::now() < latest, "no {part}: {children:?}");
+        std::thread::sleep(Duration::from_millis(1));
+        children = alive_children(bench.pid().as_raw() as u32);
+    }
+    if part == "load" {
+        let server = children.iter().any(|(_, words)| words.contains("\0server\0"));
+        assert!(server, "a load without a server: {children:?}");
+    }
+    let outcome = bench.stop(Signal::SIGINT, deadline()).unwrap();
+    assert_eq!(outcome.status.signal(), Some(2), "{}", outcome.stderr);
+    subject.nothing_is_left().unwrap();
+    assert_eq!(subject.dir().read_dir().unwrap().count(), 0);
+    assert_gone(&children.iter().map(|(pid, _)| *pid).collect::<Vec<u32>>());
+}
+
+/// The children of the first thread of a process, and their command lines.
+fn alive_children(pid: u32) -> Vec<(u32, String)> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let list = list.unwrap_or_default();
+    let pids = list.split_whitespace().map(|pid| pid.parse::<u32>().unwrap());
+    let words = |pid| std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+    pids.map(|pid| (pid, words(pid).unwrap_or_default())).collect()
+}
+
+#[test]
+fn interrupted_among_servers_it_leaves_no_process_and_no_directory() {
+    interrupt(&["--servers", "--quick", "tcp"], "load");
+}
+
+#[test]
+fn interrupted_among_operations_it_leaves_no_process_and_no_directory() {
+    // Long batches; and these chapters have no pairs that come before them.
+    interrupt(&["multiplex", "fdpass"], "operations");
 }

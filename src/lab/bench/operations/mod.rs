@@ -2,7 +2,8 @@
 //! somebody up, to pass a descriptor.
 //!
 //! They run in a process of its own with one thread, pinned to one CPU, in batches: the
-//! figure is the median batch's time divided by its operations.
+//! figure is the median batch's time divided by its operations. Those that are compared
+//! take turns, batch by batch, there and back.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,13 +14,14 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
-use self::table::{Ground, Operation};
+use self::table::{Absent, Batch, Ground, Operation};
+use super::measure::median;
 use super::model::{Figure, Outcome, Placement, Ratio, Row, Unit, What};
 use super::placement::{Awake, Cpus};
 use super::servers::Settings;
 use super::servers::lines::{Interrupted, Lines};
-use super::servers::measure::median;
 use super::servers::session::{DEADLINE, scratch, start, why_it_ended};
+use super::servers::spread::{AGAIN, extent, is_long, stalled, there_and_back};
 use crate::errors::line;
 use crate::lab::interrupts::Interrupts;
 use crate::process::{Input, Output};
@@ -132,112 +134,199 @@ pub(super) fn part(options: &Options) -> Result<()> {
         false => Effort { batch: long, batches: 15 },
     };
     let chosen = &options.chapter;
-    let wanted = |operation: &&Operation| {
-        chosen.is_empty() || chosen.iter().any(|name| name == operation.chapter)
+    let wanted = |group: &&[Operation]| {
+        chosen.is_empty() || chosen.iter().any(|name| name == group[0].chapter)
     };
     let mut out = std::io::stdout().lock();
-    let mut first: Option<(&str, Vec<f64>)> = None;
-    for operation in table::OPERATIONS.iter().filter(wanted) {
-        let timed = operation.time(&ground, effort);
-        let (row, figures) = operation.row(timed, first.as_ref());
-        if operation.is_base() {
-            first = figures.map(|figures| (operation.subject, figures));
+    for group in table::groups().filter(wanted) {
+        for row in time(group, &ground, effort) {
+            writeln!(out, "{}", serde_json::to_string(&row)?).context("write")?;
         }
-        writeln!(out, "{}", serde_json::to_string(&row)?).context("write")?;
     }
     writeln!(out, "done").context("write")
 }
 
-impl Operation {
-    /// The nanoseconds of one operation, by batches; the reason why there are none.
-    fn time(
-        &self,
+/// Times the operations of a group in turns.
+fn time(group: &[Operation], ground: &Ground, effort: Effort) -> Vec<Row> {
+    let mut all: Vec<Contender<'_>> =
+        group.iter().map(|one| Contender::of(one, ground, effort)).collect();
+    for place in there_and_back(all.len(), effort.batches) {
+        all[place].counted();
+    }
+    all.iter().map(|one| one.row(&all[0])).collect()
+}
+
+/// One operation in the turns of its group.
+struct Contender<'a> {
+    operation: &'a Operation,
+    /// What does it; or why there is nothing to time, or nothing any more.
+    batch: Result<Batch>,
+    /// So often in one batch.
+    count: u64,
+    /// The nanoseconds of one part, by batches.
+    times: Vec<f64>,
+}
+
+impl<'a> Contender<'a> {
+    /// Made, warm, and with batches that are long enough for a clock.
+    fn of(
+        operation: &'a Operation,
         ground: &Ground,
         effort: Effort,
-    ) -> Result<Result<Vec<f64>, String>> {
-        let mut batch = match (self.make)(ground) {
-            Ok(batch) => batch,
-            Err(error) => match error.downcast_ref::<table::Absent>() {
-                Some(table::Absent(why)) => return Ok(Err(why.clone())),
-                None => return Err(error),
-            },
-        };
-        // Warm, and long enough for a clock: double until it is.
-        let mut count = 1;
-        while batch(count)? < effort.batch && count < self.most {
-            count = (count * 2).min(self.most);
+    ) -> Contender<'a> {
+        let batch = (operation.make)(ground);
+        let mut this = Contender { operation, batch, count: 1, times: Vec::new() };
+        while this.count < operation.most
+            && this.run().is_some_and(|time| time < effort.batch)
+        {
+            this.count = (this.count * 2).min(operation.most);
         }
-        let mut figures = Vec::new();
-        for _ in 0..effort.batches {
-            let time = batch(count)?.as_nanos() as f64;
-            figures.push(time / (count * self.parts) as f64);
-        }
-        Ok(Ok(figures))
+        this
     }
 
-    /// Its row; and the figures, if there are any.
-    fn row(
-        &self,
-        timed: Result<Result<Vec<f64>, String>>,
-        base: Option<&(&str, Vec<f64>)>,
-    ) -> (Row, Option<Vec<f64>>) {
-        let (outcome, figures) = match timed {
-            Err(error) => (Outcome::Invalid(line(&error)), None),
-            Ok(Err(why)) => (Outcome::Absent(why), None),
-            Ok(Ok(times)) => {
-                let of = |time: &f64| match self.unit {
-                    Unit::PerSecond => 1e9 / time,
-                    _ => *time,
-                };
-                let figures: Vec<f64> = times.iter().map(of).collect();
-                let mut figure = figure(self.unit, &figures);
-                let base = base.filter(|_| self.parts > 1);
-                figure
-                    .ratios
-                    .extend(base.map(|(to, base)| ratio(to, &figures, base)));
-                (Outcome::Measured(figure), Some(figures))
+    /// One batch; `None` if it cannot be.
+    fn run(&mut self) -> Option<Duration> {
+        let batch = self.batch.as_mut().ok()?;
+        match batch(self.count) {
+            Ok(time) => Some(time),
+            Err(error) => {
+                self.batch = Err(error);
+                None
             }
+        }
+    }
+
+    /// One batch that counts; once more while it takes far longer than the others.
+    fn counted(&mut self) {
+        let usual = median(&self.times);
+        for left in (0..=AGAIN).rev() {
+            let Some(time) = self.run() else { return };
+            let parts = self.count * self.operation.parts;
+            let time = time.as_nanos() as f64 / parts as f64;
+            if left == 0 || !is_long(time, usual) {
+                self.times.push(time);
+                return;
+            }
+        }
+    }
+
+    /// By the unit of the operation.
+    fn figures(&self) -> Vec<f64> {
+        let of = |time: &f64| match self.operation.unit {
+            Unit::PerSecond => 1e9 / time,
+            _ => *time,
         };
-        let row = Row {
-            chapter: self.chapter.to_owned(),
-            subject: self.subject.to_owned(),
+        self.times.iter().map(of).collect()
+    }
+
+    /// Its row, with its ratio to the `base` of its group.
+    fn row(&self, base: &Contender<'_>) -> Row {
+        let operation = self.operation;
+        let outcome = match &self.batch {
+            Ok(_) => {
+                let is_other = operation.subject != base.operation.subject;
+                let to = (is_other && base.batch.is_ok()).then(|| {
+                    let to = base.operation.subject;
+                    ratio(to, &self.figures(), &base.figures())
+                });
+                let ratios = to.into_iter().collect();
+                Outcome::Measured(Figure { ratios, ..self.figure() })
+            }
+            Err(error) => match error.downcast_ref::<Absent>() {
+                Some(Absent(why)) => Outcome::Absent(why.clone()),
+                None => Outcome::Invalid(line(error)),
+            },
+        };
+        Row {
+            chapter: operation.chapter.to_owned(),
+            subject: operation.subject.to_owned(),
             what: What::Operation,
             program: "ipclab".to_owned(),
-            placement: self.placement,
+            placement: operation.placement,
             size: None,
             clients: None,
             idle: None,
             outcome,
-        };
-        (row, figures)
+        }
+    }
+
+    fn figure(&self) -> Figure {
+        let figures = self.figures();
+        let (min, max) = extent(&figures);
+        Figure {
+            value: median(&figures),
+            unit: self.operation.unit,
+            min,
+            max,
+            windows: figures.len(),
+            messages: None,
+            percentiles: None,
+            naive: None,
+            switches: None,
+            ratios: Vec::new(),
+            noisy: off(&self.times),
+        }
     }
 }
 
-fn figure(unit: Unit, figures: &[f64]) -> Figure {
-    let (min, max) = extent(figures);
-    Figure {
-        value: median(figures.to_vec()),
-        unit,
-        min,
-        max,
-        windows: figures.len(),
-        messages: None,
-        percentiles: None,
-        naive: None,
-        switches: None,
-        ratios: Vec::new(),
-        noisy: None,
-    }
+/// Why the times deserve less trust, when some stayed far off whenever they were run again.
+/// The first had none before it, so it is only told of here.
+fn off(times: &[f64]) -> Option<String> {
+    let usual = median(times);
+    let off = times.iter().filter(|time| is_long(**time, usual)).count();
+    stalled(off, times.len())
 }
 
+/// The ratios of the batches of one round each.
 fn ratio(to: &str, figures: &[f64], base: &[f64]) -> Ratio {
     let ratios: Vec<f64> = figures.iter().zip(base).map(|(a, b)| a / b).collect();
     let (min, max) = extent(&ratios);
     let (to, pairs) = (to.to_owned(), ratios.len());
-    Ratio { to, median: median(ratios), min, max, pairs }
+    Ratio { to, median: median(&ratios), min, max, pairs }
 }
 
-fn extent(figures: &[f64]) -> (f64, f64) {
-    let min = figures.iter().copied().fold(f64::INFINITY, f64::min);
-    (min, figures.iter().copied().fold(0.0, f64::max))
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// Takes these milliseconds, one a batch, and notes `name` each time.
+    fn played(name: char, times: &[u64], log: &Rc<RefCell<String>>) -> Batch {
+        let (mut times, log) = (times.to_vec().into_iter(), Rc::clone(log));
+        Box::new(move |_| {
+            log.borrow_mut().push(name);
+            Ok(Duration::from_millis(times.next().context("no batch is left")?))
+        })
+    }
+
+    fn contender(batch: Batch) -> Contender<'static> {
+        let operation = &table::groups().next().expect("there are some")[0];
+        Contender { operation, batch: Ok(batch), count: 1, times: Vec::new() }
+    }
+
+    #[test]
+    fn a_batch_that_takes_far_longer_is_run_again_twice_at_most() {
+        let log = Rc::default();
+        let mut one = contender(played('a', &[10, 40, 12, 90, 80, 70, 11], &log));
+        for _ in 0..4 {
+            one.counted();
+        }
+        assert_eq!(one.times, [10e6, 12e6, 70e6, 11e6]);
+        assert_eq!(log.borrow().len(), 7);
+        let why = "something else had the CPU in 1 of 4 windows";
+        assert_eq!(one.figure().noisy.as_deref(), Some(why));
+        one.counted();
+        let row = one.row(&one);
+        let Outcome::Invalid(why) = row.outcome else { panic!("{row:?}") };
+        assert_eq!(why, "no batch is left");
+    }
+
+    #[test]
+    fn ratios_are_of_batches_side_by_side() {
+        let found = ratio("one", &[10.0, 40.0, 60.0], &[10.0, 20.0, 20.0]);
+        assert_eq!((found.min, found.median, found.max), (1.0, 2.0, 3.0));
+        assert_eq!((found.to.as_str(), found.pairs), ("one", 3));
+    }
 }

@@ -56,14 +56,19 @@ impl Operation {
         Operation { unit: Unit::PerSecond, parts, most: 1024, ..self }
     }
 
-    /// Whether those that follow are compared with it.
-    pub(super) fn is_base(&self) -> bool {
-        self.unit == Unit::PerSecond && self.parts == 1
+    /// Whether it is compared with the one before it that has one part.
+    fn is_compared(&self) -> bool {
+        self.parts > 1
     }
 }
 
-/// All of them.
-pub(super) const OPERATIONS: &[Operation] = &[
+/// All of them, those together that take turns: one, and all that are compared with it.
+pub(super) fn groups() -> impl Iterator<Item = &'static [Operation]> {
+    OPERATIONS.chunk_by(|_, next| next.is_compared())
+}
+
+/// In the order of the book.
+const OPERATIONS: &[Operation] = &[
     Operation::of("signal", "signalfd, close", files::signalfd),
     Operation::of("pipe", "pipe, close both ends", files::pipe),
     Operation::of("pipe", "fork, exit, wait", files::fork_and_wait).most(64),
@@ -72,8 +77,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::of("fifo", "open both ends, close", files::open_fifo),
     Operation::of("unix", "socketpair, close", sockets::pair),
     Operation::of("unix", "socket, bind, unlink, close", sockets::bind),
-    Operation::of("unix", "connect, accept, close", sockets::unix),
-    Operation::of("tcp", "connect, accept, close", sockets::tcp).most(256),
+    Operation::of("unix", "unix connect, accept, close", sockets::unix),
+    Operation::of("tcp", "tcp connect, accept, close", sockets::tcp).most(256),
     Operation::of("multiplex", "epoll_create1, close", files::epoll),
     Operation::of("multiplex", "eventfd, close", files::eventfd),
     Operation::of("posixmq", "mq_open (new), close, unlink", queues::mq_create),
@@ -142,4 +147,36 @@ pub(super) fn each(mut operation: impl FnMut() -> Result<()> + 'static) -> Batch
         }
         Ok(began.elapsed())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_operations_have_one_name() {
+        let mut seen = std::collections::HashSet::new();
+        for Operation { subject, placement, .. } in OPERATIONS {
+            assert!(seen.insert((subject, placement)), "twice: {subject}");
+        }
+        // In two placements it is still one operation, of one chapter.
+        for one in OPERATIONS {
+            for other in
+                OPERATIONS.iter().filter(|other| other.subject == one.subject)
+            {
+                assert_eq!(one.chapter, other.chapter, "{}", one.subject);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_compared_takes_turns() {
+        let together: Vec<Vec<u64>> = groups()
+            .filter(|group| group.len() > 1)
+            .map(|group| group.iter().map(|operation| operation.parts).collect())
+            .collect();
+        assert_eq!(together, [[1, 16, 253]]);
+        assert!(groups().all(|group| group[0].parts == 1));
+        assert_eq!(groups().flatten().count(), OPERATIONS.len());
+    }
 }

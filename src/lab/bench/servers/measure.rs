@@ -11,12 +11,17 @@ use super::load::client::SIZE;
 use super::peers::Absent;
 use super::plan::{Effort, Group};
 use super::session::{Sample, Session, Stage, Subject};
+use super::spread::{AGAIN, extent, is_slow, stalled, there_and_back};
 use super::times::Times;
 use crate::errors::line;
+use crate::lab::bench::measure::median;
 use crate::lab::bench::model::{Figure, Outcome, Placement, Ratio, Row, Unit, What};
 
 /// Descriptors that a server or a load has beside those of its clients.
 const SPARE: u64 = 64;
+/// An open loop of which less than this part is answered in time is another load than the
+/// one that was offered.
+const HELD: f64 = 0.98;
 
 /// One server in the turns of its group.
 struct Contender {
@@ -54,13 +59,8 @@ pub(super) fn group(
         contender.turn(stage, closed(effort.warm_up))?;
         contender.samples.clear();
     }
-    for round in 0..effort.rounds {
-        for place in 0..all.len() {
-            // There and back: whatever grows or shrinks meanwhile meets all alike.
-            let back = round % 2 == 1;
-            let place = if back { all.len() - 1 - place } else { place };
-            all[place].turn(stage, closed(effort.window))?;
-        }
+    for place in there_and_back(all.len(), effort.rounds) {
+        all[place].counted(stage, closed(effort.window))?;
     }
     for contender in &all {
         each(contender.row(&all));
@@ -112,6 +112,21 @@ impl Contender {
         Ok(())
     }
 
+    /// One window that counts; once more while its rate is far below the others'.
+    fn counted(&mut self, stage: &mut Stage, order: Order) -> Result<()> {
+        let usual = median(&rates(&self.samples));
+        self.turn(stage, order)?;
+        for _ in 0..AGAIN {
+            let last = self.samples.last().filter(|_| self.session.is_ok());
+            if !last.is_some_and(|last| is_slow(last.rate(), usual)) {
+                break;
+            }
+            self.samples.pop();
+            self.turn(stage, order)?;
+        }
+        Ok(())
+    }
+
     /// The row of its closed loop.
     fn row(&self, all: &[Contender]) -> Row {
         let outcome = self.outcome(|| {
@@ -119,11 +134,11 @@ impl Contender {
             for sample in &self.samples {
                 times.add_pairs(&sample.window.seen.honest);
             }
-            let rates: Vec<f64> = self.samples.iter().map(Sample::rate).collect();
-            Figure {
-                ratios: self.ratios(all),
-                ..figure(&rates, &times, self.noisy())
-            }
+            let rates = rates(&self.samples);
+            let noisy = [self.at_limit(), off(&rates)];
+            let noisy: Vec<String> = noisy.into_iter().flatten().collect();
+            let noisy = (!noisy.is_empty()).then(|| noisy.join("; "));
+            Figure { ratios: self.ratios(all), ..figure(&rates, &times, noisy) }
         });
         self.subject_row(self.subject.kind.subject(), outcome)
     }
@@ -182,12 +197,11 @@ impl Contender {
     }
 
     /// Whether the load, rather than the server, was at its limit.
-    fn noisy(&self) -> Option<String> {
+    fn at_limit(&self) -> Option<String> {
         let cross = self.subject.placement != Placement::Same;
         let share = |which: usize| {
-            median(
-                self.samples.iter().map(|sample| sample.shares()[which]).collect(),
-            )
+            let shares = self.samples.iter().map(|sample| sample.shares()[which]);
+            median(&shares.collect::<Vec<f64>>())
         };
         let [load, server] = [share(0), share(1)];
         (cross && load > 0.95 && server < 0.9).then(|| {
@@ -209,13 +223,15 @@ impl Contender {
         if self.subject.program != Program::Ipclab || self.session.is_err() {
             return Ok(());
         }
-        let closed = median(self.samples.iter().map(Sample::rate).collect());
+        let closed = median(&rates(&self.samples));
         for percent in effort.rates {
             let rate = (closed * f64::from(*percent) / 100.0).max(1.0) as u64;
             let order = Order::Open { window: effort.open, rate };
             self.samples.clear();
-            self.turn(stage, order)?;
-            let outcome = self.outcome(|| self.open_figure());
+            for _ in 0..effort.opens {
+                self.turn(stage, order)?;
+            }
+            let outcome = self.outcome(|| self.open_figure(rate));
             let kind = self.subject.kind.subject();
             let subject = format!("{kind}, open loop at {percent} %");
             each(self.subject_row(subject, outcome));
@@ -223,26 +239,48 @@ impl Contender {
         Ok(())
     }
 
-    fn open_figure(&self) -> Figure {
+    /// The figure of an open loop, of which `rate` requests a second were offered.
+    fn open_figure(&self, rate: u64) -> Figure {
         let (mut honest, mut naive) = (Times::new(), Times::new());
         for sample in &self.samples {
             honest.add_pairs(&sample.window.seen.honest);
             naive.add_pairs(&sample.window.seen.naive);
         }
-        let rates: Vec<f64> = self.samples.iter().map(Sample::rate).collect();
+        let rates = rates(&self.samples);
         Figure {
             naive: naive.percentiles().map(Box::new),
-            ..figure(&rates, &honest, None)
+            ..figure(&rates, &honest, missed(&rates, rate))
         }
     }
 }
 
+fn rates(samples: &[Sample]) -> Vec<f64> {
+    samples.iter().map(Sample::rate).collect()
+}
+
+/// Why the rates deserve less trust, when some stayed far off whenever they were run again.
+/// The first had none before it, so it is only told of here.
+fn off(rates: &[f64]) -> Option<String> {
+    let usual = median(rates);
+    let off = rates.iter().filter(|rate| is_slow(**rate, usual)).count();
+    stalled(off, rates.len())
+}
+
+/// Why an open loop was not the one that was wanted, when it was answered too slowly.
+fn missed(rates: &[f64], offered: u64) -> Option<String> {
+    let achieved = median(rates);
+    (achieved < HELD * offered as f64).then(|| {
+        format!("{achieved:.0} requests a second were answered of {offered} offered")
+    })
+}
+
 fn figure(rates: &[f64], times: &Times, noisy: Option<String>) -> Figure {
+    let (min, max) = extent(rates);
     Figure {
-        value: median(rates.to_vec()),
+        value: median(rates),
         unit: Unit::PerSecond,
-        min: rates.iter().copied().fold(f64::INFINITY, f64::min),
-        max: rates.iter().copied().fold(0.0, f64::max),
+        min,
+        max,
         windows: rates.len(),
         messages: None,
         percentiles: times.percentiles(),
@@ -263,24 +301,14 @@ fn ratio(
     let pairs = ours.iter().zip(theirs);
     let ratios: Vec<f64> =
         pairs.map(|(ours, theirs)| of(ours) / of(theirs)).collect();
+    let (min, max) = extent(&ratios);
     (!ratios.is_empty()).then(|| Ratio {
         to,
-        min: ratios.iter().copied().fold(f64::INFINITY, f64::min),
-        max: ratios.iter().copied().fold(0.0, f64::max),
+        min,
+        max,
         pairs: ratios.len(),
-        median: median(ratios),
+        median: median(&ratios),
     })
-}
-
-/// The middle one, or the mean of the two in the middle; 0 of none.
-pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    let middle = figures.len() / 2;
-    match figures.len() {
-        0 => 0.0,
-        even if even % 2 == 0 => f64::midpoint(figures[middle - 1], figures[middle]),
-        _ => figures[middle],
-    }
 }
 
 #[cfg(test)]
@@ -304,7 +332,20 @@ mod tests {
         assert!(super::ratio("C".into(), &ours, &[], Sample::rate).is_none());
         assert_eq!(ours[0].per_cpu_second(), 200.0 / 500e-9);
         assert_eq!(ours[0].shares(), [0.25, 0.5]);
-        assert_eq!(median(vec![3.0, 1.0, 2.0, 10.0]), 2.5);
-        assert_eq!(median(vec![]), 0.0);
+    }
+
+    #[test]
+    fn a_window_far_below_the_others_makes_a_row_noisy() {
+        assert_eq!(off(&[100.0, 75.0, 130.0, 90.0]), None);
+        // The first is told of, too.
+        let why = "something else had the CPU in 1 of 3 windows";
+        assert_eq!(off(&[50.0, 100.0, 101.0]).as_deref(), Some(why));
+    }
+
+    #[test]
+    fn an_open_loop_that_falls_behind_makes_a_row_noisy() {
+        assert_eq!(missed(&[990.0, 500.0, 1000.0], 1000), None);
+        let why = "970 requests a second were answered of 1000 offered";
+        assert_eq!(missed(&[970.0, 500.0, 1000.0], 1000).as_deref(), Some(why));
     }
 }

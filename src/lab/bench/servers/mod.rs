@@ -18,10 +18,11 @@ use super::placement::Awake;
 pub mod kind;
 pub mod lines;
 pub mod load;
-pub(super) mod measure;
+mod measure;
 pub mod peers;
 pub mod plan;
 pub mod session;
+pub(super) mod spread;
 pub mod times;
 
 /// What is asked for.

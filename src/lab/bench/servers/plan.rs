@@ -85,6 +85,8 @@ pub struct Effort {
     pub rounds: usize,
     /// A window of the open loop.
     pub open: u64,
+    /// How many of them at each rate.
+    pub opens: usize,
     /// At which shares of the closed loop's rate requests come due, in percent.
     pub rates: &'static [u32],
 }
@@ -100,13 +102,15 @@ impl Effort {
                 window: 20 * MS,
                 rounds: 3,
                 open: 20 * MS,
+                opens: 3,
                 rates: &[80],
             },
             false => Effort {
                 warm_up: 20 * MS,
                 window: 100 * MS,
                 rounds: 6,
-                open: 100 * MS,
+                open: 60 * MS,
+                opens: 3,
                 rates: &[50, 80],
             },
         }
