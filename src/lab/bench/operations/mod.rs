@@ -294,7 +294,7 @@ mod tests {
 
     /// Takes these milliseconds, one a batch, and notes `name` each time.
     fn played(name: char, times: &[u64], log: &Rc<RefCell<String>>) -> Batch {
-        let (mut times, log) = (times.to_vec().into_iter(), Rc::clone(log));
+        let (mut times, log) = (times.iter().copied(), Rc::clone(log));
         Box::new(move |_| {
             log.borrow_mut().push(name);
             Ok(Duration::from_millis(times.next().context("no batch is left")?))
