@@ -3,6 +3,7 @@
 use std::fs::read_to_string;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::utsname::uname;
 
@@ -23,8 +24,11 @@ pub(super) fn head(cpus: &Cpus) -> Head {
             "a debug build: cargo build --release makes the one to measure".into(),
         );
     }
-    if let Some(load) = load().filter(|load| *load > 0.5) {
-        warnings.push(format!("the machine was busy when this began: load {load}"));
+    if let Some(busy) = busy(LOOK).filter(|busy| *busy > 0.1) {
+        warnings.push(format!(
+            "the machine was busy when this began: {:.0} % of its CPUs' time",
+            busy * 100.0
+        ));
     }
     let mut pinned = vec![cpus.first];
     pinned.extend(cpus.second);
@@ -131,7 +135,52 @@ fn limits() -> Vec<(String, String)> {
     .collect()
 }
 
-/// How many processes wanted to run, over the last minute.
-fn load() -> Option<f64> {
-    read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+/// How long the machine is looked at before anything is measured. A tick of its account is
+/// 10 ms long, so this is 25 of them for each CPU.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What part of the CPUs' time others had while this process slept: 0 to 1. (The load average
+/// would remember the minute before, a build that is over, say.)
+fn busy(look: Duration) -> Option<f64> {
+    let before = Account::of(&read_to_string("/proc/stat").ok()?)?;
+    std::thread::sleep(look);
+    let after = Account::of(&read_to_string("/proc/stat").ok()?)?;
+    let (idle, all) = (after.idle - before.idle, after.all - before.all);
+    (all > 0.0).then(|| (1.0 - idle / all).clamp(0.0, 1.0))
+}
+
+/// How all CPUs have spent their time since the start, in ticks: proc_stat(5).
+struct Account {
+    idle: f64,
+    all: f64,
+}
+
+impl Account {
+    fn of(stat: &str) -> Option<Self> {
+        let cpu = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+        // user, nice, system, idle, iowait, irq, softirq, steal; what follows, guests' time,
+        // is in user and nice already.
+        let ticks: Vec<f64> = cpu
+            .split_whitespace()
+            .take(8)
+            .map_while(|tick| tick.parse().ok())
+            .collect();
+        Some(Self { idle: ticks.get(3)? + ticks.get(4)?, all: ticks.iter().sum() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guests_time_is_not_counted_twice() {
+        let account = Account::of(
+            "cpu  10 1 5 100 20 1 2 3 7 1\ncpu0 5 0 2 50 10 1 1 1 3 0\n",
+        );
+        let account = account.unwrap();
+        assert_eq!((account.idle, account.all), (120.0, 142.0));
+        assert!(Account::of("cpu0 1 2 3 4 5 6 7 8\n").is_none());
+        assert!(Account::of("cpu  1 2\n").is_none());
+    }
 }

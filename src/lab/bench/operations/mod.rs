@@ -293,7 +293,11 @@ mod tests {
     use super::*;
 
     /// Takes these milliseconds, one a batch, and notes `name` each time.
-    fn played(name: char, times: &[u64], log: &Rc<RefCell<String>>) -> Batch {
+    fn played(
+        name: char,
+        times: &'static [u64],
+        log: &Rc<RefCell<String>>,
+    ) -> Batch {
         let (mut times, log) = (times.iter().copied(), Rc::clone(log));
         Box::new(move |_| {
             log.borrow_mut().push(name);
