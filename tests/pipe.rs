@@ -2,7 +2,10 @@
 
 mod support;
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+
+use nix::sys::signal::Signal;
 
 use support::*;
 
@@ -173,27 +176,26 @@ fn a_reader_that_leaves_a_lender_is_epipe() {
 
 #[test]
 fn a_lender_that_waits_for_its_reader_ends_by_ctrl_c() {
-    use std::os::unix::process::ExitStatusExt;
     let subject = subject("pipe");
     let (reading, writing) = std::io::pipe().unwrap();
-    let mut command =
-        ipclab(&subject, &["pipe", "sender", "--bytes", "--zero-copy"]);
     let file = subject.dir().join("file");
     std::fs::write(&file, vec![7; 2 << 20]).unwrap();
-    command.stdin(std::fs::File::open(&file).unwrap()).stdout(writing);
-    command.stderr(std::process::Stdio::null());
-    let mut sender = command.spawn().unwrap();
-    drop(command);
+    let sender = Role::start_with(
+        "sender",
+        ipclab(&subject, &["pipe", "sender", "--bytes", "--zero-copy"]),
+        Input::From(std::fs::File::open(&file).unwrap().into()),
+        Output::To(writing.into()),
+        None,
+    );
+    let sender = sender.unwrap();
     // The pipe is full of its pages once the first half of a message has come.
     let end = deadline();
     while rustix::io::ioctl_fionread(&reading).unwrap() < 500_000 {
         assert!(std::time::Instant::now() < end, "it lends nothing");
         std::thread::yield_now();
     }
-    let pid = nix::unistd::Pid::from_raw(sender.id() as i32);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
-    let status = sender.wait().unwrap();
-    assert_eq!(status.signal(), Some(libc::SIGINT));
+    let sender = sender.stop(Signal::SIGINT, end).unwrap();
+    assert_eq!(sender.status.signal(), Some(libc::SIGINT));
     // Its pages outlive it: what the pipe holds is still there.
     let mut rest = Vec::new();
     std::io::Read::read_to_end(&mut &reading, &mut rest).unwrap();
