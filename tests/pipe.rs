@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
@@ -198,8 +199,34 @@ fn a_lender_that_waits_for_its_reader_ends_by_ctrl_c() {
     assert_eq!(sender.status.signal(), Some(libc::SIGINT));
     // Its pages outlive it: what the pipe holds is still there.
     let mut rest = Vec::new();
-    std::io::Read::read_to_end(&mut &reading, &mut rest).unwrap();
+    (&reading).read_to_end(&mut rest).unwrap();
     assert!(rest.len() >= 500_000 && rest.iter().all(|byte| *byte == 7));
+}
+
+#[test]
+fn the_end_of_a_message_outlives_its_lender() {
+    let subject = subject("pipe");
+    let (mut reading, writing) = std::io::pipe().unwrap();
+    let mut sent = vec![b'x'; 1 << 20];
+    sent.push(b'\n');
+    let sender = Role::start_with(
+        "sender",
+        ipclab(&subject, &["-q", "pipe", "sender", "--zero-copy"]),
+        Input::Bytes(sent.clone()),
+        Output::To(writing.into()),
+        None,
+    )
+    .unwrap();
+    // All that it lends is read, and nothing of the copied end, 64 bytes for each page.
+    let mut arrived = vec![0; 1 << 19];
+    reading.read_exact(&mut arrived).unwrap();
+    let places = rustix::pipe::fcntl_getpipe_size(&reading).unwrap() / 4096;
+    let lent = sent.len() - places * 64;
+    arrived.resize(lent, 0);
+    reading.read_exact(&mut arrived[1 << 19..]).unwrap();
+    assert!(sender.wait(deadline()).unwrap().status.success());
+    reading.read_to_end(&mut arrived).unwrap();
+    assert!(arrived == sent, "the bytes differ");
 }
 
 #[test]

@@ -85,6 +85,18 @@ impl Lender {
     }
 }
 
+impl Drop for Lender {
+    /// The pipe outlives it, with the end of the last message: memory that is given back
+    /// would be somebody else's while the reader reads it. So these few KiB are kept, for
+    /// as long as the process lives; then the kernel keeps the pages, for as long as they
+    /// are in the pipe.
+    fn drop(&mut self) {
+        for tail in &mut self.tails {
+            std::mem::forget(std::mem::take(tail));
+        }
+    }
+}
+
 /// vmsplice(2): puts the memory of `bytes` into the pipe, one place for each page of it, or
 /// for each `piece` bytes. Sleeps while the pipe is full.
 fn lend(pipe: &File, bytes: &[u8], piece: usize, calls: &mut Tally) -> Result<()> {
