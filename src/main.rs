@@ -1,13 +1,14 @@
 //! Parse, run, print the error once, leave with an honest exit status.
+#![cfg_attr(target_env = "gnu", no_main)]
 
-use std::process::ExitCode;
+ipclab::start!(run);
 
-fn main() -> ExitCode {
+fn run() -> u8 {
     match ipclab::cli::run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("ipclab: {}", ipclab::errors::line(&error));
-            ExitCode::from(ipclab::errors::status(&error))
+            ipclab::errors::status(&error)
         }
     }
 }

@@ -194,3 +194,36 @@ fn the_peers_command_repeats_the_options_that_both_must_have() {
     receiver.wait_for_comment(command, deadline()).unwrap();
     receiver.stop(nix::sys::signal::Signal::SIGINT, deadline()).unwrap();
 }
+
+#[test]
+fn the_standard_descriptors_are_not_polled_at_the_start() {
+    // A pipe that has been polled once stays slower: see os/start.rs.
+    if !have("strace") {
+        return;
+    }
+    let subject = subject("fifo");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-e", "trace=poll,ppoll,select,pselect6,write"]);
+    strace.arg(program()).args(["-q", "pipe", "sender", "word"]);
+    strace.current_dir(subject.dir());
+    let outcome = run(strace, Input::Nothing);
+    assert_eq!(outcome.stdout, b"word\n");
+    let calls: Vec<&str> = outcome.stderr.lines().collect();
+    assert!(matches!(calls[..], [only] if only.starts_with("write(")), "{calls:?}");
+}
+
+#[test]
+fn what_is_closed_at_the_start_is_dev_null() {
+    let subject = subject("fifo");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$0\" -q fifo receiver <&-"]).arg(program());
+    shell.env("IPCLAB_DIR", subject.dir());
+    let receiver = Role::start("receiver", shell, Input::Nothing).unwrap();
+    let input = format!("/proc/{}/fd/0", receiver.pid());
+    let end = deadline();
+    while std::fs::read_link(&input).ok() != Some("/dev/null".into()) {
+        assert!(std::time::Instant::now() < end, "{:?}", std::fs::read_link(&input));
+        std::thread::yield_now();
+    }
+    receiver.stop(nix::sys::signal::Signal::SIGINT, deadline()).unwrap();
+}

@@ -20,6 +20,7 @@ pub mod semaphore;
 pub mod shared;
 pub mod signal;
 pub mod spawn;
+pub mod start;
 pub mod sysv;
 pub mod sysv_control;
 pub mod sysv_segment;

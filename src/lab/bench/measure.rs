@@ -15,6 +15,7 @@ use super::floors::Copy;
 use super::model::{Figure, Percentiles, Ratio, Unit};
 use super::pair::{Pair, Window};
 use super::placement::Pinned;
+use super::tripwire::ONCE;
 use crate::lab::interrupts::Interrupts;
 
 /// How long, and how often.
@@ -73,6 +74,8 @@ pub(super) struct Series {
     pub(super) each: Vec<u32>,
     /// How many windows had a stall in them even when they were run again.
     pub(super) stalls: usize,
+    /// In how many windows who should sleep did not, even when they were run again.
+    pub(super) awake: usize,
 }
 
 /// A batch is stalled if it took so much longer than the window's median, in nanoseconds:
@@ -104,9 +107,11 @@ pub(super) fn latency(
     }
     for index in order(contenders.len(), plan.turns) {
         let Contender::Pair(pair) = &mut contenders[index] else { continue };
-        let (window, stalled) = calm(|| pair.batches(plan.round_trips, stop))?;
+        let sleeps = pair.sleeps();
+        let (window, flaw) = calm(sleeps, || pair.batches(plan.round_trips, stop))?;
         let series = &mut all[index];
-        series.stalls += usize::from(stalled);
+        series.stalls += usize::from(flaw == Some(Flaw::Stalled));
+        series.awake += usize::from(flaw == Some(Flaw::Awake));
         series.figures.push(p50(&window.times) / BATCH as f64);
         trips[index] += (window.times.len() * BATCH) as u64;
         for side in [0, 1] {
@@ -187,18 +192,38 @@ fn order(count: usize, turns: usize) -> impl Iterator<Item = usize> {
     (0..turns).flat_map(move |_| (0..count).chain((0..count).rev()))
 }
 
-/// Runs a window, and runs it again if something else had the CPU meanwhile; whether it
-/// still had in the end.
-fn calm(mut run: impl FnMut() -> Result<Window>) -> Result<(Window, bool)> {
+/// What is wrong with a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    /// Something else had the CPU.
+    Stalled,
+    /// Each answer was there before its process slept. On two CPUs it can come to that:
+    /// two that never sleep are fast enough never to have to.
+    Awake,
+}
+
+/// Runs a window, and runs it again if it has a flaw; which one it had in the end.
+fn calm(
+    sleeps: bool,
+    mut run: impl FnMut() -> Result<Window>,
+) -> Result<(Window, Option<Flaw>)> {
+    let flaw = |window: &Window| {
+        let trips = (window.times.len() * BATCH) as f64;
+        let awake = |count: &u64| (*count as f64) < *ONCE.start() * trips;
+        if sleeps && window.switches.iter().any(awake) {
+            return Some(Flaw::Awake);
+        }
+        is_stalled(&window.times).then_some(Flaw::Stalled)
+    };
     let mut window = run()?;
     for _ in 0..AGAIN {
-        if !is_stalled(&window.times) {
-            return Ok((window, false));
+        if flaw(&window).is_none() {
+            return Ok((window, None));
         }
         window = run()?;
     }
-    let stalled = is_stalled(&window.times);
-    Ok((window, stalled))
+    let flaw = flaw(&window);
+    Ok((window, flaw))
 }
 
 fn is_stalled(times: &[u32]) -> bool {
@@ -236,18 +261,25 @@ impl Series {
         let (min, max) = bounds(&self.figures);
         let ratios =
             others.iter().map(|(name, other)| ratio(self, other, name)).collect();
-        let all = others.iter().copied().chain([("", self)]);
-        let stalled: Vec<String> = all
-            .filter(|(_, series)| series.stalls > 0)
-            .map(|(name, series)| {
+        let windows = |count: fn(&Series) -> usize| {
+            let all = others.iter().copied().chain([("", self)]);
+            let all = all.filter(|(_, series)| count(series) > 0);
+            let all = all.map(|(name, series)| {
                 let of = if name.is_empty() { "" } else { " of " };
-                let (stalls, windows) = (series.stalls, series.figures.len());
-                format!("{stalls} of {windows} windows{of}{name}")
-            })
-            .collect();
-        let stalled = (!stalled.is_empty()).then(|| {
-            format!("something else had the CPU in {}", stalled.join(", and in "))
-        });
+                format!(
+                    "{} of {} windows{of}{name}",
+                    count(series),
+                    series.figures.len()
+                )
+            });
+            let all: Vec<String> = all.collect();
+            (!all.is_empty()).then(|| all.join(", and in "))
+        };
+        let stalled = windows(|series| series.stalls)
+            .map(|windows| format!("something else had the CPU in {windows}"));
+        let awake = windows(|series| series.awake)
+            .map(|windows| format!("who should sleep did not in {windows}"));
+        let noisy: Vec<String> = stalled.into_iter().chain(awake).collect();
         Figure {
             value: median(&self.figures),
             unit,
@@ -259,7 +291,7 @@ impl Series {
             naive: None,
             switches: self.switches,
             ratios,
-            noisy: stalled,
+            noisy: (!noisy.is_empty()).then(|| noisy.join("; ")),
         }
     }
 }
@@ -330,6 +362,27 @@ mod tests {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.5);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn a_window_in_which_nobody_slept_is_run_again_twice_at_most() {
+        let window = |switches| Window { times: vec![20_000; 10], switches };
+        let tried = |sleeps, all: &[[u64; 2]]| {
+            let mut tries = all.iter();
+            let run = || Ok(window(*tries.next().expect("one more try")));
+            let (last, flaw) = calm(sleeps, run).unwrap();
+            (last.switches, flaw, tries.len())
+        };
+        let (slept, awake) = ([160, 159], [160, 3]);
+        assert_eq!(tried(true, &[slept, awake]), (slept, None, 1));
+        assert_eq!(tried(true, &[awake, awake, slept]), (slept, None, 0));
+        assert_eq!(tried(true, &[awake; 4]), (awake, Some(Flaw::Awake), 1));
+        assert_eq!(tried(false, &[awake, slept]), (awake, None, 1));
+        let series = Series { awake: 1, ..series(&[1.0, 2.0]) };
+        let told = series.figure(Unit::Nanoseconds, &[("two wake-ups", &series)]);
+        let why = "who should sleep did not in 1 of 2 windows of two wake-ups, and in 1 \
+                   of 2 windows";
+        assert_eq!(told.noisy.as_deref(), Some(why));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::ends::control::{self, MOST_TIMED};
 use super::placement::pin;
+use super::subject::Waits;
 use crate::lab::interrupts::Interrupts;
 use crate::os::spawn;
 use crate::process::{Input, Output, Role};
@@ -50,8 +51,8 @@ pub(super) struct Start {
     pub(super) cpus: [usize; 2],
     /// How they are joined before they start, if they are.
     pub(super) joined: Joined,
-    /// Whether they never sleep, and so must be stopped while others are measured.
-    pub(super) spins: bool,
+    /// How they wait. Who never sleeps must be stopped while others are measured.
+    pub(super) waits: Waits,
 }
 
 /// What joins two ends before they start.
@@ -71,7 +72,7 @@ pub(super) struct Pair {
     name: String,
     roles: [Option<Role>; 2],
     controls: [OwnedFd; 2],
-    spins: bool,
+    waits: Waits,
 }
 
 /// What one window has shown.
@@ -110,7 +111,7 @@ impl Pair {
     /// [`NotMeasured`] where there is nothing to measure; what an end wrote on its
     /// standard error before it failed.
     pub(super) fn start(start: Start, stop: &mut Interrupts) -> Result<Pair> {
-        let Start { name, commands: [mut a, mut b], cpus, joined, spins } = start;
+        let Start { name, commands: [mut a, mut b], cpus, joined, waits } = start;
         let (to_a, a_end) = control_socket()?;
         let (to_b, b_end) = control_socket()?;
         spawn::give(&mut a, a_end, control::DESCRIPTOR);
@@ -142,7 +143,7 @@ impl Pair {
         let a = Role::start_with(&format!("{name}, a"), a, input_a, output_a, None)?;
         let b = Role::start_with(&format!("{name}, b"), b, input_b, output_b, None)?;
         let mut pair =
-            Pair { name, roles: [Some(a), Some(b)], controls: [to_a, to_b], spins };
+            Pair { name, roles: [Some(a), Some(b)], controls: [to_a, to_b], waits };
         for side in [1, 0] {
             let answer = pair.answer(side, stop)?;
             if answer != b"ready" {
@@ -154,6 +155,11 @@ impl Pair {
         }
         pair.rest()?;
         Ok(pair)
+    }
+
+    /// Whether each side sleeps in each round trip, wherever it runs.
+    pub(super) fn sleeps(&self) -> bool {
+        self.waits == Waits::Sleeps
     }
 
     fn pids(&self) -> [Option<Pid>; 2] {
@@ -271,7 +277,8 @@ impl Pair {
                 Err(error) => return Err(error).context("poll"),
             }
             let ready = fds[0].revents();
-            other_left |= !fds[2].revents().is_empty();
+            let leaves = !fds[2].revents().is_empty();
+            other_left |= leaves;
             if stop.pending()? {
                 return Err(NotMeasured::Interrupted.into());
             }
@@ -286,8 +293,8 @@ impl Pair {
                     Err(Errno::EAGAIN | Errno::EINTR) => {}
                     Err(error) => return Err(error).context("recv from an end"),
                 }
-            } else if other_left {
-                return Err(self.failed(1 - side));
+            } else if leaves && let Err(error) = self.left(1 - side) {
+                return Err(error);
             }
             if Instant::now() >= deadline {
                 let seconds = DEADLINE.as_secs();
@@ -296,22 +303,29 @@ impl Pair {
         }
     }
 
-    /// How `side` has ended.
+    /// How `side` has ended, which should not have.
     fn failed(&mut self, side: usize) -> anyhow::Error {
-        let Some(role) = self.roles[side].take() else {
-            return anyhow::anyhow!("{}: it had ended before", self.name);
-        };
-        let outcome = match role.wait(Instant::now() + DEADLINE) {
-            Ok(outcome) => outcome,
-            Err(error) => return error,
-        };
+        match self.left(side) {
+            Ok(()) => anyhow::anyhow!("{}: it has left too early", self.name),
+            Err(error) => error,
+        }
+    }
+
+    /// Why `side` has left; without an error it has because the other one has, which has
+    /// more to say.
+    fn left(&mut self, side: usize) -> Result<()> {
+        let Some(role) = self.roles[side].take() else { return Ok(()) };
+        let outcome = role.wait(Instant::now() + DEADLINE)?;
+        if outcome.status.success() {
+            return Ok(());
+        }
         let said = outcome.stderr.trim();
         let said = said.strip_prefix("ipclab: ").unwrap_or(said).to_owned();
-        match outcome.status.code() {
+        Err(match outcome.status.code() {
             Some(super::ends::TOO_LARGE) => NotMeasured::TooLarge(said).into(),
             Some(super::ends::ABSENT) => NotMeasured::Absent(said).into(),
             _ => anyhow::anyhow!("{}: {}: {said}", self.name, outcome.status),
-        }
+        })
     }
 
     /// Context switches of both processes until now, whether they slept or were made to
@@ -336,7 +350,8 @@ impl Pair {
     }
 
     fn all(&self, signal: Signal) -> Result<()> {
-        let mut roles = self.roles.iter().flatten().filter(|_| self.spins);
+        let mut roles =
+            self.roles.iter().flatten().filter(|_| self.waits == Waits::Spins);
         roles.try_for_each(|role| role.signal(signal))
     }
 }

@@ -345,10 +345,10 @@ impl Run<'_> {
         {
             return Err(NotMeasured::TooLarge(why.to_owned()).into());
         }
-        let (cpus, spins) = (spot.cpus, spot.subject.waits == Waits::Spins);
+        let (cpus, waits) = (spot.cpus, spot.subject.waits);
         let (subject, size) = (spot.subject.name, say::size(spot.size as usize));
         let name = format!("{program}: {subject}, {size}");
-        Pair::start(Start { name, commands, cpus, joined, spins }, self.stop)
+        Pair::start(Start { name, commands, cpus, joined, waits }, self.stop)
     }
 
     /// A path for a new pair, whose last part is a name that no other has.

@@ -33,7 +33,7 @@ const LINES: f64 = 0.9;
 const SWITCHES: f64 = 0.75;
 /// A process that waits once a round trip is switched away from so often, at least and at
 /// most: now and then one is made to make room as well.
-const ONCE: std::ops::RangeInclusive<f64> = 0.8..=1.2;
+pub(super) const ONCE: std::ops::RangeInclusive<f64> = 0.8..=1.2;
 
 impl RoundTrip {
     /// Why the figure cannot be, if it cannot.

@@ -123,22 +123,18 @@ static int last;			/* whether the last has come */
 /* The sum of n bytes that begin at byte `offset` of a message. */
 static inline uint64_t sum(const unsigned char *p, size_t n, size_t offset)
 {
-	uint64_t w[4], s[4] = { 0 }, total = 0;
+	uint64_t word, total = 0;
 
 	for (; offset % 8 && n > 0; n--)
 		total += (uint64_t)*p++ << 8 * (offset++ % 8);
-	for (; n >= sizeof w; n -= sizeof w, p += sizeof w) {
-		memcpy(w, p, sizeof w);
-		for (int i = 0; i < 4; i++)
-			s[i] += w[i];
+	for (size_t i = 0; i < n / 8; i++) {
+		memcpy(&word, p + 8 * i, 8);
+		total += word;
 	}
-	for (; n >= 8; n -= 8, p += 8) {
-		memcpy(w, p, 8);
-		total += w[0];
-	}
-	for (size_t i = 0; i < n; i++)
+	p += n / 8 * 8;
+	for (size_t i = 0; i < n % 8; i++)
 		total += (uint64_t)p[i] << 8 * i;
-	return total + s[0] + s[1] + s[2] + s[3];
+	return total;
 }
 
 static unsigned char *buffer(size_t n)

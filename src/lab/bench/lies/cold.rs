@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::tell::{By, Line, Told, off, time};
-use super::{Lab, PLAN, Wanted, pipe};
+use super::{Lab, PLAN, Waits, Wanted, pipe};
 use crate::lab::bench::ends::control::BATCH;
 use crate::lab::bench::measure;
 use crate::lab::bench::pair::{Joined, Pair};
@@ -85,7 +85,8 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
 /// A pair whose first message has not gone anywhere near all of the ring.
 fn start(lab: &mut Lab) -> Result<Pair> {
     let cpus = lab.same();
-    lab.start(Wanted { joined: Joined::No, ..pipe("mmap", SIZE, cpus) })
+    let (joined, waits) = (Joined::No, Waits::LooksFirst);
+    lab.start(Wanted { joined, waits, ..pipe("mmap", SIZE, cpus) })
 }
 
 fn mean(times: &[u32]) -> f64 {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::tell::{By, Line, Told, off, time};
-use super::{Lab, Wanted, median, pipe};
+use super::{Lab, Waits, Wanted, median, pipe};
 use crate::lab::bench::ends::Mode;
 use crate::lab::bench::joined::loopback;
 use crate::lab::bench::model::Placement;
@@ -63,7 +63,7 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
 fn both(lab: &mut Lab, cpus: [usize; 2]) -> Result<[f64; 2]> {
     let (mechanism, mode, size) = ("tcp", Mode::Pingpong, SIZE);
     let joined = Joined::Sockets(loopback()?);
-    let tcp = Wanted { mechanism, mode, size, cpus, joined, spins: false };
+    let tcp = Wanted { mechanism, mode, size, cpus, joined, waits: Waits::Sleeps };
     let all = lab.round_trips([tcp, pipe("pipe", SIZE, cpus)])?;
     Ok(all.map(|series| median(&series)))
 }

@@ -13,6 +13,7 @@ use super::ends::{Job, Mode, Side};
 use super::measure::{self, Contender, Plan, Series};
 use super::pair::{Joined, Pair, Start};
 use super::placement::Cpus;
+use super::subject::Waits;
 use crate::lab::interrupts::Interrupts;
 
 mod cold;
@@ -93,13 +94,13 @@ struct Wanted {
     size: u64,
     cpus: [usize; 2],
     joined: Joined,
-    spins: bool,
+    waits: Waits,
 }
 
 /// How a pipe's two ends are joined: the chapter's own, or those of a lie.
 fn pipe(mechanism: &'static str, size: u64, cpus: [usize; 2]) -> Wanted {
     let (mode, joined) = (Mode::Pingpong, Joined::Pipes);
-    Wanted { mechanism, mode, size, cpus, joined, spins: false }
+    Wanted { mechanism, mode, size, cpus, joined, waits: Waits::Sleeps }
 }
 
 impl Lab<'_> {
@@ -115,7 +116,7 @@ impl Lab<'_> {
 
     /// Starts both ends.
     fn start(&mut self, wanted: Wanted) -> Result<Pair> {
-        let Wanted { mechanism, mode, size, cpus, joined, spins } = wanted;
+        let Wanted { mechanism, mode, size, cpus, joined, waits } = wanted;
         self.pairs += 1;
         let name = format!("ipclab-lie-{}-{}", std::process::id(), self.pairs);
         let place = self.dir.join(name);
@@ -131,7 +132,7 @@ impl Lab<'_> {
         };
         let commands = [side(Side::A)?, side(Side::B)?];
         let name = mechanism.to_owned();
-        Pair::start(Start { name, commands, cpus, joined, spins }, self.stop)
+        Pair::start(Start { name, commands, cpus, joined, waits }, self.stop)
     }
 
     /// Round trips of all these, in turns: a series each, in nanoseconds.

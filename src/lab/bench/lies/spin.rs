@@ -11,7 +11,7 @@ use nix::unistd::read;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::tell::{By, Line, Told, off, time};
-use super::{Lab, Wanted, median, pipe, switches};
+use super::{Lab, Waits, Wanted, median, pipe, switches};
 use crate::lab::bench::ends::control::Control;
 use crate::lab::bench::ends::exchange::Exchange;
 use crate::lab::bench::ends::{self, Job};
@@ -88,7 +88,7 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
 }
 
 fn spinning(cpus: [usize; 2]) -> Wanted {
-    Wanted { spins: true, ..pipe("lie:spin", SIZE, cpus) }
+    Wanted { waits: Waits::Spins, ..pipe("lie:spin", SIZE, cpus) }
 }
 
 /// The busy wait where the other side cannot run meanwhile. Each round trip takes slices

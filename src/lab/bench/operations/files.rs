@@ -1,13 +1,16 @@
 //! Descriptors and processes: made, and gone again.
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{execv, mkfifo as make_fifo, pipe2, unlink};
-use rustix::event::{EventfdFlags, epoll as rustix_epoll};
+use nix::unistd::{execv, mkfifo as make_fifo, pipe2, read, unlink, write};
+use rustix::event::{
+    EventfdFlags, PollFd, PollFlags, Timespec, epoll as rustix_epoll, poll,
+};
 
 use super::table::{Batch, Ground, each};
 use crate::os::cleanup;
@@ -18,6 +21,27 @@ const OURS: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 
 pub(super) fn pipe(_: &Ground) -> Result<Batch> {
     Ok(each(|| pipe2(OFlag::O_CLOEXEC).context("pipe").map(drop)))
+}
+
+pub(super) fn write_and_read(_: &Ground) -> Result<Batch> {
+    through(pipe2(OFlag::O_CLOEXEC).context("pipe")?)
+}
+
+/// Writes 64 bytes into a pipe that is never empty, and reads 64: nobody waits for either.
+fn through((reading, writing): (OwnedFd, OwnedFd)) -> Result<Batch> {
+    write(&writing, &[0; 64]).context("write")?;
+    Ok(each(move || {
+        write(&writing, &[1; 64]).context("write")?;
+        read(&reading, &mut [0; 64]).context("read").map(drop)
+    }))
+}
+
+/// As [`write_and_read`], through a pipe that somebody has polled: see os/start.rs.
+pub(super) fn polled_once(_: &Ground) -> Result<Batch> {
+    let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+    let mut asked = [PollFd::new(&reading, PollFlags::empty())];
+    poll(&mut asked, Some(&Timespec::default())).context("poll")?;
+    through((reading, writing))
 }
 
 pub(super) fn mkfifo(ground: &Ground) -> Result<Batch> {

@@ -30,6 +30,8 @@ pub(super) struct Operation {
     pub(super) parts: u64,
     /// At most so often in one batch.
     pub(super) most: u64,
+    /// Whether it takes turns with those before it, and is compared with their first.
+    compared: bool,
     pub(super) make: fn(&Ground) -> Result<Batch>,
 }
 
@@ -40,7 +42,8 @@ impl Operation {
         make: fn(&Ground) -> Result<Batch>,
     ) -> Operation {
         let (unit, placement) = (Unit::Nanoseconds, None);
-        Operation { chapter, subject, unit, placement, parts: 1, most: 4096, make }
+        let (parts, most, compared) = (1, 4096, false);
+        Operation { chapter, subject, unit, placement, parts, most, compared, make }
     }
 
     const fn most(self, most: u64) -> Operation {
@@ -56,15 +59,14 @@ impl Operation {
         Operation { unit: Unit::PerSecond, parts, most: 1024, ..self }
     }
 
-    /// Whether it is compared with the one before it that has one part.
-    fn is_compared(&self) -> bool {
-        self.parts > 1
+    const fn compared(self) -> Operation {
+        Operation { compared: true, ..self }
     }
 }
 
 /// All of them, those together that take turns: one, and all that are compared with it.
 pub(super) fn groups() -> impl Iterator<Item = &'static [Operation]> {
-    OPERATIONS.chunk_by(|_, next| next.is_compared())
+    OPERATIONS.chunk_by(|_, next| next.compared)
 }
 
 /// In the order of the book.
@@ -73,6 +75,9 @@ const OPERATIONS: &[Operation] = &[
     Operation::of("pipe", "pipe, close both ends", files::pipe),
     Operation::of("pipe", "fork, exit, wait", files::fork_and_wait).most(64),
     Operation::of("pipe", "fork, exec of true, wait", files::fork_and_exec).most(16),
+    Operation::of("pipe", "write and read 64 B", files::write_and_read),
+    Operation::of("pipe", "write and read 64 B, polled once", files::polled_once)
+        .compared(),
     Operation::of("fifo", "mkfifo, unlink", files::mkfifo),
     Operation::of("fifo", "open both ends, close", files::open_fifo),
     Operation::of("unix", "socketpair, close", sockets::pair),
@@ -97,9 +102,11 @@ const OPERATIONS: &[Operation] = &[
     Operation::of("fdpass", "pass 1 descriptor a message", passing::one)
         .descriptors(1),
     Operation::of("fdpass", "pass 16 descriptors a message", passing::sixteen)
-        .descriptors(16),
+        .descriptors(16)
+        .compared(),
     Operation::of("fdpass", "pass 253 descriptors a message", passing::most)
-        .descriptors(253),
+        .descriptors(253)
+        .compared(),
 ];
 
 /// Where operations may make things: a directory, and a kernel name.
@@ -175,7 +182,7 @@ mod tests {
             .filter(|group| group.len() > 1)
             .map(|group| group.iter().map(|operation| operation.parts).collect())
             .collect();
-        assert_eq!(together, [[1, 16, 253]]);
+        assert_eq!(together, [vec![1, 1], vec![1, 16, 253]]);
         assert!(groups().all(|group| group[0].parts == 1));
         assert_eq!(groups().flatten().count(), OPERATIONS.len());
     }
