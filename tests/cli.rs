@@ -203,7 +203,7 @@ fn the_standard_descriptors_are_not_polled_at_the_start() {
     }
     let subject = subject("fifo");
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-e", "trace=poll,ppoll,select,pselect6,write"]);
+    strace.args(["-f", "-qq", "-e", "trace=?poll,ppoll,?select,pselect6,write"]);
     strace.arg(program()).args(["-q", "pipe", "sender", "word"]);
     strace.current_dir(subject.dir());
     let outcome = run(strace, Input::Nothing);
@@ -216,14 +216,24 @@ fn the_standard_descriptors_are_not_polled_at_the_start() {
 fn what_is_closed_at_the_start_is_dev_null() {
     let subject = subject("fifo");
     let mut shell = Command::new("sh");
-    shell.args(["-c", "exec \"$0\" -q fifo receiver <&-"]).arg(program());
+    shell.args(["-c", "exec \"$0\" fifo receiver <&- >&-"]).arg(program());
     shell.env("IPCLAB_DIR", subject.dir());
-    let receiver = Role::start("receiver", shell, Input::Nothing).unwrap();
-    let input = format!("/proc/{}/fd/0", receiver.pid());
-    let end = deadline();
-    while std::fs::read_link(&input).ok() != Some("/dev/null".into()) {
-        assert!(std::time::Instant::now() < end, "{:?}", std::fs::read_link(&input));
-        std::thread::yield_now();
+    let receiver = Role::start("receiver", shell, Input::Open).unwrap();
+    receiver.wait_for_comment("start the other", deadline()).unwrap();
+    for number in [0, 1] {
+        let link = format!("/proc/{}/fd/{number}", receiver.pid());
+        assert_eq!(
+            std::fs::read_link(link).unwrap(),
+            std::path::Path::new("/dev/null")
+        );
     }
     receiver.stop(nix::sys::signal::Signal::SIGINT, deadline()).unwrap();
+}
+
+#[test]
+fn a_panic_is_status_101() {
+    // What is wrong cannot be said, so eprintln! panics.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$0\" nosuch 2> /dev/full"]).arg(program());
+    assert_eq!(run(shell, Input::Nothing).status.code(), Some(101));
 }

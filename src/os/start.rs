@@ -8,7 +8,7 @@
 //!
 //! So the C runtime calls a `main` of ours, which does what Rust's start does, without the
 //! poll: it opens what is not open, and has SIGPIPE ignored. (It does not tell an overflow of
-//! the stack by name: that is a SIGSEGV here.)
+//! the stack by name, which is a SIGSEGV here; and a panic does not call this thread `main`.)
 
 use super::signal;
 

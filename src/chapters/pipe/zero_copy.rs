@@ -86,10 +86,10 @@ impl Lender {
 }
 
 impl Drop for Lender {
-    /// The pipe outlives it, with the end of the last message: memory that is given back
-    /// would be somebody else's while the reader reads it. So these few KiB are kept, for
-    /// as long as the process lives; then the kernel keeps the pages, for as long as they
-    /// are in the pipe.
+    /// The pipe outlives it, with the end of the last message, and of the one before it if
+    /// that was cut short. Memory that is given back would be somebody else's while the
+    /// reader reads it. So these few KiB are kept, for as long as the process lives; then the
+    /// kernel keeps the pages, for as long as they are in the pipe.
     fn drop(&mut self) {
         for tail in &mut self.tails {
             std::mem::forget(std::mem::take(tail));

@@ -148,6 +148,7 @@ pub(super) const SIGPIPE: Experiment = Experiment {
 // ANCHOR: sigpipe
 fn sigpipe(stage: &Stage) -> Result<usize> {
     let as_rust = stage.fork("Rust", |stage| {
+        signal::ignore(libc::SIGPIPE)?; // as it is when a Rust program's main begins
         let (reading, writing) = pipe()?;
         drop(reading);
         let wrote = write(&writing, b"x");

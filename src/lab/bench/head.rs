@@ -24,14 +24,14 @@ pub(super) fn head(cpus: &Cpus) -> Head {
             "a debug build: cargo build --release makes the one to measure".into(),
         );
     }
-    if let Some(busy) = busy(LOOK).filter(|busy| *busy > 0.1) {
+    let mut pinned = vec![cpus.first];
+    pinned.extend(cpus.second);
+    if let Some(busy) = busy(&pinned, LOOK).filter(|busy| *busy > 0.1) {
         warnings.push(format!(
-            "the machine was busy when this began: {:.0} % of its CPUs' time",
+            "the machine was busy when this began: others had {:.0} % of a CPU's time",
             busy * 100.0
         ));
     }
-    let mut pinned = vec![cpus.first];
-    pinned.extend(cpus.second);
     Head {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         date: now(),
@@ -139,25 +139,28 @@ fn limits() -> Vec<(String, String)> {
 /// 10 ms long, so this is 25 of them for each CPU.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What part of the CPUs' time others had while this process slept: 0 to 1. (The load average
-/// would remember the minute before, a build that is over, say.)
-fn busy(look: Duration) -> Option<f64> {
-    let before = Account::of(&read_to_string("/proc/stat").ok()?)?;
+/// What part of their time others had of `cpus` while this process slept, 0 to 1, where it
+/// was most. (The load average would remember the minute before, a build that is over, say.)
+fn busy(cpus: &[usize], look: Duration) -> Option<f64> {
+    let before = read_to_string("/proc/stat").ok()?;
     std::thread::sleep(look);
-    let after = Account::of(&read_to_string("/proc/stat").ok()?)?;
-    let (idle, all) = (after.idle - before.idle, after.all - before.all);
-    (all > 0.0).then(|| (1.0 - idle / all).clamp(0.0, 1.0))
+    let after = read_to_string("/proc/stat").ok()?;
+    let busy = |cpu| {
+        Some(Account::of(cpu, &before)?.busy_until(&Account::of(cpu, &after)?))
+    };
+    cpus.iter().filter_map(|cpu| busy(*cpu)).reduce(f64::max)
 }
 
-/// How all CPUs have spent their time since the start, in ticks: proc_stat(5).
+/// How a CPU has spent its time since the start, in ticks: proc_stat(5).
 struct Account {
     idle: f64,
     all: f64,
 }
 
 impl Account {
-    fn of(stat: &str) -> Option<Self> {
-        let cpu = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    fn of(cpu: usize, stat: &str) -> Option<Self> {
+        let name = format!("cpu{cpu} ");
+        let cpu = stat.lines().find_map(|line| line.strip_prefix(&name))?;
         // user, nice, system, idle, iowait, irq, softirq, steal; what follows, guests' time,
         // is in user and nice already.
         let ticks: Vec<f64> = cpu
@@ -167,6 +170,12 @@ impl Account {
             .collect();
         Some(Self { idle: ticks.get(3)? + ticks.get(4)?, all: ticks.iter().sum() })
     }
+
+    /// What part of the time from this account to the `next` one was not idle: 0 to 1.
+    fn busy_until(&self, next: &Account) -> f64 {
+        let (idle, all) = (next.idle - self.idle, next.all - self.all);
+        if all > 0.0 { (1.0 - idle / all).clamp(0.0, 1.0) } else { 0.0 }
+    }
 }
 
 #[cfg(test)]
@@ -175,12 +184,17 @@ mod tests {
 
     #[test]
     fn guests_time_is_not_counted_twice() {
-        let account = Account::of(
-            "cpu  10 1 5 100 20 1 2 3 7 1\ncpu0 5 0 2 50 10 1 1 1 3 0\n",
-        );
-        let account = account.unwrap();
+        let stat = "cpu  20 2 10 9\ncpu0 1 1 1 1\ncpu1 10 1 5 100 20 1 2 3 7 1\n";
+        let account = Account::of(1, stat).unwrap();
         assert_eq!((account.idle, account.all), (120.0, 142.0));
-        assert!(Account::of("cpu0 1 2 3 4 5 6 7 8\n").is_none());
-        assert!(Account::of("cpu  1 2\n").is_none());
+        assert!(Account::of(2, stat).is_none());
+        assert!(Account::of(1, "cpu1 1 2\n").is_none());
+    }
+
+    #[test]
+    fn who_has_a_quarter_of_the_time_is_seen() {
+        let account = |idle, all| Account { idle, all };
+        assert_eq!(account(100.0, 200.0).busy_until(&account(175.0, 300.0)), 0.25);
+        assert_eq!(account(100.0, 200.0).busy_until(&account(100.0, 200.0)), 0.0);
     }
 }

@@ -85,7 +85,7 @@ const STALL: f64 = 3e6;
 const STALLED: f64 = 0.05;
 /// One way, a window is stalled if it was slower than this part of the median so far.
 const SLOW: f64 = 0.7;
-/// A stalled window is run again so often.
+/// A window with a flaw is run again so often.
 const AGAIN: usize = 2;
 
 /// Runs all contenders in turns. The figures are nanoseconds a round trip.
@@ -197,8 +197,8 @@ fn order(count: usize, turns: usize) -> impl Iterator<Item = usize> {
 enum Flaw {
     /// Something else had the CPU.
     Stalled,
-    /// Each answer was there before its process slept. On two CPUs it can come to that:
-    /// two that never sleep are fast enough never to have to.
+    /// A side that should sleep once a round trip did not. On two CPUs it can come to that:
+    /// as long as neither sleeps, both are fast enough not to have to.
     Awake,
 }
 
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_in_which_nobody_slept_is_run_again_twice_at_most() {
+    fn a_window_in_which_one_did_not_sleep_is_run_again_twice_at_most() {
         let window = |switches| Window { times: vec![20_000; 10], switches };
         let tried = |sleeps, all: &[[u64; 2]]| {
             let mut tries = all.iter();

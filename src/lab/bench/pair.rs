@@ -14,9 +14,11 @@ use nix::sys::socket::{
 use nix::unistd::{Pid, pipe2};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::ends;
 use super::ends::control::{self, MOST_TIMED};
 use super::placement::pin;
 use super::subject::Waits;
+use crate::errors::line;
 use crate::lab::interrupts::Interrupts;
 use crate::os::spawn;
 use crate::process::{Input, Output, Role};
@@ -201,6 +203,7 @@ impl Pair {
         let answer = self.answer(0, stop)?;
         let after = self.switches();
         self.rest()?;
+        self.both_are_there()?;
         let (words, _) = answer.as_chunks::<4>();
         let times = words.iter().map(|word| u32::from_ne_bytes(*word)).collect();
         Ok(Window {
@@ -225,6 +228,7 @@ impl Pair {
         let [messages, bytes, nanoseconds, bad] = numbers(&self.answer(1, stop)?)?;
         let after = self.switches();
         self.rest()?;
+        self.both_are_there()?;
         if bad > 0 {
             bail!("{}: {bad} messages are not what was sent", self.name);
         }
@@ -262,7 +266,6 @@ impl Pair {
     /// The next packet of one side; what it wrote, if it failed instead.
     fn answer(&mut self, side: usize, stop: &mut Interrupts) -> Result<Vec<u8>> {
         let deadline = Instant::now() + DEADLINE;
-        let timeout = Timespec::try_from(DEADLINE).context("a deadline")?;
         let mut other_left = false;
         let mut bytes = vec![0; MOST_TIMED * 4];
         loop {
@@ -272,6 +275,8 @@ impl Pair {
                 PollFd::new(&self.controls[1 - side], PollFlags::empty()),
             ];
             let asked = if other_left { &mut fds[..2] } else { &mut fds[..] };
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).context("a deadline")?;
             match poll(asked, Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error).context("poll"),
@@ -303,19 +308,21 @@ impl Pair {
         }
     }
 
-    /// How `side` has ended, which should not have.
+    /// Why `side` has left, which should not have.
     fn failed(&mut self, side: usize) -> anyhow::Error {
-        match self.left(side) {
-            Ok(()) => anyhow::anyhow!("{}: it has left too early", self.name),
+        let followed = match self.left(side) {
+            Err(error) if !line(&error).ends_with(ends::OTHER_LEFT) => return error,
             Err(error) => error,
-        }
+            Ok(()) => anyhow::anyhow!("{}: it has left too early", self.name),
+        };
+        self.left(1 - side).err().unwrap_or(followed)
     }
 
-    /// Why `side` has left; without an error it has because the other one has, which has
+    /// Why `side` has left. Without an error it has because the other one has, which has
     /// more to say.
     fn left(&mut self, side: usize) -> Result<()> {
         let Some(role) = self.roles[side].take() else { return Ok(()) };
-        let outcome = role.wait(Instant::now() + DEADLINE)?;
+        let outcome = role.wait(Instant::now() + LEAVE)?;
         if outcome.status.success() {
             return Ok(());
         }
@@ -326,6 +333,12 @@ impl Pair {
             Some(super::ends::ABSENT) => NotMeasured::Absent(said).into(),
             _ => anyhow::anyhow!("{}: {}: {said}", self.name, outcome.status),
         })
+    }
+
+    /// Whoever has left has no context switches to count.
+    fn both_are_there(&self) -> Result<()> {
+        let there = self.roles.iter().all(Option::is_some);
+        there.then_some(()).with_context(|| format!("{}: one has left", self.name))
     }
 
     /// Context switches of both processes until now, whether they slept or were made to
@@ -414,4 +427,50 @@ fn numbers<const N: usize>(answer: &[u8]) -> Result<[u64; N]> {
         text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let got = numbers.len();
     numbers.try_into().ok().with_context(|| format!("{got} numbers in {text:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a pair whose ends do this after they were ready.
+    fn said_of(a: &str, b: &str) -> anyhow::Error {
+        let end = |then: &str| {
+            let mut shell = Command::new("sh");
+            shell.args([
+                "-c",
+                &format!("printf ready >&3; dd bs=64 count=1 <&3 >&- 2>&-; {then}"),
+            ]);
+            shell
+        };
+        let mut stop = Interrupts::watch().unwrap();
+        let cpu = crate::lab::bench::placement::Cpus::choose().unwrap().first;
+        let start = Start {
+            name: "a pair".to_owned(),
+            commands: [end(a), end(b)],
+            cpus: [cpu; 2],
+            joined: Joined::No,
+            waits: Waits::Sleeps,
+        };
+        let mut pair = Pair::start(start, &mut stop).unwrap();
+        let _ = send(pair.controls[1].as_raw_fd(), b"go", MsgFlags::MSG_NOSIGNAL);
+        pair.batches(Duration::from_millis(1), &mut stop).unwrap_err()
+    }
+
+    #[test]
+    fn who_left_because_the_other_did_is_not_blamed() {
+        let follows = "echo the other side has left >&2; exit 1";
+        for (a, b) in [
+            (follows, "echo boom >&2; exit 1"),
+            ("exit 0", "echo boom >&2; exit 1"),
+            ("echo boom >&2; exit 1", "exit 0"),
+        ] {
+            let error = line(&said_of(a, b));
+            assert!(error.contains("boom"), "{a}, {b}: {error}");
+        }
+        let large = said_of("echo too much >&2; exit 3", "exit 0");
+        let why = large.downcast_ref::<NotMeasured>();
+        assert!(matches!(why, Some(NotMeasured::TooLarge(_))), "{large:?}");
+        assert!(line(&said_of("exit 0", "exit 0")).contains("left too early"));
+    }
 }

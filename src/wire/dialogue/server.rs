@@ -103,7 +103,7 @@ impl Connection {
         self.sends.call(bytes.len(), || {
             format!("send({}, {})", say::bytes(bytes), bytes.len())
         });
-        // On a socket write(2) is send(2) without flags; SIGPIPE is ignored in Rust.
+        // On a socket write(2) is send(2) without flags; SIGPIPE is ignored (os/start.rs).
         write_all(&self.socket, bytes).context("send")
     }
 }

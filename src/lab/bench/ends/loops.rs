@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use super::OTHER_LEFT;
 use super::control::{BATCH, Command, Control, MOST_BATCHES, MOST_TIMED};
 use super::exchange::Exchange;
 use super::payload::{Check, LAST, Outgoing};
@@ -26,7 +27,7 @@ pub(super) fn ask(
         let answered = check.messages;
         while check.messages == answered {
             if !end.recv(&mut bytes)? {
-                bail!("the other side has left");
+                bail!(OTHER_LEFT);
             }
             check.take(&bytes);
         }

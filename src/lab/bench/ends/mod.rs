@@ -39,6 +39,10 @@ const LARGEST_PACKET: usize = 1 << 20;
 /// The status of an end whose machine or language does not have the mechanism.
 pub const ABSENT: i32 = 4;
 
+/// What an end says that has nothing else to say than that the other one has left: that one
+/// may have.
+pub const OTHER_LEFT: &str = "the other side has left";
+
 /// What an end is told when it is started.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Job {
