@@ -78,8 +78,11 @@ impl Lender {
         lend(pipe, pages, pages.len(), &mut self.calls)?;
         self.tails.swap(0, 1);
         let tail = &mut self.tails[0];
-        tail.clear();
-        tail.extend_from_slice(end);
+        tail.resize(self.tail + PIECE, 0);
+        // A piece on two pages would need two places.
+        let start = tail.as_ptr().align_offset(PIECE);
+        let tail = &mut tail[start..start + self.tail];
+        tail.copy_from_slice(end);
         lend(pipe, tail, PIECE, &mut self.calls)?;
         until_no_more_unread_than(tail.len(), pipe)
     }
