@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
-use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::sysv_semaphore;
@@ -39,6 +39,10 @@ struct Entry {
 const PLACES: usize = 16;
 static TABLE: [AtomicPtr<Entry>; PLACES] =
     [const { AtomicPtr::new(ptr::null_mut()) }; PLACES];
+
+/// How many threads are leaving a place just now. The process may not end meanwhile: what
+/// one thread has taken out of the table, no other removes.
+static LEAVING: AtomicU32 = AtomicU32::new(0);
 
 /// Monotonic nanoseconds at which `--timeout` strikes; 0 when there is none.
 static DEADLINE: AtomicI64 = AtomicI64::new(0);
@@ -118,16 +122,30 @@ impl Drop for Guard {
     }
 }
 
-/// Removes what stands at `place` if this process is the last one in it.
+/// Takes what stands at `place` out of the table, and clears it.
 ///
 /// Async-signal-safe. The entry is leaked on purpose: a handler may be reading it.
 fn leave(place: &AtomicPtr<Entry>) {
+    LEAVING.fetch_add(1, Ordering::AcqRel);
     let entry = place.swap(ptr::null_mut(), Ordering::AcqRel);
-    if entry.is_null() {
-        return;
+    if !entry.is_null() {
+        // SAFETY: the pointer came from Box::into_raw and is never freed.
+        clear(unsafe { &*entry });
     }
-    // SAFETY: the pointer came from Box::into_raw and is never freed.
-    let entry = unsafe { &*entry };
+    LEAVING.fetch_sub(1, Ordering::AcqRel);
+}
+
+/// Waits until all threads that are leaving a place have left it. Async-signal-safe: who
+/// leaves holds signals off, so no handler waits for its own thread.
+pub(super) fn until_all_have_left() {
+    while LEAVING.load(Ordering::Acquire) > 0 {
+        // SAFETY: it only lets others run.
+        unsafe { libc::sched_yield() };
+    }
+}
+
+/// Removes what the entry names if this process is the last one in its place.
+fn clear(entry: &Entry) {
     // A forked child inherits the table, but not the duty.
     if entry.owner != own_pid() {
         return;
@@ -211,6 +229,7 @@ pub fn exit(status: i32) -> ! {
     for place in &TABLE {
         without_signals(|| leave(place));
     }
+    until_all_have_left();
     std::process::exit(status)
 }
 
@@ -293,6 +312,7 @@ extern "C" fn on_signal(signal: c_int) {
     for place in &TABLE {
         leave(place);
     }
+    until_all_have_left();
     // SAFETY: async-signal-safe calls with valid arguments. The signal is blocked until
     // this handler returns; then it ends the process, with the status that says so.
     unsafe {

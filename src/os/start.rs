@@ -10,7 +10,7 @@
 //! poll: it opens what is not open, and has SIGPIPE ignored. (It does not tell an overflow of
 //! the stack by name, which is a SIGSEGV here; and a panic does not call this thread `main`.)
 
-use super::signal;
+use super::{cleanup, signal};
 
 /// Makes `$run`, a `fn() -> u8`, what this program does; it returns the exit status.
 ///
@@ -45,6 +45,7 @@ pub fn run(program: fn() -> u8) -> ! {
     // EPIPE is what a write says then; without a reader it would end us before.
     let _ = signal::ignore(libc::SIGPIPE);
     let status = std::panic::catch_unwind(program).unwrap_or(PANICKED);
+    cleanup::until_all_have_left();
     std::process::exit(status.into())
 }
 
