@@ -19,13 +19,26 @@ use support::*;
 use zbus::Message;
 
 // A client calls methods: it has no messages as arguments or lines, and prints results, not
-// echoes. So the clauses about messages and about their senders do not apply as they are;
-// their questions are asked below, of calls. These are of the server alone, or of names.
-keeps_the_contract! {
-    subject("dbus");
-    a_timeout_is_status_124, a_taken_name_is_refused, a_link_is_refused,
-    an_unsafe_directory_is_refused,
-}
+// echoes. The questions of the clauses about messages are asked below, of calls.
+keeps_the_contract!(
+    subject("dbus"),
+    except {
+        one_message: "asked of calls: what_is_posted_is_numbered_listed_counted_and_printed",
+        a_thousand_in_order: "asked of calls: many_clients_post_at_once_and_each_message_gets_its_own_number",
+        an_empty_message: "asked of calls: messages_of_all_lengths_come_back_or_are_refused_with_the_limit_named",
+        the_largest_message: "asked of calls: messages_of_all_lengths_come_back_or_are_refused_with_the_limit_named",
+        one_byte_too_many: "asked of calls: messages_of_all_lengths_come_back_or_are_refused_with_the_limit_named",
+        arguments_are_checked_first: "asked of calls: what_cannot_be_sent_is_refused_before_a_server_is_there",
+        binary_bytes: "asked of calls: a_command_line_that_cannot_be_sent_is_a_usage_error",
+        a_closed_output_is_a_quiet_end: "asked of calls: output_that_nobody_reads_is_a_quiet_end",
+        the_sender_may_be_first: "asked of calls: the_client_may_be_first",
+        the_receiver_may_be_first: "asked of calls: what_is_posted_is_numbered_listed_counted_and_printed",
+        a_stale_name_is_recovered: "asked of calls: a_name_left_by_a_killed_server_is_recovered",
+        the_sender_is_killed: "asked of calls: a_message_that_is_junk_too_long_or_unfinished_ends_its_connection_alone",
+        the_sender_is_killed_in_full_flow: "asked of calls: a_message_that_is_junk_too_long_or_unfinished_ends_its_connection_alone",
+        the_receiver_is_killed: "asked of calls: a_server_that_dies_or_hangs_during_a_call_leaves_it_open_whether_it_was_done",
+    }
+);
 
 /// A server that runs until it is stopped, in a directory of its own.
 struct Running {

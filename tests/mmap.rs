@@ -18,15 +18,7 @@ fn mmap() -> Subject {
     subject
 }
 
-keeps_the_contract! {
-    mmap();
-    one_message, a_thousand_in_order, an_empty_message, the_largest_message,
-    one_byte_too_many, arguments_are_checked_first, binary_bytes,
-    the_sender_may_be_first, the_receiver_may_be_first, a_stale_name_is_recovered,
-    the_sender_is_killed, the_receiver_is_killed, signals_clear_up,
-    a_timeout_is_status_124, a_taken_name_is_refused, a_link_is_refused,
-    an_unsafe_directory_is_refused, a_closed_output_is_a_quiet_end,
-}
+keeps_the_contract!(mmap());
 
 /// Sends these messages with nobody there; they stay in the file.
 fn leave_behind(subject: &Subject, args: &[&str]) {

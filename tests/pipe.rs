@@ -10,13 +10,17 @@ use nix::sys::signal::Signal;
 
 use support::*;
 
-keeps_the_contract! {
-    subject("pipe");
-    one_message, a_thousand_in_order, an_empty_message, the_largest_message,
-    one_byte_too_many, arguments_are_checked_first, binary_bytes,
-    the_sender_is_killed, the_sender_is_killed_in_full_flow, the_receiver_is_killed, a_closed_output_is_a_quiet_end,
-}
-// A pipe has no name: the clauses about names, start order and waiting do not apply.
+keeps_the_contract!(
+    subject("pipe"),
+    except {
+        the_sender_may_be_first: "a pipe has no name: the shell starts both",
+        the_receiver_may_be_first: "a pipe has no name: the shell starts both",
+        a_stale_name_is_recovered: "a pipe has no name",
+        a_taken_name_is_refused: "a pipe has no name",
+        a_link_is_refused: "a pipe has no name",
+        an_unsafe_directory_is_refused: "a pipe has no name, and no directory for it",
+    }
+);
 
 #[test]
 fn a_filter_of_the_shell_is_a_peer() {

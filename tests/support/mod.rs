@@ -150,22 +150,54 @@ pub fn skip(why: &str) {
     let _ = stderr.and_then(|mut stderr| stderr.write_all(line.as_bytes()));
 }
 
-/// One test a clause of the contract; `$subject` is an expression that makes a fresh
-/// [`Subject`].
+/// A test for each clause of the contract; `$subject` is an expression that makes a fresh
+/// [`Subject`]. A clause that cannot be asked of it stands after `except`, with its reason:
+/// cargo then lists the test as ignored, and says why.
 macro_rules! keeps_the_contract {
-    ($subject:expr; $($clause:ident),+ $(,)?) => {
+    ($subject:expr $(, except { $($except:ident: $why:literal),+ $(,)? })?) => {
+        crate::support::keeps_the_contract! { @tests ($) $subject; $($($except: $why),+)? }
+    };
+    // `$d` is a dollar sign, for the variable of the macro within.
+    (@tests ($d:tt) $subject:expr; $($except:ident: $why:literal),*) => {
         mod the_contract {
             use super::*;
-            $(
-                #[test]
-                fn $clause() {
-                    let subject = $subject;
-                    if let Err(error) = crate::support::contract::$clause(&subject) {
-                        panic!("{}", ipclab::errors::line(&error));
+            macro_rules! clause {
+                $(($except) => {
+                    #[test]
+                    #[ignore = $why]
+                    fn $except() {
+                        crate::support::holds(&$subject, crate::support::contract::$except);
                     }
-                }
-            )+
+                };)*
+                ($d clause:ident) => {
+                    #[test]
+                    fn $d clause() {
+                        crate::support::holds(&$subject, crate::support::contract::$d clause);
+                    }
+                };
+            }
+            ipclab::each_clause!(clause);
         }
     };
 }
 pub(crate) use keeps_the_contract;
+
+/// These clauses alone, for a role whose chapter keeps all of them elsewhere.
+macro_rules! keeps_the_clauses {
+    ($subject:expr; $($clause:ident),+ $(,)?) => {
+        $(
+            #[test]
+            fn $clause() {
+                crate::support::holds(&$subject, crate::support::contract::$clause);
+            }
+        )+
+    };
+}
+pub(crate) use keeps_the_clauses;
+
+/// Holds a subject to one clause.
+pub fn holds(subject: &Subject, clause: contract::Clause) {
+    if let Err(error) = clause(subject) {
+        panic!("{}", ipclab::errors::line(&error));
+    }
+}

@@ -3,8 +3,10 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
+use nix::unistd::pipe2;
 
 use super::subject::Subject;
 use super::verdict::{failed_clearly, succeeded};
@@ -133,7 +135,7 @@ fn clean(s: &Subject) -> Result<Outcome> {
 pub fn signals_clear_up(s: &Subject) -> Result<()> {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let receiver = s.start_receiver(&[])?;
-        receiver.wait_for_comment("start the other: ", s.deadline())?;
+        receiver.wait_for_comment(s.says_that_it_waits(), s.deadline())?;
         let ended = receiver.stop(signal, s.deadline())?;
         let by = ended.status.signal();
         ensure!(
@@ -168,7 +170,11 @@ pub(super) fn clean_pending(s: &Subject) -> Result<()> {
 /// # Errors
 /// How the contract is broken.
 pub fn a_timeout_is_status_124(s: &Subject) -> Result<()> {
-    let ended = s.start_receiver(&["--timeout", "0.05"])?.wait(s.deadline())?;
+    // Where the link is the standard input, it is a pipe whose other end stays open.
+    let (reading, _writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+    let command = s.receiver_command(&["--timeout", "0.05"]);
+    let receiver = Role::start("receiver", command, Input::From(reading))?;
+    let ended = receiver.wait(s.deadline())?;
     ensure!(ended.status.code() == Some(124), "ended with {}", ended.status);
     s.nothing_is_left()
 }

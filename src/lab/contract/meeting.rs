@@ -1,5 +1,6 @@
 //! Clauses about the meeting place: either order, and names that are stale or hostile.
 
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 
@@ -66,11 +67,15 @@ pub fn a_stale_name_is_recovered(s: &Subject) -> Result<()> {
     s.nothing_is_left()
 }
 
-/// Clause: what is in the way at the name is named, and left alone.
+/// Clause: what is in the way at the name is named, and left alone: a directory, or a
+/// listening socket of another process at the address.
 ///
 /// # Errors
 /// How the contract is broken.
 pub fn a_taken_name_is_refused(s: &Subject) -> Result<()> {
+    if s.row.meets == Meets::Address {
+        return a_taken_address_is_refused(s);
+    }
     let name = s.dir().join("taken");
     std::fs::create_dir(&name).context("mkdir")?;
     let outcome = s.start_receiver(&["--at", "taken"])?.wait(s.deadline())?;
@@ -80,8 +85,19 @@ pub fn a_taken_name_is_refused(s: &Subject) -> Result<()> {
     s.nothing_is_left()
 }
 
+fn a_taken_address_is_refused(s: &Subject) -> Result<()> {
+    let taken = TcpListener::bind("127.0.0.1:0").context("bind")?;
+    let address = taken.local_addr().context("getsockname")?.to_string();
+    let outcome = s.at_address(&address)?.wait(s.deadline())?;
+    let line = failed_clearly(&outcome)?;
+    ensure!(line.contains("listens there"), "it does not say who is there: {line}");
+    ensure!(line.contains(&address), "the address is not named: {line}");
+    std::net::TcpStream::connect(&address).context("the socket was to listen on")?;
+    s.nothing_is_left()
+}
+
 /// Clause: a link at the name or at its lock is refused, and what it points to is left
-/// alone. Where the name is the kernel's, only the lock can be a link.
+/// alone. Where the name is the kernel's or an address, only the lock can be a link.
 ///
 /// # Errors
 /// How the contract is broken.
@@ -89,14 +105,16 @@ pub fn a_link_is_refused(s: &Subject) -> Result<()> {
     let precious = s.dir().join("precious");
     std::fs::write(&precious, "precious").context("write")?;
     let locked = format!("{}:locked.lock", s.row.name);
-    let names: &[(&str, &str)] = match s.row.meets {
-        Meets::Kernel => &[(&locked, "locked")],
-        _ => &[("link", "link"), ("locked.lock", "locked")],
+    let lock = format!("{}.lock", s.row.name);
+    let names: &[(&str, &[&str])] = match s.row.meets {
+        Meets::Kernel => &[(&locked, &["--at", "locked"])],
+        Meets::Address => &[(&lock, &[])],
+        _ => &[("link", &["--at", "link"]), ("locked.lock", &["--at", "locked"])],
     };
-    for (name, at) in names {
+    for (name, args) in names {
         let link = s.dir().join(name);
         symlink(&precious, &link).context("symlink")?;
-        let outcome = s.start_receiver(&["--at", at])?.wait(s.deadline())?;
+        let outcome = s.start_receiver(args)?.wait(s.deadline())?;
         let line = failed_clearly(&outcome)?;
         ensure!(line.contains("link"), "it does not say what is there: {line}");
         std::fs::remove_file(&link).context("the link was to stay")?;

@@ -6,6 +6,9 @@
 //! chapter that is a conversation is asked the same: its client is the sender, and what
 //! "arrived" is what the client printed, the echo of what it sent.
 //!
+//! Every clause is asked of every chapter ([`each_clause`](crate::each_clause)); where one
+//! cannot be, the chapter's test says why.
+//!
 //! [`messages`]: what arrives, and what is refused · [`meeting`]: either order, and names
 //! that are stale, taken or hostile · [`deaths`]: killed peers, signals, timeouts.
 
@@ -22,3 +25,32 @@ pub use meeting::*;
 pub use messages::*;
 pub use subject::{DEADLINE, Ran, Subject};
 pub use verdict::{failed_clearly, noise};
+
+/// One clause: how the subject breaks it, if it does.
+pub type Clause = fn(&Subject) -> anyhow::Result<()>;
+
+/// The list of all clauses: `$macro!(clause);` for each, by name.
+#[macro_export]
+macro_rules! each_clause {
+    ($macro:ident) => {
+        $macro!(one_message);
+        $macro!(a_thousand_in_order);
+        $macro!(an_empty_message);
+        $macro!(the_largest_message);
+        $macro!(one_byte_too_many);
+        $macro!(arguments_are_checked_first);
+        $macro!(binary_bytes);
+        $macro!(a_closed_output_is_a_quiet_end);
+        $macro!(the_sender_may_be_first);
+        $macro!(the_receiver_may_be_first);
+        $macro!(a_stale_name_is_recovered);
+        $macro!(a_taken_name_is_refused);
+        $macro!(a_link_is_refused);
+        $macro!(an_unsafe_directory_is_refused);
+        $macro!(the_sender_is_killed);
+        $macro!(the_sender_is_killed_in_full_flow);
+        $macro!(the_receiver_is_killed);
+        $macro!(signals_clear_up);
+        $macro!(a_timeout_is_status_124);
+    };
+}

@@ -18,6 +18,9 @@ use crate::wire::meet::Meets;
 /// How long a clause may take before it has failed.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
+/// The address of a server in the contract: whichever port is free.
+const ANY_PORT: &str = "127.0.0.1:0";
+
 /// A chapter, or a stranger's pair of programs, that is held to the contract.
 #[derive(Debug)]
 pub struct Subject {
@@ -72,7 +75,7 @@ impl Subject {
         if row.meets == Meets::Address {
             // Any free port, published in the subject's own directory: subjects that run
             // at the same time never meet.
-            receiver.extend(["--listen", "127.0.0.1:0"].map(OsString::from));
+            receiver.extend(["--listen", ANY_PORT].map(OsString::from));
         }
         let limit = ["--max-message", "5000"].map(OsString::from).to_vec();
         Ok(Subject {
@@ -128,12 +131,39 @@ impl Subject {
         Role::start("sender", self.sender_command(args), input)
     }
 
-    /// Starts the receiver.
+    /// Starts the receiver; where it has no name, with a pipe on its standard input that
+    /// nobody writes to yet.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn start_receiver(&self, args: &[&str]) -> Result<Role> {
-        Role::start("receiver", self.receiver_command(args), Input::Nothing)
+        let input = match self.row.meets {
+            Meets::Nowhere => Input::Open,
+            _ => Input::Nothing,
+        };
+        Role::start("receiver", self.receiver_command(args), input)
+    }
+
+    /// What a role says that has come to where it waits for the other.
+    pub(super) fn says_that_it_waits(&self) -> &'static str {
+        match self.row.meets {
+            Meets::Nowhere => "it was there before exec",
+            _ => "start the other: ",
+        }
+    }
+
+    /// Starts the server at this address, in place of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) fn at_address(&self, address: &str) -> Result<Role> {
+        let mut words = self.receiver.clone();
+        for word in &mut words {
+            if word == ANY_PORT {
+                *word = address.into();
+            }
+        }
+        Role::start("server", self.command(&words, &[]), Input::Nothing)
     }
 
     /// Starts both, the receiver first; where the shell makes the link, we are the shell.
