@@ -6,7 +6,6 @@
 mod support;
 
 use std::os::unix::process::ExitStatusExt;
-use std::time::Duration;
 
 use ipclab::lab::bench::model::{Outcome, Placement, Report, Row, What};
 use ipclab::lab::bench::subject::Waits;
@@ -152,11 +151,7 @@ fn wait_for_a_pair(subject: &Subject) {
         })
     };
     // Nothing tells us that a pair is open but what it makes.
-    let latest = deadline();
-    while !began() {
-        assert!(std::time::Instant::now() < latest, "no pair was opened");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until("a pair was opened", began);
 }
 
 #[test]

@@ -5,7 +5,6 @@ mod support;
 use std::collections::HashSet;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::time::Duration;
 
 use ipclab::lab::bench::model::{Outcome, Placement, Row, Unit, What};
 use ipclab::lab::bench::operations;
@@ -15,7 +14,7 @@ use ipclab::lab::bench::servers::session::{Session, Stage, Subject};
 use ipclab::lab::bench::servers::{Settings, run_with};
 use ipclab::os::alive;
 use nix::sys::signal::{Signal, kill};
-use support::{Input, Role, deadline, program, skip};
+use support::{Input, Role, deadline, program, skip, until};
 
 const MS: u64 = 1_000_000;
 
@@ -320,14 +319,12 @@ fn interrupt(args: &[&str], part: &str) {
     command.args(args).env("TMPDIR", subject.dir());
     let bench = Role::start("bench", command, Input::Nothing).unwrap();
     // Nothing tells us how far it is but the processes that it has.
-    let latest = deadline();
     let wanted = format!("\0bench-servers\0{part}\0");
-    let mut children = alive_children(bench.pid().as_raw() as u32);
-    while !children.iter().any(|(_, words)| words.contains(&wanted)) {
-        assert!(std::time::Instant::now() < latest, "no {part}: {children:?}");
-        std::thread::sleep(Duration::from_millis(1));
+    let mut children = Vec::new();
+    until(&format!("it has started {part}"), || {
         children = alive_children(bench.pid().as_raw() as u32);
-    }
+        children.iter().any(|(_, words)| words.contains(&wanted))
+    });
     if part == "load" {
         let server = children.iter().any(|(_, words)| words.contains("\0server\0"));
         assert!(server, "a load without a server: {children:?}");

@@ -56,15 +56,6 @@ fn receive(subject: &Subject, args: &[&str]) -> String {
     String::from_utf8(receiver.stdout).unwrap()
 }
 
-/// Waits for what no line tells: the state of a queue, the end of one of several.
-fn until(mut condition: impl FnMut() -> bool) {
-    let deadline = deadline();
-    while !condition() {
-        assert!(std::time::Instant::now() < deadline, "it never came to be so");
-        std::thread::yield_now();
-    }
-}
-
 /// The line of a role that fails.
 fn failure(role: Role) -> String {
     contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
@@ -130,7 +121,7 @@ fn nonblock_takes_what_waits_and_ends() {
     sender.feed(b"one\ntwo\n").unwrap();
     sender.wait_for_comment("two", deadline()).unwrap();
     let queue = Object::Queue(name_of(&subject));
-    until(|| waiting(&queue) == 2);
+    until("two messages wait", || waiting(&queue) == 2);
     assert_eq!(receive(&subject, &["--nonblock"]), "one\ntwo\n");
     let line = failure(subject.start_receiver(&["--nonblock"]).unwrap());
     assert!(line.contains("EAGAIN") && line.contains("is empty"), "{line}");
@@ -173,7 +164,7 @@ fn two_receivers_share_what_one_sender_sends() {
     let sender = subject.start_sender(&[], input).unwrap();
     assert!(sender.wait(deadline()).unwrap().status.success());
     // The goodbye ends one of the two; another sender's ends the other.
-    until(|| receivers.iter_mut().any(Role::has_ended));
+    until("one has ended", || receivers.iter_mut().any(Role::has_ended));
     send(&subject, &[]);
     let mut all = String::new();
     for receiver in receivers {

@@ -643,15 +643,6 @@ fn children(parent: Pid) -> Vec<(Pid, char)> {
     found
 }
 
-/// Looks again and again until it is so.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = deadline();
-    while !is_so() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::yield_now();
-    }
-}
-
 /// Whether nobody listens. (Where somebody does, and his backlog is full, connect(2) waits.)
 fn is_refused(address: &str) -> bool {
     let address = address.parse().unwrap();

@@ -47,20 +47,32 @@ pub fn start(pid: u32) -> Option<u64> {
 /// The status that a zombie has for who waits for it, as in waitpid(2): 0 after exit(0).
 /// `None` for a process that runs, for none, and for another user's.
 pub fn zombies_status(pid: u32) -> Option<i32> {
-    let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (state, _) = stat(pid)?;
-    line.split_whitespace().next_back()?.parse().ok().filter(|_| state == b'Z')
+    let fields = fields(pid)?;
+    let (state, status) = fields.split_once(' ')?;
+    let status = status.split_whitespace().next_back()?;
+    status.parse().ok().filter(|_| state == "Z")
+}
+
+/// How many pages a process has touched for the first time that needed no disk: its minor
+/// faults, field 10. `None` when there is no such process.
+pub fn minor_faults(pid: u32) -> Option<u64> {
+    fields(pid)?.split_whitespace().nth(7)?.parse().ok()
 }
 
 /// The state and the start time of a process: fields 3 and 22 of its `stat`.
 fn stat(pid: u32) -> Option<(u8, u64)> {
+    let fields = fields(pid)?;
+    let mut fields = fields.split_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
+}
+
+/// The fields of a process's `stat` from the third on.
+fn fields(pid: u32) -> Option<String> {
     let line = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     // Field 2 is the program's name in brackets, and may hold anything, brackets too.
     let name_ends = line.iter().rposition(|byte| *byte == b')')?;
-    let rest = std::str::from_utf8(&line[name_ends + 1..]).ok()?;
-    let mut fields = rest.split_whitespace();
-    let state = *fields.next()?.as_bytes().first()?;
-    Some((state, fields.nth(18)?.parse().ok()?))
+    Some(std::str::from_utf8(&line[name_ends + 1..]).ok()?.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -135,6 +135,14 @@ fn leave(place: &AtomicPtr<Entry>) {
     LEAVING.fetch_sub(1, Ordering::AcqRel);
 }
 
+/// Leaves all places, and waits until other threads have left theirs.
+fn leave_all() {
+    for place in &TABLE {
+        leave(place);
+    }
+    until_all_have_left();
+}
+
 /// Waits until all threads that are leaving a place have left it. Async-signal-safe: who
 /// leaves holds signals off, so no handler waits for its own thread.
 pub(super) fn until_all_have_left() {
@@ -226,10 +234,7 @@ pub fn install(timeout: Option<Duration>) {
 /// Ends the program from any of its threads, with the names removed that the last role
 /// out removes.
 pub fn exit(status: i32) -> ! {
-    for place in &TABLE {
-        without_signals(|| leave(place));
-    }
-    until_all_have_left();
+    without_signals(leave_all);
     std::process::exit(status)
 }
 
@@ -309,10 +314,7 @@ extern "C" fn on_signal(signal: c_int) {
             return;
         }
     }
-    for place in &TABLE {
-        leave(place);
-    }
-    until_all_have_left();
+    leave_all();
     // SAFETY: async-signal-safe calls with valid arguments. The signal is blocked until
     // this handler returns; then it ends the process, with the status that says so.
     unsafe {

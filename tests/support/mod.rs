@@ -24,6 +24,15 @@ pub fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
+/// Looks again and again until it is so: for what no line and no event tells.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = deadline();
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
 /// A command of the built program with these arguments, in the subject's directory.
 pub fn ipclab(subject: &Subject, args: &[&str]) -> Command {
     let mut command = Command::new(program());

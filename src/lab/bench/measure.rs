@@ -12,9 +12,10 @@ use hdrhistogram::Histogram;
 
 use super::ends::control::BATCH;
 use super::floors::Copy;
-use super::model::{Figure, Percentiles, Ratio, Unit};
-use super::pair::{Pair, Window};
+use super::model::{Figure, Percentiles, Unit};
+use super::pair::{Moved, Pair, Window};
 use super::placement::Pinned;
+use super::spread::{AGAIN, extent, is_slow, median, ratio, there_and_back};
 use super::tripwire::ONCE;
 use crate::lab::interrupts::Interrupts;
 
@@ -83,10 +84,6 @@ pub(super) struct Series {
 const STALL: f64 = 3e6;
 /// A window is stalled if stalls took more than this part of it.
 const STALLED: f64 = 0.05;
-/// One way, a window is stalled if it was slower than this part of the median so far.
-const SLOW: f64 = 0.7;
-/// A window with a flaw is run again so often.
-const AGAIN: usize = 2;
 
 /// Runs all contenders in turns. The figures are nanoseconds a round trip.
 ///
@@ -105,13 +102,14 @@ pub(super) fn latency(
             pair.batches(plan.warm_up, stop)?;
         }
     }
-    for index in order(contenders.len(), plan.turns) {
+    for index in there_and_back(contenders.len(), 2 * plan.turns) {
         let Contender::Pair(pair) = &mut contenders[index] else { continue };
         let sleeps = pair.sleeps();
-        let (window, flaw) = calm(sleeps, || pair.batches(plan.round_trips, stop))?;
+        let run = || pair.batches(plan.round_trips, stop);
+        let (window, found) = calm(|window| flaw(sleeps, window), run)?;
         let series = &mut all[index];
-        series.stalls += usize::from(flaw == Some(Flaw::Stalled));
-        series.awake += usize::from(flaw == Some(Flaw::Awake));
+        series.stalls += usize::from(found == Some(Flaw::Stalled));
+        series.awake += usize::from(found == Some(Flaw::Awake));
         series.figures.push(p50(&window.times) / BATCH as f64);
         trips[index] += (window.times.len() * BATCH) as u64;
         for side in [0, 1] {
@@ -147,19 +145,16 @@ pub(super) fn throughput(
         }
     }
     let mut sums = vec![(0_u64, [0_u64; 2]); contenders.len()];
-    for index in order(contenders.len(), plan.turns) {
+    for index in there_and_back(contenders.len(), 2 * plan.turns) {
         let series = &mut all[index];
         match &mut contenders[index] {
             Contender::Pair(pair) => {
                 let usual = median(&series.figures);
-                let mut moved = pair.one_way(plan.one_way, stop)?;
-                for _ in 0..AGAIN {
-                    if moved.rate() >= SLOW * usual || usual.is_nan() {
-                        break;
-                    }
-                    moved = pair.one_way(plan.one_way, stop)?;
-                }
-                series.stalls += usize::from(moved.rate() < SLOW * usual);
+                let slow =
+                    |moved: &Moved| is_slow(moved.rate(), usual).then_some(());
+                let run = || pair.one_way(plan.one_way, stop);
+                let (moved, stalled) = calm(slow, run)?;
+                series.stalls += usize::from(stalled.is_some());
                 if moved.bytes != moved.messages * size {
                     bail!(
                         "{} bytes in {} messages: not of {size} bytes, as was asked",
@@ -187,11 +182,6 @@ pub(super) fn throughput(
     Ok(all)
 }
 
-/// Forth and back: 0 1 2 2 1 0 0 1 2 …
-fn order(count: usize, turns: usize) -> impl Iterator<Item = usize> {
-    (0..turns).flat_map(move |_| (0..count).chain((0..count).rev()))
-}
-
 /// What is wrong with a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flaw {
@@ -202,28 +192,32 @@ enum Flaw {
     Awake,
 }
 
+/// What is wrong with a window of round trips, where each side is to sleep once in each, or
+/// need not.
+fn flaw(sleeps: bool, window: &Window) -> Option<Flaw> {
+    let trips = (window.times.len() * BATCH) as f64;
+    let awake = |count: &u64| (*count as f64) < *ONCE.start() * trips;
+    if sleeps && window.switches.iter().any(awake) {
+        return Some(Flaw::Awake);
+    }
+    is_stalled(&window.times).then_some(Flaw::Stalled)
+}
+
 /// Runs a window, and runs it again if it has a flaw; which one it had in the end.
-fn calm(
-    sleeps: bool,
-    mut run: impl FnMut() -> Result<Window>,
-) -> Result<(Window, Option<Flaw>)> {
-    let flaw = |window: &Window| {
-        let trips = (window.times.len() * BATCH) as f64;
-        let awake = |count: &u64| (*count as f64) < *ONCE.start() * trips;
-        if sleeps && window.switches.iter().any(awake) {
-            return Some(Flaw::Awake);
-        }
-        is_stalled(&window.times).then_some(Flaw::Stalled)
-    };
+fn calm<W, F>(
+    flaw: impl Fn(&W) -> Option<F>,
+    mut run: impl FnMut() -> Result<W>,
+) -> Result<(W, Option<F>)> {
     let mut window = run()?;
+    let mut found = flaw(&window);
     for _ in 0..AGAIN {
-        if flaw(&window).is_none() {
-            return Ok((window, None));
+        if found.is_none() {
+            break;
         }
         window = run()?;
+        found = flaw(&window);
     }
-    let flaw = flaw(&window);
-    Ok((window, flaw))
+    Ok((window, found))
 }
 
 fn is_stalled(times: &[u32]) -> bool {
@@ -244,23 +238,14 @@ fn p50(times: &[u32]) -> f64 {
     f64::from(*times.select_nth_unstable(middle).1)
 }
 
-/// The median of `figures`, which need no order; NaN of none.
-pub(super) fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
-    }
-}
-
 impl Series {
     /// The figure of this series, with its ratios to `others`, that have these names.
     pub(super) fn figure(&self, unit: Unit, others: &[(&str, &Series)]) -> Figure {
-        let (min, max) = bounds(&self.figures);
-        let ratios =
-            others.iter().map(|(name, other)| ratio(self, other, name)).collect();
+        let (min, max) = extent(&self.figures);
+        let compared = others.iter();
+        let ratios = compared
+            .map(|(name, other)| ratio(name, &self.figures, &other.figures))
+            .collect();
         let windows = |count: fn(&Series) -> usize| {
             let all = others.iter().copied().chain([("", self)]);
             let all = all.filter(|(_, series)| count(series) > 0);
@@ -296,20 +281,6 @@ impl Series {
     }
 }
 
-/// The ratios of the windows that ran side by side.
-fn ratio(this: &Series, other: &Series, name: &str) -> Ratio {
-    let pairs = this.figures.iter().zip(&other.figures);
-    let ratios: Vec<f64> = pairs.map(|(ours, theirs)| ours / theirs).collect();
-    let (min, max) = bounds(&ratios);
-    let (median, pairs) = (median(&ratios), ratios.len());
-    Ratio { to: name.to_owned(), median, min, max, pairs }
-}
-
-fn bounds(figures: &[f64]) -> (f64, f64) {
-    let start = (f64::INFINITY, f64::NEG_INFINITY);
-    figures.iter().fold(start, |(min, max), f| (min.min(*f), max.max(*f)))
-}
-
 /// The distribution of single times in nanoseconds, to three digits.
 fn percentiles(times: &[u32]) -> Option<Percentiles> {
     let mut histogram = Histogram::<u64>::new(3).ok()?;
@@ -343,34 +314,12 @@ mod tests {
     }
 
     #[test]
-    fn contenders_run_forth_and_back() {
-        assert_eq!(order(3, 1).collect::<Vec<_>>(), [0, 1, 2, 2, 1, 0]);
-        assert_eq!(order(2, 2).collect::<Vec<_>>(), [0, 1, 1, 0, 0, 1, 1, 0]);
-    }
-
-    #[test]
-    fn a_machine_that_grows_slower_does_not_change_the_ratio() {
-        let ours = series(&[100.0, 110.0, 120.0, 130.0]);
-        let other = series(&[50.0, 55.0, 60.0, 65.0]);
-        let ratio = ratio(&ours, &other, "C");
-        assert_eq!((ratio.median, ratio.min, ratio.max), (2.0, 2.0, 2.0));
-        assert_eq!(ratio.pairs, 4);
-    }
-
-    #[test]
-    fn a_median_needs_no_order_and_no_luck_with_the_count() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.5);
-        assert!(median(&[]).is_nan());
-    }
-
-    #[test]
     fn a_window_in_which_one_did_not_sleep_is_run_again_twice_at_most() {
         let window = |switches| Window { times: vec![20_000; 10], switches };
         let tried = |sleeps, all: &[[u64; 2]]| {
             let mut tries = all.iter();
             let run = || Ok(window(*tries.next().expect("one more try")));
-            let (last, flaw) = calm(sleeps, run).unwrap();
+            let (last, flaw) = calm(|window| flaw(sleeps, window), run).unwrap();
             (last.switches, flaw, tries.len())
         };
         let (slept, awake) = ([160, 159], [160, 3]);

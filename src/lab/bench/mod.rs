@@ -36,6 +36,7 @@ pub mod placement;
 mod plan;
 pub mod report;
 pub mod servers;
+mod spread;
 pub mod subject;
 pub mod tripwire;
 mod wanted;

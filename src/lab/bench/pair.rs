@@ -20,6 +20,7 @@ use super::placement::pin;
 use super::subject::Waits;
 use crate::errors::line;
 use crate::lab::interrupts::Interrupts;
+use crate::os::alive::minor_faults;
 use crate::os::spawn;
 use crate::process::{Input, Output, Role};
 
@@ -347,10 +348,10 @@ impl Pair {
         self.pids().map(|pid| pid.map_or(0, switches))
     }
 
-    /// Pages that either process has touched for the first time until now: the minor
-    /// faults of `/proc/PID/stat`, its field 10.
+    /// The minor page faults of both processes until now.
     pub(super) fn faults(&self) -> u64 {
-        self.pids().into_iter().flatten().map(faults).sum()
+        let pids = self.pids().into_iter().flatten();
+        pids.filter_map(|pid| minor_faults(pid.as_raw() as u32)).sum()
     }
 
     /// Stops a pair that spins: whoever is measured next has its CPUs for itself.
@@ -409,15 +410,6 @@ fn switches(pid: Pid) -> u64 {
         if counts { count.trim().parse::<u64>().ok() } else { None }
     });
     counts.sum()
-}
-
-fn faults(pid: Pid) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    let stat = stat.unwrap_or_default();
-    // Field 2 is the name in parentheses, which may have blanks in it.
-    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let field = rest.split_whitespace().nth(7);
-    field.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 /// The numbers that an end has answered with.

@@ -1,11 +1,11 @@
 //! One run of the mechanisms: every subject, at every size, in every placement.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::ends::Side;
+use super::ends::{self, Side};
 use super::floors::Copy;
 use super::floors::ground::{Ground, LINES, SWITCHES, WAKE_UPS};
 use super::joined::{free_port, joined};
@@ -280,7 +280,8 @@ impl Run<'_> {
     /// Starts the two processes of a chapter's own code.
     fn chapter(&mut self, spot: Spot) -> Result<Pair> {
         let place = self.place();
-        let side = |side| ours(&self.dir, spot.subject.name, spot, side, &place);
+        let end = (spot.subject.name, spot.mode());
+        let side = |side| ends::command(&self.dir, end, side, spot.size, &place);
         let commands = [side(Side::A)?, side(Side::B)?];
         self.start(OURS, spot, commands, joined(spot.subject)?)
     }
@@ -294,7 +295,8 @@ impl Run<'_> {
         let subject = Subject::floor(mechanism, waits);
         let (what, placement, size) = (What::Latency, Placement::Same, 0);
         let spot = Spot { subject, what, size, placement, cpus };
-        let side = |side| ours(&self.dir, mechanism, spot, side, &place);
+        let end = (mechanism, spot.mode());
+        let side = |side| ends::command(&self.dir, end, side, size, &place);
         let commands = [side(Side::A)?, side(Side::B)?];
         self.start(OURS, spot, commands, Joined::No)
     }
@@ -378,21 +380,4 @@ fn figures(
         (names[index], Ok(all[index].figure(unit, &others)))
     };
     (0..own).map(figure).collect()
-}
-
-/// The command of one of our own ends.
-fn ours(
-    dir: &Path,
-    mechanism: &str,
-    spot: Spot,
-    side: Side,
-    place: &Path,
-) -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe().context("readlink")?);
-    command
-        .args(["bench-end", mechanism, spot.mode().word(), side.word()])
-        .arg(spot.size.to_string())
-        .arg(place)
-        .env("IPCLAB_DIR", dir);
-    Ok(command)
 }

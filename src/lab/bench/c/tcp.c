@@ -5,8 +5,6 @@
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 
-static int fd;
-
 static void open_ends(void)
 {
 	const char *colon = strrchr(place, ':');
@@ -19,18 +17,4 @@ static void open_ends(void)
 
 	fd = meet(SOCK_STREAM, &at, sizeof at);
 	check(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "setsockopt");
-}
-
-static void send_message(const unsigned char *message, size_t n)
-{
-	while (n > 0) {
-		size_t done = check(send(fd, message, n, 0), "send");
-
-		message += done, n -= done;
-	}
-}
-
-static size_t receive(unsigned char *into)
-{
-	return check(recv(fd, into, CHUNK, 0), "recv");
 }

@@ -3,8 +3,6 @@
 #include "meet.h"
 #include <sys/un.h>
 
-static int fd;
-
 static void open_ends(void)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };

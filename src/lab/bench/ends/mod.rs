@@ -60,6 +60,27 @@ pub struct Job {
     pub place: String,
 }
 
+/// The command that plays such an end, whose kernel names are those of the directory `dir`.
+///
+/// # Errors
+/// When this program cannot find itself.
+pub(super) fn command(
+    dir: &Path,
+    (mechanism, mode): (&str, Mode),
+    side: Side,
+    size: u64,
+    place: &Path,
+) -> Result<std::process::Command> {
+    let program = std::env::current_exe().context("readlink")?;
+    let mut command = std::process::Command::new(program);
+    command
+        .args(["bench-end", mechanism, mode.word(), side.word()])
+        .arg(size.to_string())
+        .arg(place)
+        .env("IPCLAB_DIR", dir);
+    Ok(command)
+}
+
 /// Both ways, or one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {

@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 use nix::sys::wait::waitpid;
 use nix::unistd::getppid;
 
-use super::measure::median;
 use super::model::Floor;
 use super::placement::Pinned;
+use super::spread::median;
 use crate::os::cleanup;
 use crate::os::spawn::{Forked, fork};
 

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use super::tell::{By, Line, Told, off, time};
 use super::{Lab, PLAN, Waits, Wanted, pipe};
 use crate::lab::bench::ends::control::BATCH;
-use crate::lab::bench::measure;
 use crate::lab::bench::pair::{Joined, Pair};
+use crate::lab::bench::spread;
 use crate::wire::say::grouped;
 
 const SIZE: u64 = 64 << 10;
@@ -43,7 +43,7 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
             .iter()
             .map(|time| f64::from(*time) / BATCH as f64)
             .collect();
-        warm.push(measure::median(&batches));
+        warm.push(spread::median(&batches));
         warm_means.push(mean(&window.times) / BATCH as f64);
         faults[0] += cold.saturating_sub(began);
         faults[1] += after.saturating_sub(before);
@@ -52,7 +52,7 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
         pair.quit(lab.stop)?;
     }
     let [first, few, warm, warm_mean] =
-        [firsts, means, warm, warm_means].map(|all| measure::median(&all));
+        [firsts, means, warm, warm_means].map(|all| spread::median(&all));
     let line =
         |by, figure, how: &str| Line::new(by, "mmap, 64 KiB", time(figure), how);
     let each = |at: usize| {

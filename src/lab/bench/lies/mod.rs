@@ -2,17 +2,17 @@
 //! each beside the right one. Both are measured now, on real processes.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use super::ends::control::Control;
-use super::ends::{Job, Mode, Side};
+use super::ends::{self, Job, Mode, Side};
 use super::measure::{self, Contender, Plan, Series};
 use super::pair::{Joined, Pair, Start};
 use super::placement::Cpus;
+use super::spread;
 use super::subject::Waits;
 use crate::lab::interrupts::Interrupts;
 
@@ -120,16 +120,8 @@ impl Lab<'_> {
         self.pairs += 1;
         let name = format!("ipclab-lie-{}-{}", std::process::id(), self.pairs);
         let place = self.dir.join(name);
-        let side = |side: Side| -> Result<Command> {
-            let program = std::env::current_exe().context("readlink")?;
-            let mut command = Command::new(program);
-            command
-                .args(["bench-end", mechanism, mode.word(), side.word()])
-                .arg(size.to_string())
-                .arg(&place)
-                .env("IPCLAB_DIR", &self.dir);
-            Ok(command)
-        };
+        let end = (mechanism, mode);
+        let side = |side| ends::command(&self.dir, end, side, size, &place);
         let commands = [side(Side::A)?, side(Side::B)?];
         let name = mechanism.to_owned();
         Pair::start(Start { name, commands, cpus, joined, waits }, self.stop)
@@ -158,7 +150,7 @@ impl Lab<'_> {
 
 /// The middle one of a series' windows.
 fn median(series: &Series) -> f64 {
-    measure::median(&series.figures)
+    spread::median(&series.figures)
 }
 
 /// How often each process was switched away from in a round trip.

@@ -15,9 +15,9 @@ use super::{Lab, Waits, Wanted, median, pipe, switches};
 use crate::lab::bench::ends::control::Control;
 use crate::lab::bench::ends::exchange::Exchange;
 use crate::lab::bench::ends::{self, Job};
-use crate::lab::bench::measure;
 use crate::lab::bench::model::Placement;
 use crate::lab::bench::placement::Awake;
+use crate::lab::bench::spread;
 use crate::lab::bench::tripwire::RoundTrip;
 use crate::wire::payload::write_all;
 
@@ -99,7 +99,7 @@ fn one_cpu(lab: &mut Lab) -> Result<f64> {
     let times = pair.each(Duration::from_millis(100), lab.stop)?.times;
     pair.quit(lab.stop)?;
     let times: Vec<f64> = times.into_iter().map(f64::from).collect();
-    Ok(measure::median(&times))
+    Ok(spread::median(&times))
 }
 
 /// Plays an end.

@@ -16,10 +16,10 @@ use super::{Lab, Wanted, pipe};
 use crate::lab::bench::ends::control::Control;
 use crate::lab::bench::ends::exchange::Exchange;
 use crate::lab::bench::ends::{self, Job, Mode, Side};
-use crate::lab::bench::measure;
 use crate::lab::bench::model::Unit;
 use crate::lab::bench::pair::Moved;
 use crate::lab::bench::report::units;
+use crate::lab::bench::spread;
 use crate::wire::payload::write_all;
 use crate::wire::say::grouped;
 
@@ -76,7 +76,7 @@ fn rate(all: &[Moved]) -> f64 {
         .iter()
         .map(|moved| (moved.messages * SIZE) as f64 * 1e9 / moved.nanoseconds as f64)
         .collect();
-    measure::median(&rates)
+    spread::median(&rates)
 }
 
 fn counted(all: &[Moved]) -> String {

@@ -15,13 +15,14 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 use self::table::{Absent, Batch, Ground, Operation};
-use super::measure::median;
-use super::model::{Figure, Outcome, Placement, Ratio, Row, Unit, What};
+use super::model::{Figure, Outcome, Placement, Row, Unit, What};
 use super::placement::{Awake, Cpus};
 use super::servers::Settings;
 use super::servers::lines::{Interrupted, Lines};
 use super::servers::session::{DEADLINE, scratch, start, why_it_ended};
-use super::servers::spread::{AGAIN, extent, is_long, stalled, there_and_back};
+use super::spread::{
+    AGAIN, extent, is_long, median, ratio, stalled, there_and_back,
+};
 use crate::errors::line;
 use crate::lab::interrupts::Interrupts;
 use crate::process::{Input, Output};
@@ -277,14 +278,6 @@ fn off(times: &[f64]) -> Option<String> {
     stalled(off, times.len())
 }
 
-/// The ratios of the batches of one round each.
-fn ratio(to: &str, figures: &[f64], base: &[f64]) -> Ratio {
-    let ratios: Vec<f64> = figures.iter().zip(base).map(|(a, b)| a / b).collect();
-    let (min, max) = extent(&ratios);
-    let (to, pairs) = (to.to_owned(), ratios.len());
-    Ratio { to, median: median(&ratios), min, max, pairs }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -325,12 +318,5 @@ mod tests {
         let row = one.row(&one);
         let Outcome::Invalid(why) = row.outcome else { panic!("{row:?}") };
         assert_eq!(why, "no batch is left");
-    }
-
-    #[test]
-    fn ratios_are_of_batches_side_by_side() {
-        let found = ratio("one", &[10.0, 40.0, 60.0], &[10.0, 20.0, 20.0]);
-        assert_eq!((found.min, found.median, found.max), (1.0, 2.0, 3.0));
-        assert_eq!((found.to.as_str(), found.pairs), ("one", 3));
     }
 }

@@ -11,11 +11,12 @@ use super::load::client::SIZE;
 use super::peers::Absent;
 use super::plan::{Effort, Group};
 use super::session::{Sample, Session, Stage, Subject};
-use super::spread::{AGAIN, extent, is_slow, stalled, there_and_back};
 use super::times::Times;
 use crate::errors::line;
-use crate::lab::bench::measure::median;
 use crate::lab::bench::model::{Figure, Outcome, Placement, Ratio, Row, Unit, What};
+use crate::lab::bench::spread::{
+    self, AGAIN, extent, is_slow, median, stalled, there_and_back,
+};
 
 /// Descriptors that a server or a load has beside those of its clients.
 const SPARE: u64 = 64;
@@ -189,8 +190,8 @@ impl Contender {
             // server's part of it. That part alone is another ratio.
             let cpu = format!("{to}, by CPU time");
             [
-                ratio(to.to_owned(), ours, theirs, Sample::rate),
-                ratio(cpu, ours, theirs, Sample::per_cpu_second),
+                ratio(to, ours, theirs, Sample::rate),
+                ratio(&cpu, ours, theirs, Sample::per_cpu_second),
             ]
         });
         all.flatten().collect()
@@ -293,22 +294,14 @@ fn figure(rates: &[f64], times: &Times, noisy: Option<String>) -> Figure {
 
 /// The ratios of the windows of one round each; `None` where there was no whole round.
 fn ratio(
-    to: String,
+    to: &str,
     ours: &[Sample],
     theirs: &[Sample],
     of: fn(&Sample) -> f64,
 ) -> Option<Ratio> {
-    let pairs = ours.iter().zip(theirs);
-    let ratios: Vec<f64> =
-        pairs.map(|(ours, theirs)| of(ours) / of(theirs)).collect();
-    let (min, max) = extent(&ratios);
-    (!ratios.is_empty()).then(|| Ratio {
-        to,
-        min,
-        max,
-        pairs: ratios.len(),
-        median: median(&ratios),
-    })
+    let figures = |samples: &[Sample]| samples.iter().map(of).collect::<Vec<f64>>();
+    let ratio = spread::ratio(to, &figures(ours), &figures(theirs));
+    (ratio.pairs > 0).then_some(ratio)
 }
 
 #[cfg(test)]
@@ -326,10 +319,10 @@ mod tests {
     fn a_ratio_is_of_windows_of_the_same_round() {
         let ours = [sample(200, 1000), sample(300, 1000), sample(100, 1000)];
         let theirs = [sample(100, 1000), sample(100, 1000), sample(100, 1000)];
-        let ratio = ratio("C".into(), &ours, &theirs, Sample::rate).unwrap();
+        let ratio = ratio("C", &ours, &theirs, Sample::rate).unwrap();
         assert_eq!((ratio.min, ratio.median, ratio.max), (1.0, 2.0, 3.0));
         assert_eq!((ratio.pairs, ratio.to.as_str()), (3, "C"));
-        assert!(super::ratio("C".into(), &ours, &[], Sample::rate).is_none());
+        assert!(super::ratio("C", &ours, &[], Sample::rate).is_none());
         assert_eq!(ours[0].per_cpu_second(), 200.0 / 500e-9);
         assert_eq!(ours[0].shares(), [0.25, 0.5]);
     }

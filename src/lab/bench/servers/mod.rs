@@ -22,7 +22,6 @@ mod measure;
 pub mod peers;
 pub mod plan;
 pub mod session;
-pub(super) mod spread;
 pub mod times;
 
 /// What is asked for.

@@ -16,6 +16,7 @@ use nix::sys::socket::{
 
 use super::kind::{Kind, Program};
 use super::load::Door;
+use crate::lab::bench::peers::Tools;
 use crate::wire::address;
 
 /// Why a peer is not there: the row says it, and the bench goes on.
@@ -42,7 +43,7 @@ pub(super) fn command(kind: Kind, program: Program, dir: &Path) -> Result<Comman
 
 fn python(kind: Kind) -> Result<Command> {
     // The interpreter may be one of a virtual environment.
-    let name = std::env::var_os("IPCLAB_PYTHON").unwrap_or("python3".into());
+    let name = Tools::of_environment().python;
     let said = Command::new(&name).args(["-c", "import selectors"]).output();
     if !said.is_ok_and(|said| said.status.success()) {
         let name = name.to_string_lossy();
