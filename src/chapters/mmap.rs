@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use memmap2::MmapOptions;
 use nix::errno::Errno;
-use nix::fcntl::posix_fallocate;
 
 use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use crate::errors::{Advise, errno};
@@ -18,7 +17,7 @@ use crate::os::shared::Shared;
 use crate::say;
 use crate::wire::meet::{At, Meets};
 use crate::wire::ring::ends::{self, Receiving, Sending};
-use crate::wire::ring::join::{Found, Source};
+use crate::wire::ring::join::{Found, Source, allocate};
 use crate::wire::ring::{self, DATA, Flaw};
 use crate::wire::say;
 use crate::wire::transport::{Receiver, Sender};
@@ -170,7 +169,7 @@ impl Source for RingFile {
         // ftruncate(2) would leave holes, and a store into a hole that the full disk
         // cannot fill is SIGBUS.
         let map = || {
-            posix_fallocate(&file, 0, length as i64)
+            allocate(&file, length)
                 .with_context(|| format!("posix_fallocate {name}"))
                 .advise(no_room)?;
             self.map(&file, length)

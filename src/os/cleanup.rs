@@ -238,6 +238,27 @@ pub fn exit(status: i32) -> ! {
     std::process::exit(status)
 }
 
+/// As [`exit`], with one line on standard error that is in pieces, where nothing can be
+/// allocated. Async-signal-safe.
+pub(super) fn end_now(line: &[&[u8]], status: i32) -> ! {
+    without_signals(|| {
+        TABLE.iter().for_each(leave);
+        until_all_have_left();
+        let mut pieces = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; 4];
+        for (piece, bytes) in pieces.iter_mut().zip(line) {
+            piece.iov_base = bytes.as_ptr().cast_mut().cast();
+            piece.iov_len = bytes.len();
+        }
+        // SAFETY: as many pieces as there are, which the kernel only reads; _exit takes a
+        // plain number.
+        unsafe {
+            let count = pieces.len() as c_int;
+            libc::writev(libc::STDERR_FILENO, pieces.as_ptr(), count);
+            libc::_exit(status)
+        }
+    })
+}
+
 /// While it lives, SIGALRM interrupts this thread every `every`, so that a call which has
 /// no timeout of its own (msgrcv, mq_receive), or is slower with one (futex), returns EINTR
 /// now and then. The timer is one of its own, so that `--timeout` strikes neither early

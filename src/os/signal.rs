@@ -33,6 +33,18 @@ pub fn is_ignored(signal: i32) -> bool {
     }
 }
 
+/// `sigpending(&set)`: whether a signal waits, held off, that ends a role: SIGINT, SIGTERM,
+/// SIGHUP, or the SIGALRM of `--timeout`. A long step looks now and then.
+pub fn is_to_end() -> bool {
+    // SAFETY: an out-parameter of the right type, then a look into it.
+    unsafe {
+        let mut set = zeroed();
+        let ends = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGALRM];
+        libc::sigpending(&mut set) == 0
+            && ends.iter().any(|signal| libc::sigismember(&set, *signal) == 1)
+    }
+}
+
 /// `sigaction(signal, SIG_IGN, NULL)`. Of SIGCHLD it means more than of the others: the
 /// kernel keeps nothing of a child that ends, so that there is no zombie (sigaction(2)).
 ///

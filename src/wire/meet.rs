@@ -248,20 +248,34 @@ impl At {
     /// # Errors
     /// "taken by pid N" when that role is there already.
     pub fn arrive(&self, role: Option<Only>) -> Result<Place> {
-        self.make_dir()?;
-        let path = self.lock_path();
         loop {
-            // A signal between making the lock file and guarding it would leave it there.
-            if let Some(place) =
-                cleanup::without_signals(|| self.enter(&path, role))?
-            {
-                return Ok(place);
+            match self.try_arrive(role)? {
+                Some(place) => return Ok(place),
+                None => self.wait_for_turn()?,
             }
-            wait_for_turn(&path)?;
         }
     }
 
-    /// Tries to enter; `None` while somebody is alone there and makes things whole.
+    /// As [`At::arrive`], but never sleeps, so that a caller may hold off signals meanwhile;
+    /// `None` while somebody is alone there and makes things whole.
+    ///
+    /// # Errors
+    /// As [`At::arrive`].
+    pub fn try_arrive(&self, role: Option<Only>) -> Result<Option<Place>> {
+        self.make_dir()?;
+        // A signal between making the lock file and guarding it would leave it there.
+        cleanup::without_signals(|| self.enter(&self.lock_path(), role))
+    }
+
+    /// Sleeps until nobody is alone in the place. No signal may be held off: whoever is
+    /// there may have been stopped.
+    ///
+    /// # Errors
+    /// What fcntl(2) says.
+    pub fn wait_for_turn(&self) -> Result<()> {
+        wait_for_turn(&self.lock_path())
+    }
+
     fn enter(&self, path: &Path, role: Option<Only>) -> Result<Option<Place>> {
         let users = self.is_users_name();
         let (file, alone) = match open_lock(path, self.is_users_path())? {

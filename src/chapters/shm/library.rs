@@ -5,7 +5,6 @@
 
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
-use nix::fcntl::posix_fallocate;
 use shared_memory::{ShmemConf, ShmemError};
 
 use super::posix::no_room;
@@ -13,7 +12,7 @@ use crate::errors::Advise;
 use crate::os::cleanup::{Object, segment_path};
 use crate::os::shared::Shared;
 use crate::say;
-use crate::wire::ring::join::{Found, Source};
+use crate::wire::ring::join::{Found, Source, allocate};
 use crate::wire::say;
 
 /// The object of this name, which begins with a slash.
@@ -60,7 +59,7 @@ impl Source for ByCrate {
             .write(true)
             .open(segment_path(&self.name))
             .map_err(anyhow::Error::from)
-            .and_then(|file| Ok(posix_fallocate(file, 0, length as i64)?))
+            .and_then(|file| Ok(allocate(&file, length)?))
             .with_context(|| format!("posix_fallocate {}", self.name))
             .advise(no_room)?;
         // From now on not the owner: it would unlink the name when we end, though the

@@ -11,14 +11,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, SealFlag, fcntl, posix_fallocate};
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::errors::{Advise, errno};
 use crate::os::cleanup::Object;
 use crate::os::shared::{Shared, mmap};
 use crate::say;
-use crate::wire::ring::join::{Found, Source};
+use crate::wire::ring::join::{Found, Source, allocate};
 use crate::wire::say;
 
 /// The memory that this note tells of.
@@ -74,7 +74,7 @@ impl Source for Memfd {
     fn make(&self, length: usize) -> Result<(Shared, Object)> {
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let fd = memfd_create("ipclab-ring", flags).context("memfd_create")?;
-        posix_fallocate(&fd, 0, length as i64)
+        allocate(&fd, length)
             .context("posix_fallocate the memfd")
             .advise(no_memory)?;
         fcntl(&fd, FcntlArg::F_ADD_SEALS(SEALS)).context("fcntl(F_ADD_SEALS)")?;

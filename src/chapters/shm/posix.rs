@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, posix_fallocate};
+use nix::fcntl::OFlag;
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::{Mode, fstat};
 
@@ -12,7 +12,7 @@ use crate::errors::{Advise, errno};
 use crate::os::cleanup::Object;
 use crate::os::shared::{Shared, mmap};
 use crate::say;
-use crate::wire::ring::join::{Found, Source};
+use crate::wire::ring::join::{Found, Source, allocate};
 use crate::wire::say;
 
 /// The object of this name, which begins with a slash.
@@ -56,7 +56,7 @@ impl Source for Posix {
         // ftruncate(2) would only note the size: a page that cannot be had then is
         // SIGBUS, at some later store.
         let map = || {
-            posix_fallocate(&fd, 0, length as i64)
+            allocate(&fd, length)
                 .with_context(|| format!("posix_fallocate {name}"))
                 .advise(no_room)?;
             mmap(&fd, length).with_context(|| format!("mmap {name}"))

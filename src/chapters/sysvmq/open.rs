@@ -99,7 +99,7 @@ pub(super) fn open(at: &At, role: Option<Only>, which: &Which) -> Result<Link> {
 /// A queue that only its identifier finds: a relative inherits it, others are told it.
 fn make_private(at: &At, role: Option<Only>) -> Result<Link> {
     // Its identifier names its place, so it is made before the place is there to note it.
-    let (id, at, place) = without_signals(|| -> Result<_> {
+    let make = || -> Result<_> {
         let id = msgget(IPC_PRIVATE, 0o600)
             .context("msgget(IPC_PRIVATE)")
             .advise(why_not)?;
@@ -107,14 +107,26 @@ fn make_private(at: &At, role: Option<Only>) -> Result<Link> {
         let at = at
             .named(format!("id-{id}"))
             .saying(&format!("--id {id}"), "--key private");
-        let noted = at.arrive(role).and_then(|mut place| {
-            place.owns(&queue)?;
+        let noted = at.try_arrive(role).and_then(|mut place| {
+            place.as_mut().map_or(Ok(()), |place| place.owns(&queue))?;
             Ok(place)
         });
-        Ok((id, at, noted.inspect_err(|_| remove_now(&queue))?))
-    })?;
-    say!("msgget(IPC_PRIVATE) = {id}: made a queue that no key finds");
-    enter(at, place, id, true)
+        if !matches!(noted, Ok(Some(_))) {
+            remove_now(&queue);
+        }
+        Ok((id, at, noted?))
+    };
+    loop {
+        let (id, at, place) = without_signals(make)?;
+        let Some(place) = place else {
+            // Somebody clears away there what an earlier queue of this number has left. No
+            // signal is held off while we wait for that.
+            at.wait_for_turn()?;
+            continue;
+        };
+        say!("msgget(IPC_PRIVATE) = {id}: made a queue that no key finds");
+        return enter(at, place, id, true);
+    }
 }
 
 /// Goes in, once it is known what the queue is like.

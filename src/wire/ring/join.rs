@@ -4,16 +4,19 @@
 //! peer sees it half made. What a first one finds there is left from before: messages
 //! that wait for a receiver, a ring whose users died, or something else altogether.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
+use nix::fcntl::posix_fallocate;
 
 use super::{Flaw, Ring, length_of};
-use crate::errors::Advise;
+use crate::errors::{Advise, errno};
 use crate::os::alive::Life;
 use crate::os::cleanup::{Object, remove_now, without_signals};
 use crate::os::shared::Shared;
+use crate::os::signal::is_to_end;
 use crate::say;
 use crate::wire::meet::{At, Only, Place};
 use crate::wire::say;
@@ -94,31 +97,62 @@ pub(super) fn join(
     side: Only,
     capacity: u64,
 ) -> Result<(Ring, Joined)> {
-    let mut why = String::new();
-    for _ in 0..TRIES {
+    let mut tries = 0;
+    loop {
         // From the arrival on until the place knows what to remove: a signal that came in
-        // between would leave something behind.
-        let (place, attempt) = without_signals(|| -> Result<_> {
-            let mut place = at.arrive(Some(side))?;
+        // between would leave something behind. So nothing may sleep there.
+        let tried = without_signals(|| -> Result<_> {
+            let Some(mut place) = at.try_arrive(Some(side))? else { return Ok(None) };
             let attempt = if place.alone() {
                 as_first(at, source, side, capacity, &mut place)?
             } else {
                 as_second(source, side, &mut place)?
             };
-            Ok((place, attempt))
-        })?;
-        match attempt {
-            Attempt::Done(ring, object, ours) => {
+            Ok(Some((place, attempt)))
+        });
+        match tried {
+            Ok(None) => at.wait_for_turn()?,
+            Ok(Some((place, Attempt::Done(ring, object, ours)))) => {
                 let lasts = source.lasts();
                 return Ok((ring, Joined { object, ours, lasts, place }));
             }
-            Attempt::Later(reason) => why = reason,
+            Ok(Some((_, Attempt::Later(why)))) if tries == TRIES => {
+                bail!("{}: {why}", source.name())
+            }
+            Ok(Some((place, Attempt::Later(_)))) => {
+                // Somebody is just leaving: the place is free in a moment.
+                tries += 1;
+                drop(place);
+                std::thread::sleep(PAUSE);
+            }
+            // The signal was one that this program ignores, or we would not be here.
+            Err(error) if errno(&error) == Some(Errno::EINTR) => {}
+            Err(error) => return Err(error),
         }
-        // Somebody is just leaving: the place is free in a moment.
-        drop(place);
-        std::thread::sleep(PAUSE);
     }
-    bail!("{}: {why}", source.name())
+}
+
+/// How much of the memory is asked for at a time, in bytes.
+const PART: usize = 64 << 20;
+
+/// `posix_fallocate(file, 0, length)`, in parts: gigabytes take seconds, and signals are
+/// held off. One that comes is seen between two parts.
+///
+/// # Errors
+/// ENOSPC; EINTR when a signal waits that would end the program.
+pub fn allocate(file: impl AsFd, length: usize) -> nix::Result<()> {
+    for start in (0..length).step_by(PART) {
+        let part = PART.min(length - start);
+        while let Err(error) = posix_fallocate(&file, start as i64, part as i64) {
+            if error != Errno::EINTR {
+                return Err(error);
+            }
+        }
+        if is_to_end() {
+            return Err(Errno::EINTR);
+        }
+    }
+    Ok(())
 }
 
 /// Nobody of ours is here, and nobody comes in: what lies here is left from before, or
