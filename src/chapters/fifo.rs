@@ -139,7 +139,7 @@ impl Receiver for FifoReceiver {
 
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
-            let n = match read(&self.fifo, self.incoming.space()) {
+            let n = match read(&self.fifo, self.incoming.space()?) {
                 Err(rustix::io::Errno::INTR) => continue,
                 result => result.context("read the FIFO")?,
             };

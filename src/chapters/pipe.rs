@@ -210,7 +210,7 @@ impl Receiver for PipeReceiver {
 
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
-            let n = match read(&self.pipe, self.incoming.space()) {
+            let n = match read(&self.pipe, self.incoming.space()?) {
                 Err(Errno::INTR) => continue,
                 result => result.context("read the pipe")?,
             };

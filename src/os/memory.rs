@@ -7,8 +7,10 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use super::cleanup;
 
@@ -104,19 +106,34 @@ pub fn reserve(bytes: &mut Vec<u8>, more: usize) -> nix::Result<()> {
     if had.is_err() {
         return Err(Errno::ENOMEM);
     }
-    if more > LARGE && !is_spare() {
+    if more > LARGE && !is_there(0) {
         bytes.shrink_to(bytes.len());
         return Err(Errno::ENOMEM);
     }
     Ok(())
 }
 
-/// Whether there is memory for all that cannot fail. Who lets a client in asks before.
-pub fn is_spare() -> bool {
+/// Whether there are so many bytes to be had now, and some to spare for all that cannot fail.
+/// Where no limit is set, nobody needs to ask.
+pub fn is_there(bytes: usize) -> bool {
+    if !is_limited() {
+        return true;
+    }
     MAY_FAIL.set(true);
-    let had = Vec::<u8>::new().try_reserve_exact(SPARE);
+    let had = Vec::<u8>::new().try_reserve_exact(bytes.saturating_add(SPARE));
     MAY_FAIL.set(false);
     had.is_ok()
+}
+
+/// `getrlimit(RLIMIT_AS)`, `getrlimit(RLIMIT_DATA)`: whether there is a limit. Once is enough:
+/// what is set later only makes us fail later.
+fn is_limited() -> bool {
+    static LIMITED: OnceLock<bool> = OnceLock::new();
+    *LIMITED.get_or_init(|| {
+        [Resource::RLIMIT_AS, Resource::RLIMIT_DATA].into_iter().any(|limit| {
+            getrlimit(limit).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
+        })
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use clap::builder::ArgPredicate;
 use rustix::buffer::{SpareCapacity, spare_capacity};
 
 use super::say;
+use crate::errors::Advise;
+use crate::os::memory;
 
 /// How messages are told apart on a byte stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -116,7 +118,7 @@ impl Stream {
             ))
             .context(format!("over --max-message {}", self.max_message));
         }
-        Ok(())
+        fits_in_memory(length)
     }
 
     /// The message as it goes on the wire; `scratch` holds it where bytes are added.
@@ -147,6 +149,24 @@ impl Stream {
     }
 }
 
+/// How many times its length a message may take while it is printed and answered: with each
+/// byte as an escape, in JSON, and framed.
+const COPIES: usize = 8;
+
+/// Refuses a message of `length` bytes for which there is no memory, before it is needed.
+///
+/// # Errors
+/// ENOMEM.
+pub fn fits_in_memory(length: usize) -> Result<()> {
+    // What is short fits into what is kept spare.
+    if length <= CHUNK || memory::is_there(length.saturating_mul(COPIES)) {
+        return Ok(());
+    }
+    Err(nix::errno::Errno::ENOMEM)
+        .with_context(|| format!("malloc for a message of {}", say::size(length)))
+        .advise(|_| Some("ulimit -v raises RLIMIT_AS"))
+}
+
 /// Puts messages together again from what the reads return.
 ///
 /// ```
@@ -154,7 +174,7 @@ impl Stream {
 ///
 /// let lines = Stream { framing: Framing::Lines, max_message: 80 };
 /// let mut incoming = Incoming::new(&lines);
-/// let n = rustix::io::read(&pipe_with(b"one\ntwo\n")?, incoming.space())?;
+/// let n = rustix::io::read(&pipe_with(b"one\ntwo\n")?, incoming.space()?)?;
 /// assert_eq!(incoming.newest(n), b"one\ntwo\n"); // one read, two messages
 ///
 /// let mut message = Vec::new();
@@ -216,19 +236,22 @@ impl Incoming {
     }
 
     /// Room for the next read, [`CHUNK`] bytes or more where nothing waits before it.
-    pub fn space(&mut self) -> SpareCapacity<'_, u8> {
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn space(&mut self) -> nix::Result<SpareCapacity<'_, u8>> {
         if self.start == self.buffer.len() {
             self.empty();
-            self.buffer.reserve(self.chunk);
+            memory::reserve(&mut self.buffer, self.chunk)?;
         }
         if self.buffer.capacity() - self.buffer.len() < CHUNK / 2 {
             self.buffer.drain(..self.start);
             self.searched = self.searched.saturating_sub(self.start);
             self.start = 0;
             // Grows by what has really arrived, never by what a peer announced.
-            self.buffer.reserve(CHUNK / 2);
+            memory::reserve(&mut self.buffer, CHUNK / 2)?;
         }
-        spare_capacity(&mut self.buffer)
+        Ok(spare_capacity(&mut self.buffer))
     }
 
     /// What the last read put into [`Incoming::space`]: `bytes` bytes.
@@ -237,9 +260,14 @@ impl Incoming {
     }
 
     /// Adds what was read elsewhere.
-    pub fn add(&mut self, bytes: &[u8]) {
-        self.space();
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn add(&mut self, bytes: &[u8]) -> nix::Result<()> {
+        self.space()?;
+        memory::reserve(&mut self.buffer, bytes.len())?;
         self.buffer.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// Replaces `message` by the next whole one; `false` when more must be read first.
@@ -321,7 +349,7 @@ mod tests {
         for text in [&b"one"[..], b"three"] {
             assert!(!incoming.next(&mut message).unwrap());
             writing.write_all(text).unwrap();
-            let n = read(&pipe, incoming.space()).unwrap();
+            let n = read(&pipe, incoming.space().unwrap()).unwrap();
             assert_eq!(incoming.newest(n), text);
             assert!(incoming.next(&mut message).unwrap() && message == text);
             assert_eq!(message.as_ptr(), memory);
@@ -334,13 +362,13 @@ mod tests {
         let lines = Stream { framing: Framing::Lines, max_message: 1 << 20 };
         let mut incoming = Incoming::new(&lines);
         let (mut message, part) = (Vec::new(), [b'x'; 1000]);
-        incoming.add(b"short\n");
+        incoming.add(b"short\n").unwrap();
         assert!(incoming.next(&mut message).unwrap() && message == b"short");
         for _ in 0..300 {
-            incoming.add(&part);
+            incoming.add(&part).unwrap();
             assert!(!incoming.next(&mut message).unwrap());
         }
-        incoming.add(b"\nnext");
+        incoming.add(b"\nnext").unwrap();
         assert!(incoming.next(&mut message).unwrap() && message.len() == 300_000);
         assert!(incoming.at_end(&mut message).unwrap() && message == b"next");
         assert!(incoming.buffer.capacity() < 2 * 300_000 + 2 * CHUNK);

@@ -19,4 +19,5 @@ pub mod payload;
 pub mod ring;
 pub mod roles;
 pub mod say;
+pub mod shortage;
 pub mod transport;

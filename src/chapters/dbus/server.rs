@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
@@ -27,6 +28,7 @@ use crate::os::cleanup::{self, without_signals};
 use crate::say;
 use crate::wire::meet::At;
 use crate::wire::say;
+use crate::wire::shortage::{Blame, Shortage, blame};
 
 /// How many clients may be connected, if there are descriptors for them: each has two
 /// threads.
@@ -71,18 +73,24 @@ fn serve_peers(at: &At, options: &ServerOptions, wall: &Arc<Wall>) -> Result<()>
     let client = format!("{} call Post s hello", at.peer("client"));
     say::waiting("accept() sleeps until a client comes", &client);
     at.ready(format_args!("unix:path={}", at.path().display()))?;
+    let mut shortage = Shortage::default();
     for number in 1_u64.. {
-        let socket = accept(&listener)?;
+        let socket = UnixStream::from(shortage.accept(&listener)?);
         if house.inside.fetch_add(1, Ordering::Relaxed) >= most {
             house.inside.fetch_sub(1, Ordering::Relaxed);
             say!("accept(): one more than {most} clients; close()");
             continue;
         }
-        let guest = house.clone();
-        let attend = move || guest.attend(socket, number);
-        // The thread holds off all signals: they are for this one.
-        let spawn = || thread::Builder::new().name("client".into()).spawn(attend);
-        without_signals(spawn).context("clone a thread for a client")?;
+        shortage.thread_for(socket, |take| {
+            let guest = house.clone();
+            let attend = move || {
+                let socket = take.recv().expect("sent as soon as we are here");
+                guest.attend(socket, number);
+            };
+            // The thread holds off all signals: they are for this one.
+            let spawn = || thread::Builder::new().name("client".into()).spawn(attend);
+            without_signals(spawn).map(drop)
+        });
     }
     Ok(())
 }
@@ -115,6 +123,7 @@ struct House {
 impl House {
     /// Serves one client to its end.
     fn attend(&self, socket: UnixStream, number: u64) {
+        let _leaves = Leaves(&self.inside);
         let client = &format!("client {number}");
         match self.talk(socket, client, number) {
             Ok(inbox) => {
@@ -130,7 +139,6 @@ impl House {
             }
             Err(error) => say!("{client} is refused: {}", line(&error)),
         }
-        self.inside.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn talk(
@@ -166,36 +174,20 @@ impl House {
         Ok(inbox)
     }
 }
-// ANCHOR_END: peers
+/// One more client has left, when this is dropped: also when its thread has panicked.
+struct Leaves<'a>(&'a AtomicUsize);
 
-/// accept(2): sleeps until a client is connected.
-fn accept(listener: &UnixListener) -> Result<UnixStream> {
-    let mut told = false;
-    loop {
-        match listener.accept() {
-            Ok((socket, _)) => return Ok(socket),
-            Err(error) if lacks_room(&error) => {
-                // Only a client that leaves can change that, or another process.
-                if !told {
-                    say!(
-                        "accept(): {error}; the next client waits until there is room"
-                    );
-                }
-                told = true;
-                thread::sleep(Duration::from_millis(100));
-            }
-            Err(error) => match error.raw_os_error().unwrap_or_default() {
-                libc::EINTR | libc::ECONNABORTED => {}
-                _ => return Err(error).context("accept"),
-            },
-        }
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+// ANCHOR_END: peers
 
 /// Whether a call failed because there is no room for what it makes.
 fn lacks_room(error: &io::Error) -> bool {
-    let lacking = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS];
-    error.raw_os_error().is_some_and(|errno| lacking.contains(&errno))
+    let error = error.raw_os_error().map(Errno::from_raw);
+    error.is_some_and(|error| blame(error) == Blame::Shortage)
 }
 
 // ANCHOR: deliver

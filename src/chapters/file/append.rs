@@ -228,7 +228,7 @@ impl Follower {
     /// EIO; a message that is too long; a log that was cut.
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
-            let n = match read(&self.log, self.incoming.space()) {
+            let n = match read(&self.log, self.incoming.space()?) {
                 Err(rustix::io::Errno::INTR) => continue,
                 result => result.context("read the log")?,
             };

@@ -12,6 +12,7 @@ use crate::say;
 use crate::wire::address::{self, send_at_once};
 use crate::wire::local::{self, Name};
 use crate::wire::meet::{At, Place};
+use crate::wire::shortage::{Blame, blame};
 
 /// A listening socket that does not block.
 #[derive(Debug)]
@@ -47,18 +48,15 @@ impl Door {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         match accept_with(&self.listener, flags) {
             Ok(socket) => Ok(Came::Client(socket)),
-            Err(error) => match Errno::from_raw(error.raw_os_error()) {
-                Errno::EAGAIN => Ok(Came::Nobody),
-                full @ (Errno::EMFILE
-                | Errno::ENFILE
-                | Errno::ENOBUFS
-                | Errno::ENOMEM) => Ok(Came::NoRoom(full)),
-                broken @ (Errno::EBADF | Errno::EINVAL | Errno::ENOTSOCK) => {
-                    Err(broken).with_context(|| format!("accept {}", self.name))
+            Err(error) => {
+                let error = Errno::from_raw(error.raw_os_error());
+                match blame(error) {
+                    Blame::Client => Ok(Came::Nobody), // or nobody more: EAGAIN
+                    Blame::Shortage => Ok(Came::NoRoom(error)),
+                    Blame::Server => Err(error)
+                        .with_context(|| format!("accept {}", self.name)),
                 }
-                // Of the one that came: it gave up, or its network did (accept(2)).
-                _ => Ok(Came::Nobody),
-            },
+            }
         }
     }
 }

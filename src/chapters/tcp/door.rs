@@ -2,15 +2,14 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::io::Errno;
+use nix::errno::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 
-use crate::errors::{Advise, line};
 use crate::say;
 use crate::wire::address::send_at_once;
+use crate::wire::shortage::{Blame, Shortage, blame};
 
 // ANCHOR: accept
 /// A listening socket.
@@ -48,59 +47,26 @@ impl Door {
         match acceptfrom_with(&self.listener, SocketFlags::CLOEXEC) {
             Ok((connection, client)) => {
                 self.crowd.is_over();
-                let client = client.context("a client without an address")?;
-                let client = SocketAddr::try_from(client).context("accept")?;
+                let client = client.map(SocketAddr::try_from);
+                let Some(Ok(client)) = client else { return Ok(None) };
                 say!("accept() = a socket to the client at {client}");
-                send_at_once(&connection)?;
-                Ok(Some(connection))
+                Ok(send_at_once(&connection).ok().map(|()| connection))
             }
+            Err(error) => self.refused(Errno::from_raw(error.raw_os_error())),
+        }
+    }
+
+    fn refused(&mut self, error: Errno) -> Result<Option<OwnedFd>> {
+        match blame(error) {
+            Blame::Client => {}
             // The client that knocks is still there, so the next accept() fails at once,
             // too: a loop that only went on would take a whole processor to do nothing.
-            Err(
-                full @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM),
-            ) => {
-                self.crowd.rest(full, "accept", "ulimit -n raises RLIMIT_NOFILE");
-                Ok(None)
+            Blame::Shortage => {
+                self.crowd.rest(error, "accept", "ulimit -n raises RLIMIT_NOFILE");
             }
-            Err(broken @ (Errno::BADF | Errno::INVAL | Errno::NOTSOCK)) => {
-                Err(broken).context("accept")
-            }
-            // Of the one that came: it gave up, or its network did (accept(2)).
-            Err(_) => Ok(None),
+            Blame::Server => return Err(error).context("accept"),
         }
-    }
-}
-
-/// Something that runs out: descriptors, processes, memory. Nothing tells when there is
-/// some again, so what failed is tried again and again, with a rest between.
-#[derive(Debug, Default)]
-pub struct Shortage {
-    /// Whether it has been said.
-    said: bool,
-}
-
-impl Shortage {
-    const REST: Duration = Duration::from_millis(100);
-
-    /// `call` has failed by `error`: says so the first time, and sleeps.
-    pub fn rest(
-        &mut self,
-        error: impl Into<anyhow::Error>,
-        call: &'static str,
-        way_out: &str,
-    ) {
-        if !std::mem::replace(&mut self.said, true) {
-            let advice = format!("it is tried again every 0.1 s; {way_out}");
-            let error: Result<()> = Err(error.into().context(call));
-            let error = error.advise(|_| Some(advice)).unwrap_err();
-            eprintln!("ipclab: {}", line(&error));
-        }
-        std::thread::sleep(Shortage::REST);
-    }
-
-    /// It worked: the next failure is another story.
-    pub fn is_over(&mut self) {
-        self.said = false;
+        Ok(None)
     }
 }
 // ANCHOR_END: accept

@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, Whence, getpid, getppid, lseek};
 
 use super::children::{Children, Reap};
-use super::door::{Door, Shortage};
+use super::door::Door;
 use crate::errors::line;
 use crate::os::spawn::{Forked, fork};
 use crate::say;
@@ -22,6 +22,7 @@ use crate::wire::dialogue::{Connection, Ended, Server, answer};
 use crate::wire::family::as_child;
 use crate::wire::meet::byte;
 use crate::wire::payload::{Payload, Printed};
+use crate::wire::shortage::Shortage;
 
 // ANCHOR: fork
 /// Serves each client by a child of its own.

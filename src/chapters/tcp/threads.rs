@@ -4,17 +4,18 @@
 //! server and all its clients with it.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, mpsc};
+use std::sync::Mutex;
 use std::thread::{self, Builder};
 
 use anyhow::Result;
 
-use super::door::{Door, Shortage};
+use super::door::Door;
 use crate::errors::line;
 use crate::os::cleanup;
 use crate::say;
 use crate::wire::dialogue::{Connection, Ended, Server, answer};
 use crate::wire::payload::Payload;
+use crate::wire::shortage::Shortage;
 
 // ANCHOR: threads
 /// Serves each client in a thread of its own.
@@ -29,27 +30,16 @@ pub fn serve(mut door: Door, server: &Server) -> Result<()> {
         let mut shortage = Shortage::default();
         for number in 1..=server.count.unwrap_or(u64::MAX) {
             let socket = door.accept()?;
-            // A thread that cannot be made would take along whatever was meant for it.
-            // So the thread comes first, and gets its client when it is there.
-            let give = loop {
-                let (give, take) = mpsc::channel::<OwnedFd>();
-                let (payload, name) = (&payload, format!("client {number}"));
+            let (payload, name) = (&payload, format!("client {number}"));
+            shortage.thread_for(socket, |take| {
+                let name = name.clone();
                 let serve = move || {
                     let socket = take.recv().expect("sent as soon as we are here");
                     serve_one(socket, server, &name, payload);
                 };
-                match Builder::new().spawn_scoped(scope, serve) {
-                    Ok(_) => break give,
-                    Err(error) => shortage.rest(
-                        error,
-                        "clone a thread",
-                        "ulimit -u raises RLIMIT_NPROC; a client that leaves helps, too",
-                    ),
-                }
-            };
-            shortage.is_over();
+                Builder::new().spawn_scoped(scope, serve).map(drop)
+            });
             say!("clone() made a thread for client {number}");
-            give.send(socket).expect("it waits for it");
         }
         drop(door); // who comes now is refused, and not left to wait for nobody
         Ok(())

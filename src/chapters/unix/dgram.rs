@@ -9,14 +9,16 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::SendTimeout;
-use nix::sys::socket::{MsgFlags, UnixAddr, bind, sendto, setsockopt};
+use nix::sys::socket::{MsgFlags, UnixAddr, bind, setsockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use super::packet::{Inbox, Limit, Packet};
+use super::packet::{Limit, receive};
+use crate::os::packet::{Address, Packet, Sender, sendto};
 use crate::say;
 use crate::wire::dialogue::Server;
 use crate::wire::payload::Printed;
 use crate::wire::say::{self, Tally};
+use crate::wire::shortage::{Blame, Shortage, blame};
 
 // ANCHOR: autobind
 /// bind(2) to no name at all: the kernel chooses an abstract one. A client without a name
@@ -47,34 +49,43 @@ pub fn serve(
     setsockopt(socket, SendTimeout, &TimeVal::seconds(1)).context("SO_SNDTIMEO")?;
     let mut payload = server.payload();
     let mut clients = Clients::default();
-    let mut inbox = Inbox::with_room(server.stream.largest());
-    let mut scratch = Vec::new();
+    let (largest, mut shortage) = (server.stream.largest(), Shortage::default());
+    let (mut message, mut scratch) = (Vec::new(), Vec::new());
     while server.count.is_none_or(|most| clients.done < most) {
-        let packet = match inbox.receive(socket, MsgFlags::empty()) {
-            Err(Errno::EINTR) => continue,
-            result => result.context("recvmsg")?,
+        let packet = match receive(socket, &mut message, largest, MsgFlags::empty()) {
+            Ok(packet) => packet,
+            Err(error) => match blame(error) {
+                Blame::Client => continue,
+                Blame::Shortage => {
+                    let way_out = "a smaller datagram may fit";
+                    shortage.rest(error, "recvmsg", way_out);
+                    continue;
+                }
+                Blame::Server => return Err(error).context("recvmsg"),
+            },
         };
+        shortage.is_over();
         let client = clients.who(&packet);
         let n = packet.length;
-        let Some(message) = inbox.packet(n) else {
+        if n > largest {
             say!(
                 "{}: a datagram of {} is over --max-message",
                 client.name,
                 say::size(n)
             );
             continue;
-        };
+        }
         if n == 0 {
             say!("{}: recvmsg() = 0: the empty datagram, its goodbye", client.name);
             client.answer(socket, b"");
             clients.leave(&packet);
             continue;
         }
-        client.recvs.call(n, || format!("recvmsg() = {n}: {}", say::bytes(message)));
-        if payload.print(message)? == Printed::NobodyReads {
+        client.recvs.call(n, || format!("recvmsg() = {n}: {}", say::bytes(&message)));
+        if payload.print(&message)? == Printed::NobodyReads {
             break;
         }
-        if let Some(reply) = server.reply.to(message, &mut scratch)
+        if let Some(reply) = server.reply.to(&message, &mut scratch)
             && !client.answer(socket, reply)
         {
             clients.known.remove(&packet.from);
@@ -87,14 +98,14 @@ pub fn serve(
 /// Those who have sent something and not said goodbye, by their addresses.
 #[derive(Default)]
 struct Clients {
-    known: HashMap<Option<UnixAddr>, Client>,
+    known: HashMap<Option<Address>, Client>,
     seen: u64,
     done: u64,
 }
 
 struct Client {
     name: String,
-    address: Option<UnixAddr>,
+    address: Option<Address>,
     /// It has kept us waiting once, with answers that it does not read.
     is_deaf: bool,
     recvs: Tally,
@@ -104,16 +115,16 @@ struct Client {
 impl Clients {
     /// Who sent `packet`.
     fn who(&mut self, packet: &Packet) -> &mut Client {
-        self.known.entry(packet.from).or_insert_with(|| {
+        self.known.entry(packet.from.clone()).or_insert_with(|| {
             self.seen += 1;
             let name = format!("client {}", self.seen);
             if let Some(who) = packet.sender {
-                let (pid, uid, gid) = (who.pid(), who.uid(), who.gid());
+                let Sender { pid, uid, gid } = who;
                 say!("{name} is pid {pid}, uid {uid}, gid {gid} (SCM_CREDENTIALS)");
             }
             let (recvs, sends) = (Tally::of("recvmsg"), Tally::of("sendto"));
             let (recvs, sends) = (recvs.with(&name), sends.with(&name));
-            Client { name, address: packet.from, is_deaf: false, recvs, sends }
+            Client { name, address: packet.from.clone(), is_deaf: false, recvs, sends }
         })
     }
 
@@ -133,10 +144,9 @@ impl Client {
         };
         let n = reply.len();
         self.sends.call(n, || format!("sendto({}, {n})", say::bytes(reply)));
-        let mut flags = MsgFlags::MSG_NOSIGNAL;
-        flags.set(MsgFlags::MSG_DONTWAIT, self.is_deaf);
-        match sendto(socket.as_raw_fd(), reply, address, flags) {
-            Ok(_) => true,
+        let flags = if self.is_deaf { libc::MSG_DONTWAIT } else { 0 };
+        match sendto(socket, reply, flags, address) {
+            Ok(()) => true,
             Err(Errno::EAGAIN) => {
                 if !self.is_deaf {
                     say!("{name} has read no answer for a second: they are dropped");

@@ -2,7 +2,6 @@
 //! one recvmsg(2) takes one packet: nothing has to mark where a message ends. A packet
 //! travels whole or not at all, so there is a largest one.
 
-use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -11,33 +10,20 @@ use nix::errno::Errno;
 use nix::poll::PollTimeout;
 use nix::sys::socket::sockopt::{PassCred, SndBuf};
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, Shutdown, SockaddrLike, UnixAddr,
-    UnixCredentials, connect, getsockopt, recvmsg, send, setsockopt, shutdown,
+    MsgFlags, Shutdown, UnixAddr, connect, getsockopt, send, setsockopt, shutdown,
 };
 use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, recv};
 
+use crate::os::memory;
+use crate::os::packet::{self, Packet};
 use crate::say;
 use crate::wire::dialogue::Link;
-use crate::wire::frame::{Framing, Stream};
+use crate::wire::frame::{CHUNK, Framing, Stream, fits_in_memory};
 use crate::wire::roles::Source;
 use crate::wire::say::{self, Tally};
 
-/// The length of an address that holds no name, but the family alone.
-const NO_NAME: usize = size_of::<libc::sa_family_t>();
-
 // ANCHOR: receive
-/// A packet that has come.
-#[derive(Debug)]
-pub struct Packet {
-    /// Its length in bytes, also when the buffer was too short for it.
-    pub length: usize,
-    /// Who sent it; the end of a connection is no packet, and has no sender.
-    pub sender: Option<UnixCredentials>,
-    /// The address to answer to, where there is no connection.
-    pub from: Option<UnixAddr>,
-}
-
 /// SO_PASSCRED: each packet that comes brings its sender's pid, uid and gid.
 ///
 /// # Errors
@@ -46,47 +32,32 @@ pub fn see_credentials(socket: &OwnedFd) -> Result<()> {
     setsockopt(socket, PassCred, &true).context("setsockopt(SO_PASSCRED)")
 }
 
-/// Memory for a packet and for what comes beside it.
-#[derive(Debug)]
-pub struct Inbox {
-    packet: Vec<u8>,
-    control: Vec<u8>,
+/// Takes the next packet into `message`, or only its length if that is over `largest`. A
+/// packet that has less room than it needs is cut, so its length is asked for first, and no
+/// memory is taken for what has not come.
+///
+/// # Errors
+/// As recvmsg(2); ENOMEM for a packet for which there is no memory: it is lost.
+pub(super) fn receive(
+    socket: &OwnedFd,
+    message: &mut Vec<u8>,
+    largest: usize,
+    flags: MsgFlags,
+) -> nix::Result<Packet> {
+    let length = packet::next_length(socket, flags.bits())?;
+    message.clear();
+    message.shrink_to(length.max(CHUNK));
+    let room = if length <= largest { room_for(message, length) } else { Ok(()) };
+    if room.is_err() {
+        *message = Vec::new();
+    }
+    let came = packet::recvmsg(socket, message, flags.bits())?;
+    room.map(|()| came)
 }
 
-impl Inbox {
-    /// Room for packets of up to `largest` bytes.
-    pub fn with_room(largest: usize) -> Inbox {
-        let control = nix::cmsg_space!(UnixCredentials);
-        Inbox { packet: vec![0; largest], control }
-    }
-
-    /// recvmsg(2): takes one packet.
-    ///
-    /// # Errors
-    /// As recvmsg(2).
-    pub fn receive(
-        &mut self,
-        socket: &OwnedFd,
-        flags: MsgFlags,
-    ) -> nix::Result<Packet> {
-        let mut space = [IoSliceMut::new(&mut self.packet)];
-        // MSG_TRUNC: the real length, even if there was no room for it, and a part is lost.
-        let flags = flags | MsgFlags::MSG_TRUNC | MsgFlags::MSG_CMSG_CLOEXEC;
-        let (fd, control) = (socket.as_raw_fd(), Some(self.control.as_mut_slice()));
-        let taken = recvmsg::<UnixAddr>(fd, &mut space, control, flags)?;
-        let sender = taken.cmsgs()?.find_map(|message| match message {
-            ControlMessageOwned::ScmCredentials(sender) => Some(sender),
-            _ => None,
-        });
-        // Of a sender without a name nix makes an address of length 0, on which it panics.
-        let from = taken.address.filter(|address| address.len() as usize > NO_NAME);
-        Ok(Packet { length: taken.bytes, sender, from })
-    }
-
-    /// The last packet, which has `length` bytes; `None` if there was no room for it.
-    pub fn packet(&self, length: usize) -> Option<&[u8]> {
-        self.packet.get(..length)
-    }
+fn room_for(message: &mut Vec<u8>, length: usize) -> nix::Result<()> {
+    memory::reserve(message, length)?;
+    fits_in_memory(length).map_err(|_| Errno::ENOMEM)
 }
 // ANCHOR_END: receive
 
@@ -97,8 +68,10 @@ impl Inbox {
 pub struct End {
     socket: OwnedFd,
     largest: usize,
-    /// Where packets go that may be empty.
-    inbox: Option<Inbox>,
+    /// Whether packets may be empty.
+    empty: bool,
+    /// Whether so much memory is taken beforehand that no length need be asked for.
+    hurried: bool,
     recvs: Tally,
     sends: Tally,
 }
@@ -115,9 +88,15 @@ impl End {
             // Kernels before 6.16 do not pass it on from the listening socket.
             see_credentials(&socket)?;
         }
-        let inbox = empty.then(|| Inbox::with_room(largest));
         let recvs = Tally::of(if empty { "recvmsg" } else { "recv" });
-        Ok(End { socket, largest, inbox, recvs, sends: Tally::of("send") })
+        let (hurried, sends) = (false, Tally::of("send"));
+        Ok(End { socket, largest, empty, hurried, recvs, sends })
+    }
+
+    /// The same end, with memory for the largest packet from the start: one call a packet.
+    #[must_use]
+    pub fn in_a_hurry(self) -> End {
+        End { hurried: true, ..self }
     }
 
     /// The same end, which says whose packets they are.
@@ -132,7 +111,7 @@ impl End {
     /// # Errors
     /// ECONNRESET when it is gone with packets unread; a packet that is too large.
     pub fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
-        let call = if self.inbox.is_some() { "recvmsg" } else { "recv" };
+        let call = if self.empty { "recvmsg" } else { "recv" };
         let taken = loop {
             match self.take(message) {
                 Err(Errno::EINTR) => {}
@@ -140,7 +119,7 @@ impl End {
             }
         };
         let Some(n) = taken else {
-            let sender = if self.inbox.is_some() { ", and no sender" } else { "" };
+            let sender = if self.empty { ", and no sender" } else { "" };
             self.recvs.special(0, || {
                 format!("{call}() = 0{sender}: the client has said all")
             });
@@ -155,21 +134,19 @@ impl End {
 
     /// Takes one packet, and returns its length; `None` at the end.
     fn take(&mut self, message: &mut Vec<u8>) -> nix::Result<Option<usize>> {
-        message.clear();
-        let Some(inbox) = &mut self.inbox else {
+        if self.hurried {
             // The packet goes right into memory that nothing has filled before.
-            message.reserve(self.largest);
+            message.clear();
+            memory::reserve(message, self.largest)?;
             let space = spare_capacity(message);
             let (_, n) = recv(&self.socket, space, RecvFlags::TRUNC)
                 .map_err(|error| Errno::from_raw(error.raw_os_error()))?;
             return Ok((n > 0).then_some(n));
-        };
-        let packet = inbox.receive(&self.socket, MsgFlags::empty())?;
-        if packet.length == 0 && packet.sender.is_none() {
-            return Ok(None);
         }
-        message.extend_from_slice(inbox.packet(packet.length).unwrap_or_default());
-        Ok(Some(packet.length))
+        let flags = MsgFlags::empty();
+        let packet = receive(&self.socket, message, self.largest, flags)?;
+        let ended = packet.length == 0 && !(self.empty && packet.sender.is_some());
+        Ok((!ended).then_some(packet.length))
     }
 
     /// Sends `message` as one packet; sleeps while the other side does not read.
@@ -240,8 +217,8 @@ pub struct Packets {
     limit: Limit,
     /// Whether a packet may be empty.
     empty: bool,
-    inbox: Inbox,
-    /// The length of the packet in the buffer.
+    /// The packet that has come, and its length.
+    packet: Vec<u8>,
     arrived: Option<usize>,
     sends: Tally,
     recvs: Tally,
@@ -270,8 +247,8 @@ impl Packets {
         let limit = Limit::of(&socket, send_buffer, stream)?;
         let (sends, recvs) = (Tally::of("send"), Tally::of("recvmsg"));
         let empty = kind == Kind::Seqpacket && stream.framing != Framing::None;
-        let (inbox, arrived) = (Inbox::with_room(limit.max_message), None);
-        Ok(Packets { socket, kind, limit, empty, inbox, arrived, sends, recvs })
+        let (packet, arrived) = (Vec::new(), None);
+        Ok(Packets { socket, kind, limit, empty, packet, arrived, sends, recvs })
     }
 
     /// The socket.
@@ -301,7 +278,8 @@ impl Link for Packets {
     }
 
     fn recv(&mut self) -> nix::Result<bool> {
-        let packet = self.inbox.receive(&self.socket, MsgFlags::MSG_DONTWAIT)?;
+        let (largest, flags) = (self.limit.max_message, MsgFlags::MSG_DONTWAIT);
+        let packet = receive(&self.socket, &mut self.packet, largest, flags)?;
         let n = packet.length;
         if n == 0 && self.kind == Kind::Seqpacket && packet.sender.is_none() {
             say!("recvmsg() = 0, and no sender: the end, and not an empty packet");
@@ -311,7 +289,7 @@ impl Link for Packets {
             say!("recvmsg() = 0: the empty datagram, the server's goodbye");
             return Ok(false);
         }
-        let shown = self.inbox.packet(n).unwrap_or_default();
+        let shown = &self.packet;
         self.recvs.call(n, || format!("recvmsg() = {n}: {}", say::bytes(shown)));
         self.arrived = Some(n);
         Ok(true)
@@ -335,11 +313,10 @@ impl Link for Packets {
 
     fn next(&mut self, answer: &mut Vec<u8>, _ended: bool) -> Result<bool> {
         let Some(length) = self.arrived.take() else { return Ok(false) };
-        let Some(packet) = self.inbox.packet(length) else {
+        if length > self.limit.max_message {
             bail!("an answer of {} is over --max-message", say::size(length));
-        };
-        answer.clear();
-        answer.extend_from_slice(packet);
+        }
+        std::mem::swap(answer, &mut self.packet);
         Ok(true)
     }
 

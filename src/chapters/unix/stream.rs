@@ -4,19 +4,17 @@
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::thread::{self, Builder};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
-use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
 
 use crate::errors::line;
 use crate::os::cleanup;
 use crate::say;
 use crate::wire::dialogue::{Connection, Ended, Server, answer};
 use crate::wire::payload::{Payload, Printed};
+use crate::wire::shortage::Shortage;
 
 /// Serves every client in a thread of its own.
 ///
@@ -44,8 +42,9 @@ pub fn serve_each(
     let (screen, serve) = (&screen, &serve);
     // The scope ends once all its threads have: the last client is served to its end.
     thread::scope(|scope| {
+        let mut shortage = Shortage::default();
         for number in 1..=server.count.unwrap_or(u64::MAX) {
-            let socket = accept(listener)?;
+            let socket = shortage.accept(listener)?;
             let name = format!("client {number}");
             // Who called connect(2): the kernel wrote it down then, and vouches for it.
             let who = getsockopt(&socket, PeerCredentials).context("SO_PEERCRED")?;
@@ -53,30 +52,17 @@ pub fn serve_each(
             say!(
                 "accept(): {name} is pid {pid}, uid {uid}, gid {gid} (SO_PEERCRED)"
             );
-            Builder::new()
-                .spawn_scoped(scope, move || {
-                    finish(&name, serve(socket, &name, screen))
-                })
-                .context("clone a thread for a client")?;
+            shortage.thread_for(socket, |take| {
+                let name = name.clone();
+                let serve = move || {
+                    let socket = take.recv().expect("sent as soon as we are here");
+                    finish(&name, serve(socket, &name, screen));
+                };
+                Builder::new().spawn_scoped(scope, serve).map(drop)
+            });
         }
         Ok(())
     })
-}
-
-/// accept4(2): sleeps until a client is connected.
-fn accept(listener: &OwnedFd) -> Result<OwnedFd> {
-    loop {
-        match accept_with(listener, SocketFlags::CLOEXEC) {
-            Ok(socket) => return Ok(socket),
-            Err(Errno::INTR | Errno::CONNABORTED) => {}
-            Err(error @ (Errno::MFILE | Errno::NFILE)) => {
-                // No descriptor is free, which only a client that leaves can change.
-                say!("accept(): {error}; the next client waits until one leaves");
-                thread::sleep(Duration::from_millis(100));
-            }
-            Err(error) => return Err(error).context("accept"),
-        }
-    }
 }
 
 /// How one client's conversation ended. What concerns all of them ends the program.

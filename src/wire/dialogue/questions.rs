@@ -95,7 +95,9 @@ impl Questions {
         match read(std::io::stdin(), &mut self.block) {
             Ok(0) => self.ended = true,
             Ok(n) => {
-                input.add(&self.block[..n]);
+                if let Err(error) = input.add(&self.block[..n]) {
+                    self.refused = Some(anyhow!(error).context("malloc"));
+                }
                 self.progress.iter_mut().for_each(|progress| progress.moved(n));
             }
             Err(Errno::EINTR | Errno::EAGAIN) => {}

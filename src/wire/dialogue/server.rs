@@ -62,7 +62,7 @@ impl Connection {
     /// long or cut short.
     pub fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
-            let space = self.incoming.space();
+            let space = self.incoming.space().context("malloc")?;
             let (n, _) = match recv(&self.socket, space, RecvFlags::empty()) {
                 Err(Errno::INTR) => continue,
                 result => result.context("recv")?,

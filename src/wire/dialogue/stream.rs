@@ -64,7 +64,8 @@ impl Link for StreamLink {
     }
 
     fn recv(&mut self) -> nix::Result<bool> {
-        let (n, _) = recv(&self.socket, self.incoming.space(), RecvFlags::DONTWAIT)
+        let space = self.incoming.space()?;
+        let (n, _) = recv(&self.socket, space, RecvFlags::DONTWAIT)
             .map_err(|error| Errno::from_raw(error.raw_os_error()))
             .inspect_err(|error| gone("recv", *error))?;
         if n == 0 {

@@ -16,6 +16,7 @@ use super::super::wire::Protocol;
 use super::{Server, complain};
 use crate::errors::Advise;
 use crate::say;
+use crate::wire::shortage::{Blame, blame};
 
 /// How long accept(2) is left alone after it failed for want of something.
 const REST: Duration = Duration::from_millis(100);
@@ -135,8 +136,8 @@ impl Server<'_> {
             Ok(accepted) => return Ok(Some(accepted)),
             Err(error) => error,
         };
-        match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
-            Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => {
+        match blame(Errno::from_raw(error.raw_os_error().unwrap_or_default())) {
+            Blame::Shortage => {
                 if self.rests_until.is_none() {
                     let tried =
                         "tried again every 0.1 s; ulimit -n raises RLIMIT_NOFILE";
@@ -148,11 +149,8 @@ impl Server<'_> {
                 self.rests_until = Some(Instant::now() + REST);
                 Ok(None)
             }
-            // Errors of the one that came, or of its network (accept(2)).
-            Errno::EBADF | Errno::EINVAL | Errno::EFAULT | Errno::ENOTSOCK => {
-                Err(error).context("accept")
-            }
-            _ => Ok(None),
+            Blame::Server => Err(error).context("accept"),
+            Blame::Client => Ok(None),
         }
     }
 }

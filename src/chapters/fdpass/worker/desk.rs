@@ -163,7 +163,10 @@ impl Desk {
     pub(super) fn attend(&mut self, client: &mut Client) -> Result<Then> {
         let fd = client.socket.as_raw_fd();
         if client.sent == client.echo.len() {
-            let space = client.incoming.space();
+            let space = match client.incoming.space() {
+                Ok(space) => space,
+                Err(error) => return Ok(refused(&client.socket, &error.into())),
+            };
             let n = match recv(&client.socket, space, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => {
                     self.recvs.call(0, || {

@@ -224,6 +224,9 @@ fn socket(subject: Subject, job: &Job, control: &Control) -> Result<()> {
     let socket = socket.context("descriptor 4: the bench gives us a socket")?;
     match subject.name {
         "unix stream" | "tcp" => run(job, control, Connection::on(socket, &RAW)),
-        _ => run(job, control, packet::End::on(socket, LARGEST_PACKET, false)?),
+        _ => {
+            let end = packet::End::on(socket, LARGEST_PACKET, false)?;
+            run(job, control, end.in_a_hurry())
+        }
     }
 }

@@ -1,0 +1,127 @@
+//! What a server does when there is no room for one more client.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use rustix::net::{SocketFlags, accept_with};
+
+use crate::errors::{Advise, line};
+use crate::os::memory;
+
+/// Whom an error of accept(2) or recvmsg(2) is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The one that came: it gave up, or its network did (accept(2)). The next may do better.
+    Client,
+    /// Nobody: there is no descriptor or no memory for it, until somebody leaves. It still
+    /// waits, so the next call would fail at once, too.
+    Shortage,
+    /// Us: no client can cause it, and it stays.
+    Server,
+}
+
+/// Whom `error` is about. Linux passes on errors of the network that are the new socket's, so
+/// what is not known is the client's.
+pub fn blame(error: Errno) -> Blame {
+    match error {
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => {
+            Blame::Shortage
+        }
+        Errno::EBADF
+        | Errno::EFAULT
+        | Errno::EINVAL
+        | Errno::ENOTSOCK
+        | Errno::EOPNOTSUPP => Blame::Server,
+        _ => Blame::Client,
+    }
+}
+
+// ANCHOR: shortage
+/// Something that runs out: descriptors, processes, memory. Nothing tells when there is
+/// some again, so what failed is tried again and again, with a rest between.
+#[derive(Debug, Default)]
+pub struct Shortage {
+    /// Whether it has been said.
+    said: bool,
+}
+
+impl Shortage {
+    const REST: Duration = Duration::from_millis(100);
+
+    /// `call` has failed by `error`: says so the first time, and sleeps.
+    pub fn rest(
+        &mut self,
+        error: impl Into<anyhow::Error>,
+        call: &'static str,
+        way_out: &str,
+    ) {
+        if !std::mem::replace(&mut self.said, true) {
+            let advice = format!("it is tried again every 0.1 s; {way_out}");
+            let error: Result<()> = Err(error.into().context(call));
+            let error = error.advise(|_| Some(advice)).unwrap_err();
+            eprintln!("ipclab: {}", line(&error));
+        }
+        std::thread::sleep(Shortage::REST);
+    }
+
+    /// It worked: the next failure is another story.
+    pub fn is_over(&mut self) {
+        self.said = false;
+    }
+
+    /// accept4(2): sleeps until a client is connected, and there is room for it.
+    ///
+    /// # Errors
+    /// What no client is to blame for.
+    pub fn accept(&mut self, listener: impl AsFd) -> Result<OwnedFd> {
+        loop {
+            let error = match accept_with(&listener, SocketFlags::CLOEXEC) {
+                Ok(socket) => {
+                    self.is_over();
+                    return Ok(socket);
+                }
+                Err(error) => Errno::from_raw(error.raw_os_error()),
+            };
+            match blame(error) {
+                Blame::Client => {}
+                Blame::Shortage => {
+                    self.rest(error, "accept", "ulimit -n raises RLIMIT_NOFILE");
+                }
+                Blame::Server => return Err(error).context("accept"),
+            }
+        }
+    }
+
+    /// Has a thread made by `spawn`, which serves the client that it receives. A thread that
+    /// cannot be made would take along whatever was meant for it: so the thread comes first,
+    /// and gets its client when it is there.
+    pub fn thread_for<C>(
+        &mut self,
+        client: C,
+        spawn: impl Fn(Receiver<C>) -> std::io::Result<()>,
+    ) {
+        let give = loop {
+            let (give, take) = channel();
+            let made = match memory::is_there(0) {
+                true => spawn(take),
+                false => Err(Errno::ENOMEM.into()),
+            };
+            match made {
+                Ok(()) => break give,
+                Err(error) => self.rest(
+                    error,
+                    "clone a thread",
+                    "ulimit -u raises RLIMIT_NPROC, ulimit -v RLIMIT_AS; a client that \
+                     leaves helps, too",
+                ),
+            }
+        };
+        self.is_over();
+        let given = give.send(client);
+        given.map_err(|_| ()).expect("the thread waits for it");
+    }
+}
+// ANCHOR_END: shortage
