@@ -20,6 +20,16 @@ pub fn usage(text: impl Into<String>) -> anyhow::Error {
 #[error("timed out")]
 pub struct TimedOut;
 
+/// The error of a child, which has told it itself: one line is enough. Exit status 1.
+#[derive(Debug, thiserror::Error)]
+#[error("a child has failed, and has said why")]
+pub struct Told;
+
+/// Whether the line of this error has been written by a child.
+pub fn is_told(error: &anyhow::Error) -> bool {
+    error.is::<Told>()
+}
+
 /// An error together with the way out of it.
 #[derive(Debug)]
 struct Advised {

@@ -7,7 +7,9 @@ fn run() -> u8 {
     match ipclab::cli::run() {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("ipclab: {}", ipclab::errors::line(&error));
+            if !ipclab::errors::is_told(&error) {
+                eprintln!("ipclab: {}", ipclab::errors::line(&error));
+            }
             ipclab::errors::status(&error)
         }
     }

@@ -7,13 +7,12 @@ use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use memmap2::MmapOptions;
 use nix::errno::Errno;
 
 use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use crate::errors::{Advise, errno};
 use crate::os::cleanup::Object;
-use crate::os::shared::Shared;
+use crate::os::shared::{Shared, map_raw};
 use crate::say;
 use crate::wire::meet::{At, Meets};
 use crate::wire::ring::ends::{self, Receiving, Sending};
@@ -190,10 +189,9 @@ impl RingFile {
 
     /// `mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)`
     fn map(&self, file: &File, length: usize) -> Result<Shared> {
-        let memory = MmapOptions::new().len(length).map_raw(file);
-        let memory =
-            memory.with_context(|| format!("mmap {}", self.path.display()))?;
-        Ok(Shared::new(memory)) // which needs the descriptor no more
+        // The mapping needs the descriptor no more.
+        map_raw(file, length)
+            .with_context(|| format!("mmap {}", self.path.display()))
     }
 
     /// Whether a file is there; what is no file is refused.

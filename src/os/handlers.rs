@@ -2,8 +2,10 @@
 
 use std::io;
 use std::mem::zeroed;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use super::signal::Info;
 
@@ -18,7 +20,8 @@ pub fn count(signal: i32, flags: i32) -> io::Result<()> {
     extern "C" fn handler(_: i32) {
         COUNTED.fetch_add(1, Ordering::SeqCst); // an atomic: async-signal-safe
     }
-    install(signal, flags, handler)
+    // SAFETY: it touches an atomic alone.
+    unsafe { install(signal, flags, handler) }
 }
 
 /// How often the handler of [`count`] has run.
@@ -26,21 +29,65 @@ pub fn counted() -> u32 {
     COUNTED.load(Ordering::SeqCst)
 }
 
-/// `sigaction(signal, { handler, flags }, NULL)`.
-///
-/// The handler runs in the middle of whatever the program does. It should call nothing
-/// that is not async-signal-safe (signal-safety(7)); one that does so to show what happens
-/// must be in a process of its own that holds nothing of value.
+/// `sigaction(signal, { handler, 0 }, NULL)`, with a handler that writes a byte into `pipe`,
+/// which stays open: write(2) is async-signal-safe, and sleeps while the pipe is full.
 ///
 /// # Errors
 /// EINVAL for SIGKILL, SIGSTOP, and what is no signal.
-pub fn install(
+pub fn write_a_byte(signal: i32, pipe: OwnedFd) -> io::Result<()> {
+    static PIPE: AtomicI32 = AtomicI32::new(-1);
+    extern "C" fn handler(_: i32) {
+        // SAFETY: one byte of a literal; the descriptor stays open for good.
+        unsafe { libc::write(PIPE.load(Ordering::SeqCst), b"x".as_ptr().cast(), 1) };
+    }
+    PIPE.store(pipe.into_raw_fd(), Ordering::SeqCst);
+    // SAFETY: it calls write(2) alone.
+    unsafe { install(signal, 0, handler) }
+}
+
+/// As [`write_a_byte`], but the handler locks `lines`, and adds the signal's number to them.
+/// That is what no handler may do: whoever holds the lock is the one that is interrupted.
+///
+/// # Errors
+/// As [`write_a_byte`].
+///
+/// # Panics
+/// When others have given it other lines before.
+pub fn add_a_line(signal: i32, lines: &'static Mutex<Vec<i32>>) -> io::Result<()> {
+    static LINES: OnceLock<&Mutex<Vec<i32>>> = OnceLock::new();
+    extern "C" fn handler(signal: i32) {
+        let lines = LINES.get().map(|lines| lines.lock());
+        if let Some(Ok(mut lines)) = lines
+            && lines.len() < lines.capacity()
+        {
+            lines.push(signal);
+        }
+    }
+    if let Ok(mut lines) = lines.lock() {
+        lines.reserve(16);
+    }
+    assert!(std::ptr::eq(*LINES.get_or_init(|| lines), lines), "one list for all");
+    // SAFETY: it allocates nothing, so all that it can do wrong is to sleep for ever, in
+    // futex(2). The mutex itself is atomics.
+    unsafe { install(signal, 0, handler) }
+}
+
+/// `sigaction(signal, { handler, flags }, NULL)`.
+///
+/// # Errors
+/// EINVAL for SIGKILL, SIGSTOP, and what is no signal.
+///
+/// # Safety
+/// The handler runs in the middle of whatever the program does, malloc(3) included. It
+/// calls nothing that is not async-signal-safe (signal-safety(7)), or whose failure there
+/// could be more than a sleep without an end.
+unsafe fn install(
     signal: i32,
     flags: i32,
     handler: extern "C" fn(i32),
 ) -> io::Result<()> {
     // SAFETY: a valid sigaction with an empty mask; the handler is a function of the type
-    // that is called when SA_SIGINFO is not set.
+    // that is called when SA_SIGINFO is not set, and the caller answers for it.
     let done = unsafe {
         let mut action: libc::sigaction = zeroed();
         action.sa_sigaction = handler as *const () as usize;

@@ -8,6 +8,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
@@ -58,6 +59,15 @@ fn had(memory: *mut u8, size: usize) -> *mut u8 {
     memory
 }
 
+/// The exit status of who has no memory.
+static STATUS: AtomicI32 = AtomicI32::new(1);
+
+/// From now on this process ends with `status` when it has no memory: a child, of which its
+/// parent wants to know.
+pub fn ends_with(status: u8) {
+    STATUS.store(status.into(), Ordering::Relaxed);
+}
+
 /// Says that there is no memory, and ends the program, without any.
 #[cold]
 fn end(size: usize) -> ! {
@@ -78,7 +88,7 @@ fn end(size: usize) -> ! {
             &digits[at..],
             b" bytes: ENOMEM: Out of memory; ulimit -v raises RLIMIT_AS\n",
         ],
-        1,
+        STATUS.load(Ordering::Relaxed),
     )
 }
 
@@ -130,9 +140,17 @@ pub fn is_there(bytes: usize) -> bool {
 fn is_limited() -> bool {
     static LIMITED: OnceLock<bool> = OnceLock::new();
     *LIMITED.get_or_init(|| {
-        [Resource::RLIMIT_AS, Resource::RLIMIT_DATA].into_iter().any(|limit| {
+        let mut limits = [Resource::RLIMIT_AS, Resource::RLIMIT_DATA].into_iter();
+        let limited = limits.any(|limit| {
             getrlimit(limit).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
-        })
+        });
+        // An arena of its own for each thread reserves 64 MiB of addresses (mallopt(3)).
+        #[cfg(target_env = "gnu")]
+        if limited {
+            // SAFETY: takes plain numbers.
+            unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+        }
+        limited
     })
 }
 

@@ -29,14 +29,25 @@ impl Pages {
     /// (with MAP_ANONYMOUS) where there is no `fd`.
     ///
     /// # Errors
-    /// EINVAL for a length of 0, EACCES when the file is not open for what `flags` need,
+    /// EINVAL for a length of 0 or beyond all memory, and for flags that choose where or in
+    /// pages of which size it lies: those could replace more than is reserved. EACCES when the file is not open for what `flags` need,
     /// ENODEV when it cannot be mapped.
     pub fn map(
         fd: Option<BorrowedFd<'_>>,
         length: usize,
         flags: MapFlags,
     ) -> io::Result<Pages> {
-        let reserved = length.next_multiple_of(PAGE) + PAGE;
+        let known = MapFlags::SHARED
+            | MapFlags::PRIVATE
+            | MapFlags::NORESERVE
+            | MapFlags::POPULATE
+            | MapFlags::LOCKED
+            | MapFlags::from_bits_retain(libc::MAP_ANONYMOUS as u32);
+        let reserved = length.checked_next_multiple_of(PAGE);
+        let reserved = reserved.and_then(|bytes| bytes.checked_add(PAGE));
+        let (true, Some(reserved)) = (known.contains(flags), reserved) else {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        };
         // SAFETY: a new mapping at an address of the kernel's choice replaces no other.
         let start = unsafe {
             let untouchable = ProtFlags::empty();
@@ -124,5 +135,32 @@ impl Drop for Pages {
         let start = self.start.as_ptr().cast();
         // SAFETY: exactly what was reserved, and no pointer into it is left.
         let _ = unsafe { rustix::mm::munmap(start, self.reserved) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_never_replace_more_than_was_reserved() {
+        let huge = MapFlags::PRIVATE | MapFlags::HUGETLB;
+        for (length, flags) in [
+            (PAGE, huge),
+            (PAGE, MapFlags::PRIVATE | MapFlags::FIXED),
+            (usize::MAX, MapFlags::PRIVATE),
+            (usize::MAX - PAGE, MapFlags::PRIVATE),
+            (0, MapFlags::PRIVATE),
+        ] {
+            let error = Pages::map(None, length, flags).unwrap_err();
+            assert_eq!(
+                error.raw_os_error(),
+                Some(libc::EINVAL),
+                "{length} {flags:?}"
+            );
+        }
+        let pages = Pages::map(None, PAGE + 1, MapFlags::PRIVATE).unwrap();
+        pages.store(PAGE, 7);
+        assert_eq!((pages.load(PAGE), pages.load(0)), (7, 0));
     }
 }

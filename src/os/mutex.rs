@@ -2,36 +2,41 @@
 //! pthread_mutexattr_setpshared(3), pthread_mutexattr_setrobust(3).
 
 use std::mem::MaybeUninit;
+use std::ptr::{NonNull, null_mut};
 
 use nix::errno::Errno;
-
-use super::shared::Shared;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
 /// PTHREAD_MUTEX_ROBUST, which the crate libc does not have for Linux.
 const PTHREAD_MUTEX_ROBUST: libc::c_int = 1;
 
-/// A mutex that lies in `memory`. It is never destroyed: others may still have it.
+/// A mutex in a page of its own, which the children that fork(2) makes share. The page is
+/// nobody else's, so nothing but these functions ever writes there; and it is never unmapped,
+/// since the kernel follows the list of the robust ones that a thread has locked, to its end.
 #[derive(Debug)]
-pub struct Mutex<'memory> {
-    memory: &'memory Shared,
-    at: usize,
+pub struct Mutex {
+    place: NonNull<libc::pthread_mutex_t>,
 }
 
-impl Mutex<'_> {
-    /// `pthread_mutex_init(mutex, attr)` at offset `at` of `memory`, with
-    /// PTHREAD_PROCESS_SHARED and, if `robust`, PTHREAD_MUTEX_ROBUST.
+impl Mutex {
+    /// `pthread_mutex_init(mutex, attr)`, with PTHREAD_PROCESS_SHARED and, if `robust`,
+    /// PTHREAD_MUTEX_ROBUST.
     ///
     /// # Errors
-    /// ENOTSUP where the C library has no such mutex.
-    ///
-    /// # Panics
-    /// When `at` is not aligned for it, or it does not fit there.
-    pub fn init(memory: &Shared, at: usize, robust: bool) -> nix::Result<Mutex<'_>> {
-        let mutex = Mutex { memory, at };
+    /// ENOTSUP where the C library has no such mutex; ENOMEM.
+    pub fn init(robust: bool) -> nix::Result<Mutex> {
+        let size = size_of::<libc::pthread_mutex_t>();
+        let both = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice replaces no other.
+        let page =
+            unsafe { mmap_anonymous(null_mut(), size, both, MapFlags::SHARED) };
+        let page = page.map_err(|error| Errno::from_raw(error.raw_os_error()))?;
+        let place = NonNull::new(page.cast()).expect("a mapping is never at 0");
+        let mutex = Mutex { place };
         let mut attributes = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
         let attributes = attributes.as_mut_ptr();
-        // SAFETY: the attributes are initialised first and destroyed last; the mutex is
-        // as large and as aligned as `place` has checked.
+        // SAFETY: the attributes are initialised first and destroyed last; the mutex lies at
+        // the beginning of a page of ours.
         unsafe {
             returned(libc::pthread_mutexattr_init(attributes))?;
             let shared = libc::PTHREAD_PROCESS_SHARED;
@@ -52,7 +57,7 @@ impl Mutex<'_> {
     /// For a robust one: EOWNERDEAD when its owner has died, and then it *is* locked;
     /// ENOTRECOVERABLE when that was not mended.
     pub fn lock(&self) -> nix::Result<()> {
-        // SAFETY: initialised, and mapped for as long as `memory` lives.
+        // SAFETY: initialised, and mapped for good.
         returned(unsafe { libc::pthread_mutex_lock(self.place()) })
     }
 
@@ -76,7 +81,7 @@ impl Mutex<'_> {
     }
 
     fn place(&self) -> *mut libc::pthread_mutex_t {
-        self.memory.place_of(self.at)
+        self.place.as_ptr()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Mounts that only this process and its children see: unshare(2), mount(2).
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CStr, CString, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::null;
@@ -26,7 +26,7 @@ pub fn unshare_mounts() -> nix::Result<()> {
         }
     }
     let private = libc::MS_REC | libc::MS_PRIVATE;
-    mount(c"none", c"/".to_owned(), private, null())
+    mount(c"none", c"/", private, None)
 }
 
 fn unshare(flags: c_int) -> nix::Result<()> {
@@ -43,17 +43,18 @@ pub fn mount_tmpfs(directory: &Path, size: usize) -> nix::Result<()> {
     let directory = CString::new(directory.as_os_str().as_bytes());
     let options = CString::new(format!("size={size}")).map_err(|_| Errno::EINVAL)?;
     let directory = directory.map_err(|_| Errno::EINVAL)?;
-    mount(c"tmpfs", directory, 0, options.as_ptr().cast())
+    mount(c"tmpfs", &directory, 0, Some(&options))
 }
 
 fn mount(
-    what: &std::ffi::CStr,
-    on: CString,
+    what: &CStr,
+    on: &CStr,
     flags: libc::c_ulong,
-    options: *const c_void,
+    options: Option<&CStr>,
 ) -> nix::Result<()> {
-    let kind = what.as_ptr();
-    // SAFETY: valid C strings; `options` is null, or one that our callers above hold.
+    let (kind, options) =
+        (what.as_ptr(), options.map_or(null(), CStr::as_ptr).cast());
+    // SAFETY: valid C strings, or NULL where none is needed.
     let done = unsafe { libc::mount(kind, on.as_ptr(), kind, flags, options) };
     Errno::result(done).map(drop)
 }

@@ -59,7 +59,8 @@ pub fn recvmsg(
     packet.clear();
     let space = packet.spare_capacity_mut();
     let room = space.len();
-    let mut into = libc::iovec { iov_base: space.as_mut_ptr().cast(), iov_len: room };
+    let mut into =
+        libc::iovec { iov_base: space.as_mut_ptr().cast(), iov_len: room };
     let mut control = Control([MaybeUninit::uninit(); CONTROL]);
     // SAFETY: plain numbers and pointers, valid when they are all zeros.
     let (mut name, mut message): (libc::sockaddr_storage, libc::msghdr) =
@@ -72,8 +73,9 @@ pub fn recvmsg(
     let flags = flags | libc::MSG_TRUNC | libc::MSG_CMSG_CLOEXEC;
     // SAFETY: every pointer in `message` is to memory of this frame or of `packet`, and each
     // has its own length beside it.
-    let length =
-        unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, flags) };
+    let length = unsafe {
+        libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, flags)
+    };
     let length = Errno::result(length)? as usize;
     // SAFETY: the kernel has filled so many bytes of the spare memory.
     unsafe { packet.set_len(length.min(room)) };
@@ -110,7 +112,8 @@ unsafe fn take_control(message: &libc::msghdr) -> Option<Sender> {
                     if length >= size_of::<libc::ucred>() =>
                 {
                     let who = data.cast::<libc::ucred>().read_unaligned();
-                    sender = Some(Sender { pid: who.pid, uid: who.uid, gid: who.gid });
+                    sender =
+                        Some(Sender { pid: who.pid, uid: who.uid, gid: who.gid });
                 }
                 _ => {}
             }
@@ -121,13 +124,17 @@ unsafe fn take_control(message: &libc::msghdr) -> Option<Sender> {
 }
 
 /// The address in `name`; `None` for a sender without one.
-fn address(name: &libc::sockaddr_storage, length: libc::socklen_t) -> Option<Address> {
+fn address(
+    name: &libc::sockaddr_storage,
+    length: libc::socklen_t,
+) -> Option<Address> {
     // Of a path of 108 bytes the kernel says 111, with the NUL for which there is no room,
     // and takes 110 at the most.
     let length = (length as usize).min(size_of::<libc::sockaddr_un>());
     // SAFETY: as many bytes of a value that was all zeros before the kernel wrote into it.
-    let bytes =
-        unsafe { std::slice::from_raw_parts((&raw const *name).cast::<u8>(), length) };
+    let bytes = unsafe {
+        std::slice::from_raw_parts((&raw const *name).cast::<u8>(), length)
+    };
     (length > size_of::<libc::sa_family_t>()).then(|| Address(bytes.to_vec()))
 }
 
@@ -169,7 +176,9 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
 
     use nix::sys::socket::sockopt::PassCred;
-    use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg, setsockopt};
+    use nix::sys::socket::{
+        ControlMessage, MsgFlags, UnixAddr, sendmsg, setsockopt,
+    };
 
     use super::*;
 

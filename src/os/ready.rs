@@ -36,13 +36,16 @@ pub fn poll(fds: &mut [libc::pollfd], timeout: i32) -> nix::Result<usize> {
 ///
 /// # Errors
 /// EBADF when one of them is not open; EINTR, ENOMEM.
+///
+/// # Panics
+/// When `nfds` is over [`FD_SETSIZE`]: the kernel would read and write beyond both sets.
 pub fn select(
     nfds: RawFd,
     reading: &mut FdSet,
     writing: &mut FdSet,
     timeout: Option<Duration>,
 ) -> nix::Result<usize> {
-    debug_assert!(usize::try_from(nfds).is_ok_and(|nfds| nfds <= FD_SETSIZE));
+    assert!(usize::try_from(nfds).is_ok_and(|nfds| nfds <= FD_SETSIZE));
     let mut time = timeout.map(|timeout| libc::timeval {
         tv_sec: timeout.as_secs().min(i64::MAX as u64) as libc::time_t,
         tv_usec: libc::suseconds_t::from(timeout.subsec_micros()),
@@ -59,4 +62,17 @@ pub fn select(
         )
     };
     Errno::result(ready).map(|ready| ready as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "nfds <= FD_SETSIZE")]
+    fn select_looks_at_no_bit_beyond_its_sets() {
+        let mut set: FdSet = [0; FD_SETSIZE / libc::c_ulong::BITS as usize];
+        let (past, now) = (FD_SETSIZE as i32 + 1, Some(Duration::ZERO));
+        let _ = select(past, &mut set.clone(), &mut set, now);
+    }
 }

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use nix::errno::Errno;
 
 use super::cleanup::semaphore_path;
+use super::sigbus;
 
 /// A named semaphore, open. Dropping it is sem_close(3); the name stays.
 #[derive(Debug)]
@@ -29,12 +30,14 @@ pub fn sem_create(name: &str, value: u32) -> nix::Result<Named> {
 /// value is; makes one with this value if none is.
 ///
 /// # Errors
-/// EINVAL above SEM_VALUE_MAX, 2,147,483,647; EACCES, ENOSPC.
+/// EINVAL above SEM_VALUE_MAX, 2,147,483,647; EACCES, ENOSPC; EINVAL as for [`sem_open`].
 pub fn sem_open_or_create(name: &str, value: u32) -> nix::Result<Named> {
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
     let mode: libc::mode_t = 0o600;
     // SAFETY: a valid C string, and the two arguments that O_CREAT asks for.
-    named(unsafe { libc::sem_open(name.as_ptr(), libc::O_CREAT, mode, value) })
+    let opened =
+        named(unsafe { libc::sem_open(name.as_ptr(), libc::O_CREAT, mode, value) })?;
+    whole(&name, opened)
 }
 
 /// `sem_unlink(name)`: takes the name away. Who has the semaphore open keeps it.
@@ -53,15 +56,25 @@ pub fn sem_unlink(name: &str) -> nix::Result<()> {
 /// ENOENT; EACCES; ELOOP when it is a link; EINVAL when what is there is too small to be
 /// one: glibc 2.36 does not look, and would die of SIGBUS.
 pub fn sem_open(name: &str) -> nix::Result<Named> {
-    if let Ok(about) = semaphore_path(name).symlink_metadata()
-        && about.is_file()
-        && about.len() < size_of::<libc::sem_t>() as u64
-    {
-        return Err(Errno::EINVAL);
-    }
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
     // SAFETY: a valid C string; without O_CREAT there are no further arguments.
-    named(unsafe { libc::sem_open(name.as_ptr(), 0) })
+    let opened = named(unsafe { libc::sem_open(name.as_ptr(), 0) })?;
+    whole(&name, opened)
+}
+
+/// Refuses what is too small to be a semaphore. It is mapped, and sem_open(3) has not touched
+/// it; we look after that, since what had the name before may have been another.
+fn whole(name: &CStr, opened: Named) -> nix::Result<Named> {
+    let about = semaphore_path(&name.to_string_lossy()).symlink_metadata();
+    let too_small = |about: std::fs::Metadata| {
+        about.is_file() && about.len() < size_of::<libc::sem_t>() as u64
+    };
+    if about.is_ok_and(too_small) {
+        return Err(Errno::EINVAL);
+    }
+    // Whoever cuts it short from now on ends us with a line.
+    sigbus::end_in_order();
+    Ok(opened)
 }
 
 fn named(opened: *mut libc::sem_t) -> nix::Result<Named> {
@@ -158,6 +171,16 @@ pub fn value_in_file(path: &CStr) -> u32 {
 mod tests {
     use super::*;
     use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn what_is_too_small_to_be_a_semaphore_is_refused() {
+        let name = format!("/ipclab-unit-small-{}", std::process::id());
+        let path = semaphore_path(&name);
+        std::fs::write(&path, b"four").unwrap();
+        let errors = [sem_open(&name).err(), sem_open_or_create(&name, 1).err()];
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(errors, [Some(Errno::EINVAL); 2]);
+    }
 
     #[test]
     fn the_value_of_a_posix_semaphore_is_in_its_first_four_bytes() {

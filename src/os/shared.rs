@@ -5,11 +5,13 @@
 //! and out. Every offset is checked against the length of the mapping.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::ptr::{NonNull, copy_nonoverlapping, null_mut};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use memmap2::{MmapOptions, MmapRaw};
 use rustix::mm::{MapFlags, ProtFlags};
 
 /// What holds a mapping, and undoes it when it is dropped.
@@ -137,18 +139,6 @@ impl Shared {
         let _ = at;
     }
 
-    /// Where a `T` lies at `at`, for a call that takes a pointer. Valid as long as `self`.
-    ///
-    /// # Panics
-    /// When it is not aligned, or not all within the mapping.
-    pub(super) fn place_of<T>(&self, at: usize) -> *mut T {
-        assert!(
-            at.is_multiple_of(align_of::<T>()) && self.holds(at, size_of::<T>())
-        );
-        // SAFETY: within the mapping.
-        unsafe { self.start.as_ptr().add(at).cast() }
-    }
-
     /// The address of its first byte in this process; it may be another in each.
     pub fn address(&self) -> usize {
         self.start.addr().get()
@@ -221,15 +211,28 @@ impl Drop for Mapped {
     }
 }
 
-// SAFETY: memmap2 maps it readable and writable (MmapOptions::map_raw, or it would have
-// failed), and unmaps it when dropped.
-unsafe impl Mapping for memmap2::MmapRaw {
+/// `mmap` by the crate memmap2: `MmapOptions::new().len(length).map_raw(file)`. Of its own type
+/// nobody knows whether it may be written: others of its functions make it, too.
+///
+/// # Errors
+/// As [`mmap`].
+pub fn map_raw(file: &File, length: usize) -> io::Result<Shared> {
+    let memory = MmapOptions::new().len(length).map_raw(file)?;
+    Ok(Shared::new(Raw(memory)))
+}
+
+/// What [`map_raw`] mapped.
+struct Raw(MmapRaw);
+
+// SAFETY: `map_raw` maps it readable and writable, or fails; memmap2 unmaps it when it is
+// dropped. It is of the length that was asked for.
+unsafe impl Mapping for Raw {
     fn start(&self) -> *mut u8 {
-        self.as_mut_ptr()
+        self.0.as_mut_ptr()
     }
 
     fn length(&self) -> usize {
-        self.len()
+        self.0.len()
     }
 }
 

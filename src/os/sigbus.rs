@@ -34,7 +34,8 @@ extern "C" fn on_sigbus(
 ) {
     // SAFETY: with SA_SIGINFO the kernel passes a whole siginfo_t.
     if unsafe { (*info).si_code } == BUS_ADRERR {
-        let line = b"ipclab: SIGBUS: the shared memory was cut short by another process, \
+        let line =
+            b"ipclab: SIGBUS: the shared memory was cut short by another process, \
                      while we had it mapped; start both roles anew\n";
         cleanup::end_now(&[line], 1);
     }

@@ -5,6 +5,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
 /// Makes `command` die with its parent: prctl(PR_SET_PDEATHSIG, SIGKILL).
 ///
 /// A demo or a test that is itself killed leaves no orphan. It is the *thread* that
@@ -50,34 +53,47 @@ pub fn reset_signals(command: &mut Command) {
     }
 }
 
-/// Runs `before` in the child, between fork and exec, where a caller drops privileges
-/// or lowers a limit.
-///
-/// # Errors
-/// What `before` returns; then the command does not start.
-pub fn before_exec(
-    command: &mut Command,
-    before: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
-) {
-    // SAFETY: the callers in this crate make plain system calls there, and allocate
-    // nothing.
-    unsafe { command.pre_exec(before) };
+/// Makes `command` run on `cpus` alone, from its first instruction on:
+/// sched_setaffinity(2).
+pub fn pin(command: &mut Command, cpus: &[usize]) {
+    let mut only = CpuSet::new();
+    cpus.iter().for_each(|cpu| only.set(*cpu));
+    // SAFETY: between fork and exec only sched_setaffinity runs.
+    unsafe { command.pre_exec(move || Ok(sched_setaffinity(None, &only)?)) };
 }
+
+/// Gives `command` the descriptor `given`, under the number that it has here.
+pub fn leave_open(command: &mut Command, given: OwnedFd) {
+    // SAFETY: between fork and exec only fcntl runs.
+    unsafe {
+        command.pre_exec(move || Ok(fcntl_setfd(&given, FdFlags::empty())?));
+    }
+}
+
+/// Below it are the numbers that [`give`] gives, and not those that it has to give.
+const GIVEN: RawFd = 16;
 
 /// Gives `command` the descriptor `given` under the number `number`: `dup2(given, number)`.
 ///
 /// Whatever has that number in this process is close-on-exec, as all that Rust opens.
-pub fn give(command: &mut Command, given: OwnedFd, number: RawFd) {
-    before_exec(command, move || {
-        // SAFETY: dup2 and fcntl touch no memory, and are async-signal-safe.
-        let given = unsafe {
-            match given.as_raw_fd() == number {
-                true => libc::fcntl(number, libc::F_SETFD, 0),
-                false => libc::dup2(given.as_raw_fd(), number),
-            }
-        };
-        if given == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
-    });
+///
+/// # Errors
+/// EMFILE.
+///
+/// # Panics
+/// When the number is over 15: what is still to be given may have it.
+pub fn give(command: &mut Command, given: OwnedFd, number: RawFd) -> io::Result<()> {
+    assert!((0..GIVEN).contains(&number), "descriptor {number} is not given");
+    // Out of the way of all that are given.
+    let given = fcntl_dupfd_cloexec(&given, GIVEN)?;
+    // SAFETY: between fork and exec only dup2 runs, which touches no memory.
+    unsafe {
+        command.pre_exec(move || match libc::dup2(given.as_raw_fd(), number) {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        });
+    }
+    Ok(())
 }
 
 /// What fork(2) returned, and to whom.
@@ -95,7 +111,8 @@ pub enum Forked {
 /// EAGAIN at the limit of processes; ENOMEM.
 ///
 /// # Panics
-/// When the process has a second thread: the child would get its locks, not the thread.
+/// When the process has a second thread, or it cannot be known: the child would get its
+/// locks, not the thread.
 pub fn fork() -> nix::Result<Forked> {
     fork_after(|| ())
 }
@@ -109,8 +126,7 @@ pub fn fork() -> nix::Result<Forked> {
 /// # Panics
 /// As [`fork`].
 pub fn fork_after(last: impl FnOnce()) -> nix::Result<Forked> {
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-    assert_eq!(threads, 1, "fork with {threads} threads");
+    assert!(has_one_thread(), "fork with several threads");
     last();
     // SAFETY: this process has one thread, so the child's copy of the memory is whole;
     // `last` is a caller in this crate that reads the clock.
@@ -118,6 +134,16 @@ pub fn fork_after(last: impl FnOnce()) -> nix::Result<Forked> {
         nix::unistd::ForkResult::Parent { child } => Forked::Parent(child),
         nix::unistd::ForkResult::Child => Forked::Child,
     })
+}
+
+/// Whether this is the process's only thread. Without /proc the kernel tells it by an error: it
+/// "unshares" with nobody what one thread alone has (unshare(2)).
+fn has_one_thread() -> bool {
+    match std::fs::read_dir("/proc/self/task") {
+        Ok(threads) => threads.count() == 1,
+        // SAFETY: takes a plain number, and changes nothing.
+        Err(_) => unsafe { libc::unshare(libc::CLONE_THREAD) == 0 },
+    }
 }
 
 /// Takes over a descriptor that the program was started with, by its number.
@@ -132,4 +158,46 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     }
     // SAFETY: it is open and, by the contract of `--ready-fd`, given to us to own.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::process::Stdio;
+
+    use super::*;
+
+    #[test]
+    fn each_descriptor_is_given_whatever_number_it_has_here() {
+        // 3 is to become 4, and 4 is to become 3, if these happen to be their numbers.
+        let (mut one, first) = std::io::pipe().unwrap();
+        let (mut two, second) = std::io::pipe().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo first >&3; echo second >&4; echo own >&$OWN"]);
+        let (mut three, own) = std::io::pipe().unwrap();
+        command.env("OWN", own.as_raw_fd().to_string()).stdin(Stdio::null());
+        give(&mut command, first.into(), 4).unwrap();
+        give(&mut command, second.into(), 3).unwrap();
+        leave_open(&mut command, own.into());
+        assert!(command.status().unwrap().success());
+        drop(command);
+        let mut said = [String::new(), String::new(), String::new()];
+        one.read_to_string(&mut said[0]).unwrap();
+        two.read_to_string(&mut said[1]).unwrap();
+        three.read_to_string(&mut said[2]).unwrap();
+        assert_eq!(said, ["second\n", "first\n", "own\n"]);
+    }
+
+    #[test]
+    fn a_process_with_a_second_thread_does_not_fork() {
+        let (read, mut write) = std::io::pipe().unwrap();
+        let mut read = File::from(OwnedFd::from(read));
+        let second = std::thread::spawn(move || read.read(&mut [0]).unwrap());
+        assert!(!has_one_thread());
+        // SAFETY: as in `has_one_thread`.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_THREAD) }, -1);
+        write.write_all(b"x").unwrap();
+        second.join().unwrap();
+    }
 }

@@ -46,7 +46,8 @@ pub fn msgsnd_memory(
     msgsz: usize,
     flags: c_int,
 ) -> nix::Result<()> {
-    assert!(size_of::<c_long>() + msgsz <= size_of_val(memory), "over the end");
+    let text = size_of_val(memory).checked_sub(size_of::<c_long>());
+    assert!(text.is_some_and(|text| msgsz <= text), "over the end");
     // SAFETY: the type and `msgsz` bytes of text are within `memory`, as just checked.
     let sent = unsafe { libc::msgsnd(id, memory.as_ptr().cast(), msgsz, flags) };
     Errno::result(sent).map(drop)
@@ -62,4 +63,19 @@ pub fn ftok(path: &Path, project: c_int) -> nix::Result<i32> {
         CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
     // SAFETY: a valid C string.
     Errno::result(unsafe { libc::ftok(path.as_ptr(), project) })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_text_reaches_over_the_end_of_its_memory() {
+        for (memory, msgsz) in [(&[1, 2][..], 9), (&[1, 2], usize::MAX), (&[], 0)] {
+            let send = || super::msgsnd_memory(-1, memory, msgsz, 0);
+            assert!(std::panic::catch_unwind(send).is_err(), "{msgsz}");
+        }
+        assert_eq!(
+            super::msgsnd_memory(-1, &[1], 0, 0),
+            Err(nix::errno::Errno::EINVAL)
+        );
+    }
 }

@@ -23,18 +23,21 @@ pub fn shmget(key: i32, size: usize, flags: i32) -> nix::Result<i32> {
 /// # Errors
 /// EIDRM or EINVAL when it has been removed, EACCES when it is someone else's.
 pub fn shmat(id: i32) -> nix::Result<Shared> {
-    // SAFETY: an out-parameter of the right type.
-    let length = unsafe {
-        let mut about: libc::shmid_ds = zeroed();
-        Errno::result(libc::shmctl(id, libc::IPC_STAT, &mut about))?;
-        about.shm_segsz
-    };
     // SAFETY: a new mapping at an address of the kernel's choice replaces no other.
     let start = unsafe { libc::shmat(id, null(), 0) };
     if start.addr() == usize::MAX {
         return Err(Errno::last());
     }
-    Ok(Shared::new(Attached { start: start.cast(), length }))
+    let mut attached = Attached { start: start.cast(), length: 0 };
+    // While it is attached nobody else gets the identifier: asked before, the length could be
+    // an earlier segment's.
+    // SAFETY: an out-parameter of the right type.
+    attached.length = unsafe {
+        let mut about: libc::shmid_ds = zeroed();
+        Errno::result(libc::shmctl(id, libc::IPC_STAT, &mut about))?;
+        about.shm_segsz
+    };
+    Ok(Shared::new(attached))
 }
 
 /// `shmctl(id, IPC_RMID, NULL)`: the segment goes once the last has detached it.
@@ -69,5 +72,23 @@ impl Drop for Attached {
     fn drop(&mut self) {
         // SAFETY: exactly what shmat(2) returned, and no pointer into it is left.
         unsafe { libc::shmdt(self.start.cast()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_has_the_length_that_is_attached() {
+        for length in [1, 4096, 10_000] {
+            let id = shmget(libc::IPC_PRIVATE, length, 0o600).unwrap();
+            let memory = shmat(id).unwrap();
+            shmctl_rmid(id).unwrap();
+            assert_eq!(memory.length(), length);
+            memory.write(length - 1, b"x");
+            drop(memory);
+            assert!(shmat(id).is_err(), "it has gone with the last");
+        }
     }
 }

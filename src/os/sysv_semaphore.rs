@@ -103,11 +103,16 @@ pub fn semctl_getval(id: i32) -> nix::Result<u32> {
 /// # Errors
 /// As [`semctl_getval`].
 pub fn semctl_getall(id: i32) -> nix::Result<Vec<u16>> {
-    let mut values = vec![0_u16; semctl_stat(id)?.sem_nsems as usize];
-    // SAFETY: room for one value of each semaphore; a set never changes its size.
+    // Room for the largest set, since the identifier may be another set's by now: SEMMSL.
+    let limits = std::fs::read_to_string("/proc/sys/kernel/sem").unwrap_or_default();
+    let semmsl = limits.split_whitespace().next().and_then(|n| n.parse().ok());
+    let most = semmsl.unwrap_or(0).max(usize::from(u16::MAX) + 1);
+    let mut values = vec![0_u16; most];
+    // SAFETY: room for one value of each semaphore, as many as a set may have.
     Errno::result(unsafe {
         libc::semctl(id, 0, libc::GETALL, values.as_mut_ptr())
     })?;
+    values.truncate(semctl_stat(id)?.sem_nsems as usize);
     Ok(values)
 }
 

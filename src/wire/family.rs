@@ -5,6 +5,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::say;
+use crate::errors::Told;
 
 /// Plays the child's part as the role `name`, and ends the child with it: it must not go
 /// on as the parent.
@@ -30,9 +31,8 @@ pub fn wait_for(child: Pid) -> Result<()> {
             crate::say!("waitpid({child}) = {child}: the child has ended well");
             Ok(())
         }
-        WaitStatus::Exited(_, status) => {
-            bail!("the child ended with status {status}")
-        }
+        // Whatever it died of, as_child has said it.
+        WaitStatus::Exited(..) => Err(Told.into()),
         other => bail!("the child ended badly: {other:?}"),
     }
 }

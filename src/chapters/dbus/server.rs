@@ -88,7 +88,8 @@ fn serve_peers(at: &At, options: &ServerOptions, wall: &Arc<Wall>) -> Result<()>
                 guest.attend(socket, number);
             };
             // The thread holds off all signals: they are for this one.
-            let spawn = || thread::Builder::new().name("client".into()).spawn(attend);
+            let spawn =
+                || thread::Builder::new().name("client".into()).spawn(attend);
             without_signals(spawn).map(drop)
         });
     }

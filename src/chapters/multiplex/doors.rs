@@ -53,8 +53,9 @@ impl Door {
                 match blame(error) {
                     Blame::Client => Ok(Came::Nobody), // or nobody more: EAGAIN
                     Blame::Shortage => Ok(Came::NoRoom(error)),
-                    Blame::Server => Err(error)
-                        .with_context(|| format!("accept {}", self.name)),
+                    Blame::Server => {
+                        Err(error).with_context(|| format!("accept {}", self.name))
+                    }
                 }
             }
         }

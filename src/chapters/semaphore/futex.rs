@@ -19,6 +19,7 @@ use super::{Kind, Options, Semaphore, impatient};
 use crate::errors::{Advise, TimedOut};
 use crate::os::cleanup::{Object, segment_path};
 use crate::os::shared::{Shared, mmap};
+use crate::os::sigbus;
 use crate::say;
 use crate::wire::meet::At;
 use crate::wire::say::Tally;
@@ -86,6 +87,7 @@ impl Semaphore for Futex {
                     Some("it is no futex's word; use --at NAME for another")
                 });
         }
+        sigbus::end_in_order(); // who cuts it short from now on ends us with a line
         let memory = mmap(&segment, SIZE).with_context(|| format!("mmap {name}"))?;
         let found = Futex::of(name, memory);
         let (name, value) = (&found.name, found.value()?);
@@ -105,6 +107,7 @@ impl Semaphore for Futex {
                 .advise(|error| why_not(error, &segment_path(&name)))?;
             mmap(&segment, SIZE).with_context(|| format!("mmap {name}"))
         };
+        sigbus::end_in_order();
         let memory = map().inspect_err(|_| {
             let _ = shm_unlink(name.as_str());
         })?;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus, wait};
 
 use super::door::Door;
+use crate::errors::Told;
 use crate::os::{alive, signal};
 use crate::say;
 use crate::wire::payload::Printed;
@@ -27,6 +28,9 @@ pub enum Reap {
     /// Nothing, while it serves: the zombies pile up
     Never,
 }
+
+/// The exit status of a child that had no memory for its client (EX_OSERR of sysexits.h).
+pub(super) const NO_MEMORY: u8 = 71;
 
 // ANCHOR: reap
 /// The children, as their parent looks after them.
@@ -178,11 +182,14 @@ impl Children {
             (Some(0), _) => {
                 say!("{call} = {child}: client {client}'s child is gone")
             }
+            (Some(status), _) if status == i32::from(NO_MEMORY) => {
+                say!("{call} = {child}: client {client} had no memory, and no other")
+            }
             (_, Some(signal)) => say!(
                 "{call} = {child}: signal {signal} has ended client {client}'s child, \
                  and no other"
             ),
-            _ => bail!("the child of client {client} failed, and has said why"),
+            _ => return Err(Told.into()),
         }
         Ok(())
     }

@@ -13,9 +13,10 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, Whence, getpid, getppid, lseek};
 
-use super::children::{Children, Reap};
+use super::children::{Children, NO_MEMORY, Reap};
 use super::door::Door;
 use crate::errors::line;
+use crate::os::memory;
 use crate::os::spawn::{Forked, fork};
 use crate::say;
 use crate::wire::dialogue::{Connection, Ended, Server, answer};
@@ -51,6 +52,7 @@ pub fn serve(mut door: Door, server: &Server, reap: Reap) -> Result<()> {
                 Ok(Forked::Child) => as_child("child", || {
                     drop(door); // or the port would be taken for as long as we live
                     drop(children);
+                    memory::ends_with(NO_MEMORY);
                     die_with(parent)?;
                     serve_one(socket, server, &name, &mut screen)
                 }),

@@ -52,7 +52,8 @@ pub fn serve(
     let (largest, mut shortage) = (server.stream.largest(), Shortage::default());
     let (mut message, mut scratch) = (Vec::new(), Vec::new());
     while server.count.is_none_or(|most| clients.done < most) {
-        let packet = match receive(socket, &mut message, largest, MsgFlags::empty()) {
+        let packet = match receive(socket, &mut message, largest, MsgFlags::empty())
+        {
             Ok(packet) => packet,
             Err(error) => match blame(error) {
                 Blame::Client => continue,
@@ -81,7 +82,9 @@ pub fn serve(
             clients.leave(&packet);
             continue;
         }
-        client.recvs.call(n, || format!("recvmsg() = {n}: {}", say::bytes(&message)));
+        client
+            .recvs
+            .call(n, || format!("recvmsg() = {n}: {}", say::bytes(&message)));
         if payload.print(&message)? == Printed::NobodyReads {
             break;
         }
@@ -124,7 +127,13 @@ impl Clients {
             }
             let (recvs, sends) = (Tally::of("recvmsg"), Tally::of("sendto"));
             let (recvs, sends) = (recvs.with(&name), sends.with(&name));
-            Client { name, address: packet.from.clone(), is_deaf: false, recvs, sends }
+            Client {
+                name,
+                address: packet.from.clone(),
+                is_deaf: false,
+                recvs,
+                sends,
+            }
         })
     }
 

@@ -5,7 +5,6 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use syscalls::Sysno;
 
-use super::without_name;
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
 use crate::os::mutex::Mutex;
@@ -92,9 +91,7 @@ fn lock_and_mend(stage: &Stage, mutex: &Mutex) -> Result<bool> {
 
 // ANCHOR: owner-dies
 fn owner_dies(stage: &Stage) -> Result<usize> {
-    let memory = without_name(4096)?;
-    let ordinary =
-        Mutex::init(&memory, 0, ORDINARY).context("pthread_mutex_init")?;
+    let ordinary = Mutex::init(ORDINARY).context("pthread_mutex_init")?;
     die_as_owner(stage, &ordinary)?;
     let next = stage.fork("next", |_| Ok(ordinary.lock().map_err(|e| e as i32)))?;
     // It either falls asleep or ends.
@@ -108,7 +105,7 @@ fn owner_dies(stage: &Stage) -> Result<usize> {
     };
     stage.saw("asleep for ever", asleep);
 
-    let robust = Mutex::init(&memory, 1024, ROBUST).context("pthread_mutex_init")?;
+    let robust = Mutex::init(ROBUST).context("pthread_mutex_init")?;
     stage.event("main", "makes a robust mutex");
     die_as_owner(stage, &robust)?;
     let told = stage.fork("next", |stage| {
@@ -165,8 +162,7 @@ pub(super) const NOT_MENDED: Experiment = Experiment {
 
 // ANCHOR: not-mended
 fn not_mended(stage: &Stage) -> Result<usize> {
-    let memory = without_name(4096)?;
-    let mutex = Mutex::init(&memory, 0, true).context("pthread_mutex_init")?;
+    let mutex = Mutex::init(true).context("pthread_mutex_init")?;
     die_as_owner(stage, &mutex)?;
     let next = stage.fork("next", |stage| {
         let locked = mutex.lock();

@@ -45,17 +45,12 @@ pub(super) const LOCK_IN_HANDLER: Experiment = Experiment {
 };
 
 // ANCHOR: lock-in-handler
+/// What the handler locks, to add the number of its signal.
 static LINES: Mutex<Vec<i32>> = Mutex::new(Vec::new());
-
-extern "C" fn add_a_line(signal: i32) {
-    if let Ok(mut lines) = LINES.lock() {
-        lines.push(signal);
-    }
-}
 
 fn lock_in_handler(stage: &Stage) -> Result<usize> {
     let held = stage.fork("holds it", |_| {
-        handlers::install(libc::SIGUSR1, 0, add_a_line)?;
+        handlers::add_a_line(libc::SIGUSR1, &LINES)?;
         let lines = LINES.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
         raise(Signal::SIGUSR1)?; // returns once the handler has
         Ok(lines.len())
@@ -66,7 +61,7 @@ fn lock_in_handler(stage: &Stage) -> Result<usize> {
     let hangs = hangs && held.end()? == End::Killed(Signal::SIGKILL);
 
     let free = stage.fork("does not", |_| {
-        handlers::install(libc::SIGUSR1, 0, add_a_line)?;
+        handlers::add_a_line(libc::SIGUSR1, &LINES)?;
         raise(Signal::SIGUSR1)?;
         Ok(LINES.lock().map_or(0, |lines| lines.len()))
     })?;

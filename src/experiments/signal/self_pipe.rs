@@ -1,12 +1,11 @@
 //! The self-pipe: a signal as something to poll, before there was signalfd(2).
 
 use std::os::fd::OwnedFd;
-use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, raise};
-use nix::unistd::{pipe, write};
+use nix::unistd::pipe;
 use syscalls::Sysno;
 
 use crate::experiments::row::{Experiment, Kind, right, wrong};
@@ -48,12 +47,9 @@ pub(super) const SELF_PIPE: Experiment = Experiment {
 };
 
 // ANCHOR: self-pipe-broken
-static TO_SELF: OnceLock<OwnedFd> = OnceLock::new();
-
-extern "C" fn write_a_byte(_: i32) {
-    if let Some(pipe) = TO_SELF.get() {
-        let _ = write(pipe, b"x");
-    }
+/// From now on each SIGUSR1 is a byte in the pipe: its handler calls write(2), and no more.
+fn tell_by(pipe: OwnedFd) -> std::io::Result<()> {
+    handlers::write_a_byte(libc::SIGUSR1, pipe)
 }
 // ANCHOR_END: self-pipe-broken
 
@@ -73,8 +69,7 @@ fn flood(stage: &Stage, nonblocking: bool) -> Result<u32> {
         let set = without_sleeping(&writing);
         stage.call("fcntl(pipe, F_SETFL, O_NONBLOCK)", &set);
     }
-    let _ = TO_SELF.set(writing);
-    handlers::install(libc::SIGUSR1, 0, write_a_byte)?;
+    tell_by(writing)?;
     for _ in 0..room {
         raise(Signal::SIGUSR1)?;
     }

@@ -117,15 +117,16 @@ impl Pair {
         let Start { name, commands: [mut a, mut b], cpus, joined, waits } = start;
         let (to_a, a_end) = control_socket()?;
         let (to_b, b_end) = control_socket()?;
-        spawn::give(&mut a, a_end, control::DESCRIPTOR);
-        spawn::give(&mut b, b_end, control::DESCRIPTOR);
+        spawn::give(&mut a, a_end, control::DESCRIPTOR).context("dup")?;
+        spawn::give(&mut b, b_end, control::DESCRIPTOR).context("dup")?;
         let (mut inputs, mut outputs) =
             ([Input::Nothing, Input::Nothing], [Output::Kept, Output::Kept]);
         match joined {
             Joined::No => {}
             Joined::Sockets([one, other]) => {
-                spawn::give(&mut a, one, control::DESCRIPTOR + 1);
-                spawn::give(&mut b, other, control::DESCRIPTOR + 1);
+                spawn::give(&mut a, one, control::DESCRIPTOR + 1).context("dup")?;
+                spawn::give(&mut b, other, control::DESCRIPTOR + 1)
+                    .context("dup")?;
             }
             Joined::Pipes => {
                 let there = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
@@ -139,9 +140,7 @@ impl Pair {
         // Before exec, so that they see how many CPUs they share when they open their
         // links: who has one only must not spin.
         for command in [&mut a, &mut b] {
-            spawn::before_exec(command, move || {
-                pin(None, &cpus).map_err(std::io::Error::other)
-            });
+            spawn::pin(command, &cpus);
         }
         let a = Role::start_with(&format!("{name}, a"), a, input_a, output_a, None)?;
         let b = Role::start_with(&format!("{name}, b"), b, input_b, output_b, None)?;

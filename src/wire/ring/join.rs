@@ -16,6 +16,7 @@ use crate::errors::{Advise, errno};
 use crate::os::alive::Life;
 use crate::os::cleanup::{Object, remove_now, without_signals};
 use crate::os::shared::Shared;
+use crate::os::sigbus;
 use crate::os::signal::is_to_end;
 use crate::say;
 use crate::wire::meet::{At, Only, Place};
@@ -97,12 +98,15 @@ pub(super) fn join(
     side: Only,
     capacity: u64,
 ) -> Result<(Ring, Joined)> {
+    sigbus::end_in_order(); // who cuts the memory short ends us with a line
     let mut tries = 0;
     loop {
         // From the arrival on until the place knows what to remove: a signal that came in
         // between would leave something behind. So nothing may sleep there.
         let tried = without_signals(|| -> Result<_> {
-            let Some(mut place) = at.try_arrive(Some(side))? else { return Ok(None) };
+            let Some(mut place) = at.try_arrive(Some(side))? else {
+                return Ok(None);
+            };
             let attempt = if place.alone() {
                 as_first(at, source, side, capacity, &mut place)?
             } else {

@@ -10,7 +10,6 @@ use nix::fcntl::OFlag;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::{Pid, pipe2};
 use rustix::event::{Timespec, poll};
-use rustix::io::{FdFlags, fcntl_setfd};
 use tempfile::TempDir;
 
 use super::kind::{Kind, Program};
@@ -18,9 +17,9 @@ use super::lines::{Lines, watch};
 use super::load::{Clients, Door, Order, Window};
 use super::peers;
 use crate::lab::bench::model::Placement;
-use crate::lab::bench::placement::{Cpus, pin};
+use crate::lab::bench::placement::Cpus;
 use crate::lab::interrupts::Interrupts;
-use crate::os::spawn::before_exec;
+use crate::os::spawn;
 use crate::process::{Input, Output, Role};
 
 /// How long a server may take to be there, a load to connect its clients, or an answer to
@@ -152,9 +151,7 @@ impl Stage {
             let mut command = Command::new(&self.program);
             command.args(&words).env("IPCLAB_DIR", dir);
             command.args(["--ready-fd", &says_so.as_raw_fd().to_string()]);
-            before_exec(&mut command, move || {
-                Ok(fcntl_setfd(&says_so, FdFlags::empty())?)
-            });
+            spawn::leave_open(&mut command, says_so);
             let name = words[..2].join(" ");
             let role = start(&name, command, Input::Nothing, nowhere()?, cpu)?;
             let mut lines = Lines::of(ready);
@@ -303,9 +300,7 @@ pub(in crate::lab::bench) fn start(
     output: Output,
     cpu: usize,
 ) -> Result<Role> {
-    before_exec(&mut command, move || {
-        pin(None, &[cpu]).map_err(std::io::Error::other)
-    });
+    spawn::pin(&mut command, &[cpu]);
     Role::start_with(name, command, input, output, None)
 }
 
