@@ -16,13 +16,14 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::sockopt::{ReceiveTimeout, SndBuf};
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr,
-    accept, bind, connect, listen, recvfrom, send, sendmsg, setsockopt, socket,
+    bind, connect, listen, recvfrom, send, sendmsg, setsockopt, socket,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::net::SocketFlags;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use support::{
     Input, NOBODY, Output, Role, Subject, as_nobody, deadline, ipclab, program, run,
-    subject,
+    subject, until,
 };
 
 /// A server, and how its clients find it.
@@ -176,10 +177,7 @@ fn a_client_closes_what_its_server_passes() {
             connect(listener.as_raw_fd(), &from).unwrap();
             listener
         } else {
-            let fd = accept(listener.as_raw_fd()).unwrap();
-            // SAFETY of the number is the kernel's; /proc opens no socket, so it is taken
-            // over by the one safe way that there is.
-            owned(fd)
+            rustix::net::accept_with(&listener, SocketFlags::CLOEXEC).unwrap()
         };
         let (mut reading, writing) = std::io::pipe().unwrap();
         pass(&connection, b"hi\n", &[writing.as_raw_fd(); 4]);
@@ -188,12 +186,6 @@ fn a_client_closes_what_its_server_passes() {
         assert_eq!(reading.read(&mut [0]).unwrap(), 0, "{:?}", server.args);
         drop(client);
     }
-}
-
-/// The descriptor that accept(2) has returned: a duplicate of it by its number.
-fn owned(fd: i32) -> OwnedFd {
-    let inherited = ipclab::os::spawn::inherited(fd);
-    inherited.expect("it was just accepted")
 }
 
 #[test]
@@ -222,11 +214,12 @@ fn limit_memory(server: &Role, more: u64) {
     set_limit(server, Resource::As, Some((size << 10) + more));
 }
 
+/// `None` makes it what it is at most.
 fn set_limit(role: &Role, resource: Resource, soft: Option<u64>) {
     let pid = Pid::from_raw(role.pid().as_raw());
-    let now = prlimit(pid, resource, Rlimit { current: None, maximum: None });
-    let maximum = now.unwrap().maximum;
-    prlimit(pid, resource, Rlimit { current: soft, maximum }).unwrap();
+    let maximum = getrlimit(resource).maximum; // it has inherited ours
+    let current = soft.or(maximum);
+    prlimit(pid, resource, Rlimit { current, maximum }).unwrap();
 }
 
 const MIB: usize = 1 << 20;
@@ -273,14 +266,12 @@ fn a_one_way_role_without_memory_says_so_in_one_line_and_clears_away() {
         let command =
             ipclab(&subject, &[chapter, "receiver", "--max-message", "4294967295"]);
         let mut role = Role::start("receiver", command, Input::Open).unwrap();
-        let said = if chapter == "pipe" { "" } else { "sleeps until" };
-        role.wait_for_comment(said, deadline()).unwrap();
-        until(|| has_blocked_sigpipe_or_runs(&role));
+        let place = subject.dir().join("fifo");
+        until("the FIFO is there", || chapter == "pipe" || place.exists());
         limit_memory(&role, 64 << 20);
         let piece = vec![b'x'; MIB];
-        let mut fifo = (chapter == "fifo").then(|| {
-            File::options().write(true).open(subject.dir().join("fifo")).unwrap()
-        });
+        let mut fifo = (chapter == "fifo")
+            .then(|| File::options().write(true).open(&place).unwrap());
         let all_taken = (0..400).all(|_| match &mut fifo {
             Some(fifo) => fifo.write_all(&piece).is_ok(),
             None => role.feed(&piece).is_ok(),
@@ -291,25 +282,6 @@ fn a_one_way_role_without_memory_says_so_in_one_line_and_clears_away() {
         let lines = told(&outcome.stderr);
         assert!(lines.len() == 1 && lines[0].contains("ENOMEM"), "{lines:?}");
         assert_nothing_is_left(&subject);
-    }
-}
-
-/// Whether the program has begun: it ignores SIGPIPE from its first steps on.
-fn has_blocked_sigpipe_or_runs(role: &Role) -> bool {
-    let status = format!("/proc/{}/status", role.pid());
-    let status = std::fs::read_to_string(status).unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t"));
-    ignored.is_some_and(|set| {
-        let set = u64::from_str_radix(set, 16).unwrap_or(0);
-        set & (1 << (libc::SIGPIPE - 1)) != 0
-    })
-}
-
-fn until(mut done: impl FnMut() -> bool) {
-    let deadline = deadline();
-    while !done() {
-        assert!(Instant::now() < deadline, "it never came to that");
-        std::thread::yield_now();
     }
 }
 
@@ -345,9 +317,6 @@ fn a_server_without_a_thread_for_a_client_rests_and_serves_it_later() {
         };
         let mut asks: Box<dyn ReadWrite> = if chapter == "tcp" {
             Box::new(tcp_client(&subject))
-        } else if chapter == "dbus" && nix::unistd::geteuid().is_root() {
-            // It serves its own user alone, but refuses no connection.
-            Box::new(UnixStream::from(server.client(&subject)))
         } else {
             Box::new(UnixStream::from(server.client(&subject)))
         };
@@ -430,7 +399,7 @@ fn a_role_that_waits_for_its_turn_hears_signals_and_timeout() {
                     let mut command = ipclab(&subject, &[chapter]);
                     command.args(*args);
                     let role = Role::start("role", command, Input::Nothing).unwrap();
-                    until(|| is_in(&role, libc::SYS_fcntl));
+                    until("it waits for its turn", || is_in(&role, libc::SYS_fcntl));
                     let outcome = role.stop(signal, deadline()).unwrap();
                     let ended = outcome.status.signal();
                     assert_eq!(ended, Some(signal as i32), "{chapter} {args:?}");
@@ -469,15 +438,16 @@ fn shared_memory_that_is_cut_short_ends_a_role_with_one_line() {
         command.args(args);
         let role = Role::start("role", command, Input::Nothing).unwrap();
         role.wait_for_comment(said, deadline()).unwrap();
-        let name = std::fs::read_dir(format!("/proc/{}/map_files", role.pid()));
-        let path = name
-            .unwrap()
-            .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", role.pid()));
+        let maps = maps.unwrap();
+        let path = maps
+            .lines()
+            .filter_map(|line| Some(Path::new(&line[line.find('/')?..])))
             .find(|path| {
                 path.starts_with("/dev/shm") || path.starts_with(subject.dir())
             })
             .expect("it has mapped it");
-        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        File::options().write(true).open(path).unwrap().set_len(0).unwrap();
         let outcome = role.wait(deadline()).unwrap();
         let lines = told(&outcome.stderr);
         assert_eq!(outcome.status.code(), Some(1), "{chapter}: {}", outcome.stderr);
