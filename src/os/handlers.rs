@@ -135,3 +135,29 @@ pub fn kill(pid: nix::unistd::Pid, signal: i32) -> io::Result<()> {
     let done = unsafe { libc::kill(pid.as_raw(), signal) };
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_handler_writes_and_another_adds_within_its_room() {
+        let (mut reading, writing) = std::io::pipe().unwrap();
+        write_a_byte(libc::SIGURG, writing.into()).unwrap();
+        // SAFETY: takes a plain number; both signals have handlers.
+        let raise = |signal| assert_eq!(unsafe { libc::raise(signal) }, 0);
+        raise(libc::SIGURG);
+        let mut byte = [0];
+        reading.read_exact(&mut byte).unwrap();
+        assert_eq!(&byte, b"x");
+        static LINES: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+        add_a_line(libc::SIGWINCH, &LINES).unwrap();
+        let room = LINES.lock().unwrap().capacity();
+        (0..room + 3).for_each(|_| raise(libc::SIGWINCH));
+        assert_eq!(*LINES.lock().unwrap(), vec![libc::SIGWINCH; room]);
+        assert_eq!(LINES.lock().unwrap().capacity(), room, "nothing was allocated");
+        assert!(count(libc::SIGKILL, 0).is_err());
+    }
+}

@@ -246,3 +246,47 @@ unsafe impl Mapping for shared_memory::Shmem {
         self.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_written_is_not_mapped() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(8192).unwrap();
+        let reading = File::open(file.path()).unwrap();
+        let refused =
+            [map_raw(&reading, 8192).map(drop), mmap(&reading, 8192).map(drop)];
+        for refused in refused {
+            assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EACCES));
+        }
+        let memory = map_raw(file.as_file(), 8192).unwrap();
+        memory.write(8191, b"x");
+        let over = || memory.write(8191, b"xy");
+        let over = std::panic::AssertUnwindSafe(over);
+        assert!(std::panic::catch_unwind(over).is_err());
+        let mut byte = [0];
+        memory.read(8191, &mut byte);
+        assert_eq!(&byte, b"x");
+    }
+
+    #[test]
+    fn copies_of_every_length_touch_no_byte_beyond_it() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4096).unwrap();
+        let memory = mmap(&file, 4096).unwrap();
+        for length in 0..300 {
+            let bytes: Vec<u8> = (0..length).map(|n| n as u8 | 1).collect();
+            memory.write(0, &[0; 400]);
+            memory.write(50, &bytes);
+            let mut all = Vec::new();
+            memory.append(0, 400, &mut all);
+            assert_eq!(all[50..50 + length], bytes);
+            assert!(all[..50].iter().chain(&all[50 + length..]).all(|b| *b == 0));
+            let mut back = vec![0; length];
+            memory.read(50, &mut back);
+            assert_eq!(back, bytes);
+        }
+    }
+}

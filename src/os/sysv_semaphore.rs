@@ -155,3 +155,21 @@ pub fn undo_now() {
     // SAFETY: takes a plain number. Where a container forbids it, it happens at the end.
     unsafe { libc::unshare(libc::CLONE_SYSVSEM) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_values_of_a_set_are_as_many_as_its_semaphores() {
+        for number in [1, 7, 250] {
+            let id = semget(libc::IPC_PRIVATE, number, 0o600).unwrap();
+            let values = semctl_setval(id, 3).and_then(|()| semctl_getall(id));
+            // SAFETY: IPC_RMID takes no argument.
+            unsafe { libc::semctl(id, 0, libc::IPC_RMID) };
+            let values = values.unwrap();
+            assert_eq!((values.len(), values[0]), (number as usize, 3));
+            assert!(semctl_getall(id).is_err());
+        }
+    }
+}
