@@ -20,8 +20,8 @@ pub struct Sender {
     pub gid: u32,
 }
 
-/// The address of a Unix socket, as the kernel wrote it: `sun_path` may be full, with no NUL
-/// at its end.
+/// The address of a Unix socket, as the kernel wrote it, and a NUL: `sun_path` may be full, with
+/// none in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address(Vec<u8>);
 
@@ -135,7 +135,8 @@ fn address(
     let bytes = unsafe {
         std::slice::from_raw_parts((&raw const *name).cast::<u8>(), length)
     };
-    (length > size_of::<libc::sa_family_t>()).then(|| Address(bytes.to_vec()))
+    (length > size_of::<libc::sa_family_t>())
+        .then(|| Address([bytes, &[0]].concat()))
 }
 
 /// `sendto(socket, packet, flags | MSG_NOSIGNAL, to)`: all of it or nothing.
@@ -150,7 +151,8 @@ pub fn sendto(
     to: &Address,
 ) -> nix::Result<()> {
     let (data, length) = (packet.as_ptr().cast(), packet.len());
-    let (name, name_length) = (to.0.as_ptr().cast(), to.0.len() as libc::socklen_t);
+    let (name, name_length) =
+        (to.0.as_ptr().cast(), (to.0.len() - 1) as libc::socklen_t);
     let (fd, flags) = (socket.as_fd().as_raw_fd(), flags | libc::MSG_NOSIGNAL);
     // SAFETY: two slices with their lengths, which the kernel only reads.
     let sent = unsafe { libc::sendto(fd, data, length, flags, name, name_length) };

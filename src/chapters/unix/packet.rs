@@ -77,26 +77,23 @@ pub struct End {
 }
 
 impl End {
-    /// An end of `socket`, on which packets may have up to `largest` bytes. Whether they
-    /// may be `empty` decides which call receives them: recv(2) says 0 of an empty packet
-    /// and of the end, so only recvmsg(2) can tell, for about a tenth more time.
+    /// A client's end of `socket`, on which packets may have up to `largest` bytes. Whether
+    /// they may be `empty` decides what 0 is: recvmsg(2) says it of an empty packet and of
+    /// the end, and only the sender's credentials tell the two apart.
     ///
     /// # Errors
     /// As [`see_credentials`].
     pub fn on(socket: OwnedFd, largest: usize, empty: bool) -> Result<End> {
-        if empty {
-            // Kernels before 6.16 do not pass it on from the listening socket.
-            see_credentials(&socket)?;
-        }
-        let recvs = Tally::of(if empty { "recvmsg" } else { "recv" });
-        let (hurried, sends) = (false, Tally::of("send"));
-        Ok(End { socket, largest, empty, hurried, recvs, sends })
+        // Kernels before 6.16 do not pass it on from the listening socket.
+        see_credentials(&socket)?;
+        Ok(End { empty, hurried: false, ..End::in_a_hurry(socket, largest) })
     }
 
-    /// The same end, with memory for the largest packet from the start: one call a packet.
-    #[must_use]
-    pub fn in_a_hurry(self) -> End {
-        End { hurried: true, ..self }
+    /// An end of `socket` that has memory for the largest packet from the start, and so needs
+    /// one call a packet. No packet is empty.
+    pub fn in_a_hurry(socket: OwnedFd, largest: usize) -> End {
+        let (recvs, sends) = (Tally::of("recvmsg"), Tally::of("send"));
+        End { socket, largest, empty: false, hurried: true, recvs, sends }
     }
 
     /// The same end, which says whose packets they are.
@@ -111,24 +108,23 @@ impl End {
     /// # Errors
     /// ECONNRESET when it is gone with packets unread; a packet that is too large.
     pub fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
-        let call = if self.empty { "recvmsg" } else { "recv" };
         let taken = loop {
             match self.take(message) {
                 Err(Errno::EINTR) => {}
-                taken => break taken.context(call)?,
+                taken => break taken.context("recvmsg")?,
             }
         };
         let Some(n) = taken else {
             let sender = if self.empty { ", and no sender" } else { "" };
             self.recvs.special(0, || {
-                format!("{call}() = 0{sender}: the client has said all")
+                format!("recvmsg() = 0{sender}: the client has said all")
             });
             return Ok(false);
         };
         if n > self.largest {
             bail!("a packet of {} is over --max-message", say::size(n));
         }
-        self.recvs.call(n, || format!("{call}() = {n}: {}", say::bytes(message)));
+        self.recvs.call(n, || format!("recvmsg() = {n}: {}", say::bytes(message)));
         Ok(true)
     }
 

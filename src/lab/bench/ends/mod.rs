@@ -224,9 +224,6 @@ fn socket(subject: Subject, job: &Job, control: &Control) -> Result<()> {
     let socket = socket.context("descriptor 4: the bench gives us a socket")?;
     match subject.name {
         "unix stream" | "tcp" => run(job, control, Connection::on(socket, &RAW)),
-        _ => {
-            let end = packet::End::on(socket, LARGEST_PACKET, false)?;
-            run(job, control, end.in_a_hurry())
-        }
+        _ => run(job, control, packet::End::in_a_hurry(socket, LARGEST_PACKET)),
     }
 }
