@@ -46,6 +46,10 @@ pub(super) struct Event {
     pub(super) took: u64,
     /// Whether the kernel put the thread to sleep in it.
     pub(super) slept: bool,
+    /// Whether it was asleep in this call when it was ended.
+    pub(super) asleep: bool,
+    /// Why no arrow is drawn to or from it, if there is a doubt.
+    pub(super) doubt: Option<&'static str>,
     /// What happened.
     pub(super) what: What,
     /// What went in or came out.
@@ -146,33 +150,109 @@ pub(super) struct Named {
     pub(super) short: &'static str,
 }
 
+/// How much went in or came out, and the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Load {
+    /// How many bytes; of a message, its length; of a counter, what was added or taken.
+    pub(super) units: u64,
+    /// The first of the bytes, all if there was room to keep them; `None` if they never
+    /// were in the program's memory.
+    pub(super) bytes: Option<Rc<[u8]>>,
+    /// Whether what came out filled the buffer: there may have been more of it.
+    pub(super) cut: bool,
+}
+
+impl Load {
+    /// Units without bytes.
+    pub(super) fn unseen(units: u64) -> Load {
+        Load { units, bytes: None, cut: false }
+    }
+}
+
 /// What a call did to a kernel object, by a key that is the same for all processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Put so many bytes into a stream.
-    Put(String, u64),
-    /// Took so many bytes out of a stream.
-    Take(String, u64),
-    /// Put one message into a queue whose order the key tells, or a signal.
-    Post(String),
-    /// Took the oldest message out of such a queue.
-    Fetch(String),
-    /// Wrote these bytes of a file.
-    Write(String, u64, u64),
-    /// Read these bytes of a file.
-    Read(String, u64, u64),
+    /// Put bytes into a stream.
+    Put(String, Load),
+    /// Took bytes out of a stream.
+    Take(String, Load),
+    /// Put one message into a queue, behind those of the same kind.
+    Post(String, String, Load),
+    /// Took the oldest message of that kind out of such a queue.
+    Fetch(String, String, Load),
+    /// The kernel says: so many bytes, or messages, are in it now.
+    Left(String, u64),
+    /// Bytes came or went that cannot be followed.
+    Lost(String),
+    /// May have put or taken something, and never returned.
+    Begun(String),
+    /// A process has begun or ended: whoever asks is told so.
+    Tells(String),
+    /// Was told so.
+    Told(String),
+    /// Sent a signal: to whom and which, and what siginfo says of it.
+    Sent(String, String),
+    /// A signal has come.
+    Came(String, String),
+    /// Whatever signal was pending is not any more.
+    Dropped(String),
+    /// Wrote bytes of a file, from this one on.
+    Write(String, u64, Load),
+    /// Read bytes of a file, from this one on.
+    Read(String, u64, Load),
+    /// The file is this long now: what was written beyond is gone.
+    Size(String, u64),
     /// Woke whoever slept there: so many, if the kernel told.
     Wake(String, Option<u64>),
+    /// May have woken somebody there, among others.
+    Stirred(String),
     /// Slept there until it was woken.
     Woken(String),
-    /// Gave up a writing end.
-    Close(String),
+    /// Gave up a writing end; whether somebody can still write, if the kernel tells.
+    Close(String, Option<bool>),
+    /// Opened a writing end of what has a name.
+    Reopen(String),
     /// Found that all writing ends are closed.
     EndOfFile(String),
     /// These two sockets are each other's peers.
     Peers(u64, u64),
-    /// This socket connects (true), or was accepted, by a queue in the same event.
-    Socket(u64),
+    /// A socket connects: it waits in this queue.
+    Connects(String, u64),
+    /// A socket was accepted from this queue.
+    Accepts(String, u64),
     /// Mapped this object so that others see what is written.
     Share(String, ObjectId),
+}
+
+impl Effect {
+    /// The key of the object; those of connections have their own order.
+    pub(super) fn key(&self) -> Option<&str> {
+        match self {
+            Effect::Put(key, _)
+            | Effect::Take(key, _)
+            | Effect::Post(key, ..)
+            | Effect::Fetch(key, ..)
+            | Effect::Left(key, _)
+            | Effect::Lost(key)
+            | Effect::Begun(key)
+            | Effect::Tells(key)
+            | Effect::Told(key)
+            | Effect::Sent(key, _)
+            | Effect::Came(key, _)
+            | Effect::Dropped(key)
+            | Effect::Write(key, ..)
+            | Effect::Read(key, ..)
+            | Effect::Size(key, _)
+            | Effect::Wake(key, _)
+            | Effect::Stirred(key)
+            | Effect::Woken(key)
+            | Effect::Close(key, _)
+            | Effect::Reopen(key)
+            | Effect::EndOfFile(key) => Some(key),
+            Effect::Peers(..)
+            | Effect::Connects(..)
+            | Effect::Accepts(..)
+            | Effect::Share(..) => None,
+        }
+    }
 }

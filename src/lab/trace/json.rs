@@ -13,7 +13,9 @@ pub(super) fn lines(trace: &Trace, shown: &[usize], arrows: &[Arrow]) -> String 
     for (place, event) in shown.iter().map(|place| (*place, &trace.events[*place])) {
         let from: Vec<usize> = arrows
             .iter()
-            .filter(|arrow| arrow.to == place)
+            .filter(|arrow| {
+                arrow.to == place && shown.binary_search(&arrow.from).is_ok()
+            })
             .map(|arrow| arrow.from)
             .collect();
         out.push_str(&object(trace, place, event, &from).to_string());
@@ -46,6 +48,9 @@ fn object(trace: &Trace, id: usize, event: &Event, from: &[usize]) -> Value {
         What::Call(call) => {
             add("took_ns", event.took.into());
             add("slept", event.slept.into());
+            if event.asleep {
+                add("asleep", true.into());
+            }
             add("call", (*call.name).into());
             let args: Vec<_> = call.args.iter().map(text::argument).collect();
             add("args", args.into());
@@ -80,6 +85,8 @@ fn object(trace: &Trace, id: usize, event: &Event, from: &[usize]) -> Value {
     }
     if !from.is_empty() {
         add("from", from.into());
+    } else if let Some(why) = event.doubt {
+        add("no_arrow", why.into());
     }
     Value::Object(map)
 }

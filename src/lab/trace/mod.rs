@@ -1,7 +1,7 @@
 //! `ipclab trace`: what two processes ask of the kernel, side by side.
 //!
 //! - `run`, `start`, `tracer`: programs under ptrace(2), every stop of theirs.
-//! - `decode`, `memory`, `objects`, `socket`, `world`: what a stop means.
+//! - `decode`, `memory`, `objects`, `asked`, `socket`, `world`: what a stop means.
 //! - `event`: what was seen; `pair`: which call woke or fed which; `noise`: what of it is
 //!   shown.
 //! - `text`, `rows`, `draw`, `svg`, `json`: how it is shown.
@@ -17,6 +17,7 @@ use crate::chapters::{find, rows as chapters};
 use crate::errors::{Advise, usage};
 use crate::wire::meet::Meets;
 
+mod asked;
 mod decode;
 mod draw;
 mod event;
@@ -90,13 +91,13 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
         None => run::Subject::Commands(split(&options.commands)?),
     };
     let mut watch = start::Watch::begin()?;
-    let run::Ran { trace, failure } = run::run(&subject, &mut watch)?;
+    let run::Ran { mut trace, failure } = run::run(&subject, &mut watch)?;
     if watch.caught.is_some() && std::io::stderr().is_terminal() {
         // The terminal has written ^C where our first line will stand.
         eprintln!();
     }
-    let shown = noise::choose(&trace, options.all);
-    let arrows = pair::arrows(&trace);
+    let arrows = pair::arrows(&mut trace);
+    let shown = noise::choose(&trace, &arrows, options.all);
     if options.json {
         super::print(&json::lines(&trace, &shown, &arrows))?;
     } else {

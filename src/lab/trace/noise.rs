@@ -8,9 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::event::{Call, Effect, Event, Outcome, Piece, Trace, What};
 use super::objects::{Kind, ObjectId};
+use super::pair::Arrow;
 
 /// The events that are shown, by their places.
-pub(super) fn choose(trace: &Trace, all: bool) -> Vec<usize> {
+pub(super) fn choose(trace: &Trace, arrows: &[Arrow], all: bool) -> Vec<usize> {
     let channels = Channels::of(trace);
     // What we started begins with execve, which says nothing that the heading does not.
     let mut begun = HashSet::new();
@@ -26,8 +27,27 @@ pub(super) fn choose(trace: &Trace, all: bool) -> Vec<usize> {
         let again = begun_again(trace, &channels);
         shown.retain(|place| !again.contains(place));
         drop_unused(trace, &mut shown);
+        complete(trace, arrows, &mut shown);
     }
     shown
+}
+
+/// Adds the other end of each arrow to another process: a dup2 or a close that ended a
+/// stream, say.
+fn complete(trace: &Trace, arrows: &[Arrow], shown: &mut Vec<usize>) {
+    let known: HashSet<usize> = shown.iter().copied().collect();
+    let across = |arrow: &&Arrow| {
+        trace.events[arrow.from].process != trace.events[arrow.to].process
+    };
+    for Arrow { from, to } in arrows.iter().filter(across) {
+        match (known.contains(from), known.contains(to)) {
+            (true, false) => shown.push(*to),
+            (false, true) => shown.push(*from),
+            _ => {}
+        }
+    }
+    shown.sort_unstable();
+    shown.dedup();
 }
 
 /// Calls that a signal interrupted which is not shown, and that began again at once:
@@ -233,6 +253,9 @@ impl Channels {
             Some(Piece::Text(text)) => text.as_str(),
             _ => "",
         };
+        if event.asleep {
+            return true;
+        }
         let on_channel = objects(event).any(|id| self.objects.contains(&id));
         let name = &*call.name;
         match name {

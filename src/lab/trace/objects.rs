@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::os::linux::fs::MetadataExt;
 use std::rc::Rc;
+use std::time::UNIX_EPOCH;
 
 use nix::unistd::Pid;
-use rustix::process::{Pid as RustixPid, PidfdFlags, PidfdGetfdFlags};
-use rustix::process::{pidfd_getfd, pidfd_open};
 
+use super::asked::duplicate;
 use super::event::Named;
 use super::socket::{Socket, ask};
 
@@ -64,8 +64,12 @@ pub(super) struct Desc {
     pub(super) kind: Kind,
     /// The inode's number.
     pub(super) inode: u64,
+    /// Whether it is open for reading.
+    pub(super) reads: bool,
     /// Whether it is open for writing.
     pub(super) writes: bool,
+    /// Whether each write is a packet of its own: a pipe's O_DIRECT.
+    pub(super) packets: bool,
     /// Whether exec closes it.
     pub(super) cloexec: bool,
     /// What a socket is.
@@ -143,13 +147,13 @@ impl Objects {
         }
     }
 
-    /// What descriptor `fd` of the process `pid` is; `None` if it is not open.
-    pub(super) fn look(&mut self, pid: Pid, fd: i32) -> Option<Desc> {
-        let place = format!("/proc/{pid}/fd/{fd}");
+    /// What descriptor `fd` of a thread of the process `pid` is; `None` if it is not open.
+    pub(super) fn look(&mut self, pid: i32, tid: Pid, fd: i32) -> Option<Desc> {
+        let place = format!("/proc/{tid}/fd/{fd}");
         let link = std::fs::read_link(&place).ok()?.to_string_lossy().into_owned();
         let meta = std::fs::metadata(&place).ok()?;
         let info =
-            std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+            std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?;
         let flags = field(&info, "flags:")
             .and_then(|text| i32::from_str_radix(text, 8).ok())
             .unwrap_or(0);
@@ -159,8 +163,7 @@ impl Objects {
         let kind_bits = meta.st_mode() & libc::S_IFMT;
         let path = link.starts_with('/').then(|| link.clone());
         let (kind, key, long, short) = if kind_bits == libc::S_IFSOCK {
-            let open = pidfd_getfd_of(pid, fd);
-            socket = open.as_ref().and_then(ask);
+            socket = duplicate(tid, fd).as_ref().and_then(ask);
             let family = socket.as_ref().map_or("socket", |s| s.family());
             let name = socket
                 .as_ref()
@@ -188,7 +191,7 @@ impl Objects {
             };
             (kind, format!("{short} {}", id.unwrap_or("?")), long, short)
         } else {
-            let key = format!("inode {}:{inode}", meta.st_dev());
+            let key = inode_key(&meta);
             let name = self.shown(link.trim_end_matches(" (deleted)"));
             if is_queue(&place) {
                 (Kind::Queue, key, format!("mq {name}"), "mq")
@@ -212,23 +215,39 @@ impl Objects {
             "epoll" | "signalfd" | "inotify" | "timerfd" => {
                 format!("{short} {pid} {fd} {inode}")
             }
+            "eventfd" if key.ends_with('?') => format!("{short} {pid} {fd}"),
             _ => key,
         };
         let object = self.intern(kind, key, path, &long);
         let named = Named { object, long: long.into(), short };
         let cloexec = flags & libc::O_CLOEXEC != 0;
         let writes = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        let reads = flags & libc::O_ACCMODE != libc::O_WRONLY;
+        let packets = flags & libc::O_DIRECT != 0;
         self.all[object].inode = inode;
         self.all[object].written |= writes;
         let pid = peer_pid;
-        Some(Desc { named, kind, inode, writes, cloexec, socket, pid })
+        Some(Desc {
+            named,
+            kind,
+            inode,
+            reads,
+            writes,
+            packets,
+            cloexec,
+            socket,
+            pid,
+        })
     }
 }
 
-fn pidfd_getfd_of(pid: Pid, fd: i32) -> Option<std::os::fd::OwnedFd> {
-    let pid = RustixPid::from_raw(pid.as_raw())?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty()).ok()
+/// What tells a file from all others, and from those that had its inode's number before:
+/// when it was made, where the file system keeps that.
+pub(super) fn inode_key(meta: &std::fs::Metadata) -> String {
+    let made = meta.created().ok();
+    let made = made.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let made = made.map_or(0, |since| since.as_nanos());
+    format!("inode {}:{} {made}", meta.st_dev(), meta.st_ino())
 }
 
 /// The value of a line `name value` in a file of /proc.

@@ -1,14 +1,21 @@
-//! Which call fed or woke which: from kernel objects alone.
+//! Which call fed or woke which: from kernel objects, and from the bytes.
 //!
 //! A stream's bytes are numbered by the order of the writes, and by that of the reads;
 //! two calls have an order only if one ended before the other began. Where the order of
 //! two writers is not known, their bytes are one lump: it is followed only by a read that
-//! took all of it. A queue's messages are numbered within one priority or type. What does
-//! not add up, because something untraced took part, gets no arrow at all.
+//! took all of it. A queue's messages are numbered within one priority or type. An arrow
+//! joins what has the same number and the same bytes. What does not add up, because
+//! something untraced took part, gets none, until the kernel says that the object is empty.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::event::{Effect, Event, Piece, Trace, What};
+use super::event::{Effect, Event, Load, Trace};
+use flow::{Flow, Use};
+
+mod flow;
+mod signals;
+mod stored;
+mod waking;
 
 /// From one event to another, by their places in [`Trace::events`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,94 +26,192 @@ pub(super) struct Arrow {
     pub(super) to: usize,
 }
 
-/// One end of a transfer: which event, and how much.
-#[derive(Debug, Clone, Copy)]
-struct Use {
-    event: usize,
-    units: u64,
+/// Why an event has no arrow that a reader will look for.
+pub(super) type Doubt = &'static str;
+
+/// Bytes came or went that nobody was seen to take or put.
+const UNSEEN: Doubt = "bytes came or went unseen";
+/// The bytes that were taken are not those that were put.
+const OTHERS: Doubt = "these bytes are not the ones that were sent";
+/// Whose bytes came first is not known.
+const ORDER: Doubt = "several at once: their order is not known";
+/// Too little of the bytes was kept.
+const UNKEPT: Doubt = "too many bytes to compare";
+/// None of the closes that were seen was the last.
+const CLOSED: Doubt = "the last writing end was closed unseen";
+/// More than one may have done it.
+const MANY: Doubt = "more than one may have woken it";
+
+/// What is found: arrows, and doubts by event.
+#[derive(Debug, Default)]
+struct Found {
+    arrows: Vec<Arrow>,
+    doubts: BTreeMap<usize, Doubt>,
+}
+
+impl Found {
+    fn arrow(&mut self, from: usize, to: usize) {
+        self.arrows.push(Arrow { from, to });
+    }
+
+    fn doubt(&mut self, events: impl IntoIterator<Item = usize>, why: Doubt) {
+        for event in events {
+            self.doubts.entry(event).or_insert(why);
+        }
+    }
 }
 
 /// What one key saw.
 #[derive(Debug, Default)]
-struct Traffic {
-    puts: Vec<Use>,
-    takes: Vec<Use>,
-    posts: Vec<Use>,
-    fetches: Vec<Use>,
-    writes: Vec<(usize, u64, u64)>,
-    reads: Vec<(usize, u64, u64)>,
-    wakes: Vec<usize>,
-    woken: Vec<usize>,
-    closes: Vec<usize>,
+struct Traffic<'a> {
+    stream: Flow<'a>,
+    queue: Flow<'a>,
+    told: Vec<(usize, bool)>,
+    signals: Vec<signals::Step<'a>>,
+    file: Vec<(usize, stored::Step<'a>)>,
+    waking: waking::Waking,
+    closes: Vec<(usize, Option<bool>)>,
+    reopens: Vec<usize>,
     ends: Vec<usize>,
 }
 
-/// All arrows of a run.
-pub(super) fn arrows(trace: &Trace) -> Vec<Arrow> {
-    let all = &trace.events;
-    let mut arrows = Vec::new();
-    let mapped = mapped(trace);
-    let (connects, peers) = connections(all);
-    arrows.extend(connects);
-    for (key, traffic) in &sorted(all, &peers) {
-        arrows.extend(streamed(all, traffic));
-        arrows.extend(match is_merged(key) {
-            true => merged(all, traffic),
-            false => queued(all, traffic),
-        });
-        let since = mapped.get(key).copied().unwrap_or(u64::MAX);
-        arrows.extend(stored(all, traffic, since));
-        arrows.extend(woken(all, traffic));
-        arrows.extend(ended(all, traffic));
+impl Traffic<'_> {
+    /// Of a pipe only the writing end tells that each write is a packet.
+    fn settle(&mut self) {
+        let packets = !self.queue.puts.is_empty() && !self.stream.takes.is_empty();
+        if packets && self.stream.puts.is_empty() {
+            self.queue.takes.append(&mut self.stream.takes);
+            // The kernel counts bytes: only none at all is a number of packets.
+            self.queue.checks.retain(|(_, left)| left.is_none_or(|left| left == 0));
+        }
     }
+}
+
+/// All arrows of a run; the events say where there is none for a doubt.
+pub(super) fn arrows(trace: &mut Trace) -> Vec<Arrow> {
+    let mut found = Found::default();
+    let all = &trace.events;
+    let mapped = stored::mapped(trace);
+    let peers = connections(all, &mut found);
+    let mut traffic = sorted(all, &peers);
+    for (key, traffic) in &mut traffic {
+        traffic.settle();
+        flow::streamed(all, &traffic.stream, &mut found);
+        flow::queued(all, &traffic.queue, &mut found);
+        told(all, &traffic.told, &mut found);
+        signals::paired(all, key, &traffic.signals, &mut found);
+        let since = mapped.get(key.as_str()).copied().unwrap_or(u64::MAX);
+        stored::paired(all, &traffic.file, since, &mut found);
+        waking::ended(all, traffic, &mut found);
+    }
+    waking::woken(all, traffic.values().map(|traffic| &traffic.waking), &mut found);
+    let Found { mut arrows, doubts } = found;
     arrows.sort_unstable();
     arrows.dedup();
+    for (event, why) in doubts {
+        if arrows.binary_search_by_key(&event, |arrow| arrow.to).is_err()
+            && !arrows.iter().any(|arrow| arrow.to == event)
+        {
+            trace.events[event].doubt = Some(why);
+        }
+    }
     arrows
 }
 
-/// What happened, by key. A Unix socket's incoming bytes get the key of what its peer
-/// sends.
-fn sorted(all: &[Event], peers: &HashMap<u64, u64>) -> BTreeMap<String, Traffic> {
-    let mut keys: BTreeMap<String, Traffic> = BTreeMap::new();
-    let sent = |key: &str| -> Option<String> {
-        let Some(inode) = key.strip_prefix("unix to ") else {
-            return Some(key.to_owned());
-        };
-        let peer = peers.get(&inode.parse().ok()?)?;
-        Some(format!("unix from {peer}"))
-    };
-    let ended = |event: &Event| event.end.is_some();
-    for (event, seen) in all.iter().enumerate().filter(|(_, event)| ended(event)) {
-        for effect in &seen.effects {
-            let (Effect::Put(key, _)
-            | Effect::Take(key, _)
-            | Effect::Post(key)
-            | Effect::Fetch(key)
-            | Effect::Write(key, ..)
-            | Effect::Read(key, ..)
-            | Effect::Wake(key, _)
-            | Effect::Woken(key)
-            | Effect::Close(key)
-            | Effect::EndOfFile(key)) = effect
-            else {
-                continue;
-            };
-            if key.starts_with("connect ") {
-                continue;
+/// What happened, by key. A socket's incoming bytes get the key of what its peer sends;
+/// a datagram that of the socket to which it comes.
+fn sorted<'a>(
+    all: &'a [Event],
+    peers: &HashMap<u64, u64>,
+) -> BTreeMap<String, Traffic<'a>> {
+    let mut keys: BTreeMap<String, Traffic<'a>> = BTreeMap::new();
+    let receivers: Vec<&str> = all
+        .iter()
+        .flat_map(|event| &event.effects)
+        .filter_map(|effect| match effect {
+            Effect::Fetch(key, ..) if key.starts_with("datagram ") => {
+                Some(key.as_str())
             }
-            let Some(key) = sent(key) else { continue };
+            _ => None,
+        })
+        .collect();
+    let wide: HashMap<&str, &str> = receivers
+        .iter()
+        .filter_map(|key| {
+            let port = key.strip_prefix("datagram 0.0.0.0:");
+            Some((port.or_else(|| key.strip_prefix("datagram [::]:"))?, *key))
+        })
+        .collect();
+    let receivers: std::collections::HashSet<&str> = receivers.into_iter().collect();
+    let sent = |key: &str| -> Option<String> {
+        if let Some(inode) = key.strip_prefix("socket to ") {
+            return Some(format!(
+                "socket from {}",
+                peers.get(&inode.parse().ok()?)?
+            ));
+        }
+        if key.starts_with("datagram ") && !receivers.contains(key) {
+            let port = key.rsplit(':').next().and_then(|port| wide.get(port));
+            return Some(port.map_or(key, |key| key).to_owned());
+        }
+        Some(key.to_owned())
+    };
+    for (event, seen) in all.iter().enumerate() {
+        for effect in &seen.effects {
+            let Some(key) = effect.key().and_then(sent) else { continue };
+            let one = |lane, load| Use { event, lane, load };
             let traffic = keys.entry(key).or_default();
-            match *effect {
-                Effect::Put(_, units) => traffic.puts.push(Use { event, units }),
-                Effect::Take(_, units) => traffic.takes.push(Use { event, units }),
-                Effect::Post(_) => traffic.posts.push(Use { event, units: 1 }),
-                Effect::Fetch(_) => traffic.fetches.push(Use { event, units: 1 }),
-                Effect::Write(_, from, to) => traffic.writes.push((event, from, to)),
-                Effect::Read(_, from, to) => traffic.reads.push((event, from, to)),
-                Effect::Wake(..) => traffic.wakes.push(event),
-                Effect::Woken(_) => traffic.woken.push(event),
-                Effect::Close(_) => traffic.closes.push(event),
-                _ => traffic.ends.push(event),
+            match effect {
+                Effect::Put(_, load) => traffic.stream.puts.push(one("", load)),
+                Effect::Take(_, load) => traffic.stream.takes.push(one("", load)),
+                Effect::Post(_, lane, load) => {
+                    traffic.queue.puts.push(one(lane, load))
+                }
+                Effect::Fetch(_, lane, load) => {
+                    traffic.queue.takes.push(one(lane, load));
+                }
+                Effect::Left(_, left) => {
+                    traffic.stream.checks.push((event, Some(*left)));
+                    traffic.queue.checks.push((event, Some(*left)));
+                }
+                Effect::Lost(_) => {
+                    traffic.stream.checks.push((event, None));
+                    traffic.file.push((event, stored::Step::Lost));
+                }
+                Effect::Begun(_) => {
+                    traffic.stream.begun.push(seen.begin);
+                    traffic.queue.begun.push(seen.begin);
+                }
+                Effect::Tells(_) => traffic.told.push((event, true)),
+                Effect::Told(_) => traffic.told.push((event, false)),
+                Effect::Sent(_, said) => {
+                    traffic.signals.push(signals::Step::Sent(event, said));
+                }
+                Effect::Came(_, said) => {
+                    traffic.signals.push(signals::Step::Came(event, said));
+                }
+                Effect::Dropped(_) => {
+                    traffic.signals.push(signals::Step::Dropped(event))
+                }
+                Effect::Write(_, from, load) => {
+                    traffic.file.push((event, stored::Step::Write(*from, load)));
+                }
+                Effect::Read(_, from, load) => {
+                    traffic.file.push((event, stored::Step::Read(*from, load)));
+                }
+                Effect::Size(_, size) => {
+                    traffic.file.push((event, stored::Step::Size(*size)));
+                }
+                Effect::Wake(_, count) => traffic.waking.wakes.push((event, *count)),
+                Effect::Stirred(_) => traffic.waking.stirs.push(event),
+                Effect::Woken(_) => traffic.waking.woken.push(event),
+                Effect::Close(_, left) => traffic.closes.push((event, *left)),
+                Effect::Reopen(_) => traffic.reopens.push(event),
+                Effect::EndOfFile(_) => traffic.ends.push(event),
+                Effect::Peers(..)
+                | Effect::Connects(..)
+                | Effect::Accepts(..)
+                | Effect::Share(..) => {}
             }
         }
     }
@@ -115,228 +220,56 @@ fn sorted(all: &[Event], peers: &HashMap<u64, u64>) -> BTreeMap<String, Traffic>
 
 /// Which connect each accept took, and so which sockets are peers. A listening socket
 /// hands out connections in the order in which they came.
-fn connections(all: &[Event]) -> (Vec<Arrow>, HashMap<u64, u64>) {
+fn connections(all: &[Event], found: &mut Found) -> HashMap<u64, u64> {
     let mut peers = HashMap::new();
-    let mut waiting: HashMap<&str, (Vec<Use>, Vec<Use>)> = HashMap::new();
+    type Ends = Vec<(usize, u64)>;
+    let mut waiting: BTreeMap<&str, (Ends, Ends)> = BTreeMap::new();
     for (event, seen) in all.iter().enumerate() {
         for effect in &seen.effects {
             match effect {
                 Effect::Peers(one, other) => {
                     peers.extend([(*one, *other), (*other, *one)]);
                 }
-                Effect::Post(key) if key.starts_with("connect ") => {
-                    waiting.entry(key).or_default().0.push(Use { event, units: 1 });
+                Effect::Connects(key, inode) => {
+                    waiting.entry(key).or_default().0.push((event, *inode));
                 }
-                Effect::Fetch(key) if key.starts_with("connect ") => {
-                    waiting.entry(key).or_default().1.push(Use { event, units: 1 });
+                Effect::Accepts(key, inode) => {
+                    waiting.entry(key).or_default().1.push((event, *inode));
                 }
                 _ => {}
             }
         }
     }
-    let socket = |event: usize| {
-        all[event].effects.iter().find_map(|effect| match effect {
-            Effect::Socket(inode) => Some(*inode),
-            _ => None,
-        })
-    };
-    let mut arrows = Vec::new();
-    for (posts, fetches) in waiting.values() {
-        for arrow in in_order(all, posts, fetches) {
-            if let (Some(one), Some(other)) = (socket(arrow.from), socket(arrow.to))
+    let none = Load::unseen(0);
+    for (connects, accepts) in waiting.values() {
+        let uses = |ends: &Ends| -> Vec<Use<'_>> {
+            ends.iter()
+                .map(|(event, _)| Use { event: *event, lane: "", load: &none })
+                .collect()
+        };
+        let inode = |ends: &Ends, event: usize| {
+            ends.iter().find(|(other, _)| *other == event).map(|(_, inode)| *inode)
+        };
+        for (from, to) in flow::in_order(all, &uses(connects), &uses(accepts)) {
+            if let (Some(one), Some(other)) =
+                (inode(connects, from), inode(accepts, to))
             {
                 peers.extend([(one, other), (other, one)]);
             }
-            arrows.push(arrow);
+            found.arrow(from, to);
         }
     }
-    (arrows, peers)
+    peers
 }
 
-/// Uses whose order is not known, in one lump, with the units before it and after it.
-struct Lump {
-    events: Vec<usize>,
-    from: u64,
-    to: u64,
-    begin: u64,
-    end: u64,
-}
-
-fn lumps(all: &[Event], uses: &[Use]) -> Vec<Lump> {
-    let mut uses = uses.to_vec();
-    uses.sort_by_key(|one| all[one.event].begin);
-    let mut lumps: Vec<Lump> = Vec::new();
-    for Use { event, units } in uses {
-        let seen = &all[event];
-        let (begin, end) = (seen.begin, seen.end.unwrap_or(u64::MAX));
-        match lumps.last_mut() {
-            Some(last) if begin < last.end => {
-                last.events.push(event);
-                last.to += units;
-                last.end = last.end.max(end);
-            }
-            last => {
-                let from = last.map_or(0, |last| last.to);
-                let events = vec![event];
-                lumps.push(Lump { events, from, to: from + units, begin, end });
-            }
-        }
-    }
-    lumps
-}
-
-fn streamed(all: &[Event], traffic: &Traffic) -> Vec<Arrow> {
-    let puts = lumps(all, &traffic.puts);
-    let takes = lumps(all, &traffic.takes);
-    let mut arrows = Vec::new();
-    for take in &takes {
-        // More was taken than we saw put in: somebody else writes here.
-        let there =
-            puts.iter().filter(|put| put.begin < take.end).map(|put| put.to).max();
-        if there.is_none_or(|there| take.to > there) {
-            return Vec::new();
-        }
-        for put in puts.iter().filter(|put| put.from < take.to && take.from < put.to)
-        {
-            let whole = take.from <= put.from && put.to <= take.to;
-            match (put.events.as_slice(), take.events.as_slice()) {
-                ([from], [to]) => arrows.push(Arrow { from: *from, to: *to }),
-                (many, [to]) if whole => {
-                    arrows.extend(
-                        many.iter().map(|from| Arrow { from: *from, to: *to }),
-                    );
-                }
-                _ => {}
-            }
-        }
-    }
-    arrows
-}
-
-fn queued(all: &[Event], traffic: &Traffic) -> Vec<Arrow> {
-    let arrows = in_order(all, &traffic.posts, &traffic.fetches);
-    let same =
-        |arrow: &Arrow| match (message(&all[arrow.from]), message(&all[arrow.to])) {
-            (Some(sent), Some(got)) => sent == got,
-            _ => true,
-        };
-    // A message that was there before, or came from elsewhere, shifts all the others.
-    if arrows.iter().all(same) { arrows } else { Vec::new() }
-}
-
-/// Whether a second one is dropped while the first is pending: a standard signal.
-fn is_merged(key: &str) -> bool {
-    let mut words = key.split(' ');
-    words.next() == Some("signal")
-        && words.nth(1).and_then(|n| n.parse().ok()).is_some_and(|n: i32| n < 32)
-}
-
-/// The first that was sent since the last time is the one that came.
-fn merged(all: &[Event], traffic: &Traffic) -> Vec<Arrow> {
-    let mut posts = traffic.posts.iter().map(|post| post.event).peekable();
-    let mut arrows = Vec::new();
-    for to in traffic.fetches.iter().map(|fetch| fetch.event) {
-        let end = all[to].end.unwrap_or(u64::MAX);
-        let mut first = None;
-        while let Some(from) = posts.next_if(|from| all[*from].begin < end) {
-            first = first.or(Some(from));
-        }
-        arrows.extend(first.map(|from| Arrow { from, to }));
-    }
-    arrows
-}
-
-/// The first bytes that an event shows, and how many there are.
-fn message(event: &Event) -> Option<(&[u8], u64)> {
-    let What::Call(call) = &event.what else { return None };
-    let mut found = None;
-    for piece in &call.args {
-        piece.visit(&mut |piece| {
-            if let Piece::Bytes(bytes, whole) = piece {
-                found = found.or(Some((bytes.as_slice(), *whole)));
-            }
+/// Each that was told learnt it from the last one before that tells it.
+fn told(all: &[Event], told: &[(usize, bool)], found: &mut Found) {
+    for (to, _) in told.iter().filter(|(_, tells)| !tells) {
+        let tells = told.iter().filter(|(from, tells)| {
+            *tells && all[*from].begin < all[*to].end.unwrap_or(u64::MAX)
         });
-    }
-    found
-}
-
-/// The first in is the first out.
-fn in_order(all: &[Event], posts: &[Use], fetches: &[Use]) -> Vec<Arrow> {
-    let posts = lumps(all, posts);
-    let mut arrows = Vec::new();
-    for fetch in lumps(all, fetches) {
-        let post =
-            posts.iter().find(|post| post.from <= fetch.from && fetch.to <= post.to);
-        if let (Some(post), [to]) = (post, fetch.events.as_slice())
-            && let [from] = *post.events
-            && post.begin < fetch.end
-        {
-            arrows.push(Arrow { from, to: *to });
+        if let Some((from, _)) = tells.max_by_key(|(from, _)| all[*from].begin) {
+            found.arrow(*from, *to);
         }
     }
-    arrows
-}
-
-/// From when on a file was mapped as well: whoever has its pages writes to them unseen.
-fn mapped(trace: &Trace) -> HashMap<String, u64> {
-    let mut since = HashMap::new();
-    for event in &trace.events {
-        for effect in &event.effects {
-            let Effect::Share(_, id) = effect else { continue };
-            let object = trace.objects.get(*id);
-            let key = format!("{:?} {}", object.kind, object.inode);
-            since.entry(key).or_insert(event.begin);
-        }
-    }
-    since
-}
-
-/// Which write put the bytes of a file there that a read found, `mapped` being when the
-/// file became memory too.
-fn stored(all: &[Event], traffic: &Traffic, mapped: u64) -> Vec<Arrow> {
-    let mut arrows = Vec::new();
-    let known = |(to, ..): &&(usize, u64, u64)| all[*to].begin < mapped;
-    for &(to, from_byte, to_byte) in traffic.reads.iter().filter(known) {
-        let before = |&&(event, ..): &&(usize, u64, u64)| {
-            all[event].end.is_some_and(|end| end < all[to].begin)
-        };
-        let mut later: Vec<(u64, u64)> = Vec::new();
-        for &(from, start, end) in traffic.writes.iter().filter(before).rev() {
-            let hidden = later.iter().any(|(a, b)| *a <= start && end <= *b);
-            if start < to_byte && from_byte < end && !hidden {
-                arrows.push(Arrow { from, to });
-            }
-            later.push((start, end));
-        }
-    }
-    arrows
-}
-
-/// Who slept is joined with who woke it, if only one can have done it.
-fn woken(all: &[Event], traffic: &Traffic) -> Vec<Arrow> {
-    let mut arrows = Vec::new();
-    for &to in traffic.woken.iter().filter(|event| all[**event].slept) {
-        let meanwhile = |from: &&usize| {
-            let (wake, sleep) = (&all[**from], &all[to]);
-            **from != to
-                && wake.begin < sleep.end.unwrap_or(u64::MAX)
-                && wake.end.is_some_and(|end| end > sleep.begin)
-        };
-        let mut wakes = traffic.wakes.iter().filter(meanwhile);
-        if let (Some(&from), None) = (wakes.next(), wakes.next()) {
-            arrows.push(Arrow { from, to });
-        }
-    }
-    arrows
-}
-
-/// The close that ended a stream: a shutdown, or the last of all.
-fn ended(all: &[Event], traffic: &Traffic) -> Option<Arrow> {
-    let to = *traffic.ends.iter().min_by_key(|event| all[**event].end)?;
-    let before = |from: &&usize| all[**from].begin < all[to].end.unwrap_or(u64::MAX);
-    let shuts = |from: &&usize| matches!(&all[**from].what, What::Call(call) if &*call.name == "shutdown");
-    let closes = || traffic.closes.iter().filter(before);
-    let last = || closes().max_by_key(|event| all[**event].begin);
-    let from = *closes().find(shuts).or_else(last)?;
-    Some(Arrow { from, to })
 }

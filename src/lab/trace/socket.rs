@@ -52,6 +52,11 @@ pub(super) fn ask(fd: &OwnedFd) -> Option<Socket> {
 }
 
 impl Socket {
+    /// Whether it is a Unix socket.
+    pub(super) fn is_unix(&self) -> bool {
+        self.domain == libc::AF_UNIX
+    }
+
     /// `unix`, `tcp`, `udp`, or `socket`.
     pub(super) fn family(&self) -> &'static str {
         match self.domain {

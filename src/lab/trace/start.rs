@@ -274,6 +274,7 @@ pub(super) fn end_all(
     signal: Signal,
 ) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(2);
+    tracer.note_sleepers();
     for signal in [signal, Signal::SIGKILL] {
         for pid in tracer.pids() {
             let _ = kill(Pid::from_raw(pid), signal);

@@ -195,7 +195,11 @@ fn call_words(
         out.add(" …sleeps", Tone::Faint);
         return;
     }
-    result_words(out, call, style);
+    if event.asleep {
+        out.add(" asleep when it was ended", Tone::Bad);
+    } else {
+        result_words(out, call, style);
+    }
     if again > 1 {
         out.add(&format!(" ×{again}"), Tone::Faint);
     }
@@ -207,6 +211,9 @@ fn call_words(
         Part::Returns => out.add(&format!(" (after {})", time()), Tone::Faint),
         _ if event.slept => out.add(&format!(" (slept {})", time()), Tone::Faint),
         _ => {}
+    }
+    if let Some(why) = event.doubt {
+        out.add(&format!(" (no arrow: {why})"), Tone::Faint);
     }
 }
 

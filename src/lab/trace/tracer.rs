@@ -14,9 +14,9 @@ use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 
-use super::decode::{self, signals};
+use super::decode::signals;
 use super::event::{Effect, End, Event, What};
-use super::objects::field;
+use super::objects::{Desc, field};
 use super::world::World;
 use crate::os::ptrace::{AT_CALL, Change, Go, next_change, resume, siginfo};
 
@@ -51,8 +51,16 @@ struct Thread {
     own: bool,
     /// Whether it has ever stopped for us.
     held: bool,
-    /// What its end will close.
-    closes: Vec<Effect>,
+    /// Since when it ends, and what it will close then.
+    leaves: Option<Leaving>,
+}
+
+/// A thread between its last step and its end.
+#[derive(Debug)]
+struct Leaving {
+    moment: u64,
+    at: u64,
+    closing: Vec<Desc>,
 }
 
 impl Tracer {
@@ -88,6 +96,7 @@ impl Tracer {
         ptrace::seize(pid, options)?;
         ptrace::interrupt(pid)?;
         let who = self.world.add(pid.as_raw(), name.to_owned(), None);
+        self.world.live.insert(pid.as_raw(), who);
         self.threads.insert(pid.as_raw(), Thread::new(who, false));
         Ok(())
     }
@@ -123,6 +132,7 @@ impl Tracer {
             Ok(None) => return Ok(false),
             Err(Errno::ECHILD) => {
                 self.threads.clear();
+                self.world.live.clear();
                 return Ok(false);
             }
             Err(Errno::EINTR) => return Ok(true),
@@ -191,11 +201,12 @@ impl Tracer {
             let parent = number("PPid:").and_then(|parent| self.world.find(parent));
             let name = field(&status, "Name:").unwrap_or("?").to_owned();
             let who = self.world.add(pid.as_raw(), name, parent);
-            let effects = vec![Effect::Fetch(format!("start {pid}"))];
+            let effects = vec![Effect::Told(format!("start {pid}"))];
             self.point(who, pid, What::Starts, effects);
             who
         });
         self.threads.insert(pid.as_raw(), Thread::new(who, true));
+        self.world.live.insert(pid.as_raw(), who);
     }
 
     /// Something that takes no time.
@@ -210,6 +221,8 @@ impl Tracer {
             at,
             took: 0,
             slept: false,
+            asleep: false,
+            doubt: None,
             what,
             effects,
         };
@@ -228,12 +241,12 @@ impl Tracer {
         };
         let who = thread.who;
         let info = siginfo(pid).map(|bytes| signals::Siginfo::of(&bytes));
+        let to = self.world.processes[who].pid;
+        // One that the kernel sends takes the place of the others, too.
         let (text, effects) = match info {
-            Ok(info) if info.was_sent() => {
-                let to = self.world.processes[who].pid;
-                (info.text(), vec![signals::received(to, &info)])
+            Ok(info) => {
+                (info.text(), vec![signals::received(to, pid.as_raw(), &info)])
             }
-            Ok(info) => (info.text(), Vec::new()),
             Err(_) => (String::new(), Vec::new()),
         };
         self.point(who, pid, What::Signal { number, info: text }, effects);
@@ -241,37 +254,78 @@ impl Tracer {
 
     /// It will end, and its descriptors are still open.
     fn exiting(&mut self, pid: Pid) {
+        self.note_left(pid);
         let Some(thread) = self.threads.get(&pid.as_raw()) else { return };
         let who = thread.who;
-        if self.threads.values().filter(|thread| thread.who == who).count() > 1 {
-            return;
-        }
-        let open = self.world.open(who);
-        let closes = open.iter().filter_map(decode::close).collect();
+        let last =
+            self.threads.values().filter(|thread| thread.who == who).count() == 1;
+        let closing = match last || self.world.tables {
+            true => self.world.open(who, pid),
+            false => Vec::new(),
+        };
+        let at = self.began.elapsed().as_nanos() as u64;
+        let leaves = Leaving { moment: self.moment, at, closing };
         if let Some(thread) = self.threads.get_mut(&pid.as_raw()) {
-            thread.closes = closes;
+            thread.leaves = Some(leaves);
         }
     }
 
     fn ended(&mut self, pid: Pid, end: End) {
-        let Some(mut thread) = self.leave_unfinished(pid.as_raw()) else { return };
-        if self.world.processes[thread.who].pid != pid.as_raw() {
+        let killed = matches!(end, End::Signal(_));
+        let Some(mut thread) = self.leave_unfinished(pid.as_raw(), killed) else {
+            return;
+        };
+        let who = thread.who;
+        let process = self.world.processes[who].pid;
+        // Without a word before: what is known of it is what it had.
+        let leaves = thread.leaves.take().unwrap_or_else(|| Leaving {
+            moment: self.moment,
+            at: self.began.elapsed().as_nanos() as u64,
+            closing: self.world.known(who),
+        });
+        if process != pid.as_raw() {
+            // The first thread of a process is the last to be told of.
+            let first =
+                self.threads.get_mut(&process).and_then(|t| t.leaves.as_mut());
+            if let Some(first) = first {
+                first.moment = first.moment.max(leaves.moment);
+                first.at = first.at.max(leaves.at);
+                first.closing.extend(leaves.closing);
+            }
             return;
         }
-        self.ends.insert(pid.as_raw(), end);
-        if thread.own {
-            let mut effects = std::mem::take(&mut thread.closes);
-            effects.push(Effect::Post(format!("child {pid}")));
-            if end == End::Signal(libc::SIGKILL) {
-                effects.push(Effect::Fetch(format!("signal {pid} 9")));
-            }
-            self.point(thread.who, pid, What::Ends(end), effects);
+        self.ends.insert(process, end);
+        if !thread.own {
+            return;
         }
+        if let End::Signal(signal) = end {
+            self.note_interrupted(who, signal);
+        }
+        let mut effects = self.world.closed(leaves.closing);
+        effects.push(Effect::Tells(format!("child {pid}")));
+        let undone = self.world.undone.iter().filter(|(whose, _)| *whose == who);
+        effects.extend(undone.map(|(_, key)| Effect::Wake(key.clone(), None)));
+        if end == End::Signal(libc::SIGKILL) {
+            effects.push(signals::killed(process));
+        }
+        self.keep(Event {
+            process: who,
+            tid: process,
+            begin: leaves.moment,
+            end: Some(self.moment),
+            at: leaves.at,
+            took: 0,
+            slept: false,
+            asleep: false,
+            doubt: None,
+            what: What::Ends(end),
+            effects,
+        });
     }
 }
 
 impl Thread {
     fn new(who: usize, own: bool) -> Thread {
-        Thread { who, call: None, own, held: false, closes: Vec::new() }
+        Thread { who, call: None, own, held: false, leaves: None }
     }
 }

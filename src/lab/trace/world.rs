@@ -1,12 +1,17 @@
 //! What is known of the traced processes at this moment: their descriptors, and what
 //! they have mapped together.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
 
 use nix::unistd::Pid;
 
-use super::event::Process;
+use super::asked;
+use super::event::{Effect, Process};
 use super::objects::{Desc, Kind, ObjectId, Objects};
+
+/// How many bytes of what went in and came out are kept to be compared, in all.
+const MOST: usize = 64 << 20;
 
 /// All that is known.
 #[derive(Debug, Default)]
@@ -22,7 +27,25 @@ pub(super) struct World {
     pub(super) watches: HashMap<(ObjectId, i32), String>,
     /// Connected sockets, by their inodes.
     peers: HashMap<u64, Desc>,
+    /// The threads that live: whose they are.
+    pub(super) live: BTreeMap<i32, usize>,
+    /// Whether two processes have shared a table of descriptors, or two threads of one
+    /// process have not: then what a number is must be asked each time.
+    pub(super) tables: bool,
+    /// At which address a socket lies, by its inode.
+    pub(super) bound: HashMap<u64, String>,
+    /// Which socket lies at an address now.
+    pub(super) at: HashMap<String, u64>,
+    /// Where a datagram socket sends to, by its inode.
+    pub(super) targets: HashMap<u64, String>,
+    /// Semaphores that the end of a process gives back: its place, and their keys.
+    pub(super) undone: HashSet<(usize, String)>,
+    /// Sockets that have shut down their own reading end.
+    pub(super) deaf: HashSet<u64>,
+    /// Descriptors that were sent to somebody, and may be on their way.
+    pub(super) flying: Vec<Desc>,
     mappings: u64,
+    kept: usize,
 }
 
 /// What one process has.
@@ -60,19 +83,20 @@ impl World {
         self.processes.iter().rposition(|process| process.pid == pid)
     }
 
-    /// What descriptor `fd` of a process is.
-    pub(super) fn desc(&mut self, who: usize, fd: i32) -> Option<Desc> {
+    /// What descriptor `fd` of a process's thread is.
+    pub(super) fn desc(&mut self, who: usize, tid: Pid, fd: i32) -> Option<Desc> {
         if fd < 0 {
             return None;
         }
         // A socket that is not connected yet may be by now.
         let settled =
             |desc: &&Desc| desc.socket.as_ref().is_none_or(|s| s.connected);
-        if let Some(known) = self.states[who].fds.get(&fd).filter(settled) {
+        let known = self.states[who].fds.get(&fd).filter(settled);
+        if let Some(known) = known.filter(|_| !self.tables) {
             return Some(known.clone());
         }
-        let pid = Pid::from_raw(self.processes[who].pid);
-        let mut desc = self.objects.look(pid, fd)?;
+        let pid = self.processes[who].pid;
+        let mut desc = self.objects.look(pid, tid, fd)?;
         // A connection that is over has forgotten with whom it was.
         if let (Some(new), Some(old)) = (&desc.socket, self.peers.get(&desc.inode))
             && !new.connected
@@ -101,16 +125,75 @@ impl World {
         self.states[who] = State::default();
     }
 
-    /// All descriptors that a process has open: what its end will close.
-    pub(super) fn open(&mut self, who: usize) -> Vec<Desc> {
-        let pid = self.processes[who].pid;
-        let Ok(dir) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
-            return Vec::new();
+    /// All descriptors that a thread has open: what its end may close.
+    pub(super) fn open(&mut self, who: usize, tid: Pid) -> Vec<Desc> {
+        let numbers = asked::numbers(tid);
+        numbers.into_iter().filter_map(|fd| self.desc(who, tid, fd)).collect()
+    }
+
+    /// What of a process's descriptors is known, without asking.
+    pub(super) fn known(&self, who: usize) -> Vec<Desc> {
+        self.states[who].fds.values().cloned().collect()
+    }
+
+    /// What the closing of these descriptors has done to streams: of each that could be
+    /// written through one of them, whether it still can be.
+    pub(super) fn closed(&mut self, mut closing: Vec<Desc>) -> Vec<Effect> {
+        // With a Unix socket dies what was sent to it and never received.
+        let unix = |desc: &Desc| desc.socket.as_ref().is_some_and(|s| s.is_unix());
+        let flying = closing.iter().any(unix);
+        let sure = closing.len();
+        if flying {
+            closing.extend(self.flying.iter().cloned());
+        }
+        let one_each: BTreeMap<usize, i32> =
+            self.live.iter().map(|(tid, who)| (*who, *tid)).collect();
+        let tids: Vec<Pid> = match self.tables {
+            true => self.live.keys().map(|tid| Pid::from_raw(*tid)).collect(),
+            false => one_each.values().map(|tid| Pid::from_raw(*tid)).collect(),
         };
-        let numbers: Vec<i32> = dir
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect();
-        numbers.into_iter().filter_map(|fd| self.desc(who, fd)).collect()
+        let mut seen = HashSet::new();
+        let mut effects = Vec::new();
+        for (place, desc) in closing.iter().enumerate() {
+            let Some(key) = self.outgoing(desc) else { continue };
+            if !seen.insert(key.clone()) {
+                continue;
+            }
+            let left = asked::is_written(desc, &tids);
+            if left == Some(false) {
+                self.flying.retain(|other| other.named.object != desc.named.object);
+            }
+            if place < sure || left == Some(false) {
+                effects.push(Effect::Close(key, left));
+            }
+        }
+        effects
+    }
+
+    /// The key of the stream that is written through a descriptor.
+    pub(super) fn outgoing(&self, desc: &Desc) -> Option<String> {
+        match desc.kind {
+            Kind::Pipe | Kind::Fifo if desc.writes => Some(self.key(desc)),
+            Kind::Socket => Some(format!("socket from {}", desc.inode)),
+            _ => None,
+        }
+    }
+
+    /// What tells an object from all others.
+    pub(super) fn key(&self, desc: &Desc) -> String {
+        self.objects.get(desc.named.object).key.clone()
+    }
+
+    /// Keeps bytes, as many as there is room for.
+    pub(super) fn keep(&mut self, mut bytes: Vec<u8>, least: usize) -> Rc<[u8]> {
+        bytes.truncate(self.room(bytes.len(), least));
+        self.kept += bytes.len();
+        bytes.into()
+    }
+
+    /// How many of `wanted` bytes may be kept, but `least` at any rate.
+    pub(super) fn room(&self, wanted: usize, least: usize) -> usize {
+        wanted.min(MOST.saturating_sub(self.kept).max(least))
     }
 
     /// Pages of `object` are at `start` now; without one, pages of their own that a
@@ -137,11 +220,43 @@ impl World {
         (key, id)
     }
 
-    /// No longer.
+    /// No longer: what lies before and behind stays.
     pub(super) fn unmap(&mut self, who: usize, start: u64, length: u64) {
-        let ends =
-            |map: &Mapping| map.start >= start && map.start < start + length.max(1);
-        self.states[who].maps.retain(|map| !ends(map));
+        const PAGE: u64 = 4096;
+        let end = start.saturating_add(length.next_multiple_of(PAGE));
+        let mut left = Vec::new();
+        for map in self.states[who].maps.drain(..) {
+            let map_end = map.start + map.length;
+            if map.start < start.min(map_end) {
+                let length = start.min(map_end) - map.start;
+                left.push(Mapping { length, ..map.clone() });
+            }
+            if map_end > end.max(map.start) {
+                let start = end.max(map.start);
+                let offset = map.offset + (start - map.start);
+                left.push(Mapping { start, length: map_end - start, offset, ..map });
+            }
+        }
+        self.states[who].maps = left;
+    }
+
+    /// Pages have moved: addresses and lengths, before and after.
+    pub(super) fn remap(&mut self, who: usize, before: [u64; 2], after: [u64; 2]) {
+        let maps = &self.states[who].maps;
+        let moved = maps.iter().find(|map| map.start == before[0]).cloned();
+        self.unmap(who, before[0], before[1]);
+        self.unmap(who, after[0], after[1]);
+        let [start, length] = after;
+        self.states[who].maps.extend(moved.map(|map| Mapping {
+            start,
+            length,
+            ..map
+        }));
+    }
+
+    /// The segment that begins there is mapped no longer.
+    pub(super) fn detach(&mut self, who: usize, start: u64) {
+        self.states[who].maps.retain(|map| map.start != start);
     }
 
     /// What shared pages lie at `address`: their key, and the offset in it.

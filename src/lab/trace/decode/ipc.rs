@@ -41,6 +41,13 @@ pub(super) struct Operation {
     flags: i16,
 }
 
+impl Operation {
+    /// Whether the end of the process takes it back.
+    pub(super) fn undoes(&self) -> bool {
+        i32::from(self.flags) & libc::SEM_UNDO != 0
+    }
+}
+
 /// The operations of a semop.
 pub(super) fn all(cx: &Cx<'_>) -> Vec<Operation> {
     const MOST: usize = 32;

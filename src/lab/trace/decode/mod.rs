@@ -10,6 +10,7 @@ use super::memory::Memory;
 use super::objects::Desc;
 use super::world::World;
 
+mod addresses;
 mod data;
 mod files;
 mod ipc;
@@ -22,6 +23,7 @@ mod sockets;
 mod streams;
 mod told;
 mod transfer;
+mod waking;
 
 /// Names of numbers.
 pub(super) type Names = &'static [(u64, &'static str)];
@@ -91,7 +93,10 @@ pub(super) struct Begun {
     pieces: Vec<Option<Piece>>,
     /// What the first argument is, if it is a descriptor.
     first: Option<Desc>,
-    effects: Vec<Effect>,
+    /// What it will close.
+    closing: Vec<Desc>,
+    /// Whom it names.
+    target: Option<String>,
 }
 
 impl Cx<'_> {
@@ -109,7 +114,7 @@ impl Cx<'_> {
 
     /// What descriptor `fd` is.
     pub(super) fn desc(&mut self, fd: i32) -> Option<Desc> {
-        self.world.desc(self.who, fd)
+        self.world.desc(self.who, self.tid, fd)
     }
 
     fn fd(&mut self, fd: i32) -> Piece {
@@ -128,8 +133,6 @@ impl Cx<'_> {
         Piece::Bytes(self.memory().bytes(address, shown), whole)
     }
 }
-
-pub(super) use streams::close;
 
 /// The name of a call. The numbers are those of the machine's own programs; others, a
 /// 32-bit program's say, keep their number.
@@ -178,12 +181,14 @@ fn signature(name: &str) -> Option<&'static [Arg]> {
 
 /// Reads what a call is given, before the kernel does it.
 pub(super) fn enter(cx: &mut Cx<'_>, name: &Rc<str>) -> Begun {
+    cx.world.tables |= process::splits_tables(cx, name);
     let mut begun = Begun {
         name: name.clone(),
         args: cx.args,
         pieces: Vec::new(),
         first: None,
-        effects: Vec::new(),
+        closing: transfer::closing(cx, name),
+        target: addresses::target(cx, name),
     };
     let Some(signature) = signature(name) else {
         begun.pieces = cx.args.iter().map(|arg| Some(hex(*arg))).collect();
@@ -196,13 +201,12 @@ pub(super) fn enter(cx: &mut Cx<'_>, name: &Rc<str>) -> Begun {
         let piece = before(cx, *arg, index);
         begun.pieces.push(piece);
     }
-    begun.effects = transfer::before(cx, &begun);
     begun
 }
 
 /// Reads what a call gave, after the kernel did it.
 pub(super) fn leave(cx: &mut Cx<'_>, begun: Begun) -> (Call, Vec<Effect>) {
-    let Begun { name, pieces, first, mut effects, .. } = begun;
+    let Begun { name, pieces, first, closing, target, .. } = begun;
     let signature = signature(&name).unwrap_or_default();
     let (mut args, mut out) = (Vec::new(), 0);
     for (index, piece) in pieces.into_iter().enumerate() {
@@ -219,18 +223,23 @@ pub(super) fn leave(cx: &mut Cx<'_>, begun: Begun) -> (Call, Vec<Effect>) {
     files::trim(&name, &mut args, cx);
     let args = transfer::contents(cx, &name, first.as_ref(), args);
     let result = outcome(cx, &name);
-    effects.extend(transfer::after(cx, &name, first.as_ref()));
+    let mut effects = transfer::after(cx, &name, first.as_ref(), target);
+    // close(2) has closed it even when it tells an error.
+    if cx.result >= 0 || &*name == "close" {
+        effects.extend(cx.world.closed(closing));
+    }
     (Call { name, args, out, result }, effects)
 }
 
 /// A call that ended with its thread.
-pub(super) fn unfinished(begun: Begun) -> (Call, Vec<Effect>) {
-    let Begun { name, args, pieces, .. } = begun;
+pub(super) fn unfinished(world: &World, begun: Begun) -> (Call, Vec<Effect>) {
+    let Begun { name, args, pieces, first, .. } = begun;
+    let effects = transfer::begun(world, &name, first.as_ref());
     let missing = pieces.iter().enumerate().filter(|(_, piece)| piece.is_none());
     let out = missing.fold(0, |out, (index, _)| out | 1 << index);
     let known = pieces.into_iter().zip(args);
     let args = known.map(|(piece, raw)| piece.unwrap_or_else(|| hex(raw))).collect();
-    (Call { name, args, out, result: Outcome::Never }, Vec::new())
+    (Call { name, args, out, result: Outcome::Never }, effects)
 }
 
 fn before(cx: &mut Cx<'_>, arg: Arg, index: usize) -> Option<Piece> {

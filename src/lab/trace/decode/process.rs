@@ -40,6 +40,21 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
     })
 }
 
+/// Whether from this call on a table of descriptors is not a process's own.
+pub(super) fn splits_tables(cx: &Cx<'_>, name: &str) -> bool {
+    let files = libc::CLONE_FILES as u64;
+    let odd = |flags: u64| {
+        (flags & files != 0) != (flags & libc::CLONE_THREAD as u64 != 0)
+    };
+    match name {
+        "clone" => odd(cx.args[0]),
+        "clone3" => cx.memory().u64(cx.args[0]).is_some_and(odd),
+        "unshare" => cx.args[0] & files != 0,
+        "close_range" => cx.int(2) & libc::CLOSE_RANGE_UNSHARE as i32 != 0,
+        _ => false,
+    }
+}
+
 fn clone_flags(cx: &mut Cx<'_>, index: usize) -> Piece {
     Piece::text(clone_text(cx.args[index]))
 }

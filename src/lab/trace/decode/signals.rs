@@ -4,7 +4,7 @@ use super::super::memory::{i32_at, u64_at};
 use super::{Arg, Cx, Names, Piece, data, hex, names};
 
 pub(in super::super) use super::data::Siginfo;
-pub(in super::super) use super::told::received;
+pub(in super::super) use super::told::{killed, received};
 
 const NAMES: Names = names! {
     SIGHUP SIGINT SIGQUIT SIGILL SIGTRAP SIGABRT SIGBUS SIGFPE SIGKILL SIGUSR1 SIGSEGV

@@ -145,6 +145,21 @@ fn controls(cx: &mut Cx<'_>, bytes: &[u8]) -> Vec<Piece> {
     parts
 }
 
+/// The descriptors that a struct msghdr carries.
+pub(super) fn rights(cx: &Cx<'_>, header: u64) -> Vec<i32> {
+    const MOST: u64 = 4096;
+    let header = cx.memory().bytes(header, 56);
+    let (control, length) = (u64_at(&header, 32), u64_at(&header, 40));
+    let bytes = cx.memory().bytes(control, length.min(MOST) as usize);
+    let rights = split(&bytes).filter(|(level, kind, _)| {
+        (*level, *kind) == (libc::SOL_SOCKET, libc::SCM_RIGHTS)
+    });
+    rights
+        .flat_map(|(_, _, data)| data.as_chunks::<4>().0.iter().copied())
+        .map(i32::from_ne_bytes)
+        .collect()
+}
+
 /// The control messages in `bytes`: level, type, data.
 fn split(bytes: &[u8]) -> impl Iterator<Item = (i32, i32, &[u8])> {
     const HEADER: usize = size_of::<libc::cmsghdr>();

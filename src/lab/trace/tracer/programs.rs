@@ -21,8 +21,10 @@ impl Tracer {
             .map(|(p, _)| *p)
             .collect();
         for tid in gone {
-            self.leave_unfinished(tid);
+            self.leave_unfinished(tid, false);
         }
+        self.world.live.remove(&former);
+        self.world.live.insert(pid.as_raw(), who);
         self.threads.insert(pid.as_raw(), thread);
         self.world.exec(who);
         if let Ok(name) = std::fs::read_to_string(format!("/proc/{pid}/comm"))

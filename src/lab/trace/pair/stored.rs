@@ -1,0 +1,124 @@
+//! Files: which write put the bytes there that a read found.
+
+use std::collections::HashMap;
+
+use super::super::event::{Effect, Event, Load, Trace};
+use super::flow::{Same, compared};
+use super::{Found, ORDER, OTHERS, UNKEPT};
+
+/// What happened to a file.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step<'a> {
+    /// Bytes were written, from there on.
+    Write(u64, &'a Load),
+    /// Bytes were read, from there on.
+    Read(u64, &'a Load),
+    /// What was beyond is gone.
+    Size(u64),
+    /// Nobody knows what is in it.
+    Lost,
+}
+
+/// A part of a file: from, to.
+type Part = (u64, u64);
+
+/// From when on a file was mapped as well: whoever has its pages writes to them unseen.
+pub(super) fn mapped(trace: &Trace) -> HashMap<String, u64> {
+    let mut since = HashMap::new();
+    for event in &trace.events {
+        for effect in &event.effects {
+            let Effect::Share(_, id) = effect else { continue };
+            let key = trace.objects.get(*id).key.clone();
+            since.entry(key).or_insert(event.begin);
+        }
+    }
+    since
+}
+
+/// Joins reads with the writes of their bytes, `mapped` being when the file became memory
+/// too.
+pub(super) fn paired(
+    all: &[Event],
+    steps: &[(usize, Step<'_>)],
+    mapped: u64,
+    found: &mut Found,
+) {
+    let end = |event: usize| all[event].end.unwrap_or(u64::MAX);
+    let mut changes: Vec<(usize, Step<'_>)> = steps.to_vec();
+    changes.retain(|(_, step)| !matches!(step, Step::Read(..)));
+    changes.sort_by_key(|(event, _)| end(*event));
+    if !changes.iter().any(|(_, step)| matches!(step, Step::Write(..))) {
+        return;
+    }
+    for (to, step) in steps {
+        let Step::Read(at, got) = step else { continue };
+        if all[*to].begin >= mapped || got.units == 0 {
+            continue;
+        }
+        let mut open: Vec<Part> = vec![(*at, at + got.units)];
+        let begun = |(event, _): &&(usize, Step<'_>)| all[*event].begin < end(*to);
+        for (place, (from, change)) in changes.iter().enumerate().rev() {
+            if !begun(&&changes[place]) {
+                continue;
+            }
+            if open.is_empty() {
+                break;
+            }
+            let part = reach(change);
+            let own = common(&open, part);
+            if own.is_empty() {
+                continue;
+            }
+            open = without(&open, part);
+            let Step::Write(start, put) = change else { continue };
+            // Of two at the same time nobody knows which was the later.
+            let at_once = |other: usize| {
+                end(*from) > all[other].begin && end(other) > all[*from].begin
+            };
+            let rivals = changes.iter().filter(|(other, step)| {
+                other != from
+                    && at_once(*other)
+                    && !common(&own, reach(step)).is_empty()
+            });
+            if at_once(*to) || rivals.count() > 0 {
+                found.doubt([*to], ORDER);
+                continue;
+            }
+            let same: Vec<Same> = own
+                .iter()
+                .map(|part| compared((*start, put), (*at, got), *part))
+                .collect();
+            if same.contains(&Same::No) {
+                found.doubt([*to], OTHERS);
+            } else if same.contains(&Same::Yes) {
+                found.arrow(*from, *to);
+            } else {
+                found.doubt([*to], UNKEPT);
+            }
+        }
+    }
+}
+
+/// Which bytes a change concerns.
+fn reach(step: &Step<'_>) -> Part {
+    match step {
+        Step::Write(from, load) => (*from, from + load.units),
+        Step::Size(size) => (*size, u64::MAX),
+        Step::Read(..) => (0, 0),
+        Step::Lost => (0, u64::MAX),
+    }
+}
+
+/// What of `parts` lies in `other`.
+fn common(parts: &[Part], other: Part) -> Vec<Part> {
+    let both = parts.iter().map(|part| (part.0.max(other.0), part.1.min(other.1)));
+    both.filter(|(from, to)| from < to).collect()
+}
+
+/// What of `parts` does not.
+fn without(parts: &[Part], other: Part) -> Vec<Part> {
+    let sides = parts.iter().flat_map(|part| {
+        [(part.0, part.1.min(other.0)), (part.0.max(other.1), part.1)]
+    });
+    sides.filter(|(from, to)| from < to).collect()
+}
