@@ -26,8 +26,12 @@ enum What {
     Keeps(Errno, &'static [&'static str]),
     /// One byte at a time is all that these give, once.
     Short(&'static [&'static str]),
+    /// SIGSTOP comes with the call, and later SIGCONT.
+    Stops(&'static [&'static str]),
     /// What the shell does before it becomes the role.
     Starts(&'static str),
+    /// As `Starts`; what it makes is at the role's name, or at its lock.
+    Plants(&'static str),
 }
 
 const fn fails(name: &'static str, errno: Errno, calls: &'static [&'static str]) -> Fault {
@@ -40,6 +44,10 @@ const fn keeps(name: &'static str, errno: Errno, calls: &'static [&'static str])
 
 const fn starts(name: &'static str, prelude: &'static str) -> Fault {
     Fault { name, what: What::Starts(prelude) }
+}
+
+const fn plants(name: &'static str, prelude: &'static str) -> Fault {
+    Fault { name, what: What::Plants(prelude) }
 }
 
 /// Calls that give a new descriptor.
@@ -72,6 +80,11 @@ const WAITS: &[&str] = &[
     "semtimedop", "msgsnd", "msgrcv", "mq_timedsend", "mq_timedreceive", "rt_sigtimedwait",
     "wait4", "waitid", "fallocate", "fsync", "vmsplice",
 ];
+const STOPS: &[&str] = &[
+    "openat", "read", "write", "accept4", "connect", "recvfrom", "recvmsg", "sendto", "sendmsg",
+    "poll", "ppoll", "pselect6", "epoll_pwait", "futex", "semop", "semtimedop", "msgsnd",
+    "msgrcv", "mq_timedsend", "mq_timedreceive", "rt_sigtimedwait", "rename", "unlink", "bind",
+];
 const READS: &[&str] = &["read", "recvfrom"];
 const WRITES: &[&str] = &["write", "sendto"];
 
@@ -100,6 +113,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     keeps("EINTR each second", Errno::EINTR, WAITS),
     Fault { name: "short read", what: What::Short(READS) },
     Fault { name: "short write", what: What::Short(WRITES) },
+    Fault { name: "stopped", what: What::Stops(STOPS) },
     starts("nofile 3", "ulimit -n 3; exec"),
     starts("nofile 4", "ulimit -n 4; exec"),
     starts("nofile 5", "ulimit -n 5; exec"),
@@ -122,10 +136,13 @@ pub(crate) const FAULTS: &[Fault] = &[
     starts("umask 777", "umask 777; exec"),
     starts("umask 000", "umask 000; exec"),
     starts("signals ignored", "trap '' INT HUP QUIT PIPE CHLD USR1 USR2; exec"),
-    starts("dir below nothing", "export IPCLAB_DIR=$IPCLAB_DIR/a/b; exec"),
     starts("dir is a file", "export IPCLAB_DIR=/dev/null; exec"),
     starts("dir in /proc", "export IPCLAB_DIR=/proc/ipclab; exec"),
-    starts("dir empty", "export IPCLAB_DIR=; unset XDG_RUNTIME_DIR; export TMPDIR=/nowhere; exec"),
+    plants("directory at its name", "mkdir -p \"$IPCLAB_DIR/$2\"; exec"),
+    plants("file at its name", "[ -e \"$IPCLAB_DIR/$2\" ] || echo precious > \"$IPCLAB_DIR/$2\"; exec"),
+    plants("link at its name", "[ -e \"$IPCLAB_DIR/$2\" ] || ln -s /etc/hostname \"$IPCLAB_DIR/$2\"; exec"),
+    plants("directory at its lock", "mkdir -p \"$IPCLAB_DIR/$2.lock\"; exec"),
+    plants("link at its lock", "[ -e \"$IPCLAB_DIR/$2.lock\" ] || ln -s /etc/hostname \"$IPCLAB_DIR/$2.lock\"; exec"),
 ];
 
 /// One run of a cell.
@@ -175,7 +192,8 @@ pub(crate) fn trials(scene: Scene, fault: &'static Fault, probe: &Probe) -> Vec<
         What::Fails(errno, calls) => at(calls, Blow::Error(errno), false),
         What::Keeps(errno, calls) => at(calls, Blow::Errors(errno), true),
         What::Short(calls) => at(calls, Blow::Short, false),
-        What::Starts(prelude) => {
+        What::Stops(calls) => at(calls, Blow::Stop, false),
+        What::Starts(prelude) | What::Plants(prelude) => {
             let setting = Setting { prelude: Some(prelude), encore: false };
             vec![Trial { scene, fault, strike: None, setting }]
         }
@@ -209,6 +227,10 @@ fn judge(trial: &Trial, probe: &Probe, ground: &Ground) -> Result<bool, String> 
     ends(scene, &ran)?;
     prints_a_prefix(scene, probe, &ran)?;
     nothing_is_lost(trial, probe, &ran)?;
+    let stopped = matches!(trial.fault.what, What::Stops(_));
+    if stopped && !(ran.fate.status.success() || scene.part().serves) {
+        return Err(format!("{}: {}", ran.fate.status, ran.stderr.trim_end()));
+    }
     left(trial, ground)?;
     Ok(true)
 }
@@ -255,6 +277,13 @@ fn nothing_is_lost(trial: &Trial, probe: &Probe, ran: &Ran) -> Result<(), String
 
 /// What stays is what `clean` takes; and only where taking it away was what failed.
 fn left(trial: &Trial, ground: &Ground) -> Result<(), String> {
+    if let What::Plants(_) = trial.fault.what {
+        let name = ground.dir().join(trial.scene.row.chapter);
+        for planted in [name.with_extension("lock"), name] {
+            let _ = std::fs::remove_dir(&planted);
+            let _ = std::fs::remove_file(&planted);
+        }
+    }
     let before = ground.left();
     if !before.is_empty() {
         let excused = trial.strike.is_some_and(|strike| CLEARS.contains(&strike.place.call));

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::rows::{Part, Row};
-use crate::struck::{Fate, Strike, Struck};
+use crate::struck::{Blow, Fate, Strike, Struck};
 use crate::support::{Input, Outcome, Output, Role, program};
 
 /// How long a role may take where nothing is in its way. Nothing is concluded from less.
@@ -242,7 +242,16 @@ pub(crate) fn play(
     let mut told = false;
     let mut hung = None;
     let mut encore = None;
+    let mut stopped = strike.is_some_and(|strike| strike.blow == Blow::Stop);
     while victim.leader_runs() {
+        if stopped && victim.is_hit() {
+            // The others come to where they cannot go on without it.
+            for (_, role) in &others {
+                settled(role.pid(), until);
+            }
+            victim.signal(Signal::SIGCONT);
+            stopped = false;
+        }
         let done = |(turn, role): &mut (usize, Role)| {
             row.parts[*turn].serves || role.has_ended()
         };

@@ -36,6 +36,8 @@ pub(crate) enum Blow {
     Errors(nix::errno::Errno),
     /// One byte is read or written, where more was asked for.
     Short,
+    /// SIGSTOP comes before the call; who plays the scene sends SIGCONT.
+    Stop,
 }
 
 /// Where, and what.
@@ -269,8 +271,11 @@ impl Tracer {
     fn at_call(&mut self, pid: Pid) {
         match point(pid) {
             Ok(Point::Entry { number, args, .. }) => {
-                let Some(name) = Sysno::new(number as usize).map(|n| n.name()) else {
-                    return;
+                let name = match Sysno::new(number as usize) {
+                    // One waits and one does not: they fail in different ways.
+                    Some(Sysno::futex) if !waits(args[1] as i32) => "futex wake",
+                    Some(number) => number.name(),
+                    None => return,
                 };
                 // The last thing that the C library's start does before our own code.
                 if name == "rseq" {
@@ -335,6 +340,11 @@ impl Tracer {
                 instead(pid);
                 Some(-i64::from(error as i32))
             }
+            Blow::Stop => {
+                self.hit.store(true, Ordering::Relaxed);
+                let _ = kill(process_of(pid), Signal::SIGSTOP);
+                None
+            }
             Blow::Short => {
                 self.hit.store(true, Ordering::Relaxed);
                 if let Ok(mut registers) = ptrace::getregs(pid)
@@ -377,6 +387,11 @@ fn process_of(thread: Pid) -> Pid {
     status.ok().as_deref().and_then(of).map_or(thread, Pid::from_raw)
 }
 
+/// Whether this operation of futex(2) waits.
+fn waits(operation: i32) -> bool {
+    matches!(operation & libc::FUTEX_CMD_MASK, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET)
+}
+
 /// Whether a call is of interest.
 fn counts(name: &str, args: &[u64; 6]) -> bool {
     match name {
@@ -407,7 +422,7 @@ const CHANGES: &[&str] = &[
     "inotify_init1", "inotify_add_watch", "timerfd_create", "timerfd_settime",
     "mq_open", "mq_unlink", "mq_timedsend", "mq_timedreceive", "mq_getsetattr",
     "msgget", "msgsnd", "msgrcv", "msgctl", "shmget", "shmat", "shmdt", "shmctl",
-    "semget", "semop", "semtimedop", "semctl", "memfd_create", "futex",
+    "semget", "semop", "semtimedop", "semctl", "memfd_create", "futex", "futex wake",
     "pidfd_open", "pidfd_send_signal", "kill", "tgkill", "rt_sigqueueinfo",
     "rt_sigtimedwait", "rt_sigprocmask", "clone", "clone3", "fork", "vfork", "wait4",
     "waitid", "setitimer",
