@@ -198,7 +198,7 @@ pub(crate) fn fault_matrix() {
             }
         }
     }
-    println!("{}", matrix::table(&cells));
+    println!("{}{}", matrix::table(&cells), matrix::reasons());
     println!("{} of {all} runs in {:.0?}", trials.len(), began.elapsed());
     wrong.is_empty();
 }

@@ -170,8 +170,12 @@ pub(crate) struct Ran {
     pub(crate) others: Vec<(usize, Outcome)>,
     /// Where it stuck, if it did not end by itself.
     pub(crate) hung: Option<String>,
+    /// Where a server was when its clients had waited for too long.
+    pub(crate) rests: Option<String>,
     /// What was still there of the struck role's own processes.
     pub(crate) orphans: bool,
+    /// Whether it had come to rest before it was struck: a server, to wait for clients.
+    pub(crate) ready: bool,
     /// How the next client fared, if one came.
     pub(crate) encore: Option<Result<(), String>>,
 }
@@ -192,7 +196,7 @@ pub(crate) fn play(
     strike: Option<Strike>,
     setting: Setting,
 ) -> Result<Ran, String> {
-    let until = Instant::now() + PATIENCE;
+    let mut until = Instant::now() + PATIENCE;
     let Scene { row, struck, order } = *scene;
     let mut turns: Vec<usize> = (0..row.parts.len()).filter(|turn| *turn != struck).collect();
     turns.insert(if order == Order::First { 0 } else { turns.len() }, struck);
@@ -204,6 +208,7 @@ pub(crate) fn play(
     let (out, err) = (ground.aside.path().join("out"), ground.aside.path().join("err"));
     let mut others = Vec::new();
     let mut victim = None;
+    let mut ready = false;
     for turn in turns {
         let part = &row.parts[turn];
         let words = words(row, part, "sent");
@@ -221,6 +226,7 @@ pub(crate) fn play(
             let dir = ground.dir();
             let role = Struck::start(&words, prelude, dir, (stdin, stdout, stderr), strike);
             settled(role.pid, until);
+            ready = !role.is_hit();
             victim = Some(role);
         } else {
             let mut command = Command::new(&words[0]);
@@ -240,7 +246,7 @@ pub(crate) fn play(
     }
     let victim = victim.expect("one is struck");
     let mut told = false;
-    let mut hung = None;
+    let (mut hung, mut rests) = (None, None);
     let mut encore = None;
     let mut stopped = strike.is_some_and(|strike| strike.blow == Blow::Stop);
     while victim.leader_runs() {
@@ -262,14 +268,23 @@ pub(crate) fn play(
                 let mut command = Command::new(&words[0]);
                 command.args(&words[1..]);
                 let role = start(part.role, command, ground.dir(), Input::Nothing, Output::Kept);
-                encore = Some(served(&victim, role));
+                encore = served(&victim, role);
+                until = until.max(Instant::now() + Duration::from_secs(5));
             }
             victim.signal(Signal::SIGTERM);
             told = true;
         }
         if Instant::now() > until {
-            hung = Some(where_it_is(victim.pid));
-            break;
+            // A server may rest for want of something, and its client wait with it; but a
+            // signal ends it.
+            if !row.parts[struck].serves || told {
+                hung = Some(where_it_is(victim.pid));
+                break;
+            }
+            rests = Some(where_it_is(victim.pid));
+            victim.signal(Signal::SIGTERM);
+            told = true;
+            until += Duration::from_secs(5);
         }
         nap();
     }
@@ -292,16 +307,22 @@ pub(crate) fn play(
     let stdout = std::fs::read(&out).unwrap_or_default();
     let stderr = std::fs::read(&err).unwrap_or_default();
     let stderr = String::from_utf8_lossy(&stderr).into_owned();
-    Ok(Ran { fate, stdout, stderr, others: outcomes, hung, orphans, encore })
+    Ok(Ran { fate, stdout, stderr, others: outcomes, hung, rests, orphans, encore, ready })
 }
 
-/// How a client fares; that its server has ended meanwhile is no fault of either.
-fn served(victim: &Struck, client: Role) -> Result<(), String> {
-    let outcome = wait(client);
-    match outcome.and_then(|outcome| well("client", &outcome)) {
-        Err(_) if !victim.leader_runs() => Ok(()),
-        done => done,
+/// How a client fares; that its server has ended meanwhile is judged elsewhere.
+fn served(victim: &Struck, mut client: Role) -> Option<Result<(), String>> {
+    let until = Instant::now() + PATIENCE;
+    while victim.leader_runs() && !client.has_ended() && Instant::now() < until {
+        nap();
     }
+    if !victim.leader_runs() {
+        return None;
+    }
+    if !client.has_ended() {
+        return Some(Err(format!("it waits for ever; the server: {}", where_it_is(victim.pid))));
+    }
+    Some(wait(client).and_then(|outcome| well("client", &outcome)))
 }
 
 /// In which call a process sleeps.
