@@ -183,6 +183,7 @@ fn cannot_be(scene: &Scene, fault: &Fault, call: &str) -> Option<&'static str> {
 #[rustfmt::skip]
 const REASONS: &[(&str, &str, &[&str], &str)] = &[
     ("file", "ENOENT", &["rename"], "another receiver has taken the file: it waits for the next, as it should"),
+    ("file", "file at its name", &[], "it is what a sender has published, or the log"),
     ("unix dgram", "short write", &["sendto"], "a datagram is sent whole or not at all (unix(7))"),
     ("unix seqpacket", "short write", &["sendto"], "a packet is sent whole or not at all (unix(7))"),
     ("unix dgram", "short read", &["recvfrom"], "that cuts a datagram off, which is another fault"),
@@ -226,7 +227,7 @@ pub(crate) fn trials(scene: Scene, fault: &'static Fault, probe: &Probe) -> Vec<
         What::Keeps(errno, calls) => at(calls, Blow::Errors(errno), true),
         What::Short(calls) => at(calls, Blow::Short, false),
         What::Stops(calls) => at(calls, Blow::Stop, false),
-        What::Starts(_) if cannot_be(&scene, fault, "").is_some() => Vec::new(),
+        What::Starts(_) | What::Plants(_) if cannot_be(&scene, fault, "").is_some() => Vec::new(),
         What::Starts(prelude) | What::Plants(prelude) => {
             let setting = Setting { prelude: Some(prelude), encore: false };
             vec![Trial { scene, fault, strike: None, setting }]

@@ -135,10 +135,10 @@ fn well(name: &str, outcome: &Outcome) -> Result<(), String> {
     }
 }
 
-/// Waits until the process sleeps, or has ended.
-fn settled(pid: Pid, until: Instant) {
+/// Waits until the process sleeps, or has ended, or for something else.
+fn settled(pid: Pid, until: Instant, or: impl Fn() -> bool) {
     let mut looks = 0;
-    while Instant::now() < until && looks < 2 {
+    while Instant::now() < until && looks < 2 && !or() {
         match state(pid) {
             Some('S') => looks += 1,
             Some('Z' | 'X') | None => return,
@@ -207,6 +207,7 @@ pub(crate) fn play(
     }
     let (out, err) = (ground.aside.path().join("out"), ground.aside.path().join("err"));
     let mut others = Vec::new();
+    let stops = strike.is_some_and(|strike| strike.blow == Blow::Stop);
     let mut victim = None;
     let mut ready = false;
     for turn in turns {
@@ -225,7 +226,7 @@ pub(crate) fn play(
             let prelude = setting.prelude.unwrap_or("exec");
             let dir = ground.dir();
             let role = Struck::start(&words, prelude, dir, (stdin, stdout, stderr), strike);
-            settled(role.pid, until);
+            settled(role.pid, until, || stops && role.is_hit());
             ready = !role.is_hit();
             victim = Some(role);
         } else {
@@ -240,7 +241,7 @@ pub(crate) fn play(
                 None => Output::Kept,
             };
             let role = start(part.role, command, ground.dir(), input, output);
-            settled(role.pid(), until);
+            settled(role.pid(), until, || false);
             others.push((turn, role));
         }
     }
@@ -248,12 +249,12 @@ pub(crate) fn play(
     let mut told = false;
     let (mut hung, mut rests) = (None, None);
     let mut encore = None;
-    let mut stopped = strike.is_some_and(|strike| strike.blow == Blow::Stop);
+    let mut stopped = stops;
     while victim.leader_runs() {
         if stopped && victim.is_hit() {
             // The others come to where they cannot go on without it.
             for (_, role) in &others {
-                settled(role.pid(), until);
+                settled(role.pid(), until, || false);
             }
             victim.signal(Signal::SIGCONT);
             stopped = false;
@@ -350,7 +351,7 @@ pub(crate) fn fresh(row: &'static Row, ground: &Ground) -> Result<(), String> {
         let name = named(giver);
         let begin = || {
             let role = start(&name, command(giver), ground.dir(), Input::Nothing, Output::Kept);
-            settled(role.pid(), until);
+            settled(role.pid(), until, || false);
             role
         };
         let mut given = begin();
@@ -397,7 +398,7 @@ pub(crate) fn fresh(row: &'static Row, ground: &Ground) -> Result<(), String> {
             to = Output::To(writing.into());
         }
         let role = start(&named(part), command(part), ground.dir(), input, to);
-        settled(role.pid(), until);
+        settled(role.pid(), until, || false);
         roles.push((part, role));
     }
     // Those that end by themselves, and then the last to come first: a worker or a client

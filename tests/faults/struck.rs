@@ -341,8 +341,9 @@ impl Tracer {
                 Some(-i64::from(error as i32))
             }
             Blow::Stop => {
-                self.hit.store(true, Ordering::Relaxed);
+                // In this order: SIGCONT comes once it is hit, and must come after.
                 let _ = kill(process_of(pid), Signal::SIGSTOP);
+                self.hit.store(true, Ordering::Relaxed);
                 None
             }
             Blow::Short => {
