@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::crash::{self, Point, Probe};
 use crate::matrix::{self, FAULTS, Trial};
-use crate::scene::Scene;
+use crate::scene::{Scene, unnamed_semaphores};
 
 /// Works through `items` with some threads more than processors: most of a run is waiting.
 pub(crate) fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
@@ -139,6 +139,7 @@ pub(crate) fn crash_points() {
             crash::points(*scene, probe).into_iter().map(move |point| (at, point))
         })
         .collect();
+    let before = unnamed_semaphores();
     let all = points.len();
     let name = |(_, point): &(usize, Point)| point.name();
     let stratum = |(at, point): &(usize, Point)| (*at, point.strike.place.call);
@@ -165,6 +166,10 @@ pub(crate) fn crash_points() {
     println!("{:32} {:>6} {:>6} {:>6}", "role", "ok", "missed", "FAIL");
     for (name, [ok, missed, failed]) in &table {
         println!("{name:32} {ok:6} {missed:6} {failed:6}");
+    }
+    let left: Vec<String> = unnamed_semaphores().difference(&before).cloned().collect();
+    if !left.is_empty() {
+        wrong.note("semaphore posix, in the end".to_owned(), left.join(", "));
     }
     println!("{} of {all} points in {:.0?}", points.len(), began.elapsed());
     wrong.is_empty();

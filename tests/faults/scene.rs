@@ -458,3 +458,15 @@ pub(crate) fn processes_left(dir: &Path) -> Vec<String> {
     };
     std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(of).collect()
 }
+
+/// Names in /dev/shm that sem_open(3) has made, and not yet given the name that was asked
+/// for: `sem.` and six letters. They cannot be told apart by who has made them.
+pub(crate) fn unnamed_semaphores() -> std::collections::BTreeSet<String> {
+    let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let unnamed = |name: &String| {
+        let letters = name.strip_prefix("sem.").unwrap_or_default();
+        letters.len() == 6 && letters.bytes().all(|letter| letter.is_ascii_alphanumeric())
+    };
+    names.filter(unnamed).collect()
+}
