@@ -6,7 +6,9 @@ use std::os::unix::process::ExitStatusExt;
 
 use nix::sys::signal::Signal;
 
-use crate::scene::{self, Ground, Ran, Scene, Setting, clear, documented, fresh, play};
+use crate::fresh::fresh;
+use crate::look::{clear, documented, processes_left};
+use crate::scene::{Ground, Ran, Scene, Setting, play};
 use crate::struck::{Blow, Place, Strike, changes};
 
 /// One run to make.
@@ -21,7 +23,9 @@ impl Point {
     pub(crate) fn name(&self) -> String {
         let Scene { order, .. } = self.scene;
         let Strike { place, blow } = self.strike;
-        let Blow::Signal { signal, after } = blow else { unreachable!("signals alone") };
+        let Blow::Signal { signal, after } = blow else {
+            unreachable!("signals alone")
+        };
         let when = if after { "after" } else { "before" };
         let first = format!("{order:?}").to_lowercase();
         let name = self.scene.name();
@@ -44,12 +48,15 @@ pub(crate) fn probe(scene: &Scene) -> Result<Probe, String> {
     if let Some(hung) = ran.hung.or(ran.rests) {
         return Err(hung);
     }
-    let served = scene.part().serves && ran.fate.status.signal() == Some(libc::SIGTERM);
+    let served =
+        scene.part().serves && ran.fate.status.signal() == Some(libc::SIGTERM);
     if !served && !ran.fate.status.success() {
         return Err(format!("{}: {}", ran.fate.status, ran.stderr.trim_end()));
     }
     let mut printed = BTreeMap::from([(scene.struck, ran.stdout)]);
-    printed.extend(ran.others.into_iter().map(|(turn, outcome)| (turn, outcome.stdout)));
+    printed.extend(
+        ran.others.into_iter().map(|(turn, outcome)| (turn, outcome.stdout)),
+    );
     let left = ground.left();
     if !left.is_empty() && !scene.row.keeps {
         return Err(format!("left behind: {}", left.join(", ")));
@@ -141,7 +148,10 @@ fn its_end(scene: &Scene, ran: &Ran, signal: Signal) -> Result<(), String> {
     let forks = ran.fate.calls.keys().any(|call| matches!(*call, "clone" | "fork"));
     let failed = status.code() == Some(1) && forks;
     if !(status.success() || failed || signals.iter().any(by)) {
-        return Err(format!("{role}: {status}, not {signal}: {}", ran.stderr.trim_end()));
+        return Err(format!(
+            "{role}: {status}, not {signal}: {}",
+            ran.stderr.trim_end()
+        ));
     }
     for (turn, outcome) in &ran.others {
         let role = scene.row.parts[*turn].role;
@@ -155,11 +165,16 @@ fn its_end(scene: &Scene, ran: &Ran, signal: Signal) -> Result<(), String> {
 }
 
 /// Whole messages, from the first, and no others.
-pub(crate) fn prints_a_prefix(scene: &Scene, probe: &Probe, ran: &Ran) -> Result<(), String> {
+pub(crate) fn prints_a_prefix(
+    scene: &Scene,
+    probe: &Probe,
+    ran: &Ran,
+) -> Result<(), String> {
     let others = ran.others.iter().map(|(turn, outcome)| (*turn, &outcome.stdout));
     for (turn, printed) in others.chain([(scene.struck, &ran.stdout)]) {
-        // What is watched depends on when that began.
-        if scene.row.parts[turn].args == "watch" {
+        // What is watched depends on when that began; which worker it is, on chance.
+        let part = &scene.row.parts[turn];
+        if part.args == "watch" || part.role == "worker" {
             continue;
         }
         let whole = &probe.printed[&turn];
@@ -172,7 +187,10 @@ pub(crate) fn prints_a_prefix(scene: &Scene, probe: &Probe, ran: &Ran) -> Result
         // A server prints its clients' lines as they come; all else is in order.
         if !whole.starts_with(&printed) || !at_its_end {
             let role = scene.row.parts[turn].role;
-            return Err(format!("{role} printed {:.200}", printed.escape_ascii().to_string()));
+            return Err(format!(
+                "{role} printed {:.200}",
+                printed.escape_ascii().to_string()
+            ));
         }
     }
     Ok(())
@@ -186,7 +204,9 @@ fn clean_takes_what_it_names(scene: &Scene, ground: &Ground) -> Result<(), Strin
     let named = objects(ground.clean(&["--dry-run"])?, "would remove ");
     let taken = objects(ground.clean(&[])?, "removed ");
     if named != taken {
-        return Err(format!("clean: --dry-run named {named:?}, and it took {taken:?}"));
+        return Err(format!(
+            "clean: --dry-run named {named:?}, and it took {taken:?}"
+        ));
     }
     if scene.row.keeps {
         ground.clean(&["--pending"])?;
@@ -202,7 +222,7 @@ fn nothing_more(ground: &Ground) -> Result<(), String> {
     if !left.is_empty() {
         return Err(format!("left after the fresh pair: {}", left.join(", ")));
     }
-    match scene::processes_left(ground.dir()) {
+    match processes_left(ground.dir()) {
         left if left.is_empty() => Ok(()),
         left => Err(format!("processes left: {}", left.join(", "))),
     }

@@ -6,7 +6,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod columns;
 mod crash;
+mod fresh;
+mod look;
 mod matrix;
 mod rows;
 mod run;
@@ -20,9 +23,10 @@ fn each_chapter_has_its_rows() {
     for chapter in wanted.filter(|name| *name != "mpi") {
         let row = ipclab::chapters::find(chapter).expect("it is in the table");
         for role in row.roles {
-            let has = rows::ROWS.iter().filter(|row| row.chapter == chapter).any(|row| {
-                row.parts.iter().any(|part| part.role == role.name)
-            });
+            let has = rows::ROWS
+                .iter()
+                .filter(|row| row.chapter == chapter)
+                .any(|row| row.parts.iter().any(|part| part.role == role.name));
             assert!(has, "{chapter} {} is struck nowhere", role.name);
         }
     }

@@ -1,7 +1,7 @@
 //! Who is struck: each chapter, each of its kinds that has code of its own, each role.
 
 /// One process of a row.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Part {
     /// The role, as on the command line.
     pub(crate) role: &'static str,
@@ -38,7 +38,11 @@ const fn serves(role: &'static str, args: &'static str) -> Part {
     Part { role, args, serves: true, prints: false }
 }
 
-const fn row(name: &'static str, chapter: &'static str, parts: &'static [Part]) -> Row {
+const fn row(
+    name: &'static str,
+    chapter: &'static str,
+    parts: &'static [Part],
+) -> Row {
     Row { name, chapter, parts, keeps: false, piped: false }
 }
 
@@ -88,8 +92,8 @@ pub(crate) const ROWS: &[Row] = &[
     row("multiplex select", "multiplex", &[serves("server", "--with select"), prints("client", "MESSAGES")]),
     row("multiplex poll", "multiplex", &[serves("server", "--with poll"), prints("client", "MESSAGES")]),
     row("multiplex epoll", "multiplex", &[serves("server", "--with epoll --edge"), prints("client", "MESSAGES")]),
-    row("fdpass", "fdpass", &[serves("server", LISTEN), serves("worker", ""), prints("client", "MESSAGES")]),
-    row("fdpass multiprocessing", "fdpass", &[serves("server", "--protocol multiprocessing --listen 127.0.0.1:0"), serves("worker", "--protocol multiprocessing"), prints("client", "MESSAGES")]),
+    row("fdpass", "fdpass", &[serves("server", LISTEN), serves("worker", ""), serves("worker", ""), prints("client", "MESSAGES")]),
+    row("fdpass multiprocessing", "fdpass", &[serves("server", "--protocol multiprocessing --listen 127.0.0.1:0"), serves("worker", "--protocol multiprocessing"), serves("worker", "--protocol multiprocessing"), prints("client", "MESSAGES")]),
     row("fdpass fork", "fdpass", &[serves("fork", LISTEN), prints("client", "MESSAGES")]),
     row("dbus", "dbus", &[serves("server", ""), ends("client", "call Post s MESSAGE")]),
     row("dbus watch", "dbus", &[serves("server", ""), serves("client", "watch"), ends("client", "call Post s MESSAGE")]),

@@ -10,12 +10,17 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use crate::columns::{FAULTS, reasons};
 use crate::crash::{self, Point, Probe};
-use crate::matrix::{self, FAULTS, Trial};
-use crate::scene::{Scene, unnamed_semaphores};
+use crate::look::unnamed_semaphores;
+use crate::matrix::{self, Trial};
+use crate::scene::Scene;
 
 /// Works through `items` with some threads more than processors: most of a run is waiting.
-pub(crate) fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn each<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let threads = 2 * std::thread::available_parallelism().map_or(2, usize::from);
     let done = Mutex::new(Vec::new());
@@ -49,7 +54,11 @@ fn next(state: &mut u64) -> u64 {
 }
 
 /// Keeps `size` of them, of each stratum its share, and at least one.
-fn sample<T, K: Ord>(items: Vec<T>, stratum: impl Fn(&T) -> K, size: usize) -> Vec<T> {
+fn sample<T, K: Ord>(
+    items: Vec<T>,
+    stratum: impl Fn(&T) -> K,
+    size: usize,
+) -> Vec<T> {
     let seed = number("IPCLAB_FAULTS_SEED", u64::from(std::process::id()));
     let size = number("IPCLAB_FAULTS_POINTS", size as u64) as usize;
     println!("IPCLAB_FAULTS_SEED={seed} IPCLAB_FAULTS_POINTS={size}");
@@ -143,7 +152,7 @@ pub(crate) fn crash_points() {
     let all = points.len();
     let name = |(_, point): &(usize, Point)| point.name();
     let stratum = |(at, point): &(usize, Point)| (*at, point.strike.place.call);
-    let points = chosen(points, name, stratum, 3000);
+    let points = chosen(points, name, stratum, 4000);
     let results = each(&points, |(at, point)| {
         let result = crash::strike(point, &scenes[*at].1);
         if let Err(error) = &result {
@@ -167,7 +176,8 @@ pub(crate) fn crash_points() {
     for (name, [ok, missed, failed]) in &table {
         println!("{name:32} {ok:6} {missed:6} {failed:6}");
     }
-    let left: Vec<String> = unnamed_semaphores().difference(&before).cloned().collect();
+    let left: Vec<String> =
+        unnamed_semaphores().difference(&before).cloned().collect();
     if !left.is_empty() {
         wrong.note("semaphore posix, in the end".to_owned(), left.join(", "));
     }
@@ -183,13 +193,15 @@ pub(crate) fn fault_matrix() {
     let mut trials = Vec::new();
     for (at, (scene, probe)) in scenes.iter().enumerate() {
         for fault in FAULTS {
-            trials.extend(matrix::trials(*scene, fault, probe).into_iter().map(|it| (at, it)));
+            trials.extend(
+                matrix::trials(*scene, fault, probe).into_iter().map(|it| (at, it)),
+            );
         }
     }
     let all = trials.len();
     let name = |(_, trial): &(usize, Trial)| trial.name();
     let stratum = |(at, trial): &(usize, Trial)| (*at, trial.fault.name);
-    let trials = chosen(trials, name, stratum, 3000);
+    let trials = chosen(trials, name, stratum, 4000);
     let results = each(&trials, |(at, trial)| {
         let result = matrix::run(trial, &scenes[*at].1);
         if let Err(error) = &result {
@@ -209,7 +221,7 @@ pub(crate) fn fault_matrix() {
             }
         }
     }
-    println!("{}{}", matrix::table(&cells), matrix::reasons());
+    println!("{}{}", matrix::table(&cells), reasons());
     println!("{} of {all} runs in {:.0?}", trials.len(), began.elapsed());
     wrong.is_empty();
 }

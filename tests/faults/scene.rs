@@ -1,15 +1,14 @@
 //! One run of a row, with one of its roles struck; and then what came of it.
 
 use std::fs::File;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ipclab::lab::contract::left_behind;
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 
+use crate::look::{nap, settled, where_it_is};
 use crate::rows::{Part, Row};
 use crate::struck::{Blow, Fate, Strike, Struck};
 use crate::support::{Input, Outcome, Output, Role, program};
@@ -39,9 +38,14 @@ impl Scene {
         let mut all = Vec::new();
         for row in crate::rows::ROWS {
             for (struck, part) in row.parts.iter().enumerate() {
+                // The second of two that do the same.
+                if row.parts[..struck].contains(part) {
+                    continue;
+                }
                 for order in [Order::First, Order::Last] {
                     let alone = row.parts.len() == 1 || row.piped;
-                    let well_known = row.chapter == "tcp" && part.serves == (order == Order::Last);
+                    let well_known = row.chapter == "tcp"
+                        && part.serves == (order == Order::Last);
                     if !(well_known || alone && order == Order::Last) {
                         all.push(Scene { row, struck, order });
                     }
@@ -58,9 +62,14 @@ impl Scene {
     /// As a column or a line of the report names it.
     pub(crate) fn name(&self) -> String {
         let Part { role, args, .. } = self.part();
-        let more = args.split_whitespace().next().filter(|_| self.row.chapter == "dbus");
+        let more =
+            args.split_whitespace().next().filter(|_| self.row.chapter == "dbus");
         let more = more.filter(|_| *role == "client").unwrap_or_default();
-        let role = if more.is_empty() { (*role).to_owned() } else { format!("{role} {more}") };
+        let role = if more.is_empty() {
+            (*role).to_owned()
+        } else {
+            format!("{role} {more}")
+        };
         format!("{} {role}", self.row.name)
     }
 }
@@ -95,23 +104,27 @@ impl Ground {
     pub(crate) fn clean(&self, args: &[&str]) -> Result<Vec<String>, String> {
         let mut command = Command::new(program());
         command.arg("clean").args(args);
-        let outcome = wait(start("clean", command, self.dir(), Input::Nothing, Output::Kept))?;
+        let outcome =
+            wait(start("clean", command, self.dir(), Input::Nothing, Output::Kept))?;
         well("clean", &outcome)?;
-        Ok(String::from_utf8_lossy(&outcome.stdout).lines().map(str::to_owned).collect())
+        Ok(String::from_utf8_lossy(&outcome.stdout)
+            .lines()
+            .map(str::to_owned)
+            .collect())
     }
 }
 
 /// The words of a part's command line.
-fn words(row: &Row, part: &Part, message: &str) -> Vec<String> {
+pub(crate) fn words(row: &Row, part: &Part, message: &str) -> Vec<String> {
     let mut words = vec![program().display().to_string(), row.chapter.to_owned()];
     words.extend([part.role, "-q"].map(str::to_owned));
     for word in part.args.split_whitespace() {
         match word {
             "MESSAGES" => words.extend((1..=3).map(|n| format!("{message}-{n}"))),
             // More than a page, so that it is lent; the end tells which it was.
-            "LONG" => {
-                words.extend((1..=3).map(|n| format!("{}{message}-{n}", "x".repeat(20_000))))
-            }
+            "LONG" => words.extend(
+                (1..=3).map(|n| format!("{}{message}-{n}", "x".repeat(20_000))),
+            ),
             "MESSAGE" => words.push(format!("{message}-3")),
             _ => words.push(word.to_owned()),
         }
@@ -119,44 +132,28 @@ fn words(row: &Row, part: &Part, message: &str) -> Vec<String> {
     words
 }
 
-fn start(name: &str, mut command: Command, dir: &Path, input: Input, output: Output) -> Role {
+pub(crate) fn start(
+    name: &str,
+    mut command: Command,
+    dir: &Path,
+    input: Input,
+    output: Output,
+) -> Role {
     command.env("IPCLAB_DIR", dir).env("TMPDIR", dir).current_dir(dir);
     Role::start_with(name, command, input, output, None).expect("a role")
 }
 
-fn wait(role: Role) -> Result<Outcome, String> {
+pub(crate) fn wait(role: Role) -> Result<Outcome, String> {
     role.wait(Instant::now() + PATIENCE).map_err(|error| format!("{error:#}"))
 }
 
-fn well(name: &str, outcome: &Outcome) -> Result<(), String> {
+pub(crate) fn well(name: &str, outcome: &Outcome) -> Result<(), String> {
     match outcome.status.success() {
         true => Ok(()),
-        false => Err(format!("{name}: {}: {}", outcome.status, outcome.stderr.trim_end())),
-    }
-}
-
-/// Waits until the process sleeps, or has ended, or for something else.
-fn settled(pid: Pid, until: Instant, or: impl Fn() -> bool) {
-    let mut looks = 0;
-    while Instant::now() < until && looks < 2 && !or() {
-        match state(pid) {
-            Some('S') => looks += 1,
-            Some('Z' | 'X') | None => return,
-            _ => looks = 0,
+        false => {
+            Err(format!("{name}: {}: {}", outcome.status, outcome.stderr.trim_end()))
         }
-        nap();
     }
-}
-
-/// One letter, as in proc_pid_stat(5).
-fn state(pid: Pid) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
-}
-
-/// Between two looks at /proc.
-pub(crate) fn nap() {
-    std::thread::sleep(Duration::from_millis(1));
 }
 
 /// What a run was like.
@@ -198,14 +195,16 @@ pub(crate) fn play(
 ) -> Result<Ran, String> {
     let mut until = Instant::now() + PATIENCE;
     let Scene { row, struck, order } = *scene;
-    let mut turns: Vec<usize> = (0..row.parts.len()).filter(|turn| *turn != struck).collect();
+    let mut turns: Vec<usize> =
+        (0..row.parts.len()).filter(|turn| *turn != struck).collect();
     turns.insert(if order == Order::First { 0 } else { turns.len() }, struck);
     let (mut reading, mut writing) = (None, None);
     if row.piped {
         let (ours, theirs) = std::io::pipe().expect("a pipe");
         (reading, writing) = (Some(ours), Some(theirs));
     }
-    let (out, err) = (ground.aside.path().join("out"), ground.aside.path().join("err"));
+    let (out, err) =
+        (ground.aside.path().join("out"), ground.aside.path().join("err"));
     let mut others = Vec::new();
     let stops = strike.is_some_and(|strike| strike.blow == Blow::Stop);
     let mut victim = None;
@@ -225,7 +224,11 @@ pub(crate) fn play(
             let stderr = File::create(&err).expect("a file");
             let prelude = setting.prelude.unwrap_or("exec");
             let dir = ground.dir();
-            let role = Struck::start(&words, prelude, dir, (stdin, stdout, stderr), strike);
+            let role =
+                Struck::start(&words, prelude, dir, (stdin, stdout, stderr), strike);
+            while !role.has_begun() && role.leader_runs() && Instant::now() < until {
+                nap();
+            }
             settled(role.pid, until, || stops && role.is_hit());
             ready = !role.is_hit();
             victim = Some(role);
@@ -268,7 +271,13 @@ pub(crate) fn play(
                 let words = words(row, part, "next");
                 let mut command = Command::new(&words[0]);
                 command.args(&words[1..]);
-                let role = start(part.role, command, ground.dir(), Input::Nothing, Output::Kept);
+                let role = start(
+                    part.role,
+                    command,
+                    ground.dir(),
+                    Input::Nothing,
+                    Output::Kept,
+                );
                 encore = served(&victim, role);
                 until = until.max(Instant::now() + Duration::from_secs(5));
             }
@@ -289,15 +298,19 @@ pub(crate) fn play(
         }
         nap();
     }
-    let ended_well = hung.is_none() && victim.status().is_some_and(|status| status.success());
+    let ended_well =
+        hung.is_none() && victim.status().is_some_and(|status| status.success());
     let mut outcomes = Vec::new();
     // Those that end by themselves first: a server has their last answers to give.
     others.sort_by_key(|(turn, _)| row.parts[*turn].serves);
     for (turn, role) in others {
-        if row.parts[turn].serves || !ended_well {
+        if row.parts[turn].serves || row.parts[struck].serves || !ended_well {
             let _ = role.signal(Signal::SIGTERM);
         }
-        outcomes.push((turn, wait(role).map_err(|error| format!("the other: {error}"))?));
+        outcomes.push((
+            turn,
+            wait(role).map_err(|error| format!("the other: {error}"))?,
+        ));
     }
     let patience = Instant::now() + Duration::from_secs(5);
     while !victim.has_ended() && Instant::now() < patience {
@@ -308,7 +321,17 @@ pub(crate) fn play(
     let stdout = std::fs::read(&out).unwrap_or_default();
     let stderr = std::fs::read(&err).unwrap_or_default();
     let stderr = String::from_utf8_lossy(&stderr).into_owned();
-    Ok(Ran { fate, stdout, stderr, others: outcomes, hung, rests, orphans, encore, ready })
+    Ok(Ran {
+        fate,
+        stdout,
+        stderr,
+        others: outcomes,
+        hung,
+        rests,
+        orphans,
+        encore,
+        ready,
+    })
 }
 
 /// How a client fares; that its server has ended meanwhile is judged elsewhere.
@@ -321,152 +344,10 @@ fn served(victim: &Struck, mut client: Role) -> Option<Result<(), String>> {
         return None;
     }
     if !client.has_ended() {
-        return Some(Err(format!("it waits for ever; the server: {}", where_it_is(victim.pid))));
+        return Some(Err(format!(
+            "it waits for ever; the server: {}",
+            where_it_is(victim.pid)
+        )));
     }
     Some(wait(client).and_then(|outcome| well("client", &outcome)))
-}
-
-/// In which call a process sleeps.
-fn where_it_is(pid: Pid) -> String {
-    let read = |what| std::fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
-    let call = read("syscall");
-    let number = call.split_whitespace().next().and_then(|word| word.parse().ok());
-    let name = number.and_then(syscalls::Sysno::new).map_or("?", |number| number.name());
-    format!("it still ran after {PATIENCE:?}: {} in {name}", state(pid).unwrap_or('?'))
-}
-
-/// A pair (or more) that nobody strikes, in the same place: it must meet, and do its work.
-pub(crate) fn fresh(row: &'static Row, ground: &Ground) -> Result<(), String> {
-    let command = |part: &Part| {
-        let words = words(row, part, "fresh");
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
-        command
-    };
-    let until = Instant::now() + PATIENCE;
-    let named = |part: &Part| format!("a fresh {}", part.role);
-    if row.keeps {
-        // What waited comes first, and may end with a goodbye of its own.
-        let [taker, giver] = row.parts else { unreachable!("two roles") };
-        let name = named(giver);
-        let begin = || {
-            let role = start(&name, command(giver), ground.dir(), Input::Nothing, Output::Kept);
-            settled(role.pid(), until, || false);
-            role
-        };
-        let mut given = begin();
-        if given.has_ended() {
-            let outcome = wait(given)?;
-            // What cannot take more yet says so, and which command makes room.
-            if outcome.status.code() == Some(1) && outcome.stderr.contains("clean --pending") {
-                ground.clean(&["--pending"])?;
-                given = begin();
-            } else {
-                well(&name, &outcome)?;
-                given = start("true", Command::new("true"), ground.dir(), Input::Nothing, Output::Kept);
-            }
-        }
-        let mut last = Vec::new();
-        for _ in 0..3 {
-            let name = named(taker);
-            let role = start(&name, command(taker), ground.dir(), Input::Nothing, Output::Kept);
-            let outcome = wait(role)?;
-            well(&name, &outcome)?;
-            last = outcome.stdout;
-            if !taker.prints || taker.args.contains("--append") || last.ends_with(b"fresh-3\n") {
-                last = b"fresh-3\n".to_vec();
-                break;
-            }
-        }
-        well(&name, &wait(given)?)?;
-        return match last.ends_with(b"fresh-3\n") {
-            true => Ok(()),
-            false => Err(format!("a fresh pair: {} arrived", last.escape_ascii())),
-        };
-    }
-    let (reading, writing) = std::io::pipe().expect("a pipe");
-    let mut link = row.piped.then_some((reading, writing));
-    let mut roles = Vec::new();
-    let mut output = None;
-    for part in row.parts {
-        let mut input = Input::Nothing;
-        let mut to = Output::Kept;
-        if let Some((reading, writing)) = link.take() {
-            input = Input::From(reading.into());
-            output = Some(writing);
-        } else if let Some(writing) = output.take() {
-            to = Output::To(writing.into());
-        }
-        let role = start(&named(part), command(part), ground.dir(), input, to);
-        settled(role.pid(), until, || false);
-        roles.push((part, role));
-    }
-    // Those that end by themselves, and then the last to come first: a worker or a client
-    // that watches ends by itself, too, once its server has left.
-    roles.reverse();
-    roles.sort_by_key(|(part, _)| part.serves);
-    for (part, role) in roles {
-        let name = named(part);
-        if part.serves {
-            let _ = role.signal(Signal::SIGTERM);
-            let outcome = wait(role)?;
-            if outcome.status.signal() != Some(libc::SIGTERM) {
-                let said = outcome.stderr.trim_end();
-                return Err(format!("{name}: {}: {said}", outcome.status));
-            }
-            continue;
-        }
-        let outcome = wait(role)?;
-        well(&name, &outcome)?;
-        let printed = outcome.stdout.to_ascii_lowercase();
-        if part.prints && !printed.ends_with(b"fresh-3\n") {
-            return Err(format!("{name} printed {}", outcome.stdout.escape_ascii()));
-        }
-    }
-    Ok(())
-}
-
-/// Whether a status is one that ipclab documents, or this signal.
-pub(crate) fn documented(status: ExitStatus, signals: &[Signal]) -> bool {
-    let by = |signal: &Signal| status.signal() == Some(*signal as i32);
-    matches!(status.code(), Some(0 | 1 | 2 | 124)) || signals.iter().any(by)
-}
-
-/// Wants one line of error where a role failed, and no panic.
-pub(crate) fn clear(name: &str, status: ExitStatus, stderr: &str) -> Result<(), String> {
-    let lines = stderr.lines().filter(|line| line.starts_with("ipclab: ")).count();
-    let wanted = usize::from(status.code().is_some_and(|code| code != 0));
-    if stderr.contains("panicked") || stderr.contains("memory allocation") {
-        return Err(format!("{name}: {status}: {}", stderr.trim_end()));
-    }
-    match lines == wanted || status.code() == Some(0) || status.code().is_none() {
-        true => Ok(()),
-        false => Err(format!("{name}: {status}: {lines} lines of error: {}", stderr.trim_end())),
-    }
-}
-
-/// All processes that still have this directory as theirs.
-pub(crate) fn processes_left(dir: &Path) -> Vec<String> {
-    let wanted = format!("IPCLAB_DIR={}", dir.display());
-    let of = |entry: std::fs::DirEntry| -> Option<String> {
-        let path: PathBuf = entry.path();
-        let name = entry.file_name().into_string().ok()?;
-        name.parse::<i32>().ok()?;
-        let environ = std::fs::read(path.join("environ")).ok()?;
-        let ours = environ.split(|byte| *byte == 0).any(|word| word == wanted.as_bytes());
-        ours.then_some(name)
-    };
-    std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(of).collect()
-}
-
-/// Names in /dev/shm that sem_open(3) has made, and not yet given the name that was asked
-/// for: `sem.` and six letters. They cannot be told apart by who has made them.
-pub(crate) fn unnamed_semaphores() -> std::collections::BTreeSet<String> {
-    let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let unnamed = |name: &String| {
-        let letters = name.strip_prefix("sem.").unwrap_or_default();
-        letters.len() == 6 && letters.bytes().all(|letter| letter.is_ascii_alphanumeric())
-    };
-    names.filter(unnamed).collect()
 }

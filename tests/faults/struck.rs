@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
 use ipclab::os::ptrace::{AT_CALL, Go, Point, point, resume};
@@ -59,13 +59,38 @@ pub(crate) struct Fate {
     pub(crate) begun: bool,
 }
 
+/// What the tracer has seen, for who plays the scene.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The processes that run.
+    alive: Mutex<Vec<Pid>>,
+    /// How the first one ended.
+    status: OnceLock<ExitStatus>,
+    /// Whether the strike has come.
+    hit: AtomicBool,
+    /// Whether the role's program runs, and the loader is done.
+    begun: AtomicBool,
+}
+
+impl Seen {
+    fn alive(&self) -> MutexGuard<'_, Vec<Pid>> {
+        self.alive.lock().expect("no panic while it is held")
+    }
+
+    fn is(flag: &AtomicBool) -> bool {
+        flag.load(Ordering::Relaxed)
+    }
+
+    fn now(flag: &AtomicBool) {
+        flag.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A role under the tracer, which is a thread of its own.
 #[derive(Debug)]
 pub(crate) struct Struck {
     pub(crate) pid: Pid,
-    alive: Arc<Mutex<Vec<Pid>>>,
-    status: Arc<OnceLock<ExitStatus>>,
-    hit: Arc<AtomicBool>,
+    seen: Arc<Seen>,
     tracer: Option<JoinHandle<Fate>>,
 }
 
@@ -91,27 +116,23 @@ impl Struck {
         command.stdin(stdin).stdout(stdout).stderr(stderr);
         spawn::die_with_parent(&mut command);
         spawn::reset_signals(&mut command);
-        let alive = Arc::new(Mutex::new(Vec::new()));
-        let theirs = Arc::clone(&alive);
-        let status = Arc::new(OnceLock::new());
-        let its = Arc::clone(&status);
-        let hit = Arc::new(AtomicBool::new(false));
-        let strikes = Arc::clone(&hit);
+        let program = PathBuf::from(&words[0]);
+        let seen = Arc::new(Seen::default());
+        let its = Arc::clone(&seen);
         let (told, tells) = mpsc::channel();
         let tracer = std::thread::spawn(move || {
             let child = command.spawn().expect("sh");
             drop(command);
             let pid = Pid::from_raw(child.id() as i32);
             seize(pid);
-            theirs.lock().expect("no panic").push(pid);
+            its.alive().push(pid);
             told.send(pid).expect("who started it waits");
             std::io::Write::write_all(&mut { opens }, b"\n").expect("it reads");
-            let mut tracer = Tracer::new(pid, strike, theirs, its, strikes);
-            let fate = tracer.run();
+            let fate = Tracer::new(pid, program, strike, its).run();
             drop(gate);
             fate
         });
-        Struck { pid: tells.recv().expect("a child"), alive, status, hit, tracer: Some(tracer) }
+        Struck { pid: tells.recv().expect("a child"), seen, tracer: Some(tracer) }
     }
 
     /// Whether all of its processes have ended.
@@ -121,25 +142,29 @@ impl Struck {
 
     /// Sends the first process a signal, if it is still there.
     pub(crate) fn signal(&self, signal: Signal) {
-        let alive = self.alive.lock().expect("no panic");
-        if alive.contains(&self.pid) {
+        if self.seen.alive().contains(&self.pid) {
             let _ = kill(self.pid, signal);
         }
     }
 
     /// How its first process ended, if it has.
     pub(crate) fn status(&self) -> Option<ExitStatus> {
-        self.status.get().copied()
-    }
-
-    /// Whether the strike has come.
-    pub(crate) fn is_hit(&self) -> bool {
-        self.hit.load(Ordering::Relaxed)
+        self.seen.status.get().copied()
     }
 
     /// Whether its first process still runs.
     pub(crate) fn leader_runs(&self) -> bool {
-        self.status.get().is_none()
+        self.status().is_none()
+    }
+
+    /// Whether the strike has come.
+    pub(crate) fn is_hit(&self) -> bool {
+        Seen::is(&self.seen.hit)
+    }
+
+    /// Whether it is no longer the shell.
+    pub(crate) fn has_begun(&self) -> bool {
+        Seen::is(&self.seen.begun)
     }
 
     /// Ends what still runs of it, and says what became of it.
@@ -149,7 +174,7 @@ impl Struck {
     }
 
     fn kill_all(&self) {
-        for pid in self.alive.lock().expect("no panic").iter() {
+        for pid in self.seen.alive().iter() {
             let _ = kill(*pid, Signal::SIGKILL);
         }
     }
@@ -177,37 +202,34 @@ fn seize(pid: Pid) {
 
 struct Tracer {
     leader: Pid,
+    program: PathBuf,
     strike: Option<Strike>,
-    alive: Arc<Mutex<Vec<Pid>>>,
-    /// The role's program runs, and the loader is done.
-    begun: bool,
+    seen: Arc<Seen>,
+    /// Whether the first process is the role by now, and not the shell before it.
+    is_role: bool,
     calls: BTreeMap<&'static str, u32>,
-    hit: Arc<AtomicBool>,
     /// Nothing more is to be seen.
     done: bool,
-    /// Threads within a call: its name, and what it is to return.
+    /// Threads within a call: its name, what it is to return, whether it counts.
     within: HashMap<Pid, (&'static str, Option<i64>, bool)>,
-    status: Arc<OnceLock<ExitStatus>>,
 }
 
 impl Tracer {
     fn new(
         leader: Pid,
+        program: PathBuf,
         strike: Option<Strike>,
-        alive: Arc<Mutex<Vec<Pid>>>,
-        status: Arc<OnceLock<ExitStatus>>,
-        hit: Arc<AtomicBool>,
+        seen: Arc<Seen>,
     ) -> Tracer {
         Tracer {
             leader,
+            program,
             strike,
-            alive,
-            begun: false,
+            seen,
+            is_role: false,
             calls: BTreeMap::new(),
-            hit,
             done: false,
             within: HashMap::new(),
-            status,
         }
     }
 
@@ -226,10 +248,10 @@ impl Tracer {
             }
         }
         Fate {
-            status: *self.status.get().expect("the leader's end was seen"),
+            status: *self.seen.status.get().expect("the leader's end was seen"),
             calls: std::mem::take(&mut self.calls),
-            hit: self.hit.load(Ordering::Relaxed),
-            begun: self.begun,
+            hit: Seen::is(&self.seen.hit),
+            begun: Seen::is(&self.seen.begun),
         }
     }
 
@@ -237,17 +259,21 @@ impl Tracer {
         let raw = status.as_raw();
         if !status.stopped() {
             self.within.remove(&pid);
-            self.alive.lock().expect("no panic").retain(|known| *known != pid);
+            self.seen.alive().retain(|known| *known != pid);
             if pid == self.leader {
-                let _ = self.status.set(ExitStatus::from_raw(raw));
+                let _ = self.seen.status.set(ExitStatus::from_raw(raw));
             }
             return;
         }
         let (signal, event) = (libc::WSTOPSIG(raw), raw >> 16);
         if event == libc::PTRACE_EVENT_FORK || event == libc::PTRACE_EVENT_VFORK {
             if let Ok(child) = ptrace::getevent(pid) {
-                self.alive.lock().expect("no panic").push(Pid::from_raw(child as i32));
+                self.seen.alive().push(Pid::from_raw(child as i32));
             }
+        }
+        if event == libc::PTRACE_EVENT_EXEC && pid == self.leader {
+            let runs = std::fs::read_link(format!("/proc/{pid}/exe"));
+            self.is_role = runs.is_ok_and(|path| path == self.program);
         }
         let mut go = if self.done { Go::Freely } else { Go::ToNextCall };
         let mut deliver = 0;
@@ -278,10 +304,10 @@ impl Tracer {
                     None => return,
                 };
                 // The last thing that the C library's start does before our own code.
-                if name == "rseq" {
-                    self.begun = true;
+                if name == "rseq" && self.is_role {
+                    Seen::now(&self.seen.begun);
                 }
-                let counted = self.begun && counts(name, &args);
+                let counted = Seen::is(&self.seen.begun) && counts(name, &args);
                 if counted {
                     *self.calls.entry(name).or_default() += 1;
                 }
@@ -314,8 +340,10 @@ impl Tracer {
         }
         let now = self.calls[name];
         match blow {
-            Blow::Errors(_) => now >= place.nth && (now - place.nth).is_multiple_of(2),
-            _ => now == place.nth && !self.hit.load(Ordering::Relaxed),
+            Blow::Errors(_) => {
+                now >= place.nth && (now - place.nth).is_multiple_of(2)
+            }
+            _ => now == place.nth && !Seen::is(&self.seen.hit),
         }
     }
 
@@ -327,7 +355,7 @@ impl Tracer {
         match self.strike?.blow {
             Blow::Signal { after: true, .. } => None,
             Blow::Signal { signal, after: false } => {
-                self.hit.store(true, Ordering::Relaxed);
+                Seen::now(&self.seen.hit);
                 self.done = true;
                 if signal == Signal::SIGKILL {
                     instead(pid);
@@ -336,21 +364,22 @@ impl Tracer {
                 None
             }
             Blow::Error(error) | Blow::Errors(error) => {
-                self.hit.store(true, Ordering::Relaxed);
+                Seen::now(&self.seen.hit);
                 instead(pid);
                 Some(-i64::from(error as i32))
             }
             Blow::Stop => {
                 // In this order: SIGCONT comes once it is hit, and must come after.
                 let _ = kill(process_of(pid), Signal::SIGSTOP);
-                self.hit.store(true, Ordering::Relaxed);
+                Seen::now(&self.seen.hit);
                 None
             }
             Blow::Short => {
-                self.hit.store(true, Ordering::Relaxed);
+                // A signalfd and a timerfd give whole records (signalfd(2), timerfd_create(2)).
                 if let Ok(mut registers) = ptrace::getregs(pid)
-                    && registers.rdx > 1
+                    && !matches!(registers.rdx, 0 | 1 | 8 | 128)
                 {
+                    Seen::now(&self.seen.hit);
                     registers.rdx = 1;
                     let _ = ptrace::setregs(pid, registers);
                 }
@@ -360,10 +389,11 @@ impl Tracer {
     }
 
     fn leave(&mut self, pid: Pid, name: &'static str) {
-        if let Some(Strike { blow: Blow::Signal { signal, after: true }, .. }) = self.strike
+        if let Some(Strike { blow: Blow::Signal { signal, after: true }, .. }) =
+            self.strike
             && self.is_here(name)
         {
-            self.hit.store(true, Ordering::Relaxed);
+            Seen::now(&self.seen.hit);
             self.done = true;
             let _ = kill(process_of(pid), signal);
         }
@@ -390,7 +420,10 @@ fn process_of(thread: Pid) -> Pid {
 
 /// Whether this operation of futex(2) waits.
 fn waits(operation: i32) -> bool {
-    matches!(operation & libc::FUTEX_CMD_MASK, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET)
+    matches!(
+        operation & libc::FUTEX_CMD_MASK,
+        libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET
+    )
 }
 
 /// Whether a call is of interest.
@@ -409,7 +442,8 @@ pub(crate) fn changes(name: &str) -> bool {
 }
 
 /// These only look; they can fail all the same.
-const LOOKS: &[&str] = &["statx", "newfstatat", "fstat", "lseek", "getdents64", "readlink"];
+const LOOKS: &[&str] =
+    &["statx", "newfstatat", "fstat", "lseek", "getdents64", "readlink"];
 
 #[rustfmt::skip]
 const CHANGES: &[&str] = &[
