@@ -3,6 +3,9 @@
 //!
 //! `cargo test --test faults -- --ignored --nocapture`; the variables are in `run.rs`.
 
+// The registers that it changes are this processor's.
+#![cfg(target_arch = "x86_64")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -259,7 +259,7 @@ pub(crate) fn play(
             for (_, role) in &others {
                 settled(role.pid(), until, || false);
             }
-            victim.signal(Signal::SIGCONT);
+            victim.go_on();
             stopped = false;
         }
         let done = |(turn, role): &mut (usize, Role)| {

@@ -147,6 +147,13 @@ impl Struck {
         }
     }
 
+    /// SIGCONT, to all of its processes: any of them may have been stopped.
+    pub(crate) fn go_on(&self) {
+        for pid in self.seen.alive().iter() {
+            let _ = kill(*pid, Signal::SIGCONT);
+        }
+    }
+
     /// How its first process ended, if it has.
     pub(crate) fn status(&self) -> Option<ExitStatus> {
         self.seen.status.get().copied()
