@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 use support::*;
@@ -669,9 +669,7 @@ fn no_more_clients_come_in_than_there_are_descriptors_for() {
     let subject = subject("dbus");
     let limited = |soft, hard| {
         let mut command = ipclab(&subject, &["dbus", "server"]);
-        ipclab::os::spawn::before_exec(&mut command, move || {
-            Ok(setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?)
-        });
+        ipclab::os::spawn::limit(&mut command, Resource::RLIMIT_NOFILE, soft, hard);
         command
     };
     let line = contract::failed_clearly(&run(limited(20, 20), Input::Nothing));

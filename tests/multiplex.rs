@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ipclab::os::spawn::before_exec;
+use ipclab::os::spawn::limit;
 use nix::fcntl::OFlag;
 use nix::mqueue::{MQ_OFlag, MqAttr, mq_open, mq_send, mq_unlink};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -423,9 +423,7 @@ fn a_message_over_the_limit_ends_its_client_alone() {
 /// Starts a server that may have only so many descriptors.
 fn with_descriptors(count: u64, options: &[&str]) -> Running {
     Running::start_with(options, Input::Nothing, |command| {
-        before_exec(command, move || {
-            Ok(setrlimit(Resource::RLIMIT_NOFILE, count, count)?)
-        });
+        limit(command, Resource::RLIMIT_NOFILE, count, count);
     })
 }
 

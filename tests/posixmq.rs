@@ -4,9 +4,9 @@ mod support;
 
 use ipclab::os::cleanup::{Object, remove_now};
 use ipclab::os::names::{queue_exists, waiting};
-use ipclab::os::spawn::before_exec;
+use ipclab::os::spawn::limit;
 use ipclab::wire::meet::kernel_prefix_of;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use support::*;
@@ -370,10 +370,8 @@ fn a_queue_of_another_user_is_refused() {
 fn emfile_is_explained_as_rlimit_msgqueue() {
     let subject = small();
     let mut command = subject.receiver_command(&[]);
-    before_exec(&mut command, || {
-        let (_, hard) = getrlimit(Resource::RLIMIT_MSGQUEUE)?;
-        Ok(setrlimit(Resource::RLIMIT_MSGQUEUE, 1234, hard)?)
-    });
+    let (_, hard) = getrlimit(Resource::RLIMIT_MSGQUEUE).unwrap();
+    limit(&mut command, Resource::RLIMIT_MSGQUEUE, 1234, hard);
     let line = failure(Role::start("receiver", command, Input::Nothing).unwrap());
     assert!(
         line.contains("EMFILE") && line.contains("RLIMIT_MSGQUEUE, 1,234"),

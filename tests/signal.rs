@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipclab::os::spawn;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use support::*;
@@ -568,9 +568,7 @@ fn json_has_an_object_a_message() {
 fn a_queue_without_room_names_its_limit() {
     let subject = signals();
     let mut command = subject.receiver_command(&[]);
-    spawn::before_exec(&mut command, || {
-        Ok(setrlimit(Resource::RLIMIT_SIGPENDING, 0, 0)?)
-    });
+    spawn::limit(&mut command, Resource::RLIMIT_SIGPENDING, 0, 0);
     let receiver = Role::start("receiver", command, Input::Nothing).unwrap();
     receiver.wait_for_comment("start the other: ", deadline()).unwrap();
     let line = refused(&subject, &["hello"]);
@@ -623,9 +621,7 @@ impl Stranger {
 fn a_short_queue_makes_a_short_window() {
     let Some(stranger) = Stranger::new() else { return };
     let mut command = stranger.command(&["signal", "receiver"]);
-    spawn::before_exec(&mut command, || {
-        Ok(setrlimit(Resource::RLIMIT_SIGPENDING, 10, 10)?)
-    });
+    spawn::limit(&mut command, Resource::RLIMIT_SIGPENDING, 10, 10);
     let receiver = Role::start("receiver", command, Input::Nothing).unwrap();
     receiver.wait_for_comment("start the other: ", deadline()).unwrap();
     let text = "x".repeat(5000);

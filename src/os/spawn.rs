@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::sys::resource::{Resource, setrlimit};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
@@ -60,6 +61,12 @@ pub fn pin(command: &mut Command, cpus: &[usize]) {
     cpus.iter().for_each(|cpu| only.set(*cpu));
     // SAFETY: between fork and exec only sched_setaffinity runs.
     unsafe { command.pre_exec(move || Ok(sched_setaffinity(None, &only)?)) };
+}
+
+/// Makes `command` start with this limit: setrlimit(2).
+pub fn limit(command: &mut Command, what: Resource, soft: u64, hard: u64) {
+    // SAFETY: between fork and exec only setrlimit runs.
+    unsafe { command.pre_exec(move || Ok(setrlimit(what, soft, hard)?)) };
 }
 
 /// Gives `command` the descriptor `given`, under the number that it has here.
