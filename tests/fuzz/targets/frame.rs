@@ -55,7 +55,7 @@ fn messages<'a>(
     let mut incoming = Incoming::new(stream);
     let (mut all, mut message) = (Vec::new(), Vec::new());
     for read in reads {
-        incoming.add(read);
+        incoming.add(read).expect("there is memory");
         loop {
             match incoming.next(&mut message) {
                 Ok(true) => all.push(message.clone()),
