@@ -22,6 +22,9 @@ pub mod chapters;
 pub mod cli;
 pub mod errors;
 pub mod experiments;
+#[cfg(any(test, fuzzing))]
+#[path = "../tests/fuzz/targets/mod.rs"]
+pub mod fuzz;
 pub mod lab;
 pub mod os;
 pub mod process;

@@ -103,6 +103,21 @@ fn a_file_that_is_not_ours_is_left_alone() {
 }
 
 #[test]
+fn a_strangers_server_is_seen_whatever_the_names_of_other_sockets_are() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+    let subject = subject("unix");
+    let path = subject.dir().join("unix");
+    let _server = UnixListener::bind(&path).unwrap();
+    // Any user may have one of this kind, and it stands in the same file of /proc.
+    let name = [b"\xff", std::process::id().to_string().as_bytes()].concat();
+    let name = SocketAddr::from_abstract_name(name).unwrap();
+    let _other = UnixListener::bind_addr(&name).unwrap();
+    let said = clean(&subject, &[]);
+    assert!(said.contains("a socket is bound to it") && path.exists(), "{said}");
+}
+
+#[test]
 fn without_a_runtime_directory_there_is_nothing_to_clean() {
     let subject = subject("fifo");
     let mut command = ipclab(&subject, &["clean"]);

@@ -346,6 +346,21 @@ fn a_process_that_the_signal_would_kill_is_spared_unless_forced() {
 }
 
 #[test]
+fn a_process_whose_name_is_not_utf_8_is_looked_at_all_the_same() {
+    let subject = signals();
+    let mut shell = Command::new("sh");
+    let script =
+        "printf '\\377' >/proc/$$/comm; trap '' USR1; echo ready; read line";
+    shell.args(["-c", script]);
+    let shell = Role::start("sh", shell, Input::Open).unwrap();
+    shell.wait_for_output(b"ready\n", deadline()).unwrap();
+    let pid = shell.pid().to_string();
+    let outcome = run_sender(&subject, &["--pid", &pid, "--signal", "USR1"]);
+    assert!(outcome.stderr.contains("ignores SIGUSR1"), "{}", outcome.stderr);
+    shell.stop(Signal::SIGKILL, deadline()).unwrap();
+}
+
+#[test]
 fn a_process_that_ignores_the_signal_is_not_hurt() {
     let subject = signals();
     let mut shell = Command::new("sh");

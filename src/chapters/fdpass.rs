@@ -12,6 +12,10 @@ mod client;
 mod descriptor;
 mod door;
 mod fork;
+#[cfg(any(test, fuzzing))]
+pub(crate) use descriptor::fuzz;
+#[cfg(any(test, fuzzing))]
+pub(crate) use multiprocessing::fuzz as fuzz_multiprocessing;
 mod guests;
 mod multiprocessing;
 mod plain;

@@ -14,6 +14,7 @@ use syscalls::Sysno;
 
 use super::until::until;
 use crate::os::alive;
+use crate::os::proc;
 
 /// A forked process whose part ends with a `T`.
 #[derive(Debug)]
@@ -93,9 +94,8 @@ impl<T: DeserializeOwned> Child<T> {
         let bit = 1_u64 << (signal - 1);
         let missing = || format!("signal {signal} still waits for the {}", self.who);
         until(missing, || {
-            let status =
-                std::fs::read_to_string(format!("/proc/{}/status", self.pid))
-                    .with_context(|| format!("the {} has ended", self.who))?;
+            let status = proc::text(format!("/proc/{}/status", self.pid))
+                .with_context(|| format!("the {} has ended", self.who))?;
             let waits = |field| {
                 let line = status.lines().find_map(|line| line.strip_prefix(field));
                 let mask =
@@ -174,7 +174,7 @@ fn activity(pid: Pid) -> Activity {
         Some('S') => {}
         Some(_) => return Activity::Other,
     }
-    match std::fs::read_to_string(format!("/proc/{pid}/syscall")) {
+    match proc::text(format!("/proc/{pid}/syscall")) {
         Err(_) => Activity::AsleepSomewhere,
         Ok(line) => {
             let number = line.split(' ').next().and_then(|word| word.parse().ok());

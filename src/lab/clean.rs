@@ -15,6 +15,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use super::experiment::left_behind;
 use crate::os::cleanup::{Object, remove_now, segment_path, semaphore_path};
 use crate::os::names;
+use crate::os::proc;
 use crate::wire::meet::{self, describe, is_pending, notes, runtime_dir};
 
 /// The options of `ipclab clean`.
@@ -275,7 +276,7 @@ impl Used {
                     names.insert(target.to_string_lossy().into_owned(), who.clone());
                 }
             }
-            let maps = std::fs::read_to_string(process.path().join("maps"));
+            let maps = proc::text(process.path().join("maps"));
             for line in maps.unwrap_or_default().lines() {
                 if let Some(at) = line.find('/') {
                     let who = format!("pid {pid} has it mapped");
@@ -284,7 +285,7 @@ impl Used {
             }
         }
         // Type 01 and state 01 aside, a bound socket's path is the line's last field.
-        let sockets = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+        let sockets = proc::text("/proc/net/unix").unwrap_or_default();
         for line in sockets.lines().skip(1) {
             if let Some(at) = line.find('/') {
                 names

@@ -69,7 +69,11 @@ fn stat(pid: u32) -> Option<(u8, u64)> {
 
 /// The fields of a process's `stat` from the third on.
 fn fields(pid: u32) -> Option<String> {
-    let line = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    after_name(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The same, of that line.
+pub(crate) fn after_name(line: &[u8]) -> Option<String> {
     // Field 2 is the program's name in brackets, and may hold anything, brackets too.
     let name_ends = line.iter().rposition(|byte| *byte == b')')?;
     Some(std::str::from_utf8(&line[name_ends + 1..]).ok()?.trim().to_owned())

@@ -16,6 +16,7 @@ pub mod mutex;
 pub mod names;
 pub mod namespace;
 pub mod packet;
+pub mod proc;
 pub mod ptrace;
 pub mod ready;
 pub mod semaphore;

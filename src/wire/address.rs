@@ -25,6 +25,7 @@ use super::say;
 use crate::errors::{Advise, usage};
 use crate::os::cleanup::Object;
 use crate::os::holders::holders;
+use crate::os::proc;
 use crate::say;
 
 /// How many clients may wait to be accepted: connected by the kernel, unknown to us.
@@ -308,7 +309,7 @@ impl fmt::Display for Holder {
 /// The listener at `address`: /proc/net/tcp has its socket's inode number, and a link
 /// `socket:[INODE]` in some /proc/PID/fd has the process, if we may look there.
 fn holder(address: SocketAddr) -> Option<Holder> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(proc::text);
     let lines = tables.iter().flatten().flat_map(|table| table.lines().skip(1));
     let (uid, inode) =
         lines.filter_map(listener).find_map(|(local, uid, inode)| {
@@ -321,13 +322,13 @@ fn holder(address: SocketAddr) -> Option<Holder> {
     let Some(pid) = holders(&wanted).next() else {
         return Some(Holder::Uid(uid.to_owned()));
     };
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+    let name = proc::text(format!("/proc/{pid}/comm"));
     let name = name.unwrap_or_default().trim_end().to_owned();
     Some(Holder::Process { pid, name })
 }
 
 /// The address, uid and inode number of a line of /proc/net/tcp, if it is a listener's.
-fn listener(line: &str) -> Option<(SocketAddr, &str, &str)> {
+pub(crate) fn listener(line: &str) -> Option<(SocketAddr, &str, &str)> {
     const LISTENS: &str = "0A";
     let words: Vec<_> = line.split_whitespace().collect();
     let &[_, local, _, LISTENS, _, _, _, uid, _, inode, ..] = words.as_slice()

@@ -150,6 +150,10 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/targets/escape.rs"]
+pub(crate) mod fuzz;
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -27,6 +27,10 @@ use super::{handshake, wording};
 use crate::os::cleanup::without_signals;
 use crate::wire::say::{self, Tally};
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/fuzz/targets/dbus.rs"]
+pub(crate) mod fuzz;
+
 /// The fixed part of a message's header, in bytes.
 const FIXED: usize = 16;
 

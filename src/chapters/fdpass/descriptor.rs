@@ -113,6 +113,10 @@ pub(super) fn known_peer(socket: impl AsFd) -> Result<i32> {
 }
 // ANCHOR_END: peer
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/fuzz/targets/descriptor.rs"]
+pub(crate) mod fuzz;
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixStream;

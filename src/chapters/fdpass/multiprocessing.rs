@@ -21,6 +21,9 @@ pub(super) use self::unread::{Unread, charge_of_one};
 
 mod fate;
 mod frame;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/fuzz/targets/multiprocessing.rs"]
+pub(crate) mod fuzz;
 mod handshake;
 mod key;
 mod pid;

@@ -20,6 +20,10 @@ use crate::say;
 use crate::wire::meet::{At, Place, with_suffix};
 use crate::wire::say;
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/fuzz/targets/published.rs"]
+pub(crate) mod fuzz;
+
 /// What a receiver publishes: who it is, and which signal it takes.
 #[derive(Debug, PartialEq, Eq)]
 struct Published {

@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::number::Number;
 use crate::errors::Advise;
 use crate::os::alive;
+use crate::os::proc;
 use crate::os::signal::pidfd_kill;
 use crate::say;
 
@@ -122,7 +123,7 @@ fn fate(pid: i32, signal: Number) -> std::io::Result<Fate> {
 
 /// One of the masks in /proc/PID/status.
 fn mask(process: &str, field: &str) -> std::io::Result<u64> {
-    let status = std::fs::read_to_string(format!("{process}/status"))?;
+    let status = proc::text(format!("{process}/status"))?;
     let value =
         status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     let mask = value.and_then(|value| u64::from_str_radix(value.trim(), 16).ok());
@@ -133,7 +134,7 @@ fn mask(process: &str, field: &str) -> std::io::Result<u64> {
 /// waited for, so SigBlk does not show it. We read the set itself, out of the memory
 /// that the call's first argument points to; the kernel may refuse that (ptrace(2)).
 fn waits_for(thread: &str, signal: Number) -> Option<bool> {
-    let call = std::fs::read_to_string(format!("{thread}/syscall")).ok()?;
+    let call = proc::text(format!("{thread}/syscall")).ok()?;
     let mut words = call.split_whitespace();
     if words.next()?.parse() != Ok(libc::SYS_rt_sigtimedwait) {
         return Some(false);
@@ -146,7 +147,7 @@ fn waits_for(thread: &str, signal: Number) -> Option<bool> {
 
 /// What /proc says of the queue of `pid`: `3/96365` waiting of the most.
 pub fn queue_of(pid: i32) -> Option<String> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = proc::text(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("SigQ:"))?;
     Some(line.trim().to_owned())
 }

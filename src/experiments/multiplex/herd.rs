@@ -16,6 +16,7 @@ use syscalls::Sysno;
 use crate::experiments::child::Child;
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::{Gate, Stage};
+use crate::os::proc;
 
 /// How many wait.
 const WORKERS: usize = 8;
@@ -281,7 +282,7 @@ fn blocking_accept(stage: &Stage) -> Result<usize> {
 
 /// How often a process has gone to sleep by itself: it must have been woken in between.
 fn switches(pid: Pid) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    let status = proc::text(format!("/proc/{pid}/status"));
     let status = status.context("read /proc/PID/status")?;
     let field = status
         .lines()

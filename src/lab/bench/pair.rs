@@ -21,6 +21,7 @@ use super::subject::Waits;
 use crate::errors::line;
 use crate::lab::interrupts::Interrupts;
 use crate::os::alive::minor_faults;
+use crate::os::proc;
 use crate::os::spawn;
 use crate::process::{Input, Output, Role};
 
@@ -400,7 +401,7 @@ fn control_socket() -> Result<(OwnedFd, OwnedFd)> {
 }
 
 fn switches(pid: Pid) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+    let status = proc::text(format!("/proc/{pid}/status"));
     let status = status.unwrap_or_default();
     let counts = status.lines().filter_map(|line| {
         let (name, count) = line.split_once(':')?;

@@ -21,7 +21,7 @@ mod list;
 mod page;
 mod scratch;
 mod tell;
-mod tried;
+pub(crate) mod tried;
 
 /// The options of `ipclab experiment`.
 #[derive(Debug, clap::Args)]

@@ -11,11 +11,11 @@ use super::One;
 
 /// The last run of an experiment.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tried {
+pub(crate) struct Tried {
     /// What was guessed; `None` when it was only shown.
-    pub(super) guess: Option<usize>,
+    pub(crate) guess: Option<usize>,
     /// What came out.
-    pub(super) answer: usize,
+    pub(crate) answer: usize,
 }
 
 fn path() -> Option<PathBuf> {
@@ -42,9 +42,13 @@ pub(super) fn note((chapter, experiment): One, tried: &Tried) {
 /// The last guess of each experiment; `guess` is `None` where it was only ever shown. A line
 /// that is none of ours is passed over.
 pub(super) fn all() -> HashMap<String, Tried> {
-    let text = path().and_then(|path| std::fs::read_to_string(path).ok());
+    let text = path().and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+    parse(&String::from_utf8_lossy(&text))
+}
+
+pub(crate) fn parse(text: &str) -> HashMap<String, Tried> {
     let mut all: HashMap<String, Tried> = HashMap::new();
-    for line in text.unwrap_or_default().lines() {
+    for line in text.lines() {
         let mut words = line.split(' ');
         let (Some(id), Some(guess), Some(answer)) =
             (words.next(), words.next(), words.next())

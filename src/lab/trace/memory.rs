@@ -54,7 +54,7 @@ impl Memory {
         const LONGEST: usize = 4096;
         let mut text = Vec::new();
         while address != 0 && text.len() < LONGEST {
-            let next = address + text.len() as u64;
+            let next = address.wrapping_add(text.len() as u64);
             let chunk = self.bytes(next, 256.min(PAGE - next as usize % PAGE));
             let end = chunk.iter().position(|byte| *byte == 0);
             text.extend_from_slice(&chunk[..end.unwrap_or(chunk.len())]);

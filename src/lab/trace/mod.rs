@@ -21,6 +21,9 @@ mod asked;
 mod decode;
 mod draw;
 mod event;
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/fuzz/targets/decode.rs"]
+pub(crate) mod fuzz;
 mod json;
 mod memory;
 mod noise;

@@ -18,6 +18,7 @@ use super::decode::signals;
 use super::event::{Effect, End, Event, What};
 use super::objects::{Desc, field};
 use super::world::World;
+use crate::os::proc;
 use crate::os::ptrace::{AT_CALL, Change, Go, next_change, resume, siginfo};
 
 mod calls;
@@ -190,7 +191,7 @@ impl Tracer {
         if self.threads.contains_key(&pid.as_raw()) {
             return;
         }
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+        let status = proc::text(format!("/proc/{pid}/status"));
         let status = status.unwrap_or_default();
         let number =
             |name| field(&status, name).and_then(|text| text.parse::<i32>().ok());

@@ -223,17 +223,19 @@ impl World {
     /// No longer: what lies before and behind stays.
     pub(super) fn unmap(&mut self, who: usize, start: u64, length: u64) {
         const PAGE: u64 = 4096;
-        let end = start.saturating_add(length.next_multiple_of(PAGE));
+        let end = length
+            .checked_next_multiple_of(PAGE)
+            .map_or(u64::MAX, |length| start.saturating_add(length));
         let mut left = Vec::new();
         for map in self.states[who].maps.drain(..) {
-            let map_end = map.start + map.length;
+            let map_end = map.start.saturating_add(map.length);
             if map.start < start.min(map_end) {
                 let length = start.min(map_end) - map.start;
                 left.push(Mapping { length, ..map.clone() });
             }
             if map_end > end.max(map.start) {
                 let start = end.max(map.start);
-                let offset = map.offset + (start - map.start);
+                let offset = map.offset.wrapping_add(start - map.start);
                 left.push(Mapping { start, length: map_end - start, offset, ..map });
             }
         }
@@ -261,10 +263,9 @@ impl World {
 
     /// What shared pages lie at `address`: their key, and the offset in it.
     pub(super) fn word(&self, who: usize, address: u64) -> Option<(&str, u64)> {
-        let map = self.states[who]
-            .maps
-            .iter()
-            .find(|map| (map.start..map.start + map.length).contains(&address))?;
-        Some((&map.key, address - map.start + map.offset))
+        let map = self.states[who].maps.iter().find(|map| {
+            (map.start..map.start.saturating_add(map.length)).contains(&address)
+        })?;
+        Some((&map.key, (address - map.start).wrapping_add(map.offset)))
     }
 }

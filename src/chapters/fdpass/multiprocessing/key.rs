@@ -132,7 +132,7 @@ fn why_not(error: &anyhow::Error) -> Option<&'static str> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Key {
     /// A key that came from no file.
     pub(super) fn of(text: &str) -> Key {

@@ -11,6 +11,10 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use super::super::model::{Report, SCHEMA};
 use crate::errors::Advise;
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../../../tests/fuzz/targets/report.rs"]
+pub(crate) mod fuzz;
+
 /// The report as JSON, indented; a pair such as a histogram's stands on one line.
 ///
 /// # Errors

@@ -208,9 +208,9 @@ pub(super) fn buffers(cx: &Cx<'_>, address: u64, count: u64) -> Piece {
         if left == 0 {
             break;
         }
-        let at = address + 16 * n;
+        let at = address.wrapping_add(16 * n);
         let (Some(base), Some(length)) =
-            (cx.memory().u64(at), cx.memory().u64(at + 8))
+            (cx.memory().u64(at), cx.memory().u64(at.wrapping_add(8)))
         else {
             break;
         };

@@ -82,7 +82,7 @@ fn words(cx: &mut Cx<'_>, index: usize) -> Piece {
     const MOST: u64 = 16;
     let mut parts = Vec::new();
     for n in 0..=MOST {
-        match cx.memory().u64(cx.args[index] + 8 * n) {
+        match cx.memory().u64(cx.args[index].wrapping_add(8 * n)) {
             Some(0) | None => break,
             Some(_) if n == MOST => parts.push(Piece::text("…")),
             Some(address) => {

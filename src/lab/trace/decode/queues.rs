@@ -79,7 +79,7 @@ fn received(cx: &mut Cx<'_>, index: usize) -> Piece {
 
 fn struct_msgbuf(cx: &Cx<'_>, address: u64, length: u64) -> Piece {
     let Some(kind) = cx.memory().u64(address) else { return hex(address) };
-    let text = cx.bytes(address + 8, length);
+    let text = cx.bytes(address.wrapping_add(8), length);
     let kind = if kind > 0xffff { format!("{kind:#x}") } else { kind.to_string() };
     Piece::Group("{", vec![Piece::text(format!("type {kind}")), text], "}")
 }

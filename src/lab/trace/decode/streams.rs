@@ -33,10 +33,11 @@ pub(super) fn load(cx: &mut Cx<'_>, spans: &Spans, units: u64) -> Load {
     let room = cx.world.room(units as usize, KEPT as usize);
     let mut bytes = Vec::new();
     for (address, length) in spans {
-        let more = (*length as usize).min(room - bytes.len());
+        let more = (*length as usize).min(room.saturating_sub(bytes.len()));
         bytes.extend(cx.memory().bytes(*address, more));
     }
-    let all: u64 = spans.iter().map(|(_, length)| length).sum();
+    let all =
+        spans.iter().fold(0_u64, |all, (_, length)| all.saturating_add(*length));
     let bytes = Some(cx.world.keep(bytes, KEPT as usize));
     Load { units, bytes, cut: units >= all }
 }

@@ -9,6 +9,7 @@ use super::super::decode::{self, Begun, Cx};
 use super::super::event::{Event, Outcome, What};
 use super::super::objects::field;
 use super::{Thread, Tracer};
+use crate::os::proc;
 use crate::os::ptrace::{Point, point};
 
 /// A call that has not returned.
@@ -205,8 +206,7 @@ fn can_sleep(name: &str) -> bool {
 
 /// How often a thread has given up the processor by itself.
 fn sleeps(tid: Pid) -> u64 {
-    let status =
-        std::fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let status = proc::text(format!("/proc/{tid}/status")).unwrap_or_default();
     let count = field(&status, "voluntary_ctxt_switches:");
     count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }

@@ -5,6 +5,7 @@ use nix::unistd::Pid;
 
 use super::super::event::What;
 use super::Tracer;
+use crate::os::proc;
 
 impl Tracer {
     /// exec has replaced the program; a thread that called it is the first one now.
@@ -27,7 +28,7 @@ impl Tracer {
         self.world.live.insert(pid.as_raw(), who);
         self.threads.insert(pid.as_raw(), thread);
         self.world.exec(who);
-        if let Ok(name) = std::fs::read_to_string(format!("/proc/{pid}/comm"))
+        if let Ok(name) = proc::text(format!("/proc/{pid}/comm"))
             && self.world.processes[..who]
                 .iter()
                 .all(|other| other.pid != pid.as_raw())

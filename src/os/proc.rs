@@ -1,0 +1,35 @@
+//! Reading /proc.
+
+use std::io;
+use std::path::Path;
+
+/// What a file of /proc says. The names in it, of programs, paths and sockets, are whatever
+/// bytes somebody chose: where they are not UTF-8, they have U+FFFD, and the rest counts.
+///
+/// # Errors
+/// What open(2) and read(2) say: ENOENT and ESRCH of a process that has ended.
+pub fn text(path: impl AsRef<Path>) -> io::Result<String> {
+    let bytes = std::fs::read(path)?;
+    Ok(String::from_utf8(bytes).unwrap_or_else(|error| {
+        String::from_utf8_lossy(error.as_bytes()).into_owned()
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::os::alive;
+
+    #[test]
+    fn a_name_that_is_not_utf_8_hides_nothing_of_a_process() {
+        let thread = std::thread::spawn(|| {
+            nix::sys::prctl::set_name(c"\xff) Z\n1").unwrap();
+            let id = nix::unistd::gettid().as_raw() as u32;
+            assert_eq!(alive::state(id), Some('R'));
+            assert!(alive::start(id) >= alive::start(std::process::id()));
+            let status = super::text(format!("/proc/{id}/status")).unwrap();
+            assert!(status.starts_with("Name:\t\u{fffd}) Z\\n1\n"), "{status}");
+            assert!(status.contains(&format!("\nTgid:\t{}\n", std::process::id())));
+        });
+        thread.join().unwrap();
+    }
+}

@@ -1,0 +1,46 @@
+//! Lines that other processes have written, in files and down pipes: what is understood is
+//! written again as it was.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use crate::lab::bench::servers::load::{Door, Order};
+use crate::wire::address::resolve;
+use crate::wire::meet::{describe, parse};
+
+/// A line.
+pub fn run(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    if let Some(object) = parse(&text) {
+        assert_eq!(parse(&describe(&object)), Some(object));
+    }
+    for (id, tried) in crate::lab::experiment::tried::parse(&text) {
+        assert!(text.contains(&id) && !id.contains(' '), "{id:?}: {tried:?}");
+    }
+    again::<Order>(&text);
+    again::<Door>(&text);
+    again::<crate::chapters::signal::number::Number>(&text);
+    if let Ok(time) = crate::wire::roles::seconds(&text) {
+        assert!(!time.is_zero());
+    }
+    // A host's name would be asked of the network.
+    if text.bytes().all(|b| b.is_ascii_digit() || b".:[]".contains(&b))
+        && let Ok(address) = resolve(&text)
+    {
+        assert_eq!(
+            resolve(&address.to_string()).expect("as it was printed"),
+            address
+        );
+    }
+}
+
+/// What is read of `text`, if anything is, is read again as it is printed.
+pub fn again<T: FromStr + Display + PartialEq + std::fmt::Debug>(text: &str) {
+    if let Ok(value) = text.parse::<T>() {
+        let printed = value.to_string();
+        assert!(
+            printed.parse::<T>().is_ok_and(|again| again == value),
+            "{printed:?}"
+        );
+    }
+}

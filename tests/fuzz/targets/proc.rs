@@ -1,0 +1,21 @@
+//! Files of /proc, in which names are whatever somebody chose.
+
+use crate::os::alive;
+use crate::wire::address::listener;
+
+/// A program's name; and a line of a table.
+pub fn run(input: &[u8]) {
+    let name = String::from_utf8_lossy(input);
+    let fields = "S 1 2 3 4";
+    let line = [b"4711 (", input, b") ", fields.as_bytes(), b"\n"].concat();
+    assert_eq!(alive::after_name(&line).as_deref(), Some(fields), "{name:?}");
+    let _ = alive::after_name(input);
+    if let Some((address, uid, inode)) = listener(&name) {
+        assert!(name.contains(uid) && name.contains(inode));
+        let port = format!(":{:04X}", address.port());
+        assert!(
+            name.to_uppercase().contains(&port) || name.contains(":+"),
+            "{name:?}"
+        );
+    }
+}
