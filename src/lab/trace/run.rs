@@ -20,6 +20,7 @@ use super::event::{End, Event, Trace, What};
 use super::start::{Pause, Watch, end_all, follow, start};
 use super::tracer::{MOST, Tracer};
 use crate::chapter::Row;
+use crate::os::inheritance::{hand_on, reset_signals};
 use crate::wire::meet::Meets;
 
 /// How long a chapter may take.
@@ -97,6 +98,7 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
             .env("IPCLAB_DIR", scratch.path())
             .stderr(mouth.try_clone().context("dup")?);
         command.stdin(link.take().map_or_else(Stdio::null, Stdio::from));
+        reset_signals(&mut command);
         // Where the shell would make the link, we are the shell.
         if row.meets == Meets::Nowhere && index + 1 < row.script.parts.len() {
             let (reading, writing) = pipe()?;
@@ -148,6 +150,7 @@ fn programs(commands: &[Vec<OsString>], watch: &mut Watch) -> Result<Ran> {
         // The trace has standard output to itself.
         let out = std::io::stderr().as_fd().try_clone_to_owned().context("dup")?;
         command.stdout(out);
+        hand_on(&mut command);
         match start(&mut tracer, watch, &name, command) {
             Ok(pid) => started.push((name, pid)),
             Err(error) => {

@@ -18,6 +18,7 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use super::run::drain;
 use super::tracer::Tracer;
 use crate::errors::Advise;
+use crate::os::inheritance::ends_us;
 use crate::os::spawn::{self, Forked};
 
 /// Why the tracer stopped waiting.
@@ -53,8 +54,8 @@ impl Watch {
     /// # Errors
     /// EMFILE.
     pub(super) fn begin() -> Result<Watch> {
-        use Signal::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
-        let mask: SigSet = [SIGCHLD, SIGINT, SIGTERM, SIGHUP].into_iter().collect();
+        let mut mask = ends_us();
+        mask.add(Signal::SIGCHLD);
         mask.thread_block().context("sigprocmask")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&mask, flags).context("signalfd")?;
@@ -192,7 +193,6 @@ pub(super) fn start(
 ) -> Result<Pid> {
     let (gate, key) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let (failure, tell) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-    spawn::reset_signals(&mut command);
     command.process_group(0);
     let pid = match spawn::fork().context("fork")? {
         Forked::Parent(pid) => pid,

@@ -1,6 +1,7 @@
 //! One server and its load, as the bench holds them: started, pinned, steered, watched.
 
 use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -300,6 +301,7 @@ pub(in crate::lab::bench) fn start(
     output: Output,
     cpu: usize,
 ) -> Result<Role> {
+    command.process_group(0); // Ctrl-C comes to us alone, or to nobody (nohup)
     spawn::pin(&mut command, &[cpu]);
     Role::start_with(name, command, input, output, None)
 }
