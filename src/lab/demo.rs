@@ -19,6 +19,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::chapter::{Part, Row};
 use crate::chapters::{find, rows};
+use crate::dirs;
 use crate::process::{Input, Output, Role, thread};
 use crate::wire::launcher;
 use crate::wire::meet::Meets;
@@ -126,10 +127,7 @@ fn table(shown: &[Shown]) -> String {
 
 /// Runs one chapter's script in a directory of its own, and checks what it printed.
 fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
-    let scratch = tempfile::Builder::new()
-        .prefix("ipclab-")
-        .tempdir()
-        .context("mkdir for the demo")?;
+    let scratch = dirs::scratch("ipclab-")?;
     let began = Instant::now();
     let (comments, mouth) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let screen = thread(move || show(comments, began))?;

@@ -32,6 +32,8 @@ pub(super) enum Pause {
     Interrupted,
     /// It took too long.
     Late,
+    /// One has failed without which the others need not go on.
+    Failed,
 }
 
 /// The signals that end us, and the one that says that a tracee has stopped, as something
@@ -137,6 +139,9 @@ pub(super) fn follow(
             if busy % 64 == 0 && watch.interrupted()? {
                 return Ok(Pause::Interrupted);
             }
+        }
+        if tracer.has_failed() {
+            return Ok(Pause::Failed);
         }
         if !tracer.alive() {
             return Ok(if until.is_some() { Pause::Ready } else { Pause::Ended });

@@ -17,6 +17,7 @@ use super::kind::{Kind, Program};
 use super::lines::{Lines, watch};
 use super::load::{Clients, Door, Order, Window};
 use super::peers;
+use crate::dirs;
 use crate::lab::bench::model::Placement;
 use crate::lab::bench::placement::Cpus;
 use crate::lab::interrupts::Interrupts;
@@ -312,8 +313,7 @@ fn nowhere() -> Result<Output> {
 }
 
 pub(in crate::lab::bench) fn scratch() -> Result<TempDir> {
-    let dir = tempfile::Builder::new().prefix("ipclab-bench-").tempdir();
-    dir.context("mkdir for the bench")
+    dirs::scratch("ipclab-bench-")
 }
 
 /// How a process ended that should not have, in one line.
