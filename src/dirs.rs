@@ -4,6 +4,8 @@
 //! XDG Base Directory Specification has a rule: one that is relative or empty is ignored.
 
 use std::ffi::OsString;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -44,7 +46,10 @@ pub fn temporary() -> PathBuf {
 /// ENOENT, EACCES, ENOSPC, EROFS.
 pub fn scratch(prefix: &str) -> Result<tempfile::TempDir> {
     let parent = temporary();
-    let made = tempfile::Builder::new().prefix(prefix).tempdir_in(&parent);
+    // Ours alone, whatever the umask: who runs in it refuses what others may write to.
+    let mode = Permissions::from_mode(0o700);
+    let made = tempfile::Builder::new().prefix(prefix).permissions(mode);
+    let made = made.tempdir_in(&parent);
     // tempfile's own errors hide the error number behind words.
     let made =
         made.map_err(|error| match error.get_ref().and_then(|e| e.source()) {

@@ -31,7 +31,8 @@ enum Place {
 }
 
 /// How the calls begin that take the name of a kernel object.
-const KERNEL_CALLS: [&str; 5] = ["mq_", "sem_", "shm_", "msgget", "shmget"];
+const KERNEL_CALLS: [&str; 6] =
+    ["mq_", "sem_", "shm_", "msgget", "shmget", "ShmemConf"];
 
 impl Place {
     /// The place that `<syscall> <object>` names.

@@ -42,7 +42,8 @@ pub(super) fn holder(address: SocketAddr) -> Option<Holder> {
         return Some(Holder::Uid(uid.to_owned()));
     };
     let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
-    let name = name.unwrap_or_default().trim_end().to_owned();
+    // It is what that process says, and may be meant for a terminal.
+    let name = name.unwrap_or_default().trim_end().escape_debug().to_string();
     Some(Holder::Process { pid, name })
 }
 
