@@ -48,18 +48,14 @@ pub fn scratch(prefix: &str) -> Result<tempfile::TempDir> {
     let parent = temporary();
     // Ours alone, whatever the umask: who runs in it refuses what others may write to.
     let mode = Permissions::from_mode(0o700);
-    let made = tempfile::Builder::new().prefix(prefix).permissions(mode);
-    let made = made.tempdir_in(&parent);
-    // tempfile's own errors hide the error number behind words.
-    let made =
-        made.map_err(|error| match error.get_ref().and_then(|e| e.source()) {
-            Some(cause) => match cause.downcast_ref::<std::io::Error>() {
-                Some(io) => io
-                    .raw_os_error()
-                    .map_or(error, std::io::Error::from_raw_os_error),
-                None => error,
-            },
-            None => error,
-        });
+    let made = tempfile::Builder::new()
+        .prefix(prefix)
+        .permissions(mode)
+        .tempdir_in(&parent);
+    let made = made.map_err(|error| {
+        // tempfile hides the number behind words; its mkdir(2) was the last call that failed.
+        let last = std::io::Error::last_os_error();
+        if last.kind() == error.kind() { last } else { error }
+    });
     made.with_context(|| format!("mkdir in TMPDIR, {}", parent.display()))
 }
