@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+mod advice;
+
 /// A command line that asks for what cannot be: exit status 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -94,23 +96,16 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<nix::errno::Err
 }
 
 /// The way out of errors that came without one of their own.
-fn common_advice(error: &anyhow::Error) -> Option<&'static str> {
-    use nix::errno::Errno;
-    match errno(error)? {
-        Errno::EACCES | Errno::EPERM => Some(
-            "it, or a directory above it, is another user's: choose another place by \
-             --at or IPCLAB_DIR",
-        ),
-        Errno::ENOSPC | Errno::EDQUOT => Some(
-            "its file system is full: free some room, or choose another place by --at \
-             or IPCLAB_DIR",
-        ),
-        Errno::EROFS => Some(
-            "its file system is read-only: choose another place by --at or IPCLAB_DIR",
-        ),
-        Errno::EMFILE => Some("ulimit -n raises RLIMIT_NOFILE"),
-        _ => None,
+fn common_advice(error: &anyhow::Error) -> Option<String> {
+    // What failed stands right before the error number: `open /run/…/fifo`.
+    let mut what = String::new();
+    for cause in error.chain() {
+        match of_cause(cause) {
+            Some(errno) => return advice::way_out(&what, errno),
+            None => what = cause.to_string(),
+        }
     }
+    None
 }
 
 /// The whole error in one line.

@@ -12,14 +12,15 @@
 //! - [`experiments`]: each chapter's pitfalls, as questions that the kernel answers.
 //! - [`lab`]: what can be done with any chapter: the demo, the contract, the clean-up.
 //! - [`cli`]: the command line, made from the table.
-//! - [`errors`]: how a failure reads.
+//! - [`errors`]: how a failure reads; [`dirs`]: the directories that the environment names.
 //!
 //! Imports run one way: `os ← wire ← chapter ← chapters ← experiments ← lab ← cli`,
-//! with `process` beside `wire` and `errors` below all. No chapter imports another.
+//! with `process` beside `wire`, and `errors` and `dirs` below all. No chapter imports another.
 
 pub mod chapter;
 pub mod chapters;
 pub mod cli;
+pub mod dirs;
 pub mod errors;
 pub mod experiments;
 #[cfg(any(test, fuzzing))]

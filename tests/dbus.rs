@@ -624,7 +624,7 @@ fn a_message_that_is_junk_too_long_or_unfinished_ends_its_connection_alone() {
         (with(4, &100_u32.to_le_bytes()), "did not come in time"),
         (with(8, &[0; 4]), "not a D-Bus message"),
         (with(3, &[9]), "not a D-Bus message"),
-        (with(1, &[77]), "not a D-Bus message"),
+        (with(1, &[0]), "not a D-Bus message"),
         (with(16, &[0xff; 8]), "not a D-Bus message"),
     ];
     let mut bystander = Stranger::known(&server);
@@ -782,6 +782,49 @@ fn another_user_is_refused_whatever_the_modes_say() {
     server.stop();
 }
 
+#[test]
+fn what_the_specification_says_to_ignore_ends_no_connection() {
+    let call = Message::method_call("/org/ipclab/Board", "List")
+        .interface("org.ipclab.Board1")
+        .build(&())
+        .unwrap();
+    let call = call.data().bytes().to_vec();
+    let with = |at: usize, byte: u8| {
+        let mut message = call.clone();
+        message[at] = byte;
+        message
+    };
+    let with_field = |code: u8, text: &str| {
+        let length = u32::from_le_bytes(call[12..16].try_into().unwrap()) as usize;
+        let mut fields = call[16..16 + length].to_vec();
+        fields.resize(length.next_multiple_of(8), 0);
+        fields.extend([code, 1, b's', 0]);
+        fields.extend((text.len() as u32).to_le_bytes());
+        fields.extend(text.as_bytes());
+        fields.push(0);
+        let mut message = call[..12].to_vec();
+        message.extend((fields.len() as u32).to_le_bytes());
+        message.extend(fields);
+        message.resize(message.len().next_multiple_of(8), 0);
+        message
+    };
+    let server = Running::start(&[]);
+    for (what, bytes) in [
+        ("a type", [with(1, 9), with(1, 255), call.clone()].concat()),
+        ("thousands of a type", [with(1, 5).repeat(5000), call.clone()].concat()),
+        ("flags", with(2, 0xf8)),
+        ("a field", with_field(200, "x")),
+        ("a field of an odd length", with_field(10, "abcdef")),
+        ("a sender", with_field(7, "org.example.Peer")),
+        ("a sender that is no name", with_field(7, "")),
+    ] {
+        let mut stranger = Stranger::known(&server);
+        stranger.0.write_all(&bytes).unwrap();
+        assert_eq!(stranger.receive().0, 2, "{what}: no reply");
+    }
+    server.stop();
+}
+
 // --- Other programs, without a bus.
 
 #[test]
@@ -820,8 +863,10 @@ fn client_of_python(mode: &str) -> Option<Outcome> {
 
 #[test]
 fn a_python_server_with_nothing_but_a_socket_is_called() {
-    let Some(outcome) = client_of_python("reply") else { return };
-    assert_eq!(outcome.stdout, b"7\n", "{}", outcome.stderr);
+    for mode in ["reply", "future"] {
+        let Some(outcome) = client_of_python(mode) else { return };
+        assert_eq!(outcome.stdout, b"7\n", "{mode}: {}", outcome.stderr);
+    }
 }
 
 #[test]

@@ -33,6 +33,28 @@ fn echo_of_the_shell_is_a_sender() {
 }
 
 #[test]
+fn the_end_is_read_once_though_the_last_line_has_no_newline() {
+    let ends = |outcome: &Outcome| outcome.stderr.matches(" = 0: ").count();
+    for text in [&b"one\ntwo"[..], b"one\ntwo\n", b"two", b""] {
+        let printed =
+            [text, if text.ends_with(b"two") { b"\n" } else { b"" }].concat();
+        let subject = subject("fifo");
+        let receiver = waiting_receiver(&subject, &[]);
+        std::fs::write(subject.dir().join("fifo"), text).unwrap();
+        let receiver = receiver.wait(deadline()).unwrap();
+        assert_eq!(receiver.stdout, printed);
+        assert_eq!(ends(&receiver), 1, "{text:?}: {}", receiver.stderr);
+        let pipe = run(
+            ipclab(&subject, &["pipe", "receiver"]),
+            Input::Bytes(text.to_vec()),
+        );
+        assert_eq!(pipe.stdout, printed);
+        assert_eq!(ends(&pipe), 1, "{text:?}: {}", pipe.stderr);
+        subject.nothing_is_left().unwrap();
+    }
+}
+
+#[test]
 fn cat_is_a_receiver() {
     let subject = subject("fifo");
     let sender = subject.start_sender(&["hello", "cat"], Input::Nothing).unwrap();

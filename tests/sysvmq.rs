@@ -118,6 +118,9 @@ fn numbers_that_cannot_be_are_usage_errors() {
         (true, vec!["--type", "2147483647", "x"]),
         (true, vec!["--key", "0", "x"]),
         (true, vec!["--key", "0x123456789", "x"]),
+        (true, vec!["--key", "-2147483649", "x"]),
+        (true, vec!["--key", "4294967296", "x"]),
+        (true, vec!["--key", "-0x1", "x"]),
         (true, vec!["--key", "1", "--at", "y", "x"]),
         (false, vec!["--except"]),
         (false, vec!["--select", "0", "--except"]),
@@ -230,6 +233,18 @@ fn a_key_may_be_chosen_and_is_printed_as_ipcs_prints_it() {
     }
     assert_eq!(receive(&subject, &["--key", &key.to_string()]), "hello\n");
     assert!(sysv_queue(key).is_none());
+    subject.nothing_is_left().unwrap();
+}
+
+#[test]
+fn a_key_may_be_negative_as_sysv_ipc_shows_it() {
+    let subject = queues();
+    let key = -key_of(subject.dir().to_str().unwrap());
+    let sender = send(&subject, &["--key", &key.to_string(), "hello"]);
+    let text = format!("{key:#010x}");
+    assert!(sender.stderr.contains(&format!("msgget({text}")), "{}", sender.stderr);
+    assert!(sysv_queue(key).is_some());
+    assert_eq!(receive(&subject, &["--key", &text]), "hello\n");
     subject.nothing_is_left().unwrap();
 }
 

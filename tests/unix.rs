@@ -413,6 +413,28 @@ fn an_abstract_name_is_no_file() {
 }
 
 #[test]
+fn an_abstract_name_may_hold_any_byte() {
+    let pid = std::process::id();
+    let name = format!(r"\0ipclab\0{pid}\xff\\\y\0");
+    let bytes = [b"\0ipclab\0", pid.to_string().as_bytes(), b"\xff\\\\y\0"].concat();
+    let subject = subject("unix");
+    let args = ["--abstract", "--at", &name];
+    let server = server(&subject, &[&args[..], &["--count", "2"]].concat());
+    let client = client(&subject, &[&args[..], &["hello"]].concat(), Input::Nothing);
+    assert_eq!(client.wait(deadline()).unwrap().stdout, b"hello\n");
+    // Another program's socket, which knows nothing of our way to write it.
+    use std::os::linux::net::SocketAddrExt;
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(bytes).unwrap();
+    let mut stream = UnixStream::connect_addr(&address).unwrap();
+    stream.write_all(b"bytes\n").unwrap();
+    let mut answer = [0; 6];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"bytes\n");
+    drop(stream);
+    assert!(server.wait(deadline()).unwrap().status.success());
+}
+
+#[test]
 fn what_is_no_socket_is_named_by_both_roles() {
     let subject = subject("unix");
     std::fs::write(path(&subject), "precious").unwrap();

@@ -15,6 +15,7 @@ pub mod board;
 pub mod bus;
 pub mod client;
 pub mod door;
+mod future;
 pub mod handshake;
 pub mod server;
 pub mod socket;

@@ -139,6 +139,9 @@ impl Receiver for FifoReceiver {
 
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
+            if self.incoming.has_ended() {
+                return Ok(false);
+            }
             let n = match read(&self.fifo, self.incoming.space()?) {
                 Err(rustix::io::Errno::INTR) => continue,
                 result => result.context("read the FIFO")?,

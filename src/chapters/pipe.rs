@@ -210,6 +210,9 @@ impl Receiver for PipeReceiver {
 
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
+            if self.incoming.has_ended() {
+                return Ok(false);
+            }
             let n = match read(&self.pipe, self.incoming.space()?) {
                 Err(Errno::INTR) => continue,
                 result => result.context("read the pipe")?,

@@ -3,14 +3,12 @@
 //! the server takes them up one by one with accept(2). How it then serves them is a
 //! strategy, and each strategy is a file.
 
-use std::net::SocketAddr;
-
 use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use crate::errors::usage;
-use crate::wire::address::{listen, publish, resolve};
+use crate::wire::address::{Addresses, listen, publish, resolve};
 use crate::wire::dialogue;
 use crate::wire::meet::{At, Meets};
 use crate::wire::say;
@@ -139,7 +137,7 @@ fn serve(at: &At, options: &Server) -> Result<()> {
     let asked = at.given().or(options.listen.as_deref()).unwrap_or(DEFAULT);
     let asked = resolve(asked)?;
     let mut place = at.arrive(None)?;
-    let (listener, address) = listen(asked)?;
+    let (listener, address) = listen(&asked)?;
     publish(at, &mut place, address)?;
     place.open_to_all()?;
     at.ready(address)?;
@@ -166,7 +164,7 @@ fn serve(at: &At, options: &Server) -> Result<()> {
 }
 // ANCHOR_END: server
 
-/// The address that `--at`, or else the option `given`, names.
-fn named(at: &At, given: Option<&str>) -> Result<Option<SocketAddr>> {
+/// The addresses that `--at`, or else the option `given`, name.
+fn named(at: &At, given: Option<&str>) -> Result<Option<Addresses>> {
     at.given().or(given).map(resolve).transpose()
 }

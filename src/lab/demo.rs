@@ -19,11 +19,12 @@ use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::chapter::{Part, Row};
 use crate::chapters::{find, rows};
-use crate::process::{Input, Output, Role};
+use crate::dirs;
+use crate::process::{Input, Output, Role, thread};
 use crate::wire::launcher;
 use crate::wire::meet::Meets;
 
-use super::interrupts::{Interrupts, wait_for_all};
+use super::interrupts::{Interrupts, Waited, wait_for_all};
 
 /// The options of `ipclab demo`.
 #[derive(Debug, clap::Args)]
@@ -126,34 +127,28 @@ fn table(shown: &[Shown]) -> String {
 
 /// Runs one chapter's script in a directory of its own, and checks what it printed.
 fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
-    let scratch = tempfile::Builder::new()
-        .prefix("ipclab-")
-        .tempdir()
-        .context("mkdir for the demo")?;
+    let scratch = dirs::scratch("ipclab-")?;
     let began = Instant::now();
     let (comments, mouth) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-    let screen = std::thread::spawn(move || show(comments, began));
+    let screen = thread(move || show(comments, began))?;
     let deadline = began + DEADLINE;
     let running = start_all(row, scratch.path(), quiet, &mouth, stop, deadline);
     drop(mouth); // or the screen would never read the end of the comments
     let mut running = running?;
-    let in_time = wait_for_all(&mut running, stop, deadline)?;
+    let waited = wait_for_all(&mut running, stop, deadline)?;
     let mut ends = Vec::new();
     for role in running {
         let name = role.name.clone();
-        let outcome = if in_time {
-            role.wait(deadline)?
-        } else {
-            role.stop(Signal::SIGINT, Instant::now() + DEADLINE)?
-        };
-        ends.push((name, outcome));
+        // One that has ended does not get the signal any more.
+        let end = Instant::now() + DEADLINE;
+        ends.push((name, role.stop(Signal::SIGINT, end)?));
     }
     let said = screen.join().unwrap_or_default();
-    if !in_time {
-        bail!("not done within {} s", DEADLINE.as_secs());
-    }
-    for (name, outcome) in &ends {
-        if !outcome.status.success() {
+    match waited {
+        Waited::Done => {}
+        Waited::Enough => bail!("not done within {} s", DEADLINE.as_secs()),
+        Waited::Failed(failed) => {
+            let (name, outcome) = &ends[failed];
             bail!("{name} ended with {}: {said}", outcome.status);
         }
     }
@@ -180,7 +175,7 @@ fn words(row: &Row, part: &Part, quiet: bool) -> Vec<&'static str> {
 fn start_world(row: &Row, dir: &Path, quiet: bool, mouth: &OwnedFd) -> Result<Role> {
     let ipclab = std::env::current_exe().context("readlink")?;
     let mut command = launcher::mpiexec();
-    command.env("IPCLAB_DIR", dir);
+    command.env("IPCLAB_DIR", dir).process_group(0);
     // The launcher collects its ranks' lines, and may show an answer before its question. Its
     // own standard error is our pipe: each rank opens that, and writes for itself.
     let direct = "exec \"$0\" \"$@\" 2> /proc/$PPID/fd/2";
@@ -215,7 +210,8 @@ fn start_all(
         command
             .arg0("ipclab") // what the commentary calls the program
             .args(words(row, part, quiet))
-            .env("IPCLAB_DIR", dir);
+            .env("IPCLAB_DIR", dir)
+            .process_group(0); // Ctrl-C comes to us alone, or to nobody (nohup)
         let input = link.take().map_or(Input::Nothing, Input::From);
         let mut output = Output::Kept;
         // Where the shell would make the link, we are the shell.
@@ -254,13 +250,15 @@ fn wait_until_ready(
     }
 }
 
-/// Shows each line of the roles with the time since the start; returns the last error.
+/// Shows each line of the roles with the time since the start; returns the first error.
 fn show(comments: OwnedFd, began: Instant) -> String {
     let mut error = String::new();
     for line in BufReader::new(File::from(comments)).lines().map_while(Result::ok) {
         let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
         eprintln!("{milliseconds:>8.1} ms  {line}");
-        if let Some(text) = line.strip_prefix("ipclab: ") {
+        if let Some(text) =
+            line.strip_prefix("ipclab: ").filter(|_| error.is_empty())
+        {
             error = text.to_owned();
         }
     }

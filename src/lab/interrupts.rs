@@ -8,15 +8,30 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::os::inheritance::ends_us;
 use crate::process::Role;
 
-/// Waits until all have ended; `false` on the deadline or a signal.
+/// Why the waiting for roles is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// All have ended, and well.
+    Done,
+    /// This one, by its place, has ended, and not well: the others may wait for it for ever.
+    Failed(usize),
+    /// The deadline has passed, or a signal has come.
+    Enough,
+}
+
+/// Waits until all have ended.
 pub(super) fn wait_for_all(
     running: &mut [Role],
     stop: &mut Interrupts,
     deadline: Instant,
-) -> Result<bool> {
+) -> Result<Waited> {
     loop {
+        if let Some(failed) = running.iter_mut().position(Role::has_failed) {
+            return Ok(Waited::Failed(failed));
+        }
         let waiting: Vec<&OwnedFd> = running
             .iter_mut()
             .filter_map(|role| (!role.has_ended()).then_some(&*role))
@@ -24,7 +39,8 @@ pub(super) fn wait_for_all(
             .collect();
         let left = deadline.saturating_duration_since(Instant::now());
         if waiting.is_empty() || left.is_zero() {
-            return Ok(waiting.is_empty());
+            let done = waiting.is_empty();
+            return Ok(if done { Waited::Done } else { Waited::Enough });
         }
         let mut fds: Vec<_> =
             waiting.iter().map(|pidfd| PollFd::new(*pidfd, PollFlags::IN)).collect();
@@ -35,12 +51,12 @@ pub(super) fn wait_for_all(
             Err(error) => return Err(error).context("poll"),
         }
         if stop.pending()? {
-            return Ok(false);
+            return Ok(Waited::Enough);
         }
     }
 }
 
-/// SIGINT, SIGTERM and SIGHUP as something to poll, so that Ctrl-C ends a demo with its
+/// SIGINT, SIGTERM and SIGHUP, unless they are ignored, as something to poll, so that Ctrl-C ends a demo with its
 /// roles stopped and its directory removed. Dropped, it leaves the mask as it was before:
 /// a signal that has not been read takes its effect then.
 #[derive(Debug)]
@@ -52,10 +68,9 @@ pub(super) struct Interrupts {
 }
 
 impl Interrupts {
-    /// Blocks the three, and opens the signalfd(2) that has them.
+    /// Blocks them, and opens the signalfd(2) that has them.
     pub(super) fn watch() -> Result<Interrupts> {
-        let mask: SigSet =
-            [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+        let mask = ends_us();
         let before = mask.thread_swap_mask(SigmaskHow::SIG_BLOCK);
         let before = before.context("sigprocmask")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;

@@ -18,9 +18,16 @@ impl Life {
     /// This process.
     ///
     /// # Errors
-    /// When /proc is not mounted.
+    /// When /proc is not mounted, or is that of another PID namespace: `unshare -p` without
+    /// `--mount-proc`. There each number is another process's.
     pub fn own() -> io::Result<Life> {
         let pid = std::process::id();
+        let seen = std::fs::read_link("/proc/self")?;
+        if seen.as_os_str() != pid.to_string().as_str() {
+            return Err(io::Error::other(
+                "/proc is of another PID namespace: mount -t proc proc /proc, as root",
+            ));
+        }
         let (_, start) = stat(pid).ok_or(io::ErrorKind::NotFound)?;
         Ok(Life { pid, start })
     }

@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
-use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::sysv_semaphore;
@@ -46,6 +46,9 @@ static LEAVING: AtomicU32 = AtomicU32::new(0);
 
 /// Monotonic nanoseconds at which `--timeout` strikes; 0 when there is none.
 static DEADLINE: AtomicI64 = AtomicI64::new(0);
+
+/// Whether SIGALRM was ignored before it was ours: what others send is ignored still.
+static ALARM_IGNORED: AtomicBool = AtomicBool::new(false);
 
 /// A place in the table; dropping it leaves the meeting place.
 #[derive(Debug)]
@@ -212,8 +215,7 @@ fn set_lock(fd: c_int, kind: c_int) -> bool {
     }
 }
 
-/// Installs the handlers of SIGINT, SIGTERM and SIGHUP, and arms `--timeout`. A file
-/// that grows past `ulimit -f` is EFBIG from now on, where SIGXFSZ would kill.
+/// Installs the handlers of SIGINT, SIGTERM and SIGHUP, and arms `--timeout`.
 ///
 /// A signal that was ignored when the program began (`nohup`, a background job of a
 /// script) stays ignored.
@@ -221,13 +223,16 @@ pub fn install(timeout: Option<Duration>) {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         handle(signal);
     }
-    // SAFETY: ignoring a signal has no handler that could go wrong.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     if let Some(timeout) = timeout {
         let nanoseconds = i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX);
         DEADLINE.store(now().saturating_add(nanoseconds.max(1)), Ordering::Relaxed);
         handle(libc::SIGALRM);
-        set_timer(timeout);
+        // Without a timer of its own (RLIMIT_SIGPENDING may be 0) it takes the one that
+        // an alarm(2) from outside would have had.
+        match timer(timeout, Duration::ZERO, libc::SIGEV_SIGNAL) {
+            Ok(_) => {}
+            Err(_) => set_timer(timeout),
+        }
     }
 }
 
@@ -276,23 +281,30 @@ unsafe impl Send for Ticks {}
 pub fn ticks(every: Duration) -> io::Result<Ticks> {
     // Without SA_RESTART, which would have the kernel begin mq_receive anew.
     handle_with(libc::SIGALRM, 0);
-    let every = libc::timespec {
-        tv_sec: every.as_secs().min(i64::MAX as u64) as libc::time_t,
-        tv_nsec: every.subsec_nanos().into(),
+    timer(every, every, libc::SIGEV_THREAD_ID).map(Ticks)
+}
+
+/// A timer that sends SIGALRM after `first`, then every `every` unless that is zero: to
+/// this thread (`SIGEV_THREAD_ID`), or to the process.
+fn timer(first: Duration, every: Duration, to: c_int) -> io::Result<libc::timer_t> {
+    let time = |time: Duration| libc::timespec {
+        tv_sec: time.as_secs().min(i64::MAX as u64) as libc::time_t,
+        tv_nsec: time.subsec_nanos().into(),
     };
-    let times = libc::itimerspec { it_interval: every, it_value: every };
+    let times = libc::itimerspec { it_interval: time(every), it_value: time(first) };
     // SAFETY: sigevent is plain data, and all pointers are to values of this frame.
     unsafe {
         let mut event: libc::sigevent = std::mem::zeroed();
-        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_notify = to;
         event.sigev_notify_thread_id = libc::gettid();
         event.sigev_signo = libc::SIGALRM;
         let mut timer = ptr::null_mut();
-        if libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) == -1 {
+        if libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) == -1
+            || libc::timer_settime(timer, 0, &times, ptr::null_mut()) == -1
+        {
             return Err(io::Error::last_os_error());
         }
-        libc::timer_settime(timer, 0, &times, ptr::null_mut());
-        Ok(Ticks(timer))
+        Ok(timer)
     }
 }
 
@@ -312,24 +324,35 @@ fn handle_with(signal: c_int, flags: c_int) {
     unsafe {
         let mut old: libc::sigaction = std::mem::zeroed();
         libc::sigaction(signal, ptr::null(), &mut old);
-        if old.sa_sigaction == libc::SIG_IGN && signal != libc::SIGALRM {
-            return;
+        if old.sa_sigaction == libc::SIG_IGN {
+            if signal != libc::SIGALRM {
+                return;
+            }
+            ALARM_IGNORED.store(true, Ordering::Relaxed);
         }
         let mut new: libc::sigaction = std::mem::zeroed();
         new.sa_sigaction = on_signal as *const () as usize;
-        new.sa_flags = flags;
+        new.sa_flags = flags | libc::SA_SIGINFO;
         libc::sigfillset(&mut new.sa_mask);
         libc::sigaction(signal, &new, ptr::null_mut());
     }
 }
 
-extern "C" fn on_signal(signal: c_int) {
+extern "C" fn on_signal(
+    signal: c_int,
+    info: *mut libc::siginfo_t,
+    _: *mut libc::c_void,
+) {
     // SAFETY: errno of this thread; it must look untouched when a tick returns.
     let errno = unsafe { *libc::__errno_location() };
-    let timed_out = signal == libc::SIGALRM;
-    if timed_out {
+    let mut timed_out = false;
+    if signal == libc::SIGALRM {
         let deadline = DEADLINE.load(Ordering::Relaxed);
-        if deadline == 0 || now() < deadline {
+        timed_out = deadline != 0 && now() >= deadline;
+        // SAFETY: with SA_SIGINFO the kernel passes a whole siginfo_t.
+        let of_ours = unsafe { (*info).si_code } == libc::SI_TIMER;
+        // What is no tick comes from outside: an alarm(2) before execve(2), a kill(2).
+        if !timed_out && (of_ours || ALARM_IGNORED.load(Ordering::Relaxed)) {
             // SAFETY: as above.
             unsafe { *libc::__errno_location() = errno };
             return;

@@ -9,6 +9,7 @@ pub mod cleanup;
 pub mod handlers;
 pub mod holders;
 pub mod idle;
+pub mod inheritance;
 pub mod memory;
 pub mod mmap;
 pub mod mqueue;

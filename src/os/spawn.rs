@@ -25,35 +25,6 @@ pub fn die_with_parent(command: &mut Command) {
     }
 }
 
-/// Makes `command` start with no signal blocked and none of ours ignored:
-/// `sigprocmask(SIG_SETMASK, {}, NULL)`, `signal(…, SIG_DFL)`.
-///
-/// Since Rust 1.66 a command inherits its parent's mask. A parent that blocks SIGINT to
-/// read it from a signalfd would start children that cannot be interrupted; and so would
-/// one that a script has started with `&`, where the shell has SIGINT ignored.
-pub fn reset_signals(command: &mut Command) {
-    // SAFETY: between fork and exec only sigemptyset, sigprocmask and signal run, which
-    // are async-signal-safe.
-    unsafe {
-        command.pre_exec(|| {
-            for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP]
-            {
-                if libc::signal(signal, libc::SIG_DFL) == libc::SIG_ERR {
-                    return Err(io::Error::last_os_error());
-                }
-            }
-            let mut none = std::mem::zeroed();
-            libc::sigemptyset(&mut none);
-            let none = &raw const none;
-            if libc::sigprocmask(libc::SIG_SETMASK, none, std::ptr::null_mut()) == -1
-            {
-                return Err(io::Error::last_os_error());
-            }
-            Ok(())
-        });
-    }
-}
-
 /// Makes `command` run on `cpus` alone, from its first instruction on:
 /// sched_setaffinity(2).
 pub fn pin(command: &mut Command, cpus: &[usize]) {

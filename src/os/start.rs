@@ -7,10 +7,10 @@
 //! fs/pipe.c. `ipclab bench pipe` shows what that costs.
 //!
 //! So the C runtime calls a `main` of ours, which does what Rust's start does, without the
-//! poll: it opens what is not open, and has SIGPIPE ignored. (It does not tell an overflow of
+//! poll: it opens what is not open, and has SIGPIPE ignored (`inheritance`). (It does not tell an overflow of
 //! the stack by name, which is a SIGSEGV here; and a panic does not call this thread `main`.)
 
-use super::{cleanup, signal};
+use super::{cleanup, inheritance};
 
 /// Makes `$run`, a `fn() -> u8`, what this program does; it returns the exit status.
 ///
@@ -30,6 +30,7 @@ macro_rules! start {
 
         #[cfg(not(target_env = "gnu"))]
         fn main() -> std::process::ExitCode {
+            $crate::os::inheritance::take_over();
             $run().into()
         }
     };
@@ -42,8 +43,7 @@ const PANICKED: u8 = 101;
 /// Does what Rust does before `main`, then `program`, then what Rust does after it.
 pub fn run(program: fn() -> u8) -> ! {
     open_standard();
-    // EPIPE is what a write says then; without a reader it would end us before.
-    let _ = signal::ignore(libc::SIGPIPE);
+    inheritance::take_over();
     let status = std::panic::catch_unwind(program).unwrap_or(PANICKED);
     cleanup::until_all_have_left();
     std::process::exit(status.into())

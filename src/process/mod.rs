@@ -4,6 +4,7 @@
 //! blocks on a full pipe; it is killed and reaped when it is dropped. Nothing here sleeps
 //! to be in time: each wait is for an event, and has a deadline.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -17,7 +18,7 @@ use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid as RustixPid, PidfdFlags, pidfd_open};
 
-use crate::os::spawn;
+use crate::os::{inheritance, spawn};
 
 /// A running command.
 #[derive(Debug)]
@@ -100,7 +101,7 @@ impl Role {
             Output::To(fd) => Stdio::from(fd),
         };
         spawn::die_with_parent(&mut command);
-        spawn::reset_signals(&mut command);
+        inheritance::reset_signals(&mut command);
         let mut child = command
             .stdin(stdin)
             .stdout(stdout)
@@ -109,17 +110,11 @@ impl Role {
             .with_context(|| format!("spawn {name}: {:?}", command.get_program()))?;
         // The command holds copies of what it was given: they would keep EOF away.
         drop(command);
-        let pid = RustixPid::from_child(&child);
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("pidfd_open")?;
-        let mut stdin = child.stdin.take();
-        if let Some(bytes) = bytes
-            && let Some(mut pipe) = stdin.take()
-        {
-            // EPIPE is the child's right: it may stop reading whenever it likes.
-            std::thread::spawn(move || pipe.write_all(&bytes));
-        }
-        let stdout = child.stdout.take().map_or_else(Tape::empty, Tape::of);
-        let stderr = child.stderr.take().map_or_else(Tape::empty, Tape::of);
+        let watched = watch(&mut child, bytes);
+        let (pidfd, stdin, stdout, stderr) = watched.inspect_err(|_| {
+            let _ = child.kill();
+            let _ = child.wait();
+        })?;
         let name = name.to_owned();
         Ok(Role { name, child, pidfd, stdin, stdout, stderr, ended: None })
     }
@@ -160,6 +155,11 @@ impl Role {
             self.ended = self.child.try_wait().ok().flatten();
         }
         self.ended.is_some()
+    }
+
+    /// Whether it has ended, and not well; does not wait.
+    pub fn has_failed(&mut self) -> bool {
+        self.has_ended() && self.ended.is_some_and(|status| !status.success())
     }
 
     /// The descriptor that is readable once it has ended.
@@ -244,6 +244,37 @@ impl Role {
     }
 }
 
+/// Opens what tells of a child's end, and starts the threads that read what it writes and
+/// write what it reads.
+fn watch(
+    child: &mut Child,
+    bytes: Option<Vec<u8>>,
+) -> Result<(OwnedFd, Option<ChildStdin>, Tape, Tape)> {
+    let pid = RustixPid::from_child(child);
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("pidfd_open")?;
+    let mut stdin = child.stdin.take();
+    if let Some(bytes) = bytes
+        && let Some(mut pipe) = stdin.take()
+    {
+        // EPIPE is the child's right: it may stop reading whenever it likes.
+        thread(move || drop(pipe.write_all(&bytes)))?;
+    }
+    let tape = |from: Option<_>| from.map_or_else(|| Ok(Tape::empty()), Tape::of);
+    let stdout = child.stdout.take();
+    let stderr = tape(child.stderr.take().map(OwnedFd::from))?;
+    Ok((pidfd, stdin, tape(stdout.map(OwnedFd::from))?, stderr))
+}
+
+/// A thread; `std::thread::spawn` would panic where there can be none.
+///
+/// # Errors
+/// EAGAIN at the limit of processes (RLIMIT_NPROC counts threads, too), ENOMEM.
+pub fn thread<T: Send + 'static>(
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    std::thread::Builder::new().spawn(run).context("clone a thread")
+}
+
 impl Drop for Role {
     fn drop(&mut self) {
         if self.ended.is_none() {
@@ -275,10 +306,11 @@ impl Tape {
         }
     }
 
-    fn of(mut from: impl Read + Send + 'static) -> Tape {
+    fn of(from: OwnedFd) -> Result<Tape> {
+        let mut from = File::from(from);
         let shared = Arc::new((Mutex::new(Written::default()), Condvar::new()));
         let theirs = Arc::clone(&shared);
-        let reader = std::thread::spawn(move || {
+        let reader = thread(move || {
             let (written, changed) = &*theirs;
             let mut buffer = vec![0; 64 * 1024];
             loop {
@@ -291,8 +323,8 @@ impl Tape {
                     return;
                 }
             }
-        });
-        Tape { shared, reader: Some(reader) }
+        })?;
+        Ok(Tape { shared, reader: Some(reader) })
     }
 
     fn wait_for(&self, text: &[u8], deadline: Instant) -> Result<()> {

@@ -7,12 +7,12 @@
 
 use std::fmt;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::{ReuseAddr, TcpNoDelay};
 use nix::sys::socket::{
@@ -22,55 +22,147 @@ use nix::sys::socket::{
 
 use super::meet::{At, Place, with_suffix};
 use super::say;
-use crate::errors::{Advise, usage};
+use crate::errors::{Advise, errno, usage};
 use crate::os::cleanup::Object;
-use crate::os::holders::holders;
-use crate::os::proc;
 use crate::say;
+
+pub(crate) mod holder;
+
+use holder::holder;
 
 /// How many clients may wait to be accepted: connected by the kernel, unknown to us.
 const BACKLOG: i32 = 128;
 
-/// The address that `HOST:PORT` stands for: `127.0.0.1:7777`, `[::1]:7777`.
+/// Every address that `HOST:PORT` stands for: a name may have several, and which of them is
+/// right, nobody knows before one has answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// As the command line had it.
+    text: String,
+    /// In the order in which they are to be tried (RFC 6724); never empty.
+    all: Vec<SocketAddr>,
+}
+
+/// The addresses of `HOST:PORT`: `127.0.0.1:7777`, `[::1]:7777`, `localhost:7777`, or
+/// `[fe80::1%eth0]:7777`, whose network interface must be named.
 ///
 /// # Errors
 /// A usage error when it is none in form; what getaddrinfo(3) says of a host's name.
 ///
 /// ```
-/// let address = ipclab::wire::address::resolve("[::1]:7777")?;
-/// assert!(address.is_ipv6() && address.port() == 7777);
+/// let addresses = ipclab::wire::address::resolve("[::1]:7777")?;
+/// assert_eq!(addresses.to_string(), "[::1]:7777");
+/// assert_eq!(addresses.port(), 7777);
 /// # anyhow::Ok(())
 /// ```
-pub fn resolve(text: &str) -> Result<SocketAddr> {
-    let found = text.to_socket_addrs();
-    let looks_right = text
-        .rsplit_once(':')
-        .is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok());
-    match found.map(|mut all| all.next()) {
-        Ok(Some(first)) => Ok(first),
-        Err(error) if looks_right => {
-            Err(error).with_context(|| format!("getaddrinfo {text}"))
-        }
-        _ => {
-            let form = "an address is HOST:PORT, as in 127.0.0.1:7777 or [::1]:7777";
-            Err(usage(format!("{text:?} is no address: {form}")))
+pub fn resolve(text: &str) -> Result<Addresses> {
+    let parts = text.rsplit_once(':').and_then(|(host, port)| {
+        let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = match inner {
+            Some(v6) => v6.contains(':').then_some(v6)?,
+            None => Some(host).filter(|host| is_host(host))?,
+        };
+        Some((host, port.parse::<u16>().ok()?))
+    });
+    let Some(parts) = parts else {
+        let form = "an address is HOST:PORT, as in 127.0.0.1:7777 or [::1]:7777";
+        return Err(usage(format!("{text:?} is no address: {form}")));
+    };
+    let found = parts.to_socket_addrs();
+    let found = found.with_context(|| format!("getaddrinfo {text}"))?;
+    let mut all = Vec::new();
+    for address in found {
+        if !all.contains(&address) {
+            all.push(address);
         }
     }
+    ensure!(!all.is_empty(), "getaddrinfo {text}: no address");
+    Ok(Addresses { text: text.to_owned(), all })
 }
 
-/// Whether this could be a host's name.
+/// Whether this could be a host's name, or an address of IPv4's.
 fn is_host(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     !name.is_empty() && name.chars().all(plain)
 }
 
+impl Addresses {
+    /// The port of them all.
+    pub fn port(&self) -> u16 {
+        self.all[0].port()
+    }
+}
+
+impl From<SocketAddr> for Addresses {
+    fn from(address: SocketAddr) -> Addresses {
+        Addresses { text: address.to_string(), all: vec![address] }
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What became of each address that was tried, of which none would do.
+#[derive(Debug, Default)]
+struct Tried(Vec<(SocketAddr, anyhow::Error)>);
+
+impl Tried {
+    /// Whether some address was refused: somebody may listen there some day.
+    fn may_come(&self) -> bool {
+        self.0.iter().any(|(_, error)| errno(error) == Some(Errno::ECONNREFUSED))
+    }
+
+    /// As one error: the last, and before it all that were tried.
+    fn error(mut self, call: &str, addresses: &Addresses) -> anyhow::Error {
+        let (_, error) = self.0.pop().expect("addresses are never empty");
+        if self.0.is_empty() {
+            return error;
+        }
+        let others = self.0.iter().map(|(address, error)| match errno(error) {
+            Some(errno) => format!("{address}: {errno:?}"),
+            None => format!("{address}: {error}"),
+        });
+        let others: Vec<_> = others.collect();
+        error.context(format!("{call} {addresses} (not {})", others.join(", ")))
+    }
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (address, error)) in self.0.iter().enumerate() {
+            let and = if place > 0 { ", " } else { "" };
+            match errno(error) {
+                Some(errno) => write!(f, "{and}connect({address}) = {errno:?}")?,
+                None => write!(f, "{and}connect({address}): {error}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 // ANCHOR: listen
-/// Listens at `address`; port 0 lets the kernel choose a free one. Returns the socket,
-/// and the address that it really has.
+/// Listens at the first of `addresses` that this machine has; port 0 lets the kernel choose
+/// a free one. Returns the socket, and the address that it really has.
 ///
 /// # Errors
 /// EADDRINUSE, and who has it; EACCES below port 1024; EADDRNOTAVAIL.
-pub fn listen(address: SocketAddr) -> Result<(OwnedFd, SocketAddr)> {
+pub fn listen(addresses: &Addresses) -> Result<(OwnedFd, SocketAddr)> {
+    let mut tried = Tried::default();
+    for address in &addresses.all {
+        match listen_at(*address) {
+            Ok(listening) => return Ok(listening),
+            Err(error) if is_missing(&error) => tried.0.push((*address, error)),
+            // In use: a client of this name would go there, too, and not to us.
+            Err(error) => return Err(error),
+        }
+    }
+    Err(tried.error("bind", addresses))
+}
+
+fn listen_at(address: SocketAddr) -> Result<(OwnedFd, SocketAddr)> {
     let socket = tcp_socket(address)?;
     // A connection that this server closes first stays in TIME_WAIT for a minute. Without
     // this, bind(2) would refuse the address for so long. It must have been set on the
@@ -93,6 +185,11 @@ pub fn listen(address: SocketAddr) -> Result<(OwnedFd, SocketAddr)> {
 }
 // ANCHOR_END: listen
 
+/// Whether this machine does not have an address: another of the name's may do.
+fn is_missing(error: &anyhow::Error) -> bool {
+    matches!(errno(error), Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT))
+}
+
 // ANCHOR: dial
 /// Connects to a server: at `given`, or else where one is published beside `at`, or else
 /// at `default`, but not from a runtime directory of the caller's own: who sets
@@ -100,37 +197,30 @@ pub fn listen(address: SocketAddr) -> Result<(OwnedFd, SocketAddr)> {
 /// again what is published; `server` is the command that would end the waiting.
 ///
 /// # Errors
-/// What connect(2) says, but ECONNREFUSED.
+/// What connect(2) says of each address, unless one of them said ECONNREFUSED.
 pub fn dial(
     at: &At,
-    given: Option<SocketAddr>,
-    default: SocketAddr,
+    given: Option<Addresses>,
+    default: Addresses,
     server: &str,
 ) -> Result<(OwnedFd, SocketAddr)> {
     let mut pause = Pause::new();
     loop {
-        let fallback = (given.is_none() && !at.is_private()).then_some(default);
-        let first = match given {
-            Some(address) => Some(address),
-            None => published(at)?,
+        let fallback = (given.is_none() && !at.is_private()).then_some(&default);
+        let first = match &given {
+            Some(addresses) => Some(addresses.clone()),
+            None => published(at)?.map(Addresses::from),
         };
-        for address in first.into_iter().chain(fallback) {
-            match connect(address) {
-                Ok(Some(socket)) => {
-                    say!("connect({address}) = 0: the kernel has connected us");
-                    return Ok((socket, address));
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    return Err(error).with_context(|| format!("connect {address}"));
-                }
+        let mut waits = None;
+        for addresses in first.iter().chain(fallback) {
+            match connect(addresses)? {
+                Ok(connected) => return Ok(connected),
+                Err(tried) => waits = waits.or(Some(tried)),
             }
         }
         if pause.is_first() {
-            let what = match first.or(fallback) {
-                Some(address) => {
-                    format!("connect({address}) = ECONNREFUSED: nobody listens")
-                }
+            let what = match waits {
+                Some(tried) => format!("{tried}: nobody listens"),
                 None => format!("{} is not there: no server", note_of(at).display()),
             };
             let what = format_args!("{what} yet; trying again until somebody does");
@@ -140,20 +230,37 @@ pub fn dial(
     }
 }
 
-/// connect(2); `None` when nobody listens there.
-fn connect(address: SocketAddr) -> Result<Option<OwnedFd>> {
-    let socket = tcp_socket(address)?;
-    match socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(address)) {
-        Ok(()) => {}
-        Err(Errno::ECONNREFUSED) => return Ok(None),
-        Err(error) => return Err(error.into()),
+/// connect(2) to one address after the other; what became of them when nobody listens yet.
+fn connect(addresses: &Addresses) -> Result<Result<(OwnedFd, SocketAddr), Tried>> {
+    let mut tried = Tried::default();
+    for address in &addresses.all {
+        match connect_to(*address) {
+            Ok(socket) => {
+                say!("connect({address}) = 0: the kernel has connected us");
+                return Ok(Ok((socket, *address)));
+            }
+            Err(error) => tried.0.push((*address, error)),
+        }
     }
+    if tried.may_come() {
+        Ok(Err(tried))
+    } else {
+        Err(tried.error("connect", addresses))
+    }
+}
+
+fn connect_to(address: SocketAddr) -> Result<OwnedFd> {
+    let socket = tcp_socket(address)?;
+    let done = socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(address));
     // Where nobody listens, TCP may connect a socket to itself: when the free port that
     // the kernel chose for it is the very port that it calls (a simultaneous open).
-    if address_of(&socket)? == address {
-        return Ok(None);
-    }
-    Ok(Some(socket))
+    let done = match done {
+        Ok(()) if address_of(&socket)? == address => Err(Errno::ECONNREFUSED),
+        done => done,
+    };
+    done.with_context(|| format!("connect {address}"))
+        .advise(|error| way_out(error, address))?;
+    Ok(socket)
 }
 // ANCHOR_END: dial
 
@@ -267,7 +374,7 @@ pub fn published(at: &At) -> Result<Option<SocketAddr>> {
 }
 
 fn way_out(error: &anyhow::Error, address: SocketAddr) -> Option<String> {
-    match crate::errors::errno(error)? {
+    match errno(error)? {
         Errno::EADDRINUSE => {
             let who = match holder(address) {
                 Some(holder) => holder.to_string(),
@@ -279,96 +386,136 @@ fn way_out(error: &anyhow::Error, address: SocketAddr) -> Option<String> {
         Errno::EACCES if address.port() < 1024 => {
             Some("ports below 1024 are the administrator's; use a higher one".into())
         }
+        Errno::EADDRNOTAVAIL | Errno::ENETUNREACH if address.ip().is_loopback() => {
+            Some("the loopback interface is down here: `ip link set lo up`".into())
+        }
         Errno::EADDRNOTAVAIL => {
             Some("this machine has no such address; `ip addr` lists them".into())
+        }
+        Errno::EINVAL if is_link_local(address) => {
+            Some("of which interface? [ADDRESS%INTERFACE]:PORT says it".into())
+        }
+        Errno::EAFNOSUPPORT => {
+            Some("this kernel has no IPv6: use an IPv4 address".into())
         }
         _ => None,
     }
 }
 
-/// Who listens at an address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Holder {
-    Process { pid: u32, name: String },
-    Uid(String),
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Holder::Process { pid, name } => {
-                write!(f, "pid {pid} ({name}) listens there")
-            }
-            Holder::Uid(uid) => {
-                write!(f, "uid {uid} listens there; `sudo ss -ltnp` shows the pid")
-            }
-        }
-    }
-}
-
-/// The listener at `address`: /proc/net/tcp has its socket's inode number, and a link
-/// `socket:[INODE]` in some /proc/PID/fd has the process, if we may look there.
-fn holder(address: SocketAddr) -> Option<Holder> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(proc::text);
-    let lines = tables.iter().flatten().flat_map(|table| table.lines().skip(1));
-    let (uid, inode) =
-        lines.filter_map(listener).find_map(|(local, uid, inode)| {
-            let same = local.ip() == address.ip()
-                || local.ip().is_unspecified()
-                || address.ip().is_unspecified();
-            (same && local.port() == address.port()).then_some((uid, inode))
-        })?;
-    let wanted = format!("socket:[{inode}]");
-    let Some(pid) = holders(&wanted).next() else {
-        return Some(Holder::Uid(uid.to_owned()));
-    };
-    let name = proc::text(format!("/proc/{pid}/comm"));
-    let name = name.unwrap_or_default().trim_end().to_owned();
-    Some(Holder::Process { pid, name })
-}
-
-/// The address, uid and inode number of a line of /proc/net/tcp, if it is a listener's.
-pub(crate) fn listener(line: &str) -> Option<(SocketAddr, &str, &str)> {
-    const LISTENS: &str = "0A";
-    let words: Vec<_> = line.split_whitespace().collect();
-    let &[_, local, _, LISTENS, _, _, _, uid, _, inode, ..] = words.as_slice()
-    else {
-        return None;
-    };
-    let (ip, port) = local.split_once(':')?;
-    // Each 32-bit word is printed as a number, so its bytes are in this machine's order.
-    let mut bytes = Vec::new();
-    for word in ip.as_bytes().chunks(8) {
-        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
-        bytes.extend(word.to_ne_bytes());
-    }
-    let ip = match <[u8; 4]>::try_from(bytes.as_slice()) {
-        Ok(v4) => IpAddr::V4(Ipv4Addr::from(v4)),
-        Err(_) => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)),
-    };
-    let port = u16::from_str_radix(port, 16).ok()?;
-    Some((SocketAddr::new(ip, port), uid, inode))
+/// Whether an address is one of many networks' (fe80::/10): each interface has its own.
+fn is_link_local(address: SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::holder::{Holder, listener};
     use super::*;
 
     #[test]
     fn the_holder_of_a_port_is_found() {
         for host in ["127.0.0.1:0", "[::1]:0"] {
-            let Ok((_socket, address)) = listen(resolve(host).unwrap()) else {
+            let Ok((_socket, address)) = listen(&resolve(host).unwrap()) else {
                 continue; // a machine without IPv6
             };
             let Some(Holder::Process { pid, .. }) = holder(address) else {
                 panic!("nobody is said to listen at {address}");
             };
             assert_eq!(pid, std::process::id());
-            let error = listen(address).unwrap_err();
+            let error = listen(&address.into()).unwrap_err();
             let line = crate::errors::line(&error);
             assert!(line.contains("EADDRINUSE"), "{line}");
             assert!(line.contains(&format!("pid {pid} ")), "{line}");
             assert!(line.contains(":0 for any free port"), "{line}");
+        }
+    }
+
+    /// A port where nobody listens, of a loopback address that no other test uses.
+    fn nobody() -> SocketAddr {
+        "127.9.0.1:9".parse().unwrap()
+    }
+
+    fn list(text: &str, all: &[SocketAddr]) -> Addresses {
+        Addresses { text: text.to_owned(), all: all.to_vec() }
+    }
+
+    #[test]
+    fn each_address_of_a_name_is_tried_until_one_answers() {
+        let (listener, there) = listen(&resolve("127.0.0.1:0").unwrap()).unwrap();
+        let unroutable: SocketAddr = "[fe80::1]:9".parse().unwrap(); // of no interface
+        for before in [
+            vec![],
+            vec![nobody()],
+            vec![unroutable],
+            vec![nobody(), unroutable, nobody()],
+        ] {
+            let all = list("name:1", &[&before[..], &[there]].concat());
+            let (_, address) = connect(&all).unwrap().unwrap();
+            assert_eq!(address, there, "after {before:?}");
+        }
+        drop(listener);
+        // Somebody may come to one of them: it is worth to wait.
+        let waits =
+            connect(&list("name:1", &[unroutable, nobody()])).unwrap().unwrap_err();
+        let said = waits.to_string();
+        assert!(said.contains("connect([fe80::1]:9) = E"), "{said}");
+        assert!(said.contains("connect(127.9.0.1:9) = ECONNREFUSED"), "{said}");
+        // Nobody ever will: each is named.
+        let error = connect(&list("name:1", &[unroutable, unroutable])).unwrap_err();
+        let said = crate::errors::line(&error);
+        assert_eq!(said.matches("[fe80::1]:9").count(), 2, "{said}");
+        assert!(
+            said.starts_with("connect name:1 (") && !said.contains('\n'),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_server_takes_the_first_address_that_the_machine_has() {
+        let absent: SocketAddr = "[2001:db8::1]:0".parse().unwrap(); // documentation's
+        let here: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let (_held, taken) = listen(&list("name:0", &[absent, here])).unwrap();
+        assert_eq!(taken.ip(), here.ip());
+        // One that another server has is not passed by: clients would go there.
+        let error = listen(&list("name:0", &[taken, here])).unwrap_err();
+        assert!(crate::errors::line(&error).contains("EADDRINUSE"), "{error:#}");
+        let error = listen(&list("name:0", &[absent, absent])).unwrap_err();
+        let said = crate::errors::line(&error);
+        assert_eq!(said.matches("[2001:db8::1]:0").count(), 2, "{said}");
+    }
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        for (text, all) in [
+            ("127.0.0.1:7", "127.0.0.1:7"),
+            ("[::1]:7", "[::1]:7"),
+            ("[fe80::1%1]:7", "[fe80::1%1]:7"),
+            ("[fe80::1%lo]:7", "[fe80::1%1]:7"),
+            ("127.1:7", "127.0.0.1:7"),
+        ] {
+            let found =
+                resolve(text).unwrap_or_else(|e| panic!("{text}: {e:#}")).all;
+            assert_eq!(found, [all.parse().unwrap()], "{text}");
+        }
+        for text in [
+            "",
+            ":",
+            ":7",
+            "host",
+            "host:",
+            "host:x",
+            "host:70000",
+            "[::1]",
+            "::1:7",
+            "[]:7",
+            "[host]:7",
+            "a b:7",
+            "[::1]7",
+            "\x1b[:7",
+            "h/:7",
+        ] {
+            let error = resolve(text).expect_err(text);
+            assert!(error.is::<crate::errors::Usage>(), "{text:?}: {error:#}");
         }
     }
 

@@ -198,6 +198,7 @@ pub struct Incoming {
     start: usize,
     /// No newline before this index: bytes already looked at are not looked at again.
     searched: usize,
+    ended: bool,
     cut_short: bool,
     /// How much a read asks for.
     chunk: usize,
@@ -211,6 +212,7 @@ impl Incoming {
             buffer: Vec::new(),
             start: 0,
             searched: 0,
+            ended: false,
             cut_short: false,
             chunk: CHUNK,
         }
@@ -226,7 +228,7 @@ impl Incoming {
     pub fn reset(&mut self) {
         self.empty();
         self.buffer.shrink_to(CHUNK);
-        self.cut_short = false;
+        (self.ended, self.cut_short) = (false, false);
         self.chunk = CHUNK;
     }
 
@@ -309,6 +311,7 @@ impl Incoming {
     /// # Errors
     /// A frame that the end of the stream cut short.
     pub fn at_end(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        self.ended = true;
         let left = &self.buffer[self.start..];
         if left.is_empty() {
             return Ok(false);
@@ -322,6 +325,11 @@ impl Incoming {
         self.empty();
         self.cut_short = self.stream.framing == Framing::Lines;
         Ok(true)
+    }
+
+    /// Whether the stream has ended; it is not read again.
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether the last message was a line that ended with the stream, without a newline:

@@ -48,18 +48,42 @@ impl Name {
         Ok(Name { address, path: Some(path), shown })
     }
 
-    /// The abstract name of the meeting place, which is shown after an `@`.
+    /// The abstract name of the meeting place, which is shown after an `@`. In what `--at`
+    /// says, `\\0` is a NUL, `\\xHH` any byte, and `\\\\` a backslash: such a name is bytes.
     ///
     /// # Errors
     /// One that is too long.
     pub fn abstract_name(at: &At) -> Result<Name> {
         let ours = at.kernel_name();
         let name = at.given().unwrap_or(ours.trim_start_matches('/'));
-        let address = UnixAddr::new_abstract(name.as_bytes());
+        let bytes = unescaped(name);
+        let address = UnixAddr::new_abstract(&bytes);
         let shown = format!("@{name}");
-        let address = fits(address, name.len(), &shown)?;
+        let address = fits(address, bytes.len(), &shown)?;
         Ok(Name { address, path: None, shown })
     }
+}
+
+/// The bytes of an abstract name; a backslash before anything else stands for itself.
+fn unescaped(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = name.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        let (byte, left) = match rest {
+            [b'\\', b'0', left @ ..] => (0, left),
+            [b'\\', b'\\', left @ ..] => (b'\\', left),
+            [b'\\', b'x', high, low, left @ ..] => match (digit(*high), digit(*low))
+            {
+                (Some(high), Some(low)) => ((high << 4 | low) as u8, left),
+                _ => (*first, after),
+            },
+            _ => (*first, after),
+        };
+        bytes.push(byte);
+        rest = left;
+    }
+    bytes
 }
 
 fn fits(

@@ -273,7 +273,7 @@ impl Ring {
     }
 
     fn claim(&self, at: usize) -> Result<()> {
-        let own = Life::own().context("read /proc/self/stat")?;
+        let own = Life::own().context("readlink /proc/self")?;
         self.memory.u32(at).store(0, Ordering::Relaxed);
         self.memory.u64(at + 8).store(own.start, Ordering::Release);
         self.memory.u32(at).store(own.pid, Ordering::Release);

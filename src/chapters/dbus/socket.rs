@@ -23,7 +23,7 @@ use zbus::connection::socket::{ReadHalf, Socket, Split, WriteHalf};
 use zbus::export::async_trait::async_trait;
 use zbus::message::{Flags, Type};
 
-use super::{handshake, wording};
+use super::{future, handshake, wording};
 use crate::os::cleanup::without_signals;
 use crate::wire::say::{self, Tally};
 
@@ -112,6 +112,9 @@ impl Wire {
         let reader = move || {
             while let Some(received) = receive(&from, longest, patience).transpose()
             {
+                let Some(received) = received.map(future::known).transpose() else {
+                    continue; // of a type that we do not know
+                };
                 let failed = received.is_err();
                 if !to.put(received) || failed {
                     return;

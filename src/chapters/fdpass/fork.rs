@@ -2,7 +2,6 @@
 //! no name, and fork(2) gives one to each. The child is forked before the first client
 //! comes: what it holds of them was passed to it.
 
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
@@ -16,7 +15,7 @@ use super::wire::Protocol;
 use super::worker;
 use crate::os::spawn::{Forked, fork};
 use crate::say;
-use crate::wire::address::resolve;
+use crate::wire::address::{Addresses, resolve};
 use crate::wire::family::{as_child, wait_for};
 use crate::wire::meet::{At, Only, Place};
 use crate::wire::say;
@@ -34,7 +33,7 @@ pub struct Fork {
 // ANCHOR: fork
 /// Plays the role.
 pub(super) fn run(at: &At, options: &Fork) -> Result<()> {
-    let address = resolve(&options.passing.listen)?;
+    let addresses = resolve(&options.passing.listen)?;
     let (unix, stream) = (AddressFamily::Unix, SockType::Stream);
     let (parents, childs) = socketpair(unix, stream, None, SockFlag::SOCK_CLOEXEC)
         .context("socketpair")?;
@@ -49,7 +48,7 @@ pub(super) fn run(at: &At, options: &Fork) -> Result<()> {
         Forked::Parent(child) => {
             drop(childs);
             let passed =
-                pass_all(at, &options.passing, address, child.as_raw(), parents);
+                pass_all(at, &options.passing, &addresses, child.as_raw(), parents);
             // The parent's end is closed: the child serves what it holds, and leaves.
             wait_for(child)?;
             passed.map(drop) // now we leave the place, last
@@ -60,12 +59,12 @@ pub(super) fn run(at: &At, options: &Fork) -> Result<()> {
 fn pass_all(
     at: &At,
     options: &server::Passing,
-    address: SocketAddr,
+    addresses: &Addresses,
     child: i32,
     socket: OwnedFd,
 ) -> Result<Place> {
     let mut place = at.arrive(Some(Only::Server))?;
-    let clients = listen(at, address, &mut place)?;
+    let clients = listen(at, addresses, &mut place)?;
     say::waiting("epoll_wait() sleeps until a client comes", &at.peer("client"));
     let mut server = Server::new(options, clients)?;
     server.joins(child, UnixStream::from(socket))?;

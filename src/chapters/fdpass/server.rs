@@ -4,7 +4,7 @@
 //! answer, and for the deadline of those that do not.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use super::{connections, door};
 use crate::errors::{line, usage};
 use crate::os::cleanup::Object;
 use crate::say;
-use crate::wire::address::{self as tcp, note_of, resolve};
+use crate::wire::address::{self as tcp, Addresses, note_of, resolve};
 use crate::wire::local::Name;
 use crate::wire::meet::{At, Only, Place};
 use crate::wire::say::{self, Tally};
@@ -85,7 +85,7 @@ struct Watched<S> {
 /// Plays the role.
 pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     let Options { passing, wire } = options;
-    let address = resolve(&passing.listen)?;
+    let addresses = resolve(&passing.listen)?;
     if wire.protocol == Protocol::Multiprocessing && passing.ack_timeout.is_some() {
         return Err(usage(
             "--ack-timeout is for --protocol plain: the workers of multiprocessing do \
@@ -96,7 +96,7 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     let name = Name::path(at)?;
     let mut place = at.arrive(Some(Only::Server))?;
     let door = door::open(at, &name, &mut place)?;
-    let clients = listen(at, address, &mut place)?;
+    let clients = listen(at, &addresses, &mut place)?;
     say::waiting(
         "epoll_wait() sleeps until a worker or a client comes",
         &at.peer("worker"),
@@ -110,10 +110,10 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
 /// Listens for clients, and publishes where.
 pub(super) fn listen(
     at: &At,
-    address: SocketAddr,
+    addresses: &Addresses,
     place: &mut Place,
 ) -> Result<TcpListener> {
-    let (socket, address) = tcp::listen(address)?;
+    let (socket, address) = tcp::listen(addresses)?;
     tcp::publish(at, place, address)?;
     place.owns_alone(&Object::Path(note_of(at)))?;
     place.open_to_all()?;

@@ -218,6 +218,9 @@ impl Taker {
     /// EIO; a message that is cut short or too long.
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
+            if self.incoming.has_ended() {
+                return Ok(false);
+            }
             let n = match read(&self.file, self.incoming.space()?) {
                 Err(rustix::io::Errno::INTR) => continue,
                 result => result.context("read the file")?,

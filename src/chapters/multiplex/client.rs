@@ -34,7 +34,7 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
         Some(address) => {
             let server = format!("{} --tcp {address}", at.peer("server"));
             let address = resolve(address)?;
-            let (socket, _) = dial(at, Some(address), address, &server)?;
+            let (socket, _) = dial(at, Some(address.clone()), address, &server)?;
             send_at_once(&socket)?;
             socket
         }

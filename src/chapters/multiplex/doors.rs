@@ -1,6 +1,5 @@
 //! Where clients come in: listening sockets, Unix and TCP, as many as were asked for.
 
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
@@ -9,7 +8,7 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, socke
 use rustix::net::{SocketFlags, accept_with};
 
 use crate::say;
-use crate::wire::address::{self, send_at_once};
+use crate::wire::address::{self, Addresses, send_at_once};
 use crate::wire::local::{self, Name};
 use crate::wire::meet::{At, Place};
 use crate::wire::shortage::{Blame, blame};
@@ -80,9 +79,9 @@ pub(super) fn unix(at: &At) -> Result<Door> {
 }
 // ANCHOR_END: unix_door
 
-/// A TCP socket at `address`; its port may be 0.
-pub(super) fn tcp(address: SocketAddr) -> Result<Door> {
-    let (listener, address) = address::listen(address)?;
+/// A TCP socket at one of `addresses`; its port may be 0.
+pub(super) fn tcp(addresses: &Addresses) -> Result<Door> {
+    let (listener, address) = address::listen(addresses)?;
     // Again, for more than 128 at once (/proc/sys/net/core/somaxconn is the most).
     listen(&listener, Backlog::MAXCONN).context("listen")?;
     // On Linux the accepted sockets inherit it: no call for each client.

@@ -126,7 +126,7 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
         doors.push(doors::unix(at)?);
     }
     for address in &options.tcp {
-        doors.push(doors::tcp(resolve(address)?)?);
+        doors.push(doors::tcp(&resolve(address)?)?);
     }
     let mut sources = Vec::new();
     for at in &fifos {

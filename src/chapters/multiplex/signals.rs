@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::os::signal::is_ignored;
+use crate::os::inheritance::ends_us;
 use crate::say;
 
 // ANCHOR: signals
@@ -23,10 +23,8 @@ pub(super) struct Signals {
 impl Signals {
     /// From here on they wait for [`Signals::take`].
     pub(super) fn watch() -> Result<Signals> {
-        let all = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
         // One that is ignored (nohup) stays so: blocked, it would be delivered to us.
-        let heard = all.into_iter().filter(|signal| !is_ignored(*signal as i32));
-        let mask: SigSet = heard.collect();
+        let mask = ends_us();
         mask.thread_block().context("sigprocmask(SIG_BLOCK)")?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let fd = SignalFd::with_flags(&mask, flags).context("signalfd")?;

@@ -62,7 +62,7 @@ pub fn publish(path: &Path, signal: Number, place: &mut Place) -> Result<()> {
     // A receiver of ours that lived would have kept us out: what it says here is stale.
     read(path)?;
     let (pid, signal) = (std::process::id() as i32, signal.get());
-    let start = Life::own().context("read /proc/self/stat")?.start;
+    let start = Life::own().context("readlink /proc/self")?.start;
     let new = with_suffix(path, ".new");
     place.owns(&Object::Path(new.clone()))?;
     place.owns(&Object::Path(path.to_owned()))?;

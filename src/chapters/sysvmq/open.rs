@@ -19,6 +19,7 @@ pub struct Which {
     /// The queue of the key N, instead of one made from the name of the meeting place;
     /// `private` makes one that no key finds
     #[arg(long, value_name = "N|private", value_parser = key, conflicts_with = "at")]
+    #[arg(allow_negative_numbers = true)]
     key: Option<Key>,
 
     /// The queue of this identifier, which must be there already
@@ -33,17 +34,25 @@ enum Key {
     Number(i32),
 }
 
-/// Reads a key as ipcs(1) prints it, `0x0052e2c1`, or in decimal.
+/// Reads a key as ipcs(1) prints it, `0x0052e2c1`, or in decimal: a `key_t` has a sign, and
+/// Python's sysv_ipc shows it.
 fn key(text: &str) -> Result<Key, String> {
+    if text == "private" {
+        return Ok(Key::Private);
+    }
     let number = match text.strip_prefix("0x") {
-        _ if text == "private" => return Ok(Key::Private),
-        Some(digits) => u32::from_str_radix(digits, 16),
-        None => text.parse(),
+        Some(digits) => u32::from_str_radix(digits, 16).ok().map(u32::cast_signed),
+        None => text
+            .parse()
+            .ok()
+            .or_else(|| Some(text.parse::<u32>().ok()?.cast_signed())),
     };
     match number {
-        Ok(0) => Err("0 is IPC_PRIVATE, which finds no queue; say `private`".into()),
-        Ok(number) => Ok(Key::Number(number as i32)),
-        Err(_) => Err("neither a number of 32 bits nor `private`".into()),
+        Some(0) => {
+            Err("0 is IPC_PRIVATE, which finds no queue; say `private`".into())
+        }
+        Some(number) => Ok(Key::Number(number)),
+        None => Err("neither a number of 32 bits nor `private`".into()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Two processes that are being measured, as the bench holds them.
 
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -141,6 +142,7 @@ impl Pair {
         // Before exec, so that they see how many CPUs they share when they open their
         // links: who has one only must not spin.
         for command in [&mut a, &mut b] {
+            command.process_group(0); // Ctrl-C comes to us alone, or to nobody (nohup)
             spawn::pin(command, &cpus);
         }
         let a = Role::start_with(&format!("{name}, a"), a, input_a, output_a, None)?;

@@ -22,7 +22,8 @@ use super::scratch::Scratch;
 use crate::experiments::record::Record;
 use crate::experiments::row::{Experiment, Kind};
 use crate::experiments::stage;
-use crate::lab::interrupts::{Interrupts, wait_for_all};
+use crate::lab::interrupts::{Interrupts, Waited, wait_for_all};
+use crate::os::alive::Life;
 use crate::os::cleanup::remove_now;
 use crate::process::{Input, Role};
 use crate::wire::meet::parse;
@@ -70,6 +71,8 @@ impl Observed {
 /// When its process could not be started. A signal ends this process, after all is clean.
 pub(super) fn run(one: One, stop: &mut Interrupts, quiet: bool) -> Result<Observed> {
     let (chapter, experiment) = one;
+    // The stage looks in /proc at how its processes do.
+    Life::own().context("readlink /proc/self")?;
     let scratch = Scratch::make()?;
     // Whoever is orphaned on the stage becomes ours, and can be reaped.
     set_child_subreaper(rustix::process::Pid::from_raw(1)).context("prctl")?;
@@ -83,7 +86,8 @@ pub(super) fn run(one: One, stop: &mut Interrupts, quiet: bool) -> Result<Observ
     let spinner = spinner(quiet);
     let mut playing = [Role::start("stage", command, Input::Nothing)?];
     let group = playing[0].pid();
-    let in_time = wait_for_all(&mut playing, stop, Instant::now() + DEADLINE)?;
+    let waited = wait_for_all(&mut playing, stop, Instant::now() + DEADLINE)?;
+    let in_time = waited != Waited::Enough;
     let _ = killpg(group, Signal::SIGKILL);
     let [stage] = playing;
     let outcome = stage.wait(Instant::now() + DEADLINE)?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use crate::dirs;
 use crate::experiments::stage::LIST;
 use crate::os::cleanup::{Object, remove_now};
 use crate::wire::meet::{notes, parse};
@@ -29,8 +30,7 @@ impl Scratch {
     /// # Errors
     /// EACCES or ENOSPC in TMPDIR.
     pub(in crate::lab) fn make() -> Result<Scratch> {
-        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir();
-        let dir = dir.context("mkdir in TMPDIR")?;
+        let dir = dirs::scratch(PREFIX)?;
         // Locked before it has its name: under that name nobody finds it unlocked.
         let unnamed = dir.path().join(".new");
         let list = File::create_new(&unnamed).context("open in TMPDIR")?;
@@ -67,7 +67,7 @@ impl Left {
 
 /// What killed directors of this user have left in TMPDIR.
 pub(in crate::lab) fn left_behind() -> Vec<Left> {
-    let Ok(entries) = std::env::temp_dir().read_dir() else { return Vec::new() };
+    let Ok(entries) = dirs::temporary().read_dir() else { return Vec::new() };
     let dirs = entries.filter_map(Result::ok).filter(|entry| {
         entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())
     });

@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use super::One;
+use crate::dirs;
 
 /// The last run of an experiment.
 #[derive(Debug, Clone, Copy)]
@@ -19,12 +20,7 @@ pub(crate) struct Tried {
 }
 
 fn path() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let state =
-        set("XDG_STATE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
-    let state =
-        state.or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")))?;
-    Some(state.join("ipclab/experiments"))
+    Some(dirs::state()?.join("experiments"))
 }
 
 /// Adds a line. A home that cannot be written costs the mark in the list, no more.

@@ -20,6 +20,8 @@ use super::event::{End, Event, Trace, What};
 use super::start::{Pause, Watch, end_all, follow, start};
 use super::tracer::{MOST, Tracer};
 use crate::chapter::Row;
+use crate::dirs;
+use crate::os::inheritance::{hand_on, reset_signals};
 use crate::wire::meet::Meets;
 
 /// How long a chapter may take.
@@ -78,10 +80,7 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
     if row.script.parts.is_empty() {
         bail!("the chapter {} has no script that could be traced", row.name);
     }
-    let scratch = tempfile::Builder::new()
-        .prefix("ipclab-")
-        .tempdir()
-        .context("mkdir for the trace")?;
+    let scratch = dirs::scratch("ipclab-")?;
     let mut tracer = Tracer::new(Some(scratch.path().display().to_string()));
     let mut started = Vec::new();
     let (heard, mouth) = pipe()?;
@@ -97,6 +96,7 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
             .env("IPCLAB_DIR", scratch.path())
             .stderr(mouth.try_clone().context("dup")?);
         command.stdin(link.take().map_or_else(Stdio::null, Stdio::from));
+        reset_signals(&mut command);
         // Where the shell would make the link, we are the shell.
         if row.meets == Meets::Nowhere && index + 1 < row.script.parts.len() {
             let (reading, writing) = pipe()?;
@@ -117,7 +117,9 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
             command.args(["--ready-fd", &says_so.as_raw_fd().to_string()]);
             fcntl_setfd(&says_so, FdFlags::empty()).context("fcntl(F_SETFD)")?;
         }
-        started.push((part.role, start(&mut tracer, watch, part.role, command)?));
+        let pid = start(&mut tracer, watch, part.role, command)?;
+        started.push((part.role, pid));
+        tracer.vital.push(pid.as_raw());
         drop(says_so);
         pause = follow(&mut tracer, watch, Some(&ready), Some(deadline))?;
         if pause != Pause::Ready {
@@ -128,8 +130,14 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
     if pause == Pause::Ready {
         pause = follow(&mut tracer, watch, None, Some(deadline))?;
     }
+    let ends = |tracer: &Tracer| {
+        started.iter().find_map(|(name, pid)| bad_end(name, *pid, tracer))
+    };
+    // Before the others are ended, of which none is to blame.
+    let failed = ends(&tracer);
     finish(&mut tracer, watch, pause)?;
-    let failure = verdict(row, &started, &tracer, watch, pause, scratch.path());
+    let failed = failed.or_else(|| ends(&tracer));
+    let failure = verdict(row, failed, watch, pause, scratch.path());
     Ok(Ran { trace: trace(tracer), failure })
 }
 
@@ -148,6 +156,7 @@ fn programs(commands: &[Vec<OsString>], watch: &mut Watch) -> Result<Ran> {
         // The trace has standard output to itself.
         let out = std::io::stderr().as_fd().try_clone_to_owned().context("dup")?;
         command.stdout(out);
+        hand_on(&mut command);
         match start(&mut tracer, watch, &name, command) {
             Ok(pid) => started.push((name, pid)),
             Err(error) => {
@@ -169,8 +178,10 @@ fn programs(commands: &[Vec<OsString>], watch: &mut Watch) -> Result<Ran> {
 
 /// Ends what did not end by itself, and says so.
 fn finish(tracer: &mut Tracer, watch: &mut Watch, pause: Pause) -> Result<()> {
+    tracer.vital.clear();
     match pause {
         Pause::Ended | Pause::Ready => {}
+        Pause::Failed => end_all(tracer, watch, Signal::SIGINT)?,
         Pause::Interrupted => {
             tracer.notes.push("Interrupted: what was seen until then.".to_owned());
             end_all(tracer, watch, watch.caught.unwrap_or(Signal::SIGINT))?;
@@ -201,8 +212,7 @@ fn bad_end(name: &str, pid: Pid, tracer: &Tracer) -> Option<String> {
 
 fn verdict(
     row: &Row,
-    started: &[(&str, Pid)],
-    tracer: &Tracer,
+    failed: Option<String>,
     watch: &mut Watch,
     pause: Pause,
     dir: &Path,
@@ -210,9 +220,7 @@ fn verdict(
     if pause == Pause::Late {
         return Some(format!("not done within {} s", DEADLINE.as_secs()));
     }
-    if let Some(failure) =
-        started.iter().find_map(|(name, pid)| bad_end(name, *pid, tracer))
-    {
+    if let Some(failure) = failed {
         let said = watch.kept("errors");
         let said = String::from_utf8_lossy(&said).trim_end().replace('\n', "; ");
         return Some(format!("{failure}: {said}"));

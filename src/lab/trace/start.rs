@@ -18,6 +18,7 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use super::run::drain;
 use super::tracer::Tracer;
 use crate::errors::Advise;
+use crate::os::inheritance::ends_us;
 use crate::os::spawn::{self, Forked};
 
 /// Why the tracer stopped waiting.
@@ -31,6 +32,8 @@ pub(super) enum Pause {
     Interrupted,
     /// It took too long.
     Late,
+    /// One has failed without which the others need not go on.
+    Failed,
 }
 
 /// The signals that end us, and the one that says that a tracee has stopped, as something
@@ -53,8 +56,8 @@ impl Watch {
     /// # Errors
     /// EMFILE.
     pub(super) fn begin() -> Result<Watch> {
-        use Signal::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
-        let mask: SigSet = [SIGCHLD, SIGINT, SIGTERM, SIGHUP].into_iter().collect();
+        let mut mask = ends_us();
+        mask.add(Signal::SIGCHLD);
         mask.thread_block().context("sigprocmask")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&mask, flags).context("signalfd")?;
@@ -137,6 +140,9 @@ pub(super) fn follow(
                 return Ok(Pause::Interrupted);
             }
         }
+        if tracer.has_failed() {
+            return Ok(Pause::Failed);
+        }
         if !tracer.alive() {
             return Ok(if until.is_some() { Pause::Ready } else { Pause::Ended });
         }
@@ -192,7 +198,6 @@ pub(super) fn start(
 ) -> Result<Pid> {
     let (gate, key) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let (failure, tell) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-    spawn::reset_signals(&mut command);
     command.process_group(0);
     let pid = match spawn::fork().context("fork")? {
         Forked::Parent(pid) => pid,

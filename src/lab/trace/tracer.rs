@@ -38,6 +38,8 @@ pub(super) struct Tracer {
     pub(super) notes: Vec<String>,
     /// How the processes that we started ended, by pid.
     pub(super) ends: HashMap<i32, End>,
+    /// What we started, if its failure is an end of it all: others may wait for it for ever.
+    pub(super) vital: Vec<i32>,
     threads: HashMap<i32, Thread>,
     began: Instant,
     moment: u64,
@@ -74,6 +76,7 @@ impl Tracer {
             events: Vec::new(),
             notes: Vec::new(),
             ends: HashMap::new(),
+            vital: Vec::new(),
             threads: HashMap::new(),
             began: Instant::now(),
             moment: 0,
@@ -100,6 +103,13 @@ impl Tracer {
         self.world.live.insert(pid.as_raw(), who);
         self.threads.insert(pid.as_raw(), Thread::new(who, false));
         Ok(())
+    }
+
+    /// Whether one of the [`vital`](Tracer::vital) has ended, and not well.
+    pub(super) fn has_failed(&self) -> bool {
+        let failed =
+            |pid| self.ends.get(pid).is_some_and(|end| *end != End::Status(0));
+        self.vital.iter().any(failed)
     }
 
     /// Whether any tracee is left.

@@ -62,6 +62,9 @@ impl Connection {
     /// long or cut short.
     pub fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
+            if self.incoming.has_ended() {
+                return Ok(false);
+            }
             let space = self.incoming.space().context("malloc")?;
             let (n, _) = match recv(&self.socket, space, RecvFlags::empty()) {
                 Err(Errno::INTR) => continue,

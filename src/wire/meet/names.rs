@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use nix::unistd::geteuid;
 
 use super::Meets;
+use crate::dirs;
 use crate::errors::{Advise, usage};
 
 /// The program as the user called it, quoted for a shell.
@@ -18,19 +19,12 @@ pub fn program() -> String {
 
 /// The runtime directory that the user chose, by `IPCLAB_DIR`.
 pub(super) fn chosen_dir() -> Option<OsString> {
-    std::env::var_os("IPCLAB_DIR").filter(|dir| !dir.is_empty())
+    dirs::set("IPCLAB_DIR")
 }
 
 /// `$IPCLAB_DIR`, else `$XDG_RUNTIME_DIR/ipclab`, else `/tmp/ipclab-UID`.
 pub fn runtime_dir() -> PathBuf {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(dir) = chosen_dir() {
-        return PathBuf::from(dir);
-    }
-    if let Some(dir) = set("XDG_RUNTIME_DIR") {
-        return Path::new(&dir).join("ipclab");
-    }
-    PathBuf::from(format!("/tmp/ipclab-{}", geteuid()))
+    dirs::runtime()
 }
 
 /// The System V key of a kernel name: its 31-bit FNV-1a hash.

@@ -1,7 +1,7 @@
 //! Files of /proc, in which names are whatever somebody chose.
 
 use crate::os::alive;
-use crate::wire::address::listener;
+use crate::wire::address::holder::listener;
 
 /// A program's name; and a line of a table.
 pub fn run(input: &[u8]) {

@@ -97,7 +97,7 @@ pub(super) fn listener(kind: Kind, dir: &Path) -> Result<(OwnedFd, Door)> {
         return Ok((listener, Door::Unix(path)));
     }
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let (listener, address) = address::listen(any)?;
+    let (listener, address) = address::listen(&any.into())?;
     listen(&listener, Backlog::MAXCONN).context("listen")?;
     // What is accepted inherits it.
     address::send_at_once(&listener)?;

@@ -1,6 +1,7 @@
 //! One server and its load, as the bench holds them: started, pinned, steered, watched.
 
 use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use super::kind::{Kind, Program};
 use super::lines::{Lines, watch};
 use super::load::{Clients, Door, Order, Window};
 use super::peers;
+use crate::dirs;
 use crate::lab::bench::model::Placement;
 use crate::lab::bench::placement::Cpus;
 use crate::lab::interrupts::Interrupts;
@@ -300,6 +302,7 @@ pub(in crate::lab::bench) fn start(
     output: Output,
     cpu: usize,
 ) -> Result<Role> {
+    command.process_group(0); // Ctrl-C comes to us alone, or to nobody (nohup)
     spawn::pin(&mut command, &[cpu]);
     Role::start_with(name, command, input, output, None)
 }
@@ -310,8 +313,7 @@ fn nowhere() -> Result<Output> {
 }
 
 pub(in crate::lab::bench) fn scratch() -> Result<TempDir> {
-    let dir = tempfile::Builder::new().prefix("ipclab-bench-").tempdir();
-    dir.context("mkdir for the bench")
+    dirs::scratch("ipclab-bench-")
 }
 
 /// How a process ended that should not have, in one line.

@@ -1,0 +1,72 @@
+//! Who listens at an address, by /proc/net/tcp.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::os::holders::holders;
+use crate::os::proc;
+
+/// Who listens at an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Holder {
+    Process { pid: u32, name: String },
+    Uid(String),
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Process { pid, name } => {
+                write!(f, "pid {pid} ({name}) listens there")
+            }
+            Holder::Uid(uid) => {
+                write!(f, "uid {uid} listens there; `sudo ss -ltnp` shows the pid")
+            }
+        }
+    }
+}
+
+/// The listener at `address`: /proc/net/tcp has its socket's inode number, and a link
+/// `socket:[INODE]` in some /proc/PID/fd has the process, if we may look there.
+pub(super) fn holder(address: SocketAddr) -> Option<Holder> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(proc::text);
+    let lines = tables.iter().flatten().flat_map(|table| table.lines().skip(1));
+    let (uid, inode) =
+        lines.filter_map(listener).find_map(|(local, uid, inode)| {
+            let same = local.ip() == address.ip()
+                || local.ip().is_unspecified()
+                || address.ip().is_unspecified();
+            (same && local.port() == address.port()).then_some((uid, inode))
+        })?;
+    let wanted = format!("socket:[{inode}]");
+    let Some(pid) = holders(&wanted).next() else {
+        return Some(Holder::Uid(uid.to_owned()));
+    };
+    let name = proc::text(format!("/proc/{pid}/comm"));
+    // It is what that process says, and may be meant for a terminal.
+    let name = name.unwrap_or_default().trim_end().escape_debug().to_string();
+    Some(Holder::Process { pid, name })
+}
+
+/// The address, uid and inode number of a line of /proc/net/tcp, if it is a listener's.
+pub(crate) fn listener(line: &str) -> Option<(SocketAddr, &str, &str)> {
+    const LISTENS: &str = "0A";
+    let words: Vec<_> = line.split_whitespace().collect();
+    let &[_, local, _, LISTENS, _, _, _, uid, _, inode, ..] = words.as_slice()
+    else {
+        return None;
+    };
+    let (ip, port) = local.split_once(':')?;
+    // Each 32-bit word is printed as a number, so its bytes are in this machine's order.
+    let mut bytes = Vec::new();
+    for word in ip.as_bytes().chunks(8) {
+        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
+        bytes.extend(word.to_ne_bytes());
+    }
+    let ip = match <[u8; 4]>::try_from(bytes.as_slice()) {
+        Ok(v4) => IpAddr::V4(Ipv4Addr::from(v4)),
+        Err(_) => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)),
+    };
+    let port = u16::from_str_radix(port, 16).ok()?;
+    Some((SocketAddr::new(ip, port), uid, inode))
+}
