@@ -9,7 +9,6 @@ use std::process::Command;
 
 use ipclab::chapter::Row;
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::stat::{Mode, umask};
 use support::*;
 
 /// The program with these words, started by the command `state`, which ends in an exec.
@@ -46,7 +45,7 @@ fn plays(row: &Row, state: &[&str]) {
             [&[row.name, part.role], part.args, &["--ready-fd", "11"]].concat();
         let mut command = started_by(state, &subject, &words);
         let (mut ready, says_so) = std::io::pipe().unwrap();
-        ipclab::os::spawn::give(&mut command, says_so.into(), 11);
+        ipclab::os::spawn::give(&mut command, says_so.into(), 11).unwrap();
         let role = Role::start(part.role, command, Input::Nothing).unwrap();
         // Its line, or its end.
         let _ = ready.read(&mut [0; 100]).unwrap();
@@ -268,13 +267,18 @@ fn a_umask_takes_no_rights_of_the_owner_from_what_a_role_makes() {
         }
         let opened = std::fs::File::open(program()).unwrap();
         let role = |words: &[&str]| {
-            let mut command = as_nobody(&opened, words);
-            command.env("IPCLAB_DIR", subject.dir().join("made/here"));
-            let mask = Mode::from_bits_truncate(mask);
-            ipclab::os::spawn::before_exec(&mut command, move || {
-                umask(mask);
-                Ok(())
-            });
+            let mut command = Command::new("sh");
+            let script = format!("umask {mask:04o}; exec \"$0\" \"$@\"");
+            command.args(["-c", &script]);
+            command.arg("/proc/self/fd/11").args(words);
+            let kept = opened.try_clone().unwrap();
+            ipclab::os::spawn::give(&mut command, kept.into(), 11).unwrap();
+            command
+                .current_dir("/")
+                .env("IPCLAB_DIR", subject.dir().join("made/here"));
+            if nix::unistd::geteuid().is_root() {
+                command.uid(NOBODY).gid(NOBODY);
+            }
             Role::start(words[1], command, Input::Nothing).unwrap()
         };
         let receiver = role(&["fifo", "receiver"]);
