@@ -97,7 +97,18 @@ impl Payload {
                     Ok(text) => object["text"] = text.into(),
                     Err(_) => object["hex"] = hex(message).into(),
                 }
-                self.scratch.extend_from_slice(object.to_string().as_bytes());
+                // JSON allows DEL and what follows it; a terminal obeys them.
+                for c in object.to_string().chars() {
+                    match c {
+                        c if c.is_control() => {
+                            self.scratch
+                                .extend(format!("\\u{:04x}", c as u32).bytes());
+                        }
+                        c => self.scratch.extend_from_slice(
+                            c.encode_utf8(&mut [0; 4]).as_bytes(),
+                        ),
+                    }
+                }
                 self.scratch.push(b'\n');
                 &self.scratch
             }

@@ -74,7 +74,7 @@ pub fn welcome(
     read(socket, &mut first, deadline)?;
     ensure!(first == [0], "its first byte is {first:?}, and not NUL");
     let ok = format!("OK {guid}\r\n");
-    let mut known = false;
+    let (mut asked, mut known) = (false, false);
     for _ in 0..MOST_LINES {
         let line = read_line(socket, deadline)?;
         let mut words = line.split(' ');
@@ -82,8 +82,8 @@ pub fn welcome(
             (Some("AUTH"), Some("EXTERNAL"), Some(id)) if is(id, ours) => &ok,
             // It gives no id, and is asked for it. An empty one is: whom you see.
             (Some("AUTH"), Some("EXTERNAL"), None) => "DATA\r\n",
-            (Some("DATA"), None | Some(""), _) => &ok,
-            (Some("DATA"), Some(id), None) if is(id, ours) => &ok,
+            (Some("DATA"), None | Some(""), _) if asked => &ok,
+            (Some("DATA"), Some(id), None) if asked && is(id, ours) => &ok,
             (Some("AUTH" | "DATA" | "CANCEL" | "ERROR"), ..) => {
                 "REJECTED EXTERNAL\r\n"
             }
@@ -96,6 +96,7 @@ pub fn welcome(
             (Some("NEGOTIATE_UNIX_FD"), ..) => "ERROR no descriptors here\r\n",
             _ => "ERROR not a command\r\n",
         };
+        asked = answer.starts_with("DATA");
         known = known && !answer.starts_with("REJ") || answer.starts_with("OK");
         say!("{client}: recv(): {line:?}; send({answer:?})");
         send(socket.as_raw_fd(), answer.as_bytes(), MsgFlags::MSG_NOSIGNAL)

@@ -10,12 +10,7 @@ pub fn run(input: &[u8]) {
     let line = [b"4711 (", input, b") ", fields.as_bytes(), b"\n"].concat();
     assert_eq!(alive::after_name(&line).as_deref(), Some(fields), "{name:?}");
     let _ = alive::after_name(input);
-    if let Some((address, uid, inode)) = listener(&name) {
+    if let Some((_, uid, inode)) = listener(&name) {
         assert!(name.contains(uid) && name.contains(inode));
-        let port = format!(":{:04X}", address.port());
-        assert!(
-            name.to_uppercase().contains(&port) || name.contains(":+"),
-            "{name:?}"
-        );
     }
 }
