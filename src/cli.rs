@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
+use rustix::stdio::{stderr, stdout};
 
 use crate::chapter::{Conversation, OneWay, Roles, Row, Visitor};
 use crate::errors::{Usage, usage};
@@ -18,6 +19,7 @@ use crate::wire::launcher::launched;
 use crate::wire::meet::{At, Meets, program, quoted};
 use crate::wire::roles::{self, Sink, Source};
 use crate::wire::say;
+use crate::wire::standard;
 
 /// When the commentary is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -147,19 +149,19 @@ fn words() -> Vec<OsString> {
 }
 
 fn run_verb(verb: Verb, global: &Global) -> Result<()> {
+    // All of them print what they did, once they have done it.
+    standard::output()?;
     match verb {
         Verb::List(options) => lab::list::run(&options),
         Verb::Demo(options) => lab::demo::run(&options, global.quiet),
         Verb::Experiment(options) => lab::experiment::run(&options, global.quiet),
         Verb::Trace(options) => {
-            let coloured =
-                wants_colours(global.color, std::io::stdout().is_terminal());
+            let coloured = wants_colours(global.color, stdout().is_terminal());
             colored::control::set_override(coloured);
             lab::trace::run(&options, coloured)
         }
         Verb::Bench(options) => {
-            let coloured =
-                wants_colours(global.color, std::io::stdout().is_terminal());
+            let coloured = wants_colours(global.color, stdout().is_terminal());
             colored::control::set_override(coloured);
             lab::bench::run(&options, global.quiet)
         }
@@ -299,7 +301,7 @@ impl Chosen<'_> {
         if bytes && framing.is_some_and(|framing| *framing != Framing::None) {
             return Err(usage("--bytes sends no boundaries: leave --framing out"));
         }
-        let mut at = At::new(row.name, row.meets, given)?.announcing(ready);
+        let mut at = At::new(row.name, row.meets, given)?.announcing(ready)?;
         let all = command();
         for peer in row.roles {
             let command = peer_command(&all, row.name, role, peer.name, matches);
@@ -392,10 +394,7 @@ fn peer_command(
 }
 
 fn set_colours(when: When) {
-    colored::control::set_override(wants_colours(
-        when,
-        std::io::stderr().is_terminal(),
-    ));
+    colored::control::set_override(wants_colours(when, stderr().is_terminal()));
 }
 
 /// Whether what goes to a terminal, or not to one, is coloured.

@@ -1,7 +1,7 @@
 //! How a failure reads: one line, `<syscall> <object>: <ERRNO>: <meaning>; <advice>`.
 //!
 //! Code below `main` adds context with [`anyhow::Context`] (`"open /run/…/fifo"`) and
-//! the way out with [`Advise`]; only `main` prints.
+//! the way out with [`Advise`]; `wire::say::complain` prints it.
 
 use std::fmt;
 

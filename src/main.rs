@@ -7,9 +7,7 @@ fn run() -> u8 {
     match ipclab::cli::run() {
         Ok(()) => 0,
         Err(error) => {
-            if !ipclab::errors::is_told(&error) {
-                eprintln!("ipclab: {}", ipclab::errors::line(&error));
-            }
+            ipclab::wire::say::complain(&error);
             ipclab::errors::status(&error)
         }
     }

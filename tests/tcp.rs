@@ -936,14 +936,13 @@ fn a_server_whose_output_nobody_reads_ends_quietly() {
 }
 
 #[test]
-fn a_server_that_cannot_print_fails_with_the_reason() {
-    for options in [&[][..], AT_ONCE[0], AT_ONCE[1], AT_ONCE[3]] {
+fn a_server_that_cannot_print_ends_with_the_reason_said_once() {
+    for options in AT_ONCE.iter().chain(&[&["--strategy", "once"][..], &[]]) {
         let subject = subject("tcp");
         let full =
             std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let words = [&["tcp", "server", "--listen", "127.0.0.1:0"], options];
-        let never = ["--count", "1"];
-        let command = ipclab(&subject, &[&words.concat()[..], &never].concat());
+        let words = [&["tcp", "server", "--listen", "127.0.0.1:0"], *options];
+        let command = ipclab(&subject, &words.concat());
         let output = Output::To(full.into());
         let server =
             Role::start_with("server", command, Input::Nothing, output, None);
@@ -953,6 +952,8 @@ fn a_server_that_cannot_print_fails_with_the_reason() {
         failure(client);
         let server = server.wait(deadline()).unwrap();
         assert_eq!(server.status.code(), Some(1), "{options:?}: {}", server.stderr);
+        let said = server.stderr.lines().filter(|line| line.starts_with("ipclab: "));
+        assert_eq!(said.count(), 1, "{options:?}: {}", server.stderr);
         assert!(server.stderr.contains("ENOSPC"), "{options:?}: {}", server.stderr);
         assert!(!server.stderr.contains("--at or IPCLAB_DIR"), "{}", server.stderr);
         subject.nothing_is_left().unwrap();

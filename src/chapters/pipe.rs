@@ -4,10 +4,11 @@
 //! `ipclab pipe fork`.
 
 use std::fs::File;
-use std::io::{IsTerminal, stdin, stdout};
+use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
+use nix::poll::PollFlags;
 use rustix::io::{Errno, read};
 use rustix::pipe::fcntl_getpipe_size;
 
@@ -18,6 +19,7 @@ use crate::wire::frame::{CHUNK, Incoming, Stream};
 use crate::wire::meet::{At, Meets};
 use crate::wire::payload::write_all;
 use crate::wire::say::{self, Tally};
+use crate::wire::standard;
 use crate::wire::transport::{BLOCK, Receiver, Sender};
 
 pub mod fork;
@@ -123,11 +125,11 @@ impl Sender for PipeSender {
     }
 
     fn open(at: &At, options: &Sending) -> Result<PipeSender> {
-        if stdout().is_terminal() {
+        let end = standard::output()?;
+        if end.is_terminal() {
             return Err(no_pipe("standard output", at));
         }
-        let end =
-            stdout().as_fd().try_clone_to_owned().context("dup standard output")?;
+        let end = end.try_clone_to_owned().context("dup standard output")?;
         say!("standard output is the pipe's writing end: it was there before exec");
         let sender = PipeSender::on(end, &options.stream);
         if options.zero_copy { sender.lending() } else { Ok(sender) }
@@ -198,11 +200,11 @@ impl Receiver for PipeReceiver {
     type Options = Receiving;
 
     fn open(at: &At, options: &Receiving) -> Result<PipeReceiver> {
-        if stdin().is_terminal() {
+        let end = standard::input()?;
+        if end.is_terminal() {
             return Err(no_pipe("standard input", at));
         }
-        let end =
-            stdin().as_fd().try_clone_to_owned().context("dup standard input")?;
+        let end = end.try_clone_to_owned().context("dup standard input")?;
         say!("standard input is the pipe's reading end: it was there before exec");
         let receiver = PipeReceiver::on(end, &options.stream);
         Ok(PipeReceiver { zero_copy: options.zero_copy, ..receiver })
@@ -215,6 +217,10 @@ impl Receiver for PipeReceiver {
             }
             let n = match read(&self.pipe, self.incoming.space()?) {
                 Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => {
+                    standard::until_ready(&self.pipe, PollFlags::POLLIN)?;
+                    continue;
+                }
                 result => result.context("read the pipe")?,
             };
             if n == 0 {

@@ -209,6 +209,7 @@ fn wait<S: Semaphore>(
     options: &Options,
     patience: Option<Duration>,
 ) -> Result<()> {
+    let mut payload = Payload::new(Style::Lines)?;
     let mut here = enter::<S>(at, options)?;
     let value = here.semaphore.value()?;
     let mut told = u64::from(value) < options.times;
@@ -224,7 +225,6 @@ fn wait<S: Semaphore>(
     if options.undo {
         say!("SEM_UNDO: the kernel gives back what we take when this process ends");
     }
-    let mut payload = Payload::new(Style::Lines);
     for number in 1..=options.times {
         // A semaphore does not say that its poster has died. The lock file does.
         let mut look = || {

@@ -12,6 +12,7 @@ use crate::wire::address::{Addresses, listen, publish, resolve};
 use crate::wire::dialogue;
 use crate::wire::meet::{At, Meets};
 use crate::wire::say;
+use crate::wire::standard;
 
 pub mod children;
 pub mod client;
@@ -134,6 +135,7 @@ fn serve(at: &At, options: &Server) -> Result<()> {
             "--reap goes with --strategy fork alone: the others have no children",
         ));
     }
+    standard::output()?;
     let asked = at.given().or(options.listen.as_deref()).unwrap_or(DEFAULT);
     let asked = resolve(asked)?;
     let mut place = at.arrive(None)?;

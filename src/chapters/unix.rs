@@ -18,6 +18,7 @@ use crate::wire::frame::{Framing, Stream};
 use crate::wire::local::{self, Name};
 use crate::wire::meet::{At, Meets, Place};
 use crate::wire::say;
+use crate::wire::standard;
 
 pub mod dgram;
 pub mod packet;
@@ -163,6 +164,7 @@ impl LinkOptions {
 // ANCHOR: server
 fn serve(at: &At, options: &ServerOptions) -> Result<()> {
     let ServerOptions { link, server } = options;
+    standard::output()?;
     let socket = link.socket(&server.stream)?;
     if link.kind != Type::Stream {
         packet::see_credentials(&socket)?;
@@ -191,6 +193,7 @@ fn serve(at: &At, options: &ServerOptions) -> Result<()> {
 // ANCHOR: client
 fn talk(at: &At, options: &ClientOptions) -> Result<()> {
     let ClientOptions { link, client } = options;
+    client.check_streams()?;
     let (socket, name) = (link.socket(&client.stream)?, link.name(at)?);
     let kind = match link.kind {
         Type::Seqpacket => packet::Kind::Seqpacket,

@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::stdio::stdout;
 
 use crate::chapter::{Part, Row};
 use crate::chapters::{find, rows};
@@ -23,6 +24,7 @@ use crate::dirs;
 use crate::process::{Input, Output, Role, thread};
 use crate::wire::launcher;
 use crate::wire::meet::Meets;
+use crate::wire::say::tell;
 
 use super::interrupts::{Interrupts, Waited, wait_for_all};
 
@@ -71,7 +73,8 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     let mut shown = Vec::new();
     for row in chosen {
         if !quiet {
-            eprintln!("{}", format!("── {}: {}", row.name, row.summary).bold());
+            let title = format!("── {}: {}", row.name, row.summary).bold();
+            tell(&format!("{title}\n"));
         }
         let began = Instant::now();
         let verdict = match row.missing() {
@@ -88,10 +91,12 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
         if !quiet {
             match &verdict {
                 Verdict::Passed => {}
-                Verdict::Skipped(missing) => eprintln!("skipped: {missing}"),
-                Verdict::Failed(failure) => eprintln!("{} {failure}", "✗".red()),
+                Verdict::Skipped(missing) => tell(&format!("skipped: {missing}\n")),
+                Verdict::Failed(failure) => {
+                    tell(&format!("{} {failure}\n", "✗".red()));
+                }
             }
-            eprintln!();
+            tell("\n");
         }
         shown.push(Shown { row, took: began.elapsed(), verdict });
     }
@@ -105,7 +110,7 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
 }
 
 fn table(shown: &[Shown]) -> String {
-    let colours = std::io::stdout().is_terminal();
+    let colours = stdout().is_terminal();
     let mut text = String::new();
     for Shown { row, took, verdict } in shown {
         let milliseconds = took.as_secs_f64() * 1000.0;
@@ -255,7 +260,7 @@ fn show(comments: OwnedFd, began: Instant) -> String {
     let mut error = String::new();
     for line in BufReader::new(File::from(comments)).lines().map_while(Result::ok) {
         let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
-        eprintln!("{milliseconds:>8.1} ms  {line}");
+        tell(&format!("{milliseconds:>8.1} ms  {line}\n"));
         if let Some(text) =
             line.strip_prefix("ipclab: ").filter(|_| error.is_empty())
         {

@@ -1,6 +1,8 @@
 //! What can be done with any chapter: all of it works from the table's rows.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+
+use crate::wire::payload::Printed;
 
 pub mod bench;
 pub mod clean;
@@ -16,8 +18,5 @@ pub mod trace;
 /// # Errors
 /// ENOSPC and the like.
 pub fn print(text: &str) -> Result<()> {
-    match crate::wire::payload::write_all(std::io::stdout(), text.as_bytes()) {
-        Ok(()) | Err(nix::errno::Errno::EPIPE) => Ok(()),
-        Err(error) => Err(error).context("write standard output"),
-    }
+    crate::wire::payload::print(text.as_bytes()).map(|_: Printed| ())
 }

@@ -124,16 +124,26 @@ fn has_one_thread() -> bool {
     }
 }
 
-/// Takes over a descriptor that the program was started with, by its number.
+/// Whether a descriptor of this number is given to us: asked at the start, before anything
+/// of our own could have the number.
 ///
 /// # Errors
-/// EBADF when no such descriptor is open, or when it is one of the standard three.
-pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+/// As [`inherited`].
+pub fn is_given(number: RawFd) -> io::Result<()> {
     // SAFETY: F_GETFD only looks.
     let open = unsafe { libc::fcntl(number, libc::F_GETFD) } != -1;
     if !open || number <= libc::STDERR_FILENO {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
+    Ok(())
+}
+
+/// Takes over a descriptor that the program was started with, by its number.
+///
+/// # Errors
+/// EBADF when no such descriptor is open, or when it is one of the standard three.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    is_given(number)?;
     // SAFETY: it is open and, by the contract of `--ready-fd`, given to us to own.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

@@ -50,13 +50,19 @@ pub fn run(program: fn() -> u8) -> ! {
 }
 
 /// Opens /dev/null for each of 0, 1 and 2 that is not open, or it would be the next file
-/// that is opened, and what is printed would go there.
+/// that is opened, and what is printed would go there. It is opened the wrong way: Rust's
+/// start makes it an empty stream and a sink, and here whoever uses it hears EBADF, as if
+/// it were still closed.
 fn open_standard() {
-    for number in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+    for (number, wrong_way) in [
+        (libc::STDIN_FILENO, libc::O_WRONLY),
+        (libc::STDOUT_FILENO, libc::O_RDONLY),
+        (libc::STDERR_FILENO, libc::O_RDONLY),
+    ] {
         // SAFETY: F_GETFD only looks; the path ends with a zero.
         let opened = unsafe {
             libc::fcntl(number, libc::F_GETFD) != -1
-                || libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) == number
+                || libc::open(c"/dev/null".as_ptr(), wrong_way) == number
         };
         if !opened {
             std::process::abort();

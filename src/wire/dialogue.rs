@@ -16,6 +16,7 @@ use nix::poll::{PollFlags, PollTimeout};
 use super::frame::Stream;
 use super::payload::{Payload, Style};
 use super::roles::Source;
+use super::standard;
 use crate::say;
 
 mod client;
@@ -27,7 +28,7 @@ mod turns;
 
 pub use client::converse;
 pub use score::CutShort;
-pub use server::{Connection, Ended, answer};
+pub use server::{Connection, Ended, Served, answer};
 pub use stream::StreamLink;
 
 /// The options of every client.
@@ -108,19 +109,35 @@ impl Reply {
 }
 
 impl Client {
-    /// Refuses arguments that cannot travel on a byte stream, before anything is opened.
+    /// Refuses arguments that cannot travel on a byte stream, and standard streams that
+    /// cannot be used, before anything is opened.
     ///
     /// # Errors
-    /// As [`Stream::check`].
+    /// As [`Stream::check`] and [`Client::check_streams`].
     pub fn check(&self) -> Result<()> {
+        self.check_streams()?;
         let mut all = self.source.messages.iter();
         all.try_for_each(|message| self.stream.check(message.as_bytes()))
+    }
+
+    /// Refuses standard streams that cannot be used, before anything is opened.
+    ///
+    /// # Errors
+    /// As [`standard::input`] and [`standard::output`].
+    pub fn check_streams(&self) -> Result<()> {
+        if self.source.reads_input() {
+            standard::input()?;
+        }
+        standard::output().map(drop)
     }
 }
 
 impl Server {
     /// Where the server prints what it is sent.
-    pub fn payload(&self) -> Payload {
+    ///
+    /// # Errors
+    /// As [`Payload::new`].
+    pub fn payload(&self) -> Result<Payload> {
         Payload::new(style(self.bytes, self.json))
     }
 }

@@ -14,7 +14,7 @@ pub fn as_child(name: &'static str, part: impl FnOnce() -> Result<()>) -> ! {
     let status = match part() {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("ipclab: {}", crate::errors::line(&error));
+            say::complain(&error);
             1
         }
     };

@@ -16,15 +16,16 @@
 //! freed in no such order.
 
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, fcntl};
 
+use super::payload::write_all;
 use crate::errors::Advise;
 use crate::os::cleanup;
+use crate::os::spawn::{inherited, is_given};
 
 mod names;
 mod notes;
@@ -100,10 +101,16 @@ impl At {
     }
 
     /// Names the descriptor that gets one line once peers may come (`--ready-fd`).
-    #[must_use]
-    pub fn announcing(mut self, ready: Option<i32>) -> At {
+    ///
+    /// # Errors
+    /// EBADF when the program was started without that descriptor.
+    pub fn announcing(mut self, ready: Option<i32>) -> Result<At> {
+        if let Some(number) = ready {
+            is_given(number)
+                .with_context(|| format!("fcntl --ready-fd {number}"))?;
+        }
         self.ready = ready;
-        self
+        Ok(self)
     }
 
     /// Adds the exact command that starts the role `role` at this place.
@@ -183,15 +190,14 @@ impl At {
     /// Says that peers may come, on the descriptor of `--ready-fd`.
     ///
     /// # Errors
-    /// EBADF when the program was started without that descriptor.
+    /// EPIPE when nobody reads it.
     pub fn ready(&self, address: impl std::fmt::Display) -> Result<()> {
         let Some(number) = self.ready else { return Ok(()) };
-        let fd = crate::os::spawn::inherited(number)
+        let fd = inherited(number)
             .with_context(|| format!("fcntl --ready-fd {number}"))?;
         // One write(2): whoever reads may leave once there is something.
         let line = format!("{address}\n");
-        File::from(fd)
-            .write_all(line.as_bytes())
+        write_all(fd, line.as_bytes())
             .with_context(|| format!("write --ready-fd {number}"))
     }
 

@@ -5,8 +5,9 @@
 //! other · [`roles`]: the loops around a link · [`dialogue`]: both halves of a conversation
 //! over a socket · [`address`]: network addresses, listened on, dialled and published ·
 //! [`local`]: Unix sockets' names, bound and connected to · [`family`]: parent and child ·
-//! [`launcher`]: who starts a world of ranks · [`payload`]: what goes to standard output ·
-//! [`say`]: the commentary.
+//! [`launcher`]: who starts a world of ranks · [`standard`]: standard input and output as they
+//! were given to us · [`payload`]: what goes to standard output · [`say`]: the commentary,
+//! and all else that goes to standard error.
 
 pub mod address;
 pub mod dialogue;
@@ -20,4 +21,5 @@ pub mod ring;
 pub mod roles;
 pub mod say;
 pub mod shortage;
+pub mod standard;
 pub mod transport;

@@ -5,7 +5,10 @@ use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::poll::PollFlags;
+use rustix::stdio::stdout;
 
+use super::standard;
 use crate::errors::Advise;
 
 /// How messages are written to standard output.
@@ -40,10 +43,14 @@ pub enum Printed {
 }
 
 impl Payload {
-    /// Standard output, written in `style`.
-    pub fn new(style: Style) -> Payload {
-        let terminal = std::io::stdout().is_terminal();
-        Payload { style, terminal, count: 0, scratch: Vec::new() }
+    /// Standard output, written in `style`. Asked for before anything is received: what
+    /// comes is not to be lost.
+    ///
+    /// # Errors
+    /// As [`standard::output`].
+    pub fn new(style: Style) -> Result<Payload> {
+        let terminal = standard::output()?.is_terminal();
+        Ok(Payload { style, terminal, count: 0, scratch: Vec::new() })
     }
 
     /// How many messages have been printed.
@@ -61,11 +68,7 @@ impl Payload {
     /// # Errors
     /// ENOSPC and the like; EPIPE is [`Printed::NobodyReads`].
     pub fn print(&mut self, message: &[u8]) -> Result<Printed> {
-        match write_all(std::io::stdout(), self.text(message)) {
-            Ok(()) => Ok(Printed::Yes),
-            Err(Errno::EPIPE) => Ok(Printed::NobodyReads),
-            Err(error) => Err(unprinted(error)),
-        }
+        print(self.text(message))
     }
 
     /// The next message as it is printed, for one who writes it himself.
@@ -116,6 +119,18 @@ impl Payload {
     }
 }
 
+/// Prints `text` on standard output, all of it.
+///
+/// # Errors
+/// As [`Payload::print`].
+pub fn print(text: &[u8]) -> Result<Printed> {
+    match write_all(stdout(), text) {
+        Ok(()) => Ok(Printed::Yes),
+        Err(Errno::EPIPE) => Ok(Printed::NobodyReads),
+        Err(error) => Err(unprinted(error)),
+    }
+}
+
 /// Why standard output took no more. The way out is not another meeting place.
 pub fn unprinted(error: Errno) -> anyhow::Error {
     let failed = Err::<(), _>(error).context("write standard output");
@@ -123,12 +138,14 @@ pub fn unprinted(error: Errno) -> anyhow::Error {
         Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG => {
             Some("there is no room for more in the file that it goes to")
         }
+        Errno::EBADF => Some("it is closed, or open for reading only"),
         _ => None,
     });
     failed.expect_err("it is one")
 }
 
-/// write(2) until all of `bytes` is written: a pipe or socket may take a part.
+/// write(2) until all of `bytes` is written: a pipe or socket may take a part, and where
+/// O_NONBLOCK is set, nothing for now.
 ///
 /// # Errors
 /// As write(2); EINTR is tried again.
@@ -137,6 +154,7 @@ pub fn write_all(to: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
         match nix::unistd::write(&to, bytes) {
             Ok(written) => bytes = &bytes[written..],
             Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => standard::until_ready(&to, PollFlags::POLLOUT)?,
             Err(error) => return Err(error),
         }
     }

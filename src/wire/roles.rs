@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::stdio::{stderr, stdin};
 
 use super::meet::At;
 use super::payload::{Payload, Printed, Style};
 use super::say;
+use super::standard::{self, Input};
 use super::transport::{Receiver, Sender};
 use crate::errors::{Advise, errno};
 
@@ -43,6 +45,13 @@ pub struct Sink {
     pub json: bool,
 }
 
+impl Source {
+    /// Whether it is standard input that is sent.
+    pub fn reads_input(&self) -> bool {
+        self.bytes || self.messages.is_empty()
+    }
+}
+
 impl Sink {
     /// How the payload is written.
     pub fn style(&self) -> Style {
@@ -67,6 +76,10 @@ pub fn send<S: Sender>(
     for message in &source.messages {
         S::check(options, message.as_bytes())?;
     }
+    let done = S::is_done(options);
+    if source.reads_input() && !done {
+        standard::input()?;
+    }
     let mut link = S::open(at, options)?;
     for message in &source.messages {
         let fits = within(link.largest(), message.len()).advise(|_| link.limit());
@@ -75,8 +88,7 @@ pub fn send<S: Sender>(
             return Err(refused);
         }
     }
-    let sent =
-        if link.is_done() { Ok(()) } else { send_all(&mut link, options, source) };
+    let sent = if done { Ok(()) } else { send_all(&mut link, options, source) };
     let finished = link.finish();
     sent.and(finished)
 }
@@ -100,7 +112,7 @@ fn send_all<S: Sender>(
 }
 
 fn send_lines<S: Sender>(link: &mut S, options: &S::Options) -> Result<()> {
-    let mut lines = Lines::new(std::io::stdin().lock());
+    let mut lines = Lines::new(Input::buffered()?);
     let mut line = Vec::new();
     while lines.next(&mut line, link.largest()).advise(|_| link.limit())? {
         let number = lines.number as usize;
@@ -111,21 +123,18 @@ fn send_lines<S: Sender>(link: &mut S, options: &S::Options) -> Result<()> {
 }
 
 fn send_bytes<S: Sender>(link: &mut S) -> Result<()> {
-    let stdin = std::io::stdin();
+    let stdin = standard::input()?;
     let mut buffer = vec![0; link.largest().min(link.block())];
     let mut progress = Progress::of_stdin();
     let mut sent = 0;
     loop {
-        match nix::unistd::read(&stdin, &mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(n) => {
-                link.send(&buffer[..n]).map_err(|e| unsent(e, sent, None))?;
-                progress.moved(n);
-                sent += 1;
-            }
-            Err(nix::errno::Errno::EINTR) => {}
-            Err(error) => return Err(error).context("read standard input"),
+        let n = standard::read(stdin, &mut buffer).map_err(standard::unread)?;
+        if n == 0 {
+            return Ok(());
         }
+        link.send(&buffer[..n]).map_err(|e| unsent(e, sent, None))?;
+        progress.moved(n);
+        sent += 1;
     }
 }
 
@@ -138,7 +147,7 @@ pub fn receive<R: Receiver>(
     options: &R::Options,
     sink: &Sink,
 ) -> Result<()> {
-    let mut payload = Payload::new(sink.style());
+    let mut payload = Payload::new(sink.style())?;
     let mut link = R::open(at, options)?;
     if link.moved_on(sink.bytes && sink.count.is_none())? {
         return Ok(());
@@ -256,11 +265,11 @@ pub struct Progress {
 impl Progress {
     /// The progress of reading standard input, whose size is known if it is a file.
     pub fn of_stdin() -> Progress {
-        let about = nix::sys::stat::fstat(std::io::stdin()).ok();
+        let about = nix::sys::stat::fstat(stdin()).ok();
         let total = about
             .filter(|about| about.st_mode & libc::S_IFMT == libc::S_IFREG)
             .map(|about| about.st_size as u64);
-        let wanted = say::on() && std::io::stderr().is_terminal();
+        let wanted = say::on() && stderr().is_terminal();
         Progress { total, moved: 0, since: Instant::now(), bar: None, wanted }
     }
 

@@ -1,15 +1,19 @@
-//! The commentary: what a role asks of the kernel, in a learner's words, on stderr.
+//! The commentary: what a role asks of the kernel, in a learner's words, on stderr; and all
+//! else that goes there.
 //!
 //! The first three calls of a kind are named as they happen, the rest are summed up at
 //! the end. When it is off (`-q`), it costs one branch.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use colored::{Color, Colorize};
+use rustix::stdio::stderr;
+
+use super::payload::write_all;
+use crate::errors;
 
 static ON: AtomicBool = AtomicBool::new(false);
 static ROLE: Mutex<(Cow<str>, Color)> =
@@ -45,7 +49,20 @@ pub fn line(text: fmt::Arguments<'_>) {
     let (name, colour) = &*role;
     // One write(2) a line, so that the lines of two processes do not mix.
     let line = format!("{} {text}\n", format!("{name:<8} │").color(*colour));
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    tell(&line);
+}
+
+/// Writes `text` to standard error, commentary or not. Nothing depends on it: what cannot
+/// be written is left out.
+pub fn tell(text: &str) {
+    let _ = write_all(stderr(), text.as_bytes());
+}
+
+/// Tells of an error in one line, commentary or not.
+pub fn complain(error: &anyhow::Error) {
+    if !errors::is_told(error) {
+        tell(&format!("ipclab: {}\n", errors::line(error)));
+    }
 }
 
 /// Says a line of commentary: `say!("open({path}, O_RDONLY) = {fd}")`.

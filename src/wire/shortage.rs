@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
-use crate::errors::{Advise, line};
+use super::say;
+use crate::errors::Advise;
 use crate::os::memory;
 
 /// Whom an error of accept(2) or recvmsg(2) is about.
@@ -62,7 +63,7 @@ impl Shortage {
             let advice = format!("it is tried again every 0.1 s; {way_out}");
             let error: Result<()> = Err(error.into().context(call));
             let error = error.advise(|_| Some(advice)).unwrap_err();
-            eprintln!("ipclab: {}", line(&error));
+            say::complain(&error);
         }
         std::thread::sleep(Shortage::REST);
     }

@@ -28,9 +28,9 @@ pub trait Sender: Sized {
     /// What the system call said, with the object's name and the way out.
     fn open(at: &At, options: &Self::Options) -> Result<Self>;
 
-    /// Whether `open` has sent all that the options ask for, so that there are no
-    /// messages to read: for example plain signals, which carry nothing but a number.
-    fn is_done(&self) -> bool {
+    /// Whether `open` sends all that the options ask for, so that there are no messages to
+    /// read: for example plain signals, which carry nothing but a number.
+    fn is_done(_options: &Self::Options) -> bool {
         false
     }
 

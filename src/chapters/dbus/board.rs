@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 use zbus::interface;
 use zbus::object_server::SignalEmitter;
 
-use crate::errors::line;
 use crate::os::cleanup;
 use crate::wire::payload::{Payload, Printed, Style};
 use crate::wire::say;
@@ -122,15 +121,18 @@ struct State {
 
 impl Wall {
     /// An empty wall for `limit` messages of at most `longest` bytes.
-    pub fn new(limit: u32, longest: u32) -> Arc<Wall> {
+    ///
+    /// # Errors
+    /// As [`Payload::new`].
+    pub fn new(limit: u32, longest: u32) -> anyhow::Result<Arc<Wall>> {
         let state = State {
             posts: VecDeque::new(),
             last: 0,
             mailboxes: Vec::new(),
-            payload: Payload::new(Style::Lines),
+            payload: Payload::new(Style::Lines)?,
         };
         let state = Mutex::new(state);
-        Arc::new(Wall { limit, longest: longest as usize, state })
+        Ok(Arc::new(Wall { limit, longest: longest as usize, state }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -177,7 +179,7 @@ fn print(payload: &mut Payload, text: &str) {
         Ok(Printed::Yes) => {}
         Ok(Printed::NobodyReads) => cleanup::exit(0),
         Err(error) => {
-            eprintln!("ipclab: {}", line(&error));
+            say::complain(&error);
             cleanup::exit(1);
         }
     }

@@ -42,6 +42,7 @@ pub fn run(at: &At, options: &ClientOptions) -> Result<()> {
         _ => None,
     };
     values::object(&options.object)?;
+    let mut payload = Payload::new(Style::Lines)?;
     let name = options.bus.as_ref().map(|_| bus::name_of(at)).transpose()?;
     let socket = match &options.bus {
         Some(bus) => bus::connect(bus)?,
@@ -66,7 +67,6 @@ pub fn run(at: &At, options: &ClientOptions) -> Result<()> {
             bus::hello(&client.connection).await?;
             client.wait_for_owner(name).await?;
         }
-        let mut payload = Payload::new(Style::Lines);
         match call {
             Some((interface, member, body)) => {
                 let reply = match &body {

@@ -50,7 +50,7 @@ const LONGEST: usize = 128 << 10;
 /// # Errors
 /// A name that is taken; no bus; accept(2).
 pub fn serve(at: &At, options: &ServerOptions) -> Result<()> {
-    let wall = Wall::new(options.limit, options.max_message);
+    let wall = Wall::new(options.limit, options.max_message)?;
     match &options.bus {
         Some(bus) => bus::serve(at, options, bus, &wall),
         None => serve_peers(at, options, &wall),

@@ -19,6 +19,7 @@ use crate::wire::address::{Addresses, resolve};
 use crate::wire::family::{as_child, wait_for};
 use crate::wire::meet::{At, Only, Place};
 use crate::wire::say;
+use crate::wire::standard;
 
 /// The options of `fdpass fork`.
 #[derive(Debug, Clone, clap::Args)]
@@ -33,6 +34,7 @@ pub struct Fork {
 // ANCHOR: fork
 /// Plays the role.
 pub(super) fn run(at: &At, options: &Fork) -> Result<()> {
+    standard::output()?;
     let addresses = resolve(&options.passing.listen)?;
     let (unix, stream) = (AddressFamily::Unix, SockType::Stream);
     let (parents, childs) = socketpair(unix, stream, None, SockFlag::SOCK_CLOEXEC)

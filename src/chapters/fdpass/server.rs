@@ -3,7 +3,6 @@
 //! One thread and one epoll(7): for clients, for workers that come, for what the workers
 //! answer, and for the deadline of those that do not.
 
-use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -21,7 +20,7 @@ use super::multiprocessing::charge_of_one;
 use super::pool::Pool;
 use super::wire::{Protocol, Wire};
 use super::{connections, door};
-use crate::errors::{line, usage};
+use crate::errors::usage;
 use crate::os::cleanup::Object;
 use crate::say;
 use crate::wire::address::{self as tcp, Addresses, note_of, resolve};
@@ -194,7 +193,7 @@ impl<'a> Server<'a> {
             let now = Instant::now();
             self.pool.cut_off_the_late(now);
             while let Some(late) = self.guests.next_late(now) {
-                complain(&late);
+                say::complain(&late);
             }
         }
         let all = connections(self.pool.acknowledged);
@@ -261,8 +260,3 @@ impl<S: AsFd> Watched<S> {
     }
 }
 // ANCHOR_END: loop
-
-/// Says what went wrong with someone else, and goes on.
-fn complain(error: &anyhow::Error) {
-    let _ = writeln!(std::io::stderr(), "ipclab: {}", line(error));
-}

@@ -19,6 +19,7 @@ use crate::say;
 use crate::wire::frame::Stream;
 use crate::wire::local::Name;
 use crate::wire::meet::At;
+use crate::wire::standard;
 
 mod desk;
 
@@ -55,6 +56,7 @@ pub(super) struct Printing {
 /// Plays the role.
 pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     let Options { count, wire, printing } = options;
+    standard::output()?;
     let (name, rules) = (Name::path(at)?, wire.rules()?);
     let mut place = at.arrive(None)?;
     place.open_to_all()?;
@@ -80,7 +82,7 @@ pub(super) fn serve(
 ) -> Result<()> {
     let mut server = Some(server);
     let mut clients: Vec<Client> = Vec::new();
-    let mut desk = Desk::new(protocol, printing);
+    let mut desk = Desk::new(protocol, printing)?;
     let mut failure = None;
     loop {
         if count.is_some_and(|count| desk.taken >= count) {

@@ -13,6 +13,7 @@ use super::world::idle;
 use crate::wire::payload::{Payload, Printed, Style};
 use crate::wire::roles::Lines;
 use crate::wire::say::{Tally, bytes, size};
+use crate::wire::standard::Input;
 
 /// The longest message, in bytes. MPI's own limit is the range of a C int.
 const LARGEST: usize = 16 << 20;
@@ -27,7 +28,7 @@ pub fn play(world: &SimpleCommunicator, options: &PingPong) -> Result<()> {
     let (mut sends, mut receives) = (Tally::of("MPI_Send"), Tally::of("MPI_Recv"));
     match world.rank() {
         0 => {
-            let mut payload = Payload::new(Style::Lines);
+            let mut payload = Payload::new(Style::Lines)?;
             each_message(options, |message| {
                 send(world, 1, BALL, message, &mut sends);
                 let (_, back) = receive(world, 1, &mut receives)?;
@@ -113,7 +114,7 @@ fn each_message(
     mut play: impl FnMut(&[u8]) -> Result<Printed>,
 ) -> Result<()> {
     if options.messages.is_empty() {
-        let mut lines = Lines::new(std::io::stdin().lock());
+        let mut lines = Lines::new(Input::buffered()?);
         let mut line = Vec::new();
         while lines.next(&mut line, LARGEST)? {
             if play(&line)? == Printed::NobodyReads {

@@ -41,7 +41,7 @@ pub fn play(world: &SimpleCommunicator, options: &Reduction) -> Result<()> {
     // MPI_Reduce(&part, &pi, 1, MPI_DOUBLE, MPI_SUM, 0, MPI_COMM_WORLD)
     root.reduce_into_root(&part, &mut pi, SystemOperation::sum());
     say!("MPI_Reduce() = {pi:.10}: the sum of {size} parts");
-    let _ = Payload::new(Style::Lines).print(format!("{pi:.10}").as_bytes())?;
+    let _ = Payload::new(Style::Lines)?.print(format!("{pi:.10}").as_bytes())?;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ pub fn play(world: &SimpleCommunicator, options: &Ring) -> Result<()> {
     let (rank, size) = (world.rank(), world.size());
     let (left, right) = ((rank + size - 1) % size, (rank + 1) % size);
     let (mut sends, mut receives) = (Tally::of("MPI_Send"), Tally::of("MPI_Recv"));
-    let mut payload = Payload::new(Style::Lines);
+    let mut payload = Payload::new(Style::Lines)?;
     let mut token = 0_u64;
     for _ in 0..options.laps {
         if rank > 0 {

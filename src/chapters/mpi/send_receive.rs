@@ -39,7 +39,7 @@ fn send(world: &SimpleCommunicator, options: &SendReceive) -> Result<()> {
 }
 
 fn receive(world: &SimpleCommunicator) -> Result<()> {
-    let mut payload = Payload::new(Style::Lines);
+    let mut payload = Payload::new(Style::Lines)?;
     let mut number = 0_u32;
     let _ = payload.print(format!("before: {number}").as_bytes())?;
     say!(

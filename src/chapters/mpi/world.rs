@@ -8,7 +8,7 @@ use mpi::topology::SimpleCommunicator;
 use mpi::traits::Communicator;
 
 use super::{MpiRoles, ping_pong, reduction, ring, send_receive};
-use crate::errors::{Advise, line, status};
+use crate::errors::{Advise, status};
 use crate::say;
 use crate::wire::launcher::{self, Launched, launched};
 use crate::wire::meet;
@@ -48,7 +48,7 @@ pub fn join(role: &MpiRoles) -> Result<()> {
         }
         Err(error) => {
             // Whoever waits for us would wait for ever: this ends all ranks.
-            eprintln!("ipclab: {}", line(&error));
+            say::complain(&error);
             world.abort(status(&error).into()) // MPI_Abort(MPI_COMM_WORLD, status)
         }
     }

@@ -8,11 +8,11 @@ use nix::errno::Errno;
 
 use super::connection::Connection;
 use super::doors::Came;
-use super::event_loop::{TURN, warn};
+use super::event_loop::TURN;
 use super::selector::Interest;
 use super::server::{Server, Token};
 use crate::errors::{Advise, line};
-use crate::wire::say::{Tally, grouped};
+use crate::wire::say::{self, Tally, grouped};
 
 /// How long accept(2) is left alone at most, when there was no descriptor for a client.
 const REST: Duration = Duration::from_secs(1);
@@ -133,7 +133,7 @@ impl Complaint {
         if self.made {
             self.rest.call(0, || line(&error));
         } else {
-            warn(&error);
+            say::complain(&error);
         }
         self.made = true;
     }

@@ -1,6 +1,6 @@
 //! One client: what of its message has not come yet, what of its answers has not gone.
 
-use std::mem::take;
+use std::mem::{replace, take};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Error, Result, anyhow};
@@ -40,6 +40,8 @@ pub(super) struct Connection {
 enum Hearing {
     /// It is answered.
     Answered,
+    /// It takes no answers; what it has said, or still says, is printed.
+    Unanswered,
     /// It sent what cannot be read; so many more bytes are read and dropped.
     Dropped(usize),
     /// Nothing more comes, or will be heard.
@@ -116,7 +118,8 @@ impl Connection {
             Err(Errno::AGAIN) => return Ok(Step::Again),
             Err(Errno::INTR) => return Ok(Step::Moved),
             Err(error) => {
-                self.fail(anyhow!(error).context("recv"), shared);
+                self.lose(&anyhow!(error).context("recv"), shared);
+                self.hearing = Hearing::Ended;
                 return Ok(Step::Moved);
             }
         };
@@ -148,7 +151,9 @@ impl Connection {
     /// Answers the whole messages in `bytes`, and returns where the rest begins.
     fn answer(&mut self, bytes: &mut [u8], shared: &mut Shared) -> Result<usize> {
         let (done, refused) = shared.messages.take(bytes, &mut self.searched)?;
-        if done > 0 && shared.messages.reply != Reply::None {
+        let answers = self.hearing == Hearing::Answered
+            && shared.messages.reply != Reply::None;
+        if done > 0 && answers {
             self.send(&bytes[..done], shared);
         }
         if let Some(error) = refused {
@@ -221,7 +226,8 @@ impl Connection {
     /// The end of its stream: an unterminated last line is a message, and comes back as
     /// it is, without a newline; half a frame is none.
     fn last_words(&mut self, shared: &mut Shared) {
-        self.hearing = Hearing::Ended;
+        let answered =
+            replace(&mut self.hearing, Hearing::Ended) == Hearing::Answered;
         let mut last = take(&mut self.part);
         if last.is_empty() {
             return;
@@ -232,15 +238,18 @@ impl Connection {
             return self.lose(&cut, shared);
         }
         shared.messages.take_one(&mut last);
-        if shared.messages.reply != Reply::None {
+        if answered && shared.messages.reply != Reply::None {
             self.send(&last, shared);
         }
     }
 
-    /// Nothing can be received from it or sent to it any more.
+    /// Nothing can be sent to it any more. What it had said before is there all the same.
     fn fail(&mut self, error: Error, shared: &mut Shared) {
         self.lose(&error, shared);
-        self.hearing = Hearing::Ended;
+        self.hearing = match self.hearing {
+            Hearing::Answered => Hearing::Unanswered,
+            _ => Hearing::Ended,
+        };
         self.queue = Vec::new();
         self.gone = 0;
     }
@@ -260,11 +269,11 @@ impl Connection {
     /// what it still sends is read, up to a bound, and dropped, until it has left.
     fn refuse(&mut self, why: &Error, shared: &mut Shared) {
         self.lose(why, shared);
-        // Unless the send of its answers has just failed.
-        if self.hearing == Hearing::Answered {
-            self.hearing = Hearing::Dropped(DROPPED);
-            self.say_goodbye();
-        }
+        self.hearing = match self.hearing {
+            Hearing::Answered => Hearing::Dropped(DROPPED),
+            _ => Hearing::Ended, // it has no answers to lose
+        };
+        self.say_goodbye();
     }
 
     /// Once the last answer to a client that is heard no further has gone.
@@ -285,7 +294,7 @@ impl Connection {
             self.hearing = Hearing::Dropped(DROPPED);
             self.say_goodbye();
         }
-        false
+        self.hearing == Hearing::Unanswered
     }
 
     fn drop_more(&mut self, n: usize, left: usize) {

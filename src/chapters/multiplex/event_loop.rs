@@ -14,7 +14,7 @@ use super::signals::Signals;
 use super::sources::Read;
 use crate::say;
 use crate::wire::roles::messages;
-use crate::wire::say::grouped;
+use crate::wire::say::{self, grouped};
 
 /// So many steps one client, door or FIFO takes at a time: then it is the others' turn.
 pub(super) const TURN: usize = 64;
@@ -120,7 +120,9 @@ impl Server<'_> {
                 let name = source.name.clone();
                 self.sources[index] = None;
                 if let Some(error) = why {
-                    warn(&error.context(format!("{name} is read no further")));
+                    say::complain(
+                        &error.context(format!("{name} is read no further")),
+                    );
                 }
             }
         }
@@ -195,12 +197,6 @@ impl Server<'_> {
     }
 }
 // ANCHOR_END: tick
-
-/// Says what went wrong, commentary or not, and goes on.
-pub(super) fn warn(error: &anyhow::Error) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "ipclab: {}", crate::errors::line(error));
-}
 
 /// `7 to read`
 fn told((key, events): &(Key<Token>, Events)) -> String {

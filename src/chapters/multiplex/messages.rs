@@ -1,7 +1,6 @@
 //! What becomes of messages, whoever sent them: they are told apart, counted, printed,
 //! and made into answers.
 
-use std::io::stdout;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
@@ -9,6 +8,7 @@ use anyhow::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::write;
+use rustix::stdio::stdout;
 
 use super::event_loop::GRACE;
 use crate::wire::dialogue::{Reply, Server};
@@ -63,17 +63,24 @@ pub(super) struct Messages {
 
 impl Messages {
     /// None yet; `signals` is readable once it is time to end.
-    pub(super) fn new(server: &Server, print: bool, signals: OwnedFd) -> Messages {
-        Messages {
+    ///
+    /// # Errors
+    /// As [`Payload::new`](crate::wire::payload::Payload::new).
+    pub(super) fn new(
+        server: &Server,
+        print: bool,
+        signals: OwnedFd,
+    ) -> Result<Messages> {
+        Ok(Messages {
             stream: server.stream,
             reply: server.reply,
             count: 0,
             nobody_reads: false,
-            payload: print.then(|| server.payload()),
+            payload: print.then(|| server.payload()).transpose()?,
             printing: Vec::new(),
             signals,
             late: None,
-        }
+        })
     }
 
     /// Counts one message, and keeps it to be printed.
@@ -153,7 +160,7 @@ impl Messages {
                 self.late = Some(Instant::now() + GRACE);
                 continue;
             }
-            match write(&stdout, &left[..left.len().min(SURE)]) {
+            match write(stdout, &left[..left.len().min(SURE)]) {
                 Ok(written) => left = &left[written..],
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Err(Errno::EPIPE) => {

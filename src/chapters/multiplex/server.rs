@@ -26,6 +26,7 @@ use crate::wire::frame::CHUNK;
 use crate::wire::meet::{At, Meets};
 use crate::wire::roles::seconds;
 use crate::wire::say::{self, Tally, grouped};
+use crate::wire::standard;
 
 /// The options of a server.
 #[derive(Debug, Clone, clap::Args)]
@@ -116,6 +117,9 @@ pub(super) struct Server<'a> {
 /// Plays the role.
 pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     options.check()?;
+    if !options.no_print {
+        standard::output()?;
+    }
     let unix = places("unix", Meets::Path, &options.unix)?;
     let fifos = places("fifo", Meets::Path, &options.fifo)?;
     let queues = places("posixmq", Meets::Kernel, &options.queue)?;
@@ -215,7 +219,7 @@ impl<'a> Server<'a> {
         let selector = options.with.open()?;
         let waits = Tally::of(selector.call()).naming(8);
         let prints = !options.no_print;
-        let messages = Messages::new(&options.server, prints, signals.duplicate()?);
+        let messages = Messages::new(&options.server, prints, signals.duplicate()?)?;
         Ok(Server {
             options,
             selector,

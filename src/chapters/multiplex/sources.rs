@@ -20,6 +20,7 @@ use crate::say;
 use crate::wire::frame::Framing;
 use crate::wire::meet::{At, Place};
 use crate::wire::say::{self, size};
+use crate::wire::standard;
 
 /// How many messages wait in a queue that is made here, and how long one may be, in
 /// bytes: little, since all queues of a user share RLIMIT_MSGQUEUE.
@@ -66,7 +67,7 @@ pub(super) enum Read {
 /// Standard input. Like standard output it is not ours alone, so it stays blocking: if
 /// another process takes what poll(2) told us of, the read sleeps.
 pub(super) fn stdin() -> Result<Source> {
-    let fd = std::io::stdin().as_fd().try_clone_to_owned();
+    let fd = standard::input()?.try_clone_to_owned();
     let kind = Kind::Stdin(fd.context("dup standard input")?);
     Ok(Source::new("standard input".into(), kind, None))
 }

@@ -76,7 +76,7 @@ fn one_way(options: &Options) -> Result<()> {
         Forked::Child => as_child("child", || {
             drop(writing); // or read() would never return 0: we would be a writer too
             let mut link = PipeReceiver::on(reading, &options.stream);
-            let mut payload = Payload::new(Style::Lines);
+            let mut payload = Payload::new(Style::Lines)?;
             let mut message = Vec::new();
             while link.recv(&mut message)? {
                 if payload.print(&message)? == Printed::NobodyReads {
@@ -125,7 +125,7 @@ fn both_ways(options: &Options, duplex: Duplex) -> Result<()> {
 fn talk(ends: Ends, options: &Options) -> Result<()> {
     let mut requests = PipeSender::on(ends.writing, &options.stream);
     let mut answers = PipeReceiver::on(ends.reading, &options.stream);
-    let mut payload = Payload::new(Style::Lines);
+    let mut payload = Payload::new(Style::Lines)?;
     let mut answer = Vec::new();
     for message in &options.messages {
         requests.send(message.as_bytes())?;

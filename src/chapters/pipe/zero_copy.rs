@@ -8,7 +8,7 @@
 //! the pieces has gone.
 
 use std::fs::File;
-use std::io::{IoSlice, stdout};
+use std::io::IoSlice;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
@@ -22,6 +22,7 @@ use crate::errors::{Advise, usage};
 use crate::say;
 use crate::wire::payload::unprinted;
 use crate::wire::say::Tally;
+use crate::wire::standard::{self, until_ready};
 
 // ANCHOR: lend
 /// What the pipe should hold, in bytes: half of a message of 1 MiB, so that one process
@@ -112,6 +113,10 @@ fn lend(pipe: &File, bytes: &[u8], piece: usize, calls: &mut Tally) -> Result<()
         let lent = vmsplice(pipe, &pieces[..number], SpliceFFlags::empty());
         let n = match lent {
             Err(nix::errno::Errno::EINTR) => continue,
+            Err(nix::errno::Errno::EAGAIN) => {
+                until_ready(pipe, nix::poll::PollFlags::POLLOUT)?;
+                continue;
+            }
             lent => lent.context("vmsplice the pipe")?,
         };
         calls.call(n, || match number {
@@ -168,15 +173,21 @@ fn enlarged(pipe: impl AsFd) -> Result<usize> {
 // ANCHOR: move_on
 /// Moves all that comes out of `pipe` to standard output; no byte passes through here.
 pub(super) fn move_on(pipe: &File) -> Result<()> {
-    let (out, mut calls) = (stdout(), Tally::of("splice"));
+    let (out, mut calls) = (standard::output()?, Tally::of("splice"));
     fcntl_getpipe_size(pipe).map_err(|_| {
         usage("--zero-copy moves out of a pipe, and standard input is none")
     })?;
-    must_keep_nothing(&out)?;
+    must_keep_nothing(out)?;
     loop {
-        let n = match move_some(pipe, &out) {
+        let n = match move_some(pipe, out) {
             Err(Errno::INTR) => continue,
-            Err(Errno::INVAL) => return Err(no_splice(&out)),
+            // Whichever of the two is not to be waited for by the call itself.
+            Err(Errno::AGAIN) => {
+                until_ready(pipe, nix::poll::PollFlags::POLLIN)?;
+                until_ready(out, nix::poll::PollFlags::POLLOUT)?;
+                continue;
+            }
+            Err(Errno::INVAL) => return Err(no_splice(out)),
             moved => moved.map_err(|error| {
                 unprinted(nix::errno::Errno::from_raw(error.raw_os_error()))
             })?,

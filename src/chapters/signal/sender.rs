@@ -91,8 +91,8 @@ impl Sender for SignalSender {
         Ok(sender)
     }
 
-    fn is_done(&self) -> bool {
-        self.plain
+    fn is_done(options: &Sending) -> bool {
+        options.signal.is_some()
     }
 
     fn largest(&self) -> usize {

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus, wait};
+use rustix::stdio::stdout;
 
 use super::door::Door;
 use crate::errors::Told;
@@ -77,27 +78,34 @@ impl Children {
     }
 
     /// Sleeps in poll(2) until a client knocks, and looks after the children meanwhile.
+    ///
+    /// # Errors
+    /// [`Told`] once a child could not print, which makes `broken` readable: no other could.
     pub(super) fn sleep_until_a_client_knocks(
         &mut self,
         door: &Door,
+        broken: &OwnedFd,
     ) -> Result<Printed> {
         loop {
-            let stdout = std::io::stdout();
             let mut fds = [
                 PollFd::new(door.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.sigchld.as_fd(), PollFlags::POLLIN),
                 // A child that finds nobody to read its output cannot tell us. But of
                 // such a pipe poll(2) always says POLLERR, asked or not.
-                PollFd::new(stdout.as_fd(), PollFlags::empty()),
+                PollFd::new(stdout(), PollFlags::empty()),
+                PollFd::new(broken.as_fd(), PollFlags::POLLIN),
             ];
             match poll(&mut fds, PollTimeout::NONE) {
                 Err(Errno::EINTR) => continue,
                 result => result.context("poll")?,
             };
-            let [knocks, ended, lost] = fds.map(|fd| fd.any() == Some(true));
+            let [knocks, ended, lost, broken] = fds.map(|fd| fd.any() == Some(true));
             if ended {
                 signal::read_signalfd(&self.sigchld).context("read the signalfd")?;
                 self.look_after()?;
+            }
+            if broken {
+                return Err(Told.into());
             }
             if lost {
                 return Ok(Printed::NobodyReads);
@@ -152,7 +160,7 @@ impl Children {
     }
 
     /// Sleeps in waitpid(2) until the last child has ended.
-    pub(super) fn wait_for_all(&mut self) -> Result<()> {
+    pub(super) fn wait_for_all(&mut self, broken: &OwnedFd) -> Result<()> {
         // With SIGCHLD ignored it returns once they all have, and then it is ECHILD.
         while self.reap == Reap::Ignore || !self.clients.is_empty() {
             match wait(WaitOptions::empty()) {
@@ -165,7 +173,12 @@ impl Children {
             }
         }
         say!("done: no child is left");
-        Ok(())
+        // Of one whose end nobody was told of (`--reap ignore`) this tells.
+        let mut fds = [PollFd::new(broken.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::ZERO).context("poll")? {
+            0 => Ok(()),
+            _ => Err(Told.into()),
+        }
     }
 
     /// By this call the kernel has told how `child` ended, and forgotten it.

@@ -47,7 +47,7 @@ pub fn talk(at: &At, options: &Client) -> Result<()> {
     let link = link.step_by_step(look_at_the_end);
     converse(link, &options.client).advise(|error| {
         let cut = error.downcast_ref::<CutShort>()?;
-        let once = if cut.bytes { cut.unsent } else { cut.answered == 1 };
+        let once = if cut.bytes { cut.broken } else { cut.answered == 1 };
         once.then_some(
             "a server with --strategy once closes after one answer: \
              --strategy iterative answers all",

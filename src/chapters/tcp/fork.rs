@@ -5,17 +5,18 @@
 
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, Whence, getpid, getppid, lseek};
+use nix::unistd::{Pid, Whence, getpid, getppid, lseek, write};
+use rustix::event::{EventfdFlags, eventfd};
 
 use super::children::{Children, NO_MEMORY, Reap};
 use super::door::Door;
-use crate::errors::line;
+use crate::errors::{Told, line};
 use crate::os::memory;
 use crate::os::spawn::{Forked, fork};
 use crate::say;
@@ -23,6 +24,7 @@ use crate::wire::dialogue::{Connection, Ended, Server, answer};
 use crate::wire::family::as_child;
 use crate::wire::meet::byte;
 use crate::wire::payload::{Payload, Printed};
+use crate::wire::say;
 use crate::wire::shortage::Shortage;
 
 // ANCHOR: fork
@@ -37,7 +39,9 @@ pub fn serve(mut door: Door, server: &Server, reap: Reap) -> Result<()> {
     let parent = getpid();
     for number in 1..=server.count.unwrap_or(u64::MAX) {
         let socket = loop {
-            if children.sleep_until_a_client_knocks(&door)? == Printed::NobodyReads {
+            if children.sleep_until_a_client_knocks(&door, &screen.broken)?
+                == Printed::NobodyReads
+            {
                 return Ok(());
             }
             if let Some(socket) = door.try_accept()? {
@@ -55,6 +59,7 @@ pub fn serve(mut door: Door, server: &Server, reap: Reap) -> Result<()> {
                     memory::ends_with(NO_MEMORY);
                     die_with(parent)?;
                     serve_one(socket, server, &name, &mut screen)
+                        .map_err(|error| screen.failed(&error))
                 }),
                 Ok(Forked::Parent(child)) => break child,
                 // At RLIMIT_NPROC the client waits until some process has ended.
@@ -71,7 +76,7 @@ pub fn serve(mut door: Door, server: &Server, reap: Reap) -> Result<()> {
         drop(socket); // or its client would never see the end of the stream
     }
     drop(door); // who comes now is refused, and not left to wait for nobody
-    children.wait_for_all()
+    children.wait_for_all(&screen.broken)
 }
 
 /// The child: serves one client to its end.
@@ -113,13 +118,25 @@ struct Screen {
     /// A file that all children have open, to lock it. The kernel frees the lock of one
     /// that is killed.
     turn: OwnedFd,
+    /// Readable once a child could not print: an eventfd(2), which all have open.
+    broken: OwnedFd,
 }
 
 impl Screen {
     fn new(server: &Server) -> Result<Screen> {
+        let payload = server.payload()?;
         let turn =
             memfd_create("turn", MFdFlags::MFD_CLOEXEC).context("memfd_create")?;
-        Ok(Screen { payload: server.payload(), turn })
+        let broken = eventfd(0, EventfdFlags::CLOEXEC).context("eventfd")?;
+        Ok(Screen { payload, turn, broken })
+    }
+
+    /// The child says why it could not print, and then tells the parent that it has: the
+    /// parent may end at once, and this child with it.
+    fn failed(&self, error: &Error) -> Error {
+        say::complain(error);
+        let told = write(&self.broken, &1_u64.to_ne_bytes());
+        told.map_or_else(Error::new, |_| Told.into())
     }
 
     /// Prints one whole message.

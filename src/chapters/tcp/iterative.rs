@@ -15,7 +15,7 @@ use crate::wire::dialogue::{Connection, Ended, Server, answer};
 /// # Errors
 /// What accept(2) says, or standard output.
 pub fn serve(mut door: Door, server: &Server) -> Result<()> {
-    let mut payload = server.payload();
+    let mut payload = server.payload()?;
     for number in 1..=server.count.unwrap_or(u64::MAX) {
         let socket = door.accept()?;
         let name = format!("client {number}");

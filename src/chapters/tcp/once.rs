@@ -17,7 +17,7 @@ use crate::wire::payload::Printed;
 /// # Errors
 /// What accept(2) says, or standard output.
 pub fn serve(mut door: Door, server: &Server) -> Result<()> {
-    let mut payload = server.payload();
+    let mut payload = server.payload()?;
     let mut message = Vec::new();
     for number in 1..=server.count.unwrap_or(u64::MAX) {
         let socket = door.accept()?;

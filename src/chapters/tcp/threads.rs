@@ -15,6 +15,7 @@ use crate::os::cleanup;
 use crate::say;
 use crate::wire::dialogue::{Connection, Ended, Server, answer};
 use crate::wire::payload::Payload;
+use crate::wire::say;
 use crate::wire::shortage::Shortage;
 
 // ANCHOR: threads
@@ -24,7 +25,7 @@ use crate::wire::shortage::Shortage;
 /// What accept(2) says.
 pub fn serve(mut door: Door, server: &Server) -> Result<()> {
     // Memory is shared, so one lock for it will do: messages of two clients never mix.
-    let payload = Mutex::new(server.payload());
+    let payload = Mutex::new(server.payload()?);
     // The scope ends once all its threads have: the last client is served to its end.
     thread::scope(|scope| {
         let mut shortage = Shortage::default();
@@ -62,7 +63,7 @@ fn serve_one(
         Ok(Ended::ClientLost(why)) => say!("{name} is lost: {}", line(&why)),
         Ok(Ended::NobodyReads) => cleanup::exit(0),
         Err(error) => {
-            eprintln!("ipclab: {}", line(&error));
+            say::complain(&error);
             cleanup::exit(1);
         }
     }

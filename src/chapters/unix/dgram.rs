@@ -47,7 +47,7 @@ pub fn serve(
     Limit::of(socket, send_buffer, &server.stream)?;
     // One client that does not read its answers may not keep all the others waiting.
     setsockopt(socket, SendTimeout, &TimeVal::seconds(1)).context("SO_SNDTIMEO")?;
-    let mut payload = server.payload();
+    let mut payload = server.payload()?;
     let mut clients = Clients::default();
     let (largest, mut shortage) = (server.stream.largest(), Shortage::default());
     let (mut message, mut scratch) = (Vec::new(), Vec::new());

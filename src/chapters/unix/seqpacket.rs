@@ -7,10 +7,9 @@ use std::os::fd::OwnedFd;
 use anyhow::Result;
 
 use super::packet::{End, Limit};
-use super::stream::{Screen, serve_each};
-use crate::wire::dialogue::{Ended, Server};
+use super::stream::serve_each;
+use crate::wire::dialogue::{Reply, Served, Server, answer};
 use crate::wire::frame::Framing;
-use crate::wire::payload::Printed;
 
 /// Serves every client in a thread of its own.
 ///
@@ -25,26 +24,28 @@ pub fn serve(
         Limit::of(&socket, send_buffer, &server.stream)?;
         let empty = server.stream.framing != Framing::None || server.bytes;
         let end = End::on(socket, server.stream.largest(), empty)?;
-        answer(end.with(client), server, screen)
+        let end = end.with(client);
+        let packets = Packets { end, reply: server.reply, answer: Vec::new() };
+        answer(packets, |message| screen.print(message))
     })
 }
 
 // ANCHOR: answer
-fn answer(mut end: End, server: &Server, screen: &Screen) -> Result<Ended> {
-    let (mut message, mut scratch) = (Vec::new(), Vec::new());
-    loop {
-        match end.next(&mut message) {
-            Ok(true) => {}
-            Ok(false) => return Ok(Ended::ClientDone),
-            Err(lost) => return Ok(Ended::ClientLost(lost)),
-        }
-        if screen.print(&message)? == Printed::NobodyReads {
-            return Ok(Ended::NobodyReads);
-        }
-        let Some(reply) = server.reply.to(&message, &mut scratch) else { continue };
-        if let Err(lost) = end.send(reply) {
-            return Ok(Ended::ClientLost(lost));
-        }
+/// A connection of packets, and what they are answered with.
+struct Packets {
+    end: End,
+    reply: Reply,
+    answer: Vec<u8>,
+}
+
+impl Served for Packets {
+    fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        self.end.next(message)
+    }
+
+    fn reply(&mut self, message: &[u8]) -> Result<()> {
+        let answer = self.reply.to(message, &mut self.answer);
+        answer.map_or(Ok(()), |answer| self.end.send(answer))
     }
 }
 // ANCHOR_END: answer

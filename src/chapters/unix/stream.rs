@@ -14,6 +14,7 @@ use crate::os::cleanup;
 use crate::say;
 use crate::wire::dialogue::{Connection, Ended, Server, answer};
 use crate::wire::payload::{Payload, Printed};
+use crate::wire::say;
 use crate::wire::shortage::Shortage;
 
 /// Serves every client in a thread of its own.
@@ -38,7 +39,7 @@ pub fn serve_each(
     server: &Server,
     serve: impl Fn(OwnedFd, &str, &Screen) -> Result<Ended> + Sync,
 ) -> Result<()> {
-    let screen = Screen(Mutex::new(server.payload()));
+    let screen = Screen(Mutex::new(server.payload()?));
     let (screen, serve) = (&screen, &serve);
     // The scope ends once all its threads have: the last client is served to its end.
     thread::scope(|scope| {
@@ -72,7 +73,7 @@ fn finish(name: &str, ended: Result<Ended>) {
         Ok(Ended::ClientLost(why)) => say!("{name} is lost: {}", line(&why)),
         Ok(Ended::NobodyReads) => cleanup::exit(0),
         Err(error) => {
-            eprintln!("ipclab: {}", line(&error));
+            say::complain(&error);
             cleanup::exit(1);
         }
     }

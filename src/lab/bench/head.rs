@@ -58,7 +58,8 @@ fn line(path: impl AsRef<Path>) -> Option<String> {
 
 /// The command line, as it was typed.
 fn command() -> String {
-    let words = std::env::args().skip(1).map(|word| quoted(&word));
+    let words =
+        std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy()));
     std::iter::once("ipclab".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 

@@ -15,6 +15,7 @@ use clap::builder::PossibleValuesParser;
 use super::experiment;
 use super::interrupts::Interrupts;
 use crate::errors::usage;
+use crate::wire::say::tell;
 use model::{Placement, Report, SCHEMA};
 use peers::Peers;
 use placement::Cpus;
@@ -160,7 +161,7 @@ fn measure(
     let peers = peers.transpose()?;
     for program in [peers::Program::C, peers::Program::Python] {
         if let Some(why) = peers.as_ref().and_then(|peers| peers.absent(program)) {
-            eprintln!("ipclab: not measured: {}: {why}", program.text());
+            tell(&format!("ipclab: not measured: {}: {why}\n", program.text()));
         }
     }
     let steps = wanted.steps(&cpus) + usize::from(wanted.operations);
@@ -244,7 +245,7 @@ impl Outputs {
 
 /// How many columns the table may have.
 fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
     size.map_or(100, |size| usize::from(size.ws_col).clamp(60, 140))
 }
 

@@ -1,13 +1,17 @@
 //! `ipclab experiment`: asks, waits for a guess, runs it for real, and tells why.
 
 use std::ffi::OsString;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::IsTerminal;
 
 use anyhow::{Context, Result, bail};
+use rustix::stdio::stdin;
 
 use crate::errors::usage;
 use crate::experiments::row::Experiment;
 use crate::experiments::{self, ALL};
+use crate::wire::roles::Lines;
+use crate::wire::say;
+use crate::wire::standard::Input;
 
 use direct::{Ended, Observed};
 use scratch::Left;
@@ -117,7 +121,9 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     }
     if cannot > 0 && !quiet {
         let all = chosen.len();
-        eprintln!("ipclab: {cannot} of {all} experiments need what is not here");
+        say::tell(&format!(
+            "ipclab: {cannot} of {all} experiments need what is not here\n"
+        ));
     }
     Ok(())
 }
@@ -186,15 +192,14 @@ fn ask(one: One, stop: &mut Interrupts) -> Result<Option<Option<usize>>> {
     super::print(&tell::question(one))?;
     let (chapter, experiment) = one;
     let id = format!("{chapter}/{}", experiment.name);
-    if !std::io::stdin().is_terminal() {
+    if !stdin().is_terminal() {
         return Err(usage(format!(
             "standard input is no terminal: ipclab experiment {id} --guess N, or --show"
         )));
     }
     let most = experiment.answers.len();
     loop {
-        eprint!("your guess (1 to {most}; Enter shows the answer): ");
-        let _ = std::io::stderr().flush();
+        say::tell(&format!("your guess (1 to {most}; Enter shows the answer): "));
         let Some(line) = read_line(stop)? else { return Ok(None) };
         let word = line.trim();
         if word.is_empty() {
@@ -204,16 +209,20 @@ fn ask(one: One, stop: &mut Interrupts) -> Result<Option<Option<usize>>> {
             Ok(guess) if (1..=most).contains(&guess) => {
                 return Ok(Some(Some(guess)));
             }
-            _ => eprintln!("{word:?} is none of the answers"),
+            _ => say::tell(&format!("{word:?} is none of the answers\n")),
         }
     }
 }
 
+/// The longest answer that is read, in bytes: a terminal's line has no more (termios(3)).
+const LONGEST: usize = 4096;
+
 /// A line of the terminal; `None` at its end. Ctrl-C ends the program, as it would
 /// anywhere: no process is running yet.
 fn read_line(stop: &mut Interrupts) -> Result<Option<String>> {
-    stop.wait_for_input(&std::io::stdin())?;
-    let mut line = String::new();
-    let n = std::io::stdin().lock().read_line(&mut line).context("read stdin")?;
-    Ok((n > 0).then_some(line))
+    stop.wait_for_input(&stdin())?;
+    let mut lines = Lines::new(Input::buffered()?);
+    let mut line = Vec::new();
+    let more = lines.next(&mut line, LONGEST)?;
+    Ok(more.then(|| String::from_utf8_lossy(&line).into_owned()))
 }

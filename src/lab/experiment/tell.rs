@@ -17,7 +17,7 @@ const WIDE: usize = 46;
 const PROSE: usize = 78;
 
 fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
     size.map_or(PROSE, |size| usize::from(size.ws_col).clamp(40, PROSE + 2) - 2)
 }
 

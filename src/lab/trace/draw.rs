@@ -62,7 +62,7 @@ pub(super) fn text(
 }
 
 fn terminal() -> Option<u16> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
     (size.ws_col >= 60).then_some(size.ws_col)
 }
 

@@ -16,6 +16,7 @@ use clap::builder::PossibleValuesParser;
 use crate::chapters::{find, rows as chapters};
 use crate::errors::{Advise, usage};
 use crate::wire::meet::Meets;
+use crate::wire::say::tell;
 
 mod asked;
 mod decode;
@@ -95,9 +96,9 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
     };
     let mut watch = start::Watch::begin()?;
     let run::Ran { mut trace, failure } = run::run(&subject, &mut watch)?;
-    if watch.caught.is_some() && std::io::stderr().is_terminal() {
+    if watch.caught.is_some() && rustix::stdio::stderr().is_terminal() {
         // The terminal has written ^C where our first line will stand.
-        eprintln!();
+        tell("\n");
     }
     let arrows = pair::arrows(&mut trace);
     let shown = noise::choose(&trace, &arrows, options.all);

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -14,6 +14,7 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, pipe2};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::stdio::{stderr, stdin};
 
 use super::decode::{FOREIGN, signals};
 use super::event::{End, Event, Trace, What};
@@ -143,7 +144,7 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
 
 fn programs(commands: &[Vec<OsString>], watch: &mut Watch) -> Result<Ran> {
     let mut tracer = Tracer::new(None);
-    for standard in [std::io::stdin().as_fd(), std::io::stderr().as_fd()] {
+    for standard in [stdin(), stderr()] {
         tracer.world.outside.insert(inode(&standard.try_clone_to_owned()?)?);
     }
     let mut started = Vec::new();
@@ -154,7 +155,7 @@ fn programs(commands: &[Vec<OsString>], watch: &mut Watch) -> Result<Ran> {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).stdin(Stdio::null());
         // The trace has standard output to itself.
-        let out = std::io::stderr().as_fd().try_clone_to_owned().context("dup")?;
+        let out = stderr().try_clone_to_owned().context("dup")?;
         command.stdout(out);
         hand_on(&mut command);
         match start(&mut tracer, watch, &name, command) {

@@ -1,10 +1,9 @@
 //! The client's loop: both directions at once, and never asleep in one of them.
 
-use std::os::fd::AsFd;
-
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::stdio::stdin;
 
 use super::questions::{Next, Questions};
 use super::score::CutShort;
@@ -23,7 +22,7 @@ use crate::wire::roles::messages;
 /// [`CutShort`] when the server ended the conversation first. Standard output that is
 /// gone is a quiet end.
 pub fn converse(link: impl Link, client: &Client) -> Result<()> {
-    let mut talk = Talk::new(link, client);
+    let mut talk = Talk::new(link, client)?;
     loop {
         talk.advance();
         if talk.is_over() {
@@ -83,12 +82,12 @@ struct Ready {
 }
 
 impl<L: Link> Talk<L> {
-    fn new(link: L, client: &Client) -> Talk<L> {
+    fn new(link: L, client: &Client) -> Result<Talk<L>> {
         let questions = Questions::new(&client.source, link.largest());
         let score = CutShort::of(&questions, !link.has_boundaries());
         let expects = client.reply != Reply::None;
         let turns = link.takes_turns() && link.has_boundaries() && expects;
-        Talk {
+        Ok(Talk {
             link,
             questions,
             stage: Stage::Asking,
@@ -96,11 +95,11 @@ impl<L: Link> Talk<L> {
             answer: Vec::new(),
             receiving: true,
             hung_up: false,
-            payload: Payload::new(style(client.source.bytes, client.json)),
+            payload: Payload::new(style(client.source.bytes, client.json))?,
             score,
             expects,
             turns: Turns::new(turns),
-        }
+        })
     }
 
     fn is_over(&self) -> bool {
@@ -154,9 +153,8 @@ impl<L: Link> Talk<L> {
         let mut wanted = PollFlags::empty();
         wanted.set(PollFlags::POLLIN, self.receiving);
         wanted.set(PollFlags::POLLOUT, sending);
-        let stdin = std::io::stdin();
         let mut fds = [
-            PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+            PollFd::new(stdin(), PollFlags::POLLIN),
             PollFd::new(self.link.as_fd(), wanted),
         ];
         // A socket that has hung up is ready at all times: it would never let us sleep.
@@ -199,7 +197,7 @@ impl<L: Link> Talk<L> {
             Ok(more) => *taken += more,
             Err(Errno::EAGAIN | Errno::EINTR) => return,
             Err(error) => {
-                self.score.unsent = true;
+                self.score.broken = true;
                 self.failed("send to the server", error);
                 // What it had answered before may still be read. If it is still there
                 // (an ENOBUFS, say), it must hear a goodbye, or it would wait for ever.
@@ -220,6 +218,7 @@ impl<L: Link> Talk<L> {
             Ok(more) => self.receiving = more,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Printed::Yes),
             Err(error) => {
+                self.score.broken = true;
                 self.failed("receive from the server", error);
                 self.receiving = false;
             }
@@ -248,7 +247,7 @@ impl<L: Link> Talk<L> {
             true => score.handed > 0 && score.answered == 0,
             false => score.answered < score.handed,
         };
-        if score.unsent || self.expects && unanswered {
+        if score.broken || self.expects && unanswered {
             return Err(score.into());
         }
         if let Some(refused) = self.questions.refused {

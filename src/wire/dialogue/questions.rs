@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use anyhow::anyhow;
 use nix::errno::Errno;
 use nix::unistd::read;
+use rustix::stdio::stdin;
 
 use super::Link;
 use crate::wire::frame::{CHUNK, Framing, Incoming, Stream};
 use crate::wire::roles::{Progress, Source};
+use crate::wire::standard;
 
 /// What a client has to say: its arguments, or standard input in lines or as it is.
 pub(super) struct Questions {
@@ -39,10 +41,11 @@ impl Questions {
     pub(super) fn new(source: &Source, largest: usize) -> Questions {
         let framing = if source.bytes { Framing::None } else { Framing::Lines };
         let max_message = u32::try_from(largest).unwrap_or(u32::MAX);
-        let reads = source.bytes || source.messages.is_empty();
         Questions {
             arguments: source.messages.clone().into_iter(),
-            input: reads.then(|| Incoming::new(&Stream { framing, max_message })),
+            input: source
+                .reads_input()
+                .then(|| Incoming::new(&Stream { framing, max_message })),
             chunk: if source.bytes { largest.min(CHUNK) } else { CHUNK },
             block: Vec::new(),
             ended: false,
@@ -92,7 +95,7 @@ impl Questions {
     pub(super) fn read(&mut self) {
         let Some(input) = &mut self.input else { return };
         self.block.resize(self.chunk, 0);
-        match read(std::io::stdin(), &mut self.block) {
+        match read(stdin(), &mut self.block) {
             Ok(0) => self.ended = true,
             Ok(n) => {
                 if let Err(error) = input.add(&self.block[..n]) {
@@ -102,7 +105,7 @@ impl Questions {
             }
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             Err(error) => {
-                self.refused = Some(anyhow!(error).context("read standard input"));
+                self.refused = Some(standard::unread(error));
             }
         }
     }

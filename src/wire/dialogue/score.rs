@@ -18,8 +18,8 @@ pub struct CutShort {
     pub handed: u64,
     /// How many were answered, or how many bytes came back.
     pub answered: u64,
-    /// Whether a message could not be sent.
-    pub unsent: bool,
+    /// Whether a message could not be sent, or an answer may have been lost.
+    pub broken: bool,
     /// Whether it is bytes that are counted, for want of boundaries.
     pub bytes: bool,
 }
@@ -28,8 +28,8 @@ impl CutShort {
     pub(super) fn of(questions: &Questions, bytes: bool) -> CutShort {
         let all = questions.input.is_none() && !bytes;
         let all = all.then_some(questions.arguments.len() as u64);
-        let (handed, answered, unsent) = (0, 0, false);
-        CutShort { failure: None, all, handed, answered, unsent, bytes }
+        let (handed, answered, broken) = (0, 0, false);
+        CutShort { failure: None, all, handed, answered, broken, bytes }
     }
 
     pub(super) fn worth(&self, message: &[u8]) -> u64 {

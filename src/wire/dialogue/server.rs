@@ -111,26 +111,55 @@ impl Connection {
     }
 }
 
-/// Prints each message of a client and answers it, until the client has said all.
+/// What [`answer`] needs of a server's end of a connection, whatever its type.
+pub trait Served {
+    /// As [`Connection::next`].
+    ///
+    /// # Errors
+    /// As there.
+    fn next(&mut self, message: &mut Vec<u8>) -> Result<bool>;
+
+    /// As [`Connection::reply`].
+    ///
+    /// # Errors
+    /// As there.
+    fn reply(&mut self, message: &[u8]) -> Result<()>;
+}
+
+impl Served for Connection {
+    fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        Connection::next(self, message)
+    }
+
+    fn reply(&mut self, message: &[u8]) -> Result<()> {
+        Connection::reply(self, message)
+    }
+}
+
+/// Prints each message of a client and answers it, until the client has said all. One that
+/// takes no more answers may have said more before it left, or still say it: that is
+/// printed, too.
 ///
 /// # Errors
 /// What `print` met: standard output is the server's affair, not the client's.
 pub fn answer(
-    mut connection: Connection,
+    mut end: impl Served,
     mut print: impl FnMut(&[u8]) -> Result<Printed>,
 ) -> Result<Ended> {
     let mut message = Vec::new();
+    let mut answered = Ok(());
     loop {
-        match connection.next(&mut message) {
-            Ok(true) => {}
-            Ok(false) => return Ok(Ended::ClientDone),
-            Err(lost) => return Ok(Ended::ClientLost(lost)),
+        let heard = end.next(&mut message);
+        match (heard, answered) {
+            (Ok(true), before) => answered = before,
+            (Ok(false), Ok(())) => return Ok(Ended::ClientDone),
+            (_, Err(lost)) | (Err(lost), _) => return Ok(Ended::ClientLost(lost)),
         }
         if print(&message)? == Printed::NobodyReads {
             return Ok(Ended::NobodyReads);
         }
-        if let Err(lost) = connection.reply(&message) {
-            return Ok(Ended::ClientLost(lost));
+        if answered.is_ok() {
+            answered = end.reply(&message);
         }
     }
 }

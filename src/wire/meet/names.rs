@@ -14,7 +14,8 @@ use crate::errors::{Advise, usage};
 
 /// The program as the user called it, quoted for a shell.
 pub fn program() -> String {
-    quoted(&std::env::args().next().unwrap_or_else(|| "ipclab".into()))
+    let called = std::env::args_os().next().unwrap_or_else(|| "ipclab".into());
+    quoted(&called.to_string_lossy())
 }
 
 /// The runtime directory that the user chose, by `IPCLAB_DIR`.

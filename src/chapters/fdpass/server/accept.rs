@@ -13,9 +13,10 @@ use super::super::multiprocessing::Unread;
 use super::super::plain::Answers;
 use super::super::pool::Receipts;
 use super::super::wire::Protocol;
-use super::{Server, complain};
+use super::Server;
 use crate::errors::Advise;
 use crate::say;
+use crate::wire::say;
 use crate::wire::shortage::{Blame, blame};
 
 /// How long accept(2) is left alone after it failed for want of something.
@@ -35,7 +36,7 @@ impl Server<'_> {
         let pid = match known_peer(&socket) {
             Ok(pid) => pid,
             Err(error) => {
-                complain(&error.context("a worker"));
+                say::complain(&error.context("a worker"));
                 return Ok(());
             }
         };
@@ -50,7 +51,9 @@ impl Server<'_> {
                 let id = self.new_id();
                 self.watch(&socket, id, EventFlags::IN)?;
                 if let Err(error) = self.guests.greet(id, pid, socket) {
-                    complain(&error.context(format!("worker {pid} is refused")));
+                    say::complain(
+                        &error.context(format!("worker {pid} is refused")),
+                    );
                 }
                 Ok(())
             }
@@ -82,7 +85,7 @@ impl Server<'_> {
                 return Ok(());
             }
             Some(Err(error)) => {
-                complain(&error);
+                say::complain(&error);
                 return Ok(());
             }
             Some(Ok(guest)) => guest,
@@ -142,7 +145,7 @@ impl Server<'_> {
                     let tried =
                         "tried again every 0.1 s; ulimit -n raises RLIMIT_NOFILE";
                     let error = anyhow::Error::new(error).context("accept");
-                    complain(
+                    say::complain(
                         &Err::<(), _>(error).advise(|_| Some(tried)).unwrap_err(),
                     );
                 }

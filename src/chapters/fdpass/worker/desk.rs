@@ -35,6 +35,8 @@ pub(super) struct Client {
     /// What has come, and how much of it has gone back.
     echo: Vec<u8>,
     sent: usize,
+    /// Whether it takes no echo any more. What it has said, or still says, is printed.
+    deaf: bool,
 }
 
 impl Client {
@@ -70,24 +72,24 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(protocol: Protocol, printing: &Printing) -> Desk {
+    pub(super) fn new(protocol: Protocol, printing: &Printing) -> Result<Desk> {
         let style = match (printing.bytes, printing.json) {
             (true, _) => Style::Bytes,
             (_, true) => Style::Json,
             _ => Style::Lines,
         };
-        Desk {
+        Ok(Desk {
             protocol,
             stream: printing.stream,
             spare: Vec::new(),
-            payload: Payload::new(style),
+            payload: Payload::new(style)?,
             message: Vec::new(),
             taken: 0,
             recvmsgs: Tally::of("recvmsg"),
             acknowledgements: Tally::of("send OK"),
             recvs: Tally::of("recv"),
             sends: Tally::of("send"),
-        }
+        })
     }
 
     /// Takes up to `most` connections that have come, and acknowledges them if that is the
@@ -147,7 +149,7 @@ impl Desk {
     fn client(&mut self, socket: OwnedFd) -> Client {
         let incoming = self.spare.pop();
         let incoming = incoming.unwrap_or_else(|| Incoming::new(&self.stream));
-        Client { socket, incoming, echo: Vec::new(), sent: 0 }
+        Client { socket, incoming, echo: Vec::new(), sent: 0, deaf: false }
     }
 
     /// Closes its connection, and keeps the buffer: a new one costs a page fault at least.
@@ -178,17 +180,25 @@ impl Desk {
                 }
                 Ok((n, _)) => n,
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(Then::Stays),
-                Err(error) => return Ok(gone(fd, "recv", error)),
+                Err(error) => {
+                    gone(fd, "recv", error);
+                    return Ok(Then::Leaves);
+                }
             };
             let newest = client.incoming.newest(n);
             self.recvs
                 .call(n, || format!("recv({fd}) = {n}: {}", say::bytes(newest)));
-            client.echo.clear();
-            client.echo.extend_from_slice(newest);
-            client.sent = 0;
+            if !client.deaf {
+                client.echo.clear();
+                client.echo.extend_from_slice(newest);
+                client.sent = 0;
+            }
             if let Some(then) = self.print_whole(client)? {
                 return Ok(then);
             }
+        }
+        if client.deaf {
+            return Ok(Then::Stays);
         }
         let rest = &client.echo[client.sent..];
         self.sends
@@ -199,7 +209,10 @@ impl Desk {
                 self.sends.moved(n);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(error) => return Ok(gone(fd, "send", error)),
+            Err(error) => {
+                gone(fd, "send", error);
+                (client.deaf, client.sent) = (true, client.echo.len());
+            }
         }
         Ok(Then::Stays)
     }
@@ -232,9 +245,8 @@ impl Desk {
 }
 // ANCHOR_END: desk
 
-fn gone(fd: i32, call: &str, error: Errno) -> Then {
-    say!("{call}({fd}): {}: the client is gone; close({fd})", named(error));
-    Then::Leaves
+fn gone(fd: i32, call: &str, error: Errno) {
+    say!("{call}({fd}): {}: the client is gone", named(error));
 }
 
 fn refused(socket: &OwnedFd, error: &anyhow::Error) -> Then {

@@ -8,6 +8,7 @@ use crate::chapters::unix::packet;
 use crate::errors::errno;
 use crate::os::cleanup;
 use crate::wire::dialogue::Connection;
+use crate::wire::say::tell;
 use crate::wire::transport::{Receiver, Sender};
 
 /// One end of a pair.
@@ -117,7 +118,8 @@ impl Exchange for packet::End {
     fn send(&mut self, message: &[u8]) -> Result<()> {
         match packet::End::send(self, message) {
             Err(error) if errno(&error) == Some(Errno::EMSGSIZE) => {
-                eprintln!("a packet of {} is over SO_SNDBUF", message.len());
+                let length = message.len();
+                tell(&format!("a packet of {length} is over SO_SNDBUF\n"));
                 cleanup::exit(super::TOO_LARGE)
             }
             sent => sent,

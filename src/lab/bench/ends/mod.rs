@@ -185,7 +185,8 @@ impl Played<'_> {
             && job.size > sender.largest()
         {
             let largest = say::size(sender.largest());
-            eprintln!("{} carries at most {largest}", self.subject.name);
+            let name = self.subject.name;
+            say::tell(&format!("{name} carries at most {largest}\n"));
             cleanup::exit(TOO_LARGE);
         }
         run(job, self.control, links)

@@ -1,14 +1,13 @@
 //! The lie of the busy wait: nobody sleeps, and the figure is called a pipe's latency.
 
 use std::fs::File;
-use std::io::{stdin, stdout};
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::unistd::read;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::stdio::{stdin, stdout};
 
 use super::tell::{By, Line, Told, off, time};
 use super::{Lab, Waits, Wanted, median, pipe, switches};
@@ -104,8 +103,8 @@ fn one_cpu(lab: &mut Lab) -> Result<f64> {
 
 /// Plays an end.
 pub(super) fn play(job: &Job, control: &Control) -> Result<()> {
-    let out = stdout().as_fd().try_clone_to_owned().context("dup")?;
-    let into = stdin().as_fd().try_clone_to_owned().context("dup")?;
+    let out = stdout().try_clone_to_owned().context("dup")?;
+    let into = stdin().try_clone_to_owned().context("dup")?;
     let flags = fcntl_getfl(&into).context("fcntl")?;
     fcntl_setfl(&into, flags | OFlags::NONBLOCK).context("fcntl")?;
     let (out, into, size) = (File::from(out), File::from(into), job.size);

@@ -2,13 +2,13 @@
 //! with a signal that tells of it. What is timed is mostly the signal.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, ErrorKind, Read, Write, stdin, stdout};
-use std::os::fd::AsFd;
+use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::stdio::{stdin, stdout};
 
 use super::tell::{By, Line, Told, off, time};
 use super::{Lab, median, pipe};
@@ -62,8 +62,8 @@ struct Stdio {
 
 impl Stdio {
     fn open(size: usize, signals: bool) -> Result<Stdio> {
-        let out = stdout().as_fd().try_clone_to_owned().context("dup")?;
-        let into = stdin().as_fd().try_clone_to_owned().context("dup")?;
+        let out = stdout().try_clone_to_owned().context("dup")?;
+        let into = stdin().try_clone_to_owned().context("dup")?;
         let mut out = BufWriter::new(File::from(out));
         let mut into = BufReader::new(File::from(into));
         let mut other = None;

@@ -2,14 +2,13 @@
 //! lets the kernel throw the rest away.
 
 use std::fs::File;
-use std::io::stdin;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::unistd::read;
 use rustix::pipe::{SpliceFlags, splice};
+use rustix::stdio::{stdin, stdout};
 
 use super::tell::{By, Line, Told, off};
 use super::{Lab, Wanted, pipe};
@@ -88,8 +87,8 @@ fn counted(all: &[Moved]) -> String {
 /// Plays an end: the sender sends all, the receiver counts what it looks at.
 pub(super) fn play(job: &Job, control: &Control) -> Result<()> {
     let size = if job.side == Side::B { HEADER } else { job.size };
-    let out = std::io::stdout().as_fd().try_clone_to_owned().context("dup")?;
-    let into = stdin().as_fd().try_clone_to_owned().context("dup")?;
+    let out = stdout().try_clone_to_owned().context("dup")?;
+    let into = stdin().try_clone_to_owned().context("dup")?;
     let nowhere = File::options().write(true).open("/dev/null");
     let end = Unread {
         out: out.into(),

@@ -26,6 +26,7 @@ use super::spread::{
 use crate::errors::line;
 use crate::lab::interrupts::Interrupts;
 use crate::process::{Input, Output};
+use crate::wire::standard;
 
 mod files;
 mod memory;
@@ -138,7 +139,7 @@ pub(super) fn part(options: &Options) -> Result<()> {
     let wanted = |group: &&[Operation]| {
         chosen.is_empty() || chosen.iter().any(|name| name == group[0].chapter)
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = standard::Output;
     for group in table::groups().filter(wanted) {
         for row in time(group, &ground, effort) {
             writeln!(out, "{}", serde_json::to_string(&row)?).context("write")?;

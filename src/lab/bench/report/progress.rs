@@ -18,7 +18,7 @@ pub struct Progress {
 impl Progress {
     /// A run of `total` steps of about the same length, none of them begun.
     pub fn new(total: u64) -> Progress {
-        let target = match std::io::stderr().is_terminal() {
+        let target = match rustix::stdio::stderr().is_terminal() {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
         };

@@ -164,9 +164,9 @@ pub fn load(options: &Options) -> Result<()> {
         });
         first += busy + idle;
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = crate::wire::standard::Output;
     writeln!(out, "ready").context("write standard output")?;
-    for line in std::io::stdin().lock().lines() {
+    for line in crate::wire::standard::Input::buffered()?.lines() {
         let order = line.context("read standard input")?.parse()?;
         let answer = serde_json::to_string(&window(&mut shares, order)?)?;
         writeln!(out, "{answer}").context("write standard output")?;
