@@ -10,16 +10,14 @@ use crate::experiments::row::Experiment;
 use crate::experiments::{self, ALL};
 
 use direct::{Ended, Observed};
-use scratch::Left;
-pub(super) use scratch::{Scratch, left_behind};
 use tried::Tried;
 
 use super::interrupts::Interrupts;
+use super::scratch::{Left, left_behind};
 
 mod direct;
 mod list;
 mod page;
-mod scratch;
 mod tell;
 pub(crate) mod tried;
 

@@ -20,6 +20,7 @@ use super::event::{End, Event, Trace, What};
 use super::start::{Pause, Watch, end_all, follow, start};
 use super::tracer::{MOST, Tracer};
 use crate::chapter::Row;
+use crate::lab::scratch::Scratch;
 use crate::wire::meet::Meets;
 
 /// How long a chapter may take.
@@ -78,10 +79,7 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
     if row.script.parts.is_empty() {
         bail!("the chapter {} has no script that could be traced", row.name);
     }
-    let scratch = tempfile::Builder::new()
-        .prefix("ipclab-")
-        .tempdir()
-        .context("mkdir for the trace")?;
+    let scratch = Scratch::make()?;
     let mut tracer = Tracer::new(Some(scratch.path().display().to_string()));
     let mut started = Vec::new();
     let (heard, mouth) = pipe()?;
@@ -129,7 +127,7 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
         pause = follow(&mut tracer, watch, None, Some(deadline))?;
     }
     finish(&mut tracer, watch, pause)?;
-    let failure = verdict(row, &started, &tracer, watch, pause, scratch.path());
+    let failure = verdict(row, &started, &tracer, watch, pause, &scratch);
     Ok(Ran { trace: trace(tracer), failure })
 }
 
@@ -205,7 +203,7 @@ fn verdict(
     tracer: &Tracer,
     watch: &mut Watch,
     pause: Pause,
-    dir: &Path,
+    scratch: &Scratch,
 ) -> Option<String> {
     if pause == Pause::Late {
         return Some(format!("not done within {} s", DEADLINE.as_secs()));
@@ -222,10 +220,7 @@ fn verdict(
         let got = String::from_utf8_lossy(&printed);
         return Some(format!("{got:?} arrived instead of {:?}", row.script.expect));
     }
-    let left = std::fs::read_dir(dir).ok()?.flatten();
-    let left: Vec<_> =
-        left.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-    (!left.is_empty()).then(|| format!("left behind: {}", left.join(", ")))
+    scratch.leftovers().ok()?
 }
 
 fn trace(tracer: Tracer) -> Trace {

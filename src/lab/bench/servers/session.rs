@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::lab::scratch::Scratch;
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::OFlag;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::{Pid, pipe2};
 use rustix::event::{Timespec, poll};
-use tempfile::TempDir;
 
 use super::kind::{Kind, Program};
 use super::lines::{Lines, watch};
@@ -35,7 +35,7 @@ pub struct Stage {
     /// This very program.
     program: PathBuf,
     /// Where the C programs are built; removed at the end.
-    built: TempDir,
+    built: Scratch,
     /// The CPUs that servers and loads run on.
     pub cpus: Cpus,
     stop: Interrupts,
@@ -67,7 +67,7 @@ pub struct Session {
     load: Option<Role>,
     answers: Lines,
     servers: Vec<Role>,
-    _dir: TempDir,
+    _dir: Scratch,
 }
 
 /// One window, and what it has cost.
@@ -105,7 +105,7 @@ impl Stage {
     /// # Errors
     /// EACCES or ENOSPC in TMPDIR.
     pub fn new(program: &Path) -> Result<Stage> {
-        let built = scratch()?;
+        let built = Scratch::make()?;
         let cpus = Cpus::choose()?;
         let stop = Interrupts::watch()?;
         Ok(Stage { program: program.to_owned(), built, cpus, stop })
@@ -119,7 +119,7 @@ impl Stage {
         let Subject { kind, program, placement, .. } = subject;
         let [load_cpu, server_cpu] =
             self.cpus.of(placement).context("there is no second CPU")?;
-        let dir = scratch()?;
+        let dir = Scratch::make()?;
         let (servers, door) = match program {
             Program::Ipclab => self.start_roles(kind, dir.path(), server_cpu)?,
             Program::C | Program::Python => {
@@ -307,11 +307,6 @@ pub(in crate::lab::bench) fn start(
 fn nowhere() -> Result<Output> {
     let null = std::fs::File::options().write(true).open("/dev/null");
     Ok(Output::To(null.context("open /dev/null")?.into()))
-}
-
-pub(in crate::lab::bench) fn scratch() -> Result<TempDir> {
-    let dir = tempfile::Builder::new().prefix("ipclab-bench-").tempdir();
-    dir.context("mkdir for the bench")
 }
 
 /// How a process ended that should not have, in one line.
