@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
@@ -14,6 +15,7 @@ use crate::chapter::{Conversation, OneWay, Roles, Row, Visitor};
 use crate::errors::{Usage, usage};
 use crate::lab;
 use crate::os::cleanup;
+use crate::os::spawn::inherited;
 use crate::wire::frame::Framing;
 use crate::wire::launcher::launched;
 use crate::wire::meet::{At, Meets, program, quoted};
@@ -272,6 +274,11 @@ fn finish_role(command: Command, row: &Row) -> Command {
         .after_help(format!("Examples:{examples}"))
 }
 
+/// Takes the descriptor of `--ready-fd`.
+fn ready(number: i32) -> Result<OwnedFd> {
+    inherited(number).with_context(|| format!("fcntl --ready-fd {number}"))
+}
+
 /// Plays the role that was chosen on the command line.
 struct Chosen<'a> {
     name: &'a str,
@@ -285,16 +292,17 @@ impl Chosen<'_> {
     /// The role and its place, once everything that all roles share is set up.
     fn begin(&self, row: Row) -> Result<Option<(&ArgMatches, At)>> {
         let Some((role, matches)) = self.below.subcommand() else { return Ok(None) };
+        let (given, ready) = if row.meets.by_name() {
+            let meeting = Meeting::from_arg_matches(matches)?;
+            // Before anything is opened: a number that nobody gave us is still nobody's.
+            (meeting.at, meeting.ready_fd.map(ready).transpose()?)
+        } else {
+            (None, None)
+        };
         let place = row.roles.iter().position(|r| r.name == role).unwrap_or(0);
         if !self.quiet {
             say::start(row.roles[place].name, place);
         }
-        let (given, ready) = if row.meets.by_name() {
-            let meeting = Meeting::from_arg_matches(matches)?;
-            (meeting.at, meeting.ready_fd)
-        } else {
-            (None, None)
-        };
         let framing = matches.try_get_one::<Framing>("framing").ok().flatten();
         let bytes =
             matches.try_get_one::<bool>("bytes").ok().flatten() == Some(&true);

@@ -234,7 +234,7 @@ fn a_queue_that_a_stranger_made_under_a_name_of_its_own_stays() {
         "{line}"
     );
     drop(made);
-    remove_now(&Object::Queue(name));
+    remove_now(&Object::Queue(name)).unwrap();
     subject.nothing_is_left().unwrap();
 }
 
@@ -285,7 +285,7 @@ fn a_receiver_of_an_unlinked_queue_says_so() {
     let subject = small();
     let receiver = subject.start_receiver(&[]).unwrap();
     receiver.wait_for_comment("start the other: ", deadline()).unwrap();
-    remove_now(&Object::Queue(name_of(&subject)));
+    remove_now(&Object::Queue(name_of(&subject))).unwrap();
     let line = failure(receiver);
     assert!(line.contains("was unlinked"), "{line}");
     subject.nothing_is_left().unwrap();
@@ -361,7 +361,7 @@ fn a_queue_of_another_user_is_refused() {
     // Whether the umask left it open or shut, it is not nobody's.
     let role = receiver_as_nobody(&subject, &[]);
     let line = failure(role);
-    remove_now(&Object::Queue(name));
+    remove_now(&Object::Queue(name)).unwrap();
     assert!(line.contains("belongs to uid 0") || line.contains("EACCES"), "{line}");
     assert!(line.contains("--at NAME"), "{line}");
 }

@@ -365,7 +365,7 @@ fn the_semaphore_of_another_user_is_refused(kind: &str) {
         })
         .map(|outcome| contract::failed_clearly(&outcome))
         .collect();
-    remove_now(&object);
+    remove_now(&object).unwrap();
     for line in lines {
         let line = line.unwrap();
         assert!(line.contains("EACCES") && line.contains("--at NAME"), "{line}");
@@ -382,7 +382,7 @@ fn a_strangers_semaphore_stays(kind: &str) {
     assert!(waiter.contains("it stays when we leave"), "{waiter}");
     done(start(&subject, "poster", &["--at", &name]));
     let value = names::waiting(&object);
-    remove_now(&object);
+    remove_now(&object).unwrap();
     assert_eq!(value, 1, "taken once and posted once");
     subject.nothing_is_left().unwrap();
 }
@@ -408,7 +408,7 @@ fn a_semaphore_removed_under_a_waiter_is_named(kind: &str) {
     let name = kernel_name(&subject);
     if kind == "sysv" {
         let id = names::sysv_semaphore(key_of(&name)).unwrap();
-        remove_now(&Object::SysvSemaphore(id, 0));
+        remove_now(&Object::SysvSemaphore(id, 0)).unwrap();
         // Here the kernel tells the sleeper itself.
         let line =
             contract::failed_clearly(&waiter.wait(deadline()).unwrap()).unwrap();
@@ -625,11 +625,11 @@ fn a_strangers_set_without_a_value_yet_is_waited_for() {
     semop(id, 2, 0).unwrap();
     assert_eq!(done(slow).stdout, took(2).into_bytes());
     // One that never gets a sem_otime is taken as it is, and that is said.
-    remove_now(&Object::SysvSemaphore(id, 0));
+    remove_now(&Object::SysvSemaphore(id, 0)).unwrap();
     let id = semget(key_of(&name), 1, flags).unwrap();
     semctl_setval(id, 1).unwrap();
     let waiter = done(start(&subject, "waiter", &["--at", &name])).stderr;
-    remove_now(&Object::SysvSemaphore(id, 0));
+    remove_now(&Object::SysvSemaphore(id, 0)).unwrap();
     assert!(waiter.contains("sem_otime stays 0"), "{waiter}");
     subject.nothing_is_left().unwrap();
 }
@@ -643,7 +643,7 @@ fn a_set_of_another_number_of_semaphores_is_refused_and_left_alone() {
     let lines =
         ["poster", "waiter"].map(|role| failed(&subject, role, &["--at", &name]));
     let there = names::sysv_semaphore_exists(id);
-    remove_now(&Object::SysvSemaphore(id, 0));
+    remove_now(&Object::SysvSemaphore(id, 0)).unwrap();
     assert!(there, "it was a stranger's");
     for line in lines {
         assert!(line.contains("has 3 semaphores, not 1"), "{line}");

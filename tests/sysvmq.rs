@@ -304,7 +304,7 @@ fn a_queue_that_a_stranger_made_under_a_key_of_its_own_stays() {
     send(&subject, &["--key", &text, "hello"]);
     assert_eq!(receive(&subject, &["--id", &id.to_string()]), "hello\n");
     assert!(sysv_queue_exists(id));
-    remove_now(&Object::SysvQueue(id));
+    remove_now(&Object::SysvQueue(id)).unwrap();
     subject.nothing_is_left().unwrap();
 }
 
@@ -327,7 +327,7 @@ fn a_removed_queue_ends_a_sleeping_receiver_with_eidrm() {
         ipcrm.args(["-q", &id.to_string()]);
         assert!(run(ipcrm, Input::Nothing).status.success());
     } else {
-        remove_now(&Object::SysvQueue(id));
+        remove_now(&Object::SysvQueue(id)).unwrap();
     }
     let line = failure(receiver);
     assert!(line.contains("EIDRM") && line.contains("the queue is gone"), "{line}");
@@ -412,7 +412,7 @@ fn a_queue_of_another_user_is_refused() {
     let id = msgget(key_of(&theirs), flags).unwrap();
     let role = receiver_as_nobody(&subject, &[]);
     let line = failure(role);
-    remove_now(&Object::SysvQueue(id));
+    remove_now(&Object::SysvQueue(id)).unwrap();
     assert!(
         line.contains("belongs to uid 0") && line.contains("--at NAME"),
         "{line}"

@@ -179,7 +179,8 @@ fn enter(at: &At, role: Option<Only>) -> Result<(PathBuf, Place)> {
                 && stale.symlink_metadata().is_ok()
             {
                 say!("unlink({}): a role that was killed left it", stale.display());
-                remove_now(&object);
+                remove_now(&object)
+                    .with_context(|| format!("unlink {}", stale.display()))?;
             }
         }
     }

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use crate::errors::{Advise, errno};
 use crate::os::cleanup::Object;
+use crate::os::owner::Owner;
 use crate::os::shared::{Shared, map_raw};
 use crate::say;
 use crate::wire::meet::{At, Meets};
@@ -128,9 +129,10 @@ impl Source for RingFile {
             .open(&self.path)
             .with_context(|| format!("open {name}"))?;
         let object = Object::Path(self.path.clone());
-        let length = file.metadata().context("fstat")?.len();
+        let about = file.metadata().context("fstat")?;
+        let (length, owner) = (about.len(), Some(Owner::from(&about)));
         if length == 0 {
-            return Ok(Some(Found { object, memory: None }));
+            return Ok(Some(Found { object, owner, memory: None }));
         }
         // By pread(2) and before it is mapped: a load from a page that the file does not
         // have is no error, it is SIGBUS.
@@ -152,7 +154,11 @@ impl Source for RingFile {
         say!(
             "open({name}, O_RDWR), pread() of the header, mmap({size}, MAP_SHARED)"
         );
-        Ok(Some(Found { object, memory: Some(memory) }))
+        Ok(Some(Found { object, owner, memory: Some(memory) }))
+    }
+
+    fn object(&self) -> Option<Object> {
+        Some(Object::Path(self.path.clone()))
     }
 
     fn make(&self, length: usize) -> Result<(Shared, Object)> {

@@ -85,12 +85,12 @@ pub enum Kind {
 impl Kind {
     fn source(self, at: &At) -> Box<dyn Source> {
         match self {
-            Kind::Crate => Box::new(library::ByCrate { name: at.kernel_name() }),
+            Kind::Crate => {
+                Box::new(library::ByCrate { name: at.kernel_name(), at: at.clone() })
+            }
             Kind::Posix => Box::new(posix::Posix { name: at.kernel_name() }),
             Kind::Sysv => Box::new(sysv::Sysv { key: at.key() }),
-            Kind::Memfd => Box::new(memfd::Memfd {
-                note: at.lock_path().with_extension("memfd"),
-            }),
+            Kind::Memfd => Box::new(memfd::Memfd { note: memfd::note_of(at) }),
         }
     }
 }

@@ -2,27 +2,34 @@
 //!
 //! Each meeting place of ours has a lock file that says what it guards. Where nobody
 //! holds the lock, what it names is stale, unless a stranger (who holds no lock) has it
-//! open, which /proc tells. The directory of an experiment has such a list too.
+//! open, which /proc tells. The directory of a demo, a trace, an experiment or a bench has
+//! such a list too. What is not this user's own says nothing here, and is left alone.
 
-use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use nix::fcntl::{FcntlArg, fcntl};
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 
-use super::experiment::left_behind;
-use crate::os::cleanup::{Object, remove_now, segment_path, semaphore_path};
+use super::scratch::{Left, left_behind};
+use crate::os::cleanup::notes::beside;
+use crate::os::cleanup::{
+    Object, exists, owner_of, remove_now, segment_path, semaphore_path,
+};
 use crate::os::names;
-use crate::os::proc;
-use crate::wire::meet::{self, describe, is_pending, notes, runtime_dir};
+use crate::wire::meet::{
+    self, Deserted, Looked, check_dir, describe, kernel_prefix, runtime_dir,
+    with_suffix,
+};
 
 /// The options of `ipclab clean`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "It looks in the runtime directory, at the kernel names that go with it, \
-                  and in TMPDIR for what an experiment left; what `--at DIR/NAME` left elsewhere, the next start there recovers.\n\n\
+                  and in TMPDIR for what a demo, a trace, an experiment or a bench left; what `--at DIR/NAME` left elsewhere, the next start there recovers.\n\n\
                   Examples:\n  ipclab clean --dry-run\n  ipclab clean --pending"
 )]
 pub struct Options {
@@ -41,122 +48,198 @@ enum Verdict {
     Stale,
     InUse(String),
     Waits(String),
+    /// It is another user's, or may be: why.
+    Strange(String),
 }
 
 /// `ipclab clean`.
 ///
 /// # Errors
-/// When the runtime directory cannot be read.
+/// When the runtime directory is not ours alone, or cannot be read; when something that is
+/// stale cannot be removed.
 pub fn run(options: &Options) -> Result<()> {
     let dir = runtime_dir();
-    let used = Used::now();
-    let mut report = String::new();
-    let mut say = |what: &str, verdict: &Verdict| {
-        let line = match verdict {
-            Verdict::Stale if options.dry_run => format!("would remove {what}"),
-            Verdict::Stale => format!("removed {what}"),
-            Verdict::InUse(why) => format!("kept {what}: in use, {why}"),
-            Verdict::Waits(why) => {
-                format!("kept {what}: {why}; --pending removes it")
-            }
-        };
-        report.push_str(&line);
-        report.push('\n');
-    };
-
-    let mut known = HashSet::new();
-    for path in files_in(&dir)? {
-        if path.extension().is_some_and(|end| end == "lock") {
-            clean_place(&path, &used, options, &mut known, &mut say)?;
+    let there = dir.symlink_metadata().is_ok();
+    if there {
+        check_dir(&dir)?;
+    }
+    let mut cleaner =
+        Cleaner { used: Used::now(), options, report: String::new(), failed: 0 };
+    let files = if there { files_in(&dir)? } else { Vec::new() };
+    let (locks, others): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|path| stem_of(path).is_some());
+    for lock in &locks {
+        cleaner.place(lock)?;
+    }
+    // What may be ours though no lock file names it.
+    let locks: HashSet<_> = locks.iter().map(PathBuf::as_path).collect();
+    let lone =
+        |path: &Path| !locks.contains(with_suffix(path, beside::LOCK).as_path());
+    let mut objects: Vec<_> = others.into_iter().filter(|path| lone(path)).collect();
+    objects.retain(|path| is_fifo_or_socket(path));
+    let mut objects: Vec<_> = objects.into_iter().map(Object::Path).collect();
+    for row in crate::chapters::rows() {
+        if lone(&dir.join(row.name)) {
+            objects.extend(in_kernel(&format!("{}{}", kernel_prefix(), row.name)));
         }
     }
-    for (object, place) in without_lock(&dir)? {
-        if known.contains(&describe(&object))
-            || place.is_some_and(|lock| lock.exists())
-        {
-            continue;
-        }
-        clean_object(&object, &used, options, &mut say);
+    for object in objects {
+        cleaner.object(&object);
     }
     for left in left_behind() {
-        for object in left.objects.iter().filter(|object| exists(object)) {
-            say(&describe(object), &Verdict::Stale);
-        }
-        say(&format!("path {}", left.dir.display()), &Verdict::Stale);
-        if !options.dry_run {
-            left.remove();
-        }
+        cleaner.left(left);
     }
-    if report.is_empty() {
-        report = format!("nothing to clean in {}\n", dir.display());
+    if cleaner.report.is_empty() {
+        cleaner.say(&format!("nothing to clean in {}", dir.display()));
     }
-    super::print(&report)
+    super::print(&cleaner.report)?;
+    match cleaner.failed {
+        0 => Ok(()),
+        1 => bail!("one thing could not be removed"),
+        n => bail!("{n} things could not be removed"),
+    }
 }
 
-/// One meeting place: its objects, then its lock file.
-fn clean_place(
-    path: &Path,
-    used: &Used,
-    options: &Options,
-    known: &mut HashSet<String>,
-    say: &mut impl FnMut(&str, &Verdict),
-) -> Result<()> {
-    let name = path.display().to_string();
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path);
-    let Ok(lock) = opened else { return Ok(()) };
-    // All through this one descriptor: closing a second one would drop the lock.
-    let objects = notes(&lock).with_context(|| format!("read {name}"))?;
-    let kept = is_pending(&lock).with_context(|| format!("read {name}"))?;
-    known.extend(objects.iter().map(describe));
-    if !alone(&lock) {
-        for object in &objects {
-            let why = "a role of ours holds its lock".to_owned();
-            say(&describe(object), &Verdict::InUse(why));
+/// The name beside which a lock file lies, if it may be one.
+fn stem_of(path: &Path) -> Option<PathBuf> {
+    let bytes = path.as_os_str().as_bytes();
+    let stem = bytes.strip_suffix(beside::LOCK.as_bytes())?;
+    Some(PathBuf::from(OsString::from_vec(stem.to_vec())))
+}
+
+struct Cleaner<'a> {
+    used: Used,
+    options: &'a Options,
+    report: String,
+    failed: usize,
+}
+
+impl Cleaner<'_> {
+    /// Adds a line to the report. What others named is shown so that no terminal obeys it.
+    fn say(&mut self, line: &str) {
+        for c in line.chars() {
+            match c {
+                // Control characters, and those that change the direction of a line.
+                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    self.report.extend(c.escape_unicode());
+                }
+                c if c.is_control() => self.report.extend(c.escape_default()),
+                c => self.report.push(c),
+            }
         }
-        return Ok(());
+        self.report.push('\n');
     }
-    let mut all_gone = true;
-    let noted = lock.metadata().with_context(|| format!("fstat {name}"))?.mtime();
-    for object in &objects {
+
+    /// Says what is done with `what`, and has it done by `remove`; says whether it is gone
+    /// then, or would be.
+    fn conclude(
+        &mut self,
+        what: &str,
+        verdict: &Verdict,
+        remove: impl FnOnce() -> Result<(), Errno>,
+    ) -> bool {
+        let (gone, line) = match verdict {
+            Verdict::Stale if self.options.dry_run => {
+                (true, format!("would remove {what}"))
+            }
+            Verdict::Stale => match remove() {
+                Ok(()) => (true, format!("removed {what}")),
+                Err(error) => {
+                    self.failed += 1;
+                    (false, format!("could not remove {what}: {error}"))
+                }
+            },
+            Verdict::InUse(why) => (false, format!("kept {what}: in use, {why}")),
+            Verdict::Waits(why) => {
+                (false, format!("kept {what}: {why}; --pending removes it"))
+            }
+            Verdict::Strange(why) => (false, format!("kept {what}: it {why}")),
+        };
+        self.say(&line);
+        gone
+    }
+
+    /// One meeting place: its objects, then its lock file.
+    fn place(&mut self, lock: &Path) -> Result<()> {
+        let what = format!("path {}", lock.display());
+        let deserted = match Deserted::at(lock)? {
+            Looked::Deserted(deserted) => deserted,
+            Looked::None => return Ok(()),
+            Looked::Strange(why) => {
+                self.conclude(&what, &Verdict::Strange(why), || Ok(()));
+                return Ok(());
+            }
+            Looked::Inhabited(objects) => {
+                for object in &objects {
+                    let why = "a role of ours holds its lock".to_owned();
+                    self.conclude(
+                        &describe(object),
+                        &Verdict::InUse(why),
+                        || Ok(()),
+                    );
+                }
+                return Ok(());
+            }
+        };
+        let (notes, noted_at) = (deserted.notes()?, deserted.noted_at()?);
+        let mut objects = notes.objects();
         // An identifier that is younger than its note is another object's by now.
-        let anothers = names::sysv_made(object).is_some_and(|made| made > noted);
-        if anothers || !exists(object) {
-            continue;
+        objects.retain(|object| {
+            names::sysv_made(object).is_none_or(|made| made <= noted_at)
+        });
+        // What was made in the instant before a role was killed is not noted yet.
+        let path = stem_of(lock).unwrap_or_default();
+        let stem =
+            path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut unnoted = in_kernel(&format!("{}{stem}", kernel_prefix()));
+        unnoted.extend(is_fifo_or_socket(&path).then_some(Object::Path(path)));
+        for object in unnoted {
+            if !objects.iter().any(|known| is_same(known, &object)) {
+                objects.push(object);
+            }
         }
-        if kept && !options.pending && used.by_whom(object).is_none() {
-            say(
-                &describe(object),
-                &Verdict::Waits("nobody has taken it yet".into()),
-            );
-            all_gone = false;
-            continue;
+        let kept = notes.is_pending();
+        let mut all_gone = true;
+        for object in objects.iter().filter(|object| owner_of(object).is_ok()) {
+            let waits = kept && !self.options.pending && exists(object);
+            all_gone &= if waits && self.used.by_whom(object).is_none() {
+                let why = Verdict::Waits("nobody has taken it yet".into());
+                self.conclude(&describe(object), &why, || Ok(()))
+            } else {
+                self.object(object)
+            };
         }
-        all_gone &= clean_object(object, used, options, say);
+        if all_gone {
+            let file = Object::Path(lock.to_owned());
+            self.conclude(&what, &Verdict::Stale, || remove_now(&file));
+        }
+        Ok(())
     }
-    if all_gone {
-        say(&format!("path {name}"), &Verdict::Stale);
-        if !options.dry_run {
-            remove_now(&Object::Path(path.to_owned()));
-        }
-    }
-    Ok(())
-}
 
-/// Whether `object` is gone now (or would be).
-fn clean_object(
-    object: &Object,
-    used: &Used,
-    options: &Options,
-    say: &mut impl FnMut(&str, &Verdict),
-) -> bool {
-    let verdict = match used.by_whom(object) {
-        Some(who) => Verdict::InUse(who),
-        None => match names::waiting(object) {
-            waiting if waiting > 0 && !options.pending => {
+    /// One thing; says whether it is gone now, or would be.
+    fn object(&mut self, object: &Object) -> bool {
+        let verdict = self.verdict(object);
+        // Another's is no concern of this place.
+        self.conclude(&describe(object), &verdict, || remove_now(object))
+            || matches!(verdict, Verdict::Strange(_))
+    }
+
+    fn verdict(&self, object: &Object) -> Verdict {
+        match owner_of(object) {
+            Ok(owner) if owner.is_us() => {}
+            Ok(owner) => {
+                let why = owner.why_not_ours();
+                return Verdict::Strange(why.unwrap_or_default());
+            }
+            Err(error) => {
+                return Verdict::Strange(format!("cannot be looked at: {error}"));
+            }
+        }
+        if let Some(who) = self.used.by_whom(object) {
+            return Verdict::InUse(who);
+        }
+        match names::waiting(object) {
+            waiting if waiting > 0 && !self.options.pending => {
                 Verdict::Waits(match object {
                     Object::File(_) => "nobody has taken it yet".into(),
                     Object::Semaphore(..) | Object::SysvSemaphore(..) => {
@@ -166,91 +249,68 @@ fn clean_object(
                 })
             }
             _ => Verdict::Stale,
-        },
-    };
-    let goes = matches!(verdict, Verdict::Stale);
-    say(&describe(object), &verdict);
-    if goes && !options.dry_run {
-        remove_now(object);
+        }
     }
-    goes
+
+    /// What a killed director left: what its run has made elsewhere, then its directory.
+    fn left(&mut self, left: Left) {
+        for object in left.objects.iter().filter(|object| exists(object)) {
+            self.conclude(&describe(object), &Verdict::Stale, || remove_now(object));
+        }
+        let what = format!("path {}", left.dir.display());
+        self.conclude(&what, &Verdict::Stale, || {
+            std::fs::remove_dir_all(&left.dir).map_err(|error| {
+                Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+            })
+        });
+    }
+}
+
+/// Whether two name the same thing, whatever value a semaphore was made with.
+fn is_same(one: &Object, other: &Object) -> bool {
+    let named = |object: &Object| match object {
+        Object::Semaphore(path, _) => Object::Semaphore(path.clone(), 0),
+        Object::SysvSemaphore(id, _) => Object::SysvSemaphore(*id, 0),
+        // A segment of four bytes may be a futex's word.
+        Object::Segment(name) => Object::Semaphore(segment_path(name), 0),
+        object => object.clone(),
+    };
+    named(one) == named(other)
 }
 
 fn posts(count: u64) -> String {
     format!("{count} post{}", if count == 1 { "" } else { "s" })
 }
 
-/// Whether nobody holds the lock file's first byte; then we hold it until it is closed.
-fn alone(lock: &File) -> bool {
-    fcntl(lock, FcntlArg::F_SETLK(&meet::byte(libc::F_WRLCK, 0))).is_ok()
+/// What is in the kernel under `name`, as a chapter calls it.
+fn in_kernel(name: &str) -> Vec<Object> {
+    let mut found = vec![Object::Queue(name.to_owned())];
+    let semaphore = semaphore_path(name);
+    found.push(Object::Semaphore(semaphore, 0));
+    let segment = segment_path(name);
+    found.push(match segment.symlink_metadata() {
+        // Four bytes are a futex's word, which counts posts.
+        Ok(about) if about.len() == 4 => Object::Semaphore(segment, 0),
+        _ => Object::Segment(name.to_owned()),
+    });
+    let key = meet::key_of(name);
+    found.extend(names::sysv_queue(key).map(Object::SysvQueue));
+    found.extend(names::sysv_segment(key).map(Object::SysvSegment));
+    found.extend(names::sysv_semaphore(key).map(|id| Object::SysvSemaphore(id, 0)));
+    // One that is there and that we may not open is there all the same.
+    found.retain(|object| !matches!(owner_of(object), Err(Errno::ENOENT)));
+    found
 }
 
-/// What may be ours though no lock file names it, with the lock that would guard it: our
-/// kernel names, and FIFOs and sockets in the runtime directory.
-fn without_lock(dir: &Path) -> Result<Vec<(Object, Option<PathBuf>)>> {
-    let mut found = Vec::new();
-    for row in crate::chapters::rows() {
-        let name = format!("{}{}", meet::kernel_prefix(), row.name);
-        let key = meet::key_of(&name);
-        let lock = Some(dir.join(format!("{}.lock", row.name)));
-        let mut add = |object| found.push((object, lock.clone()));
-        if names::queue_exists(&name) {
-            add(Object::Queue(name.clone()));
-        }
-        let semaphore = semaphore_path(&name);
-        if semaphore.symlink_metadata().is_ok() {
-            add(Object::Semaphore(semaphore, 0));
-        }
-        let segment = segment_path(&name);
-        match segment.symlink_metadata() {
-            // Four bytes are a futex's word, which counts posts.
-            Ok(about) if about.len() == 4 => add(Object::Semaphore(segment, 0)),
-            Ok(_) => add(Object::Segment(name)),
-            Err(_) => {}
-        }
-        if let Some(id) = names::sysv_queue(key) {
-            add(Object::SysvQueue(id));
-        }
-        if let Some(id) = names::sysv_segment(key) {
-            add(Object::SysvSegment(id));
-        }
-        if let Some(id) = names::sysv_semaphore(key) {
-            add(Object::SysvSemaphore(id, 0));
-        }
-    }
-    for path in files_in(dir)? {
-        let Ok(about) = std::fs::symlink_metadata(&path) else { continue };
-        let lock = meet::with_suffix(&path, ".lock");
-        if about.file_type().is_fifo() || about.file_type().is_socket() {
-            found.push((Object::Path(path), Some(lock)));
-        }
-    }
-    Ok(found)
-}
-
-fn exists(object: &Object) -> bool {
-    match object {
-        Object::Path(path) | Object::File(path) | Object::Semaphore(path, _) => {
-            path.symlink_metadata().is_ok()
-        }
-        Object::Queue(name) => names::queue_exists(name),
-        Object::Segment(name) => segment_path(name).exists(),
-        Object::SysvQueue(id) => names::sysv_queue_exists(*id),
-        Object::SysvSegment(id) => names::sysv_segment_exists(*id),
-        Object::SysvSemaphore(id, _) => names::sysv_semaphore_exists(*id),
-    }
+fn is_fifo_or_socket(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|about| {
+        about.file_type().is_fifo() || about.file_type().is_socket()
+    })
 }
 
 fn files_in(dir: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Vec::new());
-        }
-        Err(error) => {
-            return Err(error).with_context(|| format!("readdir {}", dir.display()));
-        }
-    };
+    let entries = std::fs::read_dir(dir)
+        .with_context(|| format!("readdir {}", dir.display()))?;
     let mut paths: Vec<_> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
     paths.sort();
     Ok(paths)
@@ -258,12 +318,14 @@ fn files_in(dir: &Path) -> Result<Vec<PathBuf>> {
 
 /// What the processes of this machine have open or mapped, as far as we may look.
 struct Used {
-    names: std::collections::HashMap<String, String>,
+    names: HashMap<Vec<u8>, String>,
+    /// /proc/net/unix, whole: a path in it may have a newline.
+    sockets: Vec<u8>,
 }
 
 impl Used {
     fn now() -> Used {
-        let mut names = std::collections::HashMap::new();
+        let mut names = HashMap::new();
         for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let pid = process.file_name().to_string_lossy().into_owned();
             if !pid.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -273,55 +335,73 @@ impl Used {
             let fds = std::fs::read_dir(process.path().join("fd"));
             for fd in fds.into_iter().flatten().flatten() {
                 if let Ok(target) = std::fs::read_link(fd.path()) {
-                    names.insert(target.to_string_lossy().into_owned(), who.clone());
+                    names.insert(target.into_os_string().into_vec(), who.clone());
                 }
             }
-            let maps = proc::text(process.path().join("maps"));
-            for line in maps.unwrap_or_default().lines() {
-                if let Some(at) = line.find('/') {
+            let maps =
+                std::fs::read(process.path().join("maps")).unwrap_or_default();
+            for line in maps.split(|byte| *byte == b'\n') {
+                if let Some(at) = line.iter().position(|byte| *byte == b'/') {
                     let who = format!("pid {pid} has it mapped");
-                    names.insert(line[at..].to_owned(), who);
+                    names.insert(unescaped(&line[at..]), who);
                 }
             }
         }
-        // Type 01 and state 01 aside, a bound socket's path is the line's last field.
-        let sockets = proc::text("/proc/net/unix").unwrap_or_default();
-        for line in sockets.lines().skip(1) {
-            if let Some(at) = line.find('/') {
-                names
-                    .insert(line[at..].to_owned(), "a socket is bound to it".into());
-            }
-        }
-        Used { names }
+        let sockets = std::fs::read("/proc/net/unix").unwrap_or_default();
+        Used { names, sockets }
     }
 
     fn by_whom(&self, object: &Object) -> Option<String> {
         match object {
-            // /proc shows paths without links and dots.
             Object::Path(path) | Object::File(path) | Object::Semaphore(path, _) => {
+                // /proc shows paths without links and dots, but a socket's as it was bound.
                 let real = path.parent().and_then(|dir| dir.canonicalize().ok());
                 let real =
                     real.zip(path.file_name()).map(|(dir, name)| dir.join(name));
-                let path = real.as_ref().unwrap_or(path);
-                self.names.get(path.to_string_lossy().as_ref())
+                let real = real.as_ref().unwrap_or(path);
+                let bound = [path, real].iter().any(|path| self.is_bound(path));
+                let named = self.names.get(real.as_os_str().as_bytes()).cloned();
+                named.or(bound.then(|| "a socket is bound to it".into()))
             }
             // A queue's descriptor shows the name alone, as in its own file system.
-            Object::Queue(name) => self.names.get(name),
+            Object::Queue(name) => self.names.get(name.as_bytes()).cloned(),
             Object::Segment(name) => {
-                self.names.get(segment_path(name).to_string_lossy().as_ref())
+                self.names.get(segment_path(name).as_os_str().as_bytes()).cloned()
             }
             Object::SysvQueue(_) => None,
             Object::SysvSegment(id) => {
                 let count = names::sysv_attached(*id);
-                return (count > 0)
-                    .then(|| format!("{count} processes have it attached"));
+                (count > 0).then(|| format!("{count} processes have it attached"))
             }
             Object::SysvSemaphore(id, _) => {
                 let count = names::sysv_sleepers(*id);
-                return (count > 0)
-                    .then(|| format!("{count} processes wait for it"));
+                (count > 0).then(|| format!("{count} processes wait for it"))
             }
         }
-        .cloned()
     }
+
+    /// Type and state aside, a bound socket's path is the last of its line.
+    fn is_bound(&self, path: &Path) -> bool {
+        let end = [b" ", path.as_os_str().as_bytes(), b"\n"].concat();
+        self.sockets.windows(end.len()).any(|part| part == end)
+    }
+}
+
+/// A path as /proc/PID/maps writes it, in which a newline is `\012`.
+fn unescaped(path: &[u8]) -> Vec<u8> {
+    let mut rest = path;
+    let mut whole = Vec::new();
+    while let Some((first, after)) = rest.split_first() {
+        match rest.strip_prefix(b"\\012") {
+            Some(after) => {
+                whole.push(b'\n');
+                rest = after;
+            }
+            None => {
+                whole.push(*first);
+                rest = after;
+            }
+        }
+    }
+    whole
 }

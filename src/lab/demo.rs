@@ -20,13 +20,13 @@ use rustix::stdio::stdout;
 
 use crate::chapter::{Part, Row};
 use crate::chapters::{find, rows};
-use crate::dirs;
 use crate::process::{Input, Output, Role, thread};
 use crate::wire::launcher;
 use crate::wire::meet::Meets;
 use crate::wire::say::tell;
 
 use super::interrupts::{Interrupts, Waited, wait_for_all};
+use super::scratch::Scratch;
 
 /// The options of `ipclab demo`.
 #[derive(Debug, clap::Args)]
@@ -132,7 +132,7 @@ fn table(shown: &[Shown]) -> String {
 
 /// Runs one chapter's script in a directory of its own, and checks what it printed.
 fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
-    let scratch = dirs::scratch("ipclab-")?;
+    let scratch = Scratch::make()?;
     let began = Instant::now();
     let (comments, mouth) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let screen = thread(move || show(comments, began))?;
@@ -163,7 +163,7 @@ fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
         let got = String::from_utf8_lossy(&printed.stdout);
         bail!("{got:?} arrived instead of {:?}", row.script.expect);
     }
-    nothing_left(scratch.path())
+    scratch.leftovers()?.map_or(Ok(()), |left| bail!(left))
 }
 
 /// What plays one part of a script: `ipclab`, and these words.
@@ -268,14 +268,4 @@ fn show(comments: OwnedFd, began: Instant) -> String {
         }
     }
     error
-}
-
-fn nothing_left(dir: &Path) -> Result<()> {
-    let left: Vec<_> = std::fs::read_dir(dir)
-        .context("readdir")?
-        .filter_map(|entry| {
-            Some(entry.ok()?.file_name().to_string_lossy().into_owned())
-        })
-        .collect();
-    if left.is_empty() { Ok(()) } else { bail!("left behind: {}", left.join(", ")) }
 }

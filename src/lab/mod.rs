@@ -11,6 +11,7 @@ pub mod demo;
 pub mod experiment;
 mod interrupts;
 pub mod list;
+mod scratch;
 pub mod trace;
 
 /// Prints `text` on standard output; a reader that has left (`| head`) is a quiet end.

@@ -9,7 +9,7 @@
 
 use std::ffi::{CString, c_int};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
@@ -18,22 +18,67 @@ use std::time::Duration;
 
 use super::sysv_semaphore;
 
+pub mod notes;
 mod objects;
 
-use objects::{Loses, Raw, exists, remove};
-pub use objects::{Object, remove_now, segment_path, semaphore_path};
+use notes::{Noted, any_line, beside};
+use objects::{Loses, Raw, Removed, is_ours, remove};
+pub use objects::{
+    Object, exists, owner_of, remove_now, segment_path, semaphore_path,
+};
 
+/// A place that a role has entered. A handler on any thread may read it at any time: so it is
+/// changed by single atomic stores alone, and never freed.
 struct Entry {
     owner: libc::pid_t,
     lock: OwnedFd,
     lock_path: CString,
-    /// Goes with the last role out.
-    objects: Vec<Raw>,
-    /// Goes with this process, whoever stays.
-    private: Vec<Raw>,
+    /// How our kernel names begin here.
+    prefix: CString,
+    /// Go with the last role out.
+    objects: Objects,
+    /// Go with this process, whoever stays.
+    private: Objects,
     /// What is still there waits for someone.
-    keep: bool,
-    loses: Loses,
+    keep: AtomicBool,
+    /// A queue in which only a goodbye waits need not stay.
+    loses_goodbye: AtomicBool,
+}
+
+/// How many things one role may have made in one place.
+const OBJECTS: usize = 16;
+
+#[derive(Default)]
+struct Objects([AtomicPtr<Raw<'static>>; OBJECTS]);
+
+impl Objects {
+    /// Adds an object, once.
+    fn add(&self, object: &Object) {
+        let new = Raw::from(object);
+        if self.iter().any(|known| *known == new) {
+            return;
+        }
+        let new = Box::into_raw(Box::new(new));
+        let free = ptr::null_mut();
+        let found = self.0.iter().any(|slot| {
+            let put = slot.compare_exchange(
+                free,
+                new,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+            put.is_ok()
+        });
+        assert!(found, "one process made more than {OBJECTS} things in one place");
+    }
+
+    /// Those that were added. Async-signal-safe.
+    fn iter(&self) -> impl Iterator<Item = &Raw<'static>> {
+        self.0.iter().filter_map(|slot| {
+            // SAFETY: null, or from Box::into_raw; nobody changes or frees it after that.
+            unsafe { slot.load(Ordering::Acquire).as_ref() }
+        })
+    }
 }
 
 const PLACES: usize = 16;
@@ -51,84 +96,94 @@ static DEADLINE: AtomicI64 = AtomicI64::new(0);
 static ALARM_IGNORED: AtomicBool = AtomicBool::new(false);
 
 /// A place in the table; dropping it leaves the meeting place.
-#[derive(Debug)]
 pub struct Guard {
     slot: usize,
+    entry: &'static Entry,
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Guard").field(&self.entry.lock_path).finish()
+    }
 }
 
 /// Enters a meeting place whose presence lock (fcntl(2), byte 0 of `lock`) this process
-/// holds.
+/// holds. Names of our kernel objects begin with `prefix` here.
 ///
 /// # Panics
 /// When one process enters more than 16 places.
-pub fn guard(lock: OwnedFd, lock_path: &Path) -> Guard {
-    let entry = Box::into_raw(Box::new(Entry {
+pub fn guard(lock: OwnedFd, lock_path: &Path, prefix: &str) -> Guard {
+    let entry: &Entry = Box::leak(Box::new(Entry {
         owner: own_pid(),
         lock,
         lock_path: c_string(lock_path.as_os_str().as_bytes()),
-        objects: Vec::new(),
-        private: Vec::new(),
-        keep: false,
-        loses: Loses::Nothing,
+        prefix: c_string(prefix.as_bytes()),
+        objects: Objects::default(),
+        private: Objects::default(),
+        keep: AtomicBool::new(false),
+        loses_goodbye: AtomicBool::new(false),
     }));
+    let new = ptr::from_ref(entry).cast_mut();
     for (slot, place) in TABLE.iter().enumerate() {
         let free = ptr::null_mut();
         if place
-            .compare_exchange(free, entry, Ordering::AcqRel, Ordering::Relaxed)
+            .compare_exchange(free, new, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
         {
-            return Guard { slot };
+            return Guard { slot, entry };
         }
     }
     panic!("one process entered more than {PLACES} meeting places");
 }
 
 impl Guard {
+    /// The lock file.
+    pub fn lock(&self) -> BorrowedFd<'_> {
+        self.entry.lock.as_fd()
+    }
+
     /// The last role out of this place removes `object` as well.
-    pub fn add(&mut self, object: &Object) {
-        let raw = Raw::from(object);
-        self.change(|entry| entry.objects.push(raw));
+    ///
+    /// # Panics
+    /// When one process makes more than 16 things in a place.
+    pub fn add(&self, object: &Object) {
+        self.entry.objects.add(object);
     }
 
     /// This process removes `object` when it leaves, also if others stay.
-    pub fn add_private(&mut self, object: &Object) {
-        let raw = Raw::from(object);
-        self.change(|entry| entry.private.push(raw));
+    ///
+    /// # Panics
+    /// As [`Guard::add`].
+    pub fn add_private(&self, object: &Object) {
+        self.entry.private.add(object);
     }
 
     /// Nothing is removed after all: what is there waits for someone.
-    pub fn keep(&mut self) {
-        self.change(|entry| entry.keep = true);
+    pub fn keep(&self) {
+        self.entry.keep.store(true, Ordering::Release);
     }
 
     /// A queue in which nothing but a goodbye waits need not stay.
-    pub fn lose_goodbye(&mut self) {
-        self.change(|entry| entry.loses = Loses::Goodbye);
-    }
-
-    fn change(&mut self, change: impl FnOnce(&mut Entry)) {
-        without_signals(|| {
-            let entry = TABLE[self.slot].load(Ordering::Acquire);
-            if !entry.is_null() {
-                // SAFETY: the pointer came from Box::into_raw and is never freed. The
-                // handler is held off on this thread; on another thread it only reads
-                // once a signal ends the program, and then at worst misses `change`.
-                change(unsafe { &mut *entry });
-            }
-        });
+    pub fn lose_goodbye(&self) {
+        self.entry.loses_goodbye.store(true, Ordering::Release);
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        without_signals(|| leave(&TABLE[self.slot]));
+        if without_signals(|| leave(&TABLE[self.slot])) {
+            // SAFETY: the descriptor is this entry's own. Who borrowed it borrowed this
+            // guard, and the entry is out of the table, so nobody uses it after this. (If
+            // another thread took it out, the process is about to end.)
+            unsafe { libc::close(self.entry.lock.as_raw_fd()) };
+        }
     }
 }
 
-/// Takes what stands at `place` out of the table, and clears it.
+/// Takes what stands at `place` out of the table, and clears it; says whether it was there.
 ///
 /// Async-signal-safe. The entry is leaked on purpose: a handler may be reading it.
-fn leave(place: &AtomicPtr<Entry>) {
+fn leave(place: &AtomicPtr<Entry>) -> bool {
     LEAVING.fetch_add(1, Ordering::AcqRel);
     let entry = place.swap(ptr::null_mut(), Ordering::AcqRel);
     if !entry.is_null() {
@@ -136,6 +191,7 @@ fn leave(place: &AtomicPtr<Entry>) {
         clear(unsafe { &*entry });
     }
     LEAVING.fetch_sub(1, Ordering::AcqRel);
+    !entry.is_null()
 }
 
 /// Leaves all places, and waits until other threads have left theirs.
@@ -161,7 +217,7 @@ fn clear(entry: &Entry) {
     if entry.owner != own_pid() {
         return;
     }
-    for object in &entry.private {
+    for object in entry.private.iter() {
         remove(object, Loses::All);
     }
     // What SEM_UNDO will do at our end must be done before anyone looks at the value.
@@ -170,24 +226,48 @@ fn clear(entry: &Entry) {
     }
     let lock = entry.lock.as_raw_fd();
     // Let go first: two that leave at once and only tried would each find the other.
-    set_lock(lock, libc::F_UNLCK);
-    if set_lock(lock, libc::F_WRLCK) && is_named(lock, &entry.lock_path) {
+    set_lock(lock, libc::F_UNLCK, 1);
+    if set_lock(lock, libc::F_WRLCK, 1) && is_named(lock, &entry.lock_path) {
+        let loses = match entry.loses_goodbye.load(Ordering::Acquire) {
+            true => Loses::Goodbye,
+            false => Loses::Nothing,
+        };
+        let keep = entry.keep.load(Ordering::Acquire);
         let mut stays = false;
-        for object in &entry.objects {
+        for object in entry.objects.iter() {
             // What was kept for someone, and is there no more, was taken.
-            stays |= match entry.keep {
-                true => exists(object),
-                false => !remove(object, entry.loses),
+            stays |= match keep {
+                true => is_ours(object),
+                false => remove(object, loses) == Removed::Waits,
             };
         }
-        // While an object stays, its lock file stays beside it, to say what it is.
-        if !stays {
+        // While an object stays, its lock file stays beside it, to say what it is: also one
+        // that only a peer has noted, who was killed.
+        if !stays && !names_what_is_there(entry) {
             // SAFETY: a valid C string.
             unsafe { libc::unlink(entry.lock_path.as_ptr()) };
         }
     }
-    // SAFETY: the descriptor is this entry's own and is used by nobody after this.
-    unsafe { libc::close(lock) };
+    // All of it: what a process holds is anybody's once it has left.
+    set_lock(lock, libc::F_UNLCK, 0);
+}
+
+/// Whether the lock file names something that is there. Async-signal-safe.
+fn names_what_is_there(entry: &Entry) -> bool {
+    let path = entry.lock_path.as_bytes();
+    let slash = path.iter().rposition(|byte| *byte == b'/');
+    let (dir, file) = match slash {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (&b"."[..], path),
+    };
+    let stem = file.strip_suffix(beside::LOCK.as_bytes()).unwrap_or(file);
+    let mut buffer = [0_u8; libc::PATH_MAX as usize];
+    any_line(entry.lock.as_fd(), &mut |line| {
+        Noted::parse(line)
+            .filter(|noted| noted.can_be_of(stem, entry.prefix.as_bytes()))
+            .and_then(|noted| Raw::noted(noted, dir, &mut buffer))
+            .is_some_and(|object| is_ours(&object))
+    })
 }
 
 /// Whether the lock file has its name still. If not, one that left with us has removed
@@ -203,14 +283,15 @@ fn is_named(lock: c_int, path: &CString) -> bool {
     }
 }
 
-/// Takes (`F_WRLCK`) or frees (`F_UNLCK`) byte 0 of the lock file, without waiting.
-fn set_lock(fd: c_int, kind: c_int) -> bool {
+/// Takes (`F_WRLCK`) or frees (`F_UNLCK`) the first `length` bytes of the lock file, 0 for all,
+/// without waiting.
+fn set_lock(fd: c_int, kind: c_int, length: libc::off_t) -> bool {
     // SAFETY: flock is plain data; fcntl is async-signal-safe.
     unsafe {
         let mut range: libc::flock = std::mem::zeroed();
         range.l_type = kind as libc::c_short;
         range.l_whence = libc::SEEK_SET as libc::c_short;
-        range.l_len = 1;
+        range.l_len = length;
         libc::fcntl(fd, libc::F_SETLK, &range) == 0
     }
 }
@@ -247,8 +328,7 @@ pub fn exit(status: i32) -> ! {
 /// allocated. Async-signal-safe.
 pub(super) fn end_now(line: &[&[u8]], status: i32) -> ! {
     without_signals(|| {
-        TABLE.iter().for_each(leave);
-        until_all_have_left();
+        leave_all();
         let mut pieces = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; 4];
         for (piece, bytes) in pieces.iter_mut().zip(line) {
             piece.iov_base = bytes.as_ptr().cast_mut().cast();

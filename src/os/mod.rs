@@ -16,6 +16,7 @@ pub mod mqueue;
 pub mod mutex;
 pub mod names;
 pub mod namespace;
+pub mod owner;
 pub mod packet;
 pub mod proc;
 pub mod ptrace;

@@ -4,13 +4,24 @@ use std::ffi::CString;
 use std::mem::zeroed;
 use std::os::unix::ffi::OsStrExt;
 
-use super::cleanup::Object;
+use nix::errno::Errno;
+
+use super::cleanup::{Object, owner_of};
 use super::{semaphore, sysv_semaphore as sysv};
 
-/// Whether a POSIX message queue `/name` exists: mq_open(3) without O_CREAT.
+/// Whether a POSIX message queue `/name` exists, also one that we may not open.
 pub fn queue_exists(name: &str) -> bool {
-    with_queue(name, |_| ()).is_some()
-        || std::io::Error::last_os_error().raw_os_error() == Some(libc::EACCES)
+    owner_of(&Object::Queue(name.into())) != Err(Errno::ENOENT)
+}
+
+/// Whether a System V queue has this identifier.
+pub fn sysv_queue_exists(id: i32) -> bool {
+    owner_of(&Object::SysvQueue(id)).is_ok()
+}
+
+/// Whether a System V semaphore set has this identifier.
+pub fn sysv_semaphore_exists(id: i32) -> bool {
+    owner_of(&Object::SysvSemaphore(id, 0)).is_ok()
 }
 
 /// How much waits in `object`: a queue's messages, a file's bytes, a semaphore's posts
@@ -100,25 +111,6 @@ pub fn sysv_made(object: &Object) -> Option<i64> {
         }
         _ => None,
     }
-}
-
-/// Whether a System V queue has this identifier.
-pub fn sysv_queue_exists(id: i32) -> bool {
-    // SAFETY: an out-parameter of the right type.
-    unsafe {
-        let mut about: libc::msqid_ds = zeroed();
-        libc::msgctl(id, libc::IPC_STAT, &mut about) == 0
-    }
-}
-
-/// Whether a System V segment has this identifier.
-pub fn sysv_segment_exists(id: i32) -> bool {
-    segment_status(id).is_some()
-}
-
-/// Whether a System V semaphore set has this identifier.
-pub fn sysv_semaphore_exists(id: i32) -> bool {
-    sysv::semctl_stat(id).is_ok()
 }
 
 /// How many processes sleep on a System V semaphore until its value rises.

@@ -124,28 +124,27 @@ fn has_one_thread() -> bool {
     }
 }
 
-/// Whether a descriptor of this number is given to us: asked at the start, before anything
-/// of our own could have the number.
+/// Takes over a descriptor that the program was started with, by its number; before anything
+/// of its own could have that number.
+///
+/// What came through execve(2) has no FD_CLOEXEC, and all that this program opens for itself
+/// has it: so a number that is its own by now is refused, and so is one taken twice.
 ///
 /// # Errors
-/// As [`inherited`].
-pub fn is_given(number: RawFd) -> io::Result<()> {
+/// EBADF when the program was started without it, or when it is one of the standard three.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: F_GETFD only looks.
-    let open = unsafe { libc::fcntl(number, libc::F_GETFD) } != -1;
-    if !open || number <= libc::STDERR_FILENO {
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if flags == -1 || flags & libc::FD_CLOEXEC != 0 || number <= libc::STDERR_FILENO
+    {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    Ok(())
-}
-
-/// Takes over a descriptor that the program was started with, by its number.
-///
-/// # Errors
-/// EBADF when no such descriptor is open, or when it is one of the standard three.
-pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
-    is_given(number)?;
-    // SAFETY: it is open and, by the contract of `--ready-fd`, given to us to own.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    // SAFETY: it is open, and without FD_CLOEXEC, so no value of this program owns it; with
+    // the flag that it gets here, nobody takes it a second time.
+    unsafe {
+        libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
+        Ok(OwnedFd::from_raw_fd(number))
+    }
 }
 
 #[cfg(test)]

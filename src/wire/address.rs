@@ -6,7 +6,6 @@
 //! in the file `NAME.addr`; a client that was given no address reads it there.
 
 use std::fmt;
-use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -20,10 +19,10 @@ use nix::sys::socket::{
     setsockopt,
 };
 
-use super::meet::{At, Place, with_suffix};
+use super::meet::{self, At, Place, with_suffix};
 use super::say;
 use crate::errors::{Advise, errno, usage};
-use crate::os::cleanup::Object;
+use crate::os::cleanup::notes::beside;
 use crate::say;
 
 pub(crate) mod holder;
@@ -333,7 +332,7 @@ impl Pause {
 
 /// The file in which a server publishes its address.
 pub fn note_of(at: &At) -> PathBuf {
-    with_suffix(&at.path(), ".addr")
+    with_suffix(&at.path(), beside::ADDRESS)
 }
 
 /// Publishes `address` beside the place: written whole, then renamed, so that a client
@@ -342,21 +341,7 @@ pub fn note_of(at: &At) -> PathBuf {
 /// # Errors
 /// ENOSPC and the like.
 pub fn publish(at: &At, place: &mut Place, address: SocketAddr) -> Result<()> {
-    let path = note_of(at);
-    place.makes(&Object::Path(path.clone()), || {
-        let dir = path.parent().context("a name without a directory")?;
-        let mut file = tempfile::Builder::new()
-            .prefix(".addr-")
-            .tempfile_in(dir)
-            .with_context(|| format!("open a file in {}", dir.display()))?;
-        // On the file itself: tempfile's own errors hide the error number.
-        let text = format!("{address}\n");
-        file.as_file_mut()
-            .write_all(text.as_bytes())
-            .with_context(|| format!("write {}", path.display()))?;
-        let renamed = file.persist(&path).map_err(|error| error.error);
-        renamed.map(|_| ()).with_context(|| format!("rename to {}", path.display()))
-    })
+    place.publishes(&note_of(at), &format!("{address}\n"))
 }
 
 /// The address that a server has published beside the place, if one has and is there
@@ -369,8 +354,8 @@ pub fn published(at: &At) -> Result<Option<SocketAddr>> {
     if !at.is_inhabited() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(note_of(at)).unwrap_or_default();
-    Ok(text.trim_end().parse().ok())
+    let text = meet::published(&note_of(at))?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&text).trim_end().parse().ok())
 }
 
 fn way_out(error: &anyhow::Error, address: SocketAddr) -> Option<String> {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -15,12 +15,14 @@ use nix::errno::Errno;
 use nix::sys::socket::sockopt::{PeerCredentials, SockType};
 use nix::sys::socket::{self, AddressFamily, SockFlag, UnixAddr, getsockopt};
 use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::geteuid;
 
 use super::address::Pause;
 use super::meet::{At, Only, Place};
 use super::say;
 use crate::errors::Advise;
 use crate::os::cleanup::Object;
+use crate::os::holders::holders;
 use crate::say;
 
 /// The longest path or abstract name, in bytes: `sun_path` has 108, one of them for a NUL
@@ -225,9 +227,44 @@ pub fn connect(at: &At, name: &Name, socket: &OwnedFd) -> Result<()> {
         Ok(server) if server.pid() > 0 => {
             let (pid, uid) = (server.pid(), server.uid());
             say!("connect({name}) = 0: the server is pid {pid}, uid {uid}");
+            must_be_ours(at, name, Some(uid))
         }
-        _ => say!("connect({name}) = 0: what is sent now goes there"),
+        _ => {
+            say!("connect({name}) = 0: what is sent now goes there");
+            match name.path {
+                None => must_be_ours(at, name, holder(&name.shown)),
+                Some(_) => Ok(()), // in a directory of ours, or where the user said
+            }
+        }
     }
-    Ok(())
 }
 // ANCHOR_END: connect
+
+/// Refuses a server of another user's, and one who may be, at our default name: anybody may
+/// take an abstract name. The name that the user gave, the user answers for.
+fn must_be_ours(at: &At, name: &Name, uid: Option<u32>) -> Result<()> {
+    let why = match uid {
+        _ if at.is_users_name() || at.given().is_some() && name.path.is_none() => {
+            return Ok(());
+        }
+        Some(uid) if uid == geteuid().as_raw() => return Ok(()),
+        Some(uid) => format!("a server of uid {uid} has it"),
+        None => "it cannot be seen whose server has it".to_owned(),
+    };
+    bail!("connect {name}: {why}; use --at NAME for a name of your own")
+}
+
+/// Who has the abstract name bound, as far as we may look: without a connection, the kernel
+/// does not tell. /proc/net/unix has the socket's inode number, and a link in some
+/// /proc/PID/fd has the process, whose the directory is.
+fn holder(name: &str) -> Option<u32> {
+    let sockets = std::fs::read("/proc/net/unix").ok()?;
+    let mut lines = sockets.split(|byte| *byte == b'\n');
+    let line = lines.find(|line| {
+        line.strip_suffix(name.as_bytes()).is_some_and(|rest| rest.ends_with(b" "))
+    })?;
+    let line = String::from_utf8_lossy(line);
+    let inode = line.split_whitespace().nth(6)?;
+    let pid = holders(&format!("socket:[{inode}]")).next()?;
+    Some(std::fs::metadata(format!("/proc/{pid}")).ok()?.uid())
+}

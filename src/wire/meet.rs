@@ -15,30 +15,31 @@
 //! stream finds its lock free. Locks of an open file description, and flock(2)'s, are
 //! freed in no such order.
 
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, fcntl};
 
-use super::payload::write_all;
 use crate::errors::Advise;
 use crate::os::cleanup;
-use crate::os::spawn::{inherited, is_given};
+use crate::os::cleanup::notes::beside;
+use crate::os::owner::Owner;
+use crate::wire::payload::write_all;
 
 mod names;
 mod notes;
 mod place;
 
-use names::{check_name, chosen_dir, make_runtime_dir};
 pub use names::{
-    kernel_prefix, kernel_prefix_of, key_of, program, quoted, runtime_dir,
-    with_suffix,
+    check_dir, kernel_prefix, kernel_prefix_of, key_of, program, quoted,
+    runtime_dir, with_suffix,
 };
-pub use notes::{describe, is_pending, notes, parse};
-pub use place::{Only, Place, byte};
-use place::{Opened, open_lock, wait_for_turn};
+use names::{check_name, chosen_dir, make_runtime_dir};
+pub use notes::{Notes, describe, parse};
+pub use place::{Deserted, Looked, Only, Place, byte, published};
+use place::{Opened, lock_options, open_lock, wait_for_turn};
 
 /// Where the two roles of a chapter meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,8 @@ pub struct At {
     meets: Meets,
     given: Option<String>,
     dir: PathBuf,
-    ready: Option<i32>,
+    /// The descriptor of `--ready-fd`, until the line is written.
+    ready: Arc<Mutex<Option<OwnedFd>>>,
     peers: Vec<(&'static str, String)>,
 }
 
@@ -97,20 +99,15 @@ impl At {
             check_name(meets, name)?;
         }
         let dir = runtime_dir();
-        Ok(At { chapter, meets, given, dir, ready: None, peers: Vec::new() })
+        let ready = Arc::default();
+        Ok(At { chapter, meets, given, dir, ready, peers: Vec::new() })
     }
 
-    /// Names the descriptor that gets one line once peers may come (`--ready-fd`).
-    ///
-    /// # Errors
-    /// EBADF when the program was started without that descriptor.
-    pub fn announcing(mut self, ready: Option<i32>) -> Result<At> {
-        if let Some(number) = ready {
-            is_given(number)
-                .with_context(|| format!("fcntl --ready-fd {number}"))?;
-        }
-        self.ready = ready;
-        Ok(self)
+    /// Gives it the descriptor that gets one line once peers may come (`--ready-fd`).
+    #[must_use]
+    pub fn announcing(mut self, ready: Option<OwnedFd>) -> At {
+        self.ready = Arc::new(Mutex::new(ready));
+        self
     }
 
     /// Adds the exact command that starts the role `role` at this place.
@@ -187,18 +184,58 @@ impl At {
         key_of(&self.kernel_name())
     }
 
-    /// Says that peers may come, on the descriptor of `--ready-fd`.
+    /// Says that peers may come, on the descriptor of `--ready-fd`, and closes that.
     ///
     /// # Errors
-    /// EPIPE when nobody reads it.
+    /// What write(2) says.
     pub fn ready(&self, address: impl std::fmt::Display) -> Result<()> {
-        let Some(number) = self.ready else { return Ok(()) };
-        let fd = inherited(number)
-            .with_context(|| format!("fcntl --ready-fd {number}"))?;
+        let fd = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(fd) = fd else { return Ok(()) };
         // One write(2): whoever reads may leave once there is something.
         let line = format!("{address}\n");
-        write_all(fd, line.as_bytes())
-            .with_context(|| format!("write --ready-fd {number}"))
+        write_all(&fd, line.as_bytes()).context("write --ready-fd")
+    }
+
+    /// Refuses what has our default name and is not ours: others can guess that name, and
+    /// make a thing of it before us. A name that the user gave, the user answers for.
+    ///
+    /// # Errors
+    /// Whose `name` is, or who may write to it.
+    pub fn must_be_ours(
+        &self,
+        name: impl std::fmt::Display,
+        owner: &Owner,
+    ) -> Result<()> {
+        match owner.why_not_ours().filter(|_| !self.is_users_name()) {
+            None => Ok(()),
+            Some(why) => Err(anyhow::anyhow!("{name} {why}"))
+                .advise(|_| Some("use --at NAME for one of your own")),
+        }
+    }
+
+    /// Opens by `open`, which gives no descriptor to ask, what has our default name at
+    /// `path`. If that is ours both before and after, it was opened: in a sticky directory
+    /// nobody else can take it away.
+    ///
+    /// # Errors
+    /// As [`At::must_be_ours`].
+    pub fn opens_ours<T, E>(
+        &self,
+        path: &Path,
+        open: impl Fn() -> Result<T, E>,
+    ) -> Result<Result<T, E>> {
+        loop {
+            let before = Owner::at(path).ok();
+            if let Some(before) = &before {
+                self.must_be_ours(path.display(), before)?;
+            }
+            let opened = open();
+            let after = Owner::at(path).ok();
+            let same = before.zip(after).is_some_and(|(a, b)| a.is_same(&b));
+            if same || opened.is_err() || self.is_users_name() {
+                return Ok(opened);
+            }
+        }
     }
 
     /// The place of an object that an option of the chapter's own names, as if `--at`
@@ -234,7 +271,7 @@ impl At {
             }
             _ => self.path(),
         };
-        with_suffix(&name, ".lock")
+        with_suffix(&name, beside::LOCK)
     }
 
     /// Whether a role of ours is in the place now; if none is, what lies here is stale. One
@@ -242,7 +279,7 @@ impl At {
     /// those outside alone: a process that closes a file gives up its locks on it, so
     /// one that is in the place asks [`Place::has_company`].
     pub fn is_inhabited(&self) -> bool {
-        let Ok(lock) = File::open(self.lock_path()) else { return false };
+        let Ok(lock) = lock_options().open(self.lock_path()) else { return false };
         let mut range = byte(libc::F_WRLCK, 0);
         let asked = fcntl(&lock, FcntlArg::F_GETLK(&mut range));
         asked.is_ok() && range.l_type == libc::F_RDLCK as libc::c_short
@@ -283,21 +320,28 @@ impl At {
     }
 
     fn enter(&self, path: &Path, role: Option<Only>) -> Result<Option<Place>> {
-        let users = self.is_users_name();
-        let (file, alone) = match open_lock(path, self.is_users_path())? {
-            Opened::Ours { file, alone } => (file, alone),
-            Opened::Busy => return Ok(None),
-            Opened::Foreign => {
-                let (guard, lock, alone) = (None, None, false);
-                return Ok(Some(Place { guard, lock, alone, users }));
-            }
+        let mut place = Place {
+            guard: None,
+            lock_path: path.to_owned(),
+            alone: false,
+            users: self.is_users_name(),
+            takes_along: false,
         };
+        let file = match open_lock(path, self.is_users_path())? {
+            Opened::Ours { file, alone } => {
+                place.alone = alone;
+                file
+            }
+            Opened::Busy => return Ok(None),
+            Opened::Foreign => return Ok(Some(place)),
+        };
+        // Whatever comes now, whoever is the last one out clears the place.
+        let guard = cleanup::guard(OwnedFd::from(file), path, &kernel_prefix());
         if let Some(role) = role {
-            role.take(&file).advise(|_| self.elsewhere())?;
+            role.take(guard.lock()).advise(|_| self.elsewhere())?;
         }
-        let lock = Some(file.try_clone().context("dup the lock")?);
-        let guard = Some(cleanup::guard(OwnedFd::from(file), path));
-        Ok(Some(Place { guard, lock, alone, users }))
+        place.guard = Some(guard);
+        Ok(Some(place))
     }
 
     fn elsewhere(&self) -> Option<&'static str> {

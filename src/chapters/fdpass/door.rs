@@ -7,18 +7,15 @@ use std::os::unix::net::UnixListener;
 use anyhow::{Context, Result};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, socket};
 
-use crate::os::cleanup::Object;
 use crate::say;
 use crate::wire::local::{self, Name};
 use crate::wire::meet::{At, Place};
 
 // ANCHOR: door
 /// Binds the socket where workers come to `name`.
-pub(super) fn open(at: &At, name: &Name, place: &mut Place) -> Result<UnixListener> {
+pub(super) fn open(name: &Name, place: &mut Place) -> Result<UnixListener> {
     let door = stream()?;
     local::bind(&door, name, Some(place))?;
-    // No worker can be found there without us: the name goes when we do.
-    place.owns_alone(&Object::Path(at.path()))?;
     listen(&door, Backlog::MAXCONN).with_context(|| format!("listen {name}"))?;
     say!("socket(AF_UNIX), bind({name}), listen(): workers come here");
     Ok(UnixListener::from(door))

@@ -65,7 +65,7 @@ fn pass_all(
     child: i32,
     socket: OwnedFd,
 ) -> Result<Place> {
-    let mut place = at.arrive(Some(Only::Server))?;
+    let mut place = at.arrive(Some(Only::Server))?.taking_along();
     let clients = listen(at, addresses, &mut place)?;
     say::waiting("epoll_wait() sleeps until a client comes", &at.peer("client"));
     let mut server = Server::new(options, clients)?;

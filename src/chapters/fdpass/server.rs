@@ -21,9 +21,8 @@ use super::pool::Pool;
 use super::wire::{Protocol, Wire};
 use super::{connections, door};
 use crate::errors::usage;
-use crate::os::cleanup::Object;
 use crate::say;
-use crate::wire::address::{self as tcp, Addresses, note_of, resolve};
+use crate::wire::address::{self as tcp, Addresses, resolve};
 use crate::wire::local::Name;
 use crate::wire::meet::{At, Only, Place};
 use crate::wire::say::{self, Tally};
@@ -93,8 +92,9 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     }
     let guests = Guests::new(wire.rules()?, wire.handshake_timeout);
     let name = Name::path(at)?;
-    let mut place = at.arrive(Some(Only::Server))?;
-    let door = door::open(at, &name, &mut place)?;
+    // No worker finds us there without us: the names go when we do.
+    let mut place = at.arrive(Some(Only::Server))?.taking_along();
+    let door = door::open(&name, &mut place)?;
     let clients = listen(at, &addresses, &mut place)?;
     say::waiting(
         "epoll_wait() sleeps until a worker or a client comes",
@@ -114,7 +114,6 @@ pub(super) fn listen(
 ) -> Result<TcpListener> {
     let (socket, address) = tcp::listen(addresses)?;
     tcp::publish(at, place, address)?;
-    place.owns_alone(&Object::Path(note_of(at)))?;
     place.open_to_all()?;
     at.ready(address)?;
     Ok(TcpListener::from(socket))

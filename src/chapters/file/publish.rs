@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::inotify::AddWatchFlags;
 use nix::unistd::fsync;
@@ -18,17 +18,12 @@ use rustix::io::read;
 use super::{Watch, directory, enter, full, is_there};
 use crate::errors::Advise;
 use crate::os::cleanup::Object;
+use crate::os::cleanup::notes::beside;
 use crate::say;
 use crate::wire::frame::{Incoming, Stream};
 use crate::wire::meet::{At, Only, Place, with_suffix};
 use crate::wire::payload::write_all;
 use crate::wire::say::{self, Tally};
-
-/// What the unfinished file is called: the name, then this.
-const UNFINISHED: &str = ".tmp";
-
-/// What a receiver calls the file that it has claimed: the name, this, and its pid.
-const TAKEN: &str = ".taken-";
 
 // ANCHOR: sender
 /// Writes a file under another name, then gives it the name that readers look at.
@@ -57,9 +52,15 @@ impl Publisher {
         let directory = directory(&path);
         let directory = File::open(directory)
             .with_context(|| format!("open {}", directory.display()))?;
-        let unfinished = with_suffix(&path, UNFINISHED);
-        let file = create(&unfinished, at, &place)?;
-        place.owns_alone(&Object::Path(unfinished.clone()))?;
+        let (file, unfinished) =
+            place.makes_unfinished(&path).advise(
+                |error| match crate::errors::errno(error)? {
+                    Errno::EACCES => {
+                        Some("publishing needs a directory where you may write")
+                    }
+                    _ => full(error),
+                },
+            )?;
         if !at.is_users_path() {
             place.owns(&Object::File(path.clone()))?;
         }
@@ -125,39 +126,6 @@ impl Publisher {
             .with_context(|| format!("fsync the directory of {to}"))
     }
 }
-
-/// Makes the unfinished file. There is only one sender, so one that lies there already
-/// is what a killed one left; but not where the user's own files are.
-fn create(unfinished: &Path, at: &At, place: &Place) -> Result<File> {
-    let name = unfinished.display();
-    // O_EXCL: not a file that was there, nor one that a link there points to.
-    let open =
-        || File::options().write(true).create_new(true).mode(0o600).open(unfinished);
-    let file = match open() {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let object = Object::Path(unfinished.to_owned());
-            if at.is_users_path() && !place.noted()?.contains(&object) {
-                bail!(
-                    "{name} is in the way, and may be yours: remove it, or use \
-                     another --at"
-                );
-            }
-            say!("unlink({name}): a sender that was killed left it");
-            std::fs::remove_file(unfinished)
-                .with_context(|| format!("unlink {name}"))?;
-            open()
-        }
-        file => file,
-    };
-    file.with_context(|| format!("open {name}")).advise(|error| {
-        match crate::errors::errno(error)? {
-            Errno::EACCES => {
-                Some("publishing needs a directory where you may write")
-            }
-            _ => full(error),
-        }
-    })
-}
 // ANCHOR_END: sender
 
 // ANCHOR: receiver
@@ -179,11 +147,11 @@ impl Taker {
     pub fn open(at: &At, stream: &Stream) -> Result<Taker> {
         let (path, mut place) = enter(at, None)?;
         let name = path.display();
-        let taken = format!("{TAKEN}{}", std::process::id());
+        let taken = format!("{}{}", beside::TAKEN, std::process::id());
         let taken = (!at.is_users_path()).then(|| with_suffix(&path, &taken));
         if let Some(taken) = &taken {
             place.owns_alone(&Object::Path(taken.clone()))?;
-            place.owns(&Object::Path(with_suffix(&path, UNFINISHED)))?;
+            place.owns(&Object::Path(with_suffix(&path, beside::UNFINISHED)))?;
             place.owns(&Object::File(path.clone()))?;
         }
         place.open_to_all()?;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_getattr, mq_open, mq_receive};
@@ -15,7 +15,8 @@ use nix::unistd::{mkfifo, read};
 use super::event_loop::TURN;
 use super::messages::{Messages, Shared};
 use crate::errors::{Advise, errno};
-use crate::os::cleanup::{Object, without_signals};
+use crate::os::cleanup::Object;
+use crate::os::owner::Owner;
 use crate::say;
 use crate::wire::frame::Framing;
 use crate::wire::meet::{At, Place};
@@ -79,12 +80,17 @@ pub(super) fn fifo(at: &At) -> Result<Source> {
     let name = path.display().to_string();
     let mut place = at.arrive(None)?;
     let object = Object::Path(path.clone());
-    without_signals(|| match mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR) {
-        Ok(()) => place.owns(&object),
-        Err(Errno::EEXIST) if is_fifo(&path) => place.found(&object),
-        Err(Errno::EEXIST) => bail!("{name} is there, and is no FIFO; use another"),
-        Err(error) => Err(error).with_context(|| format!("mkfifo {name}")),
-    })?;
+    let made = place.makes(&object, || {
+        mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)
+            .with_context(|| format!("mkfifo {name}"))
+    });
+    match made {
+        Err(error) if errno(&error) == Some(Errno::EEXIST) => {
+            ensure!(is_fifo(&path), "{name} is there, and is no FIFO; use another");
+            place.found(&object)?;
+        }
+        made => made?,
+    }
     let fd = open_fifo(&path)?;
     place.open_to_all()?;
     say!("open({name}, O_RDONLY | O_NONBLOCK) does not sleep until a writer comes");
@@ -120,14 +126,17 @@ pub(super) fn queue(at: &At) -> Result<Source> {
     let open = |flags| {
         mq_open(name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR, Some(&shape))
     };
-    let queue = without_signals(|| match open(new) {
-        Ok(queue) => place.owns(&object).map(|()| queue),
-        Err(Errno::EEXIST) => {
-            place.found(&object)?;
-            Ok(open(flags)?)
+    let queue = match place.makes(&object, || Ok(open(new)?)) {
+        Err(error) if errno(&error) == Some(Errno::EEXIST) => {
+            open(flags).map_err(anyhow::Error::from).and_then(|queue| {
+                let owner = Owner::of_open(queue.as_fd()).context("fstat")?;
+                at.must_be_ours(format_args!("the queue {name}"), &owner)?;
+                place.found(&object)?;
+                Ok(queue)
+            })
         }
-        Err(error) => Err(error.into()),
-    });
+        queue => queue,
+    };
     let queue = queue.with_context(|| format!("mq_open {name}")).advise(|error| {
         (errno(error) == Some(Errno::EMFILE)).then_some(
             "all queues of a user share RLIMIT_MSGQUEUE bytes: `ulimit -q` raises it, \

@@ -3,16 +3,15 @@
 
 use std::fs::Metadata;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
-use nix::unistd::geteuid;
 use posixmq::{Attributes, OpenOptions, PosixMq};
 
 use crate::errors::{Advise, errno};
 use crate::os::cleanup::Object;
+use crate::os::owner::Owner;
 use crate::say;
 use crate::wire::meet::{At, Place};
 use crate::wire::roles::messages;
@@ -75,11 +74,8 @@ pub(super) fn open(
     if made {
         say!("mq_open({name}, O_CREAT) made a queue with room for {room}");
     } else {
-        let owner = about(&queue)?.uid();
-        ensure!(
-            at.is_users_name() || owner == geteuid().as_raw(),
-            "the queue {name} belongs to uid {owner}; use --at NAME for another"
-        );
+        let owner = Owner::from(&about(&queue)?);
+        at.must_be_ours(format_args!("the queue {name}"), &owner)?;
         place.found(&object)?;
         let inside = messages(now.current_messages as u64);
         say!("mq_open({name}) found a queue with room for {room}; {inside} in it");

@@ -18,6 +18,7 @@ use super::enter::why_not;
 use super::{Kind, Options, Semaphore, impatient};
 use crate::errors::{Advise, TimedOut};
 use crate::os::cleanup::{Object, segment_path};
+use crate::os::owner::Owner;
 use crate::os::shared::{Shared, mmap};
 use crate::os::sigbus;
 use crate::say;
@@ -75,6 +76,7 @@ impl Semaphore for Futex {
                 .with_context(|| format!("shm_open {name}"))
                 .advise(|error| why_not(error, &path))?,
         };
+        at.must_be_ours(&name, &Owner::of_open(&segment).context("fstat")?)?;
         let size = fstat(&segment).context("fstat")?.st_size as usize;
         if size == 0 && !at.is_users_name() {
             // Begun by one that was killed before this call, or is just about to make it.

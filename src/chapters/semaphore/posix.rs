@@ -40,7 +40,8 @@ impl Semaphore for Posix {
 
     fn open(at: &At, _: &Options) -> Result<Option<Posix>> {
         let name = at.kernel_name();
-        match sem_open(&name) {
+        let path = semaphore_path(&name);
+        match at.opens_ours(&path, || sem_open(&name))? {
             Ok(semaphore) => {
                 let value = sem_getvalue(&semaphore);
                 say!("sem_open({name}, 0) found it; its value is {value}");
@@ -49,7 +50,7 @@ impl Semaphore for Posix {
             Err(Errno::ENOENT) => Ok(None),
             Err(error) => Err(error)
                 .with_context(|| format!("sem_open {name}"))
-                .advise(|error| why_not(error, &semaphore_path(&name))),
+                .advise(|error| why_not(error, &path)),
         }
     }
 

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use super::{Kind, Options, Semaphore, impatient};
 use crate::errors::{Advise, TimedOut, errno, usage};
-use crate::os::cleanup::{Object, remove_now};
+use crate::os::cleanup::{Object, owner_of, remove_now};
 use crate::os::sysv_semaphore::{
     semctl_getpid, semctl_getval, semctl_setval, semctl_stat, semget, semop,
     semtimedop,
@@ -70,6 +70,9 @@ impl Semaphore for Sysv {
                     .advise(why_not);
             }
         };
+        let owner =
+            owner_of(&Object::SysvSemaphore(id, 0)).context("semctl(IPC_STAT)");
+        at.must_be_ours(format_args!("the System V set {key:#x}"), &owner?)?;
         let about = semctl_stat(id).context("semctl(IPC_STAT)")?;
         if about.sem_nsems != 1 {
             bail!(
@@ -89,8 +92,9 @@ impl Semaphore for Sysv {
         let id = semget(key, 1, IPC_CREAT | IPC_EXCL | 0o600)
             .with_context(|| format!("semget {key:#x}"))
             .advise(why_not)?;
-        give_it_its_value(id, value)
-            .inspect_err(|_| remove_now(&Object::SysvSemaphore(id, 0)))?;
+        give_it_its_value(id, value).inspect_err(|_| {
+            let _ = remove_now(&Object::SysvSemaphore(id, 0));
+        })?;
         Ok(Sysv::of(key, id, options))
     }
 

@@ -12,6 +12,7 @@ use crate::errors::Advise;
 use crate::os::cleanup::{Object, segment_path};
 use crate::os::shared::Shared;
 use crate::say;
+use crate::wire::meet::At;
 use crate::wire::ring::join::{Found, Source, allocate};
 use crate::wire::say;
 
@@ -20,6 +21,8 @@ use crate::wire::say;
 pub struct ByCrate {
     /// The name.
     pub name: String,
+    /// Where it is that of.
+    pub at: At,
 }
 
 // ANCHOR: library
@@ -30,21 +33,27 @@ impl Source for ByCrate {
 
     fn find(&self) -> Result<Option<Found>> {
         let object = Object::Segment(self.name.clone());
-        let memory = match ShmemConf::new().os_id(&self.name).open() {
+        let owner = None;
+        let open = || ShmemConf::new().os_id(&self.name).open();
+        let memory = match self.at.opens_ours(&segment_path(&self.name), open)? {
             Ok(memory) => memory,
             Err(ShmemError::MapOpenFailed(e)) if e == Errno::ENOENT as u32 => {
                 return Ok(None);
             }
             // It has no size yet, and mmap(2) refuses to map 0 bytes.
             Err(ShmemError::MapOpenFailed(e)) if e == Errno::EINVAL as u32 => {
-                return Ok(Some(Found { object, memory: None }));
+                return Ok(Some(Found { object, owner, memory: None }));
             }
             Err(error) => return Err(plain(error)).context(self.opening("open")),
         };
         let size = say::size(memory.len());
         say!("ShmemConf::open({}) finds the name:", self.name);
         say!("it calls shm_open(O_RDWR), fstat, mmap({size})");
-        Ok(Some(Found { object, memory: Some(Shared::new(memory)) }))
+        Ok(Some(Found { object, owner, memory: Some(Shared::new(memory)) }))
+    }
+
+    fn object(&self) -> Option<Object> {
+        Some(Object::Segment(self.name.clone()))
     }
 
     fn make(&self, length: usize) -> Result<(Shared, Object)> {

@@ -5,19 +5,22 @@
 //! could kill us with SIGBUS.
 
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::geteuid;
 
 use crate::errors::{Advise, errno};
 use crate::os::cleanup::Object;
+use crate::os::cleanup::notes::beside;
 use crate::os::shared::{Shared, mmap};
 use crate::say;
+use crate::wire::meet::{self, At};
 use crate::wire::ring::join::{Found, Source, allocate};
 use crate::wire::say;
 
@@ -42,17 +45,17 @@ impl Source for Memfd {
 
     fn find(&self) -> Result<Option<Found>> {
         let Some(path) = self.read_note()? else { return Ok(None) };
-        let object = Object::Path(self.note.clone());
+        let (object, owner) = (Object::Path(self.note.clone()), None);
         // Opening what is no memfd could do anything: a FIFO's writer would wake up.
         let target = std::fs::read_link(&path).unwrap_or_default();
         if !target.to_string_lossy().starts_with("/memfd:") {
-            return Ok(Some(Found { object, memory: None }));
+            return Ok(Some(Found { object, owner, memory: None }));
         }
         let opened = File::options().read(true).write(true).open(&path);
         let file = match opened {
             // Its maker has ended meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Some(Found { object, memory: None }));
+                return Ok(Some(Found { object, owner, memory: None }));
             }
             result => result.with_context(|| format!("open {path}"))?,
         };
@@ -63,12 +66,20 @@ impl Source for Memfd {
                 "{path} is not sealed against shrinking: its size cannot be trusted"
             );
         }
-        let length = file.metadata().context("fstat")?.len() as usize;
+        let about = file.metadata().context("fstat")?;
+        if about.uid() != geteuid().as_raw() {
+            bail!("{path} belongs to uid {}", about.uid());
+        }
+        let length = about.len() as usize;
         let memory = mmap(&file, length).with_context(|| format!("mmap {path}"))?;
         let size = say::size(length);
         say!("open({path}, O_RDWR) = {}: the same memory", file.as_raw_fd());
         say!("fcntl(F_GET_SEALS) says F_SEAL_SHRINK: mmap({size}, MAP_SHARED)");
-        Ok(Some(Found { object, memory: Some(memory) }))
+        Ok(Some(Found { object, owner, memory: Some(memory) }))
+    }
+
+    fn object(&self) -> Option<Object> {
+        Some(Object::Path(self.note.clone()))
     }
 
     fn make(&self, length: usize) -> Result<(Shared, Object)> {
@@ -117,22 +128,25 @@ impl Memfd {
     }
 
     fn read_note(&self) -> Result<Option<String>> {
-        let note = self.note.display();
-        let opened = File::options()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(&self.note);
-        let file = match opened {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(None);
-            }
-            result => result.with_context(|| format!("open {note}"))?,
+        let Some(text) = meet::published(&self.note)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&text).trim_end().to_owned();
+        // Nothing else is opened, whatever the note says.
+        let is_number = |part: Option<&str>| {
+            part.is_some_and(|part| part.parse::<u32>().is_ok())
         };
-        let mut text = [0; 64];
-        let n = nix::unistd::read(file.as_fd(), &mut text)
-            .with_context(|| format!("read {note}"))?;
-        Ok(Some(String::from_utf8_lossy(&text[..n]).trim().to_owned()))
+        let mut parts = text.split('/');
+        let fits = (parts.next(), parts.next()) == (Some(""), Some("proc"))
+            && is_number(parts.next())
+            && parts.next() == Some("fd")
+            && is_number(parts.next())
+            && parts.next().is_none();
+        Ok(Some(if fits { text } else { String::new() }))
     }
+}
+
+/// Where the note of a place lies: beside its lock file.
+pub(super) fn note_of(at: &At) -> PathBuf {
+    meet::with_suffix(&at.lock_path().with_extension(""), beside::MEMFD)
 }
 
 fn no_memory(error: &anyhow::Error) -> Option<&'static str> {

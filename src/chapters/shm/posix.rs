@@ -10,6 +10,7 @@ use nix::sys::stat::{Mode, fstat};
 
 use crate::errors::{Advise, errno};
 use crate::os::cleanup::Object;
+use crate::os::owner::Owner;
 use crate::os::shared::{Shared, mmap};
 use crate::say;
 use crate::wire::ring::join::{Found, Source, allocate};
@@ -35,16 +36,20 @@ impl Source for Posix {
             result => result.with_context(|| format!("shm_open {name}"))?,
         };
         // The size that it has now; what the ring in it says is checked against this.
-        let length =
-            fstat(&fd).with_context(|| format!("fstat {name}"))?.st_size as usize;
+        let about = fstat(&fd).with_context(|| format!("fstat {name}"))?;
+        let (length, owner) = (about.st_size as usize, Some(Owner::from(&about)));
         let object = Object::Segment(name.clone());
         if length == 0 {
-            return Ok(Some(Found { object, memory: None }));
+            return Ok(Some(Found { object, owner, memory: None }));
         }
         let memory = mmap(&fd, length).with_context(|| format!("mmap {name}"))?;
         let size = say::size(length);
         say!("shm_open({name}, O_RDWR), mmap({size}, MAP_SHARED)");
-        Ok(Some(Found { object, memory: Some(memory) }))
+        Ok(Some(Found { object, owner, memory: Some(memory) }))
+    }
+
+    fn object(&self) -> Option<Object> {
+        Some(Object::Segment(self.name.clone()))
     }
 
     fn make(&self, length: usize) -> Result<(Shared, Object)> {

@@ -7,7 +7,7 @@ use libc::{IPC_CREAT, IPC_EXCL};
 use nix::errno::Errno;
 
 use crate::errors::{Advise, errno};
-use crate::os::cleanup::{Object, remove_now};
+use crate::os::cleanup::{Object, owner_of, remove_now};
 use crate::os::shared::Shared;
 use crate::os::sysv_segment::{shmat, shmget};
 use crate::say;
@@ -37,7 +37,13 @@ impl Source for Sysv {
         let memory = shmat(id).with_context(|| format!("shmat {id}"))?;
         say!("shmget({key:#x}, 0, 0600) = {id}, shmat({id})");
         let object = Object::SysvSegment(id);
-        Ok(Some(Found { object, memory: Some(memory) }))
+        let owner = owner_of(&object).with_context(|| format!("shmctl {id}"))?;
+        Ok(Some(Found { object, owner: Some(owner), memory: Some(memory) }))
+    }
+
+    /// Its identifier, which names it, comes from the kernel.
+    fn object(&self) -> Option<Object> {
+        None
     }
 
     fn make(&self, length: usize) -> Result<(Shared, Object)> {
@@ -46,9 +52,10 @@ impl Source for Sysv {
             .with_context(|| format!("shmget {key:#x}"))
             .advise(limit)?;
         let object = Object::SysvSegment(id);
-        let memory = shmat(id)
-            .with_context(|| format!("shmat {id}"))
-            .inspect_err(|_| remove_now(&object))?;
+        let memory =
+            shmat(id).with_context(|| format!("shmat {id}")).inspect_err(|_| {
+                let _ = remove_now(&object);
+            })?;
         let size = say::size(length);
         say!("shmget({key:#x}, {size}, IPC_CREAT | IPC_EXCL | 0600) = {id}");
         say!("shmat({id}): the segment is in our address space");

@@ -1,15 +1,11 @@
 //! How a sender learns the receiver's pid: from a file that the receiver publishes.
 
 use std::fmt::Display;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::unistd::geteuid;
 
 use super::number::Number;
 use super::target::{Target, is_gone, open};
@@ -17,7 +13,7 @@ use crate::errors::Advise;
 use crate::os::alive::{self, Life};
 use crate::os::cleanup::Object;
 use crate::say;
-use crate::wire::meet::{At, Place, with_suffix};
+use crate::wire::meet::{self, At, Place};
 use crate::wire::say;
 
 #[cfg(any(test, fuzzing))]
@@ -63,21 +59,8 @@ pub fn publish(path: &Path, signal: Number, place: &mut Place) -> Result<()> {
     read(path)?;
     let (pid, signal) = (std::process::id() as i32, signal.get());
     let start = Life::own().context("readlink /proc/self")?.start;
-    let new = with_suffix(path, ".new");
-    place.owns(&Object::Path(new.clone()))?;
-    place.owns(&Object::Path(path.to_owned()))?;
     let published = Published { pid, start, signal };
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&new)
-        .and_then(|mut file| file.write_all(format!("{published}\n").as_bytes()))
-        .with_context(|| format!("write {}", new.display()))?;
-    std::fs::rename(&new, path)
-        .with_context(|| format!("rename to {}", path.display()))?;
+    place.publishes(path, &format!("{published}\n"))?;
     say!("published \"{published}\" at {}: pid, start, signal", path.display());
     Ok(())
 }
@@ -158,41 +141,9 @@ impl Published {
 
 /// What lies at `path`, if anything does.
 fn read(path: &Path) -> Result<Option<Published>> {
+    let Some(text) = meet::published(path)? else { return Ok(None) };
+    let published = Published::parse(&String::from_utf8_lossy(&text));
     let name = path.display();
-    let about = match std::fs::symlink_metadata(path) {
-        Ok(about) => about,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Ok(None);
-        }
-        Err(error) => return Err(error).with_context(|| format!("lstat {name}")),
-    };
-    let kind = about.file_type();
-    let what = match () {
-        () if kind.is_dir() => "a directory",
-        () if kind.is_symlink() => "a link",
-        () if !kind.is_file() => "no regular file",
-        () if about.uid() != geteuid().as_raw() => "someone else's",
-        () => {
-            let mut text = String::new();
-            let file = OpenOptions::new()
-                .read(true)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(path);
-            match file.and_then(|file| file.take(100).read_to_string(&mut text)) {
-                // The last one out removed it meanwhile.
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    return Ok(None);
-                }
-                Err(error) if error.raw_os_error().is_some() => {
-                    return Err(error).with_context(|| format!("read {name}"));
-                }
-                _ => {}
-            }
-            match Published::parse(&text) {
-                Some(published) => return Ok(Some(published)),
-                None => "not what a receiver publishes",
-            }
-        }
-    };
-    bail!("{name} is {what}; use --at NAME for another place")
+    let what = "is not what a receiver publishes; use --at NAME for another place";
+    published.with_context(|| format!("{name} {what}")).map(Some)
 }

@@ -1,12 +1,11 @@
 //! Opening the queue: by a key that the two sides share, or by its identifier.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use libc::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE};
 use nix::errno::Errno;
-use nix::unistd::geteuid;
 
 use crate::errors::{Advise, errno};
-use crate::os::cleanup::{Object, remove_now, without_signals};
+use crate::os::cleanup::{Object, owner_of, remove_now, without_signals};
 use crate::os::sysv::{msgget, msgstat};
 use crate::say;
 use crate::wire::meet::{At, Only, Place};
@@ -121,7 +120,7 @@ fn make_private(at: &At, role: Option<Only>) -> Result<Link> {
             Ok(place)
         });
         if !matches!(noted, Ok(Some(_))) {
-            remove_now(&queue);
+            let _ = remove_now(&queue);
         }
         Ok((id, at, noted?))
     };
@@ -144,12 +143,10 @@ fn enter(at: At, mut place: Place, id: i32, made: bool) -> Result<Link> {
         .with_context(|| format!("msgctl(IPC_STAT) queue {id}"))
         .advise(why_not)?;
     if !made {
-        let owner = now.msg_perm.uid;
-        ensure!(
-            at.is_users_name() || owner == geteuid().as_raw(),
-            "queue {id} belongs to uid {owner}; use --at NAME or --key N for another"
-        );
-        place.found(&Object::SysvQueue(id))?;
+        let queue = Object::SysvQueue(id);
+        let owner = owner_of(&queue).context("msgctl(IPC_STAT)").advise(gone)?;
+        at.must_be_ours(format_args!("queue {id}"), &owner)?;
+        place.found(&queue)?;
         say!("msgctl(IPC_STAT) of queue {id}: {} in it", messages(now.msg_qnum));
     }
     let was_alone = place.alone();

@@ -12,8 +12,8 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 
-use super::experiment;
 use super::interrupts::Interrupts;
+use super::scratch;
 use crate::errors::usage;
 use crate::wire::say::tell;
 use model::{Placement, Report, SCHEMA};
@@ -323,11 +323,11 @@ fn wanted(options: &Options) -> Result<wanted::Wanted> {
 
 /// The private directory of a run. Whatever an end that was killed has left in it, or in
 /// the kernel, goes with it; and if the bench itself is killed, `ipclab clean` finds it.
-struct Scratch(experiment::Scratch);
+struct Scratch(scratch::Scratch);
 
 impl Scratch {
     fn make() -> Result<Scratch> {
-        experiment::Scratch::make().map(Scratch)
+        scratch::Scratch::make().map(Scratch)
     }
 
     fn path(&self) -> PathBuf {

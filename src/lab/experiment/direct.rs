@@ -18,15 +18,15 @@ use rustix::process::set_child_subreaper;
 use rustix::stdio::{dup2_stdout, stdout};
 
 use super::One;
-use super::scratch::Scratch;
 use crate::experiments::record::Record;
 use crate::experiments::row::{Experiment, Kind};
 use crate::experiments::stage;
 use crate::lab::interrupts::{Interrupts, Waited, wait_for_all};
+use crate::lab::scratch::Scratch;
 use crate::os::alive::Life;
 use crate::os::cleanup::remove_now;
 use crate::process::{Input, Role};
-use crate::wire::meet::parse;
+use crate::wire::meet::{kernel_prefix_of, parse};
 
 /// How long one run may take; each takes far less.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -94,12 +94,13 @@ pub(super) fn run(one: One, stop: &mut Interrupts, quiet: bool) -> Result<Observ
     while !matches!(waitpid(None, None), Err(Errno::ECHILD)) {}
     spinner.finish_and_clear();
 
+    let prefix = kernel_prefix_of(Some(scratch.path().as_os_str()));
     let mut records = Record::all_of(&outcome.stdout);
     for record in &records {
         if let Record::Made(line) = record
-            && let Some(object) = parse(line)
+            && let Some(object) = parse(line, &prefix)
         {
-            remove_now(&object);
+            let _ = remove_now(&object); // most of them have gone by themselves
         }
     }
     drop(scratch);

@@ -14,16 +14,14 @@ use crate::wire::say;
 use crate::wire::standard::Input;
 
 use direct::{Ended, Observed};
-use scratch::Left;
-pub(super) use scratch::{Scratch, left_behind};
 use tried::Tried;
 
 use super::interrupts::Interrupts;
+use super::scratch::{Left, left_behind};
 
 mod direct;
 mod list;
 mod page;
-mod scratch;
 mod tell;
 pub(crate) mod tried;
 

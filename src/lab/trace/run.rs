@@ -21,7 +21,7 @@ use super::event::{End, Event, Trace, What};
 use super::start::{Pause, Watch, end_all, follow, start};
 use super::tracer::{MOST, Tracer};
 use crate::chapter::Row;
-use crate::dirs;
+use crate::lab::scratch::Scratch;
 use crate::os::inheritance::{hand_on, reset_signals};
 use crate::wire::meet::Meets;
 
@@ -81,7 +81,7 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
     if row.script.parts.is_empty() {
         bail!("the chapter {} has no script that could be traced", row.name);
     }
-    let scratch = dirs::scratch("ipclab-")?;
+    let scratch = Scratch::make()?;
     let mut tracer = Tracer::new(Some(scratch.path().display().to_string()));
     let mut started = Vec::new();
     let (heard, mouth) = pipe()?;
@@ -138,7 +138,7 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
     let failed = ends(&tracer);
     finish(&mut tracer, watch, pause)?;
     let failed = failed.or_else(|| ends(&tracer));
-    let failure = verdict(row, failed, watch, pause, scratch.path());
+    let failure = verdict(row, failed, watch, pause, &scratch);
     Ok(Ran { trace: trace(tracer), failure })
 }
 
@@ -216,7 +216,7 @@ fn verdict(
     failed: Option<String>,
     watch: &mut Watch,
     pause: Pause,
-    dir: &Path,
+    scratch: &Scratch,
 ) -> Option<String> {
     if pause == Pause::Late {
         return Some(format!("not done within {} s", DEADLINE.as_secs()));
@@ -231,10 +231,7 @@ fn verdict(
         let got = String::from_utf8_lossy(&printed);
         return Some(format!("{got:?} arrived instead of {:?}", row.script.expect));
     }
-    let left = std::fs::read_dir(dir).ok()?.flatten();
-    let left: Vec<_> =
-        left.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-    (!left.is_empty()).then(|| format!("left behind: {}", left.join(", ")))
+    scratch.leftovers().ok()?
 }
 
 fn trace(tracer: Tracer) -> Trace {

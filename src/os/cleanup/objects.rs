@@ -3,16 +3,21 @@
 //! What a signal handler calls here is async-signal-safe (signal-safety(7)): it takes an
 //! object in a form that was made beforehand, allocates nothing and frees nothing.
 
-use std::ffi::{CString, c_int};
+use std::borrow::Cow;
+use std::ffi::{CStr, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
+use nix::errno::Errno;
+
 use super::c_string;
+use super::notes::{Noted, joined};
+use crate::os::owner::Owner;
 use crate::os::{semaphore, sysv_semaphore};
 
 /// A thing with a name that outlives the process that made it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Object {
     /// A name in the file system: a file, a FIFO, a socket. Goes by unlink(2).
     Path(PathBuf),
@@ -35,13 +40,14 @@ pub enum Object {
 }
 
 /// An [`Object`] in the form that a signal handler can use: nothing to allocate.
-pub(super) enum Raw {
-    Path(CString),
-    File(CString),
-    Queue(CString),
+#[derive(PartialEq, Eq)]
+pub(super) enum Raw<'a> {
+    Path(Cow<'a, CStr>),
+    File(Cow<'a, CStr>),
+    Queue(Cow<'a, CStr>),
     SysvQueue(i32),
     SysvSegment(i32),
-    Semaphore(CString, u32),
+    Semaphore(Cow<'a, CStr>, u32),
     SysvSemaphore(i32, u32),
 }
 
@@ -56,28 +62,59 @@ pub(super) enum Loses {
     All,
 }
 
-/// Removes `object` now, with its messages if it is a queue, its posts if a semaphore.
-pub fn remove_now(object: &Object) {
-    remove(&Raw::from(object), Loses::All);
+/// What became of a thing that was to be removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Removed {
+    /// It is not there, or not there any more.
+    Gone,
+    /// Something waits in it.
+    Waits,
+    /// It is there still: why. EPERM where it is another user's.
+    Failed(Errno),
 }
 
-impl From<&Object> for Raw {
-    fn from(object: &Object) -> Raw {
+/// Removes `object` now, with its messages if it is a queue, its posts if a semaphore.
+///
+/// # Errors
+/// EPERM when it is another user's, which is left alone; what the system call says.
+pub fn remove_now(object: &Object) -> nix::Result<()> {
+    match remove(&Raw::from(object), Loses::All) {
+        Removed::Failed(error) => Err(error),
+        Removed::Gone | Removed::Waits => Ok(()),
+    }
+}
+
+/// Whose `object` is.
+///
+/// # Errors
+/// ENOENT when it is not there; EACCES when that is all that we may know.
+pub fn owner_of(object: &Object) -> nix::Result<Owner> {
+    owner(&Raw::from(object))
+}
+
+/// Whether `object` is there, and this user's own.
+pub fn exists(object: &Object) -> bool {
+    is_ours(&Raw::from(object))
+}
+
+impl From<&Object> for Raw<'static> {
+    fn from(object: &Object) -> Raw<'static> {
+        let of = |bytes: &[u8]| Cow::Owned(c_string(bytes));
         match object {
-            Object::Path(path) => Raw::Path(c_string(path.as_os_str().as_bytes())),
-            Object::File(path) => Raw::File(c_string(path.as_os_str().as_bytes())),
+            Object::Path(path) => Raw::Path(of(path.as_os_str().as_bytes())),
+            Object::File(path) => Raw::File(of(path.as_os_str().as_bytes())),
             // The system call takes the name without the slash of the C function.
             Object::Queue(name) => {
-                Raw::Queue(c_string(name.trim_start_matches('/').as_bytes()))
+                Raw::Queue(of(name.trim_start_matches('/').as_bytes()))
             }
+            // shm_unlink(3) is unlink(2) below this directory.
             Object::Segment(name) => {
-                // shm_unlink(3) is unlink(2) below this directory.
-                Raw::Path(c_string(segment_path(name).as_os_str().as_bytes()))
+                Raw::Path(of(segment_path(name).as_os_str().as_bytes()))
             }
             Object::SysvQueue(id) => Raw::SysvQueue(*id),
             Object::SysvSegment(id) => Raw::SysvSegment(*id),
             Object::Semaphore(path, made_with) => {
-                Raw::Semaphore(c_string(path.as_os_str().as_bytes()), *made_with)
+                Raw::Semaphore(of(path.as_os_str().as_bytes()), *made_with)
             }
             Object::SysvSemaphore(id, made_with) => {
                 Raw::SysvSemaphore(*id, *made_with)
@@ -86,110 +123,183 @@ impl From<&Object> for Raw {
     }
 }
 
+impl<'a> Raw<'a> {
+    /// What a line of a lock file in the directory `dir` names, with its name in `buffer`.
+    pub(super) fn noted(
+        noted: Noted<'_>,
+        dir: &[u8],
+        buffer: &'a mut [u8],
+    ) -> Option<Raw<'a>> {
+        let parts: [&[u8]; 3] = match noted {
+            Noted::Path(name) | Noted::File(name) => [dir, b"/", name],
+            Noted::Queue(name) => [name.strip_prefix(b"/")?, b"", b""],
+            Noted::Segment(name) => [b"/dev/shm", name, b""],
+            Noted::Semaphore(path, _) => [path, b"", b""],
+            _ => [b"", b"", b""],
+        };
+        let name = joined(buffer, &parts).map(Cow::Borrowed)?;
+        Some(match noted {
+            Noted::Path(_) | Noted::Segment(_) => Raw::Path(name),
+            Noted::File(_) => Raw::File(name),
+            Noted::Queue(_) => Raw::Queue(name),
+            Noted::SysvQueue(id) => Raw::SysvQueue(id),
+            Noted::SysvSegment(id) => Raw::SysvSegment(id),
+            Noted::Semaphore(_, value) => Raw::Semaphore(name, value),
+            Noted::SysvSemaphore(id, value) => Raw::SysvSemaphore(id, value),
+        })
+    }
+}
+
 /// A segment's mode bit once it is to go with the last that has it attached (shmctl(2)).
 const SHM_DEST: libc::c_ushort = 0o1000;
 
-/// Whether the object may still be there. Async-signal-safe.
-pub(super) fn exists(object: &Raw) -> bool {
-    match object {
-        // SAFETY: a valid C string.
-        Raw::Path(path) | Raw::File(path) | Raw::Semaphore(path, _) => unsafe {
-            libc::access(path.as_ptr(), libc::F_OK) == 0
-        },
-        Raw::Queue(_) | Raw::SysvQueue(_) => true,
-        // SAFETY: an out-parameter of the right type. A removed segment stays known until
-        // the last process detaches it.
-        Raw::SysvSegment(id) => unsafe {
-            let mut now: libc::shmid_ds = std::mem::zeroed();
-            let known = libc::shmctl(*id, libc::IPC_STAT, &mut now) == 0;
-            known && now.shm_perm.mode & SHM_DEST == 0
-        },
-        Raw::SysvSemaphore(id, _) => sysv_semaphore::semctl_stat(*id).is_ok(),
+/// What the kernel notes of a System V object.
+fn sysv(id: i32, perm: &libc::ipc_perm) -> Owner {
+    Owner {
+        uid: perm.uid,
+        creator: perm.cuid,
+        mode: perm.mode.into(),
+        which: (0, id as u64),
     }
 }
 
-/// Whether the object is gone; a queue or file in which messages wait stays, but for
-/// those that it `loses`, and so does a semaphore with posts. Async-signal-safe.
-pub(super) fn remove(object: &Raw, loses: Loses) -> bool {
+/// Whose the object is. Async-signal-safe.
+fn owner(object: &Raw<'_>) -> nix::Result<Owner> {
     match object {
-        Raw::Path(path) => {
-            // SAFETY: a valid C string.
-            unsafe { libc::unlink(path.as_ptr()) };
-            true
+        // SAFETY: a valid C string, and an out-parameter of the right type.
+        Raw::Path(path) | Raw::File(path) | Raw::Semaphore(path, _) => unsafe {
+            let mut about: libc::stat = std::mem::zeroed();
+            Errno::result(libc::lstat(path.as_ptr(), &mut about))?;
+            Ok(Owner::from(&about))
+        },
+        Raw::Queue(name) => open_queue(name).map(|(fd, owner)| {
+            // SAFETY: the descriptor was just opened.
+            unsafe { libc::close(fd) };
+            owner
+        }),
+        // SAFETY: an out-parameter of the right type.
+        Raw::SysvQueue(id) => unsafe {
+            let mut now: libc::msqid_ds = std::mem::zeroed();
+            Errno::result(libc::msgctl(*id, libc::IPC_STAT, &mut now))?;
+            Ok(sysv(*id, &now.msg_perm))
+        },
+        // SAFETY: an out-parameter of the right type.
+        Raw::SysvSegment(id) => unsafe {
+            let mut now: libc::shmid_ds = std::mem::zeroed();
+            Errno::result(libc::shmctl(*id, libc::IPC_STAT, &mut now))?;
+            // A removed segment stays known until the last process detaches it.
+            match now.shm_perm.mode & SHM_DEST {
+                0 => Ok(sysv(*id, &now.shm_perm)),
+                _ => Err(Errno::EIDRM),
+            }
+        },
+        Raw::SysvSemaphore(id, _) => {
+            sysv_semaphore::semctl_stat(*id).map(|now| sysv(*id, &now.sem_perm))
         }
+    }
+}
+
+/// Opens a queue to look at it, and says whose it is. Async-signal-safe.
+fn open_queue(name: &CStr) -> nix::Result<(c_int, Owner)> {
+    // Unlike the C function, the call reads its attributes even without O_CREAT.
+    let none: *const libc::mq_attr = ptr::null();
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: a valid C string, and an out-parameter of the right type.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_mq_open, name.as_ptr(), flags, 0, none);
+        let fd = Errno::result(fd)? as c_int;
+        let mut about: libc::stat = std::mem::zeroed();
+        let looked = Errno::result(libc::fstat(fd, &mut about));
+        looked.inspect_err(|_| {
+            libc::close(fd);
+        })?;
+        Ok((fd, Owner::from(&about)))
+    }
+}
+
+/// Whether the object is there, and this user's own. Async-signal-safe.
+pub(super) fn is_ours(object: &Raw<'_>) -> bool {
+    owner(object).is_ok_and(|owner| owner.is_us())
+}
+
+/// Removes the object, if it is this user's own; a queue or file in which messages wait
+/// stays, but for those that it `loses`, and so does a semaphore with posts.
+/// Async-signal-safe.
+pub(super) fn remove(object: &Raw<'_>, loses: Loses) -> Removed {
+    match owner(object) {
+        Ok(owner) if owner.is_us() => {}
+        Ok(_) => return Removed::Failed(Errno::EPERM),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EIDRM | Errno::EINVAL) => {
+            return Removed::Gone;
+        }
+        Err(error) => return Removed::Failed(error),
+    }
+    if loses != Loses::All && waits(object, loses) {
+        return Removed::Waits;
+    }
+    // SAFETY: valid C strings; IPC_RMID takes no argument.
+    let done = unsafe {
+        match object {
+            Raw::Path(path) | Raw::File(path) | Raw::Semaphore(path, _) => {
+                libc::unlink(path.as_ptr()).into()
+            }
+            Raw::Queue(name) => libc::syscall(libc::SYS_mq_unlink, name.as_ptr()),
+            Raw::SysvQueue(id) => {
+                libc::msgctl(*id, libc::IPC_RMID, ptr::null_mut()).into()
+            }
+            Raw::SysvSegment(id) => {
+                libc::shmctl(*id, libc::IPC_RMID, ptr::null_mut()).into()
+            }
+            Raw::SysvSemaphore(id, _) => libc::semctl(*id, 0, libc::IPC_RMID).into(),
+        }
+    };
+    match Errno::result(done) {
+        Ok(_) | Err(Errno::ENOENT | Errno::EIDRM | Errno::EINVAL) => Removed::Gone,
+        Err(error) => Removed::Failed(error),
+    }
+}
+
+/// Whether something waits in the object, other than what it `loses`. Async-signal-safe.
+fn waits(object: &Raw<'_>, loses: Loses) -> bool {
+    match object {
+        Raw::Path(_) | Raw::SysvSegment(_) => false,
         // SAFETY: a valid C string, and an out-parameter of the right type.
         Raw::File(path) => unsafe {
             let mut about: libc::stat = std::mem::zeroed();
-            let known = libc::lstat(path.as_ptr(), &mut about) == 0;
-            if known && about.st_size > 0 && loses != Loses::All {
-                return false;
-            }
-            libc::unlink(path.as_ptr());
-            true
+            libc::lstat(path.as_ptr(), &mut about) == 0 && about.st_size > 0
         },
-        // SAFETY: a valid C string, and an out-parameter of the right type.
-        Raw::Queue(name) => unsafe {
-            // Unlike the C function, the call reads its attributes even without O_CREAT.
+        Raw::Queue(name) => open_queue(name).is_ok_and(|(fd, _)| {
             let none: *const libc::mq_attr = ptr::null();
-            let fd = libc::syscall(
-                libc::SYS_mq_open,
-                name.as_ptr(),
-                libc::O_RDONLY,
-                0,
-                none,
-            );
-            if fd >= 0 {
+            // The first line of a queue's file is `QSIZE:`, its messages' bytes.
+            let mut line = [0_u8; 8];
+            // SAFETY: an open queue, an out-parameter of the right type, and a buffer of
+            // the size that is given.
+            let now = unsafe {
                 let mut now: libc::mq_attr = std::mem::zeroed();
                 libc::syscall(libc::SYS_mq_getsetattr, fd, none, &raw mut now);
-                // The first line of a queue's file is `QSIZE:`, its messages' bytes.
-                let mut line = [0_u8; 8];
-                libc::read(fd as c_int, line.as_mut_ptr().cast(), line.len());
-                libc::close(fd as c_int);
-                let bytes = u64::from(line != *b"QSIZE:0 ");
-                if !loses.allow(now.mq_curmsgs as u64, bytes) {
-                    return false;
-                }
-            }
-            libc::syscall(libc::SYS_mq_unlink, name.as_ptr());
-            true
-        },
-        // SAFETY: an out-parameter of the right type; IPC_RMID takes none.
+                libc::read(fd, line.as_mut_ptr().cast(), line.len());
+                libc::close(fd);
+                now
+            };
+            let bytes = u64::from(line != *b"QSIZE:0 ");
+            !loses.allow(now.mq_curmsgs as u64, bytes)
+        }),
+        // SAFETY: an out-parameter of the right type.
         Raw::SysvQueue(id) => unsafe {
             let mut now: libc::msqid_ds = std::mem::zeroed();
-            let known = libc::msgctl(*id, libc::IPC_STAT, &mut now) == 0;
-            if known && !loses.allow(now.msg_qnum, now.__msg_cbytes) {
-                return false;
-            }
-            libc::msgctl(*id, libc::IPC_RMID, ptr::null_mut());
-            true
+            libc::msgctl(*id, libc::IPC_STAT, &mut now) == 0
+                && !loses.allow(now.msg_qnum, now.__msg_cbytes)
         },
-        Raw::SysvSegment(id) => {
-            // SAFETY: IPC_RMID takes no argument.
-            unsafe { libc::shmctl(*id, libc::IPC_RMID, ptr::null_mut()) };
-            true
-        }
         Raw::Semaphore(path, made_with) => {
-            let posts = semaphore::value_in_file(path).saturating_sub(*made_with);
-            if posts > 0 && loses != Loses::All {
-                return false;
-            }
-            // SAFETY: a valid C string.
-            unsafe { libc::unlink(path.as_ptr()) };
-            true
+            semaphore::value_in_file(path) > *made_with
         }
         Raw::SysvSemaphore(id, made_with) => {
-            let value = sysv_semaphore::semctl_getval(*id).unwrap_or(0);
-            if value > *made_with && loses != Loses::All {
-                return false;
-            }
-            // SAFETY: IPC_RMID takes no argument.
-            unsafe { libc::semctl(*id, 0, libc::IPC_RMID) };
-            true
+            sysv_semaphore::semctl_getval(*id).unwrap_or(0) > *made_with
         }
     }
 }
 
-impl Raw {
+impl Raw<'_> {
     /// Whether the kernel may have to undo at our end what we did to it: SEM_UNDO.
     pub(super) fn is_undone(&self) -> bool {
         matches!(self, Raw::SysvSemaphore(..))

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -11,6 +11,7 @@ use nix::unistd::geteuid;
 use super::Meets;
 use crate::dirs;
 use crate::errors::{Advise, usage};
+use crate::os::owner::{Owner, why_not_above_ours};
 
 /// The program as the user called it, quoted for a shell.
 pub fn program() -> String {
@@ -53,34 +54,56 @@ pub fn kernel_prefix_of(dir: Option<&OsStr>) -> String {
 }
 
 pub(super) fn make_runtime_dir(dir: &Path) -> Result<()> {
-    let shown = dir.display();
+    if let Some(parent) = dir.parent() {
+        check_above(dir, parent)?; // nothing is made in another's directory
+    }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    let about = match (std::fs::symlink_metadata(dir), made) {
-        (Ok(about), _) => about,
-        (Err(_), Err(error)) => {
-            return Err(error)
-                .with_context(|| format!("mkdir {shown}"))
-                .advise(|_| Some("set IPCLAB_DIR to a directory of yours"));
-        }
-        (Err(error), Ok(())) => {
-            return Err(error).with_context(|| format!("stat {shown}"));
-        }
-    };
-    let refuse = |why: String| {
-        Err(anyhow::anyhow!("{shown} {why}"))
-            .advise(|_| Some("set IPCLAB_DIR to a directory of yours alone"))
-    };
+    match made {
+        // What is there instead, the look tells.
+        Err(error) if dir.symlink_metadata().is_err() => Err(error)
+            .with_context(|| format!("mkdir {}", dir.display()))
+            .advise(|_| Some("set IPCLAB_DIR to a directory of yours")),
+        _ => check_dir(dir),
+    }
+}
+
+/// Looks that a directory is this user's own, and that nobody else can put another in its
+/// place: then nothing comes in between a look at what is in it and its use.
+///
+/// # Errors
+/// Why it is not.
+pub fn check_dir(dir: &Path) -> Result<()> {
+    let about = std::fs::symlink_metadata(dir)
+        .with_context(|| format!("stat {}", dir.display()))?;
     if !about.is_dir() {
-        return refuse("is not a directory, or is a link to one".into());
+        return refuse(dir, "is not a directory, or is a link to one");
     }
-    if about.uid() != geteuid().as_raw() {
-        return refuse(format!("belongs to uid {}", about.uid()));
+    let owner = Owner::at(dir).with_context(|| format!("stat {}", dir.display()))?;
+    match owner.why_not_ours() {
+        Some(why) => refuse(dir, &why),
+        None => check_above(dir, dir.parent().unwrap_or(dir)),
     }
-    if about.mode() & 0o022 != 0 {
-        let mode = about.mode() & 0o7777;
-        return refuse(format!("may be written by others (mode {mode:04o})"));
+}
+
+/// Looks at the directories above `dir`, from `parent` on, as they are called and as they
+/// are, links followed. Those that are still to be made will be ours.
+fn check_above(dir: &Path, parent: &Path) -> Result<()> {
+    let called = std::path::absolute(parent).unwrap_or_else(|_| parent.to_owned());
+    let real = called.canonicalize().unwrap_or_default();
+    for above in called.ancestors().chain(real.ancestors()) {
+        if let Ok(Some(why)) = why_not_above_ours(above) {
+            return refuse(
+                dir,
+                &format!("is below {}, which {why}", above.display()),
+            );
+        }
     }
     Ok(())
+}
+
+fn refuse(dir: &Path, why: &str) -> Result<()> {
+    Err(anyhow::anyhow!("{} {why}", dir.display()))
+        .advise(|_| Some("set IPCLAB_DIR to a directory of yours alone"))
 }
 
 pub(super) fn check_name(meets: Meets, name: &str) -> Result<()> {

@@ -1,18 +1,23 @@
 //! A meeting place that a role is in, and the locks that say who is there.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::unistd::geteuid;
 
-use super::notes::{PENDING, note, notes};
+use super::notes::{Notes, PENDING, split};
+use super::with_suffix;
 use crate::errors::Advise;
-use crate::os::cleanup::{self, Guard, Object};
+use crate::os::cleanup::notes::beside;
+use crate::os::cleanup::{self, Guard, Object, owner_of};
+use crate::os::owner::Owner;
+use crate::say;
+use crate::wire::payload::write_all;
 
 /// A role of which a meeting place has room for one: a ring's ends, a queue's sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +32,7 @@ pub enum Only {
 
 impl Only {
     /// Takes the role's byte of the lock file, or says who has it.
-    pub(super) fn take(self, file: &File) -> Result<()> {
+    pub(super) fn take(self, file: BorrowedFd<'_>) -> Result<()> {
         let name = match self {
             Only::Sender => "sender",
             Only::Receiver => "receiver",
@@ -47,10 +52,12 @@ impl Only {
 /// A meeting place entered. Dropping it leaves; the last role out removes the name.
 #[derive(Debug)]
 pub struct Place {
+    /// `None` where someone else keeps the place.
     pub(super) guard: Option<Guard>,
-    pub(super) lock: Option<File>,
+    pub(super) lock_path: PathBuf,
     pub(super) alone: bool,
     pub(super) users: bool,
+    pub(super) takes_along: bool,
 }
 
 impl Place {
@@ -63,7 +70,15 @@ impl Place {
     /// Whether the place is in a directory where we may not write: others keep it, and
     /// what is not there we cannot make.
     pub fn is_foreign(&self) -> bool {
-        self.lock.is_none()
+        self.guard.is_none()
+    }
+
+    /// From now on what this role makes goes when it leaves, whoever stays: nobody is
+    /// found there without it.
+    #[must_use]
+    pub fn taking_along(mut self) -> Place {
+        self.takes_along = true;
+        self
     }
 
     /// We found `object` instead of making it. The last one out removes it all the same
@@ -88,11 +103,32 @@ impl Place {
     /// # Errors
     /// ENOSPC and the like, from writing the lock file.
     pub fn owns(&mut self, object: &Object) -> Result<()> {
-        if let (Some(guard), Some(lock)) = (&mut self.guard, &self.lock) {
-            guard.add(object);
-            note(lock, object).context("write the lock file")?;
+        self.notes_and_removes(object, self.takes_along)
+    }
+
+    /// We remove `object` when we leave, whoever stays: nobody else uses it.
+    ///
+    /// # Errors
+    /// As [`Place::owns`].
+    pub fn owns_alone(&mut self, object: &Object) -> Result<()> {
+        self.notes_and_removes(object, true)
+    }
+
+    fn notes_and_removes(&self, object: &Object, alone: bool) -> Result<()> {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        match alone {
+            true => guard.add_private(object),
+            false => guard.add(object),
         }
-        Ok(())
+        self.note(object)
+    }
+
+    /// Has the lock file say that a role of ours makes `object`.
+    fn note(&self, object: &Object) -> Result<()> {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        Notes::read(guard.lock(), &self.lock_path)
+            .and_then(|notes| notes.add(guard.lock(), object))
+            .context("write the lock file")
     }
 
     /// Makes `object` by `make`, as [`Place::owns`]: no signal comes between the two.
@@ -104,11 +140,12 @@ impl Place {
         object: &Object,
         make: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        cleanup::without_signals(|| {
-            let made = make()?;
-            self.owns(object)?;
-            Ok(made)
-        })
+        // First, where all that has this name is ours: not even SIGKILL comes in between.
+        // But not if something is in the way, which may not be a role's.
+        if !self.users && owner_of(object) == Err(Errno::ENOENT) {
+            self.note(object)?;
+        }
+        self.makes_new(|| Ok((make()?, object.clone())))
     }
 
     /// Makes by `make` a thing that has its [`Object`] from the kernel, as
@@ -127,36 +164,85 @@ impl Place {
         })
     }
 
+    /// Makes the file that is to be renamed to `path` once it is whole: so nobody reads half
+    /// of it. We remove it when we leave.
+    ///
+    /// Only one role makes it, so one that lies there already is what a killed one left; but
+    /// not where the user's own files are.
+    ///
+    /// # Errors
+    /// What is in the way; what open(2) says.
+    pub fn makes_unfinished(&mut self, path: &Path) -> Result<(File, PathBuf)> {
+        let unfinished = with_suffix(path, beside::UNFINISHED);
+        let (name, object) =
+            (unfinished.display(), Object::Path(unfinished.clone()));
+        // O_EXCL: not a file that was there, nor one that a link there points to.
+        let open = || {
+            File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&unfinished)
+        };
+        let ours = self.is_ours(&object)?;
+        let file = cleanup::without_signals(|| {
+            if !self.users {
+                self.note(&object)?;
+            }
+            let file = match open() {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    if !ours {
+                        bail!(
+                            "{name} is in the way, and may be yours: remove it, or use \
+                             another --at"
+                        );
+                    }
+                    say!("unlink({name}): a role that was killed left it");
+                    std::fs::remove_file(&unfinished)
+                        .with_context(|| format!("unlink {name}"))?;
+                    open()
+                }
+                file => file,
+            };
+            let file = file.with_context(|| format!("open {name}"))?;
+            self.owns_alone(&object)?;
+            Ok(file)
+        })?;
+        Ok((file, unfinished))
+    }
+
+    /// Publishes `text` at `path`: written whole under another name, then renamed.
+    ///
+    /// # Errors
+    /// As [`Place::makes_unfinished`]; ENOSPC and the like.
+    pub fn publishes(&mut self, path: &Path, text: &str) -> Result<()> {
+        let (file, unfinished) = self.makes_unfinished(path)?;
+        let shown = path.display();
+        write_all(&file, text.as_bytes())
+            .with_context(|| format!("write {}", unfinished.display()))?;
+        self.makes(&Object::Path(path.to_owned()), || {
+            std::fs::rename(&unfinished, path)
+                .with_context(|| format!("rename to {shown}"))
+        })
+    }
+
     /// What is here waits for someone, so it stays when we leave, and the lock file says
     /// so. Queues and files need none of this: the kernel knows what waits in them.
     ///
     /// # Errors
     /// ENOSPC and the like, from writing the lock file.
     pub fn keep(&mut self) -> Result<()> {
-        if let (Some(guard), Some(mut lock)) = (&mut self.guard, self.lock.as_ref())
-        {
-            guard.keep();
-            lock.write_all(PENDING.as_bytes()).context("write the lock file")?;
-        }
-        Ok(())
-    }
-
-    /// We remove `object` when we leave, whoever stays: nobody else uses it.
-    ///
-    /// # Errors
-    /// As [`Place::owns`].
-    pub fn owns_alone(&mut self, object: &Object) -> Result<()> {
-        if let (Some(guard), Some(lock)) = (&mut self.guard, &self.lock) {
-            guard.add_private(object);
-            note(lock, object).context("write the lock file")?;
-        }
-        Ok(())
+        let Some(guard) = &self.guard else { return Ok(()) };
+        guard.keep();
+        Notes::read(guard.lock(), &self.lock_path)
+            .and_then(|notes| notes.append(guard.lock(), PENDING))
+            .context("write the lock file")
     }
 
     /// A queue in which nothing but a goodbye waits goes with the last one out: a role
     /// says so once a receiver of ours has been here, which left before it heard it.
     pub fn lose_goodbye(&mut self) {
-        if let Some(guard) = &mut self.guard {
+        if let Some(guard) = &self.guard {
             guard.lose_goodbye();
         }
     }
@@ -174,8 +260,8 @@ impl Place {
     /// Whether another process holds this byte of the lock file, alone or shared.
     fn is_held(&self, place: i64) -> bool {
         let mut range = byte(libc::F_WRLCK, place);
-        self.lock.as_ref().is_some_and(|lock| {
-            fcntl(lock, FcntlArg::F_GETLK(&mut range)).is_ok()
+        self.guard.as_ref().is_some_and(|guard| {
+            fcntl(guard.lock(), FcntlArg::F_GETLK(&mut range)).is_ok()
                 && range.l_type != libc::F_UNLCK as libc::c_short
         })
     }
@@ -185,8 +271,9 @@ impl Place {
     /// # Errors
     /// EIO and the like, from reading the lock file.
     pub fn noted(&self) -> Result<Vec<Object>> {
-        let Some(lock) = &self.lock else { return Ok(Vec::new()) };
-        notes(lock).context("read the lock file")
+        let Some(guard) = &self.guard else { return Ok(Vec::new()) };
+        let notes = Notes::read(guard.lock(), &self.lock_path);
+        Ok(notes.context("read the lock file")?.objects())
     }
 
     /// Lets peers in, once what they will find is whole.
@@ -194,10 +281,10 @@ impl Place {
     /// # Errors
     /// What fcntl(2) says.
     pub fn open_to_all(&mut self) -> Result<()> {
-        if let (true, Some(lock)) = (self.alone, &self.lock) {
+        if let (true, Some(guard)) = (self.alone, &self.guard) {
             // Atomic, unlike the change from exclusive to shared in flock(2).
             let range = byte(libc::F_RDLCK, 0);
-            fcntl(lock, FcntlArg::F_SETLK(&range))
+            fcntl(guard.lock(), FcntlArg::F_SETLK(&range))
                 .context("fcntl(F_SETLK) the lock file")?;
             self.alone = false;
         }
@@ -215,50 +302,202 @@ pub(super) enum Opened {
     Foreign,
 }
 
+/// How every lock file is opened: what is there may be a link, a FIFO or a terminal, and
+/// nothing may come of looking.
+pub(super) fn lock_options() -> OpenOptions {
+    let mut options = File::options();
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    options.read(true).custom_flags(flags);
+    options
+}
+
+/// Why an open file is no lock file of ours, if it is none.
+fn why_no_lock(file: &File) -> Result<Option<String>> {
+    let about = file.metadata().context("fstat the lock file")?;
+    if !about.is_file() {
+        return Ok(Some("is no regular file".into()));
+    }
+    if about.nlink() > 1 {
+        return Ok(Some("has a second name (a hard link)".into()));
+    }
+    let owner = Owner::of_open(file).context("fstat the lock file")?;
+    Ok(owner.why_not_ours())
+}
+
 /// Opens the lock file, and tries to get its first byte. Does not sleep.
 pub(super) fn open_lock(path: &Path, users: bool) -> Result<Opened> {
-    let opened = OpenOptions::new()
-        .read(true)
+    let opened = lock_options()
         .append(true) // so that the notes of two roles never overwrite each other
         .create(true)
         .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
         .open(path);
+    let shown = path.display();
     let file = match opened {
         Ok(file) => file,
         Err(error) if users && may_not_write(&error) => return Ok(Opened::Foreign),
         Err(error) => {
             return Err(error)
-                .with_context(|| format!("open {}", path.display()))
+                .with_context(|| format!("open {shown}"))
                 .advise(|e| why_not(e, path));
         }
     };
-    let about = file.metadata().context("fstat the lock file")?;
-    if about.uid() != geteuid().as_raw() {
-        if users {
-            return Ok(Opened::Foreign);
-        }
-        anyhow::bail!("{} belongs to uid {}", path.display(), about.uid());
+    if users && !Owner::of_open(&file).context("fstat the lock file")?.is_us() {
+        return Ok(Opened::Foreign);
     }
-    let take = |kind| match fcntl(&file, FcntlArg::F_SETLK(&byte(kind, 0))) {
+    if let Some(why) = why_no_lock(&file)? {
+        bail!("the lock file {shown} {why}; use --at NAME for another place");
+    }
+    let alone = take(&file, libc::F_WRLCK, path)?;
+    let held = alone || take(&file, libc::F_RDLCK, path)?;
+    // The last one out may have unlinked the file between our open and our lock.
+    if !held || !same_file(&file, path) {
+        return Ok(Opened::Busy);
+    }
+    let notes = Notes::read(file.as_fd(), path).context("read the lock file")?;
+    if !notes.are_ours() {
+        bail!("{shown} is no lock file of ours; use --at NAME for another place");
+    }
+    if alone && notes.is_empty() {
+        notes
+            .append(file.as_fd(), super::notes::OURS)
+            .inspect_err(|_| {
+                let _ = std::fs::remove_file(path);
+            })
+            .with_context(|| format!("write {shown}"))
+            .advise(|e| why_not(e, path))?;
+    }
+    Ok(Opened::Ours { file, alone })
+}
+
+/// Tries to take the first byte of a lock file.
+fn take(file: &File, kind: i32, path: &Path) -> Result<bool> {
+    match fcntl(file, FcntlArg::F_SETLK(&byte(kind, 0))) {
         Ok(_) => Ok(true),
         Err(Errno::EACCES | Errno::EAGAIN) => Ok(false),
         Err(error) => {
             Err(error).with_context(|| format!("fcntl(F_SETLK) {}", path.display()))
         }
-    };
-    let alone = take(libc::F_WRLCK)?;
-    let held = alone || take(libc::F_RDLCK)?;
-    // The last one out may have unlinked the file between our open and our lock.
-    if held && same_file(&file, path) {
-        return Ok(Opened::Ours { file, alone });
     }
-    Ok(Opened::Busy)
+}
+
+/// A place where nobody of ours is, and into which nobody comes as long as this lives.
+#[derive(Debug)]
+pub struct Deserted {
+    file: File,
+    lock: PathBuf,
+}
+
+/// What came of looking whether a place is deserted.
+#[derive(Debug)]
+pub enum Looked {
+    /// It is.
+    Deserted(Deserted),
+    /// A role of ours is there, which has made these.
+    Inhabited(Vec<Object>),
+    /// The file is not ours, so it says nothing: why.
+    Strange(String),
+    /// It is no lock file of ours, or not there any more.
+    None,
+}
+
+impl Deserted {
+    /// Looks at the place whose lock file is at `lock`.
+    ///
+    /// # Errors
+    /// EIO and the like.
+    pub fn at(lock: &Path) -> Result<Looked> {
+        let file = match lock_options().write(true).open(lock) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(Looked::None);
+            }
+            Err(error) => {
+                return Ok(Looked::Strange(
+                    Errno::from_raw(error.raw_os_error().unwrap_or(0)).to_string(),
+                ));
+            }
+        };
+        if let Some(why) = why_no_lock(&file)? {
+            return Ok(Looked::Strange(why));
+        }
+        let free = take(&file, libc::F_WRLCK, lock)?;
+        // The last one out may have unlinked it, and one who came then made another.
+        if !same_file(&file, lock) {
+            return Ok(Looked::None);
+        }
+        let deserted = Deserted { file, lock: lock.to_owned() };
+        let notes = deserted.notes()?;
+        let (_, stem) = split(lock);
+        // An empty one may be anybody's, unless a chapter's lock file is called so.
+        let chapter = stem.split(|byte| *byte == b':').next().unwrap_or_default();
+        let is_chapter = std::str::from_utf8(chapter)
+            .is_ok_and(|name| crate::chapters::find(name).is_some());
+        if !notes.are_ours() || notes.is_empty() && !is_chapter {
+            return Ok(Looked::None);
+        }
+        Ok(match free {
+            true => Looked::Deserted(deserted),
+            false => Looked::Inhabited(notes.objects()),
+        })
+    }
+
+    /// What the lock file says. (Through this one descriptor: closing a second one would drop
+    /// the lock.)
+    ///
+    /// # Errors
+    /// EIO and the like.
+    pub fn notes(&self) -> Result<Notes<'_>> {
+        let read = Notes::read(self.file.as_fd(), &self.lock);
+        read.with_context(|| format!("read {}", self.lock.display()))
+    }
+
+    /// When the last note was written, in seconds since 1970.
+    ///
+    /// # Errors
+    /// EIO and the like.
+    pub fn noted_at(&self) -> Result<i64> {
+        Ok(self.file.metadata().context("fstat the lock file")?.mtime())
+    }
+}
+
+/// What is in a small file that a peer has published; `None` where none is. A file is read
+/// only if it is this user's own.
+///
+/// # Errors
+/// What is there instead.
+pub fn published(path: &Path) -> Result<Option<Vec<u8>>> {
+    const MOST: usize = 128;
+    let name = path.display();
+    let file = match lock_options().open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            bail!("{name} is a link; use --at NAME for another place")
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
+            bail!("{name} is no regular file; use --at NAME for another place")
+        }
+        Err(error) => return Err(error).with_context(|| format!("open {name}")),
+    };
+    let about = file.metadata().with_context(|| format!("fstat {name}"))?;
+    let why = match () {
+        () if about.is_dir() => Some("is a directory".to_owned()),
+        () if !about.is_file() => Some("is no regular file".to_owned()),
+        () => Owner::of_open(&file).context("fstat")?.why_not_ours(),
+    };
+    if let Some(why) = why {
+        bail!("{name} {why}; use --at NAME for another place");
+    }
+    let mut text = vec![0; MOST];
+    let n = nix::unistd::read(&file, &mut text)
+        .with_context(|| format!("read {name}"))?;
+    text.truncate(n);
+    Ok(Some(text))
 }
 
 /// Sleeps until nobody holds the place alone; whoever does, does not do so for long.
 pub(super) fn wait_for_turn(path: &Path) -> Result<()> {
-    let Ok(file) = File::open(path) else { return Ok(()) };
+    let Ok(file) = lock_options().open(path) else { return Ok(()) };
     loop {
         match fcntl(&file, FcntlArg::F_SETLKW(&byte(libc::F_RDLCK, 0))) {
             Err(Errno::EINTR) => {}
@@ -271,10 +510,8 @@ pub(super) fn wait_for_turn(path: &Path) -> Result<()> {
 }
 
 fn same_file(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(there)) => {
-            (ours.dev(), ours.ino()) == (there.dev(), there.ino())
-        }
+    match (Owner::of_open(file), Owner::at(path)) {
+        (Ok(ours), Ok(there)) => ours.is_same(&there),
         _ => false,
     }
 }

@@ -15,6 +15,7 @@ use super::{Flaw, Ring, length_of};
 use crate::errors::{Advise, errno};
 use crate::os::alive::Life;
 use crate::os::cleanup::{Object, remove_now, without_signals};
+use crate::os::owner::Owner;
 use crate::os::shared::Shared;
 use crate::os::sigbus;
 use crate::os::signal::is_to_end;
@@ -39,6 +40,9 @@ pub trait Source {
     /// What the system call said; then nothing is left of it.
     fn make(&self, length: usize) -> Result<(Shared, Object)>;
 
+    /// What it will make, if that has a name before it is made.
+    fn object(&self) -> Option<Object>;
+
     /// Whether the object outlives the processes that use it, and so can keep messages.
     fn lasts(&self) -> bool {
         true
@@ -50,6 +54,8 @@ pub trait Source {
 pub struct Found {
     /// It is called so.
     pub object: Object,
+    /// Whose it is; `None` where the [`Source`] has looked.
+    pub owner: Option<Owner>,
     /// It, mapped; `None` when it has no bytes yet, and so cannot be mapped.
     pub memory: Option<Shared>,
 }
@@ -76,7 +82,7 @@ impl Joined {
     /// shall take this ring for a new one.
     pub(super) fn remove(&self) {
         if self.ours {
-            remove_now(&self.object);
+            let _ = remove_now(&self.object); // the place tries again
         }
     }
 }
@@ -110,7 +116,7 @@ pub(super) fn join(
             let attempt = if place.alone() {
                 as_first(at, source, side, capacity, &mut place)?
             } else {
-                as_second(source, side, &mut place)?
+                as_second(at, source, side, &mut place)?
             };
             Ok(Some((place, attempt)))
         });
@@ -159,6 +165,17 @@ pub fn allocate(file: impl AsFd, length: usize) -> nix::Result<()> {
     Ok(())
 }
 
+/// What is there, if it is ours to use: before that, no byte of it is looked at.
+fn find(at: &At, source: &dyn Source) -> Result<Option<(Object, Option<Shared>)>> {
+    let Some(Found { object, owner, memory }) = source.find()? else {
+        return Ok(None);
+    };
+    if let Some(owner) = owner {
+        at.must_be_ours(source.name(), &owner)?;
+    }
+    Ok(Some((object, memory)))
+}
+
 /// Nobody of ours is here, and nobody comes in: what lies here is left from before, or
 /// belongs to a stranger, who holds no lock.
 fn as_first(
@@ -168,7 +185,7 @@ fn as_first(
     capacity: u64,
     place: &mut Place,
 ) -> Result<Attempt> {
-    let Some(Found { object, memory }) = source.find()? else {
+    let Some((object, memory)) = find(at, source)? else {
         return make(at, source, capacity, place);
     };
     let name = source.name();
@@ -177,7 +194,7 @@ fn as_first(
         Ok(ring) => ring,
         Err(Flaw::HalfMade) if ours => {
             say!("{name} was begun by one who was killed: it is made anew");
-            remove_now(&object);
+            remove_now(&object).with_context(|| format!("remove {name}"))?;
             return make(at, source, capacity, place);
         }
         Err(flaw) => return Err(flaw).context(name).advise(elsewhere),
@@ -211,7 +228,7 @@ fn as_first(
                 _ => say!("{name} is left from a sender that died, {waiting} in it"),
             }
             if ours {
-                remove_now(&object);
+                remove_now(&object).with_context(|| format!("remove {name}"))?;
                 return make(at, source, capacity, place);
             }
             say!("it is not ours to remove: the ring in it begins anew");
@@ -223,9 +240,14 @@ fn as_first(
 }
 
 /// Somebody of ours is here: then so is the ring, unless that one is just leaving.
-fn as_second(source: &dyn Source, side: Only, place: &mut Place) -> Result<Attempt> {
+fn as_second(
+    at: &At,
+    source: &dyn Source,
+    side: Only,
+    place: &mut Place,
+) -> Result<Attempt> {
     let later = |why: &str| Ok(Attempt::Later(why.to_owned()));
-    let Some(Found { object, memory }) = source.find()? else {
+    let Some((object, memory)) = find(at, source)? else {
         if place.is_foreign() {
             return Err(Errno::EACCES)
                 .with_context(|| format!("open {}", source.name()));
@@ -293,7 +315,11 @@ fn make(
     place: &mut Place,
 ) -> Result<Attempt> {
     let ours = !at.is_users_path();
-    let (memory, object) = source.make(length_of(capacity))?;
+    let make = || source.make(length_of(capacity));
+    let (memory, object) = match source.object().filter(|_| ours) {
+        Some(object) => place.makes(&object, make)?,
+        None => make()?,
+    };
     if ours {
         place.owns(&object)?;
     }

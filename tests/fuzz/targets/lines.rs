@@ -5,14 +5,26 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use crate::lab::bench::servers::load::{Door, Order};
+use crate::os::cleanup::notes::Noted;
 use crate::wire::address::resolve;
 use crate::wire::meet::{describe, parse};
 
 /// A line.
 pub fn run(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    if let Some(object) = parse(&text) {
-        assert_eq!(parse(&describe(&object)), Some(object));
+    if let Some(object) = parse(&text, "/") {
+        assert_eq!(parse(&describe(&object), "/"), Some(object));
+    }
+    // Whatever a lock file says, what it names lies beside it or has a name of ours.
+    if let Some(noted) =
+        Noted::parse(input).filter(|it| it.can_be_of(b"x", b"/ours-"))
+    {
+        if let Noted::Path(name) | Noted::File(name) = noted {
+            assert!(name.starts_with(b"x") && !name.contains(&b'/'));
+        }
+        if let Noted::Queue(name) | Noted::Segment(name) = noted {
+            assert!(name == b"/ours-x" || name == b"/x");
+        }
     }
     for (id, tried) in crate::lab::experiment::tried::parse(&text) {
         assert!(text.contains(&id) && !id.contains(' '), "{id:?}: {tried:?}");

@@ -19,12 +19,13 @@ use super::model::{Figure, Outcome, Placement, Row, Unit, What};
 use super::placement::{Awake, Cpus};
 use super::servers::Settings;
 use super::servers::lines::{Interrupted, Lines};
-use super::servers::session::{DEADLINE, scratch, start, why_it_ended};
+use super::servers::session::{DEADLINE, start, why_it_ended};
 use super::spread::{
     AGAIN, extent, is_long, median, ratio, stalled, there_and_back,
 };
 use crate::errors::line;
 use crate::lab::interrupts::Interrupts;
+use crate::lab::scratch::Scratch;
 use crate::process::{Input, Output};
 use crate::wire::standard;
 
@@ -77,7 +78,7 @@ pub fn run_with(
 ) -> Result<()> {
     let mut stop = Interrupts::watch()?;
     let cpus = Cpus::choose()?;
-    let dir = scratch()?;
+    let dir = Scratch::make()?;
     let ground = Ground::new(dir.path(), cpus.second);
     let mut command = Command::new(program);
     command.args(["bench-servers", "operations", "--dir"]).arg(dir.path());

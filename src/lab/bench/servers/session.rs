@@ -6,18 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::lab::scratch::Scratch;
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::OFlag;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::{Pid, pipe2};
 use rustix::event::{Timespec, poll};
-use tempfile::TempDir;
 
 use super::kind::{Kind, Program};
 use super::lines::{Lines, watch};
 use super::load::{Clients, Door, Order, Window};
 use super::peers;
-use crate::dirs;
 use crate::lab::bench::model::Placement;
 use crate::lab::bench::placement::Cpus;
 use crate::lab::interrupts::Interrupts;
@@ -37,7 +36,7 @@ pub struct Stage {
     /// This very program.
     program: PathBuf,
     /// Where the C programs are built; removed at the end.
-    built: TempDir,
+    built: Scratch,
     /// The CPUs that servers and loads run on.
     pub cpus: Cpus,
     stop: Interrupts,
@@ -69,7 +68,7 @@ pub struct Session {
     load: Option<Role>,
     answers: Lines,
     servers: Vec<Role>,
-    _dir: TempDir,
+    _dir: Scratch,
 }
 
 /// One window, and what it has cost.
@@ -107,7 +106,7 @@ impl Stage {
     /// # Errors
     /// EACCES or ENOSPC in TMPDIR.
     pub fn new(program: &Path) -> Result<Stage> {
-        let built = scratch()?;
+        let built = Scratch::make()?;
         let cpus = Cpus::choose()?;
         let stop = Interrupts::watch()?;
         Ok(Stage { program: program.to_owned(), built, cpus, stop })
@@ -121,7 +120,7 @@ impl Stage {
         let Subject { kind, program, placement, .. } = subject;
         let [load_cpu, server_cpu] =
             self.cpus.of(placement).context("there is no second CPU")?;
-        let dir = scratch()?;
+        let dir = Scratch::make()?;
         let (servers, door) = match program {
             Program::Ipclab => self.start_roles(kind, dir.path(), server_cpu)?,
             Program::C | Program::Python => {
@@ -310,10 +309,6 @@ pub(in crate::lab::bench) fn start(
 fn nowhere() -> Result<Output> {
     let null = std::fs::File::options().write(true).open("/dev/null");
     Ok(Output::To(null.context("open /dev/null")?.into()))
-}
-
-pub(in crate::lab::bench) fn scratch() -> Result<TempDir> {
-    dirs::scratch("ipclab-bench-")
 }
 
 /// How a process ended that should not have, in one line.

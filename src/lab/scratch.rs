@@ -1,5 +1,6 @@
-//! A run's own directory, with a list of what must go with it; and those that a killed
-//! director left, which the next one finds by their list that nobody has locked.
+//! The directory of a demo's, a trace's, an experiment's or a bench's own, with a list of what
+//! must go with it; and those that a killed one left, which `ipclab clean` and the next
+//! experiment find by their list that nobody has locked.
 
 use std::fs::{File, TryLockError, rename};
 use std::io::Read;
@@ -12,13 +13,14 @@ use tempfile::TempDir;
 use crate::dirs;
 use crate::experiments::stage::LIST;
 use crate::os::cleanup::{Object, remove_now};
-use crate::wire::meet::{notes, parse};
+use crate::os::owner::Owner;
+use crate::wire::meet::{Deserted, Looked, check_dir, kernel_prefix_of, parse};
 
 const PREFIX: &str = "ipclab-";
 
 /// The directory of a run that is being directed; it goes when this is dropped.
 #[derive(Debug)]
-pub(in crate::lab) struct Scratch {
+pub(super) struct Scratch {
     dir: TempDir,
     /// Locked for as long as the director lives: flock(2) ends with it, even by kill -9.
     _list: File,
@@ -29,7 +31,7 @@ impl Scratch {
     ///
     /// # Errors
     /// EACCES or ENOSPC in TMPDIR.
-    pub(in crate::lab) fn make() -> Result<Scratch> {
+    pub(super) fn make() -> Result<Scratch> {
         let dir = dirs::scratch(PREFIX)?;
         // Locked before it has its name: under that name nobody finds it unlocked.
         let unnamed = dir.path().join(".new");
@@ -40,33 +42,47 @@ impl Scratch {
     }
 
     /// Where it is.
-    pub(in crate::lab) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// What the run has left in it, in one line; `None` where nothing is left.
+    ///
+    /// # Errors
+    /// EIO and the like.
+    pub(super) fn leftovers(&self) -> Result<Option<String>> {
+        let entries = self.path().read_dir().context("readdir")?;
+        let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
+        let left: Vec<_> = names
+            .filter(|name| name != LIST)
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        Ok((!left.is_empty()).then(|| format!("left behind: {}", left.join(", "))))
     }
 }
 
 /// What a director that was killed has left.
 #[derive(Debug)]
-pub(in crate::lab) struct Left {
+pub(super) struct Left {
     /// Its directory.
-    pub(in crate::lab) dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// What its run has made outside of it; each may be gone.
-    pub(in crate::lab) objects: Vec<Object>,
+    pub(super) objects: Vec<Object>,
     _list: File,
 }
 
 impl Left {
     /// Removes it all. What cannot be removed is left to the next one.
-    pub(in crate::lab) fn remove(self) {
+    pub(super) fn remove(self) {
         for object in &self.objects {
-            remove_now(object);
+            let _ = remove_now(object);
         }
         let _ = std::fs::remove_dir_all(self.dir);
     }
 }
 
 /// What killed directors of this user have left in TMPDIR.
-pub(in crate::lab) fn left_behind() -> Vec<Left> {
+pub(super) fn left_behind() -> Vec<Left> {
     let Ok(entries) = dirs::temporary().read_dir() else { return Vec::new() };
     let dirs = entries.filter_map(Result::ok).filter(|entry| {
         entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())
@@ -75,29 +91,30 @@ pub(in crate::lab) fn left_behind() -> Vec<Left> {
 }
 
 /// What the lock files in `dir` name: it was the runtime directory of roles that died.
-fn noted(dir: &Path) -> Vec<Object> {
+fn noted(dir: &Path, prefix: &str) -> Vec<Object> {
     let Ok(entries) = dir.read_dir() else { return Vec::new() };
     let locks = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|end| end == "lock"));
-    let noted = locks.filter_map(|lock| notes(&File::open(lock).ok()?).ok());
+    let noted = locks.filter_map(|lock| match Deserted::at(&lock).ok()? {
+        Looked::Deserted(place) => Some(place.notes().ok()?.objects_of(prefix)),
+        _ => None,
+    });
     noted.flatten().collect()
 }
 
 /// `dir`, if it is ours and its director has gone.
 fn stale(dir: PathBuf) -> Option<Left> {
     // TMPDIR is shared: whoever made the list says what we remove.
-    let own = |owner: u32| owner == rustix::process::geteuid().as_raw();
-    let found = dir.symlink_metadata().ok()?;
-    if !found.is_dir() || !own(found.uid()) {
-        return None;
-    }
+    check_dir(&dir).ok()?;
     let mut list = File::options()
         .read(true)
-        .custom_flags(libc::O_NOFOLLOW)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(dir.join(LIST))
         .ok()?;
-    if !own(list.metadata().ok()?.uid()) {
+    let about = list.metadata().ok()?;
+    let ours = Owner::from(&about).why_not_ours().is_none();
+    if !ours || !about.is_file() || about.nlink() > 1 {
         return None;
     }
     match list.try_lock() {
@@ -106,6 +123,8 @@ fn stale(dir: PathBuf) -> Option<Left> {
     }
     let mut text = String::new();
     list.read_to_string(&mut text).ok()?;
-    let objects = text.lines().filter_map(parse).chain(noted(&dir)).collect();
+    let prefix = kernel_prefix_of(Some(dir.as_os_str()));
+    let listed = text.lines().filter_map(|line| parse(line, &prefix));
+    let objects = listed.chain(noted(&dir, &prefix)).collect();
     Some(Left { dir, objects, _list: list })
 }
