@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::wire::visible::visible;
+
 mod advice;
 
 /// A command line that asks for what cannot be: exit status 2.
@@ -108,7 +110,8 @@ fn common_advice(error: &anyhow::Error) -> Option<String> {
     None
 }
 
-/// The whole error in one line.
+/// The whole error in one line: what others have named, a path, a program, a server's
+/// text, is shown so that it cannot reprogram the terminal.
 ///
 /// ```
 /// use anyhow::Context;
@@ -122,10 +125,10 @@ fn common_advice(error: &anyhow::Error) -> Option<String> {
 pub fn line(error: &anyhow::Error) -> String {
     let text = without_advice(error);
     let advised = error.chain().any(|cause| cause.is::<Advised>());
-    match common_advice(error).filter(|_| !advised) {
+    visible(match common_advice(error).filter(|_| !advised) {
         Some(advice) => format!("{text}; {advice}"),
         None => text,
-    }
+    })
 }
 
 fn without_advice(error: &anyhow::Error) -> String {

@@ -7,7 +7,8 @@
 //! [`local`]: Unix sockets' names, bound and connected to · [`family`]: parent and child ·
 //! [`launcher`]: who starts a world of ranks · [`standard`]: standard input and output as they
 //! were given to us · [`payload`]: what goes to standard output · [`say`]: the commentary,
-//! and all else that goes to standard error.
+//! and all else that goes to standard error · [`visible`]: what others have named, as it may be
+//! shown.
 
 pub mod address;
 pub mod dialogue;
@@ -23,3 +24,4 @@ pub mod say;
 pub mod shortage;
 pub mod standard;
 pub mod transport;
+pub mod visible;

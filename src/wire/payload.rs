@@ -9,6 +9,7 @@ use nix::poll::PollFlags;
 use rustix::stdio::stdout;
 
 use super::standard;
+use super::visible::{self, visible_but};
 use crate::errors::Advise;
 
 /// How messages are written to standard output.
@@ -100,18 +101,7 @@ impl Payload {
                     Ok(text) => object["text"] = text.into(),
                     Err(_) => object["hex"] = hex(message).into(),
                 }
-                // JSON allows DEL and what follows it; a terminal obeys them.
-                for c in object.to_string().chars() {
-                    match c {
-                        c if c.is_control() => {
-                            self.scratch
-                                .extend(format!("\\u{:04x}", c as u32).bytes());
-                        }
-                        c => self.scratch.extend_from_slice(
-                            c.encode_utf8(&mut [0; 4]).as_bytes(),
-                        ),
-                    }
-                }
+                self.scratch.extend_from_slice(visible::json(&object).as_bytes());
                 self.scratch.push(b'\n');
                 &self.scratch
             }
@@ -163,16 +153,7 @@ pub fn write_all(to: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
 
 /// Control characters become visible; newline and tab are left alone, and so is UTF-8.
 fn escape(message: &[u8], out: &mut Vec<u8>) {
-    for chunk in message.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c.is_control() && c != '\n' && c != '\t' {
-                out.extend(c.escape_default().to_string().bytes());
-            } else {
-                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-        }
-        out.extend(chunk.invalid().escape_ascii());
-    }
+    out.extend(visible_but(message, "\n\t").into_bytes());
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -189,7 +170,7 @@ mod tests {
     fn a_terminal_never_gets_an_escape_character() {
         let mut out = Vec::new();
         super::escape("a\x1b[2Jé\n\t".as_bytes(), &mut out);
-        assert_eq!(out, "a\\u{1b}[2Jé\n\t".as_bytes());
+        assert_eq!(out, "a\\x1b[2Jé\n\t".as_bytes());
         out.clear();
         super::escape(b"\xff\x9b", &mut out);
         assert_eq!(out, br"\xff\x9b");

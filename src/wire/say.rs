@@ -9,10 +9,11 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use colored::{Color, Colorize};
+use colored::{Color, ColoredString, Colorize};
 use rustix::stdio::stderr;
 
 use super::payload::write_all;
+use super::visible::{visible, visible_but};
 use crate::errors;
 
 static ON: AtomicBool = AtomicBool::new(false);
@@ -45,6 +46,10 @@ pub fn on() -> bool {
 /// Says one line, as the role that this process plays. [`say!`](crate::say) first looks
 /// whether the commentary is on.
 pub fn line(text: fmt::Arguments<'_>) {
+    styled(visible_but(text.to_string(), "\n\t").normal());
+}
+
+fn styled(text: ColoredString) {
     let Ok(role) = ROLE.lock() else { return };
     let (name, colour) = &*role;
     // One write(2) a line, so that the lines of two processes do not mix.
@@ -86,7 +91,7 @@ pub fn waiting(what: impl fmt::Display, command: &str) {
 /// Names the command that starts the role that is not there yet.
 pub fn start_the_other(command: &str) {
     if on() {
-        line(format_args!("{}", format!("start the other: {command}").bold()));
+        styled(visible(format!("start the other: {command}")).bold());
     }
 }
 

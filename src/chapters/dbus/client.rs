@@ -13,7 +13,6 @@ use zbus::names::{BusName, WellKnownName};
 use zbus::{DynamicType, Message, MessageStream, OwnedStructure};
 
 use super::socket::{Inbox, LONGEST, Wire};
-use super::wording::plain;
 use super::{ClientOptions, INTERFACE, Verb, bus, door, handshake, values};
 use crate::errors::Advise;
 use crate::say;
@@ -21,6 +20,7 @@ use crate::wire::meet::At;
 use crate::wire::payload::{Payload, Printed, Style};
 use crate::wire::roles::messages;
 use crate::wire::say;
+use crate::wire::visible::visible;
 
 /// The interface that every object has to describe itself.
 const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
@@ -118,11 +118,11 @@ impl Client<'_> {
             .call_method(to, object, Some(interface), member, body)
             .await;
         let what = format!("call {interface}.{member} of {object}");
-        reply.map_err(|error| self.explain(error, &what))
+        reply.map_err(|error| self.exvisible(error, &what))
     }
 
     /// What went wrong with a call, and the way out.
-    fn explain(&self, error: zbus::Error, what: &str) -> anyhow::Error {
+    fn exvisible(&self, error: zbus::Error, what: &str) -> anyhow::Error {
         use zbus::DBusError;
         // A call is carried out at most once. Without a reply nobody knows which: once,
         // or not at all.
@@ -131,12 +131,12 @@ impl Client<'_> {
         let (error, advice) = match &error {
             zbus::Error::MethodError(name, text, _) => {
                 let text = text.as_deref().unwrap_or_default();
-                (format!("{name}: {}", plain(text)), self.advice(name))
+                (format!("{name}: {}", visible(text)), self.advice(name))
             }
             zbus::Error::FDO(known) => {
                 let text = known.description().unwrap_or_default();
                 let name = known.name();
-                (format!("{name}: {}", plain(text)), self.advice(&name))
+                (format!("{name}: {}", visible(text)), self.advice(&name))
             }
             zbus::Error::InputOutput(error)
                 if error.kind() == std::io::ErrorKind::TimedOut =>
@@ -153,7 +153,7 @@ impl Client<'_> {
                     (text, Some(perhaps))
                 }
             },
-            other => (plain(&other.to_string()), None),
+            other => (visible(&other.to_string()), None),
         };
         let failed = Err::<(), _>(anyhow!("{what}: {error}"));
         failed.advise(|_| advice).unwrap_err()

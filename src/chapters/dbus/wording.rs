@@ -40,12 +40,3 @@ pub fn of(message: &Message) -> String {
     }
     text
 }
-
-/// Text of a stranger's, in one line, and without what could reprogram a terminal.
-pub fn plain(text: &str) -> String {
-    let escape = |c: char| match c {
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(escape).collect()
-}

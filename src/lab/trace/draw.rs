@@ -9,6 +9,7 @@ use super::event::Trace;
 use super::rows::{Drawing, Join, Row};
 use super::text::{Line, Tone, fit};
 use crate::wire::say::COLOURS;
+use crate::wire::visible::visible;
 
 /// The narrowest lane that can be read.
 const NARROWEST: usize = 18;
@@ -56,7 +57,7 @@ pub(super) fn text(
     }
     let mut out = canvas.print(coloured);
     for note in &trace.notes {
-        let _ = writeln!(out, "\n{note}");
+        let _ = writeln!(out, "\n{}", visible(note));
     }
     out
 }
@@ -114,7 +115,7 @@ impl Canvas {
     fn titles(&mut self, trace: &Trace, drawing: &Drawing) {
         for (lane, process) in drawing.lanes.iter().enumerate() {
             let process = &trace.processes[*process];
-            let title = format!("{} (pid {})", process.name, process.pid);
+            let title = format!("{} (pid {})", visible(&process.name), process.pid);
             let title: String = title.chars().take(self.lane + GUTTER - 1).collect();
             self.say(0, self.column(lane), &title, Paint::Title(lane));
         }
@@ -186,7 +187,7 @@ impl Canvas {
     fn note(&mut self, top: usize, text: &str) {
         let mut line = String::from("──");
         let mut at = top;
-        for word in text.split(' ') {
+        for word in visible(text).split(' ') {
             if line.chars().count() + 1 + word.chars().count() > self.width {
                 self.say(at, 0, &line, Paint::Note);
                 line = String::from("  ");
@@ -312,7 +313,7 @@ impl Canvas {
             for cell in cells {
                 let top = self.lines.len();
                 let process = &trace.processes[drawing.lanes[cell.lane]];
-                let name = format!("{} {}", process.name, process.pid);
+                let name = format!("{} {}", visible(&process.name), process.pid);
                 let name: String = name.chars().take(NAME - 1).collect();
                 self.say(top, 0, &name, Paint::Title(cell.lane));
                 let (before, after) =

@@ -6,6 +6,7 @@ use super::decode::{error_name, signals};
 use super::event::{End, Event, Outcome, Trace, What};
 use super::pair::Arrow;
 use super::text;
+use crate::wire::visible;
 
 /// A line for each shown event, in the order in which they began.
 pub(super) fn lines(trace: &Trace, shown: &[usize], arrows: &[Arrow]) -> String {
@@ -18,11 +19,11 @@ pub(super) fn lines(trace: &Trace, shown: &[usize], arrows: &[Arrow]) -> String 
             })
             .map(|arrow| arrow.from)
             .collect();
-        out.push_str(&object(trace, place, event, &from).to_string());
+        out.push_str(&visible::json(&object(trace, place, event, &from)));
         out.push('\n');
     }
     for note in &trace.notes {
-        out.push_str(&json!({ "event": "note", "text": note }).to_string());
+        out.push_str(&visible::json(&json!({ "event": "note", "text": note })));
         out.push('\n');
     }
     out

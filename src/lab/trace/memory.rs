@@ -5,6 +5,8 @@ use std::io::IoSliceMut;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
+use crate::wire::visible;
+
 /// The smallest page there is: a read never crosses one, so that it gets all that is
 /// mapped before the first that is not.
 const PAGE: usize = 4096;
@@ -61,7 +63,7 @@ impl Memory {
             match end {
                 None if !chunk.is_empty() => {}
                 None => return None,
-                Some(_) => return Some(String::from_utf8_lossy(&text).into_owned()),
+                Some(_) => return Some(visible::text(&text)),
             }
         }
         None

@@ -15,6 +15,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::chapters::{find, rows as chapters};
 use crate::errors::{Advise, usage};
+use crate::os::alive::Life;
 use crate::wire::meet::Meets;
 use crate::wire::say::tell;
 
@@ -94,7 +95,10 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
         }
         None => run::Subject::Commands(split(&options.commands)?),
     };
-    let mut watch = start::Watch::begin()?;
+    // What a call means is read from /proc: one that shows other processes shows nothing.
+    Life::own().context("readlink /proc/self")?;
+    let mut watch =
+        start::Watch::begin(matches!(subject, run::Subject::Commands(_)))?;
     let run::Ran { mut trace, failure } = run::run(&subject, &mut watch)?;
     if watch.caught.is_some() && rustix::stdio::stderr().is_terminal() {
         // The terminal has written ^C where our first line will stand.

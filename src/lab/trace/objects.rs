@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::os::linux::fs::MetadataExt;
+use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 use std::time::UNIX_EPOCH;
 
@@ -11,6 +12,7 @@ use nix::unistd::Pid;
 use super::asked::duplicate;
 use super::event::Named;
 use super::socket::{Socket, ask};
+use crate::wire::visible;
 
 /// Which of the run's objects.
 pub(super) type ObjectId = usize;
@@ -150,7 +152,8 @@ impl Objects {
     /// What descriptor `fd` of a thread of the process `pid` is; `None` if it is not open.
     pub(super) fn look(&mut self, pid: i32, tid: Pid, fd: i32) -> Option<Desc> {
         let place = format!("/proc/{tid}/fd/{fd}");
-        let link = std::fs::read_link(&place).ok()?.to_string_lossy().into_owned();
+        let link =
+            visible::text(std::fs::read_link(&place).ok()?.as_os_str().as_bytes());
         let meta = std::fs::metadata(&place).ok()?;
         let info =
             std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?;

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -24,6 +25,7 @@ use crate::chapter::Row;
 use crate::lab::scratch::Scratch;
 use crate::os::inheritance::{hand_on, reset_signals};
 use crate::wire::meet::Meets;
+use crate::wire::visible;
 
 /// How long a chapter may take.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -45,7 +47,7 @@ impl Subject {
             Subject::Commands(commands) => {
                 let words = commands.iter().map(|words| {
                     let words: Vec<_> =
-                        words.iter().map(|w| w.to_string_lossy()).collect();
+                        words.iter().map(|w| visible::text(w.as_bytes())).collect();
                     words.join(" ")
                 });
                 format!(
@@ -145,15 +147,21 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
 fn programs(commands: &[Vec<OsString>], watch: &mut Watch) -> Result<Ran> {
     let mut tracer = Tracer::new(None);
     for standard in [stdin(), stderr()] {
-        tracer.world.outside.insert(inode(&standard.try_clone_to_owned()?)?);
+        // One that is closed is nobody's way out.
+        let inode = standard.try_clone_to_owned().ok().and_then(|fd| inode(&fd).ok());
+        tracer.world.outside.extend(inode);
     }
-    let mut started = Vec::new();
+    let mut started: Vec<(String, Pid)> = Vec::new();
     let mut outcome = Ok(());
     for words in commands {
         let name = Path::new(&words[0]).file_name().unwrap_or(&words[0]);
-        let name = name.to_string_lossy().into_owned();
+        let name = visible::text(name.as_bytes());
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).stdin(Stdio::null());
+        command.args(&words[1..]);
+        // Standard input is the first one's: two readers would take each other's lines.
+        if !started.is_empty() {
+            command.stdin(Stdio::null());
+        }
         // The trace has standard output to itself.
         let out = stderr().try_clone_to_owned().context("dup")?;
         command.stdout(out);

@@ -3,8 +3,12 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use std::os::unix::ffi::OsStrExt;
+
 use nix::sys::socket::{AddressFamily, SockType, SockaddrLike, SockaddrStorage};
 use nix::sys::socket::{getpeername, getsockname, getsockopt, sockopt};
+
+use crate::wire::visible;
 
 /// A socket at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +94,7 @@ pub(super) fn address(address: &SockaddrStorage) -> Option<String> {
         AddressFamily::Unix => {
             let unix = address.as_unix_addr()?;
             if let Some(path) = unix.path() {
-                return Some(path.display().to_string());
+                return Some(visible::text(path.as_os_str().as_bytes()));
             }
             let name = unix.as_abstract()?;
             Some(format!("@{}", name.escape_ascii()))

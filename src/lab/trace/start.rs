@@ -1,6 +1,7 @@
 //! Starting programs under the tracer, and running them to their end.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -20,6 +21,11 @@ use super::tracer::Tracer;
 use crate::errors::Advise;
 use crate::os::inheritance::ends_us;
 use crate::os::spawn::{self, Forked};
+use crate::wire::visible::visible;
+
+/// The signals by which a terminal stops a process group: Ctrl-Z, and what one that is in the
+/// background meets when it reads or sets the terminal.
+const STOPS: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
 
 /// Why the tracer stopped waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,24 +50,45 @@ pub(super) struct Watch {
     mask: SigSet,
     /// The first signal that asked us to end.
     pub(super) caught: Option<Signal>,
+    /// Ctrl-C, of which the terminal has told the programs themselves.
+    pub(super) theirs: Option<Signal>,
     /// Whether one came that nobody has asked for yet.
     pending: bool,
+    /// Whether the terminal has stopped us, as it has the programs.
+    stopping: bool,
+    /// Whether the programs are in our process group, and so have the terminal as they
+    /// would without us.
+    shared: bool,
     /// What tracees write to us, by name; none once it has ended.
     taps: Vec<(String, Option<OwnedFd>, Vec<u8>)>,
 }
 
 impl Watch {
-    /// Blocks the signals, and opens the descriptor.
+    /// Blocks the signals, and opens the descriptor. `shared`: the programs are to be in
+    /// our process group.
     ///
     /// # Errors
     /// EMFILE.
-    pub(super) fn begin() -> Result<Watch> {
+    pub(super) fn begin(shared: bool) -> Result<Watch> {
         let mut mask = ends_us();
         mask.add(Signal::SIGCHLD);
+        if shared {
+            mask.extend(STOPS);
+            mask.add(Signal::SIGQUIT);
+        }
         mask.thread_block().context("sigprocmask")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&mask, flags).context("signalfd")?;
-        Ok(Watch { signals, mask, caught: None, pending: false, taps: Vec::new() })
+        Ok(Watch {
+            signals,
+            mask,
+            caught: None,
+            theirs: None,
+            pending: false,
+            stopping: false,
+            shared,
+            taps: Vec::new(),
+        })
     }
 
     /// Keeps what comes out of `fd`, so that no tracee blocks on a full pipe.
@@ -98,11 +125,28 @@ impl Watch {
         while let Some(info) =
             self.signals.read_signal().context("read a signalfd")?
         {
-            let signal = Signal::try_from(info.ssi_signo as i32).ok();
-            if signal != Some(Signal::SIGCHLD) {
-                self.caught = self.caught.or(signal);
-                self.pending = true;
+            let Ok(signal) = Signal::try_from(info.ssi_signo as i32) else { continue };
+            // A key that was pressed: the kernel tells all of the foreground group.
+            let key = info.ssi_code == libc::SI_KERNEL && self.shared;
+            match signal {
+                Signal::SIGCHLD => {}
+                signal if STOPS.contains(&signal) => self.stopping = true,
+                Signal::SIGINT if key => self.theirs = Some(signal),
+                signal => {
+                    self.caught.get_or_insert(signal);
+                    self.pending = true;
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Stops as the programs are stopped, by Ctrl-Z say, so that the shell sees it; goes on
+    /// when it says so.
+    fn stop_with(&mut self, tracer: &Tracer) -> Result<()> {
+        if self.stopping && tracer.all_stopped() {
+            self.stopping = false;
+            raise(Signal::SIGSTOP).context("raise")?;
         }
         Ok(())
     }
@@ -143,6 +187,13 @@ pub(super) fn follow(
         if tracer.has_failed() {
             return Ok(Pause::Failed);
         }
+        // A program that Ctrl-C has ended ends us, and what is left of it; one that handles
+        // it has its own way.
+        if let Some(signal) = watch.theirs.filter(|it| tracer.ended_by(*it as i32)) {
+            watch.caught.get_or_insert(signal);
+            return Ok(Pause::Interrupted);
+        }
+        watch.stop_with(tracer)?;
         if !tracer.alive() {
             return Ok(if until.is_some() { Pause::Ready } else { Pause::Ended });
         }
@@ -183,8 +234,9 @@ fn is_ready(fd: &OwnedFd) -> bool {
     poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
-/// Starts `command` under the tracer, in a process group of its own, so that Ctrl-C comes
-/// to us alone. Its first traced call is its execve.
+/// Starts `command` under the tracer. Its first traced call is its execve. A chapter's role
+/// gets a process group of its own, so that Ctrl-C comes to us alone; any other program
+/// stays in ours, in the foreground if we are.
 ///
 /// The child waits at a gate between fork and exec until we hold it.
 ///
@@ -198,7 +250,9 @@ pub(super) fn start(
 ) -> Result<Pid> {
     let (gate, key) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let (failure, tell) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-    command.process_group(0);
+    if !watch.shared {
+        command.process_group(0);
+    }
     let pid = match spawn::fork().context("fork")? {
         Forked::Parent(pid) => pid,
         Forked::Child => {
@@ -213,7 +267,7 @@ pub(super) fn start(
         }
     };
     drop((gate, tell));
-    let what = command.get_program().to_string_lossy().into_owned();
+    let what = visible(command.get_program().as_bytes());
     // The command holds copies of what it was given: they would keep EOF away.
     drop(command);
     if let Err(error) = tracer.seize(pid, name) {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::event::Trace;
 use super::rows::{Drawing, Row};
 use super::text::{Line, Tone, fit};
+use crate::wire::visible::visible;
 
 /// The width of a character and the height of a line, in pixels.
 const CHARACTER: f64 = 7.2;
@@ -216,7 +217,8 @@ impl Picture {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
+    visible(text)
+        .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")

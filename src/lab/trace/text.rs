@@ -2,6 +2,7 @@
 
 use super::decode::{error_text, signals};
 use super::event::{Call, End, Event, Outcome, Piece, What};
+use crate::wire::visible::{quoted, visible};
 
 /// How a character is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -285,14 +286,20 @@ fn left_out(name: &str) -> &'static [usize] {
         "sendto" => &[3, 5],
         "recvfrom" => &[3, 5],
         "recvmsg" | "sendmsg" => &[2],
+        "recvmmsg" | "sendmmsg" => &[2, 3],
         "setsockopt" | "getsockopt" => &[4],
-        "epoll_pwait" => &[4],
+        "epoll_pwait" | "epoll_pwait2" => &[4, 5],
         "epoll_wait" => &[2],
         "mmap" => &[0, 5],
         "wait4" | "readv" | "writev" => &[2],
+        "preadv" | "pwritev" | "preadv2" | "pwritev2" => &[2, 4],
+        "process_vm_readv" | "process_vm_writev" => &[2, 4, 5],
         "waitid" => &[4],
-        "clone" | "clone3" => &[1],
+        "clone" => &[1, 2, 3, 4],
+        "clone3" => &[1],
         "execve" => &[2],
+        "execveat" => &[3],
+        "futex" => &[4, 5],
         "pidfd_send_signal" => &[1, 3],
         "mq_timedreceive" | "mq_timedsend" => &[4],
         "semop" | "semtimedop" => &[2],
@@ -310,16 +317,14 @@ fn left_out(name: &str) -> &'static [usize] {
 
 fn piece_text(piece: &Piece, style: Style) -> String {
     match piece {
-        Piece::Text(text) if style.full => text.clone(),
-        Piece::Text(text) => terse(text),
+        Piece::Text(text) if style.full => visible(text),
+        Piece::Text(text) => visible(terse(text)),
         Piece::Bytes(bytes, whole) => bytes_text(bytes, *whole, style.bytes),
-        Piece::Path(_, whole) if style.bytes > 256 => {
-            format!("\"{}\"", whole.escape_debug())
-        }
-        Piece::Path(said, _) => format!("\"{}\"", said.escape_debug()),
+        Piece::Path(_, whole) if style.bytes > 256 => quoted(whole),
+        Piece::Path(said, _) => quoted(said),
         Piece::Fd(number, Some(named)) => {
             let what = if style.long { &*named.long } else { named.short };
-            format!("{number}<{what}>")
+            format!("{number}<{}>", visible(what))
         }
         Piece::Fd(number, None) => number.to_string(),
         Piece::Group(open, parts, close) => {

@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::ptrace;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid, getpgrp};
 
 use super::decode::signals;
 use super::event::{Effect, End, Event, What};
@@ -38,6 +38,8 @@ pub(super) struct Tracer {
     pub(super) notes: Vec<String>,
     /// How the processes that we started ended, by pid.
     pub(super) ends: HashMap<i32, End>,
+    /// The processes that we started.
+    started: Vec<i32>,
     /// What we started, if its failure is an end of it all: others may wait for it for ever.
     pub(super) vital: Vec<i32>,
     threads: HashMap<i32, Thread>,
@@ -54,6 +56,8 @@ struct Thread {
     own: bool,
     /// Whether it has ever stopped for us.
     held: bool,
+    /// Whether a signal has stopped it until SIGCONT.
+    stopped: bool,
     /// Since when it ends, and what it will close then.
     leaves: Option<Leaving>,
 }
@@ -76,6 +80,7 @@ impl Tracer {
             events: Vec::new(),
             notes: Vec::new(),
             ends: HashMap::new(),
+            started: Vec::new(),
             vital: Vec::new(),
             threads: HashMap::new(),
             began: Instant::now(),
@@ -101,6 +106,7 @@ impl Tracer {
         ptrace::interrupt(pid)?;
         let who = self.world.add(pid.as_raw(), name.to_owned(), None);
         self.world.live.insert(pid.as_raw(), who);
+        self.started.push(pid.as_raw());
         self.threads.insert(pid.as_raw(), Thread::new(who, false));
         Ok(())
     }
@@ -133,6 +139,22 @@ impl Tracer {
         all.map(|thread| self.world.processes[thread.who].pid).collect()
     }
 
+    /// Whether every tracee that is in our process group has been stopped until SIGCONT.
+    pub(super) fn all_stopped(&self) -> bool {
+        let ours = getpgrp();
+        let beside = |tid: &i32| getpgid(Some(Pid::from_raw(*tid))) == Ok(ours);
+        let mut group =
+            self.threads.iter().filter(|(tid, _)| beside(tid)).peekable();
+        group.peek().is_some() && group.all(|(_, thread)| thread.stopped)
+    }
+
+    /// Whether all that we started have ended, and this signal was what ended one of them.
+    pub(super) fn ended_by(&self, signal: i32) -> bool {
+        let end = |pid: &i32| self.ends.get(pid);
+        self.started.iter().all(|pid| end(pid).is_some())
+            && self.started.iter().any(|pid| end(pid) == Some(&End::Signal(signal)))
+    }
+
     /// Handles one stop; `false` if there is none to handle now.
     ///
     /// # Errors
@@ -157,6 +179,7 @@ impl Tracer {
                 self.know(pid);
                 if let Some(thread) = self.threads.get_mut(&pid.as_raw()) {
                     thread.held = true;
+                    thread.stopped = false;
                 }
                 let (go, signal) = self.stopped(pid, signal, event);
                 // ESRCH: it was killed while it was stopped; waitpid will tell.
@@ -189,6 +212,9 @@ impl Tracer {
                     libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU
                 ) =>
             {
+                if let Some(thread) = self.threads.get_mut(&pid.as_raw()) {
+                    thread.stopped = true;
+                }
                 return (Go::StayStopped, 0);
             }
             _ => {}
@@ -210,8 +236,7 @@ impl Tracer {
             (group != pid.as_raw()).then(|| self.world.find(group)).flatten();
         let who = thread_of.unwrap_or_else(|| {
             let parent = number("PPid:").and_then(|parent| self.world.find(parent));
-            let name = field(&status, "Name:").unwrap_or("?").to_owned();
-            let who = self.world.add(pid.as_raw(), name, parent);
+            let who = self.world.add(pid.as_raw(), programs::name(pid), parent);
             let effects = vec![Effect::Told(format!("start {pid}"))];
             self.point(who, pid, What::Starts, effects);
             who
@@ -337,6 +362,6 @@ impl Tracer {
 
 impl Thread {
     fn new(who: usize, own: bool) -> Thread {
-        Thread { who, call: None, own, held: false, leaves: None }
+        Thread { who, call: None, own, held: false, stopped: false, leaves: None }
     }
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::os::holders::holders;
 use crate::os::proc;
+use crate::wire::visible::visible;
 
 /// Who listens at an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(super) fn holder(address: SocketAddr) -> Option<Holder> {
     };
     let name = proc::text(format!("/proc/{pid}/comm"));
     // It is what that process says, and may be meant for a terminal.
-    let name = name.unwrap_or_default().trim_end().escape_debug().to_string();
+    let name = visible(name.unwrap_or_default().trim_end());
     Some(Holder::Process { pid, name })
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::memory::{i32_at, u64_at};
 use super::{Cx, Names, Piece, hex, names, signals, word};
+use crate::wire::visible;
 
 /// Why a signal came.
 const CODES: Names = names! {
@@ -64,9 +65,7 @@ pub(super) fn address_text(bytes: &[u8]) -> Option<Address> {
             Some([0, name @ ..]) => format!("@{}", name.escape_ascii()),
             Some(path) => {
                 let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
-                return Some(Address::Path(
-                    String::from_utf8_lossy(path).into_owned(),
-                ));
+                return Some(Address::Path(visible::text(path)));
             }
         },
         libc::AF_INET => {
@@ -97,13 +96,18 @@ fn time(cx: &Cx<'_>, index: usize, unit: u32) -> Piece {
     let Some(bytes) = cx.memory().array::<16>(cx.args[index]) else {
         return hex(cx.args[index]);
     };
-    let (whole, part) = (u64_at(&bytes, 0), u64_at(&bytes, 8));
-    let seconds = whole as f64 + part as f64 / f64::from(unit);
-    Piece::text(if whole > 1_000_000_000 {
-        format!("at {whole} s")
-    } else {
-        format!("{seconds} s")
-    })
+    let unit = u64::from(unit);
+    Piece::text(seconds(u64_at(&bytes, 0), u64_at(&bytes, 8), unit))
+}
+
+/// So many seconds, and so many parts of one.
+pub(super) fn seconds(whole: u64, part: u64, unit: u64) -> String {
+    match whole {
+        0..=1_000_000_000 => {
+            format!("{} s", whole as f64 + part as f64 / unit as f64)
+        }
+        _ => format!("at {whole} s"),
+    }
 }
 
 /// What a `siginfo_t` says.

@@ -1,8 +1,12 @@
 //! Files, pipes, and what else is read and written by a descriptor.
 
-use super::{Arg, Cx, Names, Piece, names};
+use std::os::unix::ffi::OsStrExt;
 
-const OPEN: Names = &[
+use super::{Arg, Cx, Names, Piece, names};
+use crate::wire::visible;
+
+/// What open's flags are made of.
+pub(super) const OPEN: Names = &[
     (libc::O_WRONLY as u64, "O_WRONLY"),
     (libc::O_RDWR as u64, "O_RDWR"),
     (libc::O_RDONLY as u64, "O_RDONLY"),
@@ -23,24 +27,48 @@ const OPEN: Names = &[
 /// What the flags of pipe2, eventfd2 and the like are made of.
 pub(super) const NEW: Names = names! { O_NONBLOCK O_CLOEXEC O_DIRECT };
 const ACCESS: Names = names! { F_OK R_OK W_OK X_OK };
-const AT: Names = names! {
-    AT_EMPTY_PATH AT_SYMLINK_NOFOLLOW AT_SYMLINK_FOLLOW AT_REMOVEDIR AT_EACCESS
+/// The flags of calls that take a directory and a path.
+pub(super) const AT: Names = names! {
+    AT_EMPTY_PATH AT_SYMLINK_NOFOLLOW AT_SYMLINK_FOLLOW AT_REMOVEDIR
 };
+/// The bit of AT_REMOVEDIR has another name here.
+const ACCESS_AT: Names = names! { AT_EMPTY_PATH AT_SYMLINK_NOFOLLOW AT_EACCESS };
+const EVENT: Names = names! { EFD_SEMAPHORE EFD_NONBLOCK EFD_CLOEXEC };
 const RENAME: Names = names! { RENAME_NOREPLACE RENAME_EXCHANGE RENAME_WHITEOUT };
 const WHENCE: Names = names! { SEEK_SET SEEK_CUR SEEK_END SEEK_DATA SEEK_HOLE };
 const FALLOC: Names = names! { FALLOC_FL_KEEP_SIZE FALLOC_FL_PUNCH_HOLE };
 const LOCK: Names = names! { LOCK_SH LOCK_EX LOCK_UN LOCK_NB };
-const MEMFD: Names = names! { MFD_CLOEXEC MFD_ALLOW_SEALING MFD_HUGETLB };
-const SPLICE: Names = names! { SPLICE_F_MOVE SPLICE_F_NONBLOCK SPLICE_F_MORE };
+const MEMFD: Names = names! {
+    MFD_CLOEXEC MFD_ALLOW_SEALING MFD_HUGETLB MFD_NOEXEC_SEAL MFD_EXEC
+};
+const SPLICE: Names = names! {
+    SPLICE_F_MOVE SPLICE_F_NONBLOCK SPLICE_F_MORE SPLICE_F_GIFT
+};
+const RWF: Names = names! { RWF_HIPRI RWF_DSYNC RWF_SYNC RWF_NOWAIT RWF_APPEND };
+const RANGE: Names = names! { CLOSE_RANGE_UNSHARE CLOSE_RANGE_CLOEXEC };
+const RESOLVE: Names = names! {
+    RESOLVE_NO_XDEV RESOLVE_NO_MAGICLINKS RESOLVE_NO_SYMLINKS RESOLVE_BENEATH RESOLVE_IN_ROOT
+    RESOLVE_CACHED
+};
+const ADVICE: Names = names! {
+    POSIX_FADV_NORMAL POSIX_FADV_RANDOM POSIX_FADV_SEQUENTIAL POSIX_FADV_WILLNEED
+    POSIX_FADV_DONTNEED POSIX_FADV_NOREUSE
+};
 /// What fcntl is asked for.
 pub(super) const FCNTL: Names = names! {
     F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_SETLK F_SETLKW F_OFD_GETLK
     F_OFD_SETLK F_OFD_SETLKW F_DUPFD_CLOEXEC F_SETPIPE_SZ F_GETPIPE_SZ F_ADD_SEALS
-    F_GET_SEALS
+    F_GET_SEALS F_SETOWN F_GETOWN F_SETLEASE F_GETLEASE F_NOTIFY
 };
-const SEALS: Names = names! { F_SEAL_SEAL F_SEAL_SHRINK F_SEAL_GROW F_SEAL_WRITE };
+const SEALS: Names = names! {
+    F_SEAL_SEAL F_SEAL_SHRINK F_SEAL_GROW F_SEAL_WRITE F_SEAL_FUTURE_WRITE F_SEAL_EXEC
+};
 const LOCK_TYPE: Names = names! { F_RDLCK F_WRLCK F_UNLCK };
-const IOCTL: Names = names! { TCGETS FIONREAD FIONBIO TIOCGWINSZ };
+const IOCTL: Names = names! {
+    TCGETS TCSETS TCSETSW TCSETSF TCFLSH FIONREAD FIONBIO FIOASYNC FIOCLEX FIONCLEX
+    TIOCGWINSZ TIOCSWINSZ TIOCGPGRP TIOCSPGRP TIOCGSID TIOCSCTTY TIOCNOTTY TIOCOUTQ TIOCSTI
+    TIOCGPTN TIOCSPTLCK FICLONE
+};
 /// What inotify watches for, and what it tells.
 pub(super) const NOTIFY: Names = names! {
     IN_ACCESS IN_MODIFY IN_ATTRIB IN_CLOSE_WRITE IN_CLOSE_NOWRITE IN_OPEN IN_MOVED_FROM
@@ -59,13 +87,16 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "pwrite64" => &[Fd, In(2), Size, Size],
         "readv" => &[Fd, After(iov), Int],
         "writev" => &[Fd, Before(iov), Int],
-        "preadv" | "preadv2" => &[Fd, After(iov), Int, Size],
-        "pwritev" | "pwritev2" => &[Fd, Before(iov), Int, Size],
+        "preadv" => &[Fd, After(iov), Int, Before(long), Hex],
+        "pwritev" => &[Fd, Before(iov), Int, Before(long), Hex],
+        "preadv2" => &[Fd, After(iov), Int, Before(long), Hex, Set(RWF)],
+        "pwritev2" => &[Fd, Before(iov), Int, Before(long), Hex, Set(RWF)],
         "open" => &[Path, Before(open_flags), Octal],
         "openat" => &[At, Path, Before(open_flags), Octal],
+        "openat2" => &[At, Path, Before(open_how), Size],
         "creat" => &[Path, Octal],
         "close" | "fsync" | "fdatasync" | "syncfs" | "dup" | "fchdir" => &[Fd],
-        "close_range" => &[Int, Int, Hex],
+        "close_range" => &[Before(number), Before(number), Set(RANGE)],
         "dup2" => &[Fd, Int],
         "dup3" => &[Fd, Int, Set(NEW)],
         "pipe" => &[After(pair)],
@@ -93,7 +124,7 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "statx" => &[At, Path, Set(AT), Hex, Hex],
         "access" => &[Path, Set(ACCESS)],
         "faccessat" => &[At, Path, Set(ACCESS)],
-        "faccessat2" => &[At, Path, Set(ACCESS), Set(AT)],
+        "faccessat2" => &[At, Path, Set(ACCESS), Set(ACCESS_AT)],
         "readlink" => &[Path, Out, Size],
         "readlinkat" => &[At, Path, Out, Size],
         "getcwd" => &[Out, Size],
@@ -103,9 +134,10 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "vmsplice" => &[Fd, Before(iov), Int, Set(SPLICE)],
         "sendfile" => &[Fd, Fd, Hex, Size],
         "copy_file_range" => &[Fd, Hex, Fd, Hex, Size, Hex],
-        "fadvise64" => &[Fd, Size, Size, Int],
-        "eventfd" | "inotify_init" => &[],
-        "eventfd2" => &[Int, Set(NEW)],
+        "fadvise64" => &[Fd, Size, Size, Word(ADVICE)],
+        "inotify_init" => &[],
+        "eventfd" => &[Int],
+        "eventfd2" => &[Int, Set(EVENT)],
         "memfd_create" => &[Text, Set(MEMFD)],
         "inotify_init1" => &[Set(NEW)],
         "inotify_add_watch" => &[Fd, Path, Set(NOTIFY)],
@@ -114,21 +146,44 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
     })
 }
 
+/// What fcntl does without a third argument.
+const FCNTL_ALONE: [i32; 6] = [
+    libc::F_GETFD,
+    libc::F_GETFL,
+    libc::F_GETOWN,
+    libc::F_GETLEASE,
+    libc::F_GETPIPE_SZ,
+    libc::F_GET_SEALS,
+];
+
+fn is_device(mode: u64) -> bool {
+    [libc::S_IFCHR, libc::S_IFBLK].contains(&(mode as u32 & libc::S_IFMT))
+}
+
 /// Leaves out arguments that mean nothing in this call.
 pub(super) fn trim(name: &str, args: &mut Vec<Piece>, cx: &Cx<'_>) {
     let flags = match name {
         "open" => cx.args[1],
         "openat" => cx.args[2],
-        "mknodat" => {
+        // Only a device has a number.
+        "mknodat" if !is_device(cx.args[2]) => {
             args.truncate(3);
             return;
         }
-        "mknod" => {
+        "mknod" if !is_device(cx.args[1]) => {
             args.truncate(2);
             return;
         }
-        "fcntl" if matches!(cx.int(1), libc::F_GETFD | libc::F_GETFL) => {
+        "fcntl" if FCNTL_ALONE.contains(&cx.int(1)) => {
             args.truncate(2);
+            return;
+        }
+        "futex" => {
+            args.truncate(super::memory::futex_arguments(cx));
+            return;
+        }
+        "mremap" if cx.int(3) & (libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP) == 0 => {
+            args.truncate(4);
             return;
         }
         "mq_open" if cx.int(1) & libc::O_CREAT == 0 => {
@@ -157,7 +212,7 @@ pub(super) fn path(cx: &mut Cx<'_>, index: usize) -> Piece {
             _ => format!("/proc/{pid}/cwd"),
         };
         let dir = std::fs::read_link(dir).unwrap_or_default();
-        dir.join(&said).display().to_string()
+        visible::text(dir.join(&said).as_os_str().as_bytes())
     };
     Piece::Path(cx.world.objects.shown(&said), whole)
 }
@@ -168,6 +223,9 @@ fn mode(cx: &mut Cx<'_>, index: usize) -> Piece {
         libc::S_IFIFO => "S_IFIFO|",
         libc::S_IFSOCK => "S_IFSOCK|",
         libc::S_IFREG => "S_IFREG|",
+        libc::S_IFCHR => "S_IFCHR|",
+        libc::S_IFBLK => "S_IFBLK|",
+        libc::S_IFDIR => "S_IFDIR|",
         _ => "",
     };
     Piece::text(format!("{kind}{:04o}", mode & !libc::S_IFMT))
@@ -175,13 +233,39 @@ fn mode(cx: &mut Cx<'_>, index: usize) -> Piece {
 
 /// O_RDONLY is 0, and is named all the same.
 pub(super) fn open_flags(cx: &mut Cx<'_>, index: usize) -> Piece {
-    let flags = cx.args[index];
-    let text = super::set(flags, OPEN);
-    let reads = flags as i32 & libc::O_ACCMODE == libc::O_RDONLY && flags != 0;
-    Piece::text(if reads { format!("O_RDONLY|{text}") } else { text })
+    Piece::text(open_text(cx.args[index]))
 }
 
-fn long(cx: &mut Cx<'_>, index: usize) -> Piece {
+fn open_text(flags: u64) -> String {
+    let text = super::set(flags, OPEN);
+    let reads = flags as i32 & libc::O_ACCMODE == libc::O_RDONLY && flags != 0;
+    if reads { format!("O_RDONLY|{text}") } else { text }
+}
+
+/// `struct open_how`.
+fn open_how(cx: &mut Cx<'_>, index: usize) -> Piece {
+    let Some(how) = cx.memory().array::<24>(cx.args[index]) else {
+        return super::hex(cx.args[index]);
+    };
+    let [flags, mode, resolve] =
+        [0, 8, 16].map(|at| super::super::memory::u64_at(&how, at));
+    let mut text = open_text(flags);
+    if mode != 0 {
+        text = format!("{text}, {mode:04o}");
+    }
+    if resolve != 0 {
+        text = format!("{text}, {}", super::set(resolve, RESOLVE));
+    }
+    Piece::text(format!("{{{text}}}"))
+}
+
+/// The number of a descriptor that need not be open, up to the highest there can be.
+fn number(cx: &mut Cx<'_>, index: usize) -> Piece {
+    Piece::text((cx.args[index] as u32).to_string())
+}
+
+/// A signed number of 64 bits.
+pub(super) fn long(cx: &mut Cx<'_>, index: usize) -> Piece {
     Piece::text((cx.args[index] as i64).to_string())
 }
 
@@ -196,13 +280,13 @@ pub(super) fn pair(cx: &mut Cx<'_>, index: usize) -> Piece {
 
 /// The buffers of an array of `struct iovec`; what was read is no longer than the result.
 pub(super) fn iov(cx: &mut Cx<'_>, index: usize) -> Piece {
-    buffers(cx, cx.args[index], cx.args[index + 1])
+    buffers(cx, cx.args[index], cx.args[index + 1], cx.result)
 }
 
-/// `count` buffers at `address`.
-pub(super) fn buffers(cx: &Cx<'_>, address: u64, count: u64) -> Piece {
+/// `count` buffers at `address`, in which `moved` bytes are.
+pub(super) fn buffers(cx: &Cx<'_>, address: u64, count: u64, moved: i64) -> Piece {
     const MOST: u64 = 16;
-    let mut left = cx.result.max(0) as u64;
+    let mut left = moved.max(0) as u64;
     let mut parts = Vec::new();
     for n in 0..count.min(MOST) {
         if left == 0 {

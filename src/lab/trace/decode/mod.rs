@@ -9,8 +9,10 @@ use super::event::{Call, Effect, Outcome, Piece};
 use super::memory::Memory;
 use super::objects::Desc;
 use super::world::World;
+use crate::wire::visible::quoted;
 
 mod addresses;
+mod clocks;
 mod data;
 mod files;
 mod ipc;
@@ -18,9 +20,11 @@ mod memory;
 mod process;
 mod queues;
 mod ready;
+mod rings;
 pub(super) mod signals;
 mod sockets;
 mod streams;
+mod system;
 mod told;
 mod transfer;
 mod waking;
@@ -144,8 +148,12 @@ pub(super) fn name(arch: u32, number: u64) -> String {
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     const NATIVE: u32 = 0;
     let known = usize::try_from(number).ok().and_then(syscalls::Sysno::new);
+    // What newer kernels have, or the table calls otherwise.
+    const LISTNS: u64 = 470;
     match known.filter(|_| arch == NATIVE) {
+        Some(known) if known.name() == "fstatat" => "newfstatat".to_owned(),
         Some(known) => known.name().to_owned(),
+        None if arch == NATIVE && number == LISTNS => "listns".to_owned(),
         None if arch == NATIVE => format!("syscall_{number}"),
         None => format!("{FOREIGN}{number}"),
     }
@@ -177,6 +185,9 @@ fn signature(name: &str) -> Option<&'static [Arg]> {
         .or_else(|| memory::signature(name))
         .or_else(|| ready::signature(name))
         .or_else(|| process::signature(name))
+        .or_else(|| clocks::signature(name))
+        .or_else(|| rings::signature(name))
+        .or_else(|| system::signature(name))
 }
 
 /// Reads what a call is given, before the kernel does it.
@@ -249,10 +260,7 @@ fn before(cx: &mut Cx<'_>, arg: Arg, index: usize) -> Option<Piece> {
         Arg::At if raw as i32 == libc::AT_FDCWD => Piece::text("AT_FDCWD"),
         Arg::At => cx.fd(raw as i32),
         Arg::Path => files::path(cx, index),
-        Arg::Text => match cx.memory().text(raw) {
-            Some(text) => Piece::text(format!("\"{}\"", text.escape_debug())),
-            None => hex(raw),
-        },
+        Arg::Text => text(cx, index),
         Arg::In(length) => cx.bytes(raw, cx.args[length]),
         Arg::Out | Arg::After(_) => return None,
         Arg::Int => Piece::text((raw as i32).to_string()),
@@ -264,6 +272,13 @@ fn before(cx: &mut Cx<'_>, arg: Arg, index: usize) -> Option<Piece> {
         Arg::Signal => Piece::text(signals::name(raw as i32)),
         Arg::Before(read) => read(cx, index),
     })
+}
+
+fn text(cx: &mut Cx<'_>, index: usize) -> Piece {
+    match cx.memory().text(cx.args[index]) {
+        Some(text) => Piece::text(quoted(text)),
+        None => hex(cx.args[index]),
+    }
 }
 
 fn hex(raw: u64) -> Piece {
@@ -312,13 +327,16 @@ fn outcome(cx: &mut Cx<'_>, name: &str) -> Outcome {
         | "accept4" | "mq_open" | "memfd_create" | "eventfd" | "eventfd2"
         | "epoll_create" | "epoll_create1" | "signalfd4" | "signalfd"
         | "inotify_init" | "inotify_init1" | "pidfd_open" | "pidfd_getfd"
-        | "dup" | "dup2" | "dup3" | "timerfd_create" | "memfd_secret" => {
+        | "dup" | "dup2" | "dup3" | "timerfd_create" | "memfd_secret"
+        | "io_uring_setup" | "userfaultfd" | "perf_event_open" | "fanotify_init"
+        | "landlock_create_ruleset" | "open_tree" | "open_tree_attr" | "fsopen"
+        | "fsmount" | "fspick" | "open_by_handle_at" => {
             Some(cx.new_fd(value as i32))
         }
         "fcntl" if matches!(cx.int(1), libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) => {
             Some(cx.new_fd(value as i32))
         }
-        "mmap" | "brk" | "shmat" | "mremap" => Some(hex(value as u64)),
+        "mmap" | "brk" | "shmat" | "mremap" | "map_shadow_stack" => Some(hex(value as u64)),
         "rt_sigtimedwait" => Some(Piece::text(signals::name(value as i32))),
         "poll" | "ppoll" if value > 0 => ready::answered(cx),
         _ => None,
@@ -327,6 +345,7 @@ fn outcome(cx: &mut Cx<'_>, name: &str) -> Outcome {
         "read" | "readv" if value == 0 && cx.args[2] > 0 => "end of file",
         "recvfrom" | "recvmsg" if value == 0 => "end of file",
         "poll" | "ppoll" | "select" | "pselect6" | "epoll_wait" | "epoll_pwait"
+        | "epoll_pwait2"
             if value == 0 =>
         {
             "timeout"

@@ -1,41 +1,99 @@
 //! Processes and threads: how they begin, and how their ends are waited for.
 
+use super::super::memory::u64_at;
 use super::{Arg, Cx, Names, Piece, data, hex, names, set, signals};
+use crate::wire::visible::quoted;
 
 const CLONE: Names = names! {
     CLONE_VM CLONE_FS CLONE_FILES CLONE_SIGHAND CLONE_PIDFD CLONE_VFORK CLONE_PARENT
     CLONE_THREAD CLONE_NEWNS CLONE_SYSVSEM CLONE_SETTLS CLONE_PARENT_SETTID
-    CLONE_CHILD_CLEARTID CLONE_CHILD_SETTID
+    CLONE_CHILD_CLEARTID CLONE_CHILD_SETTID CLONE_PTRACE CLONE_UNTRACED CLONE_NEWCGROUP
+    CLONE_NEWUTS CLONE_NEWIPC CLONE_NEWUSER CLONE_NEWPID CLONE_NEWNET CLONE_IO
 };
-const WAIT: Names = names! { WNOHANG WUNTRACED WEXITED WCONTINUED WNOWAIT __WALL };
+const WAIT: Names = names! {
+    WNOHANG WUNTRACED WEXITED WCONTINUED WNOWAIT __WALL __WNOTHREAD __WCLONE
+};
 const WHICH: Names = names! { P_ALL P_PID P_PGID P_PIDFD };
-const CLOCK: Names = names! { CLOCK_REALTIME CLOCK_MONOTONIC };
+const AT: Names = names! { AT_EMPTY_PATH AT_SYMLINK_NOFOLLOW };
+/// O_EXCL, by the name that pidfd_open has for it.
+const PIDFD: Names = &[
+    (libc::O_NONBLOCK as u64, "PIDFD_NONBLOCK"),
+    (libc::O_EXCL as u64, "PIDFD_THREAD"),
+];
+const RESOURCE: Names = names! {
+    RLIMIT_CPU RLIMIT_FSIZE RLIMIT_DATA RLIMIT_STACK RLIMIT_CORE RLIMIT_RSS RLIMIT_NPROC
+    RLIMIT_NOFILE RLIMIT_MEMLOCK RLIMIT_AS RLIMIT_LOCKS RLIMIT_SIGPENDING RLIMIT_MSGQUEUE
+    RLIMIT_NICE RLIMIT_RTPRIO RLIMIT_RTTIME
+};
+const RANDOM: Names = names! { GRND_NONBLOCK GRND_RANDOM GRND_INSECURE };
+const PRCTL: Names = names! {
+    PR_SET_PDEATHSIG PR_GET_PDEATHSIG PR_GET_DUMPABLE PR_SET_DUMPABLE PR_SET_NAME PR_GET_NAME
+    PR_GET_SECCOMP PR_SET_SECCOMP PR_CAPBSET_READ PR_CAPBSET_DROP PR_SET_TIMERSLACK
+    PR_GET_TIMERSLACK PR_SET_MM PR_SET_PTRACER PR_SET_CHILD_SUBREAPER PR_GET_CHILD_SUBREAPER
+    PR_SET_NO_NEW_PRIVS PR_GET_NO_NEW_PRIVS PR_SET_THP_DISABLE PR_GET_THP_DISABLE
+    PR_CAP_AMBIENT PR_SET_KEEPCAPS PR_GET_KEEPCAPS PR_SET_VMA PR_SET_MDWE
+};
+const PTRACE: Names = names! {
+    PTRACE_TRACEME PTRACE_PEEKTEXT PTRACE_PEEKDATA PTRACE_PEEKUSER PTRACE_POKETEXT
+    PTRACE_POKEDATA PTRACE_POKEUSER PTRACE_CONT PTRACE_KILL PTRACE_SINGLESTEP PTRACE_ATTACH
+    PTRACE_DETACH PTRACE_SYSCALL PTRACE_SETOPTIONS PTRACE_GETEVENTMSG PTRACE_GETSIGINFO
+    PTRACE_SETSIGINFO PTRACE_GETREGSET PTRACE_SETREGSET PTRACE_SEIZE PTRACE_INTERRUPT
+    PTRACE_LISTEN PTRACE_GET_SYSCALL_INFO
+};
+#[cfg(target_arch = "x86_64")]
+const ARCH: Names = &[
+    (0x1001, "ARCH_SET_GS"),
+    (0x1002, "ARCH_SET_FS"),
+    (0x1003, "ARCH_GET_FS"),
+    (0x1004, "ARCH_GET_GS"),
+];
+#[cfg(not(target_arch = "x86_64"))]
+const ARCH: Names = &[];
 
 pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
-    use Arg::{After, At, Before, Fd, Hex, Int, Path, Set, Size, Word};
+    use Arg::{After, At, Before, Fd, Hex, Int, Out, Path, Set, Size, Word};
     Some(match name {
         "fork" | "vfork" | "getpid" | "gettid" | "getppid" | "getuid"
         | "geteuid" | "getgid" | "getegid" | "sched_yield" | "setsid"
         | "getpgrp" => &[],
-        "clone" => &[Before(clone_flags), Hex],
+        "getpgid" | "getsid" => &[Int],
+        "setpgid" => &[Int, Int],
+        "clone" => &[Before(clone_flags), Hex, Hex, Hex, Hex],
+        "unshare" => &[Set(CLONE)],
+        "setns" => &[Fd, Set(CLONE)],
         "clone3" => &[Before(clone3_flags), Size],
         "execve" => &[Path, Before(words), Hex],
-        "execveat" => &[At, Path, Before(words), Hex],
+        "execveat" => &[At, Path, Before(words), Hex, Set(AT)],
         "wait4" => &[Int, After(status), Set(WAIT), Hex],
         "waitid" => &[Word(WHICH), Int, After(data::siginfo), Set(WAIT), Hex],
         "exit" | "exit_group" => &[Int],
-        "pidfd_open" => &[Int, Set(super::files::NEW)],
+        "pidfd_open" => &[Int, Set(PIDFD)],
         "pidfd_getfd" => &[Fd, Int, Int],
-        "nanosleep" => &[Before(data::timespec), Hex],
-        "clock_nanosleep" => &[Word(CLOCK), Int, Before(data::timespec), Hex],
+        "process_vm_readv" => {
+            &[Int, After(super::files::iov), Size, Hex, Size, Hex]
+        }
+        "process_vm_writev" => {
+            &[Int, Before(super::files::iov), Size, Hex, Size, Hex]
+        }
+        "process_madvise" => {
+            &[Fd, Hex, Size, Word(super::memory::ADVICE), Hex]
+        }
+        "process_mrelease" => &[Fd, Hex],
+        "kcmp" => &[Int, Int, Int, Size, Size],
+        "ptrace" => &[Word(PTRACE), Int, Hex, Hex],
+        "get_robust_list" => &[Int, Hex, Hex],
         "set_tid_address" => &[Hex],
         "set_robust_list" => &[Hex, Size],
         "rseq" => &[Hex, Size, Int, Hex],
-        "arch_prctl" => &[Hex, Hex],
-        "prlimit64" => &[Int, Int, Hex, Hex],
+        "arch_prctl" => &[Word(ARCH), Hex],
+        "set_thread_area" | "get_thread_area" => &[Hex],
+        "modify_ldt" => &[Int, Hex, Size],
+        "prlimit64" => &[Int, Word(RESOURCE), Before(limit), After(limit)],
+        "getrlimit" => &[Word(RESOURCE), After(limit)],
+        "setrlimit" => &[Word(RESOURCE), Before(limit)],
         "sched_getaffinity" => &[Int, Size, Hex],
-        "getrandom" => &[Hex, Size, Hex],
-        "prctl" => &[Int, Hex, Hex, Hex, Hex],
+        "getrandom" => &[Out, Size, Set(RANDOM)],
+        "prctl" => &[Word(PRCTL), Before(prctl_argument), Hex, Hex, Hex],
         _ => return None,
     })
 }
@@ -55,6 +113,26 @@ pub(super) fn splits_tables(cx: &Cx<'_>, name: &str) -> bool {
     }
 }
 
+/// `struct rlimit`: the soft and the hard one.
+fn limit(cx: &mut Cx<'_>, index: usize) -> Piece {
+    let Some(bytes) = cx.memory().array::<16>(cx.args[index]) else {
+        return hex(cx.args[index]);
+    };
+    let [soft, hard] = [0, 8].map(|at| match u64_at(&bytes, at) {
+        libc::RLIM_INFINITY => "RLIM_INFINITY".to_owned(),
+        limit => limit.to_string(),
+    });
+    Piece::text(format!("{{{soft}, {hard}}}"))
+}
+
+fn prctl_argument(cx: &mut Cx<'_>, index: usize) -> Piece {
+    match cx.int(0) {
+        libc::PR_SET_NAME => super::text(cx, index),
+        libc::PR_SET_PDEATHSIG => Piece::text(signals::name(cx.int(index))),
+        _ => hex(cx.args[index]),
+    }
+}
+
 fn clone_flags(cx: &mut Cx<'_>, index: usize) -> Piece {
     Piece::text(clone_text(cx.args[index]))
 }
@@ -63,7 +141,7 @@ fn clone3_flags(cx: &mut Cx<'_>, index: usize) -> Piece {
     let Some(flags) = cx.memory().u64(cx.args[index]) else {
         return hex(cx.args[index]);
     };
-    let signal = cx.memory().u64(cx.args[index] + 32).unwrap_or(0);
+    let signal = cx.memory().u64(cx.args[index].wrapping_add(32)).unwrap_or(0);
     Piece::text(clone_text(flags | signal))
 }
 
@@ -87,7 +165,7 @@ fn words(cx: &mut Cx<'_>, index: usize) -> Piece {
             Some(_) if n == MOST => parts.push(Piece::text("…")),
             Some(address) => {
                 let text = cx.memory().text(address).unwrap_or_default();
-                parts.push(Piece::text(format!("\"{}\"", text.escape_debug())));
+                parts.push(Piece::text(quoted(text)));
             }
         }
     }

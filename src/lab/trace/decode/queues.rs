@@ -1,6 +1,6 @@
 //! Message queues, POSIX and System V.
 
-use super::{Arg, Cx, Names, Piece, data, files, hex, names};
+use super::{Arg, Cx, Names, Piece, clocks, data, files, hex, names};
 use crate::lab::trace::memory::u64_at;
 
 const GET: Names = names! { IPC_CREAT IPC_EXCL };
@@ -22,7 +22,7 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "mq_timedreceive" => {
             &[Fd, Out, Size, After(data::pointed), Before(data::timespec)]
         }
-        "mq_notify" => &[Fd, Hex],
+        "mq_notify" => &[Fd, Before(clocks::sigevent)],
         "mq_getsetattr" => &[Fd, Before(attributes), After(attributes)],
         "msgget" => &[Before(key), Before(get_flags)],
         "msgsnd" => &[Int, Before(sent), Size, Set(MESSAGE)],

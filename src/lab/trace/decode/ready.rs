@@ -35,7 +35,10 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "epoll_create1" => &[Set(files::NEW)],
         "epoll_ctl" => &[Fd, Word(CONTROL), Fd, Before(registered)],
         "epoll_wait" => &[Fd, After(events), Int, Int],
-        "epoll_pwait" | "epoll_pwait2" => &[Fd, After(events), Int, Int, Hex],
+        "epoll_pwait" => &[Fd, After(events), Int, Int, Hex, Size],
+        "epoll_pwait2" => {
+            &[Fd, After(events), Int, Before(data::timespec), Hex, Size]
+        }
         _ => return None,
     })
 }

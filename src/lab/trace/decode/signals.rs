@@ -46,7 +46,6 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "signalfd4" => &[Int, Before(set_of), Size, Set(SFD)],
         "signalfd" => &[Int, Before(set_of), Size],
         "pause" | "rt_sigreturn" | "restart_syscall" => &[],
-        "alarm" => &[Int],
         "sigaltstack" => &[Hex, Hex],
         _ => return None,
     })

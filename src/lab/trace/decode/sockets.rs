@@ -10,7 +10,7 @@ const KIND: Names = names! {
 /// The flags of send and recv.
 pub(super) const MESSAGE: Names = names! {
     MSG_OOB MSG_PEEK MSG_DONTROUTE MSG_CTRUNC MSG_TRUNC MSG_DONTWAIT MSG_EOR MSG_WAITALL
-    MSG_NOSIGNAL MSG_MORE MSG_CMSG_CLOEXEC
+    MSG_NOSIGNAL MSG_MORE MSG_WAITFORONE MSG_ZEROCOPY MSG_CMSG_CLOEXEC
 };
 const HOW: Names = names! { SHUT_RD SHUT_WR SHUT_RDWR };
 const LEVEL: Names = names! { SOL_SOCKET IPPROTO_TCP IPPROTO_IP IPPROTO_IPV6 };
@@ -46,8 +46,10 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         ],
         "sendmsg" => &[Fd, Before(message), Set(MESSAGE)],
         "recvmsg" => &[Fd, After(message), Set(MESSAGE)],
-        "sendmmsg" => &[Fd, Hex, Int, Set(MESSAGE)],
-        "recvmmsg" => &[Fd, Hex, Int, Set(MESSAGE), Hex],
+        "sendmmsg" => &[Fd, Before(messages), Int, Set(MESSAGE)],
+        "recvmmsg" => {
+            &[Fd, After(messages), Int, Set(MESSAGE), Before(data::timespec)]
+        }
         "shutdown" => &[Fd, Word(HOW)],
         "getsockname" | "getpeername" => {
             &[Fd, After(data::sockaddr_out), After(data::pointed)]
@@ -103,8 +105,33 @@ fn connected(cx: &mut Cx<'_>) -> bool {
 
 /// A `struct msghdr`: its address, its buffers, its control messages.
 fn message(cx: &mut Cx<'_>, index: usize) -> Piece {
-    let Some(header) = cx.memory().array::<56>(cx.args[index]) else {
-        return hex(cx.args[index]);
+    let all = cx.result;
+    message_at(cx, cx.args[index], all)
+}
+
+/// `struct mmsghdr`s: as many as were asked for, or as came; each with its own length.
+fn messages(cx: &mut Cx<'_>, index: usize) -> Piece {
+    const SIZE: u64 = 64;
+    const MOST: u64 = 16;
+    let returned = cx.result != i64::MAX;
+    let count = if returned { cx.result as u64 } else { cx.args[2] & 0xffff_ffff };
+    let mut parts = Vec::new();
+    for n in 0..count.min(MOST) {
+        let at = cx.args[index].wrapping_add(SIZE * n);
+        let length = cx.memory().u32(at.wrapping_add(56)).unwrap_or(0);
+        let moved = if returned { i64::from(length) } else { i64::MAX };
+        parts.push(message_at(cx, at, moved));
+    }
+    if count > MOST {
+        parts.push(Piece::text("…"));
+    }
+    Piece::Group("[", parts, "]")
+}
+
+/// The `struct msghdr` at an address, of which so many bytes were moved.
+fn message_at(cx: &mut Cx<'_>, address: u64, moved: i64) -> Piece {
+    let Some(header) = cx.memory().array::<56>(address) else {
+        return hex(address);
     };
     let mut parts = Vec::new();
     let (name, length) = (u64_at(&header, 0), i32_at(&header, 8));
@@ -112,7 +139,8 @@ fn message(cx: &mut Cx<'_>, index: usize) -> Piece {
     if name != 0 && length > 0 && !(returned && connected(cx)) {
         parts.push(data::sockaddr_at(cx, name, length as u64));
     }
-    parts.push(files::buffers(cx, u64_at(&header, 16), u64_at(&header, 24)));
+    let (buffers, count) = (u64_at(&header, 16), u64_at(&header, 24));
+    parts.push(files::buffers(cx, buffers, count, moved));
     let (control, length) = (u64_at(&header, 32), u64_at(&header, 40));
     const MOST: u64 = 4096;
     if control != 0 && length > 0 {
@@ -166,9 +194,9 @@ fn split(bytes: &[u8]) -> impl Iterator<Item = (i32, i32, &[u8])> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let length = u64_at(bytes, at) as usize;
-        let data = bytes.get(at + HEADER..at.checked_add(length)?)?;
+        let data = bytes.get(at.checked_add(HEADER)?..at.checked_add(length)?)?;
         let found = (i32_at(bytes, at + 8), i32_at(bytes, at + 12), data);
-        at += length.next_multiple_of(size_of::<usize>());
+        at += length.checked_next_multiple_of(size_of::<usize>())?;
         Some(found)
     })
 }

@@ -7,6 +7,7 @@ use super::super::memory::i32_at;
 use super::super::objects::Desc;
 use super::data::Siginfo;
 use super::{Cx, files};
+use crate::wire::visible;
 
 pub(super) fn renamed(cx: &mut Cx<'_>, index: usize) -> Vec<Effect> {
     let Piece::Path(_, path) = files::path(cx, index) else { return Vec::new() };
@@ -24,11 +25,12 @@ pub(super) fn notifications(cx: &Cx<'_>, desc: &Desc) -> Vec<(u64, String)> {
     let (mut at, mut found) = (0, Vec::new());
     while let Some(record) = bytes.get(at..).filter(|rest| rest.len() >= 16) {
         let length = i32_at(record, 12).max(0) as usize;
-        let name = record.get(16..16 + length).unwrap_or_default();
+        let name = record.get(16..).and_then(|rest| rest.get(..length));
+        let name = name.unwrap_or_default();
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
         let watch = (desc.named.object, i32_at(record, 0));
         let dir = cx.world.watches.get(&watch).map_or("", String::as_str);
-        let name = String::from_utf8_lossy(name);
+        let name = visible::text(name);
         found.push((i32_at(record, 4) as u32 as u64, format!("{dir}/{name}")));
         at += 16 + length;
     }

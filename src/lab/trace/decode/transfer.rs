@@ -13,6 +13,7 @@ use super::told::{
     ignored, notifications, received, renamed, sent, signal_records, waited,
 };
 use super::{Cx, files, memory, set, signals};
+use crate::wire::visible::quoted;
 
 /// What a call will close, looked at before it does.
 pub(super) fn closing(cx: &mut Cx<'_>, name: &str) -> Vec<Desc> {
@@ -393,7 +394,7 @@ pub(super) fn contents(
             .into_iter()
             .map(|(mask, path)| {
                 let file = path.rsplit('/').next().unwrap_or_default();
-                Piece::text(format!("{} \"{file}\"", set(mask, files::NOTIFY)))
+                Piece::text(format!("{} {}", set(mask, files::NOTIFY), quoted(file)))
             })
             .collect(),
         ("read" | "write", "eventfd") => {

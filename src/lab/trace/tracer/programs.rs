@@ -5,7 +5,13 @@ use nix::unistd::Pid;
 
 use super::super::event::What;
 use super::Tracer;
-use crate::os::proc;
+use crate::wire::visible::{self, visible};
+
+/// What a process calls itself.
+pub(super) fn name(pid: Pid) -> String {
+    let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    visible::text(name.strip_suffix(b"\n").unwrap_or(&name))
+}
 
 impl Tracer {
     /// exec has replaced the program; a thread that called it is the first one now.
@@ -28,12 +34,8 @@ impl Tracer {
         self.world.live.insert(pid.as_raw(), who);
         self.threads.insert(pid.as_raw(), thread);
         self.world.exec(who);
-        if let Ok(name) = proc::text(format!("/proc/{pid}/comm"))
-            && self.world.processes[..who]
-                .iter()
-                .all(|other| other.pid != pid.as_raw())
-        {
-            self.renamed(who, name.trim());
+        if self.world.processes[..who].iter().all(|other| other.pid != pid.as_raw()) {
+            self.renamed(who, &name(pid));
         }
         self.warn_of_setuid(pid);
     }
@@ -50,6 +52,7 @@ impl Tracer {
     }
 
     pub(super) fn warn_of_setuid(&mut self, pid: Pid) {
+        use std::os::unix::ffi::OsStrExt;
         use std::os::unix::fs::MetadataExt;
         let Ok(program) = std::fs::read_link(format!("/proc/{pid}/exe")) else {
             return;
@@ -60,7 +63,7 @@ impl Tracer {
             self.notes.push(format!(
                 "{} is set-user-ID: while it is traced, it runs as its caller unless the \
                  tracer is root",
-                program.display()
+                visible(program.as_os_str().as_bytes())
             ));
         }
     }
