@@ -423,7 +423,12 @@ fn parse_error(error: &clap::Error) -> Result<()> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return lab::print(&error.render().to_string());
     }
-    Err(anyhow::Error::new(Usage(one_line(error))))
+    let mut line = one_line(error);
+    let refused = [ErrorKind::InvalidValue, ErrorKind::UnknownArgument];
+    if refused.contains(&error.kind()) && words().iter().any(|word| word == "trace") {
+        line = format!("{line}; {}", lab::trace::OWN);
+    }
+    Err(anyhow::Error::new(Usage(line)))
 }
 
 fn one_line(error: &clap::Error) -> String {

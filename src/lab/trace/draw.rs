@@ -7,7 +7,7 @@ use colored::{Color, Colorize};
 
 use super::event::Trace;
 use super::rows::{Drawing, Join, Row};
-use super::text::{Line, Tone, fit};
+use super::text::{Marks, Tone, fit};
 use crate::wire::say::COLOURS;
 use crate::wire::visible::visible;
 
@@ -73,8 +73,67 @@ struct Canvas {
     width: usize,
 }
 
-/// From which line to which, and to which head: row and lane.
+/// How an arrow is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Along its row.
+    Straight,
+    /// In this column of the gutter after that lane.
+    Gutter(usize, usize),
+    /// By a number at both its ends: it is too long, or the gutter is full.
+    Number,
+}
+
+/// From which row to which a gutter's column is taken, and to which head: row and lane.
 type Span = (usize, usize, (usize, usize));
+
+/// The way of each arrow, which the rows alone decide: numbers are a part of the texts.
+fn ways(drawing: &Drawing) -> Vec<Way> {
+    let mut taken: HashMap<(usize, usize), Vec<Span>> = HashMap::new();
+    let mut ways = Vec::new();
+    for join in &drawing.arrows {
+        let (from, to) = (join.from.0, join.to.0);
+        if from == to {
+            ways.push(Way::Straight);
+            continue;
+        }
+        let right = join.from.1 < join.to.1;
+        let gutter = if right { join.from.1 } else { join.from.1 - 1 };
+        let free = |column: &usize| {
+            taken.get(&(gutter, *column)).is_none_or(|spans| {
+                spans.iter().all(|(a, b, whose)| {
+                    *b < from || to < *a || *whose == join.to
+                })
+            })
+        };
+        // A head stands in the second column from its text.
+        let column = [3, 2, if right { 1 } else { 4 }].into_iter().find(free);
+        ways.push(match column.filter(|_| to - from <= FARTHEST) {
+            Some(column) => {
+                let spans = taken.entry((gutter, column)).or_default();
+                spans.push((from, to, join.to));
+                Way::Gutter(gutter, column)
+            }
+            None => Way::Number,
+        });
+    }
+    ways
+}
+
+/// The numbers of those arrows that are to have one, at both their ends.
+fn marks(
+    drawing: &Drawing,
+    numbered: impl Iterator<Item = bool>,
+) -> HashMap<(usize, usize), Marks> {
+    let mut marks: HashMap<(usize, usize), Marks> = HashMap::new();
+    let joins = drawing.arrows.iter().zip(numbered).filter(|(_, numbered)| *numbered);
+    for (number, (join, _)) in joins.enumerate() {
+        let mark = mark(number + 1);
+        let _ = write!(marks.entry(join.from).or_default().after, " {mark}▶");
+        let _ = write!(marks.entry(join.to).or_default().before, "▶{mark} ");
+    }
+    marks
+}
 
 /// What stands where once all texts are placed.
 struct Placed {
@@ -125,6 +184,10 @@ impl Canvas {
     fn grid(&mut self, trace: &Trace, drawing: &Drawing) {
         // An arrow at its right side keeps a text within its lane; else it may reach on.
         let rightward = |join: &Join| join.from.1 < join.to.1;
+        let ways = ways(drawing);
+        let numbers = ways.iter().map(|way| *way == Way::Number);
+        let mut marks = marks(drawing, numbers);
+        let numbered = !marks.is_empty();
         let held: HashSet<(usize, usize)> = drawing
             .arrows
             .iter()
@@ -147,8 +210,9 @@ impl Canvas {
                                 true => self.lane,
                                 false => self.free(drawing, number, cell.lane),
                             };
-                        let lines =
-                            fit(event, cell.part, cell.again, drawing.full, room);
+                        let marks =
+                            marks.remove(&(number, cell.lane)).unwrap_or_default();
+                        let lines = fit(event, cell, &marks, drawing.full, room);
                         let first = lines.first().map_or(0, Vec::len);
                         placed.ends.insert((number, cell.lane), column + first);
                         for (offset, line) in lines.into_iter().enumerate() {
@@ -164,7 +228,19 @@ impl Canvas {
                 }
             }
         }
-        self.arrows(drawing, &placed);
+        self.arrows(drawing, &placed, &ways);
+        self.legend(numbered);
+    }
+
+    /// What a number is.
+    fn legend(&mut self, numbered: bool) {
+        if numbered {
+            let top = self.lines.len() + 1;
+            self.note(
+                top,
+                "An arrow without room is a number: ①▶ where it begins, ▶① where it ends.",
+            );
+        }
     }
 
     /// How far a text may reach: to the end of the line, or to an arrow that passes by,
@@ -199,13 +275,13 @@ impl Canvas {
         self.say(at, 0, &line, Paint::Note);
     }
 
-    fn arrows(&mut self, drawing: &Drawing, placed: &Placed) {
+    fn arrows(&mut self, drawing: &Drawing, placed: &Placed, ways: &[Way]) {
         let mut bits: HashMap<(usize, usize), u8> = HashMap::new();
         let mut heads = Vec::new();
-        // Per gutter's column: from which line to which it is taken, and by which head.
-        let mut taken: HashMap<usize, Vec<Span>> = HashMap::new();
-        let mut marks = 0;
-        for join in &drawing.arrows {
+        for (join, way) in drawing.arrows.iter().zip(ways) {
+            if *way == Way::Number {
+                continue;
+            }
             let (from, to) = (placed.top[join.from.0], placed.top[join.to.0]);
             let right = join.from.1 < join.to.1;
             let tail = if right {
@@ -218,32 +294,12 @@ impl Canvas {
             } else {
                 placed.ends[&join.to] + 1
             };
-            if from == to {
+            heads.push((to, head, if right { '▶' } else { '◀' }));
+            let Way::Gutter(gutter, column) = *way else {
                 across(&mut bits, from, tail, head);
-                heads.push((to, head, if right { '▶' } else { '◀' }));
-                continue;
-            }
-            let gutter = if right { join.from.1 } else { join.from.1 - 1 };
-            let base = self.column(gutter) + self.lane;
-            // A head stands in the second column from its text.
-            let columns =
-                [3, 2, if right { 1 } else { 4 }].map(|column| base + column);
-            let free = |column: &&usize| {
-                taken.get(column).is_none_or(|spans| {
-                    spans.iter().all(|(a, b, whose)| {
-                        *b < from || to < *a || *whose == join.to
-                    })
-                })
-            };
-            let column = columns.iter().find(free).copied();
-            let Some(column) =
-                column.filter(|_| join.to.0 - join.from.0 <= FARTHEST)
-            else {
-                marks += 1;
-                self.marked(join, placed, mark(marks));
                 continue;
             };
-            taken.entry(column).or_default().push((from, to, join.to));
+            let column = self.column(gutter) + self.lane + column;
             across(&mut bits, from, tail, column);
             across(&mut bits, to, column, head);
             for line in from..=to {
@@ -251,7 +307,6 @@ impl Canvas {
                 *side |= if line > from { UP } else { 0 }
                     | if line < to { DOWN } else { 0 };
             }
-            heads.push((to, head, if right { '▶' } else { '◀' }));
         }
         for ((line, column), sides) in bits {
             self.over(line, column, box_char(sides));
@@ -272,36 +327,12 @@ impl Canvas {
         }
     }
 
-    /// A number at both ends of an arrow that has no way.
-    fn marked(&mut self, join: &Join, placed: &Placed, mark: char) {
-        let (from, to) = (placed.top[join.from.0], placed.top[join.to.0]);
-        let right = join.from.1 < join.to.1;
-        let out = if right {
-            placed.ends[&join.from] + 1
-        } else {
-            self.column(join.from.1) - 2
-        };
-        self.over(from, out, mark);
-        let into = if right {
-            self.column(join.to.1) - 2
-        } else {
-            placed.ends[&join.to] + 1
-        };
-        self.over(to, into, mark);
-    }
-
     /// More processes than fit side by side: one below the other.
     fn list(&mut self, trace: &Trace, drawing: &Drawing) {
         const NAME: usize = 20;
-        let mut marks: HashMap<(usize, usize), (String, String)> = HashMap::new();
-        for (number, join) in drawing.arrows.iter().enumerate() {
-            let mark = match number + 1 {
-                few @ ..=MARKS => mark(few).to_string(),
-                many => format!("({many})"),
-            };
-            let _ = write!(marks.entry(join.from).or_default().1, " {mark}▶");
-            let _ = write!(marks.entry(join.to).or_default().0, "▶{mark} ");
-        }
+        let all = drawing.arrows.iter().map(|_| true);
+        let mut marks = marks(drawing, all);
+        let numbered = !marks.is_empty();
         for (number, row) in drawing.rows.iter().enumerate() {
             let top = self.lines.len();
             let Row::Cells(cells) = row else {
@@ -316,27 +347,17 @@ impl Canvas {
                 let name = format!("{} {}", visible(&process.name), process.pid);
                 let name: String = name.chars().take(NAME - 1).collect();
                 self.say(top, 0, &name, Paint::Title(cell.lane));
-                let (before, after) =
-                    marks.remove(&(number, cell.lane)).unwrap_or_default();
-                self.say(top, NAME, &before, Paint::Arrow);
-                let column = NAME + before.chars().count();
-                let room = self.width.saturating_sub(column + after.chars().count());
+                let marks = marks.remove(&(number, cell.lane)).unwrap_or_default();
+                let room = self.width.saturating_sub(NAME).max(NARROWEST);
                 let event = &trace.events[cell.event];
-                let lines = fit(
-                    event,
-                    cell.part,
-                    cell.again,
-                    drawing.full,
-                    room.max(NARROWEST),
-                );
-                let end = lines.first().map_or(0, Line::len);
+                let lines = fit(event, cell, &marks, drawing.full, room);
                 for (offset, line) in lines.into_iter().enumerate() {
                     let paint = |(c, tone)| (c, Paint::Tone(tone, cell.lane));
-                    self.put(top + offset, column, line.into_iter().map(paint));
+                    self.put(top + offset, NAME, line.into_iter().map(paint));
                 }
-                self.say(top, column + end, &after, Paint::Arrow);
             }
         }
+        self.legend(numbered);
     }
 
     fn print(self, coloured: bool) -> String {
@@ -366,7 +387,7 @@ fn painted(text: &str, paint: Paint) -> colored::ColoredString {
         Paint::Tone(Tone::Name, lane) => text.color(colour(lane)),
         Paint::Tone(Tone::Faint, _) => text.dimmed(),
         Paint::Tone(Tone::Bad, _) => text.color(Color::Red),
-        Paint::Arrow | Paint::Note => text.bold(),
+        Paint::Arrow | Paint::Note | Paint::Tone(Tone::Mark, _) => text.bold(),
         Paint::Title(lane) => text.color(colour(lane)).bold(),
     }
 }
@@ -394,11 +415,69 @@ fn box_char(sides: u8) -> char {
     CHARS[usize::from(sides & 15)]
 }
 
-/// How many marks there are.
-const MARKS: usize = 72;
-
-/// ① to ⑳, ⓐ to ⓩ, Ⓐ to Ⓩ, and from the beginning.
-fn mark(number: usize) -> char {
+/// ① to ⑳, ⓐ to ⓩ, Ⓐ to Ⓩ, and then (73), (74), …
+fn mark(number: usize) -> String {
     let mut all = ('①'..='⑳').chain('ⓐ'..='ⓩ').chain('Ⓐ'..='Ⓩ');
-    all.nth((number.max(1) - 1) % MARKS).unwrap_or('*')
+    all.nth(number - 1).map_or_else(|| format!("({number})"), String::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::event::{Event, Process, What};
+    use super::super::pair::Arrow;
+    use super::super::rows::layout;
+    use super::*;
+
+    /// Signals that `lanes` processes get in turn, and arrows that run from each to some of
+    /// the later ones.
+    fn drawn(lanes: usize, events: usize, width: u16) -> (String, usize) {
+        let process = |n: usize| Process { pid: 100 + n as i32, name: format!("p{n}") };
+        let mut trace = Trace::default();
+        trace.processes.extend((0..lanes).map(process));
+        let event = |n: usize| Event {
+            process: n % lanes,
+            tid: 100 + (n % lanes) as i32,
+            begin: n as u64,
+            end: Some(n as u64),
+            at: 0,
+            took: 0,
+            slept: false,
+            what: What::Signal { number: 10, info: "x".repeat(n * 7 % 40) },
+            effects: Vec::new(),
+        };
+        trace.events.extend((0..events).map(event));
+        let later = |from: usize| {
+            [1, 2, 5, 7, 13, 35].into_iter().map(move |step| (from, from + step))
+        };
+        let pairs = (0..events).flat_map(later);
+        let pairs = pairs.filter(|(from, to)| *to < events && from % lanes != to % lanes);
+        let arrows: Vec<Arrow> = pairs.map(|(from, to)| Arrow { from, to }).collect();
+        let shown: Vec<usize> = (0..events).collect();
+        let drawing = layout(&trace, &shown, &arrows, false);
+        (text(&trace, &drawing, Some(width), false), drawing.arrows.len())
+    }
+
+    #[test]
+    fn a_number_that_stands_for_an_arrow_has_both_its_ends_at_any_width() {
+        for lanes in 2..=6 {
+            for width in 60..=200 {
+                let (text, arrows) = drawn(lanes, 30, width);
+                let body = text.split("\n── An arrow").next().unwrap_or_default();
+                let numbers = (1..=arrows).map(mark);
+                let numbers: BTreeSet<String> =
+                    numbers.filter(|number| body.contains(number)).collect();
+                assert!(!numbers.is_empty());
+                for number in numbers {
+                    for end in [format!("{number}▶"), format!("▶{number}")] {
+                        let words = body.split_whitespace();
+                        let times = words.filter(|word| **word == end).count();
+                        assert_eq!(times, 1, "{lanes} {width} {end}: {text}");
+                    }
+                }
+                assert!(text.lines().all(|line| line.chars().count() <= width.into()));
+            }
+        }
+    }
 }

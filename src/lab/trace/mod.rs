@@ -40,6 +40,10 @@ mod text;
 mod tracer;
 mod world;
 
+/// How programs of one's own are named.
+pub const OWN: &str =
+    "programs of your own stand behind --: ipclab trace -- ./send ::: ./receive";
+
 /// The options of `ipclab trace`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -49,7 +53,9 @@ mod world;
         ipclab trace tcp --json | jq .call   an event a line\n  \
         ipclab trace -- ./send ::: ./receive two programs of your own, in any language\n\n\
     What the programs print is not mixed in: a chapter's is checked and left out, your\n\
-    own programs' goes to standard error. Ctrl-C ends them, and draws what was seen.")]
+    own programs' goes to standard error. They have the terminal as they would without\n\
+    trace, the first has standard input: Ctrl-C, Ctrl-Z and passwords are theirs. Ctrl-\\ ends\n\
+    them all, and draws what was seen.")]
 pub struct Options {
     /// The chapter whose roles are traced
     #[arg(value_name = "CHAPTER", conflicts_with = "commands")]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::event::Trace;
 use super::rows::{Drawing, Row};
-use super::text::{Line, Tone, fit};
+use super::text::{Line, Marks, Tone, fit};
 use crate::wire::visible::visible;
 
 /// The width of a character and the height of a line, in pixels.
@@ -17,8 +17,7 @@ const MARGIN: f64 = 12.0;
 /// JavaScript a page says `light` whatever it is: there the browser's wish counts, as it
 /// does for the page.
 const STYLE: &str = "\
-.ipclab-trace{--t:#24292f;--f:#6e7781;--b:#b3261e;--a:#57606a;--l0:#0b7285;--l1:#8a5a00;\
---l2:#2b7a0b;--l3:#7b3fa0;font:12px ui-monospace,Menlo,Consolas,monospace;max-width:100%;height:auto}\
+.ipclab-trace{LIGHT;font:12px ui-monospace,Menlo,Consolas,monospace;max-width:100%;height:auto}\
 @media(prefers-color-scheme:dark){.ipclab-trace{DARK}}\
 .js.light .ipclab-trace,.rust .ipclab-trace{LIGHT}\
 .coal .ipclab-trace,.navy .ipclab-trace,.ayu .ipclab-trace{DARK}\
@@ -27,8 +26,31 @@ const STYLE: &str = "\
 .ipclab-trace .l0{fill:var(--l0)}.ipclab-trace .l1{fill:var(--l1)}.ipclab-trace .l2{fill:var(--l2)}\
 .ipclab-trace .l3{fill:var(--l3)}.ipclab-trace path.a{fill:none;stroke:var(--a);stroke-width:1.2}\
 .ipclab-trace path.p{fill:var(--a)}.ipclab-trace line{stroke:var(--f);stroke-opacity:.35}";
-const DARK: &str = "--t:#d6dde4;--f:#8b98a5;--b:#ff8a80;--a:#a9b4bf;--l0:#5fd3e6;--l1:#f0c05a;--l2:#8bdc6e;--l3:#d6a4f2";
-const LIGHT: &str = "--t:#24292f;--f:#6e7781;--b:#b3261e;--a:#57606a;--l0:#0b7285;--l1:#8a5a00;--l2:#2b7a0b;--l3:#7b3fa0";
+const FONTS: &str = "ui-monospace, Menlo, Consolas, monospace";
+
+/// Each colour's name, and what it is in light and in dark. The picture says the light one
+/// with each element, too: outside of browsers nobody knows a `var(…)`.
+const COLOURS: [[&str; 3]; 8] = [
+    ["t", "#24292f", "#d6dde4"],
+    ["f", "#6e7781", "#8b98a5"],
+    ["b", "#b3261e", "#ff8a80"],
+    ["a", "#57606a", "#a9b4bf"],
+    ["l0", "#0b7285", "#5fd3e6"],
+    ["l1", "#8a5a00", "#f0c05a"],
+    ["l2", "#2b7a0b", "#8bdc6e"],
+    ["l3", "#7b3fa0", "#d6a4f2"],
+];
+
+fn light(name: &str) -> &'static str {
+    let named = COLOURS.iter().find(|colour| colour[0] == name);
+    named.map_or(COLOURS[0][1], |colour| colour[1])
+}
+
+/// The colours as a style sheet's variables.
+fn variables(which: usize) -> String {
+    let all = COLOURS.iter().map(|colour| format!("--{}:{}", colour[0], colour[which]));
+    all.collect::<Vec<_>>().join(";")
+}
 
 /// The picture, `title` being what it shows.
 pub(super) fn picture(trace: &Trace, drawing: &Drawing, title: &str) -> String {
@@ -48,23 +70,27 @@ pub(super) fn picture(trace: &Trace, drawing: &Drawing, title: &str) -> String {
         let name = escaped(name);
         let _ = writeln!(
             picture.out,
-            r#"<text class="h l{}" x="{x:.1}" y="{:.1}">{name}</text>"#,
+            r#"<text class="h l{}" x="{x:.1}" y="{:.1}" fill="{}" font-weight="bold">{name}</text>"#,
             lane % 4,
-            MARGIN + HEIGHT * 0.8
+            MARGIN + HEIGHT * 0.8,
+            light(&format!("l{}", lane % 4))
         );
     }
     let rule = MARGIN + HEIGHT * 1.35;
     let _ = writeln!(
         picture.out,
-        r#"<line x1="{MARGIN}" y1="{rule:.1}" x2="{:.1}" y2="{rule:.1}"/>"#,
-        width - MARGIN
+        r#"<line x1="{MARGIN}" y1="{rule:.1}" x2="{:.1}" y2="{rule:.1}" stroke="{}" stroke-opacity=".35"/>"#,
+        width - MARGIN,
+        light("f")
     );
     let height = picture.rows(trace, drawing, MARGIN + HEIGHT * 2.4);
-    let style = STYLE.replace("DARK", DARK).replace("LIGHT", LIGHT);
+    let style =
+        STYLE.replace("DARK", &variables(2)).replace("LIGHT", &variables(1));
     let (title, names) = (escaped(title), escaped(&names.join(", ")));
     format!(
         "<svg class=\"ipclab-trace\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" \
-         viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\">\n\
+         viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" \
+         font-family=\"{FONTS}\" font-size=\"12\" xml:space=\"preserve\">\n\
          <title>{title}</title>\n\
          <desc>The system calls of {names}, in time order from top to bottom; arrows join \
          the call that put something in with the call that took it out.</desc>\n\
@@ -102,19 +128,16 @@ impl Picture {
                     let text = escaped(text);
                     let _ = writeln!(
                         self.out,
-                        r#"<text class="f" x="{x}" y="{y:.1}">{text}</text>"#
+                        r#"<text class="f" x="{x}" y="{y:.1}" fill="{}">{text}</text>"#,
+                        light("f")
                     );
                 }
                 Row::Cells(cells) => {
                     for cell in cells {
                         let event = &trace.events[cell.event];
-                        let lines = fit(
-                            event,
-                            cell.part,
-                            cell.again,
-                            drawing.full,
-                            self.characters,
-                        );
+                        let marks = Marks::default();
+                        let lines =
+                            fit(event, cell, &marks, drawing.full, self.characters);
                         height = height.max(lines.len());
                         let x = self.lane(cell.lane);
                         let first = lines.first().map_or(0, Vec::len) as f64;
@@ -181,9 +204,10 @@ impl Picture {
         // A head that is nearer than the gutter's far side has the curve end before it.
         let far = if way > 0.0 { far.min(tip) } else { far.max(tip) };
         let middle = (near + far) / 2.0;
+        let colour = light("a");
         let _ = writeln!(
             self.out,
-            r#"<path class="a" d="M{x1:.1} {y1:.1}H{near:.1}C{middle:.1} {y1:.1} {middle:.1} {y2:.1} {far:.1} {y2:.1}H{tip:.1}"/><path class="p" d="M{x2:.1} {y2:.1}l{:.1} -3.5v7z"/>"#,
+            r#"<path class="a" d="M{x1:.1} {y1:.1}H{near:.1}C{middle:.1} {y1:.1} {middle:.1} {y2:.1} {far:.1} {y2:.1}H{tip:.1}" fill="none" stroke="{colour}" stroke-width="1.2"/><path class="p" d="M{x2:.1} {y2:.1}l{:.1} -3.5v7z" fill="{colour}"/>"#,
             -7.0 * way
         );
     }
@@ -194,13 +218,14 @@ impl Picture {
         let long = (line.len() - blank) as f64 * CHARACTER;
         let _ = write!(
             self.out,
-            r#"<text x="{x:.1}" y="{y:.1}" textLength="{long:.1}" lengthAdjust="spacingAndGlyphs">"#
+            r#"<text x="{x:.1}" y="{y:.1}" fill="{}" textLength="{long:.1}" lengthAdjust="spacingAndGlyphs">"#,
+            light("t")
         );
         for run in line[blank..].chunk_by(|one, other| one.1 == other.1) {
             let text: String = run.iter().map(|(c, _)| c).collect();
             let text = escaped(&text);
             let class = match run[0].1 {
-                Tone::Plain => String::new(),
+                Tone::Plain | Tone::Mark => String::new(),
                 Tone::Name => format!("l{}", lane % 4),
                 Tone::Faint => "f".to_owned(),
                 Tone::Bad => "b".to_owned(),
@@ -208,7 +233,11 @@ impl Picture {
             let _ = match class.as_str() {
                 "" => write!(self.out, "{text}"),
                 class => {
-                    write!(self.out, r#"<tspan class="{class}">{text}</tspan>"#)
+                    let colour = light(class);
+                    write!(
+                        self.out,
+                        r#"<tspan class="{class}" fill="{colour}">{text}</tspan>"#
+                    )
                 }
             };
         }

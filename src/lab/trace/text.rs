@@ -2,6 +2,7 @@
 
 use super::decode::{error_text, signals};
 use super::event::{Call, End, Event, Outcome, Piece, What};
+use super::rows::Cell;
 use crate::wire::visible::{quoted, visible};
 
 /// How a character is coloured.
@@ -15,6 +16,18 @@ pub(super) enum Tone {
     Faint,
     /// An error, or a signal.
     Bad,
+    /// The number of an arrow.
+    Mark,
+}
+
+/// The numbers of a cell's arrows that have no way: of those that end here, and of those that
+/// begin here.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Marks {
+    /// `▶① `
+    pub(super) before: String,
+    /// ` ①▶`
+    pub(super) after: String,
 }
 
 /// Characters with their colours.
@@ -42,11 +55,11 @@ struct Style {
     bytes: usize,
 }
 
-/// The event's part in lines of up to `width` characters.
+/// The cell's part of an event in lines of up to `width` characters, between its marks.
 pub(super) fn fit(
     event: &Event,
-    part: Part,
-    again: usize,
+    cell: &Cell,
+    marks: &Marks,
     full: bool,
     width: usize,
 ) -> Vec<Line> {
@@ -61,7 +74,12 @@ pub(super) fn fit(
     ];
     let mut best = Vec::new();
     for (long, bytes) in STYLES {
-        best = words(event, part, again, Style { full, long, bytes });
+        let style = Style { full, long, bytes };
+        let mut line = Words(Vec::new());
+        line.add(&marks.before, Tone::Mark);
+        line.0.extend(words(event, cell.part, cell.again, style));
+        line.add(&marks.after, Tone::Mark);
+        best = line.0;
         if best.len() <= width {
             return vec![best];
         }
