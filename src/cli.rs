@@ -425,7 +425,8 @@ fn parse_error(error: &clap::Error) -> Result<()> {
     }
     let mut line = one_line(error);
     let refused = [ErrorKind::InvalidValue, ErrorKind::UnknownArgument];
-    if refused.contains(&error.kind()) && words().iter().any(|word| word == "trace") {
+    if refused.contains(&error.kind()) && words().iter().any(|word| word == "trace")
+    {
         line = format!("{line}; {}", lab::trace::OWN);
     }
     Err(anyhow::Error::new(Usage(line)))

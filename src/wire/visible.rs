@@ -135,7 +135,9 @@ mod tests {
             assert!(shown.starts_with('\\') && shown.is_ascii(), "{c:?}: {shown}");
             assert_eq!(visible(&shown), shown);
         }
-        for c in ['\x1b', '\x07', '\r', '\n', '\x7f', '\u{9b}', '\u{202e}', '\u{2066}'] {
+        for c in
+            ['\x1b', '\x07', '\r', '\n', '\x7f', '\u{9b}', '\u{202e}', '\u{2066}']
+        {
             assert!(hides(c), "{c:?}");
         }
         assert!(['\u{feff}', '\u{2028}', '\u{ffff}'].into_iter().all(hides));
@@ -151,7 +153,8 @@ mod tests {
 
     #[test]
     fn json_is_the_same_value_and_hides_nothing() {
-        let value = serde_json::json!({ "text": "\x1b\u{7f}\u{9b}\u{202e}\u{e0001}é\n\"" });
+        let value =
+            serde_json::json!({ "text": "\x1b\u{7f}\u{9b}\u{202e}\u{e0001}é\n\"" });
         let line = json(&value);
         assert!(!line.chars().any(hides), "{line}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), value);

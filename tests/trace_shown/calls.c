@@ -40,6 +40,15 @@ static uint64_t argument(void) {
     }
 }
 
+/* The filter is not asked of uretprobe and uprobe, which end who calls them. */
+static int allowed(long number) {
+#ifdef __x86_64__
+    return number != 335 && number != 336;
+#else
+    return number >= 0;
+#endif
+}
+
 int main(int count, char **words) {
     (void)count;
     pages = mmap(0, 12288, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -59,12 +68,13 @@ int main(int count, char **words) {
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) return 1;
     for (long number = 0; !words[2] && number < LAST; number++)
-        syscall(number, -1L, -1L, -1L, -1L, -1L, -1L);
+        if (allowed(number)) syscall(number, -1L, -1L, -1L, -1L, -1L, -1L);
     for (; many > 0; many--) {
         /* What structs are made of: small numbers, addresses, and anything. */
         for (int n = 0; n < 64; n++)
             ((uint64_t *)pages)[next() % 1024] = argument();
-        syscall(next() % LAST, argument(), argument(), argument(), argument(), argument(), argument());
+        long number = next() % LAST;
+        if (allowed(number)) syscall(number, argument(), argument(), argument(), argument(), argument(), argument());
     }
     syscall(SYS_exit_group, 7L);
 }

@@ -36,7 +36,8 @@ fn built(subject: &Subject, source: &str) -> Option<std::path::PathBuf> {
     if !have("cc") {
         return None;
     }
-    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/trace_shown");
+    let dir =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/trace_shown");
     let program = subject.dir().join(source.trim_end_matches(".c"));
     let mut compiler = std::process::Command::new("cc");
     compiler.arg("-o").arg(&program).arg(dir.join(source));

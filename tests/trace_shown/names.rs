@@ -14,7 +14,7 @@ const NASTY: &[u8] =
 /// A process that calls itself so, and a FIFO, a memfd, a socket, an abstract name, a
 /// directory that inotify tells of, and arguments of that name.
 const CODE: &str = r"
-import ctypes, os, socket, sys
+import ctypes, os, shutil, socket, sys
 name = os.fsencode(sys.argv[1])
 libc = ctypes.CDLL(None)
 os.mkfifo(name)
@@ -36,7 +36,8 @@ for address in (b'\0' + name, name + b'.sock'):
     other = socket.socket(socket.AF_UNIX); other.connect(address)
     peer, _ = one.accept()
     other.send(name); peer.recv(99)
-if not os.fork(): os.execv('/bin/true', [name, name])
+shutil.copy('/bin/true', name + b'.bin')
+if not os.fork(): os.execv(name + b'.bin', [name, name])
 os.wait()
 ";
 
@@ -50,10 +51,15 @@ fn what_a_stranger_named_cannot_reprogram_the_terminal_nor_break_the_picture() {
     let Some(python) = python() else { return };
     let (subject, elsewhere) = (subject("fifo"), tempfile::tempdir().unwrap());
     let svg = subject.dir().join("nasty.svg");
-    for (number, options) in
-        [&["--width", "60"][..], &["--width", "250"], &["--all"], &["--json"], &["--json", "--all"]]
-            .iter()
-            .enumerate()
+    for (number, options) in [
+        &["--width", "60"][..],
+        &["--width", "250"],
+        &["--all"],
+        &["--json"],
+        &["--json", "--all"],
+    ]
+    .iter()
+    .enumerate()
     {
         let dir = elsewhere.path().join(number.to_string());
         std::fs::create_dir(&dir).unwrap();
@@ -69,12 +75,15 @@ fn what_a_stranger_named_cannot_reprogram_the_terminal_nor_break_the_picture() {
         plain("the picture", &picture);
         let parsed = roxmltree::Document::parse(&picture);
         let parsed = parsed.unwrap_or_else(|error| panic!("{error}: {picture}"));
-        let title = parsed.descendants().find(|node| node.has_tag_name("title")).unwrap();
+        let title =
+            parsed.descendants().find(|node| node.has_tag_name("title")).unwrap();
         assert!(title.text().unwrap().contains(r#"\xff<&"]]>"#), "{title:?}");
         if options.contains(&"--json") {
             // The name is whole, and what it is: but for the byte that is no text.
             let named = read(&outcome).into_iter().any(|event| {
-                event["process"].as_str().is_some_and(|name| name.starts_with("a\u{1b}[31m\u{7}\r\n"))
+                event["process"]
+                    .as_str()
+                    .is_some_and(|name| name.starts_with("a\u{1b}[31m\u{7}\r\n"))
             });
             assert!(named, "{text}");
         }
@@ -97,7 +106,11 @@ fn a_program_of_a_strange_name_is_told_in_one_plain_line() {
     let mut command = ipclab(&subject, &["trace", "--color", "never", "--"]);
     command.arg(&file);
     let outcome = run(command, Input::Nothing);
-    assert!(outcome.stderr.contains("ended with exit status 3"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("ended with exit status 3"),
+        "{}",
+        outcome.stderr
+    );
     plain("the error", &outcome.stderr);
     plain("the drawing", &String::from_utf8(outcome.stdout).unwrap());
 }
@@ -123,12 +136,19 @@ fn a_proc_of_another_pid_namespace_is_said_and_nothing_is_drawn() {
     let subject = subject("fifo");
     for words in [&["fifo"][..], &["--", "true"]] {
         let mut command = std::process::Command::new("unshare");
-        command.args(["--pid", "--fork", "--kill-child"]).arg(program()).arg("trace");
+        command
+            .args(["--pid", "--fork", "--kill-child"])
+            .arg(program())
+            .arg("trace");
         command.args(words).env("IPCLAB_DIR", subject.dir());
         let outcome = run(command, Input::Nothing);
         assert_eq!(outcome.status.code(), Some(1), "{}", outcome.stderr);
         assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
-        assert!(outcome.stderr.contains("another pid namespace"), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("another pid namespace"),
+            "{}",
+            outcome.stderr
+        );
         assert!(outcome.stdout.is_empty());
     }
 }

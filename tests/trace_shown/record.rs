@@ -14,7 +14,9 @@ struct Instance(PathBuf);
 
 impl Instance {
     fn new(tracefs: &Tracefs, name: &str) -> Instance {
-        let dir = tracefs.dir.join(format!("instances/ipclab-{name}-{}", std::process::id()));
+        let dir = tracefs
+            .dir
+            .join(format!("instances/ipclab-{name}-{}", std::process::id()));
         fs::create_dir(&dir).expect("an instance of ftrace");
         let instance = Instance(dir);
         instance.set("buffer_size_kb", "16384");
@@ -23,7 +25,8 @@ impl Instance {
     }
 
     fn set(&self, file: &str, value: &str) {
-        fs::write(self.0.join(file), value).unwrap_or_else(|e| panic!("{file}: {e}"));
+        fs::write(self.0.join(file), value)
+            .unwrap_or_else(|e| panic!("{file}: {e}"));
     }
 }
 
@@ -40,20 +43,25 @@ fn recorded(text: &str, names: &BTreeMap<u64, String>) -> BTreeMap<i64, Vec<Call
     let mut open: BTreeMap<i64, (u64, Vec<u64>)> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         // `   name-123 [000] ..... 1.5: sys_enter: NR 0 (3, 7ff0, 10, 0, 0, 0)`
-        let Some((head, what)) = line.rsplit_once("sys_").filter(|(h, _)| h.ends_with(": ")) else {
+        let Some((head, what)) =
+            line.rsplit_once("sys_").filter(|(h, _)| h.ends_with(": "))
+        else {
             continue;
         };
         let tid = head.split(" [").next().and_then(|task| task.rsplit('-').next());
-        let tid: i64 = tid.and_then(|tid| tid.trim().parse().ok()).expect("a thread");
+        let tid: i64 =
+            tid.and_then(|tid| tid.trim().parse().ok()).expect("a thread");
         if let Some(rest) = what.strip_prefix("enter: NR ") {
             let (number, args) = rest.split_once(" (").unwrap();
             let args = args.trim_end_matches(')').split(", ");
-            let args = args.map(|arg| u64::from_str_radix(arg, 16).unwrap()).collect();
+            let args =
+                args.map(|arg| u64::from_str_radix(arg, 16).unwrap()).collect();
             open.insert(tid, (number.parse().unwrap(), args));
         } else if let Some(rest) = what.strip_prefix("exit: NR ") {
             let (_, result) = rest.split_once(" = ").unwrap();
             let Some((number, args)) = open.remove(&tid) else { continue };
-            let name = names.get(&number).cloned().unwrap_or_else(|| number.to_string());
+            let name =
+                names.get(&number).cloned().unwrap_or_else(|| number.to_string());
             let calls = threads.entry(tid).or_default();
             calls.push((name, args, result.parse().unwrap()));
         }
@@ -67,7 +75,13 @@ fn number(text: &str) -> Option<u64> {
     match (text, text.strip_prefix("0x")) {
         ("NULL", _) => Some(0),
         (_, Some(hex)) => u64::from_str_radix(hex, 16).ok(),
-        _ => text.parse::<i64>().ok().map(|n| n as u64).or_else(|| text.parse().ok()),
+        // A mode.
+        (octal, _) if octal.len() > 1 && octal.starts_with('0') => {
+            u64::from_str_radix(octal, 8).ok()
+        }
+        _ => {
+            text.parse::<i64>().ok().map(|n| n as u64).or_else(|| text.parse().ok())
+        }
     }
 }
 
@@ -129,14 +143,17 @@ fn each_call_its_arguments_and_its_result_are_those_that_the_kernel_recorded() {
         instance.set("events/raw_syscalls/enable", "0");
         let text = fs::read(instance.0.join("trace")).unwrap();
         let text = String::from_utf8_lossy(&text);
-        let kept = text.lines().find_map(|line| line.split("entries-written: ").nth(1));
+        let kept =
+            text.lines().find_map(|line| line.split("entries-written: ").nth(1));
         let kept = kept.and_then(|line| line.split(' ').next()).unwrap();
         let (there, written) = kept.split_once('/').unwrap();
         assert_eq!(there, written, "the kernel's buffer was too small");
         let recorded = recorded(&text, &names);
         let mut ours: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
         for event in read(&outcome) {
-            if event["event"] == "call" && (event["result"].is_i64() || event["interrupted"] == true) {
+            if event["event"] == "call"
+                && (event["result"].is_i64() || event["interrupted"] == true)
+            {
                 ours.entry(event["tid"].as_i64().unwrap()).or_default().push(event);
             }
         }
@@ -145,13 +162,22 @@ fn each_call_its_arguments_and_its_result_are_those_that_the_kernel_recorded() {
             let mut theirs = recorded.get(tid).cloned().unwrap_or_default();
             // Before its first program there is our own code, between fork and exec.
             if ours[0]["call"] == "execve" {
-                let first = theirs.iter().position(|call| call.0 == "execve" && call.2 == 0);
+                let first =
+                    theirs.iter().position(|call| call.0 == "execve" && call.2 == 0);
                 theirs.drain(..first.unwrap_or(0));
             }
             for (place, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
-                assert!(agree(ours, theirs), "{program:?} {tid} {place}: {ours}\n{theirs:x?}");
+                assert!(
+                    agree(ours, theirs),
+                    "{program:?} {tid} {place}: {ours}\n{theirs:x?}"
+                );
             }
-            assert_eq!(ours.len(), theirs.len(), "{program:?} {tid}: {:?}", ours.last());
+            assert_eq!(
+                ours.len(),
+                theirs.len(),
+                "{program:?} {tid}: {:?}",
+                ours.last()
+            );
             compared += ours.len();
         }
         assert!(compared > 100, "{program:?}: {compared}");

@@ -24,7 +24,12 @@ impl Terminal {
             return None;
         }
         // Wide, so that a shell does not fold what is typed.
-        let size = nix::pty::Winsize { ws_row: 50, ws_col: 300, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = nix::pty::Winsize {
+            ws_row: 50,
+            ws_col: 300,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         let pair = nix::pty::openpty(Some(&size), None).expect("a terminal");
         for end in [&pair.master, &pair.slave] {
             fcntl_setfd(end, FdFlags::CLOEXEC).expect("fcntl");
@@ -66,7 +71,10 @@ impl Terminal {
                 return;
             }
             let left = deadline.saturating_duration_since(std::time::Instant::now());
-            assert!(!left.is_zero() && !shown.1, "no {text:?} {times} times: {so_far}");
+            assert!(
+                !left.is_zero() && !shown.1,
+                "no {text:?} {times} times: {so_far}"
+            );
             shown = self.shown.1.wait_timeout(shown, left).unwrap().0;
         }
     }
@@ -77,7 +85,10 @@ impl Terminal {
         loop {
             match tcgetpgrp(&self.master) {
                 Ok(group) if wanted(group) => return group,
-                _ => assert!(std::time::Instant::now() < deadline, "not in the foreground"),
+                _ => assert!(
+                    std::time::Instant::now() < deadline,
+                    "not in the foreground"
+                ),
             }
             std::thread::yield_now();
         }
@@ -89,7 +100,11 @@ impl Terminal {
         let mut shown = self.shown.0.lock().unwrap();
         while !shown.1 {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
-            assert!(!left.is_zero(), "goes on: {}", String::from_utf8_lossy(&shown.0));
+            assert!(
+                !left.is_zero(),
+                "goes on: {}",
+                String::from_utf8_lossy(&shown.0)
+            );
             shown = self.shown.1.wait_timeout(shown, left).unwrap().0;
         }
         let text = String::from_utf8_lossy(&shown.0).into_owned();
@@ -116,7 +131,9 @@ fn a_program_reads_and_sets_the_terminal_as_ssh_and_stty_do() {
     ] {
         for more in [&[][..], &[":::", "sh", "-c", "echo the other"]] {
             let args = [&["trace", "--", "sh", "-c", line], more].concat();
-            let Some(mut terminal) = Terminal::of(&ipclab(&subject, &args)) else { return };
+            let Some(mut terminal) = Terminal::of(&ipclab(&subject, &args)) else {
+                return;
+            };
             terminal.types("hello\n");
             let (status, text) = terminal.ends();
             assert!(status.success(), "{line}: {status} {text}");
@@ -179,7 +196,10 @@ fn ctrl_z_stops_both_and_fg_brings_both_back() {
     shell.args(["--norc", "--noprofile", "-i"]).current_dir(subject.dir());
     let Some(mut terminal) = Terminal::of(&shell) else { return };
     let program = program();
-    let line = format!("{} trace -- sh -c 'echo u\"\"p; read x; echo got $x'\n", program.display());
+    let line = format!(
+        "{} trace -- sh -c 'echo u\"\"p; read x; echo got $x'\n",
+        program.display()
+    );
     let shell = Pid::from_raw(terminal.child.id() as i32);
     terminal.types(&line);
     terminal.shows("up", 1);

@@ -101,9 +101,9 @@ fn ways(drawing: &Drawing) -> Vec<Way> {
         let gutter = if right { join.from.1 } else { join.from.1 - 1 };
         let free = |column: &usize| {
             taken.get(&(gutter, *column)).is_none_or(|spans| {
-                spans.iter().all(|(a, b, whose)| {
-                    *b < from || to < *a || *whose == join.to
-                })
+                spans
+                    .iter()
+                    .all(|(a, b, whose)| *b < from || to < *a || *whose == join.to)
             })
         };
         // A head stands in the second column from its text.
@@ -126,7 +126,8 @@ fn marks(
     numbered: impl Iterator<Item = bool>,
 ) -> HashMap<(usize, usize), Marks> {
     let mut marks: HashMap<(usize, usize), Marks> = HashMap::new();
-    let joins = drawing.arrows.iter().zip(numbered).filter(|(_, numbered)| *numbered);
+    let joins =
+        drawing.arrows.iter().zip(numbered).filter(|(_, numbered)| *numbered);
     for (number, (join, _)) in joins.enumerate() {
         let mark = mark(number + 1);
         let _ = write!(marks.entry(join.from).or_default().after, " {mark}▶");
@@ -433,7 +434,8 @@ mod tests {
     /// Signals that `lanes` processes get in turn, and arrows that run from each to some of
     /// the later ones.
     fn drawn(lanes: usize, events: usize, width: u16) -> (String, usize) {
-        let process = |n: usize| Process { pid: 100 + n as i32, name: format!("p{n}") };
+        let process =
+            |n: usize| Process { pid: 100 + n as i32, name: format!("p{n}") };
         let mut trace = Trace::default();
         trace.processes.extend((0..lanes).map(process));
         let event = |n: usize| Event {
@@ -452,8 +454,10 @@ mod tests {
             [1, 2, 5, 7, 13, 35].into_iter().map(move |step| (from, from + step))
         };
         let pairs = (0..events).flat_map(later);
-        let pairs = pairs.filter(|(from, to)| *to < events && from % lanes != to % lanes);
-        let arrows: Vec<Arrow> = pairs.map(|(from, to)| Arrow { from, to }).collect();
+        let pairs =
+            pairs.filter(|(from, to)| *to < events && from % lanes != to % lanes);
+        let arrows: Vec<Arrow> =
+            pairs.map(|(from, to)| Arrow { from, to }).collect();
         let shown: Vec<usize> = (0..events).collect();
         let drawing = layout(&trace, &shown, &arrows, false);
         (text(&trace, &drawing, Some(width), false), drawing.arrows.len())
@@ -476,7 +480,9 @@ mod tests {
                         assert_eq!(times, 1, "{lanes} {width} {end}: {text}");
                     }
                 }
-                assert!(text.lines().all(|line| line.chars().count() <= width.into()));
+                assert!(
+                    text.lines().all(|line| line.chars().count() <= width.into())
+                );
             }
         }
     }

@@ -148,7 +148,8 @@ fn programs(commands: &[Vec<OsString>], watch: &mut Watch) -> Result<Ran> {
     let mut tracer = Tracer::new(None);
     for standard in [stdin(), stderr()] {
         // One that is closed is nobody's way out.
-        let inode = standard.try_clone_to_owned().ok().and_then(|fd| inode(&fd).ok());
+        let inode =
+            standard.try_clone_to_owned().ok().and_then(|fd| inode(&fd).ok());
         tracer.world.outside.extend(inode);
     }
     let mut started: Vec<(String, Pid)> = Vec::new();

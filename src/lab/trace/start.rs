@@ -125,7 +125,9 @@ impl Watch {
         while let Some(info) =
             self.signals.read_signal().context("read a signalfd")?
         {
-            let Ok(signal) = Signal::try_from(info.ssi_signo as i32) else { continue };
+            let Ok(signal) = Signal::try_from(info.ssi_signo as i32) else {
+                continue;
+            };
             // A key that was pressed: the kernel tells all of the foreground group.
             let key = info.ssi_code == libc::SI_KERNEL && self.shared;
             match signal {

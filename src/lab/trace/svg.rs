@@ -26,7 +26,7 @@ const STYLE: &str = "\
 .ipclab-trace .l0{fill:var(--l0)}.ipclab-trace .l1{fill:var(--l1)}.ipclab-trace .l2{fill:var(--l2)}\
 .ipclab-trace .l3{fill:var(--l3)}.ipclab-trace path.a{fill:none;stroke:var(--a);stroke-width:1.2}\
 .ipclab-trace path.p{fill:var(--a)}.ipclab-trace line{stroke:var(--f);stroke-opacity:.35}";
-const FONTS: &str = "ui-monospace, Menlo, Consolas, monospace";
+const FONTS: &str = "monospace";
 
 /// Each colour's name, and what it is in light and in dark. The picture says the light one
 /// with each element, too: outside of browsers nobody knows a `var(…)`.
@@ -48,7 +48,8 @@ fn light(name: &str) -> &'static str {
 
 /// The colours as a style sheet's variables.
 fn variables(which: usize) -> String {
-    let all = COLOURS.iter().map(|colour| format!("--{}:{}", colour[0], colour[which]));
+    let all =
+        COLOURS.iter().map(|colour| format!("--{}:{}", colour[0], colour[which]));
     all.collect::<Vec<_>>().join(";")
 }
 
@@ -70,7 +71,7 @@ pub(super) fn picture(trace: &Trace, drawing: &Drawing, title: &str) -> String {
         let name = escaped(name);
         let _ = writeln!(
             picture.out,
-            r#"<text class="h l{}" x="{x:.1}" y="{:.1}" fill="{}" font-weight="bold">{name}</text>"#,
+            r#"<text class="h l{}" x="{x:.1}" y="{:.1}" fill="{}" stroke="none" font-weight="bold">{name}</text>"#,
             lane % 4,
             MARGIN + HEIGHT * 0.8,
             light(&format!("l{}", lane % 4))
@@ -84,8 +85,7 @@ pub(super) fn picture(trace: &Trace, drawing: &Drawing, title: &str) -> String {
         light("f")
     );
     let height = picture.rows(trace, drawing, MARGIN + HEIGHT * 2.4);
-    let style =
-        STYLE.replace("DARK", &variables(2)).replace("LIGHT", &variables(1));
+    let style = STYLE.replace("DARK", &variables(2)).replace("LIGHT", &variables(1));
     let (title, names) = (escaped(title), escaped(&names.join(", ")));
     format!(
         "<svg class=\"ipclab-trace\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" \
@@ -128,7 +128,7 @@ impl Picture {
                     let text = escaped(text);
                     let _ = writeln!(
                         self.out,
-                        r#"<text class="f" x="{x}" y="{y:.1}" fill="{}">{text}</text>"#,
+                        r#"<text class="f" x="{x}" y="{y:.1}" fill="{}" stroke="none">{text}</text>"#,
                         light("f")
                     );
                 }
@@ -212,34 +212,31 @@ impl Picture {
         );
     }
 
+    /// Each run of a colour says where it begins, how long it is, and that it has no outline:
+    /// ImageMagick puts it at the line's beginning else, and draws it in black.
     fn line(&mut self, line: &Line, x: f64, y: f64, lane: usize) {
-        let blank = line.iter().take_while(|(c, _)| *c == ' ').count();
-        let x = x + blank as f64 * CHARACTER;
-        let long = (line.len() - blank) as f64 * CHARACTER;
-        let _ = write!(
-            self.out,
-            r#"<text x="{x:.1}" y="{y:.1}" fill="{}" textLength="{long:.1}" lengthAdjust="spacingAndGlyphs">"#,
-            light("t")
-        );
-        for run in line[blank..].chunk_by(|one, other| one.1 == other.1) {
+        let _ = write!(self.out, r#"<text x="{x:.1}" y="{y:.1}">"#);
+        let mut before = 0;
+        for run in line.chunk_by(|one, other| one.1 == other.1) {
             let text: String = run.iter().map(|(c, _)| c).collect();
-            let text = escaped(&text);
+            let blank = run.iter().take_while(|(c, _)| *c == ' ').count();
+            let x = x + (before + blank) as f64 * CHARACTER;
+            let long = (run.len() - blank) as f64 * CHARACTER;
+            before += run.len();
+            if blank == run.len() {
+                continue;
+            }
             let class = match run[0].1 {
-                Tone::Plain | Tone::Mark => String::new(),
+                Tone::Plain | Tone::Mark => "t".to_owned(),
                 Tone::Name => format!("l{}", lane % 4),
                 Tone::Faint => "f".to_owned(),
                 Tone::Bad => "b".to_owned(),
             };
-            let _ = match class.as_str() {
-                "" => write!(self.out, "{text}"),
-                class => {
-                    let colour = light(class);
-                    write!(
-                        self.out,
-                        r#"<tspan class="{class}" fill="{colour}">{text}</tspan>"#
-                    )
-                }
-            };
+            let (colour, text) = (light(&class), escaped(&text[blank..]));
+            let _ = write!(
+                self.out,
+                r#"<tspan class="{class}" x="{x:.1}" fill="{colour}" stroke="none" textLength="{long:.1}" lengthAdjust="spacingAndGlyphs">{text}</tspan>"#
+            );
         }
         self.out.push_str("</text>\n");
     }

@@ -13,7 +13,8 @@ pub(super) const CLOCK: Names = names! {
 const TIMER: Names = names! { TIMER_ABSTIME };
 const TIMERFD: Names = names! { TFD_TIMER_ABSTIME TFD_TIMER_CANCEL_ON_SET };
 const INTERVAL: Names = names! { ITIMER_REAL ITIMER_VIRTUAL ITIMER_PROF };
-const NOTIFY: Names = names! { SIGEV_SIGNAL SIGEV_NONE SIGEV_THREAD SIGEV_THREAD_ID };
+const NOTIFY: Names =
+    names! { SIGEV_SIGNAL SIGEV_NONE SIGEV_THREAD SIGEV_THREAD_ID };
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -21,9 +22,7 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
     use Arg::{After, Before, Fd, Hex, Int, Set, Word};
     Some(match name {
         "nanosleep" => &[Before(data::timespec), Hex],
-        "clock_nanosleep" => {
-            &[Word(CLOCK), Set(TIMER), Before(data::timespec), Hex]
-        }
+        "clock_nanosleep" => &[Word(CLOCK), Set(TIMER), Before(data::timespec), Hex],
         "clock_gettime" | "clock_getres" => &[Word(CLOCK), After(data::timespec)],
         "clock_settime" => &[Word(CLOCK), Before(data::timespec)],
         "clock_adjtime" => &[Word(CLOCK), Hex],
@@ -35,9 +34,7 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "timer_create" => &[Word(CLOCK), Before(sigevent), After(data::pointed)],
         "timer_delete" | "timer_getoverrun" => &[Int],
         "timer_gettime" => &[Int, After(itimerspec)],
-        "timer_settime" => {
-            &[Int, Set(TIMER), Before(itimerspec), After(itimerspec)]
-        }
+        "timer_settime" => &[Int, Set(TIMER), Before(itimerspec), After(itimerspec)],
         "timerfd_create" => &[Word(CLOCK), Set(files::NEW)],
         "timerfd_gettime" => &[Fd, After(itimerspec)],
         "timerfd_settime" => {
@@ -61,8 +58,8 @@ fn interval(cx: &Cx<'_>, index: usize, unit: u64) -> Piece {
     let Some(bytes) = cx.memory().array::<32>(cx.args[index]) else {
         return hex(cx.args[index]);
     };
-    let [every, value] =
-        [0, 16].map(|at| data::seconds(u64_at(&bytes, at), u64_at(&bytes, at + 8), unit));
+    let [every, value] = [0, 16]
+        .map(|at| data::seconds(u64_at(&bytes, at), u64_at(&bytes, at + 8), unit));
     Piece::text(match every.as_str() {
         "0 s" => format!("{{{value}}}"),
         every => format!("{{{value}, then every {every}}}"),

@@ -182,7 +182,9 @@ pub(super) fn trim(name: &str, args: &mut Vec<Piece>, cx: &Cx<'_>) {
             args.truncate(super::memory::futex_arguments(cx));
             return;
         }
-        "mremap" if cx.int(3) & (libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP) == 0 => {
+        "mremap"
+            if cx.int(3) & (libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP) == 0 =>
+        {
             args.truncate(4);
             return;
         }
@@ -207,11 +209,12 @@ pub(super) fn path(cx: &mut Cx<'_>, index: usize) -> Piece {
         said.clone()
     } else {
         let at = index.checked_sub(1).map(|index| cx.args[index] as i32);
-        let dir = match at {
-            Some(fd) if (0..1 << 20).contains(&fd) => format!("/proc/{pid}/fd/{fd}"),
-            _ => format!("/proc/{pid}/cwd"),
-        };
-        let dir = std::fs::read_link(dir).unwrap_or_default();
+        let link = |name: String| std::fs::read_link(format!("/proc/{pid}/{name}"));
+        // What comes before need not be a directory's descriptor: inotify's, a path.
+        let dir = at.filter(|fd| (0..1 << 20).contains(fd));
+        let dir = dir.and_then(|fd| link(format!("fd/{fd}")).ok());
+        let dir = dir.filter(|dir| dir.is_absolute());
+        let dir = dir.unwrap_or_else(|| link("cwd".to_owned()).unwrap_or_default());
         visible::text(dir.join(&said).as_os_str().as_bytes())
     };
     Piece::Path(cx.world.objects.shown(&said), whole)

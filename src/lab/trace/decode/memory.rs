@@ -15,11 +15,8 @@ const FUTEX: Names = names! {
     FUTEX_LOCK_PI FUTEX_UNLOCK_PI FUTEX_TRYLOCK_PI FUTEX_WAIT_BITSET FUTEX_WAKE_BITSET
     FUTEX_WAIT_REQUEUE_PI FUTEX_CMP_REQUEUE_PI FUTEX_LOCK_PI2
 };
-const FUTEX2: Names = &[
-    (0x02, "FUTEX2_SIZE_U32"),
-    (0x04, "FUTEX2_NUMA"),
-    (0x80, "FUTEX2_PRIVATE"),
-];
+const FUTEX2: Names =
+    &[(0x02, "FUTEX2_SIZE_U32"), (0x04, "FUTEX2_NUMA"), (0x80, "FUTEX2_PRIVATE")];
 const REMAP: Names = names! { MREMAP_MAYMOVE MREMAP_FIXED MREMAP_DONTUNMAP };
 const LOCK: Names = names! { MCL_CURRENT MCL_FUTURE MCL_ONFAULT };
 const SECRET: Names = names! { FD_CLOEXEC O_CLOEXEC };
@@ -61,12 +58,21 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
             &[Before(word), Before(operation), Size, Before(timeout), Hex, Hex]
         }
         "futex_wake" => &[Before(word), Hex, Int, Set(FUTEX2)],
-        "futex_wait" => {
-            &[Before(word), Size, Hex, Set(FUTEX2), Before(data::timespec), Word(CLOCK)]
-        }
-        "futex_waitv" => {
-            &[Before(waiters), Size, Set(FUTEX2), Before(data::timespec), Word(CLOCK)]
-        }
+        "futex_wait" => &[
+            Before(word),
+            Size,
+            Hex,
+            Set(FUTEX2),
+            Before(data::timespec),
+            Word(CLOCK),
+        ],
+        "futex_waitv" => &[
+            Before(waiters),
+            Size,
+            Set(FUTEX2),
+            Before(data::timespec),
+            Word(CLOCK),
+        ],
         "futex_requeue" => &[Before(pair), Hex, Int, Int],
         _ => return None,
     })

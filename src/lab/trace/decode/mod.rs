@@ -323,20 +323,47 @@ fn outcome(cx: &mut Cx<'_>, name: &str) -> Outcome {
         return Outcome::Error(-value as i32);
     }
     let piece = match name {
-        "open" | "openat" | "openat2" | "creat" | "socket" | "accept"
-        | "accept4" | "mq_open" | "memfd_create" | "eventfd" | "eventfd2"
-        | "epoll_create" | "epoll_create1" | "signalfd4" | "signalfd"
-        | "inotify_init" | "inotify_init1" | "pidfd_open" | "pidfd_getfd"
-        | "dup" | "dup2" | "dup3" | "timerfd_create" | "memfd_secret"
-        | "io_uring_setup" | "userfaultfd" | "perf_event_open" | "fanotify_init"
-        | "landlock_create_ruleset" | "open_tree" | "open_tree_attr" | "fsopen"
-        | "fsmount" | "fspick" | "open_by_handle_at" => {
-            Some(cx.new_fd(value as i32))
-        }
+        "open"
+        | "openat"
+        | "openat2"
+        | "creat"
+        | "socket"
+        | "accept"
+        | "accept4"
+        | "mq_open"
+        | "memfd_create"
+        | "eventfd"
+        | "eventfd2"
+        | "epoll_create"
+        | "epoll_create1"
+        | "signalfd4"
+        | "signalfd"
+        | "inotify_init"
+        | "inotify_init1"
+        | "pidfd_open"
+        | "pidfd_getfd"
+        | "dup"
+        | "dup2"
+        | "dup3"
+        | "timerfd_create"
+        | "memfd_secret"
+        | "io_uring_setup"
+        | "userfaultfd"
+        | "perf_event_open"
+        | "fanotify_init"
+        | "landlock_create_ruleset"
+        | "open_tree"
+        | "open_tree_attr"
+        | "fsopen"
+        | "fsmount"
+        | "fspick"
+        | "open_by_handle_at" => Some(cx.new_fd(value as i32)),
         "fcntl" if matches!(cx.int(1), libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) => {
             Some(cx.new_fd(value as i32))
         }
-        "mmap" | "brk" | "shmat" | "mremap" | "map_shadow_stack" => Some(hex(value as u64)),
+        "mmap" | "brk" | "shmat" | "mremap" | "map_shadow_stack" => {
+            Some(hex(value as u64))
+        }
         "rt_sigtimedwait" => Some(Piece::text(signals::name(value as i32))),
         "poll" | "ppoll" if value > 0 => ready::answered(cx),
         _ => None,

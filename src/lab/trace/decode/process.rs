@@ -69,15 +69,11 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "exit" | "exit_group" => &[Int],
         "pidfd_open" => &[Int, Set(PIDFD)],
         "pidfd_getfd" => &[Fd, Int, Int],
-        "process_vm_readv" => {
-            &[Int, After(super::files::iov), Size, Hex, Size, Hex]
-        }
+        "process_vm_readv" => &[Int, After(super::files::iov), Size, Hex, Size, Hex],
         "process_vm_writev" => {
             &[Int, Before(super::files::iov), Size, Hex, Size, Hex]
         }
-        "process_madvise" => {
-            &[Fd, Hex, Size, Word(super::memory::ADVICE), Hex]
-        }
+        "process_madvise" => &[Fd, Hex, Size, Word(super::memory::ADVICE), Hex],
         "process_mrelease" => &[Fd, Hex],
         "kcmp" => &[Int, Int, Int, Size, Size],
         "ptrace" => &[Word(PTRACE), Int, Hex, Hex],

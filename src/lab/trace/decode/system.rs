@@ -12,7 +12,8 @@ const SECCOMP: Names = names! {
     SECCOMP_SET_MODE_STRICT SECCOMP_SET_MODE_FILTER SECCOMP_GET_ACTION_AVAIL
     SECCOMP_GET_NOTIF_SIZES
 };
-const RULE: Names = &[(1, "LANDLOCK_RULE_PATH_BENEATH"), (2, "LANDLOCK_RULE_NET_PORT")];
+const RULE: Names =
+    &[(1, "LANDLOCK_RULE_PATH_BENEATH"), (2, "LANDLOCK_RULE_NET_PORT")];
 const PRIORITY: Names = names! { PRIO_PROCESS PRIO_PGRP PRIO_USER };
 const POLICY: Names = names! {
     SCHED_OTHER SCHED_FIFO SCHED_RR SCHED_BATCH SCHED_IDLE SCHED_DEADLINE
@@ -21,7 +22,9 @@ const USED: Names = names! { RUSAGE_SELF RUSAGE_CHILDREN RUSAGE_THREAD };
 const XATTR: Names = names! { XATTR_CREATE XATTR_REPLACE };
 
 pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
-    use Arg::{At, Before, Fd, Hex, In, Int, Octal, Out, Path, Set, Size, Text, Word};
+    use Arg::{
+        At, Before, Fd, Hex, In, Int, Octal, Out, Path, Set, Size, Text, Word,
+    };
     const LONG: Arg = Before(files::long);
     Some(match name {
         // Rights and identities.
@@ -139,9 +142,8 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "epoll_wait_old" => &[Int, Hex, Int],
         "nfsservctl" => &[Int, Hex, Hex],
         "remap_file_pages" => &[Hex, Size, Hex, Size, Hex],
-        "afs_syscall" | "getpmsg" | "putpmsg" | "security" | "tuxcall" | "vserver" => {
-            &[Hex, Hex, Hex, Hex, Hex, Hex]
-        }
+        "afs_syscall" | "getpmsg" | "putpmsg" | "security" | "tuxcall"
+        | "vserver" => &[Hex, Hex, Hex, Hex, Hex, Hex],
         _ => return None,
     })
 }

@@ -34,7 +34,8 @@ impl Tracer {
         self.world.live.insert(pid.as_raw(), who);
         self.threads.insert(pid.as_raw(), thread);
         self.world.exec(who);
-        if self.world.processes[..who].iter().all(|other| other.pid != pid.as_raw()) {
+        if self.world.processes[..who].iter().all(|other| other.pid != pid.as_raw())
+        {
             self.renamed(who, &name(pid));
         }
         self.warn_of_setuid(pid);
