@@ -239,7 +239,7 @@ impl Canvas {
             let top = self.lines.len() + 1;
             self.note(
                 top,
-                "An arrow without room is a number: ①▶ where it begins, ▶① where it ends.",
+                "A number is an arrow without room: it starts at number▶ and ends at ▶number.",
             );
         }
     }
@@ -468,7 +468,9 @@ mod tests {
         for lanes in 2..=6 {
             for width in 60..=200 {
                 let (text, arrows) = drawn(lanes, 30, width);
-                let body = text.split("\n── An arrow").next().unwrap_or_default();
+                let body = text.split("\n── A number").next().unwrap_or_default();
+                // Arrows that run behind a text touch it.
+                let body = body.replace(|c| "─│┌┐└┘├┤┬┴┼◀".contains(c), " ");
                 let numbers = (1..=arrows).map(mark);
                 let numbers: BTreeSet<String> =
                     numbers.filter(|number| body.contains(number)).collect();
