@@ -446,6 +446,8 @@ mod tests {
             at: 0,
             took: 0,
             slept: false,
+            asleep: false,
+            doubt: None,
             what: What::Signal { number: 10, info: "x".repeat(n * 7 % 40) },
             effects: Vec::new(),
         };

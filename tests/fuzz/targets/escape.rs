@@ -1,14 +1,15 @@
 //! Strangers' bytes on their way to a terminal or into JSON: no control character is left
-//! but newline and tab, and nothing else changes.
+//! but newline and tab, nor what turns or hides text, and nothing else changes.
 
 use super::{Payload, Style, escape};
+use crate::wire::visible::{self, hides};
 
 /// A message.
 pub(crate) fn run(message: &[u8]) {
     let mut once = Vec::new();
     escape(message, &mut once);
-    let text = visible(&once);
-    assert!(!visible(message).is_some() || once == message, "{text:?}");
+    let text = plain(&once);
+    assert!(plain(message).is_none() || once == message, "{text:?}");
     let mut twice = Vec::new();
     escape(&once, &mut twice);
     assert_eq!(once, twice);
@@ -18,7 +19,7 @@ pub(crate) fn run(message: &[u8]) {
             payload.terminal = terminal;
             let shown = payload.text(message).to_vec();
             if terminal {
-                assert!(visible(&shown).is_some(), "{style:?}: {shown:?}");
+                assert!(plain(&shown).is_some(), "{style:?}: {shown:?}");
             }
             match style {
                 Style::Bytes => assert!(terminal || shown == message),
@@ -31,15 +32,17 @@ pub(crate) fn run(message: &[u8]) {
     }
     let shown = crate::wire::say::bytes(message);
     assert!(shown.chars().all(|c| !c.is_control()), "{shown:?}");
-    let shown =
-        crate::chapters::dbus::wording::plain(&String::from_utf8_lossy(message));
-    assert!(shown.chars().all(|c| !c.is_control()), "{shown:?}");
+    let shown = visible::visible(message);
+    assert!(!shown.chars().any(hides), "{shown:?}");
+    assert_eq!(visible::visible(visible::text(message)), shown);
+    let shown = visible::quoted(message);
+    assert!(!shown.chars().any(hides), "{shown:?}");
 }
 
 /// The text that these bytes are, if a terminal may have it as it is.
-fn visible(bytes: &[u8]) -> Option<&str> {
+fn plain(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
-    text.chars().all(|c| !c.is_control() || "\n\t".contains(c)).then_some(text)
+    text.chars().all(|c| !hides(c) || "\n\t".contains(c)).then_some(text)
 }
 
 fn same_in_json(message: &[u8], shown: &[u8]) {
