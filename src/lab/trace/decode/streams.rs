@@ -294,8 +294,8 @@ pub(super) fn opened(cx: &mut Cx<'_>) -> Vec<Effect> {
 pub(super) fn several(cx: &Cx<'_>) -> Vec<(u64, u64)> {
     const SIZE: u64 = 64;
     let one = |n: u64| {
-        let at = cx.args[1] + SIZE * n;
-        let length = cx.memory().bytes(at + 56, 4);
+        let at = cx.args[1].wrapping_add(SIZE.wrapping_mul(n));
+        let length = cx.memory().bytes(at.wrapping_add(56), 4);
         (at, u64::from(i32_at(&length, 0) as u32))
     };
     (0..cx.result.max(0) as u64).map(one).collect()

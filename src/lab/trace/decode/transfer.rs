@@ -231,7 +231,8 @@ pub(super) fn after(
             let kind = cx.memory().u64(cx.args[1]).unwrap_or(0).to_string();
             let key = format!("msq {}", cx.int(0));
             let length = if name == "msgsnd" { cx.args[2] } else { n as u64 };
-            let load = load(cx, &vec![(cx.args[1] + 8, cx.args[2])], length);
+            let load =
+                load(cx, &vec![(cx.args[1].wrapping_add(8), cx.args[2])], length);
             let effect = match name {
                 "msgsnd" => Some(Effect::Post(key, kind, load)),
                 // It stays where it is.
@@ -345,7 +346,7 @@ fn resized(cx: &Cx<'_>, name: &str, desc: &Desc) -> Vec<Effect> {
 
 /// How long the mapping is that begins there.
 fn mapped_length(cx: &Cx<'_>, start: u64) -> u64 {
-    let maps = std::fs::read_to_string(format!("/proc/{}/maps", cx.tid));
+    let maps = crate::os::proc::text(format!("/proc/{}/maps", cx.tid));
     let begin = format!("{start:x}-");
     let length = |line: &str| {
         let end = line.strip_prefix(&*begin)?.split(' ').next()?;

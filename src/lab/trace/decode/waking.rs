@@ -29,10 +29,10 @@ pub(super) fn semaphores(cx: &mut Cx<'_>) -> Vec<Effect> {
 pub(super) fn set(cx: &Cx<'_>) -> Vec<Effect> {
     const SETVAL: i32 = 16;
     const SETALL: i32 = 17;
-    const MOST: u16 = 256;
+    const MOST: u16 = 255;
     let numbers = match cx.int(2) {
-        SETVAL => cx.args[1] as u16..cx.args[1] as u16 + 1,
-        SETALL => 0..MOST,
+        SETVAL => cx.args[1] as u16..=cx.args[1] as u16,
+        SETALL => 0..=MOST,
         _ => return Vec::new(),
     };
     let both = numbers.flat_map(|number| ways(cx.int(0), number));
