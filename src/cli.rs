@@ -309,7 +309,7 @@ impl Chosen<'_> {
         if bytes && framing.is_some_and(|framing| *framing != Framing::None) {
             return Err(usage("--bytes sends no boundaries: leave --framing out"));
         }
-        let mut at = At::new(row.name, row.meets, given)?.announcing(ready)?;
+        let mut at = At::new(row.name, row.meets, given)?.announcing(ready);
         let all = command();
         for peer in row.roles {
             let command = peer_command(&all, row.name, role, peer.name, matches);

@@ -24,6 +24,7 @@ use crate::wire::meet::{
     self, Deserted, Looked, check_dir, describe, kernel_prefix, runtime_dir,
     with_suffix,
 };
+use crate::wire::visible::visible;
 
 /// The options of `ipclab clean`.
 #[derive(Debug, clap::Args)]
@@ -117,16 +118,7 @@ struct Cleaner<'a> {
 impl Cleaner<'_> {
     /// Adds a line to the report. What others named is shown so that no terminal obeys it.
     fn say(&mut self, line: &str) {
-        for c in line.chars() {
-            match c {
-                // Control characters, and those that change the direction of a line.
-                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                    self.report.extend(c.escape_unicode());
-                }
-                c if c.is_control() => self.report.extend(c.escape_default()),
-                c => self.report.push(c),
-            }
-        }
+        self.report.push_str(&visible(line));
         self.report.push('\n');
     }
 

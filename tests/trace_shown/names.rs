@@ -145,7 +145,7 @@ fn a_proc_of_another_pid_namespace_is_said_and_nothing_is_drawn() {
         assert_eq!(outcome.status.code(), Some(1), "{}", outcome.stderr);
         assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
         assert!(
-            outcome.stderr.contains("another pid namespace"),
+            outcome.stderr.contains("another PID namespace"),
             "{}",
             outcome.stderr
         );

@@ -260,7 +260,7 @@ fn a_writer_that_left_before_the_fifo_was_opened_anew_is_heard_to_its_end() {
     let (reply, json, bytes, count) = (Reply::Echo, false, false, None);
     let server = dialogue::Server { count, reply, stream, bytes, json };
     let (signals, _) = pipe().unwrap();
-    let messages = Messages::new(&server, false, signals.into());
+    let messages = Messages::new(&server, false, signals.into()).unwrap();
     let (mut shared, mut buffer) = (Shared::new(messages), [0; 100]);
 
     write(b"one\n");

@@ -15,7 +15,7 @@ pub(crate) fn run(message: &[u8]) {
     assert_eq!(once, twice);
     for style in [Style::Lines, Style::Bytes, Style::Json] {
         for terminal in [true, false] {
-            let mut payload = Payload::new(style);
+            let mut payload = Payload::new(style).expect("standard output");
             payload.terminal = terminal;
             let shown = payload.text(message).to_vec();
             if terminal {
