@@ -10,11 +10,14 @@ use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::*;
 
+/// What it has shown, whether that is all, and who is told of more.
+type Shown = (Mutex<(Vec<u8>, bool)>, Condvar);
+
 /// A terminal, and a program that has it as its controlling one.
 struct Terminal {
     master: File,
     child: Child,
-    shown: Arc<(Mutex<(Vec<u8>, bool)>, Condvar)>,
+    shown: Arc<Shown>,
 }
 
 impl Terminal {

@@ -153,7 +153,7 @@ impl Client<'_> {
                     (text, Some(perhaps))
                 }
             },
-            other => (visible(&other.to_string()), None),
+            other => (visible(other.to_string()), None),
         };
         let failed = Err::<(), _>(anyhow!("{what}: {error}"));
         failed.advise(|_| advice).unwrap_err()

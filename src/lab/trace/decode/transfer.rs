@@ -177,7 +177,7 @@ pub(super) fn after(
             }
             let key = format!("socket from {}", desc.inode);
             let shuts = cx.int(1) != libc::SHUT_RD;
-            shuts.then(|| Effect::Close(key, Some(false))).into_iter().collect()
+            shuts.then_some(Effect::Close(key, Some(false))).into_iter().collect()
         }
         ("open" | "openat" | "openat2" | "creat", _) => opened(cx),
         ("ftruncate" | "fallocate", Some(desc)) => resized(cx, name, desc),
