@@ -279,7 +279,7 @@ impl Channels {
                 // Of clean-up, the runtime, and the C library's threads.
                 let own = [
                     "SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGSEGV", "SIGBUS",
-                    "SIGCHLD", "32", "33",
+                    "SIGCHLD", "SIGXFSZ", "32", "33",
                 ];
                 text(1).contains("handler") && !own.contains(&text(0))
             }
