@@ -95,18 +95,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_robust_mutex_tells_that_its_owner_has_died_though_all_else_is_gone() {
+    fn a_robust_mutex_tells_that_its_owner_has_died() {
         let mutex = Mutex::init(true).unwrap();
-        let place = mutex.place.as_ptr().addr();
-        // A thread that ends leaves a robust mutex behind as a process does. The mutex is
-        // dropped before: its page stays, for the kernel walks the thread's list then.
+        let place = mutex.place.as_ptr().expose_provenance();
+        // A thread that ends leaves a robust mutex behind as a process does.
         let owner = std::thread::spawn(move || {
             let place = NonNull::new(std::ptr::with_exposed_provenance_mut(place));
-            let mutex = Mutex { place: place.unwrap() };
-            mutex.lock().unwrap();
-            drop(mutex);
+            Mutex { place: place.unwrap() }.lock().unwrap();
         });
-        mutex.place.as_ptr().expose_provenance();
         owner.join().unwrap();
         assert_eq!(mutex.lock(), Err(Errno::EOWNERDEAD));
         mutex.consistent().unwrap();

@@ -98,6 +98,7 @@ unsafe fn take_control(message: &libc::msghdr) -> Option<Sender> {
         let mut next = libc::CMSG_FIRSTHDR(message);
         while let Some(header) = next.as_ref() {
             let data = libc::CMSG_DATA(header);
+            #[allow(clippy::unnecessary_cast, reason = "musl has a u32 there")]
             let length = header.cmsg_len as usize;
             let length = length.saturating_sub(libc::CMSG_LEN(0) as usize);
             match (header.cmsg_level, header.cmsg_type) {
@@ -241,6 +242,7 @@ mod tests {
         let left = 108 - dir.path().as_os_str().len() - 1;
         let long = dir.path().join("x".repeat(left));
         let full = UnixDatagram::unbound().unwrap();
+        // SAFETY: plain data, valid when it is all zeros.
         let mut name: libc::sockaddr_un = unsafe { zeroed() };
         name.sun_family = libc::AF_UNIX as libc::sa_family_t;
         let bytes = std::os::unix::ffi::OsStrExt::as_bytes(long.as_os_str());

@@ -161,12 +161,17 @@ mod tests {
         let (mut one, first) = std::io::pipe().unwrap();
         let (mut two, second) = std::io::pipe().unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", "echo first >&3; echo second >&4; echo own >&$OWN"]);
-        let (mut three, own) = std::io::pipe().unwrap();
+        command.args([
+            "-c",
+            "echo first >&3; echo second >&4; echo own >/proc/self/fd/$OWN",
+        ]);
+        let (mut three, low) = std::io::pipe().unwrap();
+        let own = fcntl_dupfd_cloexec(&low, GIVEN).unwrap();
+        drop(low);
         command.env("OWN", own.as_raw_fd().to_string()).stdin(Stdio::null());
         give(&mut command, first.into(), 4).unwrap();
         give(&mut command, second.into(), 3).unwrap();
-        leave_open(&mut command, own.into());
+        leave_open(&mut command, own);
         assert!(command.status().unwrap().success());
         drop(command);
         let mut said = [String::new(), String::new(), String::new()];

@@ -191,8 +191,13 @@ impl Semaphore for Futex {
                 .call(0, || "futex(FUTEX_WAIT, 0) sleeps if the word is still 0");
             // The kernel looks again, and so no post falls between our look and our sleep.
             match futex::wait(word, Flags::empty(), 0, Some(&nap)) {
-                Ok(()) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
-                }
+                // EFAULT: the memory was cut short; our next look says so (os/sigbus.rs).
+                Ok(())
+                | Err(
+                    rustix::io::Errno::AGAIN
+                    | rustix::io::Errno::INTR
+                    | rustix::io::Errno::FAULT,
+                ) => {}
                 Err(rustix::io::Errno::TIMEDOUT) => look(),
                 Err(error) => return Err(error).context("futex(FUTEX_WAIT)"),
             }

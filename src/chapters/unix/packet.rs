@@ -78,21 +78,25 @@ pub struct End {
 
 impl End {
     /// A client's end of `socket`, on which packets may have up to `largest` bytes. Whether
-    /// they may be `empty` decides what 0 is: recvmsg(2) says it of an empty packet and of
-    /// the end, and only the sender's credentials tell the two apart.
+    /// they may be `empty` decides which call receives them: recv(2) says 0 of an empty packet
+    /// and of the end, so only recvmsg(2) can tell, by the sender's credentials.
     ///
     /// # Errors
     /// As [`see_credentials`].
     pub fn on(socket: OwnedFd, largest: usize, empty: bool) -> Result<End> {
-        // Kernels before 6.16 do not pass it on from the listening socket.
-        see_credentials(&socket)?;
-        Ok(End { empty, hurried: false, ..End::in_a_hurry(socket, largest) })
+        if empty {
+            // Kernels before 6.16 do not pass it on from the listening socket.
+            see_credentials(&socket)?;
+        }
+        let recvs = Tally::of(if empty { "recvmsg" } else { "recv" });
+        let end = End::in_a_hurry(socket, largest);
+        Ok(End { empty, recvs, hurried: false, ..end })
     }
 
     /// An end of `socket` that has memory for the largest packet from the start, and so needs
     /// one call a packet. No packet is empty.
     pub fn in_a_hurry(socket: OwnedFd, largest: usize) -> End {
-        let (recvs, sends) = (Tally::of("recvmsg"), Tally::of("send"));
+        let (recvs, sends) = (Tally::of("recv"), Tally::of("send"));
         End { socket, largest, empty: false, hurried: true, recvs, sends }
     }
 
@@ -108,41 +112,48 @@ impl End {
     /// # Errors
     /// ECONNRESET when it is gone with packets unread; a packet that is too large.
     pub fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        let call = if self.empty { "recvmsg" } else { "recv" };
         let taken = loop {
             match self.take(message) {
                 Err(Errno::EINTR) => {}
-                taken => break taken.context("recvmsg")?,
+                taken => break taken.context(call)?,
             }
         };
         let Some(n) = taken else {
             let sender = if self.empty { ", and no sender" } else { "" };
             self.recvs.special(0, || {
-                format!("recvmsg() = 0{sender}: the client has said all")
+                format!("{call}() = 0{sender}: the client has said all")
             });
             return Ok(false);
         };
         if n > self.largest {
             bail!("a packet of {} is over --max-message", say::size(n));
         }
-        self.recvs.call(n, || format!("recvmsg() = {n}: {}", say::bytes(message)));
+        self.recvs.call(n, || format!("{call}() = {n}: {}", say::bytes(message)));
         Ok(true)
     }
 
     /// Takes one packet, and returns its length; `None` at the end.
     fn take(&mut self, message: &mut Vec<u8>) -> nix::Result<Option<usize>> {
-        if self.hurried {
-            // The packet goes right into memory that nothing has filled before.
-            message.clear();
-            memory::reserve(message, self.largest)?;
-            let space = spare_capacity(message);
-            let (_, n) = recv(&self.socket, space, RecvFlags::TRUNC)
-                .map_err(|error| Errno::from_raw(error.raw_os_error()))?;
-            return Ok((n > 0).then_some(n));
+        if self.empty {
+            let flags = MsgFlags::empty();
+            let packet = receive(&self.socket, message, self.largest, flags)?;
+            let ended = packet.length == 0 && packet.sender.is_none();
+            return Ok((!ended).then_some(packet.length));
         }
-        let flags = MsgFlags::empty();
-        let packet = receive(&self.socket, message, self.largest, flags)?;
-        let ended = packet.length == 0 && !(self.empty && packet.sender.is_some());
-        Ok((!ended).then_some(packet.length))
+        let room = match self.hurried {
+            true => self.largest,
+            false => packet::next_length(&self.socket, 0)?,
+        };
+        // The packet goes right into memory that nothing has filled before.
+        message.clear();
+        if room <= self.largest {
+            room_for(message, room)?;
+        }
+        let space = spare_capacity(message);
+        let (_, n) = recv(&self.socket, space, RecvFlags::TRUNC)
+            .map_err(|error| Errno::from_raw(error.raw_os_error()))?;
+        Ok((n > 0).then_some(n))
     }
 
     /// Sends `message` as one packet; sleeps while the other side does not read.

@@ -89,12 +89,14 @@ impl Patience {
             self.naps.call(0, || format!("futex(FUTEX_WAIT): {}", why()));
             let nap = self.nap();
             // Not FUTEX_PRIVATE_FLAG: the two sides have no address in common. The kernel
-            // sleeps only if the word is still 1, or whoever wakes us came too early.
+            // sleeps only if the word is still 1, or whoever wakes us came too early. EFAULT:
+            // the memory was cut short; our next step there says so (os/sigbus.rs).
             match futex::wait(word, futex::Flags::empty(), ASLEEP, nap.as_ref()) {
                 Ok(())
                 | Err(
                     rustix::io::Errno::AGAIN
                     | rustix::io::Errno::INTR
+                    | rustix::io::Errno::FAULT
                     | rustix::io::Errno::TIMEDOUT,
                 ) => {}
                 Err(error) => return Err(error).context("futex(FUTEX_WAIT)"),
