@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+use ipclab::os::inheritance;
 use ipclab::os::ptrace::{AT_CALL, Go, Point, point, resume};
 use ipclab::os::spawn;
 use nix::sys::ptrace;
@@ -115,7 +116,7 @@ impl Struck {
         command.env("IPCLAB_DIR", dir).env("TMPDIR", dir).current_dir(dir);
         command.stdin(stdin).stdout(stdout).stderr(stderr);
         spawn::die_with_parent(&mut command);
-        spawn::reset_signals(&mut command);
+        inheritance::reset_signals(&mut command);
         let program = PathBuf::from(&words[0]);
         let seen = Arc::new(Seen::default());
         let its = Arc::clone(&seen);
