@@ -148,7 +148,9 @@ fn a_file_that_was_cut_short_is_refused_and_not_a_sigbus() {
             );
         }
         assert_eq!(file(&subject).metadata().unwrap().len(), length);
+        // The file is still there, so its lock is, too; without it, `clean` takes that.
         std::fs::remove_file(file(&subject)).unwrap();
+        assert!(run(ipclab(&subject, &["clean"]), Input::Nothing).status.success());
         subject.nothing_is_left().unwrap();
     }
 }

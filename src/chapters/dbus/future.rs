@@ -20,7 +20,6 @@ const LAST_TYPE: u8 = 4;
 const LAST_FIELD: u8 = 9;
 const SENDER: u8 = 7;
 
-// ANCHOR: known
 /// A whole message without what is unknown; `None` if it is to be ignored as a whole. What is
 /// no message stays as it is, for zbus to refuse.
 pub(super) fn known(message: Vec<u8>) -> Option<Vec<u8>> {
@@ -66,7 +65,6 @@ fn with_known_fields(message: &[u8]) -> Option<Vec<u8>> {
     kept.extend_from_slice(message.get(end.next_multiple_of(8)..)?);
     Some(kept)
 }
-// ANCHOR_END: known
 
 #[cfg(test)]
 mod tests {
