@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
 use super::scratch::{Left, left_behind};
+use crate::chapters::find;
 use crate::os::cleanup::notes::beside;
 use crate::os::cleanup::{
     Object, exists, owner_of, remove_now, segment_path, semaphore_path,
@@ -154,7 +155,7 @@ impl Cleaner<'_> {
     /// One meeting place: its objects, then its lock file.
     fn place(&mut self, lock: &Path) -> Result<()> {
         let what = format!("path {}", lock.display());
-        let deserted = match Deserted::at(lock)? {
+        let deserted = match Deserted::at(lock, |name| find(name).is_some())? {
             Looked::Deserted(deserted) => deserted,
             Looked::None => return Ok(()),
             Looked::Strange(why) => {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use crate::chapters::find;
 use crate::dirs;
 use crate::experiments::stage::LIST;
 use crate::os::cleanup::{Object, remove_now};
@@ -96,9 +97,11 @@ fn noted(dir: &Path, prefix: &str) -> Vec<Object> {
     let locks = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|end| end == "lock"));
-    let noted = locks.filter_map(|lock| match Deserted::at(&lock).ok()? {
-        Looked::Deserted(place) => Some(place.notes().ok()?.objects_of(prefix)),
-        _ => None,
+    let noted = locks.filter_map(|lock| {
+        match Deserted::at(&lock, |name| find(name).is_some()).ok()? {
+            Looked::Deserted(place) => Some(place.notes().ok()?.objects_of(prefix)),
+            _ => None,
+        }
     });
     noted.flatten().collect()
 }

@@ -30,6 +30,7 @@ use crate::wire::payload::write_all;
 
 mod names;
 mod notes;
+mod outside;
 mod place;
 
 pub use names::{
@@ -38,7 +39,8 @@ pub use names::{
 };
 use names::{check_name, chosen_dir, make_runtime_dir};
 pub use notes::{Notes, describe, parse};
-pub use place::{Deserted, Looked, Only, Place, byte, published};
+pub use outside::{Deserted, Looked, published};
+pub use place::{Only, Place, byte};
 use place::{Opened, lock_options, open_lock, wait_for_turn};
 
 /// Where the two roles of a chapter meet.

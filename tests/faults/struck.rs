@@ -122,6 +122,8 @@ impl Struck {
         let its = Arc::clone(&seen);
         let (told, tells) = mpsc::channel();
         let tracer = std::thread::spawn(move || {
+            // The tracer reaps it, with all that it forks.
+            #[expect(clippy::zombie_processes)]
             let child = command.spawn().expect("sh");
             drop(command);
             let pid = Pid::from_raw(child.id() as i32);
@@ -129,9 +131,9 @@ impl Struck {
             its.alive().push(pid);
             told.send(pid).expect("who started it waits");
             std::io::Write::write_all(&mut { opens }, b"\n").expect("it reads");
-            let fate = Tracer::new(pid, program, strike, its).run();
+            let end = Tracer::new(pid, program, strike, its).run();
             drop(gate);
-            fate
+            end
         });
         Struck { pid: tells.recv().expect("a child"), seen, tracer: Some(tracer) }
     }
@@ -274,10 +276,10 @@ impl Tracer {
             return;
         }
         let (signal, event) = (libc::WSTOPSIG(raw), raw >> 16);
-        if event == libc::PTRACE_EVENT_FORK || event == libc::PTRACE_EVENT_VFORK {
-            if let Ok(child) = ptrace::getevent(pid) {
-                self.seen.alive().push(Pid::from_raw(child as i32));
-            }
+        if (event == libc::PTRACE_EVENT_FORK || event == libc::PTRACE_EVENT_VFORK)
+            && let Ok(child) = ptrace::getevent(pid)
+        {
+            self.seen.alive().push(Pid::from_raw(child as i32));
         }
         if event == libc::PTRACE_EVENT_EXEC && pid == self.leader {
             let runs = std::fs::read_link(format!("/proc/{pid}/exe"));
@@ -286,11 +288,10 @@ impl Tracer {
         let mut go = if self.done { Go::Freely } else { Go::ToNextCall };
         let mut deliver = 0;
         match (signal, event) {
+            (AT_CALL, _) if self.done => {}
             (AT_CALL, _) => {
-                if !self.done {
-                    self.at_call(pid);
-                    go = if self.done { Go::Freely } else { go };
-                }
+                self.at_call(pid);
+                go = if self.done { Go::Freely } else { go };
             }
             // SIGSTOP took hold: it stays stopped until SIGCONT.
             (libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU, 128) => {
