@@ -42,6 +42,8 @@ impl Terminal {
         setsid.arg("--ctty").arg(command.get_program()).args(command.get_args());
         setsid.current_dir(command.get_current_dir().unwrap());
         setsid.stdin(slave()).stdout(slave()).stderr(slave());
+        // As a terminal's shell starts it, also where the tests are a background job's.
+        ipclab::os::inheritance::reset_signals(&mut setsid);
         let child = setsid.spawn().expect("setsid");
         drop(pair.slave);
         let shown = Arc::new((Mutex::new((Vec::new(), false)), Condvar::new()));
