@@ -130,7 +130,10 @@ fn ends(trial: &Trial, ran: &Ran) -> Result<(), String> {
     let scene = &trial.scene;
     let part = scene.part();
     let status = ran.fate.status;
-    clear(part.role, status, &ran.stderr)?;
+    // Where nothing can be written to standard error, the status says all.
+    if !(MUTE.contains(&trial.fault.name) && ran.stderr.is_empty()) {
+        clear(part.role, status, &ran.stderr)?;
+    }
     let served = part.serves && status.signal() == Some(libc::SIGTERM);
     if !(served || matches!(status.code(), Some(0 | 1 | 2 | 124))) {
         return Err(format!("{}: {status}: {}", part.role, ran.stderr.trim_end()));
@@ -212,6 +215,9 @@ fn left(trial: &Trial, ground: &Ground) -> Result<(), String> {
 
 /// What it prints cannot be printed: a server says so, and ends.
 const OUTPUT: &[&str] = &["write", "writev"];
+
+/// Faults that standard error cannot be written under: it is closed, full, or a file.
+const MUTE: &[&str] = &["stderr closed", "stderr full", "all closed", "fsize 0"];
 
 /// Calls by which a role clears up, or knows that it may.
 const CLEARS: &[&str] = &[
