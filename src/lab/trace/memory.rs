@@ -18,12 +18,12 @@ pub(super) struct Memory(pub(super) Pid);
 impl Memory {
     /// As much of the `length` bytes at `address` as can be read.
     pub(super) fn bytes(self, address: u64, length: usize) -> Vec<u8> {
-        let mut bytes = vec![0; length];
-        let (mut have, mut base) = (0, address as usize);
+        let (mut bytes, mut have, mut base) = (Vec::new(), 0, address as usize);
         while have < length {
             let len = (PAGE - base % PAGE).min(length - have);
             let from = [RemoteIoVec { base, len }];
-            let into = &mut [IoSliceMut::new(&mut bytes[have..have + len])];
+            bytes.resize(have + len, 0);
+            let into = &mut [IoSliceMut::new(&mut bytes[have..])];
             match process_vm_readv(self.0, into, &from) {
                 Ok(n) if n > 0 => (have, base) = (have + n, base.wrapping_add(n)),
                 _ => break,

@@ -112,7 +112,7 @@ fn message(cx: &mut Cx<'_>, index: usize) -> Piece {
 /// `struct mmsghdr`s: as many as were asked for, or as came; each with its own length.
 fn messages(cx: &mut Cx<'_>, index: usize) -> Piece {
     const SIZE: u64 = 64;
-    const MOST: u64 = 16;
+    const MOST: u64 = 8;
     let returned = cx.result != i64::MAX;
     let count = if returned { cx.result as u64 } else { cx.args[2] & 0xffff_ffff };
     let mut parts = Vec::new();
@@ -155,21 +155,24 @@ fn message_at(cx: &mut Cx<'_>, address: u64, moved: i64) -> Piece {
 }
 
 fn controls(cx: &mut Cx<'_>, bytes: &[u8]) -> Vec<Piece> {
-    let mut parts = Vec::new();
-    for (level, kind, data) in split(bytes) {
-        parts.push(match (level, kind) {
-            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
-                let numbers =
-                    data.as_chunks::<4>().0.iter().copied().map(i32::from_ne_bytes);
-                let fds = numbers.map(|fd| cx.fd(fd)).collect();
-                Piece::Group("SCM_RIGHTS {", fds, "}")
-            }
-            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => {
-                Piece::Group("SCM_CREDENTIALS ", vec![credentials(data)], "")
-            }
-            (level, kind) => Piece::text(format!("control {level}/{kind}")),
-        });
-    }
+    let shown = |(level, kind, data): (i32, i32, &[u8])| match (level, kind) {
+        (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
+            let numbers =
+                data.as_chunks::<4>().0.iter().copied().map(i32::from_ne_bytes);
+            Piece::Group("SCM_RIGHTS {", first(16, numbers.map(|fd| cx.fd(fd))), "}")
+        }
+        (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => {
+            Piece::Group("SCM_CREDENTIALS ", vec![credentials(data)], "")
+        }
+        (level, kind) => Piece::text(format!("control {level}/{kind}")),
+    };
+    first(4, split(bytes).map(shown))
+}
+
+/// So many of them, and whether there are more.
+fn first(most: usize, mut pieces: impl Iterator<Item = Piece>) -> Vec<Piece> {
+    let mut parts: Vec<_> = pieces.by_ref().take(most).collect();
+    parts.extend(pieces.next().map(|_| Piece::text("…")));
     parts
 }
 

@@ -293,10 +293,11 @@ pub(super) fn opened(cx: &mut Cx<'_>) -> Vec<Effect> {
 /// The messages of sendmmsg and recvmmsg: where each header is, and how long it was.
 pub(super) fn several(cx: &Cx<'_>) -> Vec<(u64, u64)> {
     const SIZE: u64 = 64;
+    const MOST: i64 = libc::UIO_MAXIOV as i64;
     let one = |n: u64| {
         let at = cx.args[1].wrapping_add(SIZE.wrapping_mul(n));
         let length = cx.memory().bytes(at.wrapping_add(56), 4);
         (at, u64::from(i32_at(&length, 0) as u32))
     };
-    (0..cx.result.max(0) as u64).map(one).collect()
+    (0..cx.result.clamp(0, MOST) as u64).map(one).collect()
 }
