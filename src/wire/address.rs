@@ -351,7 +351,7 @@ pub fn publish(at: &At, place: &mut Place, address: SocketAddr) -> Result<()> {
 /// When the runtime directory is not ours alone: anyone could have written it.
 pub fn published(at: &At) -> Result<Option<SocketAddr>> {
     at.make_dir()?;
-    if !at.is_inhabited() {
+    if !at.is_inhabited()? {
         return Ok(None);
     }
     let text = meet::published(&note_of(at))?.unwrap_or_default();

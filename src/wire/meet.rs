@@ -15,11 +15,13 @@
 //! stream finds its lock free. Locks of an open file description, and flock(2)'s, are
 //! freed in no such order.
 
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::errors::Advise;
@@ -280,11 +282,23 @@ impl At {
     /// that is still alone in it has yet to make things whole, and does not count. For
     /// those outside alone: a process that closes a file gives up its locks on it, so
     /// one that is in the place asks [`Place::has_company`].
-    pub fn is_inhabited(&self) -> bool {
-        let Ok(lock) = lock_options().open(self.lock_path()) else { return false };
+    ///
+    /// # Errors
+    /// What open(2) and fcntl(2) say, but that there is no lock file.
+    pub fn is_inhabited(&self) -> Result<bool> {
+        let path = self.lock_path();
+        let lock = match lock_options().open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            lock => lock.with_context(|| format!("open {}", path.display()))?,
+        };
         let mut range = byte(libc::F_WRLCK, 0);
-        let asked = fcntl(&lock, FcntlArg::F_GETLK(&mut range));
-        asked.is_ok() && range.l_type == libc::F_RDLCK as libc::c_short
+        while let Err(error) = fcntl(&lock, FcntlArg::F_GETLK(&mut range)) {
+            if error != Errno::EINTR {
+                let what = || format!("fcntl(F_GETLK) {}", path.display());
+                return Err(error).with_context(what);
+            }
+        }
+        Ok(range.l_type == libc::F_RDLCK as libc::c_short)
     }
 
     /// Enters the place, and stays in it until the [`Place`] is dropped. `role` is a

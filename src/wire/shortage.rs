@@ -11,6 +11,7 @@ use rustix::net::{SocketFlags, accept_with};
 use super::say;
 use crate::errors::Advise;
 use crate::os::memory;
+use crate::os::signal::is_to_end;
 
 /// Whom an error of accept(2) or recvmsg(2) is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,12 @@ pub fn blame(error: Errno) -> Blame {
     }
 }
 
+/// Whether a call failed for want of memory or buffers, or of watches (epoll_ctl(2)): what
+/// it was asked for is right, and may be had later.
+pub fn is_shortage(error: Errno) -> bool {
+    matches!(error, Errno::ENOMEM | Errno::ENOBUFS | Errno::ENOSPC)
+}
+
 // ANCHOR: shortage
 /// Something that runs out: descriptors, processes, memory. Nothing tells when there is
 /// some again, so what failed is tried again and again, with a rest between.
@@ -51,6 +58,8 @@ pub struct Shortage {
 
 impl Shortage {
     const REST: Duration = Duration::from_millis(100);
+    /// Where it is the whole machine that has too little.
+    pub const OF_MEMORY: &str = "`free` shows how much memory there is";
 
     /// `call` has failed by `error`: says so the first time, and sleeps.
     pub fn rest(
@@ -71,6 +80,29 @@ impl Shortage {
     /// It worked: the next failure is another story.
     pub fn is_over(&mut self) {
         self.said = false;
+    }
+
+    /// Makes `call`, named `name`, until it is done: again at once after EINTR, and after a rest
+    /// while there is a shortage; no longer once a signal waits that is to end us.
+    ///
+    /// # Errors
+    /// What the call says of anything else.
+    pub fn insist<T>(
+        &mut self,
+        name: &'static str,
+        mut call: impl FnMut() -> nix::Result<T>,
+    ) -> nix::Result<T> {
+        let done = loop {
+            match call() {
+                Err(Errno::EINTR) => {}
+                Err(error) if is_shortage(error) && !is_to_end() => {
+                    self.rest(error, name, Shortage::OF_MEMORY);
+                }
+                done => break done,
+            }
+        };
+        self.is_over();
+        done
     }
 
     /// accept4(2): sleeps until a client is connected, and there is room for it.

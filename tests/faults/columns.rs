@@ -293,6 +293,10 @@ const REASONS: &[(&str, &str, &[&str], &str)] = &[
     ("", "ENOENT", &["unlink", "unlinkat"], "it is there: `clean` finds what that leaves behind, or not"),
     ("any client", "EPIPE", &["sendto"], "the peer has closed, so that its end of stream comes, too"),
     ("unix abstract", "dir ", &[], "the abstract name depends on the directory: they do not meet"),
+    ("multiplex", "ENOMEM", &["read"], "read(2) is of a signalfd, which never fails so (signalfd(2))"),
+    ("multiplex", "EIO", &["read"], "read(2) is of a signalfd, which never fails so (signalfd(2))"),
+    ("fdpass fork", "EPIPE", &["sendto", "sendmsg"], "it means that the only worker is gone, and then the program ends"),
+    ("fdpass fork", "ECONNRESET", &[], "it means that the only worker is gone, and then the program ends"),
     ("signal", "sigpending 0", &[], "no signal can be queued at all: there is no link"),
 ];
 

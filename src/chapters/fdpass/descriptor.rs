@@ -13,6 +13,9 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
+use super::named;
+use crate::wire::shortage::Shortage;
+
 // ANCHOR: pass
 /// Passes a copy of `connection` to the process at the other end of `worker`, at once or
 /// not at all. On a stream a descriptor travels with a byte (unix(7)).
@@ -62,11 +65,14 @@ pub(super) fn take(server: impl AsFd, byte: u8) -> Result<Taken> {
     let mut bytes = [IoSliceMut::new(&mut came)];
     // Without CMSG_CLOEXEC the descriptor would live on in whatever we exec.
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let got = match recvmsg(server, &mut bytes, &mut control, flags) {
+    let received = Shortage::default().insist("recvmsg", || {
+        recvmsg(&server, &mut bytes, &mut control, flags).map_err(named)
+    });
+    let got = match received {
         Ok(got) if got.bytes == 0 => return Ok(Taken::End),
         // It left without reading our last answer.
-        Err(Errno::CONNRESET) => return Ok(Taken::End),
-        Err(Errno::AGAIN | Errno::INTR) => return Ok(Taken::Nothing),
+        Err(nix::errno::Errno::ECONNRESET) => return Ok(Taken::End),
+        Err(nix::errno::Errno::EAGAIN) => return Ok(Taken::Nothing),
         got => got.context("recvmsg")?,
     };
     let descriptors = control.drain().filter_map(|message| match message {

@@ -4,8 +4,11 @@
 
 use std::os::fd::AsFd;
 
-use rustix::io::Errno;
+use nix::errno::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+use super::named;
+use crate::wire::shortage::Shortage;
 
 /// The byte that a descriptor travels with.
 pub(super) const BYTE: u8 = b'x';
@@ -14,14 +17,20 @@ pub(super) const BYTE: u8 = b'x';
 pub(super) const OK: &[u8; 2] = b"OK";
 
 // ANCHOR: acknowledge
-/// Says of `held` connections "I hold it, I have read no byte", of all at once or of none.
+/// Says of `held` connections "I hold it, I have read no byte", of all or of none.
 ///
 /// # Errors
 /// EPIPE when the server has given up on us: then the connections are not ours.
-pub(super) fn acknowledge(server: impl AsFd, held: usize) -> Result<(), Errno> {
-    // So few bytes on a Unix stream go whole or not at all.
+pub(super) fn acknowledge(server: impl AsFd, held: usize) -> nix::Result<()> {
+    // So few bytes go whole, as a rule; half an OK is none.
     let answers = OK.repeat(held);
-    send(server, &answers, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+    let (mut left, flags) =
+        (answers.as_slice(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    while !left.is_empty() {
+        let sent = Shortage::default()
+            .insist("send", || send(&server, left, flags).map_err(named));
+        left = &left[sent?..];
+    }
     Ok(())
 }
 
@@ -51,10 +60,13 @@ impl Answers {
     /// Reads the answers that have come; never waits.
     pub(super) fn read(&mut self, worker: impl AsFd) -> Answered {
         let mut buffer = [0; 64];
-        let n = match recv(worker, &mut buffer[..], RecvFlags::DONTWAIT) {
+        let received = Shortage::default().insist("recv", || {
+            recv(&worker, &mut buffer[..], RecvFlags::DONTWAIT).map_err(named)
+        });
+        let n = match received {
             Ok((0, _)) => return Answered::End,
             Ok((n, _)) => n,
-            Err(Errno::AGAIN | Errno::INTR) => return Answered::Nothing,
+            Err(Errno::EAGAIN) => return Answered::Nothing,
             Err(error) => return Answered::Failed(error),
         };
         let mut held = 0;
@@ -102,7 +114,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         pass(&ours, &ours, BYTE).unwrap();
         drop(theirs);
-        let failed = Answered::Failed(Errno::CONNRESET);
+        let failed = Answered::Failed(Errno::ECONNRESET);
         assert_eq!(Answers::default().read(&ours), failed);
     }
 }

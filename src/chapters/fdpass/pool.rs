@@ -192,7 +192,10 @@ impl Pool {
                     self.workers[place].passed.push_back((connection, now));
                     self.turn = (place + 1) % self.workers.len();
                 }
-                Err(Errno::AGAIN | Errno::TOOMANYREFS | Errno::NOBUFS) => {
+                Err(Errno::INTR) => self.held.push_front(connection),
+                Err(
+                    Errno::AGAIN | Errno::TOOMANYREFS | Errno::NOBUFS | Errno::NOMEM,
+                ) => {
                     self.workers[place].rests_until = Some(now + REST);
                     self.held.push_front(connection);
                 }

@@ -19,13 +19,14 @@ use super::guests::{self, Guests};
 use super::multiprocessing::charge_of_one;
 use super::pool::Pool;
 use super::wire::{Protocol, Wire};
-use super::{connections, door};
+use super::{connections, door, named};
 use crate::errors::usage;
 use crate::say;
 use crate::wire::address::{self as tcp, Addresses, resolve};
 use crate::wire::local::Name;
 use crate::wire::meet::{At, Only, Place};
 use crate::wire::say::{self, Tally};
+use crate::wire::shortage::Shortage;
 
 mod accept;
 mod passing;
@@ -252,7 +253,11 @@ impl<S: AsFd> Watched<S> {
         if self.watched != watched {
             let events = if watched { EventFlags::IN } else { EventFlags::empty() };
             let id = EventData::new_u64(id);
-            epoll::modify(epoll, &self.socket, id, events).context("epoll_ctl")?;
+            Shortage::default()
+                .insist("epoll_ctl", || {
+                    epoll::modify(epoll, &self.socket, id, events).map_err(named)
+                })
+                .context("epoll_ctl")?;
             self.watched = watched;
         }
         Ok(())

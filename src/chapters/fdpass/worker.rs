@@ -8,17 +8,17 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 
 use self::desk::{AT_ONCE, Client, Desk, Left, Then};
 use super::descriptor::known_peer;
 use super::wire::{Protocol, Wire};
-use super::{connections, door, found_names, multiprocessing};
+use super::{connections, door, found_names, multiprocessing, named};
 use crate::errors::line;
 use crate::say;
 use crate::wire::frame::Stream;
 use crate::wire::local::Name;
 use crate::wire::meet::At;
+use crate::wire::shortage::Shortage;
 use crate::wire::standard;
 
 mod desk;
@@ -94,10 +94,9 @@ pub(super) fn serve(
         }
         let mut fds: Vec<PollFd<'_>> = clients.iter().map(Client::poll_fd).collect();
         fds.extend(server.iter().map(|server| PollFd::new(server, PollFlags::IN)));
-        match poll(&mut fds, None) {
-            Err(Errno::INTR) => continue,
-            result => result.context("poll")?,
-        };
+        Shortage::default()
+            .insist("poll", || poll(&mut fds, None).map_err(named))
+            .context("poll")?;
         let ready: Vec<bool> =
             fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         let (clients_ready, server_ready) = ready.split_at(clients.len());

@@ -11,8 +11,9 @@ use super::doors::Came;
 use super::event_loop::TURN;
 use super::selector::Interest;
 use super::server::{Server, Token};
-use crate::errors::{Advise, line};
+use crate::errors::{Advise, errno, line};
 use crate::wire::say::{self, Tally, grouped};
+use crate::wire::shortage::is_shortage;
 
 /// How long accept(2) is left alone at most, when there was no descriptor for a client.
 const REST: Duration = Duration::from_secs(1);
@@ -88,7 +89,7 @@ impl Server<'_> {
         // Before it is closed: epoll would remember one that was duplicated.
         self.selector.unregister(client.as_fd())?;
         drop(client); // close(2)
-        if self.rests_until.is_some() { self.open_doors() } else { Ok(()) }
+        if self.rests_until.is_some() { self.reopen_doors() } else { Ok(()) }
     }
 }
 // ANCHOR_END: let_in
@@ -101,6 +102,20 @@ impl Server<'_> {
             let token = Token::Door(index);
             self.selector.register(door.as_fd(), Interest::READ, token)?;
         }
+        Ok(())
+    }
+
+    /// Watches them again after a rest; without room for that, the rest goes on.
+    pub(super) fn reopen_doors(&mut self) -> Result<()> {
+        let Err(error) = self.open_doors() else { return Ok(()) };
+        if !errno(&error).is_some_and(is_shortage) {
+            return Err(error);
+        }
+        for door in &self.doors {
+            let _ = self.selector.unregister(door.as_fd()); // ENOENT: it was not
+        }
+        self.rests_until = Some(Instant::now() + REST);
+        self.no_room.about(error);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use nix::sys::epoll::{
 use super::poll::milliseconds;
 use super::selector::{Events, Interest, Key, Keys, Selector};
 use crate::errors::Advise;
+use crate::wire::shortage::Shortage;
 
 /// How many events one epoll_wait(2) returns at most; the others come with the next.
 const AT_ONCE: usize = 1024;
@@ -76,12 +77,16 @@ impl<D: Copy> Selector<D> for Epoll<D> {
         key.interest = interest;
         let mut event = EpollEvent::new(flags(interest), key.fd as u64);
         // It also looks anew: what is ready by now is told, edge or not, once more.
-        self.epoll.modify(fd, &mut event).context("epoll_ctl(EPOLL_CTL_MOD)")
+        Shortage::default()
+            .insist("epoll_ctl", || self.epoll.modify(fd, &mut event))
+            .context("epoll_ctl(EPOLL_CTL_MOD)")
     }
 
     fn unregister(&mut self, fd: BorrowedFd) -> Result<Key<D>> {
         let key = self.keys.remove(fd)?;
-        self.epoll.delete(fd).context("epoll_ctl(EPOLL_CTL_DEL)")?;
+        Shortage::default()
+            .insist("epoll_ctl", || self.epoll.delete(fd))
+            .context("epoll_ctl(EPOLL_CTL_DEL)")?;
         Ok(key)
     }
 

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use nix::sys::signal::Signal;
 use nix::unistd::read;
 
@@ -11,10 +11,13 @@ use super::connection::Step;
 use super::selector::{Events, Interest, Key};
 use super::server::{Server, Token};
 use super::signals::Signals;
-use super::sources::Read;
+use super::sources::{Read, Source};
+use crate::errors::errno;
+use crate::os::signal::is_to_end;
 use crate::say;
 use crate::wire::roles::messages;
 use crate::wire::say::{self, grouped};
+use crate::wire::shortage::{Shortage, is_shortage};
 
 /// So many steps one client, door or FIFO takes at a time: then it is the others' turn.
 pub(super) const TURN: usize = 64;
@@ -28,7 +31,10 @@ impl Server<'_> {
         let mut ready = Vec::new();
         while !self.is_over() {
             let timeout = self.timeout();
-            self.selector.select(timeout, &mut ready)?;
+            match self.selector.select(timeout, &mut ready) {
+                Ok(()) => self.shortage.is_over(),
+                Err(error) => self.rest_unless_fatal(error)?,
+            }
             self.say_what_is(&ready);
             // What is ready was so a moment ago. One turn may end another thing that is
             // still to come in this round: then its token leads to nothing.
@@ -43,7 +49,7 @@ impl Server<'_> {
             }
             self.shared.messages.print()?;
             if self.rests_until.is_some_and(|until| until <= Instant::now()) {
-                self.open_doors()?;
+                self.reopen_doors()?;
             }
         }
         Ok(())
@@ -82,6 +88,17 @@ impl Server<'_> {
 // ANCHOR_END: loop
 
 impl Server<'_> {
+    /// The call that sleeps failed: for want of memory, it is made again after a rest. A
+    /// signal that would end the sleep is looked for all the same.
+    fn rest_unless_fatal(&mut self, error: Error) -> Result<()> {
+        if !errno(&error).is_some_and(is_shortage) {
+            return Err(error);
+        }
+        let call = self.selector.call();
+        self.shortage.rest(error, call, Shortage::OF_MEMORY);
+        if is_to_end() { self.stop() } else { Ok(()) }
+    }
+
     fn is_over(&self) -> bool {
         let late = self.stopping.is_some_and(|(_, until)| until <= Instant::now());
         let ending = self.stopping.is_some() || self.has_all();
@@ -112,21 +129,25 @@ impl Server<'_> {
             Read::Anew(fd) => {
                 self.selector.unregister(source.as_fd())?;
                 source.continue_with(fd)?;
-                let token = Token::Source(index);
-                self.selector.register(source.as_fd(), Interest::READ, token)?;
+                let (fd, token) = (source.as_fd(), Token::Source(index));
+                let watched = self.selector.register(fd, Interest::READ, token);
+                if let Err(error) = watched {
+                    self.forget_source(index, Some(error));
+                }
             }
             Read::End(why) => {
                 self.selector.unregister(source.as_fd())?;
-                let name = source.name.clone();
-                self.sources[index] = None;
-                if let Some(error) = why {
-                    say::complain(
-                        &error.context(format!("{name} is read no further")),
-                    );
-                }
+                self.forget_source(index, why);
             }
         }
         Ok(())
+    }
+
+    fn forget_source(&mut self, index: usize, why: Option<Error>) {
+        let source = self.sources[index].take();
+        if let (Some(Source { name, .. }), Some(error)) = (source, why) {
+            say::complain(&error.context(format!("{name} is read no further")));
+        }
     }
 
     /// A signal has come: nobody new, and no new messages; answers may still go.

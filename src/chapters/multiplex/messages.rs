@@ -11,10 +11,12 @@ use nix::unistd::write;
 use rustix::stdio::stdout;
 
 use super::event_loop::GRACE;
+use crate::os::signal::is_to_end;
 use crate::wire::dialogue::{Reply, Server};
 use crate::wire::frame::{CHUNK, Stream};
 use crate::wire::payload::{Payload, unprinted};
 use crate::wire::say::Tally;
+use crate::wire::shortage::{Shortage, is_shortage};
 
 /// A pipe that poll(2) calls writable takes so many bytes without sleeping: PIPE_BUF.
 const SURE: usize = libc::PIPE_BUF;
@@ -59,6 +61,7 @@ pub(super) struct Messages {
     signals: OwnedFd,
     /// A signal has come; standard output may keep us waiting until then.
     late: Option<Instant>,
+    shortage: Shortage,
 }
 
 impl Messages {
@@ -80,6 +83,7 @@ impl Messages {
             printing: Vec::new(),
             signals,
             late: None,
+            shortage: Shortage::default(),
         })
     }
 
@@ -151,8 +155,18 @@ impl Messages {
             };
             match polled {
                 Err(Errno::EINTR) => continue,
-                result => result.context("poll standard output")?,
-            };
+                Err(error) if is_shortage(error) => {
+                    let call = "poll standard output";
+                    self.shortage.rest(error, call, Shortage::OF_MEMORY);
+                    if !is_to_end() {
+                        continue;
+                    }
+                }
+                result => {
+                    result.context("poll standard output")?;
+                    self.shortage.is_over();
+                }
+            }
             if fds[0].any() == Some(false) {
                 if self.late.is_some() {
                     break; // long after the signal

@@ -26,6 +26,7 @@ use crate::wire::frame::CHUNK;
 use crate::wire::meet::{At, Meets};
 use crate::wire::roles::seconds;
 use crate::wire::say::{self, Tally, grouped};
+use crate::wire::shortage::Shortage;
 use crate::wire::standard;
 
 /// The options of a server.
@@ -112,6 +113,7 @@ pub(super) struct Server<'a> {
     pub(super) stopping: Option<(Signal, Instant)>,
     pub(super) accepts: Tally,
     pub(super) waits: Tally,
+    pub(super) shortage: Shortage,
 }
 
 /// Plays the role.
@@ -239,6 +241,7 @@ impl<'a> Server<'a> {
             stopping: None,
             accepts: Tally::of("accept4"),
             waits,
+            shortage: Shortage::default(),
         })
     }
 

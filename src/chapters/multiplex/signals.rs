@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -33,7 +34,10 @@ impl Signals {
 
     /// The signal that has come, if one has.
     pub(super) fn take(&self) -> Result<Option<Signal>> {
-        let info = self.fd.read_signal().context("read the signalfd")?;
+        let info = match self.fd.read_signal() {
+            Err(Errno::EINTR) => return Ok(None), // it is still ready: asked again
+            info => info.context("read the signalfd")?,
+        };
         Ok(info.and_then(|info| Signal::try_from(info.ssi_signo as i32).ok()))
     }
 

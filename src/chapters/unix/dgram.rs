@@ -154,7 +154,9 @@ impl Client {
         let n = reply.len();
         self.sends.call(n, || format!("sendto({}, {n})", say::bytes(reply)));
         let flags = if self.is_deaf { libc::MSG_DONTWAIT } else { 0 };
-        match sendto(socket, reply, flags, address) {
+        // One that is not sent is one that its client waits for, the goodbye for ever.
+        let send = || sendto(socket, reply, flags, address);
+        match Shortage::default().insist("sendto", send) {
             Ok(()) => true,
             Err(Errno::EAGAIN) => {
                 if !self.is_deaf {

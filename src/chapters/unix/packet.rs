@@ -22,6 +22,7 @@ use crate::wire::dialogue::Link;
 use crate::wire::frame::{CHUNK, Framing, Stream, fits_in_memory};
 use crate::wire::roles::Source;
 use crate::wire::say::{self, Tally};
+use crate::wire::shortage::Shortage;
 
 // ANCHOR: receive
 /// SO_PASSCRED: each packet that comes brings its sender's pid, uid and gid.
@@ -163,8 +164,9 @@ impl End {
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         let n = message.len();
         self.sends.call(n, || format!("send({}, {n})", say::bytes(message)));
-        let sent = send(self.socket.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL);
-        sent.map(drop).context("send")
+        let fd = self.socket.as_raw_fd();
+        let sent = || send(fd, message, MsgFlags::MSG_NOSIGNAL);
+        Shortage::default().insist("send", sent).map(drop).context("send")
     }
 }
 // ANCHOR_END: end

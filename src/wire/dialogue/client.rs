@@ -12,6 +12,7 @@ use super::{Client, Link, Reply, style};
 use crate::say;
 use crate::wire::payload::{Payload, Printed};
 use crate::wire::roles::messages;
+use crate::wire::shortage::{Shortage, is_shortage};
 
 // ANCHOR: converse
 /// Sends all that `client` has to say, and prints the answers as they come. The
@@ -72,6 +73,7 @@ struct Talk<L> {
     score: CutShort,
     expects: bool,
     turns: Turns,
+    shortage: Shortage,
 }
 
 /// What can be done now without sleeping.
@@ -99,6 +101,7 @@ impl<L: Link> Talk<L> {
             score,
             expects,
             turns: Turns::new(turns),
+            shortage: Shortage::default(),
         })
     }
 
@@ -121,13 +124,30 @@ impl<L: Link> Talk<L> {
         if matches!(self.stage, Stage::Holding) && self.pause().is_none() {
             self.stage = Stage::Sending(0);
         }
-        // A server that is gone cannot be told; whether that matters, `judge` knows.
         if matches!(self.stage, Stage::Leaving)
             && self.pause().is_none()
-            && (self.hung_up || self.link.goodbye() != Err(Errno::EAGAIN))
+            && (self.hung_up || self.says_goodbye())
         {
             self.stage = Stage::Left;
         }
+    }
+
+    /// A server that is gone cannot be told; whether that matters, `judge` knows. One that is
+    /// there must be.
+    fn says_goodbye(&mut self) -> bool {
+        match self.link.goodbye() {
+            Err(error) => !self.is_to_try_again(error),
+            Ok(()) => true,
+        }
+    }
+
+    /// Whether what could not be sent may be sent in the next round.
+    fn is_to_try_again(&mut self, error: Errno) -> bool {
+        if is_shortage(error) {
+            self.shortage.rest(error, "send", Shortage::OF_MEMORY);
+            return true;
+        }
+        matches!(error, Errno::EAGAIN | Errno::EINTR)
     }
 
     /// How long to wait, at most, for what the server does before the next step.
@@ -195,12 +215,12 @@ impl<L: Link> Talk<L> {
         let Stage::Sending(taken) = &mut self.stage else { return };
         match self.link.send(&self.message[*taken..]) {
             Ok(more) => *taken += more,
-            Err(Errno::EAGAIN | Errno::EINTR) => return,
+            Err(error) if self.is_to_try_again(error) => return,
             Err(error) => {
                 self.score.broken = true;
                 self.failed("send to the server", error);
                 // What it had answered before may still be read. If it is still there
-                // (an ENOBUFS, say), it must hear a goodbye, or it would wait for ever.
+                // (an EMSGSIZE, say), it must hear a goodbye, or it would wait for ever.
                 let gone = matches!(error, Errno::EPIPE | Errno::ECONNRESET);
                 self.stage = if gone { Stage::Left } else { Stage::Leaving };
                 return;

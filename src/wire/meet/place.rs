@@ -353,7 +353,14 @@ pub(super) fn open_lock(path: &Path, users: bool) -> Result<Opened> {
     if !held || !same_file(&file, path) {
         return Ok(Opened::Busy);
     }
-    let notes = Notes::read(file.as_fd(), path).context("read the lock file")?;
+    let notes = Notes::read(file.as_fd(), path)
+        .inspect_err(|_| {
+            // It may be the one that we have just made.
+            if alone && file.metadata().is_ok_and(|about| about.len() == 0) {
+                let _ = std::fs::remove_file(path);
+            }
+        })
+        .context("read the lock file")?;
     if !notes.are_ours() {
         bail!("{shown} is no lock file of ours; use --at NAME for another place");
     }

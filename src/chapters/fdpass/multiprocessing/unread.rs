@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::super::descriptor::pass;
+use super::super::named;
 use super::super::plain::Answered;
 use super::BYTE;
 use crate::os::unread::unread;
@@ -61,7 +62,7 @@ impl Unread {
             return Answered::Nothing;
         }
         match passed - left {
-            _ if self.reset => Answered::Failed(Errno::CONNRESET),
+            _ if self.reset => Answered::Failed(named(Errno::CONNRESET)),
             0 if passed == 0 && self.ended => Answered::End,
             0 => Answered::Nothing,
             read => Answered::Held(read),
@@ -105,7 +106,10 @@ mod tests {
         assert_eq!(unread.read(&ours, 2), Answered::Nothing);
         drop(theirs);
         for _ in 0..2 {
-            assert_eq!(unread.read(&ours, 2), Answered::Failed(Errno::CONNRESET));
+            assert_eq!(
+                unread.read(&ours, 2),
+                Answered::Failed(named(Errno::CONNRESET))
+            );
         }
     }
 

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use rustix::net::{Shutdown, shutdown};
 
+use super::super::connections;
 use super::super::multiprocessing::was_taken;
 use super::super::plain::{Answered, OK};
-use super::super::{connections, named};
 use super::{Pool, Receipts, Worker};
 use crate::say;
 
@@ -34,7 +34,7 @@ impl Pool {
                 self.cut_off(place, "recv() = 0: it has closed its end")
             }
             Answered::Failed(error) => {
-                self.cut_off(place, &format!("recv: {}", named(error)));
+                self.cut_off(place, &format!("recv: {error}"));
             }
             Answered::Garbage(_, byte) => {
                 let what = [byte].escape_ascii().to_string();

@@ -10,6 +10,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::super::descriptor::known_peer;
 use super::super::multiprocessing::Unread;
+use super::super::named;
 use super::super::plain::Answers;
 use super::super::pool::Receipts;
 use super::super::wire::Protocol;
@@ -17,7 +18,7 @@ use super::Server;
 use crate::errors::Advise;
 use crate::say;
 use crate::wire::say;
-use crate::wire::shortage::{Blame, blame};
+use crate::wire::shortage::{Blame, Shortage, blame};
 
 /// How long accept(2) is left alone after it failed for want of something.
 const REST: Duration = Duration::from_millis(100);
@@ -41,7 +42,7 @@ impl Server<'_> {
             }
         };
         let fd = socket.as_raw_fd();
-        match self.protocol {
+        let joined = match self.protocol {
             Protocol::Plain => {
                 say!("accept() = {fd}: worker {pid} has come");
                 self.joins(pid, socket)
@@ -49,15 +50,15 @@ impl Server<'_> {
             Protocol::Multiprocessing => {
                 say!("accept() = {fd}: process {pid} has come");
                 let id = self.new_id();
-                self.watch(&socket, id, EventFlags::IN)?;
-                if let Err(error) = self.guests.greet(id, pid, socket) {
-                    say::complain(
-                        &error.context(format!("worker {pid} is refused")),
-                    );
-                }
-                Ok(())
+                self.watch(&socket, id, EventFlags::IN)
+                    .and_then(|()| self.guests.greet(id, pid, socket))
             }
+        };
+        // With no memory to watch it (epoll_ctl(2)), it is told by the end of its stream.
+        if let Err(error) = joined {
+            say::complain(&error.context(format!("worker {pid} is refused")));
         }
+        Ok(())
     }
 
     /// The process `pid` is a worker from now on.
@@ -94,8 +95,10 @@ impl Server<'_> {
         // not for as long as there is room, which would be always.
         let events = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
         let data = EventData::new_u64(id);
-        epoll::modify(&self.epoll, &guest.socket, data, events)
-            .context("epoll_ctl")?;
+        let modify = || {
+            epoll::modify(&self.epoll, &guest.socket, data, events).map_err(named)
+        };
+        Shortage::default().insist("epoll_ctl", modify).context("epoll_ctl")?;
         say!("worker {} has sent its pid, and is one of us", guest.pid);
         let unread = Receipts::Unread(Unread::new(self.of_one));
         self.pool.join(id, guest.pid, guest.socket, unread);

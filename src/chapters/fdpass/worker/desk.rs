@@ -136,7 +136,7 @@ impl Desk {
             if let Err(error) = acknowledge(server, held) {
                 say!(
                     "send(\"OK\"): {}: the server has given up on us: {} closed",
-                    named(error),
+                    error,
                     connections(held as u64)
                 );
                 return (Vec::new(), Ok(Left::Leaves));
