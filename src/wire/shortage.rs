@@ -158,3 +158,19 @@ impl Shortage {
     }
 }
 // ANCHOR_END: shortage
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_made_again_until_it_is_done_or_fails_for_good() {
+        for end in [Ok(7), Err(Errno::EPIPE), Err(Errno::EAGAIN)] {
+            let lacks = [Errno::EINTR, Errno::ENOBUFS, Errno::EINTR, Errno::ENOMEM];
+            let mut answers = lacks.map(Err).into_iter().chain([end]);
+            let call = || answers.next().expect("it is not made once more");
+            assert_eq!(Shortage::default().insist("send", call), end);
+            assert_eq!(answers.next(), None);
+        }
+    }
+}
