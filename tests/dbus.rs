@@ -672,10 +672,10 @@ fn no_more_clients_come_in_than_there_are_descriptors_for() {
         ipclab::os::spawn::limit(&mut command, Resource::RLIMIT_NOFILE, soft, hard);
         command
     };
-    let line = contract::failed_clearly(&run(limited(20, 20), Input::Nothing));
+    let line = contract::failed_clearly(&run(limited(16, 16), Input::Nothing));
     assert!(line.unwrap().contains("too few for a client"));
-    // The soft limit is raised to the hard one: (71 - 16) / 5 clients, and no more.
-    let role = Role::start("server", limited(32, 71), Input::Nothing).unwrap();
+    // The soft limit is raised to the hard one: 27 - 16 clients, and no more.
+    let role = Role::start("server", limited(20, 27), Input::Nothing).unwrap();
     role.wait_for_comment("start the other: ", deadline()).unwrap();
     let server = Running { subject, role: Some(role) };
     let mut inside: Vec<_> = (0..11).map(|_| Stranger::known(&server)).collect();

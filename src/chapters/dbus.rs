@@ -17,6 +17,7 @@ pub mod client;
 pub mod door;
 mod future;
 pub mod handshake;
+mod runtime;
 pub mod server;
 pub mod socket;
 pub mod values;

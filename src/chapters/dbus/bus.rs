@@ -18,6 +18,7 @@ use zbus::names::WellKnownName;
 use zbus::{Address, DynamicType, Message, MessageStream};
 
 use super::board::{Board, Wall};
+use super::runtime::Runtime;
 use super::socket::{LONGEST, Wire};
 use super::{DAEMON_OBJECT, NAME, OBJECT, ServerOptions, handshake, server};
 use crate::errors::{Advise, usage};
@@ -103,8 +104,10 @@ pub(super) fn serve(
     let inbox = wire.inbox();
     let mailbox = wall.subscribe();
     let board = Board { wall: wall.clone(), mailbox: mailbox.clone() };
-    zbus::block_on(async {
+    let runtime = Runtime::new();
+    runtime.block_on(async {
         let connection = Builder::authenticated_socket(wire, guid)
+            .runtime(runtime.clone())
             .serve_at(OBJECT, board)
             .method_timeout(PATIENCE)
             .build()

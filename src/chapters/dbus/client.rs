@@ -12,6 +12,7 @@ use zbus::message::Type;
 use zbus::names::{BusName, WellKnownName};
 use zbus::{DynamicType, Message, MessageStream, OwnedStructure};
 
+use super::runtime::Runtime;
 use super::socket::{Inbox, LONGEST, Wire};
 use super::{ClientOptions, INTERFACE, Verb, bus, door, handshake, values};
 use crate::errors::Advise;
@@ -55,8 +56,10 @@ pub fn run(at: &At, options: &ClientOptions) -> Result<()> {
         })?;
     let wire = Wire::new(socket, LONGEST, options.call_timeout, "")?;
     let inbox = wire.inbox();
-    zbus::block_on(async {
+    let runtime = Runtime::new();
+    runtime.block_on(async {
         let mut builder = Builder::authenticated_socket(wire, guid)
+            .runtime(runtime.clone())
             .method_timeout(options.call_timeout);
         if name.is_none() {
             builder = builder.p2p();

@@ -47,10 +47,7 @@ pub fn introduce(socket: &UnixStream, patience: Duration) -> Result<String> {
 
 fn write(socket: &UnixStream, line: &str) -> Result<()> {
     say!("send({line:?})");
-    let sent = send(socket.as_raw_fd(), line.as_bytes(), MsgFlags::MSG_NOSIGNAL)
-        .context("send a line of the handshake")?;
-    ensure!(sent == line.len(), "send a line of the handshake: the socket is full");
-    Ok(())
+    send_all(socket, line.as_bytes()).context("send a line of the handshake")
 }
 // ANCHOR_END: introduce
 
@@ -99,7 +96,7 @@ pub fn welcome(
         asked = answer.starts_with("DATA");
         known = known && !answer.starts_with("REJ") || answer.starts_with("OK");
         say!("{client}: recv(): {line:?}; send({answer:?})");
-        send(socket.as_raw_fd(), answer.as_bytes(), MsgFlags::MSG_NOSIGNAL)
+        send_all(socket, answer.as_bytes())
             .context("send a line of the handshake")?;
     }
     bail!("no BEGIN in {MOST_LINES} lines")
@@ -132,6 +129,25 @@ fn read_line(socket: &UnixStream, deadline: Instant) -> Result<String> {
     let text =
         text.context("a line that is not ASCII, or has no CR before its LF")?;
     String::from_utf8(text.to_vec()).context("a line that is not ASCII")
+}
+
+/// send(2) until all is sent.
+///
+/// # Errors
+/// A peer that reads nothing for as long as SO_SNDTIMEO says; one that is gone.
+pub fn send_all(socket: &UnixStream, mut bytes: &[u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        match send(socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
+            Ok(sent) => bytes = &bytes[sent..],
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                let text = "the peer does not read what it is sent";
+                return Err(std::io::Error::new(ErrorKind::TimedOut, text));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// recv(2) until `buffer` is full, or the deadline has passed.

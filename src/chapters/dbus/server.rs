@@ -21,6 +21,7 @@ use zbus::object_server::SignalEmitter;
 use zbus::{Guid, Message, MessageStream};
 
 use super::board::{Board, Mailbox, NoBus, Post, Wall};
+use super::runtime::Runtime;
 use super::socket::{Inbox, Wire};
 use super::{DAEMON_OBJECT, OBJECT, ServerOptions, bus, door, handshake};
 use crate::errors::line;
@@ -33,10 +34,6 @@ use crate::wire::shortage::{Blame, Shortage, blame};
 /// How many clients may be connected, if there are descriptors for them: each has two
 /// threads.
 const MOST_CLIENTS: usize = 256;
-
-/// What a client costs: its socket, and four by which zbus waits in its thread (epoll, a
-/// pipe, a timer).
-const DESCRIPTORS: u64 = 5;
 
 /// Descriptors that are not for clients: the streams, the lock, the socket that listens.
 const RESERVED: u64 = 16;
@@ -102,7 +99,7 @@ fn room() -> Result<usize> {
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("setrlimit")?;
     }
-    let room = hard.saturating_sub(RESERVED) / DESCRIPTORS;
+    let room = hard.saturating_sub(RESERVED);
     if room == 0 {
         bail!(
             "RLIMIT_NOFILE: {hard} descriptors are too few for a client (ulimit -Hn)"
@@ -156,8 +153,10 @@ impl House {
         let board = Board { wall: self.wall.clone(), mailbox: mailbox.clone() };
         let wire = Wire::new(socket, LONGEST, self.patience, client)?;
         let inbox = wire.inbox();
-        let served = zbus::block_on(async {
+        let runtime = Runtime::new();
+        let served = runtime.block_on(async {
             let connection = Builder::authenticated_socket(wire, self.guid.as_str())
+                .runtime(runtime.clone())
                 .p2p()
                 .serve_at(OBJECT, board)
                 .serve_at(DAEMON_OBJECT, NoBus(number))

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{MsgFlags, recv};
 use zbus::Message;
 use zbus::connection::socket::{ReadHalf, Socket, Split, WriteHalf};
 use zbus::export::async_trait::async_trait;
@@ -319,7 +319,7 @@ impl WriteHalf for Sender {
         let bytes = message.data().bytes();
         let size = bytes.len();
         self.sent.call(size, || format!("send({size}): {}", wording::of(message)));
-        let result = self.send_all(bytes);
+        let result = handshake::send_all(&self.socket, bytes);
         let mut state = self.inbox.state();
         if let Type::MethodReturn | Type::Error = message.message_type() {
             state.owed = state.owed.saturating_sub(1);
@@ -341,30 +341,11 @@ impl WriteHalf for Sender {
         bytes: &[u8],
         _: &[BorrowedFd<'_>],
     ) -> io::Result<usize> {
-        self.send_all(bytes).map(|()| bytes.len())
+        handshake::send_all(&self.socket, bytes).map(|()| bytes.len())
     }
 
     async fn close(&mut self) -> io::Result<()> {
         self.socket.shutdown(Shutdown::Both)
-    }
-}
-
-impl Sender {
-    /// send(2) until all is sent. SO_SNDTIMEO makes it EAGAIN when there is no room for
-    /// too long.
-    fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match send(self.socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
-                Ok(sent) => bytes = &bytes[sent..],
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => {
-                    let text = "the peer does not read what it is sent";
-                    return Err(io::Error::new(ErrorKind::TimedOut, text));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
     }
 }
 // ANCHOR_END: send

@@ -9,6 +9,7 @@ use zbus::Structure;
 use zbus::connection::socket::{ReadHalf, Socket};
 
 use super::{Wire, handshake, wording};
+use crate::chapters::dbus::runtime::Runtime;
 use crate::chapters::dbus::values;
 use crate::fuzz::Input;
 
@@ -65,7 +66,7 @@ pub(crate) fn messages(input: &[u8]) {
     let (mut bytes, mut fds) = (Vec::new(), Vec::new());
     for number in 0..64 {
         let received = receiver.receive_message(number, &mut bytes, &mut fds);
-        let Ok(message) = zbus::block_on(received) else { return };
+        let Ok(message) = Runtime::new().block_on(received) else { return };
         // Nobody answers here, and the end is only told once all is answered.
         inbox.state().owed = 0;
         assert!(message.data().len() <= LONGEST);
