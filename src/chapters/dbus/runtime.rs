@@ -279,3 +279,90 @@ impl<T> Drop for Task<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zbus::runtime::traits::Runtime as _;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(2);
+
+    /// Says so when it is dropped.
+    struct Held(Arc<AtomicBool>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn timers_end_and_those_that_were_given_up_are_forgotten() {
+        let runtime = Runtime::new();
+        runtime.block_on(async {
+            let tasks = [3, 1, 2].map(|turn| {
+                let sleep = runtime.sleep(SHORT * turn);
+                runtime.spawn("sleeps", async move {
+                    sleep.await;
+                    turn
+                })
+            });
+            let mut ends = Vec::new();
+            let never = runtime.sleep(Duration::from_secs(3600));
+            let given_up = runtime.spawn("sleeps on", never);
+            for task in tasks {
+                ends.push(task.await.unwrap());
+            }
+            assert_eq!(ends, [3, 1, 2]);
+            assert_eq!(lock(&runtime.0.timers).len(), 1);
+            drop(given_up);
+        });
+        assert_eq!(lock(&runtime.0.timers).len(), 0);
+    }
+
+    #[test]
+    fn a_task_goes_when_its_handle_goes_and_a_detached_one_at_its_end_or_ours() {
+        let runtime = Runtime::new();
+        let dropped = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let spawn = |dropped: &Arc<AtomicBool>| {
+            let held = Held(dropped.clone());
+            runtime.spawn("never ends", async move {
+                std::future::pending::<()>().await;
+                drop(held);
+            })
+        };
+        let is = |dropped: &AtomicBool| dropped.load(Ordering::Relaxed);
+        runtime.block_on(async {
+            drop(spawn(&dropped[0]));
+            spawn(&dropped[1]).detach();
+            runtime.sleep(SHORT).await;
+            assert!(is(&dropped[0]) && !is(&dropped[1]));
+        });
+        assert!(is(&dropped[1]));
+        assert_eq!(Arc::strong_count(&runtime.0), 1);
+    }
+
+    #[test]
+    fn another_thread_wakes_it() {
+        let runtime = Runtime::new();
+        let (outcome, of_thread) =
+            (Arc::new(Mutex::new(None)), thread::current().id());
+        let mut other = None;
+        runtime.block_on(std::future::poll_fn(|context| {
+            if let Some(outcome) = lock(&outcome).take() {
+                assert_ne!(outcome, of_thread);
+                return Poll::Ready(());
+            }
+            let (waker, outcome) = (context.waker().clone(), outcome.clone());
+            other.get_or_insert_with(|| {
+                thread::spawn(move || {
+                    *lock(&outcome) = Some(thread::current().id());
+                    waker.wake();
+                })
+            });
+            Poll::Pending
+        }));
+        other.expect("a thread").join().unwrap();
+    }
+}
