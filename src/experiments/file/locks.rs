@@ -213,11 +213,11 @@ fn take_two(
     locked.context("fcntl")?;
     mine.open(1)?;
     both.pass()?;
-    let wanted = match ofd {
-        true => fcntl(&file, FcntlArg::F_OFD_SETLKW(&want)),
-        false => fcntl(&file, FcntlArg::F_SETLKW(&want)),
+    let (command, wanted) = match ofd {
+        true => ("F_OFD_SETLKW", fcntl(&file, FcntlArg::F_OFD_SETLKW(&want))),
+        false => ("F_SETLKW", fcntl(&file, FcntlArg::F_SETLKW(&want))),
     };
-    stage.call(format!("fcntl(F_SETLKW, byte {second})"), &wanted);
+    stage.call(format!("fcntl({command}, byte {second})"), &wanted);
     Ok(wanted.err().map_or(0, |error| error as i32))
 }
 
@@ -245,6 +245,7 @@ fn deadlock(stage: &Stage) -> Result<usize> {
         asleep += usize::from(child.until_asleep_in(&[Sysno::fcntl]).is_ok());
         stage.event(who, "with OFD locks: sleeps in fcntl()");
     }
+    stage.event("main", "ends A, and then B");
     for child in [a, b] {
         child.kill(Signal::SIGKILL)?;
         child.end()?;
