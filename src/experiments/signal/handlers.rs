@@ -29,7 +29,7 @@ pub(super) const LOCK_IN_HANDLER: Experiment = Experiment {
              Rust's, waits.",
         ),
         right(
-            "it waits for its own thread, for ever",
+            "it waits and never gets the lock",
             "A mutex knows locked and unlocked, not which thread asks. It sleeps in \
              futex(2) until it is woken, and only its own thread could do that.",
         ),
