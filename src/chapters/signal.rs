@@ -1,7 +1,8 @@
-//! A signal is a number that the kernel holds up to a process, which then takes it,
-//! ignores it or dies of it (signal(7)). Real-time signals wait in a queue, in order, and
-//! carry one value of 4 bytes each (sigqueue(3)): enough to send messages, a word at a
-//! time. The only address is a pid, so the receiver publishes its own.
+//! A signal is a number that the kernel delivers to a process, which takes it or ignores
+//! it, or stops, goes on or ends (signal(7)). Real-time signals wait in a queue, in order,
+//! and carry one value each, an int or a pointer (sigqueue(3)). We use the int, of 4 bytes:
+//! enough to send messages, a word at a time. The address is a process, so the receiver
+//! publishes its pid.
 
 use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use crate::wire::meet::Meets;

@@ -11,7 +11,7 @@ mod streams;
 pub const ALL: &[Experiment] = &[
     ends::FORGOTTEN_END,
     ends::SIGPIPE,
-    ends::DUP2_EXEC,
+    ends::STDIO_BUFFER,
     streams::SHORT_READS,
     streams::ATOMIC_WRITES,
     streams::BOTH_FULL,

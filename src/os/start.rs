@@ -1,7 +1,7 @@
 //! What comes before `main`, and why it is not Rust's own.
 //!
 //! At its start, a Rust program looks with poll(2) whether 0, 1 and 2 are open, and in a
-//! pipeline 0 and 1 are pipes. Who polls a pipe may watch it with epoll(7), too, which wants
+//! pipeline 0 and 1 are pipes. What polls a pipe may watch it with epoll(7), too, which wants
 //! to hear of every write, also of one into a pipe that is not empty. So for as long as that
 //! pipe lives, Linux wakes whoever waits at each write, though nobody does: `poll_usage` in
 //! fs/pipe.c. `ipclab bench pipe` shows what that costs.

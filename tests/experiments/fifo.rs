@@ -60,8 +60,8 @@ fn two_readers_tear_one_message_apart() {
 #[test]
 fn a_reply_goes_to_whoever_waited_longest_unless_each_has_a_fifo() {
     let Some(saw) = seen("fifo/reply-fifo") else { return };
-    assert_eq!(saw["client 1 got"], "for client 2");
-    assert_eq!(saw["client 2 got"], "");
-    let each = serde_json::json!(["for client 1", "for client 2"]);
+    assert_eq!(saw["client A got"], "for client B");
+    assert_eq!(saw["client B got"], "");
+    let each = serde_json::json!(["for client A", "for client B"]);
     assert_eq!(saw["with a FIFO each"], each);
 }

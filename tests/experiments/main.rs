@@ -16,6 +16,7 @@ mod pipe;
 mod posixmq;
 mod rows;
 mod semaphore;
+mod shape;
 mod shm;
 mod signal;
 mod sysvmq;

@@ -18,10 +18,11 @@ fn sigpipe_ends_c_and_is_an_error_in_rust() {
 }
 
 #[test]
-fn a_pipeline_hangs_while_the_shell_holds_the_pipe() {
-    let Some(saw) = seen("pipe/dup2-exec") else { return };
-    assert_eq!(saw["wc hung while the shell held the pipe"], true);
-    assert_eq!(saw["wc ended once the shell had closed it"], "exit status 0");
+fn a_filters_line_comes_at_its_end_unless_it_is_told_to_flush() {
+    let Some(saw) = seen("pipe/stdio-buffer") else { return };
+    assert_eq!(saw["one line comes at once"], false);
+    assert_eq!(saw["bytes at the end, one"], 4);
+    assert_eq!(saw["with --line-buffered it does"], true);
 }
 
 #[test]
@@ -44,10 +45,10 @@ fn two_that_write_first_wait_for_each_other() {
 }
 
 #[test]
-fn a_pipe_holds_what_it_says() {
+fn a_pipe_holds_the_next_power_of_two_pages_that_was_asked_for() {
     let Some(saw) = seen("pipe/capacity") else { return };
-    assert_eq!(saw["bytes that it held"], 65_536);
-    assert_eq!(saw["after F_SETPIPE_SZ"], 131_072);
+    assert_eq!(saw["bytes that a new one holds"], 65_536);
+    assert_eq!(saw["bytes that it holds after F_SETPIPE_SZ"], 131_072);
 }
 
 #[test]

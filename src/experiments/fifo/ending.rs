@@ -18,30 +18,35 @@ use crate::experiments::stage::Stage;
 pub(super) const EMPTY_OR_ENDED: Experiment = Experiment {
     name: "empty-or-ended",
     title: "Nothing to read: empty, or ended?",
-    question: "A program reads a FIFO with O_NONBLOCK. Nothing is in it. You may have \
-               read that it cannot tell a FIFO that is empty from one whose writers \
-               have all gone. What does read(2) return in the two cases?",
+    question: "A program reads a FIFO with O_NONBLOCK, twice. The first time the FIFO is \
+               empty, and a writer has it open. The second time all writers have closed \
+               it. What does read(2) return?",
     answers: &[
         wrong(
-            "0 in both: they cannot be told apart",
+            "0 when it is empty, 0 when it has ended",
             "Some System V kernels had a flag, O_NDELAY, under which both were 0, and \
-             texts of that time live on. POSIX settled it with O_NONBLOCK.",
+             texts of that time are still read. With O_NONBLOCK POSIX has made them \
+             different.",
         ),
         wrong(
-            "-1 and EAGAIN in both",
+            "EAGAIN when it is empty or has ended",
             "EAGAIN means: something may still come. Without a writer nothing can.",
         ),
         right(
-            "-1 and EAGAIN while a writer has it open, 0 when none is left",
-            "0 is the end of the file: no process has it open for writing. EAGAIN is \
-             an empty buffer with a writer. They have different causes and different \
-             values.",
+            "EAGAIN when it is empty, 0 when it has ended",
+            "0 is the end of the file: no process has it open for writing. EAGAIN means \
+             that the buffer is empty and that there is a writer.",
+        ),
+        wrong(
+            "0 when it is empty, EAGAIN when it has ended",
+            "It is the other way round: an empty FIFO may be filled again, one without a \
+             writer has come to its end.",
         ),
     ],
     kind: Kind::Kernel,
     run: empty_or_ended,
-    moral: "0 is the end of a stream, EAGAIN is \"not yet\". A FIFO that never had a \
-            writer also reads 0: poll(2) tells these two apart, by POLLHUP.",
+    moral: "0 is the end of a stream, EAGAIN is \"not yet\". But a FIFO that never had a \
+            writer also reads 0: see the next experiment.",
     see: "fifo(7), read(2), poll(2)",
     file: file!(),
     shows: &["empty-or-ended"],
@@ -66,6 +71,7 @@ fn empty_or_ended(stage: &Stage) -> Result<usize> {
         (Ok(0), Ok(0)) => 1,
         (Err(Errno::EAGAIN), Err(Errno::EAGAIN)) => 2,
         (Err(Errno::EAGAIN), Ok(0)) => 3,
+        (Ok(0), Err(Errno::EAGAIN)) => 4,
         other => bail!("read: {other:?}"),
     })
 }
@@ -82,23 +88,25 @@ pub(super) const NEVER_A_WRITER: Experiment = Experiment {
     name: "never-a-writer",
     title: "Before the first writer",
     question: "A program opens a FIFO for reading with O_NONBLOCK, before any writer has \
-               come. read(2) returns 0, as it does after the last writer has gone. Can \
-               the program tell \"not yet\" from \"no more\"?",
+               come. read(2) returns 0, as it does after the last writer has gone. You \
+               may have read that poll(2) can tell \"not yet\" from \"no more\". What \
+               does it report?",
     answers: &[
         right(
-            "yes: poll(2) says POLLHUP only once a writer has come and gone",
-            "Before the first writer poll says nothing at all and would sleep; after the \
-             last one it says POLLHUP. So wait in poll, and read when it says something.",
+            "POLLHUP only after the last writer",
+            "Before the first writer poll reports nothing, and would sleep. After the \
+             last one it reports POLLHUP. So wait in poll, and read when it reports \
+             something.",
         ),
         wrong(
-            "no: the kernel keeps no record of past writers",
-            "It does, for each reader that is there: poll(2) reports the hang-up only to \
-             those who were there while a writer was.",
+            "POLLHUP before and after a writer",
+            "Linux remembers, for each reader, whether a writer has come since it opened \
+             the FIFO. Before that there is nobody who could hang up.",
         ),
         wrong(
-            "yes: read(2) sets errno to EPIPE in the second case",
-            "errno means something only when a call has failed, and this one returns 0 in \
-             both cases. EPIPE is a writer's error.",
+            "no event before or after a writer",
+            "POLLHUP is the end of the stream, and poll reports it even if it was not \
+             asked for.",
         ),
     ],
     kind: Kind::Kernel,
@@ -133,8 +141,8 @@ fn never_a_writer(stage: &Stage) -> Result<usize> {
     stage.saw("POLLHUP after", after.contains(PollFlags::POLLHUP));
     Ok(match (before.is_empty(), after.contains(PollFlags::POLLHUP)) {
         (true, true) => 1,
-        _ if last_read.is_err() => 3,
-        _ => 2,
+        (false, _) => 2,
+        (true, false) => 3,
     })
 }
 // ANCHOR_END: never-a-writer
@@ -147,24 +155,26 @@ pub(super) const DUMMY_WRITER: Experiment = Experiment {
                What does the server's read(2) do?",
     answers: &[
         wrong(
-            "it sleeps until the next client writes",
-            "It would, if somebody still had the FIFO open for writing. With the last \
-             writer gone, read has nothing to wait for.",
+            "it sleeps until the next client",
+            "It would, if some process still had the FIFO open for writing. With the \
+             last writer gone, read has nothing to wait for.",
         ),
         right(
-            "it returns 0 at once, each time that it is called",
+            "it returns 0, as often as called",
             "Without a writer a FIFO is at its end, and a loop around read burns a whole \
              CPU. The end can pass: read returns data again once a writer comes.",
         ),
         wrong(
-            "it fails, since the FIFO is closed now",
-            "The server's own descriptor is open. Nobody but the server can close it.",
+            "it returns -1, as often as called",
+            "The server's own descriptor is open, and read works. Nobody but the server \
+             can close it.",
         ),
     ],
     kind: Kind::Kernel,
     run: dummy_writer,
-    moral: "A server of many clients opens its FIFO for writing as well, and never writes: \
-            so it is never at its end, and read sleeps between two clients.",
+    moral: "A server of many clients opens its FIFO for writing as well, and never \
+            writes. Then the FIFO is never at its end, and read sleeps between two \
+            clients.",
     see: "fifo(7)",
     file: file!(),
     shows: &["dummy-writer-broken", "dummy-writer-cured", "dummy-writer"],
@@ -221,29 +231,30 @@ pub(super) const NAME_STAYS: Experiment = Experiment {
     name: "name-stays",
     title: "What is left in a FIFO that all have closed",
     question: "A writer and a reader have a FIFO open. The writer writes 100 bytes, the \
-               reader reads none of them, and both close. The FIFO's name is still in its \
-               directory. What does the next reader find?",
+               reader reads none of them, and both close. The FIFO's name is still in \
+               its directory. How long did the bytes stay in the FIFO?",
     answers: &[
         right(
-            "nothing: the bytes went when the last descriptor was closed",
-            "The kernel makes the buffer when the FIFO is first opened and frees it at the \
-             last close, with all that is in it. Only the name stays.",
+            "until the last process closed it",
+            "The kernel makes the buffer when the FIFO is first opened and frees it at \
+             the last close, with all that is in it. Only the name stays.",
         ),
         wrong(
-            "the 100 bytes: a FIFO is a file",
-            "It has a file's name, owner and permissions. Its bytes were never in the \
-             file system: st_size is 0 even while they wait.",
+            "until another reader takes them",
+            "It has a file's name, owner and permissions. But its bytes were never in \
+             the file system: st_size is 0 even while they wait.",
         ),
         wrong(
-            "the 100 bytes, unless the machine was restarted",
-            "Message queues live until the machine stops; a FIFO's buffer lives until its \
-             last descriptor is closed.",
+            "until the machine is restarted",
+            "That is true of a message queue, if nobody removes it: with RemoveIPC=yes, \
+             the default, systemd removes a user's queues at the last logout. A FIFO's \
+             buffer goes with its last descriptor.",
         ),
     ],
     kind: Kind::Kernel,
     run: name_stays,
-    moral: "A FIFO keeps nothing. What must outlive its processes belongs into a file or a \
-            message queue.",
+    moral: "A FIFO keeps nothing. What must outlive its processes belongs into a file or \
+            a message queue.",
     see: "fifo(7), pipe(7)",
     file: file!(),
     shows: &["name-stays"],

@@ -18,17 +18,17 @@ pub(super) const OPEN_SLEEPS: Experiment = Experiment {
                reading, with no flag but O_RDONLY. When does open(2) return?",
     answers: &[
         wrong(
-            "at once; the first read(2) sleeps until something is written",
-            "That is how a pipe(2) behaves, whose two ends are made together. The name \
-             of a FIFO leads to one end at a time.",
+            "at once, before anybody writes",
+            "That is how the two ends of a pipe(2) behave, which are made together. The \
+             name of a FIFO leads to one end at a time.",
         ),
         right(
-            "when a writer opens it too",
-            "open(2) is the rendezvous: the kernel lets neither side through before \
+            "once a writer has opened it",
+            "open(2) is where the two meet: the kernel lets neither side through before \
              the other has come. The reader slept in open, not in read.",
         ),
         wrong(
-            "at once, with ENXIO, since there is no writer",
+            "at once, with the error ENXIO",
             "ENXIO exists, but for the other side: a writer that opens with O_NONBLOCK.",
         ),
     ],
@@ -68,34 +68,34 @@ fn open_sleeps(stage: &Stage) -> Result<usize> {
 pub(super) const NO_READER_ENXIO: Experiment = Experiment {
     name: "no-reader-enxio",
     title: "Opening for writing without waiting",
-    question: "A FIFO exists, and no process has it open for reading. A program opens \
-               it for writing with O_NONBLOCK, so that it need not wait. What does \
-               open(2) return?",
+    question: "A FIFO exists, and no process has it open for reading. A program opens it \
+               for writing with O_NONBLOCK, because it does not want to wait. What \
+               becomes of its open(2)?",
     answers: &[
         wrong(
-            "a descriptor; write(2) then fails with EAGAIN until there is a reader",
-            "That is what one would build. But bytes in a FIFO that nobody has open \
-             for reading have no place to be: the kernel refuses the writer instead.",
+            "it succeeds; write(2) fails with EAGAIN",
+            "One could have built it that way. But a FIFO that nobody has open for \
+             reading has no place for bytes, and Linux refuses the writer at open(2).",
         ),
         wrong(
-            "a descriptor; what is written waits in the FIFO for the reader",
-            "A FIFO's name is on the disk, its bytes are not: they live in a buffer \
-             that exists while a process has it open.",
+            "it succeeds; write(2) stores the bytes",
+            "A FIFO's name is in a file system, its bytes are not: they are in a buffer \
+             that exists only while a process has the FIFO open.",
         ),
         right(
-            "-1, and errno is ENXIO",
-            "O_NONBLOCK asks open(2) not to wait for the reader, and a FIFO without \
-             one is no use to a writer. ENXIO is how it says: nobody is there.",
+            "it fails with ENXIO, no such device",
+            "O_NONBLOCK asks open(2) not to wait for the reader, and a FIFO without a \
+             reader is of no use to a writer. ENXIO means: nobody is there.",
         ),
         wrong(
-            "-1, and errno is EPIPE",
-            "EPIPE is what write(2) says when readers were there and have gone.",
+            "it fails with EPIPE, a broken pipe",
+            "EPIPE is the error of write(2) when readers were there and have gone.",
         ),
     ],
     kind: Kind::Kernel,
     run: no_reader_enxio,
-    moral: "ENXIO is a question answered, not a failure: it is how a sender finds out \
-            whether anybody listens, without waiting.",
+    moral: "ENXIO is an answer rather than a failure: with it a sender learns, without \
+            waiting, that nobody listens.",
     see: "fifo(7), open(2)",
     file: file!(),
     shows: &["no-reader-enxio"],
@@ -139,26 +139,26 @@ pub(super) const WRONG_ORDER: Experiment = Experiment {
                writing. What happens?",
     answers: &[
         wrong(
-            "it works: each opens both, and the order does not matter",
-            "The order is all that matters, since each open(2) waits for its partner: \
-             the second open of each is what the first open of the other waits for.",
+            "each opens both, and they talk",
+            "Each open(2) waits for its partner: the second open of each side is what \
+             the first open of the other waits for. Neither gets to its second.",
         ),
         right(
-            "both sleep in their first open(2), for ever",
-            "The server waits for somebody to write requests, and the client would, \
-             once somebody writes replies. It is the classic deadlock, before a byte \
-             was sent.",
+            "each sleeps in its first open(2)",
+            "The server waits for somebody to write requests, and the client would, once \
+             somebody writes replies. It is the classic deadlock, before a byte was \
+             sent.",
         ),
         wrong(
-            "the kernel sees the circle, and one of them gets EDEADLK",
-            "The kernel looks for circles among fcntl(2) locks, and there it says \
-             EDEADLK. It does not look for them among FIFOs.",
+            "one of them is refused with EDEADLK",
+            "The kernel looks for circles among traditional fcntl(2) locks, and EDEADLK \
+             is its answer there. It does not look for them among FIFOs.",
         ),
     ],
     kind: Kind::Kernel,
     run: wrong_order,
     moral: "Where an open waits for the peer, both sides must open in the same order of \
-            FIFOs: agree on it as on any order of locks.",
+            FIFOs: agree on it as on any order of locks (`file/deadlock`).",
     see: "fifo(7), fcntl(2)",
     file: file!(),
     shows: &["wrong-order-broken", "wrong-order-cured", "wrong-order"],

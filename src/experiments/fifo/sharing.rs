@@ -18,25 +18,26 @@ pub(super) const TWO_READERS: Experiment = Experiment {
                get?",
     answers: &[
         wrong(
-            "both get `hello all`: each reader has a position of its own",
-            "That is a file. The bytes of a pipe or FIFO have no position: who reads them \
-             takes them out.",
+            "B gets `hello`, A gets `hello all`",
+            "That is true of a file, where each open has an offset of its own. The bytes \
+             of a FIFO have no position: a read takes them out.",
         ),
         wrong(
-            "B gets `hello all`: a write is delivered whole, and nobody else gets any",
-            "A stream knows no messages. B asked for 5 bytes and got 5; the rest stayed, \
-             for whoever reads next.",
+            "B gets `hello`, A gets no bytes",
+            "That is true of a datagram: what B's buffer has no room for is dropped. A \
+             stream knows no messages, and the rest stayed for whoever reads next.",
         ),
         right(
             "B gets `hello`, A gets ` all`",
-            "Each byte goes to exactly one reader, whichever asks first. The two of them \
-             tore one message apart.",
+            "Each byte goes to exactly one reader, the one that asks first. The two of \
+             them tore one message apart.",
         ),
     ],
     kind: Kind::Kernel,
     run: two_readers,
-    moral: "A FIFO is no broadcast, and two readers of one steal from each other, even in \
-            the middle of a message. Give each reader a FIFO of its own, or use packets.",
+    moral: "A FIFO is no broadcast, and two readers of one steal from each other, even \
+            in the middle of a message. Give each reader a FIFO of its own, or use \
+            packets.",
     see: "pipe(7)",
     file: file!(),
     shows: &["two-readers"],
@@ -63,16 +64,17 @@ fn two_readers(stage: &Stage) -> Result<usize> {
     let writer = File::options().write(true).open(&path).context("open")?;
     a.until_asleep_in(&[Sysno::readv])?; // it has opened the FIFO, and waits for its turn
     b.until_asleep_in(&[Sysno::read])?;
-    stage.call("write(\"hello all\")", &write(&writer, b"hello all"));
+    stage.event("writer", "writes \"hello all\"");
+    write(&writer, b"hello all").context("write")?;
     let b = b.join()?;
     drop(writer);
     turn_of_a.open(1)?;
     let a = a.join()?;
     stage.saw("A got", a.as_str());
     stage.saw("B got", b.as_str());
-    Ok(match (a.as_str(), b.as_str()) {
-        ("hello all", "hello all") => 1,
-        ("", "hello all") => 2,
+    Ok(match a.as_str() {
+        "hello all" => 1,
+        "" => 2,
         _ => 3,
     })
 }
@@ -81,28 +83,29 @@ fn two_readers(stage: &Stage) -> Result<usize> {
 pub(super) const REPLY_FIFO: Experiment = Experiment {
     name: "reply-fifo",
     title: "One FIFO for all replies",
-    question: "Two clients have sent a request, and both wait in read(2) on the one FIFO \
-               into which the server writes its replies. Client 1 waited first. The server \
-               now writes the reply to client 2, with its name in it. Who gets it?",
+    question: "Two clients, A and B, have sent a request, and both wait in read(2) on \
+               the one FIFO into which the server writes its replies. A waited first. \
+               The server now writes the reply to B, with its name in it. Who gets it?",
     answers: &[
         wrong(
-            "client 2: the reply says that it is for client 2",
+            "only client B",
             "The name is in the bytes, and the kernel does not read them.",
         ),
         wrong(
-            "both, and client 1 passes over what is not for it",
-            "A byte is read once. Client 1 could only write the reply back, and hope.",
+            "both clients",
+            "A byte is read once. A could only write the reply back, and hope that B \
+             reads it.",
         ),
         right(
-            "client 1: one reader is woken, and takes it",
-            "Readers of one FIFO are rivals. Linux wakes the one that waited longest; the \
-             reply to client 2 is in the hands of client 1.",
+            "only client A",
+            "Readers of one FIFO are rivals. Linux, since 5.6, wakes the one that has \
+             waited longest; before that it woke both, and one of them won.",
         ),
     ],
     kind: Kind::Kernel,
     run: reply_fifo,
-    moral: "Requests may share one FIFO, since the server is its only reader. Each client \
-            needs a reply FIFO of its own, and says in its request which.",
+    moral: "Requests may share one FIFO, because the server is its only reader. Each \
+            client needs a reply FIFO of its own, and says in its request which.",
     see: "pipe(7)",
     file: file!(),
     shows: &["reply-fifo-broken", "reply-fifo-cured"],
@@ -123,8 +126,8 @@ fn reply_fifo(stage: &Stage) -> Result<usize> {
     let path = stage.path("replies");
     mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).context("mkfifo")?;
     let turn_of_second = stage.gate()?;
-    let first = stage.fork("client 1", |stage| client(stage, "replies"))?;
-    let second = stage.fork("client 2", |stage| {
+    let first = stage.fork("client A", |stage| client(stage, "replies"))?;
+    let second = stage.fork("client B", |stage| {
         turn_of_second.pass()?;
         client(stage, "replies")
     })?;
@@ -132,13 +135,13 @@ fn reply_fifo(stage: &Stage) -> Result<usize> {
     first.until_asleep_in(&[Sysno::read])?;
     turn_of_second.open(1)?;
     second.until_asleep_in(&[Sysno::read])?;
-    write(&server, b"for client 2").context("write")?;
-    stage.event("server", "wrote \"for client 2\" into \"replies\"");
+    stage.event("server", "writes \"for client B\" into \"replies\"");
+    write(&server, b"for client B").context("write")?;
     let first_got = first.join()?;
-    drop(server); // client 2 reads the end instead of its reply
+    drop(server); // client B reads the end instead of its reply
     let second_got = second.join()?;
-    stage.saw("client 1 got", first_got.as_str());
-    stage.saw("client 2 got", second_got.as_str());
+    stage.saw("client A got", first_got.as_str());
+    stage.saw("client B got", second_got.as_str());
     one_each(stage)?;
     Ok(match (first_got.as_str(), second_got.as_str()) {
         ("", _) => 1,
@@ -151,17 +154,17 @@ fn reply_fifo(stage: &Stage) -> Result<usize> {
 // ANCHOR: reply-fifo-cured
 /// The same with a FIFO a client: the name that the client chose is the address.
 fn one_each(stage: &Stage) -> Result<()> {
-    let names = ["replies.1", "replies.2"];
+    let names = ["replies.A", "replies.B"];
     for name in names {
         mkfifo(&stage.path(name), Mode::S_IRUSR | Mode::S_IWUSR)
             .context("mkfifo")?;
     }
-    let first = stage.fork("client 1", |stage| client(stage, names[0]))?;
-    let second = stage.fork("client 2", |stage| client(stage, names[1]))?;
+    let first = stage.fork("client A", |stage| client(stage, names[0]))?;
+    let second = stage.fork("client B", |stage| client(stage, names[1]))?;
     let to_first = File::options().write(true).open(stage.path(names[0]))?;
     let to_second = File::options().write(true).open(stage.path(names[1]))?;
-    write(&to_second, b"for client 2").context("write")?;
-    write(&to_first, b"for client 1").context("write")?;
+    write(&to_second, b"for client B").context("write")?;
+    write(&to_first, b"for client A").context("write")?;
     let got = [first.join()?, second.join()?];
     stage.saw("with a FIFO each", got.to_vec());
     Ok(())

@@ -19,19 +19,19 @@ pub(super) const HALF_WRITTEN: Experiment = Experiment {
                between the two writes. What does it see?",
     answers: &[
         wrong(
-            "`old price 10`: changes appear when the writer closes the file",
-            "close(2) publishes nothing. What write(2) has written is in the file for \
-             everybody, at once.",
+            "`old price 10`, the old contents",
+            "close(2) publishes nothing. What write(2) has written can be read at once, \
+             by every process.",
         ),
         wrong(
-            "it waits until the writer has closed the file",
-            "Linux locks nothing by itself. Who wants to wait must ask for a lock, and the \
-             writer as well.",
+            "`new price 20`, after a wait",
+            "Linux locks nothing by itself. A reader that wants to wait must ask for a \
+             lock, and so must the writer.",
         ),
         right(
-            "`new price `: half of it",
-            "The old contents went with O_TRUNC, and the new ones are there as far as they \
-             have been written.",
+            "`new price `, half of it",
+            "The old contents went with O_TRUNC, and the new ones are there as far as \
+             they have been written.",
         ),
     ],
     kind: Kind::Kernel,
@@ -106,29 +106,30 @@ fn half_written(stage: &Stage) -> Result<usize> {
 pub(super) const LOST_APPEND: Experiment = Experiment {
     name: "lost-append",
     title: "Two programs append to one log",
-    question: "Two processes have a log file open. To append a line, each calls lseek(2) to \
-               the end of the file and then write(2). A seeks, B seeks, A writes `from A`, \
-               B writes `from B`. What is in the log?",
+    question: "Two processes have an empty log file open, each by an open(2) of its own. \
+               To append a line, each calls lseek(2) to the end of the file and then \
+               write(2). A seeks, B seeks, A writes `from A`, B writes `from B`. What is \
+               in the log?",
     answers: &[
         wrong(
-            "both lines: a write never overwrites another process's data",
-            "It writes at the file offset of its descriptor, whatever is there. The \
-             offsets were taken when the file was empty.",
+            "both lines, A's and then B's",
+            "A write goes to the offset of its own open file, whatever is there. A's \
+             write moved A's offset; B's stayed at 0.",
         ),
         right(
-            "one line: the second write lies over the first",
-            "Both offsets were 0, and between seek and write the file has grown. What was \
-             the end is the end no more.",
+            "one line, the one that B wrote",
+            "Both offsets were 0. Between B's seek and its write the file has grown, and \
+             what was the end is the end no more. B's bytes replaced A's.",
         ),
         wrong(
-            "both lines: the kernel moves B's offset when A writes",
-            "An offset belongs to an open file, not to the file. A's write moves A's own.",
+            "one line, the one that A wrote",
+            "No write was refused, and none waited. B's came later, at the same offset.",
         ),
     ],
     kind: Kind::Kernel,
     run: lost_append,
-    moral: "O_APPEND makes seek and write one step, under the file's lock: neither line is \
-            lost. Over NFS the client does the two steps, and the race is back.",
+    moral: "O_APPEND makes seek and write one step, under the file's lock: neither line \
+            is lost. Over NFS the client does the two steps, and the race is back.",
     see: "open(2), lseek(2)",
     file: file!(),
     shows: &["lost-append"],
@@ -141,11 +142,12 @@ fn lost_append(stage: &Stage) -> Result<usize> {
         let name = if append { "log.append" } else { "log" };
         let mut options = File::options();
         options.create(true).truncate(false).append(append).write(true);
+        let a_has_sought = stage.gate()?;
         let both_have_sought = stage.gate()?;
         let turn_of_b = stage.gate()?;
-        let a_sought = stage.gate()?;
         let b = stage.fork("B", |stage| {
             let mut log = options.open(stage.path(name))?;
+            a_has_sought.pass()?;
             stage.call("lseek(0, SEEK_END)", &log.seek(SeekFrom::End(0)));
             both_have_sought.open(1)?;
             turn_of_b.pass()?;
@@ -155,12 +157,11 @@ fn lost_append(stage: &Stage) -> Result<usize> {
         let a = stage.fork("A", |stage| {
             let mut log = options.open(stage.path(name))?;
             stage.call("lseek(0, SEEK_END)", &log.seek(SeekFrom::End(0)));
-            a_sought.open(1)?;
+            a_has_sought.open(1)?;
             both_have_sought.pass()?;
             stage.call("write(\"from A\\n\")", &log.write(b"from A\n"));
             Ok(())
         })?;
-        a_sought.pass()?;
         a.join()?;
         turn_of_b.open(1)?;
         b.join()?;
@@ -168,31 +169,36 @@ fn lost_append(stage: &Stage) -> Result<usize> {
         let how = if append { "with O_APPEND" } else { "lseek, then write" };
         stage.event("main", format!("{how}: the log is {log:?}"));
         stage.saw(how, log.as_str());
-        logs.push(log.lines().count());
+        logs.push(log);
     }
-    Ok(if logs[0] == 1 { 2 } else { 1 })
+    Ok(match logs[0].as_str() {
+        "from A\n" => 3,
+        "from B\n" => 2,
+        _ => 1,
+    })
 }
 // ANCHOR_END: lost-append
 
 pub(super) const CREATED_TWICE: Experiment = Experiment {
     name: "created-twice",
     title: "Who made the lock file?",
-    question: "Two programs use a file as a lock: each looks by stat(2) whether it is there, \
-               and makes it by open(2) with O_CREAT if it is not. Both look before either \
-               makes it. Who has the lock?",
+    question: "Two programs use a file as a lock. Each looks by stat(2) whether the file \
+               is there, and makes it by open(2) with O_CREAT if it is not. Both look \
+               before either makes it. How many of them now believe that they hold the \
+               lock?",
     answers: &[
         wrong(
-            "the first: the second open fails with EEXIST",
-            "It would with O_EXCL. O_CREAT alone means: make it if it is not there, else \
-             open what is.",
+            "one of them",
+            "That would be true with O_EXCL: the second open would fail with EEXIST. \
+             O_CREAT alone means: make the file if it is not there, else open what is.",
         ),
         right(
-            "both think that they have it",
-            "Between looking and making lies a gap, and both stood in it. The second open \
-             opened the first one's file, and succeeded.",
+            "both of them",
+            "Between looking and making there is a gap, and both were in it. The second \
+             open opened the first one's file, and succeeded.",
         ),
         wrong(
-            "neither: both see the other's file and give up",
+            "none of them",
             "Each looked before there was a file, and does not look again.",
         ),
     ],
@@ -244,23 +250,25 @@ fn created_twice(stage: &Stage) -> Result<usize> {
 pub(super) const OWN_WORDS: Experiment = Experiment {
     name: "own-words",
     title: "One file for both directions",
-    question: "A client and a server share one file for both directions. The client opens it \
-               with O_RDWR, writes `question`, and reads, to get the answer. The server has \
-               not written anything yet. What does the client's read(2) return?",
+    question: "A client and a server share one file for both directions. The client \
+               opens it with O_RDWR, writes `question`, and calls read(2) to get the \
+               answer. The server has not written anything yet. What does the client's \
+               read return?",
     answers: &[
         wrong(
-            "it sleeps until the server has written",
-            "A regular file never makes a reader wait: its end is where its bytes end.",
+            "the server's answer, after a wait",
+            "A regular file never makes a reader wait for another process: where its \
+             bytes end, read returns 0. It may still sleep until the disk has answered.",
         ),
         wrong(
-            "`question`: its own words",
-            "Only if it reads from the beginning. Reading and writing share one offset, \
-             and write has moved it to the end.",
+            "`question`, the client's own words",
+            "That is true if it reads from the beginning. But read and write share one \
+             offset, and write has moved it to the end.",
         ),
         right(
-            "0: the end of the file",
-            "The offset stands behind its own words, where nothing is. And after \
-             lseek(2) to the beginning it would read its own words.",
+            "0, which is the end of the file",
+            "The offset is behind its own words, where nothing is. After lseek(2) to the \
+             beginning it would read its own words.",
         ),
     ],
     kind: Kind::Kernel,

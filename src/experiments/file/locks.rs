@@ -19,23 +19,26 @@ use crate::wire::meet::byte;
 pub(super) const CLOSE_DROPS_LOCK: Experiment = Experiment {
     name: "close-drops-lock",
     title: "A lock, and a library that reads the same file",
-    question: "A program holds a write lock on a file, by fcntl(2) with F_SETLK. Then it \
-               calls a library that opens the same file, reads a byte, and closes its own \
-               descriptor. Is the file still locked?",
+    question: "With F_SETLK, fcntl(2) locks bytes of a file. A program holds such a \
+               lock, and calls a library that opens the same file, reads a byte, and \
+               closes its own descriptor. Later the program closes the descriptor with \
+               the lock. At which close(2) is the file unlocked?",
     answers: &[
         right(
-            "no: closing any descriptor of the file drops the process's locks on it",
-            "POSIX says so. The kernel looks for locks of this process on this file at \
-             every close, and removes them all.",
+            "at the library's close",
+            "POSIX says this. At every close, by whatever descriptor, the kernel removes \
+             all the locks that this process has on this file.",
         ),
         wrong(
-            "yes: the descriptor with the lock is still open",
-            "So it would be sane, and so it is for flock(2) and OFD locks. A traditional \
+            "at the program's own close",
+            "That would be sensible, and flock(2) and OFD locks do it. A traditional \
              lock belongs to the process and the file, and knows no descriptor.",
         ),
         wrong(
-            "yes: the library's descriptor was open for reading alone",
-            "How it was open does not matter. That it was the same file does.",
+            "at whichever of the two is last",
+            "That is how an open file ends. A traditional lock does not count \
+             descriptors: the first close of any is enough, even of one that was open \
+             only for reading.",
         ),
     ],
     kind: Kind::Kernel,
@@ -96,25 +99,25 @@ fn close_drops_lock(stage: &Stage) -> Result<usize> {
 pub(super) const LOCK_AND_FORK: Experiment = Experiment {
     name: "lock-and-fork",
     title: "A locked file, and a fork",
-    question: "A process holds two locks, one by flock(2) on one file, one by fcntl(2) on \
-               another. It forks. The child unlocks both: LOCK_UN, F_UNLCK. Which of the \
-               parent's locks are still held?",
+    question: "A process holds two locks, one by flock(2) on one file, one by fcntl(2) \
+               on another. It forks. The child unlocks both, with LOCK_UN and F_UNLCK. \
+               Which of the parent's locks are still held?",
     answers: &[
         right(
-            "fcntl's alone",
-            "flock(2) locks the open file, of which the child has a duplicate: its LOCK_UN \
-             unlocked the parent's. fcntl(2) locks for the process, and the child has no \
-             lock to give back.",
+            "the fcntl lock, not the flock lock",
+            "flock(2) locks the open file, of which the child has a duplicate: its \
+             LOCK_UN unlocked the parent's. fcntl(2) locks for the process, and the \
+             child has no lock to give back.",
         ),
         wrong(
-            "both: a child cannot unlock what is its parent's",
-            "flock's lock is no process's. It hangs on the open file that both share, and \
-             either may unlock it.",
+            "the flock lock and the fcntl lock",
+            "A flock lock belongs to no process. It belongs to the open file, which \
+             parent and child share, and either may unlock it.",
         ),
         wrong(
-            "neither: the child has inherited both",
-            "It has inherited descriptors. A traditional fcntl lock is not inherited by a \
-             child.",
+            "neither the flock nor the fcntl lock",
+            "The child has inherited descriptors. A traditional fcntl lock is not \
+             inherited by a child.",
         ),
     ],
     kind: Kind::Kernel,
@@ -169,24 +172,25 @@ pub(super) const DEADLOCK: Experiment = Experiment {
     answers: &[
         wrong(
             "both wait for ever",
-            "So it is for mutexes, for flock(2) and for OFD locks. For the traditional \
-             locks the kernel follows who waits for whom.",
+            "That is true of mutexes, of flock(2) and of OFD locks. For the traditional \
+             locks the kernel keeps track of which process waits for which.",
         ),
         wrong(
-            "both get EDEADLK",
-            "The first that waits is no mistake yet. The second closes the circle, and it \
-             alone is refused.",
+            "both get EDEADLK at once",
+            "To wait is not yet a mistake. The second call closes the circle, and only \
+             that one is refused.",
         ),
         right(
-            "one of them gets EDEADLK at once, the other waits",
+            "one gets EDEADLK, the other waits",
             "The kernel looks for a circle before it lets a process wait for a lock, and \
              refuses the call that would close it.",
         ),
     ],
     kind: Kind::Kernel,
     run: deadlock,
-    moral: "EDEADLK is a comfort of traditional fcntl locks alone: OFD locks and flock hang. \
-            Take locks in one order, and it never comes to that.",
+    moral: "Only traditional fcntl locks have EDEADLK: with OFD locks, with flock and \
+            with two FIFOs (`fifo/wrong-order`) both sides hang. Take locks in one \
+            order, and it never comes to that.",
     see: "fcntl(2)",
     file: file!(),
     shows: &["deadlock"],
@@ -209,11 +213,11 @@ fn take_two(
     locked.context("fcntl")?;
     mine.open(1)?;
     both.pass()?;
-    let wanted = match ofd {
-        true => fcntl(&file, FcntlArg::F_OFD_SETLKW(&want)),
-        false => fcntl(&file, FcntlArg::F_SETLKW(&want)),
+    let (command, wanted) = match ofd {
+        true => ("F_OFD_SETLKW", fcntl(&file, FcntlArg::F_OFD_SETLKW(&want))),
+        false => ("F_SETLKW", fcntl(&file, FcntlArg::F_SETLKW(&want))),
     };
-    stage.call(format!("fcntl(F_SETLKW, byte {second})"), &wanted);
+    stage.call(format!("fcntl({command}, byte {second})"), &wanted);
     Ok(wanted.err().map_or(0, |error| error as i32))
 }
 
@@ -241,6 +245,7 @@ fn deadlock(stage: &Stage) -> Result<usize> {
         asleep += usize::from(child.until_asleep_in(&[Sysno::fcntl]).is_ok());
         stage.event(who, "with OFD locks: sleeps in fcntl()");
     }
+    stage.event("main", "ends A, and then B");
     for child in [a, b] {
         child.kill(Signal::SIGKILL)?;
         child.end()?;

@@ -33,23 +33,25 @@ pub(super) const WATCHED_FILE: Experiment = Experiment {
     name: "watched-file",
     title: "Watching a file that is replaced",
     question: "A program watches the file `config` with inotify, for IN_MODIFY and \
-               IN_CLOSE_WRITE. An editor writes `config.new`, then renames it to `config`. \
-               Later the new `config` is written to again. What is the program told of \
-               that last write?",
+               IN_CLOSE_WRITE. An editor writes `config.new`, then renames it to \
+               `config`. Later the new `config` is written to again. Which event tells \
+               the program of that last write?",
     answers: &[
         right(
-            "nothing: the watch went with the old file",
-            "rename(2) took the name from the old file; with its last link and descriptor \
-             gone the file went, and the watch with it: IN_IGNORED is the last event.",
+            "no event of any kind",
+            "rename(2) took the name from the old file. With its last link and \
+             descriptor the old file went, and the watch with it: IN_IGNORED was the \
+             last event.",
         ),
         wrong(
-            "IN_MODIFY: it watches the name `config`",
+            "an IN_MODIFY",
             "inotify_add_watch looked the name up once. What it watches is the file that \
              was found there.",
         ),
         wrong(
-            "IN_MOVED_TO, and then IN_MODIFY",
-            "IN_MOVED_TO is an event of the directory. Nobody watches that one.",
+            "an IN_MOVED_TO",
+            "That is an event of the directory, at the rename. This program does not \
+             watch the directory.",
         ),
     ],
     kind: Kind::Kernel,
@@ -103,24 +105,24 @@ fn watched_file(stage: &Stage) -> Result<usize> {
 pub(super) const COUNTED_EVENTS: Experiment = Experiment {
     name: "counted-events",
     title: "Three writes to a watched file",
-    question: "A program watches a file for IN_MODIFY and is busy with something else. \
-               Meanwhile another one calls write(2) three times on the file. How many \
-               events does the program read?",
+    question: "A program watches a file for IN_MODIFY, and is busy with something else. \
+               Meanwhile another program calls write(2) on the file three times. How \
+               many events does the first program then read?",
     answers: &[
         wrong(
-            "three: one for each write",
-            "The kernel compares a new event with the last one in the queue, and drops it \
-             if it says the same.",
+            "three, one for each write",
+            "The kernel compares a new event with the last one in the queue, and drops \
+             it if it says the same.",
         ),
         right(
-            "one: equal events that wait are merged",
+            "one event for all of them",
             "An event says that something has changed since you last looked, not how \
              often. A fast reader would have got three.",
         ),
         wrong(
-            "none: an event that nobody reads at once is lost",
-            "Events wait in a queue of /proc/sys/fs/inotify/max_queued_events. Beyond that \
-             IN_Q_OVERFLOW says that some are lost.",
+            "none, they came too early",
+            "Events wait in a queue, as many as /proc/sys/fs/inotify/max_queued_events. \
+             Beyond that IN_Q_OVERFLOW says that some are lost.",
         ),
     ],
     kind: Kind::Kernel,

@@ -26,36 +26,36 @@ fn fill(writing: &OwnedFd, size: usize) -> Result<usize> {
 
 pub(super) const CAPACITY: Experiment = Experiment {
     name: "capacity",
-    title: "How much a pipe holds",
-    question: "Nobody reads a new pipe. A writer writes to it byte after byte. You may have \
-               read that a pipe holds 10 blocks, or 4096 bytes. How much does it take on \
-               Linux before write(2) would wait?",
+    title: "A pipe of 100,000 bytes",
+    question: "A new pipe is 16 pages of 4096 bytes. With F_SETPIPE_SZ, fcntl(2) changes \
+               the size. A program asks for 100,000 bytes, and the pipe is empty. How \
+               much does it hold then?",
     answers: &[
         wrong(
-            "4096 bytes: PIPE_BUF",
-            "PIPE_BUF is how much one write puts in without being mixed with others. It \
-             says nothing of how much the pipe holds.",
+            "65,536 bytes, as before",
+            "The call succeeds, up to /proc/sys/fs/pipe-max-size. A size is never more \
+             than a wish, but this one is granted and more.",
         ),
         wrong(
-            "10,240 bytes: ten blocks of a file system",
-            "So it was where a pipe was a file of 10 direct blocks: in the 1970s.",
+            "100,000 bytes, as asked for",
+            "A pipe is counted in pages, and 100,000 is not a number of whole pages.",
+        ),
+        wrong(
+            "102,400 bytes, the next page",
+            "Whole pages would do, and 25 of them hold 100,000 bytes. The kernel's ring \
+             of pages has a length that is a power of two.",
         ),
         right(
-            "65,536 bytes, and F_SETPIPE_SZ changes it",
-            "16 pages of 4096 bytes, unless the user has so many pipes that the kernel \
-             gives new ones less. fcntl(2) sets another size, up to \
-             /proc/sys/fs/pipe-max-size.",
-        ),
-        wrong(
-            "as much as there is memory",
-            "Then a fast writer could fill the machine. That write waits is the flow \
-             control of a pipeline.",
+            "131,072 bytes, a power of two",
+            "Linux makes room for the next power of two, here of pages: 32 of them. What \
+             fcntl returns is the size that the pipe has now.",
         ),
     ],
     kind: Kind::Kernel,
     run: capacity,
-    moral: "Ask F_GETPIPE_SZ rather than a book. And do not depend on the size: a program \
-            that works because its output fits a pipe fails when the output grows.",
+    moral: "Look at what F_SETPIPE_SZ returns, or ask F_GETPIPE_SZ. And do not depend on \
+            the size: a program that works because its output fits a pipe hangs when the \
+            output grows.",
     see: "pipe(7), fcntl(2)",
     file: file!(),
     shows: &["capacity"],
@@ -64,31 +64,31 @@ pub(super) const CAPACITY: Experiment = Experiment {
 // ANCHOR: capacity
 fn capacity(stage: &Stage) -> Result<usize> {
     let (_reading, writing) = pipe2(OFlag::O_NONBLOCK).context("pipe")?;
-    let size = fcntl(&writing, FcntlArg::F_GETPIPE_SZ);
-    stage.call("fcntl(F_GETPIPE_SZ)", &size);
-    let held = fill(&writing, 1)?;
-    stage.call("write(1 byte), how often before EAGAIN", &held);
-    stage.saw("bytes that it held", held);
+    stage.call("fcntl(F_GETPIPE_SZ)", &fcntl(&writing, FcntlArg::F_GETPIPE_SZ));
+    let new = fill(&writing, 1)?;
+    stage.call("write(1 byte), how often before EAGAIN", &new);
+    stage.saw("bytes that a new one holds", new);
+    if new != 65_536 {
+        stage.note(format!(
+            "a new pipe holds {new} bytes: this user may be above \
+             /proc/sys/fs/pipe-user-pages-soft, or pages are not 4096 bytes."
+        ));
+    }
 
     let (_reading, writing) = pipe2(OFlag::O_NONBLOCK).context("pipe")?;
-    let larger = fcntl(&writing, FcntlArg::F_SETPIPE_SZ(1 << 17));
-    stage.call("fcntl(F_SETPIPE_SZ, 131072)", &larger);
-    if larger.is_ok() {
-        stage.saw("after F_SETPIPE_SZ", fill(&writing, 4096)?);
-    } else {
-        stage.note("F_SETPIPE_SZ was refused: see /proc/sys/fs/pipe-max-size.");
-    }
-    match held {
-        4096 => Ok(1),
-        10_240 => Ok(2),
-        65_536 => Ok(3),
-        other => {
-            stage.note(format!(
-                "a new pipe holds {other} bytes: this user may be above \
-                 /proc/sys/fs/pipe-user-pages-soft, or pages are not 4096 bytes."
-            ));
-            Ok(3)
-        }
+    let resized = fcntl(&writing, FcntlArg::F_SETPIPE_SZ(100_000));
+    stage.call("fcntl(F_SETPIPE_SZ, 100000)", &resized);
+    stage
+        .needs(resized.is_ok(), "a /proc/sys/fs/pipe-max-size of 131072 or more")?;
+    let holds = fill(&writing, 1)?;
+    stage.call("write(1 byte), how often before EAGAIN", &holds);
+    stage.saw("bytes that it holds after F_SETPIPE_SZ", holds);
+    match holds {
+        100_000 => Ok(2),
+        102_400 => Ok(3),
+        131_072 => Ok(4),
+        holds if holds == new => Ok(1),
+        holds => bail!("it holds {holds} bytes"),
     }
 }
 // ANCHOR_END: capacity
@@ -100,19 +100,20 @@ pub(super) const PAGES: Experiment = Experiment {
                and nobody reads. How many bytes are in it when write(2) would wait?",
     answers: &[
         wrong(
-            "63,519, which is 31 writes: a 32nd does not fit",
+            "63,519 bytes, after 31 writes",
             "That is the arithmetic of bytes. The kernel does not count bytes here, it \
              counts pages.",
         ),
         right(
-            "32,784, which is 16 writes",
+            "32,784 bytes, after 16 writes",
             "The pipe is 16 pages. A write of 2049 bytes takes a page, and the next one \
              does not fit into what is left of it: a write up to a page is never split \
              over two. 2047 bytes of each page stay empty.",
         ),
         wrong(
-            "65,536: the last write is a partial one",
-            "A write of up to PIPE_BUF bytes is never partial: all of it, or EAGAIN.",
+            "65,536 bytes, after 32 writes",
+            "The last one would be partial, and a write of up to PIPE_BUF bytes never \
+             is: all of it, or EAGAIN.",
         ),
     ],
     kind: Kind::Kernel,
@@ -150,16 +151,17 @@ pub(super) const PARTIAL_WRITE: Experiment = Experiment {
                with one write(2). What does it return?",
     answers: &[
         wrong(
-            "-1 and EAGAIN: it does not fit",
-            "So it is for up to PIPE_BUF bytes, which are written whole or not at all. \
+            "-1, with EAGAIN as errno",
+            "That is true up to PIPE_BUF bytes, which are written whole or not at all. \
              5000 is more than that.",
         ),
         wrong(
-            "5000: the rest waits in the kernel",
-            "There is no other place: the pipe's pages are all that there is.",
+            "5000, for all of the bytes",
+            "There is no other place for the rest: the pipe's pages are all that there \
+             is.",
         ),
         right(
-            "4096: what fitted",
+            "4096, for those that fit in",
             "Above PIPE_BUF there is no promise of wholeness. write puts in what it can \
              and says how much; the other 904 bytes are still the program's.",
         ),
@@ -202,17 +204,17 @@ pub(super) const VMSPLICE: Experiment = Experiment {
                does the reader read. What does it get?",
     answers: &[
         wrong(
-            "`before` both times: what has been sent has been sent",
+            "`before`, and `before` again",
             "That is the promise of write, which copies. vmsplice does not copy: that is \
              why it is fast.",
         ),
         right(
-            "`before` from write, `after!` from vmsplice",
+            "`before`, and then `after!`",
             "vmsplice puts the program's own page into the pipe. Until the reader takes \
              it, both look at the same memory.",
         ),
         wrong(
-            "`before` from write, an error from vmsplice",
+            "`before`, then an error",
             "The kernel does not watch the page. Nothing tells either side.",
         ),
     ],

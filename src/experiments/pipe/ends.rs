@@ -9,34 +9,35 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
-use nix::sys::wait::WaitStatus;
 use nix::unistd::{dup2_stdin, dup2_stdout, pipe, pipe2, read, write};
+use rustix::io::ioctl_fionread;
 use syscalls::Sysno;
 
 use crate::experiments::child::End;
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
+use crate::experiments::until::until;
 use crate::os::signal;
 
 pub(super) const FORGOTTEN_END: Experiment = Experiment {
     name: "forgotten-end",
     title: "A reader that forked and closed nothing",
     question: "A parent makes a pipe and forks. The child reads until read(2) returns 0. \
-               The parent writes `done`, closes both of its ends, and waits for the child. \
-               The child has closed neither of its own. What happens?",
+               The parent writes `done`, closes both of its ends, and waits for the \
+               child. The child has closed neither of its own. What does the child do?",
     answers: &[
         right(
-            "the child reads `done`, then sleeps for ever, and the parent with it",
+            "it reads `done`, then it sleeps",
             "The child waits for an end that only it could bring about: it is the last \
              writer. And the parent waits for the child.",
         ),
         wrong(
-            "the child reads `done`, then 0, and ends",
-            "read returns 0 when no process has the pipe open for writing. One still has: \
-             the child itself, which got a copy of the writing end from fork(2).",
+            "it reads `done`, then it reads 0",
+            "read returns 0 when no process has the pipe open for writing. One still \
+             has: the child itself, which got a copy of the writing end from fork(2).",
         ),
         wrong(
-            "the child's second read fails with EPIPE, since the parent has gone",
+            "it reads `done`, then it gets EPIPE",
             "EPIPE is a writer's error. A reader is told by 0, and only when the last \
              writer has closed.",
         ),
@@ -83,9 +84,9 @@ fn forgotten_end(stage: &Stage) -> Result<usize> {
     let pipe_itself = read_link(format!("/proc/self/fd/{}", reading.as_raw_fd()))?;
     let child = stage.fork("child", |stage| read_all(stage, &reading))?;
     child.until_asleep_in(&[Sysno::read])?;
-    stage.call("write(\"done\")", &write(&writing, b"done"));
+    stage.event("main", "writes \"done\", and closes both ends");
+    write(&writing, b"done").context("write")?;
     drop((reading, writing));
-    stage.event("main", "closes both ends");
     let asleep = child.until_asleep_in(&[Sysno::read]).is_ok();
     let open = read_dir(format!("/proc/{}/fd", child.pid()))?;
     let held = open
@@ -116,23 +117,25 @@ fn forgotten_end(stage: &Stage) -> Result<usize> {
 pub(super) const SIGPIPE: Experiment = Experiment {
     name: "sigpipe",
     title: "Writing to a pipe that nobody reads",
-    question: "The last reader of a pipe has gone. A C program and a Rust program each write \
-               to it, and neither has said anything about signals. What happens to them?",
+    question: "The last reader of a pipe has gone. A C program and a Rust program write \
+               to it; neither has said anything about signals. A write without a reader \
+               causes SIGPIPE, which by default ends the process. In which program does \
+               write(2) return, with EPIPE?",
     answers: &[
         right(
-            "SIGPIPE ends the C program; in the Rust program write(2) fails with EPIPE",
-            "The kernel sends SIGPIPE and sets EPIPE, to both. Rust's runtime has set \
-             SIGPIPE to be ignored before main, so only the error is left.",
+            "in the Rust program, not in the C one",
+            "SIGPIPE and EPIPE belong to both. But Rust's runtime has set SIGPIPE to be \
+             ignored before main, and only the error is left.",
         ),
         wrong(
-            "write(2) fails with EPIPE in both",
-            "In the C program write never returns: the signal comes first, and its default \
-             is to end the process.",
+            "in the C program and the Rust one",
+            "In the C program write never returns: the signal comes first, and its \
+             default is to end the process.",
         ),
         wrong(
-            "SIGPIPE ends both: signals know no language",
-            "They do not, but a disposition is a setting of the process, and Rust's \
-             runtime changes this one at the start.",
+            "in neither of the two programs",
+            "A signal knows no language. But its disposition is a setting of the \
+             process, and Rust's runtime changes this one at the start.",
         ),
     ],
     kind: Kind::Kernel,
@@ -181,75 +184,77 @@ fn sigpipe(stage: &Stage) -> Result<usize> {
 }
 // ANCHOR_END: sigpipe
 
-pub(super) const DUP2_EXEC: Experiment = Experiment {
-    name: "dup2-exec",
-    title: "ls | wc -l, by hand",
-    question: "A shell runs `printf a | wc -c`. It makes a pipe, forks twice, connects the \
-               ends by dup2(2), and waits for both. Both children close their copies of the \
-               pipe, but the shell has forgotten that it holds both ends itself. What \
-               happens?",
+pub(super) const STDIO_BUFFER: Experiment = Experiment {
+    name: "stdio-buffer",
+    title: "A filter that has printed, and nothing comes",
+    question: "`grep one` reads lines from one pipe and prints those with `one` to another, \
+               by the C library's stdio. On a terminal each line comes at once. Now the \
+               line `one` is written into the first pipe, which stays open. When does a \
+               reader of the second pipe get it?",
     answers: &[
         wrong(
-            "nothing bad: the shell neither reads nor writes the pipe",
-            "An end counts because it is open, not because it is used.",
-        ),
-        wrong(
-            "printf is ended by SIGPIPE",
-            "SIGPIPE is sent when no reader is left. There is one too many here, not one \
-             too few.",
+            "when grep has printed the line",
+            "That is true of a terminal. There stdio calls write(2) at the end of each line, \
+             and on standard error for each piece.",
         ),
         right(
-            "printf ends; wc waits for the end of its input, and the shell waits for wc",
-            "wc has a descriptor of its own and closed the copy of the writing end. The \
-             shell has not: it is a writer that will never write.",
+            "when grep comes to its end",
+            "Into a pipe or a file stdio writes when its buffer is full, some thousand bytes, \
+             or when the program calls fflush(3) or exits. The line is still in grep's memory.",
+        ),
+        wrong(
+            "when a reader calls read(2)",
+            "A reader can take what is in the pipe. It cannot make the writer write.",
         ),
     ],
     kind: Kind::Kernel,
-    run: dup2_exec,
-    moral: "dup2 makes another descriptor of the same end, and every one counts. With \
-            O_CLOEXEC the children's copies go at exec; the shell's own must be closed by \
-            hand.",
-    see: "dup(2), pipe(2), execve(2)",
+    run: stdio_buffer,
+    moral: "A filter in the middle of a pipeline must flush after each line, or be told to: \
+            grep --line-buffered, sed -u, python3 -u, stdbuf(1). In C: fflush(3) after each \
+            message, or setvbuf(3). What is still in the buffer is lost if a signal ends the \
+            program, and printed twice if it forks.",
+    see: "setvbuf(3), stdio(3), stdbuf(1)",
     file: file!(),
-    shows: &["dup2-exec"],
+    shows: &["stdio-buffer"],
 };
 
-// ANCHOR: dup2-exec
-fn dup2_exec(stage: &Stage) -> Result<usize> {
-    // O_CLOEXEC: exec closes the children's copies, but not the one that dup2 made.
-    let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-    let printf = stage.fork("printf", |_| -> Result<()> {
-        dup2_stdout(&writing)?;
-        Err(Command::new("printf").arg("a").exec().into())
+// ANCHOR: stdio-buffer
+/// Gives grep(1), started with `arguments`, a line. Is there something to read, once it
+/// waits for the next one?
+fn comes_at_once(stage: &Stage, arguments: &[&str]) -> Result<bool> {
+    let (from, input) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+    let (output, to) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+    let grep = stage.fork("grep", |_| -> Result<()> {
+        dup2_stdin(&from)?;
+        dup2_stdout(&to)?; // exec closes all ends but these two copies
+        Err(Command::new("grep").args(arguments).exec().into())
     })?;
-    let wc = stage.fork("wc", |_| -> Result<()> {
-        dup2_stdin(&reading)?;
-        Err(Command::new("wc").arg("-c").exec().into())
-    })?;
-    let printf = printf.status()?;
-    stage.event("printf", format!("ended: {}", ended(printf)));
-    let hangs = wc.until_asleep_in(&[Sysno::read]).is_ok();
-    stage.event("wc", "has read 1 byte, and sleeps in read()");
-
-    // The cure: one line that the shell forgot.
-    drop((reading, writing));
-    stage.event("main", "closes both ends of the pipe");
-    let wc = wc.status()?;
-    stage.event("wc", format!("ended: {}", ended(wc)));
-    stage.saw("wc hung while the shell held the pipe", hangs);
-    stage.saw("wc ended once the shell had closed it", ended(wc));
-    Ok(match (printf, hangs) {
-        (WaitStatus::Signaled(..), _) => 2,
-        (_, false) => 1,
-        (_, true) => 3,
-    })
+    drop((from, to));
+    stage
+        .event("main", format!("writes \"one\\n\" to grep {}", arguments.join(" ")));
+    write(&input, b"one\n").context("write")?;
+    until(
+        || "grep has not read its line".into(),
+        || Ok((ioctl_fionread(&input).context("ioctl")? == 0).then_some(())),
+    )?;
+    grep.until_asleep_in(&[Sysno::read])?;
+    stage.event("grep", "has read the line, and sleeps in read()");
+    let waiting = ioctl_fionread(&output);
+    stage.call("ioctl(output, FIONREAD)", &waiting);
+    drop(input);
+    grep.status()?;
+    stage.event("grep", "has read the end of its input, and has ended");
+    let got = read(&output, &mut [0; 16]);
+    stage.call("read(output)", &got);
+    stage.saw(&format!("bytes at the end, {}", arguments.join(" ")), got.ok());
+    Ok(waiting? > 0)
 }
 
-fn ended(status: WaitStatus) -> String {
-    match status {
-        WaitStatus::Exited(_, code) => format!("exit status {code}"),
-        WaitStatus::Signaled(_, signal, _) => format!("by {signal}"),
-        other => format!("{other:?}"),
-    }
+fn stdio_buffer(stage: &Stage) -> Result<usize> {
+    let at_once = comes_at_once(stage, &["one"])?;
+    stage.saw("one line comes at once", at_once);
+    let told = comes_at_once(stage, &["--line-buffered", "one"])?;
+    stage.saw("with --line-buffered it does", told);
+    Ok(if at_once { 1 } else { 2 })
 }
-// ANCHOR_END: dup2-exec
+// ANCHOR_END: stdio-buffer

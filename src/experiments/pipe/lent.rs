@@ -14,33 +14,32 @@ use crate::experiments::stage::Stage;
 pub(super) const MOVED_ON: Experiment = Experiment {
     name: "moved-on",
     title: "A lent page that was moved on",
-    question: "A sender lends its buffer, which holds `before`, to a pipe by vmsplice(2). \
-               The process behind the pipe does not read it: by splice(2) it moves it on \
-               into a second pipe. Now FIONREAD tells the sender that nothing is left in its \
-               pipe, so it overwrites the buffer with `after!`. What does the reader of the \
-               second pipe get?",
+    question: "By vmsplice(2) a sender lends its buffer, `before`, to a pipe. By \
+               splice(2) another process moves it on into a second pipe. FIONREAD now \
+               tells the sender that its pipe is empty, and it overwrites the buffer \
+               with `after!`. What does the reader of the second pipe get?",
     answers: &[
         wrong(
-            "`before`: it had left the first pipe in time",
-            "A page has left when the pipe has no reference to it. The second pipe has one \
-             now: what was moved is the reference, not the bytes.",
+            "`before`, as it was lent",
+            "A page is free when no pipe refers to it. The second pipe does: what was \
+             moved is the reference, not the bytes.",
         ),
         right(
-            "`after!`: the second pipe holds the same page",
-            "splice moves pages, not bytes. The sender looked at its own pipe, and nothing \
-             tells it of another.",
+            "`after!`, as it is in the buffer",
+            "splice moves pages, not bytes. The sender looked at its own pipe, and \
+             nothing tells it of another.",
         ),
         wrong(
-            "`before`: splice(2) copies what does not belong to the kernel",
-            "It copies into a file, whose pages are the file's own. Between two pipes it \
-             copies nothing.",
+            "0, the end of the file",
+            "The pipe that took the page keeps it, and with it six bytes: those that are \
+             in the page when it is read.",
         ),
     ],
     kind: Kind::Kernel,
     run: moved_on,
-    moral: "`pipe sender --zero-copy` promises its bytes to one who reads them, or moves \
-            them into a file. That is why `pipe receiver --zero-copy` refuses to move them \
-            into another pipe or a socket.",
+    moral: "`pipe sender --zero-copy` promises its bytes to a process that reads them, \
+            or moves them into a file. That is why `pipe receiver --zero-copy` refuses \
+            to move them into another pipe or a socket.",
     see: "splice(2), vmsplice(2), tee(2)",
     file: file!(),
     shows: &["moved-on"],

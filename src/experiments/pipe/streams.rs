@@ -21,24 +21,25 @@ pub(super) const SHORT_READS: Experiment = Experiment {
                it get?",
     answers: &[
         wrong(
-            "`one`: each read returns what one write sent",
-            "A pipe keeps no boundaries between writes, unless it was made with O_DIRECT.",
+            "`one`, the first of the writes",
+            "A pipe keeps no boundaries between writes, unless it was made with \
+             O_DIRECT.",
         ),
         wrong(
-            "nothing yet: read(2) sleeps until 100 bytes have come",
+            "nothing, until 100 bytes have come",
             "read returns as soon as there is anything at all. A full buffer is never \
              promised: that is what a short read is.",
         ),
         right(
-            "`onetwothree`",
-            "The bytes stand in the pipe one after the other, and read takes what is \
-             there. That there were three writes is gone.",
+            "`onetwothree`, all that is there",
+            "The bytes are in the pipe one after the other, and read takes what is \
+             there. That there were three writes cannot be seen any more.",
         ),
     ],
     kind: Kind::Kernel,
     run: short_reads,
-    moral: "Who wants messages on a stream marks them: by a newline, or a length in front. \
-            And who wants 100 bytes calls read in a loop.",
+    moral: "If you want messages on a stream, mark them: by a newline, or a length in \
+            front. If you want 100 bytes, call read in a loop.",
     see: "read(2), pipe(7)",
     file: file!(),
     shows: &["short-reads"],
@@ -66,25 +67,27 @@ fn short_reads(stage: &Stage) -> Result<usize> {
 pub(super) const ATOMIC_WRITES: Experiment = Experiment {
     name: "atomic-writes",
     title: "Two writers at once",
-    question: "Two processes write to one pipe at the same time, each with one call of \
-               write(2): once messages of 4096 bytes, once messages of 40,960. The pipe is \
-               full, so that both have to wait. Can the bytes of one message stand within \
-               those of the other?",
+    question: "You may have read that Linux never mixes the bytes of two writes to a \
+               pipe if they have at most 4096 bytes, PIPE_BUF. Two processes write \
+               40,960 bytes each, by one write(2) each, at the same time, while the pipe \
+               is full. How do the bytes come out?",
     answers: &[
         right(
-            "not those of 4096 bytes; those of 40,960 are mixed",
-            "Up to PIPE_BUF a write waits until all of it fits. A longer one is written as \
-             room comes, and the other writer gets its share of that room.",
+            "pieces of each, in turns",
+            "The sentence is true, and true only up to PIPE_BUF: such a write waits \
+             until all of it fits. A longer one is written as room comes, and the other \
+             writer gets its share of that room.",
         ),
         wrong(
-            "never: one write(2) is one unit",
-            "So it is for a regular file. For a pipe POSIX promises it up to PIPE_BUF, \
-             which is 4096 bytes on Linux.",
+            "one whole, then the other",
+            "Not even a regular file promises this to a reader: two writes do not mix on \
+             ext4 or tmpfs, but a read can see half of one. For a pipe POSIX promises it \
+             up to PIPE_BUF.",
         ),
         wrong(
-            "both are mixed: the pipe's buffer is shared",
-            "Shared, but under a lock, and up to PIPE_BUF the kernel does not begin a \
-             write that it cannot finish.",
+            "one whole, then what still fits",
+            "A write that may wait returns when all of its bytes are in the pipe. \
+             Nothing is cut off; with O_NONBLOCK it could be.",
         ),
     ],
     kind: Kind::Kernel,
@@ -139,7 +142,7 @@ fn atomic_writes(stage: &Stage) -> Result<usize> {
     Ok(match (within, beyond) {
         (1, 1) => 2,
         (1, _) => 1,
-        _ => 3,
+        (within, _) => bail!("at 4096 bytes the writer changes {within} times"),
     })
 }
 // ANCHOR_END: atomic-writes
@@ -148,28 +151,30 @@ pub(super) const BOTH_FULL: Experiment = Experiment {
     name: "both-full",
     title: "Two pipes, and both sides write first",
     question: "Two processes talk through two pipes, one for each direction. Each has a \
-               megabyte for the other, writes all of it, and then reads. What happens?",
+               megabyte for the other, writes all of it, and then reads. What happens to \
+               their write(2)?",
     answers: &[
         wrong(
-            "it works: the kernel keeps what is written until it is read",
-            "It keeps as much as the pipe holds, 65,536 bytes by default. Then write(2) \
-             waits for a reader.",
+            "each write returns when the pipe has it",
+            "A pipe holds 65,536 bytes by default. Beyond that write waits for a reader, \
+             and each of the two would be the other's.",
         ),
         right(
-            "both sleep in write(2), for ever",
+            "each write sleeps and never returns",
             "Each waits until the other reads, and the other will, once it has written. \
              Neither comes to its read.",
         ),
         wrong(
-            "one of them gets EAGAIN when the pipe is full",
-            "Only with O_NONBLOCK. Then the program can do something better than wait: \
-             read meanwhile.",
+            "each write fails with EAGAIN",
+            "That is true with O_NONBLOCK. Then the program can do something better than \
+             wait: read meanwhile.",
         ),
     ],
     kind: Kind::Kernel,
     run: both_full,
-    moral: "Who writes much to a peer that answers must read at the same time: with poll(2) \
-            and O_NONBLOCK, or a second process. Small messages hide this bug for years.",
+    moral: "A program that writes much to a peer which answers must read at the same \
+            time: with poll(2) and O_NONBLOCK, or a second process. Small messages hide \
+            this mistake for years.",
     see: "pipe(7), poll(2)",
     file: file!(),
     shows: &["both-full"],

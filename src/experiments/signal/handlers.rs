@@ -14,24 +14,24 @@ use crate::os::handlers;
 pub(super) const LOCK_IN_HANDLER: Experiment = Experiment {
     name: "lock-in-handler",
     title: "A lock that a handler wants too",
-    question: "A program holds a mutex. A signal comes, and its handler, on the same thread, \
-               locks the same mutex to write a line into a shared list. You may have read \
-               that it is printing in a handler which deadlocks. What happens here?",
+    question: "A program holds a mutex, of the usual kind. A signal comes, and its \
+               handler, on the same thread, locks the same mutex to add a line to a \
+               shared list. Nothing is printed. What does the handler's lock do?",
     answers: &[
         wrong(
-            "the handler waits until the main program unlocks, then goes on",
-            "The main program is what the handler has interrupted. It runs again when the \
-             handler returns.",
+            "it waits until the program unlocks",
+            "The main program is what the handler has interrupted. It runs again when \
+             the handler returns.",
         ),
         wrong(
-            "lock returns an error, since the thread holds it already",
-            "An error-checking pthread mutex would say EDEADLK. The usual kind, and Rust's, \
-             hangs.",
+            "it returns an error like EDEADLK",
+            "An error-checking pthread mutex would return EDEADLK. The usual kind, and \
+             Rust's, waits.",
         ),
         right(
-            "it hangs for ever: the holder and the one who waits are the same thread",
-            "A mutex knows locked and unlocked, not that its holder asks. It sleeps in \
-             futex(2) for a wake-up that only it could send.",
+            "it waits and never gets the lock",
+            "A mutex knows locked and unlocked, not which thread asks. It sleeps in \
+             futex(2) until it is woken, and only its own thread could do that.",
         ),
     ],
     kind: Kind::Kernel,

@@ -22,25 +22,25 @@ pub(super) const FORGED: Experiment = Experiment {
                process of the receiver's own user. Who filled in si_pid and si_uid?",
     answers: &[
         wrong(
-            "the kernel: they are credentials, like SO_PEERCRED",
-            "For kill(2) the kernel does fill them in, and si_code is SI_USER then. With \
-             SI_QUEUE they come from the sender's own memory.",
+            "the kernel, from credentials",
+            "That is true of kill(2), where si_code is SI_USER. With SI_QUEUE they come \
+             from the sender's own memory.",
         ),
         right(
-            "the sender: it may write there what it likes",
+            "the sender, with what it likes",
             "rt_sigqueueinfo(2) takes the whole siginfo_t. The kernel asks only that \
              si_code is not one of its own, and delivers the rest unchanged.",
         ),
         wrong(
-            "nobody: the receiver read memory that was never set",
-            "Both values arrive exactly as the sender put them.",
+            "nobody, they were never set",
+            "Both values arrive exactly as the sender wrote them.",
         ),
     ],
     kind: Kind::Kernel,
     run: forged,
-    moral: "si_pid of a queued signal is what the sender says of itself. The protection is \
-            that the kernel asks whether it may signal you at all: it must be your user, or \
-            root.",
+    moral: "si_pid of a queued signal is what the sender says of itself. What protects \
+            you is that the kernel checks whether the sender may signal you at all: it \
+            must be your user, or root.",
     see: "rt_sigqueueinfo(2), kill(2)",
     file: file!(),
     shows: &["forged"],
@@ -101,29 +101,31 @@ fn forged(stage: &Stage) -> Result<usize> {
 pub(super) const PID_REUSE: Experiment = Experiment {
     name: "pid-reuse",
     title: "A signal to a process that has gone",
-    question: "A program has noted the pid of a server. The server ended and was reaped; the \
-               kernel has since given its pid to another process. The program sends SIGTERM \
-               with kill(2) by that pid, and with pidfd_send_signal(2) by a pidfd which it \
-               opened while the server lived. What happens?",
+    question: "A program has noted the pid of a server, and opened a pidfd for it. The \
+               server ended and was reaped, and the kernel has given its pid to another \
+               process. The program sends SIGTERM, by kill(2) with the pid and by \
+               pidfd_send_signal(2). What happens?",
     answers: &[
         right(
-            "kill ends the innocent process; the pidfd says ESRCH",
-            "A pidfd refers to one process for ever. A pid is a number that is handed out \
-             again.",
+            "only kill(2) ends the other process",
+            "A pidfd refers to one process for ever, and its call fails with ESRCH. A \
+             pid is a number that is handed out again.",
         ),
         wrong(
-            "both fail with ESRCH: the server is gone",
-            "kill has a number, and the number is somebody. It cannot know whom you meant.",
+            "neither call ends the other process",
+            "kill has a number, and the number is some process. It cannot know which one \
+             you meant.",
         ),
         wrong(
-            "both end the innocent process: a pidfd holds the pid",
-            "It holds the process. That is what it was made for, in Linux 5.1.",
+            "either call ends the other process",
+            "A pidfd is not a number of a process but a descriptor of it. That is what \
+             it was made for, in Linux 5.1.",
         ),
     ],
     kind: Kind::Needs("the right to choose the next pid: root"),
     run: pid_reuse,
-    moral: "A pid file is a guess. Keep a pidfd from the moment at which you know the process, \
-            or note its start time beside the pid and compare.",
+    moral: "A pid file is a guess. Open a pidfd while you know which process it is, or \
+            note its start time beside the pid and compare.",
     see: "pidfd_open(2), pidfd_send_signal(2)",
     file: file!(),
     shows: &["pid-reuse"],

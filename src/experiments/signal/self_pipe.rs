@@ -16,24 +16,26 @@ use crate::os::signal::{Set, read_signalfd, signalfd};
 pub(super) const SELF_PIPE: Experiment = Experiment {
     name: "self-pipe",
     title: "A byte into a pipe for each signal",
-    question: "A program waits in poll(2) for clients, and wants to be woken by signals too. So \
-               its handler writes a byte into a pipe that the program itself reads, and that \
-               poll watches. Once it is busy for a long time, and so many signals come that \
-               the pipe is full. What does the next one do?",
+    question: "A program sleeps in poll(2), and signals must wake it too: their handler \
+               writes a byte into a pipe that poll watches. While the program is busy \
+               elsewhere, so many signals come that the pipe is full. What does write(2) \
+               do in the next handler?",
     answers: &[
         wrong(
-            "nothing: its byte is dropped, and a byte to wake up by is there",
-            "So it is with O_NONBLOCK, which the cured variant sets: then write says EAGAIN. \
-             A pipe is not made with it.",
+            "it drops the byte and returns 1",
+            "A pipe drops nothing. If there is no room, write waits, or says that it \
+             cannot.",
         ),
         right(
-            "the handler sleeps in write(2), and with it the program, for ever",
-            "write in a full pipe waits for the reader. The reader is the program that the \
-             handler has interrupted.",
+            "it sleeps, and never returns",
+            "The reader that write waits for is the program that the handler has \
+             interrupted. Async-signal-safe means that write may be called there; it \
+             sleeps as anywhere else.",
         ),
         wrong(
-            "write returns an error: it is async-signal-safe, so it cannot sleep",
-            "Async-signal-safe means that it may be called there. It sleeps as anywhere else.",
+            "it returns -1, with EAGAIN",
+            "That is true with O_NONBLOCK, which the cured variant sets. A pipe is not \
+             made with it.",
         ),
     ],
     kind: Kind::Kernel,

@@ -15,24 +15,26 @@ use crate::os::handlers;
 pub(super) const CTRL_Z: Experiment = Experiment {
     name: "ctrl-z",
     title: "Ctrl-Z, and a program that does not want to stop",
-    question: "An editor must put the terminal in order before it stops, so it has installed a \
-               handler for SIGTSTP, which only notes that it ran. Its user presses Ctrl-Z. \
-               You may have read that Ctrl-Z sends SIGSTOP. What happens?",
+    question: "An editor must put the terminal in order before it stops, and has \
+               installed a handler for SIGTSTP, which only notes that it ran. Its user \
+               presses Ctrl-Z. You may have read that Ctrl-Z sends SIGTSTP, and not \
+               SIGSTOP. What does the editor do?",
     answers: &[
         wrong(
-            "the editor stops at once: SIGSTOP cannot be caught",
-            "SIGSTOP cannot be caught, true. That is why the terminal does not send it: \
-             editors and shells could not work.",
+            "it stops, without its handler",
+            "That is true of SIGSTOP, which cannot be caught. That is why the terminal \
+             does not send it: editors and shells could not work.",
         ),
         wrong(
-            "the handler runs, and when it returns the editor stops",
+            "its handler runs, then it stops",
             "To stop is the default action of SIGTSTP, and a handler takes its place. A \
              handler that wants to stop as well raises SIGSTOP at its end.",
         ),
         right(
-            "the handler runs, and the editor goes on",
-            "The terminal's driver turns the byte 26 into SIGTSTP for the group in the \
-             foreground. SIGTSTP is a request, and a handler may do as it likes.",
+            "its handler runs, and it goes on",
+            "It is true: the terminal's driver turns the byte 26 into SIGTSTP for the \
+             group in the foreground. SIGTSTP is a request, and a handler may do as it \
+             likes.",
         ),
     ],
     kind: Kind::Kernel,

@@ -19,24 +19,25 @@ use crate::os::signal::{Set, read_signalfd, signalfd, sigsuspend};
 pub(super) const EINTR: Experiment = Experiment {
     name: "eintr",
     title: "SA_RESTART, in read and in poll",
-    question: "A program has installed a handler with SA_RESTART, so that calls which the \
-               signal interrupts are started again. The signal comes while one process \
-               sleeps in read(2) on a pipe and another in poll(2) on a pipe. What do they \
-               see?",
+    question: "A program has installed a handler with SA_RESTART, a flag of sigaction(2) \
+               by which calls that the signal interrupts are started again. The signal \
+               comes while one process sleeps in read(2) on a pipe and another in \
+               poll(2). What happens to the calls?",
     answers: &[
         right(
-            "read goes on waiting; poll returns EINTR",
+            "read goes on, poll ends with EINTR",
             "poll, select, epoll_wait, nanosleep, msgrcv, semop and others return EINTR \
-             whatever the flag says. For those with a timeout there is a reason: it could \
-             not simply begin anew.",
+             whatever the flag says: signal(7) has the list.",
         ),
         wrong(
-            "nothing: both calls go on waiting after the handler",
-            "SA_RESTART is a promise with exceptions. signal(7) lists them, and poll is one.",
+            "read goes on, and poll goes on too",
+            "SA_RESTART is a promise with exceptions. signal(7) lists them, and poll is \
+             one.",
         ),
         wrong(
-            "both return EINTR: a handler has run",
-            "Without SA_RESTART it is so: the run has a third process try it.",
+            "read and poll both end with EINTR",
+            "That is true without SA_RESTART: the run has a third process, whose read \
+             ends like this.",
         ),
     ],
     kind: Kind::Kernel,
@@ -98,21 +99,24 @@ pub(super) const LOST_WAKEUP: Experiment = Experiment {
     name: "lost-wakeup",
     title: "Check a flag, then pause",
     question: "A handler sets a flag. The main program does: `if (!flag) pause();`. The \
-               signal comes after the check and before pause(2). What happens?",
+               signal comes after the check and before pause(2), which sleeps until a \
+               handler has run. What does pause do?",
     answers: &[
         wrong(
-            "pause returns at once, since a signal has come",
-            "pause waits for the next one. It knows nothing of those that came before.",
+            "it returns at once, with EINTR",
+            "pause waits for the next signal. It knows nothing of those that came \
+             before.",
         ),
         right(
-            "pause sleeps, though the flag is set, until another signal comes",
-            "The wake-up fell into the gap between looking and sleeping. If nobody sends a \
-             second signal, it sleeps for ever.",
+            "it sleeps until another signal",
+            "The signal came between looking and sleeping, and its handler ran before \
+             pause. If no second signal comes, the program sleeps for ever with the flag \
+             set.",
         ),
         wrong(
-            "the kernel holds the signal back until pause",
-            "Only if it is blocked. That is the cure: block it, look, and let sigsuspend(2) \
-             unblock it and sleep in one step.",
+            "it runs the handler, then returns",
+            "That is true of a signal that was blocked until then. This is the cure: \
+             block it, look, and let sigsuspend(2) unblock it and sleep in one step.",
         ),
     ],
     kind: Kind::Kernel,
@@ -176,22 +180,23 @@ fn lost_wakeup(stage: &Stage) -> Result<usize> {
 pub(super) const SIGNALFD: Experiment = Experiment {
     name: "signalfd",
     title: "A signalfd, and a signal that is not blocked",
-    question: "A program opens a signalfd for SIGTERM, and waits in poll(2) until it is \
-               readable. It has not blocked SIGTERM. Somebody sends SIGTERM. What happens?",
+    question: "A program opens a signalfd(2) for SIGTERM, a descriptor from which the \
+               signal can be read, and waits in poll(2) until it is readable. It has not \
+               blocked SIGTERM. Another process sends SIGTERM. What happens?",
     answers: &[
         wrong(
-            "the descriptor becomes readable, and the program reads the signal",
-            "A signalfd takes signals that are pending. One that is not blocked is never \
-             pending for long: it is delivered.",
+            "the program reads the signal",
+            "A signalfd takes signals that are pending. One that is not blocked does not \
+             stay pending: it is delivered.",
         ),
         right(
-            "SIGTERM ends the program",
-            "The default action comes first. signalfd(2) is another way to take a signal \
-             that waits, and it waits only while it is blocked.",
+            "the signal ends the program",
+            "The default action comes first. signalfd is another way to take a signal \
+             that waits, and a signal waits only while it is blocked.",
         ),
         wrong(
-            "both: the descriptor is readable, and the handler runs as well",
-            "A signal is taken once: by a handler, by sigwaitinfo or by a read.",
+            "the program reads it and ends",
+            "A signal is taken once: by its action, by sigwaitinfo or by a read.",
         ),
     ],
     kind: Kind::Kernel,
