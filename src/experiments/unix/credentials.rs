@@ -43,30 +43,32 @@ fn sender_of_next(socket: &OwnedFd) -> Result<Option<UnixCredentials>> {
 pub(super) const WHO_CONNECTED: Experiment = Experiment {
     name: "who-connected",
     title: "A connection that changes hands",
-    question: "A process connects to a server and forks. The child, which has the connection \
-               now, sends a byte. The server asks with SO_PEERCRED who its peer is, and \
-               looks at the credentials that came with the byte (SO_PASSCRED). Whose pid \
-               does it see?",
+    question: "A process connects to a server and forks. The child, which has the \
+               connection now, sends a byte. The server asks with SO_PEERCRED who its \
+               peer is, and looks at the credentials that came with the byte \
+               (SO_PASSCRED). Whose pid does each of them name?",
     answers: &[
         wrong(
-            "the child's in both: the child is the one who sends",
-            "SO_PEERCRED is a photograph, taken when the connection was made.",
+            "SO_PEERCRED the child's, the byte's the child's",
+            "The kernel noted SO_PEERCRED when the connection was made, by the parent. \
+             It does not change when another process sends.",
         ),
         right(
-            "SO_PEERCRED: the parent's; the byte's: the child's",
-            "The first says who connected, and never changes, also after setuid(2) or when \
-             the descriptor was passed on. The second says who sent these bytes.",
+            "SO_PEERCRED the parent's, the byte's the child's",
+            "The first says who connected, and never changes, also after setuid(2) or \
+             when the descriptor was passed on. The second says who sent these bytes.",
         ),
         wrong(
-            "the parent's in both: the connection is its own",
-            "A connection is a descriptor like any other, and the kernel knows who calls \
-             send(2).",
+            "SO_PEERCRED the parent's, the byte's the parent's",
+            "A connection is a descriptor like any other, and the kernel knows who \
+             calls send(2).",
         ),
     ],
     kind: Kind::Kernel,
     run: who_connected,
-    moral: "SO_PEERCRED answers: who knocked? SCM_CREDENTIALS answers: who speaks? A server \
-            that decides by the first trusts everybody whom the first one lets speak.",
+    moral: "SO_PEERCRED tells who connected. SCM_CREDENTIALS tells who sent these \
+            bytes. A server that decides by the first trusts every process to which \
+            that one gave the connection.",
     see: "unix(7)",
     file: file!(),
     shows: &["who-connected"],
@@ -79,7 +81,7 @@ fn who_connected(stage: &Stage) -> Result<usize> {
     let child = stage.fork("child", |stage| {
         if Uid::effective().is_root() {
             setuid(Uid::from_raw(65_534))?;
-            stage.event("child", "has become the user nobody");
+            stage.event("child", "has become another user (uid 65534)");
         }
         let sent = send(client.as_raw_fd(), b"x", MsgFlags::empty());
         stage.call("send(\"x\")", &sent);
@@ -127,24 +129,24 @@ pub(super) const PASSCRED_LATE: Experiment = Experiment {
                and call recvmsg(2) with room for credentials. What does it get?",
     answers: &[
         right(
-            "credentials that say nothing: pid 0, uid 65534",
-            "The option is on, so a control message comes; but nothing was noted at the \
-             send, and the kernel fills in nobody.",
+            "credentials, with pid zero and uid 65534",
+            "The option is on, so a control message comes. But nothing was noted at \
+             the send: pid 0 and the overflow uid say that the sender is not known.",
         ),
         wrong(
-            "the sender's pid and uid: the kernel knows who sent it",
-            "It knew. It notes the sender with the bytes only if somebody has asked for it \
-             by then.",
+            "credentials, with the sender's pid and uid",
+            "The kernel knew them at the send. It keeps them with the bytes only if \
+             one of the two sockets has asked for it by then.",
         ),
         wrong(
-            "no control message at all",
+            "the byte, with no control message beside it",
             "The receiver has the option set now, so it gets one.",
         ),
     ],
     kind: Kind::Kernel,
     run: passcred_late,
-    moral: "Set SO_PASSCRED before the first byte can come: on the listening socket, from \
-            which accepted ones inherit it. And treat pid 0 as: not known.",
+    moral: "Set SO_PASSCRED before the first byte can come: on the listening socket, \
+            from which accepted ones inherit it. And treat pid 0 as: not known.",
     see: "unix(7)",
     file: file!(),
     shows: &["passcred-late"],

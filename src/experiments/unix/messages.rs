@@ -1,5 +1,6 @@
 //! What the three types carry, and whom they reach.
 
+use std::io::IoSliceMut;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 
@@ -8,40 +9,46 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect,
-    listen, recv, send, socket, socketpair,
+    listen, recvmsg, send, socket, socketpair,
 };
 use std::os::fd::AsFd;
 
-use crate::experiments::record::Returned;
+use crate::experiments::record::{Failure, Returned};
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
 
 pub(super) const BOUNDARIES: Experiment = Experiment {
     name: "boundaries",
-    title: "Two sends, one receive, three types",
-    question: "On a pair of Unix sockets one side sends `one` and `two`, by two calls of \
-               send(2). Then the other side calls recv(2) once, with room for 100 bytes. \
-               What does it get from a stream, a seqpacket and a datagram socket?",
+    title: "Two sends, and a receive with little room",
+    question: "On a pair of Unix sockets one side sends `one` and `two`, by two calls \
+               of send(2). Then the other side calls recv(2) twice, each time with room \
+               for 2 bytes. What does the second recv return from a stream, a seqpacket \
+               and a datagram socket?",
     answers: &[
         wrong(
-            "`one` from each: the kernel returns what one send sent",
-            "A stream has no messages. The two sends have become six bytes.",
+            "`et` from each of the three types",
+            "That is true of a stream, where the two sends have become six bytes. The \
+             other two never join what two sends sent.",
         ),
         right(
-            "`onetwo` from the stream, `one` from the other two",
-            "Seqpacket and datagram keep the boundary of each send. Seqpacket is connected \
-             as well, so it has an end; a datagram socket has none.",
+            "`et` from the stream, `tw` from the two others",
+            "A packet is received by one call. What has no room is thrown away: the \
+             `e` of `one` is lost, and recv does not say so. recvmsg(2) does, by the \
+             flag MSG_TRUNC.",
         ),
         wrong(
-            "`onetwo` from stream and seqpacket, `one` from the datagram socket",
-            "Seqpacket has its name from this: a sequence of packets, not of bytes.",
+            "`et` from the stream, `e` from the two others",
+            "The rest of a packet does not wait for the next call. That call begins \
+             with the next packet.",
         ),
     ],
     kind: Kind::Kernel,
     run: boundaries,
-    moral: "SOCK_SEQPACKET is the forgotten type: connected, in order, with boundaries. For \
-            messages between two local processes it is the first choice.",
-    see: "unix(7), socket(2)",
+    moral: "SOCK_SEQPACKET is connected, in order, and keeps boundaries: on Linux the \
+            first choice for messages between two local processes (macOS has none). \
+            Give recv room for the longest packet, or ask for the length first \
+            (MSG_PEEK | MSG_TRUNC).",
+    see: "unix(7), recv(2), socket(2)",
     file: file!(),
     shows: &["boundaries"],
 };
@@ -60,45 +67,59 @@ fn boundaries(stage: &Stage) -> Result<usize> {
             send(here.as_raw_fd(), word.as_bytes(), MsgFlags::empty())
                 .context("send")?;
         }
-        let mut room = [0; 100];
-        let n =
-            recv(there.as_raw_fd(), &mut room, MsgFlags::empty()).context("recv")?;
-        let text = String::from_utf8_lossy(&room[..n]).into_owned();
-        stage.call(
-            format!("{name}: send, send, recv(100 bytes)"),
-            &format!("{text:?}"),
-        );
-        stage.saw(name, text.as_str());
-        got.push(text);
+        let (first, cut) = two_bytes(&there).context("recvmsg")?;
+        let (second, _) = two_bytes(&there).context("recvmsg")?;
+        let flags = if cut { ", MSG_TRUNC" } else { "" };
+        stage.call(format!("{name}: the first recv"), &format!("{first:?}{flags}"));
+        stage.call(format!("{name}: the second recv"), &format!("{second:?}"));
+        stage.saw(&format!("{name}: the second"), second.as_str());
+        stage.saw(&format!("{name}: MSG_TRUNC at the first"), cut);
+        got.push(second);
     }
     match [got[0].as_str(), got[1].as_str(), got[2].as_str()] {
-        ["one", "one", "one"] => Ok(1),
-        ["onetwo", "one", "one"] => Ok(2),
-        ["onetwo", "onetwo", "one"] => Ok(3),
+        ["et", "et", "et"] => Ok(1),
+        ["et", "tw", "tw"] => Ok(2),
+        ["et", "e", "e"] => Ok(3),
         other => bail!("received {other:?}"),
     }
+}
+
+/// What the next receive brings into 2 bytes, and whether more was thrown away.
+fn two_bytes(socket: &impl AsRawFd) -> nix::Result<(String, bool)> {
+    let mut bytes = [0; 2];
+    let mut room = [IoSliceMut::new(&mut bytes)];
+    let flags = MsgFlags::empty();
+    let got = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut room, None, flags)?;
+    let (n, cut) = (got.bytes, got.flags.contains(MsgFlags::MSG_TRUNC));
+    Ok((String::from_utf8_lossy(&bytes[..n]).into_owned(), cut))
 }
 // ANCHOR_END: boundaries
 
 pub(super) const UNBOUND_CLIENT: Experiment = Experiment {
     name: "unbound-client",
     title: "Answering a datagram",
-    question: "A client makes a datagram socket, and sends a question to the server's path \
-               with sendto(2). It has not called bind(2). The server wants to answer the \
-               address that recvfrom(2) gave it. What happens?",
+    question: "A client makes a datagram socket and calls sendto(2) with the server's \
+               path. It has called neither bind(2) nor connect(2). The server calls \
+               recvfrom(2), and then sendto(2) with the address that it got. Which is \
+               the first call that returns -1?",
     answers: &[
         wrong(
-            "it works: the kernel gave the client an address, as it does for UDP",
-            "UDP binds a sender to a free port by itself. A Unix socket stays nameless.",
-        ),
-        wrong(
-            "the client's sendto fails: an unbound socket cannot send",
+            "the client's sendto(2)",
             "Sending needs no name of one's own. Getting answers does.",
         ),
+        wrong(
+            "the server's recvfrom(2)",
+            "The question arrives, with an address of length 0.",
+        ),
         right(
-            "there is no address to answer: the client has no name",
-            "recvfrom returned an empty address, and sendto without one is ENOTCONN. The \
-             question arrived; the answer has nowhere to go.",
+            "the server's sendto(2)",
+            "The client has no name, so there is no address to answer, and sendto \
+             without one is ENOTCONN.",
+        ),
+        wrong(
+            "none of these calls",
+            "That is true of UDP, which binds a sender to a free port by itself. A \
+             Unix socket stays nameless.",
         ),
     ],
     kind: Kind::Kernel,
@@ -123,7 +144,10 @@ fn unbound_client(stage: &Stage) -> Result<usize> {
         let client = client.context("socket")?;
         let asked = client.send_to(b"question", &path);
         stage.call("client: sendto(\"question\", \"server\")", &asked);
-        let (_, from) = server.recv_from(&mut [0; 64]).context("recvfrom")?;
+        let received = server.recv_from(&mut [0; 64]);
+        let length = received.as_ref().map(|(n, _)| *n);
+        stage.call("server: recvfrom()", &length.map_err(|error| error.errno()));
+        let Ok((_, from)) = received else { return Ok(2) };
         let answered = match from.as_pathname() {
             Some(name) => server.send_to(b"answer", name),
             None => server.send(b"answer"), // no address to give to sendto
@@ -135,9 +159,9 @@ fn unbound_client(stage: &Stage) -> Result<usize> {
         outcomes.push((asked.is_ok(), answered.is_ok()));
     }
     Ok(match outcomes[0] {
-        (true, true) => 1,
+        (false, _) => 1,
         (true, false) => 3,
-        (false, _) => 2,
+        (true, true) => 4,
     })
 }
 // ANCHOR_END: unbound-client
@@ -150,24 +174,26 @@ pub(super) const FULL_BACKLOG: Experiment = Experiment {
                backlog refuses them. How many get through, and what does the next one get?",
     answers: &[
         wrong(
-            "one; the next gets ECONNREFUSED",
+            "one gets through; the next gets ECONNREFUSED",
             "The number is how many may wait besides the first. And ECONNREFUSED means \
              that nobody listens at all.",
         ),
         wrong(
-            "one; the next gets EINPROGRESS, and poll tells when it is through",
-            "So it is for TCP. A Unix connect is not in progress: it is done, or it is not.",
+            "two get through; the next gets EINPROGRESS",
+            "That is true of TCP, where poll(2) tells later that it is through. A Unix \
+             connect is not in progress: it is done, or it is not.",
         ),
         right(
-            "two; the next gets EAGAIN",
+            "two get through; the next gets EAGAIN",
             "listen(n) queues n + 1. EAGAIN means: try again later. A blocking connect \
              would sleep here.",
         ),
     ],
     kind: Kind::Kernel,
     run: full_backlog,
-    moral: "On EAGAIN from a Unix connect, call connect again after a while. poll(2) is no \
-            help: it says at once that the unconnected socket is writable and hung up.",
+    moral: "On EAGAIN from a Unix connect, call connect again a little later. poll(2) \
+            is no help: it says at once that the unconnected socket is writable and \
+            hung up.",
     see: "listen(2), connect(2), unix(7)",
     file: file!(),
     shows: &["full-backlog"],

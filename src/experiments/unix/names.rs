@@ -20,30 +20,33 @@ use crate::experiments::stage::Stage;
 pub(super) const STALE_NAME: Experiment = Experiment {
     name: "stale-name",
     title: "The name of a server that was killed",
-    question: "A server was bound to the path `sock` and was killed. Its socket file is still \
-               there. A new server calls bind(2) with the same path, and a client calls \
-               connect(2). You may have read that bind says EINVAL. What do the two get?",
+    question: "A server was bound to the path `sock` and was killed. Its socket file \
+               is still there. A new server calls bind(2) with the same path, and a \
+               client calls connect(2). You may have read that bind says EADDRINUSE. \
+               What do the two get?",
     answers: &[
         right(
             "bind: EADDRINUSE; connect: ECONNREFUSED",
-            "The name is taken, though nobody is behind it; the client finds a name at \
-             which nobody listens. EINVAL comes when one socket is bound twice.",
+            "What you have read is true: the name is taken, though no process listens \
+             there. The client finds the name and no socket behind it. EINVAL comes \
+             when one socket is bound twice.",
         ),
         wrong(
-            "bind succeeds, since nobody uses the name; connect finds the new server",
-            "Nobody uses it, and the kernel does not look: bind makes a file, and the file \
-             exists.",
+            "bind: zero; connect: zero, to the new server",
+            "No process uses the name, and the kernel does not look: bind makes a \
+             file, and the file exists.",
         ),
         wrong(
-            "bind: EINVAL; connect: ENOENT",
-            "EINVAL is what the second bind of one and the same socket gets. ENOENT would \
-             mean that the file is gone.",
+            "bind: EADDRINUSE; connect: waits for a server",
+            "A connect that finds no listening socket does not wait for one. It is \
+             told at once.",
         ),
     ],
     kind: Kind::Kernel,
     run: stale_name,
-    moral: "A socket's file outlives its socket. ECONNREFUSED tells that the name is stale: \
-            then unlink it, but not without a lock, as the next experiment shows.",
+    moral: "A socket's file outlives its socket. ECONNREFUSED tells that the name is \
+            stale: unlink it then, but only under a lock, as the next experiment \
+            shows.",
     see: "unix(7), bind(2)",
     file: file!(),
     shows: &["stale-name"],
@@ -73,13 +76,13 @@ fn stale_name(stage: &Stage) -> Result<usize> {
     stage.saw("connect to it", connected.shown());
     stage.saw("binding one socket twice", twice.shown());
     Ok(match (bound, connected) {
+        (Ok(()), Ok(_)) => 2,
         (Err(Errno::EADDRINUSE), Err(error))
             if error.errno() == Errno::ECONNREFUSED =>
         {
             1
         }
-        (Ok(()), _) => 2,
-        _ => 3,
+        other => anyhow::bail!("bind, connect: {other:?}"),
     })
 }
 // ANCHOR_END: stale-name
@@ -92,23 +95,25 @@ pub(super) const STOLEN_NAME: Experiment = Experiment {
                mistake, with the same path. What happens?",
     answers: &[
         wrong(
-            "the second fails: the path is in use",
-            "It was, until the unlink. That removed the name and asked nobody.",
+            "the second does not start: its path is taken",
+            "It was, until the unlink. That removed the name without asking any \
+             process.",
         ),
         right(
-            "both run: the first keeps its client, and gets no new one",
-            "The name now leads to the second. The first listens at a socket that has no \
-             name any more, for ever, and nothing tells it so.",
+            "both run: new clients come to the second only",
+            "The name now leads to the second. The first keeps its client and listens \
+             at a socket that has no name any more, for ever, and nothing tells it so.",
         ),
         wrong(
-            "the first is disconnected from its client",
+            "both run: the first is cut off from its client",
             "A connection does not need the name by which it was made.",
         ),
     ],
     kind: Kind::Kernel,
     run: stolen_name,
-    moral: "Hold a lock on a file beside the socket for as long as you serve. Only who gets \
-            the lock may unlink: the kernel frees it when its holder dies.",
+    moral: "Hold a lock on a file beside the socket for as long as you serve. Only the \
+            process that gets the lock may unlink: the kernel frees the lock when its \
+            holder dies.",
     see: "unix(7), flock(2)",
     file: file!(),
     shows: &["stolen-name-broken", "stolen-name-cured", "stolen-name"],
@@ -181,24 +186,26 @@ pub(super) const LONG_PATH: Experiment = Experiment {
                path, in a directory that it can open. Can it?",
     answers: &[
         wrong(
-            "yes: bind takes paths up to PATH_MAX, 4096 bytes",
-            "open(2) does. An address is a structure of fixed size, and the path must fit \
-             into it.",
+            "yes, by any path of up to 4096 bytes",
+            "open(2) takes paths up to PATH_MAX, 4096 bytes. An address is a structure \
+             of fixed size, and the path must fit into it.",
         ),
         wrong(
-            "no: the socket cannot have that name",
+            "no, a socket must have a shorter name",
             "It can: only the address that is passed to bind is short, not the name.",
         ),
         right(
-            "not by that path, but by a shorter one to the same place",
-            "For instance /proc/self/fd/N/sock, where N is a descriptor of the directory; \
-             or a relative path after chdir(2). The kernel resolves it like any path.",
+            "yes, by a shorter path to the same place",
+            "For instance /proc/self/fd/N/sock, where N is a descriptor of the \
+             directory; or a relative path after chdir(2). The kernel resolves it like \
+             any path.",
         ),
     ],
     kind: Kind::Kernel,
     run: long_path,
-    moral: "Socket paths are short: 107 bytes are portable. Programs that build them from \
-            HOME or TMPDIR fail on the machine with the long name, so check, and say so.",
+    moral: "Socket paths are short: 107 bytes and a NUL on Linux, 103 on macOS, and \
+            POSIX promises no more than 91. Programs that build them from HOME or \
+            TMPDIR fail on the machine with the long name, so check, and say so.",
     see: "unix(7), proc(5)",
     file: file!(),
     shows: &["long-path"],
@@ -237,25 +244,26 @@ fn long_path(stage: &Stage) -> Result<usize> {
 pub(super) const ABSTRACT: Experiment = Experiment {
     name: "abstract",
     title: "A name without a file",
-    question: "root's server listens at a path whose mode is 0600, and at an abstract name \
-               (one that begins with a NUL byte, and has no file). A process of the user \
-               nobody connects to both; then root does, from another network namespace. Who \
-               gets through?",
+    question: "root's server listens at a path of mode 0600, and at an abstract name, \
+               which begins with a NUL byte and has no file. A process of another user \
+               connects to both; then root does, from another network namespace. Which \
+               connects succeed?",
     answers: &[
         right(
-            "nobody to the abstract name; root from the other namespace to the path",
+            "the other user's to the name; root's to the path",
             "The path is guarded by its permissions, from wherever it can be seen. The \
              abstract name is open to every user of its network namespace, and unknown \
              outside.",
         ),
         wrong(
-            "nobody to neither; root to both",
-            "An abstract name has no file, so it has no mode either: nothing keeps nobody \
-             out. And it is a thing of the network namespace.",
+            "the other user's to neither; root's to each of the two",
+            "An abstract name has no file, so it has no mode either: nothing keeps \
+             another user out. And it belongs to the network namespace.",
         ),
         wrong(
-            "nobody to the abstract name; root from the other namespace to neither",
-            "A Unix socket at a path is found by its file, across network namespaces too.",
+            "the other user's to the name; root's to neither",
+            "A Unix socket at a path is found by its file, across network namespaces \
+             too.",
         ),
     ],
     kind: Kind::Needs(
@@ -288,11 +296,11 @@ fn abstract_names(stage: &Stage) -> Result<usize> {
         stage.call("connect(the abstract name)", &to_name);
         Ok((to_path.is_ok(), to_name.is_ok()))
     };
-    let nobody = stage.fork("nobody", |stage| {
+    let other = stage.fork("other user", |stage| {
         setuid(Uid::from_raw(65_534))?;
         try_both(stage)
     })?;
-    let nobody = nobody.join()?;
+    let other = other.join()?;
     let elsewhere = stage.fork("elsewhere", |stage| {
         let left = unshare(CloneFlags::CLONE_NEWNET);
         stage.call("unshare(CLONE_NEWNET)", &left);
@@ -306,9 +314,9 @@ fn abstract_names(stage: &Stage) -> Result<usize> {
             (false, false)
         }
     };
-    stage.saw("nobody: path, abstract", vec![nobody.0, nobody.1]);
+    stage.saw("another user: path, abstract", vec![other.0, other.1]);
     stage.saw("other namespace: path, abstract", vec![elsewhere.0, elsewhere.1]);
-    Ok(match (nobody, elsewhere) {
+    Ok(match (other, elsewhere) {
         ((false, true), (true, false)) => 1,
         ((false, true), (false, _)) => 3,
         _ => 2,
