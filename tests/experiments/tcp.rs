@@ -28,14 +28,14 @@ fn a_full_backlog_leaves_the_third_client_in_syn_sent() {
 }
 
 #[test]
-fn shutdown_ends_one_direction_and_the_answer_comes_by_the_other() {
+fn without_an_end_both_sleep_and_after_shutdown_the_answer_comes_the_other_way() {
     let Some(saw) = seen("tcp/half-close") else { return };
     assert_eq!(saw["without an end, asleep in recv"], 2);
     assert_eq!(saw["after shutdown(SHUT_WR) the answer is"], "6");
 }
 
 #[test]
-fn after_the_end_one_send_succeeds_and_the_next_is_epipe() {
+fn after_the_end_one_send_succeeds_and_the_next_is_epipe_and_sigpipe() {
     let Some(saw) = seen("tcp/once-server") else { return };
     assert_eq!(saw["after the answer, recv"], 0);
     assert_eq!(saw["the first send"], "3");
@@ -44,6 +44,8 @@ fn after_the_end_one_send_succeeds_and_the_next_is_epipe() {
     assert_eq!(saw["recv still says"], 0);
     assert_eq!(saw["the second send"], "EPIPE: Broken pipe");
     assert_eq!(saw["states"], serde_json::json!(["CLOSE_WAIT", "CLOSE"]));
+    assert_eq!(saw["C, without flags, is killed by SIGPIPE"], true);
+    assert_eq!(saw["by its second send"], true);
 }
 
 #[test]
@@ -58,10 +60,11 @@ fn closing_with_unread_data_cuts_off_the_answer_by_a_reset() {
 }
 
 #[test]
-fn a_parent_that_keeps_the_connection_keeps_the_end_away() {
+fn a_parent_that_keeps_the_connection_keeps_the_end_away_unless_it_is_shut_down() {
     let Some(saw) = seen("tcp/forgotten-close") else { return };
-    assert_eq!(saw["the client slept while the parent kept it"], true);
+    assert_eq!(saw["A slept while the parent kept it"], true);
     assert_eq!(saw["once it was closed, recv"], 0);
+    assert_eq!(saw["after shutdown in the child, recv"], 0);
     assert_eq!(saw["with the parent's copy closed, recv"], 0);
 }
 

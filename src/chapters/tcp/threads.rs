@@ -1,7 +1,7 @@
 //! A thread for each client. A thread shares the memory and the descriptors of the
-//! others: it costs less than a process, nobody has to wait for its end, and standard
-//! output has one lock for all. It also shares their fate: one that crashes takes the
-//! server and all its clients with it.
+//! others: it costs less than a process, and standard output has one lock for all. Its
+//! handle is dropped, so it is detached: no thread has to join it. It also shares their
+//! fate: one that crashes ends the server and all its clients.
 
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;

@@ -6,14 +6,17 @@ use std::os::fd::{AsFd, AsRawFd};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use nix::sys::socket::sockopt::{RcvBuf, SocketError};
 use nix::sys::socket::{self, MsgFlags, getsockopt, setsockopt};
 use nix::unistd::read;
 
 use super::{listen, recv, send};
+use crate::experiments::child::End;
 use crate::experiments::record::{Failure, Returned};
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
+use crate::os::signal::reset;
 use crate::os::tcp::info;
 
 /// poll(2) until the connection is gone: POLLERR and POLLHUP need not be asked for.
@@ -27,40 +30,44 @@ fn until_gone(stage: &Stage, socket: &TcpStream) -> Result<String> {
 
 pub(super) const ONCE_SERVER: Experiment = Experiment {
     name: "once-server",
-    title: "A server that answers once and closes",
-    question: "A server answers one message and closes the connection. The client has read \
-               the answer, and recv(2) has returned 0. It calls send(2) all the same, lets \
-               the message reach the other side, and calls send once more. What do the two \
-               calls of send return?",
+    title: "A client that writes to a server which has closed",
+    question: "A server answers one message and closes the connection. A C program, \
+               its client, has read the answer and then 0. It never mentions signals. \
+               It calls send(2) with no flags; the bytes reach the other side, and it \
+               calls send again. What happens?",
     answers: &[
         wrong(
-            "both fail with EPIPE: recv has said that the connection is closed",
-            "0 from recv says that the server will send no more. Whether it still reads, \
-             TCP cannot tell: it would look the same after a shutdown(2) of one direction.",
+            "the first send kills it by a signal",
+            "0 from recv says that the server will send no more. Whether it still \
+             reads, TCP cannot tell: it would look the same after a shutdown(2) of one \
+             direction. So the first send succeeds: the kernel has the bytes.",
         ),
         right(
-            "the first succeeds, the second fails with EPIPE",
-            "The first send gives its bytes to the kernel, and that is all that its result \
-             means. The other side answers them with a reset, since nobody has the \
-             connection open there. Only a later call can be told of it; and with EPIPE \
-             comes SIGPIPE, which ends a program that does not ignore it.",
+            "the second send kills it by a signal",
+            "The first send gives its bytes to the kernel, and that is all that its \
+             result means. The other side answers them with a reset, since no process \
+             has the connection open there. Only a later call can be told of it: by \
+             EPIPE, and with EPIPE comes SIGPIPE, whose default action ends the \
+             program.",
         ),
         wrong(
-            "the first succeeds, the second fails with ECONNRESET",
-            "A reset is ECONNRESET if it comes as a surprise. Here the end of the stream \
-             came before it, and then the kernel makes it EPIPE.",
+            "the second send returns ECONNRESET",
+            "A reset is ECONNRESET if it comes first. Here the end of the stream came \
+             before it, and then the kernel makes it EPIPE.",
         ),
         wrong(
-            "both succeed: the messages wait in the server's kernel",
-            "They would for a server that is slow. One that has closed has no buffer.",
+            "the second send returns the bytes sent",
+            "That would be a server that is slow: the bytes wait in its kernel. One \
+             that has closed has no buffer.",
         ),
     ],
     kind: Kind::Kernel,
     run: once_server,
-    moral: "That send succeeded says nothing about the peer. After recv has returned 0, do \
-            not send unless your protocol says that the peer still reads; and only an \
-            answer proves that a message was received.",
-    see: "tcp(7), send(2), recv(2)",
+    moral: "Ignore SIGPIPE, or send with MSG_NOSIGNAL (Rust and Python ignore it for \
+            you). After recv has returned 0, do not send unless your protocol says that \
+            the peer still reads; and only an answer proves that a message was \
+            received.",
+    see: "tcp(7), send(2), signal(7)",
     file: file!(),
     shows: &["once-server"],
 };
@@ -68,14 +75,15 @@ pub(super) const ONCE_SERVER: Experiment = Experiment {
 // ANCHOR: once-server
 fn once_server(stage: &Stage) -> Result<usize> {
     let (listener, address) = listen()?;
-    let server = stage.fork("server", |stage| {
+    let answer_once = |stage: &Stage| {
         let (connection, _) = listener.accept()?;
         recv(stage, &connection)?;
         send(stage, &connection, "answer")?;
         stage.event("server", "closes the connection, and accepts no other");
         drop(connection);
         Ok(())
-    })?;
+    };
+    let server = stage.fork("server", answer_once)?;
     let client = stage.fork("client", |stage| {
         let connection = TcpStream::connect(address)?;
         send(stage, &connection, "one")?;
@@ -100,16 +108,42 @@ fn once_server(stage: &Stage) -> Result<usize> {
         stage.saw("recv still says", still.map_or(-1, |text| text.len() as i64));
         stage.saw("the second send", second.shown());
         stage.saw("states", vec![after_end, after_reset]);
-        Ok((first.is_ok(), second.err().map(|error| error as i32)))
+        Ok(())
     })?;
     server.join()?;
-    let (first, second) = client.join()?;
-    match (first, second.map(Errno::from_raw)) {
-        (false, _) => Ok(1),
-        (true, Some(Errno::EPIPE)) => Ok(2),
-        (true, Some(Errno::ECONNRESET)) => Ok(3),
-        (true, None) => Ok(4),
-        (true, Some(other)) => bail!("send: {other}"),
+    client.join()?;
+
+    let server = stage.fork("server", answer_once)?;
+    let first = stage.path("the first send has returned");
+    let client = stage.fork("C client", |stage| {
+        reset(libc::SIGPIPE)?; // as it is when a C program's main begins
+        let connection = TcpStream::connect(address)?;
+        send(stage, &connection, "one")?;
+        while !recv(stage, &connection)?.is_empty() {}
+        let send = |text: &str| {
+            let (fd, flags) = (connection.as_raw_fd(), MsgFlags::empty());
+            let sent = socket::send(fd, text.as_bytes(), flags);
+            stage.call(format!("send({text:?}), no flags"), &sent);
+            sent
+        };
+        send("two")?;
+        std::fs::write(&first, "")?;
+        until_gone(stage, &connection)?;
+        Ok(send("three").err().map(|error| error as i32))
+    })?;
+    server.join()?;
+    let ended = client.end()?;
+    let killed = ended == End::Killed(Signal::SIGPIPE);
+    let how = if killed { "killed by SIGPIPE" } else { "goes on" };
+    stage.event("C client", format!("send(\"three\"), no flags: {how}"));
+    stage.saw("C, without flags, is killed by SIGPIPE", killed);
+    stage.saw("by its second send", first.exists());
+    match ended {
+        End::Killed(Signal::SIGPIPE) if first.exists() => Ok(2),
+        End::Killed(Signal::SIGPIPE) => Ok(1),
+        End::Done(Some(error)) if error == Errno::ECONNRESET as i32 => Ok(3),
+        End::Done(None) => Ok(4),
+        other => bail!("the client: {other:?}"),
     }
 }
 // ANCHOR_END: once-server
@@ -122,25 +156,27 @@ pub(super) const UNREAD_DATA: Experiment = Experiment {
                unread in its socket. The client reads slowly. What does it get?",
     answers: &[
         right(
-            "the beginning of the answer, then ECONNRESET",
+            "a part of the answer, then ECONNRESET",
             "The reset goes out at once, and what still waited on the server's side is \
              thrown away. send had said that it was taken.",
         ),
         wrong(
-            "the whole answer, then the end of the stream: close sends what is waiting",
-            "So it is if everything was read. With data unread the kernel must tell the \
-             client that its request was not taken, and it does so by a reset.",
+            "the whole answer, then the end of the stream",
+            "That is true if everything was read: close sends what is waiting. With \
+             data unread the kernel must tell the client that its request was not \
+             taken, and it does so by a reset.",
         ),
         wrong(
-            "nothing but ECONNRESET: a reset takes back what was sent before it",
-            "Not on Linux: what the client's kernel has received can still be read. Other \
-             systems, and a busier network, may lose it too.",
+            "ECONNRESET, and no byte of the answer",
+            "A reset does not take back what was sent before it, on Linux: what the \
+             client's kernel has received can still be read. Other systems, and a \
+             busier network, may lose it too.",
         ),
     ],
     kind: Kind::Kernel,
     run: unread_data,
-    moral: "Before close(2): shutdown(SHUT_WR), then read until 0. A server that answers an \
-            early error and closes cuts off its own answer, now and then.",
+    moral: "Before close(2): shutdown(SHUT_WR), then read until 0. A server that \
+            answers an early error and closes may cut off its own answer.",
     see: "close(2), shutdown(2), tcp(7)",
     file: file!(),
     shows: &["unread-data-broken", "unread-data-cured", "unread-data"],

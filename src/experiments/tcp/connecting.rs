@@ -26,23 +26,26 @@ pub(super) const SECOND_CLIENT: Experiment = Experiment {
                and recv(2). Which of its calls is the first that has to wait?",
     answers: &[
         wrong(
-            "connect: it returns when the server has called accept(2)",
-            "accept takes a connection that is made already. The two kernels make it, in \
-             three packets, and ask no program.",
+            "its connect(2)",
+            "connect does not wait until the server has called accept(2): that takes a \
+             connection which is made already. The two kernels make it, in three \
+             packets, and ask no program.",
         ),
         wrong(
-            "send: nobody would receive the bytes",
-            "The server's kernel receives them, and keeps them for the program that will \
-             accept the connection.",
+            "its send(2)",
+            "The server's kernel receives them, and keeps them for the program that \
+             will accept the connection.",
         ),
         right(
-            "recv: the answer is the first thing that needs the server's program",
-            "The connection is ESTABLISHED and holds the message. When the first client \
+            "its recv(2)",
+            "The answer is the first thing that needs the server's program. The \
+             connection is ESTABLISHED and holds the message. When the first client \
              leaves, accept returns at once, and the message is there.",
         ),
         wrong(
-            "none: connect fails with ECONNREFUSED, since the server is busy",
-            "ECONNREFUSED means that nobody listens at the address. A busy server listens.",
+            "none of them",
+            "connect would have to be refused for that, and ECONNREFUSED means that no \
+             socket listens at the address. A busy server listens.",
         ),
     ],
     kind: Kind::Kernel,
@@ -114,20 +117,21 @@ pub(super) const FULL_BACKLOG: Experiment = Experiment {
                connected, and what becomes of the next one?",
     answers: &[
         right(
-            "two; the next stays in SYN_SENT: it gets no answer at all",
-            "The server's kernel has no room, and drops the request without a word. The \
-             client's kernel believes that the packet was lost, and sends it again, after \
-             one second for the first time.",
+            "two; the next is left in SYN_SENT",
+            "The server's kernel has no room, and drops the request without a word. \
+             The client's kernel believes that the packet was lost, and sends it again, \
+             after one second for the first time.",
         ),
         wrong(
-            "one; the next is refused with ECONNREFUSED",
-            "The number says how many may wait besides the first. And a full queue is no \
-             refusal: there may be room in a moment.",
+            "one; the next gets ECONNREFUSED",
+            "The number says how many may wait besides the first. And a full queue is \
+             no refusal: there may be room in a moment.",
         ),
         wrong(
-            "two; the next gets EAGAIN",
-            "So it is for a Unix socket, where the kernel can look into the server's queue. \
-             A TCP client must ask by a packet, and wait for one that answers.",
+            "two; the next gets EAGAIN at once",
+            "That is true of a Unix socket, where the kernel can look into the \
+             server's queue. A TCP client must ask by a packet, and wait for one that \
+             answers.",
         ),
     ],
     kind: Kind::Kernel,

@@ -16,30 +16,33 @@ use crate::experiments::stage::Stage;
 pub(super) const HALF_CLOSE: Experiment = Experiment {
     name: "half-close",
     title: "That was all; and now the answer",
-    question: "A server adds up what a client sends, and answers with the sum when recv(2) \
-               returns 0. The client has sent everything and wants the sum. It has only this \
-               one connection. What should it do?",
+    question: "A server adds up what a client sends, and answers with the sum when \
+               recv(2) returns 0. The client has sent all its numbers, and calls recv \
+               for the sum. What happens?",
     answers: &[
         right(
-            "call shutdown(SHUT_WR), then recv",
-            "A connection is two streams. This ends one of them: the server's recv returns \
-             0, and its answer comes back by the other.",
+            "the client sleeps in recv, and so does the server",
+            "The server cannot see that nothing more comes: a client that has sent all \
+             looks like one that is slow. shutdown(SHUT_WR) tells it. A connection is \
+             two streams, and this ends one of them: the server's recv returns 0, and \
+             its answer comes back by the other.",
         ),
         wrong(
-            "call recv: the server sees that nothing more comes, and answers",
-            "It cannot see that. A client that has no more to say looks like one that \
-             thinks. Both sides sleep in recv, for ever.",
+            "the server's recv returns 0, and the sum comes",
+            "It returns 0 when the client has ended its stream, by shutdown(2), \
+             close(2) or its exit. The client has not.",
         ),
         wrong(
-            "call close, and then read the answer",
-            "close gives up both directions, and the descriptor. The answer would find \
-             nobody, and be met by a reset.",
+            "the client's recv returns 0, and no sum comes",
+            "0 would mean that the server has ended its stream. Before it has the sum, \
+             it does not.",
         ),
     ],
     kind: Kind::Kernel,
     run: half_close,
-    moral: "shutdown(SHUT_WR) is how to say: that was all. It is also why a server that has \
-            read 0 may still send, and why 0 does not mean that the peer has gone.",
+    moral: "shutdown(SHUT_WR) says: that was all, now answer. (close(2) would give up \
+            both directions.) It is also why a server that has read 0 may still send, \
+            and why 0 does not mean that the peer has gone.",
     see: "shutdown(2), tcp(7)",
     file: file!(),
     shows: &["half-close-broken", "half-close-cured", "half-close"],
@@ -86,10 +89,11 @@ fn half_close(stage: &Stage) -> Result<usize> {
     let server: Child<usize> = stage.fork("server", add_up)?;
     let client = stage.fork("client", |stage| send_and_wait(stage, address))?;
     heard.pass()?;
-    client.until_asleep_in(&[Sysno::recvfrom])?;
-    server.until_asleep_in(&[Sysno::recvfrom])?;
-    stage.event("both", "sleep in recv()");
-    stage.saw("without an end, asleep in recv", 2);
+    let client_sleeps = client.until_asleep_in(&[Sysno::recvfrom]).is_ok();
+    let server_sleeps = server.until_asleep_in(&[Sysno::recvfrom]).is_ok();
+    let asleep = usize::from(client_sleeps) + usize::from(server_sleeps);
+    stage.event("main", format!("without an end, {asleep} sleep in recv()"));
+    stage.saw("without an end, asleep in recv", asleep);
     client.kill(Signal::SIGKILL)?;
     server.kill(Signal::SIGKILL)?;
     client.end()?;
@@ -108,39 +112,46 @@ fn half_close(stage: &Stage) -> Result<usize> {
     drop(closed);
     stage.event("main", "a client that closes has no descriptor to read from");
     server.join()?;
-    Ok(if answer == "6" { 1 } else { 2 })
+    Ok(if asleep == 2 { 1 } else { 2 })
 }
 // ANCHOR_END: half-close
 
 pub(super) const FORGOTTEN_CLOSE: Experiment = Experiment {
     name: "forgotten-close",
-    title: "A server that forks and keeps the connection",
-    question: "A server accepts a connection and forks a child to serve it. The child \
-               answers, closes the connection and exits. The parent goes on accepting, and \
-               never closes its own copy of the connection. What does the client see after \
-               the answer?",
+    title: "A server that forks and keeps the connections",
+    question: "A server forks a child for each client, and forgets to close its own \
+               copies of the connections. One child answers client A, calls close(2) \
+               and exits; another answers client B, calls shutdown(2) and exits. Which \
+               client sees the end of the stream?",
     answers: &[
         wrong(
-            "the end of the stream: the process that served it has exited",
-            "It has, and its descriptor is closed. But fork(2) had made two descriptors of \
-             one connection, and the parent's is open.",
+            "A sees it, and B does not",
+            "A's child has closed its descriptor. But fork(2) had made two descriptors \
+             of one connection, and the parent's is open: close ends the stream only \
+             when it closes the last one.",
         ),
         right(
-            "nothing: recv(2) sleeps for as long as the parent lives",
-            "The kernel ends the stream when the last descriptor of it is closed. The \
-             parent also loses one descriptor to every client, until accept fails with \
-             EMFILE.",
+            "B sees it, and A does not",
+            "shutdown acts on the connection, however many descriptors of it are open. \
+             close acts on one descriptor, so A's recv(2) sleeps for as long as the \
+             parent keeps its copy. The parent also loses a descriptor to every client, \
+             until accept fails with EMFILE.",
         ),
         wrong(
-            "a reset, as nobody serves the connection any more",
-            "The kernel does not know who serves. It knows who has it open.",
+            "A sees it, and so does B",
+            "The exit of the process that served it does not end a connection. The \
+             kernel does not know who serves; it knows who has it open.",
+        ),
+        wrong(
+            "B sees nothing, nor does A",
+            "That is true of A. shutdown ends the stream although the parent has the \
+             connection open.",
         ),
     ],
     kind: Kind::Kernel,
     run: forgotten_close,
-    moral: "After fork(2) the parent closes the connection and the child the listener. If the \
-            end must come whoever else has it open, use shutdown(2): it acts on the \
-            connection, not on the descriptor.",
+    moral: "After fork(2) the parent closes the connection and the child the listener. \
+            If the end must come whichever process has a copy, use shutdown(2).",
     see: "fork(2), close(2), shutdown(2)",
     file: file!(),
     shows: &["forgotten-close-broken", "forgotten-close-cured", "forgotten-close"],
@@ -187,21 +198,40 @@ fn forgotten_close(stage: &Stage) -> Result<usize> {
         answered.open(1)?;
         Ok(recv(stage, &connection)?.len())
     };
-    let waiting: Child<usize> = stage.fork("client", client)?;
+    let waiting: Child<usize> = stage.fork("A", client)?;
     let mut kept = fork_and_keep(stage, &listener)?;
     answered.pass()?;
     let sleeps = waiting.until_asleep_in(&[Sysno::recvfrom]).is_ok();
-    stage.event("client", "has read the answer, and sleeps in recv()");
+    stage.event("A", "has read the answer, and sleeps in recv()");
     stage.event("main", "closes its copy");
     kept.take();
     let end = waiting.join()?;
-    stage.saw("the client slept while the parent kept it", sleeps);
+    stage.saw("A slept while the parent kept it", sleeps);
     stage.saw("once it was closed, recv", end);
+
+    // The parent keeps its copy again, and the child ends the stream itself.
+    let ended: Child<usize> = stage.fork("B", client)?;
+    let (connection, _) = listener.accept().context("accept")?;
+    let child = stage.fork("child", |stage| {
+        send(stage, &connection, "hello")?;
+        let end = socket::shutdown(connection.as_raw_fd(), socket::Shutdown::Both);
+        stage.call("shutdown(SHUT_RDWR)", &end);
+        Ok(())
+    })?;
+    child.join()?;
+    let end = ended.join()?; // it would sleep on, if shutdown did not end the stream
+    drop(connection);
+    stage.saw("after shutdown in the child, recv", end);
 
     let cured: Child<usize> = stage.fork("client", client)?;
     fork_and_close(stage, &listener)?;
     let at_once = cured.join()?;
     stage.saw("with the parent's copy closed, recv", at_once);
-    Ok(if sleeps { 2 } else { 1 })
+    Ok(match (sleeps, end) {
+        (true, 0) => 2,
+        (false, 0) => 3,
+        (true, _) => 4,
+        (false, _) => 1,
+    })
 }
 // ANCHOR_END: forgotten-close

@@ -20,40 +20,40 @@ use crate::os::signal::{Set, ignore};
 pub(super) const ZOMBIES: Experiment = Experiment {
     name: "zombies",
     title: "What three clients leave behind",
-    question: "A server forks a child for each client. Three clients come, are served, and \
-               the three children exit while the server is busy. How many zombies are left \
-               then by a server that (a) never calls wait(2); (b) has SIGCHLD blocked while \
-               it is busy, and then calls wait once for each SIGCHLD that it takes; (c) \
-               ignores SIGCHLD?",
+    question: "SIGCHLD is ignored by default, says signal(7). A server forks three \
+               children, which serve three clients and exit. It never calls wait(2). \
+               How many zombies are there, if it left SIGCHLD at SIG_DFL, and if it has \
+               set it to SIG_IGN?",
     answers: &[
         right(
-            "(a) 3, (b) 2, (c) none",
-            "One SIGCHLD was pending for all three, so (b) called wait once. In (c) the \
-             parent has said that it wants no exit status, and POSIX promises that nothing \
-             is kept for it.",
+            "three by SIG_DFL, none by SIG_IGN",
+            "The default action is to do nothing at the signal, and no more: the \
+             parent may still wait. By SIG_IGN, set expressly, the parent says that it \
+             wants no exit status, and POSIX promises that nothing is kept for it.",
         ),
         wrong(
-            "(a) none, (b) none, (c) none: what has exited is gone",
-            "Its memory is. Its entry in the table of processes stays, with the exit \
-             status, until the parent has asked for it.",
+            "none by SIG_DFL, none by SIG_IGN",
+            "The memory of what has exited is gone. Its entry in the table of \
+             processes stays, with the exit status, until the parent has asked for it \
+             or has said that it never will.",
         ),
         wrong(
-            "(a) 3, (b) none, (c) 3",
-            "In (b) three signals were sent, but SIGCHLD does not count: while one is \
-             pending, another changes nothing. And ignoring SIGCHLD is more than not \
-             looking.",
+            "none by SIG_DFL, three by SIG_IGN",
+            "It is the other way round: to ignore SIGCHLD expressly is more than to \
+             leave it alone.",
         ),
         wrong(
-            "(a) 3, (b) 2, (c) 3",
-            "That is the default action of SIGCHLD, which is to do nothing. SIG_IGN, set \
-             expressly, looks the same and is not.",
+            "three by SIG_DFL, three by SIG_IGN",
+            "SIG_IGN looks the same as the default action, which is to do nothing. It \
+             is not: for SIGCHLD it has a second meaning.",
         ),
     ],
     kind: Kind::Kernel,
     run: zombies,
     moral: "Set SIGCHLD to SIG_IGN if you never want a status; otherwise call \
-            waitpid(-1, WNOHANG) until it finds nobody. Enough zombies, and fork(2) fails \
-            with EAGAIN.",
+            waitpid(-1, WNOHANG) at each SIGCHLD until no ended child is left: one that \
+            calls wait once a signal leaves zombies, since three signals may be one. \
+            Enough zombies, and fork(2) fails with EAGAIN.",
     see: "wait(2), signal(7), sigaction(2)",
     file: file!(),
     shows: &["zombies-broken", "zombies-cured", "zombies"],
@@ -111,10 +111,10 @@ fn zombies(stage: &Stage) -> Result<usize> {
         stage.saw(who, zombies);
         left.push(zombies);
     }
-    Ok(match left[..3] {
-        [0, 0, 0] => 2,
-        [3, 0, 3] => 3,
-        [3, 2, 0] => 1,
+    Ok(match (left[0], left[2]) {
+        (3, 0) => 1,
+        (0, 0) => 2,
+        (0, 3) => 3,
         _ => 4,
     })
 }
@@ -148,31 +148,33 @@ pub(super) const ORPHAN: Experiment = Experiment {
     name: "orphan",
     title: "The server is killed, its child serves on",
     question: "A server has forked a child that serves a client, and is then killed by \
-               SIGKILL. The process above it had called prctl(PR_SET_CHILD_SUBREAPER). \
-               You may have read that an orphan is adopted by process 1. What becomes of \
-               this child?",
+               SIGKILL. An ancestor of the two is a subreaper: it had called \
+               prctl(PR_SET_CHILD_SUBREAPER). You may have read that an orphan is \
+               adopted by process 1. What becomes of this child?",
     answers: &[
         wrong(
-            "it is killed with its parent",
-            "No signal is sent to the children of a process that ends. They must ask for \
-             one (PR_SET_PDEATHSIG), or be in a group that a terminal or a shell kills.",
+            "it is killed; its client sees a reset",
+            "No signal is sent to the children of a process that ends. They must ask \
+             for one (PR_SET_PDEATHSIG), or be in a group that a terminal or a shell \
+             kills.",
         ),
         wrong(
-            "it serves on, and its parent is process 1",
-            "So it was, and so it is where nobody above has asked. A session's manager, a \
-             container's first process and many a supervisor have asked.",
+            "it serves on; its parent is process 1",
+            "That is true where no ancestor has asked. Session managers, the first \
+             processes of containers and many supervisors have asked.",
         ),
         right(
-            "it serves on, and its parent is the process that asked",
-            "An orphan goes to the nearest ancestor that is a subreaper, and to process 1 \
-             if there is none. Its connection is open as before: the descriptor is its own.",
+            "it serves on; its parent is the subreaper",
+            "An orphan goes to the nearest ancestor that is a subreaper, and to \
+             process 1 if there is none. Its connection is open as before: the \
+             descriptor is its own.",
         ),
     ],
     kind: Kind::Kernel,
     run: orphan,
-    moral: "To find out whether the parent is gone, compare getppid(2) with what it was, \
-            never with 1. And killing a server does not end the conversations of its \
-            children.",
+    moral: "To find out whether the parent is gone, compare getppid(2) with what it \
+            was, never with 1. And to kill a server does not end the conversations of \
+            its children.",
     see: "prctl(2), getppid(2)",
     file: file!(),
     shows: &["orphan"],

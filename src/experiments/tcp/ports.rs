@@ -33,25 +33,28 @@ pub(super) const TIME_WAIT: Experiment = Experiment {
                bind(2), and starts it again at once. What does bind return?",
     answers: &[
         wrong(
-            "0: the old server has ended, and its sockets with it",
-            "Who closes first leaves the connection in TIME_WAIT, where the kernel keeps \
-             it without any process: late packets of it must not meet a new connection.",
+            "zero, as it would be without the option",
+            "The old server has ended. But the side that closes first leaves the \
+             connection in TIME_WAIT, where the kernel keeps it without any process: \
+             late packets of it must not meet a new connection.",
         ),
         wrong(
-            "0: SO_REUSEADDR is what allows it",
-            "Not by itself. Both must have agreed: the option counts on the new socket and \
-             on the one that is in TIME_WAIT.",
+            "zero, and EADDRINUSE without the option",
+            "Not by itself. Both must have agreed: the option counts on the new socket \
+             and on the one that is in TIME_WAIT.",
         ),
         right(
-            "EADDRINUSE: the connection of the old server did not have the option",
-            "It inherited the lack of it from the socket that listened. From the next start \
-             on it works; and a client that closes first never causes the trouble.",
+            "EADDRINUSE, as it would be without the option",
+            "The connection that is in TIME_WAIT did not have the option: it inherited \
+             the lack of it from the socket that listened. From the next start on it \
+             works; and a client that closes first never causes the trouble.",
         ),
     ],
     kind: Kind::Kernel,
     run: time_wait,
-    moral: "Every TCP server sets SO_REUSEADDR, from the first day. Rust's TcpListener::bind \
-            and Python's create_server do it for you; C and socket.bind do not.",
+    moral: "Every TCP server sets SO_REUSEADDR, from the first day. Rust's \
+            TcpListener::bind and Python's create_server do it for you; C and \
+            socket.bind do not.",
     see: "socket(7), tcp(7), bind(2)",
     file: file!(),
     shows: &["time-wait"],
@@ -173,32 +176,33 @@ fn until_settled(local: &SockaddrIn) -> Result<Option<u64>> {
 pub(super) const SELF_CONNECT: Experiment = Experiment {
     name: "self-connect",
     title: "A client that tries until somebody answers",
-    question: "A server on this machine should listen at port 40000, but is not running. A \
-               client calls connect(2) again and again, each time with a new socket, whose \
-               port the kernel chooses. One day the kernel chooses 40000. Nobody listens. \
+    question: "A server on this machine should listen at port 40000, but is not \
+               running. A client calls connect(2) again and again, each time with a new \
+               socket, whose port the kernel chooses. One day the kernel chooses 40000. \
                What does that connect return?",
     answers: &[
         wrong(
-            "ECONNREFUSED, as always when nobody listens",
-            "ECONNREFUSED is the answer of a kernel that finds no socket for a request. \
-             Here it finds one, at exactly that address: the client's own.",
+            "-1, with ECONNREFUSED",
+            "ECONNREFUSED is the answer of a kernel that finds no socket for a \
+             request. Here it finds one, at exactly that address: the client's own.",
         ),
         wrong(
-            "EADDRINUSE: the kernel sees that both ends would be one",
-            "Nothing in TCP forbids it. Two ends that both ask at the same time are \
-             connected, and a socket may be both.",
+            "-1, with EADDRINUSE",
+            "TCP does not forbid that both ends are one. Two ends that ask at the same \
+             time are connected, and a socket may be both.",
         ),
         right(
-            "0: the client is connected to itself",
-            "TCP has a simultaneous open: each side's request meets the other's. The client \
-             then reads what it sends, and its server, when it is started, finds the port \
-             in use.",
+            "zero, with itself as the peer",
+            "The client is connected to itself. TCP has a simultaneous open: each \
+             side's request meets the other's. The client then reads what it sends, and \
+             its server, when it is started, finds the port in use.",
         ),
     ],
     kind: Kind::Kernel,
     run: self_connect,
-    moral: "Give a server a port outside net.ipv4.ip_local_port_range. A client that tries \
-            again and again compares getsockname with getpeername, and hangs up on itself.",
+    moral: "Give a server a port outside net.ipv4.ip_local_port_range. A client that \
+            tries again and again compares getsockname with getpeername, and closes a \
+            connection to itself.",
     see: "tcp(7), ip(7), connect(2)",
     file: file!(),
     shows: &["self-connect"],

@@ -17,25 +17,26 @@ use crate::os::tcp::info;
 pub(super) const TWO_SENDS: Experiment = Experiment {
     name: "two-sends",
     title: "Two sends, one recv; one send, many",
-    question: "A client sends `one\\n` and `two\\n` by two calls of send(2). When both have \
-               come, the server calls recv(2) once, with room for 100 bytes. Then the client \
-               sends 100,000 bytes by one call, and the server calls recv once with room for \
-               them all. What does it get?",
+    question: "A client sends `one\\n` and `two\\n` by two calls of send(2). When both \
+               have come, the server calls recv(2) with room for 100 bytes. Then the \
+               client sends 100,000 bytes by one call, and the server calls recv with \
+               room for all. What do its two calls get?",
     answers: &[
         wrong(
-            "`one\\n`; then 100,000 bytes",
-            "That would be messages. TCP carries bytes in order, and forgets by which calls \
-             they were sent.",
+            "`one\\n`; then all of the 100,000 bytes",
+            "That would be messages. TCP carries bytes in order, and forgets by which \
+             calls they were sent.",
         ),
         right(
-            "`one\\ntwo\\n`; then a part of the 100,000",
-            "recv takes what is there, up to the room that it is given, and does not wait \
-             for more. What is there depends on buffers, windows and chance.",
+            "`one\\ntwo\\n`; then some of the 100,000 bytes",
+            "recv takes what is there, up to the room that it is given, and does not \
+             wait for more. What is there depends on buffers, windows and chance.",
         ),
         wrong(
-            "`one\\ntwo\\n`; then 100,000 bytes, since recv fills its room",
-            "It waits until there is something, not until there is everything. MSG_WAITALL \
-             asks for that, and even then a signal or the end makes it less.",
+            "`one\\ntwo\\n`; then all of the 100,000 bytes",
+            "recv waits until there is something, not until there is everything. \
+             MSG_WAITALL asks for that, and even then a signal or the end makes it \
+             less.",
         ),
     ],
     kind: Kind::Kernel,
@@ -132,19 +133,21 @@ pub(super) const NAGLE: Experiment = Experiment {
                nobody has set an option?",
     answers: &[
         wrong(
-            "three: each send(2) makes a packet",
-            "With TCP_NODELAY it is so. Without it, Nagle's algorithm holds a small packet \
-             back while an earlier one is not acknowledged.",
+            "in three packets",
+            "With TCP_NODELAY each send makes a packet. Without it, Nagle's algorithm \
+             holds a small packet back while an earlier one is not acknowledged.",
         ),
         right(
-            "two: the first byte alone, and the rest when that was acknowledged",
-            "The server's kernel delays its acknowledgement, to send it along with an \
-             answer, and the server cannot answer before it has the rest. So both wait, \
-             until the delay runs out: the times below show it.",
+            "in two packets",
+            "The first byte goes alone, and the rest when that was acknowledged. The \
+             server's kernel delays its acknowledgement, to send it along with an \
+             answer, and the server cannot answer before it has the rest. So each waits \
+             for the other, until the delay runs out: the times below show it.",
         ),
         wrong(
-            "one: the kernel waits a moment, in case there is more",
-            "TCP_CORK and MSG_MORE ask for that. By default the first packet goes at once.",
+            "in one packet",
+            "TCP_CORK and MSG_MORE make the kernel wait a moment for more. By default \
+             the first packet goes at once.",
         ),
     ],
     kind: Kind::Kernel,
