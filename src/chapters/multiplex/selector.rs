@@ -2,8 +2,9 @@
 //!
 //! It has the shape of Python's `selectors`: a descriptor is registered with an interest
 //! and with data that only its owner understands, a callback or a token; select returns
-//! the keys of those that are ready. Ready means that the call would not sleep. It is a
-//! hint: what read(2) returns is the truth, so descriptors are best non-blocking.
+//! the keys of those that are ready. Ready means that the call would not wait for another
+//! process. It is a hint: what read(2) returns is the truth, so descriptors are best
+//! non-blocking.
 
 use std::fmt;
 use std::ops::BitOr;
@@ -91,9 +92,9 @@ pub struct Key<D> {
 /// an error, makes it ready for all of that: the call will tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Events {
-    /// read(2) or accept(2) would not sleep.
+    /// read(2) or accept(2) would not wait for another process.
     pub read: bool,
-    /// write(2) would not sleep.
+    /// write(2) would not wait for another process.
     pub write: bool,
 }
 // ANCHOR_END: selector

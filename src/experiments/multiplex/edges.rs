@@ -31,32 +31,35 @@ fn look(epoll: &Epoll) -> nix::Result<usize> {
 
 pub(super) const LEVEL_OR_EDGE: Experiment = Experiment {
     name: "level-or-edge",
-    title: "A hundred bytes, read ten at a time",
-    question: "100 bytes come into a pipe at once. A program reads 10 of them each time \
-               that epoll_wait(2) tells it that the pipe is readable. How often is it told, \
-               by default and with EPOLLET?",
+    title: "One more byte, behind ninety unread ones",
+    question: "A program watches a socket with EPOLLET. 100 bytes come, epoll_wait(2) \
+               tells it, and it reads 10 of them. Told no more, it sleeps in \
+               epoll_wait. Then one more byte comes, behind the 90. It goes on to read \
+               10 bytes each time that it is told. How often is it told now?",
     answers: &[
         right(
-            "10 times by default, once with EPOLLET",
-            "By default epoll tells of a state: there is something to read. With EPOLLET it \
-             tells of an event: something has come. Nothing more comes, so there is nothing \
-             to tell, and 90 bytes lie there.",
+            "it is told once",
+            "An edge is not the change from nothing to something: each time that data \
+             come is one. But it is told once, however much is there: 81 bytes lie \
+             unread. By default, without EPOLLET, it would be told until all is read.",
         ),
         wrong(
-            "10 times and 10 times",
-            "With EPOLLET the kernel does not look whether anything is left. It tells that \
+            "it is told ten times",
+            "That is true without EPOLLET: by default epoll tells of a state, that \
+             something is there to read. With EPOLLET it tells of an event, that \
              something has come.",
         ),
         wrong(
-            "once and once: one write(2) is one event",
-            "The default is level-triggered. It tells of the state, as poll(2) does, and \
-             knows no events.",
+            "it is never told",
+            "The socket was readable before, and so nothing has changed, one might \
+             think. But what EPOLLET reports is that data have come, and they have.",
         ),
     ],
     kind: Kind::Kernel,
     run: level_or_edge,
-    moral: "With EPOLLET read until EAGAIN. New data do wake an edge that was not drained, \
-            and so the mistake hides for as long as the peer keeps on sending.",
+    moral: "With EPOLLET read until EAGAIN. New data wake a program that has left some \
+            unread, and so the mistake stays hidden for as long as the peer goes on \
+            sending.",
     see: "epoll(7)",
     file: file!(),
     shows: &["level-or-edge"],
@@ -69,28 +72,32 @@ fn level_or_edge(stage: &Stage) -> Result<usize> {
         ("level", EpollFlags::EPOLLIN),
         ("edge", EpollFlags::EPOLLIN | EpollFlags::EPOLLET),
     ] {
-        let (reading, writing) = pipe().context("pipe")?;
-        let epoll = watching(&reading, flags)?;
-        write(&writing, &[0; 100]).context("write")?;
+        let (here, there) = UnixStream::pair().context("socketpair")?;
+        let epoll = watching(&here, flags)?;
+        let ten = || read(&here, &mut [0; 10]).context("read");
+        write(&there, &[0; 100]).context("write")?;
+        let first = look(&epoll);
+        stage.call(format!("{name}: 100 bytes have come, epoll_wait()"), &first);
+        ten()?;
+        let unread = look(&epoll);
+        stage.call(format!("{name}: 90 are unread, epoll_wait()"), &unread);
+        write(&there, &[0]).context("write")?;
         let (mut times, mut bytes) = (0, 0);
         while look(&epoll)? == 1 {
             times += 1;
-            bytes += read(&reading, &mut [0; 10]).context("read")?;
+            bytes += ten()?;
         }
-        stage.call(format!("{name}: epoll_wait() returned 1, times"), &times);
-        stage.saw(&format!("{name}: times"), times);
-        stage.saw(&format!("{name}: bytes read"), bytes);
+        let call = format!("{name}: one more byte, epoll_wait() returned 1, times");
+        stage.call(call, &times);
+        stage.saw(&format!("{name}: told of the 90 again"), unread? == 1);
+        stage.saw(&format!("{name}: times it was told after one more"), times);
+        stage.saw(&format!("{name}: bytes read then"), bytes);
         told.push(times);
-        // One byte more, and the edge is there again: the peer's next message wakes it.
-        write(&writing, &[0]).context("write")?;
-        let again = look(&epoll)?;
-        stage.call(format!("{name}: after one more byte, epoll_wait()"), &again);
-        stage.saw(&format!("{name}: told of one more byte"), again == 1);
     }
-    Ok(match told[..] {
-        [10, 10] => 2,
-        [10, 1] => 1,
-        _ => 3,
+    Ok(match told[1] {
+        1 => 1,
+        0 => 3,
+        _ => 2,
     })
 }
 // ANCHOR_END: level-or-edge
@@ -104,24 +111,25 @@ pub(super) const EDGE_NOT_DRAINED: Experiment = Experiment {
                has all 8. What happens?",
     answers: &[
         right(
-            "the server sleeps in epoll_wait, the client in read, for ever",
-            "The server waits to be told of 4 bytes that it has been told of. Only new data \
-             would wake it, and the client sends none before it has its answer.",
+            "the server sleeps in epoll_wait, the client in read",
+            "The server waits to be told of 4 bytes that it has been told of. Only new \
+             data would wake it, and the client sends none before it has its answer.",
         ),
         wrong(
-            "the server is told twice, reads twice, and answers",
-            "So it would be without EPOLLET. The second half came with the first, so no \
+            "the server is told twice, reads twice and answers",
+            "That is true without EPOLLET. The second half came with the first, so no \
              second event comes.",
         ),
         wrong(
-            "epoll_wait returns again, since the client waits in read",
+            "the server is told again when the client calls read",
             "The kernel does not know what a client is waiting for.",
         ),
     ],
     kind: Kind::Kernel,
     run: edge_not_drained,
-    moral: "With EPOLLET: non-blocking, and read until EAGAIN, every time. With a peer that \
-            sends on and on the mistake is invisible; with one that waits it hangs.",
+    moral: "With EPOLLET: non-blocking, and read until EAGAIN, every time. With a peer \
+            that goes on sending the mistake stays hidden; with one that waits it \
+            hangs.",
     see: "epoll(7)",
     file: file!(),
     shows: &[
@@ -174,7 +182,8 @@ fn edge_not_drained(stage: &Stage) -> Result<usize> {
             Ok(write(&here, b"answer")?)
         })?;
         let client = stage.fork("client", |stage| {
-            stage.call("write(8 bytes)", &write(&there, b"question"));
+            stage.event("client", "writes 8 bytes"); // said before the server is told
+            write(&there, b"question")?;
             let got = read(&there, &mut [0; 16]);
             stage.call("read()", &got);
             Ok(got?)
@@ -204,25 +213,26 @@ fn edge_not_drained(stage: &Stage) -> Result<usize> {
 pub(super) const ONESHOT: Experiment = Experiment {
     name: "oneshot",
     title: "Two threads, one epoll, one client",
-    question: "Two threads wait on one epoll. A client's message comes; thread A is told, \
-               and has not read yet, when more comes from the same client. Thread B calls \
-               epoll_wait(2). Is B told of the same client, by default, with EPOLLET, and \
+    question: "Two threads wait on one epoll. A client's message comes; thread A is \
+               told, and has not read yet, when more comes from the same client. Thread \
+               B calls epoll_wait(2). Is B told of it by default, with EPOLLET, and \
                with EPOLLONESHOT?",
     answers: &[
         wrong(
-            "no, no, no: A has it",
-            "The kernel does not know that A is at work. By default the client is readable, \
-             and whoever asks is told so.",
+            "no; no; no",
+            "The kernel does not know that A is at work. By default the client is \
+             readable, and each thread that asks is told so.",
         ),
         wrong(
-            "yes, no, no: an edge is told once",
-            "Each edge is. The second message is a second edge, and B is the one who asks.",
+            "yes; no; no",
+            "Each edge is told once. The second message is a second edge, and B is the \
+             one that asks.",
         ),
         right(
-            "yes, yes, no",
-            "Only EPOLLONESHOT switches the descriptor off when it has been told. A switches \
-             it on again by epoll_ctl(EPOLL_CTL_MOD) when it is done, and what came \
-             meanwhile is told then.",
+            "yes; yes; no",
+            "Only EPOLLONESHOT switches the descriptor off when it has been told. A \
+             switches it on again by epoll_ctl(EPOLL_CTL_MOD) when it is done, and what \
+             came meanwhile is told then.",
         ),
     ],
     kind: Kind::Kernel,

@@ -58,23 +58,26 @@ pub(super) const HERD: Experiment = Experiment {
     name: "herd",
     title: "Eight processes wait for one client",
     question: "Eight processes wait for clients at one listening socket, which they \
-               inherited. Each has an epoll of its own, and sleeps in epoll_wait(2). One \
-               client connects. How many are woken, and how many if each had added the \
-               socket with EPOLLEXCLUSIVE?",
+               inherited. Each has an epoll of its own, and sleeps in epoll_wait(2). \
+               One client connects. How many are woken by default, and how many if each \
+               has added the socket with the flag EPOLLEXCLUSIVE, which says that \
+               others watch it, too?",
     answers: &[
         wrong(
-            "one; EPOLLEXCLUSIVE makes no difference with one client",
-            "The kernel does not know that one of them is enough. Each has asked to be told.",
+            "one by default, one with the flag",
+            "The kernel does not know that one of them is enough. By default each has \
+             asked to be told.",
         ),
         right(
-            "all eight; with EPOLLEXCLUSIVE fewer, one as a rule",
-            "The socket wakes every epoll that watches it; seven find nothing to accept. \
-             EPOLLEXCLUSIVE says: not all of us. epoll_ctl(2) promises one or more.",
+            "all by default, fewer with the flag",
+            "The socket wakes every epoll that watches it; seven find nothing to \
+             accept. EPOLLEXCLUSIVE says: not all of us. epoll_ctl(2) promises that one \
+             or more are woken, and it is one as a rule.",
         ),
         wrong(
-            "all eight in both: EPOLLEXCLUSIVE decides who may accept",
-            "It decides who is woken. accept(2) needs no help: one gets the client, the \
-             others EAGAIN.",
+            "all by default, all with the flag",
+            "The flag does not decide which process may accept: accept(2) gives the \
+             client to one, and the others get EAGAIN. It decides which are woken.",
         ),
     ],
     kind: Kind::Kernel,
@@ -162,26 +165,27 @@ pub(super) const INHERITED_EPOLL: Experiment = Experiment {
                are woken, by default and with EPOLLET?",
     answers: &[
         wrong(
-            "one in both: one epoll has one event, and gives it to one",
-            "An event that is told of a level is not used up: the client is still there, \
-             and so the next who waits is told too.",
+            "one by default, one with EPOLLET",
+            "An event that is told of a level is not used up: the client is still \
+             there, and so the next process that waits is told, too.",
         ),
         right(
-            "all eight by default, one with EPOLLET",
-            "By default the first to be woken puts the socket back on the list, as it is \
-             still readable, and wakes the next, who does the same. An edge is taken off the \
-             list by the first.",
+            "all by default, one with EPOLLET",
+            "By default the first to be woken puts the socket back on the list, as it \
+             is still readable, and wakes the next, who does the same. An edge is taken \
+             off the list by the first.",
         ),
         wrong(
-            "all eight in both: they all wait",
-            "They wait at one epoll, which wakes one sleeper for each event that it has.",
+            "all by default, all with EPOLLET",
+            "They wait at one epoll, which wakes one sleeper for each event that it \
+             has.",
         ),
     ],
     kind: Kind::Kernel,
     run: inherited_epoll,
-    moral: "Sharing an epoll is no cure for the herd by itself: it needs EPOLLET, or \
-            EPOLLONESHOT. And after fork(2) remember that the set is shared, too: what one \
-            process adds, all are told of.",
+    moral: "To share an epoll is no cure for the herd by itself: it needs EPOLLET, or \
+            EPOLLONESHOT. And after fork(2) remember that the set is shared, too: what \
+            one process adds, all are told of.",
     see: "epoll(7)",
     file: file!(),
     shows: &["inherited-epoll"],
@@ -207,31 +211,33 @@ fn inherited_epoll(stage: &Stage) -> Result<usize> {
 pub(super) const BLOCKING_ACCEPT: Experiment = Experiment {
     name: "blocking-accept",
     title: "Eight processes asleep in accept",
-    question: "Eight processes sleep in accept(2) on one listening TCP socket, without any \
-               epoll. One client connects. You may have read that all are woken, that one \
-               gets the client, and that the others go back to sleep. How many processes \
-               does the kernel wake?",
+    question: "Eight processes sleep in accept(2) on one listening TCP socket, without \
+               any epoll. One client connects. You may have read that the kernel wakes \
+               only one of them for it. How many does it wake, and what do the others \
+               do?",
     answers: &[
         right(
-            "one",
-            "A process that sleeps in accept waits exclusively: the kernel wakes the first \
-             in the row and stops. Nothing has to be asked for.",
+            "one; the other seven sleep on",
+            "What you have read is true. A process that sleeps in accept waits \
+             exclusively: the kernel wakes the first in the row and stops. Nothing has \
+             to be asked for.",
         ),
         wrong(
-            "eight: seven find nothing, and sleep again inside accept",
-            "So it was before Linux 2.4. It could not be seen from the result of accept, \
-             only from the processes' switches, which are what is counted here.",
+            "all; seven of them sleep again",
+            "That was true before Linux 2.4. It could not be seen from the result of \
+             accept, only from the processes' switches, which are what is counted \
+             here.",
         ),
         wrong(
-            "eight, and seven of them get EAGAIN",
+            "all; seven of them get EAGAIN",
             "EAGAIN is for sockets that are non-blocking. These would sleep again.",
         ),
     ],
     kind: Kind::Kernel,
     run: blocking_accept,
-    moral: "The herd belongs to select, poll and epoll, where one process waits for many \
-            things. For processes that only accept, a plain blocking accept(2) is the \
-            simplest cure.",
+    moral: "The herd belongs to select, poll and epoll, where one process waits for \
+            many things. For processes that only accept, a plain blocking accept(2) is \
+            the simplest cure.",
     see: "accept(2), proc(5)",
     file: file!(),
     shows: &["blocking-accept"],

@@ -25,25 +25,27 @@ pub(super) const REGULAR_FILE: Experiment = Experiment {
                What happens?",
     answers: &[
         wrong(
-            "both wait until something is appended",
-            "Ready means that read(2) would not sleep. At the end of a regular file read \
-             returns 0 at once, so there is nothing to wait for.",
+            "poll sleeps for it, and epoll_wait does, too",
+            "Ready means that read(2) would not wait for another process. At the end \
+             of a regular file read returns 0 at once.",
         ),
         right(
-            "poll says at once that it is readable; epoll_ctl refuses it with EPERM",
-            "A regular file never makes anybody wait, so poll calls it ready, always. epoll \
-             is told of changes, and here there would never be one: it refuses.",
+            "poll says ready at once; epoll_ctl says EPERM",
+            "A read of a regular file never waits for another process (it may sleep \
+             for the disk, open(2)), so poll calls it ready, always. epoll is told of \
+             changes, and here there would never be one: epoll_ctl refuses it.",
         ),
         wrong(
-            "poll and epoll both say at once that it is readable",
-            "So it would be consistent. But epoll takes only what can tell it of changes.",
+            "poll says ready at once; epoll_wait does, too",
+            "That would be consistent. But epoll takes only what can tell it of \
+             changes.",
         ),
     ],
     kind: Kind::Kernel,
     run: regular_file,
-    moral: "A loop that polls a file spins. inotify(7) is a descriptor that tells of changes \
-            to files. And a server that epoll-watches its standard input must expect EPERM, \
-            since it may be `< file`.",
+    moral: "A loop that polls a file spins. inotify(7) is a descriptor that tells of \
+            changes to files. And a server that watches its standard input by epoll \
+            must expect EPERM, since it may be `< file`.",
     see: "poll(2), epoll_ctl(2), inotify(7)",
     file: file!(),
     shows: &["regular-file"],
@@ -89,30 +91,32 @@ fn regular_file(stage: &Stage) -> Result<usize> {
 pub(super) const READY_THEN_BLOCKS: Experiment = Experiment {
     name: "ready-then-blocks",
     title: "poll said that it is readable",
-    question: "Two processes wait in poll(2) for the same pipe. One byte is written, and \
-               poll tells both that the pipe is readable. Then both call read(2). The pipe \
-               is blocking, as pipes are. What does the second reader get?",
+    question: "Two processes wait in poll(2) for the same pipe. One byte is written, \
+               and poll tells each of them that the pipe is readable. Then the two call \
+               read(2), one after the other. The pipe is blocking, as pipes are. What \
+               does the second read do?",
     answers: &[
         wrong(
-            "the byte as well: poll has promised it",
+            "it returns one, with the same byte",
             "poll looks, and promises nothing. A byte is read once.",
         ),
         wrong(
-            "0, since nothing is left",
-            "0 is the end: no writer is left. An empty pipe that has a writer makes its \
-             reader wait.",
+            "it returns zero, with no byte",
+            "0 is the end: no writer is left. An empty pipe that has a writer makes \
+             its reader wait.",
         ),
         right(
-            "nothing: it sleeps in read, right after poll has said readable",
-            "Between the two calls somebody else took the byte. Readiness was true when \
-             poll looked. It is a hint about the past.",
+            "it sleeps until one more byte comes",
+            "Between the two calls the first reader took the byte. Readiness was true \
+             when poll looked. It is a hint about the past.",
         ),
     ],
     kind: Kind::Kernel,
     run: ready_then_blocks,
-    moral: "Make every descriptor that you watch non-blocking, and take EAGAIN as an answer: \
-            it was ready, and is no more. It need not even be another reader: select(2) \
-            names a datagram with a wrong checksum, which is thrown away on read.",
+    moral: "Make every descriptor that you watch non-blocking, and take EAGAIN as an \
+            answer: it was ready, and is no more. There need not be another reader: on \
+            Linux select(2) may name a datagram with a wrong checksum, which is thrown \
+            away on read.",
     see: "poll(2), select(2)",
     file: file!(),
     shows: &[

@@ -35,30 +35,30 @@ fn all_files_allowed() -> Result<u64> {
 pub(super) const FD_SETSIZE: Experiment = Experiment {
     name: "fd-setsize",
     title: "select, and the descriptor 1500",
-    question: "A program has a readable descriptor whose number is 1500. It calls select(2) \
-               with a set of 4096 bits of its own making, in which the bit 1500 is set. You \
-               may have read that select can watch only descriptors below 1024. What does \
-               the kernel say?",
+    question: "A program has a readable descriptor whose number is 1500. It calls \
+               select(2) with a set of 4096 bits of its own making, in which the bit \
+               1500 is set. You may have read that select can watch only descriptors \
+               below 1024. What does the system call return?",
     answers: &[
         wrong(
-            "EINVAL: the first argument is larger than FD_SETSIZE",
+            "-1, with the error EINVAL",
             "The kernel has no FD_SETSIZE. EINVAL is for a negative number.",
         ),
         wrong(
-            "0: it looks at the first 1024 bits only",
-            "It looks at as many bits as the first argument says, as far as descriptors \
-             are open.",
+            "zero, with the bit 1500 clear",
+            "The kernel does not stop at 1024 bits. It looks at as many as the first \
+             argument says, as far as descriptors are open.",
         ),
         right(
-            "1, and the bit 1500 is set",
-            "The system call takes sets of any length. FD_SETSIZE is the length of the C \
-             type fd_set, and with it of all programs that use it.",
+            "one, with the bit 1500 set",
+            "The system call takes sets of any length. FD_SETSIZE is the length of the \
+             C type fd_set, and with it of all programs that use it.",
         ),
     ],
     kind: Kind::Kernel,
     run: fd_setsize,
-    moral: "In C the limit is real all the same: FD_SET(1500) on an fd_set writes outside \
-            it, into whatever is beside it. A program that may have more than 1024 \
+    moral: "In C the limit is still real: FD_SET(1500) on an fd_set writes outside it, \
+            into whatever is beside it. A program that may have more than 1024 \
             descriptors uses poll or epoll.",
     see: "select(2)",
     file: file!(),
@@ -97,24 +97,28 @@ fn fd_setsize(stage: &Stage) -> Result<usize> {
 pub(super) const ONE_OF_MANY: Experiment = Experiment {
     name: "one-of-many",
     title: "One is ready among ten thousand",
-    question: "A server watches 10,000 descriptors, and one of them is ready. It calls \
-               poll(2), or epoll_wait(2) with a set that it has filled before. How many \
-               entries does the kernel write for the program to look at?",
+    question: "A server watches 10,000 descriptors, and the last of them is ready. It \
+               calls poll(2) for all, or epoll_wait(2) with a set that it has filled \
+               before. The call returns one. How many entries must the program look at \
+               to learn which it is?",
     answers: &[
         wrong(
-            "1 in both: only one is ready",
-            "That is the number that both return. poll does not say which: its array has an \
-             entry for each, and the kernel fills in every one.",
+            "one after poll, one after epoll_wait",
+            "One is the number that each of them returns. poll does not say which it \
+             is: its array has an entry for each descriptor, and the program looks for \
+             the one that is not zero.",
         ),
         right(
-            "10,000 for poll, 1 for epoll_wait",
-            "poll is given all 10,000 anew in each call, asks each of them, and writes its \
-             answer for each. epoll keeps the set in the kernel, with a list of what is \
-             ready.",
+            "all after poll, one after epoll_wait",
+            "poll is given all 10,000 anew in each call, asks each of them, and writes \
+             its answer into each entry. epoll keeps the set in the kernel, with a list \
+             of what is ready, and writes only what is on that list.",
         ),
         wrong(
-            "10,000 in both: epoll saves the copying in, not the looking",
-            "It saves both. A descriptor that becomes ready puts itself on epoll's list.",
+            "all after poll, all after epoll_wait",
+            "epoll_wait fills its array from the front with those that are ready, and \
+             returns how many. A descriptor that becomes ready puts itself on epoll's \
+             list.",
         ),
     ],
     kind: Kind::Kernel,
@@ -144,7 +148,7 @@ fn one_of_many(stage: &Stage) -> Result<usize> {
         stage.event(
             "main",
             format!(
-                "{many} watched: poll wrote {by_poll} entries, epoll {by_epoll}"
+                "{many} watched: entries to look at: {by_poll} by poll, {by_epoll} by epoll"
             ),
         );
         let select_took = match many {
@@ -154,8 +158,8 @@ fn one_of_many(stage: &Stage) -> Result<usize> {
         times.push(format!(
             "of {many}: {select_took}poll {poll_took:.1} µs, epoll_wait {epoll_took:.1} µs"
         ));
-        stage.saw(&format!("of {many}: poll wrote"), by_poll);
-        stage.saw(&format!("of {many}: epoll wrote"), by_epoll);
+        stage.saw(&format!("of {many}: to look at, by poll"), by_poll);
+        stage.saw(&format!("of {many}: to look at, by epoll"), by_epoll);
         last = (many, by_poll, by_epoll);
     }
     stage.note(format!("one call, one ready {}", times.join("; ")));
@@ -166,32 +170,35 @@ fn one_of_many(stage: &Stage) -> Result<usize> {
     })
 }
 
-/// How many entries poll(2) wrote, and the microseconds that it took.
+/// How many entries of poll(2) one looks at until one is ready, and the microseconds that
+/// the call took.
 fn poll_them(events: &[EventFd]) -> Result<(usize, f64)> {
-    const UNTOUCHED: i16 = -1;
     let entry = |event: &EventFd| libc::pollfd {
         fd: event.as_raw_fd(),
         events: libc::POLLIN,
-        revents: UNTOUCHED,
+        revents: 0,
     };
     let mut fds: Vec<libc::pollfd> = events.iter().map(entry).collect();
     let took = fastest(|| ready::poll(&mut fds, -1))?;
-    Ok((fds.iter().filter(|fd| fd.revents != UNTOUCHED).count(), took))
+    let first = fds.iter().position(|fd| fd.revents != 0);
+    Ok((first.context("none is ready")? + 1, took))
 }
 
-/// How many entries epoll_wait(2) wrote, and the microseconds that it took.
+/// The same of epoll_wait(2).
 fn epoll_them(events: &[EventFd]) -> Result<(usize, f64)> {
-    const UNTOUCHED: u64 = u64::MAX;
     let epoll =
         Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?;
     for (index, event) in (0..).zip(events) {
         let interest = EpollEvent::new(EpollFlags::EPOLLIN, index);
         epoll.add(event, interest).context("epoll_ctl")?;
     }
-    let untouched = EpollEvent::new(EpollFlags::empty(), UNTOUCHED);
-    let mut written = vec![untouched; events.len()];
+    let mut written = vec![EpollEvent::empty(); events.len()];
     let took = fastest(|| epoll.wait(&mut written, EpollTimeout::NONE))?;
-    Ok((written.iter().filter(|event| event.data() != UNTOUCHED).count(), took))
+    let first = written.iter().position(|event| !event.events().is_empty());
+    let first = first.context("none is ready")?;
+    let which = written[first].data();
+    anyhow::ensure!(which as usize == events.len() - 1, "{which} is ready");
+    Ok((first + 1, took))
 }
 
 /// The microseconds that select(2) took.
@@ -220,24 +227,25 @@ pub(super) const ACCEPT_EMFILE: Experiment = Experiment {
     name: "accept-emfile",
     title: "No descriptor left for the next client",
     question: "A server waits in epoll_wait(2) for its listening socket, and accepts \
-               whoever knocks. It has used up its descriptors (RLIMIT_NOFILE) when one more \
-               client connects. accept(2) fails with EMFILE; the server writes that to its \
-               log and goes back to epoll_wait. What happens?",
+               each client. It has used up its descriptors (RLIMIT_NOFILE) when one \
+               more client connects. accept(2) fails with EMFILE; the server writes \
+               that to its log and calls epoll_wait again. What does that do?",
     answers: &[
         right(
-            "epoll_wait returns at once, and accept fails, again and again",
-            "The loop turns as fast as it can. It takes a whole processor and fills the disk \
-             with its log, to do nothing.",
+            "it returns at once, and does so again and again",
+            "The client that was not accepted is still in the queue, so the loop turns \
+             as fast as it can. It takes a whole processor and fills the disk with its \
+             log, to do nothing.",
         ),
         wrong(
-            "epoll_wait sleeps until a client leaves, or the next one comes",
-            "The client that could not be accepted is still in the queue. The socket is as \
-             ready as before.",
+            "it sleeps until one client leaves or another comes",
+            "The client that could not be accepted is still in the queue. The socket \
+             is as ready as before.",
         ),
         wrong(
-            "the kernel closes the connection of the client that was not accepted",
-            "accept failed before it took anything from the queue. The client is connected, \
-             and waits for an answer.",
+            "it sleeps, and that client's connection is closed",
+            "accept failed before it took anything from the queue. The client is \
+             connected, and waits for an answer.",
         ),
     ],
     kind: Kind::Kernel,

@@ -16,32 +16,34 @@ use crate::experiments::stage::Stage;
 pub(super) const CLOSED_BUT_WATCHED: Experiment = Experiment {
     name: "closed-but-watched",
     title: "A closed descriptor that epoll remembers",
-    question: "A program watches the reading end of a pipe with epoll, under its number. \
-               Somewhere a library, or a child that was forked, has a duplicate of the \
-               descriptor. The program closes its own. Then a byte comes into the pipe. \
-               What does epoll_wait(2) say?",
+    question: "A program watches the reading end of a pipe with epoll, under its \
+               number. Somewhere a library, or a child that was forked, has a duplicate \
+               of the descriptor. The program closes its own. Then a byte comes into \
+               the pipe. What does epoll_wait(2) return?",
     answers: &[
         wrong(
-            "nothing: a descriptor that is closed leaves the set by itself",
-            "It does when it was the last one. The set holds the open file, and that is \
-             open for as long as the duplicate is.",
+            "no event, with an empty set",
+            "A descriptor that is closed leaves the set by itself when it was the last \
+             one. The set holds the open file, and that is open for as long as the \
+             duplicate is.",
         ),
         wrong(
-            "EBADF: the number in the set is no open descriptor",
-            "epoll_wait never looks at the number again. It keeps it only to give you back \
-             what you said when you added it.",
+            "the error EBADF for the number",
+            "epoll_wait never looks at the number again. It keeps it only to give you \
+             back what you said when you added it.",
         ),
         right(
-            "1 event, for the number that is closed",
-            "And it says so each time, with no way to stop it: epoll_ctl(EPOLL_CTL_DEL) \
-             looks for a number together with its open file, and that pair can no longer \
-             be named. The duplicate has another number, which was never added.",
+            "an event for the closed number",
+            "And it says so each time, with no way to stop it: \
+             epoll_ctl(EPOLL_CTL_DEL) looks for a number together with its open file, \
+             and that pair can no longer be named. The duplicate has another number, \
+             which was never added.",
         ),
     ],
     kind: Kind::Kernel,
     run: closed_but_watched,
-    moral: "EPOLL_CTL_DEL first, close(2) then. Once the number is given to another client, \
-            the event names the wrong one. Where it has happened: close the \
+    moral: "EPOLL_CTL_DEL first, close(2) then. Once the number is given to another \
+            client, the event names the wrong one. Where it has happened: close the \
             epoll, and make a new one.",
     see: "epoll(7), epoll_ctl(2)",
     file: file!(),
