@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result};
-use nix::sys::socket::MsgFlags;
+use nix::sys::socket::{MsgFlags, Shutdown};
 use rustix::fs::{FlockOperation, flock};
 
 use super::record::Returned;
@@ -42,8 +42,9 @@ fn listen() -> Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Held while a send is made and reported, and while a recv is reported: so no report of a
-/// recv comes before that of the send which it is the answer to. It goes when it is dropped.
+/// Held while a send or a shutdown is made and reported, and while a recv is reported: so no
+/// report of a recv comes before that of the call which it is the answer to. It goes when it
+/// is dropped.
 fn floor(stage: &Stage) -> Option<File> {
     let file = File::create(stage.path("floor")).ok()?;
     flock(&file, FlockOperation::LockExclusive).ok()?;
@@ -58,6 +59,23 @@ fn send(stage: &Stage, socket: &impl AsRawFd, text: &str) -> nix::Result<usize> 
         nix::sys::socket::send(socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL);
     stage.call(format!("send({text:?})"), &sent);
     sent
+}
+
+/// shutdown(2), reported.
+fn shut_down(
+    stage: &Stage,
+    socket: &impl AsRawFd,
+    how: Shutdown,
+) -> nix::Result<()> {
+    let _floor = floor(stage);
+    let ended = nix::sys::socket::shutdown(socket.as_raw_fd(), how);
+    let direction = match how {
+        Shutdown::Read => "SHUT_RD",
+        Shutdown::Write => "SHUT_WR",
+        Shutdown::Both => "SHUT_RDWR",
+    };
+    stage.call(format!("shutdown({direction})"), &ended);
+    ended
 }
 
 /// recv(2) with room for 100 bytes, reported. A text that is empty is the end.

@@ -1,14 +1,13 @@
 //! The end of a stream: who must bring it about, and who keeps it away.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
-use nix::sys::socket;
+use nix::sys::socket::Shutdown;
 use syscalls::Sysno;
 
-use super::{listen, recv, send};
+use super::{listen, recv, send, shut_down};
 use crate::experiments::child::Child;
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
@@ -62,8 +61,7 @@ fn send_and_wait(stage: &Stage, address: SocketAddr) -> Result<String> {
 fn send_end_and_wait(stage: &Stage, address: SocketAddr) -> Result<String> {
     let connection = TcpStream::connect(address)?;
     send(stage, &connection, "1 2 3 ")?;
-    let ended = socket::shutdown(connection.as_raw_fd(), socket::Shutdown::Write);
-    stage.call("shutdown(SHUT_WR)", &ended);
+    shut_down(stage, &connection, Shutdown::Write)?;
     Ok(recv(stage, &connection)?)
 }
 // ANCHOR_END: half-close-cured
@@ -214,9 +212,7 @@ fn forgotten_close(stage: &Stage) -> Result<usize> {
     let (connection, _) = listener.accept().context("accept")?;
     let child = stage.fork("child", |stage| {
         send(stage, &connection, "hello")?;
-        let end = socket::shutdown(connection.as_raw_fd(), socket::Shutdown::Both);
-        stage.call("shutdown(SHUT_RDWR)", &end);
-        Ok(())
+        Ok(shut_down(stage, &connection, Shutdown::Both)?)
     })?;
     child.join()?;
     let end = ended.join()?; // it would sleep on, if shutdown did not end the stream

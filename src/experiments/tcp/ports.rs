@@ -33,18 +33,18 @@ pub(super) const TIME_WAIT: Experiment = Experiment {
                bind(2), and starts it again at once. What does bind return?",
     answers: &[
         wrong(
-            "zero, as it would be without the option",
+            "zero, with or without the option",
             "The old server has ended. But the side that closes first leaves the \
              connection in TIME_WAIT, where the kernel keeps it without any process: \
              late packets of it must not meet a new connection.",
         ),
         wrong(
-            "zero, and EADDRINUSE without the option",
+            "zero, but EADDRINUSE without the option",
             "Not by itself. Both must have agreed: the option counts on the new socket \
              and on the one that is in TIME_WAIT.",
         ),
         right(
-            "EADDRINUSE, as it would be without the option",
+            "EADDRINUSE, with or without the option",
             "The connection that is in TIME_WAIT did not have the option: it inherited \
              the lack of it from the socket that listened. From the next start on it \
              works; and a client that closes first never causes the trouble.",
