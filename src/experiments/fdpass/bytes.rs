@@ -21,22 +21,24 @@ pub(super) const PLAIN_READ: Experiment = Experiment {
                of the two?",
     answers: &[
         wrong(
-            "read gives the byte; the descriptor waits for a recvmsg(2)",
-            "A descriptor belongs to its bytes. With the byte it leaves the socket.",
+            "read gives the byte; recvmsg the descriptor",
+            "A descriptor belongs to its bytes. With the byte it leaves the socket, \
+             and waits for no recvmsg(2).",
         ),
         wrong(
-            "read fails: this message needs recvmsg",
-            "It would be honest. But read has no place for such news, and is not told.",
+            "read gives an error; recvmsg gives the two",
+            "It would be honest. But read has no place for such news, and is not \
+             told.",
         ),
         right(
-            "read gives the byte; the descriptor is closed, and nobody is told",
-            "There is no room for control messages in read(2), so the kernel drops what \
-             it cannot deliver. No error, no flag, no trace.",
+            "read gives the byte; the descriptor is lost",
+            "There is no room for control messages in read(2), so the kernel closes \
+             what it cannot deliver. No error, no flag, no trace.",
         ),
         wrong(
-            "read gives the byte; the descriptor is in the receiver's table all the same",
-            "So it would be with recvmsg and a program that does not look. With read \
-             nothing is installed.",
+            "read gives the byte; the descriptor is there",
+            "That is true of recvmsg and a program that does not look. With read \
+             nothing is installed in the receiver's table.",
         ),
     ],
     kind: Kind::Kernel,
@@ -83,24 +85,24 @@ pub(super) const BARRIER: Experiment = Experiment {
     title: "Where in the stream is the descriptor?",
     question: "Over a Unix stream socket a process sends `one`, then `two` with a \
                descriptor, then `three`: three calls of sendmsg(2). Only then does the \
-               receiver call recvmsg(2), with room for 100 bytes and a descriptor, again \
-               and again. What comes first?",
+               receiver call recvmsg(2), with room for 100 bytes and a descriptor. What \
+               does the first call bring?",
     answers: &[
         wrong(
-            "`one` alone, then `two` with the descriptor, then `three`",
-            "So it is with seqpacket and datagram sockets. A stream keeps no boundaries, \
-             and there is only half an exception for descriptors.",
+            "`one`, with no descriptor",
+            "That is true of seqpacket and datagram sockets. A stream keeps no \
+             boundaries, and there is only half an exception for descriptors.",
         ),
         right(
-            "`onetwo` with the descriptor, then `three`",
+            "`onetwo`, with the descriptor",
             "A read stops behind a message that had a descriptor, so that no two such \
              messages mix. It does not stop before one: bytes that came earlier are \
              joined to it.",
         ),
         wrong(
-            "`onetwothree` with the descriptor",
-            "Then two descriptors, sent one after the other, would come as one message. \
-             The kernel ends the read behind `two`.",
+            "`onetwothree`, with the descriptor",
+            "Then two descriptors, sent one after the other, would come as one \
+             message. The kernel ends the read behind `two`.",
         ),
     ],
     kind: Kind::Kernel,
@@ -157,26 +159,26 @@ pub(super) const NO_BYTE: Experiment = Experiment {
     title: "A descriptor and nothing else",
     question: "A process wants to pass a descriptor, and has nothing to say: it calls \
                sendmsg(2) with SCM_RIGHTS and 0 bytes of data, on a Unix stream socket. \
-               What happens?",
+               What does it return, and what does the receiver get?",
     answers: &[
         wrong(
-            "-1 and EINVAL: at least one byte is needed",
-            "It is needed, as unix(7) says. But nobody checks it.",
+            "-1 with EINVAL; no descriptor",
+            "One byte is needed, as unix(7) says. But the kernel does not check it.",
         ),
         wrong(
-            "it arrives: recvmsg returns 0, with the descriptor",
-            "So it is with seqpacket and datagram sockets, whose messages may be empty. \
-             On a stream 0 means the end.",
+            "zero; the descriptor, with no byte",
+            "That is true of seqpacket and datagram sockets, whose messages may be \
+             empty. On a stream 0 means the end.",
         ),
         right(
-            "it returns 0, and nothing arrives",
-            "Nothing of 0 bytes is queued in a stream, and the descriptor has nothing to \
-             travel with. 0 is what was asked for, so it is no error.",
+            "zero; no descriptor and no byte",
+            "Nothing of 0 bytes is queued in a stream, and the descriptor has nothing \
+             to travel with. 0 is what was asked for, so it is no error.",
         ),
     ],
     kind: Kind::Kernel,
     run: no_byte,
-    moral: "Send one byte with each descriptor, whatever it is; everybody sends `x` or 0. It \
+    moral: "Send one byte with each descriptor, whatever it is: `x` or 0 is usual. It \
             also lets the receiver tell a message from the end of the stream.",
     see: "unix(7)",
     file: file!(),
@@ -218,18 +220,21 @@ pub(super) const PEEK_LEAKS: Experiment = Experiment {
                time. How many descriptors does it have from this?",
     answers: &[
         right(
-            "4: each peek installed one, and so did the last",
-            "Three of them leak, unless the receiver knows and closes them. They keep the \
-             file open, the connection alive, the pipe from ending.",
+            "four descriptors",
+            "Each peek installed one, and so did the last. Three of them leak, unless \
+             the receiver knows and closes them. They keep the file open, the \
+             connection alive, the pipe from ending.",
         ),
         wrong(
-            "1: a peek takes nothing, so it installs nothing",
-            "A peek takes nothing out. It still delivers, bytes and descriptors alike.",
+            "one descriptor",
+            "A peek takes nothing out. It still delivers, bytes and descriptors \
+             alike.",
         ),
         wrong(
-            "2: the peeks gave the same number three times",
-            "Every recvmsg that delivers a descriptor makes a new one, as dup(2) does. \
-             The kernel does not remember which it has made for whom.",
+            "two descriptors",
+            "The peeks did not give the same number three times. Every recvmsg that \
+             delivers a descriptor makes a new one, as dup(2) does. The kernel does not \
+             remember which it has made for which receiver.",
         ),
     ],
     kind: Kind::Kernel,

@@ -29,24 +29,26 @@ fn next_descriptor(socket: &OwnedFd) -> Result<OwnedFd> {
 pub(super) const LATE_OK: Experiment = Experiment {
     name: "late-ok",
     title: "A worker that says OK a little later",
-    question: "A client has sent `hello`. The server passes the connection to a worker, \
-               keeps its own descriptor, and waits for the worker's OK. The worker reads 2 \
-               bytes of the request, is killed before it has said OK, and so the server \
+    question: "A client has sent `hello`. The server passes the connection to a \
+               worker, keeps its own descriptor, and waits for the worker's OK. The \
+               worker reads 2 bytes, and is killed before it says OK. So the server \
                passes the connection to a second worker. What does that one read?",
     answers: &[
         wrong(
-            "`hello`: the server kept its copy",
-            "It kept a descriptor, and there is one connection. The bytes that were read \
-             from it are in nobody's copy: they died with the first worker.",
+            "`hello`, the whole request",
+            "The server kept a descriptor, and there is one connection. The bytes that \
+             were read from it are in no copy: they were lost with the first worker.",
         ),
         right(
-            "`llo`: two bytes are lost",
-            "What is read is read, for all who hold the connection. The server cannot see \
-             how much that was; it sees no OK, and takes the connection for untouched.",
+            "`llo`, the rest of it",
+            "What is read is read, for all who hold the connection. The server cannot \
+             see how much that was; it sees no OK, and takes the connection for \
+             untouched.",
         ),
         wrong(
-            "nothing: the connection ended with the first worker",
-            "A connection ends when its last descriptor is closed, and the server has one.",
+            "zero bytes, the end",
+            "The connection does not end with the first worker. It ends when its last \
+             descriptor is closed, and the server has one.",
         ),
     ],
     kind: Kind::Kernel,
@@ -141,32 +143,34 @@ fn late_ok(stage: &Stage) -> Result<usize> {
 pub(super) const UPGRADE: Experiment = Experiment {
     name: "upgrade",
     title: "A new server on the old port",
-    question: "A TCP server is to be replaced by a new version. One client has connected and \
-               waits in the queue: nobody has called accept(2) for it yet. The old server \
-               closes its listening socket and ends, the new one binds the same port \
+    question: "A TCP server is to be replaced. One client has connected and waits in \
+               the queue: no process has called accept(2) for it yet. The old server \
+               closes its listening socket and ends; the new one binds the same port \
                (SO_REUSEADDR) and accepts. What becomes of that client?",
     answers: &[
         wrong(
-            "the new server accepts it: the queue belongs to the port",
-            "The queue belongs to the listening socket, and goes with it. The new one \
-             starts with an empty queue of its own.",
+            "the new server accepts it",
+            "The queue does not belong to the port. It belongs to the listening \
+             socket, and goes with it. The new one starts with an empty queue of its \
+             own.",
         ),
         wrong(
-            "it waits until it gives up: its connection is in nobody's queue",
-            "It is told at once: what the kernel cannot keep, it resets.",
+            "it waits until it gives up",
+            "Its connection is in no queue, but it is told at once: what the kernel \
+             cannot keep, it resets.",
         ),
         right(
-            "its connection is reset: ECONNRESET",
-            "It was connected by the kernel, not by the program, and is now cut off. Who \
-             comes in the gap is refused. Pass the listening socket to the new server \
-             instead, and neither happens.",
+            "it is reset: ECONNRESET",
+            "It was connected by the kernel, not by the program, and is now cut off. A \
+             client that comes in the gap is refused. Pass the listening socket to the \
+             new server instead, and neither happens.",
         ),
     ],
     kind: Kind::Kernel,
     run: upgrade,
-    moral: "Pass the listening socket over a Unix socket, then close it: the queue is never \
-            without an owner, not even while the descriptor is in flight. So servers are \
-            upgraded without one refused connection.",
+    moral: "Pass the listening socket over a Unix socket, then close it: the queue is \
+            never without an owner, not even while the descriptor is in flight. Servers \
+            are upgraded like this without one refused connection.",
     see: "unix(7), listen(2), tcp(7)",
     file: file!(),
     shows: &["upgrade-broken", "upgrade-cured", "upgrade"],
@@ -278,35 +282,35 @@ fn upgrade(stage: &Stage) -> Result<usize> {
 pub(super) const PASSED_PIDFD: Experiment = Experiment {
     name: "passed-pidfd",
     title: "A child, passed to another process",
-    question: "A parent opens a pidfd of its child (pidfd_open(2)), and passes it to another \
-               process of the same user, a supervisor. With that descriptor the supervisor \
-               sends the child a signal (pidfd_send_signal(2)), waits for its end (poll(2)), \
-               and asks how it ended (waitid(2) with P_PIDFD). What works?",
+    question: "A pidfd is a descriptor that names a process (pidfd_open(2)). A parent \
+               passes one of its child to a supervisor of the same user. By it the \
+               supervisor sends the child a signal (pidfd_send_signal(2)), waits for \
+               its end (poll(2)), and asks how it ended (waitid(2), P_PIDFD). What \
+               works?",
     answers: &[
         wrong(
-            "all three: who holds the pidfd has the process",
+            "the signal, poll and waitid",
             "A pidfd says which process. To learn how it ended, and to reap it, is for \
              its parent alone.",
         ),
         right(
-            "the signal and poll; waitid fails with ECHILD",
-            "The signal needs the right that kill(2) needs, and poll needs no right. \
-             waitid is asked of one's own children, however they are named.",
+            "the signal and poll",
+            "waitid fails with ECHILD: it is asked of one's own children, however they \
+             are named. The signal needs the right that kill(2) needs, and poll needs \
+             no right.",
         ),
+        wrong("poll alone", "Any process may signal those of its own user."),
         wrong(
-            "poll alone: signals are for the parent",
-            "Any process may signal those of its own user.",
-        ),
-        wrong(
-            "nothing: a pidfd counts only in the process that opened it",
-            "It is a descriptor like any other, and names the process by itself.",
+            "none of the three",
+            "A pidfd counts not only in the process that opened it. It is a descriptor \
+             like any other, and names the process by itself.",
         ),
     ],
     kind: Kind::Kernel,
     run: passed_pidfd,
-    moral: "A passed pidfd lets another process watch and signal a child without the risk \
-            of a reused pid. The exit status stays with the parent. Recent \
-            kernels tell it to others too once the child was reaped, by the ioctl \
+    moral: "A passed pidfd lets another process watch and signal a child without the \
+            risk of a reused pid. The exit status stays with the parent. Recent kernels \
+            tell it to others too once the child was reaped, by the ioctl \
             PIDFD_GET_INFO.",
     see: "pidfd_open(2), waitid(2), pidfd_send_signal(2)",
     file: file!(),

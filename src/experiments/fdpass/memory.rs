@@ -29,32 +29,35 @@ fn memory_of(bytes: u64) -> Result<OwnedFd> {
 
 pub(super) const TRUSTED_SIZE: Experiment = Experiment {
     name: "trusted-size",
-    title: "Checked, mapped, and then",
-    question: "A client passes memory (a memfd) to a server. The server is careful: fstat(2) \
-               says 8,192 bytes, so it maps 8,192 bytes. Then the client, who still has its \
-               descriptor, calls ftruncate(2) to 0. Now the server reads byte 4,096 of its \
-               map. What happens?",
+    title: "Sealed, mapped, checked, and then",
+    question: "A client passes memory to a server: a memfd of 8,192 bytes, sealed with \
+               F_SEAL_SHRINK. The server sees the seal, maps the memory and checks what \
+               is in it. Then the client, which kept its descriptor, calls pwrite(2), \
+               and ftruncate(2) to 0. What does the server read now?",
     answers: &[
         right(
-            "SIGBUS kills the server",
-            "The address is within the map and beyond the end of the file. So a client \
-             can kill a server that checked everything, only too early.",
+            "what pwrite has written",
+            "The seal holds off ftruncate (EPERM), and nothing else: the size stays, \
+             the content need not. What was checked has changed. Copy it before you \
+             check it, or ask for F_SEAL_WRITE as well.",
         ),
         wrong(
-            "it reads what was there: the map keeps its pages",
-            "A map holds on to the file, not to its length. What is cut off the file is \
-             cut off each map of it.",
+            "what it has checked",
+            "A map is the file's pages, not a copy of them. Every process that may \
+             write to the file writes to each map of it.",
         ),
         wrong(
-            "it reads 0: the page is empty now",
-            "Zeros are for a hole within the file. Beyond the end there is no page at all.",
+            "nothing: SIGBUS kills it",
+            "That is true of a memfd without the seal: the address is within the map \
+             and beyond the end of the file.",
         ),
     ],
     kind: Kind::Kernel,
     run: trusted_size,
-    moral: "Ask for F_GET_SEALS before you map what a stranger passed: with F_SEAL_SHRINK \
-            the size that you see is one that stays. A seal is never taken off. If the \
-            content must not change either, ask for F_SEAL_WRITE as well.",
+    moral: "Ask for F_GET_SEALS before you map what a stranger passed: with \
+            F_SEAL_SHRINK the size that you see is one that stays. A seal is never \
+            taken off. If the content must not change either, ask for F_SEAL_WRITE as \
+            well.",
     see: "memfd_create(2), fcntl(2), mmap(2)",
     file: file!(),
     shows: &["trusted-size-broken", "trusted-size-cured", "trusted-size"],
@@ -112,6 +115,8 @@ fn trusted_size(stage: &Stage) -> Result<usize> {
         pass(&here, b"x", &[memory.as_fd()]).context("sendmsg")?;
         mapped.pass()?;
         let number = memory.as_raw_fd();
+        let written = pwrite(&memory, b"b", 4096);
+        stage.call(format!("pwrite({number}, \"b\", 1, 4096)"), &written);
         let shrunk = ftruncate(&memory, 0);
         stage.call(format!("ftruncate({number}, 0)"), &shrunk);
         cut.open(1)?;
@@ -128,11 +133,12 @@ fn trusted_size(stage: &Stage) -> Result<usize> {
     let fared = serve(map_by_size, false)?;
     stage.saw("mapped by its size", fared.as_str());
     stage.saw("not sealed, and asked for seals", serve(map_what_stays, false)?);
-    stage.saw("sealed, and asked for seals", serve(map_what_stays, true)?);
+    let fared = serve(map_what_stays, true)?;
+    stage.saw("sealed, and asked for seals", fared.as_str());
     match fared.as_str() {
-        "killed by SIGBUS" => Ok(1),
+        "read 'b'" => Ok(1),
         "read 'a'" => Ok(2),
-        "read '\\0'" => Ok(3),
+        "killed by SIGBUS" => Ok(3),
         other => bail!("{other}"),
     }
 }
@@ -141,30 +147,31 @@ fn trusted_size(stage: &Stage) -> Result<usize> {
 pub(super) const SEAL_WHILE_MAPPED: Experiment = Experiment {
     name: "seal-while-mapped",
     title: "Sealing what is still mapped",
-    question: "A process fills a memfd through a shared, writable map. It wants to pass it \
-               as something that nobody can change any more, so it calls fcntl(2) with \
-               F_ADD_SEALS and F_SEAL_WRITE. The map is still there. What happens?",
+    question: "The seal F_SEAL_WRITE says that the content of a memfd is final. A \
+               process fills a memfd through a shared, writable map, and adds this seal \
+               by fcntl(2) with F_ADD_SEALS. The map is still there. What does fcntl \
+               return, and what becomes of the map?",
     answers: &[
         right(
-            "-1 and EBUSY: it must be unmapped first",
-            "F_SEAL_WRITE promises that the content is final. While anybody can write \
-             through a map, the kernel cannot promise it.",
+            "-1 with EBUSY; the map stays writable",
+            "F_SEAL_WRITE promises that the content is final. While a process can \
+             write through a map, the kernel cannot promise it. Unmap it first.",
         ),
         wrong(
-            "0; the next write through the map is a SIGSEGV",
+            "zero; a write through the map is a SIGSEGV",
             "The kernel would have to take a right away that it gave. It does not: it \
              refuses instead.",
         ),
         wrong(
-            "0; the map stays writable, as it was made before",
-            "So it is with F_SEAL_FUTURE_WRITE (Linux 5.1), which is for just that: one \
-             goes on writing, all others may only read.",
+            "zero; the map stays writable",
+            "That is true of F_SEAL_FUTURE_WRITE (Linux 5.1), which is for just that: \
+             one goes on writing, all others may only read.",
         ),
     ],
     kind: Kind::Kernel,
     run: seal_while_mapped,
-    moral: "Fill, munmap, seal, pass. EBUSY from F_ADD_SEALS means that somebody has it \
-            mapped writable, and it may be the process that you passed it to.",
+    moral: "Fill, munmap, seal, pass. EBUSY from F_ADD_SEALS means that a process has \
+            it mapped writable, and it may be the one that you passed it to.",
     see: "fcntl(2), memfd_create(2)",
     file: file!(),
     shows: &["seal-while-mapped"],

@@ -27,30 +27,32 @@ pub(super) const SAME_OPEN_FILE: Experiment = Experiment {
     name: "same-open-file",
     title: "One file, two numbers",
     question: "A process opens a file that holds `abcdef`. It passes the descriptor to \
-               another process over a Unix socket (sendmsg(2) with SCM_RIGHTS), and keeps \
-               its own. The receiver calls read(2) for 3 bytes, and gets `abc`. Now the \
-               sender calls read(2) for 3 bytes. What does it get?",
+               another process over a Unix socket (sendmsg(2) with SCM_RIGHTS), and \
+               keeps its own. The receiver calls read(2) for 3 bytes, and gets `abc`. \
+               Then the sender calls read(2) for 3 bytes. What does that return?",
     answers: &[
         wrong(
-            "`abc`: each of the two processes has a position of its own",
+            "three bytes, `abc`",
             "It would, had the receiver opened the file itself. The position is not in \
              the descriptor but in the open file behind it, and there is one.",
         ),
         right(
-            "`def`: it goes on where the receiver stopped",
-            "The kernel did not pass a number, nor open the file again. It made a second \
-             descriptor for the same open file, as dup(2) does, but in another process.",
+            "three bytes, `def`",
+            "It goes on where the receiver stopped. The kernel did not pass a number, \
+             nor open the file again. It made a second descriptor for the same open \
+             file, as dup(2) does, but in another process.",
         ),
         wrong(
-            "-1 and EBADF: it has given its descriptor away",
-            "sendmsg copies. The sender's descriptor is as it was, until it closes it.",
+            "the error EBADF",
+            "sendmsg copies a descriptor and does not give it away. The sender's is as \
+             it was, until it closes it.",
         ),
     ],
     kind: Kind::Kernel,
     run: same_open_file,
-    moral: "Passing is dup across processes: the number differs, the open file is the same, \
-            with its position and its status flags. To share no position, let the other \
-            open the file itself, or use pread(2).",
+    moral: "Passing is dup across processes: the number differs, the open file is the \
+            same, with its position and its status flags. To share no position, let the \
+            other process open the file itself, or use pread(2).",
     see: "unix(7), open(2), dup(2)",
     file: file!(),
     shows: &["same-open-file"],
@@ -108,31 +110,32 @@ fn same_open_file(stage: &Stage) -> Result<usize> {
 pub(super) const NONBLOCK_SHARED: Experiment = Experiment {
     name: "nonblock-shared",
     title: "Flags set on one side",
-    question: "A process passes the read end of a pipe over a Unix socket, and keeps its \
-               own descriptor of it. The receiver sets two flags on the one that it got: \
-               O_NONBLOCK (fcntl with F_SETFL), and FD_CLOEXEC (fcntl with F_SETFD). Which \
-               of them does the sender find on its own descriptor?",
+    question: "A process passes the read end of a pipe over a Unix socket, and keeps \
+               its own descriptor of it. The receiver sets two flags on the one that it \
+               got: O_NONBLOCK (fcntl with F_SETFL), and FD_CLOEXEC (fcntl with \
+               F_SETFD). Which of them does the sender find on its own descriptor?",
     answers: &[
         wrong(
-            "neither: a process sets flags for itself",
-            "So it is for FD_CLOEXEC. O_NONBLOCK is a flag of the open file, which both \
-             share: the sender's next read does not sleep any more.",
+            "neither of the two flags",
+            "A process sets FD_CLOEXEC for itself. O_NONBLOCK is a flag of the open \
+             file, which the two processes share: the sender's next read does not sleep \
+             any more.",
         ),
         right(
-            "O_NONBLOCK, but not FD_CLOEXEC",
+            "the flag O_NONBLOCK",
             "F_SETFL writes to the open file, F_SETFD to the descriptor. The first is \
              shared by all duplicates in all processes, the second by none.",
         ),
         wrong(
-            "both: there is one open file",
-            "FD_CLOEXEC is not of the open file. It is the one flag that each descriptor \
-             has for itself.",
+            "each of the two flags",
+            "FD_CLOEXEC is no flag of the open file. It is the one flag that each \
+             descriptor has for itself.",
         ),
     ],
     kind: Kind::Kernel,
     run: nonblock_shared,
-    moral: "Setting O_NONBLOCK on a descriptor that others share (a passed one, an \
-            inherited one, your terminal) changes it under their hands. For one call use \
+    moral: "To set O_NONBLOCK on a descriptor that others share (a passed one, an \
+            inherited one, your terminal) changes it for all of them. For one call use \
             MSG_DONTWAIT with a socket, or preadv2(2) with RWF_NOWAIT.",
     see: "fcntl(2), open(2), recv(2)",
     file: file!(),
@@ -188,30 +191,31 @@ fn nonblock_shared(stage: &Stage) -> Result<usize> {
 
 pub(super) const RIGHTS_TRAVEL: Experiment = Experiment {
     name: "rights-travel",
-    title: "A secret file, passed to nobody",
-    question: "A file of root's has mode 0600: nobody else may open it. Root opens it, and \
-               passes the descriptor to a process of the user `nobody`. That process calls \
-               read(2) on what it got. It also opens the same file again, by \
-               /proc/self/fd/N. What happens?",
+    title: "A secret file, passed to another user",
+    question: "A file of root's has mode 0600. Root opens it, and passes the \
+               descriptor to a process of another user, which may not open the file. \
+               That process calls read(2) on what it got. It also opens the same file \
+               again, by /proc/self/fd/N. What do the two calls return?",
     answers: &[
         right(
-            "read works; opening it again is EACCES",
+            "read: the text; open: EACCES",
             "The open file carries the right to read with it, whoever holds it. \
              /proc/self/fd/N opens the file anew, and so the mode counts.",
         ),
         wrong(
-            "read fails with EACCES: the file is root's",
+            "read: EACCES; open: EACCES",
             "Modes are looked at when a file is opened, and root has done that. A read \
              asks only how it was opened.",
         ),
         wrong(
-            "both work: who holds a descriptor has the file",
-            "The process has this open file, with what it was opened for: not one \
-             that allows more, and not one of its own.",
+            "read: the text; open: a descriptor",
+            "The process has this open file, with what it was opened for. It has no \
+             right to open it once more, for more or for the same.",
         ),
         wrong(
-            "recvmsg fails with EPERM: root's files are not for nobody",
-            "Any process may pass any descriptor that it has, to any that will take it.",
+            "read: EBADF, it has got nothing",
+            "Any process may pass any descriptor that it has, to any that will take \
+             it: recvmsg(2) does not ask whose the file is.",
         ),
     ],
     kind: Kind::Needs("root, to become another user"),
@@ -231,7 +235,7 @@ fn rights_travel(stage: &Stage) -> Result<usize> {
     let mode = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(&path, mode).context("chmod")?;
     let ((here, there), sent) = (pair()?, stage.gate()?);
-    let nobody = stage.fork("nobody", |stage| {
+    let other = stage.fork("other user", |stage| {
         setuid(Uid::from_raw(65_534)).context("setuid")?;
         let by_name = File::open(&path);
         stage.call("open(\"secret\", O_RDONLY)", &by_name);
@@ -256,9 +260,9 @@ fn rights_travel(stage: &Stage) -> Result<usize> {
         &pass(&here, b"x", &[file.as_fd()]),
     );
     sent.open(1)?;
-    let (read, again) = nobody.join()?;
-    stage.saw("nobody read", read.clone());
-    stage.saw("nobody could open it again", again);
+    let (read, again) = other.join()?;
+    stage.saw("the other user read", read.clone());
+    stage.saw("the other user could open it again", again);
     match (read.as_deref(), again) {
         (_, None) => Ok(4),
         (None, _) => Ok(2),
@@ -272,25 +276,27 @@ fn rights_travel(stage: &Stage) -> Result<usize> {
 pub(super) const CLOEXEC: Experiment = Experiment {
     name: "cloexec",
     title: "What the next program inherits",
-    question: "A sender opens a file with O_CLOEXEC, so that no program which it starts gets \
-               it, and passes it. The receiver takes it by recvmsg(2) with no flags, and \
-               then starts another program (fork(2), execve(2)). Does that program have \
+    question: "A sender opens a file with O_CLOEXEC, and passes the descriptor. The \
+               receiver takes it by recvmsg(2) with no flags. Then the two processes \
+               each start a program (fork(2), execve(2)). Which of the two programs has \
                the file open?",
     answers: &[
         wrong(
-            "no: O_CLOEXEC was passed along with the open file",
-            "FD_CLOEXEC is no flag of the open file. It belonged to the sender's \
-             descriptor, and the receiver's is a new one.",
+            "neither program",
+            "The flag FD_CLOEXEC belongs to the sender's descriptor and is not passed \
+             along: it is no flag of the open file, and the receiver's descriptor is a \
+             new one.",
         ),
         wrong(
-            "no: what comes by SCM_RIGHTS is closed on execve",
-            "There is no such rule. The flag that asks for it, MSG_CMSG_CLOEXEC, is younger \
-             than SCM_RIGHTS, and the default stayed what it was.",
+            "the sender's",
+            "The sender opened it with O_CLOEXEC, so execve(2) closes it there. The \
+             receiver's has no such flag, unless recvmsg was asked for it.",
         ),
         right(
-            "yes: the new descriptor has no FD_CLOEXEC",
-            "Like each descriptor that is made without asking for it. recvmsg with \
-             MSG_CMSG_CLOEXEC asks, and sets it before anyone can come in between.",
+            "the receiver's",
+            "The new descriptor has no FD_CLOEXEC, like each descriptor that is made \
+             without asking for it. recvmsg with MSG_CMSG_CLOEXEC asks, and sets it \
+             before another thread can come in between.",
         ),
     ],
     kind: Kind::Kernel,
@@ -317,30 +323,37 @@ const CLOSED_ON_EXECVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
 fn cloexec(stage: &Stage) -> Result<usize> {
     let path = stage.path("file");
     File::create(&path)?.write_all(b"private").context("write")?;
-    let mut inherited = Vec::new();
-    for (flags, name) in [(NO_FLAGS, "0"), (CLOSED_ON_EXECVE, "MSG_CMSG_CLOEXEC")] {
-        let (here, there) = pair()?;
-        let file = File::open(&path).context("open")?; // Rust opens with O_CLOEXEC
-        pass(&here, b"x", &[file.as_fd()]).context("sendmsg")?;
-        drop(file);
-        let taken = take(&there, 1, ONE, flags);
-        stage.call(format!("recvmsg(socket, &m, {name})"), &taken);
-        let file = only(taken?)?;
-        let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // Whether a program that is started now has what is open under this number.
+    let inherits = |stage: &Stage, who, number: i32| -> Result<bool> {
+        let name = format!("/proc/self/fd/{number}");
         let mut cat = Command::new("cat");
         let cat = cat.arg(&name).stdin(Stdio::null()).stderr(Stdio::null());
         let output = cat.output().context("exec cat")?;
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         let what = if printed.is_empty() { "no such file" } else { &printed };
-        stage.event("program", format!("cat {name}: {what}"));
-        inherited.push(printed == "private");
+        stage.event(who, format!("cat {name}: {what}"));
+        Ok(printed == "private")
+    };
+    let (mut by_sender, mut by_receiver) = (Vec::new(), Vec::new());
+    for (flags, name) in [(NO_FLAGS, "0"), (CLOSED_ON_EXECVE, "MSG_CMSG_CLOEXEC")] {
+        let (here, there) = pair()?;
+        let file = File::open(&path).context("open")?; // Rust opens with O_CLOEXEC
+        pass(&here, b"x", &[file.as_fd()]).context("sendmsg")?;
+        by_sender.push(inherits(stage, "sender's", file.as_raw_fd())?);
+        drop(file);
+        let taken = take(&there, 1, ONE, flags);
+        stage.call(format!("recvmsg(socket, &m, {name})"), &taken);
+        let file = only(taken?)?;
+        by_receiver.push(inherits(stage, "receiver's", file.as_raw_fd())?);
     }
-    stage.saw("inherited, without a flag", inherited[0]);
-    stage.saw("inherited, with MSG_CMSG_CLOEXEC", inherited[1]);
-    match inherited[..] {
-        [true, false] => Ok(3),
-        [false, _] => Ok(1),
-        _ => bail!("MSG_CMSG_CLOEXEC does nothing"),
+    stage.saw("inherited from the sender", by_sender[0]);
+    stage.saw("inherited, without a flag", by_receiver[0]);
+    stage.saw("inherited, with MSG_CMSG_CLOEXEC", by_receiver[1]);
+    match (by_sender[0], by_receiver[0], by_receiver[1]) {
+        (false, true, false) => Ok(3),
+        (false, false, _) => Ok(1),
+        (true, false, _) => Ok(2),
+        other => bail!("inherited: {other:?}"),
     }
 }
 // ANCHOR_END: cloexec

@@ -16,29 +16,29 @@ use crate::experiments::stage::Stage;
 pub(super) const ROOM_FOR_ONE: Experiment = Experiment {
     name: "room-for-one",
     title: "Room for one descriptor, by the book",
-    question: "A receiver expects one descriptor. It does what the manual page shows: a \
-               buffer of CMSG_SPACE(sizeof(int)) bytes, and msg_controllen set to that. A \
-               sender, by mistake or with intent, puts three descriptors into the message. \
-               How many does the kernel install in the receiver's table, on a 64-bit \
-               machine?",
+    question: "A receiver expects one descriptor. It does what the manual page shows: \
+               a buffer of CMSG_SPACE(sizeof(int)) bytes, and msg_controllen set to \
+               that. A sender puts three descriptors into the message. How many does \
+               the kernel install in the receiver's table, on a 64-bit machine?",
     answers: &[
         wrong(
-            "one, and MSG_CTRUNC is set",
-            "CMSG_SPACE is 24 bytes here: a header of 16, an int of 4, and 4 more to end \
-             on a multiple of 8. The padding is as good as room.",
+            "one, and it sets MSG_CTRUNC",
+            "CMSG_SPACE is 24 bytes here: a header of 16, an int of 4, and 4 more to \
+             end on a multiple of 8. The padding is as good as room.",
         ),
         right(
-            "two, and MSG_CTRUNC is set",
-            "24 bytes are a header of 16 and two ints. A receiver that takes the one int \
-             that it expected leaves the second descriptor open for ever.",
+            "two, and it sets MSG_CTRUNC",
+            "CMSG_SPACE is 24 bytes: a header of 16 and room for two ints. A receiver \
+             that takes the one int that it expected leaves the second descriptor open \
+             for ever.",
         ),
         wrong(
-            "none: recvmsg fails with EMSGSIZE, as there is no room for all",
-            "recvmsg does not fail for that. It delivers what fits, drops the rest, and \
-             sets a flag that many do not look at.",
+            "none, and it returns EMSGSIZE",
+            "recvmsg does not fail when there is no room for all. It delivers what \
+             fits, drops the rest, and sets a flag that many do not look at.",
         ),
         wrong(
-            "three: the kernel installs all, only their numbers do not fit",
+            "three, and it sets no flag",
             "What has no room is closed, not installed, so at least it does not leak.",
         ),
     ],
@@ -90,28 +90,30 @@ fn room_for_one(stage: &Stage) -> Result<usize> {
 
 pub(super) const AT_MOST_253: Experiment = Experiment {
     name: "at-most-253",
-    title: "A thousand descriptors in one message",
-    question: "A process wants to hand over all its 1,000 connections to its successor, and \
-               would like to put them into one message. The receiver has room for all in \
-               its buffer and in its table. How many may be in one sendmsg(2)?",
+    title: "One descriptor too many in one message",
+    question: "A process wants to hand over its connections to its successor, many in \
+               each message. The constant SCM_MAX_FD of the kernel is 253. By mistake \
+               it puts 254 into one sendmsg(2). The receiver has room for them. What \
+               happens?",
     answers: &[
         wrong(
-            "as many as the receiver has room for",
-            "The sender's kernel keeps them in a list of its own until they are taken, \
-             and that list has a fixed size.",
+            "253 of them arrive, and sendmsg returns one",
+            "Nothing is dropped on the way in: it is all or nothing.",
         ),
         wrong(
-            "255; of more, the rest is dropped",
-            "It was 255 before Linux 2.6.38. And nothing is dropped on the way in: it is \
-             all or nothing.",
+            "254 of them arrive, and sendmsg returns one",
+            "The sender's kernel keeps them in a list until they are taken, and that \
+             list has 253 places. No setting and no privilege changes it.",
         ),
         right(
-            "253; with one more it is -1 and EINVAL, and nothing is sent",
-            "The constant SCM_MAX_FD of the kernel. No setting and no privilege changes it.",
+            "none of them arrives, and sendmsg says EINVAL",
+            "EINVAL means many things to sendmsg; here it means that the list is too \
+             long. Before Linux 2.6.38 it could have 255.",
         ),
         wrong(
-            "1024: as many as a process may have open",
-            "That is a limit of the table (and may be raised). This one may not.",
+            "none of them arrives, and sendmsg says EMFILE",
+            "EMFILE is about the table of a process (which may be made larger). No \
+             table is full here.",
         ),
     ],
     kind: Kind::Kernel,
@@ -152,10 +154,10 @@ fn at_most_253(stage: &Stage) -> Result<usize> {
     stage.saw("one more", refused.map(|error| Err::<(), _>(error).shown()));
     stage.saw("of that message something arrived", after.is_ok());
     match (most, refused) {
-        (_, None) => Ok(1),
-        (255, _) => Ok(2),
-        (253, Some(Errno::INVAL)) => Ok(3),
-        (1024, _) => Ok(4),
+        (254.., _) | (_, None) => Ok(2),
+        (253, Some(Errno::INVAL)) if after.is_err() => Ok(3),
+        (253, Some(Errno::MFILE)) if after.is_err() => Ok(4),
+        (253, Some(_)) if after.is_ok() => Ok(1),
         other => bail!("{other:?}"),
     }
 }
@@ -164,30 +166,32 @@ fn at_most_253(stage: &Stage) -> Result<usize> {
 pub(super) const FULL_TABLE: Experiment = Experiment {
     name: "full-table",
     title: "No number left",
-    question: "A process has as many descriptors open as it may (RLIMIT_NOFILE). One byte \
-               with a descriptor waits for it in a Unix socket. It calls recvmsg(2), with \
-               room for both. What does recvmsg return?",
+    question: "A process has as many descriptors open as it may (RLIMIT_NOFILE). One \
+               byte with a descriptor waits for it in a Unix socket. It calls \
+               recvmsg(2), with room for the two. How does it learn that there is no \
+               number left, and what becomes of the message?",
     answers: &[
         wrong(
-            "-1 and EMFILE; the message stays",
-            "accept(2) does so: the client stays in its queue. It would be the kind way \
-             here too, and it is not so.",
+            "by -1 with EMFILE; the message stays in the socket",
+            "accept(2) is like that: the client stays in its queue. recvmsg is not.",
         ),
         wrong(
-            "-1 and EMFILE; the message is lost",
-            "There is no error at all. The byte arrives, and a flag tells half the truth.",
+            "by -1 with EMFILE; the message is gone",
+            "There is no error at all. The byte arrives, and a flag tells half the \
+             truth.",
         ),
         right(
-            "1, the byte; the descriptor is lost, and MSG_CTRUNC is set",
-            "The kernel delivers what it can. No free number is to it the same as no room \
-             in the buffer, so it sets the flag that says: control data was cut off.",
+            "by MSG_CTRUNC; the byte arrives alone",
+            "The kernel delivers what it can. No free number is to it the same as no \
+             room in the buffer, so it sets the flag that says: control data was cut \
+             off.",
         ),
     ],
     kind: Kind::Kernel,
     run: full_table,
-    moral: "MSG_CTRUNC has two meanings: your buffer was too small, or your table was full. \
-            Either way the descriptor is gone, so the sender should keep its own until you \
-            have said that you hold it.",
+    moral: "MSG_CTRUNC has two meanings: your buffer was too small, or your table was \
+            full. In each case the descriptor is gone, so the sender should keep its \
+            own until you have said that you hold it.",
     see: "unix(7), recvmsg(2), getrlimit(2)",
     file: file!(),
     shows: &["full-table"],

@@ -22,18 +22,19 @@ pub(super) const OUTLIVES_THE_SENDER: Experiment = Experiment {
                now does the receiver call recvmsg(2). What does it get?",
     answers: &[
         wrong(
-            "0, the end of the stream: the sender has gone",
-            "The end comes after what was sent, as with bytes. The message is there.",
+            "zero, the end of the stream",
+            "The sender has gone, but the end comes after what was sent, as with \
+             bytes. The message is there.",
         ),
         wrong(
-            "the byte, and a number on which read(2) fails with EBADF",
-            "A number of the sender's table would mean nothing by now. But no number was \
-             sent: the message itself holds the open file.",
+            "the byte, and a number that is EBADF to read(2)",
+            "A number of the sender's table would mean nothing by now. But no number \
+             was sent: the message itself holds the open file.",
         ),
         right(
-            "a descriptor that works: read(2) gives `hello`",
-            "While the message lies in the socket, the kernel holds the open file for it. \
-             An open file ends with its last reference, and this is one.",
+            "the byte, and a descriptor that gives `hello`",
+            "While the message lies in the socket, the kernel holds the open file for \
+             it. An open file ends with its last reference, and this is one.",
         ),
     ],
     kind: Kind::Kernel,
@@ -89,19 +90,19 @@ pub(super) const EOF_IN_FLIGHT: Experiment = Experiment {
                O_NONBLOCK, and somebody calls read(2) on it. What does read return?",
     answers: &[
         wrong(
-            "0, the end: there is no writer",
-            "There is none in any process's table. But the open file is there, and that \
-             is what the pipe counts.",
+            "zero, and zero each time",
+            "There is no writer in any process's table. But the open file is there, \
+             and that is what the pipe counts.",
         ),
         right(
-            "-1 and EAGAIN: nothing yet, and a writer is left",
-            "The message in the socket holds the write end. Without O_NONBLOCK this read \
-             would sleep until somebody takes the message, or closes the socket.",
+            "-1 with EAGAIN, for now",
+            "The message in the socket holds the write end. Without O_NONBLOCK this \
+             read would sleep until somebody takes the message, or closes the socket.",
         ),
         wrong(
-            "0 now, and bytes later, once the receiver writes",
-            "For a FIFO such a thing is possible. A pipe that had lost its last writer \
-             could not get a new one.",
+            "zero, and bytes later on",
+            "The end has not come, so read does not say so. On Linux an end need not be \
+             the last word: open(2) of /proc/PID/fd/N gives a pipe a new writer.",
         ),
     ],
     kind: Kind::Kernel,
@@ -157,30 +158,31 @@ pub(super) const DIES_UNREAD: Experiment = Experiment {
                worker's answer, in recv(2) on the same socket. What does it get?",
     answers: &[
         wrong(
-            "0, the end of the stream: the worker's side is closed",
+            "zero, and zero after that",
             "That is what a worker leaves that had read everything. This one left \
              something unread, and the kernel tells.",
         ),
         wrong(
-            "its byte and its descriptor: they could not be delivered",
-            "What was sent is gone, and with it the reference that it held. The server \
-             still has its own copy, if it kept one.",
+            "its own byte and descriptor",
+            "They could not be delivered, and are not returned. What was sent is gone, \
+             and with it the reference that it held. The server still has its own copy, \
+             if it kept one.",
         ),
         wrong(
-            "-1 and EPIPE: nobody reads there any more",
-            "EPIPE is for who sends. The server receives.",
+            "-1 with EPIPE, and zero after that",
+            "EPIPE is for the side that sends. The server receives.",
         ),
         right(
-            "-1 and ECONNRESET, and 0 after that",
+            "-1 with ECONNRESET, and zero after that",
             "As with TCP: closed with unread data is a reset, the sign that something \
              was lost. It is told once; after that the stream has just ended.",
         ),
     ],
     kind: Kind::Kernel,
     run: dies_unread,
-    moral: "Take ECONNRESET from a Unix socket as an end as well: a server that dies of it \
-            dies of its worker. And keep your copy until the other has said that it holds \
-            the descriptor.",
+    moral: "Take ECONNRESET from a Unix socket as an end as well: a server that dies \
+            of it dies of its worker. And keep your copy until the receiver has said \
+            that it holds the descriptor.",
     see: "unix(7), recv(2)",
     file: file!(),
     shows: &["dies-unread"],
@@ -229,33 +231,34 @@ fn dies_unread(stage: &Stage) -> Result<usize> {
 
 pub(super) const TOO_MANY_IN_FLIGHT: Experiment = Experiment {
     name: "too-many-in-flight",
-    title: "Passing to somebody who does not look",
-    question: "An ordinary process may have 50 files open (RLIMIT_NOFILE). It has a handful. \
-               It passes one of them again and again over a Unix socket, one a message, \
-               and nobody receives. The socket has room for hundreds of such messages. What \
-               ends this?",
+    title: "Passing to a process that does not receive",
+    question: "An ordinary process may have 50 files open (RLIMIT_NOFILE). It has a \
+               handful. It passes one of them again and again over a Unix socket, one a \
+               message, and nothing is received. The socket has room for hundreds of \
+               such messages. How does this end?",
     answers: &[
         right(
-            "ETOOMANYREFS, once more than 50 are in flight",
+            "by ETOOMANYREFS, after about fifty",
             "The kernel counts what a user has in flight, in all sockets together, and \
              compares it with the RLIMIT_NOFILE of the process that sends. Otherwise a \
              user could hold any number of files open in sockets.",
         ),
         wrong(
-            "nothing but the socket's buffer: EAGAIN after hundreds",
-            "That is what root sees, and so what a server sees that was tried by root.",
+            "by EAGAIN, after hundreds",
+            "That is what root sees, and so what a server sees that was tried by \
+             root.",
         ),
         wrong(
-            "EMFILE at the 50th: each message is a descriptor",
+            "by EMFILE, after about fifty",
             "EMFILE is about the table of the process, and there it is still one. \
              Descriptors in flight are counted by themselves, for the user.",
         ),
     ],
     kind: Kind::Kernel,
     run: too_many_in_flight,
-    moral: "ETOOMANYREFS from sendmsg: somebody does not take what was sent, and it may be \
-            another process of your user. It passes once they take it, so it is a reason \
-            to wait, not to give up.",
+    moral: "ETOOMANYREFS from sendmsg: some receiver does not take what was sent to \
+            it, and the sender may be another process of your user. It passes once the \
+            messages are taken, so it is a reason to wait, not to give up.",
     see: "unix(7), getrlimit(2)",
     file: file!(),
     shows: &["too-many-in-flight"],
