@@ -111,9 +111,9 @@ pub(super) const NONBLOCK_SHARED: Experiment = Experiment {
     name: "nonblock-shared",
     title: "Flags set on one side",
     question: "A process passes the read end of a pipe over a Unix socket, and keeps \
-               its own descriptor of it. The receiver sets two flags on the one that it \
-               got: O_NONBLOCK (fcntl with F_SETFL), and FD_CLOEXEC (fcntl with \
-               F_SETFD). Which of them does the sender find on its own descriptor?",
+               its own descriptor of it. On the one that it got, the receiver sets \
+               O_NONBLOCK (fcntl with F_SETFL) and FD_CLOEXEC (fcntl with F_SETFD). \
+               Which of the two does the sender find on its own?",
     answers: &[
         wrong(
             "neither of the two flags",

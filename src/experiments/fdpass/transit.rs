@@ -40,7 +40,7 @@ pub(super) const OUTLIVES_THE_SENDER: Experiment = Experiment {
     kind: Kind::Kernel,
     run: outlives_the_sender,
     moral: "After sendmsg the sender may close its copy, and even end: the message keeps \
-            the file open. What it cannot know is whether anybody will ever take it.",
+            the file open. What it cannot know is whether a process will ever take it.",
     see: "unix(7)",
     file: file!(),
     shows: &["outlives-the-sender"],
@@ -84,10 +84,10 @@ fn outlives_the_sender(stage: &Stage) -> Result<usize> {
 pub(super) const EOF_IN_FLIGHT: Experiment = Experiment {
     name: "eof-in-flight",
     title: "A pipe with no writer anywhere",
-    question: "A process passes the write end of a pipe over a Unix socket and closes its \
-               own copy. The receiver has not yet called recvmsg(2). So no process on this \
-               machine has the write end open. The pipe is empty, its read end is \
-               O_NONBLOCK, and somebody calls read(2) on it. What does read return?",
+    question: "A process passes the write end of a pipe over a Unix socket and closes \
+               its own copy. The receiver has not yet called recvmsg(2), so no process \
+               has the write end open. What does read(2) return on the read end, which \
+               is empty and O_NONBLOCK?",
     answers: &[
         wrong(
             "zero, and zero each time",
@@ -97,7 +97,7 @@ pub(super) const EOF_IN_FLIGHT: Experiment = Experiment {
         right(
             "-1 with EAGAIN, for now",
             "The message in the socket holds the write end. Without O_NONBLOCK this \
-             read would sleep until somebody takes the message, or closes the socket.",
+             read would sleep until a process takes the message, or closes the socket.",
         ),
         wrong(
             "zero, and bytes later on",

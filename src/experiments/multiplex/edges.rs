@@ -32,10 +32,10 @@ fn look(epoll: &Epoll) -> nix::Result<usize> {
 pub(super) const LEVEL_OR_EDGE: Experiment = Experiment {
     name: "level-or-edge",
     title: "One more byte, behind ninety unread ones",
-    question: "A program watches a socket with EPOLLET. 100 bytes come, epoll_wait(2) \
-               tells it, and it reads 10 of them. Told no more, it sleeps in \
-               epoll_wait. Then one more byte comes, behind the 90. It goes on to read \
-               10 bytes each time that it is told. How often is it told now?",
+    question: "A program watches a socket with EPOLLET. 100 bytes come, it is told, \
+               reads 10 of them, and sleeps in epoll_wait(2). Then one more byte comes, \
+               behind the 90. From now on it reads 10 bytes each time that it is told. \
+               How often is it told?",
     answers: &[
         right(
             "it is told once",

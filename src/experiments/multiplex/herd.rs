@@ -57,11 +57,10 @@ fn end_all(workers: Vec<Child<()>>) -> Result<()> {
 pub(super) const HERD: Experiment = Experiment {
     name: "herd",
     title: "Eight processes wait for one client",
-    question: "Eight processes wait for clients at one listening socket, which they \
-               inherited. Each has an epoll of its own, and sleeps in epoll_wait(2). \
-               One client connects. How many are woken by default, and how many if each \
-               has added the socket with the flag EPOLLEXCLUSIVE, which says that \
-               others watch it, too?",
+    question: "Eight processes sleep in epoll_wait(2), each on an epoll of its own, \
+               for one listening socket. One client connects. How many are woken by \
+               default, and how many if each has added the socket with the flag \
+               EPOLLEXCLUSIVE, which says that others watch it, too?",
     answers: &[
         wrong(
             "one by default, one with the flag",

@@ -111,7 +111,7 @@ fn second_client(stage: &Stage) -> Result<usize> {
 
 pub(super) const FULL_BACKLOG: Experiment = Experiment {
     name: "full-backlog",
-    title: "Knocking where nobody accepts, over TCP",
+    title: "Connecting where no server accepts, over TCP",
     question: "A server called listen(fd, 1), and never calls accept(2). Clients call \
                connect(2) one after the other, without blocking (O_NONBLOCK). How many are \
                connected, and what becomes of the next one?",

@@ -168,7 +168,7 @@ fn unbound_client(stage: &Stage) -> Result<usize> {
 
 pub(super) const FULL_BACKLOG: Experiment = Experiment {
     name: "full-backlog",
-    title: "Knocking where nobody accepts",
+    title: "Connecting where no server accepts",
     question: "A server called listen(fd, 1) and never calls accept(2). Clients connect one \
                after the other without blocking (O_NONBLOCK). You may have read that a full \
                backlog refuses them. How many get through, and what does the next one get?",
@@ -176,7 +176,7 @@ pub(super) const FULL_BACKLOG: Experiment = Experiment {
         wrong(
             "one gets through; the next gets ECONNREFUSED",
             "The number is how many may wait besides the first. And ECONNREFUSED means \
-             that nobody listens at all.",
+             that no socket listens at all.",
         ),
         wrong(
             "two get through; the next gets EINPROGRESS",
