@@ -184,3 +184,19 @@ fn what_is_mapped_writable_cannot_be_sealed_against_writing() {
     assert_eq!(saw["F_SEAL_WRITE once unmapped"], "0");
     assert_eq!(saw["a new writable map"], denied);
 }
+
+/// What `eof-in-flight` says of an end: on Linux a pipe can get a writer after it.
+#[test]
+fn a_pipe_at_its_end_gets_a_new_writer_by_its_name_in_proc() {
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    drop(writer);
+    assert_eq!(reader.read(&mut [0; 9]).unwrap(), 0);
+    let name = format!("/proc/self/fd/{}", reader.as_raw_fd());
+    let mut writer = std::fs::File::options().write(true).open(name).unwrap();
+    writer.write_all(b"again").unwrap();
+    let mut text = [0; 5];
+    reader.read_exact(&mut text).unwrap();
+    assert_eq!(&text, b"again");
+}

@@ -1,3 +1,11 @@
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
+
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, recv, send, shutdown,
+    socketpair,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
 use crate::seen;
@@ -77,4 +85,38 @@ fn credentials_asked_for_too_late_say_nothing() {
     let Some(saw) = seen("unix/passcred-late") else { return };
     assert_eq!(saw["set after the send"], "pid 0, uid 65534");
     assert_eq!(saw["set before the send"], "the sender's");
+}
+
+/// What the page says of packets: poll(2) tells an empty one from the end.
+#[test]
+fn pollrdhup_tells_the_end_from_an_empty_packet() {
+    let (unix, packets) = (AddressFamily::Unix, SockType::SeqPacket);
+    let (here, there) = socketpair(unix, packets, None, SockFlag::empty()).unwrap();
+    let events = || {
+        let mut fds = [PollFd::new(&there, PollFlags::IN | PollFlags::RDHUP)];
+        poll(&mut fds, Some(&Timespec::default())).unwrap();
+        fds[0].revents()
+    };
+    let receive = || recv(there.as_raw_fd(), &mut [0; 1], MsgFlags::MSG_DONTWAIT);
+    send(here.as_raw_fd(), b"", MsgFlags::empty()).unwrap();
+    assert_eq!(events(), PollFlags::IN);
+    assert_eq!(receive(), Ok(0));
+    shutdown(here.as_raw_fd(), Shutdown::Write).unwrap();
+    assert_eq!(events(), PollFlags::IN | PollFlags::RDHUP);
+    assert_eq!(receive(), Ok(0));
+}
+
+/// What the page says of datagrams: a client's own queue is full first, and no other's.
+#[test]
+fn a_datagram_socket_takes_max_dgram_qlen_and_one_more() {
+    let scratch = tempfile::tempdir().unwrap();
+    let bind = |name| UnixDatagram::bind(scratch.path().join(name)).unwrap();
+    let (server, _slow, _other) = (bind("server"), bind("slow"), bind("other"));
+    server.set_nonblocking(true).unwrap();
+    let send = |name| server.send_to(b"answer", scratch.path().join(name));
+    let most = std::fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap();
+    let most: usize = most.trim().parse().unwrap();
+    let taken = std::iter::repeat_with(|| send("slow")).take_while(Result::is_ok);
+    assert_eq!(taken.count(), most + 1);
+    assert_eq!(send("other").unwrap(), 6);
 }
