@@ -18,8 +18,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::signal::retry_on_intr;
-use super::sysv_semaphore;
+use super::{signal::retry_on_intr, sysv_semaphore};
 
 pub mod notes;
 mod objects;

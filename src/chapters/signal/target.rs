@@ -146,7 +146,6 @@ fn waits_for(thread: &str, signal: Number) -> Option<bool> {
     Some(signal.is_in(u64::from_ne_bytes(mask)))
 }
 
-// ANCHOR: full
 /// A queue without room for one signal more. Nothing tells when there is some: one sends
 /// again and again, with a rest between.
 #[derive(Debug, Default)]
@@ -177,7 +176,6 @@ impl Full {
         }
     }
 }
-// ANCHOR_END: full
 
 /// How there comes to be room in a queue.
 const WAY_OUT: &str =
