@@ -16,7 +16,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::sysv_semaphore;
+use nix::errno::Errno;
+
+use super::{signal::retry_on_intr, sysv_semaphore};
 
 pub mod notes;
 mod objects;
@@ -292,7 +294,8 @@ fn set_lock(fd: c_int, kind: c_int, length: libc::off_t) -> bool {
         range.l_type = kind as libc::c_short;
         range.l_whence = libc::SEEK_SET as libc::c_short;
         range.l_len = length;
-        libc::fcntl(fd, libc::F_SETLK, &range) == 0
+        let lock = || Errno::result(libc::fcntl(fd, libc::F_SETLK, &range));
+        retry_on_intr(lock).is_ok()
     }
 }
 

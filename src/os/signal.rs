@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
+use nix::errno::Errno;
+
 /// What the kernel says of one signal that was taken: fields of siginfo_t, sigaction(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Info {
@@ -123,6 +125,19 @@ impl std::fmt::Debug for Set {
     }
 }
 
+/// Makes `call` again as long as it fails with EINTR: a handler ran, and went back.
+///
+/// # Errors
+/// What `call` says otherwise.
+pub fn retry_on_intr<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
 /// `sigwaitinfo(set, &info)`: takes the lowest of the signals that wait; sleeps while
 /// there is none.
 ///
@@ -154,16 +169,14 @@ pub fn signalfd(set: &Set) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// EINTR, when the handler of another signal ran.
-pub fn read_signalfd(fd: impl AsFd) -> io::Result<Info> {
+pub fn read_signalfd(fd: impl AsFd) -> nix::Result<Info> {
     let fd = fd.as_fd().as_raw_fd();
     // SAFETY: plain data, and its own size; the kernel writes all of it or nothing.
     unsafe {
         let mut info: libc::signalfd_siginfo = zeroed();
         let size = size_of::<libc::signalfd_siginfo>();
         let n = libc::read(fd, (&raw mut info).cast(), size);
-        if n == -1 {
-            return Err(io::Error::last_os_error());
-        }
+        Errno::result(n)?;
         Ok(Info {
             signal: info.ssi_signo as i32,
             code: info.ssi_code,

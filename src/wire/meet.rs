@@ -21,13 +21,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::errors::Advise;
 use crate::os::cleanup;
 use crate::os::cleanup::notes::beside;
 use crate::os::owner::Owner;
+use crate::os::signal::retry_on_intr;
 use crate::wire::payload::write_all;
 
 mod names;
@@ -292,12 +292,8 @@ impl At {
             lock => lock.with_context(|| format!("open {}", path.display()))?,
         };
         let mut range = byte(libc::F_WRLCK, 0);
-        while let Err(error) = fcntl(&lock, FcntlArg::F_GETLK(&mut range)) {
-            if error != Errno::EINTR {
-                let what = || format!("fcntl(F_GETLK) {}", path.display());
-                return Err(error).with_context(what);
-            }
-        }
+        retry_on_intr(|| fcntl(&lock, FcntlArg::F_GETLK(&mut range)))
+            .with_context(|| format!("fcntl(F_GETLK) {}", path.display()))?;
         Ok(range.l_type == libc::F_RDLCK as libc::c_short)
     }
 

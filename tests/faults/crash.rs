@@ -33,6 +33,18 @@ impl Point {
     }
 }
 
+impl Point {
+    /// Whether it may be killed within sem_open(3). There glibc makes a file `sem.XXXXXX`,
+    /// gives it the name that was asked for by link(2), and unlinks the first name: who is
+    /// killed in between leaves that, and nothing says whose it was.
+    pub(crate) fn may_be_within_sem_open(&self) -> bool {
+        let Strike { place, blow } = self.strike;
+        self.scene.row.name == "semaphore posix"
+            && matches!(blow, Blow::Signal { signal: Signal::SIGKILL, .. })
+            && matches!(place.call, "openat" | "write" | "mmap" | "link" | "unlink")
+    }
+}
+
 /// A run that nobody strikes: which calls the role makes, and what is printed.
 #[derive(Debug, Clone)]
 pub(crate) struct Probe {

@@ -20,6 +20,7 @@ use rustix::io::read;
 use super::{Watch, enter, full, is_there};
 use crate::errors::Advise;
 use crate::os::cleanup::Object;
+use crate::os::signal::retry_on_intr;
 use crate::say;
 use crate::wire::frame::{Incoming, Stream};
 use crate::wire::meet::{At, Place, byte};
@@ -47,14 +48,15 @@ impl Lock {
                 use FlockOperation::{LockExclusive, NonBlockingLockExclusive};
                 if flock(log, NonBlockingLockExclusive).is_err() {
                     say!("flock(LOCK_EX) sleeps: another has the lock");
-                    flock(log, LockExclusive).context("flock the log")?;
+                    rustix::io::retry_on_intr(|| flock(log, LockExclusive))
+                        .context("flock the log")?;
                 }
             }
             Lock::Ofd => {
                 let all = all(libc::F_WRLCK);
                 if fcntl(log, FcntlArg::F_OFD_SETLK(&all)).is_err() {
                     say!("fcntl(F_OFD_SETLKW) sleeps: another has the lock");
-                    fcntl(log, FcntlArg::F_OFD_SETLKW(&all))
+                    retry_on_intr(|| fcntl(log, FcntlArg::F_OFD_SETLKW(&all)))
                         .context("fcntl(F_OFD_SETLKW) the log")?;
                 }
             }
@@ -66,9 +68,13 @@ impl Lock {
     fn release(self, log: &File) -> Result<()> {
         match self {
             Lock::None => {}
-            Lock::Flock => flock(log, FlockOperation::Unlock).context("flock")?,
+            Lock::Flock => {
+                rustix::io::retry_on_intr(|| flock(log, FlockOperation::Unlock))
+                    .context("flock")?;
+            }
             Lock::Ofd => {
-                fcntl(log, FcntlArg::F_OFD_SETLK(&all(libc::F_UNLCK)))
+                let free = all(libc::F_UNLCK);
+                retry_on_intr(|| fcntl(log, FcntlArg::F_OFD_SETLK(&free)))
                     .context("fcntl(F_OFD_SETLK) the log")?;
             }
         }

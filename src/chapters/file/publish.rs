@@ -221,11 +221,13 @@ fn take(path: &Path, taken: Option<&Path>) -> Result<Option<File>> {
         renamed => renamed.with_context(|| format!("rename {name}"))?,
     }
     say!("rename({}, {}): now no other receiver gets it", last(path), last(taken));
-    let claimed = open(taken)?;
+    let claimed = open(taken)?
+        .ok_or(Errno::ENOENT) // somebody has removed what was ours: no other will come
+        .with_context(|| format!("open {}", taken.display()))?;
     std::fs::remove_file(taken)
         .with_context(|| format!("unlink {}", taken.display()))?;
     say!("open, then unlink: it has no name now, and goes when it is closed");
-    Ok(claimed)
+    Ok(Some(claimed))
 }
 
 /// The last component of a path, which the commentary has named in full before.

@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
-use shared_memory::{ShmemConf, ShmemError};
+use shared_memory::{Shmem, ShmemConf, ShmemError};
 
 use super::posix::no_room;
 use crate::errors::Advise;
@@ -34,7 +34,7 @@ impl Source for ByCrate {
     fn find(&self) -> Result<Option<Found>> {
         let object = Object::Segment(self.name.clone());
         let owner = None;
-        let open = || ShmemConf::new().os_id(&self.name).open();
+        let open = || made(|| ShmemConf::new().os_id(&self.name).open());
         let memory = match self.at.opens_ours(&segment_path(&self.name), open)? {
             Ok(memory) => memory,
             Err(ShmemError::MapOpenFailed(e)) if e == Errno::ENOENT as u32 => {
@@ -57,12 +57,9 @@ impl Source for ByCrate {
     }
 
     fn make(&self, length: usize) -> Result<(Shared, Object)> {
-        let mut memory = ShmemConf::new()
-            .os_id(&self.name)
-            .size(length)
-            .create()
-            .map_err(plain)
-            .with_context(|| self.opening("create"))?;
+        let create = || ShmemConf::new().os_id(&self.name).size(length).create();
+        let mut memory =
+            made(create).map_err(plain).with_context(|| self.opening("create"))?;
         // Still the owner: should this fail, the drop unlinks the name.
         std::fs::File::options()
             .write(true)
@@ -85,6 +82,20 @@ impl Source for ByCrate {
 impl ByCrate {
     fn opening(&self, how: &str) -> String {
         format!("ShmemConf::{how} {}", self.name)
+    }
+}
+
+/// What `make` makes; the crate does not call shm_open(3) again where a handler interrupts it.
+fn made(make: impl Fn() -> Result<Shmem, ShmemError>) -> Result<Shmem, ShmemError> {
+    const INTERRUPTED: u32 = Errno::EINTR as u32;
+    loop {
+        match make() {
+            Err(
+                ShmemError::MapOpenFailed(INTERRUPTED)
+                | ShmemError::MapCreateFailed(INTERRUPTED),
+            ) => {}
+            made => return made,
+        }
     }
 }
 

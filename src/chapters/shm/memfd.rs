@@ -19,8 +19,10 @@ use crate::errors::{Advise, errno};
 use crate::os::cleanup::Object;
 use crate::os::cleanup::notes::beside;
 use crate::os::shared::{Shared, mmap};
+use crate::os::signal::retry_on_intr;
 use crate::say;
 use crate::wire::meet::{self, At};
+use crate::wire::payload::write_all;
 use crate::wire::ring::join::{Found, Source, allocate};
 use crate::wire::say;
 
@@ -59,8 +61,8 @@ impl Source for Memfd {
             }
             result => result.with_context(|| format!("open {path}"))?,
         };
-        let seals =
-            fcntl(&file, FcntlArg::F_GET_SEALS).context("fcntl(F_GET_SEALS)")?;
+        let seals = retry_on_intr(|| fcntl(&file, FcntlArg::F_GET_SEALS))
+            .context("fcntl(F_GET_SEALS)")?;
         if seals & SealFlag::F_SEAL_SHRINK.bits() == 0 {
             bail!(
                 "{path} is not sealed against shrinking: its size cannot be trusted"
@@ -88,7 +90,8 @@ impl Source for Memfd {
         allocate(&fd, length)
             .context("posix_fallocate the memfd")
             .advise(no_memory)?;
-        fcntl(&fd, FcntlArg::F_ADD_SEALS(SEALS)).context("fcntl(F_ADD_SEALS)")?;
+        retry_on_intr(|| fcntl(&fd, FcntlArg::F_ADD_SEALS(SEALS)))
+            .context("fcntl(F_ADD_SEALS)")?;
         let memory = mmap(&fd, length).context("mmap the memfd")?;
         let size = say::size(length);
         say!("memfd_create(ipclab-ring) = {}, {size}", fd.as_raw_fd());
@@ -118,7 +121,7 @@ impl Memfd {
             .mode(0o600)
             .open(&self.note)
             .with_context(|| format!("open {note}"))?;
-        let written = nix::unistd::write(&file, format!("{text}\n").as_bytes());
+        let written = write_all(&file, format!("{text}\n").as_bytes());
         if written.is_err() {
             let _ = std::fs::remove_file(&self.note);
         }

@@ -12,6 +12,7 @@ use crate::errors::{Advise, errno};
 use crate::os::cleanup::Object;
 use crate::os::owner::Owner;
 use crate::os::shared::{Shared, mmap};
+use crate::os::signal::retry_on_intr;
 use crate::say;
 use crate::wire::ring::join::{Found, Source, allocate};
 use crate::wire::say;
@@ -31,7 +32,8 @@ impl Source for Posix {
 
     fn find(&self) -> Result<Option<Found>> {
         let name = &self.name;
-        let fd = match shm_open(name.as_str(), OFlag::O_RDWR, Mode::empty()) {
+        let open = || shm_open(name.as_str(), OFlag::O_RDWR, Mode::empty());
+        let fd = match retry_on_intr(open) {
             Err(Errno::ENOENT) => return Ok(None),
             result => result.with_context(|| format!("shm_open {name}"))?,
         };
@@ -55,7 +57,8 @@ impl Source for Posix {
     fn make(&self, length: usize) -> Result<(Shared, Object)> {
         let name = &self.name;
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
-        let fd = shm_open(name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let fd = retry_on_intr(|| shm_open(name.as_str(), flags, mode))
             .with_context(|| format!("shm_open {name}"))?;
         say!("shm_open({name}, O_CREAT | O_EXCL | O_RDWR, 0600) made the name");
         // ftruncate(2) would only note the size: a page that cannot be had then is

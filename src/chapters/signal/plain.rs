@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::unistd::getuid;
 
 use super::number::Number;
-use super::target::Target;
+use super::target::{Full, Target};
 use super::with::Taking;
 use super::{GOODBYE, how};
 use crate::errors::{Advise, errno, usage};
@@ -40,7 +40,8 @@ pub fn send(
 pub fn say_goodbye(to: &Target, sends: &mut Tally) -> Result<()> {
     let last = Number::rtmax();
     sends.special(0, || format!("pidfd_send_signal({last}, {GOODBYE}): goodbye"));
-    match pidfd_sigqueue(&to.pidfd, last.get(), GOODBYE) {
+    let send = || pidfd_sigqueue(&to.pidfd, last.get(), GOODBYE);
+    match Full::default().queues(to.pid, &to.pidfd, send) {
         Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
             Err(error).context("pidfd_send_signal the goodbye")
         }

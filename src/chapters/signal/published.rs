@@ -50,7 +50,8 @@ impl Published {
 
 // ANCHOR: publish
 /// Lets senders find us. The signals are blocked by now: who reads the file may send at
-/// once. It is written under another name and renamed, so that nobody reads half of it.
+/// once. It is written under another name and renamed, so that nobody reads half of it. It
+/// goes with us, whoever stays: nobody is found there without us.
 ///
 /// # Errors
 /// When something else is in the way at `path`; what open(2) and rename(2) say.

@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::getuid;
 
 use super::published::publish;
-use super::target::{is_gone, open};
+use super::target::{Full, is_gone, open};
 use super::with::Taking;
 use super::{
     GOODBYE, HELLO, LARGEST, Receiving, WINDOW, credit_signal, how, plain,
@@ -32,6 +32,7 @@ pub struct SignalReceiver {
     uid: u32,
     takes: Tally,
     credits: Tally,
+    full: Full,
     _place: Place,
 }
 
@@ -44,7 +45,7 @@ impl Receiver for SignalReceiver {
             None => vec![word_signal().get()],
         };
         let signal = options.signal.unwrap_or_else(word_signal);
-        let mut place = at.arrive(Some(Only::Receiver))?;
+        let mut place = at.arrive(Some(Only::Receiver))?.taking_along();
         Set::of(&signals).block().context("sigprocmask")?;
         let number = signal.get();
         say!("sigprocmask(SIG_BLOCK, {signal}): from now on signal {number} waits");
@@ -73,6 +74,7 @@ impl Receiver for SignalReceiver {
             uid: getuid().as_raw(),
             takes,
             credits: Tally::of("pidfd_send_signal"),
+            full: Full::default(),
             _place: place,
         })
     }
@@ -210,8 +212,8 @@ impl SignalReceiver {
         }
     }
 
-    /// Lets a sender send `words` more. That it is gone, or is not who it says, is its
-    /// own affair.
+    /// Lets a sender send `words` more, and waits while there is no room for that in its
+    /// queue. That it is gone, or is not who it says, is its own affair.
     fn answers(&mut self, to: &Speaker, words: u64) {
         let Some(pidfd) = &to.pidfd else { return };
         self.credits.call(0, || {
@@ -219,9 +221,8 @@ impl SignalReceiver {
                 if words == 0 { "we are busy" } else { "so many words may come" };
             format!("pidfd_send_signal({}, {words}): {what}", credit_signal())
         });
-        if let Err(error) =
-            pidfd_sigqueue(pidfd, credit_signal().get(), words as i32)
-        {
+        let send = || pidfd_sigqueue(pidfd, credit_signal().get(), words as i32);
+        if let Err(error) = self.full.queues(to.pid, pidfd, send) {
             say!("pidfd_send_signal(pid {}, {}): {error}", to.pid, credit_signal());
         }
     }

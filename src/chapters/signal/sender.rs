@@ -8,12 +8,14 @@ use nix::unistd::getuid;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use super::target::{self, Target, is_gone, was_killed};
+use super::target::{self, Full, Target, is_gone, was_killed};
 use super::{
     GOODBYE, HELLO, LARGEST, Sending, credit_signal, plain, published, word_signal,
 };
 use crate::errors::{Advise, errno};
-use crate::os::signal::{Set, pidfd_sigqueue_as, read_signalfd, signalfd};
+use crate::os::signal::{
+    Set, pidfd_sigqueue_as, read_signalfd, retry_on_intr, signalfd,
+};
 use crate::say;
 use crate::wire::meet::{At, Place};
 use crate::wire::roles::within;
@@ -45,6 +47,7 @@ pub struct SignalSender {
     plain: bool,
     sends: Tally,
     reads: Tally,
+    full: Full,
     place: Option<Place>,
 }
 
@@ -78,6 +81,7 @@ impl Sender for SignalSender {
             plain: options.signal.is_some(),
             sends: Tally::of("pidfd_send_signal"),
             reads: Tally::of("read(signalfd)"),
+            full: Full::default(),
             place,
         };
         if let Some(signal) = options.signal {
@@ -214,10 +218,13 @@ impl SignalSender {
     }
 
     /// pidfd_send_signal(2) with a value: one more signal in the receiver's queue.
-    fn queue(&self, value: i32) -> Result<()> {
+    fn queue(&mut self, value: i32) -> Result<()> {
         let pid = self.to.pid;
         let (signal, us) = (word_signal().get(), self.pid);
-        pidfd_sigqueue_as(&self.to.pidfd, signal, value, us, self.uid)
+        let (pidfd, uid) = (&self.to.pidfd, self.uid);
+        let send = || pidfd_sigqueue_as(pidfd, signal, value, us, uid);
+        self.full
+            .queues(pid, pidfd, send)
             .with_context(|| {
                 format!("pidfd_send_signal(pid {pid}, {})", word_signal())
             })
@@ -247,7 +254,8 @@ impl SignalSender {
             if fds[0].revents().is_empty() {
                 return Ok(None);
             }
-            let info = read_signalfd(&self.credits).context("read the signalfd")?;
+            let info = retry_on_intr(|| read_signalfd(&self.credits))
+                .context("read the signalfd")?;
             match u64::try_from(info.value) {
                 Ok(credit)
                     if info.code == libc::SI_QUEUE && info.pid == self.to.pid =>

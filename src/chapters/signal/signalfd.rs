@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 
 use crate::os::signal::{Info, Set, read_signalfd, signalfd};
 
@@ -22,9 +23,7 @@ impl Signalfd {
     pub fn take(&mut self) -> Result<Option<Info>> {
         match read_signalfd(&self.0) {
             Ok(info) => Ok(Some(info)),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
-                Ok(None)
-            }
+            Err(Errno::EINTR) => Ok(None),
             Err(error) => Err(error).context("read the signalfd"),
         }
     }

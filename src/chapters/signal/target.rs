@@ -18,6 +18,7 @@ use crate::os::alive;
 use crate::os::proc;
 use crate::os::signal::pidfd_kill;
 use crate::say;
+use crate::wire::shortage::Shortage;
 
 /// A process, and the descriptor that stands for it.
 #[derive(Debug)]
@@ -144,6 +145,41 @@ fn waits_for(thread: &str, signal: Number) -> Option<bool> {
     File::open(format!("{thread}/mem")).ok()?.read_exact_at(&mut mask, set).ok()?;
     Some(signal.is_in(u64::from_ne_bytes(mask)))
 }
+
+/// A queue without room for one signal more. Nothing tells when there is some: one sends
+/// again and again, with a rest between.
+#[derive(Debug, Default)]
+pub struct Full(Shortage);
+
+impl Full {
+    /// Sends one signal to `pid` by `send`, once there is room for it.
+    ///
+    /// # Errors
+    /// What pidfd_send_signal(2) says; EAGAIN where there never will be any room.
+    pub fn queues(
+        &mut self,
+        pid: i32,
+        pidfd: impl AsFd,
+        send: impl Fn() -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        loop {
+            let Err(error) = send() else {
+                self.0.is_over();
+                return Ok(());
+            };
+            let full = error.raw_os_error() == Some(libc::EAGAIN);
+            let never = || queue_of(pid).is_none_or(|queue| queue.ends_with("/0"));
+            if !full || is_gone(&pidfd) || never() {
+                return Err(error);
+            }
+            self.0.rest(error, "pidfd_send_signal", WAY_OUT);
+        }
+    }
+}
+
+/// How there comes to be room in a queue.
+const WAY_OUT: &str =
+    "ulimit -i raises RLIMIT_SIGPENDING, which counts over all processes of a user";
 
 /// What /proc says of the queue of `pid`: `3/96365` waiting of the most.
 pub fn queue_of(pid: i32) -> Option<String> {

@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus, wait};
@@ -18,6 +17,7 @@ use crate::os::{alive, signal};
 use crate::say;
 use crate::wire::payload::Printed;
 use crate::wire::say;
+use crate::wire::shortage::Shortage;
 
 /// What the server does about a child that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,6 +44,7 @@ pub(super) struct Children {
     clients: BTreeMap<i32, u64>,
     /// Those that have ended, and that nobody has asked about.
     zombies: BTreeSet<i32>,
+    shortage: Shortage,
 }
 
 impl Children {
@@ -66,7 +67,8 @@ impl Children {
         sigchld.block().context("sigprocmask(SIG_BLOCK)")?;
         let sigchld = signal::signalfd(&sigchld).context("signalfd")?;
         let (clients, zombies) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Children { reap, sigchld, clients, zombies })
+        let shortage = Shortage::default();
+        Ok(Children { reap, sigchld, clients, zombies, shortage })
     }
 
     /// `child` serves this client.
@@ -95,13 +97,14 @@ impl Children {
                 PollFd::new(stdout(), PollFlags::empty()),
                 PollFd::new(broken.as_fd(), PollFlags::POLLIN),
             ];
-            match poll(&mut fds, PollTimeout::NONE) {
-                Err(Errno::EINTR) => continue,
-                result => result.context("poll")?,
-            };
+            self.shortage
+                .insist("poll", || poll(&mut fds, PollTimeout::NONE))
+                .context("poll")?;
             let [knocks, ended, lost, broken] = fds.map(|fd| fd.any() == Some(true));
             if ended {
-                signal::read_signalfd(&self.sigchld).context("read the signalfd")?;
+                // Which signal it was, we know. Where it cannot be read, it is still there,
+                // and so is what it tells of.
+                let _ = signal::read_signalfd(&self.sigchld);
                 self.look_after()?;
             }
             if broken {
@@ -137,6 +140,7 @@ impl Children {
                     self.reaped("SIGCHLD, waitpid(-1, WNOHANG)", child, status)?
                 }
                 Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error).context("waitpid"),
             }
         }

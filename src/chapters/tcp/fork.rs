@@ -5,7 +5,7 @@
 
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -18,6 +18,7 @@ use super::children::{Children, NO_MEMORY, Reap};
 use super::door::Door;
 use crate::errors::{Told, line};
 use crate::os::memory;
+use crate::os::signal::retry_on_intr;
 use crate::os::spawn::{Forked, fork};
 use crate::say;
 use crate::wire::dialogue::{Connection, Ended, Server, answer};
@@ -143,16 +144,18 @@ impl Screen {
     fn print(&mut self, message: &[u8]) -> Result<Printed> {
         // Locks of fcntl(2) are a process's own, where one of flock(2) would belong to the
         // open file, which the children share: it would keep nobody out.
-        let lock = byte(libc::F_WRLCK, 0);
-        while let Err(error) = fcntl(&self.turn, FcntlArg::F_SETLKW(&lock)) {
-            ensure!(error == Errno::EINTR, "fcntl(F_SETLKW): {error}");
-        }
+        let lock = |kind| libc::flock { l_len: 0, ..byte(kind, 0) };
+        let take = lock(libc::F_WRLCK);
+        retry_on_intr(|| fcntl(&self.turn, FcntlArg::F_SETLKW(&take)))
+            .context("fcntl(F_SETLKW)")?;
         // The offset belongs to the open file, too: here it counts everybody's messages.
         let number = lseek(&self.turn, 1, Whence::SeekCur).context("lseek")?;
         self.payload.next_is(number.unsigned_abs());
         let printed = self.payload.print(message);
-        let unlock = byte(libc::F_UNLCK, 0);
-        fcntl(&self.turn, FcntlArg::F_SETLK(&unlock)).context("fcntl(F_SETLK)")?;
+        // Freeing the whole file needs no memory. If it failed all the same, the others would
+        // wait until this child ends.
+        let free = lock(libc::F_UNLCK);
+        let _ = retry_on_intr(|| fcntl(&self.turn, FcntlArg::F_SETLK(&free)));
         printed
     }
 }

@@ -16,6 +16,7 @@ use crate::errors::Advise;
 use crate::os::cleanup::notes::beside;
 use crate::os::cleanup::{self, Guard, Object, owner_of};
 use crate::os::owner::Owner;
+use crate::os::signal::retry_on_intr;
 use crate::say;
 use crate::wire::payload::write_all;
 
@@ -39,12 +40,13 @@ impl Only {
             Only::Server => "server",
         };
         let mut range = byte(libc::F_WRLCK, self as i64);
-        match fcntl(file, FcntlArg::F_SETLK(&range)) {
+        match set_lock(file, &range) {
             Ok(_) => return Ok(()),
             Err(Errno::EACCES | Errno::EAGAIN) => {}
             Err(error) => return Err(error).context("fcntl(F_SETLK) the lock file"),
         }
-        fcntl(file, FcntlArg::F_GETLK(&mut range)).context("fcntl(F_GETLK)")?;
+        retry_on_intr(|| fcntl(file, FcntlArg::F_GETLK(&mut range)))
+            .context("fcntl(F_GETLK)")?;
         anyhow::bail!("the {name}'s place is taken by pid {}", range.l_pid)
     }
 }
@@ -261,7 +263,8 @@ impl Place {
     fn is_held(&self, place: i64) -> bool {
         let mut range = byte(libc::F_WRLCK, place);
         self.guard.as_ref().is_some_and(|guard| {
-            fcntl(guard.lock(), FcntlArg::F_GETLK(&mut range)).is_ok()
+            retry_on_intr(|| fcntl(guard.lock(), FcntlArg::F_GETLK(&mut range)))
+                .is_ok()
                 && range.l_type != libc::F_UNLCK as libc::c_short
         })
     }
@@ -284,7 +287,7 @@ impl Place {
         if let (true, Some(guard)) = (self.alone, &self.guard) {
             // Atomic, unlike the change from exclusive to shared in flock(2).
             let range = byte(libc::F_RDLCK, 0);
-            fcntl(guard.lock(), FcntlArg::F_SETLK(&range))
+            set_lock(guard.lock(), &range)
                 .context("fcntl(F_SETLK) the lock file")?;
             self.alone = false;
         }
@@ -353,11 +356,14 @@ pub(super) fn open_lock(path: &Path, users: bool) -> Result<Opened> {
     if !held || !same_file(&file, path) {
         return Ok(Opened::Busy);
     }
+    let gives_up = || {
+        let _ = std::fs::remove_file(path);
+    };
     let notes = Notes::read(file.as_fd(), path)
         .inspect_err(|_| {
-            // It may be the one that we have just made.
+            // Ours alone, and nothing in it: we have just made it.
             if alone && file.metadata().is_ok_and(|about| about.len() == 0) {
-                let _ = std::fs::remove_file(path);
+                gives_up();
             }
         })
         .context("read the lock file")?;
@@ -367,18 +373,21 @@ pub(super) fn open_lock(path: &Path, users: bool) -> Result<Opened> {
     if alone && notes.is_empty() {
         notes
             .append(file.as_fd(), super::notes::OURS)
-            .inspect_err(|_| {
-                let _ = std::fs::remove_file(path);
-            })
+            .inspect_err(|_| gives_up())
             .with_context(|| format!("write {shown}"))
             .advise(|e| why_not(e, path))?;
     }
     Ok(Opened::Ours { file, alone })
 }
 
+/// Takes or frees a lock of fcntl(2); does not wait.
+fn set_lock(file: impl AsFd, range: &libc::flock) -> nix::Result<()> {
+    retry_on_intr(|| fcntl(&file, FcntlArg::F_SETLK(range))).map(drop)
+}
+
 /// Tries to take the first byte of a lock file.
 pub(super) fn take(file: &File, kind: i32, path: &Path) -> Result<bool> {
-    match fcntl(file, FcntlArg::F_SETLK(&byte(kind, 0))) {
+    match set_lock(file, &byte(kind, 0)) {
         Ok(_) => Ok(true),
         Err(Errno::EACCES | Errno::EAGAIN) => Ok(false),
         Err(error) => {
@@ -390,15 +399,10 @@ pub(super) fn take(file: &File, kind: i32, path: &Path) -> Result<bool> {
 /// Sleeps until nobody holds the place alone; whoever does, does not do so for long.
 pub(super) fn wait_for_turn(path: &Path) -> Result<()> {
     let Ok(file) = lock_options().open(path) else { return Ok(()) };
-    loop {
-        match fcntl(&file, FcntlArg::F_SETLKW(&byte(libc::F_RDLCK, 0))) {
-            Err(Errno::EINTR) => {}
-            result => {
-                let what = || format!("fcntl(F_SETLKW) {}", path.display());
-                return result.map(drop).with_context(what);
-            }
-        }
-    }
+    let shared = byte(libc::F_RDLCK, 0);
+    retry_on_intr(|| fcntl(&file, FcntlArg::F_SETLKW(&shared)))
+        .map(drop)
+        .with_context(|| format!("fcntl(F_SETLKW) {}", path.display()))
 }
 
 pub(super) fn same_file(file: &File, path: &Path) -> bool {

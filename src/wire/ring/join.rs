@@ -18,7 +18,7 @@ use crate::os::cleanup::{Object, remove_now, without_signals};
 use crate::os::owner::Owner;
 use crate::os::shared::Shared;
 use crate::os::sigbus;
-use crate::os::signal::is_to_end;
+use crate::os::signal::{is_to_end, retry_on_intr};
 use crate::say;
 use crate::wire::meet::{At, Only, Place};
 use crate::wire::say;
@@ -136,7 +136,9 @@ pub(super) fn join(
                 std::thread::sleep(PAUSE);
             }
             // The signal was one that this program ignores, or we would not be here.
-            Err(error) if errno(&error) == Some(Errno::EINTR) => {}
+            Err(error) if errno(&error) == Some(Errno::EINTR) && tries < TRIES => {
+                tries += 1;
+            }
             Err(error) => return Err(error),
         }
     }
@@ -153,11 +155,7 @@ const PART: usize = 64 << 20;
 pub fn allocate(file: impl AsFd, length: usize) -> nix::Result<()> {
     for start in (0..length).step_by(PART) {
         let part = PART.min(length - start);
-        while let Err(error) = posix_fallocate(&file, start as i64, part as i64) {
-            if error != Errno::EINTR {
-                return Err(error);
-            }
-        }
+        retry_on_intr(|| posix_fallocate(&file, start as i64, part as i64))?;
         if is_to_end() {
             return Err(Errno::EINTR);
         }
