@@ -80,8 +80,9 @@ fn with_release_and_acquire_each_can_miss_the_others_flag_and_not_with_seqcst() 
     let Some(saw) = seen("shm/store-buffering") else { return };
     assert_eq!(saw["both found 0"], true);
     assert_eq!(saw["both found 0, with SeqCst"], false);
-    assert_eq!(saw["by the model of `relaxed`, both can find 0"], true);
-    assert_eq!(saw["by the model, with SeqCst"], false);
+    assert_eq!(saw["both can load 0, stored Release, loaded Acquire"], true);
+    assert_eq!(saw["both can load 0, stored Release, loaded SeqCst"], true);
+    assert_eq!(saw["both can load 0, stored SeqCst, loaded SeqCst"], false);
 }
 
 #[test]
@@ -89,6 +90,7 @@ fn a_childs_drop_removes_the_name_for_all_unless_it_gave_it_up() {
     let Some(saw) = seen("shm/crate-fork") else { return };
     assert_eq!(saw["found, once the child drops it"], false);
     assert_eq!(saw["found, once the child gives it up, then drops it"], true);
+    assert_eq!(saw["the parent's load, once the child drops it"], "0");
 }
 
 #[test]

@@ -16,34 +16,34 @@ pub(super) const LOST_COUNTS: Experiment = Experiment {
     name: "lost-counts",
     title: "Two processes count in one number",
     question: "A number in shared memory is 0. Two processes each add 1 to it, 100 times: \
-               load it, add 1, store the sum. No load and no store is ever torn. What is \
-               the least that the number can be in the end?",
+               load it, add 1, store the sum. No load and no store is ever torn. What is the \
+               least that the number can be in the end?",
     answers: &[
         wrong(
-            "200: adding 1 is one step",
-            "It is three: load, add, store. Between the load and the store the other \
-             process may do what it likes.",
+            "two hundred, all that was counted",
+            "That would be true if adding 1 were one step. It is three: load, add, store. \
+             Between the load and the store the other process can do anything.",
         ),
         wrong(
-            "100: at worst the two always collide, and one of each two counts is lost",
-            "That is the worst when they go in step. But one of them may sleep between its \
-             load and its store for as long as the other takes to count to 99.",
+            "one hundred, half of what was counted",
+            "That is the worst case if the two go in step. But one of them can sleep between \
+             its load and its store for as long as the other takes to count to 99.",
         ),
         right(
-            "2",
+            "two, a hundredth of what was counted",
             "A loads 0 and sleeps. B counts to 99. A stores 1: 99 counts are gone. B loads \
              that 1 for its last round and sleeps. A counts to 100. B stores 2.",
         ),
         wrong(
-            "0: a store can undo everything",
-            "Each stores what it has loaded and 1 more, so the last store is at least 1; \
-             and 1 would need a load of 0 in the last round, after a store of its own.",
+            "zero, nothing of what was counted",
+            "Each store is of 1 or more. So the number is at least 1 after the first store, \
+             the last round of each process loads at least 1, and stores at least 2.",
         ),
     ],
     kind: Kind::Kernel,
     run: lost_counts,
-    moral: "A race does not lose a little now and then: it can lose nearly everything. One \
-            number wants fetch_add; more than one wants a lock around all the steps.",
+    moral: "A race can lose nearly all counts, not just a few. For one number use fetch_add; \
+            for several, a lock around all the steps.",
     see: "shm_overview(7), sem_overview(7)",
     file: file!(),
     shows: &["lost-counts-broken", "lost-counts-cured", "lost-counts"],
@@ -168,32 +168,34 @@ fn with_a_semaphore(stage: &Stage) -> Result<()> {
 pub(super) const FALSE_SHARING: Experiment = Experiment {
     name: "false-sharing",
     title: "Two counters side by side",
-    question: "Two processes on two CPUs each have a counter of their own in shared memory, \
-               and add 1 to it by fetch_add with Relaxed, 500,000 times. The counters are 8 \
-               bytes apart: in one cache line of 64 bytes, which only one CPU at a time may \
+    question: "Two processes on two CPUs each add 1, 500,000 times, to a counter of their \
+               own in shared memory, by fetch_add with Relaxed. The counters are 8 bytes \
+               apart, in one cache line of 64 bytes, which only one CPU at a time can \
                change. What is lost?",
     answers: &[
         wrong(
-            "counts: a CPU writes back the whole line, with an old value of the other's",
-            "The line travels with all of its bytes, and only its owner of the moment may \
-             change it. The hardware never shows a stale neighbour.",
+            "many counts, and some time too",
+            "A CPU would lose them if it wrote back the whole line with an old value of the \
+             other counter. It does not: the line moves with all its bytes, and only the CPU \
+             that has it can change it.",
         ),
         right(
-            "nothing but time",
-            "The counts are exact. But the line goes to and fro between the CPUs, though \
-             neither wants the other's number: false sharing.",
+            "much time, but no count at all",
+            "The counts are exact. But the line moves from one CPU to the other and back, \
+             although neither process needs the other's number. This is called false \
+             sharing.",
         ),
         wrong(
-            "a few counts, since Relaxed is not strict enough for that",
-            "Relaxed says nothing of the order among different variables. Each fetch_add is \
-             one step all the same, whatever its order.",
+            "a few counts, but no time",
+            "Relaxed leaves open the order among different variables. Each fetch_add is \
+             still one step, so no count is lost.",
         ),
     ],
     kind: Kind::Kernel,
     run: false_sharing,
     moral: "No test of the result finds false sharing; only a clock does. What different \
-            CPUs write belongs on different lines, as head and tail of this chapter's ring \
-            do.",
+            CPUs write belongs on different cache lines, like head and tail of this \
+            chapter's ring.",
     see: "sched_setaffinity(2)",
     file: file!(),
     shows: &["false-sharing-broken", "false-sharing-cured", "false-sharing"],

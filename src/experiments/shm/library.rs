@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 
+use crate::experiments::fault::{attempt, shown as shown_byte};
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
 use crate::os::cleanup::segment_path;
@@ -21,24 +22,24 @@ pub(super) const CRATE_FORK: Experiment = Experiment {
     name: "crate-fork",
     title: "fork, and a value that cleans up",
     question: "A program makes shared memory with the crate shared_memory, whose Shmem \
-               removes the name when its owner drops it. It forks. The child uses the \
-               memory, drops its Shmem and ends. Another program now opens the name. What \
-               happens?",
+               removes the name when its owner drops it. The program forks. The child drops \
+               its Shmem and ends. Then the parent loads a byte of the memory, and another \
+               program opens the name. What happens?",
     answers: &[
         right(
-            "MapOpenFailed, ENOENT: the child has removed the name",
-            "Two processes had the same value, and each drops it. The parent's mapping \
-             goes on working, so it notices nothing.",
+            "the load succeeds, and the open gets ENOENT",
+            "Both processes had the same value, and the child's drop removed the name for \
+             all. The parent's mapping is not touched, so the parent does not notice.",
         ),
         wrong(
-            "it opens it: the parent is the owner, and it is still there",
-            "The child is the owner as well. Whether a Shmem owns the name is a bool in \
-             memory, and fork(2) has copied it.",
+            "the load succeeds, and the open does too",
+            "Whether a Shmem is the owner is a bool in memory, and fork(2) has copied it. \
+             What the child's drop changes in memory stays in the child, but it also calls \
+             shm_unlink(3), and the name is not the child's alone.",
         ),
         wrong(
-            "it opens it: a child's drop runs only in the child's memory",
-            "What the drop changes in memory stays in the child. But it calls \
-             shm_unlink(3), and the name is everybody's.",
+            "the load is SIGSEGV, and the open gets ENOENT",
+            "The drop also unmaps the memory, but only in the child's address space.",
         ),
     ],
     kind: Kind::Kernel,
@@ -67,7 +68,7 @@ fn give_up_and_drop_it(ours: &mut Option<Shmem>) {
 
 // ANCHOR: crate-fork
 fn crate_fork(stage: &Stage) -> Result<usize> {
-    let mut opened = Vec::new();
+    let mut answers = Vec::new();
     for how in ["drops it", "gives it up, then drops it"] {
         let name = stage.segment("object");
         let made = ShmemConf::new().os_id(&name).size(4096).create();
@@ -82,42 +83,58 @@ fn crate_fork(stage: &Stage) -> Result<usize> {
             Ok(())
         })?;
         child.join()?;
+        let ours = Shared::new(ours.context("the parent's own")?);
+        let mut byte = [1];
+        let load = || {
+            ours.read(0, &mut byte);
+            byte[0]
+        };
+        let loaded = attempt(stage, "parent", "loads byte 0", load)?;
         let other = ShmemConf::new().os_id(&name).open();
         stage.call("ShmemConf::open(\"/object\")", &shown(&other));
         stage.saw(&format!("found, once the child {how}"), other.is_ok());
-        opened.push(other.is_ok());
+        stage.saw(
+            &format!("the parent's load, once the child {how}"),
+            shown_byte(loaded),
+        );
+        answers.push(match (loaded, &other) {
+            (Err(_), _) => 3,
+            (Ok(_), Ok(_)) => 2,
+            (Ok(_), Err(_)) => 1,
+        });
     }
-    Ok(if opened[0] { 2 } else { 1 })
+    Ok(answers[0])
 }
 // ANCHOR_END: crate-fork
 
 pub(super) const CRATE_KILLED: Experiment = Experiment {
     name: "crate-killed",
     title: "Starting again after kill -9",
-    question: "A program makes shared memory under a name of its own: \
-               ShmemConf::new().os_id(name).size(4096).create(). It is killed by kill -9, \
-               and started again. What does create() return now?",
+    question: "A program makes shared memory with the crate shared_memory, under a name of \
+               its own: ShmemConf::new().os_id(name).size(4096).create(). It is killed by \
+               kill -9, and started again. What does create() return now?",
     answers: &[
         wrong(
-            "a mapping: the kernel has cleaned up after the dead process",
-            "The kernel unmaps the pages and closes the descriptors. The name is a file in \
-             /dev/shm, and files stay.",
+            "a new mapping, full of zeros",
+            "That would need the kernel to remove the name. When a process dies, it unmaps \
+             the pages and closes the descriptors. The name is a file in /dev/shm, and files \
+             stay.",
         ),
         right(
-            "Err(MappingIdExists)",
-            "No drop runs at SIGKILL, so the name stays, and create() opens it with \
-             O_EXCL: it will not take over what it has not made.",
+            "no mapping, but MappingIdExists",
+            "No drop runs at SIGKILL, so the name stays. create() opens it with O_EXCL, \
+             which accepts only a new name.",
         ),
         wrong(
-            "a mapping of what the dead one had stored",
-            "That is what open() gives. create() wants to be the first.",
+            "the old mapping, with its data",
+            "That is what open() returns. create() accepts only a new name.",
         ),
     ],
     kind: Kind::Kernel,
     run: crate_killed,
-    moral: "What has a name must be expected to be there at the start. Decide whether anybody \
-            still uses it, by a lock that ends with its owner; then take it over, or remove \
-            it.",
+    moral: "At its start a program must expect what has a name to be there. Find out whether \
+            a process still uses it, by a lock that ends with its owner; then take it over, \
+            or remove it. The same pitfall: semaphore/stale-value.",
     see: "shm_open(3), shm_overview(7)",
     file: file!(),
     shows: &["crate-killed"],
@@ -166,33 +183,34 @@ pub(super) const CRATE_FORCE: Experiment = Experiment {
     title: "force_create_flink, twice",
     question: "With the crate shared_memory, two programs create memory with the same file \
                link, `link`, which tells others its name; both say force_create_flink(), so \
-               that a stale link is no error. The first still runs when the second starts. \
-               Then the first ends. A third opens `link`. What happens?",
+               that an old link is no error. The first ends while the second runs. Now a \
+               third opens `link`. What happens?",
     answers: &[
         right(
-            "LinkOpenFailed: the first has removed the second's link",
-            "The second took the name from the first, and the first, at its end, took it \
-             from the second. Neither was told.",
+            "the third gets the error LinkOpenFailed",
+            "The second replaced the link of the first, and the first, at its end, removed \
+             the link of the second. Neither was told.",
         ),
         wrong(
-            "the second create() fails: the first one still uses the link",
-            "Without force it would be LinkExists. Forced, it overwrites the link, and does \
-             not look whether anybody is behind it.",
+            "the second has got the error LinkExists",
+            "That is true without force. With it, create() overwrites the link, and does not \
+             check whether a program uses it.",
         ),
         wrong(
-            "the third finds the memory of the second",
-            "It would have, until the first ended. Its drop removes `link`, as the owner of \
-             a link of that name; that by then it is another one's link is not looked at.",
+            "the third gets the memory of the second",
+            "It would have, until the first ended. The first's drop removes `link`, and does \
+             not check whose link that is by now.",
         ),
         wrong(
-            "all three share one memory",
-            "Each create() makes memory of its own. Only open() shares.",
+            "the third gets the memory of the first",
+            "The second has overwritten the link, and each create() makes memory of its own.",
         ),
     ],
     kind: Kind::Kernel,
     run: crate_force,
-    moral: "To overwrite is no way to deal with what a crash has left: it cannot tell the \
-            dead from the living. Lock a file beside the name, and look under the lock.",
+    moral: "Overwriting is no way to deal with what a crash has left: it cannot tell the \
+            dead from the living. Lock a file beside the name, and look while you hold the \
+            lock.",
     see: "shm_open(3), flock(2)",
     file: file!(),
     shows: &["crate-force"],

@@ -5,7 +5,7 @@
 //! knows the stores to each number. A Relaxed load may see any store that its view has
 //! not passed. An Acquire load of a Release store takes over the view of the process that
 //! stored. SeqCst operations have one view in common, besides. Each number has one writer
-//! here, so the order of its stores is his; there are no read-modify-writes.
+//! here, whose order is that of its stores; there are no read-modify-writes.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;

@@ -14,36 +14,37 @@ pub(super) const UNLINKED_NAME: Experiment = Experiment {
     name: "unlinked-name",
     title: "Removing the name while it is mapped",
     question: "A and B have mapped the shared memory object `/board`. Somebody calls \
-               shm_unlink(\"/board\"). Then A stores `one`. Then C comes: shm_open(\"/board\") \
-               with O_CREAT, ftruncate, mmap. A stores `two`. What do B and C see at the \
-               end?",
+               shm_unlink(\"/board\"). Then A stores `one`. Then C comes: \
+               shm_open(\"/board\") with O_CREAT, ftruncate, mmap. A stores `two`. What do B \
+               and C see at the end?",
     answers: &[
         right(
-            "B sees `two`, C sees zeros",
-            "shm_unlink takes the name away, and the object lives on for those who have it \
-             mapped. C has another object of the same name, and nobody tells either side.",
+            "B sees `two`, and C sees zeros",
+            "shm_unlink removes the name; the object stays for the processes that have it \
+             mapped. C has another object of the same name, and nobody tells A, B or C.",
         ),
         wrong(
-            "both see `two`: they have mapped the same name",
-            "A name is how one finds an object, once. C found none under that name, so it \
-             made a new one.",
+            "B sees `two`, and C sees `two`",
+            "A name is looked up once, by shm_open. C found none, so it made a new object.",
         ),
         wrong(
-            "B was killed by SIGBUS when the name went",
+            "B gets SIGBUS, and C sees `two`",
             "Pages that are mapped stay. SIGBUS comes when the object is cut short, by \
              ftruncate.",
         ),
         wrong(
-            "nothing: shm_unlink fails with EBUSY while it is mapped",
-            "Linux and POSIX let a name be removed at any time, of a file as well. It is \
-             the way to leave nothing behind.",
+            "B and C see `two`, after an EBUSY",
+            "shm_unlink does not return EBUSY: Linux and POSIX let a name be removed at any \
+             time, of a file as well.",
         ),
     ],
     kind: Kind::Kernel,
     run: unlinked_name,
-    moral: "Remove the name once all have mapped it, and the kernel cleans up whoever dies. \
-            Remove it too early, or start one side again, and two halves talk past each \
-            other: compare st_ino of what you have with what the name leads to.",
+    moral: "Remove the name once all have mapped the object: then the kernel frees the \
+            memory, whoever dies. If the name is removed too early, or one side starts \
+            again, the two have different objects: compare st_ino of yours with that of the \
+            name. The same pitfall: posixmq/unlink-while-open, semaphore/unlink-splits, \
+            unix/stolen-name.",
     see: "shm_unlink(3), shm_overview(7)",
     file: file!(),
     shows: &["unlinked-name"],

@@ -31,35 +31,37 @@ fn die_as_owner(stage: &Stage, mutex: &Mutex) -> Result<()> {
 pub(super) const OWNER_DIES: Experiment = Experiment {
     name: "owner-dies",
     title: "A lock whose owner was killed",
-    question: "A mutex lies in shared memory, made with PTHREAD_PROCESS_SHARED and nothing \
-               else. A process locks it and is killed by kill -9. Another process calls \
-               pthread_mutex_lock. What happens?",
+    question: "A pthread mutex in shared memory, made with PTHREAD_PROCESS_SHARED and \
+               nothing else, can be locked by every process that maps it. One process locks \
+               it and is killed by kill -9. Another then calls pthread_mutex_lock(3). What \
+               happens?",
     answers: &[
         wrong(
-            "it gets the mutex: the kernel unlocks what a dead process held",
-            "So it is for flock(2) and fcntl(2), whose locks the kernel keeps. This mutex \
-             is a few bytes of memory; the kernel has never heard of it.",
+            "it gets the mutex at once",
+            "That is true of the locks of flock(2) and fcntl(2), which the kernel keeps. \
+             This mutex is a few bytes of memory, and the kernel does not know what they \
+             mean.",
         ),
         right(
-            "it sleeps for ever",
-            "The word in memory says `locked`, and only the owner would have changed it.",
+            "it waits for the mutex for ever",
+            "The word in memory says `locked`, and only its owner would have changed it.",
         ),
         wrong(
-            "it gets EOWNERDEAD",
-            "That is the cure: a robust mutex. It must have been asked for when the mutex \
-             was made, by pthread_mutexattr_setrobust.",
+            "it gets EOWNERDEAD, and the mutex",
+            "That is what a robust mutex does. It must be asked for when the mutex is made, \
+             by pthread_mutexattr_setrobust(3).",
         ),
         wrong(
-            "it is killed as well",
-            "A death is nobody else's business, unless a process asked to die with its \
-             parent.",
+            "it is killed by a signal too",
+            "A process does not die because another did, unless it asked for that by \
+             prctl(2) with PR_SET_PDEATHSIG.",
         ),
     ],
     kind: Kind::Kernel,
     run: owner_dies,
-    moral: "A lock in shared memory outlives whoever held it. Make it robust, so that the \
-            kernel finds it in a list at the owner's death; or lock a file, which ends by \
-            itself.",
+    moral: "A lock in shared memory outlives the process that held it. Make it robust: then \
+            the kernel, which gets a list of such locks from each thread, marks them when \
+            their owner dies. Or lock a file: that lock ends with its owner.",
     see: "pthread_mutexattr_setrobust(3), get_robust_list(2)",
     file: file!(),
     shows: &["owner-dies-broken", "owner-dies-cured", "owner-dies"],
@@ -127,34 +129,36 @@ fn owner_dies(stage: &Stage) -> Result<usize> {
 pub(super) const NOT_MENDED: Experiment = Experiment {
     name: "not-mended",
     title: "Unlocking after EOWNERDEAD",
-    question: "The owner of a robust mutex has died. The next process locks it, gets \
-               EOWNERDEAD, takes that for `locked, with a warning`, does its work and \
-               unlocks. It never calls pthread_mutex_consistent. What does the process \
-               after that get when it locks?",
+    question: "A robust mutex reports that its owner died: the next pthread_mutex_lock gets \
+               the mutex, and returns EOWNERDEAD. Then pthread_mutex_consistent(3) declares \
+               that the data are whole. One process gets EOWNERDEAD and unlocks without that \
+               call. What does the next one get when it locks?",
     answers: &[
         wrong(
-            "the mutex, as ever: the unlock made it whole",
-            "The unlock says only that its owner is done. That the data are whole again \
-             must be said by name.",
+            "the mutex, without any error",
+            "The unlock says only that the process is done. That the data are whole must be \
+             declared.",
         ),
         wrong(
-            "EOWNERDEAD again, until somebody mends it",
-            "The warning is given once. Who ignores it has given the mutex up for all.",
+            "the mutex, with EOWNERDEAD again",
+            "EOWNERDEAD is returned once. A process that ignores it has lost the mutex for \
+             all.",
         ),
         right(
-            "ENOTRECOVERABLE, and so does everybody from then on",
-            "Unlocked without consistent, the mutex is broken for good: nobody vouches for \
-             what it protects. Only destroying it and making it anew helps.",
+            "no mutex, but ENOTRECOVERABLE",
+            "Unlocked without pthread_mutex_consistent, the mutex cannot be used any more, \
+             by anybody. Only destroying it and making it anew helps.",
         ),
         wrong(
-            "nothing: it sleeps for ever",
-            "That is the ordinary mutex. A robust one always has an answer.",
+            "no mutex, but a wait for ever",
+            "That is true of an ordinary mutex whose owner died. A robust one always \
+             returns.",
         ),
     ],
     kind: Kind::Kernel,
     run: not_mended,
-    moral: "EOWNERDEAD means: you hold the lock, and what it protects may be half done. Mend \
-            it, call pthread_mutex_consistent, then unlock; in this order.",
+    moral: "EOWNERDEAD means: you hold the lock, and what it protects may be half done. Make \
+            that whole, call pthread_mutex_consistent, then unlock; in this order.",
     see: "pthread_mutex_consistent(3), pthread_mutexattr_setrobust(3)",
     file: file!(),
     shows: &["not-mended"],

@@ -23,26 +23,27 @@ use crate::os::shared::{Shared, mmap};
 pub(super) const ADDRESSES: Experiment = Experiment {
     name: "addresses",
     title: "A pointer in shared memory",
-    question: "Processes A and B share two objects of memory, `greetings` and `farewells`. A \
-               maps first the one, then the other; B maps them the other way round. At the \
-               same place in each lies a word: `hello` in greetings, `adieu` in farewells. \
-               A stores a pointer to `hello` in greetings. B loads that pointer and follows \
-               it. What does it find?",
+    question: "Two children, A and B, of one process map two shared objects: A first \
+               `greetings`, then `farewells`; B the other way round. At the same offset is \
+               `hello` in greetings and `adieu` in farewells. A stores a pointer to `hello` \
+               in greetings. B follows it. What does it find?",
     answers: &[
         wrong(
-            "`hello`: it is the same memory",
-            "The memory is the same, the addresses are not: an address that is free in one \
-             process may be taken in another. A pointer means something only in the process \
-             that made it.",
+            "`hello`, and no error at all",
+            "The memory is the same, but the addresses are not: an address that is free in \
+             one process can be taken in another. A pointer means something only in the \
+             process that made it.",
         ),
         wrong(
-            "nothing: SIGSEGV, as with any wild pointer",
-            "That would be luck. There is something at that address in B too.",
+            "a SIGSEGV, and no word at all",
+            "Two programs that were started one by one, with randomized addresses, would \
+             most likely get that. A and B have the addresses of their parent, and B has a \
+             mapping where A's pointer points.",
         ),
         right(
-            "`adieu`, and no error",
-            "mmap(2) puts each mapping where there is room, so the order decides. At the \
-             address that A has stored, B has farewells.",
+            "`adieu`, and no error at all",
+            "In both children the same addresses are free, and mmap(2) takes the next of \
+             them, so the order decides. Where A has greetings, B has farewells.",
         ),
     ],
     kind: Kind::Kernel,
@@ -124,33 +125,35 @@ pub(super) const BEFORE_SIZED: Experiment = Experiment {
     name: "before-sized",
     title: "Opening before it has a size",
     question: "One process makes a shared memory object: shm_open with O_CREAT, then \
-               ftruncate to 4096. Between the two calls another opens it and, since both \
-               know that it has 4096 bytes, calls mmap for 4096. What happens?",
+               ftruncate to 4096. Between the two calls another process opens it, calls mmap \
+               for 4096 bytes, and loads the first of them. What happens?",
     answers: &[
         wrong(
-            "mmap fails with EINVAL, as the object is empty",
-            "EINVAL is for a length of 0: whoever asks fstat for the length and maps that \
-             gets it here. mmap does not compare a length with the size of the object.",
+            "mmap returns EINVAL for an empty object",
+            "EINVAL is for a length of 0. A process that asks fstat for the length, and maps \
+             that, gets it here. mmap does not compare a length with the size of the object.",
         ),
         right(
-            "mmap succeeds, and the first load is SIGBUS",
+            "mmap succeeds, and the load is SIGBUS",
             "The mapping is longer than the object. Only an access asks the object for the \
              page, and there is none.",
         ),
         wrong(
-            "it works, and finds zeros: memory is made as it is touched",
-            "Within the size of the object, yes. Beyond it there is nothing to touch.",
+            "mmap succeeds, and the load finds 0",
+            "That is true within the size of the object, where a page is made when it is \
+             first touched. Past the size there is nothing to touch.",
         ),
         wrong(
-            "shm_open waits until the object has a size",
-            "The kernel cannot know that a size is to come: it is a file, and an empty file \
-             is a file.",
+            "shm_open sleeps until the object has a size",
+            "The kernel cannot know that a size will follow. The object is a file, and a \
+             file can be empty.",
         ),
     ],
     kind: Kind::Kernel,
     run: before_sized,
-    moral: "The size first, then the name: make it under a name that nobody knows, give it \
-            its size and its contents, and rename(2) it in /dev/shm.",
+    moral: "The size first, then the name: make the object under a name that nobody knows, \
+            give it its size and its contents, and rename(2) it in /dev/shm. The same \
+            pitfall, with a semaphore: semaphore/create-then-init.",
     see: "shm_open(3), mmap(2), rename(2)",
     file: file!(),
     shows: &["before-sized-broken", "before-sized-cured", "before-sized"],
@@ -235,29 +238,31 @@ fn open_at_once(stage: &Stage, name: &str) -> Result<Option<u8>> {
 
 pub(super) const LOOKING_COSTS: Experiment = Experiment {
     name: "looking-costs",
-    title: "What it costs to look at empty memory",
-    question: "A shared memory object has a size of 1 MiB by ftruncate, and nothing was ever \
-               stored in it. One process reads all of it by read(2). Then another maps it \
-               and loads a byte of each page; neither stores anything. How much memory does \
-               the object take?",
+    title: "What it takes to look at empty memory",
+    question: "A shared memory object (a file in a tmpfs) is made 1 MiB long by ftruncate. \
+               One process reads all of it by read(2). Then another maps it and loads a byte \
+               of each page. Nobody stores anything. When does the object take 1 MiB of the \
+               tmpfs?",
     answers: &[
         wrong(
-            "none: only a store needs a page",
-            "So it is for a hole in a file on a disk, and for memory of one's own, where \
-             all loads see one page of zeros. Here the page is made for the first load.",
+            "not before something is stored",
+            "That is true of private memory without a file, where loads share one page of \
+             zeros. In a tmpfs the page is made for the first load. A hole in a file on a \
+             disk is a third case: a load takes no block of the disk, but a page of the page \
+             cache.",
         ),
         wrong(
-            "1 MiB as soon as ftruncate has been called",
+            "as soon as ftruncate has returned",
             "ftruncate notes a size. posix_fallocate(3) would ask for the pages.",
         ),
         wrong(
-            "1 MiB once it was read by read(2)",
-            "read copies zeros to the reader, and the object stays empty.",
+            "as soon as read(2) has returned",
+            "read(2) copies zeros to the reader, and the object stays empty.",
         ),
         right(
-            "none after the read(2), 1 MiB after the loads",
-            "A load through a shared mapping must show what others will store there, so it \
-             gets the real page, and if there is none it is made.",
+            "as soon as the loads are done",
+            "A load through a shared mapping must see what others will store there later, so \
+             it needs the object's own page. If there is none, it is made.",
         ),
     ],
     kind: Kind::Kernel,
