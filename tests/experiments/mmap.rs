@@ -41,9 +41,11 @@ fn a_peer_that_truncates_kills_unless_the_memory_is_sealed() {
     let Some(saw) = seen("mmap/peer-truncates") else { return };
     assert_eq!(saw["a file: ftruncate was refused with"], Value::Null);
     assert_eq!(saw["a file: the load"], "SIGBUS");
+    assert_eq!(saw["a file: the load, once it is long again"], "0");
     let refused = "EPERM: Operation not permitted";
     assert_eq!(saw["a sealed memfd: ftruncate was refused with"], refused);
     assert_eq!(saw["a sealed memfd: the load"], "!");
+    assert_eq!(saw["a sealed memfd: the load, once it is long again"], "!");
 }
 
 #[test]

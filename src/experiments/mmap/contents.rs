@@ -17,29 +17,30 @@ use crate::os::mmap::{PAGE, Pages};
 pub(super) const READ_AND_MAP: Experiment = Experiment {
     name: "read-and-map",
     title: "One maps the file, the other reads it",
-    question: "A has mapped a file MAP_SHARED and stores `n` over the `o` in it. It calls \
-               neither msync nor munmap. You may have read that others need not see a store \
-               before msync. B calls read(2) on the file, on Linux. What does it get?",
+    question: "A has mapped a file MAP_SHARED and stores `n` over the `o` in it. You may \
+               have read that on Linux others see this without msync(2) or munmap(2) by A. B \
+               calls read(2) on the file. What does it get?",
     answers: &[
         wrong(
-            "`o`, until A calls msync",
+            "`o`, until A calls msync(2)",
             "POSIX leaves it open. On Linux msync is about the disk, not about other \
              processes.",
         ),
         right(
-            "`n` at once; and A sees at once what B writes by write(2)",
+            "`n`, with no call by A at all",
             "The mapping *is* the kernel's cache of the file, and read and write use the \
-             same pages. There is no second copy that could be old.",
+             same pages. There is no second copy that could be old. In the same way A sees \
+             what B writes.",
         ),
         wrong(
-            "`o`, until A unmaps the file or ends",
+            "`o`, until A calls munmap(2)",
             "Nothing is copied back when a mapping goes: there is nothing to copy.",
         ),
     ],
     kind: Kind::Kernel,
     run: read_and_map,
     moral: "On Linux, map and read as you like: it is one file. But nothing orders a read \
-            after a store for you, and a read of many bytes may see half of a change.",
+            after a store for you, and a read of many bytes can see half of a change.",
     see: "msync(2), mmap(2)",
     file: file!(),
     shows: &["read-and-map"],
@@ -79,31 +80,32 @@ fn read_and_map(stage: &Stage) -> Result<usize> {
 pub(super) const PRIVATE: Experiment = Experiment {
     name: "private",
     title: "MAP_PRIVATE, and the file changes",
-    question: "A file has two pages full of `a`. P maps both MAP_PRIVATE, loads a byte of \
-               each, and stores `p` at the very first byte. Then somebody writes `b` over \
-               the whole file. P loads the second byte of each page. What does it get from \
-               the first page and from the second?",
+    question: "MAP_PRIVATE keeps a process's stores out of the file. A file has two pages of \
+               `a`. P maps it this way, loads a byte of each, and stores `p` at byte 0. \
+               Another process fills it with `b`. What does P find, on Linux, in byte 1 of \
+               each page?",
     answers: &[
         right(
-            "`a` and `b`",
-            "P's store has made a copy of the first page, and that stays as it was. The \
-             second is still the file's own page, though P has loaded from it.",
+            "`a` in the first, `b` in the second",
+            "P's store has made a copy of the first page, which stays as it was. The second \
+             is still the file's own page, although P has loaded from it.",
         ),
         wrong(
-            "`a` and `a`: a private mapping is a copy from the moment of mmap",
-            "Nothing is copied by mmap. A page is copied when P first stores in it, and \
-             that was only the first.",
+            "`a` in the first, `a` in the second",
+            "mmap copies nothing. A page is copied when P first stores in it, and that was \
+             only the first.",
         ),
         wrong(
-            "`b` and `b`: all but the byte that P has stored",
-            "The copy is of the whole page, not of a byte.",
+            "`b` in the first, `b` in the second",
+            "The copy that P's store made is of the whole page, not of one byte.",
         ),
     ],
     kind: Kind::Kernel,
     run: private,
-    moral: "MAP_PRIVATE keeps your stores from others, not theirs from you. Who wants a \
-            snapshot reads the file, or maps one that is replaced by rename and never \
-            written in place.",
+    moral: "MAP_PRIVATE keeps your stores from others, and not theirs from you: on Linux you \
+            see them until you store in the page, and mmap(2) calls it unspecified. For a \
+            snapshot read the file, or map one that is replaced by rename and never written \
+            in place.",
     see: "mmap(2)",
     file: file!(),
     shows: &["private"],
@@ -149,35 +151,36 @@ fn private(stage: &Stage) -> Result<usize> {
 pub(super) const ANONYMOUS: Experiment = Experiment {
     name: "anonymous",
     title: "Memory without a file, and fork",
-    question: "A program gets memory without a file in three ways: (a) before fork, from \
-               MmapMut::map_anon of the crate memmap2; (b) before fork, by mmap with \
-               MAP_SHARED | MAP_ANONYMOUS; (c) like (b), but after the fork, parent and child \
-               each. The child stores in all three. In which does the parent see it?",
+    question: "A program gets memory without a file in three ways: (a) before fork, \
+               MmapMut::map_anon of the crate memmap2; (b) before fork, mmap with MAP_SHARED \
+               | MAP_ANONYMOUS; (c) like (b), but after the fork, parent and child each. The \
+               child stores in all three. In which does the parent see it?",
     answers: &[
         wrong(
-            "in (a) and (b): what is mapped before fork is in both",
-            "It is in both, but map_anon maps MAP_PRIVATE: at the first store the child \
-             got a page of its own.",
+            "in (a) and (b), not in (c)",
+            "What is mapped before fork is in both processes, but map_anon maps MAP_PRIVATE: \
+             at its first store the child got a page of its own.",
         ),
         right(
-            "in (b) only",
-            "MAP_SHARED is what fork passes on as one memory. What each maps after the fork \
-             is each one's own: without a name there is no way to mean the other's.",
+            "in (b), not in (a) or (c)",
+            "fork passes on what is MAP_SHARED as one memory. What each maps after the fork \
+             is its own: without a name there is no way to mean the other's.",
         ),
         wrong(
-            "in (b) and (c): MAP_SHARED | MAP_ANONYMOUS is one memory for all",
-            "Each mmap makes a new one. Processes meet there only by inheritance.",
+            "in (b) and (c), not in (a)",
+            "Each mmap with MAP_ANONYMOUS makes new memory. Processes share it only by \
+             inheritance.",
         ),
         wrong(
-            "in none: after fork each has its own memory",
-            "Its own address space. A shared mapping in it leads to the same pages.",
+            "in none of (a), (b) and (c)",
+            "After fork each process has its own address space, but a shared mapping in it \
+             leads to the same pages.",
         ),
     ],
     kind: Kind::Kernel,
     run: anonymous,
     moral: "MAP_SHARED | MAP_ANONYMOUS before fork is shared memory with nothing to name and \
-            nothing to clean up. `anonymous` says that it has no file, not that it is \
-            shared.",
+            nothing to remove. `anonymous` means that it has no file, not that it is shared.",
     see: "mmap(2), fork(2)",
     file: file!(),
     shows: &["anonymous-broken", "anonymous-cured", "anonymous"],

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -17,34 +17,38 @@ use crate::os::mmap::PAGE;
 
 pub(super) const PEER_TRUNCATES: Experiment = Experiment {
     name: "peer-truncates",
-    title: "The peer cuts the file short",
-    question: "A process has mapped 8192 bytes of a file, and has loaded and stored at byte \
-               4096 already. Another process calls ftruncate(4096) on the file. The first \
-               loads byte 4096 again. What happens?",
+    title: "The peer cuts the file short, and makes it long again",
+    question: "A process has mapped 8192 bytes of a file, and has stored `!` at byte 4096. \
+               Another process calls ftruncate(4096), and later ftruncate(8192). The first \
+               process loads byte 4096 before the second call, or after it. What does it \
+               get?",
     answers: &[
         wrong(
-            "it gets what it had stored: the page is in its memory",
-            "The page was the file's. ftruncate has taken it out of every mapping.",
+            "before it `!`, and after it `!`",
+            "That would be so if the page were the process's own. It was the file's, and \
+             ftruncate removes it from every mapping. Only the file of a program that runs \
+             cannot be cut: ETXTBSY.",
         ),
         wrong(
-            "it gets 0: there is nothing there any more",
-            "Zeros are for holes within the file. Past its end there is no page to give.",
+            "before it SIGBUS, and after it `!`",
+            "ftruncate(4096) has freed the page, and with it what was stored there.",
         ),
         wrong(
-            "ftruncate fails with EBUSY while the file is mapped",
-            "So it is with ETXTBSY, for a program that runs. A mapped file can be cut by \
-             whoever may write to it.",
+            "before it zero, and after it zero",
+            "Zeros are for holes within the file. Past its end there is no page.",
         ),
         right(
-            "it is killed by SIGBUS",
-            "The page is asked for again, and there is none. A check of the size before \
-             the access would not help: the file can be cut between the two.",
+            "before it SIGBUS, and after it zero",
+            "The page is asked for again, and there is none until the file is long enough; \
+             then it is a hole. A check of the size before the access would not help: the \
+             file can be cut between the two.",
         ),
     ],
     kind: Kind::Kernel,
     run: peer_truncates,
-    moral: "Whoever maps a file trusts all that may write to it with its life. Memory from a \
-            stranger must be sealed against it: a memfd with F_SEAL_SHRINK.",
+    moral: "Every process that may write to a file can end those that map it, and clear what \
+            they stored. Memory from another user must be sealed against that: a memfd with \
+            F_SEAL_SHRINK.",
     see: "mmap(2), memfd_create(2), fcntl(2)",
     file: file!(),
     shows: &["peer-truncates-broken", "peer-truncates-cured", "peer-truncates"],
@@ -86,51 +90,60 @@ fn peer_truncates(stage: &Stage) -> Result<usize> {
             Ok(cut.err().map(|error| error.to_string()))
         })?;
         let refused = peer.join()?;
-        let got = attempt(stage, "A", "loads byte 4096", || pages.load(PAGE))?;
-        stage.saw(&format!("{what}: ftruncate was refused with"), refused.clone());
-        stage.saw(&format!("{what}: the load"), shown(got));
-        came_of_it.push((refused, got));
+        let load = || attempt(stage, "A", "loads byte 4096", || pages.load(PAGE));
+        let short = load()?;
+        let peer = stage.fork("peer", |stage| {
+            stage.call("ftruncate(8192)", &ftruncate(&file, 2 * PAGE as i64));
+            Ok(())
+        })?;
+        peer.join()?;
+        let long = load()?;
+        stage.saw(&format!("{what}: ftruncate was refused with"), refused);
+        stage.saw(&format!("{what}: the load"), shown(short));
+        stage.saw(&format!("{what}: the load, once it is long again"), shown(long));
+        came_of_it.push((short, long));
     }
-    Ok(match &came_of_it[0] {
-        (Some(_), _) => 3,
-        (None, Err(_)) => 4,
-        (None, Ok(0)) => 2,
-        (None, Ok(_)) => 1,
-    })
+    match came_of_it[0] {
+        (Ok(b'!'), Ok(b'!')) => Ok(1),
+        (Err(_), Ok(b'!')) => Ok(2),
+        (Ok(0), Ok(0)) => Ok(3),
+        (Err(_), Ok(0)) => Ok(4),
+        (short, long) => bail!("{}, then {}", shown(short), shown(long)),
+    }
 }
 // ANCHOR_END: peer-truncates
 
 pub(super) const READ_INTO_IT: Experiment = Experiment {
     name: "read-into-it",
     title: "read(2) into a mapping that was cut short",
-    question: "A process has mapped 8192 bytes of a file, and the file was cut to 4096 since. \
-               A load from the second page would be SIGBUS. The process gives the address \
-               of that page to read(2), as the buffer for 5 bytes that wait in a pipe. What \
-               happens?",
+    question: "A process has mapped 8192 bytes of a file, which was then cut to 4096. A load \
+               from the second page would be SIGBUS. The process gives the address of that \
+               page to read(2), as the buffer for 5 bytes that wait in a pipe. What happens?",
     answers: &[
         wrong(
-            "it is killed by SIGBUS, as by a load or store of its own",
+            "SIGBUS kills it, and the 5 bytes are lost",
             "The signal is for an instruction of the program that cannot go on. Here the \
-             kernel stores, and can say that it could not.",
+             kernel stores, and can return an error.",
         ),
         wrong(
-            "read returns -1, EFAULT, and the 5 bytes are lost",
-            "A pipe's reader copies first. What could not be copied stays.",
+            "read returns EFAULT, and the 5 bytes are lost",
+            "The kernel takes bytes out of a pipe only when it has copied them.",
         ),
         wrong(
-            "read returns 5, and the file is 4101 bytes long",
-            "A mapping never makes its file longer, whoever stores there.",
+            "read returns 5, and the file has 4101 bytes",
+            "No store through a mapping makes its file longer, and none of the kernel's \
+             either.",
         ),
         right(
-            "read returns -1, EFAULT, and the 5 bytes are still in the pipe",
+            "read returns EFAULT, and the 5 bytes stay there",
             "The kernel tries to store, finds no page, and gives up before it takes the \
              bytes out.",
         ),
     ],
     kind: Kind::Kernel,
     run: read_into_it,
-    moral: "EFAULT need not be a wild pointer: it can be a mapping that somebody cut. And a \
-            handler of SIGBUS does not catch what happens within a system call.",
+    moral: "EFAULT need not be a wild pointer: it can be a mapping that another process cut. \
+            And a handler of SIGBUS does not catch what happens within a system call.",
     see: "read(2), mmap(2)",
     file: file!(),
     shows: &["read-into-it"],

@@ -10,7 +10,6 @@ use nix::sys::signal::Signal;
 use rustix::mm::{MapFlags, MsyncFlags};
 
 use super::{file_with, map_shared, on_a_disk};
-use crate::experiments::child::End;
 use crate::experiments::fault::{attempt, shown};
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
@@ -24,29 +23,29 @@ pub(super) const PAST_THE_END: Experiment = Experiment {
                that it does not get?",
     answers: &[
         wrong(
-            "none is got: mmap(2) fails, as the file is too short",
-            "mmap does not compare the length with the size of the file, which may grow \
+            "byte 0, by an error of mmap",
+            "mmap does not compare the length with the size of the file, which can grow \
              later.",
         ),
         wrong(
-            "byte 5000, the first past the end of the file: SIGSEGV",
+            "byte 5000, by a SIGBUS",
             "The hardware protects pages, not bytes. Byte 5000 is in a page that has bytes \
              of the file in it.",
         ),
         right(
-            "byte 8192, the first page past the end: SIGBUS",
-            "Up to 8191 it is the file's last page, and what is past the end in it is 0. \
-             The third page is mapped, but the file has nothing for it.",
+            "byte 8192, by a SIGBUS",
+            "Up to 8191 it is the file's last page, and what is past the end in it is 0. The \
+             third page is mapped, but the file has nothing for it.",
         ),
         wrong(
-            "byte 12,288, the first past the mapping: SIGSEGV",
-            "That is the end of what is mapped. The end of what there is comes before.",
+            "byte 12,288, by a SIGSEGV",
+            "That is the end of the mapping. The file ends before it.",
         ),
     ],
     kind: Kind::Kernel,
     run: past_the_end,
-    moral: "SIGBUS: mapped, but nothing behind it. SIGSEGV: not mapped, or not for this. And \
-            a bug of up to 4095 bytes past the end is neither.",
+    moral: "SIGBUS: mapped, but nothing behind it. SIGSEGV: not mapped, or not for this kind \
+            of access. And a bug of up to 4095 bytes past the end is neither.",
     see: "mmap(2)",
     file: file!(),
     shows: &["past-the-end"],
@@ -83,20 +82,20 @@ pub(super) const PAST_THE_MAP: Experiment = Experiment {
                loads byte 5000, the first that it did not ask for. What does it get?",
     answers: &[
         right(
-            "`x`, the file's byte",
+            "an `x`, and no signal",
             "The length is rounded up to whole pages, so bytes 5000 to 8191 are the file's, \
              for loads and stores alike. From 8192 on it is SIGSEGV.",
         ),
         wrong(
-            "SIGSEGV: past the mapping",
+            "SIGSEGV, and no byte",
             "The mapping is in pages. 5000 bytes are two pages, and all of both is mapped.",
         ),
         wrong(
-            "SIGBUS: mapped, but nothing behind it",
-            "Behind it is the file, which goes on.",
+            "SIGBUS, and no byte",
+            "SIGBUS comes where the file has nothing. This file goes on.",
         ),
         wrong(
-            "0: what was not asked for is filled with zeros",
+            "a zero, and no signal",
             "Zeros fill the last page of the *file*. This page is in the middle of it.",
         ),
     ],
@@ -142,27 +141,29 @@ fn past_the_map(stage: &Stage) -> Result<usize> {
 pub(super) const TAIL_BYTES: Experiment = Experiment {
     name: "tail-bytes",
     title: "A store past the end of the file",
-    question: "A file on a disk has 5000 bytes. A program maps it and stores `X` at 6000: \
-               past the end of the file, but in its last page. It calls msync with MS_SYNC, \
-               then makes the file 8192 bytes long. What does read(2) find at 6000?",
+    question: "A file on a disk has 5000 bytes. A program maps it, stores `X` at 6000, in \
+               its last page, and has it written to the disk by msync(2) with MS_SYNC. It \
+               asks for the size, and makes it 8192. What was it, and what does read(2) find \
+               at 6000?",
     answers: &[
         wrong(
-            "`X`: it was stored and synced, and now the file reaches that far",
+            "5000, and then the `X`",
             "Only the file's bytes are written. Linux fills the rest of the page with zeros \
              when it writes it.",
         ),
         right(
-            "0: what is past the end is not kept",
-            "The store went into the page, and no further. mmap(2) says so: changes there \
-             are not written out to the file.",
+            "5000, and then a zero",
+            "The store went into the page, and no further. mmap(2) says so: changes past the \
+             end are not written out to the file.",
         ),
         wrong(
-            "nothing: the store at 6000 was SIGBUS",
-            "SIGBUS comes with the first whole page past the end, at 8192.",
+            "8192, and then a zero",
+            "No store makes a file longer, not even to the end of its last page. write(2) \
+             and ftruncate(2) do.",
         ),
         wrong(
-            "`X`, and the file was 6001 bytes long after the store",
-            "No store makes a file longer. write(2) and ftruncate(2) do.",
+            "6001, and then the `X`",
+            "No store makes a file longer. And what is stored past its end is not kept.",
         ),
     ],
     kind: Kind::Needs("a file on a disk: TMPDIR on no tmpfs"),
@@ -192,7 +193,7 @@ fn tail_bytes(stage: &Stage) -> Result<usize> {
     let file = file_with(stage, "file", b"")?;
     stage.needs(on_a_disk(&file)?, "a file on a disk: TMPDIR on no tmpfs")?;
     let writer = stage.fork("writer", |_| store_past_the_end(&file))?;
-    let End::Done((byte, size)) = writer.end()? else { return Ok(3) };
+    let (byte, size) = writer.join()?;
     stage.event("writer", "stores at 6000, msync(MS_SYNC)");
     stage.call("fstat(): st_size after that", &size);
     stage.call("ftruncate(8192), then read() at 6000", &shown(Ok(byte)));
@@ -210,8 +211,9 @@ fn tail_bytes(stage: &Stage) -> Result<usize> {
         ),
     });
     Ok(match (byte, size) {
-        (0, _) => 2,
+        (0, 5000) => 2,
         (_, 5000) => 1,
+        (0, _) => 3,
         _ => 4,
     })
 }
@@ -220,35 +222,35 @@ fn tail_bytes(stage: &Stage) -> Result<usize> {
 pub(super) const GROWING: Experiment = Experiment {
     name: "growing",
     title: "A file that grows under its mapping",
-    question: "A file has 4096 bytes. A maps 8192 bytes of it, B maps 4096. Then the file is \
-               made 8192 bytes long, with `y` at 4096. Neither maps it again. What do A and \
-               B get when they load byte 4096?",
+    question: "You may have read that a file can grow into a longer mapping. A file has 4096 \
+               bytes. A maps 8192 bytes of it, B maps 4096. Then the file gets 8192 bytes, \
+               with `y` at 4096. What do A and B find there, on Linux?",
     answers: &[
         wrong(
-            "both get `y`: a mapping follows its file",
-            "It follows the contents. How much address space it has was fixed by mmap, so \
-             B's ends at 4096.",
+            "A gets `y`, B gets `y`",
+            "A mapping follows the contents of its file. How much of the file it covers was \
+             fixed by mmap, so B's ends at 4096.",
         ),
         wrong(
-            "A gets SIGBUS, B SIGSEGV: mmap looked at the file when it was called",
-            "The file is asked at each page's first access, not at mmap. A got SIGBUS \
-             before, and does so no more.",
+            "A gets SIGBUS, B gets SIGSEGV",
+            "A got SIGBUS before the file grew. The size is checked when a page is first \
+             accessed, not by mmap.",
         ),
         right(
             "A gets `y`, B gets SIGSEGV",
-            "A's mapping reached past the end already, and now there is something. B's \
-             does not reach so far: it has to map again, or call mremap(2).",
+            "A's mapping covered byte 4096 already, and now the file has one. B's does not: \
+             B has to map again, or call mremap(2).",
         ),
         wrong(
-            "A gets 0 until it maps again, B SIGSEGV",
+            "A gets zero, B gets SIGSEGV",
             "There is one page, in the kernel's cache of the file, and A gets that.",
         ),
     ],
     kind: Kind::Kernel,
     run: growing,
-    moral: "On Linux one may map more than there is, and let the file grow into it: address \
-            space is cheap. mmap(2) calls the effect of a new size unspecified, so elsewhere \
-            map again.",
+    moral: "On Linux a program can map more than there is, and let the file grow into it: \
+            address space is cheap. mmap(2) calls the effect of a new size unspecified, so \
+            elsewhere map again.",
     see: "mmap(2), mremap(2), ftruncate(2)",
     file: file!(),
     shows: &["growing"],

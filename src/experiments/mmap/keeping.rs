@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, raise};
 use rustix::mm::MsyncFlags;
 
@@ -15,36 +15,37 @@ use crate::os::mmap::Pages;
 pub(super) const KILL_NINE: Experiment = Experiment {
     name: "kill-nine",
     title: "kill -9 before msync",
-    question: "A process stores `new` over `old` in a mapped file, MAP_SHARED. Before it can \
-               call msync or munmap, it is killed by kill -9. Another does the same to a \
-               file of its own through a BufWriter, and is killed before it flushes. What do \
-               the two files hold?",
+    question: "A process stores `new` over `old` in a file mapped MAP_SHARED. Before it can \
+               call msync or munmap, it is killed by kill -9. Another writes `new` over \
+               `old` in a file of its own through a BufWriter, and is killed before it \
+               flushes. What do the two files hold?",
     answers: &[
         wrong(
-            "`old` and `old`: neither came to write anything",
-            "A store in a shared mapping is the writing. There is nothing left to do, as \
-             far as other processes are concerned.",
+            "the mapped one `old`, the other `old`",
+            "A store in a shared mapping is the writing. There is nothing left to do, as far \
+             as other processes are concerned.",
         ),
         right(
-            "`new` and `old`",
+            "the mapped one `new`, the other `old`",
             "The store went into the kernel's page of the file, which does not die with the \
              process. The BufWriter's buffer was the process's own memory.",
         ),
         wrong(
-            "half of `new`, perhaps; one cannot know",
-            "All that was stored before the kill is there. What can be half is what the \
-             program was in the middle of.",
+            "the mapped one `old`, the other `new`",
+            "It is the other way round. The store is in the file's page at once. What is \
+             written through a BufWriter is in the process's own memory until it is flushed.",
         ),
         wrong(
-            "`new` and `new`: the kernel writes back what a process leaves",
-            "It knows the pages of a mapping. It knows nothing of a buffer in the heap.",
+            "the mapped one `new`, the other `new`",
+            "The kernel writes back the pages of a mapping. It knows nothing of a buffer in \
+             the heap.",
         ),
     ],
     kind: Kind::Kernel,
     run: kill_nine,
-    moral: "A mapping survives the process, all of it. It does not survive the machine: \
-            against a crash or a power cut there is msync with MS_SYNC, and no experiment \
-            here can show that.",
+    moral: "A mapping survives the process, all of it. It does not survive the machine: for \
+            a file on a disk there is msync with MS_SYNC against a crash or a power cut, and \
+            no experiment here can show that. For a file in a tmpfs there is nothing.",
     see: "msync(2), mmap(2)",
     file: file!(),
     shows: &["kill-nine"],
@@ -81,10 +82,11 @@ fn kill_nine(stage: &Stage) -> Result<usize> {
     };
     let (mapped, buffered) = (held("mapped")?, held("buffered")?);
     Ok(match (mapped.as_str(), buffered.as_str()) {
-        ("old", _) => 1,
+        ("old", "old") => 1,
         ("new", "old") => 2,
+        ("old", "new") => 3,
         ("new", "new") => 4,
-        _ => 3,
+        (mapped, buffered) => bail!("{mapped:?} and {buffered:?}"),
     })
 }
 // ANCHOR_END: kill-nine
@@ -92,21 +94,22 @@ fn kill_nine(stage: &Stage) -> Result<usize> {
 pub(super) const MSYNC_ASYNC: Experiment = Experiment {
     name: "msync-async",
     title: "What MS_ASYNC does",
-    question: "A process has stored in a mapped file on a disk, and calls msync with \
-               MS_ASYNC. You may have read that this begins the write to the disk and \
-               returns, while MS_SYNC waits for its end. What does it do on Linux?",
+    question: "A process has stored in a mapped file on a disk. msync(2) with MS_SYNC writes \
+               the change to the disk and returns when it is there. You may have read that \
+               with MS_ASYNC it begins the write and returns. What does MS_ASYNC do on \
+               Linux?",
     answers: &[
         wrong(
             "it begins the write, and returns",
             "A page whose write has begun is no longer dirty in the mapping, so that the \
-             next store is noticed. Here it still is. Linux gave that up in 2.6.19.",
+             next store is noticed. Here it still is dirty. Linux gave that up in 2.6.19.",
         ),
         wrong(
-            "it writes, and waits, as MS_SYNC does",
+            "it does the write, then returns",
             "MS_SYNC leaves the page clean. After MS_ASYNC it is as dirty as before.",
         ),
         right(
-            "nothing",
+            "it does nothing, and returns",
             "The kernel keeps track of dirty pages by itself, and writes them after some \
              seconds, asked or not. MS_ASYNC has nothing to add.",
         ),

@@ -18,33 +18,36 @@ use crate::os::namespace::{mount_tmpfs, unshare_mounts};
 pub(super) const SPARSE: Experiment = Experiment {
     name: "sparse",
     title: "One byte in the middle of a gigabyte",
-    question: "A new file is made 1 GiB long by ftruncate, and mapped whole. The program \
-               stores one byte, in the middle. How much room does the file take?",
+    question: "A new file is made 1 GiB long by ftruncate, and mapped whole. The program's \
+               first access, and its only one, is a store of one byte in the middle. How \
+               much room does the file take then?",
     answers: &[
         right(
-            "a block or a few: about 4096 bytes",
-            "Blocks are made where something is stored, a page at a time.",
+            "some KiB, where the byte is",
+            "The file system makes blocks where something is stored, at least a page of 4096 \
+             bytes. If the program has loaded from the file before, the kernel's read-ahead \
+             can make it more.",
         ),
         wrong(
-            "1 GiB: that is its size",
-            "Its size is how far one may read. What it takes is another number: st_blocks, \
-             which `du` shows and `ls -l` does not.",
+            "the whole GiB, up to its end",
+            "1 GiB is its size: how far one can read. What it takes is another number: \
+             st_blocks, which `du` shows and `ls -l` does not.",
         ),
         wrong(
-            "512 MiB: up to the byte that was stored",
+            "half a GiB, up to the byte",
             "A file need not have all that is before its last byte. What is not there reads \
              as zeros: a hole.",
         ),
         wrong(
-            "1 byte",
+            "a single byte, and no more",
             "Room on a disk is given in blocks, and a mapping is written in pages.",
         ),
     ],
     kind: Kind::Kernel,
     run: sparse,
-    moral: "A hole costs nothing until somebody stores in it, and then the disk may be full: \
-            that is SIGBUS. posix_fallocate makes the room beforehand; lseek with SEEK_DATA \
-            finds what is there.",
+    moral: "A hole takes no room on the disk until a process stores in it, and then the disk \
+            can be full: that is SIGBUS. posix_fallocate makes the room beforehand; lseek \
+            with SEEK_DATA finds what is there.",
     see: "ftruncate(2), lseek(2), inode(7)",
     file: file!(),
     shows: &["sparse"],
@@ -105,32 +108,34 @@ fn sparse(stage: &Stage) -> Result<usize> {
 pub(super) const FULL_DISK: Experiment = Experiment {
     name: "full-disk",
     title: "1 MiB on a file system of 64 KiB",
-    question: "A file system in memory holds 64 KiB. A program makes a file of 1 MiB there by \
-               ftruncate, maps it, and stores a byte in each page. Which step fails?",
+    question: "A file system in memory holds 64 KiB. A program makes a file of 1 MiB there \
+               by ftruncate, maps it, and stores a byte in each page. Which step fails, and \
+               how?",
     answers: &[
         wrong(
-            "ftruncate: ENOSPC, as 1 MiB does not fit",
+            "ftruncate, by ENOSPC",
             "ftruncate only notes a size. The pages are all holes, which take no room.",
         ),
         wrong(
-            "mmap: ENOMEM",
-            "Address space there is enough of. mmap does not ask for the pages.",
+            "the mmap, by ENOMEM",
+            "mmap takes address space, and there is enough of it. It does not ask for the \
+             pages.",
         ),
         right(
-            "a store: SIGBUS, once 64 KiB are full",
-            "At the first store in a page the file system must find room for it. A store \
-             has no return value, so the only way to say ENOSPC is a signal.",
+            "a store, by a SIGBUS",
+            "At the first store in a page the file system must find room for it, and after \
+             64 KiB there is none. A store has no return value, so a signal must say it.",
         ),
         wrong(
-            "none: what does not fit goes to swap",
-            "Swap is for memory. The limit of this file system counts either way.",
+            "none, thanks to swap",
+            "Pages of this file system can go to swap. Its limit counts them there too.",
         ),
     ],
     kind: Kind::Needs("the right to mount: root, or user namespaces"),
     run: full_disk,
     moral: "posix_fallocate before mmap: then ENOSPC is an error that one call returns, and \
-            not a signal in the middle of some later store. /dev/shm in a container holds \
-            64 MiB unless somebody said more.",
+            not a signal in the middle of some later store. Docker gives a container 64 MiB \
+            in /dev/shm, unless --shm-size says more.",
     see: "posix_fallocate(3), ftruncate(2), tmpfs(5)",
     file: file!(),
     shows: &["full-disk-broken", "full-disk-cured", "full-disk"],

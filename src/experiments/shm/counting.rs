@@ -25,7 +25,7 @@ pub(super) const LOST_COUNTS: Experiment = Experiment {
              Between the load and the store the other process can do anything.",
         ),
         wrong(
-            "one hundred, half of what was counted",
+            "a hundred, half of what was counted",
             "That is the worst case if the two go in step. But one of them can sleep between \
              its load and its store for as long as the other takes to count to 99.",
         ),

@@ -138,7 +138,7 @@ pub(super) const STORE_BUFFERING: Experiment = Experiment {
              SeqCst for the stores alone is enough on x86, but not by the rules.",
         ),
         wrong(
-            "a lock around each store and its load",
+            "a lock around each store and the load after it",
             "That ensures it, but it is more than is needed, and takes longer.",
         ),
     ],

@@ -47,7 +47,7 @@ pub(super) const OWNER_DIES: Experiment = Experiment {
             "The word in memory says `locked`, and only its owner would have changed it.",
         ),
         wrong(
-            "it gets EOWNERDEAD, and the mutex",
+            "it gets the error EOWNERDEAD",
             "That is what a robust mutex does. It must be asked for when the mutex is made, \
              by pthread_mutexattr_setrobust(3).",
         ),
@@ -135,7 +135,7 @@ pub(super) const NOT_MENDED: Experiment = Experiment {
                call. What does the next one get when it locks?",
     answers: &[
         wrong(
-            "the mutex, without any error",
+            "the mutex, and no error at all",
             "The unlock says only that the process is done. That the data are whole must be \
              declared.",
         ),
@@ -150,7 +150,7 @@ pub(super) const NOT_MENDED: Experiment = Experiment {
              by anybody. Only destroying it and making it anew helps.",
         ),
         wrong(
-            "no mutex, but a wait for ever",
+            "no mutex, but a sleep for ever",
             "That is true of an ordinary mutex whose owner died. A robust one always \
              returns.",
         ),

@@ -139,7 +139,7 @@ pub(super) const BEFORE_SIZED: Experiment = Experiment {
              page, and there is none.",
         ),
         wrong(
-            "mmap succeeds, and the load finds 0",
+            "mmap succeeds, and the load returns 0",
             "That is true within the size of the object, where a page is made when it is \
              first touched. Past the size there is nothing to touch.",
         ),
