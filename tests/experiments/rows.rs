@@ -92,6 +92,26 @@ fn the_code_that_a_page_shows_is_the_code_that_runs() {
 }
 
 #[test]
+fn an_experiment_that_another_names_is_there() {
+    for (chapter, one) in each() {
+        let whys = one.answers.iter().map(|answer| answer.why);
+        let texts: Vec<_> =
+            [one.question, one.moral].into_iter().chain(whys).collect();
+        let names = texts.iter().flat_map(|text| {
+            text.split(|c: char| !c.is_ascii_alphanumeric() && c != '/' && c != '-')
+        });
+        for (of, name) in names.filter_map(|word| word.split_once('/')) {
+            let list = ALL.iter().find(|(chapter, _)| *chapter == of);
+            assert!(
+                list.is_none_or(|(_, list)| list.iter().any(|one| one.name == name)),
+                "{chapter}/{}: {of}/{name}",
+                one.name
+            );
+        }
+    }
+}
+
+#[test]
 fn each_has_a_test_of_what_it_observes() {
     for (chapter, one) in each() {
         let id = format!("\"{chapter}/{}\"", one.name);

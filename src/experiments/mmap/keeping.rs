@@ -139,7 +139,7 @@ fn msync_async(stage: &Stage) -> Result<usize> {
     let file = file_with(stage, "file", b"old")?;
     stage.needs(on_a_disk(&file)?, "a file on a disk: TMPDIR on no tmpfs")?;
     let pages = map_shared(&file, 3).context("mmap")?;
-    // Somebody else's sync(2) may come between: again, at most a few times.
+    // Another process's sync(2) may come between: again, at most a few times.
     let mut after = [0; 3];
     for _ in 0..5 {
         pages.msync(MsyncFlags::SYNC).context("msync")?;

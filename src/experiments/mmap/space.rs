@@ -85,7 +85,7 @@ fn sparse(stage: &Stage) -> Result<usize> {
     stage.saw("taken", taken);
     stage.saw("the first data are at", data.ok());
 
-    // A byte of each MiB, as one does who looks for something: the last is the one stored.
+    // A byte of each MiB, like a program that searches: the last is the one stored.
     let each_mib: Vec<usize> =
         (GIB / 2 - (64 << 20)..=GIB / 2).step_by(1 << 20).collect();
     let (file, after_loads) = taken_by_a_store(stage, "other", &each_mib)?;

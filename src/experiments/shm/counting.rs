@@ -60,12 +60,12 @@ fn count(number: &AtomicU64, between: impl FnOnce() -> Result<()>) -> Result<()>
 // ANCHOR_END: lost-counts-broken
 
 // ANCHOR: lost-counts-cured
-/// One step, which no other can come into.
+/// One step: no other process can do anything in the middle of it.
 fn count_in_one_step(number: &AtomicU64) {
     number.fetch_add(1, Ordering::SeqCst);
 }
 
-/// Three steps, into which no other can come that takes the same semaphore.
+/// Three steps: no process that takes the same semaphore comes between them.
 fn count_alone(
     number: &AtomicU64,
     semaphore: &Named,
@@ -137,7 +137,7 @@ fn with_fetch_add(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// A sleeps between its load and its store, as above. B comes, and cannot come between.
+/// A sleeps between its load and its store, as above, and B must wait.
 fn with_a_semaphore(stage: &Stage) -> Result<()> {
     let memory = without_name(4096)?;
     let name = stage.segment("semaphore");
