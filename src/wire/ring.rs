@@ -5,7 +5,7 @@
 //!
 //! | offset | bytes | what | who writes it |
 //! |---|---|---|---|
-//! | 0 | 8 | magic: `ipc-ring` | whoever makes the ring, last of all |
+//! | 0 | 8 | magic: `ipc-ring` | the role that makes the ring, last of all |
 //! | 8 | 4 | version: 1 | the maker |
 //! | 12 | 4 | where the data begins: 384 | the maker |
 //! | 16 | 8 | capacity in bytes, a power of two | the maker |
