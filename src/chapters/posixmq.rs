@@ -150,8 +150,7 @@ impl Sender for PosixmqSender {
     fn send(&mut self, message: &[u8]) -> Result<()> {
         let priority = self.priority;
         self.sends.call(message.len(), || {
-            let text = say::bytes(message);
-            format!("mq_send({text}, {}, priority {priority})", message.len())
+            format!("mq_send({}, priority {priority})", say::data(message))
         });
         self.say_if_full()?;
         // Sleeps while the queue is full.

@@ -162,8 +162,7 @@ impl Sender for SysvmqSender {
     fn send(&mut self, message: &[u8]) -> Result<()> {
         let mtype = self.mtype;
         self.sends.call(message.len(), || {
-            let text = say::bytes(message);
-            format!("msgsnd({text}, {}, type {mtype})", message.len())
+            format!("msgsnd({}, type {mtype})", say::data(message))
         });
         self.put(mtype, message)
     }

@@ -147,7 +147,7 @@ impl Appender {
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         let bytes = self.stream.frame(message, &mut self.frame);
         self.writes.call(bytes.len(), || {
-            let write = format!("write({}, {})", say::bytes(bytes), bytes.len());
+            let write = format!("write({})", say::data(bytes));
             self.lock.around(&write)
         });
         self.lock.take(&self.log)?;

@@ -92,10 +92,8 @@ impl Publisher {
     /// ENOSPC and its kin; then nothing at all will be published.
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         let bytes = self.stream.frame(message, &mut self.frame);
-        self.writes.call(bytes.len(), || {
-            format!("write({}, {})", say::bytes(bytes), bytes.len())
-        });
-        let written = write_all(&self.file, bytes);
+        self.writes.call(bytes.len(), || format!("write({})", say::data(bytes)));
+        let written = self.writes.returned(write_all(&self.file, bytes));
         self.failed |= written.is_err();
         written
             .with_context(|| format!("write {}", self.unfinished.display()))

@@ -129,7 +129,7 @@ impl Connection {
         } else if n == 0 {
             let text =
                 || format!("client {number}: recv({fd}) = 0: it has said all");
-            shared.ends.call(0, text);
+            shared.ends.special(0, text);
             self.last_words(shared);
         } else {
             let bytes = &mut buffer[..n];
@@ -169,7 +169,7 @@ impl Connection {
         let (number, fd, all) =
             (self.number, self.socket.as_raw_fd(), answers.len());
         shared.sends.call(all, || {
-            format!("client {number}: send({fd}, {}, {all})", say::bytes(answers))
+            format!("client {number}: send({fd}, {})", say::data(answers))
         });
         let sent = match send(&self.socket, answers, SendFlags::NOSIGNAL) {
             Ok(sent) => sent,
