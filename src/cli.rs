@@ -317,7 +317,11 @@ impl Chosen<'_> {
         let all = command();
         for peer in row.roles {
             let command = peer_command(&all, row.name, role, peer.name, matches);
-            at = at.with_peer(peer.name, command);
+            let peers = all.find_subcommand(row.name);
+            let speaks = peers
+                .and_then(|roles| roles.find_subcommand(peer.name))
+                .is_some_and(|peer| takes(peer, "messages"));
+            at = at.with_peer(peer.name, command, speaks.then_some(MESSAGE));
         }
         let common = Common::from_arg_matches(matches)?;
         if common.all {
@@ -379,6 +383,11 @@ const OWN_AFFAIRS: &[&str] =
 /// somebody to type one.
 const MESSAGE: &str = "hello";
 
+/// Whether `command` has the argument `id`.
+fn takes(command: &Command, id: &str) -> bool {
+    command.get_arguments().any(|arg| arg.get_id() == id)
+}
+
 /// The command that starts the peer `peer`, with the same options where it has them.
 fn peer_command(
     all: &Command,
@@ -390,17 +399,14 @@ fn peer_command(
     let mut words = vec![program(), chapter.into(), peer.into()];
     let found = |name| all.find_subcommand(chapter)?.find_subcommand(name);
     if let (Some(own), Some(peers)) = (found(role), found(peer)) {
-        let theirs = |id: &str| peers.get_arguments().any(|arg| arg.get_id() == id);
-        let speaks = theirs("messages");
-        if speaks {
-            words.push(MESSAGE.into());
-        }
+        let speaks = takes(peers, "messages");
         for arg in own.get_arguments() {
             let id = arg.get_id();
             let given = matches.try_contains_id(id.as_str()).unwrap_or(false)
                 && matches.value_source(id.as_str())
                     == Some(ValueSource::CommandLine);
-            let Some(long) = arg.get_long().filter(|_| given && theirs(id.as_str()))
+            let Some(long) =
+                arg.get_long().filter(|_| given && takes(peers, id.as_str()))
             else {
                 continue;
             };

@@ -8,10 +8,13 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use colored::{Color, ColoredString, Colorize};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::getpgrp;
 use rustix::stdio::{stderr, stdin};
 use rustix::termios::tcgetpgrp;
@@ -119,6 +122,34 @@ pub fn waiting(what: impl fmt::Display, command: &str) {
     }
 }
 
+/// Says what a server waits for; and where nobody is at one of its `doors` within a moment, the
+/// command that starts who would come there. Those who wait for a server already are there by
+/// then ([`Pause`](super::address::Pause)).
+pub fn waiting_at(what: impl fmt::Display, doors: &[(&dyn AsFd, &str)]) {
+    /// Longer than the longest pause between two attempts to connect.
+    const MOMENT: Duration = Duration::from_millis(150);
+    if !on() {
+        return;
+    }
+    line(format_args!("{what}"));
+    let until = Instant::now() + MOMENT;
+    let mut commands: Vec<&str> =
+        doors.iter().map(|(_, command)| *command).collect();
+    commands.dedup();
+    for command in commands {
+        let its = doors.iter().filter(|(_, other)| *other == command);
+        let mut its: Vec<PollFd<'_>> = its
+            .map(|(door, _)| PollFd::new(door.as_fd(), PollFlags::POLLIN))
+            .collect();
+        let left = until.saturating_duration_since(Instant::now());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        if !matches!(poll(&mut its, left), Ok(1..)) {
+            start_the_other(command);
+        }
+    }
+    ctrl_c_ends();
+}
+
 /// Names the command that starts the role that is not there yet.
 pub fn start_the_other(command: &str) {
     if on() {
@@ -128,7 +159,8 @@ pub fn start_the_other(command: &str) {
                 let command = text.strip_prefix(START_THE_OTHER).unwrap_or(text);
                 let first = first + START_THE_OTHER.len();
                 let mut lines = fold_command(command, first, rest, width);
-                lines[0].insert_str(0, START_THE_OTHER);
+                lines[0] =
+                    format!("{START_THE_OTHER}{}", lines[0]).trim_end().into();
                 lines
             },
             |text| text.bold(),

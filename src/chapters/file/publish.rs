@@ -168,8 +168,11 @@ impl Taker {
                 continue;
             };
             if let Some(peer) = to_say.take() {
-                let what = "is not there: read(inotify) sleeps until it is";
-                say::waiting(format_args!("{name} {what}"), &peer);
+                say!("{name} is not there: read(inotify) sleeps until it is");
+                match place.has(Only::Sender) {
+                    true => say!("a sender is there: it publishes once it has all"),
+                    false => say::start_the_other(&peer),
+                }
             }
             watch.wait()?;
             say!("read(inotify) returned: an event for that name; look again");

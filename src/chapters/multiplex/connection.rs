@@ -254,6 +254,12 @@ impl Connection {
         self.gone = 0;
     }
 
+    /// close(2): the client reads the end of its answers.
+    pub(super) fn close(self, shared: &mut Shared) {
+        let (number, fd) = (self.number, self.socket.as_raw_fd());
+        shared.closes.special(0, || format!("client {number}: close({fd})"));
+    }
+
     fn lose(&mut self, why: &Error, shared: &mut Shared) {
         let text = || format!("client {} is lost: {}", self.number, line(why));
         shared.losses.call(0, text);

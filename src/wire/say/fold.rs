@@ -138,11 +138,15 @@ pub fn fold_command(
         })
         .peekable();
     while let Some(word) = words.next() {
+        let only = lines.len() == 1;
         let line = lines.last_mut().expect("there is one");
         let blank = usize::from(!line.is_empty());
         let backslash = if words.peek().is_some() { " \\".len() } else { 0 };
         let wide = display_width(line) + blank + display_width(word) + backslash;
-        if wide <= room || line.is_empty() {
+        if wide > room && only && line.is_empty() && rest < first {
+            room = width.saturating_sub(rest);
+            lines.push(word.to_owned()); // all of it on lines of its own
+        } else if wide <= room || line.is_empty() {
             *line += &" "[..blank];
             *line += word;
         } else {
