@@ -306,18 +306,18 @@ fn who_types_to_a_server_that_has_left_is_told_how_to_end() {
 
 #[test]
 fn a_role_whose_other_waits_already_does_not_ask_for_it() {
-    for (chapter, first, second) in [
-        ("file", "sender", "receiver"),
-        ("signal", "sender", "receiver"),
-        ("posixmq", "sender", "receiver"),
-        ("sysvmq", "sender", "receiver"),
-        ("shm", "sender", "receiver"),
-        ("mmap", "sender", "receiver"),
-        ("fifo", "sender", "receiver"),
-        ("unix", "client", "server"),
-        ("tcp", "client", "server"),
-        ("multiplex", "client", "server"),
-        ("dbus", "client", "server"),
+    for (chapter, first, second, seen) in [
+        ("file", "sender", "receiver", "a sender is there"),
+        ("signal", "sender", "receiver", "a sender is there"),
+        ("posixmq", "sender", "receiver", "a sender is there"),
+        ("sysvmq", "sender", "receiver", "a sender is there"),
+        ("shm", "sender", "receiver", "the sender is there"),
+        ("mmap", "sender", "receiver", "the sender is there"),
+        ("fifo", "sender", "receiver", "a writer is there"),
+        ("unix", "client", "server", "client 1"),
+        ("tcp", "client", "server", "client 1"),
+        ("multiplex", "client", "server", "client 1"),
+        ("dbus", "client", "server", "client 1"),
     ] {
         let subject = subject(chapter);
         let args: &[&str] = match chapter {
@@ -333,7 +333,7 @@ fn a_role_whose_other_waits_already_does_not_ask_for_it() {
         };
         let comes = Role::start("second", ipclab(&subject, args), Input::Nothing);
         let comes = comes.unwrap();
-        comes.wait_for_comment("│ ", deadline()).unwrap();
+        comes.wait_for_comment(seen, deadline()).unwrap();
         // Closes its input, and so ends both.
         let first = waits.wait(deadline()).unwrap();
         assert!(first.status.success(), "{chapter}: {}", first.stderr);
@@ -341,4 +341,82 @@ fn a_role_whose_other_waits_already_does_not_ask_for_it() {
         let asked = comes.stderr.contains("start the other");
         assert!(!asked, "{chapter}: {}", comes.stderr);
     }
+}
+
+#[test]
+fn what_a_peer_framed_otherwise_is_said_to_differ() {
+    for (reads, writes) in [("length", "lines"), ("lines", "length")] {
+        let subject = subject("fifo");
+        let receiver = ipclab(&subject, &["fifo", "receiver", "--framing", reads]);
+        let receiver = Role::start("receiver", receiver, Input::Nothing).unwrap();
+        let args = ["fifo", "sender", "--framing", writes, "hello"];
+        run(ipclab(&subject, &args), Input::Nothing);
+        let outcome = receiver.wait(deadline()).unwrap();
+        assert!(outcome.stderr.contains("framing differs: "), "{}", outcome.stderr);
+        assert_eq!(outcome.status.success(), reads == "lines");
+    }
+}
+
+#[test]
+fn a_write_that_fails_is_not_shown_as_done() {
+    let subject = subject("fifo");
+    let receiver = ipclab(&subject, &["fifo", "receiver"]);
+    let receiver = Role::start("receiver", receiver, Input::Nothing).unwrap();
+    receiver.wait_for_comment("sleeps until a writer", deadline()).unwrap();
+    let sender = ipclab(&subject, &["fifo", "sender"]);
+    let mut sender = Role::start("sender", sender, Input::Open).unwrap();
+    sender.wait_for_comment("a reader is there", deadline()).unwrap();
+    receiver.stop(nix::sys::signal::Signal::SIGINT, deadline()).unwrap();
+    sender.feed(b"after\n").unwrap();
+    let said = sender.wait(deadline()).unwrap().stderr;
+    assert!(said.contains("write() = EPIPE: nobody is there to read it"), "{said}");
+}
+
+#[test]
+fn a_sleep_in_the_ring_is_said_once_and_a_wake_tells_whom_it_met() {
+    for chapter in ["shm", "mmap"] {
+        let subject = subject(chapter);
+        let receiver = ipclab(&subject, &[chapter, "receiver"]);
+        let receiver = Role::start("receiver", receiver, Input::Nothing).unwrap();
+        receiver.wait_for_comment("sleeps until head moves", deadline()).unwrap();
+        let pid = receiver.pid();
+        // It has slept, and looked whether its peer lives, more often than is named.
+        until("its tenth sleep", || {
+            let status =
+                std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            let switches = status
+                .lines()
+                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))
+                .and_then(|count| count.trim().parse::<u64>().ok());
+            switches.unwrap() > 10
+        });
+        let sender = ipclab(&subject, &[chapter, "sender"]);
+        let mut sender = Role::start("sender", sender, Input::Open).unwrap();
+        sender.wait_for_comment("the receiver is there", deadline()).unwrap();
+        let stopped = nix::sys::signal::Signal::SIGKILL;
+        let said = receiver.stop(stopped, deadline()).unwrap().stderr;
+        assert_eq!(said.matches("sleeps until head moves").count(), 1, "{said}");
+        sender.feed(b"nobody reads\n").unwrap();
+        let said = sender.wait(deadline()).unwrap().stderr;
+        assert!(!said.contains("the other side"), "{said}");
+    }
+}
+
+#[test]
+fn a_client_says_that_the_server_is_another_users() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("only root can be two users");
+    }
+    let subject = subject("tcp");
+    let server = ipclab(&subject, &["tcp", "server", "--listen", "127.0.0.1:0"]);
+    let server = Role::start("server", server, Input::Nothing).unwrap();
+    server.wait_for_comment("start the other: ", deadline()).unwrap();
+    let address = std::fs::read_to_string(subject.dir().join("tcp")).unwrap();
+    let opened = std::fs::File::open(program()).unwrap();
+    let args = ["tcp", "client", "--connect", address.trim(), "my homework"];
+    let said = run(as_nobody(&opened, &args), Input::Nothing).stderr;
+    let (before, _) = said.split_once("send(").expect("it sends");
+    assert!(before.contains("the server belongs to uid 0"), "{said}");
+    let ours = run(ipclab(&subject, &["tcp", "client", "hello"]), Input::Nothing);
+    assert!(!ours.stderr.contains("belongs to"), "{}", ours.stderr);
 }

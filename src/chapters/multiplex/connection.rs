@@ -237,6 +237,9 @@ impl Connection {
             let cut = anyhow!("it ended within a message: only {got} of it came");
             return self.lose(&cut, shared);
         }
+        if let Some(remark) = shared.messages.stream.remark(&last) {
+            crate::say!("client {}: {remark}", self.number);
+        }
         shared.messages.take_one(&mut last);
         if answered && shared.messages.reply != Reply::None {
             self.send(&last, shared);

@@ -116,7 +116,12 @@ impl Desk {
                 }
                 Ok(Taken::Nothing) => break,
                 Ok(Taken::End) => {
-                    say!("recvmsg() = 0: the server has left");
+                    match self.taken + new.len() as u64 {
+                        0 => say!(
+                            "recvmsg() = 0: the server has left, or its --protocol is another"
+                        ),
+                        _ => say!("recvmsg() = 0: the server has left"),
+                    }
                     left = Ok(Left::Leaves);
                     break;
                 }
