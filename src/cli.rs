@@ -58,6 +58,10 @@ struct Common {
     /// Give up after SECONDS in all, the meeting included, with exit status 124
     #[arg(long, value_name = "SECONDS", value_parser = roles::seconds)]
     timeout: Option<Duration>,
+
+    /// Name every call in the commentary, also those that come fast
+    #[arg(long)]
+    all: bool,
 }
 
 /// The options of every role that meets its peer at a name.
@@ -313,9 +317,17 @@ impl Chosen<'_> {
         let all = command();
         for peer in row.roles {
             let command = peer_command(&all, row.name, role, peer.name, matches);
-            at = at.with_peer(peer.name, command);
+            let peers = all.find_subcommand(row.name);
+            let speaks = peers
+                .and_then(|roles| roles.find_subcommand(peer.name))
+                .is_some_and(|peer| takes(peer, "messages"));
+            at = at.with_peer(peer.name, command, speaks.then_some(MESSAGE));
         }
-        cleanup::install(Common::from_arg_matches(matches)?.timeout);
+        let common = Common::from_arg_matches(matches)?;
+        if common.all {
+            say::name_all();
+        }
+        cleanup::install(common.timeout);
         Ok(Some((matches, at)))
     }
 
@@ -365,7 +377,16 @@ impl Visitor for Chosen<'_> {
 
 /// What does not make sense for the peer, or is the peer's own affair.
 const OWN_AFFAIRS: &[&str] =
-    &["timeout", "ready_fd", "messages", "count", "json", "undo"];
+    &["timeout", "ready_fd", "messages", "count", "json", "undo", "all"];
+
+/// What the peer is to say, unless it is told otherwise: without a message it would wait for
+/// somebody to type one.
+const MESSAGE: &str = "hello";
+
+/// Whether `command` has the argument `id`.
+fn takes(command: &Command, id: &str) -> bool {
+    command.get_arguments().any(|arg| arg.get_id() == id)
+}
 
 /// The command that starts the peer `peer`, with the same options where it has them.
 fn peer_command(
@@ -378,16 +399,20 @@ fn peer_command(
     let mut words = vec![program(), chapter.into(), peer.into()];
     let found = |name| all.find_subcommand(chapter)?.find_subcommand(name);
     if let (Some(own), Some(peers)) = (found(role), found(peer)) {
-        let theirs = |id| peers.get_arguments().any(|arg| arg.get_id() == id);
+        let speaks = takes(peers, "messages");
         for arg in own.get_arguments() {
             let id = arg.get_id();
             let given = matches.try_contains_id(id.as_str()).unwrap_or(false)
                 && matches.value_source(id.as_str())
                     == Some(ValueSource::CommandLine);
-            let Some(long) = arg.get_long().filter(|_| given && theirs(id)) else {
+            let Some(long) =
+                arg.get_long().filter(|_| given && takes(peers, id.as_str()))
+            else {
                 continue;
             };
-            if OWN_AFFAIRS.contains(&id.as_str()) {
+            // What is sent as it is comes from standard input.
+            let is_input = speaks && id == "bytes";
+            if OWN_AFFAIRS.contains(&id.as_str()) || is_input {
                 continue;
             }
             words.push(format!("--{long}"));

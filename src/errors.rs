@@ -19,6 +19,16 @@ pub fn usage(text: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(Usage(text.into()))
 }
 
+/// What no call has returned, and one has seen all the same: a peer that is gone, by poll(2).
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Seen {
+    /// What was seen.
+    pub what: &'static str,
+    /// What a call that meets it returns.
+    pub errno: nix::errno::Errno,
+}
+
 /// The context of an error: the time that an option gave is over. Exit status 124.
 #[derive(Debug, thiserror::Error)]
 #[error("timed out")]
@@ -81,7 +91,9 @@ impl<T, E: Into<anyhow::Error>> Advise<T> for Result<T, E> {
 pub fn errno(error: &anyhow::Error) -> Option<nix::errno::Errno> {
     error.chain().find_map(|cause| match cause.downcast_ref::<Advised>() {
         Some(advised) => errno(&advised.error),
-        None => of_cause(cause),
+        None => cause
+            .downcast_ref()
+            .map_or_else(|| of_cause(cause), |seen: &Seen| Some(seen.errno)),
     })
 }
 

@@ -190,7 +190,7 @@ fn the_peers_command_repeats_the_options_that_both_must_have() {
     ];
     let receiver =
         Role::start("receiver", ipclab(&subject, &args), Input::Nothing).unwrap();
-    let command = "fifo sender --framing length --at 'my fifo'\n";
+    let command = "fifo sender --framing length --at 'my fifo' hello\n";
     receiver.wait_for_comment(command, deadline()).unwrap();
     receiver.stop(nix::sys::signal::Signal::SIGINT, deadline()).unwrap();
 }

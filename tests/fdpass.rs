@@ -80,7 +80,7 @@ fn role(subject: &Subject, role: &str, args: &[&str]) -> Role {
 /// A server that both workers and clients may come to.
 fn server(subject: &Subject, args: &[&str]) -> Role {
     let server = role(subject, "server", args);
-    server.wait_for_comment("fdpass client", deadline()).unwrap();
+    server.wait_for_comment("epoll_wait() sleeps", deadline()).unwrap();
     server
 }
 
@@ -383,7 +383,7 @@ fn a_late_worker_is_shut_down_before_its_last_answers_are_read() {
     command.args(["--listen", "127.0.0.1:0", "--ack-timeout", "0.3"]);
     command.env("IPCLAB_DIR", subject.dir());
     let server = Role::start("server", command, Input::Nothing).unwrap();
-    server.wait_for_comment("fdpass client", deadline()).unwrap();
+    server.wait_for_comment("epoll_wait() sleeps", deadline()).unwrap();
     let Some(silent) = stranger(&subject, &server, "silent") else { return };
     let client = connect(&subject);
     server
@@ -746,7 +746,7 @@ fn waiting_connections_never_keep_a_worker_out() {
     let mut command = ipclab(&subject, &server_words);
     lower_nofile(&mut command, 40);
     let server = Role::start("server", command, Input::Nothing).unwrap();
-    server.wait_for_comment("fdpass client", deadline()).unwrap();
+    server.wait_for_comment("epoll_wait() sleeps", deadline()).unwrap();
     let clients = [(); 60].map(|()| connect(&subject));
     server.wait_for_comment("accept() pauses", deadline()).unwrap();
     let worker = worker(&subject, &server, &[]);

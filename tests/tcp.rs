@@ -445,7 +445,7 @@ fn each_waiting_role_names_a_command_that_meets_it() {
     server.stop(Signal::SIGINT, deadline()).unwrap();
     let words = ["tcp", "server", "--listen", &address];
     let server = Role::start("server", ipclab(&subject, &words), Input::Nothing);
-    let command = format!("ipclab tcp client --connect {address}\n");
+    let command = format!("ipclab tcp client --connect {address} hello\n");
     server.unwrap().wait_for_comment(&command, deadline()).unwrap();
 }
 

@@ -584,7 +584,8 @@ fn the_peers_command_has_the_options_that_both_need() {
     let subject = subject("unix");
     let server =
         server(&subject, &["--type", "seqpacket", "--abstract", "--at", "a b"]);
-    let command = "ipclab unix client --type seqpacket --abstract --at 'a b'\n";
+    let command =
+        "ipclab unix client --type seqpacket --abstract --at 'a b' hello\n";
     server.wait_for_comment(command, deadline()).unwrap();
     server.stop(Signal::SIGINT, deadline()).unwrap();
 }

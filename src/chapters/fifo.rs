@@ -101,11 +101,10 @@ impl Sender for FifoSender {
 
     fn send(&mut self, message: &[u8]) -> Result<()> {
         let bytes = self.stream.frame(message, &mut self.frame);
-        self.writes.call(bytes.len(), || {
-            format!("write({}, {})", say::bytes(bytes), bytes.len())
-        });
+        self.writes.call(bytes.len(), || format!("write({})", say::data(bytes)));
         // Sleeps while the pipe is full; EPIPE once the last reader has closed.
-        write_all(&self.fifo, bytes).context("write the FIFO")
+        let written = write_all(&self.fifo, bytes);
+        self.writes.returned(written).context("write the FIFO")
     }
     // No goodbye: closing the last writing end is the end of the stream.
 }

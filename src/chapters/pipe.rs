@@ -150,11 +150,10 @@ impl Sender for PipeSender {
         {
             return lender.send(&self.pipe, bytes);
         }
-        self.writes.call(bytes.len(), || {
-            format!("write({}, {})", say::bytes(bytes), bytes.len())
-        });
+        self.writes.call(bytes.len(), || format!("write({})", say::data(bytes)));
         // Sleeps while the pipe is full; EPIPE once the last reader has closed.
-        write_all(&self.pipe, bytes).context("write the pipe")
+        let written = write_all(&self.pipe, bytes);
+        self.writes.returned(written).context("write the pipe")
     }
     // No goodbye: closing the last writing end is the end of the stream.
 }
@@ -278,6 +277,6 @@ fn no_pipe(end: &str, at: &At) -> anyhow::Error {
     let (sender, receiver) = (at.peer("sender"), at.peer("receiver"));
     usage(format!(
         "{end} is a terminal, not a pipe: a pipe has no name, the shell makes it; \
-         type: {sender} hello | {receiver}"
+         type: {sender} | {receiver}"
     ))
 }

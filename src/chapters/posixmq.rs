@@ -150,8 +150,7 @@ impl Sender for PosixmqSender {
     fn send(&mut self, message: &[u8]) -> Result<()> {
         let priority = self.priority;
         self.sends.call(message.len(), || {
-            let text = say::bytes(message);
-            format!("mq_send({text}, {}, priority {priority})", message.len())
+            format!("mq_send({}, priority {priority})", say::data(message))
         });
         self.say_if_full()?;
         // Sleeps while the queue is full.
@@ -233,10 +232,12 @@ impl Receiver for PosixmqReceiver {
         // If we stop early (--count), nobody needs the goodbye that we leave.
         link.place.lose_goodbye();
         let waits = link.shape.current_messages == 0 && !options.nonblock;
-        if waits && !link.place.has(Only::Sender) {
-            let sleeps =
-                "the queue is empty: mq_receive sleeps until a message comes";
-            say::waiting(sleeps, &at.peer("sender"));
+        if waits {
+            say!("the queue is empty: mq_receive sleeps until a message comes");
+            match link.place.has(Only::Sender) {
+                true => say!("a sender is there already"),
+                false => say::start_the_other(&at.peer("sender")),
+            }
         }
         let receives = Tally::of("mq_receive of a message");
         let ticks = if options.nonblock { None } else { ticks(TICK).ok() };

@@ -162,8 +162,7 @@ impl Sender for SysvmqSender {
     fn send(&mut self, message: &[u8]) -> Result<()> {
         let mtype = self.mtype;
         self.sends.call(message.len(), || {
-            let text = say::bytes(message);
-            format!("msgsnd({text}, {}, type {mtype})", message.len())
+            format!("msgsnd({}, type {mtype})", say::data(message))
         });
         self.put(mtype, message)
     }
@@ -255,9 +254,12 @@ impl Receiver for SysvmqReceiver {
         let drains = select != 0 && !options.wait;
         let flags = if drains { IPC_NOWAIT } else { 0 }
             | if options.except { MSG_EXCEPT } else { 0 };
-        if link.now.msg_qnum == 0 && !drains && !link.place.has(Only::Sender) {
-            let sleeps = "the queue is empty: msgrcv sleeps until a message comes";
-            say::waiting(sleeps, &link.at.peer("sender"));
+        if link.now.msg_qnum == 0 && !drains {
+            say!("the queue is empty: msgrcv sleeps until a message comes");
+            match link.place.has(Only::Sender) {
+                true => say!("a sender is there already"),
+                false => say::start_the_other(&link.at.peer("sender")),
+            }
         }
         Ok(SysvmqReceiver {
             select,

@@ -143,17 +143,17 @@ fn serve(at: &At, options: &Server) -> Result<()> {
     publish(at, &mut place, address)?;
     place.open_to_all()?;
     at.ready(address)?;
-    let mut client = at.peer("client");
-    if options.listen.is_some() && asked.port() != 0 {
-        client = format!("{client} --connect {address}");
-    }
+    let named = options.listen.is_some() && asked.port() != 0;
+    let connect =
+        if named { format!(" --connect {address}") } else { String::new() };
+    let client = at.peer_with("client", &connect);
     let sleeps = match options.strategy {
         Strategy::Fork => {
             "poll() sleeps until a client is connected, or a child ends"
         }
         _ => "accept() sleeps until a client is connected",
     };
-    say::waiting(sleeps, &client);
+    say::waiting_at(sleeps, &[(&listener, &client)]);
     let door = Door::new(listener);
     match options.strategy {
         Strategy::Once => once::serve(door, &options.server),

@@ -181,7 +181,7 @@ fn serve(at: &At, options: &ServerOptions) -> Result<()> {
     at.ready(&name)?;
     let call = if link.kind == Type::Dgram { "recvmsg" } else { "accept" };
     let waits = format_args!("{call}() sleeps until a client comes");
-    say::waiting(waits, &at.peer("client"));
+    say::waiting_at(waits, &[(&socket, &at.peer("client"))]);
     match link.kind {
         Type::Stream => stream::serve(&socket, server),
         Type::Seqpacket => seqpacket::serve(&socket, link.send_buffer, server),

@@ -19,6 +19,8 @@ use nix::sys::socket::{
     setsockopt,
 };
 
+use nix::unistd::geteuid;
+
 use super::meet::{self, At, Place, with_suffix};
 use super::say;
 use crate::errors::{Advise, errno, usage};
@@ -149,9 +151,20 @@ impl fmt::Display for Tried {
 /// # Errors
 /// EADDRINUSE, and who has it; EACCES below port 1024; EADDRNOTAVAIL.
 pub fn listen(addresses: &Addresses) -> Result<(OwnedFd, SocketAddr)> {
+    listen_by("--listen", addresses)
+}
+
+/// As [`listen`], where another `option` names the address.
+///
+/// # Errors
+/// As [`listen`].
+pub fn listen_by(
+    option: &str,
+    addresses: &Addresses,
+) -> Result<(OwnedFd, SocketAddr)> {
     let mut tried = Tried::default();
     for address in &addresses.all {
-        match listen_at(*address) {
+        match listen_at(*address, option) {
             Ok(listening) => return Ok(listening),
             Err(error) if is_missing(&error) => tried.0.push((*address, error)),
             // In use: a client of this name would go there, too, and not to us.
@@ -161,7 +174,7 @@ pub fn listen(addresses: &Addresses) -> Result<(OwnedFd, SocketAddr)> {
     Err(tried.error("bind", addresses))
 }
 
-fn listen_at(address: SocketAddr) -> Result<(OwnedFd, SocketAddr)> {
+fn listen_at(address: SocketAddr, option: &str) -> Result<(OwnedFd, SocketAddr)> {
     let socket = tcp_socket(address)?;
     // A connection that this server closes first stays in TIME_WAIT for a minute. Without
     // this, bind(2) would refuse the address for so long. It must have been set on the
@@ -169,12 +182,12 @@ fn listen_at(address: SocketAddr) -> Result<(OwnedFd, SocketAddr)> {
     setsockopt(&socket, ReuseAddr, &true).context("setsockopt(SO_REUSEADDR)")?;
     socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(address))
         .with_context(|| format!("bind {address}"))
-        .advise(|error| way_out(error, address))?;
+        .advise(|error| way_out(error, address, option))?;
     let backlog = Backlog::new(BACKLOG).context("a backlog")?;
     // Two may bind the same free port, with SO_REUSEADDR; the second to listen fails.
     socket::listen(&socket, backlog)
         .with_context(|| format!("listen {address}"))
-        .advise(|error| way_out(error, address))?;
+        .advise(|error| way_out(error, address, option))?;
     let address = address_of(&socket)?;
     say!("setsockopt(SO_REUSEADDR), bind({address}), listen({BACKLOG})");
     if !address.ip().is_loopback() {
@@ -236,6 +249,7 @@ fn connect(addresses: &Addresses) -> Result<Result<(OwnedFd, SocketAddr), Tried>
         match connect_to(*address) {
             Ok(socket) => {
                 say!("connect({address}) = 0: the kernel has connected us");
+                say_whose(*address);
                 return Ok(Ok((socket, *address)));
             }
             Err(error) => tried.0.push((*address, error)),
@@ -245,6 +259,21 @@ fn connect(addresses: &Addresses) -> Result<Result<(OwnedFd, SocketAddr), Tried>
         Ok(Err(tried))
     } else {
         Err(tried.error("connect", addresses))
+    }
+}
+
+/// Says whose server it is, if it is another user's: on one machine all users have the same
+/// ports.
+fn say_whose(address: SocketAddr) {
+    if !say::on() {
+        return;
+    }
+    let us = geteuid().to_string();
+    if let Some(uid) = holder::owner(address).filter(|uid| *uid != us) {
+        say!(
+            "the server belongs to uid {uid}, and we are uid {us}: what you send goes to \
+             that user"
+        );
     }
 }
 
@@ -258,7 +287,7 @@ fn connect_to(address: SocketAddr) -> Result<OwnedFd> {
         done => done,
     };
     done.with_context(|| format!("connect {address}"))
-        .advise(|error| way_out(error, address))?;
+        .advise(|error| way_out(error, address, "--connect"))?;
     Ok(socket)
 }
 // ANCHOR_END: dial
@@ -358,7 +387,11 @@ pub fn published(at: &At) -> Result<Option<SocketAddr>> {
     Ok(String::from_utf8_lossy(&text).trim_end().parse().ok())
 }
 
-fn way_out(error: &anyhow::Error, address: SocketAddr) -> Option<String> {
+fn way_out(
+    error: &anyhow::Error,
+    address: SocketAddr,
+    option: &str,
+) -> Option<String> {
     match errno(error)? {
         Errno::EADDRINUSE => {
             let who = match holder(address) {
@@ -366,7 +399,7 @@ fn way_out(error: &anyhow::Error, address: SocketAddr) -> Option<String> {
                 None => "`ss -tanp` shows who has it".to_owned(),
             };
             let free = SocketAddr::new(address.ip(), 0);
-            Some(format!("{who}; use {free} for any free port"))
+            Some(format!("{who}; {option} {free} takes any free port"))
         }
         Errno::EACCES if address.port() < 1024 => {
             Some("ports below 1024 are the administrator's; use a higher one".into())

@@ -43,6 +43,20 @@ pub struct Stream {
 /// How much one read of a link asks for, in bytes: what a pipe holds (pipe(7)).
 pub const CHUNK: usize = 64 * 1024;
 
+/// Whether these bytes are what somebody would type: no length of less than 512 MiB is.
+fn is_text(head: &[u8; 4]) -> bool {
+    head.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n'))
+}
+
+/// Why what begins with text is no message with a length before it.
+fn framing_differs(bytes: &[u8]) -> anyhow::Error {
+    anyhow::anyhow!(
+        "framing differs: a length was expected, and what came begins with {}; give both \
+         roles the same --framing",
+        say::bytes(&bytes[..4])
+    )
+}
+
 impl Stream {
     /// The longest message, in bytes.
     pub fn largest(&self) -> usize {
@@ -104,11 +118,25 @@ impl Stream {
                     return Ok(None);
                 };
                 let length = u32::from_be_bytes(*head) as usize;
-                self.within_limit(length)?;
+                self.within_limit(length).map_err(|error| match is_text(head) {
+                    true => framing_differs(head),
+                    false => error,
+                })?;
                 let whole = rest.len() >= length;
                 Ok(whole.then_some((4..4 + length, 4 + length)))
             }
         }
+    }
+
+    /// What to say of the last bytes of a stream that the peer did not frame as we do.
+    pub fn remark(&self, last: &[u8]) -> Option<&'static str> {
+        let (head, rest) = last.split_first_chunk::<4>()?;
+        let length = u32::from_be_bytes(*head) as usize;
+        let framed = self.framing == Framing::Lines && head[0] == 0;
+        (framed && length <= rest.len()).then_some(
+            "framing differs: what came begins with 4 bytes of a length; give both roles the \
+             same --framing",
+        )
     }
 
     fn within_limit(&self, length: usize) -> Result<()> {
@@ -317,8 +345,14 @@ impl Incoming {
             return Ok(false);
         }
         if self.stream.framing == Framing::Length {
+            if left.first_chunk::<4>().is_some_and(is_text) {
+                return Err(framing_differs(left));
+            }
             let got = say::size(left.len());
             bail!("the stream ended within a message: only {got} of it came");
+        }
+        if let Some(remark) = self.stream.remark(left) {
+            crate::say!("{remark}");
         }
         message.clear();
         message.extend_from_slice(left);

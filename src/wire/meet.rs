@@ -77,6 +77,15 @@ fn in_this_dir(command: &str) -> String {
     }
 }
 
+/// How a role is started.
+#[derive(Debug, Clone)]
+struct Peer {
+    role: &'static str,
+    command: String,
+    /// What it is given to say: without a message, it would wait for somebody to type one.
+    message: Option<&'static str>,
+}
+
 /// One meeting place, as the command line named it.
 #[derive(Debug, Clone)]
 pub struct At {
@@ -86,7 +95,7 @@ pub struct At {
     dir: PathBuf,
     /// The descriptor of `--ready-fd`, until the line is written.
     ready: Arc<Mutex<Option<OwnedFd>>>,
-    peers: Vec<(&'static str, String)>,
+    peers: Vec<Peer>,
 }
 
 impl At {
@@ -114,21 +123,33 @@ impl At {
         self
     }
 
-    /// Adds the exact command that starts the role `role` at this place.
+    /// Adds the exact command that starts the role `role` at this place, and what it is then
+    /// given to say.
     #[must_use]
-    pub fn with_peer(mut self, role: &'static str, command: String) -> At {
-        self.peers.push((role, command));
+    pub fn with_peer(
+        mut self,
+        role: &'static str,
+        command: String,
+        message: Option<&'static str>,
+    ) -> At {
+        self.peers.push(Peer { role, command, message });
         self
     }
 
     /// The exact command that starts the peer, with `IPCLAB_DIR=…` in front where the
     /// other terminal would not find the place by itself.
     pub fn peer(&self, role: &str) -> String {
-        let (_, command) =
-            self.peers.iter().find(|(name, _)| *name == role).unwrap_or_else(|| {
-                panic!("{}: no peer command for {role}", self.chapter)
-            });
-        in_this_dir(command)
+        self.peer_with(role, "")
+    }
+
+    /// As [`At::peer`], with more `options`, each with a blank before it.
+    pub fn peer_with(&self, role: &str, options: &str) -> String {
+        let peer = self.peers.iter().find(|peer| peer.role == role);
+        let Some(Peer { command, message, .. }) = peer else {
+            panic!("{}: no peer command for {role}", self.chapter)
+        };
+        let message = message.map_or(String::new(), |message| format!(" {message}"));
+        in_this_dir(&format!("{command}{options}{message}"))
     }
 
     /// The command that removes even what waits for someone here.
@@ -252,8 +273,8 @@ impl At {
     /// From now on the peers' commands say `words` where they said `instead_of`.
     #[must_use]
     pub fn saying(mut self, words: &str, instead_of: &str) -> At {
-        for (_, command) in &mut self.peers {
-            *command = command.replace(instead_of, words);
+        for peer in &mut self.peers {
+            peer.command = peer.command.replace(instead_of, words);
         }
         self
     }

@@ -88,6 +88,9 @@ pub fn send<S: Sender>(
             return Err(refused);
         }
     }
+    if source.reads_input() && !done {
+        say::typing(!source.bytes);
+    }
     let sent = if done { Ok(()) } else { send_all(&mut link, options, source) };
     let finished = link.finish();
     sent.and(finished)

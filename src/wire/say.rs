@@ -1,20 +1,34 @@
 //! The commentary: what a role asks of the kernel, in a learner's words, on stderr; and all
 //! else that goes there.
 //!
-//! The first three calls of a kind are named as they happen, the rest are summed up at
-//! the end. When it is off (`-q`), it costs one branch.
+//! Calls of a kind that come fast are summed up ([`Tally`]). On a terminal a line is folded at
+//! its width; elsewhere each is one line. When the commentary is off (`-q`), it costs one
+//! branch.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use colored::{Color, ColoredString, Colorize};
-use rustix::stdio::stderr;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::process::getpgrp;
+use rustix::stdio::{stderr, stdin};
+use rustix::termios::tcgetpgrp;
+use textwrap::core::display_width;
 
 use super::payload::write_all;
-use super::visible::{visible, visible_but};
+use super::visible::{hides, quoted, visible, visible_but};
 use crate::errors;
+
+mod fold;
+mod tally;
+
+pub use fold::{columns, fold, fold_command};
+pub use tally::{Tally, name_all};
 
 static ON: AtomicBool = AtomicBool::new(false);
 static ROLE: Mutex<(Cow<str>, Color)> =
@@ -46,15 +60,30 @@ pub fn on() -> bool {
 /// Says one line, as the role that this process plays. [`say!`](crate::say) first looks
 /// whether the commentary is on.
 pub fn line(text: fmt::Arguments<'_>) {
-    styled(visible_but(text.to_string(), "\n\t").normal());
+    styled(&visible_but(text.to_string(), "\n\t"), fold, |text| text.normal());
 }
 
-fn styled(text: ColoredString) {
+/// Says `text`, in lines as `fold` makes them for a terminal.
+fn styled(
+    text: &str,
+    fold: fn(&str, usize, usize, usize) -> Vec<String>,
+    style: fn(&str) -> ColoredString,
+) {
     let Ok(role) = ROLE.lock() else { return };
     let (name, colour) = &*role;
-    // One write(2) a line, so that the lines of two processes do not mix.
-    let line = format!("{} {text}\n", format!("{name:<8} │").color(*colour));
-    tell(&line);
+    let prefix = format!("{name:<8} │");
+    let indent = display_width(&prefix) + 1;
+    let lines = match columns(stderr()) {
+        Some(width) => fold(text, indent, indent, width),
+        None => vec![text.to_owned()],
+    };
+    // One write(2), so that the lines of two processes do not mix.
+    let mut all = format!("{} ", prefix.color(*colour));
+    for (number, line) in lines.iter().enumerate() {
+        let blanks = if number == 0 { 0 } else { indent };
+        all += &format!("{:blanks$}{}\n", "", style(line));
+    }
+    tell(&all);
 }
 
 /// Writes `text` to standard error, commentary or not. Nothing depends on it: what cannot
@@ -66,7 +95,12 @@ pub fn tell(text: &str) {
 /// Tells of an error in one line, commentary or not.
 pub fn complain(error: &anyhow::Error) {
     if !errors::is_told(error) {
-        tell(&format!("ipclab: {}\n", errors::line(error)));
+        let line = format!("ipclab: {}", errors::line(error));
+        let lines = match columns(stderr()) {
+            Some(width) => fold(&line, 0, "ipclab: ".len(), width),
+            None => vec![line],
+        };
+        tell(&(lines.join("\n        ") + "\n"));
     }
 }
 
@@ -88,125 +122,84 @@ pub fn waiting(what: impl fmt::Display, command: &str) {
     }
 }
 
+/// Says what a server waits for; and where nobody is at one of its `doors` within a moment, the
+/// command that starts who would come there. Those who wait for a server already are there by
+/// then ([`Pause`](super::address::Pause)).
+pub fn waiting_at(what: impl fmt::Display, doors: &[(&dyn AsFd, &str)]) {
+    /// Longer than the longest pause between two attempts to connect.
+    const MOMENT: Duration = Duration::from_millis(150);
+    if !on() {
+        return;
+    }
+    line(format_args!("{what}"));
+    let until = Instant::now() + MOMENT;
+    let mut commands: Vec<&str> =
+        doors.iter().map(|(_, command)| *command).collect();
+    commands.dedup();
+    for command in commands {
+        let its = doors.iter().filter(|(_, other)| *other == command);
+        let mut its: Vec<PollFd<'_>> = its
+            .map(|(door, _)| PollFd::new(door.as_fd(), PollFlags::POLLIN))
+            .collect();
+        let left = until.saturating_duration_since(Instant::now());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        if !matches!(poll(&mut its, left), Ok(1..)) {
+            start_the_other(command);
+        }
+    }
+    ctrl_c_ends();
+}
+
 /// Names the command that starts the role that is not there yet.
 pub fn start_the_other(command: &str) {
     if on() {
-        styled(visible(format!("start the other: {command}")).bold());
+        styled(
+            &visible(format!("{START_THE_OTHER}{command}")),
+            |text, first, rest, width| {
+                let command = text.strip_prefix(START_THE_OTHER).unwrap_or(text);
+                let first = first + START_THE_OTHER.len();
+                let mut lines = fold_command(command, first, rest, width);
+                lines[0] =
+                    format!("{START_THE_OTHER}{}", lines[0]).trim_end().into();
+                lines
+            },
+            |text| text.bold(),
+        );
+        ctrl_c_ends();
     }
 }
 
-/// Counts the calls of one kind; names the first three, and sums up when dropped.
-#[derive(Debug)]
-pub struct Tally {
-    call: &'static str,
-    who: String,
-    unit: &'static str,
-    calls: u64,
-    named: u64,
-    /// How many are named one by one.
-    most: u64,
-    bytes: u64,
-}
+const START_THE_OTHER: &str = "start the other: ";
 
-/// How many calls of a kind are named one by one, unless its tally says otherwise.
-const NAMED: u64 = 3;
-
-impl Tally {
-    /// A tally of the system call named `call`.
-    pub const fn of(call: &'static str) -> Tally {
-        Tally {
-            call,
-            unit: " calls",
-            who: String::new(),
-            calls: 0,
-            named: 0,
-            most: NAMED,
-            bytes: 0,
-        }
-    }
-
-    /// A tally of steps that are no system calls.
-    pub const fn steps(step: &'static str) -> Tally {
-        let who = String::new();
-        Tally {
-            call: step,
-            unit: "",
-            who,
-            calls: 0,
-            named: 0,
-            most: NAMED,
-            bytes: 0,
-        }
-    }
-
-    /// The same tally, whose lines begin with whose calls they are: a server has one for
-    /// each client.
-    #[must_use]
-    pub fn with(mut self, who: &str) -> Tally {
-        if on() {
-            self.who = format!("{who}: ");
-        }
-        self
-    }
-
-    /// The same tally, which names `calls` calls one by one instead of three.
-    #[must_use]
-    pub const fn naming(mut self, calls: u64) -> Tally {
-        self.most = calls;
-        self
-    }
-
-    /// One more call, that moved `bytes`; `text` is asked only if it will be said.
-    #[inline]
-    pub fn call<D: fmt::Display>(&mut self, bytes: usize, text: impl FnOnce() -> D) {
-        if on() {
-            self.count(bytes, text);
-        }
-    }
-
-    /// Cold: what makes the texts stays out of the way of the code that is timed.
-    #[cold]
-    fn count<D: fmt::Display>(&mut self, bytes: usize, text: impl FnOnce() -> D) {
-        self.calls += 1;
-        self.named += 1;
-        self.bytes += bytes as u64;
-        if self.named <= self.most {
-            line(format_args!("{}{}", self.who, text()));
-        } else if self.named == self.most + 1 {
-            line(format_args!("{}{}: … and so on", self.who, self.call));
-        }
-    }
-
-    /// One more call, which is named however many came before it: a goodbye.
-    pub fn special<D: fmt::Display>(
-        &mut self,
-        bytes: usize,
-        text: impl FnOnce() -> D,
-    ) {
-        if on() {
-            self.calls += 1;
-            self.bytes += bytes as u64;
-            line(format_args!("{}{}", self.who, text()));
-        }
-    }
-
-    /// The last call moved `bytes` more: what is only known once it has returned.
-    pub fn moved(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
+/// Says once, on a terminal, that Ctrl-C ends this role: where the terminal would send the
+/// signal to us, and not to another job.
+pub fn ctrl_c_ends() {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if on()
+        && stderr().is_terminal()
+        && tcgetpgrp(stderr()).is_ok_and(|group| group == getpgrp())
+        && !SAID.swap(true, Ordering::Relaxed)
+    {
+        line(format_args!("Ctrl-C ends this"));
     }
 }
 
-impl Drop for Tally {
-    fn drop(&mut self) {
-        if self.named > self.most {
-            let Tally { who, call, unit, .. } = self;
-            let calls = grouped(self.calls);
-            let moved = match self.bytes {
-                0 => String::new(),
-                bytes => format!(", {} bytes", grouped(bytes)),
-            };
-            line(format_args!("{who}{call}: {calls}{unit} in all{moved}"));
-        }
+/// Whether somebody types what we read, and is told what to type.
+pub fn somebody_types() -> bool {
+    on() && stdin().is_terminal()
+}
+
+/// Says how to type, and how to end, when somebody types what we read.
+pub fn typing(whole: bool) {
+    if somebody_types() {
+        line(format_args!(
+            "{}",
+            match whole {
+                true => "type a message and Enter; Ctrl-D ends",
+                false =>
+                    "type; each Enter sends what you typed, as it is; Ctrl-D ends",
+            }
+        ));
     }
 }
 
@@ -227,16 +220,51 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// Bytes as C would write them, cut after 24: `"hello\n"`.
+/// What was moved, as text between quotes: about the first 24 columns of it. What is no text,
+/// and what a person must not see as it is, is escaped. Nothing is cut within a character.
 ///
 /// ```
-/// assert_eq!(ipclab::wire::say::bytes(b"hello\n"), r#""hello\n""#);
+/// use ipclab::wire::say::bytes;
+/// assert_eq!(bytes(b"hello\n"), r#""hello\n""#);
+/// assert_eq!(bytes("你好\n".as_bytes()), r#""你好\n""#);
+/// assert_eq!(bytes(b"\xe4\xbd"), r#""\xe4\xbd""#);
 /// ```
 pub fn bytes(bytes: &[u8]) -> String {
-    const SHOWN: usize = 24;
-    let shown = &bytes[..bytes.len().min(SHOWN)];
-    let more = if bytes.len() > SHOWN { "…" } else { "" };
-    format!("\"{}\"{more}", shown.escape_ascii())
+    /// So many columns are shown, an escape counted as one, and never more bytes than that.
+    const COLUMNS: usize = 24;
+    const BYTES: usize = 4 * COLUMNS;
+    let (mut shown, mut columns) = (0, 0);
+    'all: for chunk in bytes[..bytes.len().min(BYTES + 4)].utf8_chunks() {
+        for c in chunk.valid().chars() {
+            columns +=
+                if hides(c) { 1 } else { display_width(c.encode_utf8(&mut [0; 4])) };
+            if columns > COLUMNS || shown + c.len_utf8() > BYTES {
+                break 'all;
+            }
+            shown += c.len_utf8();
+        }
+        let others = chunk.invalid().len().min(COLUMNS - columns);
+        (shown, columns) = (shown + others, columns + others);
+        if others < chunk.invalid().len() {
+            break;
+        }
+    }
+    let more = if bytes.len() > shown { "…" } else { "" };
+    format!("{}{more}", quoted(&bytes[..shown]))
+}
+
+/// As [`bytes`], and how many there are: the two arguments of write(2). Where a character is
+/// not a byte, that says what is counted.
+///
+/// ```
+/// use ipclab::wire::say::data;
+/// assert_eq!(data(b"hello\n"), r#""hello\n", 6"#);
+/// assert_eq!(data("你好\n".as_bytes()), r#""你好\n", 7 bytes"#);
+/// ```
+pub fn data(all: &[u8]) -> String {
+    let (shown, count) = (bytes(all), all.len());
+    let unit = if shown.trim_end_matches('…').is_ascii() { "" } else { " bytes" };
+    format!("{shown}, {count}{unit}")
 }
 
 /// `1 byte`, `2 bytes`, `65,536 bytes`.

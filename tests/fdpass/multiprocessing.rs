@@ -548,7 +548,7 @@ fn options_that_do_not_fit_are_usage_errors() {
 fn the_peers_command_names_the_protocol_and_the_key_file() {
     let subject = subject("fdpass");
     let server = server_with_key(&subject, &[]);
-    let story = ends_by_signal(server);
     let command = "fdpass worker --protocol multiprocessing --auth-key-file key";
-    assert!(story.contains(command), "{story}");
+    server.wait_for_comment(command, deadline()).unwrap();
+    ends_by_signal(server);
 }

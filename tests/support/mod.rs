@@ -1,6 +1,8 @@
 //! What every chapter's tests share: the built program, and the contract's clauses.
 #![allow(dead_code, unused_macros, unused_imports, unreachable_pub)]
 
+pub mod terminal;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -68,8 +68,9 @@ fn serve_peers(at: &At, options: &ServerOptions, wall: &Arc<Wall>) -> Result<()>
         count: options.count,
     });
     let client = format!("{} call Post s hello", at.peer("client"));
-    say::waiting("accept() sleeps until a client comes", &client);
     at.ready(format_args!("unix:path={}", at.path().display()))?;
+    let sleeps = "accept() sleeps until a client comes";
+    say::waiting_at(sleeps, &[(&listener, &client)]);
     let mut shortage = Shortage::default();
     for number in 1_u64.. {
         let socket = UnixStream::from(shortage.accept(&listener)?);

@@ -67,7 +67,8 @@ fn pass_all(
 ) -> Result<Place> {
     let mut place = at.arrive(Some(Only::Server))?.taking_along();
     let clients = listen(at, addresses, &mut place)?;
-    say::waiting("epoll_wait() sleeps until a client comes", &at.peer("client"));
+    let sleeps = "epoll_wait() sleeps until a client comes";
+    say::waiting_at(sleeps, &[(&clients, &at.peer("client"))]);
     let mut server = Server::new(options, clients)?;
     server.joins(child, UnixStream::from(socket))?;
     server.run()?;

@@ -132,5 +132,8 @@ pub(super) fn meet(
 /// What is said of a peer that did not make itself known in time.
 pub(super) fn late(within: Duration) -> String {
     let seconds = within.as_secs_f64();
-    format!("no handshake within {seconds} s; --handshake-timeout sets the time")
+    format!(
+        "no handshake within {seconds} s; --handshake-timeout sets the time; a role of \
+         --protocol plain makes none: give both the same --protocol"
+    )
 }

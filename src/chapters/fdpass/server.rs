@@ -97,11 +97,9 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     let mut place = at.arrive(Some(Only::Server))?.taking_along();
     let door = door::open(&name, &mut place)?;
     let clients = listen(at, &addresses, &mut place)?;
-    say::waiting(
-        "epoll_wait() sleeps until a worker or a client comes",
-        &at.peer("worker"),
-    );
-    say::start_the_other(&at.peer("client"));
+    let (worker, client) = (at.peer("worker"), at.peer("client"));
+    let sleeps = "epoll_wait() sleeps until a worker or a client comes";
+    say::waiting_at(sleeps, &[(&door, &worker), (&clients, &client)]);
     let mut server = Server::new(passing, clients)?;
     server.opens(door, wire.protocol, guests)?;
     server.run()

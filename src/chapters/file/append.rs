@@ -147,7 +147,7 @@ impl Appender {
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         let bytes = self.stream.frame(message, &mut self.frame);
         self.writes.call(bytes.len(), || {
-            let write = format!("write({}, {})", say::bytes(bytes), bytes.len());
+            let write = format!("write({})", say::data(bytes));
             self.lock.around(&write)
         });
         self.lock.take(&self.log)?;
@@ -189,7 +189,7 @@ pub struct Follower {
     incoming: Incoming,
     reads: Tally,
     to_say: Option<String>,
-    _place: Place,
+    place: Place,
 }
 
 impl Follower {
@@ -211,10 +211,8 @@ impl Follower {
         let mut to_say = Some(at.peer("sender"));
         while !is_there(&path)? {
             if let Some(peer) = to_say.take() {
-                let what = format_args!(
-                    "{name} is not there: read(inotify) sleeps until it is"
-                );
-                say::waiting(what, &peer);
+                say!("{name} is not there: read(inotify) sleeps until it is");
+                start_sender(&place, &peer);
             }
             watch.wait()?;
         }
@@ -224,8 +222,7 @@ impl Follower {
             .open(&path)
             .with_context(|| format!("open {name}"))?;
         let (incoming, reads) = (Incoming::new(stream), Tally::of("read"));
-        let (offset, _place) = (0, place);
-        Ok(Follower { log, watch, offset, incoming, reads, to_say, _place })
+        Ok(Follower { log, watch, offset: 0, incoming, reads, to_say, place })
     }
 
     /// The next message. A log has no end: this sleeps until one comes.
@@ -251,8 +248,10 @@ impl Follower {
                 bail!("the log was cut to {size} bytes, and {read} were read of it");
             }
             if let Some(peer) = self.to_say.take() {
-                let what = "read() = 0: the end for now; read(inotify) sleeps until it grows";
-                say::waiting(what, &peer);
+                say!(
+                    "read() = 0: the end for now; read(inotify) sleeps until it grows"
+                );
+                start_sender(&self.place, &peer);
             }
             self.watch.wait()?;
         }
@@ -260,3 +259,12 @@ impl Follower {
     }
 }
 // ANCHOR_END: receiver
+
+/// Says that a role is there already, or else how a sender is started: which of its roles are
+/// at a log nobody knows.
+fn start_sender(place: &Place, command: &str) {
+    match place.has_company() {
+        true => say!("another role is there already"),
+        false => say::start_the_other(command),
+    }
+}

@@ -92,10 +92,8 @@ impl Publisher {
     /// ENOSPC and its kin; then nothing at all will be published.
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         let bytes = self.stream.frame(message, &mut self.frame);
-        self.writes.call(bytes.len(), || {
-            format!("write({}, {})", say::bytes(bytes), bytes.len())
-        });
-        let written = write_all(&self.file, bytes);
+        self.writes.call(bytes.len(), || format!("write({})", say::data(bytes)));
+        let written = self.writes.returned(write_all(&self.file, bytes));
         self.failed |= written.is_err();
         written
             .with_context(|| format!("write {}", self.unfinished.display()))
@@ -170,8 +168,11 @@ impl Taker {
                 continue;
             };
             if let Some(peer) = to_say.take() {
-                let what = "is not there: read(inotify) sleeps until it is";
-                say::waiting(format_args!("{name} {what}"), &peer);
+                say!("{name} is not there: read(inotify) sleeps until it is");
+                match place.has(Only::Sender) {
+                    true => say!("a sender is there: it publishes once it has all"),
+                    false => say::start_the_other(&peer),
+                }
             }
             watch.wait()?;
             say!("read(inotify) returned: an event for that name; look again");

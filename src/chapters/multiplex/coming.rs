@@ -88,7 +88,7 @@ impl Server<'_> {
         self.free.push(place);
         // Before it is closed: epoll would remember one that was duplicated.
         self.selector.unregister(client.as_fd())?;
-        drop(client); // close(2)
+        client.close(&mut self.shared); // close(2)
         if self.rests_until.is_some() { self.reopen_doors() } else { Ok(()) }
     }
 }

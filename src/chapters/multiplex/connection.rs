@@ -129,7 +129,7 @@ impl Connection {
         } else if n == 0 {
             let text =
                 || format!("client {number}: recv({fd}) = 0: it has said all");
-            shared.ends.call(0, text);
+            shared.ends.special(0, text);
             self.last_words(shared);
         } else {
             let bytes = &mut buffer[..n];
@@ -169,7 +169,7 @@ impl Connection {
         let (number, fd, all) =
             (self.number, self.socket.as_raw_fd(), answers.len());
         shared.sends.call(all, || {
-            format!("client {number}: send({fd}, {}, {all})", say::bytes(answers))
+            format!("client {number}: send({fd}, {})", say::data(answers))
         });
         let sent = match send(&self.socket, answers, SendFlags::NOSIGNAL) {
             Ok(sent) => sent,
@@ -237,6 +237,9 @@ impl Connection {
             let cut = anyhow!("it ended within a message: only {got} of it came");
             return self.lose(&cut, shared);
         }
+        if let Some(remark) = shared.messages.stream.remark(&last) {
+            crate::say!("client {}: {remark}", self.number);
+        }
         shared.messages.take_one(&mut last);
         if answered && shared.messages.reply != Reply::None {
             self.send(&last, shared);
@@ -252,6 +255,12 @@ impl Connection {
         };
         self.queue = Vec::new();
         self.gone = 0;
+    }
+
+    /// close(2): the client reads the end of its answers.
+    pub(super) fn close(self, shared: &mut Shared) {
+        let (number, fd) = (self.number, self.socket.as_raw_fd());
+        shared.closes.special(0, || format!("client {number}: close({fd})"));
     }
 
     fn lose(&mut self, why: &Error, shared: &mut Shared) {

@@ -81,7 +81,7 @@ pub(super) fn unix(at: &At) -> Result<Door> {
 
 /// A TCP socket at one of `addresses`; its port may be 0.
 pub(super) fn tcp(addresses: &Addresses) -> Result<Door> {
-    let (listener, address) = address::listen(addresses)?;
+    let (listener, address) = address::listen_by("--tcp", addresses)?;
     // Again, for more than 128 at once (/proc/sys/net/core/somaxconn is the most).
     listen(&listener, Backlog::MAXCONN).context("listen")?;
     // On Linux the accepted sockets inherit it: no call for each client.

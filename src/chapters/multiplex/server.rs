@@ -270,7 +270,9 @@ impl<'a> Server<'a> {
         let call = self.selector.call();
         let what =
             format!("{call}() sleeps until something is ready: a client, say");
-        say::waiting(what, &at.peer("client"));
+        let client = at.peer("client");
+        let doors = self.doors.iter().map(|door| (door as &dyn AsFd, &*client));
+        say::waiting_at(what, &doors.collect::<Vec<_>>());
         for Door { name, option, .. } in self.doors.iter().skip(1) {
             say!(
                 "clients may come to {name}, too: multiplex client {option} {name}"

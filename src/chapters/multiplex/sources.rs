@@ -202,7 +202,7 @@ impl Source {
     fn at_end(&mut self, shared: &mut Shared) -> Result<Read> {
         let (name, part) = (&self.name, self.part.len());
         let text = || format!("{name}: read() = 0: the last writer has closed it");
-        shared.ends.call(0, text);
+        shared.ends.special(0, text);
         // An end of stream stays one: the old descriptor would be ready at all times. A
         // new one is not, until a writer has come. Opened first, so that a reader is
         // always there.

@@ -54,13 +54,11 @@ impl Receiver for SignalReceiver {
         place.open_to_all()?;
         let pid = std::process::id();
         at.ready(pid)?;
-        say::waiting(
-            format_args!(
-                "{}() sleeps until a signal comes to pid {pid}",
-                with.call()
-            ),
-            &at.peer("sender"),
-        );
+        say!("{}() sleeps until a signal comes to pid {pid}", with.call());
+        match place.has_company() {
+            true => say!("a sender is there, and finds us by what we published"),
+            false => say::start_the_other(&at.peer("sender")),
+        }
         // More would not fit into our queue, which this limit bounds.
         let (most, _) =
             getrlimit(Resource::RLIMIT_SIGPENDING).context("getrlimit")?;

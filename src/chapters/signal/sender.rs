@@ -12,7 +12,7 @@ use super::target::{self, Full, Target, is_gone, was_killed};
 use super::{
     GOODBYE, HELLO, LARGEST, Sending, credit_signal, plain, published, word_signal,
 };
-use crate::errors::{Advise, errno};
+use crate::errors::{Advise, Seen, errno};
 use crate::os::signal::{
     Set, pidfd_sigqueue_as, read_signalfd, retry_on_intr, signalfd,
 };
@@ -21,6 +21,12 @@ use crate::wire::meet::{At, Place};
 use crate::wire::roles::within;
 use crate::wire::say::{self, Tally};
 use crate::wire::transport::Sender;
+
+/// A signal to a process that has ended, and that nobody has waited for, is no error.
+const HAS_ENDED: Seen = Seen {
+    what: "poll() = POLLIN of the receiver's pidfd: it has ended",
+    errno: Errno::ESRCH,
+};
 
 /// Where the limit of a message comes from.
 const LIMIT: &str = "the limit is ours: each 4 bytes cost one queued signal";
@@ -133,9 +139,9 @@ impl Sender for SignalSender {
         }
         if self.unseen > 1 && is_gone(&self.to.pidfd) && was_killed(self.to.pid) {
             let handed = self.handed + 1;
-            return Err(Errno::ESRCH).context("poll the receiver's pidfd").advise(
-                |_| Some(format!("the peer is gone; {handed} messages handed over")),
-            );
+            return Err(HAS_ENDED).advise(|_| {
+                Some(format!("the peer is gone; {handed} messages handed over"))
+            });
         }
         match self.says_goodbye() {
             Err(error) if errno(&error) == Some(Errno::ESRCH) => {
@@ -158,7 +164,7 @@ impl SignalSender {
             return Ok(());
         }
         if is_gone(&self.to.pidfd) {
-            return Err(Errno::ESRCH).context("poll the receiver's pidfd");
+            return Err(HAS_ENDED.into());
         }
         self.looked = now;
         self.handed += std::mem::take(&mut self.unseen);
@@ -223,8 +229,13 @@ impl SignalSender {
         let (signal, us) = (word_signal().get(), self.pid);
         let (pidfd, uid) = (&self.to.pidfd, self.uid);
         let send = || pidfd_sigqueue_as(pidfd, signal, value, us, uid);
-        self.full
-            .queues(pid, pidfd, send)
+        let queued = self.full.queues(pid, pidfd, send);
+        self.sends
+            .returned(
+                queued.map_err(|error| {
+                    Errno::from_raw(error.raw_os_error().unwrap_or(0))
+                }),
+            )
             .with_context(|| {
                 format!("pidfd_send_signal(pid {pid}, {})", word_signal())
             })

@@ -151,8 +151,7 @@ impl Client {
             say!("{name} has no address: it cannot be answered");
             return true;
         };
-        let n = reply.len();
-        self.sends.call(n, || format!("sendto({}, {n})", say::bytes(reply)));
+        self.sends.call(reply.len(), || format!("sendto({})", say::data(reply)));
         let flags = if self.is_deaf { libc::MSG_DONTWAIT } else { 0 };
         // One that is not sent is one that its client waits for, the goodbye for ever.
         let send = || sendto(socket, reply, flags, address);

@@ -162,11 +162,11 @@ impl End {
     /// # Errors
     /// EPIPE once it is gone.
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
-        let n = message.len();
-        self.sends.call(n, || format!("send({}, {n})", say::bytes(message)));
+        self.sends.call(message.len(), || format!("send({})", say::data(message)));
         let fd = self.socket.as_raw_fd();
         let sent = || send(fd, message, MsgFlags::MSG_NOSIGNAL);
-        Shortage::default().insist("send", sent).map(drop).context("send")
+        let sent = Shortage::default().insist("send", sent).map(drop);
+        self.sends.returned(sent).context("send")
     }
 }
 // ANCHOR_END: end
@@ -277,11 +277,14 @@ impl Packets {
 // ANCHOR: packets
 impl Link for Packets {
     fn send(&mut self, bytes: &[u8]) -> nix::Result<usize> {
-        let length = bytes.len();
-        self.sends.call(0, || format!("send({}, {length})", say::bytes(bytes)));
+        self.sends.call(0, || format!("send({})", say::data(bytes)));
         // All of it or nothing: a packet is never cut.
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        let taken = send(self.socket.as_raw_fd(), bytes, flags)?;
+        let taken = send(self.socket.as_raw_fd(), bytes, flags);
+        let taken = match taken {
+            Err(Errno::EAGAIN | Errno::EINTR) => taken?,
+            taken => self.sends.returned(taken)?,
+        };
         self.sends.moved(taken);
         Ok(taken)
     }

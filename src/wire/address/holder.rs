@@ -30,23 +30,33 @@ impl fmt::Display for Holder {
 /// The listener at `address`: /proc/net/tcp has its socket's inode number, and a link
 /// `socket:[INODE]` in some /proc/PID/fd has the process, if we may look there.
 pub(super) fn holder(address: SocketAddr) -> Option<Holder> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(proc::text);
-    let lines = tables.iter().flatten().flat_map(|table| table.lines().skip(1));
-    let (uid, inode) =
-        lines.filter_map(listener).find_map(|(local, uid, inode)| {
-            let same = local.ip() == address.ip()
-                || local.ip().is_unspecified()
-                || address.ip().is_unspecified();
-            (same && local.port() == address.port()).then_some((uid, inode))
-        })?;
+    let (uid, inode) = socket_at(address)?;
     let wanted = format!("socket:[{inode}]");
     let Some(pid) = holders(&wanted).next() else {
-        return Some(Holder::Uid(uid.to_owned()));
+        return Some(Holder::Uid(uid));
     };
     let name = proc::text(format!("/proc/{pid}/comm"));
     // It is what that process says, and may be meant for a terminal.
     let name = visible(name.unwrap_or_default().trim_end());
     Some(Holder::Process { pid, name })
+}
+
+/// The user who listens at `address`, by number.
+pub(super) fn owner(address: SocketAddr) -> Option<String> {
+    socket_at(address).map(|(uid, _)| uid)
+}
+
+/// The uid and inode number of the socket that listens at `address`.
+fn socket_at(address: SocketAddr) -> Option<(String, String)> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(proc::text);
+    let lines = tables.iter().flatten().flat_map(|table| table.lines().skip(1));
+    lines.filter_map(listener).find_map(|(local, uid, inode)| {
+        let same = local.ip() == address.ip()
+            || local.ip().is_unspecified()
+            || address.ip().is_unspecified();
+        (same && local.port() == address.port())
+            .then(|| (uid.to_owned(), inode.to_owned()))
+    })
 }
 
 /// The address, uid and inode number of a line of /proc/net/tcp, if it is a listener's.

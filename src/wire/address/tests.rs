@@ -17,7 +17,7 @@ fn the_holder_of_a_port_is_found() {
         let line = crate::errors::line(&error);
         assert!(line.contains("EADDRINUSE"), "{line}");
         assert!(line.contains(&format!("pid {pid} ")), "{line}");
-        assert!(line.contains(":0 for any free port"), "{line}");
+        assert!(line.contains(":0 takes any free port"), "{line}");
     }
 }
 

@@ -12,6 +12,7 @@ use super::{Client, Link, Reply, style};
 use crate::say;
 use crate::wire::payload::{Payload, Printed};
 use crate::wire::roles::messages;
+use crate::wire::say;
 use crate::wire::shortage::{Shortage, is_shortage};
 
 // ANCHOR: converse
@@ -24,6 +25,9 @@ use crate::wire::shortage::{Shortage, is_shortage};
 /// gone is a quiet end.
 pub fn converse(link: impl Link, client: &Client) -> Result<()> {
     let mut talk = Talk::new(link, client)?;
+    if client.source.reads_input() {
+        say::typing(!client.source.bytes);
+    }
     loop {
         talk.advance();
         if talk.is_over() {
@@ -69,6 +73,8 @@ struct Talk<L> {
     receiving: bool,
     /// Said poll(2): nobody is there any more. What is still to be sent will fail.
     hung_up: bool,
+    /// Whoever types knows that no more answers will come.
+    told: bool,
     payload: Payload,
     score: CutShort,
     expects: bool,
@@ -97,6 +103,7 @@ impl<L: Link> Talk<L> {
             answer: Vec::new(),
             receiving: true,
             hung_up: false,
+            told: false,
             payload: Payload::new(style(client.source.bytes, client.json))?,
             score,
             expects,
@@ -196,6 +203,7 @@ impl<L: Link> Talk<L> {
         if gone && wanted.is_empty() {
             self.hung_up = true;
             self.link.hung_up(socket);
+            self.tell_who_types();
         }
         if timed_out && let Some(pause) = pause {
             self.turns.passed(pause);
@@ -235,7 +243,12 @@ impl<L: Link> Talk<L> {
     /// Receives once, and prints the answers that are whole.
     fn receive(&mut self) -> Result<Printed> {
         match self.link.recv() {
-            Ok(more) => self.receiving = more,
+            Ok(more) => {
+                self.receiving = more;
+                if !more {
+                    self.tell_who_types();
+                }
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Printed::Yes),
             Err(error) => {
                 self.score.broken = true;
@@ -258,6 +271,16 @@ impl<L: Link> Talk<L> {
     /// Remembers the first failure: those after it are its echo.
     fn failed(&mut self, call: &'static str, error: Errno) {
         self.score.failure.get_or_insert((call, error));
+    }
+
+    /// Tells, once, whoever types what is sent that nobody will answer any more.
+    fn tell_who_types(&mut self) {
+        let types =
+            matches!(self.stage, Stage::Asking) && self.questions.input.is_some();
+        if types && say::somebody_types() && !std::mem::replace(&mut self.told, true)
+        {
+            say!("no more answers will come; Ctrl-D ends, and so may Enter");
+        }
     }
 
     /// How it went, once all is over.

@@ -71,7 +71,7 @@ impl Connection {
                 result => result.context("recv")?,
             };
             if n == 0 {
-                self.recvs.call(0, || "recv() = 0: the client has said all");
+                self.recvs.special(0, || "recv() = 0: the client has said all");
                 return self.incoming.at_end(message);
             }
             let newest = self.incoming.newest(n);
@@ -103,11 +103,9 @@ impl Connection {
             true => self.stream.frame(answer, &mut self.frame),
             false => answer,
         };
-        self.sends.call(bytes.len(), || {
-            format!("send({}, {})", say::bytes(bytes), bytes.len())
-        });
+        self.sends.call(bytes.len(), || format!("send({})", say::data(bytes)));
         // On a socket write(2) is send(2) without flags; SIGPIPE is ignored (os/start.rs).
-        write_all(&self.socket, bytes).context("send")
+        self.sends.returned(write_all(&self.socket, bytes)).context("send")
     }
 }
 

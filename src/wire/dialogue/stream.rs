@@ -47,8 +47,7 @@ impl StreamLink {
 
 impl Link for StreamLink {
     fn send(&mut self, bytes: &[u8]) -> nix::Result<usize> {
-        let length = bytes.len();
-        self.sends.call(0, || format!("send({}, {length})", say::bytes(bytes)));
+        self.sends.call(0, || format!("send({})", say::data(bytes)));
         // The kernel may take a part, or nothing (EAGAIN). MSG_NOSIGNAL: a server that
         // is gone is the error EPIPE, and not the signal SIGPIPE, which ends a process.
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;

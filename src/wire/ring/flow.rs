@@ -17,6 +17,9 @@ use super::{
 };
 use crate::wire::say::{self, Tally};
 
+/// A dead peer wakes nobody.
+const LOOKS: &str = "wakes every 0.1 s to see whether";
+
 // ANCHOR: writer
 /// The writing end. There is one.
 #[derive(Debug)]
@@ -95,7 +98,7 @@ impl Writer {
         if need > self.ring.capacity {
             bail!("{} do not fit into the ring", say::size(need as usize - LENGTH));
         }
-        let mut awaited = false;
+        let (mut awaited, mut said) = (false, false);
         loop {
             let tail = self.ring.load(TAIL);
             self.ring.between(self.head, tail)?;
@@ -112,7 +115,11 @@ impl Writer {
             }
             let ring = &self.ring;
             let moved = || ring.load(TAIL) != tail;
-            let why = || format!("{why}: sleeps until tail moves");
+            let why = || {
+                format!("{why}: sleeps until tail moves; {LOOKS} the receiver lives")
+            };
+            let why = (!said).then_some(why);
+            said = true;
             awaited = !self.patience.wait(ring, moved, why)?;
         }
     }
@@ -238,7 +245,7 @@ impl Reader {
     /// Looks at the sender's head, and sleeps until it moves; `false` at the goodbye.
     #[cold]
     fn wait_for_more(&mut self) -> Result<bool> {
-        let mut awaited = false;
+        let (mut awaited, mut said) = (false, false);
         loop {
             // Who died, then the goodbye, then the head: what came before is seen.
             let died = if awaited { self.ring.sender() } else { None };
@@ -264,7 +271,13 @@ impl Reader {
                 ring.memory.prefetch(next + 64);
                 ring.load(HEAD) != head || ring.is_closed()
             };
-            let why = || "the ring is empty: sleeps until head moves".to_owned();
+            let why = || {
+                format!(
+                    "the ring is empty: sleeps until head moves; {LOOKS} the sender lives"
+                )
+            };
+            let why = (!said).then_some(why);
+            said = true;
             awaited = !self.patience.wait(ring, moved, why)?;
         }
     }

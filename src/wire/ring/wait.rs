@@ -62,12 +62,13 @@ const TIMED_NAPS: u32 = 16;
 
 // ANCHOR: wait
 impl Patience {
-    /// Waits until `ready`, at most [`NAP`]; whether it is.
+    /// Waits until `ready`, at most [`NAP`]; whether it is. `why` is said, unless this goes on
+    /// with a wait that was in vain.
     pub(super) fn wait(
         &mut self,
         ring: &Ring,
         ready: impl Fn() -> bool,
-        why: impl FnOnce() -> String,
+        why: Option<impl FnOnce() -> String>,
     ) -> Result<bool> {
         if self.waiting == Waiting::Spinning {
             return self.spin(ring, ready);
@@ -86,7 +87,12 @@ impl Patience {
         // The word is set before we look once more; see `sleeps`.
         fence(Ordering::SeqCst);
         if !ready() {
-            self.naps.call(0, || format!("futex(FUTEX_WAIT): {}", why()));
+            match why {
+                Some(why) => {
+                    self.naps.call(0, || format!("futex(FUTEX_WAIT): {}", why()));
+                }
+                None => self.naps.again(0),
+            }
             let nap = self.nap();
             // Not FUTEX_PRIVATE_FLAG: the two sides have no address in common. The kernel
             // sleeps only if the word is still 1, or whoever wakes us came too early. EFAULT:
@@ -127,9 +133,12 @@ pub(super) fn wake(word: &AtomicU32, wakes: &mut Tally) {
     // So that it is woken once, not for each message until it runs.
     let awake = (Ordering::Relaxed, Ordering::Relaxed);
     if word.compare_exchange(ASLEEP, AWAKE, awake.0, awake.1).is_ok() {
-        wakes.call(0, || "futex(FUTEX_WAKE): the other side sleeps".to_owned());
         // It cannot fail on memory that is mapped; and a sleeper looks again by itself.
-        let _ = futex::wake(word, futex::Flags::empty(), 1);
+        let woken = futex::wake(word, futex::Flags::empty(), 1).unwrap_or(0);
+        wakes.call(0, || match woken {
+            0 => "futex(FUTEX_WAKE) = 0: nobody sleeps there now",
+            _ => "futex(FUTEX_WAKE) = 1: the other side was asleep",
+        });
     }
 }
 // ANCHOR_END: wait

@@ -116,7 +116,12 @@ impl Desk {
                 }
                 Ok(Taken::Nothing) => break,
                 Ok(Taken::End) => {
-                    say!("recvmsg() = 0: the server has left");
+                    match self.taken + new.len() as u64 {
+                        0 => say!(
+                            "recvmsg() = 0: the server has left, or its --protocol is another"
+                        ),
+                        _ => say!("recvmsg() = 0: the server has left"),
+                    }
                     left = Ok(Left::Leaves);
                     break;
                 }
@@ -171,7 +176,7 @@ impl Desk {
             };
             let n = match recv(&client.socket, space, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => {
-                    self.recvs.call(0, || {
+                    self.recvs.special(0, || {
                         format!(
                             "recv({fd}) = 0: the client has said all; close({fd})"
                         )
@@ -201,8 +206,7 @@ impl Desk {
             return Ok(Then::Stays);
         }
         let rest = &client.echo[client.sent..];
-        self.sends
-            .call(0, || format!("send({fd}, {}, {})", say::bytes(rest), rest.len()));
+        self.sends.call(0, || format!("send({fd}, {})", say::data(rest)));
         match send(&client.socket, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(n) => {
                 client.sent += n;

@@ -168,7 +168,7 @@ impl Played<'_> {
             let given = by_name.then(|| format!("{name}-{way}"));
             let mut at = At::new(row.name, row.meets, given)?;
             for role in row.roles {
-                at = at.with_peer(role.name, "ipclab bench".to_owned());
+                at = at.with_peer(role.name, "ipclab bench".to_owned(), None);
             }
             Ok(at)
         };
