@@ -44,7 +44,6 @@ impl Conversation for Dbus {
         name: "dbus",
         summary: "calls to objects of another process, and signals (D-Bus)",
         also: &[
-            "d-bus",
             "bus",
             "busctl",
             "gdbus",

@@ -25,8 +25,9 @@ fn paragraph(first: &str, rest: &str, text: &str) -> String {
 
 /// The question with its answers.
 pub(super) fn question((chapter, experiment): One) -> String {
-    let id = format!("{chapter}/{}", experiment.name).bold();
-    let mut text = format!("{id}  {}\n\n", experiment.title);
+    let id = format!("{chapter}/{}", experiment.name);
+    let title = paragraph("", "  ", &format!("{id}  {}", experiment.title));
+    let mut text = title.replacen(&id, &id.bold().to_string(), 1) + "\n";
     text += &paragraph("", "", experiment.question);
     text.push('\n');
     for (number, answer) in (1..).zip(experiment.answers) {
