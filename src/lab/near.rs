@@ -39,7 +39,7 @@ const VERBS: &[(&str, &[&str])] = &[
         ],
     ),
     ("clean", &["cleanup", "clear", "remove", "rm", "delete", "reset", "purge"]),
-    ("completions", &["completion", "complete", "bash", "zsh", "fish"]),
+    ("completions", &["complete", "bash", "zsh", "fish"]),
     ("man", &["manual", "doc", "book", "page", "readme"]),
     ("help", &["usage"]),
 ];

@@ -128,7 +128,7 @@ pub(super) fn next(done: One) -> String {
     let (this, after) = after.split_at(1);
     let order = [after, before, this].concat();
     format!(
-        "\n{} of {} right in {chapter}. {}",
+        "\n{} of {} right in {chapter}.\n{}",
         right.count(),
         of.len(),
         onward(&order, &tried)
