@@ -3,13 +3,12 @@
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rustix::stdio::{stderr, stdout};
 
@@ -27,6 +26,7 @@ use crate::wire::roles::{self, Sink, Source};
 use crate::wire::say;
 use crate::wire::standard;
 
+mod completions;
 mod man;
 mod refused;
 
@@ -115,7 +115,7 @@ enum Verb {
     Help {
         /// A chapter or a verb, and a role of the chapter
         #[arg(value_name = "CHAPTER [ROLE]", num_args = 0..=3)]
-        #[arg(value_parser = Offers(topics), hide_possible_values = true)]
+        #[arg(value_parser = Offers(completions::topics), hide_possible_values = true)]
         topic: Vec<String>,
     },
 }
@@ -208,7 +208,7 @@ fn run_verb(verb: Verb, global: &Global) -> Result<()> {
         Verb::BenchEnd(job) => lab::bench::ends::play(&job),
         Verb::BenchServers(part) => part.play(),
         Verb::Clean(options) => lab::clean::run(&options),
-        Verb::Completions { shell } => lab::print(&completions(shell)),
+        Verb::Completions { shell } => lab::print(&completions::script(shell)),
         Verb::Man => lab::print(&man::page(command())?),
         Verb::Help { topic } => {
             help(topic.into_iter().map(OsString::from).collect())
@@ -237,40 +237,6 @@ pub fn command() -> Command {
     Verb::augment_subcommands(chapters.0)
         .about("A workbook for inter-process communication on Linux")
         .subcommand_required(false)
-}
-
-/// The completion script of a shell.
-fn completions(shell: Shell) -> String {
-    let mut script = Vec::new();
-    let mut all = command();
-    clap_complete::generate(shell, &mut all, "ipclab", &mut script);
-    let mut script = String::from_utf8_lossy(&script).into_owned();
-    if shell == Shell::Fish {
-        // clap_complete tells fish nothing of the words that a verb takes.
-        for verb in all.get_subcommands() {
-            let words = verb.get_positionals().flat_map(Arg::get_possible_values);
-            let words: Vec<_> =
-                words.map(|word| word.get_name().to_owned()).collect();
-            if !words.is_empty() {
-                script += &format!(
-                    "complete -c ipclab -n \"__fish_ipclab_using_subcommand {}\" -f -a \"{}\"\n",
-                    verb.get_name(),
-                    words.join(" ")
-                );
-            }
-        }
-    }
-    script
-}
-
-/// What a shell completes after `ipclab help`.
-fn topics() -> &'static [String] {
-    static TOPICS: OnceLock<Vec<String>> = OnceLock::new();
-    TOPICS.get_or_init(|| {
-        let all = command();
-        let shown = all.get_subcommands().filter(|command| !command.is_hide_set());
-        shown.map(|command| command.get_name().to_owned()).collect()
-    })
 }
 
 /// Adds each chapter's subcommand.

@@ -201,7 +201,7 @@ fn meant<'a>(words: &[&str], known: &[(&'a str, &[&str])]) -> Vec<&'a str> {
         let is = |word: &&str| plain(word) == wanted;
         let named: Vec<_> = known
             .iter()
-            .filter(|(name, _)| is(&name))
+            .filter(|(name, _)| is(name))
             .map(|(name, _)| *name)
             .collect();
         if !named.is_empty() {
@@ -209,7 +209,7 @@ fn meant<'a>(words: &[&str], known: &[(&'a str, &[&str])]) -> Vec<&'a str> {
         }
         let also: Vec<_> = known
             .iter()
-            .filter(|(_, also)| also.iter().any(|word| is(&word)))
+            .filter(|(_, also)| also.iter().any(is))
             .map(|(name, _)| *name)
             .collect();
         if !also.is_empty() {
