@@ -15,6 +15,8 @@ pub struct Row {
     pub name: &'static str,
     /// One line: what the mechanism is.
     pub summary: &'static str,
+    /// Other words by which it is looked for: a mistaken command line gets the chapter.
+    pub also: &'static [&'static str],
     /// What is on the wire, for a peer in another language.
     pub wire: &'static str,
     /// The roles, the one that usually starts first in front.

@@ -6,14 +6,17 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use rustix::stdio::{stderr, stdout};
 
 use crate::chapter::{Conversation, OneWay, Roles, Row, Visitor};
+use crate::chapters::find;
 use crate::errors::{Usage, usage};
-use crate::lab;
+use crate::lab::near::Offers;
+use crate::lab::{self, prose};
 use crate::os::cleanup;
 use crate::os::spawn::inherited;
 use crate::wire::frame::Framing;
@@ -22,6 +25,10 @@ use crate::wire::meet::{At, Meets, program, quoted};
 use crate::wire::roles::{self, Sink, Source};
 use crate::wire::say;
 use crate::wire::standard;
+
+mod completions;
+mod man;
+mod refused;
 
 /// When the commentary is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -100,10 +107,17 @@ enum Verb {
     /// Print a completion script for a shell
     Completions {
         /// The shell
-        shell: clap_complete::Shell,
+        shell: Shell,
     },
     /// Print the man page
     Man,
+    /// Show a chapter's roles and commands, or the options of a role or a verb
+    Help {
+        /// A chapter or a verb, and a role of the chapter
+        #[arg(value_name = "CHAPTER [ROLE]", num_args = 0..=3)]
+        #[arg(value_parser = Offers(completions::topics), hide_possible_values = true)]
+        topic: Vec<String>,
+    },
 }
 
 /// Parses the command line, and does what it says.
@@ -111,9 +125,13 @@ enum Verb {
 /// # Errors
 /// What went wrong, for `main` to print.
 pub fn run() -> Result<()> {
-    let matches = match command().try_get_matches_from(words()) {
+    run_words(&words())
+}
+
+fn run_words(words: &[OsString]) -> Result<()> {
+    let matches = match command().try_get_matches_from(words) {
         Ok(matches) => matches,
-        Err(error) => return parse_error(&error),
+        Err(error) => return parse_error(&error, words),
     };
     let global = Global::from_arg_matches(&matches)?;
     set_colours(global.color);
@@ -137,6 +155,11 @@ fn words() -> Vec<OsString> {
     let name =
         words.iter().skip(1).position(|word| all.find_subcommand(word).is_some());
     let Some(chapter) = name.map(|place| place + 1) else { return words };
+    // `ipclab fifo help sender` is `ipclab help fifo sender`.
+    if words.get(chapter + 1).is_some_and(|word| word == "help") {
+        words.swap(chapter, chapter + 1);
+        return words;
+    }
     let row = words[chapter].to_str().and_then(crate::chapters::find);
     let Some(row) = row.filter(|row| row.meets == Meets::World) else {
         return words;
@@ -152,6 +175,17 @@ fn words() -> Vec<OsString> {
         words.insert(chapter + 1, row.roles[0].name.into());
     }
     words
+}
+
+/// `ipclab help fifo sender` is `ipclab fifo sender --help`; of a chapter it is its first page.
+fn help(topic: Vec<OsString>) -> Result<()> {
+    let is_chapter =
+        |word: &OsString| word.to_str().is_some_and(|word| find(word).is_some());
+    let page = matches!(&topic[..], [only] if is_chapter(only));
+    let mut words = vec![OsString::from("ipclab")];
+    words.extend(topic.into_iter().filter(|word| word != "help"));
+    words.extend((!page).then(|| "--help".into()));
+    run_words(&words)
 }
 
 fn run_verb(verb: Verb, global: &Global) -> Result<()> {
@@ -174,15 +208,10 @@ fn run_verb(verb: Verb, global: &Global) -> Result<()> {
         Verb::BenchEnd(job) => lab::bench::ends::play(&job),
         Verb::BenchServers(part) => part.play(),
         Verb::Clean(options) => lab::clean::run(&options),
-        Verb::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut command(), "ipclab", &mut script);
-            lab::print(&String::from_utf8_lossy(&script))
-        }
-        Verb::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(command()).render(&mut page)?;
-            lab::print(&String::from_utf8_lossy(&page))
+        Verb::Completions { shell } => lab::print(&completions::script(shell)),
+        Verb::Man => lab::print(&man::page(command())?),
+        Verb::Help { topic } => {
+            help(topic.into_iter().map(OsString::from).collect())
         }
     }
 }
@@ -193,11 +222,12 @@ pub fn command() -> Command {
         Global::augment_args(Command::new("ipclab"))
             .version(env!("CARGO_PKG_VERSION"))
             .after_help(
-                "Examples:\n  \
-                 ipclab demo                 both roles of every chapter, in one terminal\n  \
-                 ipclab fifo receiver        one role, in this terminal\n  \
-                 ipclab fifo sender hello    the other role, in another terminal\n\n\
-                 Exit status: 0 done, 1 failed, 2 usage, 124 timed out.",
+                prose::examples(&[
+                    ("demo", "both roles of every chapter, in one terminal"),
+                    ("fifo receiver", "one role, in this terminal"),
+                    ("fifo sender hello", "the other role, in another terminal"),
+                    ("help fifo sender", "all options of a role"),
+                ]) + "\nExit status: 0 done, 1 failed, 2 usage, 124 timed out.",
             )
             .subcommand_value_name("CHAPTER|VERB")
             .subcommand_help_heading("Chapters and verbs")
@@ -312,6 +342,10 @@ impl Chosen<'_> {
             matches.try_get_one::<bool>("bytes").ok().flatten() == Some(&true);
         if bytes && framing.is_some_and(|framing| *framing != Framing::None) {
             return Err(usage("--bytes sends no boundaries: leave --framing out"));
+        }
+        if ready.is_some() {
+            // Who started this role, and wants to know when, starts the other one too.
+            say::the_other_comes();
         }
         let mut at = At::new(row.name, row.meets, given)?.announcing(ready);
         let all = command();
@@ -444,45 +478,13 @@ fn wants_colours(when: When, terminal: bool) -> bool {
 }
 
 /// Help and version are printed as they are; bad usage becomes one line.
-fn parse_error(error: &clap::Error) -> Result<()> {
+fn parse_error(error: &clap::Error, words: &[OsString]) -> Result<()> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return lab::print(&error.render().to_string());
     }
-    let mut line = one_line(error);
-    let refused = [ErrorKind::InvalidValue, ErrorKind::UnknownArgument];
-    if refused.contains(&error.kind()) && words().iter().any(|word| word == "trace")
-    {
-        line = format!("{line}; {}", lab::trace::OWN);
-    }
-    Err(anyhow::Error::new(Usage(line)))
-}
-
-fn one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let first = text.split("\n\n").next().unwrap_or_default();
-    let mut line = first
-        .trim_start_matches("error: ")
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replacen("unrecognized subcommand", "no such chapter, role or verb:", 1);
-    let near = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg]
-        .into_iter()
-        .chain([ContextKind::SuggestedValue])
-        .find_map(|kind| error.get(kind));
-    let near = match near {
-        Some(ContextValue::String(name)) => Some(name.clone()),
-        // An alias is shorter than the name that it stands for.
-        Some(ContextValue::Strings(names)) => {
-            names.iter().max_by_key(|n| n.len()).cloned()
-        }
-        _ => None,
-    };
-    match near {
-        Some(name) => line.push_str(&format!("; did you mean '{name}'?")),
-        None => line.push_str("; see --help"),
-    }
-    line
+    let words: Vec<_> =
+        words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    Err(anyhow::Error::new(Usage(refused::line(error, &words, &command()))))
 }
 
 #[cfg(test)]

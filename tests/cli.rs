@@ -100,6 +100,98 @@ fn an_unknown_chapter_gets_the_nearest_name() {
 }
 
 #[test]
+fn a_mistaken_command_line_gets_what_may_have_been_meant() {
+    for (words, meant) in [
+        ("queue", "did you mean 'posixmq' or 'sysvmq'?"),
+        ("message queue", "did you mean 'posixmq' or 'sysvmq'?"),
+        ("named pipe", "did you mean 'fifo'?"),
+        ("FIFO", "did you mean 'fifo'?"),
+        ("domain socket", "did you mean 'unix'?"),
+        ("epoll", "did you mean 'multiplex'?"),
+        ("run fifo", "did you mean 'demo'?"),
+        ("learn", "did you mean 'experiment'?"),
+        ("help queue", "did you mean 'posixmq' or 'sysvmq'?"),
+        ("fifo reader", "did you mean 'receiver'?"),
+        ("fifo server", "did you mean 'receiver'?"),
+        ("tcp sender", "did you mean 'client'?"),
+        ("tcp server --port 8080", "did you mean '--listen HOST:PORT'?"),
+        ("tcp client --port 8080", "did you mean '--at HOST:PORT'?"),
+        ("fifo sender --binary", "did you mean '--bytes'?"),
+        ("demo queue", "did you mean 'posixmq' or 'sysvmq'?"),
+        ("bench semaphore", "bench knows no chapter 'semaphore'; it knows "),
+        ("trace ./recv ./send", "ipclab trace -- ./recv ::: ./send"),
+        ("trace ./prog", "ipclab trace -- ./prog"),
+        ("trace epoll", "did you mean 'multiplex'?"),
+        ("trace fifo tcp", "ipclab trace fifo"),
+        ("experiment open-sleeps", "did you mean 'fifo/open-sleeps'?"),
+        ("experiment fifo open-sleeps", "did you mean 'fifo/open-sleeps'?"),
+        ("experiment epoll", "did you mean 'multiplex'?"),
+        ("dbus client", "for example: ipclab dbus client call "),
+    ] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let line = refused(&words);
+        assert!(line.contains(meant), "{words:?}: {line}");
+    }
+}
+
+#[test]
+fn help_is_a_word_before_and_after_a_chapter_too() {
+    assert_eq!(printed(&["help"]), printed(&["--help"]));
+    for row in ipclab::chapters::rows() {
+        assert_eq!(printed(&["help", row.name]), printed(&[row.name]));
+        assert_eq!(printed(&[row.name, "help"]), printed(&[row.name]));
+        let role = row.roles[0].name;
+        let page = printed(&[row.name, role, "--help"]);
+        assert_eq!(printed(&["help", row.name, role]), page);
+        assert_eq!(printed(&[row.name, "help", role]), page);
+    }
+    assert_eq!(printed(&["help", "trace"]), printed(&["trace", "--help"]));
+    assert_eq!(printed(&["trace", "help"]), printed(&["trace", "--help"]));
+}
+
+#[test]
+fn the_first_pages_name_what_can_be_done_next_and_only_what_there_is() {
+    let first = printed(&[]);
+    for verb in ["demo", "trace", "experiment", "bench", "help", "book"] {
+        assert!(first.contains(verb), "{verb}: {first}");
+    }
+    for row in ipclab::chapters::rows() {
+        let page = printed(&[row.name]);
+        let named =
+            page.lines().filter_map(|line| line.trim().strip_prefix("ipclab "));
+        for command in named {
+            let command = command.split("  ").next().unwrap();
+            let command = command.split(['|', '<', '>', '&']).next().unwrap();
+            let words = command.split_whitespace();
+            let parsed = ipclab::cli::command()
+                .try_get_matches_from(["ipclab"].into_iter().chain(words));
+            assert!(parsed.is_ok(), "{command}");
+        }
+        assert!(page.contains(&format!("chapters/{}.md", row.name)), "{page}");
+        let has = !ipclab::experiments::of(row.name).is_empty();
+        assert_eq!(
+            page.contains(&format!("experiment {}", row.name)),
+            has,
+            "{page}"
+        );
+    }
+}
+
+#[test]
+fn the_man_page_has_the_files_the_environment_and_no_page_that_is_not_there() {
+    let page = printed(&["man"]);
+    for section in ["CHAPTERS", "VERBS", "FILES", "ENVIRONMENT", "EXIT STATUS"] {
+        assert!(page.contains(&format!(".SH \"{section}\"")), "{section}");
+    }
+    for name in
+        ["IPCLAB_DIR", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "TMPDIR", "NO_COLOR"]
+    {
+        assert!(page.contains(name), "{name}");
+    }
+    assert!(!page.contains("(1)"), "a page of its own is named");
+}
+
+#[test]
 fn values_that_make_no_sense_are_usage_errors() {
     refused(&["fifo", "receiver", "--timeout", "0"]);
     refused(&["fifo", "receiver", "--timeout", "soon"]);

@@ -20,6 +20,12 @@ fn the_tour_shows_every_chapter_and_checks_it() {
         assert!(outcome.stderr.contains(&heading), "{}", outcome.stderr);
     }
     subject.nothing_is_left().unwrap();
+    // Nobody is there to start anything, and what is next is said at the end.
+    assert!(!outcome.stderr.contains("start the other"), "{}", outcome.stderr);
+    let next = outcome.stderr.rsplit("Next:").next().unwrap();
+    assert!(next.contains("ipclab trace fifo"), "{next}");
+    assert!(outcome.stderr.matches("apt-get install").count() <= 1);
+    assert!(!table.contains("apt-get install"), "{table}");
 }
 
 #[test]

@@ -43,6 +43,17 @@ impl Conversation for Dbus {
     const ROW: Row = Row {
         name: "dbus",
         summary: "calls to objects of another process, and signals (D-Bus)",
+        also: &[
+            "bus",
+            "busctl",
+            "gdbus",
+            "zbus",
+            "rpc",
+            "remote procedure call",
+            "systemd",
+            "object",
+            "sd-bus",
+        ],
         wire: "D-Bus messages after an AUTH EXTERNAL handshake, so `busctl` and `gdbus` \
                are peers, with a bus or without",
         roles: &[

@@ -32,6 +32,19 @@ impl Conversation for Fdpass {
     const ROW: Row = Row {
         name: "fdpass",
         summary: "a connection handed to another process (SCM_RIGHTS)",
+        also: &[
+            "descriptor passing",
+            "fd passing",
+            "file descriptor",
+            "descriptor",
+            "scm_rights",
+            "sendmsg",
+            "ancillary data",
+            "pass fd",
+            "multiprocessing",
+            "memfd",
+            "pidfd_getfd",
+        ],
         wire: "server to worker: the byte `x` with one descriptor; worker to server: `OK`; \
                or that of Python's multiprocessing",
         roles: &[

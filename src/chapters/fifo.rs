@@ -30,6 +30,7 @@ impl OneWay for Fifo {
     const ROW: Row = Row {
         name: "fifo",
         summary: "a pipe with a name in the file system (mkfifo)",
+        also: &["named pipe", "mkfifo", "mknod"],
         wire: "a byte stream; by default one message a line, so `cat` and `echo` are peers",
         roles: &[
             Role {

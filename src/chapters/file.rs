@@ -31,6 +31,20 @@ impl OneWay for Files {
     const ROW: Row = Row {
         name: "file",
         summary: "a file that appears whole (rename), or a shared log",
+        also: &[
+            "rename",
+            "log",
+            "flock",
+            "lockf",
+            "file lock",
+            "lock file",
+            "open",
+            "inotify",
+            "atomic write",
+            "tempfile",
+            "append",
+            "json",
+        ],
         wire: "the messages, one a line: whatever writes or reads a file is a peer",
         roles: &[
             Role {

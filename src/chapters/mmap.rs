@@ -30,6 +30,15 @@ impl OneWay for Mmap {
     const ROW: Row = Row {
         name: "mmap",
         summary: "a file in the memory of both processes (mmap)",
+        also: &[
+            "memory-mapped file",
+            "mapped file",
+            "map",
+            "memory map",
+            "shared memory",
+            "msync",
+            "memory",
+        ],
         wire: "the ring of shm, in a file: a header, then messages with their length \
                in 4 bytes, little-endian, before each",
         roles: &[

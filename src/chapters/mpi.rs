@@ -41,6 +41,17 @@ impl Conversation for Mpi {
     const ROW: Row = Row {
         name: "mpi",
         summary: "messages among ranks, also across machines (MPI)",
+        also: &[
+            "openmpi",
+            "mpich",
+            "mpiexec",
+            "mpirun",
+            "cluster",
+            "rank",
+            "message passing",
+            "ping-pong",
+            "allreduce",
+        ],
         wire: "what the MPI library makes of it; a peer is a rank of the same MPI, in any \
                language",
         roles: &[

@@ -32,6 +32,22 @@ impl Conversation for Multiplex {
     const ROW: Row = Row {
         name: "multiplex",
         summary: "one thread, many clients (select, poll, epoll)",
+        also: &[
+            "epoll",
+            "select",
+            "poll",
+            "event loop",
+            "io multiplexing",
+            "async",
+            "nonblocking",
+            "reactor",
+            "selector",
+            "epoll_wait",
+            "kqueue",
+            "io_uring",
+            "timerfd",
+            "eventfd",
+        ],
         wire: "a byte stream; by default one message a line each way, so `nc -U` is a peer",
         roles: &[
             Role {

@@ -35,6 +35,17 @@ impl OneWay for Pipe {
     const ROW: Row = Row {
         name: "pipe",
         summary: "a nameless buffer between relatives (pipe, fork)",
+        also: &[
+            "anonymous pipe",
+            "unnamed pipe",
+            "nameless pipe",
+            "popen",
+            "pipe2",
+            "stdin",
+            "stdout",
+            "fork",
+            "splice",
+        ],
         wire: "a byte stream; by default one message a line, so any filter is a peer",
         roles: &[
             Role {

@@ -42,6 +42,18 @@ impl OneWay for Posixmq {
     const ROW: Row = Row {
         name: "posixmq",
         summary: "a queue of messages with priorities (mq_open, mq_send)",
+        also: &[
+            "queue",
+            "message queue",
+            "posix message queue",
+            "mq",
+            "mqueue",
+            "mq_open",
+            "mq_send",
+            "mq_receive",
+            "mq_notify",
+            "priority queue",
+        ],
         wire: "one queue message each, raw; the goodbye is an empty one at priority 0",
         roles: &[
             Role {

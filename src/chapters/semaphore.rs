@@ -31,6 +31,27 @@ impl Conversation for Semaphores {
     const ROW: Row = Row {
         name: "semaphore",
         summary: "a counter that processes wait on (sem_open, semget, futex)",
+        also: &[
+            "sem",
+            "posix semaphore",
+            "system v semaphore",
+            "system v",
+            "sysv",
+            "named semaphore",
+            "unnamed semaphore",
+            "sem_open",
+            "sem_wait",
+            "sem_post",
+            "semget",
+            "semop",
+            "futex",
+            "mutex",
+            "lock",
+            "counter",
+            "eventfd",
+            "condition variable",
+            "barrier",
+        ],
         wire: "no bytes but a number: a post adds 1 to it, a wait takes 1 or sleeps",
         roles: &[
             Role {

@@ -26,6 +26,21 @@ impl OneWay for Shm {
     const ROW: Row = Row {
         name: "shm",
         summary: "memory that two processes share (shm_open, shmget)",
+        also: &[
+            "shared memory",
+            "posix shared memory",
+            "system v shared memory",
+            "system v",
+            "sysv",
+            "sysvshm",
+            "shm_open",
+            "shmget",
+            "shmat",
+            "memory",
+            "ring",
+            "ring buffer",
+            "memfd",
+        ],
         wire: "a ring of bytes behind a header; each message has its length in 4 bytes, \
                little-endian, before it",
         roles: &[

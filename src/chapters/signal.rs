@@ -52,6 +52,20 @@ impl OneWay for Signals {
     const ROW: Row = Row {
         name: "signal",
         summary: "numbers that interrupt, and queue with a value (sigqueue)",
+        also: &[
+            "kill",
+            "interrupt",
+            "sigqueue",
+            "sigaction",
+            "signalfd",
+            "sigint",
+            "sigterm",
+            "sigusr1",
+            "sigchld",
+            "real-time signal",
+            "pidfd",
+            "handler",
+        ],
         wire: "SIGRTMIN with 4 bytes as its value: a length, the words, -1 as goodbye",
         roles: &[
             Role {

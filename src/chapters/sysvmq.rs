@@ -40,6 +40,19 @@ impl OneWay for Sysvmq {
     const ROW: Row = Row {
         name: "sysvmq",
         summary: "a queue of messages with types (msgget, msgsnd, msgrcv)",
+        also: &[
+            "queue",
+            "message queue",
+            "system v message queue",
+            "sysv message queue",
+            "system v",
+            "sysv",
+            "mq",
+            "msgget",
+            "msgsnd",
+            "msgrcv",
+            "mailbox",
+        ],
         wire: "one queue message each, raw; the goodbye is an empty one of type 0x7fffffff",
         roles: &[
             Role {

@@ -36,6 +36,20 @@ impl Conversation for Tcp {
     const ROW: Row = Row {
         name: "tcp",
         summary: "a byte stream between machines (connect, accept)",
+        also: &[
+            "socket",
+            "internet socket",
+            "network",
+            "port",
+            "inet",
+            "ip",
+            "http",
+            "rpc",
+            "stream socket",
+            "listen",
+            "accept",
+            "udp",
+        ],
         wire: "a byte stream; by default one message a line each way, so `nc` is a peer",
         roles: &[
             Role {

@@ -36,6 +36,21 @@ impl Conversation for Unix {
     const ROW: Row = Row {
         name: "unix",
         summary: "sockets between the processes of one machine (AF_UNIX)",
+        also: &[
+            "socket",
+            "unix socket",
+            "domain socket",
+            "unix domain socket",
+            "local socket",
+            "socketpair",
+            "af_unix",
+            "uds",
+            "datagram",
+            "dgram",
+            "seqpacket",
+            "so_peercred",
+            "abstract socket",
+        ],
         wire: "a byte stream, by default one message a line each way, so `nc -U` is a peer; \
                or one packet a message",
         roles: &[

@@ -16,25 +16,27 @@ use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::stdio::stdout;
+use rustix::stdio::{stderr, stdout};
+use textwrap::core::display_width;
 
 use crate::chapter::{Part, Row};
 use crate::chapters::{find, rows};
 use crate::process::{Input, Output, Role, thread};
 use crate::wire::launcher;
 use crate::wire::meet::Meets;
-use crate::wire::say::tell;
+use crate::wire::say::{columns, tell};
 
 use super::interrupts::{Interrupts, Waited, wait_for_all};
+use super::prose;
 use super::scratch::Scratch;
 
 /// The options of `ipclab demo`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  ipclab demo             a tour of all chapters\n  \
-                        ipclab demo fifo tcp    two of them\n  \
-                        ipclab demo -q          the closing table alone"
-)]
+#[command(after_help = prose::examples(&[
+    ("demo", "a tour of all chapters"),
+    ("demo fifo tcp", "two of them"),
+    ("demo -q", "the closing table alone"),
+]))]
 pub struct Options {
     /// The chapters; without any, a tour of all
     #[arg(value_name = "CHAPTER")]
@@ -73,8 +75,9 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     let mut shown = Vec::new();
     for row in chosen {
         if !quiet {
-            let title = format!("── {}: {}", row.name, row.summary).bold();
-            tell(&format!("{title}\n"));
+            for line in fold(&format!("── {}: {}", row.name, row.summary), 3) {
+                tell(&format!("{}\n", line.bold()));
+            }
         }
         let began = Instant::now();
         let verdict = match row.missing() {
@@ -91,25 +94,69 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
         if !quiet {
             match &verdict {
                 Verdict::Passed => {}
-                Verdict::Skipped(missing) => tell(&format!("skipped: {missing}\n")),
+                Verdict::Skipped(missing) => {
+                    folded("", 0, &format!("skipped: {missing}"));
+                }
                 Verdict::Failed(failure) => {
-                    tell(&format!("{} {failure}\n", "✗".red()));
+                    folded(&format!("{} ", "✗".red()), 2, failure);
                 }
             }
             tell("\n");
         }
         shown.push(Shown { row, took: began.elapsed(), verdict });
     }
-    super::print(&table(&shown))?;
+    super::print(&table(&shown, quiet))?;
     let failed = |run: &&Shown| matches!(run.verdict, Verdict::Failed(_));
     let failed = shown.iter().filter(failed).count();
     if failed > 0 {
         bail!("{failed} of {} chapters failed", shown.len());
     }
+    if !quiet {
+        let passed = |shown: &&Shown| matches!(shown.verdict, Verdict::Passed);
+        let best = shown.iter().find(|shown| shown.row.name == MODEL);
+        let model = best.or(shown.first()).into_iter().chain(&shown).find(passed);
+        tell(&model.map_or(String::new(), |shown| next(&shown.row)));
+    }
     Ok(())
 }
 
-fn table(shown: &[Shown]) -> String {
+/// The chapter that is shown first to whoever has not chosen.
+const MODEL: &str = "fifo";
+
+/// What to do after the demo.
+fn next(row: &Row) -> String {
+    let name = row.name;
+    let mut rows = vec![(
+        format!("ipclab {name}"),
+        "the commands to play the roles yourself, and what is on the wire",
+    )];
+    if row.meets != Meets::World {
+        rows.push((
+            format!("ipclab trace {name}"),
+            "the system calls of its roles, side by side",
+        ));
+    }
+    let rows: Vec<_> = rows.iter().map(|(command, does)| (command, *does)).collect();
+    let width = columns(stderr()).unwrap_or(usize::from(u16::MAX));
+    format!("\nNext:\n{}", prose::pairs(width, &rows))
+}
+
+/// `text` in lines of standard error, all but the first `indent` columns in.
+fn fold(text: &str, indent: usize) -> Vec<String> {
+    let Some(width) = columns(stderr()) else { return vec![text.to_owned()] };
+    let mut lines = crate::wire::say::fold(text, indent, indent, width);
+    for line in lines.iter_mut().skip(1) {
+        line.insert_str(0, &" ".repeat(indent));
+    }
+    lines
+}
+
+/// Tells `text` behind a `prefix` of `indent` columns, and folded there.
+fn folded(prefix: &str, indent: usize, text: &str) {
+    tell(&format!("{prefix}{}\n", fold(text, indent).join("\n")));
+}
+
+fn table(shown: &[Shown], quiet: bool) -> String {
     let colours = stdout().is_terminal();
     let mut text = String::new();
     for Shown { row, took, verdict } in shown {
@@ -117,15 +164,15 @@ fn table(shown: &[Shown]) -> String {
         let (mark, verdict) = match verdict {
             Verdict::Passed => ("✓".green(), "what arrived is what was sent".into()),
             Verdict::Skipped(missing) => {
-                ("–".yellow(), format!("skipped: {missing}"))
+                // The way out stands above, unless that is silent.
+                let why = missing.split(';').next().filter(|_| !quiet);
+                ("–".yellow(), format!("skipped: {}", why.unwrap_or(missing)))
             }
             Verdict::Failed(failure) => ("✗".red(), failure.clone()),
         };
         let mark = if colours { mark } else { mark.clear() };
-        text.push_str(&format!(
-            "{mark} {:<9} {milliseconds:>8.1} ms  {verdict}\n",
-            row.name
-        ));
+        let first = format!("{mark} {:<9} {milliseconds:>8.1} ms  ", row.name);
+        text += &prose::paragraph(prose::width(), &first, &" ".repeat(25), &verdict);
     }
     text
 }
@@ -260,7 +307,12 @@ fn show(comments: OwnedFd, began: Instant) -> String {
     let mut error = String::new();
     for line in BufReader::new(File::from(comments)).lines().map_while(Result::ok) {
         let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
-        tell(&format!("{milliseconds:>8.1} ms  {line}\n"));
+        // Its bar, behind which the role's own colour ends.
+        let bar =
+            line.find('│').map(|bar| bar + line[bar..].find(' ').unwrap_or(0) + 1);
+        let (role, text) = line.split_at(bar.unwrap_or(0));
+        let prefix = format!("{milliseconds:>8.1} ms  {role}");
+        folded(&prefix, display_width(&prefix), text);
         if let Some(text) =
             line.strip_prefix("ipclab: ").filter(|_| error.is_empty())
         {

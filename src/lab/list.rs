@@ -8,7 +8,11 @@ use serde_json::json;
 
 use crate::chapter::{Role, Row};
 use crate::chapters::{find, rows};
+use crate::experiments;
 use crate::wire::meet::Meets;
+
+use super::bench::with_figures;
+use super::prose;
 
 /// The options of `ipclab list`.
 #[derive(Debug, clap::Args)]
@@ -47,15 +51,60 @@ fn as_json(row: &Row) -> serde_json::Value {
     })
 }
 
+/// The chapters and their roles: a line each, where they all fit.
 fn table() -> String {
-    let mut text = String::new();
-    for row in rows() {
+    let width = prose::width();
+    let names = |row: &Row| {
         let roles: Vec<_> = row.roles.iter().map(|role| role.name).collect();
-        let name = format!("{:<9}", row.name);
-        let _ =
-            writeln!(text, "  {} {:<58} {}", name, row.summary, roles.join(", "));
+        roles.join(", ")
+    };
+    let one_line = |row: &Row| {
+        format!("  {:<9} {:<58} {}\n", row.name, row.summary, names(row))
+    };
+    let rows = rows();
+    if rows.iter().all(|row| one_line(row).trim_end().chars().count() <= width) {
+        return rows.iter().map(one_line).collect();
+    }
+    let mut text = String::new();
+    let rest = " ".repeat(12);
+    for row in rows {
+        let first = format!("  {:<9} ", row.name);
+        text += &prose::paragraph(width, &first, &rest, row.summary);
+        text += &prose::paragraph(width, &rest, &rest, &names(&row));
     }
     text
+}
+
+/// What can be done with a chapter, beside playing its roles: only what there is.
+fn closer(row: &Row) -> Vec<(String, String)> {
+    let name = row.name;
+    let mut all = Vec::new();
+    if row.meets != Meets::World {
+        all.push((
+            format!("ipclab trace {name}"),
+            "the system calls of all roles, side by side".into(),
+        ));
+    }
+    let experiments = experiments::of(name).len();
+    if experiments > 0 {
+        all.push((
+            format!("ipclab experiment {name}"),
+            format!(
+                "{experiments} pitfalls as questions: guess, and the kernel answers"
+            ),
+        ));
+    }
+    if with_figures().contains(&name) {
+        all.push((
+            format!("ipclab bench {name}"),
+            "how fast it is, in multiples of the machine's best".into(),
+        ));
+    }
+    all.push((
+        format!("ipclab help {name} {}", row.roles[0].name),
+        "all options of a role".into(),
+    ));
+    all
 }
 
 /// `ipclab` alone: the table, and where to begin.
@@ -63,17 +112,35 @@ fn table() -> String {
 /// # Errors
 /// From writing standard output.
 pub fn overview() -> Result<()> {
+    let width = prose::width();
+    let begin = [
+        ("ipclab demo", "both roles of every chapter, checked"),
+        ("ipclab fifo", "a chapter: its roles, its wire, the commands"),
+        ("ipclab fifo receiver", "one of its roles, and in another terminal:"),
+        ("ipclab fifo sender hello", "the other"),
+        ("ipclab trace fifo", "the system calls of both, side by side"),
+        (
+            "ipclab experiment",
+            "pitfalls as questions: guess, and the kernel answers",
+        ),
+        (
+            "ipclab bench --quick",
+            "how fast each is, in multiples of the machine's best",
+        ),
+        ("ipclab help", "all verbs; help CHAPTER ROLE has all options"),
+    ];
     super::print(&format!(
-        "ipclab: learn inter-process communication by running it.\n\n\
-         {}\n\
-         Begin with:  ipclab demo            both roles of every chapter, checked\n\
-         then, in two terminals:\n  \
-         ipclab fifo receiver\n  \
-         ipclab fifo sender hello\n\
-         A chapter's roles: ipclab CHAPTER. All options: ipclab CHAPTER ROLE --help.\n",
-        table()
+        "ipclab: learn inter-process communication by running it.\n\n{}\n\
+         Begin with these; fifo stands for any chapter:\n{}\n{}",
+        table(),
+        prose::pairs(width, &begin),
+        prose::paragraph(width, "", "", BOOK),
     ))
 }
+
+/// Where the pages are.
+const BOOK: &str = "The book has a page for each chapter: `mdbook serve --open` in the source, or \
+                    chapters/CHAPTER.md.";
 
 /// `ipclab CHAPTER` alone: its roles, what is on the wire, and the commands.
 ///
@@ -81,24 +148,25 @@ pub fn overview() -> Result<()> {
 /// From writing standard output.
 pub fn chapter(name: &str) -> Result<()> {
     let Some(row) = find(name) else { return Ok(()) };
-    let mut text = format!("{}: {}\n\nRoles:\n", row.name, row.summary);
-    let longest = row.roles.iter().map(|role| role.name.len()).fold(9, usize::max);
-    for role in row.roles {
-        let _ = writeln!(text, "  {:<longest$} {}", role.name, role.does);
-    }
-    let _ = writeln!(text, "\nOn the wire: {}.", row.wire);
-    let death = row.on_peer_death.text();
-    let _ = writeln!(text, "When the peer is killed: {death}.\n");
+    let width = prose::width();
+    let prose = |text: &str| prose::paragraph(width, "", "  ", text);
+    let mut text = prose(&format!("{}: {}", row.name, row.summary));
+    let roles: Vec<_> =
+        row.roles.iter().map(|role| (role.name, role.does)).collect();
+    let _ = write!(text, "\nRoles:\n{}\n", prose::pairs(width, &roles));
+    text += &prose(&format!("On the wire: {}.", row.wire));
+    text +=
+        &prose(&format!("When the peer is killed: {}.", row.on_peer_death.text()));
+    text.push('\n');
     if let Some(missing) = row.missing() {
-        let _ = writeln!(text, "Not here: {missing}.\n");
+        text += &prose(&format!("Not here: {missing}."));
+        text.push('\n');
     }
-    let _ = match row.meets {
-        Meets::Nowhere => writeln!(text, "Run it:"),
-        Meets::World => writeln!(text, "Run it, all ranks of a role at once:"),
-        _ => {
-            writeln!(text, "Run it, each in a terminal of its own, in either order:")
-        }
-    };
+    text += &prose(match row.meets {
+        Meets::Nowhere => "Run it:",
+        Meets::World => "Run it, all ranks of a role at once:",
+        _ => "Run it, each in a terminal of its own, in either order:",
+    });
     let (forks, alone): (Vec<&Role>, Vec<&Role>) =
         row.roles.iter().partition(|role| role.name == "fork");
     let first = alone.iter().filter_map(|role| role.command_lines().next());
@@ -110,5 +178,14 @@ pub fn chapter(name: &str) -> Result<()> {
         let _ = writeln!(text, "Or all in one program:");
         let _ = writeln!(text, "  {}", example.bold());
     }
+    let closer = closer(&row);
+    let closer: Vec<_> =
+        closer.iter().map(|(command, does)| (command, does.as_str())).collect();
+    let _ = write!(text, "\nLook closer:\n{}\n", prose::pairs(width, &closer));
+    text += &prose(
+        &BOOK
+            .replace("CHAPTER", row.name)
+            .replace("a page for each chapter", "a page for it"),
+    );
     super::print(&text)
 }

@@ -11,6 +11,8 @@ pub mod demo;
 pub mod experiment;
 mod interrupts;
 pub mod list;
+pub mod near;
+pub(crate) mod prose;
 mod scratch;
 pub mod trace;
 

@@ -132,6 +132,9 @@ pub fn waiting_at(what: impl fmt::Display, doors: &[(&dyn AsFd, &str)]) {
         return;
     }
     line(format_args!("{what}"));
+    if THE_OTHER_COMES.load(Ordering::Relaxed) {
+        return;
+    }
     let until = Instant::now() + MOMENT;
     let mut commands: Vec<&str> =
         doors.iter().map(|(_, command)| *command).collect();
@@ -150,9 +153,16 @@ pub fn waiting_at(what: impl fmt::Display, doors: &[(&dyn AsFd, &str)]) {
     ctrl_c_ends();
 }
 
+static THE_OTHER_COMES: AtomicBool = AtomicBool::new(false);
+
+/// From now on nobody is told to start the other role: it comes without that.
+pub fn the_other_comes() {
+    THE_OTHER_COMES.store(true, Ordering::Relaxed);
+}
+
 /// Names the command that starts the role that is not there yet.
 pub fn start_the_other(command: &str) {
-    if on() {
+    if on() && !THE_OTHER_COMES.load(Ordering::Relaxed) {
         styled(
             &visible(format!("{START_THE_OTHER}{command}")),
             |text, first, rest, width| {

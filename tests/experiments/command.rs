@@ -162,14 +162,17 @@ fn without_a_terminal_nothing_is_waited_for() {
 fn bad_input_gets_one_clear_line() {
     let home = tempfile::tempdir().unwrap();
     for (args, says) in [
-        (&["nothing"][..], "no chapter \"nothing\" with experiments"),
+        (
+            &["nothing"][..],
+            "no such experiment or chapter: 'nothing'; ipclab experiment lists",
+        ),
         (
             &["fifo/nothing"],
-            "no experiment \"fifo/nothing\": ipclab experiment fifo",
+            "no such experiment or chapter: 'fifo/nothing'; ipclab experiment fifo lists",
         ),
         (
             &["nothing/at-all"],
-            "no experiment \"nothing/at-all\": ipclab experiment lists",
+            "no such experiment or chapter: 'nothing/at-all'; ipclab experiment lists",
         ),
         (
             &["fifo/no-reader-enxio", "--guess", "5"],

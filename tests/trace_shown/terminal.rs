@@ -1,6 +1,6 @@
 //! Traced programs have the terminal as they would without us.
 
-use nix::unistd::Pid;
+use std::process::Command;
 
 use super::support::terminal::Terminal;
 use super::*;

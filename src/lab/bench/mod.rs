@@ -13,6 +13,7 @@ use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 
 use super::interrupts::Interrupts;
+use super::prose;
 use super::scratch;
 use crate::errors::usage;
 use crate::wire::say::tell;
@@ -44,15 +45,16 @@ mod wanted;
 
 /// The options of `ipclab bench`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  \
-        ipclab bench --quick                a first impression, in seconds\n  \
-        ipclab bench pipe fifo unix         three chapters, exactly\n  \
-        ipclab bench pipe --peers           beside the same work in C and in Python\n  \
-        ipclab bench --servers              what servers answer, of one client and of 1,000\n  \
-        ipclab bench shm --spin --size 64   one size; also looking instead of sleeping\n  \
-        ipclab bench --json now.json        keep the report, and later\n  \
-        ipclab bench --compare now.json     see what has changed, and what is noise\n  \
-        ipclab bench --lie spin             how a wrong figure comes about")]
+#[command(after_help = prose::examples(&[
+    ("bench --quick", "a first impression, in seconds"),
+    ("bench pipe fifo unix", "three chapters, exactly"),
+    ("bench pipe --peers", "beside the same work in C and in Python"),
+    ("bench --servers", "what servers answer, of one client and of 1,000"),
+    ("bench shm --spin --size 64", "one size; also looking instead of sleeping"),
+    ("bench --json now.json", "keep the report, and later"),
+    ("bench --compare now.json", "see what has changed, and what is noise"),
+    ("bench --lie spin", "how a wrong figure comes about"),
+]))]
 pub struct Options {
     /// The chapters; without any, all that have figures
     #[arg(value_name = "CHAPTER")]
@@ -253,7 +255,7 @@ fn width() -> usize {
 const SERVERS: &[&str] = &["tcp", "fdpass", "multiplex"];
 
 /// The chapters that have figures, in the order of the book.
-fn with_figures() -> Vec<&'static str> {
+pub(crate) fn with_figures() -> Vec<&'static str> {
     let subjects = subject::SUBJECTS.iter().map(|subject| subject.chapter);
     let mut names: Vec<&str> = subjects.chain(SERVERS.iter().copied()).collect();
     let mut seen = std::collections::HashSet::new();

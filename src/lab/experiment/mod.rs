@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rustix::stdio::stdin;
 
 use crate::errors::usage;
@@ -17,6 +18,8 @@ use direct::{Ended, Observed};
 use tried::Tried;
 
 use super::interrupts::Interrupts;
+use super::near::{self, Offers};
+use super::prose;
 use super::scratch::{Left, left_behind};
 
 mod direct;
@@ -27,15 +30,17 @@ pub(crate) mod tried;
 
 /// The options of `ipclab experiment`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  \
-    ipclab experiment                             all of them, and what you have tried\n  \
-    ipclab experiment fifo                        those of a chapter\n  \
-    ipclab experiment fifo/no-reader-enxio        asks, then runs it\n  \
-    ipclab experiment fifo/no-reader-enxio --guess 2\n  \
-    ipclab experiment fifo --show                 a chapter's answers, without asking")]
+#[command(after_help = prose::examples(&[
+    ("experiment", "all of them, and what you have tried"),
+    ("experiment fifo", "those of a chapter"),
+    ("experiment fifo/no-reader-enxio", "asks, then runs it"),
+    ("experiment fifo/no-reader-enxio --guess 2", "runs it, without asking"),
+    ("experiment fifo --show", "a chapter's answers, without a guess"),
+]))]
 pub struct Options {
     /// A chapter, or one of its experiments; without any, the list of all
     #[arg(value_name = "CHAPTER[/NAME]")]
+    #[arg(value_parser = Offers(ids), hide_possible_values = true)]
     which: Option<String>,
 
     /// Your answer's number: nothing is asked
@@ -57,6 +62,18 @@ pub struct Options {
     /// Play the run in this process; only a director, who made the directory, asks for it
     #[arg(long, value_name = "DIRECTORY", hide = true)]
     on_stage: Option<OsString>,
+}
+
+/// What a shell completes: the chapters, and their experiments.
+fn ids() -> &'static [String] {
+    static IDS: OnceLock<Vec<String>> = OnceLock::new();
+    IDS.get_or_init(|| {
+        let chapters = ALL.iter().map(|(chapter, _)| (*chapter).to_owned());
+        let all = ALL.iter().flat_map(|(chapter, all)| {
+            all.iter().map(move |one| format!("{chapter}/{}", one.name))
+        });
+        chapters.chain(all).collect()
+    })
 }
 
 /// One experiment, with the chapter it belongs to.
@@ -104,7 +121,7 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
             false => options.guess,
         };
         let observed = direct::run(*one, &mut stop, quiet)?;
-        let failed = report(*one, guess, &observed, options, number)?;
+        let failed = report(*one, guess, &observed, options, number, single)?;
         // What this machine or this build lacks is no failure among many; a page wants all.
         match observed.ended {
             Ended::Needs(_) if !options.markdown => cannot += 1,
@@ -133,6 +150,7 @@ fn report(
     observed: &Observed,
     options: &Options,
     number: usize,
+    single: bool,
 ) -> Result<bool> {
     let text = match (options.json, options.markdown) {
         (true, _) => tell::json(one, guess, observed),
@@ -149,6 +167,9 @@ fn report(
     if let Ended::Answered(answer) = observed.ended {
         if !options.markdown && !options.json {
             tried::note(one, &Tried { guess, answer });
+            if single {
+                super::print(&list::next(one))?;
+            }
         }
         return Ok(false);
     }
@@ -163,25 +184,35 @@ fn choose(which: Option<&str>) -> Result<Vec<One>> {
         })
     };
     let Some(which) = which else { return Ok(all().collect()) };
-    if which.contains('/') {
-        let found = experiments::find(which).with_context(|| {
-            let chapter = which.split('/').next().unwrap_or_default();
-            let try_this = if experiments::of(chapter).is_empty() {
-                "ipclab experiment".to_owned()
-            } else {
-                format!("ipclab experiment {chapter}")
-            };
-            format!("no experiment {which:?}: {try_this} lists them")
-        });
-        return found.map(|one| vec![one]).map_err(|error| usage(error.to_string()));
+    if let Some(one) = experiments::find(which) {
+        return Ok(vec![one]);
     }
     let found: Vec<One> = all().filter(|(chapter, _)| *chapter == which).collect();
-    if found.is_empty() {
-        return Err(usage(format!(
-            "no chapter {which:?} with experiments: ipclab experiment lists them"
-        )));
+    if !found.is_empty() {
+        return Ok(found);
     }
-    Ok(found)
+    Err(usage(unknown(which)))
+}
+
+/// That there is none of this name, and what may have been meant.
+fn unknown(which: &str) -> String {
+    let chapter = which.split('/').next().unwrap_or_default();
+    let near = match which.contains('/') {
+        true => Vec::new(),
+        false => near::chapters(&[which]),
+    };
+    let near = match near.is_empty() {
+        true => near::experiments(which),
+        false => near.into_iter().map(str::to_owned).collect(),
+    };
+    let way_out = near::question(&near).unwrap_or_else(|| {
+        let of = match experiments::of(chapter) {
+            [] => String::new(),
+            _ => format!(" {chapter}"),
+        };
+        format!("; ipclab experiment{of} lists them")
+    });
+    format!("no such experiment or chapter: '{which}'{way_out}")
 }
 
 /// Prints the question and waits for a guess: `Some(None)` to be shown the answer, `None`
@@ -196,19 +227,31 @@ fn ask(one: One, stop: &mut Interrupts) -> Result<Option<Option<usize>>> {
         )));
     }
     let most = experiment.answers.len();
+    let mut mistaken = false;
     loop {
-        say::tell(&format!("your guess (1 to {most}; Enter shows the answer): "));
-        let Some(line) = read_line(stop)? else { return Ok(None) };
-        let word = line.trim();
-        if word.is_empty() {
-            return Ok(Some(None));
+        say::tell(&format!("your guess (1 to {most}; Enter shows it; q leaves): "));
+        let Some(line) = read_line(stop)? else {
+            // The terminal has shown nothing for Ctrl-D.
+            say::tell("\n");
+            return Ok(None);
+        };
+        match line.trim() {
+            "q" | "quit" | "exit" => return Ok(None),
+            // Enter after a mistake may be part of it: it must not give the answer away.
+            "" if mistaken => say::tell("Enter once more shows the answer\n"),
+            "" => return Ok(Some(None)),
+            word => match word.parse() {
+                Ok(guess) if (1..=most).contains(&guess) => {
+                    return Ok(Some(Some(guess)));
+                }
+                _ => {
+                    say::tell(&format!("{word:?} is none of the answers\n"));
+                    mistaken = true;
+                    continue;
+                }
+            },
         }
-        match word.parse() {
-            Ok(guess) if (1..=most).contains(&guess) => {
-                return Ok(Some(Some(guess)));
-            }
-            _ => say::tell(&format!("{word:?} is none of the answers\n")),
-        }
+        mistaken = false;
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::fmt::Write;
 
-use colored::Colorize;
+use colored::{ColoredString, Colorize};
 use serde_json::{Value, json};
 
 use super::One;
 use super::direct::{Ended, Observed, caveat};
 use crate::experiments::record::Record;
 use crate::experiments::row::Answer;
+use crate::lab::prose;
+use crate::wire::say::fold;
 
 /// Calls up to this length have what they returned in one column.
 const WIDE: usize = 46;
@@ -16,24 +18,16 @@ const WIDE: usize = 46;
 /// The width of prose, in columns; a narrower terminal has its own.
 const PROSE: usize = 78;
 
-fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
-    size.map_or(PROSE, |size| usize::from(size.ws_col).clamp(40, PROSE + 2) - 2)
-}
-
 /// `text` as a paragraph whose lines begin with `first`, then with `rest`.
 fn paragraph(first: &str, rest: &str, text: &str) -> String {
-    let options = textwrap::Options::new(width())
-        .initial_indent(first)
-        .subsequent_indent(rest)
-        .break_words(false);
-    textwrap::fill(text, options) + "\n"
+    prose::paragraph(prose::width().min(PROSE), first, rest, text)
 }
 
 /// The question with its answers.
 pub(super) fn question((chapter, experiment): One) -> String {
-    let id = format!("{chapter}/{}", experiment.name).bold();
-    let mut text = format!("{id}  {}\n\n", experiment.title);
+    let id = format!("{chapter}/{}", experiment.name);
+    let title = paragraph("", "  ", &format!("{id}  {}", experiment.title));
+    let mut text = title.replacen(&id, &id.bold().to_string(), 1) + "\n";
     text += &paragraph("", "", experiment.question);
     text.push('\n');
     for (number, answer) in (1..).zip(experiment.answers) {
@@ -80,7 +74,10 @@ pub(super) fn outcome(
             ),
         );
     }
+    // Where nothing was run, nothing is said of what was guessed.
+    let guess = guess.filter(|_| matches!(observed.ended, Ended::Answered(_)));
     let verdict = match guess {
+        _ if !matches!(observed.ended, Ended::Answered(_)) => String::new(),
         None => format!("The answer is {answer}."),
         Some(guess) if guess == answer => format!("✓ {guess} is right."),
         Some(guess) => {
@@ -92,7 +89,10 @@ pub(super) fn outcome(
         Some(_) => verdict.red().to_string(),
         None => verdict.bold().to_string(),
     };
-    let _ = writeln!(text, "{verdict}\n");
+    if !verdict.is_empty() {
+        let _ = writeln!(text, "{verdict}");
+    }
+    text.push('\n');
     text += &reasons(experiment.answers, answer);
     text.push('\n');
     text += &paragraph("", "", experiment.moral);
@@ -117,23 +117,28 @@ pub(super) fn calls(records: &[Record]) -> String {
     });
     let wide = wide.filter(|wide| *wide <= WIDE).max().unwrap_or(0);
     for record in records {
-        let _ = match record {
+        match record {
             Record::Call { who, call, returned } => {
-                let who = format!("{who:<lane$}").cyan();
-                writeln!(text, "  {who} │ {call:<wide$} = {returned}")
+                let line = format!("{call:<wide$} = {returned}");
+                laned(&mut text, who, lane, &line, |line| line.normal());
             }
             Record::Event { who, text: what } => {
-                let who = format!("{who:<lane$}").cyan();
-                writeln!(text, "  {who} │ {}", what.italic())
+                laned(&mut text, who, lane, what, |line| line.italic());
             }
-            _ => Ok(()),
-        };
+            _ => {}
+        }
     }
     text.push('\n');
     let calls = text.len();
     for record in records {
         if let Record::Saw { what, value } = record {
-            let _ = writeln!(text, "  {what}: {}", plain(value));
+            let line = format!("{what}: {}", plain(value));
+            for (number, line) in
+                fold(&line, 2, 4, prose::width()).iter().enumerate()
+            {
+                let blanks = if number == 0 { 2 } else { 4 };
+                let _ = writeln!(text, "{:blanks$}{line}", "");
+            }
         }
     }
     if text.len() > calls {
@@ -146,6 +151,30 @@ pub(super) fn calls(records: &[Record]) -> String {
         }
     }
     text
+}
+
+/// A line of whoever called, folded beside its lane.
+fn laned(
+    text: &mut String,
+    who: &str,
+    lane: usize,
+    line: &str,
+    style: fn(&str) -> ColoredString,
+) {
+    let indent = lane + 5;
+    // What a call returned stands under the call, where there is no room beside it.
+    let lines = fold(line, indent, indent + 2, prose::width());
+    for (number, line) in lines.iter().enumerate() {
+        let _ = match number {
+            0 => writeln!(
+                text,
+                "  {} │ {}",
+                format!("{who:<lane$}").cyan(),
+                style(line)
+            ),
+            _ => writeln!(text, "{:1$}{2}", "", indent + 2, style(line)),
+        };
+    }
 }
 
 /// The right answer's reason first, then what is wrong with each other one.

@@ -19,6 +19,8 @@ use crate::os::alive::Life;
 use crate::wire::meet::Meets;
 use crate::wire::say::tell;
 
+use super::prose;
+
 mod asked;
 mod decode;
 mod draw;
@@ -40,22 +42,19 @@ mod text;
 mod tracer;
 mod world;
 
-/// How programs of one's own are named.
-pub const OWN: &str =
-    "programs of your own stand behind --: ipclab trace -- ./send ::: ./receive";
-
 /// The options of `ipclab trace`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  \
-        ipclab trace fifo                    both roles of a chapter, side by side\n  \
-        ipclab trace fifo --all              every call, the loader's too\n  \
-        ipclab trace tcp --svg tcp.svg       also as a picture\n  \
-        ipclab trace tcp --json | jq .call   an event a line\n  \
-        ipclab trace -- ./send ::: ./receive two programs of your own, in any language\n\n\
-    What the programs print is not mixed in: a chapter's is checked and left out, your\n\
-    own programs' goes to standard error. They have the terminal as they would without\n\
-    trace, the first has standard input: Ctrl-C, Ctrl-Z and passwords are theirs. Ctrl-\\ ends\n\
-    them all, and draws what was seen.")]
+#[command(after_help = prose::examples(&[
+    ("trace fifo", "both roles of a chapter, side by side"),
+    ("trace fifo --all", "every call, the loader's too"),
+    ("trace tcp --svg tcp.svg", "also as a picture"),
+    ("trace tcp --json | jq .call", "an event a line"),
+    ("trace -- ./send ::: ./receive", "two programs of your own, in any language"),
+]) + "
+What the programs print is not mixed in: a chapter's is checked and left out, your own \
+programs' goes to standard error. They have the terminal as they would without trace, the first \
+has standard input: Ctrl-C, Ctrl-Z and passwords are theirs. Ctrl-\\ ends them all, and draws \
+what was seen.")]
 pub struct Options {
     /// The chapter whose roles are traced
     #[arg(value_name = "CHAPTER", conflicts_with = "commands")]

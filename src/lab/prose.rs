@@ -1,0 +1,75 @@
+//! Prose on standard output: folded at the terminal's width, under the beginning of its text.
+//! Where there is no terminal, a paragraph is one line, for programs that search it.
+
+use std::fmt::Write;
+
+use rustix::stdio::stdout;
+use textwrap::core::display_width;
+use textwrap::{Options, WordSplitter, fill};
+
+use crate::wire::say::columns;
+
+/// Longer lines are hard to read.
+const READABLE: usize = 100;
+
+/// More than any line has.
+const ENDLESS: usize = u16::MAX as usize;
+
+/// How many columns a line of standard output may have.
+pub(crate) fn width() -> usize {
+    columns(stdout()).unwrap_or(ENDLESS)
+}
+
+/// How many columns a line of `--help` has: clap's own lines have as many.
+pub(crate) fn help_width() -> usize {
+    width().min(READABLE)
+}
+
+/// `text` as a paragraph whose lines begin with `first`, then with `rest`. No word is cut: a
+/// command stays one that can be copied.
+pub(crate) fn paragraph(
+    width: usize,
+    first: &str,
+    rest: &str,
+    text: &str,
+) -> String {
+    let width = if width == ENDLESS { width } else { width.min(READABLE) };
+    let options = Options::new(width)
+        .initial_indent(first)
+        .subsequent_indent(rest)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .break_words(false);
+    fill(text, options) + "\n"
+}
+
+/// Names and what they stand for, in two columns; a long name has a line of its own.
+pub(crate) fn pairs<N: AsRef<str>>(width: usize, rows: &[(N, &str)]) -> String {
+    let most = if width == ENDLESS { width } else { width / 2 };
+    let wide = |name: &N| display_width(name.as_ref());
+    let names = rows.iter().map(|(name, _)| wide(name));
+    let column = names.filter(|wide| wide + 4 <= most).max().unwrap_or(0);
+    let rest = " ".repeat(column + 4);
+    let mut text = String::new();
+    for (name, does) in rows {
+        let shown = name.as_ref();
+        if does.is_empty() {
+            let _ = writeln!(text, "  {shown}");
+        } else if wide(name) <= column {
+            let blanks = " ".repeat(column - wide(name));
+            text += &paragraph(width, &format!("  {shown}{blanks}  "), &rest, does);
+        } else {
+            let _ = writeln!(text, "  {shown}");
+            text += &paragraph(width, &rest, &rest, does);
+        }
+    }
+    text
+}
+
+/// The examples of a `--help`: command lines without the program's name, and what they do.
+pub(crate) fn examples(rows: &[(&str, &str)]) -> String {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|(command, does)| (format!("ipclab {command}"), *does))
+        .collect();
+    format!("Examples:\n{}", pairs(help_width(), &rows))
+}
