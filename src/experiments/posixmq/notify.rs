@@ -20,28 +20,33 @@ use crate::os::signal::{Set, read_signalfd, signalfd};
 pub(super) const NOTIFY_ONE_SHOT: Experiment = Experiment {
     name: "notify-one-shot",
     title: "How often mq_notify tells",
-    question: "A program asks by mq_notify(3) for a real-time signal, which counts: none \
-               is merged with another. Its queue is empty. Three messages arrive, it \
-               receives them all, and a fourth arrives. How many signals has it got?",
+    question: "mq_notify(3) registers a process to be told of a new message, here \
+               by a real-time signal; those are counted, and none is merged with \
+               another. The queue is empty. Three messages arrive, the process \
+               receives them, and a fourth arrives. How many signals does it get?",
     answers: &[
         wrong(
-            "4: one for each message",
-            "It tells that the queue is no longer empty, not that a message came. The \
-             second and third came into a queue that was not empty.",
+            "four signals",
+            "One for each message would be too many. It is told that the queue is \
+             no longer empty, not that a message came. The second and third came \
+             into a queue that was not empty.",
         ),
         wrong(
-            "2: for the first and the fourth, each of which found the queue empty",
-            "Both found it empty. But by then nobody was registered: the first signal \
-             ended the registration.",
+            "two signals",
+            "The first and the fourth both found the queue empty. But by the \
+             fourth nobody was registered: the first signal ended the \
+             registration.",
         ),
         right(
-            "1: for the first message",
-            "A registration is good for one notification, and is gone with it. Whoever \
-             wants the next calls mq_notify again.",
+            "one signal",
+            "It is for the first message. A registration is good for one \
+             notification, and is gone with it. To be told again, call mq_notify \
+             again.",
         ),
         wrong(
-            "0: signals are only for a program that sleeps in mq_receive(3)",
-            "It is the other way round: while somebody sleeps there, no signal is sent.",
+            "no signal",
+            "A signal does not need a program that sleeps in mq_receive(3). It is \
+             the other way round: while a process sleeps there, no signal is sent.",
         ),
     ],
     kind: Kind::Kernel,
@@ -103,18 +108,20 @@ pub(super) const REARM_THEN_DRAIN: Experiment = Experiment {
                message C after them. Which of them is it told of?",
     answers: &[
         wrong(
-            "of B: mq_notify signals at once if a message is there",
-            "poll(2) looks at what is. mq_notify waits for a change: from empty to not \
-             empty. B made that change before anybody was registered for it.",
+            "of B alone",
+            "poll(2) looks at what is there. mq_notify waits for a change: from \
+             empty to not empty. B made that change before the program was \
+             registered for it.",
         ),
         wrong(
-            "of C: the first that comes after mq_notify",
+            "of C alone",
             "C comes into a queue that holds B. That is no change from empty.",
         ),
         right(
-            "of neither, and of none after them",
-            "B came unnoticed, and keeps the queue from ever being empty again: the \
-             program sleeps, the queue fills up, the senders sleep too.",
+            "of neither",
+            "Nor is it told of any later one. B came unnoticed, and keeps the \
+             queue from ever being empty again: the program sleeps, the queue \
+             fills up, the senders sleep too.",
         ),
     ],
     kind: Kind::Kernel,
@@ -134,9 +141,11 @@ pub(super) const REARM_THEN_DRAIN: Experiment = Experiment {
 
 // ANCHOR: rearm-then-drain-all
 /// Takes what is in a queue with O_NONBLOCK, and returns how many messages it was.
-fn drain(queue: &MqdT) -> Result<usize> {
+fn drain(stage: &Stage, queue: &MqdT) -> Result<usize> {
     for n in 0.. {
-        match mq_receive(queue, &mut [0; 16], &mut 0) {
+        let received = mq_receive(queue, &mut [0; 16], &mut 0);
+        stage.call("mq_receive(q, buffer, 16, NULL)", &received);
+        match received {
             Ok(_) => {}
             Err(Errno::EAGAIN) => return Ok(n),
             Err(error) => bail!("mq_receive: {error}"),
@@ -144,24 +153,39 @@ fn drain(queue: &MqdT) -> Result<usize> {
     }
     unreachable!("a queue has an end")
 }
+
+/// Asks for a signal when the queue is no longer empty.
+fn register(stage: &Stage, queue: &MqdT) -> Result<()> {
+    let registered = mq_notify(queue, libc::SIGRTMIN());
+    stage.call("mq_notify(q, SIGRTMIN)", &registered);
+    registered.context("mq_notify")
+}
 // ANCHOR_END: rearm-then-drain-all
 
 // ANCHOR: rearm-then-drain-broken
 /// Empties the queue, then asks for the next signal. Returns how many it received.
-fn drain_then_rearm(queue: &MqdT, between: impl FnOnce()) -> Result<usize> {
-    let received = drain(queue)?;
+fn drain_then_rearm(
+    stage: &Stage,
+    queue: &MqdT,
+    between: impl FnOnce(),
+) -> Result<usize> {
+    let received = drain(stage, queue)?;
     between();
-    mq_notify(queue, libc::SIGRTMIN()).context("mq_notify")?;
+    register(stage, queue)?;
     Ok(received)
 }
 // ANCHOR_END: rearm-then-drain-broken
 
 // ANCHOR: rearm-then-drain-cured
 /// Asks for the next signal, then empties the queue. Returns how many it received.
-fn rearm_and_drain(queue: &MqdT, between: impl FnOnce()) -> Result<usize> {
-    mq_notify(queue, libc::SIGRTMIN()).context("mq_notify")?;
+fn rearm_and_drain(
+    stage: &Stage,
+    queue: &MqdT,
+    between: impl FnOnce(),
+) -> Result<usize> {
+    register(stage, queue)?;
     between();
-    drain(queue)
+    drain(stage, queue)
 }
 // ANCHOR_END: rearm-then-drain-cured
 
@@ -176,22 +200,19 @@ fn rearm_then_drain(stage: &Stage) -> Result<usize> {
         mq_set_nonblock(&queue).context("mq_setattr")?;
         let send = |text: &str| {
             let sent = mq_send(&queue, text.as_bytes(), 0);
-            stage.call(format!("mq_send(\"{name}\", \"{text}\", 1, 0)"), &sent);
+            stage.call(format!("mq_send(q, \"{text}\", 1, 0)"), &sent);
         };
-        stage.call(
-            format!("mq_notify(\"{name}\", SIGRTMIN)"),
-            &mq_notify(&queue, libc::SIGRTMIN()),
-        );
+        stage.event("main", format!("{which}:"));
+        register(stage, &queue)?;
         send("A");
         if signals.taken()? != 1 {
             bail!("no signal for A");
         }
         let b = || send("B");
         let drained = match cured {
-            false => drain_then_rearm(&queue, b)?,
-            true => rearm_and_drain(&queue, b)?,
+            false => drain_then_rearm(stage, &queue, b)?,
+            true => rearm_and_drain(stage, &queue, b)?,
         };
-        stage.event("main", format!("received {drained}, and registered again"));
         let of_b = signals.taken()?;
         send("C");
         let of_c = signals.taken()?;
@@ -214,27 +235,28 @@ pub(super) const NOTIFY_AND_A_SLEEPER: Experiment = Experiment {
     name: "notify-and-a-sleeper",
     title: "One is registered, another sleeps in mq_receive",
     question: "A queue is empty. Process A has asked by mq_notify(3) for a signal. \
-               Process B sleeps in mq_receive(3) on the same queue. A message arrives. \
-               Who learns of it?",
+               Process B sleeps in mq_receive(3) on the same queue. A message \
+               arrives. Who learns of it, and is A registered afterwards?",
     answers: &[
         right(
-            "B alone, and A stays registered for a later message",
-            "The message is handed to the sleeper, past the queue. A is told of the \
-             first message that really comes to lie in the queue.",
+            "B alone, and A is still registered",
+            "The message is handed to the sleeper, past the queue. A is told of \
+             the first message that really comes to lie in the queue.",
         ),
         wrong(
-            "both: A gets its signal, and B the message",
-            "Then A would wake up for a queue that is empty again. The kernel spares it \
-             that.",
+            "A and B, and A is still registered",
+            "Then A would wake up for a queue that is empty again. The kernel \
+             spares it that.",
         ),
         wrong(
-            "A alone: a registration comes before a sleeping receiver",
-            "The message goes to whoever sleeps for it. It never gets into the queue, \
-             so the queue never ceases to be empty.",
+            "A alone, and A must register again",
+            "The message goes to the process that sleeps for it. It never gets \
+             into the queue, so the queue is empty all the time.",
         ),
         wrong(
-            "B alone, and A's registration is used up",
-            "B alone it is. But a registration is used up by a signal, and none was sent.",
+            "B alone, and A must register again",
+            "B alone it is. But a registration is used up by a signal, and none \
+             was sent.",
         ),
     ],
     kind: Kind::Kernel,
@@ -284,8 +306,8 @@ fn notify_and_a_sleeper(stage: &Stage) -> Result<usize> {
     let later = signals.taken()?;
     stage.saw("signals for the next, when nobody sleeps", later);
     match (at_once, waits, later) {
-        (1, 0, _) => Ok(2),
-        (1, 1, _) => Ok(3),
+        (1, 0, 1) => Ok(2),
+        (1, 1, 0) => Ok(3),
         (0, 0, 0) => Ok(4),
         (0, 0, 1) => Ok(1),
         other => bail!("{other:?}"),
@@ -296,25 +318,25 @@ fn notify_and_a_sleeper(stage: &Stage) -> Result<usize> {
 pub(super) const NOTIFY_LOST_BY_CLOSE: Experiment = Experiment {
     name: "notify-lost-by-close",
     title: "Closing another descriptor of the queue",
-    question: "A program has a queue open and has asked by mq_notify(3) for a signal. \
-               Then a function in a library opens the same queue again by its name, \
-               looks how full it is, and closes what it has opened. A message arrives. \
-               Is the program told?",
+    question: "A program has asked by mq_notify(3) for a signal. Then another \
+               process opens the same queue and closes it. Later a library in the \
+               program opens the queue too, looks how full it is, and closes what \
+               it has opened. What ends the registration?",
     answers: &[
         wrong(
-            "yes: mq_close(3) says that a request goes with the descriptor it was made by",
-            "That is what the man page says (\"via mqdes\"), and POSIX. The kernel keeps \
-             in mind which process asked, not by which descriptor.",
+            "only a close of the descriptor that was registered",
+            "The man page reads like that (\"via mqdes\"), and so does POSIX. \
+             Linux keeps in mind which process asked, not by which descriptor.",
         ),
         right(
-            "no: the registration is gone",
+            "the close that the library makes",
             "Linux removes a process's registration when that process closes any \
              descriptor of the queue.",
         ),
         wrong(
-            "no: a registration ends when any process closes the queue",
-            "What others close does no harm: the run has another process do so first, \
-             and the registration stands.",
+            "the close that the other process makes",
+            "What others close does no harm: after it the registration stands, as \
+             the run shows.",
         ),
     ],
     kind: Kind::Kernel,

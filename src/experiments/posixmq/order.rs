@@ -20,24 +20,26 @@ pub(super) const PRIORITY_ORDER: Experiment = Experiment {
                at 5. Then another receives them all with mq_receive(3). In what order?",
     answers: &[
         right(
-            "b d a c: the highest number first, the oldest within one priority",
-            "mq_receive takes the oldest message of the highest priority. A receiver \
-             cannot ask for anything else.",
+            "b d a c",
+            "mq_receive takes the oldest message of the highest priority. A \
+             receiver cannot ask for anything else.",
         ),
         wrong(
-            "a c b d: the lowest number first",
-            "So it is with nice(1), where a low number is the better one, and with \
-             many task lists. Here a high number is urgent, 32,767 the most urgent.",
+            "a c b d",
+            "With nice(1) and in many task lists a low number comes first. Here a \
+             high number is urgent, 32,767 the most urgent.",
         ),
         wrong(
-            "b d a c or d b a c: among equal priorities the order is not promised",
-            "It is promised: POSIX says the oldest of the highest priority, and Linux \
-             keeps a list for each priority that is in use.",
+            "d b a c",
+            "Messages of one priority keep their order: POSIX promises the oldest \
+             of the highest priority, and Linux keeps a list for each priority \
+             that is in use.",
         ),
         wrong(
-            "a b c d: priorities only decide which sleeping receiver is woken",
-            "They decide the order of messages. Which receiver is woken depends on how \
-             urgent the receivers are to the scheduler, and on how long they sleep.",
+            "a b c d",
+            "Priorities do not only decide which sleeping receiver is woken, they \
+             order the messages. Which receiver is woken depends on how urgent the \
+             receivers are to the scheduler, and on how long they sleep.",
         ),
     ],
     kind: Kind::Kernel,
@@ -87,26 +89,28 @@ fn priority_order(stage: &Stage) -> Result<usize> {
 pub(super) const URGENT_WAITS_OUTSIDE: Experiment = Experiment {
     name: "urgent-waits-outside",
     title: "An urgent message for a full queue",
-    question: "A queue has room for one message, and holds one of priority 0. A first \
-               sender comes with a message of priority 1 and sleeps, since the queue is \
-               full; then a second comes with one of priority 9 and sleeps too. Now a \
-               receiver takes three messages. Which priorities does it get, in order?",
+    question: "A queue has room for one message, and holds one of priority 0. One \
+               sender comes with a message of priority 1 and sleeps; then another \
+               comes with one of priority 9 and sleeps too. A receiver takes three \
+               messages. Which priorities does it get, in order?",
     answers: &[
         right(
-            "0, 1, 9: the sender who slept longer gets the room",
-            "When a message is taken, the sender that has slept longest puts its own in. \
-             The urgent one waits its turn, outside. Priority only orders what is inside.",
+            "0, 1, 9",
+            "When a message is taken, the sender that has slept longest puts its \
+             own in. The urgent one waits its turn, outside. Priority only orders \
+             what is inside.",
         ),
         wrong(
-            "9, 1, 0: the highest of all that are there or waiting",
-            "A message in a sleeping mq_send(3) is not in the queue yet; it is in the \
-             memory of its sender, who waits for room.",
+            "9, 1, 0",
+            "A message in a sleeping mq_send(3) is not in the queue yet; it is in \
+             the memory of its sender, which waits for room.",
         ),
         wrong(
-            "0, 9, 1: first what is in the queue, then the highest that waits",
-            "The sleepers are a line of processes, not of messages. Their place in it is \
-             decided by how urgent they are to the scheduler, then by how long they have \
-             slept; the priority of what they carry is not looked at.",
+            "0, 9, 1",
+            "The sleepers are a line of processes, not of messages. Their place in \
+             it is decided by how urgent they are to the scheduler, then by how \
+             long they have slept; the priority of their messages is not looked \
+             at.",
         ),
     ],
     kind: Kind::Kernel,
@@ -168,27 +172,28 @@ pub(super) const TIMEOUT_IS_A_TIME: Experiment = Experiment {
                and 0 nanoseconds. What happens?",
     answers: &[
         right(
-            "-1 and ETIMEDOUT, at once",
-            "The argument is a moment, and this one was a minute past midnight on 1 \
-             January 1970. It has passed, so there is no waiting.",
+            "it returns at once, with ETIMEDOUT",
+            "The argument is a moment, and this one was a minute past midnight on \
+             1 January 1970. It has passed, and the call does not wait.",
         ),
         wrong(
-            "it sleeps for a minute, or until a message comes",
-            "So it would be with poll(2), select(2) or nanosleep(2), whose times are \
-             lengths. Here it is a date, by the clock on the wall (CLOCK_REALTIME).",
+            "it sleeps for a minute, then ETIMEDOUT",
+            "That is true of poll(2), select(2) and nanosleep(2), whose times are \
+             durations. Here it is a moment, by the clock that date(1) shows \
+             (CLOCK_REALTIME).",
         ),
         wrong(
-            "-1 and EINVAL: the time is not a good one",
-            "EINVAL is for nanoseconds below 0 or above 999,999,999. A time in the past \
-             is a good time.",
+            "it returns at once, with EINVAL",
+            "EINVAL is for nanoseconds below 0 or above 999,999,999. A moment in \
+             the past is valid.",
         ),
     ],
     kind: Kind::Kernel,
     run: timeout_is_a_time,
-    moral: "mq_timedreceive and mq_timedsend, like sem_timedwait, want the moment: now, \
-            by clock_gettime(CLOCK_REALTIME), plus the wait. Who sets the clock moves \
-            it. And the time counts only if the call must sleep: a message that is there \
-            is taken, however late it is.",
+    moral: "mq_timedreceive and mq_timedsend, like sem_timedwait, want the moment: \
+            now, by clock_gettime(CLOCK_REALTIME), plus the wait. Setting the \
+            clock moves it. And the time counts only if the call must sleep: a \
+            message that is there is taken, however late it is.",
     see: "mq_receive(3), clock_gettime(2)",
     file: file!(),
     shows: &[

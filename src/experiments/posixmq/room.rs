@@ -21,23 +21,25 @@ pub(super) const FULL_QUEUE: Experiment = Experiment {
                mq_send(3) with a third of one byte. What happens?",
     answers: &[
         wrong(
-            "it goes in: only 2 of 2,048 bytes are used",
-            "Bytes are not counted, messages are. Both numbers are limits of their own: \
+            "it goes in, beside the other two",
+            "That only 2 of 2,048 bytes are used does not help: bytes are not \
+             counted, messages are. Both numbers are limits of their own: at most \
              so many messages, each of at most so many bytes.",
         ),
         wrong(
-            "-1 and EAGAIN: the queue is full",
+            "it fails with EAGAIN, and is not sent",
             "Only with O_NONBLOCK, which the run tries as well.",
         ),
         right(
-            "the call sleeps until a message has been taken",
-            "Full means mq_maxmsg messages, however short. The sender sleeps, which is \
-             the queue's flow control: a slow receiver slows its senders down.",
+            "it sleeps until a message has been taken",
+            "Full means mq_maxmsg messages, however short. The sender sleeps, \
+             which is the queue's flow control: a slow receiver slows its senders \
+             down.",
         ),
         wrong(
-            "it goes in, and the oldest message is dropped",
-            "Some logs and some real-time systems do so. A message queue loses nothing \
-             that it has taken.",
+            "it goes in, in place of the oldest message",
+            "Some logs and some real-time systems do that. A message queue loses \
+             nothing that it has taken.",
         ),
     ],
     kind: Kind::Kernel,
@@ -101,18 +103,18 @@ pub(super) const SMALL_BUFFER: Experiment = Experiment {
                buffer of 100 bytes. What does it get?",
     answers: &[
         wrong(
-            "5: the message fits, with 95 bytes to spare",
-            "read(2) and recv(2) look at what is there. mq_receive looks at what might \
-             be there, before it takes anything.",
+            "5 bytes, the whole message",
+            "read(2) and recv(2) compare the buffer with what is there. mq_receive \
+             compares it with what might be there, before it takes anything.",
         ),
         right(
-            "-1 and EMSGSIZE; the message stays in the queue",
-            "The buffer must have room for the largest message that the queue allows, \
-             its mq_msgsize. A program with a small buffer so fails the first time, not \
-             when one day a long message comes.",
+            "EMSGSIZE, and the message stays",
+            "The buffer must have room for the largest message that the queue \
+             allows, its mq_msgsize. A program with a small buffer therefore fails \
+             the first time, and not only on the day when a long message comes.",
         ),
         wrong(
-            "-1 and EMSGSIZE; the message is lost",
+            "EMSGSIZE, and the message is lost",
             "It stays: the size is checked before the queue is touched.",
         ),
     ],
@@ -178,28 +180,30 @@ pub(super) const SHAPE_OF_THE_FIRST: Experiment = Experiment {
                256 bytes. What does the second mq_open(3) do?",
     answers: &[
         wrong(
-            "it fails with EEXIST, as the queue is there",
-            "Only with O_EXCL as well. O_CREAT alone means: make it if it is missing.",
+            "it fails with EEXIST, and opens nothing",
+            "Only with O_EXCL as well. O_CREAT alone means: make it if it is \
+             missing.",
         ),
         wrong(
-            "it fails with EINVAL, as the shapes differ",
-            "That would be helpful. But the attributes are an argument for making a \
-             queue, and nothing is made here, so nobody looks at them.",
+            "it fails with EINVAL, and opens nothing",
+            "That the sizes differ is no error. They are an argument for making a \
+             queue, and nothing is made here, so nothing looks at them.",
         ),
         wrong(
-            "it makes the queue as large as the larger of the two",
-            "A queue's shape never changes: mq_setattr(3) changes O_NONBLOCK alone.",
+            "it opens the queue, enlarged to 8 messages of 256 bytes",
+            "A queue never changes its size: mq_setattr(3) changes O_NONBLOCK \
+             alone.",
         ),
         right(
-            "it succeeds, and the queue stays 2 messages of 64 bytes",
-            "The first to come decides. The second is told nothing, and finds out when a \
-             message of 100 bytes is EMSGSIZE.",
+            "it opens the queue, still for 2 messages of 64 bytes",
+            "The first program decides. The second is told nothing, and finds out \
+             when a message of 100 bytes is EMSGSIZE.",
         ),
     ],
     kind: Kind::Kernel,
     run: shape_of_the_first,
-    moral: "After mq_open ask mq_getattr(3) what you got. One program should make the \
-            queue, or a stale one from last week decides the shape.",
+    moral: "After mq_open ask mq_getattr(3) what you got. Let one program make the \
+            queue; otherwise an old queue from last week may decide its size.",
     see: "mq_open(3), mq_setattr(3)",
     file: file!(),
     shows: &["shape-of-the-first"],
@@ -248,21 +252,23 @@ pub(super) const OVER_MSG_MAX: Experiment = Experiment {
                mq_open(3) with O_CREAT and mq_maxmsg one above it. What happens?",
     answers: &[
         wrong(
-            "the queue is made, for msg_max messages",
-            "listen(2) trims its backlog silently like that. mq_open refuses.",
+            "it makes a queue for msg_max messages",
+            "listen(2) reduces a backlog that is too long in this way, without an \
+             error. mq_open refuses.",
         ),
         right(
-            "-1 and EINVAL",
-            "\"Invalid argument\" is all it says: the same error as for 0 messages, or \
-             for a size over msgsize_max. Which limit it was, only /proc tells.",
+            "it fails, and the error is EINVAL",
+            "\"Invalid argument\" is all it says: the same error as for 0 \
+             messages, or for a size over msgsize_max. Which limit it was, only \
+             /proc tells.",
         ),
         wrong(
-            "-1 and EMSGSIZE",
-            "EMSGSIZE is of a message, when one is sent or received.",
+            "it fails, and the error is EMSGSIZE",
+            "EMSGSIZE is about a message, when one is sent or received.",
         ),
         wrong(
-            "-1 and ENOSPC or ENOMEM",
-            "ENOSPC is for too many queues (queues_max). Memory was not even asked for.",
+            "it fails, and the error is ENOSPC",
+            "ENOSPC is for too many queues (queues_max).",
         ),
     ],
     kind: Kind::Kernel,
@@ -320,25 +326,26 @@ fn be_ordinary(uid: Uid) -> Result<()> {
 pub(super) const QUEUE_BYTES: Experiment = Experiment {
     name: "queue-bytes",
     title: "How much room a queue takes",
-    question: "A user's queues may take RLIMIT_MSGQUEUE bytes together (ulimit -q). A \
-               program has no other queue and sets that limit to 81,920 bytes. Then it \
-               calls mq_open(3) to make one for 10 messages of 8,192 bytes, which is \
-               81,920. What happens?",
+    question: "A user's queues may take RLIMIT_MSGQUEUE bytes together (ulimit \
+               -q). A program has no other queue and sets that limit to 81,920 \
+               bytes. Then it calls mq_open(3) to make one for 10 messages of \
+               8,192 bytes, which is 81,920. What happens?",
     answers: &[
         wrong(
-            "it is made: the bytes are exactly enough, and empty it takes none",
-            "A queue is charged when it is made, for all the messages that it might \
-             hold, and for what the kernel needs to keep them in its lists: on a 64-bit \
-             machine 96 bytes for each of the 10.",
+            "it makes the queue",
+            "A queue is charged when it is made, for all the messages that it \
+             might hold, and for what the kernel needs to keep them in its lists: \
+             on a 64-bit machine 96 bytes for each of the 10.",
         ),
         right(
-            "-1 and EMFILE, \"Too many open files\"",
-            "EMFILE has two meanings here, and the usual one is not meant. The limit was \
-             smaller than 10 × (8,192 + 96) = 82,880 bytes.",
+            "it fails with EMFILE",
+            "\"Too many open files\" has two meanings here, and the usual one is \
+             not meant. The limit was smaller than 10 × (8,192 + 96) = 82,880 \
+             bytes.",
         ),
         wrong(
-            "-1 and ENOMEM or ENOSPC",
-            "ENOMEM is for want of memory, ENOSPC for more queues than queues_max. For \
+            "it fails with ENOMEM",
+            "ENOMEM is for want of memory, which an empty queue hardly takes. For \
              this limit mq_open says EMFILE.",
         ),
     ],

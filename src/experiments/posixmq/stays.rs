@@ -29,28 +29,29 @@ pub(super) const POLLABLE: Experiment = Experiment {
                happens on Linux?",
     answers: &[
         wrong(
-            "poll(2) sets POLLNVAL for the queue: it is no file descriptor",
+            "poll sets POLLNVAL for the queue",
             "POSIX leaves open what an mqd_t is. On Linux it is a file descriptor.",
         ),
         right(
-            "it works: poll sleeps, and wakes up for a message",
-            "POLLIN means that a message is there, POLLOUT that there is room. select(2) \
-             and epoll(7) work as well.",
+            "poll sleeps, and wakes up for either",
+            "POLLIN means that a message is there, POLLOUT that there is room. \
+             select(2) and epoll(7) work as well.",
         ),
         wrong(
-            "the queue counts as ready always, as a regular file does",
-            "It has a state to wait for, and the kernel tells it: the run sees the \
-             empty queue as not readable.",
+            "poll calls the queue ready at once",
+            "That is true of a regular file. A queue has a state to wait for: the \
+             run sees the empty queue as not readable.",
         ),
         wrong(
-            "it sleeps, and a message does not wake it: that needs mq_notify(3)",
-            "mq_notify is what POSIX offers where a queue cannot be polled.",
+            "poll sleeps, and wakes up for the pipe alone",
+            "A message wakes it too. mq_notify(3) is what POSIX offers where a \
+             queue cannot be polled.",
         ),
     ],
     kind: Kind::Kernel,
     run: pollable,
-    moral: "On Linux put the queue into the poll set, and forget mq_notify. It is not \
-            portable, and System V queues cannot do it.",
+    moral: "On Linux put the queue into the poll set; mq_notify is not needed. It \
+            is not portable, and System V queues cannot do it.",
     see: "mq_overview(7), poll(2)",
     file: file!(),
     shows: &["pollable"],
@@ -111,26 +112,26 @@ pub(super) const READ_TELLS: Experiment = Experiment {
                on the descriptor. What does it get?",
     answers: &[
         wrong(
-            "the first message",
-            "Only mq_receive takes messages. With the read of a file there would be no \
-             place for the priority.",
+            "the first message, and the other stays",
+            "Only mq_receive takes messages. The read of a file has no place for \
+             the priority.",
         ),
         wrong(
-            "-1 and EBADF or EINVAL: a queue cannot be read",
-            "So one would think, and POSIX promises nothing. But Linux shows queues as \
-             files of a small file system, and those have something to read.",
+            "an error, and both messages stay",
+            "POSIX promises nothing here. But Linux shows queues as files of a \
+             small file system, and those have something to read.",
         ),
         right(
-            "a line of text about the queue; the messages stay",
-            "It says how many bytes of messages are in the queue (QSIZE), and who asked \
-             to be notified and how.",
+            "a line of text, and both messages stay",
+            "It says how many bytes of messages are in the queue (QSIZE), and \
+             which process asked to be notified and how.",
         ),
     ],
     kind: Kind::Kernel,
     run: read_tells,
-    moral: "mount -t mqueue none /dev/mqueue shows every queue as such a file: ls lists \
-            them, cat reads this line, rm unlinks. QSIZE counts bytes; how many messages \
-            it is, mq_getattr(3) tells.",
+    moral: "mount -t mqueue none /dev/mqueue shows every queue as such a file: ls \
+            lists them, cat reads this line, rm unlinks. QSIZE counts bytes; \
+            mq_getattr(3) tells how many messages they are.",
     see: "mq_overview(7)",
     file: file!(),
     shows: &["read-tells"],
@@ -165,27 +166,27 @@ fn read_tells(stage: &Stage) -> Result<usize> {
 pub(super) const UNLINK_WHILE_OPEN: Experiment = Experiment {
     name: "unlink-while-open",
     title: "Removing a queue that a server has open",
-    question: "A server sleeps in mq_receive(3) on the queue /queue. Somebody tidies up \
-               and calls mq_unlink(3) on it. Then a client comes, opens /queue with \
-               O_CREAT, and sends. What becomes of the message?",
+    question: "A server sleeps in mq_receive(3) on the queue /queue. Somebody \
+               tidies up and calls mq_unlink(3) on it. Then a client opens /queue \
+               with O_CREAT, and sends. What becomes of the message?",
     answers: &[
         wrong(
-            "mq_unlink fails with EBUSY, so all is as before",
+            "the server gets it; mq_unlink failed with EBUSY",
             "As with a file, the name goes at once, whoever has the queue open.",
         ),
         wrong(
-            "the server is woken by EIDRM or EBADF when the queue goes",
-            "So it is with System V queues (EIDRM). A POSIX queue without a name lives on \
-             for those who have it open: the server is told nothing.",
+            "it lies in a new queue; the server was woken by EIDRM",
+            "That is true of System V queues. A POSIX queue without a name lives \
+             on for those that have it open: the server is told nothing.",
         ),
         wrong(
-            "the server gets it: both have opened the same name",
+            "the server gets it; the client opened the same queue",
             "The name is the same. The queue is another: the client has made it.",
         ),
         right(
-            "it lies in a second queue, and the server sleeps on",
-            "The server holds the old queue, which has no name any more. The client made \
-             a new one under that name. They can never meet.",
+            "it lies in a new queue; the server sleeps on the old one",
+            "The server holds the old queue, which has no name any more. The \
+             client made a new one under that name. They can never meet.",
         ),
     ],
     kind: Kind::Kernel,
@@ -254,27 +255,30 @@ pub(super) const CRASH_LEAVES_IT: Experiment = Experiment {
                What is left of it?",
     answers: &[
         wrong(
-            "nothing: a queue goes with the process that made it",
-            "The kernel closes what a process has open, and no more. mq_close(3) never \
-             removes a queue either.",
+            "nothing; the queue went with its maker",
+            "The kernel closes what a process has open, and no more. mq_close(3) \
+             never removes a queue either.",
         ),
         wrong(
-            "the name, and an empty queue: messages live while somebody has it open",
-            "So it is with a FIFO, whose bytes vanish with the last close. A queue keeps \
-             its messages.",
+            "the queue, with no message in it",
+            "That is true of a FIFO, whose bytes vanish with the last close. A \
+             queue keeps its messages.",
         ),
         right(
-            "the queue with both messages, until mq_unlink(3) or a reboot",
-            "It has kernel persistence. The next program that opens the name gets the \
-             two messages, be they from an hour ago or from last week.",
+            "the queue, with both messages in it",
+            "It stays until mq_unlink(3) or the end of the system (mq_overview(7) \
+             calls that kernel persistence). The next program that opens the name \
+             gets the two messages, from an hour ago or from last week.",
         ),
     ],
     kind: Kind::Kernel,
     run: crash_leaves_it,
-    moral: "A receiver that starts must expect messages of a sender that is long dead, \
-            and a sender a queue that was made by an older version. What nobody unlinks \
-            counts against its user's RLIMIT_MSGQUEUE.",
-    see: "mq_overview(7), mq_unlink(3)",
+    moral: "A receiver that starts must expect messages of a sender that is long \
+            dead. What nobody unlinks counts against its user's RLIMIT_MSGQUEUE. \
+            And the opposite trap: systemd removes the queues of an ordinary user \
+            at the end of the last session, unless logind.conf(5) says \
+            RemoveIPC=no. A service needs a system user.",
+    see: "mq_overview(7), mq_unlink(3), logind.conf(5)",
     file: file!(),
     shows: &["crash-leaves-it"],
 };
