@@ -14,34 +14,36 @@ use crate::os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
 pub(super) const LOWEST_NOT_FIRST: Experiment = Experiment {
     name: "lowest-not-first",
     title: "A negative type",
-    question: "Messages of the types 7, 3, 5, 2 and 9 were sent, in this order. A \
-               receiver calls msgrcv(2) with msgtyp -5. You may have read that it takes \
-               the first message whose type is at most 5. Which does it get?",
+    question: "Messages of the types 70, 30, 50, 20 and 90 were sent, in this \
+               order. A receiver calls msgrcv(2) with msgtyp -50. You may have \
+               read that it takes the lowest type. Which message does it get?",
     answers: &[
         right(
-            "the one of type 2: the lowest type up to 5",
-            "-5 asks for the lowest type up to 5, and for the oldest message among \
-             those of that type.",
+            "the one of type 20",
+            "-50 asks for the lowest type up to 50, and for the oldest message \
+             among those of that type.",
         ),
         wrong(
-            "the one of type 3: the first in the queue whose type is at most 5",
-            "Some texts say so. The kernel does look at the messages in order, but goes \
-             on looking for a still lower type.",
+            "the one of type 30",
+            "It is the first in the queue whose type is at most 50, and some texts \
+             say so. The kernel does look at the messages in order, but goes on \
+             looking for a still lower type.",
         ),
         wrong(
-            "the one of type 5: the sign means \"up to\", and 5 is the highest of these",
-            "Among types up to 5 the lowest wins, not the highest.",
+            "the one of type 50",
+            "Among types up to 50 the lowest comes first, not the highest.",
         ),
         wrong(
-            "the one of type 7: the oldest, as no type is negative",
-            "A type is never negative, so a negative msgtyp is free to mean something \
-             else. The oldest of all is what 0 asks for.",
+            "the one of type 70",
+            "The oldest of all is what 0 asks for. No type is negative, so a \
+             negative msgtyp is free to mean something else.",
         ),
     ],
     kind: Kind::Kernel,
     run: lowest_not_first,
-    moral: "0 takes the oldest, +N the oldest of type N, -N the oldest of the lowest type \
-            up to N. Types are so made priorities, and low is urgent.",
+    moral: "0 takes the oldest, +N the oldest of type N, -N the oldest of the \
+            lowest type up to N. In this way types can be used as priorities, and \
+            low is urgent.",
     see: "msgrcv(2)",
     file: file!(),
     shows: &["lowest-not-first"],
@@ -50,7 +52,7 @@ pub(super) const LOWEST_NOT_FIRST: Experiment = Experiment {
 // ANCHOR: lowest-not-first
 fn lowest_not_first(stage: &Stage) -> Result<usize> {
     let id = make(stage)?;
-    for mtype in [7, 3, 5, 2, 9] {
+    for mtype in [70, 30, 50, 20, 90] {
         let sent = msgsnd(id, &message(mtype, b""), 0);
         stage.call(format!("msgsnd(id, {{type {mtype}}}, 0, 0)"), &sent);
     }
@@ -61,15 +63,15 @@ fn lowest_not_first(stage: &Stage) -> Result<usize> {
         stage.call(format!("msgrcv(id, &m, 0, {msgtyp}, 0)"), &got);
         anyhow::Ok(taken.mtype())
     };
-    let up_to_5 = take(-5)?;
-    stage.saw("-5 took type", up_to_5);
-    stage.saw("9 took type", take(9)?);
+    let up_to_50 = take(-50)?;
+    stage.saw("-50 took type", up_to_50);
+    stage.saw("90 took type", take(90)?);
     stage.saw("0 took type", take(0)?);
-    match up_to_5 {
-        3 => Ok(2),
-        5 => Ok(3),
-        2 => Ok(1),
-        7 => Ok(4),
+    match up_to_50 {
+        20 => Ok(1),
+        30 => Ok(2),
+        50 => Ok(3),
+        70 => Ok(4),
         other => bail!("type {other}"),
     }
 }
@@ -78,29 +80,31 @@ fn lowest_not_first(stage: &Stage) -> Result<usize> {
 pub(super) const TYPE_IS_NO_PRIORITY: Experiment = Experiment {
     name: "type-is-no-priority",
     title: "A type here, a priority there",
-    question: "A System V message has a type, a POSIX message a priority. Into a queue of \
-               each kind goes first a message numbered 1, then one numbered 9. Then the \
-               usual receiver comes: msgrcv(2) with msgtyp 0, and mq_receive(3). What \
-               does each get?",
+    question: "A System V message has a type, a POSIX message a priority. Into a \
+               queue of each kind goes first a message numbered 1, then one \
+               numbered 9. Then the usual receiver comes: msgrcv(2) with msgtyp 0, \
+               and mq_receive(3). What does each get?",
     answers: &[
         wrong(
-            "9 from both: the higher number is more urgent",
-            "A type is not urgent or less so: it is a label. msgtyp 0 does not look at it.",
+            "System V the later one, POSIX the later one",
+            "A type is not urgent or less urgent: it is a label. msgtyp 0 does not \
+             look at it.",
         ),
         wrong(
-            "1 from both: the oldest",
-            "So a queue works that is first in, first out. mq_receive always looks at \
-             the priority.",
+            "System V the earlier one, POSIX the earlier one",
+            "First in, first out is true of many queues. mq_receive always looks \
+             at the priority.",
         ),
         right(
-            "1 from the System V queue, 9 from the POSIX queue",
-            "System V: the receiver chooses, and who says 0 gets the oldest. POSIX: the \
-             sender chooses, and the receiver gets the highest priority.",
+            "System V the earlier one, POSIX the later one",
+            "System V: the receiver chooses, and 0 asks for the oldest. POSIX: the \
+             sender chooses, and the receiver gets the highest priority. Sent the \
+             other way round, both get the 9, as the run shows.",
         ),
         wrong(
-            "1 from the System V queue as the lower number, 9 from the POSIX queue",
-            "The pair is right, the reason is not: sent the other way round, msgtyp 0 \
-             gets the 9. The run tries it.",
+            "System V the later one, POSIX the earlier one",
+            "It is the other way round: the POSIX queue looks at the number, and a \
+             receiver that says 0 does not.",
         ),
     ],
     kind: Kind::Kernel,
@@ -144,11 +148,11 @@ fn type_is_no_priority(stage: &Stage) -> Result<usize> {
     stage.saw("1 then 9: POSIX gave", upwards.1);
     stage.saw("9 then 1: System V gave", downwards.0);
     stage.saw("9 then 1: POSIX gave", downwards.1);
-    match (upwards, downwards.0) {
+    match (upwards, downwards) {
         ((9, 9), _) => Ok(1),
         ((1, 1), _) => Ok(2),
-        ((1, 9), 9) => Ok(3),
-        ((1, 9), 1) => Ok(4),
+        ((1, 9), (9, 9)) => Ok(3),
+        ((9, 1), _) => Ok(4),
         other => bail!("{other:?}"),
     }
 }
@@ -157,38 +161,39 @@ fn type_is_no_priority(stage: &Stage) -> Result<usize> {
 pub(super) const REPLIES_BY_PID: Experiment = Experiment {
     name: "replies-by-pid",
     title: "One queue for requests and replies",
-    question: "A server and its clients share one System V queue. A client sends its \
-               request as type 1, with its process id in the text; the server replies with \
-               a message whose type is that process id, and the client receives by that \
-               type. The server, which takes whatever comes, receives with msgtyp 0. \
-               What can go wrong?",
+    question: "A server and its clients share one System V queue. A client sends a \
+               request of type 1 with its process id in the text, and receives by \
+               that id as the type; the server replies with that type. The server \
+               receives with msgtyp 0. What can go wrong?",
     answers: &[
         wrong(
-            "nothing: each client selects its own replies",
-            "The clients do. The server does not select, and it reads from the same queue.",
+            "nothing, whatever comes first",
+            "Each client selects its own replies. The server does not select, and \
+             it reads from the same queue.",
         ),
         right(
-            "the server takes its own reply, and the client waits for ever",
-            "The reply lies in the queue until its client comes for it. msgtyp 0 takes \
-             the oldest message, whoever it is for.",
+            "the server may take its own reply",
+            "The reply lies in the queue until its client comes for it. msgtyp 0 \
+             takes the oldest message, whoever it is for. Then the client waits \
+             for ever.",
         ),
         wrong(
-            "a client takes the reply of another",
-            "Two processes that live at the same time have different process ids, and \
-             msgtyp +N takes no other type.",
+            "a client may take the reply of another",
+            "Two processes that live at the same time have different process ids, \
+             and msgtyp +N takes no other type.",
         ),
         wrong(
-            "msgsnd(2) fails, as a process cannot send to itself",
-            "It can. A queue does not know senders and receivers: who may write and read \
-             it may do both.",
+            "the server may be refused its own msgsnd",
+            "A process can send to itself. A queue does not know senders and \
+             receivers: a process that may write and read it may do both.",
         ),
     ],
     kind: Kind::Kernel,
     run: replies_by_pid,
-    moral: "On a queue for both directions everyone must select, the server too: it takes \
-            type 1. Two traps stay: a client with process id 1, as the first process in a \
-            container has it, and a reply that a dead client left for the next process \
-            with its id.",
+    moral: "On a queue for both directions every process must select, the server \
+            too: it takes type 1. Two traps stay: a client with process id 1, as \
+            the first process in a container has it, and a reply that a dead \
+            client left for the next process with its id.",
     see: "msgrcv(2), msgsnd(2)",
     file: file!(),
     shows: &["replies-by-pid-broken", "replies-by-pid-cured", "replies-by-pid"],
@@ -270,34 +275,33 @@ fn text_type(message: &Msgbuf) -> String {
 pub(super) const PEEK_BY_COPY: Experiment = Experiment {
     name: "peek-by-copy",
     title: "Looking without taking",
-    question: "Messages of the types 30, 10 and 20 lie in a queue, in this order. A \
-               debugger calls msgrcv(2) with msgtyp 1 and the flags MSG_COPY and \
-               IPC_NOWAIT, so as to look and not to take. What does it get?",
+    question: "MSG_COPY lets msgrcv(2) copy a message and leave it in the queue. \
+               Messages of the types 30, 10 and 20 lie in a queue, in this order. \
+               A debugger calls msgrcv with msgtyp 1, MSG_COPY and IPC_NOWAIT. \
+               What does it get?",
     answers: &[
         wrong(
-            "-1 and ENOMSG: there is no message of type 1",
-            "With MSG_COPY msgtyp is not a type.",
+            "no message; the error is ENOMSG",
+            "There is no message of type 1. But with MSG_COPY msgtyp is not a \
+             type.",
         ),
         right(
-            "a copy of the message of type 10; all three stay",
-            "With MSG_COPY msgtyp is a position, counted from 0: 1 is the second message. \
-             It is copied and stays where it is.",
+            "a copy of the message of type 10",
+            "With MSG_COPY msgtyp is a position, counted from 0: 1 is the second \
+             message. It is copied and stays where it is.",
         ),
         wrong(
-            "a copy of the message of type 30; all three stay",
-            "That is at position 0. Programmers count from 0 here, though types begin \
-             with 1.",
-        ),
-        wrong(
-            "the message of type 10, which is then gone",
-            "MSG_COPY takes nothing: msg_qnum is the same before and after.",
+            "a copy of the message of type 30",
+            "That is at position 0. Positions are counted from 0 here, though \
+             types begin with 1.",
         ),
     ],
     kind: Kind::Needs("a kernel built with CONFIG_CHECKPOINT_RESTORE, as most are"),
     run: peek_by_copy,
-    moral: "MSG_COPY lets a debugger walk through a queue: 0, 1, 2 … until ENOMSG. It \
-            wants IPC_NOWAIT (else EINVAL, and without the kernel's option ENOSYS), and is \
-            Linux alone. POSIX queues have nothing like it.",
+    moral: "MSG_COPY lets a debugger look at a whole queue: 0, 1, 2 … until \
+            ENOMSG. It needs IPC_NOWAIT (else EINVAL, and without the kernel's \
+            option ENOSYS), and only Linux has it. POSIX queues have nothing like \
+            it.",
     see: "msgrcv(2)",
     file: file!(),
     shows: &["peek-by-copy"],
@@ -330,7 +334,6 @@ fn peek_by_copy(stage: &Stage) -> Result<usize> {
         (Err(Errno::ENOMSG), _) => Ok(1),
         (Ok(10), 3) => Ok(2),
         (Ok(30), 3) => Ok(3),
-        (Ok(10), 2) => Ok(4),
         other => bail!("{other:?}"),
     }
 }

@@ -26,31 +26,33 @@ pub(super) const FTOK_COLLIDES: Experiment = Experiment {
                keys are equal?",
     answers: &[
         wrong(
-            "none: a different path or number gives a different key",
-            "A key has 32 bits; there are more paths and numbers than that. And ftok \
-             does not look at the path's letters at all.",
+            "those of no two programs",
+            "A key has 32 bits; there are more paths and numbers than that. And \
+             ftok does not look at the letters of the path at all.",
         ),
         wrong(
-            "those of the two paths; 257 gives another key",
-            "The paths lead to one file, and so to one key. But of the number only the \
-             low 8 bits are used: 257 is 1 + 256.",
+            "those of the first and the third",
+            "The two paths lead to one file, and to one key. But of the number \
+             only the low 8 bits are used: 257 is 1 + 256.",
         ),
         wrong(
-            "those of the numbers 1 and 257; the link gives another key",
-            "Of 257 only the low 8 bits are used, true. The path, though, is used only \
-             to find the file: a hard link is the same file.",
+            "those of the first and the second",
+            "Of 257 only the low 8 bits are used, that is right. But the path only \
+             serves to find the file: a hard link is the same file.",
         ),
         right(
-            "all three",
-            "The key is the low 8 bits of the number, the low 8 bits of the device's \
-             number, and the low 16 bits of the inode's number. All are the same here.",
+            "those of all three",
+            "The key is the low 8 bits of the number, the low 8 bits of the \
+             device's number, and the low 16 bits of the inode's number. All are \
+             the same here.",
         ),
     ],
     kind: Kind::Kernel,
     run: ftok_collides,
-    moral: "Any two files on a device whose inode numbers differ by a multiple of 65,536 \
-            collide too, so one pair in 65,536 by chance. msgget(2) then finds the queue \
-            of someone else: make it with IPC_EXCL, and check what you found.",
+    moral: "Any two files on a device whose inode numbers differ by a multiple of \
+            65,536 collide too: one pair in 65,536 by chance. msgget(2) then finds \
+            the queue of another program: make it with IPC_EXCL, and check what \
+            you found.",
     see: "ftok(3)",
     file: file!(),
     shows: &["ftok-collides"],
@@ -92,25 +94,27 @@ pub(super) const FTOK_OF_A_NEW_FILE: Experiment = Experiment {
                starts and calls msgget(2) with its key. What does it find?",
     answers: &[
         wrong(
-            "the server's queue: the path and the number are the same",
-            "The number is in the key; the path is not. It only leads to a file, whose \
-             inode number is in the key, and it leads to another file now.",
+            "the server's queue, under the same key",
+            "The number is in the key; the path is not. It only leads to a file, \
+             whose inode number is in the key, and it leads to another file now.",
         ),
         wrong(
-            "the server's queue, unless the text of the file was changed",
+            "the server's queue, if the text is the same",
             "The text of the file is not read.",
         ),
         right(
-            "nothing: ENOENT",
-            "The new file has another inode number, so the path has another key. With \
-             IPC_CREAT the client would make a second queue and wait there for ever.",
+            "no queue; the path gives another key now",
+            "The new file has another inode number, and msgget says ENOENT. With \
+             IPC_CREAT the client would make a second queue and wait there for \
+             ever.",
         ),
     ],
     kind: Kind::Kernel,
     run: ftok_of_a_new_file,
-    moral: "Give ftok a file that nobody replaces: a directory, or the program's own lock \
-            file. A file that is deleted and made again may even get its old inode number \
-            back, and the fault hides until the day that it does not.",
+    moral: "Give ftok a file that nobody replaces: a directory, or the program's \
+            own lock file. A file that is deleted and made again may get its old \
+            inode number back; then the fault stays hidden until the day when it \
+            does not.",
     see: "ftok(3), msgget(2), rename(2)",
     file: file!(),
     shows: &["ftok-of-a-new-file"],
@@ -155,24 +159,26 @@ fn ftok_of_a_new_file(stage: &Stage) -> Result<usize> {
 pub(super) const PRIVATE_IS_NO_SECRET: Experiment = Experiment {
     name: "private-is-no-secret",
     title: "How private is IPC_PRIVATE",
-    question: "A program makes a queue by msgget(IPC_PRIVATE, 0666). You may have read \
-               that such a queue is for the process and its children. A program of \
-               another user, started from elsewhere, wants to send to it. Can it?",
+    question: "A program makes a queue by msgget(IPC_PRIVATE, 0666). You may have \
+               read that such a queue is for the process and its children. A \
+               program of another user, started from elsewhere, wants to send to \
+               it. What does it need?",
     answers: &[
         right(
-            "yes: it finds the identifier in /proc/sysvipc/msg, and the mode allows it",
-            "IPC_PRIVATE is the key 0, which means: make a queue that no key finds. The \
-             identifier works for everybody whom the permission bits let in.",
+            "the identifier, which /proc/sysvipc/msg shows",
+            "IPC_PRIVATE is the key 0, which means: make a queue that no key \
+             finds. The identifier works for every process that the permission \
+             bits let in.",
         ),
         wrong(
-            "no: only the process and those it has forked can use it",
-            "Nothing keeps a list of relatives. A child simply has its parent's memory, \
-             and there the identifier.",
+            "a common ancestor, which has made the queue",
+            "There is no list of relatives. A child simply has its parent's \
+             memory, and the identifier in it.",
         ),
         wrong(
-            "no: it cannot find out the identifier unless it is told",
-            "It needs no one to tell it: /proc/sysvipc/msg lists all queues with their \
-             identifiers, as ipcs(1) does.",
+            "the identifier, which only its maker can tell",
+            "/proc/sysvipc/msg lists all queues with their identifiers, as ipcs(1) \
+             does.",
         ),
     ],
     kind: Kind::Kernel,
@@ -207,7 +213,7 @@ fn private_is_no_secret(stage: &Stage) -> Result<usize> {
     let stranger = stage.fork("stranger", |stage| {
         if geteuid().is_root() {
             setuid(Uid::from_raw(65_534)).context("setuid")?;
-            stage.event("stranger", "is the user nobody now");
+            stage.event("stranger", "is another user now, without privileges");
         }
         let table = std::fs::read_to_string("/proc/sysvipc/msg").context("read")?;
         // Its columns: key, msqid, perms, …; the key of ours is 0.
@@ -253,32 +259,37 @@ fn private_is_no_secret(stage: &Stage) -> Result<usize> {
 pub(super) const UMASK_IS_IGNORED: Experiment = Experiment {
     name: "umask-is-ignored",
     title: "Permissions under a strict umask",
-    question: "A careful program runs with umask(077), so that nobody else may read what \
-               it makes. It makes a System V queue by msgget(key, IPC_CREAT | 0666) and a \
-               POSIX queue by mq_open(name, O_CREAT, 0666, …). msgget(2) says that its \
-               bits mean what the mode of open(2) means. Which permissions do they have?",
+    question: "A program runs with umask(077). It makes a System V queue by \
+               msgget(key, IPC_CREAT | 0666) and a POSIX queue by mq_open(name, \
+               O_CREAT, 0666, …). msgget(2) says that its bits mean what the mode \
+               of open(2) means. Which permissions do the two have?",
     answers: &[
         wrong(
-            "0600 both: the umask takes the rest away",
-            "So one would read that sentence, and umask(2) says that it is not so. The umask \
-             is for what lives in a file system, and a System V queue does not.",
+            "System V 0600, POSIX 0600",
+            "That sentence reads like this, and umask(2) says that it is not true. \
+             The umask is for what lives in a file system, and a System V queue \
+             does not.",
         ),
         wrong(
-            "0666 both: the umask is for files, and queues are none",
-            "A POSIX queue is a file in a file system of its own, also where that is not \
-             mounted.",
+            "System V 0666, POSIX 0666",
+            "A POSIX queue is a file in a file system of its own, also where that \
+             is not mounted. The umask counts for it.",
         ),
         right(
-            "0600 the POSIX queue, 0666 the System V queue",
-            "mq_open makes a file, so the umask counts. System V takes the low 9 bits as \
-             they are: here everybody may read and write.",
+            "System V 0666, POSIX 0600",
+            "mq_open makes a file, and the umask counts. System V takes the low 9 \
+             bits as they are: here everybody may read and write.",
+        ),
+        wrong(
+            "System V 0600, POSIX 0666",
+            "It is the other way round: the POSIX queue is the file.",
         ),
     ],
     kind: Kind::Kernel,
     run: umask_is_ignored,
-    moral: "With msgget, semget and shmget the mode is final: say 0600. With mq_open, \
-            sem_open and shm_open it is a wish: who wants others to write must clear the \
-            umask, or call fchmod(2).",
+    moral: "With msgget, semget and shmget the mode is final: say 0600. With \
+            mq_open, sem_open and shm_open it is a wish: to let others write, \
+            clear the umask first, or call fchmod(2).",
     see: "umask(2), msgget(2), mq_open(3)",
     file: file!(),
     shows: &["umask-is-ignored"],
@@ -310,6 +321,7 @@ fn umask_is_ignored(stage: &Stage) -> Result<usize> {
         (0o600, 0o600) => Ok(1),
         (0o666, 0o666) => Ok(2),
         (0o666, 0o600) => Ok(3),
+        (0o600, 0o666) => Ok(4),
         other => bail!("{other:?}"),
     }
 }

@@ -14,25 +14,26 @@ use crate::os::sysv_control::{msgsnd_memory, set_qbytes};
 pub(super) const SIZE_WITHOUT_TYPE: Experiment = Experiment {
     name: "size-without-type",
     title: "The size that msgsnd wants",
-    question: "In C: struct { long mtype; char mtext[8]; } m = { 1, \"hello\" }. A program \
-               sends it on a 64-bit machine with msgsnd(id, &m, sizeof m, 0), so that the \
-               size is 16. You may have read that the size counts the type. What is in \
-               the message that another process receives?",
+    question: "In C: struct { long mtype; char mtext[8]; } m = { 1, \"hello\" }. \
+               On a 64-bit machine a program sends it by msgsnd(id, &m, sizeof m, \
+               0); the size is 16. You may have read that the size counts the \
+               type. What does another process receive?",
     answers: &[
         wrong(
-            "the 8 bytes of mtext: the size counts the type as well",
-            "Many programs are written so, and seem to work. The size is that of mtext \
-             alone; the type is not counted.",
+            "the 8 bytes of mtext, and nothing more",
+            "Many programs are written like that, and seem to work. But the size \
+             is that of mtext alone; the type is not counted.",
         ),
         right(
-            "the 8 bytes of mtext, and 8 more from behind the struct",
-            "The kernel takes the type, and then 16 bytes of text: 8 more than there are. \
-             What lies behind m in memory goes to the receiver, whatever it is.",
+            "the 8 bytes of mtext, and 8 others",
+            "The kernel takes the type, and then 16 bytes of text: 8 more than \
+             there are. What lies behind m in memory goes to the receiver, \
+             whatever it is.",
         ),
         wrong(
-            "nothing: msgsnd fails with EFAULT or EINVAL",
-            "The kernel does not know how large m is. The memory behind it is readable, so \
-             nothing fails.",
+            "nothing; msgsnd fails with EFAULT",
+            "The kernel does not know how large m is. The memory behind it is \
+             readable, and no call fails.",
         ),
     ],
     kind: Kind::Kernel,
@@ -101,28 +102,29 @@ fn size_without_type(stage: &Stage) -> Result<usize> {
 pub(super) const TOO_LONG_STAYS: Experiment = Experiment {
     name: "too-long-stays",
     title: "A message that is longer than the buffer",
-    question: "The oldest message in a System V queue is 12 bytes long. A receiver has \
-               room for 8 and calls msgrcv(2), without MSG_NOERROR, in a loop that prints \
-               an error and goes on. What happens?",
+    question: "The oldest message in a System V queue is 12 bytes long. A receiver \
+               has room for 8, and calls msgrcv(2) in a loop that goes on after an \
+               error. It does not set MSG_NOERROR, the flag that lets a message be \
+               cut off. What does it get?",
     answers: &[
         wrong(
-            "it gets 8 bytes, and the other 4 with the next call",
-            "So it is with a stream, a pipe or a TCP connection. A message is taken whole \
-             or not at all.",
+            "8 bytes, then the other 4",
+            "That is true of a stream, a pipe or a TCP connection. A message is \
+             taken whole or not at all.",
         ),
         wrong(
-            "it gets 8 bytes, and the other 4 are lost",
-            "That is what a datagram socket does, and msgrcv with MSG_NOERROR, which the \
-             run tries last.",
+            "8 bytes, then the next message",
+            "That is what a datagram socket does, and msgrcv with MSG_NOERROR, \
+             which the run tries last.",
         ),
         wrong(
-            "E2BIG once: the long message is thrown away, then comes the next",
-            "E2BIG throws nothing away.",
+            "E2BIG once, then the next message",
+            "E2BIG throws nothing away: the long message stays at the head.",
         ),
         right(
-            "E2BIG again and again: the message stays at the head of the queue",
-            "The message is not taken, so the next call meets it again. One long message \
-             stops this receiver, and the messages behind it wait.",
+            "E2BIG again and again",
+            "The message is not taken, and the next call meets it again. One long \
+             message stops this receiver, and the messages behind it wait.",
         ),
     ],
     kind: Kind::Kernel,
@@ -173,28 +175,27 @@ pub(super) const EMPTY_MESSAGES_FILL: Experiment = Experiment {
                IPC_NOWAIT. How many fit?",
     answers: &[
         wrong(
-            "any number: they take none of the bytes",
-            "Each takes some memory of the kernel's, and an unprivileged program could \
-             so take all of it.",
+            "any number of them",
+            "They take none of the bytes. But each takes some memory of the \
+             kernel's, and without a limit an unprivileged program could take all \
+             of it.",
         ),
         right(
-            "as many as msg_qbytes says: 16,384, then EAGAIN",
-            "msg_qbytes is also the limit of the number of messages. No second number \
-             exists for it.",
+            "16,384 of them",
+            "msg_qbytes is also the limit of the number of messages, and there is \
+             no second number for it. The next gets EAGAIN.",
         ),
+        wrong("ten of them", "Ten is the usual mq_maxmsg of a POSIX queue."),
         wrong(
-            "10: the limit of messages in a queue",
-            "10 is the usual mq_maxmsg of a POSIX queue.",
-        ),
-        wrong(
-            "2,048: each counts with the 8 bytes of its type",
-            "The type is not counted, neither by msgsnd(2) nor by the queue.",
+            "2,048 of them",
+            "That would be 8 bytes each, for the type. The type is not counted, \
+             neither by msgsnd(2) nor by the queue.",
         ),
     ],
     kind: Kind::Kernel,
     run: empty_messages_fill,
-    moral: "A System V queue is full of bytes or full of messages, by one number. Lower \
-            it by msgctl(2) IPC_SET and even empty messages are held back early.",
+    moral: "A System V queue is full of bytes or full of messages, by one number. \
+            Lower it by msgctl(2) IPC_SET, and fewer empty messages fit as well.",
     see: "msgsnd(2), msgctl(2)",
     file: file!(),
     shows: &["empty-messages-fill"],
@@ -246,22 +247,25 @@ pub(super) const LARGER_THAN_THE_QUEUE: Experiment = Experiment {
                below msgmax (8,192). What does msgsnd(2) do?",
     answers: &[
         right(
-            "it sleeps, though the queue is empty, and nobody can wake it by receiving",
-            "200 bytes do not fit into 100, now or after any msgrcv(2): the call sleeps \
-             until msg_qbytes is raised, the queue is removed, or a signal comes.",
+            "it sleeps, although the queue is empty",
+            "200 bytes do not fit into 100, now or after any msgrcv(2). No \
+             receiver can wake it: the call sleeps until msg_qbytes is raised, the \
+             queue is removed, or a signal comes.",
         ),
         wrong(
-            "-1 and EINVAL: the message is too large",
-            "EINVAL is for a message over msgmax. msg_qbytes is not compared with one \
-             message, only with what would then be in the queue.",
+            "it fails, and the error is EINVAL",
+            "EINVAL is for a message over msgmax. msg_qbytes is not compared with \
+             one message, only with what would then be in the queue.",
         ),
         wrong(
-            "it succeeds: an empty queue takes one message of any size",
-            "Some queues are made so, that they may not get stuck. This one counts first.",
+            "it succeeds, although 200 is above 100",
+            "Some queues take one message of any size when they are empty, and \
+             cannot get stuck. This one counts first.",
         ),
         wrong(
-            "-1 and E2BIG",
-            "E2BIG is what msgrcv(2) says of a message that does not fit into its buffer.",
+            "it fails, and the error is E2BIG",
+            "E2BIG is what msgrcv(2) says of a message that does not fit into its \
+             buffer.",
         ),
     ],
     kind: Kind::Kernel,

@@ -25,36 +25,38 @@ use crate::os::sysv_control::{remove, set_qbytes};
 pub(super) const REMOVED_UNDER_SLEEPERS: Experiment = Experiment {
     name: "removed-under-sleepers",
     title: "Removing a queue that others sleep on",
-    question: "One process sleeps in msgsnd(2), as the queue is full; another sleeps in \
-               msgrcv(2) for a type that is not there. A third removes the queue by \
-               msgctl(id, IPC_RMID). After that a fourth calls msgsnd(2) with the same \
-               identifier. What do the calls return?",
+    question: "One process sleeps in msgsnd(2), since the queue is full; another \
+               sleeps in msgrcv(2) for a type that is not there. A third removes \
+               the queue by msgctl(id, IPC_RMID). After that a fourth calls \
+               msgsnd(2) with the same identifier. What do the calls return?",
     answers: &[
         wrong(
-            "IPC_RMID fails with EBUSY while others sleep",
-            "It never waits and never fails for that reason. The messages go as well.",
+            "EBUSY for IPC_RMID; the other calls go on",
+            "IPC_RMID never waits, and never fails for that reason. The messages \
+             go as well.",
         ),
         wrong(
-            "the sleepers sleep on; the queue goes when the last has left it",
-            "That is how a POSIX queue goes, and a file. A System V queue is not opened, \
-             so the kernel cannot know who still uses it.",
+            "0 for IPC_RMID; the two sleepers sleep on",
+            "That is true of a POSIX queue, and of a file: they go when the last \
+             has closed them. A System V queue is not opened, and the kernel \
+             cannot know who still uses it.",
         ),
         right(
-            "the sleepers get EIDRM, the later call EINVAL",
-            "EIDRM, identifier removed, is for those who were there. For the one who comes \
-             later it is a number that means nothing: EINVAL.",
+            "EIDRM for the sleepers; EINVAL for the fourth",
+            "EIDRM, identifier removed, is for those that were there. For a later \
+             call it is a number that means nothing: EINVAL.",
         ),
         wrong(
-            "all of them get EIDRM",
-            "The man page's \"the message queue was removed\" reads so. But the identifier \
-             is forgotten at once, and what is unknown is EINVAL.",
+            "EIDRM for the sleepers, and EIDRM for the fourth",
+            "The man page's \"the message queue was removed\" reads like that. But \
+             the identifier is forgotten at once, and what is unknown is EINVAL.",
         ),
     ],
     kind: Kind::Kernel,
     run: removed_under_sleepers,
-    moral: "EIDRM is a way to send all sleepers home. A program that asks only for EIDRM \
-            misses the other half of the cases: EINVAL is how a queue that is gone looks \
-            to who comes a moment later.",
+    moral: "EIDRM is a way to end the wait of all sleepers. A program that asks \
+            only for EIDRM misses the other half of the cases: a call that comes a \
+            moment later gets EINVAL.",
     see: "msgctl(2), msgsnd(2)",
     file: file!(),
     shows: &["removed-under-sleepers"],
@@ -117,32 +119,35 @@ fn removed_under_sleepers(stage: &Stage) -> Result<usize> {
 pub(super) const ONE_QUEUE_BOTH_WAYS: Experiment = Experiment {
     name: "one-queue-both-ways",
     title: "Requests and replies in one full queue",
-    question: "A server and its clients share one queue: requests are of type 1, and \
-               replies of type = the client's process id. Everyone selects correctly. The \
-               queue is small, and there are more requests than it has room for. Can this \
-               come to a standstill?",
+    question: "A server and its clients share one queue: requests are of type 1, \
+               and replies of the client's process id as the type. Every process \
+               selects correctly. The queue is small, and there are more requests \
+               than it has room for. Which processes may sleep for ever?",
     answers: &[
         wrong(
-            "no: the server takes requests, and so makes room",
-            "It makes room, and a client that slept in msgsnd(2) fills it at once, before \
-             the server has put its reply there.",
+            "none of these processes at all",
+            "The server takes a request and makes room. But a client that slept in \
+             msgsnd(2) fills it at once, before the server has put its reply \
+             there.",
         ),
         wrong(
-            "no: a reply overtakes requests, as its client already waits for it",
-            "A message that somebody waits for is handed over directly, true. But only if \
-             the queue has room for it at all: the kernel looks at that first.",
+            "a client, but not the server",
+            "The server needs room for its reply, and sleeps as a client does. A \
+             message that a process waits for is handed over directly, but only if \
+             the queue has room for it: the kernel looks at that first.",
         ),
         right(
-            "yes: the server sleeps with its reply, the clients wait for replies",
-            "The queue is full of requests. The server, the only one who would take them, \
-             sleeps in msgsnd. The clients sleep in msgrcv. Nobody is left to wake them.",
+            "the server, and the clients",
+            "The queue is full of requests. The server, which alone would take \
+             them, sleeps in msgsnd. The clients sleep in msgrcv. Nobody is left \
+             to wake them.",
         ),
     ],
     kind: Kind::Kernel,
     run: one_queue_both_ways,
-    moral: "Replies need room that requests cannot take: a second queue for them. The run \
-            has made the queue small; with 16,384 bytes it takes more clients, on a busy \
-            day.",
+    moral: "Replies need room that requests cannot take: a second queue for them. \
+            The run has made the queue small; with 16,384 bytes it takes more \
+            clients, on a busy day.",
     see: "msgsnd(2), msgrcv(2)",
     file: file!(),
     shows: &[
@@ -240,18 +245,20 @@ pub(super) const SELECT_CANNOT_WATCH: Experiment = Experiment {
                A message is in the queue. What does poll(2) say of it?",
     answers: &[
         wrong(
-            "POLLIN: there is something to receive",
-            "So it is with a POSIX queue on Linux, which is a descriptor.",
+            "POLLIN, at once",
+            "That is true of a POSIX queue on Linux, which is a descriptor.",
         ),
         right(
-            "POLLNVAL, unless a file happens to be open under that number",
-            "The number is an identifier of System V IPC, not a descriptor. If a file has \
-             that number, it is even worse: poll watches the file.",
+            "POLLNVAL, at once",
+            "The number is an identifier of System V IPC, not a descriptor. If a \
+             file happens to be open under that number, it is even worse: poll \
+             watches the file.",
         ),
         wrong(
-            "nothing: it sleeps until its timeout",
-            "poll does not ignore a number that is no open descriptor (only negative ones): \
-             it says so, at once, and a loop around it then spins.",
+            "nothing, until its timeout",
+            "poll does not ignore a number that is no open descriptor (only \
+             negative ones): it reports it at once, and a loop around it then \
+             takes all the processor time.",
         ),
     ],
     kind: Kind::Kernel,
@@ -342,24 +349,30 @@ fn revents(events: i16) -> String {
 pub(super) const RESTART_DOES_NOT_HELP: Experiment = Experiment {
     name: "restart-does-not-help",
     title: "A handler with SA_RESTART",
-    question: "Two processes have installed a handler by sigaction(2) with SA_RESTART, so \
-               that no call need be made again by hand. One sleeps in mq_receive(3), the \
-               other in msgrcv(2), both on empty queues. Each gets the signal, and its \
-               handler runs. What becomes of the two calls?",
+    question: "SA_RESTART is the flag of sigaction(2) that has an interrupted call \
+               go on after the handler. Two processes have installed a handler \
+               with it. One sleeps in mq_receive(3), the other in msgrcv(2). Each \
+               gets the signal, and its handler runs. What becomes of the two \
+               calls?",
     answers: &[
         right(
-            "mq_receive goes on sleeping, msgrcv returns EINTR",
-            "msgrcv, msgsnd and semop are never restarted, whatever sigaction said, and \
-             nor are poll(2), select(2) and epoll_wait(2).",
+            "mq_receive sleeps on, msgrcv gets EINTR",
+            "msgrcv, msgsnd and semop are never restarted, whatever sigaction \
+             said; nor are poll(2), select(2) and epoll_wait(2).",
         ),
         wrong(
-            "both go on sleeping: that is what SA_RESTART is for",
-            "It is, for the calls that can be restarted. Some never are.",
+            "mq_receive sleeps on, msgrcv sleeps on",
+            "SA_RESTART works for the calls that can be restarted. Some never are.",
         ),
         wrong(
-            "both return -1 with EINTR: queues are not files",
-            "A POSIX queue is one on Linux, and mq_receive is on the list of calls that \
-             SA_RESTART restarts.",
+            "mq_receive gets EINTR, msgrcv gets EINTR",
+            "A POSIX queue is a file on Linux, and mq_receive is on the list of \
+             calls that SA_RESTART restarts.",
+        ),
+        wrong(
+            "mq_receive gets EINTR, msgrcv sleeps on",
+            "It is the other way round. mq_receive is on the list of calls that \
+             SA_RESTART restarts, and msgrcv is not.",
         ),
     ],
     kind: Kind::Kernel,
@@ -422,7 +435,7 @@ fn restart_does_not_help(stage: &Stage) -> Result<usize> {
         (true, true) => Ok(2),
         (false, false) => Ok(3),
         (true, false) => Ok(1),
-        (false, true) => bail!("mq_receive was interrupted, msgrcv not"),
+        (false, true) => Ok(4),
     }
 }
 
