@@ -27,32 +27,33 @@ fn shared_word() -> Result<Shared> {
 pub(super) const WAKE_BEFORE_SLEEP: Experiment = Experiment {
     name: "wake-before-sleep",
     title: "A wake-up that comes too early",
-    question: "A semaphore made by hand: a word in shared memory, and futex(2). A waiter \
-               looks at the word, sees 0, and decides to sleep. Before it gets to its call, \
-               a poster makes the word 1 and calls FUTEX_WAKE, which wakes nobody. Now the \
-               waiter calls futex(&word, FUTEX_WAIT, 0). What happens?",
+    question: "A semaphore made by hand: a word in shared memory, and futex(2). A \
+               waiter sees that the word is 0, and decides to sleep. Before its \
+               call, a poster makes the word 1, and its FUTEX_WAKE wakes nobody. \
+               Now the waiter calls futex(&word, FUTEX_WAIT, 0). What happens?",
     answers: &[
         wrong(
-            "it sleeps, and the post is not noticed: a lost wake-up",
-            "So it would be if the call said only \"sleep\". It says \"sleep if the word is \
-             still 0\", and that is what the last argument is for.",
+            "it sleeps, and misses the post",
+            "It would be lost if the call said only \"sleep\". It says \"sleep if \
+             the word is still 0\", and that is what the last argument is for.",
         ),
         right(
             "it returns at once with EAGAIN",
-            "The kernel looks at the word again, under the lock that FUTEX_WAKE takes too. \
-             It is not 0 any more, so there is nothing to sleep for: look again.",
+            "The kernel looks at the word again, under the lock that FUTEX_WAKE \
+             takes too. It is not 0 any more, and there is nothing to sleep for: \
+             look again.",
         ),
         wrong(
-            "it returns 0 at once: the wake-up was kept for it",
-            "Wake-ups are not kept. The run shows it: a wake-up without a change of the \
-             word is lost, and the waiter sleeps.",
+            "it returns at once with 0",
+            "Wake-ups are not kept. The run shows it: a wake-up without a change \
+             of the word is lost, and the waiter sleeps.",
         ),
     ],
     kind: Kind::Kernel,
     run: wake_before_sleep,
-    moral: "The memory is in the word, never in the wake-up. First change the word, then \
-            wake; and treat EAGAIN as: look again. A futex that is used as a bare bell \
-            rings for nobody now and then.",
+    moral: "The memory is in the word, never in the wake-up. First change the \
+            word, then wake; and treat EAGAIN as: look again. If you only call \
+            FUTEX_WAKE and do not change the word, some wake-ups are lost.",
     see: "futex(2), futex(7)",
     file: file!(),
     shows: &[
@@ -125,26 +126,27 @@ fn wake_before_sleep(stage: &Stage) -> Result<usize> {
 pub(super) const PRIVATE_FUTEX: Experiment = Experiment {
     name: "private-futex",
     title: "The faster futex",
-    question: "A word lies in memory that two processes share. A sleeps on it: futex(2) with \
-               FUTEX_WAIT_PRIVATE. B makes the word 1 and calls FUTEX_WAKE_PRIVATE. They use \
-               the private form since it is said to be faster, and it is. (sem_wait and \
-               sem_post make such calls on a semaphore made by sem_init(3) with pshared 0.) \
-               What happens?",
+    question: "A word lies in memory that two processes share. A sleeps on it by \
+               FUTEX_WAIT_PRIVATE of futex(2). B makes the word 1 and calls \
+               FUTEX_WAKE_PRIVATE. The private form is faster; sem_init(3) with \
+               pshared 0 asks for it. What happens?",
     answers: &[
         wrong(
-            "A wakes: both use the same word, and both use the private form",
-            "The word is the same. The kernel is told that it need not look which memory \
-             is behind the address, and takes the address of each process for itself.",
+            "B's call wakes A",
+            "The word is the same, and so is the form. But the kernel is told that \
+             it need not look which memory is behind the address, and takes the \
+             address of each process for itself.",
         ),
         right(
-            "B's call wakes 0, and A sleeps on although the word is 1",
-            "Private means: of this process. The kernel keeps A under A's address space, \
-             and looks for sleepers under B's.",
+            "B's call wakes nobody",
+            "Private means: of this process. The kernel keeps A under A's address \
+             space, and looks for sleepers under B's. A sleeps on, although the \
+             word is 1.",
         ),
         wrong(
-            "B's call fails with EINVAL, as the memory is shared",
-            "It does not look what kind of memory it is: not looking is what makes it \
-             faster.",
+            "B's call fails with EINVAL",
+            "It does not look what kind of memory it is: not looking is what makes \
+             it faster.",
         ),
     ],
     kind: Kind::Kernel,

@@ -17,23 +17,26 @@ use crate::os::sysv_semaphore::{semctl_getncnt, semctl_getval, semop};
 pub(super) const POSTS_ARE_KEPT: Experiment = Experiment {
     name: "posts-are-kept",
     title: "Posts that nobody waits for",
-    question: "A POSIX semaphore has the value 0, and nobody waits for it. A process opens \
-               it, calls sem_post(3) three times, closes it, and ends. Only then does \
-               another process open it, and calls sem_wait(3) again and again. How often \
-               does sem_wait return?",
+    question: "A POSIX semaphore has the value 0, and nobody waits for it. A \
+               process opens it, calls sem_post(3) three times, closes it, and \
+               ends. No process has it open now. Then another opens it, and calls \
+               sem_wait(3) again and again. How often does sem_wait return?",
     answers: &[
         wrong(
-            "never: a wake-up that nobody waits for is lost",
-            "So it is with a condition variable, or with a bare FUTEX_WAKE. A semaphore \
-             is a counter: what nobody takes stays in it.",
+            "not once",
+            "A wake-up that nobody waits for is lost with a condition variable, or \
+             with a bare FUTEX_WAKE. A semaphore is a counter: what nobody takes \
+             stays in it.",
         ),
         wrong(
-            "once: \"posted\" is a state, like a pending signal",
-            "A signal that is pending three times is pending. A semaphore counts.",
+            "exactly once",
+            "A signal is a state: pending three times is pending. A semaphore \
+             counts.",
         ),
         right(
-            "three times, then it sleeps",
-            "Each post added 1, each wait takes 1. Neither process ever saw the other.",
+            "three times",
+            "Each post added 1, each wait takes 1; the fourth sleeps. Neither \
+             process ever saw the other.",
         ),
     ],
     kind: Kind::Kernel,
@@ -86,31 +89,33 @@ fn posts_are_kept(stage: &Stage) -> Result<usize> {
 pub(super) const NO_OWNER: Experiment = Experiment {
     name: "no-owner",
     title: "A post by one who has not waited",
-    question: "Processes use a POSIX semaphore of the value 1 as a lock: sem_wait(3) to enter, \
-               sem_post(3) to leave. A is inside. B has not entered; on its way out of an \
-               error it calls sem_post all the same. Then C calls sem_wait. What happens?",
+    question: "Processes use a POSIX semaphore of the value 1 as a lock: \
+               sem_wait(3) to enter, sem_post(3) to leave. A is inside. B has not \
+               entered, but calls sem_post on its way out of an error. Then C \
+               calls sem_wait. What happens?",
     answers: &[
         right(
-            "C enters, while A is still inside",
-            "The value was 0, and B made it 1. When A leaves it is 1 again with C inside: \
-             from now on there is always room for one more.",
+            "C enters; A is still inside",
+            "The value was 0, and B made it 1. When A leaves it is 1 again with C \
+             inside: from now on there is always room for one more.",
         ),
         wrong(
-            "B's sem_post fails with EPERM: A holds the lock",
-            "Nobody holds it. The kernel has a number, and not who took 1 off it. A mutex \
-             has an owner, and an error-checking one does say EPERM.",
+            "C sleeps; B's sem_post failed",
+            "Nobody holds the lock. There is a number, and no record of who took 1 \
+             off it. A mutex has an owner, and an error-checking one does say \
+             EPERM.",
         ),
         wrong(
-            "B's sem_post does nothing: a lock is at most 1",
-            "It is a lock in your program. To the kernel it is a counter that goes up to \
-             2,147,483,647.",
+            "C sleeps; B's sem_post did nothing",
+            "It is a lock in your program alone. To the C library it is a counter \
+             that goes up to 2,147,483,647.",
         ),
     ],
     kind: Kind::Kernel,
     run: no_owner,
-    moral: "A semaphore as a lock relies on every path of every program. If only who has \
-            taken may give back, use a mutex: with PTHREAD_PROCESS_SHARED it works between \
-            processes.",
+    moral: "A semaphore as a lock relies on every path of every program. If only \
+            the process that has taken it may give it back, use a mutex: with \
+            PTHREAD_PROCESS_SHARED it works between processes.",
     see: "sem_post(3), pthread_mutexattr_init(3)",
     file: file!(),
     shows: &["no-owner"],
@@ -166,24 +171,25 @@ fn no_owner(stage: &Stage) -> Result<usize> {
 pub(super) const VALUE_OF_SLEEPERS: Experiment = Experiment {
     name: "value-of-sleepers",
     title: "How many are waiting?",
-    question: "Two processes sleep in sem_wait(3) on a POSIX semaphore. A third would like \
-               to know how many wait, and calls sem_getvalue(3). You may have read that the \
-               value is then negative, and tells the number of sleepers. What does it get?",
+    question: "Two processes sleep in sem_wait(3) on a POSIX semaphore. A third \
+               would like to know how many wait, and calls sem_getvalue(3). You \
+               may have read that POSIX allows two answers. Which value does it \
+               get on Linux?",
     answers: &[
         wrong(
-            "-2",
-            "POSIX allows it, and Dijkstra's own description of a semaphore can be read \
-             so. Linux has chosen the other way that POSIX allows.",
+            "minus two",
+            "POSIX allows it, and Dijkstra's own description of a semaphore can be \
+             read like that. Linux has chosen the other way that POSIX allows.",
         ),
         right(
-            "0",
-            "On Linux the value is never below 0. A POSIX semaphore does not tell how \
-             many sleep; a System V one does, by semctl(2) with GETNCNT.",
+            "zero",
+            "On Linux the value is never below 0. A POSIX semaphore does not tell \
+             how many sleep; a System V one does, by semctl(2) with GETNCNT.",
         ),
         wrong(
-            "2",
-            "The value is how many may still pass without sleeping. It is 0, or nobody \
-             would sleep.",
+            "two",
+            "The value is how many may still pass without sleeping. It is 0, or \
+             nobody would sleep.",
         ),
     ],
     kind: Kind::Kernel,

@@ -18,30 +18,33 @@ use crate::os::sysv_semaphore::{
 pub(super) const ALL_OR_NOTHING: Experiment = Experiment {
     name: "all-or-nothing",
     title: "Two resources in one call",
-    question: "A set of two System V semaphores has the values 1 and 0. A wants both: one \
-               call of semop(2) with two operations, -1 on the first and -1 on the second. \
-               It sleeps, as the second is 0. B wants the first one alone. Can it have it, \
-               while A sleeps?",
+    question: "A set of two System V semaphores has the values 1 and 0. A wants \
+               both: one call of semop(2) with two operations, -1 on each. It \
+               sleeps, since the second is 0. B wants the first one alone. Does it \
+               get it while A sleeps?",
     answers: &[
         wrong(
-            "no: A has taken the first, and sleeps for the second",
-            "That would be two calls. One call takes all that it asks for, or nothing.",
+            "no, A has taken it",
+            "That would be two calls. One call takes all that it asks for, or \
+             nothing.",
         ),
         wrong(
-            "no: the first is 1, but it is reserved for A, who came earlier",
-            "There is no reservation. Whoever can go on, does.",
+            "no, it is kept for A",
+            "A came earlier, but there is no reservation. Whichever process can go \
+             on, does.",
         ),
         right(
-            "yes: A has taken nothing so far",
-            "The kernel looks at all operations; if one cannot be done, none is, and A \
-             sleeps. B takes the first, and A's chance gets worse.",
+            "yes, it is free",
+            "A has taken nothing yet. The kernel looks at all operations; if one \
+             cannot be done, none is, and A sleeps. B takes the first, and A's \
+             chance gets worse.",
         ),
     ],
     kind: Kind::Kernel,
     run: all_or_nothing,
-    moral: "This is what System V sets are for: whoever needs several resources takes them \
-            in one semop, and never holds one while he sleeps for another. POSIX semaphores \
-            cannot do it.",
+    moral: "This is what System V sets are for: a process that needs several \
+            resources takes them in one semop, and never holds one while it sleeps \
+            for another. POSIX semaphores cannot do it.",
     see: "semop(2)",
     file: file!(),
     shows: &["all-or-nothing"],
@@ -96,25 +99,27 @@ pub(super) const SWAPPED_WAITS: Experiment = Experiment {
                waits for the first. What does the kernel do?",
     answers: &[
         wrong(
-            "B's semop fails with EDEADLK",
-            "fcntl(2) locks do that: a lock has an owner, so the kernel can follow the \
-             circle. A semaphore has none, and anybody might post at any time.",
+            "it wakes one of them with EDEADLK",
+            "fcntl(2) locks do that: a lock has an owner, and the kernel can \
+             follow the circle. A semaphore has none, and any process might post \
+             at any time.",
         ),
         wrong(
-            "it wakes one of them with EAGAIN, after a while",
+            "it wakes one of them with EAGAIN",
             "Only if that one has asked for it: semtimedop(2) with a time.",
         ),
         right(
-            "nothing: both sleep, and will for ever",
-            "Each waits for what the other will give back only after it got what it waits \
-             for. To the kernel these are two processes that wait for a number to rise.",
+            "it lets both of them sleep for ever",
+            "Each waits for what the other will give back only after it got what \
+             it waits for. To the kernel these are two processes that wait for a \
+             number to rise.",
         ),
     ],
     kind: Kind::Kernel,
     run: swapped_waits,
-    moral: "Take both in one semop, as the cured variant does; or take locks in one order \
-            everywhere. A timeout does not prevent a deadlock, it only shows it: EAGAIN from \
-            semtimedop, ETIMEDOUT from sem_timedwait.",
+    moral: "Take both in one semop, as the cured variant does; or take locks in \
+            one order everywhere. A timeout does not prevent a deadlock, it only \
+            shows it: EAGAIN from semtimedop, ETIMEDOUT from sem_timedwait.",
     see: "semop(2), sem_timedwait(3), fcntl(2)",
     file: file!(),
     shows: &["swapped-waits-broken", "swapped-waits-cured", "swapped-waits"],
@@ -193,30 +198,32 @@ fn swapped_waits(stage: &Stage) -> Result<usize> {
 pub(super) const BIG_WAIT_STARVES: Experiment = Experiment {
     name: "big-wait-starves",
     title: "Waiting for two",
-    question: "A System V semaphore has the value 0. A sleeps first, in semop(2) of -2: it \
-               needs two. B comes later and sleeps in semop of -1. Now somebody posts one: \
-               semop of +1. Who goes on?",
+    question: "A System V semaphore has the value 0. A sleeps first, in semop(2) \
+               of -2: it needs two. B comes later and sleeps in semop of -1. Now a \
+               process posts one: semop of +1. What becomes of it?",
     answers: &[
         right(
-            "B, although A came first",
-            "Whoever can be satisfied, is. As long as there is always somebody who wants \
-             one, A will never see a two.",
+            "B takes it; A sleeps on",
+            "Whichever process can go on, does. As long as there is always one \
+             that wants one, A will never see a two.",
         ),
         wrong(
-            "nobody: A is first in the queue, and gets one of its two",
-            "A semop takes all that it asks for, or nothing. There is no half of it.",
+            "A takes it, and sleeps for another",
+            "A semop takes all that it asks for, or nothing. There is no half of \
+             it.",
         ),
         wrong(
-            "nobody: A is first in the queue, and B must wait behind it",
-            "The queue decides between those who can go on. It does not hold back one who \
-             can, for the sake of one who cannot.",
+            "it stays; A and B sleep on",
+            "A is first in the queue. But the queue decides between those that can \
+             go on. It does not hold back one that can for the sake of one that \
+             cannot.",
         ),
     ],
     kind: Kind::Kernel,
     run: big_wait_starves,
-    moral: "Who waits for many waits long, and maybe for ever: posts of one at a time feed \
-            the small ones. If that matters, let the small ones queue behind a lock which \
-            the big one can take too.",
+    moral: "A process that waits for many waits long, and maybe for ever: posts of \
+            one at a time go to the small ones. If that matters, let the small \
+            ones queue behind a lock which the big one can take too.",
     see: "semop(2)",
     file: file!(),
     shows: &["big-wait-starves"],
@@ -265,64 +272,94 @@ fn big_wait_starves(stage: &Stage) -> Result<usize> {
 
 pub(super) const WAIT_FOR_ZERO: Experiment = Experiment {
     name: "wait-for-zero",
-    title: "An operation of 0",
-    question: "A System V semaphore has the value 2. A process calls semop(2) with an \
-               operation whose sem_op is 0. What happens?",
+    title: "A barrier in one call",
+    question: "In semop(2) an operation of 0 waits until the value is 0. Two \
+               workers share a System V semaphore of the value 2. To wait for each \
+               other, each makes one call with two operations on it: -1, then 0. \
+               What happens?",
     answers: &[
         right(
-            "it sleeps until the value is 0",
-            "So a counter of those who are still at work can be waited for: each takes 1 \
-             at its end, and whoever waits for 0 goes on after the last.",
+            "both sleep, and the value stays two",
+            "One call does all that it asks for, or nothing. -1 and then 0 are \
+             possible only while the value is 1. Neither call takes its 1 before \
+             the other does, and both sleep for ever.",
         ),
         wrong(
-            "nothing: it adds 0, and returns 0",
-            "+1 adds, -1 takes, and 0 is neither: it is a third operation.",
+            "both sleep, and the value becomes zero",
+            "A call that sleeps has taken nothing, and the value stays.",
         ),
         wrong(
-            "-1 and EINVAL: 0 is neither a post nor a wait",
-            "POSIX semaphores know just these two. System V ones have a third.",
+            "both go on, and the value becomes zero",
+            "That is what two calls do: each worker takes 1 by the first, and \
+             waits for 0 by the second. The run shows it.",
         ),
     ],
     kind: Kind::Kernel,
     run: wait_for_zero,
-    moral: "The value as the number of workers, -1 from each, 0 to wait for all: with \
-            semop a barrier is one call. It must not rise again before all have seen the 0.",
+    moral: "A barrier is two calls: -1, then 0. The value is the number of \
+            workers, and must not rise again before all have seen the 0.",
     see: "semop(2)",
     file: file!(),
-    shows: &["wait-for-zero"],
+    shows: &["wait-for-zero-broken", "wait-for-zero-cured", "wait-for-zero"],
 };
+
+// ANCHOR: wait-for-zero-broken
+/// Takes 1 and waits for 0, in one call.
+fn meet_in_one_call(id: i32) -> nix::Result<()> {
+    semop_all(id, &[(0, -1, 0), (0, 0, 0)])
+}
+// ANCHOR_END: wait-for-zero-broken
+
+// ANCHOR: wait-for-zero-cured
+/// Takes 1, and then waits for 0.
+fn meet_in_two_calls(id: i32) -> nix::Result<()> {
+    semop(id, -1, 0)?;
+    semop(id, 0, 0)
+}
+// ANCHOR_END: wait-for-zero-cured
 
 // ANCHOR: wait-for-zero
 fn wait_for_zero(stage: &Stage) -> Result<usize> {
-    let id = set_of(stage, &[2])?;
-    let told = stage.gate()?;
-    let waiter = stage.fork("waiter", |stage| {
-        let waited = semop(id, 0, 0);
-        told.pass()?; // so that the report has its cause first
-        stage.call("semop(id, {0, 0, 0}, 1)", &waited);
-        Ok(waited.map_err(|error| error as i32))
-    })?;
-    let mut slept = vec![sleeps(&waiter)?];
-    stage.saw("it slept while the value was 2", slept[0]);
-    if slept[0] {
-        stage.event("waiter", "sleeps in semop(id, {0, 0, 0}, 1)");
-    }
-    for who in ["worker 1", "worker 2"] {
-        let worker = stage.fork(who, |stage| {
-            stage.call("semop(id, {0, -1, 0}, 1)", &semop(id, -1, 0));
-            Ok(())
-        })?;
-        worker.join()?;
-        slept.push(sleeps(&waiter)?);
-    }
-    told.open(1)?;
-    let waited = waiter.join()?.map_err(Errno::from_raw);
-    stage.saw("while it was 1", slept[1]);
-    stage.saw("while it was 0", slept[2]);
-    match (&slept[..], waited) {
-        ([false, ..], Ok(())) => Ok(2),
-        ([false, ..], Err(Errno::EINVAL)) => Ok(3),
-        ([true, true, false], Ok(())) => Ok(1),
+    type Meet = fn(i32) -> nix::Result<()>;
+    // Do two workers sleep in the end, and what is the value?
+    let barrier = |how: &str, sleep: &str, meet: Meet| {
+        let id = set_of(stage, &[2])?;
+        let told = stage.gate()?;
+        let worker = |who| {
+            let worker = stage.fork(who, |_| {
+                meet(id).context("semop")?;
+                told.pass()
+            })?;
+            let sleeps = sleeps(&worker)?;
+            let now = if sleeps { sleep } else { "has gone on" };
+            stage.event(who, format!("{how}: {now}"));
+            anyhow::Ok((worker, sleeps))
+        };
+        let (first, _) = worker("worker 1")?;
+        let (second, second_sleeps) = worker("worker 2")?;
+        let first_sleeps = sleeps(&first)?;
+        let value = semctl_getval(id).context("semctl")?;
+        if !first_sleeps {
+            stage.event("worker 1", format!("{how}: has gone on"));
+        }
+        stage.call("semctl(id, 0, GETVAL)", &value);
+        stage.saw(&format!("{how}: they sleep"), vec![first_sleeps, second_sleeps]);
+        stage.saw(&format!("{how}: the value"), value);
+        if !first_sleeps && !second_sleeps {
+            told.open(2)?;
+            first.join()?;
+            second.join()?;
+        } // else they are ended now
+        anyhow::Ok((first_sleeps, second_sleeps, value))
+    };
+    let one = "sleeps in semop(id, {0, -1, 0}, {0, 0, 0}, 2)";
+    let one = barrier("one call", one, meet_in_one_call)?;
+    let two = "after semop(id, {0, -1, 0}, 1), sleeps in semop(id, {0, 0, 0}, 1)";
+    let two = barrier("two calls", two, meet_in_two_calls)?;
+    match (one, two) {
+        ((true, true, 2), (false, false, 0)) => Ok(1),
+        ((true, true, 0), _) => Ok(2),
+        ((false, false, 0), _) => Ok(3),
         other => bail!("{other:?}"),
     }
 }

@@ -24,24 +24,24 @@ use crate::os::sysv_semaphore::{
 pub(super) const CREATE_THEN_INIT: Experiment = Experiment {
     name: "create-then-init",
     title: "A semaphore that is there and not ready",
-    question: "A makes a System V semaphore that counts items: semget(2) with IPC_CREAT and \
-               IPC_EXCL, then semctl(2) with SETVAL to 0. Between these two calls B finds \
-               the semaphore by its key, has an item, and posts it: semop(2) of +1. What is \
-               the value in the end?",
+    question: "A makes a System V semaphore that counts items: semget(2) with \
+               IPC_CREAT and IPC_EXCL, then semctl(2) with SETVAL to 0. Between \
+               these two calls B finds the semaphore by its key, has an item, and \
+               posts it: semop(2) of +1. What is the value in the end?",
     answers: &[
         wrong(
-            "1: B's item",
-            "It was 1 for a moment. Then A set it to 0, as if nothing had been.",
+            "one, from B's post",
+            "It was 1 for a moment. Then A set it to 0, whatever had been there.",
         ),
         wrong(
-            "1: B's semget sleeps, or fails, until A has set the value",
-            "The kernel does not know that A has not finished. The set exists from semget \
-             on, and its first value is not the one that A means.",
+            "one, since B had to wait for A",
+            "Nothing made B wait: the set exists from semget on, and the kernel \
+             does not know that A has not finished.",
         ),
         right(
-            "0: B's post is lost",
-            "Making and initialising are two calls, and SETVAL sets: it does not add. The \
-             item lies there, and nobody will ever be woken for it.",
+            "zero, without B's post",
+            "Making and initialising are two calls, and SETVAL sets: it does not \
+             add. The item lies there, and nobody will ever be woken for it.",
         ),
     ],
     kind: Kind::Kernel,
@@ -139,22 +139,23 @@ fn create_then_init(stage: &Stage) -> Result<usize> {
 pub(super) const SETVAL_LEAVES_OTIME: Experiment = Experiment {
     name: "setval-leaves-otime",
     title: "Has anybody set a value?",
-    question: "A System V set has sem_otime, the time of its last semop(2). It is 0 in a new \
-               set. A program makes a set, gives it the value 5 by semctl(2) with SETVAL, \
-               and considers it initialised. Another one looks at sem_otime to see whether \
-               that is so. What does it find?",
+    question: "A System V set has sem_otime, the time of its last semop(2). It is \
+               0 in a new set. A program makes a set and gives it the value 5 by \
+               semctl(2) with SETVAL. Another looks at sem_otime to see whether \
+               the set is initialised. What does it find?",
     answers: &[
         right(
-            "0: nothing has happened yet",
+            "the zero of a new set",
             "SETVAL is no semop. It sets sem_ctime, the time of the last change by \
              semctl, which semget has set as well: that tells nothing.",
         ),
         wrong(
-            "the time of the SETVAL: the value was changed then",
-            "By semctl. sem_otime is of semop alone, which is what makes it useful.",
+            "the time of the SETVAL",
+            "The value was changed then, but by semctl. sem_otime is of semop \
+             alone, which is what makes it useful.",
         ),
         wrong(
-            "the time of the semget, since then it exists",
+            "the time of the semget",
             "That is in sem_ctime. A new set's sem_otime is 0 by definition.",
         ),
     ],
@@ -199,31 +200,36 @@ fn setval_leaves_otime(stage: &Stage) -> Result<usize> {
 pub(super) const STALE_VALUE: Experiment = Experiment {
     name: "stale-value",
     title: "Starting again after a crash",
-    question: "A program calls sem_open(3) with O_CREAT and the value 1, uses the semaphore \
-               as a lock, and is killed by SIGKILL while it holds the lock. It is started \
-               again and makes the same call, sem_open with O_CREAT and the value 1. What \
-               is the value now?",
+    question: "A program calls sem_open(3) with O_CREAT and the value 1, uses the \
+               semaphore as a lock, and is killed by SIGKILL while it holds the \
+               lock. It is started again and makes the same call. What is the \
+               value now?",
     answers: &[
         wrong(
-            "1: that is what the call asks for",
-            "O_CREAT makes it if it is not there. It is there, and so mode and value are \
-             not looked at. No error says so.",
+            "one, in the old semaphore",
+            "O_CREAT makes it if it is not there. It is there, and mode and value \
+             of the call are not looked at. No error says that.",
         ),
         wrong(
-            "1: the old semaphore went with its last process",
-            "A named semaphore stays until sem_unlink(3) or the next boot. On Linux it is \
-             a file in /dev/shm.",
+            "one, in a new semaphore",
+            "A named semaphore does not go with its last process. It stays until \
+             sem_unlink(3) or the end of the system: on Linux it is a file in \
+             /dev/shm. Where systemd removes what a user leaves behind (RemoveIPC= \
+             in logind.conf(5)), it stays until the end of the user's last \
+             session.",
         ),
         right(
-            "0: the program will wait for itself, for ever",
-            "The value that the dead one left is the value. A POSIX semaphore knows no \
-             owner, so nobody could give it back.",
+            "zero, in the old semaphore",
+            "The value that the dead process left is the value, and the program \
+             waits for itself for ever. A POSIX semaphore knows no owner, and \
+             nobody can give it back.",
         ),
     ],
     kind: Kind::Kernel,
     run: stale_value,
-    moral: "A lock that must survive a crash is one that the kernel gives back: flock(2) or \
-            fcntl(2) on a file, SEM_UNDO, or a robust mutex. A POSIX semaphore is not.",
+    moral: "A lock that must survive a crash is one that the kernel gives back: \
+            flock(2) or fcntl(2) on a file, SEM_UNDO, or a robust mutex. A POSIX \
+            semaphore is not.",
     see: "sem_open(3), sem_overview(7)",
     file: file!(),
     shows: &["stale-value"],
@@ -271,36 +277,39 @@ fn stale_value(stage: &Stage) -> Result<usize> {
 pub(super) const UNLINK_SPLITS: Experiment = Experiment {
     name: "unlink-splits",
     title: "Unlink first, to be sure",
-    question: "Bitten by a stale value, a program now begins with sem_unlink(3) and then \
-               sem_open(3) with O_CREAT. A waiter of yesterday's run still sleeps in \
-               sem_wait(3) on the semaphore of that name. The program posts. What happens \
-               to the waiter?",
+    question: "A program begins with sem_unlink(3) and then sem_open(3) with \
+               O_CREAT, to be sure of the value. A waiter of an earlier run still \
+               sleeps in sem_wait(3) on the semaphore of that name. The program \
+               posts. What happens to the waiter?",
     answers: &[
         wrong(
-            "it wakes: it is the same name",
-            "The name is only for opening. The waiter has the semaphore that had this \
-             name when it came; the program has made another one.",
+            "it wakes, and has taken the post",
+            "The name is the same, but it is only for opening. The waiter has the \
+             semaphore that had this name when it came; the program has made \
+             another one.",
         ),
         wrong(
-            "its sem_wait fails with EIDRM or EINVAL",
-            "So it would with a System V set, whose IPC_RMID wakes all sleepers. \
+            "it gets EIDRM, and the post stays",
+            "That is true of a System V set, whose IPC_RMID wakes all sleepers. \
              sem_unlink takes away the name, and touches nobody.",
         ),
         right(
-            "it sleeps on: there are two semaphores now",
-            "One with the name and a post in it, one without a name and with a sleeper. \
-             They will never meet, and each process has done what it should.",
+            "it sleeps on, and the post stays",
+            "There are two semaphores now: one with the name and a post in it, one \
+             without a name and with a sleeper. They will never meet, though each \
+             process has done what it should.",
         ),
         wrong(
-            "sem_unlink fails with EBUSY, as somebody waits",
-            "It fails only if the name is not there or not yours. The file system keeps \
-             no count of sleepers.",
+            "it wakes; sem_unlink failed with EBUSY",
+            "sem_unlink fails only if the name is not there or not yours. The file \
+             system keeps no count of sleepers.",
         ),
     ],
     kind: Kind::Kernel,
     run: unlink_splits,
-    moral: "Unlink at the end, or at the start under a lock which says that nobody else is \
-            here. Two that cannot see each other look just like a slow peer.",
+    moral: "A name is not the object: queues, shared memory and Unix sockets have \
+            the same trap. Unlink at the end, or at the start under a lock which \
+            says that nobody else is here.",
     see: "sem_unlink(3), sem_open(3)",
     file: file!(),
     shows: &["unlink-splits"],

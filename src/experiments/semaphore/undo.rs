@@ -12,32 +12,32 @@ use crate::os::sysv_semaphore::{semctl_getval, semctl_setval, semop};
 pub(super) const UNDO_AFTER_KILL: Experiment = Experiment {
     name: "undo-after-kill",
     title: "Killed with the lock in hand",
-    question: "A process takes a lock, a System V semaphore of the value 1, by semop(2) of -1 \
-               with the flag SEM_UNDO. Another one sleeps in semop for the same lock. Now \
-               the first is killed by SIGKILL, which no program can catch. What happens to \
-               the second?",
+    question: "A process takes a lock, a System V semaphore of the value 1, by \
+               semop(2) of -1 with the flag SEM_UNDO. Another one sleeps in semop \
+               for the same lock. Now the first is killed by SIGKILL, which no \
+               program can catch. What happens to the second?",
     answers: &[
         wrong(
-            "it sleeps for ever: SIGKILL leaves nobody to give the lock back",
-            "Nobody in the process. The kernel has kept an account for it, because of the \
-             flag. Without SEM_UNDO it is just so, as the run shows.",
+            "it sleeps until the set is removed",
+            "The first process can give nothing back. But the kernel has kept an \
+             account for it, because of the flag. Without SEM_UNDO the second does \
+             sleep on, as the run shows.",
         ),
         right(
-            "it gets the lock: the kernel adds the 1 that the dead one took",
-            "With SEM_UNDO the kernel notes the opposite of each change, and applies it \
-             when the process ends, however it ends.",
+            "it gets the lock, without an error",
+            "With SEM_UNDO the kernel notes the opposite of each change, and \
+             applies it when the process ends, however it ends.",
         ),
         wrong(
-            "its semop fails with EIDRM or EOWNERDEAD, so that it knows",
-            "EIDRM is for a set that was removed, EOWNERDEAD is what a robust mutex says. \
-             A semaphore says nothing.",
+            "it gets the lock, and EOWNERDEAD",
+            "EOWNERDEAD is what a robust mutex says. A semaphore says nothing.",
         ),
     ],
     kind: Kind::Kernel,
     run: undo_after_kill,
-    moral: "SEM_UNDO gives the lock back, and not what it protected: that may be half \
-            changed, and the next one is not told. Where that matters, a robust mutex says \
-            EOWNERDEAD.",
+    moral: "SEM_UNDO gives the lock back, and not what it protected: that may be \
+            half changed, and the next process is not told. Where that matters, a \
+            robust mutex says EOWNERDEAD.",
     see: "semop(2), pthread_mutexattr_setrobust(3)",
     file: file!(),
     shows: &["undo-after-kill"],
@@ -90,24 +90,24 @@ fn undo_after_kill(stage: &Stage) -> Result<usize> {
 pub(super) const UNDO_A_POST: Experiment = Experiment {
     name: "undo-a-post",
     title: "A producer with SEM_UNDO",
-    question: "A producer makes three items and posts each: semop(2) of +1. It has read that \
-               SEM_UNDO makes semaphores safe, so it sets that flag. Then its work is done \
-               and it ends, by a normal exit. One item has been taken by then. What is the \
-               value of the semaphore?",
+    question: "SEM_UNDO has the kernel undo, at the end of a process, what it did \
+               to a semaphore. A producer makes three items and posts each by \
+               semop(2) of +1 with that flag. One item has been taken when the \
+               producer ends, by a normal exit. What is the value?",
     answers: &[
         right(
-            "0: it takes back as many as are there",
-            "The account of the producer says -3, and there were 2. semop(2) names this \
-             among its bugs: Linux goes down to 0, and forgets the rest.",
+            "zero",
+            "The account of the producer says -3, and there were 2. semop(2) names \
+             this among its bugs: Linux goes down to 0, and forgets the rest.",
         ),
         wrong(
-            "2: undo is for a process that was killed, not for one that exits",
-            "The kernel does not ask how it ended: exit(0) undoes as well. Without the \
-             flag it is 2, and so the run shows it.",
+            "two",
+            "The kernel does not ask how the process ended: exit(0) undoes as well \
+             as a kill. Without the flag it is two, as the run shows.",
         ),
         wrong(
-            "-1: it takes back all three",
-            "It would, but a value is never below 0.",
+            "minus one",
+            "To take back all three would give this, but a value is never below 0.",
         ),
     ],
     kind: Kind::Kernel,
@@ -162,24 +162,25 @@ fn undo_a_post(stage: &Stage) -> Result<usize> {
 pub(super) const GIVEN_BACK_BY_A_CHILD: Experiment = Experiment {
     name: "given-back-by-a-child",
     title: "Taken by the parent, given back by the child",
-    question: "A server takes a lock (a System V semaphore of the value 1) with SEM_UNDO, and \
-               forks a child that does the work. The child gives the lock back, with \
-               SEM_UNDO as well, as one should use the flag always or never. Then it ends. \
-               The server lives on. Is the lock free?",
+    question: "A server takes a lock (a System V semaphore of the value 1) with \
+               SEM_UNDO, and forks a child that does the work. The child gives the \
+               lock back, with SEM_UNDO too, and ends. The server lives on. Is the \
+               lock free?",
     answers: &[
         wrong(
-            "yes: it was taken once and given back once",
-            "It was free for a moment. The child's account then said -1, for what it had \
-             given, and its end took that 1 away again.",
+            "yes, and it stays free for good",
+            "It was taken once and given back once, and was free for a moment. The \
+             child's account then said -1, for what it had given, and its end took \
+             that 1 away again.",
         ),
         right(
-            "no: it is taken until the server ends as well",
-            "Each process has an account of its own, and fork(2) gives the child an empty \
-             one. The two only cancel when both have been settled.",
+            "no, not before the server ends as well",
+            "Each process has an account of its own, and fork(2) gives the child \
+             an empty one. The two only cancel when both have been settled.",
         ),
         wrong(
-            "yes, and when the server ends the value becomes 2",
-            "That is what comes of a child that gives it back without SEM_UNDO: then two \
+            "yes, and twice when the server ends as well",
+            "That happens if the child gives it back without SEM_UNDO: then two \
              may hold the lock. The run shows it too.",
         ),
     ],
@@ -234,32 +235,35 @@ fn given_back_by_a_child(stage: &Stage) -> Result<usize> {
 pub(super) const SETVAL_FORGETS_UNDO: Experiment = Experiment {
     name: "setval-forgets-undo",
     title: "Setting a lock right by hand",
-    question: "A process holds a lock, a System V semaphore, which it took with SEM_UNDO: the \
-               value is 0. An administrator takes it for stale, and sets the value to 1 by \
-               semctl(2) with SETVAL. Then the process ends, without having given the lock \
-               back. What is the value?",
+    question: "A process holds a lock, a System V semaphore, which it took with \
+               SEM_UNDO: the value is 0. An administrator thinks that it was left \
+               behind, and sets the value to 1 by semctl(2) with SETVAL. Then the \
+               process ends without giving the lock back. What is the value?",
     answers: &[
         wrong(
-            "2: the 1 that was set, and the 1 that the kernel gives back",
-            "It would be so if the account were still there. The man page of semctl says \
-             it in half a sentence: SETVAL clears the undo entries, of all processes.",
+            "two",
+            "The 1 that was set and the 1 that the kernel gives back would make \
+             two, if the account were still there. The man page of semctl says it \
+             in half a sentence: SETVAL clears the undo entries, of all processes.",
         ),
         right(
-            "1: SETVAL has deleted what was to be undone",
-            "A new value is a new beginning. So it does no harm here; and a lock that is \
-             taken after it has its own account again.",
+            "one",
+            "SETVAL has deleted what was to be undone: a new value is a new \
+             beginning. It does no harm here; and a lock that is taken after it \
+             has its own account again.",
         ),
         wrong(
-            "1: SETVAL fails with EBUSY while somebody holds it, so only the undo counts",
-            "Nobody holds a semaphore as the kernel sees it. SETVAL never waits, and is \
-             refused only for want of rights.",
+            "zero",
+            "SETVAL is not refused while a process holds the lock: to the kernel \
+             nobody holds a semaphore. It never waits, and needs only the right to \
+             change the set.",
         ),
     ],
     kind: Kind::Kernel,
     run: setval_forgets_undo,
-    moral: "SETVAL and SETALL reach into all processes. Used in a running system they make \
-            SEM_UNDO useless for whoever had taken before: killed now, he gives nothing \
-            back.",
+    moral: "SETVAL and SETALL reach into all processes. Used in a running system \
+            they make SEM_UNDO useless for every process that has taken before: \
+            killed now, it gives nothing back.",
     see: "semctl(2), semop(2)",
     file: file!(),
     shows: &["setval-forgets-undo"],
@@ -297,9 +301,9 @@ fn setval_forgets_undo(stage: &Stage) -> Result<usize> {
     stage.saw("after SETVAL 0 and its end", to_zero);
     stage.saw("after its end alone", untouched);
     match (set, to_one) {
-        (Some(false), _) => Ok(3),
-        (_, 2) => Ok(1),
-        (_, 1) => Ok(2),
+        (Some(true), 2) => Ok(1),
+        (Some(true), 1) => Ok(2),
+        (Some(true), 0) => Ok(3),
         other => bail!("{other:?}"),
     }
 }
