@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::link::{Bus, Link};
 use super::message::{BUS, Message, NO_REPLY_EXPECTED};
@@ -15,30 +15,31 @@ const NAME: &str = "org.ipclab.Board";
 pub(super) const REPLY_ORDER: Experiment = Experiment {
     name: "reply-order",
     title: "Two calls on one connection",
-    question: "A client sends two calls, one after the other, without waiting in between: \
-               Slow, then Quick. The socket keeps the order of what is sent. The client \
-               calls recv(2). Is the first reply that it gets the one to Slow?",
+    question: "A client sends two calls on one connection, without waiting in \
+               between: Slow, then Quick. The socket keeps the order of what is \
+               sent. The client calls recv(2). Which reply does it get?",
     answers: &[
         wrong(
-            "yes: a stream keeps the order, so replies come as the calls went",
-            "The socket keeps the order in which the server sends. In which order it \
-             sends is the server's choice, and Quick was done first.",
+            "always the one to Slow",
+            "The socket keeps the order in which the server sends. Many servers do \
+             answer one call before they take the next, but D-Bus does not ask it \
+             of them: a reply names its call, and calls may overlap.",
         ),
         wrong(
-            "yes: a server must answer one call before it takes the next",
-            "Many servers do. D-Bus does not ask it of them: a reply names its call, so \
-             that calls may overlap.",
+            "always the one to Quick",
+            "A call that takes longer may still be answered first, as the run \
+             shows.",
         ),
         right(
-            "not always: each reply names the serial of its call, and may overtake",
-            "The header field REPLY_SERIAL says which call a reply is for. What comes \
-             next is only what was ready first.",
+            "the one that is sent first",
+            "That is the server's choice. The header field REPLY_SERIAL says which \
+             call a reply is for.",
         ),
     ],
     kind: Kind::Kernel,
     run: reply_order,
-    moral: "A reply belongs to the call whose serial it names. A client that keeps several \
-            calls in the air needs a table of serials.",
+    moral: "A reply belongs to the call whose serial it names. A client that makes \
+            several calls before the first is answered needs a table of serials.",
     see: "unix(7), the D-Bus specification (Header Fields)",
     file: file!(),
     shows: &["reply-order-broken", "reply-order-cured", "reply-order"],
@@ -67,23 +68,35 @@ type Take = fn(&Stage, &mut Link, u32) -> Result<String>;
 
 // ANCHOR: reply-order
 fn reply_order(stage: &Stage) -> Result<usize> {
-    let taken = two_calls(stage, next)?;
-    stage.saw("the next message, as the reply to Slow", taken.clone());
-    let cured = two_calls(stage, named)?;
+    let in_order = two_calls(stage, [0, 1], next)?;
+    stage.saw("the next message, where Slow is answered first", in_order.clone());
+    let taken = two_calls(stage, [1, 0], next)?;
+    stage.saw("where Quick is answered first", taken.clone());
+    let cured = two_calls(stage, [1, 0], named)?;
     stage.saw("by its serial, the reply to Slow", cured);
-    Ok(if taken == "from Quick" { 3 } else { 1 })
+    match (in_order.as_str(), taken.as_str()) {
+        ("from Slow", "from Slow") => Ok(1),
+        ("from Quick", "from Quick") => Ok(2),
+        ("from Slow", "from Quick") => Ok(3),
+        other => bail!("{other:?}"),
+    }
 }
 
-fn two_calls(stage: &Stage, take: Take) -> Result<String> {
+/// Makes two calls, which the server answers in this order, and takes one reply.
+fn two_calls(stage: &Stage, order: [usize; 2], take: Take) -> Result<String> {
     let (ours, theirs) = UnixStream::pair().context("socketpair")?;
     let both_sent = stage.gate()?;
     let server = stage.fork("server", |stage| {
         let mut client = Link::server(theirs)?;
         both_sent.pass()?;
-        let slow = client.must_hear(stage)?;
-        let quick = client.must_hear(stage)?;
-        client.send(stage, quick.reply().text("from Quick"))?;
-        client.send(stage, slow.reply().text("from Slow"))
+        let replies = [
+            client.must_hear(stage)?.reply().text("from Slow"),
+            client.must_hear(stage)?.reply().text("from Quick"),
+        ];
+        for call in order {
+            client.send(stage, replies[call].clone())?;
+        }
+        Ok(())
     })?;
     let mut link = Link::client(ours)?;
     let serial = link.send(stage, Message::call("Slow"))?;
@@ -101,20 +114,21 @@ pub(super) const WRONG_SIGNATURE: Experiment = Experiment {
                description (introspection) says so. A client calls Post with a number, \
                7, instead. The message is well formed. Who refuses it?",
     answers: &[
-        wrong(
-            "the bus, which knows from the description what Post takes",
-            "The bus looks at names, not at methods, and never asks for the \
-             description. It checks that a body is what its own signature says, no more.",
-        ),
-        wrong(
-            "the sender's send(2), since the types are checked before it is sent",
-            "To send(2) all messages are bytes. Some libraries do ask for a description \
-             first, when they are told to; nothing makes them.",
-        ),
         right(
-            "nobody but the server's own code, if it looks",
+            "the code of the server, or nobody",
             "Each message carries the signature of its own body. The server gets a \
              number, correctly marked as one, and has to compare.",
+        ),
+        wrong(
+            "the bus, which has the description",
+            "The bus looks at names, not at methods, and never asks for the \
+             description. It checks that a body is what its own signature says, no \
+             more.",
+        ),
+        wrong(
+            "the send(2) of the client",
+            "To send(2) all messages are bytes. Some libraries do ask for a \
+             description first, when they are told to; nothing makes them.",
         ),
     ],
     kind: Kind::Needs("dbus-daemon"),
@@ -176,40 +190,40 @@ fn wrong_signature(stage: &Stage) -> Result<usize> {
     stage.saw("the signature that reached the server", arrived.clone());
     stage.saw("read as a string", blind.first());
     stage.saw("when the server looks", refused.error);
-    Ok(if arrived == "u" && blind.sender != BUS { 3 } else { 1 })
+    Ok(if arrived == "u" && blind.sender != BUS { 1 } else { 2 })
 }
 // ANCHOR_END: wrong-signature
 
 pub(super) const NO_REPLY: Experiment = Experiment {
     name: "no-reply-expected",
     title: "A call that asks for no reply",
-    question: "A client on a bus has no use for the reply, and sets the flag \
-               NO_REPLY_EXPECTED in its call. By mistake it calls a name that nobody \
-               owns. Without the flag the bus would answer with an error. What does the \
-               client hear now from a dbus-daemon?",
+    question: "NO_REPLY_EXPECTED is the flag of a call that asks for no reply. A \
+               client on a bus sets it. By mistake it calls a name that nobody \
+               owns; without the flag the bus would answer with the error \
+               ServiceUnknown. What does the client get from a dbus-daemon?",
     answers: &[
         wrong(
-            "nothing: an error is a reply, and it asked for none",
-            "The specification reads like that: the flag says that neither a reply nor \
-             an error is expected. The daemon sends its own errors all the same.",
+            "nothing, neither reply nor error",
+            "The specification reads like that: the flag says that neither a reply \
+             nor an error is expected. The daemon still sends its own errors.",
         ),
         right(
-            "the error all the same",
+            "the error ServiceUnknown",
             "The flag is a word to the server, which may leave out its reply. The \
-             dbus-daemon that runs here does not look at it when it has an error of its \
-             own to report.",
+             dbus-daemon that runs here does not look at it when it has an error \
+             of its own to report.",
         ),
         wrong(
-            "EPIPE or ECONNREFUSED from send(2)",
-            "The socket leads to the bus, which takes every message. Where it goes from \
-             there is not known to send(2).",
+            "an error from send(2), EPIPE",
+            "The socket leads to the bus, which takes every message. Where it goes \
+             from there is not known to send(2).",
         ),
     ],
     kind: Kind::Needs("dbus-daemon"),
     run: no_reply,
-    moral: "A client that asks for no reply may still be sent one, for a call that it \
-            keeps no record of, and has to throw it away in peace. It cannot rely on \
-            getting one either: the specification does not promise it.",
+    moral: "A client that asks for no reply may still be sent one, for a call that \
+            it keeps no record of, and has to ignore it. It cannot rely on getting \
+            one either: the specification does not promise it.",
     see: "the D-Bus specification (Message Flags)",
     file: file!(),
     shows: &["no-reply-expected"],

@@ -18,26 +18,26 @@ const SHORT: Option<Duration> = Some(Duration::from_millis(50));
 pub(super) const LATE_REPLY: Experiment = Experiment {
     name: "late-reply",
     title: "A call that has timed out",
-    question: "A client sends a call, Post, to an object of a server. The server is busy. \
-               The client waits for the reply as long as its timeout allows, and gives \
-               up; its connection stays open. Then the server comes to the call. What \
-               happens to the call?",
+    question: "A client sends a call, Post, to an object of a server that is busy. \
+               The client waits for the reply as long as its timeout allows, and \
+               gives up; its connection stays open. Then the server comes to the \
+               call. What happens?",
     answers: &[
-        wrong(
-            "nothing: when the client gave up, the call was taken back",
-            "D-Bus has no message that takes a call back. The timeout is a clock in the \
-             client's library, and nobody else hears of it.",
-        ),
-        wrong(
-            "the method runs; sending the reply fails, since nobody waits for it",
-            "The connection is open, so send(2) succeeds. Whether anybody still wants \
-             the reply is not known to the socket.",
-        ),
         right(
-            "the method runs, and its reply comes to a client that has given up",
-            "The call lay in the socket's buffer all the time. The reply carries the \
-             serial of the call, which the client's library no longer knows, and is \
-             thrown away there.",
+            "the method runs, and its reply is delivered",
+            "The call lay in the socket's buffer all the time. The reply carries \
+             the serial of the call, which the client's library no longer knows, \
+             and is thrown away there.",
+        ),
+        wrong(
+            "the method does not run; the call is gone",
+            "D-Bus has no message that takes a call back. The timeout is a clock \
+             in the client's library, and nobody else hears of it.",
+        ),
+        wrong(
+            "the method runs, and its reply cannot be sent",
+            "The connection is open, and send(2) succeeds. Whether anybody still \
+             wants the reply is not known to the socket.",
         ),
     ],
     kind: Kind::Kernel,
@@ -77,9 +77,9 @@ fn late_reply(stage: &Stage) -> Result<usize> {
     stage.saw("messages posted after the client gave up", posts);
     stage.saw("the late reply came", answers_it);
     Ok(match (posts, answers_it) {
-        (0, _) => 1,
-        (_, false) => 2,
-        (_, true) => 3,
+        (_, true) => 1,
+        (0, _) => 2,
+        (_, false) => 3,
     })
 }
 // ANCHOR_END: late-reply
@@ -87,25 +87,28 @@ fn late_reply(stage: &Stage) -> Result<usize> {
 pub(super) const AT_MOST_ONCE: Experiment = Experiment {
     name: "at-most-once",
     title: "A call that is made again",
-    question: "A client calls Post(\"hello\") and gets no reply in time, because the server \
-               is busy. So it makes the same call again on the same connection, and this \
-               time it waits long enough. You may have read that D-Bus delivers a \
-               message at most once. How many times does the server run Post?",
+    question: "A client calls Post(\"hello\") and gets no reply in time, because \
+               the server is busy. It makes the same call again on the same \
+               connection, and waits long enough. You may have read that D-Bus \
+               delivers a message at most once. How often does the server run \
+               Post?",
     answers: &[
         wrong(
-            "once: the second call replaces the first, which has timed out",
-            "Nobody told the server that the first has timed out. Both lie in its \
-             socket, one behind the other.",
-        ),
-        wrong(
-            "once: the server sees that it is the same call, and answers it only once",
-            "The second has a serial of its own, so it is another call. Even with the \
-             same serial nothing would compare them: serials are for replies.",
+            "once",
+            "Nobody told the server that the first call has timed out. Both lie in \
+             its socket, one behind the other. The second has a serial of its own \
+             and is another call; even with the same serial nothing would compare \
+             them.",
         ),
         right(
             "twice",
-            "At most once is true of a message. A call that is made again is a second \
-             message, with the same words in it.",
+            "At most once is true of a message. A call that is made again is a \
+             second message, with the same words in it.",
+        ),
+        wrong(
+            "never",
+            "A timeout takes nothing back. The first call waits in the server's \
+             socket, and so does the second.",
         ),
     ],
     kind: Kind::Kernel,
@@ -158,7 +161,11 @@ fn at_most_once(stage: &Stage) -> Result<usize> {
     let keyed = Message::call("PostOnce").text("key 17").text("hello");
     let cured = call_again(stage, &keyed, post_once)?;
     stage.saw("posts, with a key", cured);
-    Ok(if posts == 2 { 3 } else { 2 })
+    Ok(match posts {
+        0 => 3,
+        1 => 1,
+        _ => 2,
+    })
 }
 
 fn call_again(stage: &Stage, call: &Message, serve: Serve) -> Result<u32> {
@@ -191,18 +198,20 @@ pub(super) const SERVER_DIES: Experiment = Experiment {
     answers: &[
         wrong(
             "nothing, until its timeout is over",
-            "The server cannot say anything any more. But the bus knows which calls it \
-             has passed on without seeing a reply, and it sees the connection end.",
+            "The server cannot say anything any more. But the bus knows which \
+             calls it has passed on without seeing a reply, and it sees the \
+             connection end.",
         ),
         wrong(
-            "at once, the end of the stream: recv(2) returns 0",
-            "So it is without a bus, as the run shows. On a bus the client's \
+            "the end of the stream, at once",
+            "That is true without a bus, as the run shows. On a bus the client's \
              stream leads to the bus, which lives.",
         ),
         right(
-            "at once, an error reply that the bus has made: NoReply",
-            "The bus answers in the server's place. It says the same whether the server \
-             died before it did the work or after: it cannot know.",
+            "an error that the bus sends, at once",
+            "The error is called NoReply; the bus answers in the server's place. \
+             It says the same whether the server died before it did the work or \
+             after: it cannot know.",
         ),
     ],
     kind: Kind::Needs("dbus-daemon"),

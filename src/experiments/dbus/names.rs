@@ -26,19 +26,21 @@ pub(super) const NAME_TAKEN: Experiment = Experiment {
                name, with the flags 0. Its library throws an exception when the bus \
                replies with an error. What does the second server get?",
     answers: &[
-        wrong(
-            "an error reply, as bind(2) has EADDRINUSE",
-            "It is no error. RequestName answers with a number, and only 1 means that \
-             the name is yours.",
-        ),
         right(
-            "a reply, 2: it waits in a queue, and owns the name when the first leaves",
-            "With the flags 0 it has asked to wait. A program that does not look at the \
-             number believes that it serves, and gets no call.",
+            "a reply; it waits in a queue",
+            "The reply is the number 2. With the flags 0 it has asked to wait, and \
+             owns the name when the first leaves. A program that does not look at \
+             the number believes that it serves, and gets no call.",
         ),
         wrong(
-            "the name: the newest owner gets the calls from now on",
-            "Only if it asks with REPLACE_EXISTING, and the owner has allowed that.",
+            "an error; it must try again",
+            "bind(2) has EADDRINUSE for that. Here it is no error: RequestName \
+             answers with a number, and only 1 means that the name is yours.",
+        ),
+        wrong(
+            "the name; the first has lost it",
+            "The newest owner gets the calls only if it asks with \
+             REPLACE_EXISTING, and the owner has allowed that.",
         ),
     ],
     kind: Kind::Needs("dbus-daemon"),
@@ -76,9 +78,9 @@ fn name_taken(stage: &Stage) -> Result<usize> {
     stage.saw("when the first has left, a signal", told.member.clone());
     stage.saw("then it is the owner", owner == second.name);
     Ok(match (queued.error.is_empty(), queued.first().as_str()) {
-        (false, _) => 1,
+        (false, _) => 2,
         (_, "1") => 3,
-        _ => 2,
+        _ => 1,
     })
 }
 // ANCHOR_END: name-taken
@@ -86,22 +88,24 @@ fn name_taken(stage: &Stage) -> Result<usize> {
 pub(super) const TAKE_OVER: Experiment = Experiment {
     name: "take-over",
     title: "Taking a name from its owner",
-    question: "A server owns a name on a bus; it asked for it with the flags 0. A newer \
-               version of it calls RequestName with REPLACE_EXISTING. Whom do calls to \
-               the name reach then?",
+    question: "A server owns a name on a bus, and asked for it with the flags 0. A \
+               newer version of it calls RequestName with REPLACE_EXISTING, the \
+               flag that asks for a name which has an owner. Whom do calls to the \
+               name reach then?",
     answers: &[
         wrong(
-            "the newer one: that is what the flag says",
-            "The flag says what the newcomer wants. The owner has to have agreed, when \
-             it asked for the name, by ALLOW_REPLACEMENT.",
+            "the newer one alone",
+            "The flag says what the newcomer wants. The owner has to have agreed, \
+             when it asked for the name, by ALLOW_REPLACEMENT.",
         ),
         right(
-            "the old one; the newer one waits in the queue",
-            "A name is taken over only by the consent of both sides: ALLOW_REPLACEMENT \
-             of the owner, REPLACE_EXISTING of the newcomer.",
+            "the old one alone",
+            "The newer one waits in the queue. A name is taken over only if both \
+             sides agree: the owner by ALLOW_REPLACEMENT, the newcomer by \
+             REPLACE_EXISTING.",
         ),
         wrong(
-            "both: the bus delivers to all who own the name",
+            "the old and the newer one",
             "A name has one owner at a time; the others are a queue.",
         ),
     ],
@@ -153,22 +157,25 @@ fn replace(stage: &Stage, bus: &Bus, flags: u32) -> Result<(bool, Vec<String>)> 
 pub(super) const ACTIVATION: Experiment = Experiment {
     name: "activation",
     title: "A call to a name that nobody owns",
-    question: "A client calls a method of a name on a bus before the server has been \
-               started. What happens to the call?",
+    question: "A client calls a method of a name on a bus before the server has \
+               been started. The bus has no file that says which program to start \
+               for this name. What becomes of the call?",
     answers: &[
-        wrong(
-            "it waits in the bus until somebody owns the name",
-            "A bus keeps a call only while it starts a program itself. For a name of \
-             which it knows nothing it has no reason to wait.",
-        ),
-        wrong(
-            "it is dropped, and the client's timeout runs out",
-            "The client is answered at once: no owner is something that the bus knows.",
-        ),
         right(
-            "an error at once, unless a file tells the bus which program to start",
-            "Without a .service file of that name: ServiceUnknown. With one, the bus \
-             starts the program, keeps the call until the name is owned, and delivers it.",
+            "the bus answers it with an error",
+            "The error is ServiceUnknown. With a .service file of that name the \
+             bus starts the program, keeps the call until the name is owned, and \
+             delivers it.",
+        ),
+        wrong(
+            "the bus keeps it for the server",
+            "A bus keeps a call only while it starts a program itself. For a name \
+             of which it knows nothing it has no reason to wait.",
+        ),
+        wrong(
+            "the bus drops it without a word",
+            "The client does not have to wait for its timeout: that there is no \
+             owner is something that the bus knows and says.",
         ),
     ],
     kind: Kind::Needs("dbus-daemon"),
@@ -206,6 +213,6 @@ fn activation(stage: &Stage) -> Result<usize> {
     stage.saw("without a file", unknown.error.clone());
     stage.saw("with a file whose program is not there", broken.error);
     stage.saw("with a file: the number of the post", started.first());
-    Ok(if unknown.error.is_empty() { 1 } else { 3 })
+    Ok(if unknown.error.is_empty() { 2 } else { 1 })
 }
 // ANCHOR_END: activation

@@ -20,19 +20,19 @@ pub(super) const FORGED_SENDER: Experiment = Experiment {
                does the server find in the field?",
     answers: &[
         wrong(
-            "what the client wrote: the bus passes the bytes on",
-            "So it is without a bus, where nobody stands between the two. A bus writes \
-             the field anew in every message.",
+            "the name that the client wrote",
+            "That is true without a bus, where nobody stands between the two. A \
+             bus writes the field anew in every message.",
         ),
         right(
-            "the unique name of the client, such as :1.1",
+            "the unique name of the client",
             "The bus knows by which connection the message came, and puts that \
-             connection's name there, whatever stood there before.",
+             connection's name there, such as :1.1, whatever stood there before.",
         ),
         wrong(
-            "nothing: the bus drops the message and closes the connection",
-            "It does so with malformed messages. This one is well formed, and the field \
-             is simply overwritten.",
+            "no message, for the bus drops it",
+            "The bus drops malformed messages and closes the connection. This one \
+             is well formed, and the field is simply overwritten.",
         ),
     ],
     kind: Kind::Needs("dbus-daemon"),
@@ -84,25 +84,26 @@ pub(super) const MONITOR: Experiment = Experiment {
                owns no name and was started as any other, would like to read it. Can it?",
     answers: &[
         wrong(
-            "no: match rules are for signals, and a call reaches its destination only",
-            "Rules of AddMatch are. But a client may call BecomeMonitor, and is sent a \
-             copy of everything from then on.",
+            "no, no program can",
+            "Match rules are for signals, and a call reaches its destination only. \
+             But a client may call BecomeMonitor, and is sent a copy of everything \
+             from then on.",
         ),
         wrong(
-            "only if it runs as root",
-            "Root may do it on every bus. On a session bus the user whose daemon it is \
-             may do so too, and that is who runs all the programs there.",
+            "yes, if it runs as root",
+            "Root may do it on every bus. On a session bus the user whose daemon \
+             it is may do it too, and all the programs there run as that user.",
         ),
         right(
-            "yes, and neither of the two can notice it",
-            "The bus sends a monitor copies. Nothing in the messages, and no reply, is \
-             different for the others.",
+            "yes, with no more rights",
+            "The bus sends a monitor copies. Neither of the two can notice it: \
+             nothing in the messages, and no reply, is different for them.",
         ),
     ],
     kind: Kind::Needs("dbus-daemon"),
     run: monitor,
-    moral: "A bus is a room in which every program of its user can listen. A secret that \
-            must go through it has to be encrypted for the one who may read it.",
+    moral: "On a bus every program of its user can listen. A secret that must go \
+            through it has to be encrypted for the program that may read it.",
     see: "dbus-monitor(1), busctl(1), the D-Bus specification (BecomeMonitor)",
     file: file!(),
     shows: &["monitor"],
