@@ -46,26 +46,29 @@ const BOTH_SEND_FIRST: Experiment = Experiment {
                happens?",
     answers: &[
         wrong(
-            "both exchanges work: MPI_Send hands the message to the library and returns",
-            "The library takes a copy of a small message only. For a large one it would \
-             need as much memory again, on whichever side, so it waits for the \
-             receiver's buffer.",
+            "both exchanges work",
+            "MPI_Send hands the message to the library, which takes a copy of a \
+             small message only. For a large one it would need as much memory \
+             again, on whichever side, and it waits for the receiver's buffer.",
+        ),
+        wrong(
+            "both exchanges hang",
+            "That is true of MPI_Ssend, the synchronous one. MPI_Send returns when \
+             the sender may change its buffer again: whether the message was \
+             received is left open.",
         ),
         right(
-            "1 byte works; with 1 MiB both wait in MPI_Send for ever",
-            "Up to a length that the library chooses, the eager limit, it sends or keeps \
-             a copy, and MPI_Send returns. Above it, MPI_Send waits until the other rank \
-             calls MPI_Recv, which here comes after the other's own MPI_Send: a circle.",
+            "the exchange of 1 MiB hangs",
+            "Up to a length that the library chooses, the eager limit, it sends or \
+             keeps a copy, and MPI_Send returns. Above it, MPI_Send waits until \
+             the other rank calls MPI_Recv, which here comes after the other's own \
+             MPI_Send: a circle.",
         ),
         wrong(
-            "both exchanges wait for ever: MPI_Send returns when the other has received",
-            "That is MPI_Ssend, the synchronous one. MPI_Send returns when the sender may \
-             change its buffer again: whether the message was received is left open.",
-        ),
-        wrong(
-            "1 byte works; with 1 MiB the library sees the circle and ends the job",
-            "No rank knows where the other one waits. A library that looked for circles \
-             would have to ask all ranks; tools for finding bugs do, MPI itself does not.",
+            "the exchange of 1 MiB ends the job",
+            "No rank knows where the other one waits. A library that looked for \
+             circles would have to ask all ranks; tools for finding bugs do, MPI \
+             itself does not.",
         ),
     ],
     kind: NEEDS,
@@ -82,33 +85,35 @@ const BOTH_SEND_FIRST: Experiment = Experiment {
 const WAITING_RANK: Experiment = Experiment {
     name: "waiting-rank",
     title: "A rank that waits for a message",
-    question: "Rank 0 calls MPI_Recv, and its message will not come for a long time: rank \
-               1, which is to send it, is in open(2) of a FIFO that nobody else has open. \
-               So both wait. Which of them takes processor time?",
+    question: "Rank 0 calls MPI_Recv, and its message will not come for a long \
+               time: rank 1, which is to send it, is in open(2) of a FIFO that \
+               nobody else has open. Which of the two takes processor time, with \
+               the library that runs here?",
     answers: &[
-        wrong(
-            "neither: who waits sleeps until there is something to do",
-            "That holds for calls of the kernel, which knows who waits for what. MPI_Recv \
-             is a function of a library: it looks into shared memory, and no kernel call \
-             says when another process has written there.",
-        ),
         right(
-            "rank 0, all the time that it can get",
-            "MPI_Recv polls: it looks again and again whether the message is there. A \
-             sleeping process takes microseconds to wake, and ranks are meant to have a \
-             processor each, so the library spends yours to be quick.",
+            "rank 0, all the time",
+            "MPI_Recv polls: it looks again and again whether the message is \
+             there. A sleeping process takes microseconds to wake, and ranks are \
+             meant to have a processor each. Open MPI and MPICH do that as they \
+             are usually built; the standard leaves it open.",
         ),
         wrong(
-            "rank 0 for a short while; then it goes to sleep",
-            "Some locks do that, and some libraries can be told to. These went on \
-             polling as long as they were watched.",
+            "rank 0, for a short while",
+            "Some locks do that, and some libraries can be told to. This one went \
+             on polling as long as it was watched.",
+        ),
+        wrong(
+            "neither of the two",
+            "That is true of calls of the kernel, which knows who waits for what. \
+             MPI_Recv is a function of a library: it looks into shared memory, and \
+             no kernel call says when another process has written there.",
         ),
     ],
     kind: NEEDS,
     run: waiting_rank,
-    moral: "A waiting rank looks as busy as one that computes: top(1) does not show the \
-            deadlock. Do not start more ranks than there are processors if they wait \
-            much, or they take the time from those that work.",
+    moral: "A waiting rank may look as busy as one that computes: top(1) does not \
+            show the deadlock. Do not start more ranks than there are processors \
+            if they wait much, or they take the time from those that work.",
     see: "MPI_Recv(3), mpiexec(1)",
     file: "src/experiments/mpi/blocking.rs",
     shows: &["waiting-rank"],
@@ -117,35 +122,34 @@ const WAITING_RANK: Experiment = Experiment {
 const WILDCARD_ORDER: Experiment = Experiment {
     name: "wildcard-order",
     title: "Asking for the second message first",
-    question: "Rank 1 sends two messages to rank 0: message 1 with tag 1, then message 2 \
-               with tag 2. Only then does rank 0 call MPI_Recv, for tag 2 first and then \
-               for tag 1. Later rank 1 sends a thousand more, numbered, with the tags 1 \
-               and 2 in turn, and rank 0 receives each with MPI_ANY_TAG. What does rank 0 \
-               get?",
+    question: "Rank 1 sends rank 0 a first message with tag 1 and a second with \
+               tag 2. Rank 0 calls MPI_Recv for tag 2, then for tag 1. Later it \
+               receives a thousand, of both tags in turn, with MPI_ANY_TAG. In \
+               what order do they all come?",
     answers: &[
         wrong(
-            "message 1, then message 2; the thousand in order",
-            "So it would be in a pipe or a socket, where what came first must be read \
-             first. MPI_Recv looks for a message that matches, and a tag that was asked \
-             for is part of the match.",
+            "the first message first; the thousand in order",
+            "In a pipe or a socket what came first must be read first. MPI_Recv \
+             looks for a message that matches, and a tag that was asked for is \
+             part of the match.",
         ),
         right(
-            "message 2, then message 1; the thousand in order",
-            "Messages that nobody has asked for wait, and a receive takes the first one \
-             that matches its source and tag. MPI_ANY_TAG matches all: then the first is \
-             the one that was sent first, since messages from one rank to another do not \
-             overtake each other.",
+            "the second message first; the thousand in order",
+            "Messages that nobody has asked for wait, and a receive takes the \
+             first one that matches its source and tag. MPI_ANY_TAG matches all: \
+             then the first is the one that was sent first, since messages from \
+             one rank to another do not overtake each other.",
         ),
         wrong(
-            "message 2, then message 1; the thousand in any order",
-            "With MPI_ANY_SOURCE, messages of different ranks may come in any order. Those \
-             of one rank may not overtake each other on the same communicator, whatever \
-             way they take: the standard says so.",
+            "the second message first; the thousand in any order",
+            "With MPI_ANY_SOURCE, messages of different ranks may come in any \
+             order. Those of one rank may not overtake each other on the same \
+             communicator, whatever way they take: the standard says that.",
         ),
         wrong(
-            "nothing: message 1 is in the way, and MPI_Recv for tag 2 waits for ever",
-            "There is no single queue with a head that blocks. What arrives before it is \
-             asked for is kept in a list that is searched.",
+            "the first message first; the thousand in any order",
+            "It is the other way round. A tag that was asked for chooses among the \
+             messages; the order of sending decides where all match.",
         ),
     ],
     kind: NEEDS,
