@@ -88,7 +88,7 @@ fn posts_are_kept(stage: &Stage) -> Result<usize> {
 
 pub(super) const NO_OWNER: Experiment = Experiment {
     name: "no-owner",
-    title: "A post by one who has not waited",
+    title: "A post by a process that has not waited",
     question: "Processes use a POSIX semaphore of the value 1 as a lock: \
                sem_wait(3) to enter, sem_post(3) to leave. A is inside. B has not \
                entered, but calls sem_post on its way out of an error. Then C \

@@ -11,7 +11,7 @@ use crate::os::sysv_semaphore::{semctl_getval, semctl_setval, semop};
 
 pub(super) const UNDO_AFTER_KILL: Experiment = Experiment {
     name: "undo-after-kill",
-    title: "Killed with the lock in hand",
+    title: "Killed while it holds the lock",
     question: "A process takes a lock, a System V semaphore of the value 1, by \
                semop(2) of -1 with the flag SEM_UNDO. Another one sleeps in semop \
                for the same lock. Now the first is killed by SIGKILL, which no \
