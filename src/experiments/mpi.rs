@@ -46,13 +46,13 @@ const BOTH_SEND_FIRST: Experiment = Experiment {
                happens?",
     answers: &[
         wrong(
-            "both exchanges work",
+            "the two exchanges work",
             "MPI_Send hands the message to the library, which takes a copy of a \
              small message only. For a large one it would need as much memory \
              again, on whichever side, and it waits for the receiver's buffer.",
         ),
         wrong(
-            "both exchanges hang",
+            "the two exchanges hang",
             "That is true of MPI_Ssend, the synchronous one. MPI_Send returns when \
              the sender may change its buffer again: whether the message was \
              received is left open.",
@@ -91,19 +91,19 @@ const WAITING_RANK: Experiment = Experiment {
                the library that runs here?",
     answers: &[
         right(
-            "rank 0, all the time",
+            "rank 0, the whole time",
             "MPI_Recv polls: it looks again and again whether the message is \
              there. A sleeping process takes microseconds to wake, and ranks are \
              meant to have a processor each. Open MPI and MPICH do that as they \
              are usually built; the standard leaves it open.",
         ),
         wrong(
-            "rank 0, for a short while",
+            "rank 0, a short while",
             "Some locks do that, and some libraries can be told to. This one went \
              on polling as long as it was watched.",
         ),
         wrong(
-            "neither of the two",
+            "ranks 0 and 1 both sleep",
             "That is true of calls of the kernel, which knows who waits for what. \
              MPI_Recv is a function of a library: it looks into shared memory, and \
              no kernel call says when another process has written there.",

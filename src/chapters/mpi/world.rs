@@ -25,7 +25,7 @@ pub fn join(role: &MpiRoles) -> Result<()> {
             .advise(|_| Some(start_by(role)));
     };
     // MPI_Init_thread(NULL, NULL, MPI_THREAD_SINGLE, &provided): waits until all ranks of
-    // the job have come this far.
+    // the job have come this far, with Open MPI as it is configured by default.
     let Some(universe) = mpi::initialize() else {
         bail!("MPI_Init was called before")
     };
