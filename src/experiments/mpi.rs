@@ -52,7 +52,7 @@ const BOTH_SEND_FIRST: Experiment = Experiment {
              again, on whichever side, and it waits for the receiver's buffer.",
         ),
         wrong(
-            "the two exchanges hang",
+            "the two exchanges hang alike",
             "That is true of MPI_Ssend, the synchronous one. MPI_Send returns when \
              the sender may change its buffer again: whether the message was \
              received is left open.",

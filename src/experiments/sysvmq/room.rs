@@ -31,7 +31,7 @@ pub(super) const SIZE_WITHOUT_TYPE: Experiment = Experiment {
              whatever it is.",
         ),
         wrong(
-            "nothing; msgsnd fails with EFAULT",
+            "not a byte; msgsnd gets EFAULT",
             "The kernel does not know how large m is. The memory behind it is \
              readable, and no call fails.",
         ),

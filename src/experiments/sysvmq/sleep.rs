@@ -255,7 +255,7 @@ pub(super) const SELECT_CANNOT_WATCH: Experiment = Experiment {
              watches the file.",
         ),
         wrong(
-            "nothing, until its timeout",
+            "zero events, at its timeout",
             "poll does not ignore a number that is no open descriptor (only \
              negative ones): it reports it at once, and a loop around it then \
              takes all the processor time.",
