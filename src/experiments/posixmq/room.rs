@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::mqueue::{
-    MQ_OFlag, mq_getattr, mq_open, mq_receive, mq_send, mq_set_nonblock,
+    MQ_OFlag, mq_getattr, mq_open, mq_receive, mq_send, mq_set_nonblock, mq_unlink,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Uid, geteuid, setuid};
@@ -303,7 +303,9 @@ fn over_msg_max(stage: &Stage) -> Result<usize> {
         let (many, long) = (make(msg_max + 1, 16), make(1, msgsize_max + 1));
         Ok((many, long, make(1, 16)))
     })?;
-    let (many, long, small) = program.join()?;
+    let made = program.join();
+    unlink_all(&[name]);
+    let (many, long, small) = made?;
     let shown = |e: Option<i32>| e.map(|e| Errno::from_raw(e).to_string());
     stage.saw("one message over msg_max", shown(many.err()));
     stage.saw("one byte over msgsize_max", shown(long.err()));
@@ -320,6 +322,13 @@ fn over_msg_max(stage: &Stage) -> Result<usize> {
 /// As root becomes `uid`, who has no privileges; others stay who they are.
 fn be_ordinary(uid: Uid) -> Result<()> {
     if geteuid().is_root() { setuid(uid).context("setuid") } else { Ok(()) }
+}
+
+/// Removes what another user has made: the end of a run leaves that alone.
+fn unlink_all(names: &[String]) {
+    for name in names {
+        let _ = mq_unlink(name.as_str()); // ENOENT if it was not made
+    }
 }
 // ANCHOR_END: over-msg-max
 
@@ -396,7 +405,9 @@ fn queue_bytes(stage: &Stage) -> Result<usize> {
         let within = 1 + (1..20).take_while(|n| make(*n).is_ok()).count();
         Ok((exactly.map_err(|e| e as i32), enough, Some(within)))
     })?;
-    let (exactly, enough, within) = program.join()?;
+    let made = program.join();
+    unlink_all(&names);
+    let (exactly, enough, within) = made?;
     let exactly = exactly.map_err(Errno::from_raw);
     stage.saw("with 81,920 bytes", exactly.err().map(|e| e.to_string()));
     stage.saw("the least that is enough", enough);

@@ -164,7 +164,7 @@ pub(super) const REPLIES_BY_PID: Experiment = Experiment {
     question: "A server and its clients share one System V queue. A client sends a \
                request of type 1 with its process id in the text, and receives by \
                that id as the type; the server replies with that type. The server \
-               receives with msgtyp 0. What is the worst that may happen?",
+               receives with msgtyp 0. What is the worst case?",
     answers: &[
         wrong(
             "each gets what is meant for it",
