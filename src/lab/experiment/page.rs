@@ -38,7 +38,7 @@ pub(super) fn section((chapter, experiment): One, observed: &Observed) -> String
     let Ended::Answered(answer) = observed.ended else { return text + "\n" };
     let _ = write!(
         text,
-        "\n<details>\n<summary>The answer of the kernel</summary>\n\n\
+        "\n<details>\n<summary>What happened</summary>\n\n\
          ```text\n$ ipclab experiment {id} --show\n\n{}\n```\n\n",
         calls(&observed.records).trim_end()
     );
