@@ -94,7 +94,7 @@ pub(super) const AT_MOST_ONCE: Experiment = Experiment {
                Post?",
     answers: &[
         wrong(
-            "once",
+            "exactly once",
             "Nobody told the server that the first call has timed out. Both lie in \
              its socket, one behind the other. The second has a serial of its own \
              and is another call; even with the same serial nothing would compare \
@@ -106,7 +106,7 @@ pub(super) const AT_MOST_ONCE: Experiment = Experiment {
              second message, with the same words in it.",
         ),
         wrong(
-            "never",
+            "not at all",
             "A timeout takes nothing back. The first call waits in the server's \
              socket, and so does the second.",
         ),

@@ -132,7 +132,7 @@ pub(super) const PRIVATE_FUTEX: Experiment = Experiment {
                pshared 0 asks for it. What happens?",
     answers: &[
         wrong(
-            "B's call wakes A",
+            "B's call wakes process A",
             "The word is the same, and so is the form. But the kernel is told that \
              it need not look which memory is behind the address, and takes the \
              address of each process for itself.",

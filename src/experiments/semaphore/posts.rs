@@ -95,7 +95,7 @@ pub(super) const NO_OWNER: Experiment = Experiment {
                calls sem_wait. What happens?",
     answers: &[
         right(
-            "C enters; A is still inside",
+            "C enters; A is still inside too",
             "The value was 0, and B made it 1. When A leaves it is 1 again with C \
              inside: from now on there is always room for one more.",
         ),
@@ -187,7 +187,7 @@ pub(super) const VALUE_OF_SLEEPERS: Experiment = Experiment {
              how many sleep; a System V one does, by semctl(2) with GETNCNT.",
         ),
         wrong(
-            "two",
+            "plus two",
             "The value is how many may still pass without sleeping. It is 0, or \
              nobody would sleep.",
         ),

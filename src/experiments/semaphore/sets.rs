@@ -109,7 +109,7 @@ pub(super) const SWAPPED_WAITS: Experiment = Experiment {
             "Only if that one has asked for it: semtimedop(2) with a time.",
         ),
         right(
-            "it lets both of them sleep for ever",
+            "it lets both of them sleep on after that",
             "Each waits for what the other will give back only after it got what \
              it waits for. To the kernel these are two processes that wait for a \
              number to rise.",

@@ -86,23 +86,23 @@ pub(super) const TYPE_IS_NO_PRIORITY: Experiment = Experiment {
                and mq_receive(3). What does each get?",
     answers: &[
         wrong(
-            "System V the later one, POSIX the later one",
+            "System V the newer one, POSIX the newer one",
             "A type is not urgent or less urgent: it is a label. msgtyp 0 does not \
              look at it.",
         ),
         wrong(
-            "System V the earlier one, POSIX the earlier one",
+            "System V the older one, POSIX the older one",
             "First in, first out is true of many queues. mq_receive always looks \
              at the priority.",
         ),
         right(
-            "System V the earlier one, POSIX the later one",
+            "System V the older one, POSIX the newer one",
             "System V: the receiver chooses, and 0 asks for the oldest. POSIX: the \
              sender chooses, and the receiver gets the highest priority. Sent the \
              other way round, both get the 9, as the run shows.",
         ),
         wrong(
-            "System V the later one, POSIX the earlier one",
+            "System V the newer one, POSIX the older one",
             "It is the other way round: the POSIX queue looks at the number, and a \
              receiver that says 0 does not.",
         ),
@@ -285,15 +285,15 @@ pub(super) const PEEK_BY_COPY: Experiment = Experiment {
             "There is no message of type 1. But with MSG_COPY msgtyp is not a \
              type.",
         ),
-        right(
-            "a copy of the message of type 10",
-            "With MSG_COPY msgtyp is a position, counted from 0: 1 is the second \
-             message. It is copied and stays where it is.",
-        ),
         wrong(
             "a copy of the message of type 30",
             "That is at position 0. Positions are counted from 0 here, though \
              types begin with 1.",
+        ),
+        right(
+            "a copy of the message of type 10",
+            "With MSG_COPY msgtyp is a position, counted from 0: 1 is the second \
+             message. It is copied and stays where it is.",
         ),
     ],
     kind: Kind::Needs("a kernel built with CONFIG_CHECKPOINT_RESTORE, as most are"),
@@ -332,8 +332,8 @@ fn peek_by_copy(stage: &Stage) -> Result<usize> {
     stage.saw("without IPC_NOWAIT", waiting.err().map(|e| e.to_string()));
     match (peeked, left) {
         (Err(Errno::ENOMSG), _) => Ok(1),
-        (Ok(10), 3) => Ok(2),
-        (Ok(30), 3) => Ok(3),
+        (Ok(10), 3) => Ok(3),
+        (Ok(30), 3) => Ok(2),
         other => bail!("{other:?}"),
     }
 }

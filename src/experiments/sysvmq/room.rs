@@ -185,7 +185,7 @@ pub(super) const EMPTY_MESSAGES_FILL: Experiment = Experiment {
             "msg_qbytes is also the limit of the number of messages, and there is \
              no second number for it. The next gets EAGAIN.",
         ),
-        wrong("ten of them", "Ten is the usual mq_maxmsg of a POSIX queue."),
+        wrong("only ten of them", "Ten is the usual mq_maxmsg of a POSIX queue."),
         wrong(
             "2,048 of them",
             "That would be 8 bytes each, for the type. The type is not counted, \

@@ -42,12 +42,12 @@ pub(super) const REMOVED_UNDER_SLEEPERS: Experiment = Experiment {
              cannot know who still uses it.",
         ),
         right(
-            "EIDRM for the sleepers; EINVAL for the fourth",
+            "EIDRM for the sleepers, and EINVAL for the fourth",
             "EIDRM, identifier removed, is for those that were there. For a later \
              call it is a number that means nothing: EINVAL.",
         ),
         wrong(
-            "EIDRM for the sleepers, and EIDRM for the fourth",
+            "EIDRM for the sleepers; EIDRM for the fourth",
             "The man page's \"the message queue was removed\" reads like that. But \
              the identifier is forgotten at once, and what is unknown is EINVAL.",
         ),
@@ -245,11 +245,11 @@ pub(super) const SELECT_CANNOT_WATCH: Experiment = Experiment {
                A message is in the queue. What does poll(2) say of it?",
     answers: &[
         wrong(
-            "POLLIN, at once",
+            "POLLIN, before its timeout",
             "That is true of a POSIX queue on Linux, which is a descriptor.",
         ),
         right(
-            "POLLNVAL, at once",
+            "POLLNVAL, before its timeout",
             "The number is an identifier of System V IPC, not a descriptor. If a \
              file happens to be open under that number, it is even worse: poll \
              watches the file.",
