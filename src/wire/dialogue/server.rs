@@ -8,7 +8,7 @@ use rustix::net::{RecvFlags, recv};
 
 use super::{Reply, Server};
 use crate::wire::frame::{Incoming, Stream};
-use crate::wire::payload::{Printed, write_all};
+use crate::wire::payload::{Printed, send_all};
 use crate::wire::say::{self, Tally};
 
 // ANCHOR: answer
@@ -106,8 +106,7 @@ impl Connection {
         self.sends.call(bytes.len(), || {
             format!("send({}, {})", say::bytes(bytes), bytes.len())
         });
-        // On a socket write(2) is send(2) without flags; SIGPIPE is ignored (os/start.rs).
-        write_all(&self.socket, bytes).context("send")
+        send_all(&self.socket, bytes).context("send")
     }
 }
 
