@@ -173,6 +173,25 @@ fn cold_has_the_first_message_in_its_figure() {
 }
 
 #[test]
+fn alignment_is_told_of_each_floor_and_a_tripwire_judges_the_false_one() {
+    let text = told("alignment");
+    for size in ["4 KiB", "64 KiB"] {
+        let memcpy = format!("memcpy, {size}");
+        let published = line(&text, "as published:", &memcpy);
+        assert!(published.contains(" to 16 B behind its source"), "{text}");
+        let honest = line(&text, "honest:", &memcpy);
+        assert!(honest.ends_with(", the best of 5"), "{text}");
+        assert!(!honest.contains(" to 16 B"), "{text}");
+        let pipe = line(&text, "beside:", &format!("pipe, {size}"));
+        assert!(pipe.contains(" of that floor, "), "{text}");
+        let verdict = format!("{size}: tripwire, with that floor: ");
+        let (_, verdict) = text.split_once(&verdict).unwrap();
+        let silent = verdict.starts_with("silent: ");
+        assert!(silent || verdict.starts_with("invalid: "), "{text}");
+    }
+}
+
+#[test]
 fn a_lie_that_needs_two_cpus_says_so_on_one() {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
     // Of this thread alone; what it starts inherits it.

@@ -4,9 +4,14 @@
 //! [`reserve`], which fails like a system call, and ends no more than one client. Nearly
 //! everything else is small, and in Rust cannot fail: there the standard library would
 //! abort. We say so in one line, remove what the last one out removes, and leave.
+//!
+//! What is large begins at a cache line. malloc(3) lets a large block begin 16 bytes after a
+//! page, and the kernel's own buffers begin at one. On some CPUs `rep movsb`, which copies
+//! from one to the other, is then many times slower.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+use std::ptr::null_mut;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -20,34 +25,120 @@ thread_local! {
     static MAY_FAIL: Cell<bool> = const { Cell::new(false) };
 }
 
-/// malloc(3), and an end with one line where it fails.
+// ANCHOR: alignment
+/// From so many bytes on, an allocation begins at a cache line.
+const ALIGNED: usize = 1 << 10;
+/// A cache line, in bytes.
+const LINE: usize = 64;
+/// What malloc(3) and realloc(3) align by themselves, in bytes.
+const BY_ITSELF: usize = align_of::<libc::max_align_t>();
+
+/// How an allocation of `size` bytes is aligned that needs `least`.
+#[inline]
+fn alignment(size: usize, least: usize) -> usize {
+    if size < ALIGNED { least } else { least.max(LINE) }
+}
+// ANCHOR_END: alignment
+
+/// malloc(3), or posix_memalign(3) where that does not align enough; NULL where it fails.
+///
+/// # Safety
+/// `size` is not 0, and `align` a power of two.
+#[inline]
+unsafe fn allocate(size: usize, align: usize) -> *mut u8 {
+    // SAFETY: the caller's promise; a power of two above `BY_ITSELF` is a multiple of a
+    // pointer's size.
+    unsafe {
+        if align <= BY_ITSELF {
+            return libc::malloc(size).cast();
+        }
+        let mut memory = null_mut();
+        let failed = libc::posix_memalign(&raw mut memory, align, size) != 0;
+        if failed { null_mut() } else { memory.cast() }
+    }
+}
+
+/// As [`allocate`], and copies the first bytes of `old` there, which is freed; where it
+/// fails, `old` stays as it was.
+///
+/// # Safety
+/// As [`allocate`]; `old` has been allocated, and at least `kept` and at most `size` bytes
+/// are in it.
+#[cold]
+unsafe fn elsewhere(
+    old: *mut u8,
+    kept: usize,
+    size: usize,
+    align: usize,
+) -> *mut u8 {
+    // SAFETY: the caller's promise; what has just been allocated overlaps nothing.
+    unsafe {
+        let new = allocate(size, align);
+        if !new.is_null() {
+            old.copy_to_nonoverlapping(new, kept);
+            libc::free(old.cast());
+        }
+        new
+    }
+}
+
+/// malloc(3), aligned, and an end with one line where it fails.
 #[derive(Debug)]
 struct OrEnd;
 
 #[global_allocator]
 static ALLOCATOR: OrEnd = OrEnd;
 
-// SAFETY: all four are the system's, with its own arguments; what is done besides neither
-// allocates nor unwinds.
+// SAFETY: all memory is the C library's: whatever it was allocated by, free(3) frees it, and
+// realloc(3) takes it. It is aligned as its layout asks, or more. Nothing done besides
+// allocates or unwinds.
 unsafe impl GlobalAlloc for OrEnd {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        had(unsafe { System.alloc(layout) }, layout.size())
+        let align = alignment(layout.size(), layout.align());
+        // SAFETY: a layout's promise, and the caller's: it is not empty.
+        had(unsafe { allocate(layout.size(), align) }, layout.size())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        had(unsafe { System.alloc_zeroed(layout) }, layout.size())
+        let (size, align) =
+            (layout.size(), alignment(layout.size(), layout.align()));
+        // SAFETY: as in `alloc`; so many bytes were allocated.
+        unsafe {
+            if align <= BY_ITSELF {
+                return had(libc::calloc(1, size).cast(), size);
+            }
+            let memory = had(allocate(size, align), size);
+            if !memory.is_null() {
+                memory.write_bytes(0, size);
+            }
+            memory
+        }
     }
 
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        had(unsafe { System.realloc(old, layout, size) }, size)
+        let kept = size.min(layout.size());
+        // SAFETY: the caller's promise: `old` is of this layout, and `size` is not 0.
+        unsafe {
+            if layout.align() > BY_ITSELF {
+                let align = alignment(size, layout.align());
+                return had(elsewhere(old, kept, size, align), size);
+            }
+            // Most of what is large grows where it is, or by mremap(2), which keeps its
+            // place within a page.
+            let grown: *mut u8 = had(libc::realloc(old.cast(), size).cast(), size);
+            let align = alignment(size, layout.align());
+            if grown.is_null() || grown.addr().is_multiple_of(align) {
+                return grown;
+            }
+            let aligned = elsewhere(grown, kept, size, align);
+            // What nobody needs is not worth an end: then it is not aligned.
+            if aligned.is_null() { grown } else { aligned }
+        }
     }
 
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(memory, layout) };
+    unsafe fn dealloc(&self, memory: *mut u8, _: Layout) {
+        // SAFETY: the caller's promise: it is ours.
+        unsafe { libc::free(memory.cast()) };
     }
 }
 
@@ -161,6 +252,57 @@ fn is_limited() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_large_begins_at_a_cache_line_however_it_came_to_be() {
+        let sizes = (10..=20).flat_map(|power| {
+            let size: usize = 1 << power;
+            [size, size + 1, size + size / 2 + 7]
+        });
+        let mut kept = Vec::new();
+        for size in sizes {
+            let filled: Vec<u8> = vec![7; size];
+            let mut zeros: Vec<u8> = vec![0; size];
+            assert!(zeros.iter().all(|byte| *byte == 0), "{size}");
+            // Grown in steps, from what is small and not aligned, between others.
+            let mut grown: Vec<u8> = b"0123456789".to_vec();
+            let mut between = Vec::new();
+            while grown.len() < size {
+                let length = (grown.len() * 3).min(size);
+                grown.reserve_exact(length - grown.len());
+                grown.resize(length, 1);
+                between.push(vec![3_u8; 100]);
+            }
+            assert!(grown.starts_with(b"0123456789\x01") && grown.len() == size);
+            let mut shrunk = vec![5_u8; size * 3];
+            shrunk.truncate(size);
+            shrunk.shrink_to_fit();
+            zeros.reserve_exact(size);
+            let exact = vec![9_u8; size].into_boxed_slice();
+            let all = [&filled, &zeros, &grown, &shrunk].map(|bytes| bytes.as_ptr());
+            for (way, start) in all.into_iter().chain([exact.as_ptr()]).enumerate() {
+                assert!(start.addr().is_multiple_of(64), "{size} bytes, way {way}");
+            }
+            assert!(shrunk.iter().all(|byte| *byte == 5), "{size}");
+            kept.push((filled, grown, between));
+        }
+        assert!(kept.iter().all(|(all, ..)| all.iter().all(|byte| *byte == 7)));
+    }
+
+    #[test]
+    fn what_asks_for_more_than_a_cache_line_gets_it() {
+        #[derive(Clone, PartialEq, Debug)]
+        #[repr(align(256))]
+        struct Wide(u8);
+        let mut all = vec![Wide(1)];
+        for number in 2..100 {
+            all.push(Wide(number));
+            assert!(all.as_ptr().addr().is_multiple_of(256));
+        }
+        all.shrink_to_fit();
+        assert!(all.as_ptr().addr().is_multiple_of(256));
+        assert!((1..100).zip(&all).all(|(number, wide)| wide.0 == number));
+    }
 
     #[test]
     fn memory_that_cannot_be_had_is_an_error_and_what_is_there_stays() {

@@ -1,11 +1,12 @@
 //! What a receiver prints on standard output: the payload, and nothing else.
 
 use std::io::IsTerminal;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
+use nix::sys::socket::{MsgFlags, send};
 use rustix::stdio::stdout;
 
 use super::standard;
@@ -139,9 +140,29 @@ pub fn unprinted(error: Errno) -> anyhow::Error {
 ///
 /// # Errors
 /// As write(2); EINTR is tried again.
-pub fn write_all(to: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
+pub fn write_all(to: impl AsFd, bytes: &[u8]) -> nix::Result<()> {
+    in_parts(to, bytes, |to, bytes| nix::unistd::write(to, bytes))
+}
+
+/// As [`write_all`], by send(2), which a socket takes in less time: write(2) goes through the
+/// checks for all files first. EPIPE raises no SIGPIPE.
+///
+/// # Errors
+/// As send(2); EINTR is tried again.
+pub fn send_all(to: impl AsFd, bytes: &[u8]) -> nix::Result<()> {
+    in_parts(to, bytes, |to, bytes| {
+        send(to.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL)
+    })
+}
+
+#[inline]
+fn in_parts<T: AsFd>(
+    to: T,
+    mut bytes: &[u8],
+    call: impl Fn(&T, &[u8]) -> nix::Result<usize>,
+) -> nix::Result<()> {
     while !bytes.is_empty() {
-        match nix::unistd::write(&to, bytes) {
+        match call(&to, bytes) {
             Ok(written) => bytes = &bytes[written..],
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => standard::until_ready(&to, PollFlags::POLLOUT)?,

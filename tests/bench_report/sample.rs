@@ -93,6 +93,7 @@ fn floor(
         name: name.to_owned(),
         placement: place,
         size,
+        apart: size.map(|_| 64),
         nanoseconds: took,
         min: took * 0.99,
         max: took * 1.01,

@@ -94,6 +94,9 @@ pub struct Floor {
     /// Of how many bytes, if that matters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// Of a copy: (destination - source) modulo 4096, in bytes, at which it was fastest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apart: Option<u64>,
     /// The figure: the median of its windows.
     pub nanoseconds: f64,
     /// The least window's.

@@ -14,8 +14,9 @@ use super::model::{Figure, Floor, Outcome, Placement, Row, Unit, What};
 use super::pair::{Joined, NotMeasured, Pair, Start};
 use super::peers::{Peers, Program};
 use super::placement::{Awake, Cpus};
+use super::spread::extent;
 use super::subject::{Subject, Waits};
-use super::tripwire::RoundTrip;
+use super::tripwire::{OneWay, RoundTrip};
 use super::wanted::{Spot, Wanted};
 use crate::lab::interrupts::Interrupts;
 use crate::wire::say;
@@ -222,10 +223,10 @@ impl Run<'_> {
             names.push(name);
             contenders.push(contender);
         }
-        let footprint = spot.subject.ring(spot.size).unwrap_or(spot.size);
+        let footprint = spot.subject.footprint(spot.size);
         names.push(MEMCPY);
         contenders
-            .push(Contender::Copy(Copy::new(spot.size, footprint), spot.cpus[0]));
+            .push(Contender::Copy(Copy::best(spot.size, footprint), spot.cpus[0]));
         let all = measure::throughput(
             &self.wanted.plan,
             &mut contenders,
@@ -233,6 +234,18 @@ impl Run<'_> {
             self.stop,
         )?;
         let mut figures = figures(Unit::BytesPerSecond, &names, &all, own);
+        // The greatest that was seen: a busy machine makes memcpy slower, and a figure no
+        // truer.
+        let memcpy =
+            all.last().map_or(f64::INFINITY, |copy| extent(&copy.figures).1);
+        for (_, figure) in &mut figures {
+            let Ok(found) = figure else { continue };
+            let (placement, copies) = (spot.placement, spot.subject.copies);
+            let moved = OneWay { placement, rate: found.value, copies };
+            if let Some(flaw) = moved.flaw(memcpy) {
+                *figure = Err(Flawed(flaw).into());
+            }
+        }
         self.dismiss(contenders)?;
         figures.extend(absent.into_iter().map(|(name, why)| (name, Err(why))));
         Ok(figures)

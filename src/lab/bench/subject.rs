@@ -1,5 +1,6 @@
 //! What is measured: each mechanism of the book, in each of the ways that it has.
 
+use crate::wire::frame::CHUNK;
 use crate::wire::ring::ends::CAPACITY as RING;
 
 /// What one does who waits.
@@ -32,6 +33,8 @@ pub struct Subject {
     pub beside: Option<&'static str>,
     /// The least message that it is for, in bytes; then it is measured one way alone.
     pub least: Option<u64>,
+    /// How often each byte is copied, from the sender's memory to the receiver's.
+    pub copies: u32,
     /// What its data is copied through, where that is memory that both share, in bytes.
     ring: bool,
 }
@@ -45,6 +48,7 @@ const PLAIN: Subject = Subject {
     largest: None,
     beside: None,
     least: None,
+    copies: 2,
     ring: false,
 };
 
@@ -74,6 +78,7 @@ pub const SUBJECTS: &[Subject] = &[
         sending: &["--zero-copy"],
         beside: Some("pipe"),
         least: Some(128 << 10),
+        copies: 1,
         ..PLAIN
     },
     Subject { name: "fifo", chapter: "fifo", options: RAW, ..PLAIN },
@@ -125,6 +130,12 @@ impl Subject {
     /// default, or enough for two messages.
     pub fn ring(&self, size: u64) -> Option<u64> {
         self.ring.then(|| RING.max(((size + 4) * 2).next_power_of_two()))
+    }
+
+    /// Through how much memory messages of `size` bytes go, in bytes: a ring, or what is read
+    /// at once.
+    pub fn footprint(&self, size: u64) -> u64 {
+        self.ring(size).unwrap_or(size.min(CHUNK as u64))
     }
 
     /// A floor, as if it were a mechanism.

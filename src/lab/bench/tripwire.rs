@@ -1,7 +1,8 @@
 //! Figures that cannot be. A benchmark that measures something else is faster than what
 //! any mechanism can be, or does not wait where it must: then the verdict is "invalid".
 
-use super::model::Placement;
+use super::model::{Placement, Unit};
+use super::report::units::figure;
 
 /// What this machine's floors are at a placement, in nanoseconds a round trip: the least
 /// that was seen, since a busy machine makes them slower, and a figure no truer.
@@ -71,6 +72,32 @@ impl RoundTrip {
         ))
     }
 }
+
+/// A throughput that was measured.
+#[derive(Debug, Clone, Copy)]
+pub struct OneWay {
+    /// Where.
+    pub placement: Placement,
+    /// In bytes per second.
+    pub rate: f64,
+    /// How often each byte is copied, from the sender's memory to the receiver's.
+    pub copies: u32,
+}
+
+impl OneWay {
+    /// Why the figure cannot be, where memcpy moves so many bytes per second, if it cannot.
+    pub fn flaw(&self, memcpy: f64) -> Option<String> {
+        // On two CPUs the copies are made at the same time, each by one.
+        let copies = if self.placement == Placement::Same { self.copies } else { 1 };
+        let most = memcpy / f64::from(copies);
+        let told = |rate| figure(rate, Unit::BytesPerSecond);
+        (self.rate > most).then(|| {
+            let (rate, most) = (told(self.rate), told(most));
+            let part = if copies > 1 { format!("memcpy / {copies}") } else { "memcpy".to_owned() };
+            format!("{rate} is over {part} ({most}): not each byte was copied, or the floor is wrong")
+        })
+    }
+}
 // ANCHOR_END: tripwires
 
 #[cfg(test)]
@@ -111,6 +138,38 @@ mod tests {
         assert!(
             cross.flaw(FLOORS).is_none(),
             "who spins is never switched away from"
+        );
+    }
+
+    #[test]
+    fn no_copy_is_faster_than_memcpy_and_two_on_one_cpu_not_than_half_of_it() {
+        let flaw =
+            |placement, copies, rate| OneWay { placement, rate, copies }.flaw(10e9);
+        assert!(flaw(Placement::Same, 2, 4.9e9).is_none());
+        let why = flaw(Placement::Same, 2, 5.1e9).unwrap();
+        assert!(
+            why.starts_with("5.10 GB/s is over memcpy / 2 (5.00 GB/s)"),
+            "{why}"
+        );
+        assert!(flaw(Placement::Same, 1, 9.9e9).is_none());
+        assert!(flaw(Placement::Same, 1, 11e9).is_some());
+        for placement in [
+            Placement::CrossBlocking,
+            Placement::CrossLooking,
+            Placement::CrossSpinning,
+        ] {
+            assert!(flaw(placement, 2, 9.9e9).is_none(), "{placement:?}");
+            let why = flaw(placement, 2, 11e9).unwrap();
+            assert!(
+                why.starts_with("11.0 GB/s is over memcpy (10.0 GB/s)"),
+                "{why}"
+            );
+        }
+        // A pipe beside a memcpy that fell among bad alignments: 3.2 of 2.9 GB/s.
+        assert!(
+            OneWay { placement: Placement::Same, rate: 3.2e9, copies: 2 }
+                .flaw(2.9e9)
+                .is_some()
         );
     }
 }

@@ -8,7 +8,7 @@ use rustix::net::{RecvFlags, recv};
 
 use super::{Reply, Server};
 use crate::wire::frame::{Incoming, Stream};
-use crate::wire::payload::{Printed, write_all};
+use crate::wire::payload::{Printed, send_all};
 use crate::wire::say::{self, Tally};
 
 // ANCHOR: answer
@@ -104,8 +104,7 @@ impl Connection {
             false => answer,
         };
         self.sends.call(bytes.len(), || format!("send({})", say::data(bytes)));
-        // On a socket write(2) is send(2) without flags; SIGPIPE is ignored (os/start.rs).
-        self.sends.returned(write_all(&self.socket, bytes)).context("send")
+        self.sends.returned(send_all(&self.socket, bytes)).context("send")
     }
 }
 

@@ -55,6 +55,7 @@ impl Ground {
                     name: (*name).to_owned(),
                     placement: Some(placement),
                     size: None,
+                    apart: None,
                     nanoseconds: figure.value,
                     min: figure.min,
                     max: figure.max,

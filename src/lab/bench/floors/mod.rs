@@ -15,8 +15,11 @@ use super::spread::median;
 use crate::os::cleanup;
 use crate::os::spawn::{Forked, fork};
 
+pub mod copy;
 pub mod ends;
 pub(super) mod ground;
+
+pub use copy::Copy;
 
 /// How often each of them is measured: the median counts.
 const WINDOWS: usize = 9;
@@ -34,8 +37,10 @@ pub fn alone(cpu: usize, window: Duration) -> Result<Vec<Floor>> {
         floor("clock_gettime", None, repeat(window, Instant::now)),
     ];
     for size in COPIED {
-        let mut copy = Copy::new(*size, *size);
-        floors.push(floor("memcpy", Some(*size), repeat(window, || copy.once())));
+        let mut copy = Copy::best(*size, *size);
+        let took = repeat(window, || copy.once());
+        let apart = Some(copy.apart() as u64);
+        floors.push(Floor { apart, ..floor("memcpy", Some(*size), took) });
     }
     floors.push(floor("fork + wait", None, few(window, fork_and_wait)?));
     floors.push(floor("fork + exec + wait", None, few(window, fork_and_exec)?));
@@ -48,6 +53,7 @@ fn floor(name: &str, size: Option<u64>, mut figures: Vec<f64>) -> Floor {
         name: name.to_owned(),
         placement: None,
         size,
+        apart: None,
         nanoseconds: median(&figures),
         min: figures.first().copied().unwrap_or(0.0),
         max: figures.last().copied().unwrap_or(0.0),
@@ -93,50 +99,3 @@ fn fork_and_exec() -> Result<()> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command.status().context("spawn /bin/true").map(drop)
 }
-
-// ANCHOR: copy
-/// memcpy(3) of messages of one size, to and from places that go round in a footprint.
-#[derive(Debug)]
-pub struct Copy {
-    from: Vec<u8>,
-    to: Vec<u8>,
-    size: usize,
-    at: usize,
-}
-
-impl Copy {
-    /// Of `size` bytes at a time, into memory of `footprint` bytes in all.
-    pub fn new(size: u64, footprint: u64) -> Copy {
-        let (size, footprint) = (size as usize, footprint.max(size) as usize);
-        Copy { from: vec![1; size], to: vec![2; footprint], size, at: 0 }
-    }
-
-    /// One copy.
-    #[inline]
-    pub fn once(&mut self) {
-        let to = &mut self.to[self.at..self.at + self.size];
-        to.copy_from_slice(black_box(&self.from));
-        black_box(to);
-        self.at += self.size;
-        if self.at + self.size > self.to.len() {
-            self.at = 0;
-        }
-    }
-
-    /// Bytes per second: the median of many short turns, so that one in which something
-    /// else had the CPU does not count.
-    pub fn rate(&mut self, window: Duration) -> f64 {
-        let began = Instant::now();
-        let batch = (4_194_304 / self.size.max(1)).max(1);
-        let (mut rates, mut last) = (Vec::new(), began);
-        while rates.len() < 5 || last - began < window {
-            (0..batch).for_each(|_| self.once());
-            let now = Instant::now();
-            let bytes = (batch * self.size) as f64;
-            rates.push(bytes / (now - last).as_secs_f64());
-            last = now;
-        }
-        median(&rates)
-    }
-}
-// ANCHOR_END: copy

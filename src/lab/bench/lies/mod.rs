@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use super::ends::control::Control;
 use super::ends::{self, Job, Mode, Side};
+use super::floors::Copy;
 use super::measure::{self, Contender, Plan, Series};
 use super::pair::{Joined, Pair, Start};
 use super::placement::Cpus;
@@ -16,6 +17,7 @@ use super::spread;
 use super::subject::Waits;
 use crate::lab::interrupts::Interrupts;
 
+mod alignment;
 mod cold;
 mod mixed;
 mod spin;
@@ -36,6 +38,8 @@ pub enum Lie {
     Unread,
     /// A mean of few messages, the first of them included
     Cold,
+    /// memcpy from and to wherever malloc says, and that is called the floor
+    Alignment,
 }
 
 /// What all lies begin the names of their ends with.
@@ -62,6 +66,7 @@ pub(super) fn run(lie: Lie, dir: PathBuf, stop: &mut Interrupts) -> Result<Strin
         Lie::Mixed => mixed::tell(&mut lab)?,
         Lie::Unread => unread::tell(&mut lab)?,
         Lie::Cold => cold::tell(&mut lab)?,
+        Lie::Alignment => alignment::tell(&mut lab)?,
     };
     Ok(told.text())
 }
@@ -127,6 +132,22 @@ impl Lab<'_> {
         Pair::start(Start { name, commands, cpus, joined, waits }, self.stop)
     }
 
+    /// Messages one way of `pair`, beside memcpy of the same size at each of some alignments,
+    /// in turns: a series each, the pair's first, in bytes per second.
+    fn beside_copies(
+        &mut self,
+        wanted: Wanted,
+        apart: &[usize],
+    ) -> Result<Vec<Series>> {
+        let (size, cpu) = (wanted.size, wanted.cpus[0]);
+        let mut contenders = vec![Contender::Pair(Box::new(self.start(wanted)?))];
+        let copies = apart.iter().map(|apart| Copy::at(size, size, *apart));
+        contenders.extend(copies.map(|copy| Contender::Copy(copy, cpu)));
+        let all = measure::throughput(&PLAN, &mut contenders, size, self.stop)?;
+        self.quit(contenders)?;
+        Ok(all)
+    }
+
     /// Round trips of all these, in turns: a series each, in nanoseconds.
     fn round_trips<const N: usize>(
         &mut self,
@@ -137,14 +158,19 @@ impl Lab<'_> {
             contenders.push(Contender::Pair(Box::new(self.start(pair)?)));
         }
         let all = measure::latency(&PLAN, &mut contenders, self.stop)?;
+        self.quit(contenders)?;
+        let count = all.len();
+        let all = all.try_into().ok();
+        all.with_context(|| format!("{count} series of {N}"))
+    }
+
+    fn quit(&mut self, contenders: Vec<Contender>) -> Result<()> {
         for contender in contenders {
             if let Contender::Pair(pair) = contender {
                 pair.quit(self.stop)?;
             }
         }
-        let count = all.len();
-        let all = all.try_into().ok();
-        all.with_context(|| format!("{count} series of {N}"))
+        Ok(())
     }
 }
 

@@ -84,7 +84,7 @@ fn floors(report: &Report, width: usize) -> String {
     let mut grid = Grid::default();
     grid.column("", Side::Left);
     grid.column("", Side::Left);
-    for head in ["size", "takes", "least–most", "moves"] {
+    for head in ["size", "apart", "takes", "least–most", "moves"] {
         grid.column(head, Side::Right);
     }
     for floor in &report.floors {
@@ -96,6 +96,7 @@ fn floors(report: &Report, width: usize) -> String {
             Cell::plain(&floor.name),
             Cell::new(placement, Tone::Faint),
             Cell::plain(floor.size.map(size).unwrap_or_default()),
+            Cell::plain(floor.apart.map(|n| format!("{n} B")).unwrap_or_default()),
             Cell::new(figure(took, Unit::Nanoseconds), Tone::Strong),
             Cell::plain(range(min, max, took, Unit::Nanoseconds)),
             Cell::plain(
