@@ -176,7 +176,10 @@ fn each_transcript_is_a_captured_run_that_ended_well() {
         let text = read(format!("chapters/transcripts/{name}.txt"));
         assert!(text.starts_with(&format!("$ ipclab demo {name}\n")), "{name}");
         let verdict = text.lines().find(|line| line.starts_with("✓ "));
-        assert!(verdict.is_some_and(|line| line.contains(name)), "{name}: {verdict:?}");
+        assert!(
+            verdict.is_some_and(|line| line.contains(name)),
+            "{name}: {verdict:?}"
+        );
         let row = ipclab::chapters::find(name).unwrap();
         for (rank, part) in row.script.parts.iter().enumerate() {
             let lane = match row.meets {
