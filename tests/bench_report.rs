@@ -94,7 +94,7 @@ fn a_row_says_how_far_it_is_from_its_floor() {
     assert!(text.contains(lesson), "{text}");
     line(&text, &["pipe", "64 B", "1.95 µs", "1.07 (1.05–1.09)", "1.01"]);
     line(&text, &["shm --spin", "64 B", "424 ns", "1.10 (1.05–1.20)"]);
-    line(&text, &["memcpy", "same", "1 MiB", "64 B", "21.9 µs", "48.0 GB/s"]);
+    line(&text, &["memcpy", "64 B apart", "1 MiB", "21.9 µs", "48.0 GB/s"]);
 }
 
 #[test]

@@ -84,19 +84,19 @@ fn floors(report: &Report, width: usize) -> String {
     let mut grid = Grid::default();
     grid.column("", Side::Left);
     grid.column("", Side::Left);
-    for head in ["size", "apart", "takes", "least–most", "moves"] {
+    for head in ["size", "takes", "least–most", "moves"] {
         grid.column(head, Side::Right);
     }
     for floor in &report.floors {
         let Floor { nanoseconds: took, min, max, .. } = *floor;
         let rate = floor.size.filter(|_| floor.name.contains("memcpy"));
         let rate = rate.map(|size| size as f64 / took * 1e9);
-        let placement = floor.placement.map_or("", Placement::text);
+        let placement = floor.placement.map_or("", Placement::text).to_owned();
+        let place = floor.apart.map_or(placement, |n| format!("{n} B apart"));
         grid.line(vec![
             Cell::plain(&floor.name),
-            Cell::new(placement, Tone::Faint),
+            Cell::new(place, Tone::Faint),
             Cell::plain(floor.size.map(size).unwrap_or_default()),
-            Cell::plain(floor.apart.map(|n| format!("{n} B")).unwrap_or_default()),
             Cell::new(figure(took, Unit::Nanoseconds), Tone::Strong),
             Cell::plain(range(min, max, took, Unit::Nanoseconds)),
             Cell::plain(
