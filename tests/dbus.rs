@@ -34,6 +34,7 @@ keeps_the_contract!(
         the_sender_may_be_first: "asked of calls: the_client_may_be_first",
         the_receiver_may_be_first: "asked of calls: what_is_posted_is_numbered_listed_counted_and_printed",
         a_stale_name_is_recovered: "asked of calls: a_name_left_by_a_killed_server_is_recovered",
+        signals_clear_up: "asked of clients that watch: signals_clear_up_though_there_are_threads",
         the_sender_is_killed: "asked of calls: a_message_that_is_junk_too_long_or_unfinished_ends_its_connection_alone",
         the_sender_is_killed_in_full_flow: "asked of calls: a_message_that_is_junk_too_long_or_unfinished_ends_its_connection_alone",
         the_receiver_is_killed: "asked of calls: a_server_that_dies_or_hangs_during_a_call_leaves_it_open_whether_it_was_done",
@@ -439,7 +440,7 @@ fn a_command_line_that_cannot_be_sent_is_a_usage_error() {
         (&["list", "--bus", "tcp:host=localhost,port=1"], "unix:"),
         (&["list", "--call-timeout", "0"], "more than 0"),
         (&["watch", "--count", "0"], "--count"),
-        (&[], "subcommand"),
+        (&[], "needs a verb: call, list"),
     ] {
         let outcome = server.client(args);
         assert_eq!(outcome.status.code(), Some(2), "{args:?}: {}", outcome.stderr);

@@ -22,6 +22,9 @@ pub(super) fn line(error: &clap::Error, words: &[String], all: &Command) -> Stri
         ErrorKind::UnknownArgument if arg.starts_with('-') => at.option(arg),
         ErrorKind::UnknownArgument => at.word(arg, error),
         ErrorKind::InvalidValue if at.takes_chapters(arg) => at.word(value, error),
+        ErrorKind::InvalidValue => {
+            suggested(error).map(|near| format!("{}{near}", first_paragraph(error)))
+        }
         ErrorKind::MissingSubcommand => {
             let verbs = at.names().join(", ");
             at.example().map(|example| {
@@ -45,6 +48,14 @@ fn first_paragraph(error: &clap::Error) -> String {
     let first = text.split("\n\n").next().unwrap_or_default();
     let words = first.trim_start_matches("error: ").split_whitespace();
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// The value that clap takes for the one that was meant.
+fn suggested(error: &clap::Error) -> Option<String> {
+    match error.get(ContextKind::SuggestedValue) {
+        Some(ContextValue::String(value)) => near::question(&[value.as_str()]),
+        _ => None,
+    }
 }
 
 /// Where on the command line something is wrong.
