@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::error::ErrorKind;
-use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rustix::stdio::{stderr, stdout};
@@ -21,13 +20,14 @@ use crate::os::cleanup;
 use crate::os::spawn::inherited;
 use crate::wire::frame::Framing;
 use crate::wire::launcher::launched;
-use crate::wire::meet::{At, Meets, program, quoted};
+use crate::wire::meet::{At, Meets};
 use crate::wire::roles::{self, Sink, Source};
 use crate::wire::say;
 use crate::wire::standard;
 
 mod completions;
 mod man;
+mod peer;
 mod refused;
 
 /// When the commentary is coloured.
@@ -125,13 +125,14 @@ enum Verb {
 /// # Errors
 /// What went wrong, for `main` to print.
 pub fn run() -> Result<()> {
-    run_words(&words())
+    let all = command();
+    run_words(&all, &words(&all))
 }
 
-fn run_words(words: &[OsString]) -> Result<()> {
-    let matches = match command().try_get_matches_from(words) {
+fn run_words(all: &Command, words: &[OsString]) -> Result<()> {
+    let matches = match all.clone().try_get_matches_from(words) {
         Ok(matches) => matches,
-        Err(error) => return parse_error(&error, words),
+        Err(error) => return parse_error(&error, words, all),
     };
     let global = Global::from_arg_matches(&matches)?;
     set_colours(global.color);
@@ -139,19 +140,19 @@ fn run_words(words: &[OsString]) -> Result<()> {
         return lab::list::overview();
     };
     if crate::chapters::find(name).is_none() {
-        return run_verb(Verb::from_arg_matches(&matches)?, &global);
+        return run_verb(Verb::from_arg_matches(&matches)?, &global, all);
     }
+    let quiet = global.quiet;
     let mut chosen =
-        Chosen { name, below, quiet: global.quiet, outcome: Ok(()), played: false };
+        Chosen { all, name, below, quiet, outcome: Ok(()), played: false };
     crate::chapters::each(&mut chosen);
     if chosen.played { chosen.outcome } else { lab::list::chapter(name) }
 }
 
 /// The words of the command line. What a launcher has started plays its chapter's first
 /// role if no word says which: `mpiexec -n 2 ipclab mpi`. Otherwise that shows the page.
-fn words() -> Vec<OsString> {
+fn words(all: &Command) -> Vec<OsString> {
     let mut words: Vec<OsString> = std::env::args_os().collect();
-    let all = command();
     let name =
         words.iter().skip(1).position(|word| all.find_subcommand(word).is_some());
     let Some(chapter) = name.map(|place| place + 1) else { return words };
@@ -178,17 +179,17 @@ fn words() -> Vec<OsString> {
 }
 
 /// `ipclab help fifo sender` is `ipclab fifo sender --help`; of a chapter it is its first page.
-fn help(topic: Vec<OsString>) -> Result<()> {
+fn help(all: &Command, topic: Vec<OsString>) -> Result<()> {
     let is_chapter =
         |word: &OsString| word.to_str().is_some_and(|word| find(word).is_some());
     let page = matches!(&topic[..], [only] if is_chapter(only));
     let mut words = vec![OsString::from("ipclab")];
     words.extend(topic.into_iter().filter(|word| word != "help"));
     words.extend((!page).then(|| "--help".into()));
-    run_words(&words)
+    run_words(all, &words)
 }
 
-fn run_verb(verb: Verb, global: &Global) -> Result<()> {
+fn run_verb(verb: Verb, global: &Global, all: &Command) -> Result<()> {
     // All of them print what they did, once they have done it.
     standard::output()?;
     match verb {
@@ -208,10 +209,12 @@ fn run_verb(verb: Verb, global: &Global) -> Result<()> {
         Verb::BenchEnd(job) => lab::bench::ends::play(&job),
         Verb::BenchServers(part) => part.play(),
         Verb::Clean(options) => lab::clean::run(&options),
-        Verb::Completions { shell } => lab::print(&completions::script(shell)),
-        Verb::Man => lab::print(&man::page(command())?),
+        Verb::Completions { shell } => {
+            lab::print(&completions::script(shell, all.clone()))
+        }
+        Verb::Man => lab::print(&man::page(all.clone())?),
         Verb::Help { topic } => {
-            help(topic.into_iter().map(OsString::from).collect())
+            help(all, topic.into_iter().map(OsString::from).collect())
         }
     }
 }
@@ -315,6 +318,7 @@ fn ready(number: i32) -> Result<OwnedFd> {
 
 /// Plays the role that was chosen on the command line.
 struct Chosen<'a> {
+    all: &'a Command,
     name: &'a str,
     below: &'a ArgMatches,
     quiet: bool,
@@ -348,14 +352,10 @@ impl Chosen<'_> {
             say::the_other_comes();
         }
         let mut at = At::new(row.name, row.meets, given)?.announcing(ready);
-        let all = command();
         for peer in row.roles {
-            let command = peer_command(&all, row.name, role, peer.name, matches);
-            let peers = all.find_subcommand(row.name);
-            let speaks = peers
-                .and_then(|roles| roles.find_subcommand(peer.name))
-                .is_some_and(|peer| takes(peer, "messages"));
-            at = at.with_peer(peer.name, command, speaks.then_some(MESSAGE));
+            let (command, message) =
+                peer::command(self.all, row.name, role, peer.name, matches);
+            at = at.with_peer(peer.name, command, message);
         }
         let common = Common::from_arg_matches(matches)?;
         if common.all {
@@ -409,57 +409,6 @@ impl Visitor for Chosen<'_> {
     }
 }
 
-/// What does not make sense for the peer, or is the peer's own affair.
-const OWN_AFFAIRS: &[&str] =
-    &["timeout", "ready_fd", "messages", "count", "json", "undo", "all"];
-
-/// What the peer is to say, unless it is told otherwise: without a message it would wait for
-/// somebody to type one.
-const MESSAGE: &str = "hello";
-
-/// Whether `command` has the argument `id`.
-fn takes(command: &Command, id: &str) -> bool {
-    command.get_arguments().any(|arg| arg.get_id() == id)
-}
-
-/// The command that starts the peer `peer`, with the same options where it has them.
-fn peer_command(
-    all: &Command,
-    chapter: &str,
-    role: &str,
-    peer: &str,
-    matches: &ArgMatches,
-) -> String {
-    let mut words = vec![program(), chapter.into(), peer.into()];
-    let found = |name| all.find_subcommand(chapter)?.find_subcommand(name);
-    if let (Some(own), Some(peers)) = (found(role), found(peer)) {
-        let speaks = takes(peers, "messages");
-        for arg in own.get_arguments() {
-            let id = arg.get_id();
-            let given = matches.try_contains_id(id.as_str()).unwrap_or(false)
-                && matches.value_source(id.as_str())
-                    == Some(ValueSource::CommandLine);
-            let Some(long) =
-                arg.get_long().filter(|_| given && takes(peers, id.as_str()))
-            else {
-                continue;
-            };
-            // What is sent as it is comes from standard input.
-            let is_input = speaks && id == "bytes";
-            if OWN_AFFAIRS.contains(&id.as_str()) || is_input {
-                continue;
-            }
-            words.push(format!("--{long}"));
-            if arg.get_action().takes_values() {
-                for value in matches.get_raw(id.as_str()).into_iter().flatten() {
-                    words.push(quoted(&value.to_string_lossy()));
-                }
-            }
-        }
-    }
-    words.join(" ")
-}
-
 fn set_colours(when: When) {
     colored::control::set_override(wants_colours(when, stderr().is_terminal()));
 }
@@ -478,13 +427,17 @@ fn wants_colours(when: When, terminal: bool) -> bool {
 }
 
 /// Help and version are printed as they are; bad usage becomes one line.
-fn parse_error(error: &clap::Error, words: &[OsString]) -> Result<()> {
+fn parse_error(
+    error: &clap::Error,
+    words: &[OsString],
+    all: &Command,
+) -> Result<()> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return lab::print(&error.render().to_string());
     }
     let words: Vec<_> =
         words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    Err(anyhow::Error::new(Usage(refused::line(error, &words, &command()))))
+    Err(anyhow::Error::new(Usage(refused::line(error, &words, all))))
 }
 
 #[cfg(test)]

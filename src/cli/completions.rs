@@ -2,15 +2,14 @@
 
 use std::sync::OnceLock;
 
-use clap::Arg;
+use clap::{Arg, Command};
 use clap_complete::Shell;
 
 use super::command;
 
 /// The completion script of a shell.
-pub(super) fn script(shell: Shell) -> String {
+pub(super) fn script(shell: Shell, mut all: Command) -> String {
     let mut script = Vec::new();
-    let mut all = command();
     clap_complete::generate(shell, &mut all, "ipclab", &mut script);
     let mut script = String::from_utf8_lossy(&script).into_owned();
     if shell == Shell::Fish {

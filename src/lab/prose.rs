@@ -2,6 +2,7 @@
 //! Where there is no terminal, a paragraph is one line, for programs that search it.
 
 use std::fmt::Write;
+use std::sync::OnceLock;
 
 use rustix::stdio::stdout;
 use textwrap::core::display_width;
@@ -20,9 +21,11 @@ pub(crate) fn width() -> usize {
     columns(stdout()).unwrap_or(ENDLESS)
 }
 
-/// How many columns a line of `--help` has: clap's own lines have as many.
+/// How many columns a line of `--help` has: clap's own lines have as many. Each start of the
+/// program makes the examples of all commands, so the terminal is asked once.
 pub(crate) fn help_width() -> usize {
-    width().min(READABLE)
+    static WIDTH: OnceLock<usize> = OnceLock::new();
+    *WIDTH.get_or_init(|| width().min(READABLE))
 }
 
 /// `text` as a paragraph whose lines begin with `first`, then with `rest`. No word is cut: a
