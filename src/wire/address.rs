@@ -249,7 +249,7 @@ fn connect(addresses: &Addresses) -> Result<Result<(OwnedFd, SocketAddr), Tried>
         match connect_to(*address) {
             Ok(socket) => {
                 say!("connect({address}) = 0: the kernel has connected us");
-                say_whose(*address);
+                say_whose(&socket, *address);
                 return Ok(Ok((socket, *address)));
             }
             Err(error) => tried.0.push((*address, error)),
@@ -264,8 +264,11 @@ fn connect(addresses: &Addresses) -> Result<Result<(OwnedFd, SocketAddr), Tried>
 
 /// Says whose server it is, if it is another user's: on one machine all users have the same
 /// ports.
-fn say_whose(address: SocketAddr) {
-    if !say::on() {
+fn say_whose(socket: &OwnedFd, address: SocketAddr) {
+    // Both ends are this machine's. Elsewhere, a port of the same number is another's.
+    let here =
+        |own: SocketAddr| address.ip().is_loopback() || own.ip() == address.ip();
+    if !say::on() || !address_of(socket).is_ok_and(here) {
         return;
     }
     let us = geteuid().to_string();
