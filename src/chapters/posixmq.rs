@@ -246,10 +246,12 @@ impl Receiver for PosixmqReceiver {
         let waits = link.shape.current_messages == 0 && !options.nonblock;
         if waits {
             say!("the queue is empty: mq_receive sleeps until a message comes");
-            match link.place.has(Only::Sender) {
-                true => say!("a sender is there already"),
-                false => say::start_the_other(&at.peer("sender")),
-            }
+            let there = link.place.has(Only::Sender);
+            say::start_unless(
+                there,
+                "a sender is there already",
+                &at.peer("sender"),
+            );
         }
         let receives = Tally::of("mq_receive of a message");
         let ticks = if options.nonblock { None } else { ticks(TICK).ok() };

@@ -269,10 +269,9 @@ impl Receiver for SysvmqReceiver {
             | if options.except { MSG_EXCEPT } else { 0 };
         if link.now.msg_qnum == 0 && !drains {
             say!("the queue is empty: msgrcv sleeps until a message comes");
-            match link.place.has(Only::Sender) {
-                true => say!("a sender is there already"),
-                false => say::start_the_other(&link.at.peer("sender")),
-            }
+            let there = link.place.has(Only::Sender);
+            let command = link.at.peer("sender");
+            say::start_unless(there, "a sender is there already", &command);
         }
         Ok(SysvmqReceiver {
             select,

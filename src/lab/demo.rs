@@ -24,7 +24,7 @@ use crate::chapters::{find, rows};
 use crate::process::{Input, Output, Role, thread};
 use crate::wire::launcher;
 use crate::wire::meet::Meets;
-use crate::wire::say::{columns, tell};
+use crate::wire::say::{columns, hanging, tell};
 
 use super::interrupts::{Interrupts, Waited, wait_for_all};
 use super::prose;
@@ -75,7 +75,8 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     let mut shown = Vec::new();
     for row in chosen {
         if !quiet {
-            for line in fold(&format!("── {}: {}", row.name, row.summary), 3) {
+            for line in fold(&format!("── {}: {}", row.name, row.summary), 3).lines()
+            {
                 tell(&format!("{}\n", line.bold()));
             }
         }
@@ -136,24 +137,21 @@ fn next(row: &Row) -> String {
             "the system calls of its roles, side by side",
         ));
     }
-    let rows: Vec<_> = rows.iter().map(|(command, does)| (command, *does)).collect();
     let width = columns(stderr()).unwrap_or(usize::from(u16::MAX));
     format!("\nNext:\n{}", prose::pairs(width, &rows))
 }
 
-/// `text` in lines of standard error, all but the first `indent` columns in.
-fn fold(text: &str, indent: usize) -> Vec<String> {
-    let Some(width) = columns(stderr()) else { return vec![text.to_owned()] };
-    let mut lines = crate::wire::say::fold(text, indent, indent, width);
-    for line in lines.iter_mut().skip(1) {
-        line.insert_str(0, &" ".repeat(indent));
+/// `text` as it is written to standard error, all but the first line `indent` columns in.
+fn fold(text: &str, indent: usize) -> String {
+    match columns(stderr()) {
+        Some(width) => hanging(text, indent, indent, width),
+        None => text.to_owned(),
     }
-    lines
 }
 
 /// Tells `text` behind a `prefix` of `indent` columns, and folded there.
 fn folded(prefix: &str, indent: usize, text: &str) {
-    tell(&format!("{prefix}{}\n", fold(text, indent).join("\n")));
+    tell(&format!("{prefix}{}\n", fold(text, indent)));
 }
 
 fn table(shown: &[Shown], quiet: bool) -> String {

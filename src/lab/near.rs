@@ -196,24 +196,18 @@ pub fn question<S: AsRef<str>>(near: &[S]) -> Option<String> {
 /// The names of `known` that are meant by the first of `words`, or the first few together:
 /// by another case, hyphen or plural, then by another word, then by a misspelling.
 fn meant<'a>(words: &[&str], known: &[(&'a str, &[&str])]) -> Vec<&'a str> {
+    let those = |meant: &dyn Fn(&str, &[&str]) -> bool| -> Option<Vec<&'a str>> {
+        let those = known.iter().filter(|(name, also)| meant(name, also));
+        let names: Vec<_> = those.map(|(name, _)| *name).collect();
+        (!names.is_empty()).then_some(names)
+    };
     for count in (1..=words.len().min(4)).rev() {
         let wanted = plain(&words[..count].concat());
         let is = |word: &&str| plain(word) == wanted;
-        let named: Vec<_> = known
-            .iter()
-            .filter(|(name, _)| is(name))
-            .map(|(name, _)| *name)
-            .collect();
-        if !named.is_empty() {
-            return named;
-        }
-        let also: Vec<_> = known
-            .iter()
-            .filter(|(_, also)| also.iter().any(is))
-            .map(|(name, _)| *name)
-            .collect();
-        if !also.is_empty() {
-            return also;
+        let named = those(&|name, _| is(&name));
+        if let Some(names) = named.or_else(|| those(&|_, also| also.iter().any(is)))
+        {
+            return names;
         }
     }
     let wanted = plain(words.first().copied().unwrap_or_default());
@@ -221,12 +215,7 @@ fn meant<'a>(words: &[&str], known: &[(&'a str, &[&str])]) -> Vec<&'a str> {
     if length < 3 {
         return Vec::new();
     }
-    let begun: Vec<_> = known
-        .iter()
-        .filter(|(name, _)| plain(name).starts_with(&wanted))
-        .map(|(name, _)| *name)
-        .collect();
-    if !begun.is_empty() {
+    if let Some(begun) = those(&|name, _| plain(name).starts_with(&wanted)) {
         return begun;
     }
     let far = |word: &str| osa_distance(&plain(word), &wanted);

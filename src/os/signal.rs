@@ -285,7 +285,7 @@ pub fn sigsuspend(set: &Set) -> Option<Info> {
 ///
 /// # Errors
 /// ESRCH when the process is gone; EPERM when it is someone else's.
-pub fn pidfd_kill(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
+pub fn pidfd_kill(pidfd: impl AsFd, signal: i32) -> nix::Result<()> {
     send(pidfd, signal, ptr::null())
 }
 
@@ -294,7 +294,7 @@ pub fn pidfd_kill(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
 ///
 /// # Errors
 /// EAGAIN at the target's RLIMIT_SIGPENDING; ESRCH and EPERM as for [`pidfd_kill`].
-pub fn pidfd_sigqueue(pidfd: impl AsFd, signal: i32, value: i32) -> io::Result<()> {
+pub fn pidfd_sigqueue(pidfd: impl AsFd, signal: i32, value: i32) -> nix::Result<()> {
     let pid = std::process::id() as i32;
     pidfd_sigqueue_as(pidfd, signal, value, pid, nix::unistd::getuid().as_raw())
 }
@@ -309,7 +309,7 @@ pub fn pidfd_sigqueue_as(
     value: i32,
     pid: i32,
     uid: u32,
-) -> io::Result<()> {
+) -> nix::Result<()> {
     /// How siginfo_t begins when its si_code is SI_QUEUE; the libc crate hides it.
     #[repr(C)]
     struct Queued {
@@ -347,13 +347,13 @@ fn send(
     pidfd: impl AsFd,
     signal: i32,
     info: *const libc::siginfo_t,
-) -> io::Result<()> {
+) -> nix::Result<()> {
     let pidfd = pidfd.as_fd().as_raw_fd();
     // SAFETY: `info` is null or points to a whole siginfo_t of our callers above.
     let sent = unsafe {
         libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal, info, 0)
     };
-    succeeded(sent as i32).map(drop)
+    Errno::result(sent).map(drop)
 }
 
 impl From<&libc::siginfo_t> for Info {

@@ -27,7 +27,7 @@ use crate::errors;
 mod fold;
 mod tally;
 
-pub use fold::{columns, fold, fold_command};
+pub use fold::{columns, fold, fold_command, hanging};
 pub use tally::{Tally, name_all};
 
 static ON: AtomicBool = AtomicBool::new(false);
@@ -95,12 +95,13 @@ pub fn tell(text: &str) {
 /// Tells of an error in one line, commentary or not.
 pub fn complain(error: &anyhow::Error) {
     if !errors::is_told(error) {
-        let line = format!("ipclab: {}", errors::line(error));
-        let lines = match columns(stderr()) {
-            Some(width) => fold(&line, 0, "ipclab: ".len(), width),
-            None => vec![line],
+        const NAME: &str = "ipclab: ";
+        let line = format!("{NAME}{}", errors::line(error));
+        let line = match columns(stderr()) {
+            Some(width) => hanging(&line, 0, NAME.len(), width),
+            None => line,
         };
-        tell(&(lines.join("\n        ") + "\n"));
+        tell(&(line + "\n"));
     }
 }
 
@@ -158,6 +159,14 @@ static THE_OTHER_COMES: AtomicBool = AtomicBool::new(false);
 /// From now on nobody is told to start the other role: it comes without that.
 pub fn the_other_comes() {
     THE_OTHER_COMES.store(true, Ordering::Relaxed);
+}
+
+/// Says that the other role is there already, or else the command that starts it.
+pub fn start_unless(there: bool, already: &str, command: &str) {
+    match there {
+        true => crate::say!("{already}"),
+        false => start_the_other(command),
+    }
 }
 
 /// Names the command that starts the role that is not there yet.

@@ -263,8 +263,5 @@ impl Follower {
 /// Says that a role is there already, or else how a sender is started: which of its roles are
 /// at a log nobody knows.
 fn start_sender(place: &Place, command: &str) {
-    match place.has_company() {
-        true => say!("another role is there already"),
-        false => say::start_the_other(command),
-    }
+    say::start_unless(place.has_company(), "another role is there already", command);
 }

@@ -169,10 +169,8 @@ impl Taker {
             };
             if let Some(peer) = to_say.take() {
                 say!("{name} is not there: read(inotify) sleeps until it is");
-                match place.has(Only::Sender) {
-                    true => say!("a sender is there: it publishes once it has all"),
-                    false => say::start_the_other(&peer),
-                }
+                let already = "a sender is there: it publishes once it has all";
+                say::start_unless(place.has(Only::Sender), already, &peer);
             }
             watch.wait()?;
             say!("read(inotify) returned: an event for that name; look again");

@@ -42,10 +42,8 @@ pub fn say_goodbye(to: &Target, sends: &mut Tally) -> Result<()> {
     sends.special(0, || format!("pidfd_send_signal({last}, {GOODBYE}): goodbye"));
     let send = || pidfd_sigqueue(&to.pidfd, last.get(), GOODBYE);
     match Full::default().queues(to.pid, &to.pidfd, send) {
-        Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
-            Err(error).context("pidfd_send_signal the goodbye")
-        }
-        _ => Ok(()),
+        Err(Errno::ESRCH) => Ok(()),
+        sent => sent.context("pidfd_send_signal the goodbye"),
     }
 }
 // ANCHOR_END: send

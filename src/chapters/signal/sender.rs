@@ -231,11 +231,7 @@ impl SignalSender {
         let send = || pidfd_sigqueue_as(pidfd, signal, value, us, uid);
         let queued = self.full.queues(pid, pidfd, send);
         self.sends
-            .returned(
-                queued.map_err(|error| {
-                    Errno::from_raw(error.raw_os_error().unwrap_or(0))
-                }),
-            )
+            .returned(queued)
             .with_context(|| {
                 format!("pidfd_send_signal(pid {pid}, {})", word_signal())
             })

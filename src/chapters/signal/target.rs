@@ -160,16 +160,15 @@ impl Full {
         &mut self,
         pid: i32,
         pidfd: impl AsFd,
-        send: impl Fn() -> std::io::Result<()>,
-    ) -> std::io::Result<()> {
+        send: impl Fn() -> nix::Result<()>,
+    ) -> nix::Result<()> {
         loop {
             let Err(error) = send() else {
                 self.0.is_over();
                 return Ok(());
             };
-            let full = error.raw_os_error() == Some(libc::EAGAIN);
             let never = || queue_of(pid).is_none_or(|queue| queue.ends_with("/0"));
-            if !full || is_gone(&pidfd) || never() {
+            if error != Errno::EAGAIN || is_gone(&pidfd) || never() {
                 return Err(error);
             }
             self.0.rest(error, "pidfd_send_signal", WAY_OUT);

@@ -228,8 +228,7 @@ fn queue_limit(stage: &Stage) -> Result<usize> {
              the user, and meanwhile that has changed."
         ));
     }
-    let refused =
-        last.is_err_and(|e| e.raw_os_error() == Some(Errno::EAGAIN as i32));
+    let refused = last == Err(Errno::EAGAIN);
     Ok(match (refused, killed.is_ok()) {
         (true, true) if arrived.len() == queued => 2,
         (true, false) => 3,

@@ -11,12 +11,13 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
+use rustix::stdio::stdout;
 
 use super::interrupts::Interrupts;
 use super::prose;
 use super::scratch;
 use crate::errors::usage;
-use crate::wire::say::tell;
+use crate::wire::say::{columns, tell};
 use model::{Placement, Report, SCHEMA};
 use peers::Peers;
 use placement::Cpus;
@@ -247,8 +248,7 @@ impl Outputs {
 
 /// How many columns the table may have.
 fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
-    size.map_or(100, |size| usize::from(size.ws_col).clamp(60, 140))
+    columns(stdout()).map_or(100, |columns| columns.clamp(60, 140))
 }
 
 /// The chapters of which there are servers to measure.

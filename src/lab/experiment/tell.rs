@@ -10,7 +10,7 @@ use super::direct::{Ended, Observed, caveat};
 use crate::experiments::record::Record;
 use crate::experiments::row::Answer;
 use crate::lab::prose;
-use crate::wire::say::fold;
+use crate::wire::say::{fold, hanging};
 
 /// Calls up to this length have what they returned in one column.
 const WIDE: usize = 46;
@@ -75,21 +75,15 @@ pub(super) fn outcome(
         );
     }
     // Where nothing was run, nothing is said of what was guessed.
-    let guess = guess.filter(|_| matches!(observed.ended, Ended::Answered(_)));
-    let verdict = match guess {
-        _ if !matches!(observed.ended, Ended::Answered(_)) => String::new(),
-        None => format!("The answer is {answer}."),
-        Some(guess) if guess == answer => format!("✓ {guess} is right."),
-        Some(guess) => {
-            format!("✗ {guess} is not what happened: the answer is {answer}.")
-        }
-    };
-    let verdict = match guess {
-        Some(guess) if guess == answer => verdict.green().to_string(),
-        Some(_) => verdict.red().to_string(),
-        None => verdict.bold().to_string(),
-    };
-    if !verdict.is_empty() {
+    if matches!(observed.ended, Ended::Answered(_)) {
+        let verdict = match guess {
+            None => format!("The answer is {answer}.").bold(),
+            Some(guess) if guess == answer => format!("✓ {guess} is right.").green(),
+            Some(guess) => {
+                format!("✗ {guess} is not what happened: the answer is {answer}.")
+                    .red()
+            }
+        };
         let _ = writeln!(text, "{verdict}");
     }
     text.push('\n');
@@ -133,12 +127,7 @@ pub(super) fn calls(records: &[Record]) -> String {
     for record in records {
         if let Record::Saw { what, value } = record {
             let line = format!("{what}: {}", plain(value));
-            for (number, line) in
-                fold(&line, 2, 4, prose::width()).iter().enumerate()
-            {
-                let blanks = if number == 0 { 2 } else { 4 };
-                let _ = writeln!(text, "{:blanks$}{line}", "");
-            }
+            let _ = writeln!(text, "  {}", hanging(&line, 2, 4, prose::width()));
         }
     }
     if text.len() > calls {

@@ -52,6 +52,11 @@ pub fn fold(text: &str, first: usize, rest: usize, width: usize) -> Vec<String> 
     lines
 }
 
+/// The lines that [`fold`] makes, as they are written: each but the first behind `rest` blanks.
+pub fn hanging(text: &str, first: usize, rest: usize, width: usize) -> String {
+    fold(text, first, rest, width).join(&format!("\n{:rest$}", ""))
+}
+
 /// How many bytes of `text` go on a line of `room` columns, with the blanks after them: up to
 /// the last blank; else, of a word that is too long, up to a slash or comma in the second half,
 /// or as many whole characters as there is room for.

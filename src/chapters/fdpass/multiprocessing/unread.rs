@@ -8,7 +8,6 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::super::descriptor::pass;
-use super::super::named;
 use super::super::plain::Answered;
 use super::BYTE;
 use crate::os::unread::unread;
@@ -62,7 +61,7 @@ impl Unread {
             return Answered::Nothing;
         }
         match passed - left {
-            _ if self.reset => Answered::Failed(named(Errno::CONNRESET)),
+            _ if self.reset => Answered::Failed(nix::errno::Errno::ECONNRESET),
             0 if passed == 0 && self.ended => Answered::End,
             0 => Answered::Nothing,
             read => Answered::Held(read),
@@ -108,7 +107,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(
                 unread.read(&ours, 2),
-                Answered::Failed(named(Errno::CONNRESET))
+                Answered::Failed(nix::errno::Errno::ECONNRESET)
             );
         }
     }

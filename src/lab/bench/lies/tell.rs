@@ -6,6 +6,7 @@ use colored::{Color, Colorize};
 
 use crate::lab::bench::model::Unit;
 use crate::lab::bench::report::units;
+use crate::lab::prose;
 
 /// The width of prose, in columns.
 const PROSE: usize = 78;
@@ -111,9 +112,5 @@ impl Told {
 
 /// `text` as a paragraph whose lines begin with `first`, then with `rest`.
 fn paragraph(first: &str, rest: &str, text: &str) -> String {
-    let options = textwrap::Options::new(PROSE)
-        .initial_indent(first)
-        .subsequent_indent(rest)
-        .break_words(false);
-    textwrap::fill(text, options) + "\n"
+    prose::paragraph(PROSE, first, rest, text)
 }
