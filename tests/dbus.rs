@@ -656,11 +656,7 @@ fn clients_beyond_the_most_are_turned_away_and_leave_no_thread() {
     assert_eq!(one_more.rest(), b"");
     server.says("one more than 256 clients");
     drop(inside);
-    let until = deadline();
-    while threads() > 1 {
-        assert!(Instant::now() < until, "{} threads are left", threads());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("its clients' threads have ended", || threads() <= 1);
     assert_eq!(server.prints(&["call", "Post", "s", "room"]), "1\n");
     server.stop();
 }

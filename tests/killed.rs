@@ -98,12 +98,12 @@ fn what_a_role_leaves_that_is_killed_in_a_change_is_found_by_clean() {
             let command = struck(&subject, calls, "KILL", which, words);
             let mut role = Role::start(words[0], command, Input::Nothing).unwrap();
             // One that has no such call any more waits for its peer: it is killed there.
-            while !role.has_ended() {
+            until("it ends", || {
                 if let Some(child) = asleep(&role) {
                     let _ = kill(child, Signal::SIGKILL);
                 }
-                std::thread::sleep(std::time::Duration::from_millis(5));
-            }
+                role.has_ended()
+            });
             role.wait(deadline()).unwrap();
             all_is_cleaned(
                 &subject,
