@@ -34,6 +34,13 @@ pub(in super::super) fn charge_of_one() -> Result<usize> {
     Ok(charge.max(1))
 }
 
+/// How many messages lie unread, of which the kernel charges `amount`. When it tells that one
+/// was read, it still charges a byte of that one, for a moment: sock_wfree() in
+/// net/core/sock.c. Nothing tells when that is gone.
+fn messages(amount: usize, of_one: usize) -> usize {
+    (amount + of_one / 2) / of_one
+}
+
 impl Unread {
     /// Of a worker that has been passed nothing, if a message is charged `of_one`.
     pub(in super::super) fn new(of_one: usize) -> Unread {
@@ -52,7 +59,7 @@ impl Unread {
         passed: usize,
     ) -> Answered {
         let left = match unread(&worker) {
-            Ok(amount) => amount.div_ceil(self.of_one).min(passed),
+            Ok(amount) => messages(amount, self.of_one).min(passed),
             Err(_) => passed,
         };
         // Only now: once a worker has closed its end, nothing of ours lies there any more,
@@ -90,6 +97,18 @@ impl Unread {
 mod tests {
     use super::super::super::descriptor::take;
     use super::*;
+
+    #[test]
+    fn a_byte_that_is_still_charged_of_a_message_that_was_read_is_no_message() {
+        for of_one in [512, 768, 4096] {
+            for unread in 0..5 {
+                for still in [0, 1, 2] {
+                    let amount = unread * of_one + still;
+                    assert_eq!(messages(amount, of_one), unread);
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_is_unread_is_counted_and_a_reset_stays_one() {
