@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use crate::wire::meet::{At, Meets};
+use crate::wire::meet::{Meets, Rendezvous};
 use crate::wire::transport::{Receiver, Sender};
 
 /// What is known of a chapter without running it.
@@ -160,7 +160,7 @@ pub trait Roles: clap::Subcommand {
     ///
     /// # Errors
     /// What the role met; the program prints it.
-    fn play(self, at: &At) -> Result<()>;
+    fn play(self, at: &Rendezvous) -> Result<()>;
 }
 
 /// No further roles.
@@ -168,7 +168,7 @@ pub trait Roles: clap::Subcommand {
 pub enum NoMore {}
 
 impl Roles for NoMore {
-    fn play(self, _: &At) -> Result<()> {
+    fn play(self, _: &Rendezvous) -> Result<()> {
         match self {}
     }
 }

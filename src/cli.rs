@@ -20,8 +20,8 @@ use crate::os::cleanup;
 use crate::os::spawn::inherited;
 use crate::wire::frame::Framing;
 use crate::wire::launcher::launched;
-use crate::wire::meet::{At, Meets};
-use crate::wire::roles::{self, Sink, Source};
+use crate::wire::meet::{Meets, Rendezvous};
+use crate::wire::roles::{self, MessageSource, Sink};
 use crate::wire::say;
 use crate::wire::standard;
 
@@ -155,7 +155,7 @@ fn words(all: &Command) -> Vec<OsString> {
     let mut words: Vec<OsString> = std::env::args_os().collect();
     let name =
         words.iter().skip(1).position(|word| all.find_subcommand(word).is_some());
-    let Some(chapter) = name.map(|place| place + 1) else { return words };
+    let Some(chapter) = name.map(|index| index + 1) else { return words };
     // `ipclab fifo help sender` is `ipclab help fifo sender`.
     if words.get(chapter + 1).is_some_and(|word| word == "help") {
         words.swap(chapter, chapter + 1);
@@ -265,7 +265,7 @@ impl Visitor for Chapters {
         use crate::wire::transport::{Receiver, Sender};
         type SenderOptions<C> = <<C as OneWay>::Sender as Sender>::Options;
         type ReceiverOptions<C> = <<C as OneWay>::Receiver as Receiver>::Options;
-        let sender = Source::augment_args(Command::new("sender"));
+        let sender = MessageSource::augment_args(Command::new("sender"));
         let receiver = Sink::augment_args(Command::new("receiver"));
         let roles = Command::new(C::ROW.name)
             .subcommand(SenderOptions::<C>::augment_args(sender))
@@ -328,7 +328,7 @@ struct Chosen<'a> {
 
 impl Chosen<'_> {
     /// The role and its place, once everything that all roles share is set up.
-    fn begin(&self, row: Row) -> Result<Option<(&ArgMatches, At)>> {
+    fn begin(&self, row: Row) -> Result<Option<(&ArgMatches, Rendezvous)>> {
         let Some((role, matches)) = self.below.subcommand() else { return Ok(None) };
         let (given, ready) = if row.meets.by_name() {
             let meeting = Meeting::from_arg_matches(matches)?;
@@ -337,9 +337,9 @@ impl Chosen<'_> {
         } else {
             (None, None)
         };
-        let place = row.roles.iter().position(|r| r.name == role).unwrap_or(0);
+        let index = row.roles.iter().position(|r| r.name == role).unwrap_or(0);
         if !self.quiet {
-            say::start(row.roles[place].name, place);
+            say::start(row.roles[index].name, index);
         }
         let framing = matches.try_get_one::<Framing>("framing").ok().flatten();
         let bytes =
@@ -351,33 +351,34 @@ impl Chosen<'_> {
             // Who started this role, and wants to know when, starts the other one too.
             say::the_other_comes();
         }
-        let mut at = At::new(row.name, row.meets, given)?.announcing(ready);
+        let mut rendezvous =
+            Rendezvous::new(row.name, row.meets, given)?.announcing(ready);
         for peer in row.roles {
             let (command, message) =
                 peer::command(self.all, row.name, role, peer.name, matches);
-            at = at.with_peer(peer.name, command, message);
+            rendezvous = rendezvous.with_peer(peer.name, command, message);
         }
         let common = Common::from_arg_matches(matches)?;
         if common.all {
             say::name_all();
         }
         cleanup::install(common.timeout);
-        Ok(Some((matches, at)))
+        Ok(Some((matches, rendezvous)))
     }
 
     fn play(
         &mut self,
         row: Row,
-        play: impl FnOnce(&str, &ArgMatches, &At) -> Result<()>,
+        play: impl FnOnce(&str, &ArgMatches, &Rendezvous) -> Result<()>,
     ) {
         if self.name != row.name {
             return;
         }
         let outcome = match self.begin(row) {
             Ok(None) => return,
-            Ok(Some((matches, at))) => {
+            Ok(Some((matches, rendezvous))) => {
                 let role = self.below.subcommand_name().unwrap_or_default();
-                play(role, matches, &at)
+                play(role, matches, &rendezvous)
             }
             Err(error) => Err(error),
         };
@@ -388,24 +389,26 @@ impl Chosen<'_> {
 impl Visitor for Chosen<'_> {
     fn one_way<C: OneWay>(&mut self) {
         let below = self.below;
-        self.play(C::ROW, |role, matches, at| match role {
+        self.play(C::ROW, |role, matches, rendezvous| match role {
             "sender" => {
                 let options = FromArgMatches::from_arg_matches(matches)?;
-                let source = Source::from_arg_matches(matches)?;
-                roles::send::<C::Sender>(at, &options, &source)
+                let source = MessageSource::from_arg_matches(matches)?;
+                roles::send::<C::Sender>(rendezvous, &options, &source)
             }
             "receiver" => {
                 let options = FromArgMatches::from_arg_matches(matches)?;
                 let sink = Sink::from_arg_matches(matches)?;
-                roles::receive::<C::Receiver>(at, &options, &sink)
+                roles::receive::<C::Receiver>(rendezvous, &options, &sink)
             }
-            _ => C::More::from_arg_matches(below)?.play(at),
+            _ => C::More::from_arg_matches(below)?.play(rendezvous),
         });
     }
 
     fn conversation<C: Conversation>(&mut self) {
         let below = self.below;
-        self.play(C::ROW, |_, _, at| C::Roles::from_arg_matches(below)?.play(at));
+        self.play(C::ROW, |_, _, rendezvous| {
+            C::Roles::from_arg_matches(below)?.play(rendezvous)
+        });
     }
 }
 

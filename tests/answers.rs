@@ -53,11 +53,12 @@ const KINDS: &[Kind] = &[
 ];
 
 /// Whom a client of ours is connected to, and who prints what it says.
-fn start(subject: &Subject, kind: Kind, more: &[&str]) -> (Role, OwnedFd) {
+fn start(subject: &Subject, kind: Kind, more: &[&str]) -> (RoleProcess, OwnedFd) {
     let listen = if kind.by == By::Tcp { TCP } else { &[] };
     let words = [kind.words, listen, &["--count", "1"], more].concat();
     let server =
-        Role::start("server", ipclab(subject, &words), Input::Nothing).unwrap();
+        RoleProcess::start("server", ipclab(subject, &words), Input::Nothing)
+            .unwrap();
     server.wait_for_comment("start the other", deadline()).unwrap();
     let client: OwnedFd = if kind.by == By::Tcp {
         let note = subject.dir().join(kind.words[0]).with_extension("addr");
@@ -135,7 +136,7 @@ fn printed(kind: Kind, way: &str, more: &[&str]) -> (Vec<u8>, usize) {
     let handed = hand_over(&client, &numbers(2000, kind.by));
     if kind.by == By::Tcp {
         // What its kernel has not sent by then, it loses by a reset.
-        let unsent = || ipclab::os::unread::unread(&client).unwrap();
+        let unsent = || ipclab::os::siocoutq::unread(&client).unwrap();
         let late = deadline();
         while unsent() > 0 {
             assert!(std::time::Instant::now() < late, "it is never sent");

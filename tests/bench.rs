@@ -159,7 +159,7 @@ fn interrupted_it_leaves_no_process_and_no_directory() {
     let subject = subject("posixmq");
     let mut command = ipclab(&subject, &["bench", "posixmq", "sysvmq", "shm"]);
     command.env("TMPDIR", subject.dir());
-    let bench = Role::start("bench", command, Input::Nothing).unwrap();
+    let bench = RoleProcess::start("bench", command, Input::Nothing).unwrap();
     wait_for_a_pair(&subject);
     let outcome = bench.stop(Signal::SIGINT, deadline()).unwrap();
     assert_eq!(outcome.status.signal(), Some(2), "{}", outcome.stderr);
@@ -172,7 +172,7 @@ fn killed_it_leaves_what_clean_removes() {
     let subject = subject("posixmq");
     let mut command = ipclab(&subject, &["bench", "posixmq", "sysvmq"]);
     command.env("TMPDIR", subject.dir());
-    let bench = Role::start("bench", command, Input::Nothing).unwrap();
+    let bench = RoleProcess::start("bench", command, Input::Nothing).unwrap();
     wait_for_a_pair(&subject);
     let outcome = bench.stop(Signal::SIGKILL, deadline()).unwrap();
     assert_eq!(outcome.status.signal(), Some(9), "{}", outcome.stderr);

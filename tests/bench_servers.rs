@@ -12,9 +12,9 @@ use ipclab::lab::bench::servers::kind::{Kind, Program};
 use ipclab::lab::bench::servers::load::Order;
 use ipclab::lab::bench::servers::session::{Session, Stage, Subject};
 use ipclab::lab::bench::servers::{Settings, run_with};
-use ipclab::os::alive;
+use ipclab::os::process_identity;
 use nix::sys::signal::{Signal, kill};
-use support::{Input, Role, deadline, program, skip, until};
+use support::{Input, RoleProcess, deadline, program, skip, until};
 
 const MS: u64 = 1_000_000;
 
@@ -47,7 +47,7 @@ fn assert_gone(processes: &[u32]) {
     let late = deadline();
     while let Some(pid) = processes
         .iter()
-        .find(|pid| alive::state(**pid).is_some_and(|state| state != 'Z'))
+        .find(|pid| process_identity::state(**pid).is_some_and(|state| state != 'Z'))
     {
         assert!(std::time::Instant::now() < late, "{pid} still runs");
         std::thread::yield_now();
@@ -317,7 +317,7 @@ fn interrupt(args: &[&str], part: &str) {
     let subject = support::subject("tcp");
     let mut command = support::ipclab(&subject, &["bench"]);
     command.args(args).env("TMPDIR", subject.dir());
-    let bench = Role::start("bench", command, Input::Nothing).unwrap();
+    let bench = RoleProcess::start("bench", command, Input::Nothing).unwrap();
     // Nothing tells us how far it is but the processes that it has.
     let wanted = format!("\0bench-servers\0{part}\0");
     let mut children = Vec::new();

@@ -59,7 +59,7 @@ fn what_a_stranger_has_open_is_kept() {
     shell
         .args(["-c", "exec 3<>fifo; echo open; read end"])
         .current_dir(subject.dir());
-    let stranger = Role::start("sh", shell, Input::Open).unwrap();
+    let stranger = RoleProcess::start("sh", shell, Input::Open).unwrap();
     stranger.wait_for_output(b"open\n", deadline()).unwrap();
     let kept = clean(&subject, &[]);
     assert!(kept.contains(&format!("pid {} has it open", stranger.pid())), "{kept}");

@@ -205,8 +205,11 @@ fn values_that_make_no_sense_are_usage_errors() {
 #[test]
 fn aliases_of_the_roles_work() {
     let subject = subject("fifo");
-    let receiver =
-        Role::start("recv", ipclab(&subject, &["fifo", "recv"]), Input::Nothing);
+    let receiver = RoleProcess::start(
+        "recv",
+        ipclab(&subject, &["fifo", "recv"]),
+        Input::Nothing,
+    );
     let receiver = receiver.unwrap();
     let sender = run(ipclab(&subject, &["fifo", "send", "hello"]), Input::Nothing);
     assert!(sender.status.success(), "{}", sender.stderr);
@@ -281,7 +284,8 @@ fn the_peers_command_repeats_the_options_that_both_must_have() {
         "2",
     ];
     let receiver =
-        Role::start("receiver", ipclab(&subject, &args), Input::Nothing).unwrap();
+        RoleProcess::start("receiver", ipclab(&subject, &args), Input::Nothing)
+            .unwrap();
     let command = "fifo sender --framing length --at 'my fifo' hello\n";
     receiver.wait_for_comment(command, deadline()).unwrap();
     receiver.stop(nix::sys::signal::Signal::SIGINT, deadline()).unwrap();

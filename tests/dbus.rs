@@ -44,7 +44,7 @@ keeps_the_contract!(
 /// A server that runs until it is stopped, in a directory of its own.
 struct Running {
     subject: Subject,
-    role: Option<Role>,
+    role: Option<RoleProcess>,
 }
 
 impl Running {
@@ -52,12 +52,12 @@ impl Running {
         let subject = subject("dbus");
         let mut command = ipclab(&subject, &["dbus", "server"]);
         command.args(options);
-        let role = Role::start("server", command, Input::Nothing).unwrap();
+        let role = RoleProcess::start("server", command, Input::Nothing).unwrap();
         role.wait_for_comment("start the other: ", deadline()).unwrap();
         Running { subject, role: Some(role) }
     }
 
-    fn role(&self) -> &Role {
+    fn role(&self) -> &RoleProcess {
         self.role.as_ref().unwrap()
     }
 
@@ -94,10 +94,10 @@ impl Running {
     }
 
     /// Starts a client that watches, and waits until it does.
-    fn watcher(&self, args: &[&str]) -> Role {
+    fn watcher(&self, args: &[&str]) -> RoleProcess {
         let mut command = ipclab(&self.subject, &["dbus", "client", "watch"]);
         command.args(args);
-        let role = Role::start("watcher", command, Input::Nothing).unwrap();
+        let role = RoleProcess::start("watcher", command, Input::Nothing).unwrap();
         role.wait_for_comment("sleeps until a signal", deadline()).unwrap();
         role
     }
@@ -243,7 +243,7 @@ fn the_client_may_be_first() {
     let subject = subject("dbus");
     let mut command = ipclab(&subject, &["dbus", "client", "list", "--at", "here"]);
     command.arg("--timeout=60");
-    let client = Role::start("client", command, Input::Nothing).unwrap();
+    let client = RoleProcess::start("client", command, Input::Nothing).unwrap();
     let command = format!("start the other: IPCLAB_DIR={}", subject.dir().display());
     client.wait_for_comment(&command, deadline()).unwrap();
     client.wait_for_comment(" dbus server --at here\n", deadline()).unwrap();
@@ -270,7 +270,7 @@ fn a_name_left_by_a_killed_server_is_recovered() {
     role.stop(Signal::SIGKILL, deadline()).unwrap();
     assert!(server.path().exists());
     let command = ipclab(&server.subject, &["dbus", "server"]);
-    let again = Role::start("server", command, Input::Nothing).unwrap();
+    let again = RoleProcess::start("server", command, Input::Nothing).unwrap();
     again.wait_for_comment("start the other: ", deadline()).unwrap();
     server.role = Some(again);
     assert_eq!(server.prints(&["call", "Post", "s", "again"]), "1\n");
@@ -672,7 +672,8 @@ fn no_more_clients_come_in_than_there_are_descriptors_for() {
     let line = contract::failed_clearly(&run(limited(16, 16), Input::Nothing));
     assert!(line.unwrap().contains("too few for a client"));
     // The soft limit is raised to the hard one: 27 - 16 clients, and no more.
-    let role = Role::start("server", limited(20, 27), Input::Nothing).unwrap();
+    let role =
+        RoleProcess::start("server", limited(20, 27), Input::Nothing).unwrap();
     role.wait_for_comment("start the other: ", deadline()).unwrap();
     let server = Running { subject, role: Some(role) };
     let mut inside: Vec<_> = (0..11).map(|_| Stranger::known(&server)).collect();
@@ -712,7 +713,7 @@ fn a_timeout_strikes_though_there_are_threads() {
     server.stop();
     let subject = subject("dbus");
     let server = ipclab(&subject, &["dbus", "server", "--timeout", "3"]);
-    let server = Role::start("server", server, Input::Nothing).unwrap();
+    let server = RoleProcess::start("server", server, Input::Nothing).unwrap();
     server.wait_for_comment("start the other", deadline()).unwrap();
     let stream = UnixStream::connect(subject.dir().join("dbus"));
     assert_eq!(server.wait(deadline()).unwrap().status.code(), Some(124));
@@ -730,14 +731,16 @@ fn output_that_nobody_reads_is_a_quiet_end() {
         Output::To(writing)
     };
     let client = ipclab(&server.subject, &["dbus", "client", "list"]);
-    let client = Role::start_with("client", client, Input::Nothing, closed(), None);
+    let client =
+        RoleProcess::start_with("client", client, Input::Nothing, closed(), None);
     let client = client.unwrap().wait(deadline()).unwrap();
     assert!(client.status.success(), "{}", client.stderr);
     server.stop();
 
     let subject = subject("dbus");
     let server = ipclab(&subject, &["dbus", "server"]);
-    let server = Role::start_with("server", server, Input::Nothing, closed(), None);
+    let server =
+        RoleProcess::start_with("server", server, Input::Nothing, closed(), None);
     let server = server.unwrap();
     server.wait_for_comment("start the other", deadline()).unwrap();
     let client = ["dbus", "client", "call", "Post", "s", "hello"];
@@ -846,7 +849,7 @@ fn client_of_python(mode: &str) -> Option<Outcome> {
     let subject = subject("dbus");
     let path = subject.dir().join("dbus").display().to_string();
     let command = python(&subject, "dbus_server.py", &[&path, mode])?;
-    let server = Role::start("python", command, Input::Nothing).unwrap();
+    let server = RoleProcess::start("python", command, Input::Nothing).unwrap();
     server.wait_for_output(b"ready\n", deadline()).unwrap();
     let mut client = ipclab(&subject, &["dbus", "client", "call", "Post", "s", "x"]);
     if mode == "hang" {
@@ -944,7 +947,7 @@ fn busctl_and_gdbus_call_the_board_without_a_bus() {
 /// A session bus: `dbus-run-session` ends it when its program has read all its input.
 struct Bus {
     subject: Subject,
-    session: Option<Role>,
+    session: Option<RoleProcess>,
     address: String,
 }
 
@@ -957,7 +960,7 @@ impl Bus {
         let mut command = Command::new("dbus-run-session");
         let script = "echo \"$DBUS_SESSION_BUS_ADDRESS\" > address; echo ready; cat";
         command.args(["--", "sh", "-c", script]).current_dir(subject.dir());
-        let session = Role::start("bus", command, Input::Open).unwrap();
+        let session = RoleProcess::start("bus", command, Input::Open).unwrap();
         session.wait_for_output(b"ready\n", deadline()).unwrap();
         let file = subject.dir().join("address");
         let address = std::fs::read_to_string(&file).unwrap().trim().to_owned();
@@ -971,18 +974,18 @@ impl Bus {
         command
     }
 
-    fn server(&self, args: &[&str]) -> Role {
+    fn server(&self, args: &[&str]) -> RoleProcess {
         let mut command = self.command(&["dbus", "server", "--bus", "session"]);
         command.args(args);
-        let role = Role::start("server", command, Input::Nothing).unwrap();
+        let role = RoleProcess::start("server", command, Input::Nothing).unwrap();
         role.wait_for_comment("start the other: ", deadline()).unwrap();
         role
     }
 
-    fn start_client(&self, args: &[&str]) -> Role {
+    fn start_client(&self, args: &[&str]) -> RoleProcess {
         let mut command = self.command(&["dbus", "client", "--bus", "session"]);
         command.args(args);
-        Role::start("client", command, Input::Nothing).unwrap()
+        RoleProcess::start("client", command, Input::Nothing).unwrap()
     }
 
     fn client(&self, args: &[&str]) -> Outcome {
@@ -1155,7 +1158,7 @@ fn peers_may_come_once_the_ready_line_is_written() {
     let (reading, writing) = pipe2(OFlag::empty()).unwrap();
     let mut command = ipclab(&subject, &["dbus", "server", "--ready-fd"]);
     command.arg(writing.as_raw_fd().to_string());
-    let server = Role::start("server", command, Input::Nothing).unwrap();
+    let server = RoleProcess::start("server", command, Input::Nothing).unwrap();
     drop::<OwnedFd>(writing);
     let mut line = String::new();
     std::fs::File::from(reading).read_to_string(&mut line).unwrap();

@@ -55,7 +55,7 @@ fn interrupted_it_leaves_nothing_behind() {
     let subject = subject("fifo");
     let mut command = ipclab(&subject, &["demo"]);
     command.env("TMPDIR", subject.dir());
-    let demo = Role::start("demo", command, Input::Nothing).unwrap();
+    let demo = RoleProcess::start("demo", command, Input::Nothing).unwrap();
     demo.wait_for_comment("── ", deadline()).unwrap();
     let outcome = demo.stop(Signal::SIGINT, deadline()).unwrap();
     assert_eq!(outcome.status.signal(), Some(2), "{}", outcome.stderr);

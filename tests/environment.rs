@@ -46,7 +46,7 @@ fn plays(row: &Row, state: &[&str]) {
         let mut command = started_by(state, &subject, &words);
         let (mut ready, says_so) = std::io::pipe().unwrap();
         ipclab::os::spawn::give(&mut command, says_so.into(), 11).unwrap();
-        let role = Role::start(part.role, command, Input::Nothing).unwrap();
+        let role = RoleProcess::start(part.role, command, Input::Nothing).unwrap();
         // Its line, or its end.
         let _ = ready.read(&mut [0; 100]).unwrap();
         roles.push(role);
@@ -243,7 +243,7 @@ fn what_a_shell_or_nohup_has_ignored_stays_ignored_in_verbs_and_in_what_they_sta
     let state = ["env", "--ignore-signal=INT,HUP"];
     let mut command = started_by(&state, &subject, &["demo", "fifo", "tcp", "unix"]);
     command.process_group(0);
-    let demo = Role::start("demo", command, Input::Nothing).unwrap();
+    let demo = RoleProcess::start("demo", command, Input::Nothing).unwrap();
     // As a terminal does it: to all of the group.
     for chapter in ["── fifo", "── tcp", "── unix"] {
         demo.wait_for_comment(chapter, deadline()).unwrap();
@@ -279,7 +279,7 @@ fn a_umask_takes_no_rights_of_the_owner_from_what_a_role_makes() {
             if nix::unistd::geteuid().is_root() {
                 command.uid(NOBODY).gid(NOBODY);
             }
-            Role::start(words[1], command, Input::Nothing).unwrap()
+            RoleProcess::start(words[1], command, Input::Nothing).unwrap()
         };
         let receiver = role(&["fifo", "receiver"]);
         let sender = role(&["fifo", "sender", "hello"]);
@@ -429,7 +429,7 @@ fn only_absolute_directories_of_the_xdg_variables_count() {
         command.current_dir(subject.dir()).env_remove("IPCLAB_DIR");
         command.args(["fifo", "receiver", "--at", &name]);
         command.env("XDG_RUNTIME_DIR", xdg).env("HOME", subject.dir());
-        Role::start("receiver", command, Input::Nothing).unwrap()
+        RoleProcess::start("receiver", command, Input::Nothing).unwrap()
     };
     let own = subject.dir().to_str().unwrap().to_owned();
     let shared = format!("/tmp/ipclab-{}", nix::unistd::geteuid());

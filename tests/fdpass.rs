@@ -68,24 +68,24 @@ fn worker_alone() -> Subject {
 }
 
 /// Starts a role of the chapter.
-fn role(subject: &Subject, role: &str, args: &[&str]) -> Role {
+fn role(subject: &Subject, role: &str, args: &[&str]) -> RoleProcess {
     let mut words = vec!["fdpass", role];
     if role == "server" {
         words.extend(["--listen", "127.0.0.1:0"]);
     }
     words.extend(args);
-    Role::start(role, ipclab(subject, &words), Input::Nothing).unwrap()
+    RoleProcess::start(role, ipclab(subject, &words), Input::Nothing).unwrap()
 }
 
 /// A server that both workers and clients may come to.
-fn server(subject: &Subject, args: &[&str]) -> Role {
+fn server(subject: &Subject, args: &[&str]) -> RoleProcess {
     let server = role(subject, "server", args);
     server.wait_for_comment("epoll_wait() sleeps", deadline()).unwrap();
     server
 }
 
 /// A worker that the server knows.
-fn worker(subject: &Subject, server: &Role, args: &[&str]) -> Role {
+fn worker(subject: &Subject, server: &RoleProcess, args: &[&str]) -> RoleProcess {
     let worker = role(subject, "worker", args);
     let come = format!("worker {} has come", worker.pid());
     server.wait_for_comment(&come, deadline()).unwrap();
@@ -114,14 +114,14 @@ fn echo(mut socket: &TcpStream, line: &str) {
     assert_eq!(back, line.as_bytes());
 }
 
-fn ended_well(role: Role) -> Outcome {
+fn ended_well(role: RoleProcess) -> Outcome {
     let name = role.name.clone();
     let outcome = role.wait(deadline()).unwrap();
     assert!(outcome.status.success(), "{name}: {}", outcome.stderr);
     outcome
 }
 
-fn failed(role: Role) -> String {
+fn failed(role: RoleProcess) -> String {
     contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
 }
 
@@ -133,7 +133,7 @@ fn number_after(story: &str, text: &str) -> usize {
     digits[..end.unwrap_or(digits.len())].replace(',', "").parse().unwrap()
 }
 
-fn open_descriptors(role: &Role) -> usize {
+fn open_descriptors(role: &RoleProcess) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", role.pid())).unwrap().count()
 }
 
@@ -239,7 +239,7 @@ fn a_thousand_clients_are_served_though_a_worker_is_killed_in_the_middle() {
     let (script, address) = ("fdpass_clients.py", address(&subject));
     let arguments = [&*address, "1000", "300"];
     let Some(python) = python(&subject, script, &arguments) else { return };
-    let mut clients = Role::start("clients", python, Input::Open).unwrap();
+    let mut clients = RoleProcess::start("clients", python, Input::Open).unwrap();
     clients.wait_for_output(b"first\n", deadline()).unwrap();
     clients.close_stdin();
     clients.wait_for_output(b"333 of 1000\n", deadline()).unwrap();
@@ -274,7 +274,7 @@ fn what_a_stopped_worker_never_took_goes_to_the_others_when_it_is_killed() {
     let (script, address) = ("fdpass_clients.py", address(&subject));
     let arguments = [&*address, "1000", "300"];
     let Some(python) = python(&subject, script, &arguments) else { return };
-    let mut clients = Role::start("clients", python, Input::Open).unwrap();
+    let mut clients = RoleProcess::start("clients", python, Input::Open).unwrap();
     clients.wait_for_output(b"first\n", deadline()).unwrap();
 
     second.signal(Signal::SIGSTOP).unwrap();
@@ -342,7 +342,7 @@ fn what_is_held_has_a_limit_and_the_rest_waits_in_the_kernel() {
 }
 
 /// How many connections from clients a server holds: the rest of its sockets are two.
-fn sockets_of_clients(server: &Role) -> usize {
+fn sockets_of_clients(server: &RoleProcess) -> usize {
     let fds = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
     let links = fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
     links.filter(|to| to.to_string_lossy().starts_with("socket:")).count() - 2
@@ -382,7 +382,7 @@ fn a_late_worker_is_shut_down_before_its_last_answers_are_read() {
     command.arg(&trace).arg(program()).args(["fdpass", "server", "--count", "1"]);
     command.args(["--listen", "127.0.0.1:0", "--ack-timeout", "0.3"]);
     command.env("IPCLAB_DIR", subject.dir());
-    let server = Role::start("server", command, Input::Nothing).unwrap();
+    let server = RoleProcess::start("server", command, Input::Nothing).unwrap();
     server.wait_for_comment("epoll_wait() sleeps", deadline()).unwrap();
     let Some(silent) = stranger(&subject, &server, "silent") else { return };
     let client = connect(&subject);
@@ -490,9 +490,13 @@ fn answers_nobody_asked_for_are_garbage() {
 }
 
 /// A worker in Python, once the server knows it.
-fn stranger(subject: &Subject, server: &Role, how: &str) -> Option<Role> {
+fn stranger(
+    subject: &Subject,
+    server: &RoleProcess,
+    how: &str,
+) -> Option<RoleProcess> {
     let command = python(subject, "fdpass_worker.py", &["fdpass", how])?;
-    let stranger = Role::start(how, command, Input::Nothing).unwrap();
+    let stranger = RoleProcess::start(how, command, Input::Nothing).unwrap();
     let come = format!("worker {} has come", stranger.pid());
     server.wait_for_comment(&come, deadline()).unwrap();
     Some(stranger)
@@ -524,7 +528,7 @@ fn python_sends_descriptors_to_our_worker() {
     let Some(command) = python(&subject, "fdpass_server.py", &args) else { return };
     let worker = role(&subject, "worker", &[]);
     worker.wait_for_comment("start the other: ", deadline()).unwrap();
-    let server = Role::start("python", command, Input::Nothing).unwrap();
+    let server = RoleProcess::start("python", command, Input::Nothing).unwrap();
     worker.wait_for_comment("the server is pid", deadline()).unwrap();
     for message in ["hello", "python"] {
         // It publishes its address as ours does.
@@ -721,7 +725,7 @@ fn a_full_table_of_descriptors_is_said_once_and_does_not_spin() {
 }
 
 /// What /proc/PID/stat says of a process: user and system time, in ticks of 10 ms.
-fn processor_time(role: &Role) -> Duration {
+fn processor_time(role: &RoleProcess) -> Duration {
     let stat =
         std::fs::read_to_string(format!("/proc/{}/stat", role.pid())).unwrap();
     let after_name = stat.rsplit(')').next().unwrap();
@@ -745,7 +749,7 @@ fn waiting_connections_never_keep_a_worker_out() {
     ];
     let mut command = ipclab(&subject, &server_words);
     lower_nofile(&mut command, 40);
-    let server = Role::start("server", command, Input::Nothing).unwrap();
+    let server = RoleProcess::start("server", command, Input::Nothing).unwrap();
     server.wait_for_comment("epoll_wait() sleeps", deadline()).unwrap();
     let clients = [(); 60].map(|()| connect(&subject));
     server.wait_for_comment("accept() pauses", deadline()).unwrap();
@@ -765,7 +769,7 @@ fn a_worker_with_a_full_table_leaves_what_it_cannot_take_to_others() {
     let server = server(&subject, &["--count", "20"]);
     let mut command = ipclab(&subject, &["fdpass", "worker"]);
     lower_nofile(&mut command, 16);
-    let small = Role::start("worker", command, Input::Nothing).unwrap();
+    let small = RoleProcess::start("worker", command, Input::Nothing).unwrap();
     let come = format!("worker {} has come", small.pid());
     server.wait_for_comment(&come, deadline()).unwrap();
     let clients = [(); 20].map(|()| connect(&subject));
@@ -801,7 +805,7 @@ fn another_users_worker_is_refused() {
     }
     // It becomes nobody by itself: nobody may not be allowed to run it.
     python.env("PEER_UID", NOBODY.to_string());
-    let python = Role::start("worker", python, Input::Nothing).unwrap();
+    let python = RoleProcess::start("worker", python, Input::Nothing).unwrap();
     let refused =
         format!("a worker: refused: pid {} runs as uid {NOBODY}", python.pid());
     server.wait_for_comment(&refused, deadline()).unwrap();
@@ -812,7 +816,7 @@ fn another_users_worker_is_refused() {
 }
 
 /// A server at a path where everybody may come.
-fn open_server(subject: &Subject) -> (Role, std::path::PathBuf) {
+fn open_server(subject: &Subject) -> (RoleProcess, std::path::PathBuf) {
     let open = subject.dir().join("open");
     std::fs::create_dir(&open).unwrap();
     for dir in [subject.dir(), &open] {
@@ -843,7 +847,7 @@ fn another_users_server_is_refused() {
     }
     // It becomes nobody by itself: nobody may not be allowed to run it.
     python.env("PEER_UID", NOBODY.to_string());
-    let python = Role::start("server", python, Input::Nothing).unwrap();
+    let python = RoleProcess::start("server", python, Input::Nothing).unwrap();
     let path = open.join("s");
     let worker = role(&subject, "worker", &["--at", path.to_str().unwrap()]);
     let line = failed(worker);
@@ -878,7 +882,8 @@ fn a_second_server_is_told_who_has_the_place() {
     assert!(line.contains(&taken) && line.contains("use --at NAME"), "{line}");
     let words = ["fdpass", "fork", "--listen", "127.0.0.1:0"];
     let forked =
-        Role::start("fork", ipclab(&subject, &words), Input::Nothing).unwrap();
+        RoleProcess::start("fork", ipclab(&subject, &words), Input::Nothing)
+            .unwrap();
     let line = failed(forked);
     assert!(line.contains(&taken), "{line}");
     first.stop(Signal::SIGTERM, deadline()).unwrap();
@@ -933,7 +938,8 @@ fn a_port_in_use_is_refused_and_says_who_has_it() {
     for name in ["server", "fork"] {
         let words = ["fdpass", name, "--listen", &address];
         let role =
-            Role::start(name, ipclab(&subject, &words), Input::Nothing).unwrap();
+            RoleProcess::start(name, ipclab(&subject, &words), Input::Nothing)
+                .unwrap();
         let line = failed(role);
         assert!(line.contains("EADDRINUSE") && line.contains(&pid), "{line}");
         subject.nothing_is_left().unwrap();
@@ -972,7 +978,7 @@ fn signals_end_each_role_and_nothing_is_left() {
         let subject = subject("fdpass");
         let server = server(&subject, &[]);
         let worker = worker(&subject, &server, &[]);
-        let client = Role::start(
+        let client = RoleProcess::start(
             "client",
             ipclab(&subject, &["fdpass", "client"]),
             Input::Open,
@@ -1018,8 +1024,8 @@ fn the_user_may_choose_the_path_and_nothing_is_left_there() {
 fn fork_ends_with_the_worker_it_has() {
     let subject = subject("fdpass");
     let words = ["fdpass", "fork", "--listen", "127.0.0.1:0"];
-    let fork =
-        Role::start("fork", ipclab(&subject, &words), Input::Nothing).unwrap();
+    let fork = RoleProcess::start("fork", ipclab(&subject, &words), Input::Nothing)
+        .unwrap();
     fork.wait_for_comment("start the other: ", deadline()).unwrap();
     let children = format!("/proc/{pid}/task/{pid}/children", pid = fork.pid());
     let child = std::fs::read_to_string(children).unwrap();
@@ -1037,7 +1043,7 @@ fn ready_fd_gets_the_address_of_the_clients() {
     let script =
         "exec 3>&1; exec \"$0\" -q fdpass server --listen 127.0.0.1:0 --ready-fd 3";
     shell.args(["-c", script]).arg(program()).env("IPCLAB_DIR", subject.dir());
-    let server = Role::start("server", shell, Input::Nothing).unwrap();
+    let server = RoleProcess::start("server", shell, Input::Nothing).unwrap();
     server.wait_for_output(b"\n", deadline()).unwrap();
     let listening = address(&subject);
     let printed = server.stop(Signal::SIGINT, deadline()).unwrap().stdout;

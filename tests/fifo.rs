@@ -11,7 +11,7 @@ use support::*;
 keeps_the_contract!(subject("fifo"));
 
 /// A receiver that waits, with the FIFO already made.
-fn waiting_receiver(subject: &Subject, args: &[&str]) -> Role {
+fn waiting_receiver(subject: &Subject, args: &[&str]) -> RoleProcess {
     let receiver = subject.start_receiver(args).unwrap();
     receiver.wait_for_comment("sleeps until a writer", deadline()).unwrap();
     receiver
@@ -25,7 +25,8 @@ fn echo_of_the_shell_is_a_sender() {
     shell.args(["-c", "echo hello; echo world"]);
     let fifo = std::fs::File::options().write(true).open(subject.dir().join("fifo"));
     let output = Output::To(fifo.unwrap().into());
-    let shell = Role::start_with("sh", shell, Input::Nothing, output, None).unwrap();
+    let shell =
+        RoleProcess::start_with("sh", shell, Input::Nothing, output, None).unwrap();
     assert!(shell.wait(deadline()).unwrap().status.success());
     let receiver = receiver.wait(deadline()).unwrap();
     assert_eq!(receiver.stdout, b"hello\nworld\n");
@@ -70,7 +71,7 @@ fn cat_is_a_receiver() {
 fn python_makes_and_reads_the_fifo() {
     let subject = subject("fifo");
     let Some(python) = python(&subject, "fifo_reader.py", &["fifo"]) else { return };
-    let reader = Role::start("python", python, Input::Nothing).unwrap();
+    let reader = RoleProcess::start("python", python, Input::Nothing).unwrap();
     reader.wait_for_output(b"ready\n", deadline()).unwrap();
     let sender = subject.start_sender(&["hello", "python"], Input::Nothing).unwrap();
     assert!(sender.wait(deadline()).unwrap().status.success());
@@ -171,7 +172,7 @@ fn ready_fd_gets_the_path_once_the_fifo_is_there() {
     let program = program();
     shell.args(["-c", "exec 3>&1; exec \"$0\" -q fifo receiver --ready-fd 3"]);
     shell.arg(&program).env("IPCLAB_DIR", subject.dir());
-    let receiver = Role::start("receiver", shell, Input::Nothing).unwrap();
+    let receiver = RoleProcess::start("receiver", shell, Input::Nothing).unwrap();
     let path = subject.dir().join("fifo");
     let line = format!("{}\n", path.display());
     receiver.wait_for_output(line.as_bytes(), deadline()).unwrap();

@@ -46,14 +46,14 @@ fn receive(subject: &Subject, args: &[&str]) -> String {
 }
 
 /// A receiver that sleeps until there is a file, or more of it.
-fn waiting_receiver(subject: &Subject, args: &[&str]) -> Role {
+fn waiting_receiver(subject: &Subject, args: &[&str]) -> RoleProcess {
     let receiver = subject.start_receiver(args).unwrap();
     receiver.wait_for_comment("start the other: ", deadline()).unwrap();
     receiver
 }
 
 /// A sender that has written `text`, and has not published it.
-fn writing_sender(subject: &Subject, text: &str) -> Role {
+fn writing_sender(subject: &Subject, text: &str) -> RoleProcess {
     let mut sender = subject.start_sender(&[], Input::Open).unwrap();
     sender.feed(text.as_bytes()).unwrap();
     let last = text.lines().last().unwrap();
@@ -167,7 +167,8 @@ fn a_receiver_that_is_killed_while_it_reads_leaves_no_file() {
     let command = subject.receiver_command(&["--bytes"]);
     let output = Output::To(writing);
     let receiver =
-        Role::start_with("receiver", command, Input::Nothing, output, None).unwrap();
+        RoleProcess::start_with("receiver", command, Input::Nothing, output, None)
+            .unwrap();
     receiver.wait_for_comment("read() = ", deadline()).unwrap();
     assert_eq!(names(subject.dir()), ["file.lock"]);
     receiver.stop(Signal::SIGKILL, deadline()).unwrap();
@@ -223,7 +224,7 @@ fn of_two_receivers_each_file_goes_to_one() {
         .collect::<Vec<_>>();
     send(&subject, &["first"]);
     let faster = loop {
-        if let Some(at) = receivers.iter_mut().position(Role::has_ended) {
+        if let Some(at) = receivers.iter_mut().position(RoleProcess::has_ended) {
             break receivers.remove(at);
         }
         assert!(std::time::Instant::now() < deadline());
@@ -318,7 +319,7 @@ fn a_file_that_is_written_in_place_is_taken_once_it_is_closed() {
     let receiver = waiting_receiver(&subject, &[]);
     let script = "{ echo one; echo half >&2; read go; echo two; } > file";
     let mut stranger =
-        Role::start("sh", shell(&subject, script), Input::Open).unwrap();
+        RoleProcess::start("sh", shell(&subject, script), Input::Open).unwrap();
     stranger.wait_for_comment("half", deadline()).unwrap();
     // Another file's events must not make the receiver look at this one.
     run(shell(&subject, "echo > other && rm other"), Input::Nothing);
@@ -370,7 +371,8 @@ fn ready_fd_gets_the_path() {
     let subject = files();
     let script = "exec 3>&1; exec \"$1\" -q file receiver --ready-fd 3";
     let receiver =
-        Role::start("receiver", shell(&subject, script), Input::Nothing).unwrap();
+        RoleProcess::start("receiver", shell(&subject, script), Input::Nothing)
+            .unwrap();
     let line = format!("{}\n", subject.dir().join("file").display());
     receiver.wait_for_output(line.as_bytes(), deadline()).unwrap();
     send(&subject, &["hello"]);
@@ -789,7 +791,8 @@ mod the_log {
         let subject = files();
         let script = "flock file sh -c 'echo locked; read go'";
         let mut holder =
-            Role::start("flock", shell(&subject, script), Input::Open).unwrap();
+            RoleProcess::start("flock", shell(&subject, script), Input::Open)
+                .unwrap();
         holder.wait_for_output(b"locked\n", deadline()).unwrap();
         let sender = subject.start_sender(&["--append", "hello"], Input::Nothing);
         let sender = sender.unwrap();
@@ -832,7 +835,7 @@ mod the_log {
         let subject = files();
         send(&subject, &["--append", "one"]);
         let tail = shell(&subject, "exec tail -f -n +1 file");
-        let tail = Role::start("tail", tail, Input::Nothing).unwrap();
+        let tail = RoleProcess::start("tail", tail, Input::Nothing).unwrap();
         tail.wait_for_output(b"one\n", deadline()).unwrap();
         let receiver = waiting_receiver(&subject, &["--append", "--count", "3"]);
         run(shell(&subject, "echo two >> file"), Input::Nothing);
@@ -853,7 +856,7 @@ mod the_log {
         };
         let receiver =
             subject.start_receiver(&["-q", "--append", "--count", "600"]).unwrap();
-        let python = Role::start("python", python, Input::Nothing).unwrap();
+        let python = RoleProcess::start("python", python, Input::Nothing).unwrap();
         let text: String =
             (0..300).map(|number| format!("ours {number}\n")).collect();
         let sender = subject
@@ -878,7 +881,7 @@ mod the_log {
         // open what this one has open, and clean keeps what somebody has open.
         let script = "{ printf 'one\\nha'; read go; printf 'lf\\n'; } > file";
         let mut writer =
-            Role::start("sh", shell(&subject, script), Input::Open).unwrap();
+            RoleProcess::start("sh", shell(&subject, script), Input::Open).unwrap();
         let receiver = waiting_receiver(&subject, &["--append", "--count", "2"]);
         receiver.wait_for_output(b"one\n", deadline()).unwrap();
         writer.feed(b"go\n").unwrap();

@@ -96,7 +96,8 @@ fn what_a_role_leaves_that_is_killed_in_a_change_is_found_by_clean() {
         for which in [1, 2, 3] {
             let subject = subject(words[0]);
             let command = struck(&subject, calls, "KILL", which, words);
-            let mut role = Role::start(words[0], command, Input::Nothing).unwrap();
+            let mut role =
+                RoleProcess::start(words[0], command, Input::Nothing).unwrap();
             // One that has no such call any more waits for its peer: it is killed there.
             until("it ends", || {
                 if let Some(child) = asleep(&role) {
@@ -114,7 +115,7 @@ fn what_a_role_leaves_that_is_killed_in_a_change_is_found_by_clean() {
 }
 
 /// The program that strace runs, if it is asleep in a call of its own.
-fn asleep(strace: &Role) -> Option<Pid> {
+fn asleep(strace: &RoleProcess) -> Option<Pid> {
     let children = format!("/proc/{0}/task/{0}/children", strace.pid());
     let child = fs::read_to_string(children).ok()?.trim().parse().ok()?;
     let stat = fs::read_to_string(format!("/proc/{child}/stat")).ok()?;
@@ -135,7 +136,7 @@ fn a_signal_in_a_change_leaves_nothing() {
         let subject = subject(words[0]);
         // Where a worker waits, the server is not the last one out.
         let worker = (words[0] == "fdpass").then(|| {
-            let worker = Role::start(
+            let worker = RoleProcess::start(
                 "worker",
                 ipclab(&subject, &["fdpass", "worker"]),
                 Input::Nothing,
@@ -236,7 +237,7 @@ fn clean_leaves_a_place_alone_that_somebody_new_has_made_meanwhile() {
     strace.args(["-e", "trace=openat", "-e", "inject=openat:signal=STOP:when=1"]);
     strace.arg(program()).arg("clean").env("IPCLAB_DIR", subject.dir());
     strace.env("TMPDIR", subject.dir());
-    let cleaner = Role::start("clean", strace, Input::Nothing).unwrap();
+    let cleaner = RoleProcess::start("clean", strace, Input::Nothing).unwrap();
     cleaner.wait_for_comment("stopped by SIGSTOP", deadline()).unwrap();
     first.stop(Signal::SIGTERM, deadline()).unwrap();
     let second = subject.start_receiver(&[]).unwrap();

@@ -27,7 +27,7 @@ fn leave_behind(subject: &Subject, args: &[&str]) {
     assert!(sender.status.success(), "{}", sender.stderr);
 }
 
-fn clear_line(role: Role) -> String {
+fn clear_line(role: RoleProcess) -> String {
     contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
 }
 
@@ -226,7 +226,7 @@ fn python_reads_the_file_by_mmap() {
     let sent = ["--at", "./ring", "--capacity", "256"];
     let mut sender = subject.start_sender(&sent, Input::Open).unwrap();
     sender.wait_for_comment("start the other", deadline()).unwrap();
-    let reader = Role::start("python", python, Input::Nothing).unwrap();
+    let reader = RoleProcess::start("python", python, Input::Nothing).unwrap();
     // More than the ring holds, so that it goes round, and the sender sleeps.
     let lines: String = (0..50).map(|i| format!("line {i}\n")).collect();
     sender.feed(lines.as_bytes()).unwrap();
@@ -243,7 +243,7 @@ fn python_writes_the_file_by_mmap() {
     receiver.wait_for_comment("start the other", deadline()).unwrap();
     let lines: String = (0..50).map(|i| format!("line {i}\n")).collect();
     let input = Input::Bytes(lines.clone().into_bytes());
-    let sender = Role::start("python", python, input).unwrap();
+    let sender = RoleProcess::start("python", python, input).unwrap();
     let sender = sender.wait(deadline()).unwrap();
     assert!(sender.status.success(), "{}", sender.stderr);
     let receiver = receiver.wait(deadline()).unwrap();
@@ -258,7 +258,7 @@ fn a_receiver_notices_that_a_python_sender_was_killed() {
     let Some(python) = python(&subject, "mmap_sender.py", &["mmap"]) else { return };
     let receiver = subject.start_receiver(&[]).unwrap();
     receiver.wait_for_comment("start the other", deadline()).unwrap();
-    let mut sender = Role::start("python", python, Input::Open).unwrap();
+    let mut sender = RoleProcess::start("python", python, Input::Open).unwrap();
     // Python reads a pipe by blocks, so that the first lines come with the rest.
     sender.feed(&b"line\n".repeat(20_000)).unwrap();
     receiver.wait_for_output(b"line\n", deadline()).unwrap();
@@ -278,7 +278,7 @@ fn a_ring_that_a_python_receiver_reads_is_taken_for_a_receiver_not_for_a_sender(
     // Open again, as a maker that still lives would have left it.
     let opened = std::fs::File::options().write(true).open(&ring).unwrap();
     opened.write_all_at(&[0; 36], 32).unwrap();
-    let reader = Role::start("python", python, Input::Nothing).unwrap();
+    let reader = RoleProcess::start("python", python, Input::Nothing).unwrap();
     let deadline = deadline();
     loop {
         let mut pid = [0; 4];

@@ -195,14 +195,14 @@ mod with_the_feature {
 
     /// A running job. However the test ends, the launcher is first asked to end it, since
     /// one that is killed leaves its ranks to find that out for themselves.
-    struct Job(Option<Role>);
+    struct Job(Option<RoleProcess>);
 
     impl Job {
         fn start(command: Command, input: Input) -> Job {
-            Job(Some(Role::start("mpiexec", command, input).unwrap()))
+            Job(Some(RoleProcess::start("mpiexec", command, input).unwrap()))
         }
 
-        fn role(&self) -> &Role {
+        fn role(&self) -> &RoleProcess {
             self.0.as_ref().unwrap()
         }
 

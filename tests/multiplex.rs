@@ -40,7 +40,7 @@ const TCP: [&str; 2] = ["--tcp", "127.0.0.1:0"];
 /// A server that runs until it is stopped, in a directory of its own.
 struct Running {
     subject: Subject,
-    role: Option<Role>,
+    role: Option<RoleProcess>,
 }
 
 impl Running {
@@ -58,7 +58,7 @@ impl Running {
         let mut command = ipclab(&subject, &["multiplex", "server"]);
         command.args(options);
         change(&mut command);
-        let role = Role::start("server", command, input).unwrap();
+        let role = RoleProcess::start("server", command, input).unwrap();
         role.wait_for_comment("start the other: ", deadline()).unwrap();
         Running { subject, role: Some(role) }
     }
@@ -82,7 +82,7 @@ impl Running {
         port.map(|port| format!("127.0.0.1:{port}"))
     }
 
-    fn role(&self) -> &Role {
+    fn role(&self) -> &RoleProcess {
         self.role.as_ref().unwrap()
     }
 
@@ -430,7 +430,7 @@ fn with_descriptors(count: u64, options: &[&str]) -> Running {
 }
 
 /// How many descriptors a process has.
-fn descriptors(role: &Role) -> usize {
+fn descriptors(role: &RoleProcess) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", role.pid())).unwrap().count()
 }
 
@@ -552,7 +552,7 @@ fn what_epoll_cannot_watch_is_refused_with_the_calls_that_can() {
         let args = ["multiplex", "server", "--stdin", "--with", with];
         let command = ipclab(&subject, &args);
         let server =
-            Role::start("server", command, Input::From(file.into())).unwrap();
+            RoleProcess::start("server", command, Input::From(file.into())).unwrap();
         if ok {
             server
                 .wait_for_output(b"from a file\nand its end\n", deadline())
@@ -728,7 +728,7 @@ fn a_signal_ends_it_though_its_output_is_full_and_a_source_never_runs_dry() {
         let (mut output, stdout) = std::io::pipe().unwrap();
         let (stdin, mut input) = std::io::pipe().unwrap();
         let args = ["multiplex", "server", "--stdin", "--with", with];
-        let role = Role::start_with(
+        let role = RoleProcess::start_with(
             "server",
             ipclab(&subject, &args),
             Input::From(stdin.into()),
@@ -913,7 +913,7 @@ fn a_signal_that_was_ignored_stays_ignored() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' HUP; exec \"$0\" multiplex server"]).arg(program());
     shell.env("IPCLAB_DIR", subject.dir());
-    let role = Role::start("server", shell, Input::Nothing).unwrap();
+    let role = RoleProcess::start("server", shell, Input::Nothing).unwrap();
     role.wait_for_comment("start the other", deadline()).unwrap();
     role.signal(Signal::SIGHUP).unwrap();
     let socket = UnixStream::connect(subject.dir().join("multiplex")).unwrap();
@@ -929,7 +929,8 @@ fn an_output_that_nobody_empties_does_not_keep_it_from_ending() {
     let command = ipclab(&subject, &["multiplex", "server"]);
     let output = Output::To(writing);
     let server =
-        Role::start_with("server", command, Input::Nothing, output, None).unwrap();
+        RoleProcess::start_with("server", command, Input::Nothing, output, None)
+            .unwrap();
     server.wait_for_comment("start the other", deadline()).unwrap();
     let socket = UnixStream::connect(subject.dir().join("multiplex")).unwrap();
     socket.set_nonblocking(true).unwrap();
@@ -974,7 +975,7 @@ fn ready_fd_gets_every_address_in_one_line() {
          --count 1",
     ]);
     shell.arg(program()).env("IPCLAB_DIR", subject.dir());
-    let server = Role::start("server", shell, Input::Nothing).unwrap();
+    let server = RoleProcess::start("server", shell, Input::Nothing).unwrap();
     let path = subject.dir().join("multiplex").display().to_string();
     let line = format!("{path} 127.0.0.1:");
     server.wait_for_output(line.as_bytes(), deadline()).unwrap();

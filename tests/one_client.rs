@@ -23,8 +23,8 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use rustix::net::SocketFlags;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use support::{
-    Input, NOBODY, Output, Role, Subject, as_nobody, deadline, ipclab, program, run,
-    subject, until,
+    Input, NOBODY, Output, RoleProcess, Subject, as_nobody, deadline, ipclab,
+    program, run, subject, until,
 };
 
 /// A server, and how its clients find it.
@@ -59,7 +59,7 @@ const TCP: [&[&str]; 4] = [
 ];
 
 impl Server {
-    fn start(&self, subject: &Subject) -> Role {
+    fn start(&self, subject: &Subject) -> RoleProcess {
         start(subject, self.chapter, self.args)
     }
 
@@ -78,13 +78,13 @@ impl Server {
 }
 
 /// Starts a server, and waits until clients may come.
-fn start(subject: &Subject, chapter: &str, args: &[&str]) -> Role {
+fn start(subject: &Subject, chapter: &str, args: &[&str]) -> RoleProcess {
     let mut command = ipclab(subject, &[chapter]);
     command.args(args);
-    await_clients(Role::start("server", command, Input::Nothing).unwrap())
+    await_clients(RoleProcess::start("server", command, Input::Nothing).unwrap())
 }
 
-fn await_clients(server: Role) -> Role {
+fn await_clients(server: RoleProcess) -> RoleProcess {
     server.wait_for_comment("sleeps until", deadline()).unwrap();
     server
 }
@@ -115,7 +115,7 @@ fn pass(socket: &OwnedFd, message: &[u8], descriptors: &[i32]) {
 }
 
 /// SIGTERM ends it, with its name and lock removed.
-fn stop(role: Role, subject: &Subject) {
+fn stop(role: RoleProcess, subject: &Subject) {
     let outcome = role.stop(Signal::SIGTERM, deadline()).unwrap();
     assert_eq!(outcome.status.signal(), Some(libc::SIGTERM), "{}", outcome.stderr);
     assert_nothing_is_left(subject);
@@ -169,7 +169,7 @@ fn a_client_closes_what_its_server_passes() {
         }
         let mut command = ipclab(&subject, &["unix", "client"]);
         command.args(&server.args[1..]);
-        let mut client = Role::start("client", command, Input::Open).unwrap();
+        let mut client = RoleProcess::start("client", command, Input::Open).unwrap();
         client.feed(b"hi\n").unwrap();
         let mut came = [0; 16];
         let connection = if server.kind == SockType::Datagram {
@@ -207,7 +207,7 @@ fn a_packet_over_the_limit_is_its_senders_affair_alone() {
 }
 
 /// Lets `server` have so many bytes of addresses more than it has now. Descriptors stay.
-fn limit_memory(server: &Role, more: u64) {
+fn limit_memory(server: &RoleProcess, more: u64) {
     let status = format!("/proc/{}/status", server.pid());
     let status = std::fs::read_to_string(status).unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
@@ -218,7 +218,7 @@ fn limit_memory(server: &Role, more: u64) {
 }
 
 /// Sets the soft limit of processes of its user: as that user, for root may lack the right.
-fn limit_processes(role: &Role, soft: &str) {
+fn limit_processes(role: &RoleProcess, soft: &str) {
     let mut command = Command::new("prlimit");
     command.args(["--pid", &role.pid().to_string(), &format!("--nproc={soft}")]);
     if nix::unistd::geteuid().is_root() {
@@ -271,7 +271,7 @@ fn a_one_way_role_without_memory_says_so_in_one_line_and_clears_away() {
         let subject = subject(chapter);
         let command =
             ipclab(&subject, &[chapter, "receiver", "--max-message", "4294967295"]);
-        let mut role = Role::start("receiver", command, Input::Open).unwrap();
+        let mut role = RoleProcess::start("receiver", command, Input::Open).unwrap();
         let place = subject.dir().join("fifo");
         until("the FIFO is there", || chapter == "pipe" || place.exists());
         limit_memory(&role, 64 << 20);
@@ -309,7 +309,7 @@ fn a_server_without_a_thread_for_a_client_rests_and_serves_it_later() {
         let opened = File::open(program()).unwrap();
         let mut command = as_nobody(&opened, &[&[chapter], args].concat());
         command.env("IPCLAB_DIR", subject.dir());
-        let role = Role::start("server", command, Input::Nothing).unwrap();
+        let role = RoleProcess::start("server", command, Input::Nothing).unwrap();
         let role = await_clients(role);
         // Fewer than there are already.
         limit_processes(&role, "1:");
@@ -407,7 +407,8 @@ fn a_role_that_waits_for_its_turn_hears_signals_and_timeout() {
                 for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
                     let mut command = ipclab(&subject, &[chapter]);
                     command.args(*args);
-                    let role = Role::start("role", command, Input::Nothing).unwrap();
+                    let role =
+                        RoleProcess::start("role", command, Input::Nothing).unwrap();
                     let what = format!("{chapter} {args:?} waits for its turn");
                     until(&what, || is_in(&role, libc::SYS_fcntl));
                     let outcome = role.stop(signal, deadline()).unwrap();
@@ -430,7 +431,7 @@ fn a_role_that_waits_for_its_turn_hears_signals_and_timeout() {
 }
 
 /// Whether it sleeps in this system call: proc_pid_syscall(5).
-fn is_in(role: &Role, call: i64) -> bool {
+fn is_in(role: &RoleProcess, call: i64) -> bool {
     let now = std::fs::read_to_string(format!("/proc/{}/syscall", role.pid()));
     now.unwrap_or_default().split(' ').next() == Some(&call.to_string())
 }
@@ -446,7 +447,7 @@ fn shared_memory_that_is_cut_short_ends_a_role_with_one_line() {
         let subject = subject(chapter);
         let mut command = ipclab(&subject, &[chapter]);
         command.args(args);
-        let role = Role::start("role", command, Input::Nothing).unwrap();
+        let role = RoleProcess::start("role", command, Input::Nothing).unwrap();
         role.wait_for_comment(said, deadline()).unwrap();
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", role.pid()));
         let maps = maps.unwrap();
@@ -475,13 +476,15 @@ fn one_failure_is_one_line_whichever_process_meets_it() {
     let mut command = ipclab(&subject, &["tcp"]);
     command.args(TCP[2]);
     let server =
-        Role::start_with("server", command, Input::Nothing, full(), None).unwrap();
+        RoleProcess::start_with("server", command, Input::Nothing, full(), None)
+            .unwrap();
     let server = await_clients(server);
     let mut client = tcp_client(&subject);
     client.write_all(b"hi\n").unwrap();
     let mut outcomes = vec![server.wait(deadline()).unwrap()];
     let command = ipclab(&subject, &["pipe", "fork", "hello"]);
-    let role = Role::start_with("fork", command, Input::Nothing, full(), None);
+    let role =
+        RoleProcess::start_with("fork", command, Input::Nothing, full(), None);
     outcomes.push(role.unwrap().wait(deadline()).unwrap());
     for outcome in outcomes {
         assert_eq!(outcome.status.code(), Some(1), "{}", outcome.stderr);

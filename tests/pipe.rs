@@ -185,7 +185,7 @@ fn a_lender_that_waits_for_its_reader_ends_by_ctrl_c() {
     let (reading, writing) = std::io::pipe().unwrap();
     let file = subject.dir().join("file");
     std::fs::write(&file, vec![7; 2 << 20]).unwrap();
-    let sender = Role::start_with(
+    let sender = RoleProcess::start_with(
         "sender",
         ipclab(&subject, &["pipe", "sender", "--bytes", "--zero-copy"]),
         Input::From(std::fs::File::open(&file).unwrap().into()),
@@ -209,7 +209,7 @@ fn the_end_of_a_message_outlives_its_lender() {
     let (mut reading, writing) = std::io::pipe().unwrap();
     let mut sent = vec![b'x'; 1 << 20];
     sent.push(b'\n');
-    let sender = Role::start_with(
+    let sender = RoleProcess::start_with(
         "sender",
         ipclab(&subject, &["-q", "pipe", "sender", "--zero-copy"]),
         Input::Bytes(sent.clone()),

@@ -57,7 +57,7 @@ fn receive(subject: &Subject, args: &[&str]) -> String {
 }
 
 /// The line of a role that fails.
-fn failure(role: Role) -> String {
+fn failure(role: RoleProcess) -> String {
     contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
 }
 
@@ -164,7 +164,7 @@ fn two_receivers_share_what_one_sender_sends() {
     let sender = subject.start_sender(&[], input).unwrap();
     assert!(sender.wait(deadline()).unwrap().status.success());
     // The goodbye ends one of the two; another sender's ends the other.
-    until("one has ended", || receivers.iter_mut().any(Role::has_ended));
+    until("one has ended", || receivers.iter_mut().any(RoleProcess::has_ended));
     send(&subject, &[]);
     let mut all = String::new();
     for receiver in receivers {
@@ -299,7 +299,7 @@ fn python_receives_what_we_send() {
     let Some(python) = python_with("posix_ipc", &subject, script, &[&name]) else {
         return;
     };
-    let reader = Role::start("python", python, Input::Nothing).unwrap();
+    let reader = RoleProcess::start("python", python, Input::Nothing).unwrap();
     reader.wait_for_output(b"ready\n", deadline()).unwrap();
     send(&subject, &["--priority", "3", "hello", "", "python"]);
     let reader = reader.wait(deadline()).unwrap();
@@ -319,7 +319,7 @@ fn python_sends_what_we_receive() {
     let Some(python) = python_with("posix_ipc", &subject, script, &args) else {
         return;
     };
-    let sender = Role::start("python", python, Input::Nothing).unwrap();
+    let sender = RoleProcess::start("python", python, Input::Nothing).unwrap();
     assert_eq!(receive(&subject, &[]), "hello\n\nfrom\npython\nin\nsix\n");
     assert!(sender.wait(deadline()).unwrap().status.success());
     subject.nothing_is_left().unwrap();
@@ -372,7 +372,8 @@ fn emfile_is_explained_as_rlimit_msgqueue() {
     let mut command = subject.receiver_command(&[]);
     let (_, hard) = getrlimit(Resource::RLIMIT_MSGQUEUE).unwrap();
     limit(&mut command, Resource::RLIMIT_MSGQUEUE, 1234, hard);
-    let line = failure(Role::start("receiver", command, Input::Nothing).unwrap());
+    let line =
+        failure(RoleProcess::start("receiver", command, Input::Nothing).unwrap());
     assert!(
         line.contains("EMFILE") && line.contains("RLIMIT_MSGQUEUE, 1,234"),
         "{line}"

@@ -17,8 +17,11 @@ fn shell(script: &str) -> Command {
 
 #[test]
 fn a_role_that_outlives_its_deadline_is_killed_and_its_words_are_told() {
-    let role =
-        Role::start("sleeper", shell("echo waiting >&2; exec cat"), Input::Open);
+    let role = RoleProcess::start(
+        "sleeper",
+        shell("echo waiting >&2; exec cat"),
+        Input::Open,
+    );
     let mut role = role.unwrap();
     role.wait_for_comment("waiting", deadline()).unwrap();
     role.feed(b"hello\n").unwrap();
@@ -36,7 +39,7 @@ fn a_role_that_outlives_its_deadline_is_killed_and_its_words_are_told() {
 
 #[test]
 fn a_dropped_role_is_killed_and_reaped() {
-    let role = Role::start("cat", Command::new("cat"), Input::Open).unwrap();
+    let role = RoleProcess::start("cat", Command::new("cat"), Input::Open).unwrap();
     let pid = role.pid();
     drop(role);
     assert_eq!(kill(pid, None), Err(Errno::ESRCH));
@@ -51,7 +54,7 @@ fn output_beyond_a_pipes_capacity_never_blocks_a_role() {
 
 #[test]
 fn waiting_for_words_ends_with_the_role() {
-    let role = Role::start("mute", shell("exit 3"), Input::Nothing).unwrap();
+    let role = RoleProcess::start("mute", shell("exit 3"), Input::Nothing).unwrap();
     let error =
         format!("{:#}", role.wait_for_output(b"word", deadline()).unwrap_err());
     assert!(error.contains("it ended"), "{error}");
@@ -61,7 +64,7 @@ fn waiting_for_words_ends_with_the_role() {
 #[test]
 fn a_program_that_is_not_there_is_named() {
     let command = Command::new("/nowhere/ipclab");
-    let error = Role::start("ghost", command, Input::Nothing).unwrap_err();
+    let error = RoleProcess::start("ghost", command, Input::Nothing).unwrap_err();
     let line = ipclab::errors::line(&error);
     assert!(line.starts_with("spawn ghost") && line.contains("ENOENT"), "{line}");
 }

@@ -89,16 +89,16 @@ of_each_kind! {
     many_posts_are_summed_up,
 }
 
-fn start(subject: &Subject, role: &str, args: &[&str]) -> Role {
+fn start(subject: &Subject, role: &str, args: &[&str]) -> RoleProcess {
     let command = match role {
         "poster" => subject.sender_command(args),
         _ => subject.receiver_command(args),
     };
-    Role::start(role, command, Input::Nothing).unwrap()
+    RoleProcess::start(role, command, Input::Nothing).unwrap()
 }
 
 /// Starts a waiter, and waits until it is about to wait.
-fn waiting(subject: &Subject, args: &[&str]) -> Role {
+fn waiting(subject: &Subject, args: &[&str]) -> RoleProcess {
     let waiter = start(subject, "waiter", args);
     waiter.wait_for_comment("start the other: ", deadline()).unwrap();
     waiter
@@ -114,7 +114,7 @@ fn until_it_sleeps(subject: &Subject) {
     }
 }
 
-fn done(role: Role) -> Outcome {
+fn done(role: RoleProcess) -> Outcome {
     let name = role.name.clone();
     let outcome = role.wait(deadline()).unwrap();
     assert!(outcome.status.success(), "{name}: {}", outcome.stderr);
@@ -244,9 +244,14 @@ fn a_waiter_goes_on_waiting_when_its_poster_was_killed(kind: &str) {
     nix::fcntl::fcntl(&full, flags).unwrap();
     let command = subject.sender_command(&[]);
     let output = Output::Kept;
-    let held =
-        Role::start_with("poster", command, Input::Nothing, output, Some(full))
-            .unwrap();
+    let held = RoleProcess::start_with(
+        "poster",
+        command,
+        Input::Nothing,
+        output,
+        Some(full),
+    )
+    .unwrap();
     held.stop(Signal::SIGKILL, deadline()).unwrap();
     for number in 1..=2 {
         done(start(&subject, "poster", &[]));
@@ -338,7 +343,8 @@ fn a_closed_output_is_a_quiet_end(kind: &str) {
     drop(reading);
     let command = subject.receiver_command(&["--times", "2"]);
     let output = Output::To(writing);
-    let waiter = Role::start_with("waiter", command, Input::Nothing, output, None);
+    let waiter =
+        RoleProcess::start_with("waiter", command, Input::Nothing, output, None);
     let waiter = done(waiter.unwrap());
     assert!(!waiter.stderr.contains("ipclab: "), "{}", waiter.stderr);
     clean(&subject, &["--pending"]);
@@ -459,7 +465,7 @@ fn ready_fd_gets_the_name(kind: &str) {
         "exec 3>&1; exec \"$0\" -q semaphore waiter --kind \"$1\" --ready-fd 3",
     ]);
     shell.arg(program()).arg(kind).env("IPCLAB_DIR", subject.dir());
-    let waiter = Role::start("waiter", shell, Input::Nothing).unwrap();
+    let waiter = RoleProcess::start("waiter", shell, Input::Nothing).unwrap();
     let name = kernel_name(&subject);
     let line = match kind {
         "sysv" => format!("{:#x}\n", key_of(&name)),
@@ -786,7 +792,7 @@ fn a_semaphore_that_python_made_and_waits_on_is_posted_and_left_to_it() {
         let name = pythons_name(kind, &at);
         let args = ["make-and-wait", &name, "2"];
         let Some(python) = pythons(module, &subject, &args) else { continue };
-        let python = Role::start("python", python, Input::Nothing).unwrap();
+        let python = RoleProcess::start("python", python, Input::Nothing).unwrap();
         python.wait_for_output(b"ready\n", deadline()).unwrap();
         done(start(&subject, "poster", &["--at", &at, "--times", "2"]));
         let python = done(python).stdout;

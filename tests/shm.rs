@@ -56,7 +56,7 @@ fn leave_behind(subject: &Subject, messages: &[&str]) {
     assert!(sender.status.success(), "{}", sender.stderr);
 }
 
-fn clear_line(role: Role) -> String {
+fn clear_line(role: RoleProcess) -> String {
     contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
 }
 
@@ -128,7 +128,7 @@ fn spinning_where_the_other_side_cannot_run_is_refused() {
         let subject = subject("shm");
         let first = [first, &["--kind", "memfd"]].concat();
         let bound = bound_to(&subject, "0", &first);
-        let bound = Role::start("bound", bound, Input::Nothing).unwrap();
+        let bound = RoleProcess::start("bound", bound, Input::Nothing).unwrap();
         bound.wait_for_comment("start the other", deadline()).unwrap();
         let spin = [second, &["--kind", "memfd", "--spin"]].concat();
         let refused = run(bound_to(&subject, "0", &spin), Input::Nothing);
@@ -151,10 +151,10 @@ fn one_who_spins_alone_gives_up_when_the_other_side_comes_to_its_processor() {
     }
     let subject = subject("shm");
     let spins = bound_to(&subject, "0", &["receiver", "--spin"]);
-    let spins = Role::start("receiver", spins, Input::Nothing).unwrap();
+    let spins = RoleProcess::start("receiver", spins, Input::Nothing).unwrap();
     spins.wait_for_comment("start the other", deadline()).unwrap();
     let sender = bound_to(&subject, "0", &["sender"]);
-    let sender = Role::start("sender", sender, Input::Open).unwrap();
+    let sender = RoleProcess::start("sender", sender, Input::Open).unwrap();
     let spins = spins.wait(deadline()).unwrap();
     assert_eq!(spins.status.code(), Some(2), "{}", spins.stderr);
     assert!(spins.stderr.contains("two processors"), "{}", spins.stderr);
@@ -183,7 +183,7 @@ fn two_who_spin_on_a_processor_each_make_no_system_call() {
             "64",
         ]);
         strace.env("IPCLAB_DIR", subject.dir());
-        Role::start("traced", strace, input).unwrap()
+        RoleProcess::start("traced", strace, input).unwrap()
     };
     // The ring of 64 bytes is full, and empty, again and again: both wait all the time.
     let lines: String = (0..2000).map(|line| format!("line {line}\n")).collect();
@@ -231,7 +231,8 @@ fn what_waits_survives_a_receiver_that_is_interrupted() {
     let command = subject.receiver_command(&[]);
     let output = Output::To(writing.into());
     let stuck =
-        Role::start_with("stuck", command, Input::Nothing, output, None).unwrap();
+        RoleProcess::start_with("stuck", command, Input::Nothing, output, None)
+            .unwrap();
     stuck.wait_for_comment("one", deadline()).unwrap();
     stuck.stop(Signal::SIGINT, deadline()).unwrap();
     drop(reading);
@@ -550,7 +551,8 @@ fn ready_fd_gets_the_name_once_the_ring_is_there() {
             "exec 3>&1; exec \"$0\" -q shm receiver --kind \"$1\" --ready-fd 3",
         );
         shell.arg(program()).arg(kind).env("IPCLAB_DIR", subject.dir());
-        let receiver = Role::start("receiver", shell, Input::Nothing).unwrap();
+        let receiver =
+            RoleProcess::start("receiver", shell, Input::Nothing).unwrap();
         receiver.wait_for_output(b"\n", deadline()).unwrap();
         leave_behind(&subject, &["hello"]);
         let receiver = receiver.wait(deadline()).unwrap();
@@ -580,7 +582,7 @@ fn python_reads_the_ring_by_multiprocessing() {
         let mut sender =
             subject.start_sender(&["--capacity", "256"], Input::Open).unwrap();
         sender.wait_for_comment("start the other", deadline()).unwrap();
-        let reader = Role::start("python", python, Input::Nothing).unwrap();
+        let reader = RoleProcess::start("python", python, Input::Nothing).unwrap();
         reader.wait_for_comment("joined", deadline()).unwrap();
         let lines: String = (0..50).map(|i| format!("line {i}\n")).collect();
         sender.feed(lines.as_bytes()).unwrap();
@@ -603,7 +605,7 @@ fn a_sender_notices_that_a_python_receiver_was_killed() {
     let mut sender =
         subject.start_sender(&["--capacity", "64"], Input::Open).unwrap();
     sender.wait_for_comment("start the other", deadline()).unwrap();
-    let reader = Role::start("python", python, Input::Nothing).unwrap();
+    let reader = RoleProcess::start("python", python, Input::Nothing).unwrap();
     sender.feed(b"one\n").unwrap();
     reader.wait_for_output(b"one\n", deadline()).unwrap();
     reader.stop(Signal::SIGKILL, deadline()).unwrap();

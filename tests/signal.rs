@@ -25,7 +25,7 @@ fn signals() -> Subject {
 keeps_the_contract!(signals());
 
 /// A receiver that has published itself.
-fn waiting_receiver(subject: &Subject, args: &[&str]) -> Role {
+fn waiting_receiver(subject: &Subject, args: &[&str]) -> RoleProcess {
     let receiver = subject.start_receiver(args).unwrap();
     receiver.wait_for_comment("start the other: ", deadline()).unwrap();
     receiver
@@ -45,13 +45,13 @@ fn refused(subject: &Subject, args: &[&str]) -> String {
 }
 
 /// Stops a role, and waits until it is stopped.
-fn stop(role: &Role) {
+fn stop(role: &RoleProcess) {
     role.signal(Signal::SIGSTOP).unwrap();
     let stopped = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOWAIT;
     waitid(Id::Pid(role.pid()), stopped).unwrap();
 }
 
-fn printed(receiver: Role) -> Vec<u8> {
+fn printed(receiver: RoleProcess) -> Vec<u8> {
     let outcome = receiver.wait(deadline()).unwrap();
     assert!(outcome.status.success(), "{}", outcome.stderr);
     outcome.stdout
@@ -160,7 +160,7 @@ fn python_sends_plain_signals() {
     let receiver =
         waiting_receiver(&subject, &["--signal", "SIGUSR1", "--count", "2"]);
     let Some(python) = python(&subject, "signal_kill.py", &[]) else { return };
-    let mut python = Role::start("python", python, Input::Open).unwrap();
+    let mut python = RoleProcess::start("python", python, Input::Open).unwrap();
     // One after the other: two at once could arrive as one.
     python.feed(b"kill\n").unwrap();
     receiver.wait_for_output(b"1\n", deadline()).unwrap();
@@ -187,7 +187,7 @@ fn until_asleep_in(pid: &str, number: i64) {
 fn python_takes_plain_signals_in_sigwaitinfo() {
     let subject = signals();
     let Some(python) = python(&subject, "signal_wait.py", &[]) else { return };
-    let python = Role::start("python", python, Input::Nothing).unwrap();
+    let python = RoleProcess::start("python", python, Input::Nothing).unwrap();
     python.wait_for_output(b"ready", deadline()).unwrap();
     let pid = python.pid().to_string();
     for number in [b"1", b"2"] {
@@ -209,7 +209,7 @@ fn python_sends_messages_through_the_c_librarys_sigqueue() {
     let Some(python) = python(&subject, "signal_sender.py", &[]) else { return };
     let text = format!("hello\n\n{}\nend\n", "0123456789".repeat(500));
     let input = Input::Bytes(text.clone().into_bytes());
-    let python = Role::start("python", python, input).unwrap();
+    let python = RoleProcess::start("python", python, input).unwrap();
     assert_eq!(String::from_utf8(printed(receiver)).unwrap(), text);
     assert!(python.wait(deadline()).unwrap().status.success());
     subject.nothing_is_left().unwrap();
@@ -329,7 +329,7 @@ fn a_process_that_the_signal_would_kill_is_spared_unless_forced() {
     let subject = signals();
     let mut cat = Command::new("cat");
     cat.current_dir("/");
-    let cat = Role::start("cat", cat, Input::Open).unwrap();
+    let cat = RoleProcess::start("cat", cat, Input::Open).unwrap();
     let pid = cat.pid().to_string();
     for args in [&["--signal", "USR1"][..], &["--signal", "KILL"], &["hello"]] {
         let line = refused(&subject, &[&["--pid", &pid], args].concat());
@@ -352,7 +352,7 @@ fn a_process_whose_name_is_not_utf_8_is_looked_at_all_the_same() {
     let script =
         "printf '\\377' >/proc/$$/comm; trap '' USR1; echo ready; read line";
     shell.args(["-c", script]);
-    let shell = Role::start("sh", shell, Input::Open).unwrap();
+    let shell = RoleProcess::start("sh", shell, Input::Open).unwrap();
     shell.wait_for_output(b"ready\n", deadline()).unwrap();
     let pid = shell.pid().to_string();
     let outcome = run_sender(&subject, &["--pid", &pid, "--signal", "USR1"]);
@@ -365,7 +365,7 @@ fn a_process_that_ignores_the_signal_is_not_hurt() {
     let subject = signals();
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' USR1; echo ready; exec cat"]);
-    let mut shell = Role::start("sh", shell, Input::Open).unwrap();
+    let mut shell = RoleProcess::start("sh", shell, Input::Open).unwrap();
     shell.wait_for_output(b"ready\n", deadline()).unwrap();
     let pid = shell.pid().to_string();
     let outcome = run_sender(&subject, &["--pid", &pid, "--signal", "USR1"]);
@@ -541,7 +541,7 @@ fn a_file_of_someones_own_is_left_alone() {
 fn a_pid_that_another_process_has_by_now_is_stale() {
     let subject = signals();
     // It lives, but it did not start one tick after the machine did.
-    let cat = Role::start("cat", Command::new("cat"), Input::Open).unwrap();
+    let cat = RoleProcess::start("cat", Command::new("cat"), Input::Open).unwrap();
     let stale = format!("{} 1 34\n", cat.pid());
     std::fs::write(subject.dir().join("signal"), stale).unwrap();
     let sender = subject.start_sender(&["hello"], Input::Nothing).unwrap();
@@ -559,7 +559,7 @@ fn ready_fd_gets_the_pid_once_signals_may_come() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec 3>&1; exec \"$0\" -q signal receiver --ready-fd 3"]);
     shell.arg(program()).env("IPCLAB_DIR", subject.dir());
-    let receiver = Role::start("receiver", shell, Input::Nothing).unwrap();
+    let receiver = RoleProcess::start("receiver", shell, Input::Nothing).unwrap();
     let line = format!("{}\n", receiver.pid());
     receiver.wait_for_output(line.as_bytes(), deadline()).unwrap();
     let published = std::fs::read_to_string(subject.dir().join("signal")).unwrap();
@@ -582,7 +582,7 @@ fn a_queue_without_room_names_its_limit() {
     let subject = signals();
     let mut command = subject.receiver_command(&[]);
     spawn::limit(&mut command, Resource::RLIMIT_SIGPENDING, 0, 0);
-    let receiver = Role::start("receiver", command, Input::Nothing).unwrap();
+    let receiver = RoleProcess::start("receiver", command, Input::Nothing).unwrap();
     receiver.wait_for_comment("start the other: ", deadline()).unwrap();
     let line = refused(&subject, &["hello"]);
     assert!(line.contains("EAGAIN") && line.contains("RLIMIT_SIGPENDING"), "{line}");
@@ -635,7 +635,7 @@ fn a_short_queue_makes_a_short_window() {
     let Some(stranger) = Stranger::new() else { return };
     let mut command = stranger.command(&["signal", "receiver"]);
     spawn::limit(&mut command, Resource::RLIMIT_SIGPENDING, 10, 10);
-    let receiver = Role::start("receiver", command, Input::Nothing).unwrap();
+    let receiver = RoleProcess::start("receiver", command, Input::Nothing).unwrap();
     receiver.wait_for_comment("start the other: ", deadline()).unwrap();
     let text = "x".repeat(5000);
     let sender = run(stranger.command(&["signal", "sender", &text]), Input::Nothing);
@@ -649,7 +649,7 @@ fn another_users_signals_are_ignored_and_said_root_among_them() {
     let Some(stranger) = Stranger::new() else { return };
     let subject = signals();
     let command = stranger.command(&["signal", "receiver"]);
-    let receiver = Role::start("receiver", command, Input::Nothing).unwrap();
+    let receiver = RoleProcess::start("receiver", command, Input::Nothing).unwrap();
     receiver.wait_for_comment("start the other: ", deadline()).unwrap();
     let pid = receiver.pid().to_string();
     let ours =

@@ -321,7 +321,7 @@ fn a_thing_under_our_default_name_that_another_made_is_not_touched() {
             .uid(users.thief)
             .gid(users.thief)
             .current_dir("/");
-        let mut planted = Role::start(kind, plant, Input::Open).unwrap();
+        let mut planted = RoleProcess::start(kind, plant, Input::Open).unwrap();
         planted.wait_for_output(b"planted\n", deadline()).unwrap();
         let runtime = users.directory("runtime", users.victim);
         let mut said = Vec::new();
@@ -488,7 +488,7 @@ fn the_directory_may_be_called_by_any_bytes() {
             let mut command = ipclab(&subject, &[chapter]);
             command.args(words).env("IPCLAB_DIR", &dir);
             // Killed as soon as it is there, wherever it is then.
-            let role = Role::start(chapter, command, Input::Open).unwrap();
+            let role = RoleProcess::start(chapter, command, Input::Open).unwrap();
             let lock = dir.join(format!("{chapter}.lock"));
             until(|| fs::read(&lock).is_ok_and(|text| text.contains(&b' ')));
             let until_noted = || {

@@ -50,12 +50,13 @@ const MUTE: [&str; 4] = ["2> /dev/full", "2>&-", "2< /dev/null", UNREAD];
 const UNREAD: &str = "unread";
 
 /// Runs `command` with its standard error in one of the states above.
-fn muted(command: Command, how: &str) -> Role {
+fn muted(command: Command, how: &str) -> RoleProcess {
     let (command, stderr) = match how {
         UNREAD => (command, Some(unread())),
         how => (redirected(&command, how), None),
     };
-    Role::start_with(how, command, Input::Nothing, Output::Kept, stderr).unwrap()
+    RoleProcess::start_with(how, command, Input::Nothing, Output::Kept, stderr)
+        .unwrap()
 }
 
 /// Command lines that end by themselves, and how.
@@ -144,7 +145,7 @@ fn a_verb_says_that_standard_output_cannot_be_written() {
         }
         let subject = subject("fifo");
         let output = Output::To(unread());
-        let role = Role::start_with(
+        let role = RoleProcess::start_with(
             words,
             verb(&subject, words),
             Input::Nothing,
@@ -333,7 +334,8 @@ fn no_file_of_ours_gets_the_number_of_a_closed_stream() {
     let subject = subject("fifo");
     let (how, here) = ("<&- 2>&-", verb(&subject, "fifo receiver"));
     let receiver =
-        Role::start("receiver", redirected(&here, how), Input::Nothing).unwrap();
+        RoleProcess::start("receiver", redirected(&here, how), Input::Nothing)
+            .unwrap();
     let lock = subject.dir().join("fifo");
     until("it is there", || lock.exists());
     for number in [0, 2] {
@@ -388,7 +390,7 @@ fn a_standard_input_that_does_not_block_is_waited_for() {
 }
 
 /// Whether a role sleeps.
-fn asleep(role: &Role) -> bool {
+fn asleep(role: &RoleProcess) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", role.pid()));
     stat.is_ok_and(|stat| stat.contains(") S "))
 }
@@ -404,9 +406,14 @@ fn a_standard_output_that_does_not_block_is_waited_for() {
             subject.receiver_command(&["-q"])
         };
         let input = if talks { Input::Bytes(all.clone()) } else { Input::Nothing };
-        let printing =
-            Role::start_with("prints", printing, input, Output::To(writing), None)
-                .unwrap();
+        let printing = RoleProcess::start_with(
+            "prints",
+            printing,
+            input,
+            Output::To(writing),
+            None,
+        )
+        .unwrap();
         let other = if talks {
             subject.start_receiver(&["-q"]).unwrap()
         } else {
@@ -436,7 +443,7 @@ fn a_pipe_that_does_not_block_is_waited_for_at_both_ends() {
         fcntl(&writing, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
         let all = much().repeat(3);
         let into = subject.dir().join("copy");
-        let receiver = Role::start_with(
+        let receiver = RoleProcess::start_with(
             "receiver",
             subject.receiver_command(options),
             Input::From(reading),
@@ -446,7 +453,7 @@ fn a_pipe_that_does_not_block_is_waited_for_at_both_ends() {
         let receiver = receiver.unwrap();
         until("it sleeps", || asleep(&receiver));
         let (input, output) = (Input::Bytes(all.clone()), Output::To(writing));
-        let sender = Role::start_with(
+        let sender = RoleProcess::start_with(
             "sender",
             subject.sender_command(options),
             input,
@@ -475,9 +482,14 @@ fn a_standard_error_that_does_not_block_loses_no_line() {
     assert_eq!(full, nix::errno::Errno::EAGAIN);
     let command = ipclab(&subject, &["pipe", "fork", "one", "two"]);
     let kept = Output::Kept;
-    let role =
-        Role::start_with("fork", command, Input::Nothing, kept, Some(writing))
-            .unwrap();
+    let role = RoleProcess::start_with(
+        "fork",
+        command,
+        Input::Nothing,
+        kept,
+        Some(writing),
+    )
+    .unwrap();
     until("it sleeps", || asleep(&role));
     let mut said = String::new();
     File::from(reading).read_to_string(&mut said).unwrap();
@@ -512,7 +524,7 @@ fn arguments_and_variables_that_are_not_utf8_are_no_panic() {
         command
     };
     let receiver =
-        Role::start("receiver", plain(&["fifo", "receiver"]), Input::Nothing)
+        RoleProcess::start("receiver", plain(&["fifo", "receiver"]), Input::Nothing)
             .unwrap();
     receiver.wait_for_comment("start the other: ", deadline()).unwrap();
     let mut sender = plain(&["fifo", "sender"]);

@@ -53,7 +53,7 @@ fn receive(subject: &Subject, args: &[&str]) -> String {
 }
 
 /// The line of a role that fails.
-fn failure(role: Role) -> String {
+fn failure(role: RoleProcess) -> String {
     contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
 }
 
@@ -374,7 +374,7 @@ fn python_receives_what_we_send() {
     let Some(python) = python_with("sysv_ipc", &subject, script, &[&key]) else {
         return;
     };
-    let reader = Role::start("python", python, Input::Nothing).unwrap();
+    let reader = RoleProcess::start("python", python, Input::Nothing).unwrap();
     reader.wait_for_output(b"ready\n", deadline()).unwrap();
     send(&subject, &["--type", "3", "hello", "", "python"]);
     let reader = reader.wait(deadline()).unwrap();
@@ -394,7 +394,7 @@ fn python_sends_what_we_receive() {
     let Some(python) = python_with("sysv_ipc", &subject, script, &args) else {
         return;
     };
-    let sender = Role::start("python", python, Input::Nothing).unwrap();
+    let sender = RoleProcess::start("python", python, Input::Nothing).unwrap();
     assert_eq!(receive(&subject, &[]), "hello\n\nfrom\npython\n");
     assert!(sender.wait(deadline()).unwrap().status.success());
     subject.nothing_is_left().unwrap();

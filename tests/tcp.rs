@@ -55,27 +55,27 @@ mod once {
 }
 
 /// A server at a free port, and its address.
-fn server(subject: &Subject, args: &[&str]) -> (Role, String) {
+fn server(subject: &Subject, args: &[&str]) -> (RoleProcess, String) {
     server_at(subject, "127.0.0.1", args)
 }
 
 /// The same at another loopback address, whose ports no other test uses: for a test that
 /// gives its port back, and wants it again.
-fn server_at(subject: &Subject, host: &str, args: &[&str]) -> (Role, String) {
+fn server_at(subject: &Subject, host: &str, args: &[&str]) -> (RoleProcess, String) {
     let listen = ["tcp", "server", "--listen", &format!("{host}:0")];
     let command = ipclab(subject, &[&listen, args].concat());
-    let server = Role::start("server", command, Input::Nothing).unwrap();
+    let server = RoleProcess::start("server", command, Input::Nothing).unwrap();
     server.wait_for_comment("start the other", deadline()).unwrap();
     let address = std::fs::read_to_string(subject.dir().join("tcp.addr")).unwrap();
     (server, address.trim_end().to_owned())
 }
 
-fn client(subject: &Subject, args: &[&str], input: Input) -> Role {
+fn client(subject: &Subject, args: &[&str], input: Input) -> RoleProcess {
     let command = ipclab(subject, &[&["tcp", "client"], args].concat());
-    Role::start("client", command, input).unwrap()
+    RoleProcess::start("client", command, input).unwrap()
 }
 
-fn failure(role: Role) -> String {
+fn failure(role: RoleProcess) -> String {
     contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
 }
 
@@ -347,7 +347,7 @@ fn a_free_port_is_published_until_the_server_leaves() {
     let args = "-q tcp server --listen 127.0.0.1:0 --ready-fd 3";
     shell.args(["-c", &format!("exec 3>&1; exec \"$0\" {args}")]);
     shell.arg(&program).env("IPCLAB_DIR", subject.dir());
-    let server = Role::start("server", shell, Input::Nothing).unwrap();
+    let server = RoleProcess::start("server", shell, Input::Nothing).unwrap();
     server.wait_for_output(b"127.0.0.1:", deadline()).unwrap();
     let published = std::fs::read(subject.dir().join("tcp.addr")).unwrap();
     server.wait_for_output(&published, deadline()).unwrap();
@@ -380,7 +380,8 @@ fn a_port_in_use_is_refused_with_the_pid_of_who_has_it() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = ipclab(&subject, &["tcp", "server", "--listen", &address]);
-    let line = failure(Role::start("server", server, Input::Nothing).unwrap());
+    let line =
+        failure(RoleProcess::start("server", server, Input::Nothing).unwrap());
     assert!(line.contains(&format!("bind {address}: EADDRINUSE")), "{line}");
     assert!(line.contains(&format!("pid {} ", std::process::id())), "{line}");
     assert!(line.contains("--listen 127.0.0.1:0 takes any free port"), "{line}");
@@ -392,7 +393,8 @@ fn a_second_server_that_is_refused_leaves_the_first_ones_address() {
     let subject = subject("tcp");
     let (first, address) = server(&subject, &["--count", "1"]);
     let second = ipclab(&subject, &["tcp", "server", "--at", &address]);
-    let line = failure(Role::start("server", second, Input::Nothing).unwrap());
+    let line =
+        failure(RoleProcess::start("server", second, Input::Nothing).unwrap());
     assert!(line.contains(&format!("pid {} (ipclab)", first.pid())), "{line}");
     let client = client(&subject, &["hello"], Input::Nothing);
     assert_eq!(client.wait(deadline()).unwrap().stdout, b"hello\n");
@@ -411,7 +413,8 @@ fn a_server_may_be_restarted_at_once() {
     assert!(server.wait(deadline()).unwrap().status.success());
     assert_eq!(client.wait(deadline()).unwrap().stdout, b"one\n");
     let words = [&["tcp", "server", "--at", &address], &args[..]].concat();
-    let server = Role::start("server", ipclab(&subject, &words), Input::Nothing);
+    let server =
+        RoleProcess::start("server", ipclab(&subject, &words), Input::Nothing);
     let client = self::client(&subject, &["--at", &address, "two"], Input::Nothing);
     assert_eq!(client.wait(deadline()).unwrap().stdout, b"two\n");
     assert!(server.unwrap().wait(deadline()).unwrap().status.success());
@@ -424,7 +427,8 @@ fn both_roles_of_ipv6_meet() {
         return skip("no IPv6 on this machine");
     }
     let words = ["tcp", "server", "--listen", "[::1]:0", "--count", "1"];
-    let server = Role::start("server", ipclab(&subject, &words), Input::Nothing);
+    let server =
+        RoleProcess::start("server", ipclab(&subject, &words), Input::Nothing);
     let server = server.unwrap();
     server.wait_for_comment("bind([::1]:", deadline()).unwrap();
     let client = client(&subject, &["hello"], Input::Nothing);
@@ -444,7 +448,8 @@ fn each_waiting_role_names_a_command_that_meets_it() {
     client.stop(Signal::SIGINT, deadline()).unwrap();
     server.stop(Signal::SIGINT, deadline()).unwrap();
     let words = ["tcp", "server", "--listen", &address];
-    let server = Role::start("server", ipclab(&subject, &words), Input::Nothing);
+    let server =
+        RoleProcess::start("server", ipclab(&subject, &words), Input::Nothing);
     let command = format!("ipclab tcp client --connect {address} hello\n");
     server.unwrap().wait_for_comment(&command, deadline()).unwrap();
 }
@@ -467,7 +472,8 @@ fn bad_input_is_one_clear_line() {
     assert!(line.contains("leave --framing out"), "{line}");
     // TEST-NET-1 (RFC 5737): no machine has it.
     let server = ipclab(&subject, &["tcp", "server", "--listen", "192.0.2.1:0"]);
-    let line = failure(Role::start("server", server, Input::Nothing).unwrap());
+    let line =
+        failure(RoleProcess::start("server", server, Input::Nothing).unwrap());
     assert!(line.contains("EADDRNOTAVAIL") && line.contains("ip addr"), "{line}");
     subject.nothing_is_left().unwrap();
 }
@@ -568,7 +574,7 @@ fn socat_is_a_server() {
     // -t: how long it lets cat answer after the half-close; half a second may be too short.
     let listen = "TCP-LISTEN:0,bind=127.0.0.1";
     socat.args(["-d", "-d", "-t", "60", listen, "EXEC:cat"]);
-    let socat = Role::start("socat", socat, Input::Nothing).unwrap();
+    let socat = RoleProcess::start("socat", socat, Input::Nothing).unwrap();
     socat.wait_for_comment("listening on AF=2 127.0.0.1:", deadline()).unwrap();
     let address = listening_address(&socat);
     let client =
@@ -578,7 +584,7 @@ fn socat_is_a_server() {
 }
 
 /// Where the command listens: its socket is its own, and the kernel lists its port.
-fn listening_address(role: &Role) -> String {
+fn listening_address(role: &RoleProcess) -> String {
     let inodes: Vec<String> = std::fs::read_dir(format!("/proc/{}/fd", role.pid()))
         .unwrap()
         .filter_map(|fd| {
@@ -604,7 +610,7 @@ fn python_is_a_server() {
     let Some(python) = python(&subject, "talk_server.py", &["tcp", "-"]) else {
         return;
     };
-    let server = Role::start("python", python, Input::Nothing).unwrap();
+    let server = RoleProcess::start("python", python, Input::Nothing).unwrap();
     server.wait_for_output(b"\n", deadline()).unwrap();
     let address = listening_address(&server);
     let words = ["--connect", &address, "hello", "python"];
@@ -764,7 +770,7 @@ fn messages_of_all_clients_are_numbered_in_one_row() {
 }
 
 /// Serves so many clients, which come and go, and one more that stays.
-fn come_and_go(options: &[&str], count: usize) -> (Subject, Role, TcpStream) {
+fn come_and_go(options: &[&str], count: usize) -> (Subject, RoleProcess, TcpStream) {
     let subject = subject("tcp");
     let all = [&["--strategy", "fork"], options].concat();
     let (server, address) = server(&subject, &all);
@@ -835,7 +841,7 @@ fn a_server_started_with_sigchld_ignored_has_children_of_its_own_all_the_same() 
             "tcp server --strategy fork --listen 127.0.0.1:0 --count 2 --reap";
         shell.args(["-c", &format!("trap '' CHLD; exec \"$0\" {args} {reap}")]);
         shell.arg(program()).env("IPCLAB_DIR", subject.dir());
-        let server = Role::start("server", shell, Input::Nothing).unwrap();
+        let server = RoleProcess::start("server", shell, Input::Nothing).unwrap();
         server.wait_for_comment("start the other", deadline()).unwrap();
         let address =
             std::fs::read_to_string(subject.dir().join("tcp.addr")).unwrap();
@@ -916,7 +922,7 @@ fn a_server_whose_output_nobody_reads_ends_quietly() {
         let command = ipclab(&subject, &words.concat());
         let output = Output::To(writing);
         let server =
-            Role::start_with("server", command, Input::Nothing, output, None);
+            RoleProcess::start_with("server", command, Input::Nothing, output, None);
         let note = subject.dir().join("tcp.addr");
         until("it listens", || note.exists());
         let address = std::fs::read_to_string(note).unwrap();
@@ -945,7 +951,7 @@ fn a_server_that_cannot_print_ends_with_the_reason_said_once() {
         let command = ipclab(&subject, &words.concat());
         let output = Output::To(full.into());
         let server =
-            Role::start_with("server", command, Input::Nothing, output, None);
+            RoleProcess::start_with("server", command, Input::Nothing, output, None);
         let server = server.unwrap();
         server.wait_for_comment("start the other", deadline()).unwrap();
         let client = client(&subject, &["hello"], Input::Nothing);
@@ -961,7 +967,7 @@ fn a_server_that_cannot_print_ends_with_the_reason_said_once() {
 }
 
 /// What /proc/PID/stat says of a process: user and system time, in ticks of 10 ms.
-fn processor_time(role: &Role) -> Duration {
+fn processor_time(role: &RoleProcess) -> Duration {
     let stat =
         std::fs::read_to_string(format!("/proc/{}/stat", role.pid())).unwrap();
     let after_name = stat.rsplit(')').next().unwrap();
@@ -970,7 +976,7 @@ fn processor_time(role: &Role) -> Duration {
     Duration::from_millis(10 * (ticks(11) + ticks(12)))
 }
 
-fn does_not_spin(server: &Role) {
+fn does_not_spin(server: &RoleProcess) {
     let (used, began) = (processor_time(server), Instant::now());
     // Not to be in time: what is measured is how much it does meanwhile.
     std::thread::sleep(Duration::from_millis(500));
@@ -1023,7 +1029,7 @@ fn without_a_descriptor_left_the_next_client_waits_and_the_others_are_served() {
 }
 
 /// prlimit(1) as the user whose server it is: root may not have CAP_SYS_RESOURCE.
-fn limit_processes(server: &Role, most: Option<u64>) {
+fn limit_processes(server: &RoleProcess, most: Option<u64>) {
     use std::os::unix::process::CommandExt;
     let to = most.map_or("unlimited".to_owned(), |most| most.to_string());
     let mut command = Command::new("prlimit");

@@ -185,7 +185,7 @@ fn what_goes_elsewhere_is_one_line_a_call() {
     let subject = subject("fifo");
     let mut command = ipclab(&subject, &["fifo", "receiver"]);
     command.env("COLUMNS", "60");
-    let receiver = Role::start("receiver", command, Input::Nothing).unwrap();
+    let receiver = RoleProcess::start("receiver", command, Input::Nothing).unwrap();
     receiver.wait_for_comment("start the other: ", deadline()).unwrap();
     let long = "word ".repeat(40);
     run(ipclab(&subject, &["fifo", "sender", &long]), Input::Nothing);
@@ -204,7 +204,7 @@ fn text_is_shown_as_text_and_bytes_as_bytes() {
     let subject = subject("fifo");
     let start = || {
         let receiver = ipclab(&subject, &["fifo", "receiver"]);
-        Role::start("receiver", receiver, Input::Nothing).unwrap()
+        RoleProcess::start("receiver", receiver, Input::Nothing).unwrap()
     };
     let (receiver, sender) =
         (start(), ipclab(&subject, &["fifo", "sender", "你好"]));
@@ -251,12 +251,13 @@ fn the_end_of_a_stream_is_said_however_many_reads_came_before() {
             args.extend(["--listen", "127.0.0.1:0"]);
         }
         let server = ipclab(&subject, &args);
-        let server = Role::start("server", server, Input::Nothing).unwrap();
+        let server = RoleProcess::start("server", server, Input::Nothing).unwrap();
         server.wait_for_comment("start the other: ", deadline()).unwrap();
         let mut client = vec![chapter, "client"];
         client.extend(args.iter().skip(2).take_while(|arg| **arg != "--count"));
         let mut client =
-            Role::start("client", ipclab(&subject, &client), Input::Open).unwrap();
+            RoleProcess::start("client", ipclab(&subject, &client), Input::Open)
+                .unwrap();
         for number in 1..=5 {
             client.feed(format!("{number}\n").as_bytes()).unwrap();
             client
@@ -273,7 +274,7 @@ fn the_end_of_a_stream_is_said_however_many_reads_came_before() {
 fn all_names_every_call() {
     let subject = subject("fifo");
     let receiver = ipclab(&subject, &["fifo", "receiver", "--all"]);
-    let receiver = Role::start("receiver", receiver, Input::Nothing).unwrap();
+    let receiver = RoleProcess::start("receiver", receiver, Input::Nothing).unwrap();
     let words: Vec<String> =
         (1..=50).map(|number| format!("word {number}")).collect();
     let mut args = vec!["fifo", "sender", "--all"];
@@ -296,7 +297,7 @@ fn who_types_to_a_server_that_has_left_is_told_how_to_end() {
         let subject = subject(chapter);
         let args = [&[chapter, "server"], any_port(chapter)].concat();
         let server = ipclab(&subject, &args);
-        let server = Role::start("server", server, Input::Nothing).unwrap();
+        let server = RoleProcess::start("server", server, Input::Nothing).unwrap();
         server.wait_for_comment("start the other: ", deadline()).unwrap();
         let Some(mut client) = at_terminal(&subject, &[chapter, "client"], 80)
         else {
@@ -331,8 +332,8 @@ fn a_role_whose_other_waits_already_does_not_ask_for_it() {
             "dbus" => &["dbus", "client", "call", "Post", "s", "hello"],
             _ => &[chapter, first],
         };
-        let waits =
-            Role::start("first", ipclab(&subject, args), Input::Open).unwrap();
+        let waits = RoleProcess::start("first", ipclab(&subject, args), Input::Open)
+            .unwrap();
         waits.wait_for_comment("start the other: ", deadline()).unwrap();
         let args: &[&str] = match first {
             "client" if chapter == "tcp" => {
@@ -341,7 +342,8 @@ fn a_role_whose_other_waits_already_does_not_ask_for_it() {
             "client" => &[chapter, second, "--count", "1"],
             _ => &[chapter, second],
         };
-        let comes = Role::start("second", ipclab(&subject, args), Input::Nothing);
+        let comes =
+            RoleProcess::start("second", ipclab(&subject, args), Input::Nothing);
         let comes = comes.unwrap();
         comes.wait_for_comment(seen, deadline()).unwrap();
         // Closes its input, and so ends both.
@@ -358,7 +360,8 @@ fn what_a_peer_framed_otherwise_is_said_to_differ() {
     for (reads, writes) in [("length", "lines"), ("lines", "length")] {
         let subject = subject("fifo");
         let receiver = ipclab(&subject, &["fifo", "receiver", "--framing", reads]);
-        let receiver = Role::start("receiver", receiver, Input::Nothing).unwrap();
+        let receiver =
+            RoleProcess::start("receiver", receiver, Input::Nothing).unwrap();
         let args = ["fifo", "sender", "--framing", writes, "hello"];
         run(ipclab(&subject, &args), Input::Nothing);
         let outcome = receiver.wait(deadline()).unwrap();
@@ -371,10 +374,10 @@ fn what_a_peer_framed_otherwise_is_said_to_differ() {
 fn a_write_that_fails_is_not_shown_as_done() {
     let subject = subject("fifo");
     let receiver = ipclab(&subject, &["fifo", "receiver"]);
-    let receiver = Role::start("receiver", receiver, Input::Nothing).unwrap();
+    let receiver = RoleProcess::start("receiver", receiver, Input::Nothing).unwrap();
     receiver.wait_for_comment("sleeps until a writer", deadline()).unwrap();
     let sender = ipclab(&subject, &["fifo", "sender"]);
-    let mut sender = Role::start("sender", sender, Input::Open).unwrap();
+    let mut sender = RoleProcess::start("sender", sender, Input::Open).unwrap();
     sender.wait_for_comment("a reader is there", deadline()).unwrap();
     receiver.stop(nix::sys::signal::Signal::SIGINT, deadline()).unwrap();
     sender.feed(b"after\n").unwrap();
@@ -387,7 +390,8 @@ fn a_sleep_in_the_ring_is_said_once_and_a_wake_tells_whom_it_met() {
     for chapter in ["shm", "mmap"] {
         let subject = subject(chapter);
         let receiver = ipclab(&subject, &[chapter, "receiver"]);
-        let receiver = Role::start("receiver", receiver, Input::Nothing).unwrap();
+        let receiver =
+            RoleProcess::start("receiver", receiver, Input::Nothing).unwrap();
         receiver.wait_for_comment("sleeps until head moves", deadline()).unwrap();
         let pid = receiver.pid();
         // It has slept, and looked whether its peer lives, more often than is named.
@@ -401,7 +405,7 @@ fn a_sleep_in_the_ring_is_said_once_and_a_wake_tells_whom_it_met() {
             switches.unwrap() > 10
         });
         let sender = ipclab(&subject, &[chapter, "sender"]);
-        let mut sender = Role::start("sender", sender, Input::Open).unwrap();
+        let mut sender = RoleProcess::start("sender", sender, Input::Open).unwrap();
         sender.wait_for_comment("the receiver is there", deadline()).unwrap();
         let stopped = nix::sys::signal::Signal::SIGKILL;
         let said = receiver.stop(stopped, deadline()).unwrap().stderr;
@@ -424,7 +428,7 @@ fn a_client_says_that_the_server_is_another_users() {
     }
     let subject = subject("tcp");
     let server = ipclab(&subject, &["tcp", "server", "--listen", "127.0.0.1:0"]);
-    let server = Role::start("server", server, Input::Nothing).unwrap();
+    let server = RoleProcess::start("server", server, Input::Nothing).unwrap();
     server.wait_for_comment("start the other: ", deadline()).unwrap();
     let mut files = std::fs::read_dir(subject.dir()).unwrap();
     let address = files

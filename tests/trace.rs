@@ -160,7 +160,8 @@ fn straces(row: &Row) -> Histories {
             fcntl_setfd(&says_so, FdFlags::empty()).unwrap();
         }
         running.push(
-            Role::start_with(part.role, command, input, output, None).unwrap(),
+            RoleProcess::start_with(part.role, command, input, output, None)
+                .unwrap(),
         );
         drop(says_so);
         poll(&mut [PollFd::new(&ready, PollFlags::IN)], None).unwrap();
@@ -773,9 +774,10 @@ fn sleepers(of: Pid) -> Vec<Pid> {
     pids.filter(sleeps).collect()
 }
 
-fn started_sleeper(args: &[&str]) -> (Role, Pid) {
+fn started_sleeper(args: &[&str]) -> (RoleProcess, Pid) {
     let subject = subject("fifo");
-    let role = Role::start("trace", ipclab(&subject, args), Input::Nothing).unwrap();
+    let role =
+        RoleProcess::start("trace", ipclab(&subject, args), Input::Nothing).unwrap();
     let deadline = deadline();
     loop {
         if let [sleeper] = *sleepers(role.pid()) {

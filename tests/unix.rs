@@ -52,19 +52,19 @@ mod dgram {
 const TYPES: [&str; 3] = ["stream", "seqpacket", "dgram"];
 
 /// A server that waits for its first client.
-fn server(subject: &Subject, args: &[&str]) -> Role {
+fn server(subject: &Subject, args: &[&str]) -> RoleProcess {
     let command = ipclab(subject, &[&["unix", "server"], args].concat());
-    let server = Role::start("server", command, Input::Nothing).unwrap();
+    let server = RoleProcess::start("server", command, Input::Nothing).unwrap();
     server.wait_for_comment("start the other", deadline()).unwrap();
     server
 }
 
-fn client(subject: &Subject, args: &[&str], input: Input) -> Role {
+fn client(subject: &Subject, args: &[&str], input: Input) -> RoleProcess {
     let command = ipclab(subject, &[&["unix", "client"], args].concat());
-    Role::start("client", command, input).unwrap()
+    RoleProcess::start("client", command, input).unwrap()
 }
 
-fn failure(role: Role) -> String {
+fn failure(role: RoleProcess) -> String {
     contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
 }
 
@@ -75,7 +75,7 @@ fn path(subject: &Subject) -> PathBuf {
 /// A refused server's line.
 fn refused(subject: &Subject, args: &[&str]) -> String {
     let command = ipclab(subject, &[&["unix", "server"], args].concat());
-    failure(Role::start("server", command, Input::Nothing).unwrap())
+    failure(RoleProcess::start("server", command, Input::Nothing).unwrap())
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_hundred_clients_at_once_each_get_their_own_answers() {
         let subject = subject("unix");
         let args = ["--type", kind, "--count", "100", "--reply", "upper", "-q"];
         let command = ipclab(&subject, &[&["unix", "server"], &args[..]].concat());
-        let server = Role::start("server", command, Input::Nothing).unwrap();
+        let server = RoleProcess::start("server", command, Input::Nothing).unwrap();
         let mut clients: Vec<_> = (0..100)
             .map(|_| client(&subject, &["--type", kind], Input::Open))
             .collect();
@@ -329,7 +329,7 @@ fn a_server_whose_output_is_gone_ends_quietly() {
         let command = ipclab(&subject, &["unix", "server", "--type", kind]);
         let output = Output::To(writing);
         let server =
-            Role::start_with("server", command, Input::Nothing, output, None)
+            RoleProcess::start_with("server", command, Input::Nothing, output, None)
                 .unwrap();
         // It is served, or the server is gone already.
         let _ = client(&subject, &["--type", kind, "hello"], Input::Nothing)
@@ -452,7 +452,8 @@ fn a_name_over_107_bytes_is_refused_with_the_limit() {
     let (fits, long) = ("x".repeat(room), "x".repeat(room + 1));
     for role in ["server", "client"] {
         let command = ipclab(&subject, &["unix", role, "--at", &long]);
-        let line = failure(Role::start(role, command, Input::Nothing).unwrap());
+        let line =
+            failure(RoleProcess::start(role, command, Input::Nothing).unwrap());
         assert!(line.contains("108 bytes") && line.contains("107"), "{line}");
     }
     subject.nothing_is_left().unwrap();
@@ -489,7 +490,7 @@ fn the_socket_is_the_owners_alone_whatever_the_umask() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "umask 0; exec \"$0\" unix server"]).arg(program());
     shell.env("IPCLAB_DIR", subject.dir());
-    let server = Role::start("server", shell, Input::Nothing).unwrap();
+    let server = RoleProcess::start("server", shell, Input::Nothing).unwrap();
     server.wait_for_comment("start the other", deadline()).unwrap();
     let about = path(&subject).symlink_metadata().unwrap();
     assert_eq!(about.permissions().mode() & 0o7777, 0o600);
@@ -513,7 +514,8 @@ fn another_user_may_not_connect() {
     let opened = std::fs::File::open(program()).unwrap();
     let mut command = as_nobody(&opened, &["unix", "client", "--at", at, "hello"]);
     command.env("IPCLAB_DIR", own.path());
-    let line = failure(Role::start("client", command, Input::Nothing).unwrap());
+    let line =
+        failure(RoleProcess::start("client", command, Input::Nothing).unwrap());
     assert!(line.contains("EACCES") && line.contains("another user"), "{line}");
     server.stop(Signal::SIGINT, deadline()).unwrap();
 }
@@ -605,7 +607,7 @@ fn netcat_is_a_client_and_a_server() {
 
     let mut nc = Command::new("nc");
     nc.args(["-N", "-l", "-U"]).arg(path(&subject));
-    let nc = Role::start("nc", nc, Input::Nothing).unwrap();
+    let nc = RoleProcess::start("nc", nc, Input::Nothing).unwrap();
     let client =
         client(&subject, &["--reply", "none", "hello", "nc"], Input::Nothing);
     assert!(client.wait(deadline()).unwrap().status.success());
@@ -628,7 +630,7 @@ fn socat_is_a_client_and_a_server() {
     let mut socat = Command::new("socat");
     let address = format!("UNIX-LISTEN:{}", path(&subject).display());
     socat.args([&address, "EXEC:cat"]);
-    let socat = Role::start("socat", socat, Input::Nothing).unwrap();
+    let socat = RoleProcess::start("socat", socat, Input::Nothing).unwrap();
     let client = client(&subject, &["hello", "socat"], Input::Nothing);
     assert_eq!(client.wait(deadline()).unwrap().stdout, b"hello\nsocat\n");
     socat.wait(deadline()).unwrap();
@@ -645,7 +647,8 @@ fn python_is_a_server_of_each_type() {
             else {
                 return;
             };
-            let server = Role::start("python", python, Input::Nothing).unwrap();
+            let server =
+                RoleProcess::start("python", python, Input::Nothing).unwrap();
             let mut args = vec!["--type", kind, "hello", "python"];
             if let Some(name) = address.strip_prefix('@') {
                 args.extend(["--abstract", "--at", name]);

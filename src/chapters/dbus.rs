@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use crate::wire::meet::{At, Meets};
+use crate::wire::meet::{Meets, Rendezvous};
 use crate::wire::roles::seconds;
 
 pub mod board;
@@ -29,7 +29,7 @@ pub const OBJECT: &str = "/org/ipclab/Board";
 /// The interface: what it can be asked for. The 1 is its version.
 pub const INTERFACE: &str = "org.ipclab.Board1";
 
-/// The name that its connection owns on a bus, unless `--at` says otherwise.
+/// The name that its connection owns on a bus, unless `--rendezvous` says otherwise.
 pub const NAME: &str = "org.ipclab.Board";
 
 /// The object that a bus itself is.
@@ -110,10 +110,10 @@ pub enum DbusRoles {
 }
 
 impl Roles for DbusRoles {
-    fn play(self, at: &At) -> Result<()> {
+    fn play(self, rendezvous: &Rendezvous) -> Result<()> {
         match self {
-            DbusRoles::Server(options) => server::serve(at, &options),
-            DbusRoles::Client(options) => client::run(at, &options),
+            DbusRoles::Server(options) => server::serve(rendezvous, &options),
+            DbusRoles::Client(options) => client::run(rendezvous, &options),
         }
     }
 }

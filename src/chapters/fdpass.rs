@@ -5,7 +5,7 @@
 use anyhow::Result;
 
 use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use crate::wire::meet::{At, Meets, Place};
+use crate::wire::meet::{Meets, Presence, Rendezvous};
 
 pub mod batch;
 mod client;
@@ -116,12 +116,12 @@ pub enum FdpassRoles {
 }
 
 impl Roles for FdpassRoles {
-    fn play(self, at: &At) -> Result<()> {
+    fn play(self, rendezvous: &Rendezvous) -> Result<()> {
         match self {
-            FdpassRoles::Server(options) => server::run(at, &options),
-            FdpassRoles::Worker(options) => worker::run(at, &options),
-            FdpassRoles::Client(options) => client::run(at, &options),
-            FdpassRoles::Fork(options) => fork::run(at, &options),
+            FdpassRoles::Server(options) => server::run(rendezvous, &options),
+            FdpassRoles::Worker(options) => worker::run(rendezvous, &options),
+            FdpassRoles::Client(options) => client::run(rendezvous, &options),
+            FdpassRoles::Fork(options) => fork::run(rendezvous, &options),
         }
     }
 }
@@ -130,8 +130,8 @@ impl Roles for FdpassRoles {
 const ADDRESS: &str = "127.0.0.1:15000";
 
 /// The server removes its names when it leaves. If it is killed, whoever is last does.
-fn found_names(place: &mut Place) -> Result<()> {
-    place.noted()?.iter().try_for_each(|object| place.owns(object))
+fn found_names(presence: &mut Presence) -> Result<()> {
+    presence.noted()?.iter().try_for_each(|object| presence.remove_when_last(object))
 }
 
 /// The name of an error as the rest of the program prints it.

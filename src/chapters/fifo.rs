@@ -16,10 +16,10 @@ use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use crate::errors::{Advise, errno};
 use crate::os::cleanup::Object;
 use crate::say;
-use crate::wire::frame::{Incoming, Stream};
-use crate::wire::meet::{At, Meets, Place};
+use crate::wire::frame::{FramingOptions, ReassemblyBuffer};
+use crate::wire::meet::{Meets, Presence, Rendezvous};
 use crate::wire::payload::write_all;
-use crate::wire::say::{self, Tally};
+use crate::wire::say::{self, Commentary};
 use crate::wire::transport::{Receiver, Sender};
 
 /// The chapter.
@@ -69,31 +69,31 @@ impl OneWay for Fifo {
 #[derive(Debug)]
 pub struct FifoSender {
     fifo: File,
-    stream: Stream,
+    stream: FramingOptions,
     frame: Vec<u8>,
-    writes: Tally,
-    _place: Place,
+    writes: Commentary,
+    _presence: Presence,
 }
 
 impl Sender for FifoSender {
-    type Options = Stream;
+    type Options = FramingOptions;
 
-    fn check(stream: &Stream, message: &[u8]) -> Result<()> {
+    fn check(stream: &FramingOptions, message: &[u8]) -> Result<()> {
         stream.check(message)
     }
 
-    fn open(at: &At, stream: &Stream) -> Result<FifoSender> {
-        let (path, place, alone) = make(at)?;
+    fn open(rendezvous: &Rendezvous, stream: &FramingOptions) -> Result<FifoSender> {
+        let (path, presence, alone) = make(rendezvous)?;
         let name = path.display();
         say!("open({name}, O_WRONLY) sleeps until a reader opens it too");
         if alone {
-            say::start_the_other(&at.peer("receiver"));
+            say::start_the_other(&rendezvous.peer("receiver"));
         }
         let fifo = File::options().write(true).open(&path);
         let fifo = fifo.with_context(|| format!("open {name}"))?;
         say!("a reader is there: open(…, O_WRONLY) returned");
-        let (frame, writes) = (Vec::new(), Tally::of("write"));
-        Ok(FifoSender { fifo, stream: *stream, frame, writes, _place: place })
+        let (frame, writes) = (Vec::new(), Commentary::of("write"));
+        Ok(FifoSender { fifo, stream: *stream, frame, writes, _presence: presence })
     }
 
     fn largest(&self) -> usize {
@@ -116,25 +116,29 @@ impl Sender for FifoSender {
 #[derive(Debug)]
 pub struct FifoReceiver {
     fifo: File,
-    incoming: Incoming,
-    reads: Tally,
-    _place: Place,
+    incoming: ReassemblyBuffer,
+    reads: Commentary,
+    _presence: Presence,
 }
 
 impl Receiver for FifoReceiver {
-    type Options = Stream;
+    type Options = FramingOptions;
 
-    fn open(at: &At, stream: &Stream) -> Result<FifoReceiver> {
-        let (path, place, alone) = make(at)?;
+    fn open(
+        rendezvous: &Rendezvous,
+        stream: &FramingOptions,
+    ) -> Result<FifoReceiver> {
+        let (path, presence, alone) = make(rendezvous)?;
         let name = path.display();
         say!("open({name}, O_RDONLY) sleeps until a writer opens it too");
         if alone {
-            say::start_the_other(&at.peer("sender"));
+            say::start_the_other(&rendezvous.peer("sender"));
         }
         let fifo = File::open(&path).with_context(|| format!("open {name}"))?;
         say!("a writer is there: open(…, O_RDONLY) returned");
-        let (incoming, reads) = (Incoming::new(stream), Tally::of("read"));
-        Ok(FifoReceiver { fifo, incoming, reads, _place: place })
+        let (incoming, reads) =
+            (ReassemblyBuffer::new(stream), Commentary::of("read"));
+        Ok(FifoReceiver { fifo, incoming, reads, _presence: presence })
     }
 
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
@@ -161,13 +165,13 @@ impl Receiver for FifoReceiver {
 // ANCHOR: make
 /// Makes the FIFO, or takes the one that is there: an unused FIFO that a killed process
 /// left behind is as good as new. Says also whether no other role was there.
-fn make(at: &At) -> Result<(PathBuf, Place, bool)> {
-    let path = at.path();
+fn make(rendezvous: &Rendezvous) -> Result<(PathBuf, Presence, bool)> {
+    let path = rendezvous.path();
     let name = path.display();
     let object = Object::Path(path.clone());
-    let mut place = at.arrive(None)?;
-    let alone = place.alone();
-    let made = place.makes(&object, || {
+    let mut presence = rendezvous.arrive(None)?;
+    let alone = presence.is_alone();
+    let made = presence.create(&object, || {
         mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)
             .with_context(|| format!("mkfifo {name}"))
             .advise(|e| {
@@ -179,13 +183,13 @@ fn make(at: &At) -> Result<(PathBuf, Place, bool)> {
         Ok(()) => say!("mkfifo({name}, 0600) made the name"),
         Err(error) if errno(&error) == Some(Errno::EEXIST) => {
             must_be_fifo(&path)?;
-            place.found(&object)?;
+            presence.adopt(&object)?;
         }
         Err(error) => return Err(error),
     }
-    place.open_to_all()?;
-    at.ready(name)?;
-    Ok((path, place, alone))
+    presence.admit_peers()?;
+    rendezvous.ready(name)?;
+    Ok((path, presence, alone))
 }
 
 /// Refuses what is not a FIFO, or is a link that could lead anywhere.

@@ -16,8 +16,8 @@ use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use crate::errors::{Advise, errno};
 use crate::os::cleanup::{Object, remove_now};
 use crate::say;
-use crate::wire::frame::Stream;
-use crate::wire::meet::{At, Meets, Only, Place, with_suffix};
+use crate::wire::frame::FramingOptions;
+use crate::wire::meet::{Meets, Presence, Rendezvous, SoleRole, with_suffix};
 use crate::wire::transport::{Receiver, Sender};
 
 pub mod append;
@@ -83,7 +83,7 @@ impl OneWay for Files {
 #[derive(Debug, clap::Args)]
 pub struct SenderOptions {
     #[command(flatten)]
-    stream: Stream,
+    stream: FramingOptions,
 
     /// Add to a log that senders share, instead of publishing a file of its own
     #[arg(long)]
@@ -98,7 +98,7 @@ pub struct SenderOptions {
 #[derive(Debug, clap::Args)]
 pub struct ReceiverOptions {
     #[command(flatten)]
-    stream: Stream,
+    stream: FramingOptions,
 
     /// Follow a log from its beginning, without an end, as `tail -f -n +1` does
     #[arg(long)]
@@ -121,12 +121,14 @@ impl Sender for FileSender {
         options.stream.check(message)
     }
 
-    fn open(at: &At, options: &SenderOptions) -> Result<FileSender> {
+    fn open(rendezvous: &Rendezvous, options: &SenderOptions) -> Result<FileSender> {
         let stream = &options.stream;
         Ok(match options.append {
-            false => FileSender::Publish(publish::Publisher::open(at, stream)?),
+            false => {
+                FileSender::Publish(publish::Publisher::open(rendezvous, stream)?)
+            }
             true => {
-                let log = append::Appender::open(at, stream, options.lock)?;
+                let log = append::Appender::open(rendezvous, stream, options.lock)?;
                 FileSender::Append(log)
             }
         })
@@ -158,7 +160,7 @@ impl Sender for FileSender {
 #[derive(Debug)]
 pub enum FileReceiver {
     /// Takes a published file.
-    Take(publish::Taker),
+    Take(publish::PublishedReceiver),
     /// Follows a log.
     Follow(append::Follower),
 }
@@ -166,11 +168,18 @@ pub enum FileReceiver {
 impl Receiver for FileReceiver {
     type Options = ReceiverOptions;
 
-    fn open(at: &At, options: &ReceiverOptions) -> Result<FileReceiver> {
+    fn open(
+        rendezvous: &Rendezvous,
+        options: &ReceiverOptions,
+    ) -> Result<FileReceiver> {
         let stream = &options.stream;
         Ok(match options.append {
-            false => FileReceiver::Take(publish::Taker::open(at, stream)?),
-            true => FileReceiver::Follow(append::Follower::open(at, stream)?),
+            false => FileReceiver::Take(publish::PublishedReceiver::open(
+                rendezvous, stream,
+            )?),
+            true => {
+                FileReceiver::Follow(append::Follower::open(rendezvous, stream)?)
+            }
         })
     }
 
@@ -183,12 +192,15 @@ impl Receiver for FileReceiver {
 }
 
 /// Enters the meeting place. What a role that was killed left half done goes first.
-fn enter(at: &At, role: Option<Only>) -> Result<(PathBuf, Place)> {
-    let path = at.path();
-    let place = at.arrive(role)?;
+fn enter(
+    rendezvous: &Rendezvous,
+    role: Option<SoleRole>,
+) -> Result<(PathBuf, Presence)> {
+    let path = rendezvous.path();
+    let presence = rendezvous.arrive(role)?;
     is_there(&path)?;
-    if place.alone() {
-        for object in place.noted()? {
+    if presence.is_alone() {
+        for object in presence.noted()? {
             if let Object::Path(stale) = &object
                 && stale.symlink_metadata().is_ok()
             {
@@ -198,7 +210,7 @@ fn enter(at: &At, role: Option<Only>) -> Result<(PathBuf, Place)> {
             }
         }
     }
-    Ok((path, place))
+    Ok((path, presence))
 }
 
 /// Whether a file is there.

@@ -15,9 +15,9 @@ use crate::os::cleanup::Object;
 use crate::os::owner::Owner;
 use crate::os::shared::{Shared, map_raw};
 use crate::say;
-use crate::wire::meet::{At, Meets};
+use crate::wire::meet::{Meets, Rendezvous};
 use crate::wire::ring::ends::{self, Receiving, Sending};
-use crate::wire::ring::join::{Found, Source, allocate};
+use crate::wire::ring::join::{Backing, Found, allocate};
 use crate::wire::ring::{self, DATA, Flaw};
 use crate::wire::say;
 use crate::wire::transport::{Receiver, Sender};
@@ -78,8 +78,12 @@ pub struct MmapSender(Sending);
 impl Sender for MmapSender {
     type Options = ends::RingOptions;
 
-    fn open(at: &At, options: &ends::RingOptions) -> Result<MmapSender> {
-        Sending::open(at, &RingFile::at(at), *options).map(MmapSender)
+    fn open(
+        rendezvous: &Rendezvous,
+        options: &ends::RingOptions,
+    ) -> Result<MmapSender> {
+        Sending::open(rendezvous, &RingFile::at(rendezvous), *options)
+            .map(MmapSender)
     }
 
     fn largest(&self) -> usize {
@@ -103,8 +107,12 @@ pub struct MmapReceiver(Receiving);
 impl Receiver for MmapReceiver {
     type Options = ends::RingOptions;
 
-    fn open(at: &At, options: &ends::RingOptions) -> Result<MmapReceiver> {
-        Receiving::open(at, &RingFile::at(at), *options).map(MmapReceiver)
+    fn open(
+        rendezvous: &Rendezvous,
+        options: &ends::RingOptions,
+    ) -> Result<MmapReceiver> {
+        Receiving::open(rendezvous, &RingFile::at(rendezvous), *options)
+            .map(MmapReceiver)
     }
 
     #[inline]
@@ -121,7 +129,7 @@ struct RingFile {
     path: PathBuf,
 }
 
-impl Source for RingFile {
+impl Backing for RingFile {
     fn name(&self) -> String {
         self.path.display().to_string()
     }
@@ -198,8 +206,8 @@ impl Source for RingFile {
 }
 
 impl RingFile {
-    fn at(at: &At) -> RingFile {
-        RingFile { path: at.path() }
+    fn at(rendezvous: &Rendezvous) -> RingFile {
+        RingFile { path: rendezvous.path() }
     }
 
     /// `mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)`

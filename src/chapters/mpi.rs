@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::chapter::{
     Conversation, Feature, OnPeerDeath, Part, Role, Roles, Row, Script,
 };
-use crate::wire::meet::{At, Meets};
+use crate::wire::meet::{Meets, Rendezvous};
 
 #[cfg(feature = "mpi")]
 pub mod ping_pong;
@@ -157,12 +157,12 @@ pub struct Reduction {
 
 impl Roles for MpiRoles {
     #[cfg(feature = "mpi")]
-    fn play(self, _: &At) -> Result<()> {
+    fn play(self, _: &Rendezvous) -> Result<()> {
         world::join(&self)
     }
 
     #[cfg(not(feature = "mpi"))]
-    fn play(self, _: &At) -> Result<()> {
+    fn play(self, _: &Rendezvous) -> Result<()> {
         anyhow::bail!(Mpi::ROW.missing().unwrap_or_default())
     }
 }

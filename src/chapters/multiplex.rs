@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use crate::wire::meet::{At, Meets};
+use crate::wire::meet::{Meets, Rendezvous};
 
 mod client;
 mod coming;
@@ -14,13 +14,13 @@ mod connection;
 mod doors;
 pub mod epoll;
 mod event_loop;
+mod inputs;
 mod messages;
 pub mod poll;
 pub mod select;
 pub mod selector;
 mod server;
 mod signals;
-mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -95,10 +95,10 @@ pub enum MultiplexRoles {
 }
 
 impl Roles for MultiplexRoles {
-    fn play(self, at: &At) -> Result<()> {
+    fn play(self, rendezvous: &Rendezvous) -> Result<()> {
         match self {
-            MultiplexRoles::Server(options) => server::run(at, &options),
-            MultiplexRoles::Client(options) => client::run(at, &options),
+            MultiplexRoles::Server(options) => server::run(rendezvous, &options),
+            MultiplexRoles::Client(options) => client::run(rendezvous, &options),
         }
     }
 }

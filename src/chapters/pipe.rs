@@ -15,17 +15,17 @@ use rustix::pipe::fcntl_getpipe_size;
 use crate::chapter::{OnPeerDeath, OneWay, Part, Role, Row, Script};
 use crate::errors::usage;
 use crate::say;
-use crate::wire::frame::{CHUNK, Incoming, Stream};
-use crate::wire::meet::{At, Meets};
+use crate::wire::frame::{CHUNK, FramingOptions, ReassemblyBuffer};
+use crate::wire::meet::{Meets, Rendezvous};
 use crate::wire::payload::write_all;
-use crate::wire::say::{self, Tally};
+use crate::wire::say::{self, Commentary};
 use crate::wire::standard;
 use crate::wire::transport::{BLOCK, Receiver, Sender};
 
 pub mod fork;
 mod zero_copy;
 
-use zero_copy::Lender;
+use zero_copy::VmspliceSender;
 
 /// The chapter.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl OneWay for Pipe {
 pub struct Sending {
     /// How messages are told apart.
     #[command(flatten)]
-    pub stream: Stream,
+    pub stream: FramingOptions,
 
     /// Lend long messages to the pipe (vmsplice) instead of copying them; for a reader that
     /// reads, or moves them into a file: in another pipe they could still change
@@ -110,7 +110,7 @@ pub struct Sending {
 pub struct Receiving {
     /// How messages are told apart.
     #[command(flatten)]
-    pub stream: Stream,
+    pub stream: FramingOptions,
 
     /// Move what comes into the file on standard output, unread (splice); needs `--bytes`
     #[arg(long)]
@@ -122,10 +122,10 @@ pub struct Receiving {
 #[derive(Debug)]
 pub struct PipeSender {
     pipe: File,
-    stream: Stream,
+    stream: FramingOptions,
     frame: Vec<u8>,
-    writes: Tally,
-    lender: Option<Lender>,
+    writes: Commentary,
+    lender: Option<VmspliceSender>,
 }
 
 impl Sender for PipeSender {
@@ -135,10 +135,10 @@ impl Sender for PipeSender {
         options.stream.check(message)
     }
 
-    fn open(at: &At, options: &Sending) -> Result<PipeSender> {
+    fn open(rendezvous: &Rendezvous, options: &Sending) -> Result<PipeSender> {
         let end = standard::output()?;
         if end.is_terminal() {
-            return Err(no_pipe("standard output", at));
+            return Err(no_pipe("standard output", rendezvous));
         }
         let end = end.try_clone_to_owned().context("dup standard output")?;
         say!("standard output is the pipe's writing end: it was there before exec");
@@ -171,9 +171,9 @@ impl Sender for PipeSender {
 
 impl PipeSender {
     /// The sender at the writing end `end`.
-    pub fn on(end: OwnedFd, stream: &Stream) -> PipeSender {
+    pub fn on(end: OwnedFd, stream: &FramingOptions) -> PipeSender {
         let (pipe, frame, writes) =
-            (File::from(end), Vec::new(), Tally::of("write"));
+            (File::from(end), Vec::new(), Commentary::of("write"));
         PipeSender { pipe, stream: *stream, frame, writes, lender: None }
     }
 
@@ -182,7 +182,7 @@ impl PipeSender {
     /// # Errors
     /// A usage error when the end is no pipe's.
     pub fn lending(mut self) -> Result<PipeSender> {
-        self.lender = Some(Lender::of(&self.pipe).map_err(|_| {
+        self.lender = Some(VmspliceSender::of(&self.pipe).map_err(|_| {
             usage("--zero-copy needs a pipe to lend pages to, and this is none")
         })?);
         Ok(self)
@@ -199,8 +199,8 @@ const MOST: usize = 1 << 20;
 #[derive(Debug)]
 pub struct PipeReceiver {
     pipe: File,
-    incoming: Incoming,
-    reads: Tally,
+    incoming: ReassemblyBuffer,
+    reads: Commentary,
     zero_copy: bool,
     /// Whether what the pipe holds is known.
     measured: bool,
@@ -209,10 +209,10 @@ pub struct PipeReceiver {
 impl Receiver for PipeReceiver {
     type Options = Receiving;
 
-    fn open(at: &At, options: &Receiving) -> Result<PipeReceiver> {
+    fn open(rendezvous: &Rendezvous, options: &Receiving) -> Result<PipeReceiver> {
         let end = standard::input()?;
         if end.is_terminal() {
-            return Err(no_pipe("standard input", at));
+            return Err(no_pipe("standard input", rendezvous));
         }
         let end = end.try_clone_to_owned().context("dup standard input")?;
         say!("standard input is the pipe's reading end: it was there before exec");
@@ -266,8 +266,9 @@ impl Receiver for PipeReceiver {
 
 impl PipeReceiver {
     /// The receiver at the reading end `end`.
-    pub fn on(end: OwnedFd, stream: &Stream) -> PipeReceiver {
-        let (incoming, reads) = (Incoming::new(stream), Tally::of("read"));
+    pub fn on(end: OwnedFd, stream: &FramingOptions) -> PipeReceiver {
+        let (incoming, reads) =
+            (ReassemblyBuffer::new(stream), Commentary::of("read"));
         let (pipe, zero_copy, measured) = (File::from(end), false, false);
         PipeReceiver { pipe, incoming, reads, zero_copy, measured }
     }
@@ -284,8 +285,9 @@ impl PipeReceiver {
 // ANCHOR_END: receiver
 
 /// A pipe has no name, so a role at a terminal cannot find its peer.
-fn no_pipe(end: &str, at: &At) -> anyhow::Error {
-    let (sender, receiver) = (at.peer("sender"), at.peer("receiver"));
+fn no_pipe(end: &str, rendezvous: &Rendezvous) -> anyhow::Error {
+    let (sender, receiver) =
+        (rendezvous.peer("sender"), rendezvous.peer("receiver"));
     usage(format!(
         "{end} is a terminal, not a pipe: a pipe has no name, the shell makes it; \
          type: {sender} | {receiver}"

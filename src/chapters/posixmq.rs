@@ -15,9 +15,9 @@ use crate::errors::Advise;
 use crate::os::cleanup::{Ticks, ticks};
 use crate::os::mqueue::mq_receive;
 use crate::say;
-use crate::wire::meet::{At, Meets, Only};
+use crate::wire::meet::{Meets, Rendezvous, SoleRole};
 use crate::wire::roles::messages;
-use crate::wire::say::{self, Tally};
+use crate::wire::say::{self, Commentary};
 use crate::wire::transport::{Receiver, Sender};
 
 mod open;
@@ -120,7 +120,7 @@ pub struct PosixmqSender {
     receiver: Option<String>,
     /// Whether a receiver of ours was here before us.
     met: bool,
-    sends: Tally,
+    sends: Commentary,
 }
 
 impl Sender for PosixmqSender {
@@ -135,11 +135,12 @@ impl Sender for PosixmqSender {
         Ok(())
     }
 
-    fn open(at: &At, options: &Sending) -> Result<PosixmqSender> {
-        let place = at.arrive(Some(Only::Sender))?;
-        let met = !place.alone();
-        let link = open(at, place, OpenOptions::writeonly(), &options.shape)?;
-        let receiver = at.peer("receiver");
+    fn open(rendezvous: &Rendezvous, options: &Sending) -> Result<PosixmqSender> {
+        let presence = rendezvous.arrive(Some(SoleRole::Sender))?;
+        let met = !presence.is_alone();
+        let link =
+            open(rendezvous, presence, OpenOptions::writeonly(), &options.shape)?;
+        let receiver = rendezvous.peer("receiver");
         if !met {
             let keeps = match link.shape.current_messages as u64 {
                 0 => "the queue keeps what is sent".to_owned(),
@@ -147,7 +148,8 @@ impl Sender for PosixmqSender {
             };
             say::waiting(format_args!("nobody receives yet: {keeps}"), &receiver);
         }
-        let (receiver, sends) = (Some(receiver), Tally::of("mq_send of a message"));
+        let (receiver, sends) =
+            (Some(receiver), Commentary::of("mq_send of a message"));
         Ok(PosixmqSender { link, priority: options.priority, receiver, met, sends })
     }
 
@@ -173,7 +175,7 @@ impl Sender for PosixmqSender {
     fn finish(mut self) -> Result<()> {
         if self.is_heard() {
             // A receiver that stops early (--count) never takes the goodbye.
-            self.link.place.lose_goodbye();
+            self.link.presence.discard_goodbye();
         }
         say!("mq_send(\"\", 0, priority {GOODBYE}): the goodbye");
         self.say_if_full()?;
@@ -190,7 +192,7 @@ impl Sender for PosixmqSender {
 impl PosixmqSender {
     /// Whether a receiver of ours is here, or was when we came.
     fn is_heard(&self) -> bool {
-        self.met || self.link.place.has_company()
+        self.met || self.link.presence.has_peers()
     }
 
     /// Says, once, that the call which comes now will sleep.
@@ -206,7 +208,7 @@ impl PosixmqSender {
         let full =
             format!("the queue is full, {full}: mq_send sleeps until one is taken");
         match self.receiver.take() {
-            Some(command) if !self.link.place.has_company() => {
+            Some(command) if !self.link.presence.has_peers() => {
                 say::waiting(full, &command)
             }
             _ => say!("{full}"),
@@ -229,31 +231,35 @@ pub struct PosixmqReceiver {
     /// How many ticks ago the last message came.
     quiet: u32,
     warned: bool,
-    receives: Tally,
+    receives: Commentary,
 }
 
 impl Receiver for PosixmqReceiver {
     type Options = Receiving;
 
-    fn open(at: &At, options: &Receiving) -> Result<PosixmqReceiver> {
+    fn open(
+        rendezvous: &Rendezvous,
+        options: &Receiving,
+    ) -> Result<PosixmqReceiver> {
         let mut access = OpenOptions::readonly();
         if options.nonblock {
             access.nonblocking();
         }
-        let mut link = open(at, at.arrive(None)?, access, &options.shape)?;
+        let mut link =
+            open(rendezvous, rendezvous.arrive(None)?, access, &options.shape)?;
         // If we stop early (--count), nobody needs the goodbye that we leave.
-        link.place.lose_goodbye();
+        link.presence.discard_goodbye();
         let waits = link.shape.current_messages == 0 && !options.nonblock;
         if waits {
             say!("the queue is empty: mq_receive sleeps until a message comes");
-            let there = link.place.has(Only::Sender);
+            let there = link.presence.has(SoleRole::Sender);
             say::start_unless(
                 there,
                 "a sender is there already",
-                &at.peer("sender"),
+                &rendezvous.peer("sender"),
             );
         }
-        let receives = Tally::of("mq_receive of a message");
+        let receives = Commentary::of("mq_receive of a message");
         let ticks = if options.nonblock { None } else { ticks(TICK).ok() };
         Ok(PosixmqReceiver {
             link,
@@ -312,7 +318,7 @@ impl PosixmqReceiver {
     fn silence(&mut self) -> Result<()> {
         ensure!(
             about(&self.link.queue)?.nlink() > 0
-                || self.link.place.has(Only::Sender),
+                || self.link.presence.has(SoleRole::Sender),
             "the queue {} was unlinked, so no sender can find it; start anew",
             self.link.name
         );

@@ -12,7 +12,7 @@ use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use crate::errors::usage;
 use crate::os::cleanup::Object;
 use crate::say;
-use crate::wire::meet::{At, Meets};
+use crate::wire::meet::{Meets, Rendezvous};
 use crate::wire::payload::{Payload, Printed, Style};
 use crate::wire::{roles, say};
 
@@ -138,7 +138,7 @@ enum Kind {
 }
 
 impl Roles for Command {
-    fn play(self, at: &At) -> Result<()> {
+    fn play(self, rendezvous: &Rendezvous) -> Result<()> {
         let (Command::Waiter { options, .. } | Command::Poster(options)) = self;
         match options.kind {
             Kind::Sysv => sysv::check(&options)?,
@@ -148,20 +148,20 @@ impl Roles for Command {
             _ => {}
         }
         match options.kind {
-            Kind::Posix => self.play_with::<posix::Posix>(at),
-            Kind::Sysv => self.play_with::<sysv::Sysv>(at),
-            Kind::Futex => self.play_with::<futex::Futex>(at),
+            Kind::Posix => self.play_with::<posix::Posix>(rendezvous),
+            Kind::Sysv => self.play_with::<sysv::Sysv>(rendezvous),
+            Kind::Futex => self.play_with::<futex::Futex>(rendezvous),
         }
     }
 }
 
 impl Command {
-    fn play_with<S: Semaphore>(self, at: &At) -> Result<()> {
+    fn play_with<S: Semaphore>(self, rendezvous: &Rendezvous) -> Result<()> {
         match self {
             Command::Waiter { options, patience } => {
-                wait::<S>(at, &options, patience)
+                wait::<S>(rendezvous, &options, patience)
             }
-            Command::Poster(options) => post::<S>(at, &options),
+            Command::Poster(options) => post::<S>(rendezvous, &options),
         }
     }
 }
@@ -170,9 +170,9 @@ impl Command {
 trait Semaphore: Sized {
     const KIND: Kind;
     /// Opens the one that is there; `None` if there is none.
-    fn open(at: &At, options: &Options) -> Result<Option<Self>>;
+    fn open(rendezvous: &Rendezvous, options: &Options) -> Result<Option<Self>>;
     /// Makes it with this value; EEXIST if someone else just has.
-    fn make(at: &At, options: &Options, value: u32) -> Result<Self>;
+    fn make(rendezvous: &Rendezvous, options: &Options, value: u32) -> Result<Self>;
     /// The calls that made it, for the commentary.
     fn making(&self, value: u32) -> String;
     /// Its name, as a stranger would give it to the kernel.
@@ -195,12 +195,12 @@ trait Semaphore: Sized {
 }
 
 // ANCHOR: poster
-fn post<S: Semaphore>(at: &At, options: &Options) -> Result<()> {
-    let mut here = enter::<S>(at, options)?;
+fn post<S: Semaphore>(rendezvous: &Rendezvous, options: &Options) -> Result<()> {
+    let mut here = enter::<S>(rendezvous, options)?;
     if here.was_alone {
         say::waiting(
             "nobody waits yet: what is posted stays in the value",
-            &at.peer("waiter"),
+            &rendezvous.peer("waiter"),
         );
     }
     if options.undo {
@@ -217,7 +217,7 @@ fn post<S: Semaphore>(at: &At, options: &Options) -> Result<()> {
         return Ok(());
     };
     say!("done: {posts}; the value is {value} as we leave");
-    if value > here.made_with && !options.undo && !here.place.has_company() {
+    if value > here.made_with && !options.undo && !here.presence.has_peers() {
         say!("the semaphore stays, for whoever waits next");
     }
     Ok(())
@@ -226,12 +226,12 @@ fn post<S: Semaphore>(at: &At, options: &Options) -> Result<()> {
 
 // ANCHOR: waiter
 fn wait<S: Semaphore>(
-    at: &At,
+    rendezvous: &Rendezvous,
     options: &Options,
     patience: Option<Duration>,
 ) -> Result<()> {
     let mut payload = Payload::new(Style::Lines)?;
-    let mut here = enter::<S>(at, options)?;
+    let mut here = enter::<S>(rendezvous, options)?;
     let value = here.semaphore.value()?;
     let mut told = u64::from(value) < options.times;
     if told {
@@ -240,7 +240,7 @@ fn wait<S: Semaphore>(
             format_args!(
                 "{waits} on a value of {value}: at 0 a wait sleeps until a post"
             ),
-            &at.peer("poster"),
+            &rendezvous.peer("poster"),
         );
     }
     if options.undo {
@@ -249,8 +249,11 @@ fn wait<S: Semaphore>(
     for number in 1..=options.times {
         // A semaphore does not say that its poster has died. The lock file does.
         let mut look = || {
-            if !told && !here.place.has_company() {
-                say::waiting("nobody else is here any more", &at.peer("poster"));
+            if !told && !here.presence.has_peers() {
+                say::waiting(
+                    "nobody else is here any more",
+                    &rendezvous.peer("poster"),
+                );
                 told = true;
             }
         };

@@ -8,9 +8,9 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
-use crate::wire::meet::{At, Meets};
+use crate::wire::meet::{Meets, Rendezvous};
 use crate::wire::ring::ends::{self, Receiving, Sending};
-use crate::wire::ring::join::Source;
+use crate::wire::ring::join::Backing;
 use crate::wire::transport::{Receiver, Sender};
 
 pub mod library;
@@ -98,14 +98,17 @@ pub enum Kind {
 
 // ANCHOR: roles
 impl Kind {
-    fn source(self, at: &At) -> Box<dyn Source> {
+    fn backing(self, rendezvous: &Rendezvous) -> Box<dyn Backing> {
         match self {
-            Kind::Crate => {
-                Box::new(library::ByCrate { name: at.kernel_name(), at: at.clone() })
+            Kind::Crate => Box::new(library::ByCrate {
+                name: rendezvous.kernel_name(),
+                rendezvous: rendezvous.clone(),
+            }),
+            Kind::Posix => Box::new(posix::Posix { name: rendezvous.kernel_name() }),
+            Kind::Sysv => Box::new(sysv::Sysv { key: rendezvous.key() }),
+            Kind::Memfd => {
+                Box::new(memfd::Memfd { note: memfd::note_of(rendezvous) })
             }
-            Kind::Posix => Box::new(posix::Posix { name: at.kernel_name() }),
-            Kind::Sysv => Box::new(sysv::Sysv { key: at.key() }),
-            Kind::Memfd => Box::new(memfd::Memfd { note: memfd::note_of(at) }),
         }
     }
 }
@@ -117,9 +120,9 @@ pub struct ShmSender(Sending);
 impl Sender for ShmSender {
     type Options = Options;
 
-    fn open(at: &At, options: &Options) -> Result<ShmSender> {
-        let source = options.kind.source(at);
-        Sending::open(at, source.as_ref(), options.ring).map(ShmSender)
+    fn open(rendezvous: &Rendezvous, options: &Options) -> Result<ShmSender> {
+        let backing = options.kind.backing(rendezvous);
+        Sending::open(rendezvous, backing.as_ref(), options.ring).map(ShmSender)
     }
 
     fn largest(&self) -> usize {
@@ -143,9 +146,9 @@ pub struct ShmReceiver(Receiving);
 impl Receiver for ShmReceiver {
     type Options = Options;
 
-    fn open(at: &At, options: &Options) -> Result<ShmReceiver> {
-        let source = options.kind.source(at);
-        Receiving::open(at, source.as_ref(), options.ring).map(ShmReceiver)
+    fn open(rendezvous: &Rendezvous, options: &Options) -> Result<ShmReceiver> {
+        let backing = options.kind.backing(rendezvous);
+        Receiving::open(rendezvous, backing.as_ref(), options.ring).map(ShmReceiver)
     }
 
     #[inline]

@@ -15,9 +15,9 @@ use crate::errors::{Advise, usage};
 use crate::os::cleanup::{Ticks, ticks};
 use crate::os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
 use crate::say;
-use crate::wire::meet::{At, Meets, Only};
+use crate::wire::meet::{Meets, Rendezvous, SoleRole};
 use crate::wire::roles::messages;
-use crate::wire::say::{self, Tally};
+use crate::wire::say::{self, Commentary};
 use crate::wire::transport::{Receiver, Sender};
 
 mod open;
@@ -141,16 +141,16 @@ pub struct SysvmqSender {
     receiver: Option<String>,
     /// Whether a receiver of ours was here before us.
     met: bool,
-    sends: Tally,
+    sends: Commentary,
 }
 
 impl Sender for SysvmqSender {
     type Options = Sending;
 
-    fn open(at: &At, options: &Sending) -> Result<SysvmqSender> {
-        let link = open(at, Some(Only::Sender), &options.which)?;
+    fn open(rendezvous: &Rendezvous, options: &Sending) -> Result<SysvmqSender> {
+        let link = open(rendezvous, Some(SoleRole::Sender), &options.which)?;
         let met = !link.was_alone;
-        let receiver = link.at.peer("receiver");
+        let receiver = link.rendezvous.peer("receiver");
         if !met {
             let keeps = match link.now.msg_qnum {
                 0 => "the queue keeps what is sent".to_owned(),
@@ -159,7 +159,8 @@ impl Sender for SysvmqSender {
             say::waiting(format_args!("nobody receives yet: {keeps}"), &receiver);
         }
         let buffer = Msgbuf::with_room(link.largest());
-        let (receiver, sends) = (Some(receiver), Tally::of("msgsnd of a message"));
+        let (receiver, sends) =
+            (Some(receiver), Commentary::of("msgsnd of a message"));
         let mtype = options.mtype;
         Ok(SysvmqSender { link, mtype, buffer, receiver, met, sends })
     }
@@ -183,7 +184,7 @@ impl Sender for SysvmqSender {
     fn finish(mut self) -> Result<()> {
         if self.is_heard() {
             // A receiver that stops early (--count) never takes the goodbye.
-            self.link.place.lose_goodbye();
+            self.link.presence.discard_goodbye();
         }
         say!("msgsnd(\"\", 0, type {GOODBYE:#x}): the goodbye");
         self.put(GOODBYE, b"")
@@ -198,7 +199,7 @@ impl Sender for SysvmqSender {
 impl SysvmqSender {
     /// Whether a receiver of ours is here, or was when we came.
     fn is_heard(&self) -> bool {
-        self.met || self.link.place.has_company()
+        self.met || self.link.presence.has_peers()
     }
 
     /// Sleeps while the queue is full, in bytes or in messages.
@@ -227,7 +228,7 @@ impl SysvmqSender {
         let Some(full) = self.link.is_full(length)? else { return Ok(()) };
         let full = format!("{full}: msgsnd sleeps until one is taken");
         match self.receiver.take() {
-            Some(command) if !self.link.place.has_company() => {
+            Some(command) if !self.link.presence.has_peers() => {
                 say::waiting(full, &command);
             }
             _ => say!("{full}"),
@@ -250,27 +251,27 @@ pub struct SysvmqReceiver {
     /// Interrupts msgrcv now and then, from the first message until we said how to end.
     ticks: Option<Ticks>,
     last: Option<Instant>,
-    receives: Tally,
+    receives: Commentary,
 }
 
 impl Receiver for SysvmqReceiver {
     type Options = Receiving;
 
-    fn open(at: &At, options: &Receiving) -> Result<SysvmqReceiver> {
+    fn open(rendezvous: &Rendezvous, options: &Receiving) -> Result<SysvmqReceiver> {
         let select = options.select;
         if options.except && select <= 0 {
             return Err(usage("--except wants --select N with a type, N > 0"));
         }
-        let mut link = open(at, None, &options.which)?;
+        let mut link = open(rendezvous, None, &options.which)?;
         // If we stop early (--count), nobody needs the goodbye that we leave.
-        link.place.lose_goodbye();
+        link.presence.discard_goodbye();
         let drains = select != 0 && !options.wait;
         let flags = if drains { IPC_NOWAIT } else { 0 }
             | if options.except { MSG_EXCEPT } else { 0 };
         if link.now.msg_qnum == 0 && !drains {
             say!("the queue is empty: msgrcv sleeps until a message comes");
-            let there = link.place.has(Only::Sender);
-            let command = link.at.peer("sender");
+            let there = link.presence.has(SoleRole::Sender);
+            let command = link.rendezvous.peer("sender");
             say::start_unless(there, "a sender is there already", &command);
         }
         Ok(SysvmqReceiver {
@@ -281,7 +282,7 @@ impl Receiver for SysvmqReceiver {
             goodbye: false,
             ticks: None,
             last: None,
-            receives: Tally::of("msgrcv of a message"),
+            receives: Commentary::of("msgrcv of a message"),
         })
     }
 

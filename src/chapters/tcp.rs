@@ -10,7 +10,7 @@ use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use crate::errors::usage;
 use crate::wire::address::{Addresses, listen, publish, resolve};
 use crate::wire::dialogue;
-use crate::wire::meet::{At, Meets};
+use crate::wire::meet::{Meets, Rendezvous};
 use crate::wire::say;
 use crate::wire::standard;
 
@@ -102,10 +102,10 @@ pub enum TcpRoles {
 }
 
 impl Roles for TcpRoles {
-    fn play(self, at: &At) -> Result<()> {
+    fn play(self, rendezvous: &Rendezvous) -> Result<()> {
         match self {
-            TcpRoles::Server(options) => serve(at, &options),
-            TcpRoles::Client(options) => client::talk(at, &options),
+            TcpRoles::Server(options) => serve(rendezvous, &options),
+            TcpRoles::Client(options) => client::talk(rendezvous, &options),
         }
     }
 }
@@ -143,24 +143,24 @@ enum Strategy {
 }
 
 // ANCHOR: server
-fn serve(at: &At, options: &Server) -> Result<()> {
+fn serve(rendezvous: &Rendezvous, options: &Server) -> Result<()> {
     if options.reap.is_some() && options.strategy != Strategy::Fork {
         return Err(usage(
             "--reap goes with --strategy fork alone: the others have no children",
         ));
     }
     standard::output()?;
-    let asked = at.given().or(options.listen.as_deref()).unwrap_or(DEFAULT);
+    let asked = rendezvous.given().or(options.listen.as_deref()).unwrap_or(DEFAULT);
     let asked = resolve(asked)?;
-    let mut place = at.arrive(None)?;
+    let mut presence = rendezvous.arrive(None)?;
     let (listener, address) = listen(&asked)?;
-    publish(at, &mut place, address)?;
-    place.open_to_all()?;
-    at.ready(address)?;
+    publish(rendezvous, &mut presence, address)?;
+    presence.admit_peers()?;
+    rendezvous.ready(address)?;
     let named = options.listen.is_some() && asked.port() != 0;
     let connect =
         if named { format!(" --connect {address}") } else { String::new() };
-    let client = at.peer_with("client", &connect);
+    let client = rendezvous.peer_with("client", &connect);
     let sleeps = match options.strategy {
         Strategy::Fork => {
             "poll() sleeps until a client is connected, or a child ends"
@@ -180,7 +180,7 @@ fn serve(at: &At, options: &Server) -> Result<()> {
 }
 // ANCHOR_END: server
 
-/// The addresses that `--at`, or else the option `given`, name.
-fn named(at: &At, given: Option<&str>) -> Result<Option<Addresses>> {
-    at.given().or(given).map(resolve).transpose()
+/// The addresses that `--rendezvous`, or else the option `given`, name.
+fn named(rendezvous: &Rendezvous, given: Option<&str>) -> Result<Option<Addresses>> {
+    rendezvous.given().or(given).map(resolve).transpose()
 }

@@ -14,9 +14,9 @@ use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use crate::errors::usage;
 use crate::say;
 use crate::wire::dialogue::{self, StreamLink, converse};
-use crate::wire::frame::{Framing, Stream};
+use crate::wire::frame::{Framing, FramingOptions};
 use crate::wire::local::{self, Name};
-use crate::wire::meet::{At, Meets, Place};
+use crate::wire::meet::{Meets, Presence, Rendezvous};
 use crate::wire::say;
 use crate::wire::standard;
 
@@ -98,10 +98,10 @@ pub enum UnixRoles {
 }
 
 impl Roles for UnixRoles {
-    fn play(self, at: &At) -> Result<()> {
+    fn play(self, rendezvous: &Rendezvous) -> Result<()> {
         match self {
-            UnixRoles::Server(options) => serve(at, &options),
-            UnixRoles::Client(options) => talk(at, &options),
+            UnixRoles::Server(options) => serve(rendezvous, &options),
+            UnixRoles::Client(options) => talk(rendezvous, &options),
         }
     }
 }
@@ -154,7 +154,7 @@ enum Type {
 }
 
 impl LinkOptions {
-    fn socket(&self, stream: &Stream) -> Result<OwnedFd> {
+    fn socket(&self, stream: &FramingOptions) -> Result<OwnedFd> {
         if self.kind != Type::Stream && stream.framing == Framing::Length {
             return Err(usage(
                 "--framing is for --type stream: a packet has an end of its own",
@@ -171,32 +171,36 @@ impl LinkOptions {
     }
 
     /// The name to meet at.
-    fn name(&self, at: &At) -> Result<Name> {
-        if self.is_abstract { Name::abstract_name(at) } else { Name::path(at) }
+    fn name(&self, rendezvous: &Rendezvous) -> Result<Name> {
+        if self.is_abstract {
+            Name::abstract_name(rendezvous)
+        } else {
+            Name::path(rendezvous)
+        }
     }
 }
 
 // ANCHOR: server
-fn serve(at: &At, options: &ServerOptions) -> Result<()> {
+fn serve(rendezvous: &Rendezvous, options: &ServerOptions) -> Result<()> {
     let ServerOptions { link, server } = options;
     standard::output()?;
     let socket = link.socket(&server.stream)?;
     if link.kind != Type::Stream {
         packet::see_credentials(&socket)?;
     }
-    let name = link.name(at)?;
-    let mut place = local::take(at, &name, &socket)?;
+    let name = link.name(rendezvous)?;
+    let mut presence = local::take(rendezvous, &name, &socket)?;
     say!("bind({name}): the socket has a name");
     if link.kind != Type::Dgram {
         let backlog = Backlog::new(BACKLOG).context("a backlog")?;
         listen(&socket, backlog).with_context(|| format!("listen {name}"))?;
         say!("listen({BACKLOG}): from now on the kernel connects clients");
     }
-    place.as_mut().map_or(Ok(()), Place::open_to_all)?;
-    at.ready(&name)?;
+    presence.as_mut().map_or(Ok(()), Presence::admit_peers)?;
+    rendezvous.ready(&name)?;
     let call = if link.kind == Type::Dgram { "recvmsg" } else { "accept" };
     let waits = format_args!("{call}() sleeps until a client comes");
-    say::waiting_at(waits, &[(&socket, &at.peer("client"))]);
+    say::waiting_at(waits, &[(&socket, &rendezvous.peer("client"))]);
     match link.kind {
         Type::Stream => stream::serve(&socket, server),
         Type::Seqpacket => seqpacket::serve(&socket, link.send_buffer, server),
@@ -206,16 +210,16 @@ fn serve(at: &At, options: &ServerOptions) -> Result<()> {
 // ANCHOR_END: server
 
 // ANCHOR: client
-fn talk(at: &At, options: &ClientOptions) -> Result<()> {
+fn talk(rendezvous: &Rendezvous, options: &ClientOptions) -> Result<()> {
     let ClientOptions { link, client } = options;
     client.check_streams()?;
-    let (socket, name) = (link.socket(&client.stream)?, link.name(at)?);
+    let (socket, name) = (link.socket(&client.stream)?, link.name(rendezvous)?);
     let kind = match link.kind {
         Type::Seqpacket => packet::Kind::Seqpacket,
         Type::Dgram => packet::Kind::Dgram(name.address),
         Type::Stream => {
             client.check()?;
-            local::connect(at, &name, &socket)?;
+            local::connect(rendezvous, &name, &socket)?;
             return converse(StreamLink::new(socket, &client.stream), client);
         }
     };
@@ -226,7 +230,7 @@ fn talk(at: &At, options: &ClientOptions) -> Result<()> {
     } else {
         packet::see_credentials(packets.socket())?;
     }
-    local::connect(at, &name, packets.socket())?;
+    local::connect(rendezvous, &name, packets.socket())?;
     converse(packets, client)
 }
 // ANCHOR_END: client

@@ -16,25 +16,27 @@ pub(super) fn line(error: &clap::Error, words: &[String], all: &Command) -> Stri
     let role = text(ContextKind::InvalidSubcommand);
     let arg = text(ContextKind::InvalidArg);
     let value = text(ContextKind::InvalidValue);
-    let at = Place::of(words, all, role);
+    let path = CommandPath::of(words, all, role);
     let special = match error.kind() {
-        ErrorKind::InvalidSubcommand => at.subcommand(role),
-        ErrorKind::UnknownArgument if arg.starts_with('-') => at.option(arg),
-        ErrorKind::UnknownArgument => at.word(arg, error),
-        ErrorKind::InvalidValue if at.takes_chapters(arg) => at.word(value, error),
+        ErrorKind::InvalidSubcommand => path.subcommand(role),
+        ErrorKind::UnknownArgument if arg.starts_with('-') => path.option(arg),
+        ErrorKind::UnknownArgument => path.word(arg, error),
+        ErrorKind::InvalidValue if path.takes_chapters(arg) => {
+            path.word(value, error)
+        }
         ErrorKind::InvalidValue => {
             suggested(error).map(|near| format!("{}{near}", first_paragraph(error)))
         }
         ErrorKind::MissingSubcommand => {
-            let verbs = at.names().join(", ");
-            at.example().map(|example| {
+            let verbs = path.names().join(", ");
+            path.example().map(|example| {
                 format!(
                     "{} needs a verb: {verbs}; for example: {example}",
-                    at.path()
+                    path.path()
                 )
             })
         }
-        ErrorKind::MissingRequiredArgument => at.example().map(|example| {
+        ErrorKind::MissingRequiredArgument => path.example().map(|example| {
             format!("{}; for example: {example}", first_paragraph(error))
         }),
         _ => None,
@@ -59,22 +61,22 @@ fn suggested(error: &clap::Error) -> Option<String> {
 }
 
 /// Where on the command line something is wrong.
-struct Place<'a> {
+struct CommandPath<'a> {
     words: Vec<&'a str>,
     /// The commands that were named, from the program on.
     path: Vec<&'a Command>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> CommandPath<'a> {
     /// Where it names the commands before the word that is `wrong`, if one is.
-    fn of(words: &'a [String], all: &'a Command, wrong: &str) -> Place<'a> {
+    fn of(words: &'a [String], all: &'a Command, wrong: &str) -> CommandPath<'a> {
         let mut path = vec![all];
         for word in words.iter().skip(1).take_while(|word| *word != wrong) {
             if let Some(below) = path[path.len() - 1].find_subcommand(word) {
                 path.push(below);
             }
         }
-        Place { words: words.iter().map(String::as_str).collect(), path }
+        CommandPath { words: words.iter().map(String::as_str).collect(), path }
     }
 
     /// The name of the command at `depth`: 1 for a chapter or a verb, 2 for a role.

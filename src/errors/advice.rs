@@ -9,7 +9,7 @@ use crate::dirs;
 
 /// Whose place the object of a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Location {
     /// Standard output or standard error: a file of the user's, or a pipe.
     Stream,
     /// The runtime directory, and what is in it.
@@ -34,9 +34,9 @@ enum Place {
 const KERNEL_CALLS: [&str; 6] =
     ["mq_", "sem_", "shm_", "msgget", "shmget", "ShmemConf"];
 
-impl Place {
+impl Location {
     /// The place that `<syscall> <object>` names.
-    fn of(what: &str) -> Place {
+    fn of(what: &str) -> Location {
         let (call, object) = what.split_once([' ', '(']).unwrap_or((what, ""));
         let path = object.find('/').map(|at| Path::new(&object[at..]));
         let within = |dir: &str| path.is_some_and(|path| path.starts_with(dir));
@@ -49,29 +49,32 @@ impl Place {
             .iter()
             .any(|name| object.starts_with(name));
         match () {
-            () if is_stream => Place::Stream,
-            () if what.contains("TMPDIR") => Place::Temporary,
-            () if within("/dev/shm") => Place::SharedMemory,
+            () if is_stream => Location::Stream,
+            () if what.contains("TMPDIR") => Location::Temporary,
+            () if within("/dev/shm") => Location::SharedMemory,
             () if KERNEL_CALLS.iter().any(|begin| call.starts_with(begin)) => {
-                Place::Kernel
+                Location::Kernel
             }
-            () if within("/proc") => Place::Proc,
-            () if below(Some(dirs::runtime())) => Place::Runtime,
-            () if below(dirs::state()) => Place::State,
-            () if path.is_some() => Place::Elsewhere,
-            () => Place::Nowhere,
+            () if within("/proc") => Location::Proc,
+            () if below(Some(dirs::runtime())) => Location::Runtime,
+            () if below(dirs::state()) => Location::State,
+            () if path.is_some() => Location::Elsewhere,
+            () => Location::Nowhere,
         }
     }
 
     /// How to choose another place.
     fn another(self) -> Option<&'static str> {
         Some(match self {
-            Place::Runtime => "choose another place by --at or IPCLAB_DIR",
-            Place::Kernel => "choose another name by --at",
-            Place::Temporary => "set TMPDIR to another directory",
-            Place::State => "set XDG_STATE_HOME to another directory",
-            Place::Elsewhere => "choose another place",
-            Place::Stream | Place::SharedMemory | Place::Proc | Place::Nowhere => {
+            Location::Runtime => "choose another place by --at or IPCLAB_DIR",
+            Location::Kernel => "choose another name by --at",
+            Location::Temporary => "set TMPDIR to another directory",
+            Location::State => "set XDG_STATE_HOME to another directory",
+            Location::Elsewhere => "choose another place",
+            Location::Stream
+            | Location::SharedMemory
+            | Location::Proc
+            | Location::Nowhere => {
                 return None;
             }
         })
@@ -80,19 +83,20 @@ impl Place {
 
 /// What to do when `what`, `<syscall> <object>`, has failed by `errno`.
 pub(super) fn way_out(what: &str, errno: Errno) -> Option<String> {
-    let place = Place::of(what);
+    let location = Location::of(what);
     let there = |path| Path::new(path).exists();
-    let or_another = |why: &str| Some(format!("{why}: {}", place.another()?));
+    let or_another = |why: &str| Some(format!("{why}: {}", location.another()?));
     let said = |text: &str| Some(text.to_owned());
     let is_call = |names: &[&str]| names.iter().any(|name| what.starts_with(name));
-    match (errno, place) {
+    match (errno, location) {
         // Which objects there can be, and how large.
-        (Errno::ENOSPC | Errno::EDQUOT, Place::Stream) => {
+        (Errno::ENOSPC | Errno::EDQUOT, Location::Stream) => {
             said("there is no room for more in the file that it goes to")
         }
-        (Errno::ENOSPC | Errno::EDQUOT, Place::Kernel | Place::SharedMemory) => {
-            said("there is no room for more of its kind: `df /dev/shm`, `ipcs -l`")
-        }
+        (
+            Errno::ENOSPC | Errno::EDQUOT,
+            Location::Kernel | Location::SharedMemory,
+        ) => said("there is no room for more of its kind: `df /dev/shm`, `ipcs -l`"),
         (Errno::ENOSPC | Errno::EDQUOT, _) => {
             or_another("its file system is full: free some room, or")
                 .map(|text| text.replace(", or:", ", or"))
@@ -100,7 +104,7 @@ pub(super) fn way_out(what: &str, errno: Errno) -> Option<String> {
         (Errno::EFBIG, _) => {
             said("the file may not grow so large: ulimit -f raises RLIMIT_FSIZE")
         }
-        (Errno::EMFILE, Place::Kernel) if is_call(&["mq_"]) => {
+        (Errno::EMFILE, Location::Kernel) if is_call(&["mq_"]) => {
             said("ulimit -q raises RLIMIT_MSGQUEUE, ulimit -n RLIMIT_NOFILE")
         }
         (Errno::EMFILE, _) => said("ulimit -n raises RLIMIT_NOFILE"),
@@ -115,22 +119,23 @@ pub(super) fn way_out(what: &str, errno: Errno) -> Option<String> {
              (pids.max)",
         ),
         // Where they can be.
-        (Errno::EROFS, Place::SharedMemory | Place::Kernel) => {
+        (Errno::EROFS, Location::SharedMemory | Location::Kernel) => {
             said("/dev/shm is read-only here: mount -o remount,rw /dev/shm, as root")
         }
-        (Errno::ENOENT | Errno::ENOSYS, Place::SharedMemory | Place::Kernel)
-            if !there("/dev/shm") =>
-        {
+        (
+            Errno::ENOENT | Errno::ENOSYS,
+            Location::SharedMemory | Location::Kernel,
+        ) if !there("/dev/shm") => {
             said("there is no /dev/shm here: mount -t tmpfs tmpfs /dev/shm, as root")
         }
-        (Errno::ENOENT, Place::Proc) if !there("/proc/self") => {
+        (Errno::ENOENT, Location::Proc) if !there("/proc/self") => {
             said("/proc is not mounted here: mount -t proc proc /proc, as root")
         }
         (Errno::EROFS, _) => or_another("its file system is read-only"),
-        (Errno::ENOENT, Place::Temporary) => {
+        (Errno::ENOENT, Location::Temporary) => {
             or_another("there is no such directory")
         }
-        (Errno::ENOENT, Place::Runtime | Place::State) => {
+        (Errno::ENOENT, Location::Runtime | Location::State) => {
             or_another("a directory above it is missing, or was removed")
         }
         (Errno::ENOTDIR, _) => or_another("a part of that path is no directory"),
@@ -140,10 +145,11 @@ pub(super) fn way_out(what: &str, errno: Errno) -> Option<String> {
             or_another("a name may have 255 bytes, a path 4,095")
         }
         // Whose they are.
-        (Errno::EACCES | Errno::EPERM, Place::Kernel | Place::SharedMemory) => {
-            said("it is another user's: choose another name by --at")
-        }
-        (Errno::EACCES | Errno::EPERM, Place::Stream | Place::Proc) => None,
+        (
+            Errno::EACCES | Errno::EPERM,
+            Location::Kernel | Location::SharedMemory,
+        ) => said("it is another user's: choose another name by --at"),
+        (Errno::EACCES | Errno::EPERM, Location::Stream | Location::Proc) => None,
         (Errno::EACCES | Errno::EPERM, _) => {
             or_another("it, or a directory above it, is another user's")
         }

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use syscalls::Sysno;
 
 use super::until::until;
-use crate::os::alive;
 use crate::os::proc;
+use crate::os::process_identity;
 
 /// A forked process whose part ends with a `T`.
 #[derive(Debug)]
@@ -169,7 +169,7 @@ enum Activity {
 }
 
 fn activity(pid: Pid) -> Activity {
-    match alive::state(pid.as_raw().unsigned_abs()) {
+    match process_identity::state(pid.as_raw().unsigned_abs()) {
         None | Some('Z' | 'X') => return Activity::Ended,
         Some('S') => {}
         Some(_) => return Activity::Other,

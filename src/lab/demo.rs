@@ -21,7 +21,7 @@ use textwrap::core::display_width;
 
 use crate::chapter::{Part, Row};
 use crate::chapters::{find, rows};
-use crate::process::{Input, Output, Role, thread};
+use crate::process::{Input, Output, RoleProcess, thread};
 use crate::wire::launcher;
 use crate::wire::meet::Meets;
 use crate::wire::say::{columns, hanging, tell};
@@ -222,7 +222,12 @@ fn words(row: &Row, part: &Part, quiet: bool) -> Vec<&'static str> {
 }
 
 /// Starts a world in which each part of the script is one rank, in their order.
-fn start_world(row: &Row, dir: &Path, quiet: bool, mouth: &OwnedFd) -> Result<Role> {
+fn start_world(
+    row: &Row,
+    dir: &Path,
+    quiet: bool,
+    mouth: &OwnedFd,
+) -> Result<RoleProcess> {
     let ipclab = std::env::current_exe().context("readlink")?;
     let mut command = launcher::mpiexec();
     command.env("IPCLAB_DIR", dir).process_group(0);
@@ -236,7 +241,7 @@ fn start_world(row: &Row, dir: &Path, quiet: bool, mouth: &OwnedFd) -> Result<Ro
     }
     let stderr = Some(mouth.try_clone().context("dup")?);
     let name = row.script.prints;
-    Role::start_with(name, command, Input::Nothing, Output::Kept, stderr)
+    RoleProcess::start_with(name, command, Input::Nothing, Output::Kept, stderr)
 }
 
 /// Starts the script's roles, each once the one before it says that peers may come. Their
@@ -249,7 +254,7 @@ fn start_all(
     mouth: &OwnedFd,
     stop: &mut Interrupts,
     deadline: Instant,
-) -> Result<Vec<Role>> {
+) -> Result<Vec<RoleProcess>> {
     if row.meets == Meets::World {
         return Ok(vec![start_world(row, dir, quiet, mouth)?]);
     }
@@ -275,7 +280,9 @@ fn start_all(
             command.args(["--ready-fd", &says_so.as_raw_fd().to_string()]);
             fcntl_setfd(&says_so, FdFlags::empty()).context("fcntl(F_SETFD)")?;
         }
-        running.push(Role::start_with(part.role, command, input, output, stderr)?);
+        running.push(RoleProcess::start_with(
+            part.role, command, input, output, stderr,
+        )?);
         drop(says_so);
         wait_until_ready(&ready, stop, deadline)?;
     }

@@ -9,7 +9,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::os::inheritance::ends_us;
-use crate::process::Role;
+use crate::process::RoleProcess;
 
 /// Why the waiting for roles is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,18 +24,18 @@ pub(super) enum Waited {
 
 /// Waits until all have ended.
 pub(super) fn wait_for_all(
-    running: &mut [Role],
+    running: &mut [RoleProcess],
     stop: &mut Interrupts,
     deadline: Instant,
 ) -> Result<Waited> {
     loop {
-        if let Some(failed) = running.iter_mut().position(Role::has_failed) {
+        if let Some(failed) = running.iter_mut().position(RoleProcess::has_failed) {
             return Ok(Waited::Failed(failed));
         }
         let waiting: Vec<&OwnedFd> = running
             .iter_mut()
             .filter_map(|role| (!role.has_ended()).then_some(&*role))
-            .map(Role::pidfd)
+            .map(RoleProcess::pidfd)
             .collect();
         let left = deadline.saturating_duration_since(Instant::now());
         if waiting.is_empty() || left.is_zero() {

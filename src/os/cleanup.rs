@@ -24,7 +24,7 @@ pub mod notes;
 mod objects;
 
 use notes::{Noted, any_line, beside};
-use objects::{Loses, Raw, Removed, is_ours, remove};
+use objects::{Discard, Raw, Removed, is_ours, remove};
 pub use objects::{
     Object, exists, owner_of, remove_now, segment_path, semaphore_path,
 };
@@ -44,7 +44,7 @@ struct Entry {
     /// What is still there waits for someone.
     keep: AtomicBool,
     /// A queue in which only a goodbye waits need not stay.
-    loses_goodbye: AtomicBool,
+    discards_goodbye: AtomicBool,
 }
 
 /// How many things one role may have made in one place.
@@ -123,16 +123,16 @@ pub fn guard(lock: OwnedFd, lock_path: &Path, prefix: &str) -> Guard {
         objects: Objects::default(),
         private: Objects::default(),
         keep: AtomicBool::new(false),
-        loses_goodbye: AtomicBool::new(false),
+        discards_goodbye: AtomicBool::new(false),
     }));
     let new = ptr::from_ref(entry).cast_mut();
-    for (slot, place) in TABLE.iter().enumerate() {
+    for (number, slot) in TABLE.iter().enumerate() {
         let free = ptr::null_mut();
-        if place
+        if slot
             .compare_exchange(free, new, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
         {
-            return Guard { slot, entry };
+            return Guard { slot: number, entry };
         }
     }
     panic!("one process entered more than {PLACES} meeting places");
@@ -166,8 +166,8 @@ impl Guard {
     }
 
     /// A queue in which nothing but a goodbye waits need not stay.
-    pub fn lose_goodbye(&self) {
-        self.entry.loses_goodbye.store(true, Ordering::Release);
+    pub fn discard_goodbye(&self) {
+        self.entry.discards_goodbye.store(true, Ordering::Release);
     }
 }
 
@@ -182,12 +182,12 @@ impl Drop for Guard {
     }
 }
 
-/// Takes what stands at `place` out of the table, and clears it; says whether it was there.
+/// Takes what stands at `slot` out of the table, and clears it; says whether it was there.
 ///
 /// Async-signal-safe. The entry is leaked on purpose: a handler may be reading it.
-fn leave(place: &AtomicPtr<Entry>) -> bool {
+fn leave(slot: &AtomicPtr<Entry>) -> bool {
     LEAVING.fetch_add(1, Ordering::AcqRel);
-    let entry = place.swap(ptr::null_mut(), Ordering::AcqRel);
+    let entry = slot.swap(ptr::null_mut(), Ordering::AcqRel);
     if !entry.is_null() {
         // SAFETY: the pointer came from Box::into_raw and is never freed.
         clear(unsafe { &*entry });
@@ -198,8 +198,8 @@ fn leave(place: &AtomicPtr<Entry>) -> bool {
 
 /// Leaves all places, and waits until other threads have left theirs.
 fn leave_all() {
-    for place in &TABLE {
-        leave(place);
+    for slot in &TABLE {
+        leave(slot);
     }
     until_all_have_left();
 }
@@ -220,7 +220,7 @@ fn clear(entry: &Entry) {
         return;
     }
     for object in entry.private.iter() {
-        remove(object, Loses::All);
+        remove(object, Discard::All);
     }
     // What SEM_UNDO will do at our end must be done before anyone looks at the value.
     if entry.objects.iter().any(Raw::is_undone) {
@@ -230,9 +230,9 @@ fn clear(entry: &Entry) {
     // Let go first: two that leave at once and only tried would each find the other.
     set_lock(lock, libc::F_UNLCK, 1);
     if set_lock(lock, libc::F_WRLCK, 1) && is_named(lock, &entry.lock_path) {
-        let loses = match entry.loses_goodbye.load(Ordering::Acquire) {
-            true => Loses::Goodbye,
-            false => Loses::Nothing,
+        let loses = match entry.discards_goodbye.load(Ordering::Acquire) {
+            true => Discard::Goodbye,
+            false => Discard::Nothing,
         };
         let keep = entry.keep.load(Ordering::Acquire);
         let mut stays = false;

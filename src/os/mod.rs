@@ -3,12 +3,8 @@
 //! Each function's first line is the call itself; its man page gives the rest.
 #![allow(unsafe_code)]
 
-pub mod alive;
-pub mod bits;
 pub mod cleanup;
 pub mod handlers;
-pub mod holders;
-pub mod idle;
 pub mod inheritance;
 pub mod memory;
 pub mod mmap;
@@ -19,12 +15,17 @@ pub mod namespace;
 pub mod owner;
 pub mod packet;
 pub mod proc;
+pub mod proc_fd;
+pub mod process_identity;
 pub mod ptrace;
 pub mod ready;
+pub mod sched;
+pub mod select_bits;
 pub mod semaphore;
 pub mod shared;
 pub mod sigbus;
 pub mod signal;
+pub mod siocoutq;
 pub mod spawn;
 pub mod start;
 pub mod sysv;
@@ -32,4 +33,3 @@ pub mod sysv_control;
 pub mod sysv_segment;
 pub mod sysv_semaphore;
 pub mod tcp;
-pub mod unread;

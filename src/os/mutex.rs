@@ -15,7 +15,7 @@ const PTHREAD_MUTEX_ROBUST: libc::c_int = 1;
 /// since the kernel follows the list of the robust ones that a thread has locked, to its end.
 #[derive(Debug)]
 pub struct Mutex {
-    place: NonNull<libc::pthread_mutex_t>,
+    address: NonNull<libc::pthread_mutex_t>,
 }
 
 impl Mutex {
@@ -31,8 +31,8 @@ impl Mutex {
         let page =
             unsafe { mmap_anonymous(null_mut(), size, both, MapFlags::SHARED) };
         let page = page.map_err(|error| Errno::from_raw(error.raw_os_error()))?;
-        let place = NonNull::new(page.cast()).expect("a mapping is never at 0");
-        let mutex = Mutex { place };
+        let address = NonNull::new(page.cast()).expect("a mapping is never at 0");
+        let mutex = Mutex { address };
         let mut attributes = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
         let attributes = attributes.as_mut_ptr();
         // SAFETY: the attributes are initialised first and destroyed last; the mutex lies at
@@ -45,7 +45,7 @@ impl Mutex {
                 let robust = PTHREAD_MUTEX_ROBUST;
                 returned(libc::pthread_mutexattr_setrobust(attributes, robust))?;
             }
-            returned(libc::pthread_mutex_init(mutex.place(), attributes))?;
+            returned(libc::pthread_mutex_init(mutex.address(), attributes))?;
             returned(libc::pthread_mutexattr_destroy(attributes))?;
         }
         Ok(mutex)
@@ -58,7 +58,7 @@ impl Mutex {
     /// ENOTRECOVERABLE when that was not mended.
     pub fn lock(&self) -> nix::Result<()> {
         // SAFETY: initialised, and mapped for good.
-        returned(unsafe { libc::pthread_mutex_lock(self.place()) })
+        returned(unsafe { libc::pthread_mutex_lock(self.address()) })
     }
 
     /// `pthread_mutex_unlock(mutex)`: its owner does.
@@ -67,7 +67,7 @@ impl Mutex {
     /// EPERM when a robust one is not ours.
     pub fn unlock(&self) -> nix::Result<()> {
         // SAFETY: as in `lock`.
-        returned(unsafe { libc::pthread_mutex_unlock(self.place()) })
+        returned(unsafe { libc::pthread_mutex_unlock(self.address()) })
     }
 
     /// `pthread_mutex_consistent(mutex)`: says, after EOWNERDEAD, that what it protects
@@ -77,11 +77,11 @@ impl Mutex {
     /// EINVAL when there is nothing to mend.
     pub fn consistent(&self) -> nix::Result<()> {
         // SAFETY: as in `lock`.
-        returned(unsafe { libc::pthread_mutex_consistent(self.place()) })
+        returned(unsafe { libc::pthread_mutex_consistent(self.address()) })
     }
 
-    fn place(&self) -> *mut libc::pthread_mutex_t {
-        self.place.as_ptr()
+    fn address(&self) -> *mut libc::pthread_mutex_t {
+        self.address.as_ptr()
     }
 }
 
@@ -97,11 +97,12 @@ mod tests {
     #[test]
     fn a_robust_mutex_tells_that_its_owner_has_died() {
         let mutex = Mutex::init(true).unwrap();
-        let place = mutex.place.as_ptr().expose_provenance();
+        let address = mutex.address.as_ptr().expose_provenance();
         // A thread that ends leaves a robust mutex behind as a process does.
         let owner = std::thread::spawn(move || {
-            let place = NonNull::new(std::ptr::with_exposed_provenance_mut(place));
-            Mutex { place: place.unwrap() }.lock().unwrap();
+            let address =
+                NonNull::new(std::ptr::with_exposed_provenance_mut(address));
+            Mutex { address: address.unwrap() }.lock().unwrap();
         });
         owner.join().unwrap();
         assert_eq!(mutex.lock(), Err(Errno::EOWNERDEAD));

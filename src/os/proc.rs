@@ -17,15 +17,18 @@ pub fn text(path: impl AsRef<Path>) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::os::alive;
+    use crate::os::process_identity;
 
     #[test]
     fn a_name_that_is_not_utf_8_hides_nothing_of_a_process() {
         let thread = std::thread::spawn(|| {
             nix::sys::prctl::set_name(c"\xff) Z\n1").unwrap();
             let id = nix::unistd::gettid().as_raw() as u32;
-            assert_eq!(alive::state(id), Some('R'));
-            assert!(alive::start(id) >= alive::start(std::process::id()));
+            assert_eq!(process_identity::state(id), Some('R'));
+            assert!(
+                process_identity::start(id)
+                    >= process_identity::start(std::process::id())
+            );
             let status = super::text(format!("/proc/{id}/status")).unwrap();
             assert!(status.starts_with("Name:\t\u{fffd}) Z\\n1\n"), "{status}");
             assert!(status.contains(&format!("\nTgid:\t{}\n", std::process::id())));

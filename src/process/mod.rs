@@ -1,6 +1,6 @@
 //! Real processes, watched and always reaped.
 //!
-//! A [`Role`] is a running command whose output is read as it comes, so that it never
+//! A [`RoleProcess`] is a running command whose output is read as it comes, so that it never
 //! blocks on a full pipe; it is killed and reaped when it is dropped. Nothing here sleeps
 //! to be in time: each wait is for an event, and has a deadline.
 
@@ -22,7 +22,7 @@ use crate::os::{inheritance, spawn};
 
 /// A running command.
 #[derive(Debug)]
-pub struct Role {
+pub struct RoleProcess {
     /// What it is called in messages.
     pub name: String,
     child: Child,
@@ -52,7 +52,7 @@ pub enum Input {
     Nothing,
     /// These bytes, written by a thread of ours.
     Bytes(Vec<u8>),
-    /// Left open, and fed by [`Role::feed`].
+    /// Left open, and fed by [`RoleProcess::feed`].
     Open,
     /// This descriptor: a file, or a pipe from another command.
     From(OwnedFd),
@@ -61,20 +61,20 @@ pub enum Input {
 /// Where a command's standard output goes.
 #[derive(Default)]
 pub enum Output {
-    /// Kept, for [`Role::wait`] and [`Role::wait_for_output`].
+    /// Kept, for [`RoleProcess::wait`] and [`RoleProcess::wait_for_output`].
     #[default]
     Kept,
     /// Into this descriptor: a file, or a pipe to another command.
     To(OwnedFd),
 }
 
-impl Role {
+impl RoleProcess {
     /// Starts `command`, called `name` in messages.
     ///
     /// # Errors
     /// ENOENT when there is no such program, EAGAIN at the limit of processes.
-    pub fn start(name: &str, command: Command, input: Input) -> Result<Role> {
-        Role::start_with(name, command, input, Output::Kept, None)
+    pub fn start(name: &str, command: Command, input: Input) -> Result<RoleProcess> {
+        RoleProcess::start_with(name, command, input, Output::Kept, None)
     }
 
     /// Starts `command` with its standard error, if one is given, in `stderr` instead of
@@ -82,14 +82,14 @@ impl Role {
     /// order in which they were written.
     ///
     /// # Errors
-    /// As [`Role::start`].
+    /// As [`RoleProcess::start`].
     pub fn start_with(
         name: &str,
         mut command: Command,
         input: Input,
         output: Output,
         stderr: Option<OwnedFd>,
-    ) -> Result<Role> {
+    ) -> Result<RoleProcess> {
         let (stdin, bytes) = match input {
             Input::Nothing => (Stdio::null(), None),
             Input::Bytes(bytes) => (Stdio::piped(), Some(bytes)),
@@ -116,7 +116,7 @@ impl Role {
             let _ = child.wait();
         })?;
         let name = name.to_owned();
-        Ok(Role { name, child, pidfd, stdin, stdout, stderr, ended: None })
+        Ok(RoleProcess { name, child, pidfd, stdin, stdout, stderr, ended: None })
     }
 
     /// Its process id.
@@ -275,7 +275,7 @@ pub fn thread<T: Send + 'static>(
     std::thread::Builder::new().spawn(run).context("clone a thread")
 }
 
-impl Drop for Role {
+impl Drop for RoleProcess {
     fn drop(&mut self) {
         if self.ended.is_none() {
             let _ = self.child.kill();

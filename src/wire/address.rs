@@ -21,7 +21,7 @@ use nix::sys::socket::{
 
 use nix::unistd::geteuid;
 
-use super::meet::{self, At, Place, with_suffix};
+use super::meet::{self, Presence, Rendezvous, with_suffix};
 use super::say;
 use crate::errors::{Advise, errno, usage};
 use crate::os::cleanup::notes::beside;
@@ -133,8 +133,8 @@ impl Tried {
 
 impl fmt::Display for Tried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, (address, error)) in self.0.iter().enumerate() {
-            let and = if place > 0 { ", " } else { "" };
+        for (index, (address, error)) in self.0.iter().enumerate() {
+            let and = if index > 0 { ", " } else { "" };
             match errno(error) {
                 Some(errno) => write!(f, "{and}connect({address}) = {errno:?}")?,
                 None => write!(f, "{and}connect({address}): {error}")?,
@@ -203,7 +203,7 @@ fn is_missing(error: &anyhow::Error) -> bool {
 }
 
 // ANCHOR: dial
-/// Connects to a server: at `given`, or else where one is published beside `at`, or else
+/// Connects to a server: at `given`, or else where one is published beside `rendezvous`, or else
 /// at `default`, but not from a runtime directory of the caller's own: who sets
 /// `IPCLAB_DIR` wants to meet nobody else. While nobody listens it tries again, and reads
 /// again what is published; `server` is the command that would end the waiting.
@@ -211,17 +211,18 @@ fn is_missing(error: &anyhow::Error) -> bool {
 /// # Errors
 /// What connect(2) says of each address, unless one of them said ECONNREFUSED.
 pub fn dial(
-    at: &At,
+    rendezvous: &Rendezvous,
     given: Option<Addresses>,
     default: Addresses,
     server: &str,
 ) -> Result<(OwnedFd, SocketAddr)> {
     let mut pause = Pause::new();
     loop {
-        let fallback = (given.is_none() && !at.is_private()).then_some(&default);
+        let fallback =
+            (given.is_none() && !rendezvous.is_private()).then_some(&default);
         let first = match &given {
             Some(addresses) => Some(addresses.clone()),
-            None => published(at)?.map(Addresses::from),
+            None => published(rendezvous)?.map(Addresses::from),
         };
         let mut waits = None;
         for addresses in first.iter().chain(fallback) {
@@ -233,7 +234,10 @@ pub fn dial(
         if pause.is_first() {
             let what = match waits {
                 Some(tried) => format!("{tried}: nobody listens"),
-                None => format!("{} is not there: no server", note_of(at).display()),
+                None => format!(
+                    "{} is not there: no server",
+                    note_of(rendezvous).display()
+                ),
             };
             let what = format_args!("{what} yet; trying again until somebody does");
             say::waiting(what, server);
@@ -363,8 +367,8 @@ impl Pause {
 }
 
 /// The file in which a server publishes its address.
-pub fn note_of(at: &At) -> PathBuf {
-    with_suffix(&at.path(), beside::ADDRESS)
+pub fn note_of(rendezvous: &Rendezvous) -> PathBuf {
+    with_suffix(&rendezvous.path(), beside::ADDRESS)
 }
 
 /// Publishes `address` beside the place: written whole, then renamed, so that a client
@@ -372,8 +376,12 @@ pub fn note_of(at: &At) -> PathBuf {
 ///
 /// # Errors
 /// ENOSPC and the like.
-pub fn publish(at: &At, place: &mut Place, address: SocketAddr) -> Result<()> {
-    place.publishes(&note_of(at), &format!("{address}\n"))
+pub fn publish(
+    rendezvous: &Rendezvous,
+    presence: &mut Presence,
+    address: SocketAddr,
+) -> Result<()> {
+    presence.publish(&note_of(rendezvous), &format!("{address}\n"))
 }
 
 /// The address that a server has published beside the place, if one has and is there
@@ -381,12 +389,12 @@ pub fn publish(at: &At, place: &mut Place, address: SocketAddr) -> Result<()> {
 ///
 /// # Errors
 /// When the runtime directory is not ours alone: anyone could have written it.
-pub fn published(at: &At) -> Result<Option<SocketAddr>> {
-    at.make_dir()?;
-    if !at.is_inhabited()? {
+pub fn published(rendezvous: &Rendezvous) -> Result<Option<SocketAddr>> {
+    rendezvous.make_dir()?;
+    if !rendezvous.is_in_use()? {
         return Ok(None);
     }
-    let text = meet::published(&note_of(at))?.unwrap_or_default();
+    let text = meet::published(&note_of(rendezvous))?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&text).trim_end().parse().ok())
 }
 

@@ -13,9 +13,9 @@ use anyhow::Result;
 use clap::ValueEnum;
 use nix::poll::{PollFlags, PollTimeout};
 
-use super::frame::Stream;
+use super::frame::FramingOptions;
 use super::payload::{Payload, Style};
-use super::roles::Source;
+use super::roles::MessageSource;
 use super::standard;
 use crate::say;
 
@@ -37,11 +37,11 @@ pub use stream::StreamLink;
 pub struct Client {
     /// What it sends.
     #[command(flatten)]
-    pub source: Source,
+    pub source: MessageSource,
 
     /// How messages are told apart.
     #[command(flatten)]
-    pub stream: Stream,
+    pub stream: FramingOptions,
 
     /// What the server was asked for; under `none` no answers are expected
     #[arg(long, value_enum, default_value = "echo")]
@@ -67,7 +67,7 @@ pub struct Server {
 
     /// How messages are told apart.
     #[command(flatten)]
-    pub stream: Stream,
+    pub stream: FramingOptions,
 
     /// Print exactly the bytes that came, without a newline after each message
     #[arg(long)]
@@ -113,7 +113,7 @@ impl Client {
     /// cannot be used, before anything is opened.
     ///
     /// # Errors
-    /// As [`Stream::check`] and [`Client::check_streams`].
+    /// As [`FramingOptions::check`] and [`Client::check_streams`].
     pub fn check(&self) -> Result<()> {
         self.check_streams()?;
         let mut all = self.source.messages.iter();

@@ -28,7 +28,7 @@ pub enum Framing {
 
 /// The options of every chapter whose link is a stream of bytes.
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Stream {
+pub struct FramingOptions {
     /// How messages are told apart; `--bytes` implies `none`
     #[arg(long, value_enum, default_value = "lines")]
     #[arg(default_value_if("bytes", ArgPredicate::Equals("true".into()), "none"))]
@@ -57,7 +57,7 @@ fn framing_differs(bytes: &[u8]) -> anyhow::Error {
     )
 }
 
-impl Stream {
+impl FramingOptions {
     /// The longest message, in bytes.
     pub fn largest(&self) -> usize {
         self.max_message as usize
@@ -103,12 +103,13 @@ impl Stream {
             Framing::None => Ok(Some((0..bytes.len(), bytes.len()))),
             Framing::Lines => {
                 let new = &bytes[*searched..];
-                let Some(place) = new.iter().position(|byte| *byte == b'\n') else {
+                let Some(newline) = new.iter().position(|byte| *byte == b'\n')
+                else {
                     *searched = bytes.len();
                     self.within_limit(bytes.len())?;
                     return Ok(None);
                 };
-                let length = *searched + place;
+                let length = *searched + newline;
                 *searched = 0;
                 self.within_limit(length)?;
                 Ok(Some((0..length, length + 1)))
@@ -164,7 +165,7 @@ impl Stream {
         scratch
     }
 
-    /// As [`Stream::frame`], in the message's own memory.
+    /// As [`FramingOptions::frame`], in the message's own memory.
     pub fn frame_in_place(&self, message: &mut Vec<u8>) {
         match self.framing {
             Framing::None => {}
@@ -198,10 +199,10 @@ pub fn fits_in_memory(length: usize) -> Result<()> {
 /// Puts messages together again from what the reads return.
 ///
 /// ```
-/// use ipclab::wire::frame::{Framing, Incoming, Stream};
+/// use ipclab::wire::frame::{Framing, FramingOptions, ReassemblyBuffer};
 ///
-/// let lines = Stream { framing: Framing::Lines, max_message: 80 };
-/// let mut incoming = Incoming::new(&lines);
+/// let lines = FramingOptions { framing: Framing::Lines, max_message: 80 };
+/// let mut incoming = ReassemblyBuffer::new(&lines);
 /// let n = rustix::io::read(&pipe_with(b"one\ntwo\n")?, incoming.space()?)?;
 /// assert_eq!(incoming.newest(n), b"one\ntwo\n"); // one read, two messages
 ///
@@ -217,8 +218,8 @@ pub fn fits_in_memory(length: usize) -> Result<()> {
 /// # anyhow::Ok(())
 /// ```
 #[derive(Debug)]
-pub struct Incoming {
-    stream: Stream,
+pub struct ReassemblyBuffer {
+    stream: FramingOptions,
     /// What has arrived. A read goes into the memory after it, which nothing has filled
     /// before: zeros would cost as much as the copy out of the kernel.
     buffer: Vec<u8>,
@@ -232,10 +233,10 @@ pub struct Incoming {
     chunk: usize,
 }
 
-impl Incoming {
+impl ReassemblyBuffer {
     /// Nothing has arrived yet, and no memory is taken before something does.
-    pub fn new(stream: &Stream) -> Incoming {
-        Incoming {
+    pub fn new(stream: &FramingOptions) -> ReassemblyBuffer {
+        ReassemblyBuffer {
             stream: *stream,
             buffer: Vec::new(),
             start: 0,
@@ -284,7 +285,7 @@ impl Incoming {
         Ok(spare_capacity(&mut self.buffer))
     }
 
-    /// What the last read put into [`Incoming::space`]: `bytes` bytes.
+    /// What the last read put into [`ReassemblyBuffer::space`]: `bytes` bytes.
     pub fn newest(&self, bytes: usize) -> &[u8] {
         &self.buffer[self.buffer.len() - bytes..]
     }
@@ -312,12 +313,12 @@ impl Incoming {
         let here = &self.buffer[self.start..];
         let mut searched = self.searched.max(self.start) - self.start;
         let first = self.stream.first(here, &mut searched)?;
-        let Some((place, end)) = first else {
+        let Some((range, end)) = first else {
             self.searched = self.start + searched;
             return Ok(false);
         };
         message.clear();
-        message.extend_from_slice(&here[place]);
+        message.extend_from_slice(&here[range]);
         self.start += end;
         self.searched = self.start;
         Ok(true)
@@ -379,13 +380,13 @@ mod tests {
 
     use rustix::io::read;
 
-    use super::{CHUNK, Framing, Incoming, Stream};
+    use super::{CHUNK, Framing, FramingOptions, ReassemblyBuffer};
 
     #[test]
     fn without_framing_a_read_goes_into_the_memory_of_the_callers_message() {
         let (pipe, mut writing) = std::io::pipe().unwrap();
-        let stream = Stream { framing: Framing::None, max_message: 1 };
-        let mut incoming = Incoming::new(&stream);
+        let stream = FramingOptions { framing: Framing::None, max_message: 1 };
+        let mut incoming = ReassemblyBuffer::new(&stream);
         let mut message = Vec::with_capacity(2 * CHUNK);
         let memory = message.as_ptr();
         for text in [&b"one"[..], b"three"] {
@@ -401,8 +402,8 @@ mod tests {
 
     #[test]
     fn a_long_line_grows_the_buffer_and_a_reset_gives_it_back() {
-        let lines = Stream { framing: Framing::Lines, max_message: 1 << 20 };
-        let mut incoming = Incoming::new(&lines);
+        let lines = FramingOptions { framing: Framing::Lines, max_message: 1 << 20 };
+        let mut incoming = ReassemblyBuffer::new(&lines);
         let (mut message, part) = (Vec::new(), [b'x'; 1000]);
         incoming.add(b"short\n").unwrap();
         assert!(incoming.next(&mut message).unwrap() && message == b"short");

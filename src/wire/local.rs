@@ -18,11 +18,11 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 
 use super::address::Pause;
-use super::meet::{At, Only, Place};
+use super::meet::{Presence, Rendezvous, SoleRole};
 use super::say;
 use crate::errors::Advise;
 use crate::os::cleanup::Object;
-use crate::os::holders::holders;
+use crate::os::proc_fd::holders;
 use crate::say;
 
 /// The longest path or abstract name, in bytes: `sun_path` has 108, one of them for a NUL
@@ -43,21 +43,21 @@ impl Name {
     ///
     /// # Errors
     /// One that is too long.
-    pub fn path(at: &At) -> Result<Name> {
-        let path = at.path();
+    pub fn path(rendezvous: &Rendezvous) -> Result<Name> {
+        let path = rendezvous.path();
         let (address, shown) = (UnixAddr::new(&path), path.display().to_string());
         let address = fits(address, path.as_os_str().len(), &shown)?;
         Ok(Name { address, path: Some(path), shown })
     }
 
-    /// The abstract name of the meeting place, which is shown after an `@`. In what `--at`
+    /// The abstract name of the meeting place, which is shown after an `@`. In what `--rendezvous`
     /// says, `\\0` is a NUL, `\\xHH` any byte, and `\\\\` a backslash: such a name is bytes.
     ///
     /// # Errors
     /// One that is too long.
-    pub fn abstract_name(at: &At) -> Result<Name> {
-        let ours = at.kernel_name();
-        let name = at.given().unwrap_or(ours.trim_start_matches('/'));
+    pub fn abstract_name(rendezvous: &Rendezvous) -> Result<Name> {
+        let ours = rendezvous.kernel_name();
+        let name = rendezvous.given().unwrap_or(ours.trim_start_matches('/'));
         let bytes = unescaped(name);
         let address = UnixAddr::new_abstract(&bytes);
         let shown = format!("@{name}");
@@ -113,22 +113,30 @@ impl fmt::Display for Name {
 ///
 /// # Errors
 /// EADDRINUSE, and who has the name; what is there and is no socket.
-pub fn take(at: &At, name: &Name, socket: &OwnedFd) -> Result<Option<Place>> {
+pub fn take(
+    rendezvous: &Rendezvous,
+    name: &Name,
+    socket: &OwnedFd,
+) -> Result<Option<Presence>> {
     // From here on no other server of ours can be here. Without that, two that start at
     // once could both find a stale name, and the second would remove the first's new one.
-    let mut place = match &name.path {
-        Some(_) => Some(at.arrive(Some(Only::Server))?),
+    let mut presence = match &name.path {
+        Some(_) => Some(rendezvous.arrive(Some(SoleRole::Server))?),
         None => None,
     };
-    bind(socket, name, place.as_mut())?;
-    Ok(place)
+    bind(socket, name, presence.as_mut())?;
+    Ok(presence)
 }
 
 /// As [`take`], for one who is in the place already.
 ///
 /// # Errors
 /// As [`take`].
-pub fn bind(socket: &OwnedFd, name: &Name, place: Option<&mut Place>) -> Result<()> {
+pub fn bind(
+    socket: &OwnedFd,
+    name: &Name,
+    presence: Option<&mut Presence>,
+) -> Result<()> {
     // The file gets the mode of its socket: nobody else may ever connect, not even in
     // the instant between bind(2) and a chmod(2).
     fchmod(socket, Mode::S_IRUSR | Mode::S_IWUSR).context("fchmod the socket")?;
@@ -137,14 +145,14 @@ pub fn bind(socket: &OwnedFd, name: &Name, place: Option<&mut Place>) -> Result<
             .with_context(|| format!("bind {name}"))
             .advise(|_| in_use(socket, name))
     };
-    let (Some(path), Some(place)) = (&name.path, place) else { return bind() };
+    let (Some(path), Some(presence)) = (&name.path, presence) else { return bind() };
     // bind(2) refuses a name that is there, and the socket of a server that was killed
     // still is: it goes first, but only if nobody listens.
     if must_be_socket(path)? && in_use(socket, name).is_none() {
         std::fs::remove_file(path).with_context(|| format!("unlink {name}"))?;
         say!("unlink({name}): a server that was killed left it, nobody listens");
     }
-    place.makes(&Object::Path(path.clone()), bind)
+    presence.create(&Object::Path(path.clone()), bind)
 }
 
 /// Who has the name, and what to do; `None` when nobody does. Only connect(2) tells.
@@ -189,9 +197,13 @@ fn must_be_socket(path: &Path) -> Result<bool> {
 ///
 /// # Errors
 /// What is at the path and is no socket; a server of another type; another user's.
-pub fn connect(at: &At, name: &Name, socket: &OwnedFd) -> Result<()> {
+pub fn connect(
+    rendezvous: &Rendezvous,
+    name: &Name,
+    socket: &OwnedFd,
+) -> Result<()> {
     if name.path.is_some() {
-        at.make_dir()?; // a directory that others may write to could hold their server
+        rendezvous.make_dir()?; // a directory that others may write to could hold their server
     }
     let mut pause = Pause::new();
     loop {
@@ -208,7 +220,7 @@ pub fn connect(at: &At, name: &Name, socket: &OwnedFd) -> Result<()> {
                         "connect({name}) = {error:?}: nobody listens there yet; \
                          trying again until somebody does"
                     );
-                    say::waiting(waits, &at.peer("server"));
+                    say::waiting(waits, &rendezvous.peer("server"));
                 }
                 pause.sleep();
             }
@@ -227,12 +239,12 @@ pub fn connect(at: &At, name: &Name, socket: &OwnedFd) -> Result<()> {
         Ok(server) if server.pid() > 0 => {
             let (pid, uid) = (server.pid(), server.uid());
             say!("connect({name}) = 0: the server is pid {pid}, uid {uid}");
-            must_be_ours(at, name, Some(uid))
+            must_be_ours(rendezvous, name, Some(uid))
         }
         _ => {
             say!("connect({name}) = 0: what is sent now goes there");
             match name.path {
-                None => must_be_ours(at, name, holder(&name.shown)),
+                None => must_be_ours(rendezvous, name, holder(&name.shown)),
                 Some(_) => Ok(()), // in a directory of ours, or where the user said
             }
         }
@@ -242,9 +254,15 @@ pub fn connect(at: &At, name: &Name, socket: &OwnedFd) -> Result<()> {
 
 /// Refuses a server of another user's, and one who may be, at our default name: anybody may
 /// take an abstract name. The name that the user gave, the user answers for.
-fn must_be_ours(at: &At, name: &Name, uid: Option<u32>) -> Result<()> {
+fn must_be_ours(
+    rendezvous: &Rendezvous,
+    name: &Name,
+    uid: Option<u32>,
+) -> Result<()> {
     let why = match uid {
-        _ if at.is_users_name() || at.given().is_some() && name.path.is_none() => {
+        _ if rendezvous.is_users_name()
+            || rendezvous.given().is_some() && name.path.is_none() =>
+        {
             return Ok(());
         }
         Some(uid) if uid == geteuid().as_raw() => return Ok(()),

@@ -33,7 +33,7 @@ use crate::wire::payload::write_all;
 mod names;
 mod notes;
 mod outside;
-mod place;
+mod presence;
 
 pub use names::{
     check_dir, kernel_prefix, kernel_prefix_of, key_of, program, quoted,
@@ -42,13 +42,13 @@ pub use names::{
 use names::{check_name, chosen_dir, make_runtime_dir};
 pub use notes::{Notes, describe, parse};
 pub use outside::{Deserted, Looked, published};
-pub use place::{Only, Place, byte};
-use place::{Opened, lock_options, open_lock, wait_for_turn};
+use presence::{Opened, lock_options, open_lock, wait_for_turn};
+pub use presence::{Presence, SoleRole, byte};
 
 /// Where the two roles of a chapter meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meets {
-    /// At a path: `--at NAME` in the runtime directory, `--at DIR/NAME` anywhere.
+    /// At a path: `--rendezvous NAME` in the runtime directory, `--rendezvous DIR/NAME` anywhere.
     Path,
     /// At a name that only the kernel knows: `/NAME`.
     Kernel,
@@ -61,7 +61,7 @@ pub enum Meets {
 }
 
 impl Meets {
-    /// Whether the roles find each other by a name, which `--at` can change.
+    /// Whether the roles find each other by a name, which `--rendezvous` can change.
     pub fn by_name(self) -> bool {
         !matches!(self, Meets::Nowhere | Meets::World)
     }
@@ -88,7 +88,7 @@ struct Peer {
 
 /// One meeting place, as the command line named it.
 #[derive(Debug, Clone)]
-pub struct At {
+pub struct Rendezvous {
     chapter: &'static str,
     meets: Meets,
     given: Option<String>,
@@ -98,8 +98,8 @@ pub struct At {
     peers: Vec<Peer>,
 }
 
-impl At {
-    /// The meeting place of `chapter`; `given` is what `--at` said.
+impl Rendezvous {
+    /// The meeting place of `chapter`; `given` is what `--rendezvous` said.
     ///
     /// # Errors
     /// A name that cannot be one.
@@ -107,18 +107,18 @@ impl At {
         chapter: &'static str,
         meets: Meets,
         given: Option<String>,
-    ) -> Result<At> {
+    ) -> Result<Rendezvous> {
         if let Some(name) = &given {
             check_name(meets, name)?;
         }
         let dir = runtime_dir();
         let ready = Arc::default();
-        Ok(At { chapter, meets, given, dir, ready, peers: Vec::new() })
+        Ok(Rendezvous { chapter, meets, given, dir, ready, peers: Vec::new() })
     }
 
     /// Gives it the descriptor that gets one line once peers may come (`--ready-fd`).
     #[must_use]
-    pub fn announcing(mut self, ready: Option<OwnedFd>) -> At {
+    pub fn announcing(mut self, ready: Option<OwnedFd>) -> Rendezvous {
         self.ready = Arc::new(Mutex::new(ready));
         self
     }
@@ -131,7 +131,7 @@ impl At {
         role: &'static str,
         command: String,
         message: Option<&'static str>,
-    ) -> At {
+    ) -> Rendezvous {
         self.peers.push(Peer { role, command, message });
         self
     }
@@ -142,7 +142,7 @@ impl At {
         self.peer_with(role, "")
     }
 
-    /// As [`At::peer`], with more `options`, each with a blank before it.
+    /// As [`Rendezvous::peer`], with more `options`, each with a blank before it.
     pub fn peer_with(&self, role: &str, options: &str) -> String {
         let peer = self.peers.iter().find(|peer| peer.role == role);
         let Some(Peer { command, message, .. }) = peer else {
@@ -174,7 +174,7 @@ impl At {
         }
     }
 
-    /// What `--at` said, as it was said.
+    /// What `--rendezvous` said, as it was said.
     pub fn given(&self) -> Option<&str> {
         self.given.as_deref()
     }
@@ -185,7 +185,7 @@ impl At {
     }
 
     /// Whether the name may be one that other programs use too: a path of the user's,
-    /// or a kernel name that `--at` gave. What is found there is not ours to remove.
+    /// or a kernel name that `--rendezvous` gave. What is found there is not ours to remove.
     pub fn is_users_name(&self) -> bool {
         self.given.as_ref().is_some_and(|name| match self.meets {
             Meets::Path => name.contains('/'),
@@ -194,7 +194,7 @@ impl At {
         })
     }
 
-    /// The name of a kernel object: `/ipclab-UID-CHAPTER`, or what `--at` said.
+    /// The name of a kernel object: `/ipclab-UID-CHAPTER`, or what `--rendezvous` said.
     pub fn kernel_name(&self) -> String {
         match &self.given {
             Some(name) => format!("/{}", name.trim_start_matches('/')),
@@ -243,7 +243,7 @@ impl At {
     /// nobody else can take it away.
     ///
     /// # Errors
-    /// As [`At::must_be_ours`].
+    /// As [`Rendezvous::must_be_ours`].
     pub fn opens_ours<T, E>(
         &self,
         path: &Path,
@@ -263,16 +263,16 @@ impl At {
         }
     }
 
-    /// The place of an object that an option of the chapter's own names, as if `--at`
+    /// The place of an object that an option of the chapter's own names, as if `--rendezvous`
     /// had said `name`.
     #[must_use]
-    pub fn named(&self, name: String) -> At {
-        At { given: Some(name), ..self.clone() }
+    pub fn named(&self, name: String) -> Rendezvous {
+        Rendezvous { given: Some(name), ..self.clone() }
     }
 
     /// From now on the peers' commands say `words` where they said `instead_of`.
     #[must_use]
-    pub fn saying(mut self, words: &str, instead_of: &str) -> At {
+    pub fn saying(mut self, words: &str, instead_of: &str) -> Rendezvous {
         for peer in &mut self.peers {
             peer.command = peer.command.replace(instead_of, words);
         }
@@ -302,11 +302,11 @@ impl At {
     /// Whether a role of ours is in the place now; if none is, what lies here is stale. One
     /// that is still alone in it has yet to make things whole, and does not count. For
     /// those outside alone: a process that closes a file gives up its locks on it, so
-    /// one that is in the place asks [`Place::has_company`].
+    /// one that is in the place asks [`Presence::has_peers`].
     ///
     /// # Errors
     /// What open(2) and fcntl(2) say, but that there is no lock file.
-    pub fn is_inhabited(&self) -> Result<bool> {
+    pub fn is_in_use(&self) -> Result<bool> {
         let path = self.lock_path();
         let lock = match lock_options().open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
@@ -318,26 +318,26 @@ impl At {
         Ok(range.l_type == libc::F_RDLCK as libc::c_short)
     }
 
-    /// Enters the place, and stays in it until the [`Place`] is dropped. `role` is a
+    /// Enters the place, and stays in it until the [`Presence`] is dropped. `role` is a
     /// role of which there can be only one at a time, if it is such a role.
     ///
     /// # Errors
     /// "taken by pid N" when that role is there already.
-    pub fn arrive(&self, role: Option<Only>) -> Result<Place> {
+    pub fn arrive(&self, role: Option<SoleRole>) -> Result<Presence> {
         loop {
             match self.try_arrive(role)? {
-                Some(place) => return Ok(place),
+                Some(presence) => return Ok(presence),
                 None => self.wait_for_turn()?,
             }
         }
     }
 
-    /// As [`At::arrive`], but never sleeps, so that a caller may hold off signals meanwhile;
+    /// As [`Rendezvous::arrive`], but never sleeps, so that a caller may hold off signals meanwhile;
     /// `None` while somebody is alone there and makes things whole.
     ///
     /// # Errors
-    /// As [`At::arrive`].
-    pub fn try_arrive(&self, role: Option<Only>) -> Result<Option<Place>> {
+    /// As [`Rendezvous::arrive`].
+    pub fn try_arrive(&self, role: Option<SoleRole>) -> Result<Option<Presence>> {
         self.make_dir()?;
         // A signal between making the lock file and guarding it would leave it there.
         cleanup::without_signals(|| self.enter(&self.lock_path(), role))
@@ -352,29 +352,33 @@ impl At {
         wait_for_turn(&self.lock_path())
     }
 
-    fn enter(&self, path: &Path, role: Option<Only>) -> Result<Option<Place>> {
-        let mut place = Place {
+    fn enter(
+        &self,
+        path: &Path,
+        role: Option<SoleRole>,
+    ) -> Result<Option<Presence>> {
+        let mut presence = Presence {
             guard: None,
             lock_path: path.to_owned(),
             alone: false,
             users: self.is_users_name(),
-            takes_along: false,
+            removes_at_exit: false,
         };
         let file = match open_lock(path, self.is_users_path())? {
             Opened::Ours { file, alone } => {
-                place.alone = alone;
+                presence.alone = alone;
                 file
             }
             Opened::Busy => return Ok(None),
-            Opened::Foreign => return Ok(Some(place)),
+            Opened::Foreign => return Ok(Some(presence)),
         };
         // Whatever comes now, whoever is the last one out clears the place.
         let guard = cleanup::guard(OwnedFd::from(file), path, &kernel_prefix());
         if let Some(role) = role {
             role.take(guard.lock()).advise(|_| self.elsewhere())?;
         }
-        place.guard = Some(guard);
-        Ok(Some(place))
+        presence.guard = Some(guard);
+        Ok(Some(presence))
     }
 
     fn elsewhere(&self) -> Option<&'static str> {

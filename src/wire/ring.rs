@@ -35,7 +35,7 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 
-use crate::os::alive::Life;
+use crate::os::process_identity::ProcessIdentity;
 use crate::os::shared::Shared;
 
 pub mod ends;
@@ -249,12 +249,12 @@ impl Ring {
     }
 
     /// The sender, if there ever was one.
-    pub fn sender(&self) -> Option<Life> {
+    pub fn sender(&self) -> Option<ProcessIdentity> {
         self.side(SENDER)
     }
 
     /// The receiver, if there ever was one.
-    pub fn receiver(&self) -> Option<Life> {
+    pub fn receiver(&self) -> Option<ProcessIdentity> {
         self.side(RECEIVER)
     }
 
@@ -266,14 +266,14 @@ impl Ring {
         self.memory.u64(at).load(Ordering::Acquire)
     }
 
-    fn side(&self, at: usize) -> Option<Life> {
+    fn side(&self, at: usize) -> Option<ProcessIdentity> {
         let pid = self.memory.u32(at).load(Ordering::Acquire);
         let start = self.memory.u64(at + 8).load(Ordering::Acquire);
-        (pid != 0).then_some(Life { pid, start })
+        (pid != 0).then_some(ProcessIdentity { pid, start })
     }
 
     fn claim(&self, at: usize) -> Result<()> {
-        let own = Life::own().context("readlink /proc/self")?;
+        let own = ProcessIdentity::own().context("readlink /proc/self")?;
         self.memory.u32(at).store(0, Ordering::Relaxed);
         self.memory.u64(at + 8).store(own.start, Ordering::Release);
         self.memory.u32(at).store(own.pid, Ordering::Release);
@@ -292,7 +292,7 @@ impl Ring {
 
     /// Where byte `index` of the stream is, and how many bytes follow up to the end.
     #[inline]
-    fn place(&self, index: u64) -> (usize, usize) {
+    fn offset_of(&self, index: u64) -> (usize, usize) {
         let at = (index & (self.capacity - 1)) as usize;
         (DATA + at, self.capacity as usize - at)
     }
@@ -301,7 +301,7 @@ impl Ring {
     #[inline]
     fn put(&self, index: u64, message: &[u8]) {
         let length = (message.len() as u32).to_le_bytes();
-        let (at, straight) = self.place(index);
+        let (at, straight) = self.offset_of(index);
         if LENGTH + message.len() <= straight {
             self.memory.write(at, &length);
             self.memory.write(at + LENGTH, message);
@@ -315,7 +315,7 @@ impl Ring {
     #[inline]
     fn length_at(&self, index: u64) -> u64 {
         let mut length = [0; LENGTH];
-        let (at, straight) = self.place(index);
+        let (at, straight) = self.offset_of(index);
         if straight >= LENGTH {
             self.memory.read(at, &mut length);
         } else {
@@ -328,7 +328,7 @@ impl Ring {
     #[inline]
     fn get(&self, index: u64, length: usize, message: &mut Vec<u8>) {
         message.clear();
-        let (at, straight) = self.place(index);
+        let (at, straight) = self.offset_of(index);
         if length <= straight {
             self.memory.append(at, length, message);
         } else {
@@ -340,7 +340,7 @@ impl Ring {
 
     #[cold]
     fn put_round(&self, index: u64, bytes: &[u8]) {
-        let (at, straight) = self.place(index);
+        let (at, straight) = self.offset_of(index);
         let (first, rest) = bytes.split_at(bytes.len().min(straight));
         self.memory.write(at, first);
         self.memory.write(DATA, rest);
@@ -348,7 +348,7 @@ impl Ring {
 
     #[cold]
     fn get_round(&self, index: u64, bytes: &mut [u8]) {
-        let (at, straight) = self.place(index);
+        let (at, straight) = self.offset_of(index);
         let (first, rest) = bytes.split_at_mut(bytes.len().min(straight));
         self.memory.read(at, first);
         self.memory.read(DATA, rest);
@@ -356,7 +356,7 @@ impl Ring {
 
     #[cold]
     fn append_round(&self, index: u64, length: usize, message: &mut Vec<u8>) {
-        let (at, straight) = self.place(index);
+        let (at, straight) = self.offset_of(index);
         self.memory.append(at, straight, message);
         self.memory.append(DATA, length - straight, message);
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::stdio::{stderr, stdin};
 
-use super::meet::At;
+use super::meet::Rendezvous;
 use super::payload::{Payload, Printed, Style};
 use super::say;
 use super::standard::{self, Input};
@@ -18,7 +18,7 @@ use crate::errors::{Advise, errno};
 
 /// What a sender sends.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Source {
+pub struct MessageSource {
     /// Each argument is one message; without any, each line of standard input is one
     #[arg(value_name = "MESSAGE")]
     pub messages: Vec<OsString>,
@@ -45,7 +45,7 @@ pub struct Sink {
     pub json: bool,
 }
 
-impl Source {
+impl MessageSource {
     /// Whether it is standard input that is sent.
     pub fn reads_input(&self) -> bool {
         self.bytes || self.messages.is_empty()
@@ -68,9 +68,9 @@ impl Sink {
 /// # Errors
 /// A message that cannot travel (nothing of it is sent), a receiver that is gone.
 pub fn send<S: Sender>(
-    at: &At,
+    rendezvous: &Rendezvous,
     options: &S::Options,
-    source: &Source,
+    source: &MessageSource,
 ) -> Result<()> {
     // All arguments are checked before the first is sent, most even before we open.
     for message in &source.messages {
@@ -80,7 +80,7 @@ pub fn send<S: Sender>(
     if source.reads_input() && !done {
         standard::input()?;
     }
-    let mut link = S::open(at, options)?;
+    let mut link = S::open(rendezvous, options)?;
     for message in &source.messages {
         let fits = within(link.largest(), message.len()).advise(|_| link.limit());
         if let Err(refused) = fits {
@@ -99,7 +99,7 @@ pub fn send<S: Sender>(
 fn send_all<S: Sender>(
     link: &mut S,
     options: &S::Options,
-    source: &Source,
+    source: &MessageSource,
 ) -> Result<()> {
     if source.bytes {
         return send_bytes(link);
@@ -146,12 +146,12 @@ fn send_bytes<S: Sender>(link: &mut S) -> Result<()> {
 /// # Errors
 /// What the link said, or standard output (but EPIPE there is a quiet end).
 pub fn receive<R: Receiver>(
-    at: &At,
+    rendezvous: &Rendezvous,
     options: &R::Options,
     sink: &Sink,
 ) -> Result<()> {
     let mut payload = Payload::new(sink.style())?;
-    let mut link = R::open(at, options)?;
+    let mut link = R::open(rendezvous, options)?;
     if link.moved_on(sink.bytes && sink.count.is_none())? {
         return Ok(());
     }

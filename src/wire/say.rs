@@ -1,7 +1,7 @@
 //! The commentary: what a role asks of the kernel, in a learner's words, on stderr; and all
 //! else that goes there.
 //!
-//! Calls of a kind that come fast are summed up ([`Tally`]). On a terminal a line is folded at
+//! Calls of a kind that come fast are summed up ([`Commentary`]). On a terminal a line is folded at
 //! its width; elsewhere each is one line. When the commentary is off (`-q`), it costs one
 //! branch.
 
@@ -24,11 +24,11 @@ use super::payload::write_all;
 use super::visible::{hides, quoted, visible, visible_but};
 use crate::errors;
 
+mod commentary;
 mod fold;
-mod tally;
 
+pub use commentary::{Commentary, name_all};
 pub use fold::{columns, fold, fold_command, hanging};
-pub use tally::{Tally, name_all};
 
 static ON: AtomicBool = AtomicBool::new(false);
 static ROLE: Mutex<(Cow<str>, Color)> =
@@ -37,17 +37,17 @@ static ROLE: Mutex<(Cow<str>, Color)> =
 /// The two or three colours of a chapter's roles, by their place in its row.
 pub const COLOURS: [Color; 3] = [Color::Cyan, Color::Yellow, Color::Green];
 
-/// Turns the commentary on, for the role `name`, the `place`th of its chapter.
-pub fn start(name: &'static str, place: usize) {
-    rename(name, place);
+/// Turns the commentary on, for the role `name`, the `index`th of its chapter.
+pub fn start(name: &'static str, index: usize) {
+    rename(name, index);
     ON.store(true, Ordering::Relaxed);
 }
 
 /// From now on this process plays the role `name`: what a forked child says first, and a
 /// rank once it knows its number.
-pub fn rename(name: impl Into<Cow<'static, str>>, place: usize) {
+pub fn rename(name: impl Into<Cow<'static, str>>, index: usize) {
     if let Ok(mut role) = ROLE.lock() {
-        *role = (name.into(), COLOURS[place % COLOURS.len()]);
+        *role = (name.into(), COLOURS[index % COLOURS.len()]);
     }
 }
 
@@ -230,8 +230,8 @@ pub fn typing(whole: bool) {
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

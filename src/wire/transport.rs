@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::meet::At;
+use super::meet::Rendezvous;
 
 /// How much one read of standard input asks for, in bytes: as much as cat(1), twice what
 /// a pipe holds, so that a write of it is not over before its reader wakes.
@@ -22,11 +22,11 @@ pub trait Sender: Sized {
         Ok(())
     }
 
-    /// Opens the sending end of the link that meets at `at`.
+    /// Opens the sending end of the link that meets at `rendezvous`.
     ///
     /// # Errors
     /// What the system call said, with the object's name and the way out.
-    fn open(at: &At, options: &Self::Options) -> Result<Self>;
+    fn open(rendezvous: &Rendezvous, options: &Self::Options) -> Result<Self>;
 
     /// Whether `open` sends all that the options ask for, so that there are no messages to
     /// read: for example plain signals, which carry nothing but a number.
@@ -77,11 +77,11 @@ pub trait Receiver: Sized {
     /// The options that this end has beyond the common ones.
     type Options: clap::Args;
 
-    /// Opens the receiving end of the link that meets at `at`.
+    /// Opens the receiving end of the link that meets at `rendezvous`.
     ///
     /// # Errors
     /// What the system call said, with the object's name and the way out.
-    fn open(at: &At, options: &Self::Options) -> Result<Self>;
+    fn open(rendezvous: &Rendezvous, options: &Self::Options) -> Result<Self>;
 
     /// Replaces `message` by the next one; `false` once the sender is done and all that
     /// it sent has arrived.

@@ -16,14 +16,14 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, send, socketpair};
 
-use crate::support::{Input, Output, Role, deadline};
+use crate::support::{Input, Output, RoleProcess, deadline};
 
 /// How long an answer may take before a test has failed.
 const PATIENCE: Duration = Duration::from_secs(50);
 
 /// One side of a pair.
 pub(crate) struct Side {
-    role: Role,
+    role: RoleProcess,
     bench: OwnedFd,
     complaint: PathBuf,
 }
@@ -119,8 +119,8 @@ impl Side {
         shell.arg(&complaint).arg(command.get_program()).args(command.get_args());
         let (input, output) = ends;
         let (input, output) = (Input::From(input), Output::To(output));
-        let role =
-            Role::start_with(name, shell, input, output, Some(theirs)).unwrap();
+        let role = RoleProcess::start_with(name, shell, input, output, Some(theirs))
+            .unwrap();
         Side { role, bench, complaint }
     }
 

@@ -233,7 +233,8 @@ fn ctrl_c_in_the_middle_leaves_nothing() {
         .args(["experiment", "--show"])
         .env("XDG_STATE_HOME", scratch.path().join("state"))
         .env("TMPDIR", scratch.path());
-    let all = support::Role::start("experiments", command, Input::Nothing).unwrap();
+    let all =
+        support::RoleProcess::start("experiments", command, Input::Nothing).unwrap();
     all.wait_for_output(b"The answer is", support::deadline()).unwrap();
     let ended = all.stop(Signal::SIGINT, support::deadline()).unwrap();
     assert_eq!(

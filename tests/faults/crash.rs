@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::fresh::fresh;
 use crate::look::{clear, documented, processes_left};
 use crate::scene::{Ground, Ran, Scene, Setting, play};
-use crate::struck::{Blow, Place, Strike, changes};
+use crate::struck::{Blow, NthCall, Strike, changes};
 
 /// One run to make.
 #[derive(Debug, Clone, Copy)]
@@ -22,14 +22,17 @@ impl Point {
     /// What IPCLAB_FAULTS takes, to do this one again.
     pub(crate) fn name(&self) -> String {
         let Scene { order, .. } = self.scene;
-        let Strike { place, blow } = self.strike;
+        let Strike { nth_call, blow } = self.strike;
         let Blow::Signal { signal, after } = blow else {
             unreachable!("signals alone")
         };
         let when = if after { "after" } else { "before" };
         let first = format!("{order:?}").to_lowercase();
         let name = self.scene.name();
-        format!("{name}, {first}: {signal} {when} {}#{}", place.call, place.nth)
+        format!(
+            "{name}, {first}: {signal} {when} {}#{}",
+            nth_call.call, nth_call.nth
+        )
     }
 }
 
@@ -38,10 +41,13 @@ impl Point {
     /// gives it the name that was asked for by link(2), and unlinks the first name: who is
     /// killed in between leaves that, and nothing says whose it was.
     pub(crate) fn may_be_within_sem_open(&self) -> bool {
-        let Strike { place, blow } = self.strike;
+        let Strike { nth_call, blow } = self.strike;
         self.scene.row.name == "semaphore posix"
             && matches!(blow, Blow::Signal { signal: Signal::SIGKILL, .. })
-            && matches!(place.call, "openat" | "write" | "mmap" | "link" | "unlink")
+            && matches!(
+                nth_call.call,
+                "openat" | "write" | "mmap" | "link" | "unlink"
+            )
     }
 }
 
@@ -91,7 +97,7 @@ pub(crate) fn points(scene: Scene, probe: &Probe) -> Vec<Point> {
                     let blow = Blow::Signal { signal, after };
                     points.push(Point {
                         scene,
-                        strike: Strike { place: Place { call, nth }, blow },
+                        strike: Strike { nth_call: NthCall { call, nth }, blow },
                     });
                 }
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use ipclab::os::alive::state;
+use ipclab::os::process_identity::state;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 

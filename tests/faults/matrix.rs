@@ -10,7 +10,7 @@ use crate::columns::{FAULTS, Fault, What, cannot_be};
 use crate::crash::{Probe, prints_a_prefix};
 use crate::look::{clear, documented, processes_left};
 use crate::scene::{Ground, Order, Ran, Scene, Setting, play};
-use crate::struck::{Blow, Place, Strike};
+use crate::struck::{Blow, NthCall, Strike};
 
 /// One run of a cell.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,7 @@ impl Trial {
     /// What IPCLAB_FAULTS takes, to do this one again.
     pub(crate) fn name(&self) -> String {
         let at = |strike: Strike| {
-            format!(" at {}#{}", strike.place.call, strike.place.nth)
+            format!(" at {}#{}", strike.nth_call.call, strike.nth_call.nth)
         };
         let at = self.strike.map(at).unwrap_or_default();
         format!("{} x {}{at}", self.scene.name(), self.fault.name)
@@ -57,7 +57,7 @@ pub(crate) fn trials(
             trials.extend(nths.into_iter().map(|nth| Trial {
                 scene,
                 fault,
-                strike: Some(Strike { place: Place { call, nth }, blow }),
+                strike: Some(Strike { nth_call: NthCall { call, nth }, blow }),
                 setting: Setting::default(),
             }));
         }
@@ -140,7 +140,7 @@ fn ends(trial: &Trial, ran: &Ran) -> Result<(), String> {
     }
     if part.serves && ran.ready && status.code().is_some_and(|code| code != 0) {
         let excused =
-            trial.strike.is_none_or(|strike| OUTPUT.contains(&strike.place.call));
+            trial.strike.is_none_or(|strike| OUTPUT.contains(&strike.nth_call.call));
         if !excused {
             return Err(format!(
                 "the server has ended, {status}: {}",
@@ -196,8 +196,9 @@ fn left(trial: &Trial, ground: &Ground) -> Result<(), String> {
     }
     let before = ground.left();
     if !before.is_empty() {
-        let excused =
-            trial.strike.is_some_and(|strike| CLEARS.contains(&strike.place.call));
+        let excused = trial
+            .strike
+            .is_some_and(|strike| CLEARS.contains(&strike.nth_call.call));
         if !trial.scene.row.keeps && !excused {
             return Err(format!("left behind: {}", before.join(", ")));
         }

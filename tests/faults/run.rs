@@ -152,7 +152,7 @@ pub(crate) fn crash_points() {
     let before = unnamed_semaphores();
     let all = points.len();
     let name = |(_, point): &(usize, Point)| point.name();
-    let stratum = |(at, point): &(usize, Point)| (*at, point.strike.place.call);
+    let stratum = |(at, point): &(usize, Point)| (*at, point.strike.nth_call.call);
     let points = chosen(points, name, stratum, 4000);
     let results = each(&points, |(at, point)| {
         let result = crash::strike(point, &scenes[*at].1);

@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use crate::look::{nap, settled, where_it_is};
 use crate::rows::{Part, Row};
 use crate::struck::{Blow, Fate, Strike, Struck};
-use crate::support::{Input, Outcome, Output, Role, program};
+use crate::support::{Input, Outcome, Output, RoleProcess, program};
 
 /// How long a role may take where nothing is in its way. Nothing is concluded from less.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -138,12 +138,12 @@ pub(crate) fn start(
     dir: &Path,
     input: Input,
     output: Output,
-) -> Role {
+) -> RoleProcess {
     command.env("IPCLAB_DIR", dir).env("TMPDIR", dir).current_dir(dir);
-    Role::start_with(name, command, input, output, None).expect("a role")
+    RoleProcess::start_with(name, command, input, output, None).expect("a role")
 }
 
-pub(crate) fn wait(role: Role) -> Result<Outcome, String> {
+pub(crate) fn wait(role: RoleProcess) -> Result<Outcome, String> {
     role.wait(Instant::now() + PATIENCE).map_err(|error| format!("{error:#}"))
 }
 
@@ -262,7 +262,7 @@ pub(crate) fn play(
             victim.go_on();
             stopped = false;
         }
-        let done = |(turn, role): &mut (usize, Role)| {
+        let done = |(turn, role): &mut (usize, RoleProcess)| {
             row.parts[*turn].serves || role.has_ended()
         };
         if row.parts[struck].serves && !told && others.iter_mut().all(done) {
@@ -335,7 +335,7 @@ pub(crate) fn play(
 }
 
 /// How a client fares; that its server has ended meanwhile is judged elsewhere.
-fn served(victim: &Struck, mut client: Role) -> Option<Result<(), String>> {
+fn served(victim: &Struck, mut client: RoleProcess) -> Option<Result<(), String>> {
     let until = Instant::now() + PATIENCE;
     while victim.leader_runs() && !client.has_ended() && Instant::now() < until {
         nap();

@@ -21,7 +21,7 @@ use syscalls::Sysno;
 
 /// At which call: the `nth` (from 1) of that name, of all threads and children together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct NthCall {
     pub(crate) call: &'static str,
     pub(crate) nth: u32,
 }
@@ -44,7 +44,7 @@ pub(crate) enum Blow {
 /// Where, and what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Strike {
-    pub(crate) place: Place,
+    pub(crate) nth_call: NthCall,
     pub(crate) blow: Blow,
 }
 
@@ -343,16 +343,16 @@ impl Tracer {
 
     /// Whether the strike is for this call; a repeated one is for each second from there.
     fn is_here(&self, name: &str) -> bool {
-        let Some(Strike { place, blow }) = self.strike else { return false };
-        if place.call != name {
+        let Some(Strike { nth_call, blow }) = self.strike else { return false };
+        if nth_call.call != name {
             return false;
         }
         let now = self.calls[name];
         match blow {
             Blow::Errors(_) => {
-                now >= place.nth && (now - place.nth).is_multiple_of(2)
+                now >= nth_call.nth && (now - nth_call.nth).is_multiple_of(2)
             }
-            _ => now == place.nth && !Seen::is(&self.seen.hit),
+            _ => now == nth_call.nth && !Seen::is(&self.seen.hit),
         }
     }
 

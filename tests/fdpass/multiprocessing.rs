@@ -23,34 +23,38 @@ fn words<'a>(args: &[&'a str]) -> Vec<&'a str> {
     [&wire, args].concat()
 }
 
-fn server_with_key(subject: &Subject, args: &[&str]) -> Role {
+fn server_with_key(subject: &Subject, args: &[&str]) -> RoleProcess {
     keyfile(subject, KEY);
     server(subject, &words(args))
 }
 
 /// A worker of ours that the server knows.
-fn worker_with_key(subject: &Subject, server: &Role, args: &[&str]) -> Role {
+fn worker_with_key(
+    subject: &Subject,
+    server: &RoleProcess,
+    args: &[&str],
+) -> RoleProcess {
     let worker = role(subject, "worker", &words(args));
     one_of_us(server, &worker);
     worker
 }
 
-fn one_of_us(server: &Role, worker: &Role) {
+fn one_of_us(server: &RoleProcess, worker: &RoleProcess) {
     let come = format!("worker {} has sent its pid", worker.pid());
     server.wait_for_comment(&come, deadline()).unwrap();
 }
 
 /// A script from tests/peers, begun.
-fn script(subject: &Subject, name: &str, args: &[&str]) -> Option<Role> {
+fn script(subject: &Subject, name: &str, args: &[&str]) -> Option<RoleProcess> {
     let command = python(subject, name, args)?;
-    Some(Role::start(name, command, Input::Nothing).unwrap())
+    Some(RoleProcess::start(name, command, Input::Nothing).unwrap())
 }
 
-fn python_worker(subject: &Subject) -> Option<Role> {
+fn python_worker(subject: &Subject) -> Option<RoleProcess> {
     script(subject, "fdpass_multiprocessing_worker.py", &["fdpass", "key"])
 }
 
-fn ends_by_signal(server: Role) -> String {
+fn ends_by_signal(server: RoleProcess) -> String {
     server.stop(Signal::SIGINT, deadline()).unwrap().stderr
 }
 
@@ -302,7 +306,7 @@ fn receive(worker: &UnixStream) -> Option<OwnedFd> {
 }
 
 /// A worker that this test plays, without a handshake.
-fn played_worker(subject: &Subject, server: &Role) -> UnixStream {
+fn played_worker(subject: &Subject, server: &RoleProcess) -> UnixStream {
     let mut worker = stranger(subject);
     worker.write_all(&framed(b"\x80\x04K\x05.")).unwrap();
     let come = format!("worker {} has sent its pid", std::process::id());
@@ -444,7 +448,7 @@ fn a_thousand_clients_are_served_though_workers_are_killed_and_leave() {
     let Some(python) = python(&subject, "fdpass_clients.py", &arguments) else {
         return;
     };
-    let mut clients = Role::start("clients", python, Input::Open).unwrap();
+    let mut clients = RoleProcess::start("clients", python, Input::Open).unwrap();
     clients.wait_for_output(b"first\n", deadline()).unwrap();
     clients.close_stdin();
     clients.wait_for_output(b"333 of 1000\n", deadline()).unwrap();

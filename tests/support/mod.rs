@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub use ipclab::lab::contract::{self, Subject};
-pub use ipclab::process::{Input, Outcome, Output, Role};
+pub use ipclab::process::{Input, Outcome, Output, RoleProcess};
 
 /// The program under test.
 pub fn program() -> PathBuf {
@@ -45,7 +45,7 @@ pub fn ipclab(subject: &Subject, args: &[&str]) -> Command {
 /// Runs a command to its end.
 pub fn run(command: Command, input: Input) -> Outcome {
     let name = format!("{:?}", command.get_program());
-    Role::start(&name, command, input)
+    RoleProcess::start(&name, command, input)
         .and_then(|role| role.wait(deadline()))
         .unwrap_or_else(|error| panic!("{error:#}"))
 }
@@ -68,7 +68,7 @@ pub fn as_nobody(opened: &std::fs::File, args: &[&str]) -> Command {
 }
 
 /// Starts the chapter's receiver as `nobody`, whose runtime directory the subject's is now.
-pub fn receiver_as_nobody(subject: &Subject, args: &[&str]) -> Role {
+pub fn receiver_as_nobody(subject: &Subject, args: &[&str]) -> RoleProcess {
     let opened = std::fs::File::open(program()).expect("the program");
     let role =
         subject.receiver[1..3].iter().map(|word| word.to_str().expect("UTF-8"));
@@ -79,7 +79,7 @@ pub fn receiver_as_nobody(subject: &Subject, args: &[&str]) -> Role {
         let owner = Some(NOBODY);
         std::os::unix::fs::chown(subject.dir(), owner, owner).expect("chown");
     }
-    Role::start("receiver", command, Input::Nothing).expect("the receiver")
+    RoleProcess::start("receiver", command, Input::Nothing).expect("the receiver")
 }
 
 /// The machine's python3 with a script from `tests/peers`, or `None`, said aloud.

@@ -23,7 +23,7 @@ use super::socket::{LONGEST, Wire};
 use super::{DAEMON_OBJECT, NAME, OBJECT, ServerOptions, handshake, server};
 use crate::errors::{Advise, usage};
 use crate::say;
-use crate::wire::meet::At;
+use crate::wire::meet::Rendezvous;
 use crate::wire::say;
 
 /// The bus's own object is called at this name.
@@ -77,12 +77,12 @@ pub fn connect(bus: &str) -> Result<UnixStream> {
 }
 // ANCHOR_END: connect
 
-/// The name on the bus: what `--at` says, or else ours.
+/// The name on the bus: what `--rendezvous` says, or else ours.
 ///
 /// # Errors
 /// Usage: one that cannot be a name.
-pub fn name_of(at: &At) -> Result<WellKnownName<'static>> {
-    let name = at.given().unwrap_or(NAME).to_owned();
+pub fn name_of(rendezvous: &Rendezvous) -> Result<WellKnownName<'static>> {
+    let name = rendezvous.given().unwrap_or(NAME).to_owned();
     WellKnownName::try_from(name.clone()).map_err(|_| {
         usage(format!("--at {name}: a name on a bus has dots, like {NAME}"))
     })
@@ -92,12 +92,12 @@ pub fn name_of(at: &At) -> Result<WellKnownName<'static>> {
 /// Serves the board under a name on the bus. There is one connection, and the daemon puts
 /// everybody's calls into it.
 pub(super) fn serve(
-    at: &At,
+    rendezvous: &Rendezvous,
     options: &ServerOptions,
     bus: &str,
     wall: &Arc<Wall>,
 ) -> Result<()> {
-    let name = name_of(at)?;
+    let name = name_of(rendezvous)?;
     let socket = connect(bus)?;
     let guid = handshake::introduce(&socket, PATIENCE)?;
     let wire = Wire::new(socket, LONGEST, options.patience, "")?;
@@ -118,9 +118,9 @@ pub(super) fn serve(
         // Once the name is ours, calls come: from here on each is kept to be counted.
         let messages = MessageStream::from(&connection);
         own(&connection, &name).await?;
-        let client = format!("{} call Post s hello", at.peer("client"));
+        let client = format!("{} call Post s hello", rendezvous.peer("client"));
         say::waiting("recv() sleeps until a call comes", &client);
-        at.ready(&name)?;
+        rendezvous.ready(&name)?;
         let mut guests = Guests { inside: HashSet::new(), left: options.count };
         let heard = |message: &Message| guests.heard(message);
         server::deliver(&connection, messages, &mailbox, heard).await?;

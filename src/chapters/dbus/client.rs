@@ -17,7 +17,7 @@ use super::socket::{Inbox, LONGEST, Wire};
 use super::{ClientOptions, INTERFACE, Verb, bus, door, handshake, values};
 use crate::errors::Advise;
 use crate::say;
-use crate::wire::meet::At;
+use crate::wire::meet::Rendezvous;
 use crate::wire::payload::{Payload, Printed, Style};
 use crate::wire::roles::messages;
 use crate::wire::say;
@@ -33,7 +33,7 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 ///
 /// # Errors
 /// A call that fails: by which error, and what to do.
-pub fn run(at: &At, options: &ClientOptions) -> Result<()> {
+pub fn run(rendezvous: &Rendezvous, options: &ClientOptions) -> Result<()> {
     let call = match &options.verb {
         Verb::Call { method, signature, arguments } => {
             let (interface, member) = values::method(method, INTERFACE)?;
@@ -44,10 +44,10 @@ pub fn run(at: &At, options: &ClientOptions) -> Result<()> {
     };
     values::object(&options.object)?;
     let mut payload = Payload::new(Style::Lines)?;
-    let name = options.bus.as_ref().map(|_| bus::name_of(at)).transpose()?;
+    let name = options.bus.as_ref().map(|_| bus::name_of(rendezvous)).transpose()?;
     let socket = match &options.bus {
         Some(bus) => bus::connect(bus)?,
-        None => door::find(at)?,
+        None => door::find(rendezvous)?,
     };
     let guid = handshake::introduce(&socket, options.call_timeout)
         .context("the handshake")
@@ -65,7 +65,7 @@ pub fn run(at: &At, options: &ClientOptions) -> Result<()> {
             builder = builder.p2p();
         }
         let connection = builder.build().await?;
-        let client = Client { at, options, connection, inbox, name };
+        let client = Client { rendezvous, options, connection, inbox, name };
         if let Some(name) = &client.name {
             bus::hello(&client.connection).await?;
             client.wait_for_owner(name).await?;
@@ -94,7 +94,7 @@ pub fn run(at: &At, options: &ClientOptions) -> Result<()> {
 
 /// A client that is connected.
 struct Client<'a> {
-    at: &'a At,
+    rendezvous: &'a Rendezvous,
     options: &'a ClientOptions,
     connection: Connection,
     inbox: Arc<Inbox>,
@@ -204,7 +204,7 @@ impl Client<'_> {
         let posted = lines(&reply)?.join(" ");
         say!("on the board: {}", messages(posted.parse().unwrap_or(0)));
         say!("recv() sleeps until a signal comes");
-        self.at.ready(&self.options.object)?;
+        self.rendezvous.ready(&self.options.object)?;
         while count.is_none_or(|most| payload.count() < most) {
             let Some(message) = next(&mut signals).await else {
                 let printed = messages(payload.count());
@@ -222,7 +222,7 @@ impl Client<'_> {
                     return Ok(());
                 }
             } else if self.has_left(&message) {
-                let server = self.at.peer("server");
+                let server = self.rendezvous.peer("server");
                 say::waiting("the name has no owner any more; waiting", &server);
             }
         }
@@ -243,7 +243,7 @@ impl Client<'_> {
         if !owned {
             let what =
                 format!("NameHasOwner {name}: false; waiting until someone is");
-            say::waiting(what, &self.at.peer("server"));
+            say::waiting(what, &self.rendezvous.peer("server"));
         }
         while !owned {
             let Some(message) = next(&mut signals).await else {

@@ -19,7 +19,7 @@ use crate::errors::{Advise, errno};
 use crate::os::cleanup::Object;
 use crate::say;
 use crate::wire::address::Pause;
-use crate::wire::meet::{At, Only, Place};
+use crate::wire::meet::{Presence, Rendezvous, SoleRole};
 use crate::wire::say;
 
 /// The longest path that a socket can be bound to, in bytes: `sun_path` has 108, one of
@@ -31,11 +31,11 @@ const LONGEST_PATH: usize = 107;
 ///
 /// # Errors
 /// What is there already, and whose it is.
-pub fn open(at: &At) -> Result<(UnixListener, Place)> {
-    let path = at.path();
+pub fn open(rendezvous: &Rendezvous) -> Result<(UnixListener, Presence)> {
+    let path = rendezvous.path();
     let name = path.display();
     // From here on no other server of ours is here, so a name without a listener is stale.
-    let mut place = at.arrive(Some(Only::Server))?;
+    let mut presence = rendezvous.arrive(Some(SoleRole::Server))?;
     check(&path)?;
     match UnixStream::connect(&path) {
         Ok(other) => {
@@ -56,8 +56,8 @@ pub fn open(at: &At) -> Result<(UnixListener, Place)> {
     // The file gets the mode of its socket: nobody else may ever connect.
     fchmod(&door, Mode::S_IRUSR | Mode::S_IWUSR).context("fchmod the socket")?;
     let address = UnixAddr::new(&path).with_context(|| format!("bind {name}"))?;
-    place
-        .makes(&Object::Path(path.clone()), || {
+    presence
+        .create(&Object::Path(path.clone()), || {
             bind(door.as_raw_fd(), &address).with_context(|| format!("bind {name}"))
         })
         .advise(|error| match errno(error)? {
@@ -66,8 +66,8 @@ pub fn open(at: &At) -> Result<(UnixListener, Place)> {
         })?;
     listen(&door, Backlog::MAXCONN).with_context(|| format!("listen {name}"))?;
     say!("bind({name}), listen(): a socket of our own, so no bus is needed");
-    place.open_to_all()?;
-    Ok((UnixListener::from(door), place))
+    presence.admit_peers()?;
+    Ok((UnixListener::from(door), presence))
 }
 // ANCHOR_END: open
 
@@ -76,10 +76,10 @@ pub fn open(at: &At) -> Result<(UnixListener, Place)> {
 ///
 /// # Errors
 /// What is there and is no socket; a server of another user.
-pub fn find(at: &At) -> Result<UnixStream> {
-    let path = at.path();
+pub fn find(rendezvous: &Rendezvous) -> Result<UnixStream> {
+    let path = rendezvous.path();
     let name = path.display();
-    at.make_dir()?; // a directory that others may write to could hold their server
+    rendezvous.make_dir()?; // a directory that others may write to could hold their server
     let mut pause = Pause::new();
     let socket = loop {
         check(&path)?;
@@ -96,7 +96,7 @@ pub fn find(at: &At) -> Result<UnixStream> {
         if pause.is_first() {
             let what =
                 format!("connect({name}) = {why}: no server yet, trying again");
-            say::waiting(what, &at.peer("server"));
+            say::waiting(what, &rendezvous.peer("server"));
         }
         pause.sleep();
     };

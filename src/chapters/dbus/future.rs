@@ -130,13 +130,13 @@ mod tests {
         for order in *b"lB" {
             let plain = message(order, 1, &CALL);
             assert_eq!(known(plain.clone()).unwrap(), plain);
-            for (place, field) in
+            for (index, field) in
                 (0..=CALL.len()).flat_map(|p| unknown.iter().map(move |f| (p, f)))
             {
                 let mut fields = CALL.to_vec();
-                fields.insert(place, *field);
+                fields.insert(index, *field);
                 let found = known(message(order, 1, &fields)).unwrap();
-                assert_eq!(found, plain, "{field:?} at {place}, {}", order as char);
+                assert_eq!(found, plain, "{field:?} at {index}, {}", order as char);
             }
             for kind in [5, 9, 255] {
                 assert_eq!(known(message(order, kind, &CALL)), None, "type {kind}");

@@ -27,7 +27,7 @@ use super::{DAEMON_OBJECT, OBJECT, ServerOptions, bus, door, handshake};
 use crate::errors::line;
 use crate::os::cleanup::{self, without_signals};
 use crate::say;
-use crate::wire::meet::At;
+use crate::wire::meet::Rendezvous;
 use crate::wire::say;
 use crate::wire::shortage::{Blame, Shortage, blame};
 
@@ -46,18 +46,22 @@ const LONGEST: usize = 128 << 10;
 ///
 /// # Errors
 /// A name that is taken; no bus; accept(2).
-pub fn serve(at: &At, options: &ServerOptions) -> Result<()> {
+pub fn serve(rendezvous: &Rendezvous, options: &ServerOptions) -> Result<()> {
     let wall = Wall::new(options.limit, options.max_message)?;
     match &options.bus {
-        Some(bus) => bus::serve(at, options, bus, &wall),
-        None => serve_peers(at, options, &wall),
+        Some(bus) => bus::serve(rendezvous, options, bus, &wall),
+        None => serve_peers(rendezvous, options, &wall),
     }
 }
 
 // ANCHOR: peers
 /// Serves each client on a connection of its own, in a thread of its own.
-fn serve_peers(at: &At, options: &ServerOptions, wall: &Arc<Wall>) -> Result<()> {
-    let (listener, _place) = door::open(at)?;
+fn serve_peers(
+    rendezvous: &Rendezvous,
+    options: &ServerOptions,
+    wall: &Arc<Wall>,
+) -> Result<()> {
+    let (listener, _presence) = door::open(rendezvous)?;
     let most = room()?;
     let house = Arc::new(House {
         guid: Guid::generate().to_string(),
@@ -67,8 +71,8 @@ fn serve_peers(at: &At, options: &ServerOptions, wall: &Arc<Wall>) -> Result<()>
         gone: AtomicU64::new(0),
         count: options.count,
     });
-    let client = format!("{} call Post s hello", at.peer("client"));
-    at.ready(format_args!("unix:path={}", at.path().display()))?;
+    let client = format!("{} call Post s hello", rendezvous.peer("client"));
+    rendezvous.ready(format_args!("unix:path={}", rendezvous.path().display()))?;
     let sleeps = "accept() sleeps until a client comes";
     say::waiting_at(sleeps, &[(&listener, &client)]);
     let mut shortage = Shortage::default();

@@ -25,7 +25,7 @@ use zbus::message::{Flags, Type};
 
 use super::{future, handshake, wording};
 use crate::os::cleanup::without_signals;
-use crate::wire::say::{self, Tally};
+use crate::wire::say::{self, Commentary};
 
 #[cfg(any(test, fuzzing))]
 #[path = "../../../tests/fuzz/targets/dbus.rs"]
@@ -140,11 +140,11 @@ impl Socket for Wire {
     type WriteHalf = Sender;
 
     fn split(self) -> Split<Receiver, Sender> {
-        let tally = |call| {
-            let tally = Tally::of(call).naming(12);
-            if self.who.is_empty() { tally } else { tally.with(&self.who) }
+        let commentary = |call| {
+            let commentary = Commentary::of(call).naming(12);
+            if self.who.is_empty() { commentary } else { commentary.with(&self.who) }
         };
-        let (received, sent) = (tally("recv"), tally("send"));
+        let (received, sent) = (commentary("recv"), commentary("send"));
         let (socket, inbox) = (self.socket.clone(), self.inbox.clone());
         let sender = Sender { socket, inbox, sent };
         let bytes = Bytes { socket: self.socket, inbox: self.inbox };
@@ -242,7 +242,7 @@ impl Inbox {
 #[derive(Debug)]
 pub struct Receiver {
     bytes: Bytes,
-    received: Tally,
+    received: Commentary,
 }
 
 #[async_trait]
@@ -308,7 +308,7 @@ impl Drop for Bytes {
 pub struct Sender {
     socket: Arc<UnixStream>,
     inbox: Arc<Inbox>,
-    sent: Tally,
+    sent: Commentary,
 }
 
 // ANCHOR: send

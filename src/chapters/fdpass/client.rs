@@ -5,18 +5,18 @@ use anyhow::Result;
 use super::found_names;
 use crate::wire::address::{dial, resolve};
 use crate::wire::dialogue::{Client, Reply, StreamLink, converse};
-use crate::wire::frame::Stream;
-use crate::wire::meet::At;
-use crate::wire::roles::Source;
+use crate::wire::frame::FramingOptions;
+use crate::wire::meet::Rendezvous;
+use crate::wire::roles::MessageSource;
 
 /// The options of a client.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    source: Source,
+    source: MessageSource,
 
     #[command(flatten)]
-    stream: Stream,
+    stream: FramingOptions,
 
     /// Write one JSON object an answer
     #[arg(long, conflicts_with = "bytes")]
@@ -28,15 +28,15 @@ pub struct Options {
 }
 
 /// Plays the role.
-pub(super) fn run(at: &At, options: &Options) -> Result<()> {
+pub(super) fn run(rendezvous: &Rendezvous, options: &Options) -> Result<()> {
     let Options { source, stream, json, .. } = options.clone();
     let client = Client { source, stream, reply: Reply::Echo, json };
     client.check()?;
     let given = options.connect.as_deref().map(resolve).transpose()?;
-    let mut place = at.arrive(None)?;
-    place.open_to_all()?;
+    let mut presence = rendezvous.arrive(None)?;
+    presence.admit_peers()?;
     let default = resolve(super::ADDRESS)?;
-    let (socket, _) = dial(at, given, default, &at.peer("server"))?;
-    found_names(&mut place)?;
+    let (socket, _) = dial(rendezvous, given, default, &rendezvous.peer("server"))?;
+    found_names(&mut presence)?;
     converse(StreamLink::new(socket, &client.stream), &client)
 }

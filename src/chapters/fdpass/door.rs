@@ -9,22 +9,22 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, socke
 
 use crate::say;
 use crate::wire::local::{self, Name};
-use crate::wire::meet::{At, Place};
+use crate::wire::meet::{Presence, Rendezvous};
 
 // ANCHOR: door
 /// Binds the socket where workers come to `name`.
-pub(super) fn open(name: &Name, place: &mut Place) -> Result<UnixListener> {
+pub(super) fn open(name: &Name, presence: &mut Presence) -> Result<UnixListener> {
     let door = stream()?;
-    local::bind(&door, name, Some(place))?;
+    local::bind(&door, name, Some(presence))?;
     listen(&door, Backlog::MAXCONN).with_context(|| format!("listen {name}"))?;
     say!("socket(AF_UNIX), bind({name}), listen(): workers come here");
     Ok(UnixListener::from(door))
 }
 
 /// Connects to the server, as soon as there is one.
-pub(super) fn find(at: &At, name: &Name) -> Result<OwnedFd> {
+pub(super) fn find(rendezvous: &Rendezvous, name: &Name) -> Result<OwnedFd> {
     let server = stream()?;
-    local::connect(at, name, &server)?;
+    local::connect(rendezvous, name, &server)?;
     Ok(server)
 }
 

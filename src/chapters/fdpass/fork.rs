@@ -17,7 +17,7 @@ use crate::os::spawn::{Forked, fork};
 use crate::say;
 use crate::wire::address::{Addresses, resolve};
 use crate::wire::family::{as_child, wait_for};
-use crate::wire::meet::{At, Only, Place};
+use crate::wire::meet::{Presence, Rendezvous, SoleRole};
 use crate::wire::say;
 use crate::wire::standard;
 
@@ -33,7 +33,7 @@ pub struct Fork {
 
 // ANCHOR: fork
 /// Plays the role.
-pub(super) fn run(at: &At, options: &Fork) -> Result<()> {
+pub(super) fn run(rendezvous: &Rendezvous, options: &Fork) -> Result<()> {
     standard::output()?;
     let addresses = resolve(&options.passing.listen)?;
     let (unix, stream) = (AddressFamily::Unix, SockType::Stream);
@@ -49,8 +49,13 @@ pub(super) fn run(at: &At, options: &Fork) -> Result<()> {
         }),
         Forked::Parent(child) => {
             drop(childs);
-            let passed =
-                pass_all(at, &options.passing, &addresses, child.as_raw(), parents);
+            let passed = pass_all(
+                rendezvous,
+                &options.passing,
+                &addresses,
+                child.as_raw(),
+                parents,
+            );
             // The parent's end is closed: the child serves what it holds, and leaves.
             wait_for(child)?;
             passed.map(drop) // now we leave the place, last
@@ -59,19 +64,19 @@ pub(super) fn run(at: &At, options: &Fork) -> Result<()> {
 }
 
 fn pass_all(
-    at: &At,
+    rendezvous: &Rendezvous,
     options: &server::Passing,
     addresses: &Addresses,
     child: i32,
     socket: OwnedFd,
-) -> Result<Place> {
-    let mut place = at.arrive(Some(Only::Server))?.taking_along();
-    let clients = listen(at, addresses, &mut place)?;
+) -> Result<Presence> {
+    let mut presence = rendezvous.arrive(Some(SoleRole::Server))?.removing_at_exit();
+    let clients = listen(rendezvous, addresses, &mut presence)?;
     let sleeps = "epoll_wait() sleeps until a client comes";
-    say::waiting_at(sleeps, &[(&clients, &at.peer("client"))]);
+    say::waiting_at(sleeps, &[(&clients, &rendezvous.peer("client"))]);
     let mut server = Server::new(options, clients)?;
     server.joins(child, UnixStream::from(socket))?;
     server.run()?;
-    Ok(place)
+    Ok(presence)
 }
 // ANCHOR_END: fork

@@ -58,12 +58,12 @@ impl Guests {
     /// Goes on with the guest `id`, of whom something has come: it is let in, or refused,
     /// or waits on.
     pub(super) fn go_on(&mut self, id: u64) -> Option<Result<Guest>> {
-        let place = self.all.iter().position(|guest| guest.id == id)?;
-        let guest = &mut self.all[place];
+        let index = self.all.iter().position(|guest| guest.id == id)?;
+        let guest = &mut self.all[index];
         match guest.greeting.go_on(&guest.socket) {
             Ok(false) => None,
-            Ok(true) => Some(Ok(self.all.swap_remove(place))),
-            Err(error) => Some(Err(refused(&self.all.swap_remove(place), error))),
+            Ok(true) => Some(Ok(self.all.swap_remove(index))),
+            Err(error) => Some(Err(refused(&self.all.swap_remove(index), error))),
         }
     }
 

@@ -16,7 +16,7 @@ use super::descriptor::pass;
 use super::multiprocessing::{self, Unread};
 use super::named;
 use super::plain::{self, Answers};
-use crate::wire::say::{self, Tally};
+use crate::wire::say::{self, Commentary};
 
 mod cut_off;
 
@@ -69,9 +69,9 @@ pub(super) struct Pool {
     pub(super) accepted: u64,
     /// How many of them a worker has acknowledged, or read.
     pub(super) acknowledged: u64,
-    sendmsgs: Tally,
-    recvs: Tally,
-    ioctls: Tally,
+    sendmsgs: Commentary,
+    recvs: Commentary,
+    ioctls: Commentary,
 }
 // ANCHOR_END: state
 
@@ -87,9 +87,9 @@ impl Pool {
             ack_timeout,
             accepted: 0,
             acknowledged: 0,
-            sendmsgs: Tally::of("sendmsg"),
-            recvs: Tally::of("recv"),
-            ioctls: Tally::of("ioctl"),
+            sendmsgs: Commentary::of("sendmsg"),
+            recvs: Commentary::of("recv"),
+            ioctls: Commentary::of("ioctl"),
         }
     }
 
@@ -175,12 +175,12 @@ impl Pool {
         while let Some(connection) = self.held.pop_front() {
             let now = Instant::now();
             let mut places = (self.turn..self.workers.len()).chain(0..self.turn);
-            let Some(place) =
+            let Some(index) =
                 places.find(|p| self.workers[*p].has_room(self.most, now))
             else {
                 return self.held.push_front(connection);
             };
-            let Worker { pid, socket, receipts, .. } = &self.workers[place];
+            let Worker { pid, socket, receipts, .. } = &self.workers[index];
             let (number, fd) = (connection.number, connection.socket.as_raw_fd());
             let byte = receipts.byte();
             self.sendmsgs.call(1, || {
@@ -189,19 +189,19 @@ impl Pool {
             });
             match pass(socket, &connection.socket, byte) {
                 Ok(()) => {
-                    self.workers[place].passed.push_back((connection, now));
-                    self.turn = (place + 1) % self.workers.len();
+                    self.workers[index].passed.push_back((connection, now));
+                    self.turn = (index + 1) % self.workers.len();
                 }
                 Err(Errno::INTR) => self.held.push_front(connection),
                 Err(
                     Errno::AGAIN | Errno::TOOMANYREFS | Errno::NOBUFS | Errno::NOMEM,
                 ) => {
-                    self.workers[place].rests_until = Some(now + REST);
+                    self.workers[index].rests_until = Some(now + REST);
                     self.held.push_front(connection);
                 }
                 Err(error) => {
                     self.held.push_front(connection);
-                    self.cut_off(place, &format!("sendmsg: {}", named(error)));
+                    self.cut_off(index, &format!("sendmsg: {}", named(error)));
                 }
             }
         }

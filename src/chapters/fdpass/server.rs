@@ -24,8 +24,8 @@ use crate::errors::usage;
 use crate::say;
 use crate::wire::address::{self as tcp, Addresses, resolve};
 use crate::wire::local::Name;
-use crate::wire::meet::{At, Only, Place};
-use crate::wire::say::{self, Tally};
+use crate::wire::meet::{Presence, Rendezvous, SoleRole};
+use crate::wire::say::{self, Commentary};
 use crate::wire::shortage::Shortage;
 
 mod accept;
@@ -71,7 +71,7 @@ pub(super) struct Server<'a> {
     rests_until: Option<Instant>,
     /// Whether it has been said that accept(2) pauses.
     paused: bool,
-    accepts: Tally,
+    accepts: Commentary,
 }
 
 /// A socket, and whether epoll(7) tells when somebody comes to it.
@@ -82,7 +82,7 @@ struct Watched<S> {
 }
 
 /// Plays the role.
-pub(super) fn run(at: &At, options: &Options) -> Result<()> {
+pub(super) fn run(rendezvous: &Rendezvous, options: &Options) -> Result<()> {
     let Options { passing, wire } = options;
     let addresses = resolve(&passing.listen)?;
     if wire.protocol == Protocol::Multiprocessing && passing.ack_timeout.is_some() {
@@ -92,12 +92,12 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
         ));
     }
     let guests = Guests::new(wire.rules()?, wire.handshake_timeout);
-    let name = Name::path(at)?;
+    let name = Name::path(rendezvous)?;
     // No worker finds us there without us: the names go when we do.
-    let mut place = at.arrive(Some(Only::Server))?.taking_along();
-    let door = door::open(&name, &mut place)?;
-    let clients = listen(at, &addresses, &mut place)?;
-    let (worker, client) = (at.peer("worker"), at.peer("client"));
+    let mut presence = rendezvous.arrive(Some(SoleRole::Server))?.removing_at_exit();
+    let door = door::open(&name, &mut presence)?;
+    let clients = listen(rendezvous, &addresses, &mut presence)?;
+    let (worker, client) = (rendezvous.peer("worker"), rendezvous.peer("client"));
     let sleeps = "epoll_wait() sleeps until a worker or a client comes";
     say::waiting_at(sleeps, &[(&door, &worker), (&clients, &client)]);
     let mut server = Server::new(passing, clients)?;
@@ -107,14 +107,14 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
 
 /// Listens for clients, and publishes where.
 pub(super) fn listen(
-    at: &At,
+    rendezvous: &Rendezvous,
     addresses: &Addresses,
-    place: &mut Place,
+    presence: &mut Presence,
 ) -> Result<TcpListener> {
     let (socket, address) = tcp::listen(addresses)?;
-    tcp::publish(at, place, address)?;
-    place.open_to_all()?;
-    at.ready(address)?;
+    tcp::publish(rendezvous, presence, address)?;
+    presence.admit_peers()?;
+    rendezvous.ready(address)?;
     Ok(TcpListener::from(socket))
 }
 
@@ -144,7 +144,7 @@ impl<'a> Server<'a> {
             most_open: most_open.try_into().unwrap_or(usize::MAX),
             rests_until: None,
             paused: false,
-            accepts: Tally::of("accept"),
+            accepts: Commentary::of("accept"),
         };
         server.watch(&clients, CLIENTS, EventFlags::IN)?;
         let clients = Some(Watched { socket: clients, watched: true });
@@ -181,8 +181,8 @@ impl<'a> Server<'a> {
                 bail!("the only worker is gone");
             }
             self.wait()?;
-            for place in 0..self.events.len() {
-                match self.events[place].data.u64() {
+            for index in 0..self.events.len() {
+                match self.events[index].data.u64() {
                     CLIENTS => self.let_in_clients()?,
                     DOOR => self.let_in_a_worker()?,
                     id => self.hear(id)?,

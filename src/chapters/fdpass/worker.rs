@@ -15,9 +15,9 @@ use super::wire::{Protocol, Wire};
 use super::{connections, door, found_names, multiprocessing, named};
 use crate::errors::line;
 use crate::say;
-use crate::wire::frame::Stream;
+use crate::wire::frame::FramingOptions;
 use crate::wire::local::Name;
-use crate::wire::meet::At;
+use crate::wire::meet::Rendezvous;
 use crate::wire::shortage::Shortage;
 use crate::wire::standard;
 
@@ -42,7 +42,7 @@ pub struct Options {
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Printing {
     #[command(flatten)]
-    stream: Stream,
+    stream: FramingOptions,
 
     /// Print exactly the bytes that came, without a newline after each message
     #[arg(long)]
@@ -54,21 +54,21 @@ pub(super) struct Printing {
 }
 
 /// Plays the role.
-pub(super) fn run(at: &At, options: &Options) -> Result<()> {
+pub(super) fn run(rendezvous: &Rendezvous, options: &Options) -> Result<()> {
     let Options { count, wire, printing } = options;
     standard::output()?;
-    let (name, rules) = (Name::path(at)?, wire.rules()?);
-    let mut place = at.arrive(None)?;
-    place.open_to_all()?;
-    let server = door::find(at, &name)?;
-    found_names(&mut place)?;
+    let (name, rules) = (Name::path(rendezvous)?, wire.rules()?);
+    let mut presence = rendezvous.arrive(None)?;
+    presence.admit_peers()?;
+    let server = door::find(rendezvous, &name)?;
+    found_names(&mut presence)?;
     let pid = known_peer(&server).context("the server")?;
     if wire.protocol == Protocol::Multiprocessing {
         multiprocessing::meet(&server, rules.as_ref(), wire.handshake_timeout)
             .with_context(|| format!("the server, pid {pid}"))?;
         say!("send(our pid, as a pickle): we take connections");
     }
-    at.ready(&name)?;
+    rendezvous.ready(&name)?;
     serve(server, wire.protocol, printing, *count)
 }
 
@@ -102,10 +102,10 @@ pub(super) fn serve(
         let (clients_ready, server_ready) = ready.split_at(clients.len());
 
         // From the last, since the last takes the place of one that leaves.
-        for place in (0..clients.len()).rev().filter(|place| clients_ready[*place]) {
-            match desk.attend(&mut clients[place])? {
+        for index in (0..clients.len()).rev().filter(|index| clients_ready[*index]) {
+            match desk.attend(&mut clients[index])? {
                 Then::Stays => {}
-                Then::Leaves => desk.part_with(clients.swap_remove(place)),
+                Then::Leaves => desk.part_with(clients.swap_remove(index)),
                 Then::NobodyReads => return Ok(()),
             }
         }

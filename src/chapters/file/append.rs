@@ -22,9 +22,9 @@ use crate::errors::Advise;
 use crate::os::cleanup::Object;
 use crate::os::signal::retry_on_intr;
 use crate::say;
-use crate::wire::frame::{Incoming, Stream};
-use crate::wire::meet::{At, Place, byte};
-use crate::wire::say::{self, Tally};
+use crate::wire::frame::{FramingOptions, ReassemblyBuffer};
+use crate::wire::meet::{Presence, Rendezvous, byte};
+use crate::wire::say::{self, Commentary};
 
 // ANCHOR: lock
 /// What keeps the senders of a log apart. All of them must use the same: neither lock
@@ -103,12 +103,12 @@ fn all(kind: i32) -> libc::flock {
 /// Adds messages to the log.
 #[derive(Debug)]
 pub struct Appender {
-    pub(super) stream: Stream,
+    pub(super) stream: FramingOptions,
     log: File,
     lock: Lock,
     frame: Vec<u8>,
-    writes: Tally,
-    _place: Place,
+    writes: Commentary,
+    _presence: Presence,
 }
 
 impl Appender {
@@ -116,9 +116,13 @@ impl Appender {
     ///
     /// # Errors
     /// What is at the name and is no file, or may not be written.
-    pub fn open(at: &At, stream: &Stream, lock: Lock) -> Result<Appender> {
-        let (path, mut place) = enter(at, None)?;
-        let (name, alone) = (path.display(), place.alone());
+    pub fn open(
+        rendezvous: &Rendezvous,
+        stream: &FramingOptions,
+        lock: Lock,
+    ) -> Result<Appender> {
+        let (path, mut presence) = enter(rendezvous, None)?;
+        let (name, alone) = (path.display(), presence.is_alone());
         let log = File::options()
             .append(true)
             .create(true)
@@ -127,17 +131,17 @@ impl Appender {
             .open(&path)
             .with_context(|| format!("open {name}"))
             .advise(full)?;
-        if !at.is_users_path() {
-            place.owns(&Object::File(path.clone()))?;
+        if !rendezvous.is_users_path() {
+            presence.remove_when_last(&Object::File(path.clone()))?;
         }
-        place.open_to_all()?;
-        at.ready(&name)?;
+        presence.admit_peers()?;
+        rendezvous.ready(&name)?;
         say!("open({name}, O_WRONLY|O_APPEND|O_CREAT): each write goes to its end");
         if alone {
-            say::start_the_other(&at.peer("receiver"));
+            say::start_the_other(&rendezvous.peer("receiver"));
         }
-        let (stream, frame, writes) = (*stream, Vec::new(), Tally::of("write"));
-        Ok(Appender { stream, log, lock, frame, writes, _place: place })
+        let (stream, frame, writes) = (*stream, Vec::new(), Commentary::of("write"));
+        Ok(Appender { stream, log, lock, frame, writes, _presence: presence })
     }
 
     /// Adds one message; sleeps while another sender has the lock.
@@ -186,10 +190,10 @@ pub struct Follower {
     log: File,
     watch: Watch,
     offset: u64,
-    incoming: Incoming,
-    reads: Tally,
+    incoming: ReassemblyBuffer,
+    reads: Commentary,
     to_say: Option<String>,
-    place: Place,
+    presence: Presence,
 }
 
 impl Follower {
@@ -197,22 +201,25 @@ impl Follower {
     ///
     /// # Errors
     /// What is at the name and is no file; a directory that we may not read.
-    pub fn open(at: &At, stream: &Stream) -> Result<Follower> {
-        let (path, mut place) = enter(at, None)?;
+    pub fn open(
+        rendezvous: &Rendezvous,
+        stream: &FramingOptions,
+    ) -> Result<Follower> {
+        let (path, mut presence) = enter(rendezvous, None)?;
         let name = path.display();
-        if !at.is_users_path() {
-            place.owns(&Object::File(path.clone()))?;
+        if !rendezvous.is_users_path() {
+            presence.remove_when_last(&Object::File(path.clone()))?;
         }
-        place.open_to_all()?;
-        at.ready(&name)?;
+        presence.admit_peers()?;
+        rendezvous.ready(&name)?;
         let (made, changed) = (AddWatchFlags::IN_CREATE, AddWatchFlags::IN_MODIFY);
         // Before the first look, so that nothing happens between the two unseen.
         let watch = Watch::on(&path, made | AddWatchFlags::IN_MOVED_TO | changed)?;
-        let mut to_say = Some(at.peer("sender"));
+        let mut to_say = Some(rendezvous.peer("sender"));
         while !is_there(&path)? {
             if let Some(peer) = to_say.take() {
                 say!("{name} is not there: read(inotify) sleeps until it is");
-                start_sender(&place, &peer);
+                start_sender(&presence, &peer);
             }
             watch.wait()?;
         }
@@ -221,8 +228,9 @@ impl Follower {
             .custom_flags(libc::O_NOFOLLOW)
             .open(&path)
             .with_context(|| format!("open {name}"))?;
-        let (incoming, reads) = (Incoming::new(stream), Tally::of("read"));
-        Ok(Follower { log, watch, offset: 0, incoming, reads, to_say, place })
+        let (incoming, reads) =
+            (ReassemblyBuffer::new(stream), Commentary::of("read"));
+        Ok(Follower { log, watch, offset: 0, incoming, reads, to_say, presence })
     }
 
     /// The next message. A log has no end: this sleeps until one comes.
@@ -251,7 +259,7 @@ impl Follower {
                 say!(
                     "read() = 0: the end for now; read(inotify) sleeps until it grows"
                 );
-                start_sender(&self.place, &peer);
+                start_sender(&self.presence, &peer);
             }
             self.watch.wait()?;
         }
@@ -262,6 +270,10 @@ impl Follower {
 
 /// Says that a role is there already, or else how a sender is started: which of its roles are
 /// at a log nobody knows.
-fn start_sender(place: &Place, command: &str) {
-    say::start_unless(place.has_company(), "another role is there already", command);
+fn start_sender(presence: &Presence, command: &str) {
+    say::start_unless(
+        presence.has_peers(),
+        "another role is there already",
+        command,
+    );
 }

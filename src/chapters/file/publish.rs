@@ -20,24 +20,24 @@ use crate::errors::Advise;
 use crate::os::cleanup::Object;
 use crate::os::cleanup::notes::beside;
 use crate::say;
-use crate::wire::frame::{Incoming, Stream};
-use crate::wire::meet::{At, Only, Place, with_suffix};
+use crate::wire::frame::{FramingOptions, ReassemblyBuffer};
+use crate::wire::meet::{Presence, Rendezvous, SoleRole, with_suffix};
 use crate::wire::payload::write_all;
-use crate::wire::say::{self, Tally};
+use crate::wire::say::{self, Commentary};
 
 // ANCHOR: sender
 /// Writes a file under another name, then gives it the name that readers look at.
 #[derive(Debug)]
 pub struct Publisher {
-    pub(super) stream: Stream,
+    pub(super) stream: FramingOptions,
     file: File,
     unfinished: PathBuf,
     path: PathBuf,
     directory: File,
     frame: Vec<u8>,
-    writes: Tally,
+    writes: Commentary,
     failed: bool,
-    _place: Place,
+    _presence: Presence,
 }
 
 impl Publisher {
@@ -45,34 +45,37 @@ impl Publisher {
     ///
     /// # Errors
     /// A directory where we may not write; another sender at the same name.
-    pub fn open(at: &At, stream: &Stream) -> Result<Publisher> {
-        let (path, mut place) = enter(at, Some(Only::Sender))?;
-        let alone = place.alone();
+    pub fn open(
+        rendezvous: &Rendezvous,
+        stream: &FramingOptions,
+    ) -> Result<Publisher> {
+        let (path, mut presence) = enter(rendezvous, Some(SoleRole::Sender))?;
+        let alone = presence.is_alone();
         // For its fsync. If we may not, that is better known before all is written.
         let directory = directory(&path);
         let directory = File::open(directory)
             .with_context(|| format!("open {}", directory.display()))?;
         let (file, unfinished) =
-            place.makes_unfinished(&path).advise(
-                |error| match crate::errors::errno(error)? {
+            presence.create_unfinished(&path).advise(|error| {
+                match crate::errors::errno(error)? {
                     Errno::EACCES => {
                         Some("publishing needs a directory where you may write")
                     }
                     _ => full(error),
-                },
-            )?;
-        if !at.is_users_path() {
-            place.owns(&Object::File(path.clone()))?;
+                }
+            })?;
+        if !rendezvous.is_users_path() {
+            presence.remove_when_last(&Object::File(path.clone()))?;
         }
-        place.open_to_all()?;
-        at.ready(path.display())?;
+        presence.admit_peers()?;
+        rendezvous.ready(path.display())?;
         let name = unfinished.display();
         say!("open({name}, O_CREAT|O_EXCL) made a name that no reader looks at");
         if alone {
-            say::start_the_other(&at.peer("receiver"));
+            say::start_the_other(&rendezvous.peer("receiver"));
         }
-        let (stream, frame, writes) = (*stream, Vec::new(), Tally::of("write"));
-        let (failed, _place) = (false, place);
+        let (stream, frame, writes) = (*stream, Vec::new(), Commentary::of("write"));
+        let (failed, _presence) = (false, presence);
         Ok(Publisher {
             stream,
             file,
@@ -82,7 +85,7 @@ impl Publisher {
             frame,
             writes,
             failed,
-            _place,
+            _presence,
         })
     }
 
@@ -129,33 +132,40 @@ impl Publisher {
 // ANCHOR: receiver
 /// Waits for a file, and reads it.
 #[derive(Debug)]
-pub struct Taker {
+pub struct PublishedReceiver {
     file: File,
-    incoming: Incoming,
-    reads: Tally,
-    _place: Place,
+    incoming: ReassemblyBuffer,
+    reads: Commentary,
+    _presence: Presence,
 }
 
-impl Taker {
+impl PublishedReceiver {
     /// Waits until the file is there. In the runtime directory it is ours alone from
     /// then on; at a path of the user's it is only read.
     ///
     /// # Errors
     /// What is at the name and is no file; a directory that we may not read.
-    pub fn open(at: &At, stream: &Stream) -> Result<Taker> {
-        let (path, mut place) = enter(at, None)?;
+    pub fn open(
+        rendezvous: &Rendezvous,
+        stream: &FramingOptions,
+    ) -> Result<PublishedReceiver> {
+        let (path, mut presence) = enter(rendezvous, None)?;
         let name = path.display();
         let taken = format!("{}{}", beside::TAKEN, std::process::id());
-        let taken = (!at.is_users_path()).then(|| with_suffix(&path, &taken));
+        let taken =
+            (!rendezvous.is_users_path()).then(|| with_suffix(&path, &taken));
         if let Some(taken) = &taken {
-            place.owns_alone(&Object::Path(taken.clone()))?;
-            place.owns(&Object::Path(with_suffix(&path, beside::UNFINISHED)))?;
-            place.owns(&Object::File(path.clone()))?;
+            presence.remove_at_exit(&Object::Path(taken.clone()))?;
+            presence.remove_when_last(&Object::Path(with_suffix(
+                &path,
+                beside::UNFINISHED,
+            )))?;
+            presence.remove_when_last(&Object::File(path.clone()))?;
         }
-        place.open_to_all()?;
-        at.ready(&name)?;
+        presence.admit_peers()?;
+        rendezvous.ready(&name)?;
         let mut watch = None;
-        let mut to_say = Some(at.peer("sender"));
+        let mut to_say = Some(rendezvous.peer("sender"));
         let file = loop {
             if let Some(file) = take(&path, taken.as_deref())? {
                 break file;
@@ -170,13 +180,14 @@ impl Taker {
             if let Some(peer) = to_say.take() {
                 say!("{name} is not there: read(inotify) sleeps until it is");
                 let already = "a sender is there: it publishes once it has all";
-                say::start_unless(place.has(Only::Sender), already, &peer);
+                say::start_unless(presence.has(SoleRole::Sender), already, &peer);
             }
             watch.wait()?;
             say!("read(inotify) returned: an event for that name; look again");
         };
-        let (incoming, reads) = (Incoming::new(stream), Tally::of("read"));
-        Ok(Taker { file, incoming, reads, _place: place })
+        let (incoming, reads) =
+            (ReassemblyBuffer::new(stream), Commentary::of("read"));
+        Ok(PublishedReceiver { file, incoming, reads, _presence: presence })
     }
 
     /// The next message; `false` at the end of the file.

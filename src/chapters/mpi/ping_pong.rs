@@ -12,7 +12,7 @@ use super::tag::{BALL, DONE};
 use super::world::idle;
 use crate::wire::payload::{Payload, Printed, Style};
 use crate::wire::roles::Lines;
-use crate::wire::say::{Tally, bytes, size};
+use crate::wire::say::{Commentary, bytes, size};
 use crate::wire::standard::Input;
 
 /// The longest message, in bytes. MPI's own limit is the range of a C int.
@@ -25,7 +25,8 @@ const LARGEST: usize = 16 << 20;
 /// # Errors
 /// A message that came back changed, or is too long; standard output.
 pub fn play(world: &SimpleCommunicator, options: &PingPong) -> Result<()> {
-    let (mut sends, mut receives) = (Tally::of("MPI_Send"), Tally::of("MPI_Recv"));
+    let (mut sends, mut receives) =
+        (Commentary::of("MPI_Send"), Commentary::of("MPI_Recv"));
     match world.rank() {
         0 => {
             let mut payload = Payload::new(Style::Lines)?;
@@ -58,14 +59,14 @@ fn send(
     to: i32,
     tag: i32,
     message: &[u8],
-    sends: &mut Tally,
+    sends: &mut Commentary,
 ) {
     let told = || {
         let (shown, count) = (bytes(message), message.len());
         format!("MPI_Send({shown}, {count}, MPI_UINT8_T, rank {to}, tag {tag})")
     };
     match tag {
-        DONE => sends.special(0, || format!("{}: the goodbye", told())),
+        DONE => sends.always(0, || format!("{}: the goodbye", told())),
         _ => sends.call(message.len(), told),
     }
     // MPI_Send(message, count, MPI_UINT8_T, to, tag, MPI_COMM_WORLD)
@@ -76,7 +77,7 @@ fn send(
 fn receive(
     world: &SimpleCommunicator,
     from: i32,
-    receives: &mut Tally,
+    receives: &mut Commentary,
 ) -> Result<(i32, Vec<u8>)> {
     let peer = world.process_at_rank(from);
     // MPI_Probe(from, MPI_ANY_TAG, MPI_COMM_WORLD, &status): waits for a message, and
@@ -100,7 +101,7 @@ fn receive(
         format!("MPI_Recv() = {shown}, {length} from rank {from}, tag {tag}")
     };
     match tag {
-        DONE => receives.special(0, || format!("{}: the goodbye", told())),
+        DONE => receives.always(0, || format!("{}: the goodbye", told())),
         _ => receives.call(length, told),
     }
     Ok((tag, message))

@@ -7,7 +7,7 @@ use mpi::traits::{Communicator, Destination, Equivalence, Source};
 use super::Ring;
 use super::tag::TOKEN;
 use crate::wire::payload::{Payload, Printed, Style};
-use crate::wire::say::Tally;
+use crate::wire::say::Commentary;
 
 // ANCHOR: ring
 /// Rank 0 sends first and receives last; every other rank receives first. So at any time
@@ -20,7 +20,8 @@ use crate::wire::say::Tally;
 pub fn play(world: &SimpleCommunicator, options: &Ring) -> Result<()> {
     let (rank, size) = (world.rank(), world.size());
     let (left, right) = ((rank + size - 1) % size, (rank + 1) % size);
-    let (mut sends, mut receives) = (Tally::of("MPI_Send"), Tally::of("MPI_Recv"));
+    let (mut sends, mut receives) =
+        (Commentary::of("MPI_Send"), Commentary::of("MPI_Recv"));
     let mut payload = Payload::new(Style::Lines)?;
     let mut token = 0_u64;
     for _ in 0..options.laps {
@@ -44,7 +45,7 @@ pub fn play(world: &SimpleCommunicator, options: &Ring) -> Result<()> {
 fn receive(
     world: &SimpleCommunicator,
     left: i32,
-    receives: &mut Tally,
+    receives: &mut Commentary,
 ) -> Result<u64> {
     let mut token = 0_u64;
     // MPI_Recv(&token, 1, MPI_UINT64_T, left, TOKEN, MPI_COMM_WORLD, &status)

@@ -6,7 +6,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use crate::wire::address::{dial, resolve, send_at_once};
 use crate::wire::dialogue::{self, StreamLink, converse};
 use crate::wire::local::{self, Name};
-use crate::wire::meet::At;
+use crate::wire::meet::Rendezvous;
 
 /// The options of a client.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,20 +21,21 @@ pub struct Options {
 
 // ANCHOR: client
 /// Plays the role.
-pub(super) fn run(at: &At, options: &Options) -> Result<()> {
+pub(super) fn run(rendezvous: &Rendezvous, options: &Options) -> Result<()> {
     options.client.check()?;
     let socket = match &options.connect {
         None => {
             let (kind, flags) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
             let socket =
                 socket(AddressFamily::Unix, kind, flags, None).context("socket")?;
-            local::connect(at, &Name::path(at)?, &socket)?;
+            local::connect(rendezvous, &Name::path(rendezvous)?, &socket)?;
             socket
         }
         Some(address) => {
-            let server = format!("{} --tcp {address}", at.peer("server"));
+            let server = format!("{} --tcp {address}", rendezvous.peer("server"));
             let address = resolve(address)?;
-            let (socket, _) = dial(at, Some(address.clone()), address, &server)?;
+            let (socket, _) =
+                dial(rendezvous, Some(address.clone()), address, &server)?;
             send_at_once(&socket)?;
             socket
         }

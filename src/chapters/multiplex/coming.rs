@@ -12,7 +12,7 @@ use super::event_loop::TURN;
 use super::selector::Interest;
 use super::server::{Server, Token};
 use crate::errors::{Advise, errno, line};
-use crate::wire::say::{self, Tally, grouped};
+use crate::wire::say::{self, Commentary, grouped};
 use crate::wire::shortage::is_shortage;
 
 /// How long accept(2) is left alone at most, when there was no descriptor for a client.
@@ -36,13 +36,13 @@ impl Server<'_> {
 
     fn welcome(&mut self, socket: OwnedFd, door: usize) -> Result<()> {
         let interest = Interest::READ | self.trigger;
-        let place = self.free.pop().unwrap_or(self.clients.len());
+        let index = self.free.pop().unwrap_or(self.clients.len());
         let watched =
-            self.selector.register(socket.as_fd(), interest, Token::Client(place));
+            self.selector.register(socket.as_fd(), interest, Token::Client(index));
         if let Err(error) = watched {
             // select(2) from 1,024 on: the client is told by the end of its stream.
-            if place < self.clients.len() {
-                self.free.push(place);
+            if index < self.clients.len() {
+                self.free.push(index);
             }
             self.turned_away.about(error.context("a client was turned away"));
             return Ok(());
@@ -51,10 +51,10 @@ impl Server<'_> {
         let (number, fd) = (self.accepted, socket.as_raw_fd());
         let name = &self.doors[door].name;
         self.accepts.call(0, || format!("accept4({name}) = {fd}: client {number}"));
-        if place == self.clients.len() {
+        if index == self.clients.len() {
             self.clients.push(None);
         }
-        self.clients[place] = Some(Connection::new(socket, number, interest));
+        self.clients[index] = Some(Connection::new(socket, number, interest));
         if self.has_all() {
             self.close_doors()?;
             self.doors.clear(); // whoever comes now is refused, and need not wait
@@ -83,9 +83,9 @@ impl Server<'_> {
     }
 
     /// Forgets a client, and lets in another one if one waits.
-    pub(super) fn let_go(&mut self, place: usize) -> Result<()> {
-        let Some(client) = self.clients[place].take() else { return Ok(()) };
-        self.free.push(place);
+    pub(super) fn let_go(&mut self, index: usize) -> Result<()> {
+        let Some(client) = self.clients[index].take() else { return Ok(()) };
+        self.free.push(index);
         // Before it is closed: epoll would remember one that was duplicated.
         self.selector.unregister(client.as_fd())?;
         client.close(&mut self.shared); // close(2)
@@ -135,13 +135,13 @@ impl Server<'_> {
 #[derive(Debug)]
 pub(super) struct Complaint {
     made: bool,
-    rest: Tally,
+    rest: Commentary,
 }
 
 impl Complaint {
     /// None yet; `step` is what the rest are counted as.
     pub(super) const fn of(step: &'static str) -> Complaint {
-        Complaint { made: false, rest: Tally::steps(step) }
+        Complaint { made: false, rest: Commentary::steps(step) }
     }
 
     fn about(&mut self, error: Error) {

@@ -129,7 +129,7 @@ impl Connection {
         } else if n == 0 {
             let text =
                 || format!("client {number}: recv({fd}) = 0: it has said all");
-            shared.ends.special(0, text);
+            shared.ends.always(0, text);
             self.last_words(shared);
         } else {
             let bytes = &mut buffer[..n];
@@ -260,7 +260,7 @@ impl Connection {
     /// close(2): the client reads the end of its answers.
     pub(super) fn close(self, shared: &mut Shared) {
         let (number, fd) = (self.number, self.socket.as_raw_fd());
-        shared.closes.special(0, || format!("client {number}: close({fd})"));
+        shared.closes.always(0, || format!("client {number}: close({fd})"));
     }
 
     fn lose(&mut self, why: &Error, shared: &mut Shared) {

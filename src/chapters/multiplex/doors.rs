@@ -10,7 +10,7 @@ use rustix::net::{SocketFlags, accept_with};
 use crate::say;
 use crate::wire::address::{self, Addresses, send_at_once};
 use crate::wire::local::{self, Name};
-use crate::wire::meet::{At, Place};
+use crate::wire::meet::{Presence, Rendezvous};
 use crate::wire::shortage::{Blame, blame};
 
 /// A listening socket that does not block.
@@ -22,7 +22,7 @@ pub(super) struct Door {
     /// How a client names it on its command line.
     pub(super) option: &'static str,
     /// A Unix socket's name goes with the last one out.
-    _place: Option<Place>,
+    _presence: Option<Presence>,
 }
 
 /// What accept(2) says.
@@ -63,19 +63,24 @@ impl Door {
 // ANCHOR_END: accept
 
 // ANCHOR: unix_door
-/// A Unix socket at the path of `at`.
-pub(super) fn unix(at: &At) -> Result<Door> {
+/// A Unix socket at the path of `rendezvous`.
+pub(super) fn unix(rendezvous: &Rendezvous) -> Result<Door> {
     let kind = SockType::Stream;
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let listener =
         socket(AddressFamily::Unix, kind, flags, None).context("socket")?;
-    let name = Name::path(at)?;
-    let mut place = local::take(at, &name, &listener)?;
+    let name = Name::path(rendezvous)?;
+    let mut presence = local::take(rendezvous, &name, &listener)?;
     listen(&listener, Backlog::MAXCONN).with_context(|| format!("listen {name}"))?;
-    place.as_mut().map_or(Ok(()), Place::open_to_all)?;
+    presence.as_mut().map_or(Ok(()), Presence::admit_peers)?;
     let fd = listener.as_raw_fd();
     say!("bind({name}), listen(): clients come to descriptor {fd}");
-    Ok(Door { listener, name: name.to_string(), option: "--at", _place: place })
+    Ok(Door {
+        listener,
+        name: name.to_string(),
+        option: "--at",
+        _presence: presence,
+    })
 }
 // ANCHOR_END: unix_door
 
@@ -88,7 +93,7 @@ pub(super) fn tcp(addresses: &Addresses) -> Result<Door> {
     send_at_once(&listener)?;
     rustix::io::ioctl_fionbio(&listener, true).context("ioctl(FIONBIO)")?;
     let name = address.to_string();
-    Ok(Door { listener, name, option: "--connect", _place: None })
+    Ok(Door { listener, name, option: "--connect", _presence: None })
 }
 
 impl AsFd for Door {

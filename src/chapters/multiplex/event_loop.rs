@@ -8,10 +8,10 @@ use nix::sys::signal::Signal;
 use nix::unistd::read;
 
 use super::connection::Step;
+use super::inputs::{Read, WatchedInput};
 use super::selector::{Events, Interest, Key};
 use super::server::{Server, Token};
 use super::signals::Signals;
-use super::sources::{Read, Source};
 use crate::errors::errno;
 use crate::os::signal::is_to_end;
 use crate::say;
@@ -40,9 +40,9 @@ impl Server<'_> {
             // still to come in this round: then its token leads to nothing.
             for (key, _) in &ready {
                 match key.data {
-                    Token::Client(place) => self.serve_client(place)?,
+                    Token::Client(index) => self.serve_client(index)?,
                     Token::Door(index) => self.let_in(index)?,
-                    Token::Source(index) => self.read_source(index)?,
+                    Token::WatchedInput(index) => self.read_input(index)?,
                     Token::Signals => self.stop()?,
                     Token::Tick => self.tick()?,
                 }
@@ -57,8 +57,8 @@ impl Server<'_> {
 
     /// Gives a client its turn. What it is ready for is a hint; what recv(2) and send(2)
     /// return is the truth.
-    fn serve_client(&mut self, place: usize) -> Result<()> {
-        let Some(client) = &mut self.clients[place] else { return Ok(()) };
+    fn serve_client(&mut self, index: usize) -> Result<()> {
+        let Some(client) = &mut self.clients[index] else { return Ok(()) };
         // An edge is told once, so all there is must be taken: until EAGAIN. A short read
         // is no proof of that, for the end of the stream may be behind it.
         let drains = self.options.edge;
@@ -68,7 +68,7 @@ impl Server<'_> {
                 client.step(&mut self.buffer, &mut self.shared)? == Step::Again;
             let ending = self.stopping.is_some() && !client.has_answers();
             if client.is_over() || ending && client.may_be_closed() {
-                return self.let_go(place);
+                return self.let_go(index);
             }
             if drained {
                 break;
@@ -121,31 +121,31 @@ impl Server<'_> {
         next.map(|until| until.saturating_duration_since(Instant::now()))
     }
 
-    fn read_source(&mut self, index: usize) -> Result<()> {
-        let source = self.sources.get_mut(index).and_then(Option::as_mut);
-        let Some(source) = source else { return Ok(()) };
-        match source.read(&mut self.buffer, &mut self.shared)? {
+    fn read_input(&mut self, index: usize) -> Result<()> {
+        let input = self.inputs.get_mut(index).and_then(Option::as_mut);
+        let Some(input) = input else { return Ok(()) };
+        match input.read(&mut self.buffer, &mut self.shared)? {
             Read::More => {}
             Read::Anew(fd) => {
-                self.selector.unregister(source.as_fd())?;
-                source.continue_with(fd)?;
-                let (fd, token) = (source.as_fd(), Token::Source(index));
+                self.selector.unregister(input.as_fd())?;
+                input.continue_with(fd)?;
+                let (fd, token) = (input.as_fd(), Token::WatchedInput(index));
                 let watched = self.selector.register(fd, Interest::READ, token);
                 if let Err(error) = watched {
-                    self.forget_source(index, Some(error));
+                    self.forget_input(index, Some(error));
                 }
             }
             Read::End(why) => {
-                self.selector.unregister(source.as_fd())?;
-                self.forget_source(index, why);
+                self.selector.unregister(input.as_fd())?;
+                self.forget_input(index, why);
             }
         }
         Ok(())
     }
 
-    fn forget_source(&mut self, index: usize, why: Option<Error>) {
-        let source = self.sources[index].take();
-        if let (Some(Source { name, .. }), Some(error)) = (source, why) {
+    fn forget_input(&mut self, index: usize, why: Option<Error>) {
+        let input = self.inputs[index].take();
+        if let (Some(WatchedInput { name, .. }), Some(error)) = (input, why) {
             say::complain(&error.context(format!("{name} is read no further")));
         }
     }
@@ -165,18 +165,18 @@ impl Server<'_> {
         // What nobody reads any more would be ready at all times, and what came from it
         // would have to be printed, though this signal may be the way out of a standard
         // output that takes nothing.
-        for source in self.sources.drain(..).flatten() {
-            self.selector.unregister(source.as_fd())?;
+        for input in self.inputs.drain(..).flatten() {
+            self.selector.unregister(input.as_fd())?;
         }
         say!(
             "read() of the signalfd: {signal}; doors are closed, answers may still go"
         );
-        for place in 0..self.clients.len() {
-            let Some(client) = &mut self.clients[place] else { continue };
+        for index in 0..self.clients.len() {
+            let Some(client) = &mut self.clients[index] else { continue };
             match client.has_answers() {
                 true => {}
-                false if client.may_be_closed() => self.let_go(place)?,
-                false => self.serve_client(place)?, // drops what it has sent
+                false if client.may_be_closed() => self.let_go(index)?,
+                false => self.serve_client(index)?, // drops what it has sent
             }
         }
         Ok(())

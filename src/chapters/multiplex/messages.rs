@@ -13,9 +13,9 @@ use rustix::stdio::stdout;
 use super::event_loop::GRACE;
 use crate::os::signal::is_to_end;
 use crate::wire::dialogue::{Reply, Server};
-use crate::wire::frame::{CHUNK, Stream};
+use crate::wire::frame::{CHUNK, FramingOptions};
 use crate::wire::payload::{Payload, unprinted};
-use crate::wire::say::Tally;
+use crate::wire::say::Commentary;
 use crate::wire::shortage::{Shortage, is_shortage};
 
 /// A pipe that poll(2) calls writable takes so many bytes without sleeping: PIPE_BUF.
@@ -25,12 +25,12 @@ const SURE: usize = libc::PIPE_BUF;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) messages: Messages,
-    pub(super) reads: Tally,
-    pub(super) ends: Tally,
-    pub(super) closes: Tally,
-    pub(super) sends: Tally,
-    pub(super) pauses: Tally,
-    pub(super) losses: Tally,
+    pub(super) reads: Commentary,
+    pub(super) ends: Commentary,
+    pub(super) closes: Commentary,
+    pub(super) sends: Commentary,
+    pub(super) pauses: Commentary,
+    pub(super) losses: Commentary,
 }
 
 impl Shared {
@@ -38,12 +38,12 @@ impl Shared {
     pub(super) fn new(messages: Messages) -> Shared {
         Shared {
             messages,
-            reads: Tally::of("recv"),
-            ends: Tally::of("recv() = 0"),
-            closes: Tally::of("close"),
-            sends: Tally::of("send"),
-            pauses: Tally::of("a full socket"),
-            losses: Tally::of("a lost client"),
+            reads: Commentary::of("recv"),
+            ends: Commentary::of("recv() = 0"),
+            closes: Commentary::of("close"),
+            sends: Commentary::of("send"),
+            pauses: Commentary::of("a full socket"),
+            losses: Commentary::of("a lost client"),
         }
     }
 }
@@ -51,7 +51,7 @@ impl Shared {
 /// The messages of all clients and of all other sources.
 #[derive(Debug)]
 pub(super) struct Messages {
-    pub(super) stream: Stream,
+    pub(super) stream: FramingOptions,
     pub(super) reply: Reply,
     /// How many whole ones have come.
     pub(super) count: u64,
@@ -113,8 +113,8 @@ impl Messages {
             match self.stream.first(&bytes[done..], searched) {
                 Ok(None) => break None,
                 Err(refused) => break Some(refused),
-                Ok(Some((place, next))) => {
-                    self.take_one(&mut bytes[done..][place]);
+                Ok(Some((range, next))) => {
+                    self.take_one(&mut bytes[done..][range]);
                     done += next;
                 }
             }

@@ -39,8 +39,8 @@ impl<D: Copy> Selector<D> for Poll<D> {
         data: D,
     ) -> Result<()> {
         level_only("poll", interest)?;
-        let place = self.fds.len();
-        self.keys.add(fd, interest, (data, place))?;
+        let index = self.fds.len();
+        self.keys.add(fd, interest, (data, index))?;
         self.fds.push(entry(fd, interest));
         Ok(())
     }
@@ -55,13 +55,13 @@ impl<D: Copy> Selector<D> for Poll<D> {
 
     fn unregister(&mut self, fd: BorrowedFd) -> Result<Key<D>> {
         let key = self.keys.remove(fd)?;
-        let (data, place) = key.data;
-        self.fds.swap_remove(place);
+        let (data, index) = key.data;
+        self.fds.swap_remove(index);
         // The last entry has moved to the place that became free.
-        if let Some(moved) = self.fds.get(place)
+        if let Some(moved) = self.fds.get(index)
             && let Some(other) = self.keys.get(moved.fd as usize)
         {
-            self.keys.set_data(moved.fd as usize, (other.data.0, place));
+            self.keys.set_data(moved.fd as usize, (other.data.0, index));
         }
         Ok(Key { fd: key.fd, interest: key.interest, data })
     }

@@ -14,18 +14,18 @@ use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use super::coming::Complaint;
 use super::connection::Connection;
 use super::doors::{self, Door};
+use super::inputs::{self, WatchedInput};
 use super::messages::{Messages, Shared};
 use super::selector::{Interest, Selector, With};
 use super::signals::Signals;
-use super::sources::{self, Source};
 use crate::errors::usage;
 use crate::say;
 use crate::wire::address::resolve;
 use crate::wire::dialogue;
 use crate::wire::frame::CHUNK;
-use crate::wire::meet::{At, Meets};
+use crate::wire::meet::{Meets, Rendezvous};
 use crate::wire::roles::seconds;
-use crate::wire::say::{self, Tally, grouped};
+use crate::wire::say::{self, Commentary, grouped};
 use crate::wire::shortage::Shortage;
 use crate::wire::standard;
 
@@ -83,7 +83,7 @@ const NAMES: usize = 12;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Token {
     Door(usize),
-    Source(usize),
+    WatchedInput(usize),
     Client(usize),
     Signals,
     Tick,
@@ -94,7 +94,7 @@ pub(super) struct Server<'a> {
     pub(super) options: &'a Options,
     pub(super) selector: Box<dyn Selector<Token>>,
     pub(super) doors: Vec<Door>,
-    pub(super) sources: Vec<Option<Source>>,
+    pub(super) inputs: Vec<Option<WatchedInput>>,
     pub(super) clients: Vec<Option<Connection>>,
     /// The places in `clients` that are free.
     pub(super) free: Vec<usize>,
@@ -111,13 +111,13 @@ pub(super) struct Server<'a> {
     pub(super) no_room: Complaint,
     pub(super) turned_away: Complaint,
     pub(super) stopping: Option<(Signal, Instant)>,
-    pub(super) accepts: Tally,
-    pub(super) waits: Tally,
+    pub(super) accepts: Commentary,
+    pub(super) waits: Commentary,
     pub(super) shortage: Shortage,
 }
 
 /// Plays the role.
-pub(super) fn run(at: &At, options: &Options) -> Result<()> {
+pub(super) fn run(rendezvous: &Rendezvous, options: &Options) -> Result<()> {
     options.check()?;
     if !options.no_print {
         standard::output()?;
@@ -125,29 +125,29 @@ pub(super) fn run(at: &At, options: &Options) -> Result<()> {
     let unix = places("unix", Meets::Path, &options.unix)?;
     let fifos = places("fifo", Meets::Path, &options.fifo)?;
     let queues = places("posixmq", Meets::Kernel, &options.queue)?;
-    each_once([at].into_iter().chain(&unix).chain(&fifos).chain(&queues))?;
+    each_once([rendezvous].into_iter().chain(&unix).chain(&fifos).chain(&queues))?;
     raise_limit()?;
-    let mut doors = vec![doors::unix(at)?];
-    for at in &unix {
-        doors.push(doors::unix(at)?);
+    let mut doors = vec![doors::unix(rendezvous)?];
+    for rendezvous in &unix {
+        doors.push(doors::unix(rendezvous)?);
     }
     for address in &options.tcp {
         doors.push(doors::tcp(&resolve(address)?)?);
     }
-    let mut sources = Vec::new();
-    for at in &fifos {
-        sources.push(sources::fifo(at)?);
+    let mut inputs = Vec::new();
+    for rendezvous in &fifos {
+        inputs.push(inputs::fifo(rendezvous)?);
     }
-    for at in &queues {
-        sources.push(sources::queue(at)?);
+    for rendezvous in &queues {
+        inputs.push(inputs::queue(rendezvous)?);
     }
     if options.stdin {
-        sources.push(sources::stdin()?);
+        inputs.push(inputs::stdin()?);
     }
     let signals = Signals::watch()?;
-    let mut server = Server::new(options, doors, sources, signals)?;
+    let mut server = Server::new(options, doors, inputs, signals)?;
     server.watch_all()?;
-    server.announce(at)?;
+    server.announce(rendezvous)?;
     server.serve()?;
     let (signals, stopped_by) = server.close();
     stopped_by.map_or(Ok(()), |signal| signals.end_by(signal))
@@ -176,20 +176,27 @@ impl Options {
 }
 
 /// The meeting places of these names.
-fn places(chapter: &'static str, meets: Meets, names: &[String]) -> Result<Vec<At>> {
-    names.iter().map(|name| At::new(chapter, meets, Some(name.clone()))).collect()
+fn places(
+    chapter: &'static str,
+    meets: Meets,
+    names: &[String],
+) -> Result<Vec<Rendezvous>> {
+    names
+        .iter()
+        .map(|name| Rendezvous::new(chapter, meets, Some(name.clone())))
+        .collect()
 }
 
 /// Refuses a place that is named twice: who enters it again and then leaves gives up the
 /// locks of the first time, too, and its name would stay behind (fcntl_locking(2)).
-fn each_once<'a>(all: impl Iterator<Item = &'a At>) -> Result<()> {
+fn each_once<'a>(all: impl Iterator<Item = &'a Rendezvous>) -> Result<()> {
     let mut seen = HashSet::new();
-    for at in all {
-        let lock = at.lock_path();
+    for rendezvous in all {
+        let lock = rendezvous.lock_path();
         let dir = lock.parent().map(|dir| dir.canonicalize().unwrap_or(dir.into()));
         let file = lock.file_name().map(ToOwned::to_owned);
         if !seen.insert((dir, file)) {
-            let name = at.given().unwrap_or("multiplex");
+            let name = rendezvous.given().unwrap_or("multiplex");
             return Err(usage(format!("{name} is named twice")));
         }
     }
@@ -215,18 +222,18 @@ impl<'a> Server<'a> {
     pub(super) fn new(
         options: &'a Options,
         doors: Vec<Door>,
-        sources: Vec<Source>,
+        inputs: Vec<WatchedInput>,
         signals: Signals,
     ) -> Result<Server<'a>> {
         let selector = options.with.open()?;
-        let waits = Tally::of(selector.call()).naming(8);
+        let waits = Commentary::of(selector.call()).naming(8);
         let prints = !options.no_print;
         let messages = Messages::new(&options.server, prints, signals.duplicate()?)?;
         Ok(Server {
             options,
             selector,
             doors,
-            sources: sources.into_iter().map(Some).collect(),
+            inputs: inputs.into_iter().map(Some).collect(),
             clients: Vec::new(),
             free: Vec::new(),
             signals,
@@ -239,7 +246,7 @@ impl<'a> Server<'a> {
             no_room: Complaint::of("times without room"),
             turned_away: Complaint::of("clients turned away"),
             stopping: None,
-            accepts: Tally::of("accept4"),
+            accepts: Commentary::of("accept4"),
             waits,
             shortage: Shortage::default(),
         })
@@ -247,12 +254,12 @@ impl<'a> Server<'a> {
 
     /// Registers everything that is there before the first client.
     fn watch_all(&mut self) -> Result<()> {
-        for (index, source) in self.sources.iter().enumerate() {
-            if let Some(source) = source {
-                let (fd, token) = (source.as_fd(), Token::Source(index));
+        for (index, input) in self.inputs.iter().enumerate() {
+            if let Some(input) = input {
+                let (fd, token) = (input.as_fd(), Token::WatchedInput(index));
                 self.selector
                     .register(fd, Interest::READ, token)
-                    .with_context(|| source.name.clone())?;
+                    .with_context(|| input.name.clone())?;
             }
         }
         let signals = self.signals.as_fd();
@@ -264,13 +271,13 @@ impl<'a> Server<'a> {
     }
 
     /// Says where peers may come.
-    fn announce(&self, at: &At) -> Result<()> {
+    fn announce(&self, rendezvous: &Rendezvous) -> Result<()> {
         let names: Vec<&str> = self.doors.iter().map(|door| &*door.name).collect();
-        at.ready(names.join(" "))?;
+        rendezvous.ready(names.join(" "))?;
         let call = self.selector.call();
         let what =
             format!("{call}() sleeps until something is ready: a client, say");
-        let client = at.peer("client");
+        let client = rendezvous.peer("client");
         let doors = self.doors.iter().map(|door| (door as &dyn AsFd, &*client));
         say::waiting_at(what, &doors.collect::<Vec<_>>());
         for Door { name, option, .. } in self.doors.iter().skip(1) {

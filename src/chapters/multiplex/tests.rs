@@ -9,14 +9,14 @@ use rustix::io::fcntl_dupfd_cloexec;
 
 use super::connection::Connection;
 use super::event_loop::TURN;
+use super::inputs::{self, Read};
 use super::messages::{Messages, Shared};
 use super::selector::{Events, Interest, Selector, With};
 use super::server::{Server, Token};
 use super::signals::Signals;
-use super::sources::{self, Read};
 use crate::wire::dialogue::{self, Reply};
-use crate::wire::frame::{Framing, Stream};
-use crate::wire::meet::{At, Meets};
+use crate::wire::frame::{Framing, FramingOptions};
+use crate::wire::meet::{Meets, Rendezvous};
 
 const ALL: [With; 4] = [With::Select, With::Poll, With::Epoll, With::Default];
 const NO_TIME: Option<Duration> = Some(Duration::ZERO);
@@ -254,9 +254,9 @@ fn a_writer_that_left_before_the_fifo_was_opened_anew_is_heard_to_its_end() {
         fifo.write_all(text).unwrap();
     };
     let name = path.to_str().unwrap().to_owned();
-    let at = At::new("fifo", Meets::Path, Some(name)).unwrap();
-    let mut source = sources::fifo(&at).unwrap();
-    let stream = Stream { framing: Framing::Lines, max_message: 80 };
+    let rendezvous = Rendezvous::new("fifo", Meets::Path, Some(name)).unwrap();
+    let mut input = inputs::fifo(&rendezvous).unwrap();
+    let stream = FramingOptions { framing: Framing::Lines, max_message: 80 };
     let (reply, json, bytes, count) = (Reply::Echo, false, false, None);
     let server = dialogue::Server { count, reply, stream, bytes, json };
     let (signals, _) = pipe().unwrap();
@@ -264,17 +264,17 @@ fn a_writer_that_left_before_the_fifo_was_opened_anew_is_heard_to_its_end() {
     let (mut shared, mut buffer) = (Shared::new(messages), [0; 100]);
 
     write(b"one\n");
-    let read = source.read(&mut buffer, &mut shared).unwrap();
+    let read = input.read(&mut buffer, &mut shared).unwrap();
     assert!(matches!(read, Read::Anew(_)) && shared.messages.count == 1);
     // Here somebody comes and leaves, and only then it is opened anew.
     write(b"two");
-    source.continue_with(sources::open_fifo(&path).unwrap()).unwrap();
+    input.continue_with(inputs::open_fifo(&path).unwrap()).unwrap();
     for with in ALL {
         let mut selector = with.open().unwrap();
-        selector.register(source.as_fd(), Interest::READ, 1).unwrap();
+        selector.register(input.as_fd(), Interest::READ, 1).unwrap();
         assert_eq!(now(&mut *selector), [(1, true, false)], "{with}");
     }
-    let read = source.read(&mut buffer, &mut shared).unwrap();
+    let read = input.read(&mut buffer, &mut shared).unwrap();
     assert!(matches!(read, Read::Anew(_)) && shared.messages.count == 2);
 }
 

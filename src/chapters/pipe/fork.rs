@@ -19,8 +19,8 @@ use crate::chapter::Roles;
 use crate::os::spawn::{Forked, fork};
 use crate::say;
 use crate::wire::family::{as_child, wait_for};
-use crate::wire::frame::Stream;
-use crate::wire::meet::At;
+use crate::wire::frame::FramingOptions;
+use crate::wire::meet::Rendezvous;
 use crate::wire::payload::{Payload, Printed, Style};
 use crate::wire::transport::{Receiver, Sender};
 
@@ -43,7 +43,7 @@ pub struct Options {
     duplex: Option<Duplex>,
 
     #[command(flatten)]
-    stream: Stream,
+    stream: FramingOptions,
 }
 
 /// What carries both directions.
@@ -56,7 +56,7 @@ enum Duplex {
 }
 
 impl Roles for More {
-    fn play(self, _: &At) -> Result<()> {
+    fn play(self, _: &Rendezvous) -> Result<()> {
         let More::Fork(options) = self;
         for message in &options.messages {
             options.stream.check(message.as_bytes())?;

@@ -21,7 +21,7 @@ use rustix::pipe::{SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, splice};
 use crate::errors::{Advise, usage};
 use crate::say;
 use crate::wire::payload::unprinted;
-use crate::wire::say::Tally;
+use crate::wire::say::Commentary;
 use crate::wire::standard::{self, until_ready};
 
 // ANCHOR: lend
@@ -44,24 +44,24 @@ pub(super) const BLOCK: usize = 1024 * 1024;
 
 /// Lends messages to a pipe, and waits until it has them back.
 #[derive(Debug)]
-pub(super) struct Lender {
+pub(super) struct VmspliceSender {
     /// How many bytes at the end of a message are copied: a piece for each place.
     tail: usize,
     /// The copied end of the last message, which the pipe may still hold, and that of the
     /// one before it, which it does not.
     tails: [Vec<u8>; 2],
-    calls: Tally,
+    calls: Commentary,
 }
 
-impl Lender {
+impl VmspliceSender {
     /// For messages into `pipe`, which is made larger where that is allowed.
     ///
     /// # Errors
     /// EBADF when it is no pipe.
-    pub(super) fn of(pipe: impl AsFd) -> Result<Lender> {
+    pub(super) fn of(pipe: impl AsFd) -> Result<VmspliceSender> {
         let places = enlarged(pipe)?.div_ceil(PAGE);
-        let (tails, calls) = ([const { Vec::new() }; 2], Tally::of("vmsplice"));
-        Ok(Lender { tail: places * PIECE, tails, calls })
+        let (tails, calls) = ([const { Vec::new() }; 2], Commentary::of("vmsplice"));
+        Ok(VmspliceSender { tail: places * PIECE, tails, calls })
     }
 
     /// The shortest message that is worth lending, in bytes.
@@ -69,7 +69,7 @@ impl Lender {
         WORTH_IT.max(4 * self.tail)
     }
 
-    /// Sends a message of at least [`Lender::least`] bytes. Once it returns, the reader
+    /// Sends a message of at least [`VmspliceSender::least`] bytes. Once it returns, the reader
     /// has read all of it that is not our own copy, and `message` may change.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Lender {
     }
 }
 
-impl Drop for Lender {
+impl Drop for VmspliceSender {
     /// The pipe outlives it, with the end of the last message, and of the one before it if
     /// that was cut short. Memory that is given back would be somebody else's while the
     /// reader reads it. So these few KiB are kept, for as long as the process lives; then the
@@ -103,7 +103,12 @@ impl Drop for Lender {
 
 /// vmsplice(2): puts the memory of `bytes` into the pipe, one place for each page of it, or
 /// for each `piece` bytes. Sleeps while the pipe is full.
-fn lend(pipe: &File, bytes: &[u8], piece: usize, calls: &mut Tally) -> Result<()> {
+fn lend(
+    pipe: &File,
+    bytes: &[u8],
+    piece: usize,
+    calls: &mut Commentary,
+) -> Result<()> {
     let mut rest = bytes;
     while !rest.is_empty() {
         let mut pieces = [IoSlice::new(&[]); 128];
@@ -173,7 +178,7 @@ fn enlarged(pipe: impl AsFd) -> Result<usize> {
 // ANCHOR: move_on
 /// Moves all that comes out of `pipe` to standard output; no byte passes through here.
 pub(super) fn move_on(pipe: &File) -> Result<()> {
-    let (out, mut calls) = (standard::output()?, Tally::of("splice"));
+    let (out, mut calls) = (standard::output()?, Commentary::of("splice"));
     fcntl_getpipe_size(pipe).map_err(|_| {
         usage("--zero-copy moves out of a pipe, and standard input is none")
     })?;

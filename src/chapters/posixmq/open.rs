@@ -13,7 +13,7 @@ use crate::errors::{Advise, errno};
 use crate::os::cleanup::Object;
 use crate::os::owner::Owner;
 use crate::say;
-use crate::wire::meet::{At, Place};
+use crate::wire::meet::{Presence, Rendezvous};
 use crate::wire::roles::messages;
 use crate::wire::say::{grouped, size};
 
@@ -39,17 +39,17 @@ pub(super) struct Link {
     pub(super) name: String,
     /// What it was like when it was opened.
     pub(super) shape: Attributes,
-    pub(super) place: Place,
+    pub(super) presence: Presence,
 }
 
 /// Opens the queue, and makes it if there is none.
 pub(super) fn open(
-    at: &At,
-    mut place: Place,
+    rendezvous: &Rendezvous,
+    mut presence: Presence,
     access: OpenOptions,
     shape: &Shape,
 ) -> Result<Link> {
-    let name = at.kernel_name();
+    let name = rendezvous.kernel_name();
     let object = Object::Queue(name.clone());
     let mut make = access;
     if let Some((maxmsg, msgsize)) = shape.given() {
@@ -61,7 +61,7 @@ pub(super) fn open(
             .with_context(|| format!("mq_open {name}"))
             .advise(|error| why_not(error, shape))
     };
-    let queue = place.makes(&object, || begun(make.create_new().open(&name)));
+    let queue = presence.create(&object, || begun(make.create_new().open(&name)));
     let (queue, made) = match queue {
         Err(error) if errno(&error) == Some(Errno::EEXIST) => {
             (begun(access.open(&name))?, false)
@@ -75,17 +75,17 @@ pub(super) fn open(
         say!("mq_open({name}, O_CREAT) made a queue with room for {room}");
     } else {
         let owner = Owner::from(&about(&queue)?);
-        at.must_be_ours(format_args!("the queue {name}"), &owner)?;
-        place.found(&object)?;
+        rendezvous.must_be_ours(format_args!("the queue {name}"), &owner)?;
+        presence.adopt(&object)?;
         let inside = messages(now.current_messages as u64);
         say!("mq_open({name}) found a queue with room for {room}; {inside} in it");
         if shape.given().is_some_and(|given| given != (capacity, longest)) {
             say!("it was made so: --maxmsg and --msgsize change no queue");
         }
     }
-    place.open_to_all()?;
-    at.ready(&name)?;
-    Ok(Link { queue, name, shape: now, place })
+    presence.admit_peers()?;
+    rendezvous.ready(&name)?;
+    Ok(Link { queue, name, shape: now, presence })
 }
 
 /// A queue's descriptor is a file's, in a file system of its own.

@@ -11,7 +11,7 @@ use crate::errors::errno;
 use crate::os::cleanup::Object;
 use crate::os::names::sysv_semaphore;
 use crate::say;
-use crate::wire::meet::{At, Place};
+use crate::wire::meet::{Presence, Rendezvous};
 
 /// A role at its place.
 pub(super) struct Here<S> {
@@ -19,30 +19,33 @@ pub(super) struct Here<S> {
     /// Whether nobody of ours was there when we came.
     pub(super) was_alone: bool,
     pub(super) made_with: u32,
-    pub(super) place: Place,
+    pub(super) presence: Presence,
 }
 
 // ANCHOR: enter
 /// Opens the semaphore of this place, or makes it. The last role out removes it, unless
 /// its value is then above the one that it was made with: posts that still wait.
-pub(super) fn enter<S: Semaphore>(at: &At, options: &Options) -> Result<Here<S>> {
-    let mut place = at.arrive(None)?;
-    let was_alone = place.alone();
-    let noted = place.noted()?;
+pub(super) fn enter<S: Semaphore>(
+    rendezvous: &Rendezvous,
+    options: &Options,
+) -> Result<Here<S>> {
+    let mut presence = rendezvous.arrive(None)?;
+    let was_alone = presence.is_alone();
+    let noted = presence.noted()?;
     let mut made_with = options.value.unwrap_or(0);
     let semaphore = loop {
-        if let Some(found) = S::open(at, options)? {
+        if let Some(found) = S::open(rendezvous, options)? {
             let before = made_before(&noted, &found);
-            tell(&found, before, was_alone, at, options)?;
+            tell(&found, before, was_alone, rendezvous, options)?;
             made_with = before.unwrap_or(0);
-            place.found(&found.object(made_with))?;
+            presence.adopt(&found.object(made_with))?;
             break found;
         }
         if !was_alone {
             must_be_first_of_its_kind::<S>(&noted)?;
         }
-        let made = place.makes_new(|| {
-            let made = S::make(at, options, made_with)?;
+        let made = presence.create_numbered(|| {
+            let made = S::make(rendezvous, options, made_with)?;
             let object = made.object(made_with);
             Ok((made, object))
         });
@@ -57,12 +60,14 @@ pub(super) fn enter<S: Semaphore>(at: &At, options: &Options) -> Result<Here<S>>
         }
     };
     // What an earlier run left here of another kind goes with the last one out as well.
-    for other in noted.iter().filter(|object| is_of_another_kind::<S>(object, at)) {
-        place.found(other)?;
+    for other in
+        noted.iter().filter(|object| is_of_another_kind::<S>(object, rendezvous))
+    {
+        presence.adopt(other)?;
     }
-    place.open_to_all()?;
-    at.ready(semaphore.name())?;
-    Ok(Here { semaphore, was_alone, made_with, place })
+    presence.admit_peers()?;
+    rendezvous.ready(semaphore.name())?;
+    Ok(Here { semaphore, was_alone, made_with, presence })
 }
 // ANCHOR_END: enter
 
@@ -71,7 +76,7 @@ fn tell<S: Semaphore>(
     found: &S,
     made_with: Option<u32>,
     alone: bool,
-    at: &At,
+    rendezvous: &Rendezvous,
     options: &Options,
 ) -> Result<()> {
     let value = found.value()?;
@@ -87,7 +92,7 @@ fn tell<S: Semaphore>(
             );
             say!("to make it anew, stop this role and start it again");
         }
-        None if at.is_users_name() => {
+        None if rendezvous.is_users_name() => {
             say!("no role of ours made it, so it stays when we leave");
         }
         _ => {}
@@ -131,10 +136,15 @@ fn must_be_first_of_its_kind<S: Semaphore>(noted: &[Object]) -> Result<()> {
 
 /// Whether `object` was left here by roles of another kind. A System V identifier may
 /// have been given to a stranger since, so it must still be the one of our key.
-fn is_of_another_kind<S: Semaphore>(object: &Object, at: &At) -> bool {
+fn is_of_another_kind<S: Semaphore>(
+    object: &Object,
+    rendezvous: &Rendezvous,
+) -> bool {
     kind_of(object) != Some(S::KIND)
         && match object {
-            Object::SysvSemaphore(id, _) => sysv_semaphore(at.key()) == Some(*id),
+            Object::SysvSemaphore(id, _) => {
+                sysv_semaphore(rendezvous.key()) == Some(*id)
+            }
             _ => true,
         }
 }

@@ -22,8 +22,8 @@ use crate::os::owner::Owner;
 use crate::os::shared::{Shared, mmap};
 use crate::os::sigbus;
 use crate::say;
-use crate::wire::meet::At;
-use crate::wire::say::Tally;
+use crate::wire::meet::Rendezvous;
+use crate::wire::say::Commentary;
 
 /// The bytes of the word.
 const SIZE: usize = size_of::<AtomicU32>();
@@ -40,15 +40,16 @@ const NAP: Duration = Duration::from_millis(100);
 pub(super) struct Futex {
     name: String,
     memory: Shared,
-    posts: Tally,
-    naps: Tally,
-    takes: Tally,
+    posts: Commentary,
+    naps: Commentary,
+    takes: Commentary,
 }
 
 impl Futex {
     fn of(name: String, memory: Shared) -> Futex {
-        let (posts, takes) = (Tally::of("futex(FUTEX_WAKE)"), Tally::steps("taken"));
-        let naps = Tally::of("futex(FUTEX_WAIT)").naming(1);
+        let (posts, takes) =
+            (Commentary::of("futex(FUTEX_WAKE)"), Commentary::steps("taken"));
+        let naps = Commentary::of("futex(FUTEX_WAIT)").naming(1);
         Futex { name, memory, posts, naps, takes }
     }
 
@@ -66,8 +67,8 @@ impl Futex {
 impl Semaphore for Futex {
     const KIND: Kind = Kind::Futex;
 
-    fn open(at: &At, _: &Options) -> Result<Option<Futex>> {
-        let name = at.kernel_name();
+    fn open(rendezvous: &Rendezvous, _: &Options) -> Result<Option<Futex>> {
+        let name = rendezvous.kernel_name();
         let path = segment_path(&name);
         let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW;
         let segment = match shm_open(name.as_str(), flags, Mode::empty()) {
@@ -76,9 +77,10 @@ impl Semaphore for Futex {
                 .with_context(|| format!("shm_open {name}"))
                 .advise(|error| why_not(error, &path))?,
         };
-        at.must_be_ours(&name, &Owner::of_open(&segment).context("fstat")?)?;
+        rendezvous
+            .must_be_ours(&name, &Owner::of_open(&segment).context("fstat")?)?;
         let size = fstat(&segment).context("fstat")?.st_size as usize;
-        if size == 0 && !at.is_users_name() {
+        if size == 0 && !rendezvous.is_users_name() {
             // Begun by one that was killed before this call, or is just about to make it.
             say!("{name} has no bytes yet: posix_fallocate gives it {SIZE}");
             posix_fallocate(&segment, 0, SIZE as i64).context("posix_fallocate")?;
@@ -97,8 +99,8 @@ impl Semaphore for Futex {
         Ok(Some(found))
     }
 
-    fn make(at: &At, _: &Options, value: u32) -> Result<Futex> {
-        let name = at.kernel_name();
+    fn make(rendezvous: &Rendezvous, _: &Options, value: u32) -> Result<Futex> {
+        let name = rendezvous.kernel_name();
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         let segment = shm_open(name.as_str(), flags, mode)

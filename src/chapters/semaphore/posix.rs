@@ -15,21 +15,22 @@ use crate::os::semaphore::{
     Named, sem_create, sem_getvalue, sem_open, sem_post, sem_timedwait, sem_wait,
 };
 use crate::say;
-use crate::wire::meet::At;
-use crate::wire::say::Tally;
+use crate::wire::meet::Rendezvous;
+use crate::wire::say::Commentary;
 
 /// A POSIX semaphore, open.
 #[derive(Debug)]
 pub(super) struct Posix {
     name: String,
     semaphore: Named,
-    posts: Tally,
-    waits: Tally,
+    posts: Commentary,
+    waits: Commentary,
 }
 
 impl Posix {
     fn of(name: String, semaphore: Named) -> Posix {
-        let (posts, waits) = (Tally::of("sem_post"), Tally::of("sem_wait"));
+        let (posts, waits) =
+            (Commentary::of("sem_post"), Commentary::of("sem_wait"));
         Posix { name, semaphore, posts, waits }
     }
 }
@@ -38,10 +39,10 @@ impl Posix {
 impl Semaphore for Posix {
     const KIND: Kind = Kind::Posix;
 
-    fn open(at: &At, _: &Options) -> Result<Option<Posix>> {
-        let name = at.kernel_name();
+    fn open(rendezvous: &Rendezvous, _: &Options) -> Result<Option<Posix>> {
+        let name = rendezvous.kernel_name();
         let path = semaphore_path(&name);
-        match at.opens_ours(&path, || sem_open(&name))? {
+        match rendezvous.opens_ours(&path, || sem_open(&name))? {
             Ok(semaphore) => {
                 let value = sem_getvalue(&semaphore);
                 say!("sem_open({name}, 0) found it; its value is {value}");
@@ -54,8 +55,8 @@ impl Semaphore for Posix {
         }
     }
 
-    fn make(at: &At, _: &Options, value: u32) -> Result<Posix> {
-        let name = at.kernel_name();
+    fn make(rendezvous: &Rendezvous, _: &Options, value: u32) -> Result<Posix> {
+        let name = rendezvous.kernel_name();
         let semaphore = sem_create(&name, value)
             .with_context(|| format!("sem_open {name}"))
             .advise(|error| why_not(error, &semaphore_path(&name)))?;

@@ -17,8 +17,8 @@ use crate::os::sysv_semaphore::{
     semtimedop,
 };
 use crate::say;
-use crate::wire::meet::At;
-use crate::wire::say::Tally;
+use crate::wire::meet::Rendezvous;
+use crate::wire::say::Commentary;
 
 /// The largest value: SEMVMX of semop(2).
 const SEMVMX: u32 = 32_767;
@@ -32,8 +32,8 @@ pub(super) struct Sysv {
     key: i32,
     id: i32,
     flags: i32,
-    posts: Tally,
-    waits: Tally,
+    posts: Commentary,
+    waits: Commentary,
 }
 
 /// Refuses a value that no System V semaphore can have.
@@ -50,7 +50,8 @@ pub(super) fn check(options: &Options) -> Result<()> {
 impl Sysv {
     fn of(key: i32, id: i32, options: &Options) -> Sysv {
         let flags = if options.undo { SEM_UNDO } else { 0 };
-        let (posts, waits) = (Tally::of("semop(+1)"), Tally::of("semop(-1)"));
+        let (posts, waits) =
+            (Commentary::of("semop(+1)"), Commentary::of("semop(-1)"));
         Sysv { key, id, flags, posts, waits }
     }
 }
@@ -59,8 +60,8 @@ impl Sysv {
 impl Semaphore for Sysv {
     const KIND: Kind = Kind::Sysv;
 
-    fn open(at: &At, options: &Options) -> Result<Option<Sysv>> {
-        let key = at.key();
+    fn open(rendezvous: &Rendezvous, options: &Options) -> Result<Option<Sysv>> {
+        let key = rendezvous.key();
         let id = match semget(key, 0, 0o600) {
             Ok(id) => id,
             Err(Errno::ENOENT) => return Ok(None),
@@ -72,7 +73,8 @@ impl Semaphore for Sysv {
         };
         let owner =
             owner_of(&Object::SysvSemaphore(id, 0)).context("semctl(IPC_STAT)");
-        at.must_be_ours(format_args!("the System V set {key:#x}"), &owner?)?;
+        rendezvous
+            .must_be_ours(format_args!("the System V set {key:#x}"), &owner?)?;
         let about = semctl_stat(id).context("semctl(IPC_STAT)")?;
         if about.sem_nsems != 1 {
             bail!(
@@ -87,8 +89,8 @@ impl Semaphore for Sysv {
         Ok(Some(Sysv::of(key, id, options)))
     }
 
-    fn make(at: &At, options: &Options, value: u32) -> Result<Sysv> {
-        let key = at.key();
+    fn make(rendezvous: &Rendezvous, options: &Options, value: u32) -> Result<Sysv> {
+        let key = rendezvous.key();
         let id = semget(key, 1, IPC_CREAT | IPC_EXCL | 0o600)
             .with_context(|| format!("semget {key:#x}"))
             .advise(why_not)?;

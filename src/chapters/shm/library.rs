@@ -12,8 +12,8 @@ use crate::errors::Advise;
 use crate::os::cleanup::{Object, segment_path};
 use crate::os::shared::Shared;
 use crate::say;
-use crate::wire::meet::At;
-use crate::wire::ring::join::{Found, Source, allocate};
+use crate::wire::meet::Rendezvous;
+use crate::wire::ring::join::{Backing, Found, allocate};
 use crate::wire::say;
 
 /// The object of this name, which begins with a slash.
@@ -22,11 +22,11 @@ pub struct ByCrate {
     /// The name.
     pub name: String,
     /// Where it is that of.
-    pub at: At,
+    pub rendezvous: Rendezvous,
 }
 
 // ANCHOR: library
-impl Source for ByCrate {
+impl Backing for ByCrate {
     fn name(&self) -> String {
         format!("/dev/shm{}", self.name)
     }
@@ -35,7 +35,10 @@ impl Source for ByCrate {
         let object = Object::Segment(self.name.clone());
         let owner = None;
         let open = || made(|| ShmemConf::new().os_id(&self.name).open());
-        let memory = match self.at.opens_ours(&segment_path(&self.name), open)? {
+        let memory = match self
+            .rendezvous
+            .opens_ours(&segment_path(&self.name), open)?
+        {
             Ok(memory) => memory,
             Err(ShmemError::MapOpenFailed(e)) if e == Errno::ENOENT as u32 => {
                 return Ok(None);

@@ -21,9 +21,9 @@ use crate::os::cleanup::notes::beside;
 use crate::os::shared::{Shared, mmap};
 use crate::os::signal::retry_on_intr;
 use crate::say;
-use crate::wire::meet::{self, At};
+use crate::wire::meet::{self, Rendezvous};
 use crate::wire::payload::write_all;
-use crate::wire::ring::join::{Found, Source, allocate};
+use crate::wire::ring::join::{Backing, Found, allocate};
 use crate::wire::say;
 
 /// The memory that this note tells of.
@@ -40,7 +40,7 @@ const SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
     .union(SealFlag::F_SEAL_GROW)
     .union(SealFlag::F_SEAL_SEAL);
 
-impl Source for Memfd {
+impl Backing for Memfd {
     fn name(&self) -> String {
         format!("the memory that {} tells of", self.note.display())
     }
@@ -148,8 +148,8 @@ impl Memfd {
 }
 
 /// Where the note of a place lies: beside its lock file.
-pub(super) fn note_of(at: &At) -> PathBuf {
-    meet::with_suffix(&at.lock_path().with_extension(""), beside::MEMFD)
+pub(super) fn note_of(rendezvous: &Rendezvous) -> PathBuf {
+    meet::with_suffix(&rendezvous.lock_path().with_extension(""), beside::MEMFD)
 }
 
 fn no_memory(error: &anyhow::Error) -> Option<&'static str> {

@@ -14,7 +14,7 @@ use crate::os::owner::Owner;
 use crate::os::shared::{Shared, mmap};
 use crate::os::signal::retry_on_intr;
 use crate::say;
-use crate::wire::ring::join::{Found, Source, allocate};
+use crate::wire::ring::join::{Backing, Found, allocate};
 use crate::wire::say;
 
 /// The object of this name, which begins with a slash.
@@ -25,7 +25,7 @@ pub struct Posix {
 }
 
 // ANCHOR: posix
-impl Source for Posix {
+impl Backing for Posix {
     fn name(&self) -> String {
         format!("/dev/shm{}", self.name)
     }

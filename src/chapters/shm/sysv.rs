@@ -11,7 +11,7 @@ use crate::os::cleanup::{Object, owner_of, remove_now};
 use crate::os::shared::Shared;
 use crate::os::sysv_segment::{shmat, shmget};
 use crate::say;
-use crate::wire::ring::join::{Found, Source};
+use crate::wire::ring::join::{Backing, Found};
 use crate::wire::say;
 
 /// The segment with this key.
@@ -22,7 +22,7 @@ pub struct Sysv {
 }
 
 // ANCHOR: sysv
-impl Source for Sysv {
+impl Backing for Sysv {
     fn name(&self) -> String {
         format!("the segment with key {:#x}", self.key)
     }

@@ -12,7 +12,7 @@ use super::{GOODBYE, how};
 use crate::errors::{Advise, errno, usage};
 use crate::os::signal::{pidfd_kill, pidfd_sigqueue};
 use crate::say;
-use crate::wire::say::Tally;
+use crate::wire::say::Commentary;
 
 // ANCHOR: send
 /// Sends `times` plain signals: what kill(2) does, but through a pidfd.
@@ -20,7 +20,7 @@ pub fn send(
     to: &Target,
     signal: Number,
     times: u64,
-    sends: &mut Tally,
+    sends: &mut Commentary,
 ) -> Result<()> {
     for sent in 0..times {
         sends.call(0, || format!("pidfd_send_signal({signal})"));
@@ -37,9 +37,9 @@ pub fn send(
 
 /// Says that this was all. SIGRTMAX has the highest number, so it is taken last: the
 /// goodbye overtakes none of the signals before it.
-pub fn say_goodbye(to: &Target, sends: &mut Tally) -> Result<()> {
+pub fn say_goodbye(to: &Target, sends: &mut Commentary) -> Result<()> {
     let last = Number::rtmax();
-    sends.special(0, || format!("pidfd_send_signal({last}, {GOODBYE}): goodbye"));
+    sends.always(0, || format!("pidfd_send_signal({last}, {GOODBYE}): goodbye"));
     let send = || pidfd_sigqueue(&to.pidfd, last.get(), GOODBYE);
     match Full::default().queues(to.pid, &to.pidfd, send) {
         Err(Errno::ESRCH) => Ok(()),
@@ -54,7 +54,7 @@ pub fn say_goodbye(to: &Target, sends: &mut Tally) -> Result<()> {
 pub struct Counter {
     signal: Number,
     count: u64,
-    takes: Tally,
+    takes: Commentary,
 }
 
 /// The signals that are taken to count those of `signal`: these, and the goodbye.
@@ -76,7 +76,7 @@ pub fn to_count(signal: Number) -> Result<Vec<i32>> {
 impl Counter {
     /// Counts those of `signal`, taken by `call`.
     pub fn of(signal: Number, call: &'static str) -> Counter {
-        Counter { signal, count: 0, takes: Tally::of(call) }
+        Counter { signal, count: 0, takes: Commentary::of(call) }
     }
 
     /// Takes one signal; `message` becomes its running number. `false` on the goodbye.
@@ -100,7 +100,7 @@ impl Counter {
             {
                 let (took, last) = (with.took(), Number::rtmax());
                 self.takes
-                    .special(0, || format!("{took} {last}, {GOODBYE}: goodbye"));
+                    .always(0, || format!("{took} {last}, {GOODBYE}: goodbye"));
                 return Ok(false);
             }
             if info.signal != self.signal.get() {

@@ -10,10 +10,10 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use super::number::Number;
 use super::target::{Target, is_gone, open};
 use crate::errors::Advise;
-use crate::os::alive::{self, Life};
 use crate::os::cleanup::Object;
+use crate::os::process_identity::{self, ProcessIdentity};
 use crate::say;
-use crate::wire::meet::{self, At, Place};
+use crate::wire::meet::{self, Presence, Rendezvous};
 use crate::wire::say;
 
 #[cfg(any(test, fuzzing))]
@@ -55,33 +55,37 @@ impl Published {
 ///
 /// # Errors
 /// When something else is in the way at `path`; what open(2) and rename(2) say.
-pub fn publish(path: &Path, signal: Number, place: &mut Place) -> Result<()> {
+pub fn publish(path: &Path, signal: Number, presence: &mut Presence) -> Result<()> {
     // A receiver of ours that lived would have kept us out: what it says here is stale.
     read(path)?;
     let (pid, signal) = (std::process::id() as i32, signal.get());
-    let start = Life::own().context("readlink /proc/self")?.start;
+    let start = ProcessIdentity::own().context("readlink /proc/self")?.start;
     let published = Published { pid, start, signal };
-    place.publishes(path, &format!("{published}\n"))?;
+    presence.publish(path, &format!("{published}\n"))?;
     say!("published \"{published}\" at {}: pid, start, signal", path.display());
     Ok(())
 }
 // ANCHOR_END: publish
 
 // ANCHOR: find
-/// The receiver that has published itself at `at`; waits until there is one.
+/// The receiver that has published itself at `rendezvous`; waits until there is one.
 ///
 /// # Errors
 /// When what lies there was published by none, or by one that takes another signal.
-pub fn find(at: &At, signal: Number, place: &mut Place) -> Result<Target> {
-    let path = at.path();
+pub fn find(
+    rendezvous: &Rendezvous,
+    signal: Number,
+    presence: &mut Presence,
+) -> Result<Target> {
+    let path = rendezvous.path();
     let name = path.display();
     // We make nothing here that a receiver could find half made.
-    place.open_to_all()?;
-    at.ready(path.display())?;
+    presence.admit_peers()?;
+    rendezvous.ready(path.display())?;
     let mut news = None;
     loop {
         if let Some(published) = read(&path)? {
-            place.found(&Object::Path(path.clone()))?;
+            presence.adopt(&Object::Path(path.clone()))?;
             if let Some(target) = published.target()? {
                 let theirs = published.signal;
                 ensure!(
@@ -100,7 +104,7 @@ pub fn find(at: &At, signal: Number, place: &mut Place) -> Result<Target> {
             news = Some(watch(path.parent().unwrap_or(Path::new("/")))?);
             say::waiting(
                 format_args!("no receiver has published its pid at {name} yet"),
-                &at.peer("receiver"),
+                &rendezvous.peer("receiver"),
             );
             continue;
         };
@@ -134,7 +138,8 @@ impl Published {
             }
         };
         // Looked at after the open: whose start this is, that process is in our hands.
-        let same = u32::try_from(pid).ok().and_then(alive::start) == Some(start);
+        let same =
+            u32::try_from(pid).ok().and_then(process_identity::start) == Some(start);
         Ok((same && !is_gone(&pidfd)).then_some(Target { pid, pidfd }))
     }
 }

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::os::signal::{Info, Set, pidfd_sigqueue};
 use crate::say;
-use crate::wire::meet::{At, Only, Place};
-use crate::wire::say::{self, Tally};
+use crate::wire::meet::{Presence, Rendezvous, SoleRole};
+use crate::wire::say::{self, Commentary};
 use crate::wire::transport::Receiver;
 
 // ANCHOR: receiver
@@ -30,40 +30,41 @@ pub struct SignalReceiver {
     window: u64,
     /// Our own user id: others' signals are ignored.
     uid: u32,
-    takes: Tally,
-    credits: Tally,
+    takes: Commentary,
+    credits: Commentary,
     full: Full,
-    _place: Place,
+    _presence: Presence,
 }
 
 impl Receiver for SignalReceiver {
     type Options = Receiving;
 
-    fn open(at: &At, options: &Receiving) -> Result<SignalReceiver> {
+    fn open(rendezvous: &Rendezvous, options: &Receiving) -> Result<SignalReceiver> {
         let signals = match options.signal {
             Some(signal) => plain::to_count(signal)?,
             None => vec![word_signal().get()],
         };
         let signal = options.signal.unwrap_or_else(word_signal);
-        let mut place = at.arrive(Some(Only::Receiver))?.taking_along();
+        let mut presence =
+            rendezvous.arrive(Some(SoleRole::Receiver))?.removing_at_exit();
         Set::of(&signals).block().context("sigprocmask")?;
         let number = signal.get();
         say!("sigprocmask(SIG_BLOCK, {signal}): from now on signal {number} waits");
         let with = Taking::by(options.with, &signals)?;
-        publish(&at.path(), signal, &mut place)?;
-        place.open_to_all()?;
+        publish(&rendezvous.path(), signal, &mut presence)?;
+        presence.admit_peers()?;
         let pid = std::process::id();
-        at.ready(pid)?;
+        rendezvous.ready(pid)?;
         say!("{}() sleeps until a signal comes to pid {pid}", with.call());
-        match place.has_company() {
+        match presence.has_peers() {
             true => say!("a sender is there, and finds us by what we published"),
-            false => say::start_the_other(&at.peer("sender")),
+            false => say::start_the_other(&rendezvous.peer("sender")),
         }
         // More would not fit into our queue, which this limit bounds.
         let (most, _) =
             getrlimit(Resource::RLIMIT_SIGPENDING).context("getrlimit")?;
         let plain = options.signal.map(|s| plain::Counter::of(s, with.call()));
-        let (window, takes) = (most.clamp(1, WINDOW), Tally::of(with.call()));
+        let (window, takes) = (most.clamp(1, WINDOW), Commentary::of(with.call()));
         Ok(SignalReceiver {
             with,
             plain,
@@ -71,9 +72,9 @@ impl Receiver for SignalReceiver {
             window,
             uid: getuid().as_raw(),
             takes,
-            credits: Tally::of("pidfd_send_signal"),
+            credits: Commentary::of("pidfd_send_signal"),
             full: Full::default(),
-            _place: place,
+            _presence: presence,
         })
     }
 
@@ -234,7 +235,7 @@ impl SignalReceiver {
     /// Names a signal that was taken, however many came before it.
     fn names_always(&mut self, what: impl FnOnce() -> String) {
         let took = self.with.took();
-        self.takes.special(4, || format!("{took} {}, {}", word_signal(), what()));
+        self.takes.always(4, || format!("{took} {}, {}", word_signal(), what()));
     }
 }
 

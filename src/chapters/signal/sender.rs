@@ -17,9 +17,9 @@ use crate::os::signal::{
     Set, pidfd_sigqueue_as, read_signalfd, retry_on_intr, signalfd,
 };
 use crate::say;
-use crate::wire::meet::{At, Place};
+use crate::wire::meet::{Presence, Rendezvous};
 use crate::wire::roles::within;
-use crate::wire::say::{self, Tally};
+use crate::wire::say::{self, Commentary};
 use crate::wire::transport::Sender;
 
 /// A signal to a process that has ended, and that nobody has waited for, is no error.
@@ -51,10 +51,10 @@ pub struct SignalSender {
     pid: i32,
     uid: u32,
     plain: bool,
-    sends: Tally,
-    reads: Tally,
+    sends: Commentary,
+    reads: Commentary,
     full: Full,
-    place: Option<Place>,
+    presence: Option<Presence>,
 }
 
 impl Sender for SignalSender {
@@ -64,16 +64,16 @@ impl Sender for SignalSender {
         within(LARGEST, message.len()).advise(|_| Some(LIMIT))
     }
 
-    fn open(at: &At, options: &Sending) -> Result<SignalSender> {
+    fn open(rendezvous: &Rendezvous, options: &Sending) -> Result<SignalSender> {
         // Blocked before the receiver hears of us: its answer would kill us.
         let answers = Set::of(&[credit_signal().get()]);
         answers.block().context("sigprocmask")?;
         let credits = signalfd(&answers).context("signalfd")?;
-        let mut place = match options.pid {
-            None => Some(at.arrive(None)?),
+        let mut presence = match options.pid {
+            None => Some(rendezvous.arrive(None)?),
             Some(_) => None,
         };
-        let to = find(at, options, &mut place)?;
+        let to = find(rendezvous, options, &mut presence)?;
         let mut sender = SignalSender {
             to,
             credits,
@@ -85,10 +85,10 @@ impl Sender for SignalSender {
             pid: std::process::id() as i32,
             uid: getuid().as_raw(),
             plain: options.signal.is_some(),
-            sends: Tally::of("pidfd_send_signal"),
-            reads: Tally::of("read(signalfd)"),
+            sends: Commentary::of("pidfd_send_signal"),
+            reads: Commentary::of("read(signalfd)"),
             full: Full::default(),
-            place,
+            presence,
         };
         if let Some(signal) = options.signal {
             plain::send(&sender.to, signal, options.times, &mut sender.sends)?;
@@ -96,7 +96,7 @@ impl Sender for SignalSender {
         }
         while !sender.is_heard()? {
             // It left before it heard us: the next receiver will.
-            sender.to = find(at, options, &mut sender.place)?;
+            sender.to = find(rendezvous, options, &mut sender.presence)?;
         }
         Ok(sender)
     }
@@ -130,7 +130,7 @@ impl Sender for SignalSender {
     }
 
     fn finish(mut self) -> Result<()> {
-        match (self.plain, &self.place) {
+        match (self.plain, &self.presence) {
             (true, Some(_)) => return plain::say_goodbye(&self.to, &mut self.sends),
             // A stranger would not know our goodbye, and could die of it.
             (true, None) => return Ok(()),
@@ -186,7 +186,7 @@ impl SignalSender {
     /// Says hello, and waits for the first credit; `false` if the receiver is gone.
     fn is_heard(&mut self) -> Result<bool> {
         let pid = self.to.pid;
-        self.sends.special(4, || {
+        self.sends.always(4, || {
             format!(
                 "pidfd_send_signal({}, {HELLO}): hello to pid {pid}",
                 word_signal()
@@ -207,7 +207,7 @@ impl SignalSender {
 
     fn says_goodbye(&mut self) -> Result<()> {
         self.use_credit()?;
-        self.sends.special(4, || {
+        self.sends.always(4, || {
             format!("pidfd_send_signal({}, {GOODBYE}): goodbye", word_signal())
         });
         self.queue(GOODBYE)
@@ -282,11 +282,15 @@ impl SignalSender {
 }
 // ANCHOR_END: sender
 
-/// The process of `--pid`, or the receiver that has published itself at `at`.
-fn find(at: &At, options: &Sending, place: &mut Option<Place>) -> Result<Target> {
+/// The process of `--pid`, or the receiver that has published itself at `rendezvous`.
+fn find(
+    rendezvous: &Rendezvous,
+    options: &Sending,
+    presence: &mut Option<Presence>,
+) -> Result<Target> {
     let signal = options.signal.unwrap_or_else(word_signal);
-    match (options.pid, place) {
-        (None, Some(place)) => published::find(at, signal, place),
+    match (options.pid, presence) {
+        (None, Some(presence)) => published::find(rendezvous, signal, presence),
         (pid, _) => target::by_pid(pid.unwrap_or(0), signal, options.force),
     }
 }

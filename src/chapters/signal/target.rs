@@ -14,8 +14,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::number::Number;
 use crate::errors::Advise;
-use crate::os::alive;
 use crate::os::proc;
+use crate::os::process_identity;
 use crate::os::signal::pidfd_kill;
 use crate::say;
 use crate::wire::shortage::Shortage;
@@ -45,7 +45,7 @@ pub fn is_gone(pidfd: impl AsFd) -> bool {
 
 /// Whether the process was ended by a signal, and nobody has waited for it yet.
 pub fn was_killed(pid: i32) -> bool {
-    let status = u32::try_from(pid).ok().and_then(alive::zombies_status);
+    let status = u32::try_from(pid).ok().and_then(process_identity::zombies_status);
     status.is_some_and(|status| libc::WIFSIGNALED(status))
 }
 

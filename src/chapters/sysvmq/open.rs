@@ -8,7 +8,7 @@ use crate::errors::{Advise, errno};
 use crate::os::cleanup::{Object, owner_of, remove_now, without_signals};
 use crate::os::sysv::{msgget, msgstat};
 use crate::say;
-use crate::wire::meet::{At, Only, Place};
+use crate::wire::meet::{Presence, Rendezvous, SoleRole};
 use crate::wire::roles::messages;
 use crate::wire::say::{grouped, size};
 
@@ -63,96 +63,109 @@ pub(super) struct Link {
     /// What it was like when we came.
     pub(super) now: libc::msqid_ds,
     pub(super) was_alone: bool,
-    pub(super) at: At,
-    pub(super) place: Place,
+    pub(super) rendezvous: Rendezvous,
+    pub(super) presence: Presence,
 }
 
 /// Finds the queue, and makes it if there is none.
-pub(super) fn open(at: &At, role: Option<Only>, which: &Which) -> Result<Link> {
+pub(super) fn open(
+    rendezvous: &Rendezvous,
+    role: Option<SoleRole>,
+    which: &Which,
+) -> Result<Link> {
     if let Some(id) = which.id {
-        let at = at.named(format!("id-{id}"));
-        let place = at.arrive(role)?;
-        return enter(at, place, id, false);
+        let rendezvous = rendezvous.named(format!("id-{id}"));
+        let presence = rendezvous.arrive(role)?;
+        return enter(rendezvous, presence, id, false);
     }
-    let (key, at) = match which.key {
-        None => (at.key(), at.clone()),
-        Some(Key::Number(key)) => (key, at.named(format!("key-{key:#010x}"))),
-        Some(Key::Private) => return make_private(at, role),
+    let (key, rendezvous) = match which.key {
+        None => (rendezvous.key(), rendezvous.clone()),
+        Some(Key::Number(key)) => {
+            (key, rendezvous.named(format!("key-{key:#010x}")))
+        }
+        Some(Key::Private) => return make_private(rendezvous, role),
     };
-    let mut place = at.arrive(role)?;
+    let mut presence = rendezvous.arrive(role)?;
     let get = |flags| {
         msgget(key, flags)
             .with_context(|| format!("msgget({key:#010x})"))
             .advise(why_not)
     };
     // IPC_CREAT | IPC_EXCL, so that we know who made it.
-    let made = place.makes_new(|| {
+    let made = presence.create_numbered(|| {
         let id = get(IPC_CREAT | IPC_EXCL | 0o600)?;
         Ok((id, Object::SysvQueue(id)))
     });
     match made {
         Ok(id) => {
             say!("msgget({key:#010x}, IPC_CREAT) = {id}: made a queue");
-            enter(at, place, id, true)
+            enter(rendezvous, presence, id, true)
         }
         Err(error) if errno(&error) == Some(Errno::EEXIST) => {
             let id = get(0)?;
             say!("msgget({key:#010x}) = {id}: found a queue");
-            enter(at, place, id, false)
+            enter(rendezvous, presence, id, false)
         }
         Err(error) => Err(error),
     }
 }
 
 /// A queue that only its identifier finds: a relative inherits it, others are told it.
-fn make_private(at: &At, role: Option<Only>) -> Result<Link> {
+fn make_private(rendezvous: &Rendezvous, role: Option<SoleRole>) -> Result<Link> {
     // Its identifier names its place, so it is made before the place is there to note it.
     let make = || -> Result<_> {
         let id = msgget(IPC_PRIVATE, 0o600)
             .context("msgget(IPC_PRIVATE)")
             .advise(why_not)?;
         let queue = Object::SysvQueue(id);
-        let at = at
+        let rendezvous = rendezvous
             .named(format!("id-{id}"))
             .saying(&format!("--id {id}"), "--key private");
-        let noted = at.try_arrive(role).and_then(|mut place| {
-            place.as_mut().map_or(Ok(()), |place| place.owns(&queue))?;
-            Ok(place)
+        let noted = rendezvous.try_arrive(role).and_then(|mut presence| {
+            presence
+                .as_mut()
+                .map_or(Ok(()), |presence| presence.remove_when_last(&queue))?;
+            Ok(presence)
         });
         if !matches!(noted, Ok(Some(_))) {
             let _ = remove_now(&queue);
         }
-        Ok((id, at, noted?))
+        Ok((id, rendezvous, noted?))
     };
     loop {
-        let (id, at, place) = without_signals(make)?;
-        let Some(place) = place else {
+        let (id, rendezvous, presence) = without_signals(make)?;
+        let Some(presence) = presence else {
             // Somebody clears away there what an earlier queue of this number has left. No
             // signal is held off while we wait for that.
-            at.wait_for_turn()?;
+            rendezvous.wait_for_turn()?;
             continue;
         };
         say!("msgget(IPC_PRIVATE) = {id}: made a queue that no key finds");
-        return enter(at, place, id, true);
+        return enter(rendezvous, presence, id, true);
     }
 }
 
 /// Goes in, once it is known what the queue is like.
-fn enter(at: At, mut place: Place, id: i32, made: bool) -> Result<Link> {
+fn enter(
+    rendezvous: Rendezvous,
+    mut presence: Presence,
+    id: i32,
+    made: bool,
+) -> Result<Link> {
     let now = msgstat(id)
         .with_context(|| format!("msgctl(IPC_STAT) queue {id}"))
         .advise(why_not)?;
     if !made {
         let queue = Object::SysvQueue(id);
         let owner = owner_of(&queue).context("msgctl(IPC_STAT)").advise(gone)?;
-        at.must_be_ours(format_args!("queue {id}"), &owner)?;
-        place.found(&queue)?;
+        rendezvous.must_be_ours(format_args!("queue {id}"), &owner)?;
+        presence.adopt(&queue)?;
         say!("msgctl(IPC_STAT) of queue {id}: {} in it", messages(now.msg_qnum));
     }
-    let was_alone = place.alone();
-    place.open_to_all()?;
-    at.ready(id)?;
-    Ok(Link { id, now, was_alone, at, place })
+    let was_alone = presence.is_alone();
+    presence.admit_peers()?;
+    rendezvous.ready(id)?;
+    Ok(Link { id, now, was_alone, rendezvous, presence })
 }
 // ANCHOR_END: open
 

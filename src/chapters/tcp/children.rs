@@ -13,7 +13,7 @@ use rustix::stdio::stdout;
 
 use super::door::Door;
 use crate::errors::Told;
-use crate::os::{alive, signal};
+use crate::os::{process_identity, signal};
 use crate::say;
 use crate::wire::payload::Printed;
 use crate::wire::say;
@@ -152,7 +152,7 @@ impl Children {
             return;
         }
         for (child, client) in &self.clients {
-            let state = alive::state(child.unsigned_abs());
+            let state = process_identity::state(child.unsigned_abs());
             if state == Some('Z') && self.zombies.insert(*child) {
                 say!(
                     "SIGCHLD: client {client}'s child has ended, and nobody asks how: \

@@ -14,7 +14,7 @@ use crate::os::tcp;
 use crate::say;
 use crate::wire::address::{dial, resolve, send_at_once};
 use crate::wire::dialogue::{self, CutShort, StreamLink, converse};
-use crate::wire::meet::At;
+use crate::wire::meet::Rendezvous;
 use crate::wire::say;
 
 /// The options of `tcp client`.
@@ -34,14 +34,14 @@ pub struct Client {
 ///
 /// # Errors
 /// A message that cannot travel, a server that closed too early.
-pub fn talk(at: &At, options: &Client) -> Result<()> {
+pub fn talk(rendezvous: &Rendezvous, options: &Client) -> Result<()> {
     options.client.check()?;
-    let given = named(at, options.connect.as_deref())?;
-    let mut server = at.peer("server");
+    let given = named(rendezvous, options.connect.as_deref())?;
+    let mut server = rendezvous.peer("server");
     if let Some(address) = &options.connect {
         server = format!("{server} --listen {address}");
     }
-    let (socket, _) = dial(at, given, resolve(DEFAULT)?, &server)?;
+    let (socket, _) = dial(rendezvous, given, resolve(DEFAULT)?, &server)?;
     send_at_once(&socket)?;
     let link = StreamLink::new(socket, &options.client.stream);
     let link = link.step_by_step(look_at_the_end);

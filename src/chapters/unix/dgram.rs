@@ -17,7 +17,7 @@ use crate::os::packet::{Address, Packet, Sender, sendto};
 use crate::say;
 use crate::wire::dialogue::Server;
 use crate::wire::payload::Printed;
-use crate::wire::say::{self, Tally};
+use crate::wire::say::{self, Commentary};
 use crate::wire::shortage::{Blame, Shortage, blame};
 
 // ANCHOR: autobind
@@ -111,8 +111,8 @@ struct Client {
     address: Option<Address>,
     /// It has kept us waiting once, with answers that it does not read.
     is_deaf: bool,
-    recvs: Tally,
-    sends: Tally,
+    recvs: Commentary,
+    sends: Commentary,
 }
 
 impl Clients {
@@ -125,7 +125,8 @@ impl Clients {
                 let Sender { pid, uid, gid } = who;
                 say!("{name} is pid {pid}, uid {uid}, gid {gid} (SCM_CREDENTIALS)");
             }
-            let (recvs, sends) = (Tally::of("recvmsg"), Tally::of("sendto"));
+            let (recvs, sends) =
+                (Commentary::of("recvmsg"), Commentary::of("sendto"));
             let (recvs, sends) = (recvs.with(&name), sends.with(&name));
             Client {
                 name,

@@ -19,9 +19,9 @@ use crate::os::memory;
 use crate::os::packet::{self, Packet};
 use crate::say;
 use crate::wire::dialogue::Link;
-use crate::wire::frame::{CHUNK, Framing, Stream, fits_in_memory};
-use crate::wire::roles::Source;
-use crate::wire::say::{self, Tally};
+use crate::wire::frame::{CHUNK, Framing, FramingOptions, fits_in_memory};
+use crate::wire::roles::MessageSource;
+use crate::wire::say::{self, Commentary};
 use crate::wire::shortage::Shortage;
 
 // ANCHOR: receive
@@ -73,8 +73,8 @@ pub struct End {
     empty: bool,
     /// Whether so much memory is taken beforehand that no length need be asked for.
     hurried: bool,
-    recvs: Tally,
-    sends: Tally,
+    recvs: Commentary,
+    sends: Commentary,
 }
 
 impl End {
@@ -89,7 +89,7 @@ impl End {
             // Kernels before 6.16 do not pass it on from the listening socket.
             see_credentials(&socket)?;
         }
-        let recvs = Tally::of(if empty { "recvmsg" } else { "recv" });
+        let recvs = Commentary::of(if empty { "recvmsg" } else { "recv" });
         let end = End::in_a_hurry(socket, largest);
         Ok(End { empty, recvs, hurried: false, ..end })
     }
@@ -97,7 +97,7 @@ impl End {
     /// An end of `socket` that has memory for the largest packet from the start, and so needs
     /// one call a packet. No packet is empty.
     pub fn in_a_hurry(socket: OwnedFd, largest: usize) -> End {
-        let (recvs, sends) = (Tally::of("recv"), Tally::of("send"));
+        let (recvs, sends) = (Commentary::of("recv"), Commentary::of("send"));
         End { socket, largest, empty: false, hurried: true, recvs, sends }
     }
 
@@ -122,7 +122,7 @@ impl End {
         };
         let Some(n) = taken else {
             let sender = if self.empty { ", and no sender" } else { "" };
-            self.recvs.special(0, || {
+            self.recvs.always(0, || {
                 format!("{call}() = 0{sender}: the client has said all")
             });
             return Ok(false);
@@ -191,7 +191,7 @@ impl Limit {
     pub fn of(
         socket: &OwnedFd,
         wanted: Option<u32>,
-        stream: &Stream,
+        stream: &FramingOptions,
     ) -> Result<Limit> {
         if let Some(wanted) = wanted {
             let wanted = wanted as usize;
@@ -229,8 +229,8 @@ pub struct Packets {
     /// The packet that has come, and its length.
     packet: Vec<u8>,
     arrived: Option<usize>,
-    sends: Tally,
-    recvs: Tally,
+    sends: Commentary,
+    recvs: Commentary,
 }
 
 /// What is different between the two types.
@@ -251,10 +251,10 @@ impl Packets {
         socket: OwnedFd,
         kind: Kind,
         send_buffer: Option<u32>,
-        stream: &Stream,
+        stream: &FramingOptions,
     ) -> Result<Packets> {
         let limit = Limit::of(&socket, send_buffer, stream)?;
-        let (sends, recvs) = (Tally::of("send"), Tally::of("recvmsg"));
+        let (sends, recvs) = (Commentary::of("send"), Commentary::of("recvmsg"));
         let empty = kind == Kind::Seqpacket && stream.framing != Framing::None;
         let (packet, arrived) = (Vec::new(), None);
         Ok(Packets { socket, kind, limit, empty, packet, arrived, sends, recvs })
@@ -269,7 +269,7 @@ impl Packets {
     ///
     /// # Errors
     /// As [`Link::check`].
-    pub fn check_all(&self, source: &Source) -> Result<()> {
+    pub fn check_all(&self, source: &MessageSource) -> Result<()> {
         source.messages.iter().try_for_each(|message| self.check(message.as_bytes()))
     }
 }

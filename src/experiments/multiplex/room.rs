@@ -19,7 +19,7 @@ use rustix::net::{SocketFlags, accept_with};
 use crate::experiments::record::Returned;
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
-use crate::os::{bits, ready};
+use crate::os::{ready, select_bits};
 
 fn event(value: u32) -> Result<EventFd> {
     EventFd::from_value_and_flags(value, EfdFlags::EFD_CLOEXEC).context("eventfd")
@@ -75,11 +75,12 @@ fn fd_setsize(stage: &Stage) -> Result<usize> {
     let number = high.as_raw_fd() as usize;
     stage.call("fcntl(a readable descriptor, F_DUPFD, 1500)", &high);
 
-    let mut set = [0; 4096 / bits::PER_WORD];
-    set[number / bits::PER_WORD] |= 1 << (number % bits::PER_WORD);
-    let selected = bits::select(&mut set);
+    let mut set = [0; 4096 / select_bits::PER_WORD];
+    set[number / select_bits::PER_WORD] |= 1 << (number % select_bits::PER_WORD);
+    let selected = select_bits::select(&mut set);
     stage.call("select(4096, a set with that bit)", &selected);
-    let still = set[number / bits::PER_WORD] >> (number % bits::PER_WORD) & 1;
+    let still =
+        set[number / select_bits::PER_WORD] >> (number % select_bits::PER_WORD) & 1;
     stage.event("main", format!("its bit in the set is {still}"));
     stage.saw("the descriptor", number);
     stage.saw("select", selected.shown());
@@ -203,11 +204,11 @@ fn epoll_them(events: &[EventFd]) -> Result<(usize, f64)> {
 
 /// The microseconds that select(2) took.
 fn select_them(events: &[EventFd]) -> Result<f64> {
-    let mut all = [0; 2048 / bits::PER_WORD];
+    let mut all = [0; 2048 / select_bits::PER_WORD];
     for number in events.iter().map(|event| event.as_raw_fd() as usize) {
-        all[number / bits::PER_WORD] |= 1 << (number % bits::PER_WORD);
+        all[number / select_bits::PER_WORD] |= 1 << (number % select_bits::PER_WORD);
     }
-    fastest(|| bits::select(&mut all.clone()))
+    fastest(|| select_bits::select(&mut all.clone()))
 }
 
 /// The fastest of some calls, in microseconds: the others were disturbed.

@@ -13,8 +13,8 @@ use super::{listen, recv, send};
 use crate::experiments::row::{Experiment, Kind, right, wrong};
 use crate::experiments::stage::Stage;
 use crate::experiments::until::until;
-use crate::os::alive;
 use crate::os::handlers::take;
+use crate::os::process_identity;
 use crate::os::signal::{Set, ignore};
 
 pub(super) const ZOMBIES: Experiment = Experiment {
@@ -140,7 +140,7 @@ fn serve_three(stage: &Stage, listener: &TcpListener) -> Result<Vec<Pid>> {
 
 /// What /proc says of a process: `Z` for a zombie; nothing, when it is gone.
 fn state(pid: Pid) -> Option<char> {
-    alive::state(pid.as_raw().unsigned_abs())
+    process_identity::state(pid.as_raw().unsigned_abs())
 }
 // ANCHOR_END: zombies
 

@@ -21,10 +21,10 @@ use super::placement::pin;
 use super::subject::Waits;
 use crate::errors::line;
 use crate::lab::interrupts::Interrupts;
-use crate::os::alive::minor_faults;
 use crate::os::proc;
+use crate::os::process_identity::minor_faults;
 use crate::os::spawn;
-use crate::process::{Input, Output, Role};
+use crate::process::{Input, Output, RoleProcess};
 
 /// How long an end may take to open its links, or to answer after its window.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -75,7 +75,7 @@ pub(super) enum Joined {
 #[derive(Debug)]
 pub(super) struct Pair {
     name: String,
-    roles: [Option<Role>; 2],
+    roles: [Option<RoleProcess>; 2],
     controls: [OwnedFd; 2],
     waits: Waits,
 }
@@ -145,8 +145,20 @@ impl Pair {
             command.process_group(0); // Ctrl-C comes to us alone, or to nobody (nohup)
             spawn::pin(command, &cpus);
         }
-        let a = Role::start_with(&format!("{name}, a"), a, input_a, output_a, None)?;
-        let b = Role::start_with(&format!("{name}, b"), b, input_b, output_b, None)?;
+        let a = RoleProcess::start_with(
+            &format!("{name}, a"),
+            a,
+            input_a,
+            output_a,
+            None,
+        )?;
+        let b = RoleProcess::start_with(
+            &format!("{name}, b"),
+            b,
+            input_b,
+            output_b,
+            None,
+        )?;
         let mut pair =
             Pair { name, roles: [Some(a), Some(b)], controls: [to_a, to_b], waits };
         for side in [1, 0] {
@@ -168,7 +180,7 @@ impl Pair {
     }
 
     fn pids(&self) -> [Option<Pid>; 2] {
-        [0, 1].map(|side| self.roles[side].as_ref().map(Role::pid))
+        [0, 1].map(|side| self.roles[side].as_ref().map(RoleProcess::pid))
     }
 
     /// Round trips for `window`, in batches of [`control::BATCH`].
@@ -389,7 +401,7 @@ impl Drop for Pair {
     }
 }
 
-fn wait_a_little(roles: &mut [Role; 1], time: Duration) -> bool {
+fn wait_a_little(roles: &mut [RoleProcess; 1], time: Duration) -> bool {
     let Ok(timeout) = Timespec::try_from(time) else { return false };
     let _ =
         poll(&mut [PollFd::new(roles[0].pidfd(), PollFlags::IN)], Some(&timeout));

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::model::Placement;
-use crate::os::idle;
+use crate::os::sched;
 
 /// The CPUs of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Awake {
                 (Arc::clone(&awake.stop), std::sync::mpsc::channel());
             let thread = std::thread::spawn(move || {
                 let ready = pin(None, &[cpu]).and_then(|()| {
-                    idle::sched_idle().context("sched_setscheduler(SCHED_IDLE)")
+                    sched::sched_idle().context("sched_setscheduler(SCHED_IDLE)")
                 });
                 let goes = ready.is_ok();
                 let _ = told.send(ready);

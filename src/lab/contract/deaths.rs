@@ -11,7 +11,7 @@ use nix::unistd::pipe2;
 use super::subject::Subject;
 use super::verdict::{failed_clearly, succeeded};
 use crate::chapter::OnPeerDeath;
-use crate::process::{Input, Outcome, Role};
+use crate::process::{Input, Outcome, RoleProcess};
 use crate::wire::meet::Meets;
 
 /// Clause: when the sender is killed, the receiver sees what the table says, and keeps
@@ -122,7 +122,7 @@ fn clean(s: &Subject) -> Result<Outcome> {
     let mut command = Command::new(&s.sender[0]);
     command.arg("clean").env("IPCLAB_DIR", s.dir());
     let outcome =
-        Role::start("clean", command, Input::Nothing)?.wait(s.deadline())?;
+        RoleProcess::start("clean", command, Input::Nothing)?.wait(s.deadline())?;
     succeeded("clean", &outcome)?;
     Ok(outcome)
 }
@@ -161,7 +161,7 @@ pub(super) fn clean_pending(s: &Subject) -> Result<()> {
     let mut command = Command::new(&s.sender[0]);
     command.args(["clean", "--pending", "--quiet"]).env("IPCLAB_DIR", s.dir());
     let outcome =
-        Role::start("clean", command, Input::Nothing)?.wait(s.deadline())?;
+        RoleProcess::start("clean", command, Input::Nothing)?.wait(s.deadline())?;
     succeeded("clean --pending", &outcome)
 }
 
@@ -173,7 +173,7 @@ pub fn a_timeout_is_status_124(s: &Subject) -> Result<()> {
     // Where the link is the standard input, it is a pipe whose other end stays open.
     let (reading, _writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let command = s.receiver_command(&["--timeout", "0.05"]);
-    let receiver = Role::start("receiver", command, Input::From(reading))?;
+    let receiver = RoleProcess::start("receiver", command, Input::From(reading))?;
     let ended = receiver.wait(s.deadline())?;
     ensure!(ended.status.code() == Some(124), "ended with {}", ended.status);
     s.nothing_is_left()

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::subject::Subject;
 use super::verdict::{failed_clearly, same, succeeded};
-use crate::process::{Input, Role};
+use crate::process::{Input, RoleProcess};
 use crate::wire::meet::Meets;
 
 /// Clause: the sender may be first, says what it waits for, and names the command.
@@ -139,7 +139,7 @@ pub fn an_unsafe_directory_is_refused(s: &Subject) -> Result<()> {
     for dir in [&open, &link] {
         let mut command = s.receiver_command(&[]);
         command.env("IPCLAB_DIR", dir);
-        let outcome = Role::start("receiver", command, Input::Nothing)?;
+        let outcome = RoleProcess::start("receiver", command, Input::Nothing)?;
         let line = failed_clearly(&outcome.wait(s.deadline())?)?;
         ensure!(line.contains("IPCLAB_DIR"), "no way out is named: {line}");
     }

@@ -8,7 +8,7 @@ use nix::unistd::pipe2;
 use super::deaths::clean_pending;
 use super::subject::Subject;
 use super::verdict::{failed_clearly, noise, same, succeeded};
-use crate::process::{Input, Output, Role};
+use crate::process::{Input, Output, RoleProcess};
 use crate::wire::meet::Meets;
 
 /// Clause: one message arrives.
@@ -120,7 +120,16 @@ pub fn a_closed_output_is_a_quiet_end(s: &Subject) -> Result<()> {
         let other = s.start_receiver(&[])?;
         let command = s.sender_command(&["hello"]);
         let output = Output::To(writing);
-        (Role::start_with("client", command, Input::Nothing, output, None)?, other)
+        (
+            RoleProcess::start_with(
+                "client",
+                command,
+                Input::Nothing,
+                output,
+                None,
+            )?,
+            other,
+        )
     } else {
         let command = s.receiver_command(&[]);
         let output = Output::To(writing);
@@ -129,15 +138,18 @@ pub fn a_closed_output_is_a_quiet_end(s: &Subject) -> Result<()> {
                 pipe2(OFlag::O_CLOEXEC).context("pipe")?;
             let input = Input::From(link_reading);
             let receiver =
-                Role::start_with("receiver", command, input, output, None)?;
+                RoleProcess::start_with("receiver", command, input, output, None)?;
             let link = Output::To(link_writing);
             let command = s.sender_command(&["hello"]);
             let input = Input::Nothing;
-            (receiver, Role::start_with("sender", command, input, link, None)?)
+            (
+                receiver,
+                RoleProcess::start_with("sender", command, input, link, None)?,
+            )
         } else {
             let input = Input::Nothing;
             let receiver =
-                Role::start_with("receiver", command, input, output, None)?;
+                RoleProcess::start_with("receiver", command, input, output, None)?;
             (receiver, s.start_sender(&["hello"], Input::Nothing)?)
         }
     };

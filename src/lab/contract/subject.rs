@@ -12,7 +12,7 @@ use nix::unistd::pipe2;
 use super::leftovers::left_behind;
 use super::verdict::{same, succeeded};
 use crate::chapter::Row;
-use crate::process::{Input, Outcome, Output, Role};
+use crate::process::{Input, Outcome, Output, RoleProcess};
 use crate::wire::meet::Meets;
 
 /// How long a clause may take before it has failed.
@@ -127,8 +127,8 @@ impl Subject {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start_sender(&self, args: &[&str], input: Input) -> Result<Role> {
-        Role::start("sender", self.sender_command(args), input)
+    pub fn start_sender(&self, args: &[&str], input: Input) -> Result<RoleProcess> {
+        RoleProcess::start("sender", self.sender_command(args), input)
     }
 
     /// Starts the receiver; where it has no name, with a pipe on its standard input that
@@ -136,12 +136,12 @@ impl Subject {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start_receiver(&self, args: &[&str]) -> Result<Role> {
+    pub fn start_receiver(&self, args: &[&str]) -> Result<RoleProcess> {
         let input = match self.row.meets {
             Meets::Nowhere => Input::Open,
             _ => Input::Nothing,
         };
-        Role::start("receiver", self.receiver_command(args), input)
+        RoleProcess::start("receiver", self.receiver_command(args), input)
     }
 
     /// What a role says that has come to where it waits for the other.
@@ -156,14 +156,14 @@ impl Subject {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(super) fn at_address(&self, address: &str) -> Result<Role> {
+    pub(super) fn at_address(&self, address: &str) -> Result<RoleProcess> {
         let mut words = self.receiver.clone();
         for word in &mut words {
             if word == ANY_PORT {
                 *word = address.into();
             }
         }
-        Role::start("server", self.command(&words, &[]), Input::Nothing)
+        RoleProcess::start("server", self.command(&words, &[]), Input::Nothing)
     }
 
     /// Starts both, the receiver first; where the shell makes the link, we are the shell.
@@ -175,7 +175,7 @@ impl Subject {
         sender: &[&str],
         input: Input,
         receiver: &[&str],
-    ) -> Result<(Role, Role)> {
+    ) -> Result<(RoleProcess, RoleProcess)> {
         if self.row.meets != Meets::Nowhere {
             let receiving = self.start_receiver(receiver)?;
             return Ok((self.start_sender(sender, input)?, receiving));
@@ -183,16 +183,20 @@ impl Subject {
         let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
         let command = self.sender_command(sender);
         let output = Output::To(writing);
-        let sending = Role::start_with("sender", command, input, output, None)?;
+        let sending =
+            RoleProcess::start_with("sender", command, input, output, None)?;
         let command = self.receiver_command(receiver);
-        Ok((sending, Role::start("receiver", command, Input::From(reading))?))
+        Ok((sending, RoleProcess::start("receiver", command, Input::From(reading))?))
     }
 
     /// Waits for the end of both.
     ///
     /// # Errors
     /// When one is not done by the deadline.
-    pub fn finish(&self, (sender, receiver): (Role, Role)) -> Result<Ran> {
+    pub fn finish(
+        &self,
+        (sender, receiver): (RoleProcess, RoleProcess),
+    ) -> Result<Ran> {
         let sender = sender.wait(self.deadline())?;
         let receiver = receiver.wait(self.deadline())?;
         let from = if self.talks() { &sender } else { &receiver };

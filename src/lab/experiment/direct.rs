@@ -23,9 +23,9 @@ use crate::experiments::row::{Experiment, Kind};
 use crate::experiments::stage;
 use crate::lab::interrupts::{Interrupts, Waited, wait_for_all};
 use crate::lab::scratch::Scratch;
-use crate::os::alive::Life;
 use crate::os::cleanup::remove_now;
-use crate::process::{Input, Role};
+use crate::os::process_identity::ProcessIdentity;
+use crate::process::{Input, RoleProcess};
 use crate::wire::meet::{kernel_prefix_of, parse};
 
 /// How long one run may take; each takes far less.
@@ -72,7 +72,7 @@ impl Observed {
 pub(super) fn run(one: One, stop: &mut Interrupts, quiet: bool) -> Result<Observed> {
     let (chapter, experiment) = one;
     // The stage looks in /proc at how its processes do.
-    Life::own().context("readlink /proc/self")?;
+    ProcessIdentity::own().context("readlink /proc/self")?;
     let scratch = Scratch::make()?;
     // Whoever is orphaned on the stage becomes ours, and can be reaped.
     set_child_subreaper(rustix::process::Pid::from_raw(1)).context("prctl")?;
@@ -84,7 +84,7 @@ pub(super) fn run(one: One, stop: &mut Interrupts, quiet: bool) -> Result<Observ
         .arg(scratch.path())
         .process_group(0);
     let spinner = spinner(quiet);
-    let mut playing = [Role::start("stage", command, Input::Nothing)?];
+    let mut playing = [RoleProcess::start("stage", command, Input::Nothing)?];
     let group = playing[0].pid();
     let waited = wait_for_all(&mut playing, stop, Instant::now() + DEADLINE)?;
     let in_time = waited != Waited::Enough;

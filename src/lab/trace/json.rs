@@ -11,15 +11,15 @@ use crate::wire::visible;
 /// A line for each shown event, in the order in which they began.
 pub(super) fn lines(trace: &Trace, shown: &[usize], arrows: &[Arrow]) -> String {
     let mut out = String::new();
-    for (place, event) in shown.iter().map(|place| (*place, &trace.events[*place])) {
+    for (index, event) in shown.iter().map(|index| (*index, &trace.events[*index])) {
         let from: Vec<usize> = arrows
             .iter()
             .filter(|arrow| {
-                arrow.to == place && shown.binary_search(&arrow.from).is_ok()
+                arrow.to == index && shown.binary_search(&arrow.from).is_ok()
             })
             .map(|arrow| arrow.from)
             .collect();
-        out.push_str(&visible::json(&object(trace, place, event, &from)));
+        out.push_str(&visible::json(&object(trace, index, event, &from)));
         out.push('\n');
     }
     for note in &trace.notes {

@@ -15,7 +15,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::chapters::{find, rows as chapters};
 use crate::errors::{Advise, usage};
-use crate::os::alive::Life;
+use crate::os::process_identity::ProcessIdentity;
 use crate::wire::meet::Meets;
 use crate::wire::say::tell;
 
@@ -101,7 +101,7 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
         None => run::Subject::Commands(split(&options.commands)?),
     };
     // What a call means is read from /proc: one that shows other processes shows nothing.
-    Life::own().context("readlink /proc/self")?;
+    ProcessIdentity::own().context("readlink /proc/self")?;
     let mut watch =
         start::Watch::begin(matches!(subject, run::Subject::Commands(_)))?;
     let run::Ran { mut trace, failure } = run::run(&subject, &mut watch)?;

@@ -16,16 +16,16 @@ pub(super) fn choose(trace: &Trace, arrows: &[Arrow], all: bool) -> Vec<usize> {
     // What we started begins with execve, which says nothing that the heading does not.
     let mut begun = HashSet::new();
     let mut shown = Vec::new();
-    for (place, event) in trace.events.iter().enumerate() {
+    for (index, event) in trace.events.iter().enumerate() {
         let first = begun.insert(event.process)
             && matches!(&event.what, What::Call(call) if &*call.name == "execve");
         if all || !first && channels.shows(event) {
-            shown.push(place);
+            shown.push(index);
         }
     }
     if !all {
         let again = begun_again(trace, &channels);
-        shown.retain(|place| !again.contains(place));
+        shown.retain(|index| !again.contains(index));
         drop_unused(trace, &mut shown);
         complete(trace, arrows, &mut shown);
     }
@@ -54,11 +54,11 @@ fn complete(trace: &Trace, arrows: &[Arrow], shown: &mut Vec<usize>) {
 /// without a tracer that signal would not have touched them.
 fn begun_again(trace: &Trace, channels: &Channels) -> HashSet<usize> {
     let mut threads: HashMap<i32, Vec<usize>> = HashMap::new();
-    for (place, event) in trace.events.iter().enumerate() {
-        threads.entry(event.tid).or_default().push(place);
+    for (index, event) in trace.events.iter().enumerate() {
+        threads.entry(event.tid).or_default().push(index);
     }
-    let event = |place: usize| &trace.events[place];
-    let name = |place: usize| match &event(place).what {
+    let event = |index: usize| &trace.events[index];
+    let name = |index: usize| match &event(index).what {
         What::Call(call) => Some(&call.name),
         _ => None,
     };
@@ -143,8 +143,8 @@ const ALWAYS: &[&str] = &[
 fn drop_unused(trace: &Trace, shown: &mut Vec<usize>) {
     let mut open: HashMap<(usize, i32), (usize, bool)> = HashMap::new();
     let mut unused = HashSet::new();
-    for &place in &*shown {
-        let event = &trace.events[place];
+    for &index in &*shown {
+        let event = &trace.events[index];
         let What::Call(call) = &event.what else { continue };
         let closed = (&*call.name == "close").then(|| call.args.first()).flatten();
         for piece in call.args.iter().filter(|_| closed.is_none()) {
@@ -157,15 +157,15 @@ fn drop_unused(trace: &Trace, shown: &mut Vec<usize>) {
             });
         }
         if let Outcome::Value(_, Some(Piece::Fd(fd, _)), _) = &call.result {
-            open.insert((event.process, *fd), (place, false));
+            open.insert((event.process, *fd), (index, false));
         }
         if let Some(Piece::Fd(fd, _)) = closed
             && let Some((opened, false)) = open.remove(&(event.process, *fd))
         {
-            unused.extend([opened, place]);
+            unused.extend([opened, index]);
         }
     }
-    shown.retain(|place| !unused.contains(place));
+    shown.retain(|index| !unused.contains(index));
 }
 
 impl Channels {

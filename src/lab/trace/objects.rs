@@ -151,10 +151,10 @@ impl Objects {
 
     /// What descriptor `fd` of a thread of the process `pid` is; `None` if it is not open.
     pub(super) fn look(&mut self, pid: i32, tid: Pid, fd: i32) -> Option<Desc> {
-        let place = format!("/proc/{tid}/fd/{fd}");
+        let fd_path = format!("/proc/{tid}/fd/{fd}");
         let link =
-            visible::text(std::fs::read_link(&place).ok()?.as_os_str().as_bytes());
-        let meta = std::fs::metadata(&place).ok()?;
+            visible::text(std::fs::read_link(&fd_path).ok()?.as_os_str().as_bytes());
+        let meta = std::fs::metadata(&fd_path).ok()?;
         let info =
             std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{fd}")).ok()?;
         let flags = field(&info, "flags:")
@@ -196,7 +196,7 @@ impl Objects {
         } else {
             let key = inode_key(&meta);
             let name = self.shown(link.trim_end_matches(" (deleted)"));
-            if is_queue(&place) {
+            if is_queue(&fd_path) {
                 (Kind::Queue, key, format!("mq {name}"), "mq")
             } else if let Some(memory) = link.strip_prefix("/memfd:") {
                 let name = memory.trim_end_matches(" (deleted)");
@@ -284,8 +284,8 @@ fn helper(name: &str) -> &'static str {
     }
 }
 
-fn is_queue(place: &str) -> bool {
+fn is_queue(path: &str) -> bool {
     const MQUEUE_MAGIC: i64 = 0x1980_0202;
-    nix::sys::statfs::statfs(place)
+    nix::sys::statfs::statfs(path)
         .is_ok_and(|fs| fs.filesystem_type().0 == MQUEUE_MAGIC)
 }

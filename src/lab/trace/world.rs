@@ -154,7 +154,7 @@ impl World {
         };
         let mut seen = HashSet::new();
         let mut effects = Vec::new();
-        for (place, desc) in closing.iter().enumerate() {
+        for (index, desc) in closing.iter().enumerate() {
             let Some(key) = self.outgoing(desc) else { continue };
             if !seen.insert(key.clone()) {
                 continue;
@@ -163,7 +163,7 @@ impl World {
             if left == Some(false) {
                 self.flying.retain(|other| other.named.object != desc.named.object);
             }
-            if place < sure || left == Some(false) {
+            if index < sure || left == Some(false) {
                 effects.push(Effect::Close(key, left));
             }
         }

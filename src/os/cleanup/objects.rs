@@ -53,7 +53,7 @@ pub(super) enum Raw<'a> {
 
 /// What may be lost when a queue is removed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loses {
+pub(super) enum Discard {
     /// No message: a queue in which one waits stays.
     Nothing,
     /// An empty message that is the only one: a goodbye that nobody waits for.
@@ -78,7 +78,7 @@ pub(super) enum Removed {
 /// # Errors
 /// EPERM when it is another user's, which is left alone; what the system call says.
 pub fn remove_now(object: &Object) -> nix::Result<()> {
-    match remove(&Raw::from(object), Loses::All) {
+    match remove(&Raw::from(object), Discard::All) {
         Removed::Failed(error) => Err(error),
         Removed::Gone | Removed::Waits => Ok(()),
     }
@@ -225,7 +225,7 @@ pub(super) fn is_ours(object: &Raw<'_>) -> bool {
 /// Removes the object, if it is this user's own; a queue or file in which messages wait
 /// stays, but for those that it `loses`, and so does a semaphore with posts.
 /// Async-signal-safe.
-pub(super) fn remove(object: &Raw<'_>, loses: Loses) -> Removed {
+pub(super) fn remove(object: &Raw<'_>, loses: Discard) -> Removed {
     match owner(object) {
         Ok(owner) if owner.is_us() => {}
         Ok(_) => return Removed::Failed(Errno::EPERM),
@@ -234,7 +234,7 @@ pub(super) fn remove(object: &Raw<'_>, loses: Loses) -> Removed {
         }
         Err(error) => return Removed::Failed(error),
     }
-    if loses != Loses::All && waits(object, loses) {
+    if loses != Discard::All && waits(object, loses) {
         return Removed::Waits;
     }
     // SAFETY: valid C strings; IPC_RMID takes no argument.
@@ -260,7 +260,7 @@ pub(super) fn remove(object: &Raw<'_>, loses: Loses) -> Removed {
 }
 
 /// Whether something waits in the object, other than what it `loses`. Async-signal-safe.
-fn waits(object: &Raw<'_>, loses: Loses) -> bool {
+fn waits(object: &Raw<'_>, loses: Discard) -> bool {
     match object {
         Raw::Path(_) | Raw::SysvSegment(_) => false,
         // SAFETY: a valid C string, and an out-parameter of the right type.
@@ -306,13 +306,13 @@ impl Raw<'_> {
     }
 }
 
-impl Loses {
+impl Discard {
     /// Whether a queue may go in which `messages` of `bytes` in all wait.
     fn allow(self, messages: u64, bytes: u64) -> bool {
         match self {
-            Loses::Nothing => messages == 0,
-            Loses::Goodbye => messages == 0 || (messages, bytes) == (1, 0),
-            Loses::All => true,
+            Discard::Nothing => messages == 0,
+            Discard::Goodbye => messages == 0 || (messages, bytes) == (1, 0),
+            Discard::All => true,
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::os::holders::holders;
 use crate::os::proc;
+use crate::os::proc_fd::holders;
 use crate::wire::visible::visible;
 
 /// Who listens at an address.

@@ -8,14 +8,14 @@ use nix::unistd::read;
 use rustix::stdio::stdin;
 
 use super::Link;
-use crate::wire::frame::{CHUNK, Framing, Incoming, Stream};
-use crate::wire::roles::{Progress, Source};
+use crate::wire::frame::{CHUNK, Framing, FramingOptions, ReassemblyBuffer};
+use crate::wire::roles::{MessageSource, Progress};
 use crate::wire::standard;
 
 /// What a client has to say: its arguments, or standard input in lines or as it is.
 pub(super) struct Questions {
     pub(super) arguments: std::vec::IntoIter<OsString>,
-    pub(super) input: Option<Incoming>,
+    pub(super) input: Option<ReassemblyBuffer>,
     /// How much one read of standard input asks for.
     chunk: usize,
     /// Where it is read to, so that no message is longer than a link carries.
@@ -38,14 +38,14 @@ pub(super) enum Next {
 }
 
 impl Questions {
-    pub(super) fn new(source: &Source, largest: usize) -> Questions {
+    pub(super) fn new(source: &MessageSource, largest: usize) -> Questions {
         let framing = if source.bytes { Framing::None } else { Framing::Lines };
         let max_message = u32::try_from(largest).unwrap_or(u32::MAX);
         Questions {
             arguments: source.messages.clone().into_iter(),
-            input: source
-                .reads_input()
-                .then(|| Incoming::new(&Stream { framing, max_message })),
+            input: source.reads_input().then(|| {
+                ReassemblyBuffer::new(&FramingOptions { framing, max_message })
+            }),
             chunk: if source.bytes { largest.min(CHUNK) } else { CHUNK },
             block: Vec::new(),
             ended: false,

@@ -7,21 +7,21 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::{Reply, Server};
-use crate::wire::frame::{Incoming, Stream};
+use crate::wire::frame::{FramingOptions, ReassemblyBuffer};
 use crate::wire::payload::{Printed, send_all};
-use crate::wire::say::{self, Tally};
+use crate::wire::say::{self, Commentary};
 
 // ANCHOR: answer
 /// The server's end of a connected stream socket.
 #[derive(Debug)]
 pub struct Connection {
     socket: OwnedFd,
-    stream: Stream,
+    stream: FramingOptions,
     reply: Reply,
-    incoming: Incoming,
+    incoming: ReassemblyBuffer,
     frame: Vec<u8>,
-    recvs: Tally,
-    sends: Tally,
+    recvs: Commentary,
+    sends: Commentary,
 }
 
 /// How a conversation ended, as the server sees it.
@@ -47,9 +47,9 @@ impl Connection {
     }
 
     /// An end of `socket`, which is connected; it echoes.
-    pub fn on(socket: OwnedFd, stream: &Stream) -> Connection {
-        let (recvs, sends) = (Tally::of("recv"), Tally::of("send"));
-        let (incoming, frame) = (Incoming::new(stream), Vec::new());
+    pub fn on(socket: OwnedFd, stream: &FramingOptions) -> Connection {
+        let (recvs, sends) = (Commentary::of("recv"), Commentary::of("send"));
+        let (incoming, frame) = (ReassemblyBuffer::new(stream), Vec::new());
         let (stream, reply) = (*stream, Reply::Echo);
         Connection { socket, stream, reply, incoming, frame, recvs, sends }
     }
@@ -71,7 +71,7 @@ impl Connection {
                 result => result.context("recv")?,
             };
             if n == 0 {
-                self.recvs.special(0, || "recv() = 0: the client has said all");
+                self.recvs.always(0, || "recv() = 0: the client has said all");
                 return self.incoming.at_end(message);
             }
             let newest = self.incoming.newest(n);

@@ -10,18 +10,18 @@ use rustix::net::{RecvFlags, recv};
 
 use super::Link;
 use crate::say;
-use crate::wire::frame::{Framing, Incoming, Stream};
-use crate::wire::say::{self, Tally};
+use crate::wire::frame::{Framing, FramingOptions, ReassemblyBuffer};
+use crate::wire::say::{self, Commentary};
 
 // ANCHOR: link
 /// The client's end of a connected stream socket.
 #[derive(Debug)]
 pub struct StreamLink {
     socket: OwnedFd,
-    stream: Stream,
-    incoming: Incoming,
-    sends: Tally,
-    recvs: Tally,
+    stream: FramingOptions,
+    incoming: ReassemblyBuffer,
+    sends: Commentary,
+    recvs: Commentary,
     /// Whether the server has closed its side.
     ended: bool,
     /// What looks at a socket that has hung up, if the client is to go step by step.
@@ -30,9 +30,9 @@ pub struct StreamLink {
 
 impl StreamLink {
     /// The client's end of `socket`, which is connected.
-    pub fn new(socket: OwnedFd, stream: &Stream) -> StreamLink {
-        let (sends, recvs) = (Tally::of("send"), Tally::of("recv"));
-        let incoming = Incoming::new(stream);
+    pub fn new(socket: OwnedFd, stream: &FramingOptions) -> StreamLink {
+        let (sends, recvs) = (Commentary::of("send"), Commentary::of("recv"));
+        let incoming = ReassemblyBuffer::new(stream);
         let (stream, ended, autopsy) = (*stream, false, None);
         StreamLink { socket, stream, incoming, sends, recvs, ended, autopsy }
     }

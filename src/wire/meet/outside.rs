@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
 use super::notes::{Notes, split};
-use super::place::{lock_options, same_file, take, why_no_lock};
+use super::presence::{lock_options, same_file, take, why_no_lock};
 use crate::os::cleanup::Object;
 use crate::os::owner::Owner;
 

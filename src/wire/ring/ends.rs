@@ -8,12 +8,12 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use super::CAPACITIES;
 use super::flow::{Reader, Writer};
-use super::join::{Joined, Source, join};
+use super::join::{Backing, Joined, join};
 use super::wait::{Waiting, may_spin_beside};
 use crate::errors::usage;
-use crate::os::alive::Life;
+use crate::os::process_identity::ProcessIdentity;
 use crate::say;
-use crate::wire::meet::{At, Only};
+use crate::wire::meet::{Rendezvous, SoleRole};
 use crate::wire::say;
 
 /// How many bytes a ring holds unless it is told otherwise: more than a processor's own
@@ -51,7 +51,7 @@ impl RingOptions {
     }
 
     /// Refuses `--spin` where the `peer` that is there may only use our processor.
-    fn check(self, peer: Option<Life>) -> Result<()> {
+    fn check(self, peer: Option<ProcessIdentity>) -> Result<()> {
         match peer.filter(|life| self.spin && life.lives()) {
             Some(life) => may_spin_beside(life),
             None => Ok(()),
@@ -78,28 +78,29 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// Joins the ring at `at` as its sender, or makes it.
+    /// Joins the ring at `rendezvous` as its sender, or makes it.
     ///
     /// # Errors
     /// When another sender is there; when messages of an earlier one wait there still;
     /// when what is there is no ring; what the system calls said.
     pub fn open(
-        at: &At,
-        source: &dyn Source,
+        rendezvous: &Rendezvous,
+        backing: &dyn Backing,
         options: RingOptions,
     ) -> Result<Sending> {
         let waiting = options.waiting()?;
-        let (ring, joined) = join(at, source, Only::Sender, options.capacity)?;
+        let (ring, joined) =
+            join(rendezvous, backing, SoleRole::Sender, options.capacity)?;
         options.check(ring.receiver())?;
         match ring.receiver().filter(|life| life.lives()) {
             Some(life) => say!("the receiver is there: pid {}", life.pid),
             None => say::waiting(
                 "nobody reads yet: what we send waits in the ring",
-                &at.peer("receiver"),
+                &rendezvous.peer("receiver"),
             ),
         }
         let writer = Writer::of(ring, waiting)?;
-        let joined = joined.welcome(at, source)?;
+        let joined = joined.welcome(rendezvous, backing)?;
         Ok(Sending { writer, joined })
     }
 
@@ -130,7 +131,7 @@ impl Sending {
         if self.joined.lasts {
             let unread = say::size(unread as usize);
             say!("{unread} not read yet: we do not wait, the ring stays");
-            return self.joined.place.keep();
+            return self.joined.presence.keep_pending();
         }
         say!("this memory has no name that keeps it: we stay until all is read");
         self.writer.drain()
@@ -145,18 +146,19 @@ pub struct Receiving {
 }
 
 impl Receiving {
-    /// Joins the ring at `at` as its receiver, or makes it.
+    /// Joins the ring at `rendezvous` as its receiver, or makes it.
     ///
     /// # Errors
     /// When another receiver is there; when what is there is no ring; what the system
     /// calls said.
     pub fn open(
-        at: &At,
-        source: &dyn Source,
+        rendezvous: &Rendezvous,
+        backing: &dyn Backing,
         options: RingOptions,
     ) -> Result<Receiving> {
         let waiting = options.waiting()?;
-        let (ring, mut joined) = join(at, source, Only::Receiver, options.capacity)?;
+        let (ring, mut joined) =
+            join(rendezvous, backing, SoleRole::Receiver, options.capacity)?;
         let unread = ring.unread()?;
         let sender = ring.sender();
         options.check(sender)?;
@@ -166,16 +168,16 @@ impl Receiving {
             say!("a sender was here before: {} wait", say::size(unread as usize));
             if joined.lasts && unread > 0 {
                 // Should we be stopped now, they wait for the next.
-                joined.place.keep()?;
+                joined.presence.keep_pending()?;
             }
         } else {
             say::waiting(
                 "nothing is sent yet: the ring is empty",
-                &at.peer("sender"),
+                &rendezvous.peer("sender"),
             );
         }
         let reader = Reader::of(ring, waiting)?;
-        let joined = joined.welcome(at, source)?;
+        let joined = joined.welcome(rendezvous, backing)?;
         Ok(Receiving { reader, joined })
     }
 
@@ -220,7 +222,7 @@ impl Drop for Receiving {
             Ok(unread) if unread > 0 && self.joined.lasts => {
                 let unread = say::size(unread as usize);
                 say!("{unread} unread: the ring stays for the next receiver");
-                let _ = self.joined.place.keep();
+                let _ = self.joined.presence.keep_pending();
             }
             _ => {}
         }

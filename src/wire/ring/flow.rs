@@ -10,12 +10,12 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
-use super::wait::{Patience, Waiting, sleeps, wake};
+use super::wait::{WaitPolicy, Waiting, sleeps, wake};
 use super::{
     ALL_DONE, Flaw, HEAD, LENGTH, RECEIVER, RECEIVER_SLEEPS, Ring, SENDER,
     SENDER_DONE, SENDER_SLEEPS, STATE, TAIL,
 };
-use crate::wire::say::{self, Tally};
+use crate::wire::say::{self, Commentary};
 
 /// A dead peer wakes nobody.
 const LOOKS: &str = "wakes every 0.1 s to see whether";
@@ -29,9 +29,9 @@ pub struct Writer {
     head: u64,
     /// What the receiver's tail was when we last looked: it may have moved on since.
     tail: u64,
-    patience: Patience,
-    copies: Tally,
-    wakes: Tally,
+    patience: WaitPolicy,
+    copies: Commentary,
+    wakes: Commentary,
 }
 
 impl Writer {
@@ -42,9 +42,10 @@ impl Writer {
     pub fn of(ring: Ring, waiting: Waiting) -> Result<Writer> {
         let (head, tail) = ring.indices()?;
         ring.claim(SENDER)?;
-        let patience = Patience::announced(&ring, waiting, SENDER_SLEEPS, RECEIVER);
-        let wakes = Tally::of("futex_wake");
-        let copies = Tally::steps("messages into the ring");
+        let patience =
+            WaitPolicy::announced(&ring, waiting, SENDER_SLEEPS, RECEIVER);
+        let wakes = Commentary::of("futex_wake");
+        let copies = Commentary::steps("messages into the ring");
         Ok(Writer { ring, head, tail, patience, copies, wakes })
     }
 
@@ -162,9 +163,9 @@ pub struct Reader {
     tail: u64,
     /// Where it began when we last looked whether the sender sleeps.
     looked: u64,
-    patience: Patience,
-    copies: Tally,
-    wakes: Tally,
+    patience: WaitPolicy,
+    copies: Commentary,
+    wakes: Commentary,
 }
 
 impl Reader {
@@ -175,9 +176,10 @@ impl Reader {
     pub fn of(ring: Ring, waiting: Waiting) -> Result<Reader> {
         let (_, tail) = ring.indices()?;
         ring.claim(RECEIVER)?;
-        let patience = Patience::announced(&ring, waiting, RECEIVER_SLEEPS, SENDER);
-        let wakes = Tally::of("futex_wake");
-        let copies = Tally::steps("messages out of the ring");
+        let patience =
+            WaitPolicy::announced(&ring, waiting, RECEIVER_SLEEPS, SENDER);
+        let wakes = Commentary::of("futex_wake");
+        let copies = Commentary::steps("messages out of the ring");
         Ok(Reader { ring, head: tail, tail, looked: tail, patience, copies, wakes })
     }
 
@@ -263,7 +265,7 @@ impl Reader {
                 bail!("the sender (pid {}) died before its goodbye", life.pid);
             }
             let ring = &self.ring;
-            let (next, _) = ring.place(self.tail);
+            let (next, _) = ring.offset_of(self.tail);
             let moved = || {
                 // The cache lines of the message shall come together with that of head,
                 // not after it.

@@ -13,18 +13,18 @@ use nix::fcntl::posix_fallocate;
 
 use super::{Flaw, Ring, length_of};
 use crate::errors::{Advise, errno};
-use crate::os::alive::Life;
 use crate::os::cleanup::{Object, remove_now, without_signals};
 use crate::os::owner::Owner;
+use crate::os::process_identity::ProcessIdentity;
 use crate::os::shared::Shared;
 use crate::os::sigbus;
 use crate::os::signal::{is_to_end, retry_on_intr};
 use crate::say;
-use crate::wire::meet::{At, Only, Place};
+use crate::wire::meet::{Presence, Rendezvous, SoleRole};
 use crate::wire::say;
 
 /// Where the memory comes from: what differs between the kinds of shared memory.
-pub trait Source {
+pub trait Backing {
     /// What it is called: `/dev/shm/…`, a path, a key.
     fn name(&self) -> String;
 
@@ -49,12 +49,12 @@ pub trait Source {
     }
 }
 
-/// What a [`Source`] found.
+/// What a [`Backing`] found.
 #[derive(Debug)]
 pub struct Found {
     /// It is called so.
     pub object: Object,
-    /// Whose it is; `None` where the [`Source`] has looked.
+    /// Whose it is; `None` where the [`Backing`] has looked.
     pub owner: Option<Owner>,
     /// It, mapped; `None` when it has no bytes yet, and so cannot be mapped.
     pub memory: Option<Shared>,
@@ -67,14 +67,18 @@ pub(super) struct Joined {
     /// Whether a role of ours made it, so that it is ours to remove.
     ours: bool,
     pub(super) lasts: bool,
-    pub(super) place: Place,
+    pub(super) presence: Presence,
 }
 
 impl Joined {
     /// Lets the peer in, once the ring says who we are.
-    pub(super) fn welcome(mut self, at: &At, source: &dyn Source) -> Result<Joined> {
-        self.place.open_to_all()?;
-        at.ready(source.name())?;
+    pub(super) fn welcome(
+        mut self,
+        rendezvous: &Rendezvous,
+        backing: &dyn Backing,
+    ) -> Result<Joined> {
+        self.presence.admit_peers()?;
+        rendezvous.ready(backing.name())?;
         Ok(self)
     }
 
@@ -99,9 +103,9 @@ enum Attempt {
 
 /// Enters the place, and finds its ring or makes it.
 pub(super) fn join(
-    at: &At,
-    source: &dyn Source,
-    side: Only,
+    rendezvous: &Rendezvous,
+    backing: &dyn Backing,
+    side: SoleRole,
     capacity: u64,
 ) -> Result<(Ring, Joined)> {
     sigbus::end_in_order(); // who cuts the memory short ends us with a line
@@ -110,29 +114,29 @@ pub(super) fn join(
         // From the arrival on until the place knows what to remove: a signal that came in
         // between would leave something behind. So nothing may sleep there.
         let tried = without_signals(|| -> Result<_> {
-            let Some(mut place) = at.try_arrive(Some(side))? else {
+            let Some(mut presence) = rendezvous.try_arrive(Some(side))? else {
                 return Ok(None);
             };
-            let attempt = if place.alone() {
-                as_first(at, source, side, capacity, &mut place)?
+            let attempt = if presence.is_alone() {
+                as_first(rendezvous, backing, side, capacity, &mut presence)?
             } else {
-                as_second(at, source, side, &mut place)?
+                as_second(rendezvous, backing, side, &mut presence)?
             };
-            Ok(Some((place, attempt)))
+            Ok(Some((presence, attempt)))
         });
         match tried {
-            Ok(None) => at.wait_for_turn()?,
-            Ok(Some((place, Attempt::Done(ring, object, ours)))) => {
-                let lasts = source.lasts();
-                return Ok((ring, Joined { object, ours, lasts, place }));
+            Ok(None) => rendezvous.wait_for_turn()?,
+            Ok(Some((presence, Attempt::Done(ring, object, ours)))) => {
+                let lasts = backing.lasts();
+                return Ok((ring, Joined { object, ours, lasts, presence }));
             }
             Ok(Some((_, Attempt::Later(why)))) if tries == TRIES => {
-                bail!("{}: {why}", source.name())
+                bail!("{}: {why}", backing.name())
             }
-            Ok(Some((place, Attempt::Later(_)))) => {
+            Ok(Some((presence, Attempt::Later(_)))) => {
                 // Somebody is just leaving: the place is free in a moment.
                 tries += 1;
-                drop(place);
+                drop(presence);
                 std::thread::sleep(PAUSE);
             }
             // The signal was one that this program ignores, or we would not be here.
@@ -164,12 +168,15 @@ pub fn allocate(file: impl AsFd, length: usize) -> nix::Result<()> {
 }
 
 /// What is there, if it is ours to use: before that, no byte of it is looked at.
-fn find(at: &At, source: &dyn Source) -> Result<Option<(Object, Option<Shared>)>> {
-    let Some(Found { object, owner, memory }) = source.find()? else {
+fn find(
+    rendezvous: &Rendezvous,
+    backing: &dyn Backing,
+) -> Result<Option<(Object, Option<Shared>)>> {
+    let Some(Found { object, owner, memory }) = backing.find()? else {
         return Ok(None);
     };
     if let Some(owner) = owner {
-        at.must_be_ours(source.name(), &owner)?;
+        rendezvous.must_be_ours(backing.name(), &owner)?;
     }
     Ok(Some((object, memory)))
 }
@@ -177,23 +184,23 @@ fn find(at: &At, source: &dyn Source) -> Result<Option<(Object, Option<Shared>)>
 /// Nobody of ours is here, and nobody comes in: what lies here is left from before, or
 /// belongs to a stranger, who holds no lock.
 fn as_first(
-    at: &At,
-    source: &dyn Source,
-    side: Only,
+    rendezvous: &Rendezvous,
+    backing: &dyn Backing,
+    side: SoleRole,
     capacity: u64,
-    place: &mut Place,
+    presence: &mut Presence,
 ) -> Result<Attempt> {
-    let Some((object, memory)) = find(at, source)? else {
-        return make(at, source, capacity, place);
+    let Some((object, memory)) = find(rendezvous, backing)? else {
+        return make(rendezvous, backing, capacity, presence);
     };
-    let name = source.name();
-    let ours = place.is_ours(&object)?;
+    let name = backing.name();
+    let ours = presence.is_ours(&object)?;
     let ring = match memory.map_or(Err(Flaw::HalfMade), Ring::over) {
         Ok(ring) => ring,
         Err(Flaw::HalfMade) if ours => {
             say!("{name} was begun by one who was killed: it is made anew");
             remove_now(&object).with_context(|| format!("remove {name}"))?;
-            return make(at, source, capacity, place);
+            return make(rendezvous, backing, capacity, presence);
         }
         Err(flaw) => return Err(flaw).context(name).advise(elsewhere),
     };
@@ -201,22 +208,22 @@ fn as_first(
     let waiting = say::size(unread as usize);
     match state_for(side, &ring) {
         State::Usable => {
-            place.found(&object)?;
+            presence.adopt(&object)?;
             say!("it begins with `ipc-ring`: a ring of {}", capacity_of(&ring));
             Ok(Attempt::Done(ring, object, ours))
         }
         State::Busy(why) => {
-            place.found(&object)?;
-            place.keep()?;
+            presence.adopt(&object)?;
+            presence.keep_pending()?;
             Ok(Attempt::Later(why))
         }
         State::Stale if ring.is_closed() && unread > 0 => {
-            place.found(&object)?;
-            place.keep()?;
+            presence.adopt(&object)?;
+            presence.keep_pending()?;
             let error = anyhow!("{waiting} wait in {name} for a receiver");
             Err(error).advise(|_| {
-                let receiver = at.peer("receiver");
-                let clean = at.clean_pending();
+                let receiver = rendezvous.peer("receiver");
+                let clean = rendezvous.clean_pending();
                 Some(format!("start it: {receiver}; or drop them: {clean}"))
             })
         }
@@ -227,7 +234,7 @@ fn as_first(
             }
             if ours {
                 remove_now(&object).with_context(|| format!("remove {name}"))?;
-                return make(at, source, capacity, place);
+                return make(rendezvous, backing, capacity, presence);
             }
             say!("it is not ours to remove: the ring in it begins anew");
             let capacity = ring.capacity();
@@ -239,16 +246,16 @@ fn as_first(
 
 /// Somebody of ours is here: then so is the ring, unless that one is just leaving.
 fn as_second(
-    at: &At,
-    source: &dyn Source,
-    side: Only,
-    place: &mut Place,
+    rendezvous: &Rendezvous,
+    backing: &dyn Backing,
+    side: SoleRole,
+    presence: &mut Presence,
 ) -> Result<Attempt> {
     let later = |why: &str| Ok(Attempt::Later(why.to_owned()));
-    let Some((object, memory)) = find(at, source)? else {
-        if place.is_foreign() {
+    let Some((object, memory)) = find(rendezvous, backing)? else {
+        if presence.is_foreign() {
             return Err(Errno::EACCES)
-                .with_context(|| format!("open {}", source.name()));
+                .with_context(|| format!("open {}", backing.name()));
         }
         return later(
             "somebody is at this place, but not with this ring: start both roles with \
@@ -256,7 +263,7 @@ fn as_second(
         );
     };
     let Some(memory) = memory else { return later("whoever made it has gone") };
-    let ring = Ring::over(memory).context(source.name()).advise(elsewhere)?;
+    let ring = Ring::over(memory).context(backing.name()).advise(elsewhere)?;
     match state_for(side, &ring) {
         State::Busy(why) => Ok(Attempt::Later(why)),
         // A receiver can wait for a sender, who is not there yet: so nothing is stale.
@@ -264,8 +271,8 @@ fn as_second(
             later("the receiver still reads what an earlier sender left there")
         }
         State::Usable | State::Stale => {
-            let ours = place.is_ours(&object)?;
-            place.found(&object)?;
+            let ours = presence.is_ours(&object)?;
+            presence.adopt(&object)?;
             say!("it begins with `ipc-ring`: a ring of {}", capacity_of(&ring));
             Ok(Attempt::Done(ring, object, ours))
         }
@@ -282,10 +289,10 @@ enum State {
     Busy(String),
 }
 
-fn state_for(side: Only, ring: &Ring) -> State {
-    let alive = |life: Option<Life>| life.filter(|life| life.lives());
+fn state_for(side: SoleRole, ring: &Ring) -> State {
+    let alive = |life: Option<ProcessIdentity>| life.filter(|life| life.lives());
     let (sender, receiver) = (alive(ring.sender()), alive(ring.receiver()));
-    let sends = side == Only::Sender;
+    let sends = side == SoleRole::Sender;
     let (role, same) =
         if sends { ("sender", sender) } else { ("receiver", receiver) };
     if let Some(life) = same.filter(|_| !ring.is_done()) {
@@ -307,19 +314,19 @@ fn state_for(side: Only, ring: &Ring) -> State {
 }
 
 fn make(
-    at: &At,
-    source: &dyn Source,
+    rendezvous: &Rendezvous,
+    backing: &dyn Backing,
     capacity: u64,
-    place: &mut Place,
+    presence: &mut Presence,
 ) -> Result<Attempt> {
-    let ours = !at.is_users_path();
-    let make = || source.make(length_of(capacity));
-    let (memory, object) = match source.object().filter(|_| ours) {
-        Some(object) => place.makes(&object, make)?,
+    let ours = !rendezvous.is_users_path();
+    let make = || backing.make(length_of(capacity));
+    let (memory, object) = match backing.object().filter(|_| ours) {
+        Some(object) => presence.create(&object, make)?,
         None => make()?,
     };
     if ours {
-        place.owns(&object)?;
+        presence.remove_when_last(&object)?;
     }
     let ring = Ring::make(memory, capacity);
     say!("a ring of {} is in it: sizes first, the magic last", capacity_of(&ring));

@@ -11,9 +11,9 @@ use rustix::thread::{MembarrierCommand, Pid, futex, membarrier, sched_getaffinit
 
 use super::{ASLEEP, AWAKE, NEVER_SLEEPS, Ring};
 use crate::errors::usage;
-use crate::os::alive::Life;
 use crate::os::cleanup::{Ticks, ticks};
-use crate::wire::say::Tally;
+use crate::os::process_identity::ProcessIdentity;
+use crate::wire::say::Commentary;
 
 /// How one waits for the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Waiting {
 
 /// How one side waits, and what it has learnt from waiting.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct WaitPolicy {
     waiting: Waiting,
     /// Where the word is that we sleep on.
     word: usize,
@@ -42,7 +42,7 @@ pub(super) struct Patience {
     slept: u32,
     /// What wakes it every [`NAP`], once it has slept often.
     ticks: Option<Ticks>,
-    naps: Tally,
+    naps: Commentary,
 }
 
 /// How long to look again and again before a sleep: about as long as it takes until one
@@ -61,7 +61,7 @@ const NAP: Duration = Duration::from_millis(100);
 const TIMED_NAPS: u32 = 16;
 
 // ANCHOR: wait
-impl Patience {
+impl WaitPolicy {
     /// Waits until `ready`, at most [`NAP`]; whether it is. `why` is said, unless this goes on
     /// with a wait that was in vain.
     pub(super) fn wait(
@@ -129,7 +129,7 @@ pub(super) fn sleeps(word: &AtomicU32) -> bool {
 
 /// Wakes the side that sleeps on `word`.
 #[cold]
-pub(super) fn wake(word: &AtomicU32, wakes: &mut Tally) {
+pub(super) fn wake(word: &AtomicU32, wakes: &mut Commentary) {
     // So that it is woken once, not for each message until it runs.
     let awake = (Ordering::Relaxed, Ordering::Relaxed);
     if word.compare_exchange(ASLEEP, AWAKE, awake.0, awake.1).is_ok() {
@@ -143,7 +143,7 @@ pub(super) fn wake(word: &AtomicU32, wakes: &mut Tally) {
 }
 // ANCHOR_END: wait
 
-impl Patience {
+impl WaitPolicy {
     /// The patience of the side that sleeps on `word`, and waits for `peer`: says in the
     /// ring whether it will ever sleep.
     ///
@@ -159,7 +159,7 @@ impl Patience {
         waiting: Waiting,
         word: usize,
         peer: usize,
-    ) -> Patience {
+    ) -> WaitPolicy {
         let says = match waiting {
             Waiting::Sleeping => AWAKE,
             Waiting::Spinning => NEVER_SLEEPS,
@@ -168,7 +168,7 @@ impl Patience {
         if said == NEVER_SLEEPS && says != NEVER_SLEEPS {
             let _ = membarrier(MembarrierCommand::Global);
         }
-        Patience {
+        WaitPolicy {
             waiting,
             word,
             peer,
@@ -177,7 +177,7 @@ impl Patience {
             next_rest: 1,
             slept: 0,
             ticks: None,
-            naps: Tally::of("futex_wait"),
+            naps: Commentary::of("futex_wait"),
         }
     }
 
@@ -244,7 +244,7 @@ fn look(time: Duration, ready: impl Fn() -> bool) -> bool {
 
 /// Whether this process and its peer can run at the same moment: not if both are bound
 /// to one and the same CPU.
-fn may_run_beside(peer: Life) -> bool {
+fn may_run_beside(peer: ProcessIdentity) -> bool {
     let Ok(ours) = sched_getaffinity(None) else { return true };
     let peer = i32::try_from(peer.pid).ok().and_then(Pid::from_raw);
     // Of a peer that has gone, or is in another name space, nothing is known.
@@ -253,7 +253,7 @@ fn may_run_beside(peer: Life) -> bool {
 }
 
 /// Refuses to spin where the peer waits for our very CPU.
-pub(super) fn may_spin_beside(peer: Life) -> Result<()> {
+pub(super) fn may_spin_beside(peer: ProcessIdentity) -> Result<()> {
     if may_run_beside(peer) {
         return Ok(());
     }

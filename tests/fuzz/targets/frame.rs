@@ -2,7 +2,7 @@
 //! are the same, within the limit, and make the same bytes again.
 
 use super::Input;
-use crate::wire::frame::{Framing, Incoming, Stream};
+use crate::wire::frame::{Framing, FramingOptions, ReassemblyBuffer};
 
 /// The framing, the limit, how the reads are cut, then the stream.
 pub fn run(input: &[u8]) {
@@ -12,7 +12,7 @@ pub fn run(input: &[u8]) {
         1 => Framing::Length,
         _ => Framing::None,
     };
-    let stream = Stream { framing, max_message: u32::from(input.u16()) + 1 };
+    let stream = FramingOptions { framing, max_message: u32::from(input.u16()) + 1 };
     let count = usize::from(input.u8());
     let cuts = input.bytes(count);
     let bytes = input.rest();
@@ -49,10 +49,10 @@ enum End {
 }
 
 fn messages<'a>(
-    stream: &Stream,
+    stream: &FramingOptions,
     reads: impl Iterator<Item = &'a [u8]>,
 ) -> (Vec<Vec<u8>>, End) {
-    let mut incoming = Incoming::new(stream);
+    let mut incoming = ReassemblyBuffer::new(stream);
     let (mut all, mut message) = (Vec::new(), Vec::new());
     for read in reads {
         incoming.add(read).expect("there is memory");

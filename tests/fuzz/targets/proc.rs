@@ -1,6 +1,6 @@
 //! Files of /proc, in which names are whatever somebody chose.
 
-use crate::os::alive;
+use crate::os::process_identity;
 use crate::wire::address::holder::listener;
 
 /// A program's name; and a line of a table.
@@ -8,8 +8,12 @@ pub fn run(input: &[u8]) {
     let name = String::from_utf8_lossy(input);
     let fields = "S 1 2 3 4";
     let line = [b"4711 (", input, b") ", fields.as_bytes(), b"\n"].concat();
-    assert_eq!(alive::after_name(&line).as_deref(), Some(fields), "{name:?}");
-    let _ = alive::after_name(input);
+    assert_eq!(
+        process_identity::after_name(&line).as_deref(),
+        Some(fields),
+        "{name:?}"
+    );
+    let _ = process_identity::after_name(input);
     if let Some((_, uid, inode)) = listener(&name) {
         assert!(name.contains(uid) && name.contains(inode));
     }

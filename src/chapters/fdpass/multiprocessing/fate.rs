@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use rustix::io::ioctl_fionread;
 
-use crate::os::holders::holders;
+use crate::os::proc_fd::holders;
 use crate::os::tcp;
 
 // ANCHOR: fate

@@ -15,31 +15,31 @@ use crate::say;
 impl Pool {
     /// Looks what the worker `id` holds by now.
     pub(in super::super) fn hear(&mut self, id: u64) {
-        if let Some(place) = self.workers.iter().position(|worker| worker.id == id) {
-            self.hear_at(place);
+        if let Some(index) = self.workers.iter().position(|worker| worker.id == id) {
+            self.hear_at(index);
         }
     }
 
-    fn hear_at(&mut self, place: usize) {
-        let mut answered = self.read_answers(place);
+    fn hear_at(&mut self, index: usize) {
+        let mut answered = self.read_answers(index);
         // Nobody will tell us twice that it has closed its end.
         while matches!(answered, Answered::Held(_))
-            && self.workers[place].has_ended()
+            && self.workers[index].has_ended()
         {
-            answered = self.read_answers(place);
+            answered = self.read_answers(index);
         }
         match answered {
             Answered::Held(_) | Answered::Nothing => {}
             Answered::End => {
-                self.cut_off(place, "recv() = 0: it has closed its end")
+                self.cut_off(index, "recv() = 0: it has closed its end")
             }
             Answered::Failed(error) => {
-                self.cut_off(place, &format!("recv: {error}"));
+                self.cut_off(index, &format!("recv: {error}"));
             }
             Answered::Garbage(_, byte) => {
                 let what = [byte].escape_ascii().to_string();
                 self.cut_off(
-                    place,
+                    index,
                     &format!("it answered {what:?} where OK belongs"),
                 );
             }
@@ -49,19 +49,19 @@ impl Pool {
     /// Cuts off each worker whose oldest connection has no `OK` in time.
     pub(in super::super) fn cut_off_the_late(&mut self, now: Instant) {
         // From the last, since one that is cut off leaves the list.
-        for place in (0..self.workers.len()).rev() {
+        for index in (0..self.workers.len()).rev() {
             let is_late = |pool: &Pool| {
                 let deadline =
-                    pool.workers.get(place).and_then(|w| w.deadline(pool));
+                    pool.workers.get(index).and_then(|w| w.deadline(pool));
                 deadline.is_some_and(|deadline| deadline <= now)
             };
             // If it was us who slept, its answer may lie here since long ago.
             if is_late(self) {
-                self.hear_at(place);
+                self.hear_at(index);
             }
             if is_late(self) {
                 let seconds = self.ack_timeout.as_secs_f64();
-                self.cut_off(place, &format!("no OK within {seconds} s"));
+                self.cut_off(index, &format!("no OK within {seconds} s"));
             }
         }
     }
@@ -69,12 +69,12 @@ impl Pool {
     /// Parts with a worker. The order is what matters: after shutdown(2) no `OK` can come
     /// in any more, and the worker, whose send(2) fails, drops what it wanted to keep.
     /// Those that came in before still count. So of each connection both know the same.
-    pub(super) fn cut_off(&mut self, place: usize, why: &str) {
-        let _ = shutdown(&self.workers[place].socket, Shutdown::Both);
-        while matches!(self.read_answers(place), Answered::Held(_)) {}
+    pub(super) fn cut_off(&mut self, index: usize, why: &str) {
+        let _ = shutdown(&self.workers[index].socket, Shutdown::Both);
+        while matches!(self.read_answers(index), Answered::Held(_)) {}
 
-        let mut worker = self.workers.remove(place);
-        if place < self.turn {
+        let mut worker = self.workers.remove(index);
+        if index < self.turn {
             self.turn -= 1; // the same worker's turn as before
         }
         if self.turn == self.workers.len() {
@@ -103,14 +103,14 @@ impl Pool {
         }
     }
 
-    /// Drops our copy of each connection that the worker at `place` is known to hold.
-    fn read_answers(&mut self, place: usize) -> Answered {
-        let Worker { socket, passed, receipts, .. } = &mut self.workers[place];
+    /// Drops our copy of each connection that the worker at `index` is known to hold.
+    fn read_answers(&mut self, index: usize) -> Answered {
+        let Worker { socket, passed, receipts, .. } = &mut self.workers[index];
         let answered = match receipts {
             Receipts::Answers(answers) => answers.read(socket),
             Receipts::Unread(unread) => unread.read(socket, passed.len()),
         };
-        let worker = &mut self.workers[place];
+        let worker = &mut self.workers[index];
         let (Answered::Held(held) | Answered::Garbage(held, _)) = answered else {
             return answered;
         };

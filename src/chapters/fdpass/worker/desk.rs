@@ -14,9 +14,9 @@ use super::super::{connections, multiprocessing, named};
 use super::Printing;
 use crate::errors::line;
 use crate::say;
-use crate::wire::frame::{Incoming, Stream};
+use crate::wire::frame::{FramingOptions, ReassemblyBuffer};
 use crate::wire::payload::{Payload, Printed, Style};
-use crate::wire::say::{self, Tally};
+use crate::wire::say::{self, Commentary};
 
 // ANCHOR: desk
 /// How many connections are taken in one go, before any of them is served.
@@ -31,7 +31,7 @@ pub(super) enum Left {
 /// A client whose connection we hold.
 pub(super) struct Client {
     socket: OwnedFd,
-    incoming: Incoming,
+    incoming: ReassemblyBuffer,
     /// What has come, and how much of it has gone back.
     echo: Vec<u8>,
     sent: usize,
@@ -59,16 +59,16 @@ pub(super) enum Then {
 /// What all clients share: standard output, and the commentary.
 pub(super) struct Desk {
     protocol: Protocol,
-    stream: Stream,
+    stream: FramingOptions,
     /// Buffers of clients that have left, for those who come.
-    spare: Vec<Incoming>,
+    spare: Vec<ReassemblyBuffer>,
     payload: Payload,
     message: Vec<u8>,
     pub(super) taken: u64,
-    recvmsgs: Tally,
-    acknowledgements: Tally,
-    recvs: Tally,
-    sends: Tally,
+    recvmsgs: Commentary,
+    acknowledgements: Commentary,
+    recvs: Commentary,
+    sends: Commentary,
 }
 
 impl Desk {
@@ -85,10 +85,10 @@ impl Desk {
             payload: Payload::new(style)?,
             message: Vec::new(),
             taken: 0,
-            recvmsgs: Tally::of("recvmsg"),
-            acknowledgements: Tally::of("send OK"),
-            recvs: Tally::of("recv"),
-            sends: Tally::of("send"),
+            recvmsgs: Commentary::of("recvmsg"),
+            acknowledgements: Commentary::of("send OK"),
+            recvs: Commentary::of("recv"),
+            sends: Commentary::of("send"),
         })
     }
 
@@ -153,7 +153,8 @@ impl Desk {
 
     fn client(&mut self, socket: OwnedFd) -> Client {
         let incoming = self.spare.pop();
-        let incoming = incoming.unwrap_or_else(|| Incoming::new(&self.stream));
+        let incoming =
+            incoming.unwrap_or_else(|| ReassemblyBuffer::new(&self.stream));
         Client { socket, incoming, echo: Vec::new(), sent: 0, deaf: false }
     }
 
@@ -176,7 +177,7 @@ impl Desk {
             };
             let n = match recv(&client.socket, space, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => {
-                    self.recvs.special(0, || {
+                    self.recvs.always(0, || {
                         format!(
                             "recv({fd}) = 0: the client has said all; close({fd})"
                         )

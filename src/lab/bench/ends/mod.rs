@@ -18,8 +18,8 @@ use crate::chapter::{Conversation, OneWay, Visitor};
 use crate::chapters::unix::packet;
 use crate::os::{cleanup, spawn};
 use crate::wire::dialogue::Connection;
-use crate::wire::frame::{Framing, Stream};
-use crate::wire::meet::At;
+use crate::wire::frame::{Framing, FramingOptions};
+use crate::wire::meet::Rendezvous;
 use crate::wire::say;
 use crate::wire::transport::{Receiver, Sender};
 
@@ -32,7 +32,8 @@ pub mod payload;
 pub const TOO_LARGE: i32 = 3;
 
 /// How a stream socket is measured: its bytes as they are.
-const RAW: Stream = Stream { framing: Framing::None, max_message: 1 << 20 };
+const RAW: FramingOptions =
+    FramingOptions { framing: Framing::None, max_message: 1 << 20 };
 /// The largest packet that the bench receives, in bytes.
 const LARGEST_PACKET: usize = 1 << 20;
 
@@ -163,10 +164,10 @@ impl Played<'_> {
         let name = place.file_name().context("a place without a name")?;
         let name = name.to_string_lossy();
         let row = C::ROW;
-        let at = |way: &str| -> Result<At> {
+        let at = |way: &str| -> Result<Rendezvous> {
             let by_name = row.meets.by_name();
             let given = by_name.then(|| format!("{name}-{way}"));
-            let mut at = At::new(row.name, row.meets, given)?;
+            let mut at = Rendezvous::new(row.name, row.meets, given)?;
             for role in row.roles {
                 at = at.with_peer(role.name, "ipclab bench".to_owned(), None);
             }

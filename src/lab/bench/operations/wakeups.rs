@@ -16,8 +16,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::table::{Absent, Batch, Ground, each};
 use crate::lab::bench::placement::pin;
-use crate::os::alive;
 use crate::os::cleanup;
+use crate::os::process_identity;
 use crate::os::shared::{Shared, mmap};
 use crate::os::spawn::{Forked, fork};
 
@@ -137,7 +137,7 @@ impl Child {
     fn wait_until_it_sleeps(&self) -> Result<()> {
         let late = Instant::now() + PATIENCE;
         loop {
-            match alive::state(self.0.as_raw() as u32) {
+            match process_identity::state(self.0.as_raw() as u32) {
                 Some('S') => return Ok(()),
                 Some('R' | 'D') if Instant::now() < late => {
                     rustix::thread::sched_yield();

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::lab::interrupts::Interrupts;
-use crate::process::Role;
+use crate::process::RoleProcess;
 
 /// A signal has come that ends the bench.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ impl Lines {
     /// ended before it was whole.
     pub(in crate::lab::bench) fn next(
         &mut self,
-        watched: &[&Role],
+        watched: &[&RoleProcess],
         stop: &mut Interrupts,
         deadline: Instant,
     ) -> Result<Option<String>> {

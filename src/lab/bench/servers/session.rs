@@ -21,7 +21,7 @@ use crate::lab::bench::model::Placement;
 use crate::lab::bench::placement::Cpus;
 use crate::lab::interrupts::Interrupts;
 use crate::os::spawn;
-use crate::process::{Input, Output, Role};
+use crate::process::{Input, Output, RoleProcess};
 
 /// How long a server may take to be there, a load to connect its clients, or an answer to
 /// come after its window.
@@ -65,9 +65,9 @@ pub struct Session {
     /// What it is of.
     pub subject: Subject,
     /// `None` once it has failed.
-    load: Option<Role>,
+    load: Option<RoleProcess>,
     answers: Lines,
-    servers: Vec<Role>,
+    servers: Vec<RoleProcess>,
     _dir: Scratch,
 }
 
@@ -145,7 +145,7 @@ impl Stage {
         kind: Kind,
         dir: &Path,
         cpu: usize,
-    ) -> Result<(Vec<Role>, Door)> {
+    ) -> Result<(Vec<RoleProcess>, Door)> {
         let (mut servers, mut door) = (Vec::new(), None);
         for words in kind.roles() {
             let (ready, says_so) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
@@ -175,7 +175,7 @@ impl Stage {
         subject: &Subject,
         door: &Door,
         cpu: usize,
-    ) -> Result<(Role, Lines)> {
+    ) -> Result<(RoleProcess, Lines)> {
         let Subject { kind, placement, busy, idle, load_threads, .. } = *subject;
         let clients = match kind.clients() {
             Clients::Stay => "stay",
@@ -214,12 +214,12 @@ impl Stage {
 impl Session {
     /// The processes of the server, the one that clients come to first.
     pub fn servers(&self) -> Vec<Pid> {
-        self.servers.iter().map(Role::pid).collect()
+        self.servers.iter().map(RoleProcess::pid).collect()
     }
 
     /// The process of the load, unless it has failed.
     pub fn load(&self) -> Option<Pid> {
-        self.load.as_ref().map(Role::pid)
+        self.load.as_ref().map(RoleProcess::pid)
     }
 
     fn window(&mut self, order: Order, stop: &mut Interrupts) -> Result<Sample> {
@@ -241,7 +241,7 @@ impl Session {
         stop: &mut Interrupts,
         deadline: Instant,
     ) -> Result<String> {
-        let watched: Vec<&Role> = self.servers.iter().collect();
+        let watched: Vec<&RoleProcess> = self.servers.iter().collect();
         let line = self.answers.next(&watched, stop, deadline);
         let what = format!(
             "{} ({})",
@@ -263,7 +263,7 @@ impl Session {
         let _ = poll(&mut fds, Some(&most));
         drop(fds);
         let load = self.load.take();
-        let ended = self.servers.iter_mut().position(Role::has_ended);
+        let ended = self.servers.iter_mut().position(RoleProcess::has_ended);
         match (ended, load) {
             (Some(place), _) => why_it_ended(self.servers.remove(place)),
             (None, Some(load)) => why_it_ended(load),
@@ -273,7 +273,7 @@ impl Session {
 
     /// The CPU time of the server's processes and their children so far, in nanoseconds.
     fn server_cpu(&self) -> u64 {
-        let own = self.servers.iter().map(Role::pid);
+        let own = self.servers.iter().map(RoleProcess::pid);
         own.map(|pid| {
             let list = format!("/proc/{pid}/task/{pid}/children");
             let list = std::fs::read_to_string(list).unwrap_or_default();
@@ -300,10 +300,10 @@ pub(in crate::lab::bench) fn start(
     input: Input,
     output: Output,
     cpu: usize,
-) -> Result<Role> {
+) -> Result<RoleProcess> {
     command.process_group(0); // Ctrl-C comes to us alone, or to nobody (nohup)
     spawn::pin(&mut command, &[cpu]);
-    Role::start_with(name, command, input, output, None)
+    RoleProcess::start_with(name, command, input, output, None)
 }
 
 fn nowhere() -> Result<Output> {
@@ -312,7 +312,7 @@ fn nowhere() -> Result<Output> {
 }
 
 /// How a process ended that should not have, in one line.
-pub(in crate::lab::bench) fn why_it_ended(role: Role) -> anyhow::Error {
+pub(in crate::lab::bench) fn why_it_ended(role: RoleProcess) -> anyhow::Error {
     let name = role.name.clone();
     match role.wait(Instant::now() + DYING) {
         Err(error) => error,

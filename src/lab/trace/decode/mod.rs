@@ -44,8 +44,8 @@ enum Arg {
     /// A descriptor.
     Fd,
     /// A directory's descriptor, or AT_FDCWD.
-    At,
-    /// A path; relative to the argument before it, if that is [`Arg::At`].
+    Rendezvous,
+    /// A path; relative to the argument before it, if that is [`Arg::Rendezvous`].
     Path,
     /// Text.
     Text,
@@ -257,8 +257,8 @@ fn before(cx: &mut Cx<'_>, arg: Arg, index: usize) -> Option<Piece> {
     let raw = cx.args[index];
     Some(match arg {
         Arg::Fd => cx.fd(raw as i32),
-        Arg::At if raw as i32 == libc::AT_FDCWD => Piece::text("AT_FDCWD"),
-        Arg::At => cx.fd(raw as i32),
+        Arg::Rendezvous if raw as i32 == libc::AT_FDCWD => Piece::text("AT_FDCWD"),
+        Arg::Rendezvous => cx.fd(raw as i32),
         Arg::Path => files::path(cx, index),
         Arg::Text => text(cx, index),
         Arg::In(length) => cx.bytes(raw, cx.args[length]),

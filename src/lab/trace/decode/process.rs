@@ -51,7 +51,7 @@ const ARCH: Names = &[
 const ARCH: Names = &[];
 
 pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
-    use Arg::{After, At, Before, Fd, Hex, Int, Out, Path, Set, Size, Word};
+    use Arg::{After, Before, Fd, Hex, Int, Out, Path, Rendezvous, Set, Size, Word};
     Some(match name {
         "fork" | "vfork" | "getpid" | "gettid" | "getppid" | "getuid"
         | "geteuid" | "getgid" | "getegid" | "sched_yield" | "setsid"
@@ -63,7 +63,7 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "setns" => &[Fd, Set(CLONE)],
         "clone3" => &[Before(clone3_flags), Size],
         "execve" => &[Path, Before(words), Hex],
-        "execveat" => &[At, Path, Before(words), Hex, Set(AT)],
+        "execveat" => &[Rendezvous, Path, Before(words), Hex, Set(AT)],
         "wait4" => &[Int, After(status), Set(WAIT), Hex],
         "waitid" => &[Word(WHICH), Int, After(data::siginfo), Set(WAIT), Hex],
         "exit" | "exit_group" => &[Int],

@@ -23,7 +23,8 @@ const XATTR: Names = names! { XATTR_CREATE XATTR_REPLACE };
 
 pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
     use Arg::{
-        At, Before, Fd, Hex, In, Int, Octal, Out, Path, Set, Size, Text, Word,
+        Before, Fd, Hex, In, Int, Octal, Out, Path, Rendezvous, Set, Size, Text,
+        Word,
     };
     const LONG: Arg = Before(files::long);
     Some(match name {
@@ -90,33 +91,33 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "fsopen" => &[Text, Hex],
         "fsconfig" => &[Fd, Int, Text, Hex, Int],
         "fsmount" => &[Fd, Hex, Hex],
-        "fspick" | "open_tree" => &[At, Path, Hex],
-        "open_tree_attr" | "mount_setattr" => &[At, Path, Hex, Hex, Size],
-        "move_mount" => &[At, Path, At, Path, Hex],
+        "fspick" | "open_tree" => &[Rendezvous, Path, Hex],
+        "open_tree_attr" | "mount_setattr" => &[Rendezvous, Path, Hex, Hex, Size],
+        "move_mount" => &[Rendezvous, Path, Rendezvous, Path, Hex],
         "statmount" | "listmount" | "listns" => &[Hex, Hex, Size, Hex],
         "ustat" => &[Hex, Hex],
         "sysfs" => &[Int, Hex, Hex],
         // Files' attributes.
         "chown" | "lchown" => &[Path, Int, Int],
         "fchown" => &[Fd, Int, Int],
-        "fchownat" => &[At, Path, Int, Int, Set(files::AT)],
-        "fchmodat" => &[At, Path, Octal],
-        "fchmodat2" => &[At, Path, Octal, Set(files::AT)],
+        "fchownat" => &[Rendezvous, Path, Int, Int, Set(files::AT)],
+        "fchmodat" => &[Rendezvous, Path, Octal],
+        "fchmodat2" => &[Rendezvous, Path, Octal, Set(files::AT)],
         "umask" => &[Octal],
         "utime" | "utimes" => &[Path, Hex],
-        "futimesat" => &[At, Path, Hex],
-        "utimensat" => &[At, Path, Hex, Set(files::AT)],
+        "futimesat" => &[Rendezvous, Path, Hex],
+        "utimensat" => &[Rendezvous, Path, Hex, Set(files::AT)],
         "truncate" => &[Path, LONG],
         "fstatfs" => &[Fd, Hex],
         "getdents" => &[Fd, Hex, Size],
-        "symlinkat" => &[Text, At, Path],
+        "symlinkat" => &[Text, Rendezvous, Path],
         "readahead" => &[Fd, LONG, Size],
         "sync_file_range" => &[Fd, LONG, LONG, Hex],
         "cachestat" => &[Fd, Hex, Hex, Hex],
-        "name_to_handle_at" => &[At, Path, Hex, Hex, Set(files::AT)],
-        "open_by_handle_at" => &[At, Hex, Set(files::OPEN)],
+        "name_to_handle_at" => &[Rendezvous, Path, Hex, Hex, Set(files::AT)],
+        "open_by_handle_at" => &[Rendezvous, Hex, Set(files::OPEN)],
         "fanotify_init" => &[Hex, Set(files::OPEN)],
-        "fanotify_mark" => &[Fd, Hex, Hex, At, Path],
+        "fanotify_mark" => &[Fd, Hex, Hex, Rendezvous, Path],
         "setxattr" | "lsetxattr" => &[Path, Text, In(3), Size, Set(XATTR)],
         "fsetxattr" => &[Fd, Text, In(3), Size, Set(XATTR)],
         "getxattr" | "lgetxattr" => &[Path, Text, Out, Size],
@@ -125,10 +126,14 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "flistxattr" => &[Fd, Out, Size],
         "removexattr" | "lremovexattr" => &[Path, Text],
         "fremovexattr" => &[Fd, Text],
-        "setxattrat" | "getxattrat" => &[At, Path, Set(files::AT), Text, Hex, Size],
-        "listxattrat" => &[At, Path, Set(files::AT), Out, Size],
-        "removexattrat" => &[At, Path, Set(files::AT), Text],
-        "file_getattr" | "file_setattr" => &[At, Path, Hex, Size, Set(files::AT)],
+        "setxattrat" | "getxattrat" => {
+            &[Rendezvous, Path, Set(files::AT), Text, Hex, Size]
+        }
+        "listxattrat" => &[Rendezvous, Path, Set(files::AT), Out, Size],
+        "removexattrat" => &[Rendezvous, Path, Set(files::AT), Text],
+        "file_getattr" | "file_setattr" => {
+            &[Rendezvous, Path, Hex, Size, Set(files::AT)]
+        }
         // Looking into what runs.
         "bpf" => &[Int, Hex, Size],
         "perf_event_open" => &[Hex, Int, Int, Fd, Hex],

@@ -206,7 +206,7 @@ pub(super) fn streamed(all: &[Event], flow: &Flow<'_>, found: &mut Found) {
         let puts = lumps(all, &within(all, &flow.puts, span), units);
         let takes = lumps(all, &within(all, &flow.takes, span), units);
         let mut first = 0;
-        for (place, take) in takes.iter().enumerate() {
+        for (index, take) in takes.iter().enumerate() {
             let begun = puts.partition_point(|put| put.begin < take.end);
             let there = begun.checked_sub(1).map_or(0, |last| puts[last].to);
             let why = match take.to > there {
@@ -222,7 +222,7 @@ pub(super) fn streamed(all: &[Event], flow: &Flow<'_>, found: &mut Found) {
                 }
             };
             if let Some(why) = why {
-                let rest = takes[place..].iter().flat_map(Lump::events);
+                let rest = takes[index..].iter().flat_map(Lump::events);
                 found.doubt(rest, why);
                 break;
             }
@@ -313,9 +313,9 @@ fn messages(
     for (from, to) in matched(all, &posts, &fetches) {
         joined[to] = Some(from);
     }
-    for (place, (to, got)) in takes.iter().enumerate() {
-        let Some(from) = joined[place] else {
-            let why = if place < puts.len() { ORDER } else { UNSEEN };
+    for (index, (to, got)) in takes.iter().enumerate() {
+        let Some(from) = joined[index] else {
+            let why = if index < puts.len() { ORDER } else { UNSEEN };
             found.doubt([*to], why);
             continue;
         };
@@ -327,7 +327,7 @@ fn messages(
             common.1 == 0 || compared((0, sent), (0, got), common) == Same::Yes;
         if !(length && same) {
             // One that was there before, or came from elsewhere, shifts all the others.
-            found.doubt(fetches[place..].iter().copied(), OTHERS);
+            found.doubt(fetches[index..].iter().copied(), OTHERS);
             return;
         }
         found.arrow(puts[from].0, *to);
@@ -355,7 +355,7 @@ pub(super) fn in_order(
 fn in_turn(all: &[Event], events: &[usize]) -> Vec<bool> {
     let mut sure = vec![true; events.len()];
     let mut last: Option<usize> = None;
-    for (place, event) in events.iter().enumerate() {
+    for (index, event) in events.iter().enumerate() {
         if let Some(former) = last.filter(|former| events[*former] != *event)
             && end(all, events[former]) > all[*event].begin
         {
@@ -364,7 +364,7 @@ fn in_turn(all: &[Event], events: &[usize]) -> Vec<bool> {
             shared.for_each(|n| sure[n] = false);
         }
         if last.is_none_or(|former| end(all, *event) >= end(all, events[former])) {
-            last = Some(place);
+            last = Some(index);
         }
     }
     sure
@@ -379,10 +379,10 @@ fn matched(
     let (sent, got) = (in_turn(all, posts), in_turn(all, fetches));
     let places = 0..posts.len().min(fetches.len());
     places
-        .filter(|place| {
-            let (from, to) = (posts[*place], fetches[*place]);
-            sent[*place] && got[*place] && all[from].begin < end(all, to)
+        .filter(|index| {
+            let (from, to) = (posts[*index], fetches[*index]);
+            sent[*index] && got[*index] && all[from].begin < end(all, to)
         })
-        .map(|place| (place, place))
+        .map(|index| (index, index))
         .collect()
 }

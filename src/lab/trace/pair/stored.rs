@@ -57,8 +57,8 @@ pub(super) fn paired(
         }
         let mut open: Vec<Part> = vec![(*at, at + got.units)];
         let begun = |(event, _): &&(usize, Step<'_>)| all[*event].begin < end(*to);
-        for (place, (from, change)) in changes.iter().enumerate().rev() {
-            if !begun(&&changes[place]) {
+        for (index, (from, change)) in changes.iter().enumerate().rev() {
+            if !begun(&&changes[index]) {
                 continue;
             }
             if open.is_empty() {

@@ -20,24 +20,24 @@ pub(super) struct Waking {
 /// slept for several reasons.
 pub(super) fn woken<'a>(
     all: &[Event],
-    places: impl Iterator<Item = &'a Waking>,
+    wakings: impl Iterator<Item = &'a Waking>,
     found: &mut Found,
 ) {
     let mut wakers: BTreeMap<usize, HashSet<usize>> = BTreeMap::new();
     let mut counts: BTreeMap<usize, Option<u64>> = BTreeMap::new();
     let mut stirs: HashSet<usize> = HashSet::new();
-    for place in places {
-        counts.extend(place.wakes.iter().copied());
-        stirs.extend(&place.stirs);
-        for &to in place.woken.iter().filter(|event| all[**event].slept) {
+    for waking in wakings {
+        counts.extend(waking.wakes.iter().copied());
+        stirs.extend(&waking.stirs);
+        for &to in waking.woken.iter().filter(|event| all[**event].slept) {
             let meanwhile = |from: &usize| {
                 let (wake, sleep) = (&all[*from], &all[to]);
                 *from != to
                     && wake.begin < sleep.end.unwrap_or(u64::MAX)
                     && wake.end.is_some_and(|end| end > sleep.begin)
             };
-            let wakes = place.wakes.iter().map(|(from, _)| *from);
-            let stirs = place.stirs.iter().copied();
+            let wakes = waking.wakes.iter().map(|(from, _)| *from);
+            let stirs = waking.stirs.iter().copied();
             let own = wakers.entry(to).or_default();
             own.extend(wakes.chain(stirs).filter(meanwhile));
         }
@@ -87,13 +87,13 @@ pub(super) fn ended(all: &[Event], traffic: &Traffic<'_>, found: &mut Found) {
         closes.sort_by_key(|(event, _)| all[*event].begin);
         // The first that left none; else, where nobody could be asked, the last of all.
         let last = closes.iter().position(|(_, left)| *left == Some(false));
-        let Some(place) = last.or(closes.len().checked_sub(1)) else {
+        let Some(index) = last.or(closes.len().checked_sub(1)) else {
             if !traffic.closes.is_empty() {
                 found.doubt([to], CLOSED);
             }
             continue;
         };
-        let from = closes[place].0;
+        let from = closes[index].0;
         let at_once = |(other, _): &(usize, Option<bool>)| {
             *other != from
                 && all[*other].begin < end(from)

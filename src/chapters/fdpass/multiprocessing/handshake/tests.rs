@@ -47,11 +47,11 @@ fn a_recorded_proof_is_accepted_and_no_other() {
     let (handshake, _) = begin(Side::Client, &rules("secret", true));
     let challenge = challenge.try_into().unwrap();
     handshake.check(&challenge, &proof).unwrap();
-    for place in 0..proof.len() {
+    for index in 0..proof.len() {
         let mut wrong = proof.clone();
-        wrong[place] ^= 1;
+        wrong[index] ^= 1;
         handshake.check(&challenge, &wrong).unwrap_err();
-        handshake.check(&challenge, &proof[..place]).unwrap_err();
+        handshake.check(&challenge, &proof[..index]).unwrap_err();
     }
     // By MD5, of all of the challenge, as Python 3.11 does with one from 3.12.
     let mac = Key::of("secret").prove(Hash::Md5, &challenge);

@@ -22,7 +22,7 @@ use crate::wire::payload::write_all;
 
 /// A role of which a meeting place has room for one: a ring's ends, a queue's sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Only {
+pub enum SoleRole {
     /// The sending end.
     Sender = 1,
     /// The receiving end.
@@ -31,13 +31,13 @@ pub enum Only {
     Server = 3,
 }
 
-impl Only {
+impl SoleRole {
     /// Takes the role's byte of the lock file, or says who has it.
     pub(super) fn take(self, file: BorrowedFd<'_>) -> Result<()> {
         let name = match self {
-            Only::Sender => "sender",
-            Only::Receiver => "receiver",
-            Only::Server => "server",
+            SoleRole::Sender => "sender",
+            SoleRole::Receiver => "receiver",
+            SoleRole::Server => "server",
         };
         let mut range = byte(libc::F_WRLCK, self as i64);
         match set_lock(file, &range) {
@@ -53,19 +53,19 @@ impl Only {
 
 /// A meeting place entered. Dropping it leaves; the last role out removes the name.
 #[derive(Debug)]
-pub struct Place {
+pub struct Presence {
     /// `None` where someone else keeps the place.
     pub(super) guard: Option<Guard>,
     pub(super) lock_path: PathBuf,
     pub(super) alone: bool,
     pub(super) users: bool,
-    pub(super) takes_along: bool,
+    pub(super) removes_at_exit: bool,
 }
 
-impl Place {
+impl Presence {
     /// Whether nobody was here: what lies here is stale, and nobody comes in before
-    /// [`Place::open_to_all`], so that no peer ever sees a thing half made.
-    pub fn alone(&self) -> bool {
+    /// [`Presence::admit_peers`], so that no peer ever sees a thing half made.
+    pub fn is_alone(&self) -> bool {
         self.alone
     }
 
@@ -78,8 +78,8 @@ impl Place {
     /// From now on what this role makes goes when it leaves, whoever stays: nobody is
     /// found there without it.
     #[must_use]
-    pub fn taking_along(mut self) -> Place {
-        self.takes_along = true;
+    pub fn removing_at_exit(mut self) -> Presence {
+        self.removes_at_exit = true;
         self
     }
 
@@ -87,9 +87,9 @@ impl Place {
     /// if it is ours.
     ///
     /// # Errors
-    /// As [`Place::owns`].
-    pub fn found(&mut self, object: &Object) -> Result<()> {
-        if self.is_ours(object)? { self.owns(object) } else { Ok(()) }
+    /// As [`Presence::remove_when_last`].
+    pub fn adopt(&mut self, object: &Object) -> Result<()> {
+        if self.is_ours(object)? { self.remove_when_last(object) } else { Ok(()) }
     }
 
     /// Whether a role of ours made `object`; a thing that the user made stays the user's.
@@ -104,19 +104,19 @@ impl Place {
     ///
     /// # Errors
     /// ENOSPC and the like, from writing the lock file.
-    pub fn owns(&mut self, object: &Object) -> Result<()> {
-        self.notes_and_removes(object, self.takes_along)
+    pub fn remove_when_last(&mut self, object: &Object) -> Result<()> {
+        self.note_and_remove(object, self.removes_at_exit)
     }
 
     /// We remove `object` when we leave, whoever stays: nobody else uses it.
     ///
     /// # Errors
-    /// As [`Place::owns`].
-    pub fn owns_alone(&mut self, object: &Object) -> Result<()> {
-        self.notes_and_removes(object, true)
+    /// As [`Presence::remove_when_last`].
+    pub fn remove_at_exit(&mut self, object: &Object) -> Result<()> {
+        self.note_and_remove(object, true)
     }
 
-    fn notes_and_removes(&self, object: &Object, alone: bool) -> Result<()> {
+    fn note_and_remove(&self, object: &Object, alone: bool) -> Result<()> {
         let Some(guard) = &self.guard else { return Ok(()) };
         match alone {
             true => guard.add_private(object),
@@ -133,11 +133,11 @@ impl Place {
             .context("write the lock file")
     }
 
-    /// Makes `object` by `make`, as [`Place::owns`]: no signal comes between the two.
+    /// Makes `object` by `make`, as [`Presence::remove_when_last`]: no signal comes between the two.
     ///
     /// # Errors
-    /// What `make` says; as [`Place::owns`].
-    pub fn makes<T>(
+    /// What `make` says; as [`Presence::remove_when_last`].
+    pub fn create<T>(
         &mut self,
         object: &Object,
         make: impl FnOnce() -> Result<T>,
@@ -147,21 +147,21 @@ impl Place {
         if !self.users && owner_of(object) == Err(Errno::ENOENT) {
             self.note(object)?;
         }
-        self.makes_new(|| Ok((make()?, object.clone())))
+        self.create_numbered(|| Ok((make()?, object.clone())))
     }
 
     /// Makes by `make` a thing that has its [`Object`] from the kernel, as
-    /// [`Place::makes`]: no signal comes between the making and the note.
+    /// [`Presence::create`]: no signal comes between the making and the note.
     ///
     /// # Errors
-    /// What `make` says; as [`Place::owns`].
-    pub fn makes_new<T>(
+    /// What `make` says; as [`Presence::remove_when_last`].
+    pub fn create_numbered<T>(
         &mut self,
         make: impl FnOnce() -> Result<(T, Object)>,
     ) -> Result<T> {
         cleanup::without_signals(|| {
             let (made, object) = make()?;
-            self.owns(&object)?;
+            self.remove_when_last(&object)?;
             Ok(made)
         })
     }
@@ -174,7 +174,7 @@ impl Place {
     ///
     /// # Errors
     /// What is in the way; what open(2) says.
-    pub fn makes_unfinished(&mut self, path: &Path) -> Result<(File, PathBuf)> {
+    pub fn create_unfinished(&mut self, path: &Path) -> Result<(File, PathBuf)> {
         let unfinished = with_suffix(path, beside::UNFINISHED);
         let (name, object) =
             (unfinished.display(), Object::Path(unfinished.clone()));
@@ -207,7 +207,7 @@ impl Place {
                 file => file,
             };
             let file = file.with_context(|| format!("open {name}"))?;
-            self.owns_alone(&object)?;
+            self.remove_at_exit(&object)?;
             Ok(file)
         })?;
         Ok((file, unfinished))
@@ -216,13 +216,13 @@ impl Place {
     /// Publishes `text` at `path`: written whole under another name, then renamed.
     ///
     /// # Errors
-    /// As [`Place::makes_unfinished`]; ENOSPC and the like.
-    pub fn publishes(&mut self, path: &Path, text: &str) -> Result<()> {
-        let (file, unfinished) = self.makes_unfinished(path)?;
+    /// As [`Presence::create_unfinished`]; ENOSPC and the like.
+    pub fn publish(&mut self, path: &Path, text: &str) -> Result<()> {
+        let (file, unfinished) = self.create_unfinished(path)?;
         let shown = path.display();
         write_all(&file, text.as_bytes())
             .with_context(|| format!("write {}", unfinished.display()))?;
-        self.makes(&Object::Path(path.to_owned()), || {
+        self.create(&Object::Path(path.to_owned()), || {
             std::fs::rename(&unfinished, path)
                 .with_context(|| format!("rename to {shown}"))
         })
@@ -233,7 +233,7 @@ impl Place {
     ///
     /// # Errors
     /// ENOSPC and the like, from writing the lock file.
-    pub fn keep(&mut self) -> Result<()> {
+    pub fn keep_pending(&mut self) -> Result<()> {
         let Some(guard) = &self.guard else { return Ok(()) };
         guard.keep();
         Notes::read(guard.lock(), &self.lock_path)
@@ -243,25 +243,25 @@ impl Place {
 
     /// A queue in which nothing but a goodbye waits goes with the last one out: a role
     /// says so once a receiver of ours has been here, which left before it heard it.
-    pub fn lose_goodbye(&mut self) {
+    pub fn discard_goodbye(&mut self) {
         if let Some(guard) = &self.guard {
-            guard.lose_goodbye();
+            guard.discard_goodbye();
         }
     }
 
     /// Whether another process plays `role` here just now.
-    pub fn has(&self, role: Only) -> bool {
+    pub fn has(&self, role: SoleRole) -> bool {
         self.is_held(role as i64)
     }
 
     /// Whether any other role of ours is here just now.
-    pub fn has_company(&self) -> bool {
+    pub fn has_peers(&self) -> bool {
         self.is_held(0)
     }
 
     /// Whether another process holds this byte of the lock file, alone or shared.
-    fn is_held(&self, place: i64) -> bool {
-        let mut range = byte(libc::F_WRLCK, place);
+    fn is_held(&self, presence: i64) -> bool {
+        let mut range = byte(libc::F_WRLCK, presence);
         self.guard.as_ref().is_some_and(|guard| {
             retry_on_intr(|| fcntl(guard.lock(), FcntlArg::F_GETLK(&mut range)))
                 .is_ok()
@@ -283,7 +283,7 @@ impl Place {
     ///
     /// # Errors
     /// What fcntl(2) says.
-    pub fn open_to_all(&mut self) -> Result<()> {
+    pub fn admit_peers(&mut self) -> Result<()> {
         if let (true, Some(guard)) = (self.alone, &self.guard) {
             // Atomic, unlike the change from exclusive to shared in flock(2).
             let range = byte(libc::F_RDLCK, 0);

@@ -7,20 +7,20 @@ use std::io;
 
 /// One process, told from all others that had or will have the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Life {
+pub struct ProcessIdentity {
     /// The process id.
     pub pid: u32,
     /// When it began, in clock ticks since the boot; 0 when that is not known.
     pub start: u64,
 }
 
-impl Life {
+impl ProcessIdentity {
     /// This process.
     ///
     /// # Errors
     /// When /proc is not mounted, or is that of another PID namespace: `unshare -p` without
     /// `--mount-proc`. There each number is another process's.
-    pub fn own() -> io::Result<Life> {
+    pub fn own() -> io::Result<ProcessIdentity> {
         let pid = std::process::id();
         let seen = std::fs::read_link("/proc/self")?;
         if seen.as_os_str() != pid.to_string().as_str() {
@@ -29,7 +29,7 @@ impl Life {
             ));
         }
         let (_, start) = stat(pid).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Life { pid, start })
+        Ok(ProcessIdentity { pid, start })
     }
 
     /// Whether it still runs. A zombie has ended, though nobody has waited for it yet.
@@ -88,15 +88,18 @@ pub(crate) fn after_name(line: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Life;
+    use super::ProcessIdentity;
 
     #[test]
     fn a_process_lives_until_it_ends_even_if_nobody_waits_for_it() {
-        let own = Life::own().unwrap();
+        let own = ProcessIdentity::own().unwrap();
         assert!(own.lives() && own.start > 0);
-        assert!(!Life { start: own.start + 1, ..own }.lives(), "another's start");
+        assert!(
+            !ProcessIdentity { start: own.start + 1, ..own }.lives(),
+            "another's start"
+        );
         let mut child = std::process::Command::new("true").spawn().unwrap();
-        let life = Life { pid: child.id(), start: 0 };
+        let life = ProcessIdentity { pid: child.id(), start: 0 };
         // WNOWAIT leaves it a zombie.
         let id =
             nix::sys::wait::Id::Pid(nix::unistd::Pid::from_raw(life.pid as i32));

@@ -19,7 +19,7 @@ use crate::os::cleanup::Object;
 use crate::os::owner::Owner;
 use crate::say;
 use crate::wire::frame::Framing;
-use crate::wire::meet::{At, Place};
+use crate::wire::meet::{Presence, Rendezvous};
 use crate::wire::say::{self, size};
 use crate::wire::standard;
 
@@ -29,13 +29,13 @@ const QUEUE: (i64, i64) = (10, 1024);
 
 /// One of them.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct WatchedInput {
     pub(super) name: String,
     kind: Kind,
     /// The beginning of a message whose end has not come.
     part: Vec<u8>,
     searched: usize,
-    _place: Option<Place>,
+    _presence: Option<Presence>,
 }
 
 #[derive(Debug)]
@@ -67,35 +67,35 @@ pub(super) enum Read {
 
 /// Standard input. Like standard output it is not ours alone, so it stays blocking: if
 /// another process takes what poll(2) told us of, the read sleeps.
-pub(super) fn stdin() -> Result<Source> {
+pub(super) fn stdin() -> Result<WatchedInput> {
     let fd = standard::input()?.try_clone_to_owned();
     let kind = Kind::Stdin(fd.context("dup standard input")?);
-    Ok(Source::new("standard input".into(), kind, None))
+    Ok(WatchedInput::new("standard input".into(), kind, None))
 }
 
 // ANCHOR: fifo
-/// A FIFO at the path of `at`, made if it is not there.
-pub(super) fn fifo(at: &At) -> Result<Source> {
-    let path = at.path();
+/// A FIFO at the path of `rendezvous`, made if it is not there.
+pub(super) fn fifo(rendezvous: &Rendezvous) -> Result<WatchedInput> {
+    let path = rendezvous.path();
     let name = path.display().to_string();
-    let mut place = at.arrive(None)?;
+    let mut presence = rendezvous.arrive(None)?;
     let object = Object::Path(path.clone());
-    let made = place.makes(&object, || {
+    let made = presence.create(&object, || {
         mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)
             .with_context(|| format!("mkfifo {name}"))
     });
     match made {
         Err(error) if errno(&error) == Some(Errno::EEXIST) => {
             ensure!(is_fifo(&path), "{name} is there, and is no FIFO; use another");
-            place.found(&object)?;
+            presence.adopt(&object)?;
         }
         made => made?,
     }
     let fd = open_fifo(&path)?;
-    place.open_to_all()?;
+    presence.admit_peers()?;
     say!("open({name}, O_RDONLY | O_NONBLOCK) does not sleep until a writer comes");
     let spare = Some(spare(&fd)?);
-    Ok(Source::new(name, Kind::Fifo(Fifo { fd, path, spare }), Some(place)))
+    Ok(WatchedInput::new(name, Kind::Fifo(Fifo { fd, path, spare }), Some(presence)))
 }
 
 pub(super) fn open_fifo(path: &Path) -> Result<OwnedFd> {
@@ -114,11 +114,11 @@ fn is_fifo(path: &Path) -> bool {
 }
 
 // ANCHOR: queue
-/// The POSIX message queue that `at` names, made if it is not there. On Linux it is a
+/// The POSIX message queue that `rendezvous` names, made if it is not there. On Linux it is a
 /// descriptor, so it can be watched like any other (mq_overview(7)).
-pub(super) fn queue(at: &At) -> Result<Source> {
-    let name = at.kernel_name();
-    let mut place = at.arrive(None)?;
+pub(super) fn queue(rendezvous: &Rendezvous) -> Result<WatchedInput> {
+    let name = rendezvous.kernel_name();
+    let mut presence = rendezvous.arrive(None)?;
     let object = Object::Queue(name.clone());
     let shape = MqAttr::new(0, QUEUE.0, QUEUE.1, 0);
     let flags = MQ_OFlag::O_RDONLY | MQ_OFlag::O_NONBLOCK | MQ_OFlag::O_CLOEXEC;
@@ -126,12 +126,12 @@ pub(super) fn queue(at: &At) -> Result<Source> {
     let open = |flags| {
         mq_open(name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR, Some(&shape))
     };
-    let queue = match place.makes(&object, || Ok(open(new)?)) {
+    let queue = match presence.create(&object, || Ok(open(new)?)) {
         Err(error) if errno(&error) == Some(Errno::EEXIST) => {
             open(flags).map_err(anyhow::Error::from).and_then(|queue| {
                 let owner = Owner::of_open(queue.as_fd()).context("fstat")?;
-                at.must_be_ours(format_args!("the queue {name}"), &owner)?;
-                place.found(&object)?;
+                rendezvous.must_be_ours(format_args!("the queue {name}"), &owner)?;
+                presence.adopt(&object)?;
                 Ok(queue)
             })
         }
@@ -143,19 +143,25 @@ pub(super) fn queue(at: &At) -> Result<Source> {
              `ipclab clean` removes queues that were left behind",
         )
     })?;
-    place.lose_goodbye();
-    place.open_to_all()?;
+    presence.discard_goodbye();
+    presence.admit_peers()?;
     let most = mq_getattr(&queue).context("mq_getattr")?.msgsize();
     say!("mq_open({name}, O_NONBLOCK): a queue is a descriptor, too");
     let buffer = vec![0; usize::try_from(most).context("mq_msgsize")?];
-    Ok(Source::new(name, Kind::Queue(queue, buffer), Some(place)))
+    Ok(WatchedInput::new(name, Kind::Queue(queue, buffer), Some(presence)))
 }
 // ANCHOR_END: queue
 
-// ANCHOR: source
-impl Source {
-    fn new(name: String, kind: Kind, place: Option<Place>) -> Source {
-        Source { name, kind, part: Vec::new(), searched: 0, _place: place }
+// ANCHOR: input
+impl WatchedInput {
+    fn new(name: String, kind: Kind, presence: Option<Presence>) -> WatchedInput {
+        WatchedInput {
+            name,
+            kind,
+            part: Vec::new(),
+            searched: 0,
+            _presence: presence,
+        }
     }
 
     /// Reads what is there, for a turn, and prints the messages that are whole.
@@ -202,7 +208,7 @@ impl Source {
     fn at_end(&mut self, shared: &mut Shared) -> Result<Read> {
         let (name, part) = (&self.name, self.part.len());
         let text = || format!("{name}: read() = 0: the last writer has closed it");
-        shared.ends.special(0, text);
+        shared.ends.always(0, text);
         // An end of stream stays one: the old descriptor would be ready at all times. A
         // new one is not, until a writer has come. Opened first, so that a reader is
         // always there.
@@ -250,7 +256,7 @@ impl Source {
         Ok(refused)
     }
 }
-// ANCHOR_END: source
+// ANCHOR_END: input
 
 /// Takes one message out of a queue, if there is one, and prints it.
 fn take_message(
@@ -280,7 +286,7 @@ fn take_message(
     Ok(())
 }
 
-impl AsFd for Source {
+impl AsFd for WatchedInput {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.kind {
             Kind::Stdin(fd) => fd.as_fd(),

@@ -19,7 +19,7 @@ pub fn name_all() {
 
 /// Counts the calls of one kind; of a burst it names the first three, and sums up the rest.
 #[derive(Debug)]
-pub struct Tally {
+pub struct Commentary {
     call: &'static str,
     who: String,
     unit: &'static str,
@@ -77,25 +77,25 @@ impl Burst {
     }
 }
 
-impl Tally {
+impl Commentary {
     /// A tally of the system call named `call`.
-    pub const fn of(call: &'static str) -> Tally {
+    pub const fn of(call: &'static str) -> Commentary {
         let burst = Burst { most: NAMED, calls: 0, last: None, hid: false };
         let who = String::new();
-        Tally { call, unit: " calls", who, calls: 0, bytes: 0, burst }
+        Commentary { call, unit: " calls", who, calls: 0, bytes: 0, burst }
     }
 
     /// A tally of steps that are no system calls.
-    pub const fn steps(step: &'static str) -> Tally {
-        let mut tally = Tally::of(step);
-        tally.unit = "";
-        tally
+    pub const fn steps(step: &'static str) -> Commentary {
+        let mut commentary = Commentary::of(step);
+        commentary.unit = "";
+        commentary
     }
 
     /// The same tally, whose lines begin with whose calls they are: a server has one for
     /// each client.
     #[must_use]
-    pub fn with(mut self, who: &str) -> Tally {
+    pub fn with(mut self, who: &str) -> Commentary {
         if on() {
             self.who = format!("{who}: ");
         }
@@ -104,7 +104,7 @@ impl Tally {
 
     /// The same tally, which names `calls` calls of a burst instead of three.
     #[must_use]
-    pub const fn naming(mut self, calls: u64) -> Tally {
+    pub const fn naming(mut self, calls: u64) -> Commentary {
         self.burst.most = calls;
         self
     }
@@ -121,7 +121,7 @@ impl Tally {
     #[cold]
     fn count<D: fmt::Display>(&mut self, bytes: usize, text: impl FnOnce() -> D) {
         if ALL.load(Ordering::Relaxed) {
-            return self.special(bytes, text);
+            return self.always(bytes, text);
         }
         match self.burst.call(Instant::now()) {
             Said::Named { unnamed } => {
@@ -141,7 +141,7 @@ impl Tally {
 
     /// One more call, which is named however many came before it: the end of a stream, a
     /// goodbye.
-    pub fn special<D: fmt::Display>(
+    pub fn always<D: fmt::Display>(
         &mut self,
         bytes: usize,
         text: impl FnOnce() -> D,
@@ -188,15 +188,15 @@ impl Tally {
 
     /// Says how many calls there were: `recv: 1,000 calls in all`.
     fn sum(&self, calls: &str) {
-        let Tally { who, call, unit, .. } = self;
+        let Commentary { who, call, unit, .. } = self;
         line(format_args!("{who}{call}: {calls}{unit}"));
     }
 }
 
-impl Drop for Tally {
+impl Drop for Commentary {
     fn drop(&mut self) {
         if self.burst.hid {
-            let Tally { who, call, unit, .. } = self;
+            let Commentary { who, call, unit, .. } = self;
             let calls = grouped(self.calls);
             let moved = match self.bytes {
                 0 => String::new(),
