@@ -11,22 +11,25 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rustix::stdio::{stderr, stdout};
 
-use crate::chapter::{Conversation, OneWay, Roles, Row, Visitor};
-use crate::chapters::find;
-use crate::errors::{Usage, usage};
-use crate::lab::near::Offers;
-use crate::lab::{self, prose};
-use crate::os::cleanup;
-use crate::os::spawn::inherited;
-use crate::wire::frame::Framing;
-use crate::wire::launcher::launched;
-use crate::wire::meet::{Meets, Rendezvous};
-use crate::wire::roles::{self, MessageSource, Sink};
-use crate::wire::say;
-use crate::wire::standard;
+use crate::cli::near::Offers;
+use chapters::find;
+use chapters::row::{Conversation, OneWay, Roles, Row, Visitor};
+use lab::prose;
+use os::cleanup;
+use os::spawn::inherited;
+use wire::errors::{Usage, usage};
+use wire::frame::Framing;
+use wire::launcher::launched;
+use wire::meet::{Meets, Rendezvous};
+use wire::roles::{self, MessageSource, Sink};
+use wire::say;
+use wire::standard;
 
 mod completions;
+pub mod experiment;
+pub mod list;
 mod man;
+pub mod near;
 mod peer;
 mod refused;
 
@@ -87,21 +90,21 @@ struct Meeting {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List the chapters, what is on their wire, and what a peer's death looks like
-    List(lab::list::Options),
+    List(list::Options),
     /// Run both roles of chapters as real processes, and check what arrived
     Demo(lab::demo::Options),
     /// Pitfalls as questions: guess, and the kernel answers
-    Experiment(lab::experiment::Options),
+    Experiment(experiment::Options),
     /// Draw the system calls of a chapter's roles, or of any programs, side by side
-    Trace(lab::trace::Options),
+    Trace(trace::Options),
     /// Measure the chapters' own code, in multiples of what the machine can do at best
-    Bench(lab::bench::Options),
+    Bench(bench::Options),
     /// One end of a measurement; only `ipclab bench` starts it
     #[command(hide = true)]
-    BenchEnd(lab::bench::ends::Job),
+    BenchEnd(bench::ends::Job),
     /// A process of `bench --servers`
     #[command(hide = true, subcommand)]
-    BenchServers(lab::bench::servers::Part),
+    BenchServers(bench::servers::Part),
     /// Remove what a `kill -9` left behind
     Clean(lab::clean::Options),
     /// Print a completion script for a shell
@@ -137,16 +140,16 @@ fn run_words(all: &Command, words: &[OsString]) -> Result<()> {
     let global = Global::from_arg_matches(&matches)?;
     set_colours(global.color);
     let Some((name, below)) = matches.subcommand() else {
-        return lab::list::overview();
+        return list::overview();
     };
-    if crate::chapters::find(name).is_none() {
+    if chapters::find(name).is_none() {
         return run_verb(Verb::from_arg_matches(&matches)?, &global, all);
     }
     let quiet = global.quiet;
     let mut chosen =
         Chosen { all, name, below, quiet, outcome: Ok(()), played: false };
-    crate::chapters::each(&mut chosen);
-    if chosen.played { chosen.outcome } else { lab::list::chapter(name) }
+    chapters::each(&mut chosen);
+    if chosen.played { chosen.outcome } else { list::chapter(name) }
 }
 
 /// The words of the command line. What a launcher has started plays its chapter's first
@@ -161,7 +164,7 @@ fn words(all: &Command) -> Vec<OsString> {
         words.swap(chapter, chapter + 1);
         return words;
     }
-    let row = words[chapter].to_str().and_then(crate::chapters::find);
+    let row = words[chapter].to_str().and_then(chapters::find);
     let Some(row) = row.filter(|row| row.meets == Meets::World) else {
         return words;
     };
@@ -193,20 +196,20 @@ fn run_verb(verb: Verb, global: &Global, all: &Command) -> Result<()> {
     // All of them print what they did, once they have done it.
     standard::output()?;
     match verb {
-        Verb::List(options) => lab::list::run(&options),
+        Verb::List(options) => list::run(&options),
         Verb::Demo(options) => lab::demo::run(&options, global.quiet),
-        Verb::Experiment(options) => lab::experiment::run(&options, global.quiet),
+        Verb::Experiment(options) => experiment::run(&options, global.quiet),
         Verb::Trace(options) => {
             let coloured = wants_colours(global.color, stdout().is_terminal());
             colored::control::set_override(coloured);
-            lab::trace::run(&options, coloured)
+            trace::run(&options, coloured)
         }
         Verb::Bench(options) => {
             let coloured = wants_colours(global.color, stdout().is_terminal());
             colored::control::set_override(coloured);
-            lab::bench::run(&options, global.quiet)
+            bench::run(&options, global.quiet)
         }
-        Verb::BenchEnd(job) => lab::bench::ends::play(&job),
+        Verb::BenchEnd(job) => bench::ends::play(&job),
         Verb::BenchServers(part) => part.play(),
         Verb::Clean(options) => lab::clean::run(&options),
         Verb::Completions { shell } => {
@@ -236,7 +239,7 @@ pub fn command() -> Command {
             .subcommand_help_heading("Chapters and verbs")
             .disable_help_subcommand(true),
     );
-    crate::chapters::each(&mut chapters);
+    chapters::each(&mut chapters);
     Verb::augment_subcommands(chapters.0)
         .about("A workbook for inter-process communication on Linux")
         .subcommand_required(false)
@@ -262,7 +265,7 @@ impl Chapters {
 
 impl Visitor for Chapters {
     fn one_way<C: OneWay>(&mut self) {
-        use crate::wire::transport::{Receiver, Sender};
+        use wire::transport::{Receiver, Sender};
         type SenderOptions<C> = <<C as OneWay>::Sender as Sender>::Options;
         type ReceiverOptions<C> = <<C as OneWay>::Receiver as Receiver>::Options;
         let sender = MessageSource::augment_args(Command::new("sender"));

@@ -1,14 +1,14 @@
 //! Parse, run, print the error once, leave with an honest exit status.
 #![cfg_attr(target_env = "gnu", no_main)]
 
-ipclab::start!(run);
+os::start!(run);
 
 fn run() -> u8 {
     match ipclab::cli::run() {
         Ok(()) => 0,
         Err(error) => {
-            ipclab::wire::say::complain(&error);
-            ipclab::errors::status(&error)
+            wire::say::complain(&error);
+            wire::errors::status(&error)
         }
     }
 }

@@ -136,7 +136,7 @@ fn printed(kind: Kind, way: &str, more: &[&str]) -> (Vec<u8>, usize) {
     let handed = hand_over(&client, &numbers(2000, kind.by));
     if kind.by == By::Tcp {
         // What its kernel has not sent by then, it loses by a reset.
-        let unsent = || ipclab::os::siocoutq::unread(&client).unwrap();
+        let unsent = || os::siocoutq::unread(&client).unwrap();
         let late = deadline();
         while unsent() > 0 {
             assert!(std::time::Instant::now() < late, "it is never sent");

@@ -7,8 +7,8 @@ mod support;
 
 use std::os::unix::process::ExitStatusExt;
 
-use ipclab::lab::bench::model::{Outcome, Placement, Report, Row, What};
-use ipclab::lab::bench::subject::Waits;
+use bench::model::{Outcome, Placement, Report, Row, What};
+use bench::subject::Waits;
 use nix::sys::signal::Signal;
 use support::*;
 
@@ -50,7 +50,7 @@ fn every_mechanism_is_measured_both_ways_with_every_byte_right() {
         assert_eq!(fault(row), None);
         subjects.push((row.subject.as_str(), row.what));
     }
-    for subject in ipclab::lab::bench::subject::SUBJECTS
+    for subject in bench::subject::SUBJECTS
         .iter()
         .filter(|s| s.waits != Waits::Spins && s.least.is_none())
     {

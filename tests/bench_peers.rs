@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use ipclab::lab::bench::peers::{Peers, Program, Tools, mechanisms};
+use bench::peers::{Peers, Program, Tools, mechanisms};
 use support::skip;
 
 #[path = "bench_peers/pair.rs"]

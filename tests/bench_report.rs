@@ -7,10 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ipclab::lab::bench::model::*;
-use ipclab::lab::bench::report::{
-    Target, compare, csv, figures, json, save, svg, table,
-};
+use bench::model::*;
+use bench::report::{Target, compare, csv, figures, json, save, svg, table};
 use sample::{ACCEPTED, SWITCHES, ratio, report, row, trips};
 use serde_json::Value;
 use textwrap::core::display_width;
@@ -282,13 +280,12 @@ fn a_file_that_is_no_report_is_refused_with_its_reason() {
         (format!("{{\"schema\": {SCHEMA}}}"), "missing field `head`".to_owned()),
     ] {
         std::fs::write(&path, text).unwrap();
-        let error = ipclab::errors::line(&json::read(&path).unwrap_err());
+        let error = wire::errors::line(&json::read(&path).unwrap_err());
         assert!(error.contains(&reason), "{reason}: {error}");
         assert!(error.contains("old.json") && error.contains("--json"), "{error}");
         assert!(!error.contains('\n'), "{error}");
     }
-    let error =
-        ipclab::errors::line(&json::read(&dir.path().join("no")).unwrap_err());
+    let error = wire::errors::line(&json::read(&dir.path().join("no")).unwrap_err());
     assert!(error.contains("ENOENT"), "{error}");
 }
 
@@ -628,7 +625,7 @@ fn without_a_common_floor_the_figures_are_compared() {
 fn a_file_is_found_to_be_unwritable_before_anything_is_measured() {
     let dir = tempfile::tempdir().unwrap();
     let refused = |path: &Path, number: &str| {
-        let error = ipclab::errors::line(&Target::check(path).unwrap_err());
+        let error = wire::errors::line(&Target::check(path).unwrap_err());
         assert!(error.contains(number), "{error}");
         assert!(error.contains(path.to_str().unwrap()), "{error}");
     };
@@ -655,7 +652,7 @@ fn a_file_is_found_to_be_unwritable_before_anything_is_measured() {
 fn a_full_file_system_is_told_with_the_way_out() {
     let error = save(Path::new("/dev/full"), "a report").unwrap_err();
     assert_eq!(
-        ipclab::errors::line(&error),
+        wire::errors::line(&error),
         "write /dev/full: ENOSPC: No space left on device; \
          name a file where there is room"
     );

@@ -6,14 +6,14 @@ use std::collections::HashSet;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
-use ipclab::lab::bench::model::{Outcome, Placement, Row, Unit, What};
-use ipclab::lab::bench::operations;
-use ipclab::lab::bench::servers::kind::{Kind, Program};
-use ipclab::lab::bench::servers::load::Order;
-use ipclab::lab::bench::servers::session::{Session, Stage, Subject};
-use ipclab::lab::bench::servers::{Settings, run_with};
-use ipclab::os::process_identity;
+use bench::model::{Outcome, Placement, Row, Unit, What};
+use bench::operations;
+use bench::servers::kind::{Kind, Program};
+use bench::servers::load::Order;
+use bench::servers::session::{Session, Stage, Subject};
+use bench::servers::{Settings, run_with};
 use nix::sys::signal::{Signal, kill};
+use os::process_identity;
 use support::{Input, RoleProcess, deadline, program, skip, until};
 
 const MS: u64 = 1_000_000;
@@ -172,7 +172,7 @@ fn a_load_is_bounded_whatever_it_is_told() {
     let mut session = stage.start(subject(Kind::Poll, Program::Ipclab)).unwrap();
     let order = Order::Closed { window: 3_600_000 * MS };
     let error = stage.window(&mut session, order).unwrap_err();
-    let line = ipclab::errors::line(&error);
+    let line = wire::errors::line(&error);
     assert!(line.contains("a window takes 10000 ms at most"), "{line}");
 }
 
@@ -189,11 +189,11 @@ fn a_server_that_is_killed_is_one_clear_error() {
         let order = Order::Closed { window: 10_000 * MS };
         let error = stage.window(&mut session, order).unwrap_err();
         killer.join().unwrap().unwrap();
-        let line = ipclab::errors::line(&error);
+        let line = wire::errors::line(&error);
         let told = line.starts_with(&kind.subject()) && line.contains("signal: 9");
         assert!(told && !line.contains('\n'), "{line}");
         let again = stage.window(&mut session, order).unwrap_err();
-        assert!(ipclab::errors::line(&again).contains("failed before"), "{again:#}");
+        assert!(wire::errors::line(&again).contains("failed before"), "{again:#}");
         drop(session);
         assert_gone(&processes);
     }
@@ -206,7 +206,7 @@ fn a_load_that_is_killed_is_one_clear_error() {
     kill(session.load().unwrap(), Signal::SIGKILL).unwrap();
     let order = Order::Closed { window: 10_000 * MS };
     let error = stage.window(&mut session, order).unwrap_err();
-    let line = ipclab::errors::line(&error);
+    let line = wire::errors::line(&error);
     assert!(line.contains("the load ended by itself: signal: 9"), "{line}");
 }
 
@@ -214,7 +214,7 @@ fn a_load_that_is_killed_is_one_clear_error() {
 fn a_server_that_cannot_start_says_why() {
     let mut stage = Stage::new(Path::new("/bin/false")).unwrap();
     let error = stage.start(subject(Kind::Epoll, Program::Ipclab)).unwrap_err();
-    let line = ipclab::errors::line(&error);
+    let line = wire::errors::line(&error);
     assert!(
         line.contains("multiplex server ended by itself: exit status: 1"),
         "{line}"
@@ -283,7 +283,7 @@ fn all_operations_are_timed_and_leave_nothing_behind() {
             continue;
         }
         check(row);
-        let chapter = ipclab::chapters::find(&row.chapter);
+        let chapter = chapters::find(&row.chapter);
         assert!(chapter.is_some(), "{} is no chapter", row.chapter);
     }
     for many in [16, 253] {

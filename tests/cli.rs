@@ -32,7 +32,7 @@ fn printed(args: &[&str]) -> String {
 fn alone_it_shows_the_chapters_and_where_to_begin() {
     let text = printed(&[]);
     assert!(text.contains("ipclab demo"), "{text}");
-    for row in ipclab::chapters::rows() {
+    for row in chapters::rows() {
         assert!(text.contains(row.name), "{text}");
     }
 }
@@ -40,19 +40,18 @@ fn alone_it_shows_the_chapters_and_where_to_begin() {
 #[test]
 fn the_listing_has_its_roles_in_one_column() {
     let text = printed(&["list"]);
-    let column = |(line, row): (&str, ipclab::chapter::Row)| {
+    let column = |(line, row): (&str, chapters::row::Row)| {
         let at =
             line.rfind(&format!(" {}, ", row.roles[0].name)).expect("its roles");
         line[..at].chars().count()
     };
-    let columns: Vec<_> =
-        text.lines().zip(ipclab::chapters::rows()).map(column).collect();
+    let columns: Vec<_> = text.lines().zip(chapters::rows()).map(column).collect();
     assert!(columns.iter().all(|at| *at == columns[0]), "{columns:?}: {text}");
 }
 
 #[test]
 fn a_chapter_alone_shows_its_roles_its_wire_and_the_commands() {
-    for row in ipclab::chapters::rows() {
+    for row in chapters::rows() {
         let text = printed(&[row.name]);
         assert!(text.contains(row.wire) && text.contains(row.summary), "{text}");
         for role in row.roles {
@@ -63,7 +62,7 @@ fn a_chapter_alone_shows_its_roles_its_wire_and_the_commands() {
 
 #[test]
 fn the_help_of_every_role_has_examples_that_begin_with_it() {
-    for row in ipclab::chapters::rows() {
+    for row in chapters::rows() {
         for role in row.roles {
             let text = printed(&[row.name, role.name, "--help"]);
             let example = format!(" ipclab {} {}", row.name, role.name);
@@ -76,7 +75,7 @@ fn the_help_of_every_role_has_examples_that_begin_with_it() {
 
 #[test]
 fn the_examples_in_the_help_are_valid_command_lines() {
-    for row in ipclab::chapters::rows() {
+    for row in chapters::rows() {
         for role in row.roles {
             assert!(!role.examples.is_empty(), "{} {}", row.name, role.name);
             for command in role.command_lines() {
@@ -137,7 +136,7 @@ fn a_mistaken_command_line_gets_what_may_have_been_meant() {
 #[test]
 fn help_is_a_word_before_and_after_a_chapter_too() {
     assert_eq!(printed(&["help"]), printed(&["--help"]));
-    for row in ipclab::chapters::rows() {
+    for row in chapters::rows() {
         assert_eq!(printed(&["help", row.name]), printed(&[row.name]));
         assert_eq!(printed(&[row.name, "help"]), printed(&[row.name]));
         let role = row.roles[0].name;
@@ -155,7 +154,7 @@ fn the_first_pages_name_what_can_be_done_next_and_only_what_there_is() {
     for verb in ["demo", "trace", "experiment", "bench", "help", "book"] {
         assert!(first.contains(verb), "{verb}: {first}");
     }
-    for row in ipclab::chapters::rows() {
+    for row in chapters::rows() {
         let page = printed(&[row.name]);
         let named =
             page.lines().filter_map(|line| line.trim().strip_prefix("ipclab "));
@@ -168,7 +167,7 @@ fn the_first_pages_name_what_can_be_done_next_and_only_what_there_is() {
             assert!(parsed.is_ok(), "{command}");
         }
         assert!(page.contains(&format!("chapters/{}.md", row.name)), "{page}");
-        let has = !ipclab::experiments::of(row.name).is_empty();
+        let has = !experiments::of(row.name).is_empty();
         assert_eq!(
             page.contains(&format!("experiment {}", row.name)),
             has,
@@ -220,7 +219,7 @@ fn aliases_of_the_roles_work() {
 fn the_listing_is_also_json() {
     let all: serde_json::Value =
         serde_json::from_str(&printed(&["list", "--json"])).unwrap();
-    let rows = ipclab::chapters::rows();
+    let rows = chapters::rows();
     assert_eq!(all.as_array().unwrap().len(), rows.len());
     for (object, row) in all.as_array().unwrap().iter().zip(&rows) {
         assert_eq!(object["name"], row.name);
@@ -311,7 +310,7 @@ fn the_standard_descriptors_are_not_polled_at_the_start() {
 #[test]
 fn a_panic_is_status_101() {
     if std::env::var_os("IPCLAB_TEST_PANICS").is_some() {
-        ipclab::os::start::run(|| panic!("as it was told"));
+        os::start::run(|| panic!("as it was told"));
     }
     let mut again = Command::new(std::env::current_exe().unwrap());
     again.args(["--exact", "a_panic_is_status_101"]).env("IPCLAB_TEST_PANICS", "1");

@@ -666,7 +666,7 @@ fn no_more_clients_come_in_than_there_are_descriptors_for() {
     let subject = subject("dbus");
     let limited = |soft, hard| {
         let mut command = ipclab(&subject, &["dbus", "server"]);
-        ipclab::os::spawn::limit(&mut command, Resource::RLIMIT_NOFILE, soft, hard);
+        os::spawn::limit(&mut command, Resource::RLIMIT_NOFILE, soft, hard);
         command
     };
     let line = contract::failed_clearly(&run(limited(16, 16), Input::Nothing));

@@ -11,7 +11,7 @@ fn the_tour_shows_every_chapter_and_checks_it() {
     let outcome = run(ipclab(&subject, &["demo"]), Input::Nothing);
     assert!(outcome.status.success(), "{}", outcome.stderr);
     let table = String::from_utf8(outcome.stdout).unwrap();
-    let rows = ipclab::chapters::rows();
+    let rows = chapters::rows();
     assert_eq!(table.lines().count(), rows.len(), "{table}");
     for (line, row) in table.lines().zip(&rows) {
         let mark = if row.missing().is_none() { '✓' } else { '–' };

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use ipclab::chapter::Row;
+use chapters::row::Row;
 use nix::sys::signal::{Signal, killpg};
 use support::*;
 
@@ -28,7 +28,7 @@ fn started_by(state: &[&str], subject: &Subject, words: &[&str]) -> Command {
 
 /// The chapters whose roles find each other by name.
 fn chapters() -> impl Iterator<Item = Row> {
-    let all = ipclab::chapters::rows().into_iter();
+    let all = chapters::rows().into_iter();
     all.filter(|row| {
         row.meets.by_name()
             && row.missing().is_none()
@@ -45,7 +45,7 @@ fn plays(row: &Row, state: &[&str]) {
             [&[row.name, part.role], part.args, &["--ready-fd", "11"]].concat();
         let mut command = started_by(state, &subject, &words);
         let (mut ready, says_so) = std::io::pipe().unwrap();
-        ipclab::os::spawn::give(&mut command, says_so.into(), 11).unwrap();
+        os::spawn::give(&mut command, says_so.into(), 11).unwrap();
         let role = RoleProcess::start(part.role, command, Input::Nothing).unwrap();
         // Its line, or its end.
         let _ = ready.read(&mut [0; 100]).unwrap();
@@ -272,7 +272,7 @@ fn a_umask_takes_no_rights_of_the_owner_from_what_a_role_makes() {
             command.args(["-c", &script]);
             command.arg("/proc/self/fd/11").args(words);
             let kept = opened.try_clone().unwrap();
-            ipclab::os::spawn::give(&mut command, kept.into(), 11).unwrap();
+            os::spawn::give(&mut command, kept.into(), 11).unwrap();
             command
                 .current_dir("/")
                 .env("IPCLAB_DIR", subject.dir().join("made/here"));

@@ -788,7 +788,7 @@ fn a_worker_with_a_full_table_leaves_what_it_cannot_take_to_others() {
 /// Starts `command` with room for `most` descriptors.
 fn lower_nofile(command: &mut std::process::Command, most: u64) {
     let what = nix::sys::resource::Resource::RLIMIT_NOFILE;
-    ipclab::os::spawn::limit(command, what, most, most);
+    os::spawn::limit(command, what, most, most);
 }
 
 #[test]

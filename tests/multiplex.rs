@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ipclab::os::spawn::limit;
 use nix::fcntl::OFlag;
 use nix::mqueue::{MQ_OFlag, MqAttr, mq_open, mq_send, mq_unlink};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::pipe2;
+use os::spawn::limit;
 use support::*;
 
 keeps_the_contract!(subject("multiplex"));

@@ -2,14 +2,14 @@
 
 mod support;
 
-use ipclab::os::cleanup::{Object, remove_now};
-use ipclab::os::names::{queue_exists, waiting};
-use ipclab::os::spawn::limit;
-use ipclab::wire::meet::kernel_prefix_of;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
+use os::cleanup::{Object, remove_now};
+use os::names::{queue_exists, waiting};
+use os::spawn::limit;
 use support::*;
+use wire::meet::kernel_prefix_of;
 
 keeps_the_contract!(
     small(),
@@ -339,7 +339,7 @@ fn the_kernels_limits_name_themselves() {
         assert!(line.contains("EINVAL"), "{line}");
         let way_out = format!("sysctl fs.mqueue.{limit}=");
         assert!(line.contains(&way_out), "{line}");
-        let value = ipclab::wire::say::grouped(value.into());
+        let value = wire::say::grouped(value.into());
         assert!(line.contains(&format!("{limit} is {value}")), "{line}");
     }
 }

@@ -11,16 +11,16 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use ipclab::os::cleanup::{remove_now, segment_path, semaphore_path};
-use ipclab::os::semaphore::{sem_create, sem_getvalue, sem_open};
-use ipclab::os::sysv_semaphore::{
-    semctl_getncnt, semctl_getval, semctl_setval, semctl_stat, semget, semop,
-};
-use ipclab::os::{cleanup::Object, names};
-use ipclab::wire::meet::{kernel_prefix_of, key_of};
 use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
+use os::cleanup::{remove_now, segment_path, semaphore_path};
+use os::semaphore::{sem_create, sem_getvalue, sem_open};
+use os::sysv_semaphore::{
+    semctl_getncnt, semctl_getval, semctl_setval, semctl_stat, semget, semop,
+};
+use os::{cleanup::Object, names};
 use support::*;
+use wire::meet::{kernel_prefix_of, key_of};
 
 /// The chapter with the waiter as the one that receives.
 fn semaphores(kind: &str) -> Subject {
@@ -883,7 +883,7 @@ fn the_futex_is_not_a_private_one_on_either_side() {
     let waiter = waiting(&subject, &[]);
     let file = file_of("futex", &kernel_name(&subject));
     let file = std::fs::File::options().read(true).write(true).open(file).unwrap();
-    let memory = ipclab::os::shared::mmap(&file, 4).unwrap();
+    let memory = os::shared::mmap(&file, 4).unwrap();
     let word = memory.u32(0);
     // A wake-up without a post: it counts a sleeper only if both agree on the futex.
     let late = deadline();

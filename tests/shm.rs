@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use ipclab::wire::meet::{kernel_prefix_of, key_of};
 use nix::sys::signal::Signal;
 use support::*;
+use wire::meet::{kernel_prefix_of, key_of};
 
 const KINDS: [&str; 4] = ["crate", "posix", "sysv", "memfd"];
 

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ipclab::wire::meet::key_of;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use support::*;
+use wire::meet::key_of;
 
 /// Two users whom nobody else plays, and a directory that all may enter.
 struct Users {

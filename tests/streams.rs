@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use ipclab::chapter::Row;
-use ipclab::chapters::rows;
+use chapters::row::Row;
+use chapters::rows;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
 use support::*;
@@ -167,7 +167,7 @@ fn parts(subject: &Subject, row: &Row) -> Vec<(&'static str, Command)> {
         return vec![("server", server), ("client", client)];
     }
     let words =
-        |part: &ipclab::chapter::Part| [&[row.name, part.role], part.args].concat();
+        |part: &chapters::row::Part| [&[row.name, part.role], part.args].concat();
     row.script
         .parts
         .iter()

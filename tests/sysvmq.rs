@@ -4,13 +4,13 @@ mod support;
 
 use std::process::Command;
 
-use ipclab::os::cleanup::{Object, remove_now};
-use ipclab::os::names::{sysv_queue, sysv_queue_exists, waiting};
-use ipclab::os::sysv::{Msgbuf, msgget, msgrcv, msgsnd};
-use ipclab::wire::meet::{kernel_prefix_of, key_of};
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
+use os::cleanup::{Object, remove_now};
+use os::names::{sysv_queue, sysv_queue_exists, waiting};
+use os::sysv::{Msgbuf, msgget, msgrcv, msgsnd};
 use support::*;
+use wire::meet::{kernel_prefix_of, key_of};
 
 keeps_the_contract!(
     queues(),
@@ -440,7 +440,7 @@ fn lines_of_many_lengths_arrive_or_are_refused_with_the_limit() {
     let input = Input::Bytes(text.clone().into_bytes());
     let arrived = subject.run(&["-q"], input, &["-q"]).unwrap();
     assert!(arrived == text.as_bytes(), "the lines differ");
-    let limit = ipclab::wire::say::grouped(largest as u64);
+    let limit = wire::say::grouped(largest as u64);
     for length in [largest + 1, largest + 65_536, largest + 100_000] {
         let input = Input::Bytes(("x".repeat(length) + "\n").into_bytes());
         let line = failure(subject.start_sender(&[], input).unwrap());

@@ -7,8 +7,7 @@ use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
 
-use ipclab::chapter::Row;
-use ipclab::wire::meet::Meets;
+use chapters::row::Row;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
@@ -16,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use serde_json::Value;
 use support::*;
+use wire::meet::Meets;
 
 fn traced(args: &[&str]) -> Outcome {
     let subject = subject("fifo");
@@ -263,7 +263,7 @@ fn apart(histories: Histories) -> Histories {
 
 /// The chapters whose roles the tracer starts: all but those that mpiexec does.
 fn chapters() -> Vec<Row> {
-    let mut rows = ipclab::chapters::rows();
+    let mut rows = chapters::rows();
     rows.retain(|row| row.meets != Meets::World);
     rows
 }

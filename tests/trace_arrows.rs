@@ -251,10 +251,8 @@ fn checked(events: &Events) -> (usize, Vec<String>) {
 #[test]
 fn the_bytes_at_both_ends_of_each_arrow_of_a_chapter_agree() {
     let here = tempfile::tempdir().unwrap();
-    for row in ipclab::chapters::rows() {
-        if row.script.parts.is_empty()
-            || row.meets == ipclab::wire::meet::Meets::World
-        {
+    for row in chapters::rows() {
+        if row.script.parts.is_empty() || row.meets == wire::meet::Meets::World {
             continue;
         }
         let (events, outcome) = traced(here.path(), &[row.name]);

@@ -9,13 +9,13 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::Command;
 
-use ipclab::chapter::{OnPeerDeath, Row};
+use chapters::row::{OnPeerDeath, Row};
 use nix::sys::signal::Signal;
 use support::*;
 
 /// The chapter with this type of socket, for the contract.
 fn of_type(kind: &str) -> Subject {
-    let row = ipclab::chapters::find("unix").unwrap();
+    let row = chapters::find("unix").unwrap();
     // Without a connection, nobody is told of a client's death.
     let on_peer_death = match kind {
         "dgram" => OnPeerDeath::Waits,

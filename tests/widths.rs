@@ -45,7 +45,7 @@ fn all_fit(commands: &[&[&str]]) {
 #[test]
 fn the_first_pages_fit_into_any_width() {
     all_fit(&[&[], &["list"], &["help"], &["experiment"], &["man", "--help"]]);
-    let rows = ipclab::chapters::rows();
+    let rows = chapters::rows();
     let chapters: Vec<Vec<&str>> = rows.iter().map(|row| vec![row.name]).collect();
     let chapters: Vec<&[&str]> = chapters.iter().map(Vec::as_slice).collect();
     all_fit(&chapters);
@@ -64,7 +64,7 @@ fn the_help_of_every_verb_and_chapter_fits_into_any_width() {
 
 #[test]
 fn the_help_of_every_role_fits_into_any_width() {
-    let rows = ipclab::chapters::rows();
+    let rows = chapters::rows();
     let roles = rows
         .iter()
         .flat_map(|row| row.roles.iter().map(|role| ["help", row.name, role.name]));
@@ -92,7 +92,7 @@ fn lists_answers_errors_and_the_demo_fit_into_any_width() {
 fn a_wide_terminal_has_a_chapter_a_line_and_a_narrow_one_hanging_indents() {
     let subject = subject("fifo");
     let Some(wide) = shown(&subject, &["list"], 120) else { return };
-    assert_eq!(wide.lines().count(), ipclab::chapters::rows().len(), "{wide}");
+    assert_eq!(wide.lines().count(), chapters::rows().len(), "{wide}");
     let narrow = shown(&subject, &["list"], 60).unwrap();
     for line in narrow.lines() {
         let indent = line.len() - line.trim_start().len();
@@ -103,7 +103,7 @@ fn a_wide_terminal_has_a_chapter_a_line_and_a_narrow_one_hanging_indents() {
 #[test]
 fn what_is_piped_has_no_colours_and_a_paragraph_is_one_line() {
     let subject = subject("fifo");
-    for row in ipclab::chapters::rows() {
+    for row in chapters::rows() {
         let mut command = ipclab(&subject, &[row.name]);
         command.env_remove("CLICOLOR_FORCE");
         let text = String::from_utf8(run(command, Input::Nothing).stdout).unwrap();
@@ -147,7 +147,7 @@ fn a_shell_completes_chapters_and_experiments() {
     };
     for shell in ["bash", "zsh", "fish"] {
         let script = script(shell);
-        for (chapter, all) in ipclab::experiments::ALL {
+        for (chapter, all) in experiments::ALL {
             for one in *all {
                 let id = format!("{chapter}/{}", one.name);
                 assert!(script.contains(&id), "{shell}: {id}");

@@ -7,20 +7,31 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use crate::wire::meet::{Meets, Rendezvous};
-use crate::wire::roles::seconds;
+use crate::row::{
+    Conversation, Feature, OnPeerDeath, Part, Role, Roles, Row, Script,
+};
+use wire::meet::{Meets, Rendezvous};
+use wire::roles::seconds;
 
+#[cfg(feature = "dbus")]
 pub mod board;
+#[cfg(feature = "dbus")]
 pub mod bus;
+#[cfg(feature = "dbus")]
 pub mod client;
 pub mod door;
+#[cfg(feature = "dbus")]
 mod future;
 pub mod handshake;
+#[cfg(feature = "dbus")]
 mod runtime;
+#[cfg(feature = "dbus")]
 pub mod server;
+#[cfg(feature = "dbus")]
 pub mod socket;
+#[cfg(feature = "dbus")]
 pub mod values;
+#[cfg(feature = "dbus")]
 pub mod wording;
 
 /// The object: where calls go, in whichever process has it.
@@ -29,7 +40,7 @@ pub const OBJECT: &str = "/org/ipclab/Board";
 /// The interface: what it can be asked for. The 1 is its version.
 pub const INTERFACE: &str = "org.ipclab.Board1";
 
-/// The name that its connection owns on a bus, unless `--rendezvous` says otherwise.
+/// The name that its connection owns on a bus, unless `--at` says otherwise.
 pub const NAME: &str = "org.ipclab.Board";
 
 /// The object that a bus itself is.
@@ -82,7 +93,11 @@ impl Conversation for Dbus {
         ],
         meets: Meets::Path,
         on_peer_death: OnPeerDeath::Error,
-        needs: None,
+        needs: Some(Feature {
+            name: "dbus",
+            built: cfg!(feature = "dbus"),
+            packages: "",
+        }),
         script: Script {
             parts: &[
                 Part { role: "server", args: &["--count", "2"] },
@@ -110,11 +125,17 @@ pub enum DbusRoles {
 }
 
 impl Roles for DbusRoles {
+    #[cfg(feature = "dbus")]
     fn play(self, rendezvous: &Rendezvous) -> Result<()> {
         match self {
             DbusRoles::Server(options) => server::serve(rendezvous, &options),
             DbusRoles::Client(options) => client::run(rendezvous, &options),
         }
+    }
+
+    #[cfg(not(feature = "dbus"))]
+    fn play(self, _: &Rendezvous) -> Result<()> {
+        anyhow::bail!(Dbus::ROW.missing().unwrap_or_default())
     }
 }
 

@@ -4,8 +4,8 @@
 
 use anyhow::Result;
 
-use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use crate::wire::meet::{Meets, Presence, Rendezvous};
+use crate::row::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use ::wire::meet::{Meets, Presence, Rendezvous};
 
 pub mod batch;
 mod client;
@@ -142,5 +142,5 @@ fn named(error: rustix::io::Errno) -> nix::errno::Errno {
 /// `1 connection`, `2 connections`.
 fn connections(count: u64) -> String {
     let plural = if count == 1 { "" } else { "s" };
-    format!("{} connection{plural}", crate::wire::say::grouped(count))
+    format!("{} connection{plural}", ::wire::say::grouped(count))
 }

@@ -12,15 +12,15 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use rustix::io::read;
 
-use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
-use crate::errors::{Advise, errno};
-use crate::os::cleanup::Object;
-use crate::say;
-use crate::wire::frame::{FramingOptions, ReassemblyBuffer};
-use crate::wire::meet::{Meets, Presence, Rendezvous};
-use crate::wire::payload::write_all;
-use crate::wire::say::{self, Commentary};
-use crate::wire::transport::{Receiver, Sender};
+use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use os::cleanup::Object;
+use wire::errors::{Advise, errno};
+use wire::frame::{FramingOptions, ReassemblyBuffer};
+use wire::meet::{Meets, Presence, Rendezvous};
+use wire::payload::write_all;
+use wire::say;
+use wire::say::Commentary;
+use wire::transport::{Receiver, Sender};
 
 /// The chapter.
 #[derive(Debug)]

@@ -12,13 +12,13 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
-use crate::errors::{Advise, errno};
-use crate::os::cleanup::{Object, remove_now};
-use crate::say;
-use crate::wire::frame::FramingOptions;
-use crate::wire::meet::{Meets, Presence, Rendezvous, SoleRole, with_suffix};
-use crate::wire::transport::{Receiver, Sender};
+use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use os::cleanup::{Object, remove_now};
+use wire::errors::{Advise, errno};
+use wire::frame::FramingOptions;
+use wire::meet::{Meets, Presence, Rendezvous, SoleRole, with_suffix};
+use wire::say;
+use wire::transport::{Receiver, Sender};
 
 pub mod append;
 pub mod publish;

@@ -9,18 +9,17 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
-use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
-use crate::errors::{Advise, errno};
-use crate::os::cleanup::Object;
-use crate::os::owner::Owner;
-use crate::os::shared::{Shared, map_raw};
-use crate::say;
-use crate::wire::meet::{Meets, Rendezvous};
-use crate::wire::ring::ends::{self, Receiving, Sending};
-use crate::wire::ring::join::{Backing, Found, allocate};
-use crate::wire::ring::{self, DATA, Flaw};
-use crate::wire::say;
-use crate::wire::transport::{Receiver, Sender};
+use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use os::cleanup::Object;
+use os::owner::Owner;
+use os::shared::{Shared, map_raw};
+use wire::errors::{Advise, errno};
+use wire::meet::{Meets, Rendezvous};
+use wire::ring::ends::{self, Receiving, Sending};
+use wire::ring::join::{Backing, Found, allocate};
+use wire::ring::{self, DATA, Flaw};
+use wire::say;
+use wire::transport::{Receiver, Sender};
 
 /// The chapter.
 #[derive(Debug)]

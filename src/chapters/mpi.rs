@@ -5,10 +5,10 @@
 
 use anyhow::Result;
 
-use crate::chapter::{
+use crate::row::{
     Conversation, Feature, OnPeerDeath, Part, Role, Roles, Row, Script,
 };
-use crate::wire::meet::{Meets, Rendezvous};
+use wire::meet::{Meets, Rendezvous};
 
 #[cfg(feature = "mpi")]
 pub mod ping_pong;

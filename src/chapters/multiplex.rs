@@ -5,8 +5,8 @@
 
 use anyhow::Result;
 
-use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use crate::wire::meet::{Meets, Rendezvous};
+use crate::row::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use wire::meet::{Meets, Rendezvous};
 
 mod client;
 mod coming;

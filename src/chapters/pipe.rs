@@ -12,15 +12,15 @@ use nix::poll::PollFlags;
 use rustix::io::{Errno, read};
 use rustix::pipe::fcntl_getpipe_size;
 
-use crate::chapter::{OnPeerDeath, OneWay, Part, Role, Row, Script};
-use crate::errors::usage;
-use crate::say;
-use crate::wire::frame::{CHUNK, FramingOptions, ReassemblyBuffer};
-use crate::wire::meet::{Meets, Rendezvous};
-use crate::wire::payload::write_all;
-use crate::wire::say::{self, Commentary};
-use crate::wire::standard;
-use crate::wire::transport::{BLOCK, Receiver, Sender};
+use crate::row::{OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::errors::usage;
+use wire::frame::{CHUNK, FramingOptions, ReassemblyBuffer};
+use wire::meet::{Meets, Rendezvous};
+use wire::payload::write_all;
+use wire::say;
+use wire::say::Commentary;
+use wire::standard;
+use wire::transport::{BLOCK, Receiver, Sender};
 
 pub mod fork;
 mod zero_copy;

@@ -10,15 +10,15 @@ use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use posixmq::OpenOptions;
 
-use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
-use crate::errors::Advise;
-use crate::os::cleanup::{Ticks, ticks};
-use crate::os::mqueue::mq_receive;
-use crate::say;
-use crate::wire::meet::{Meets, Rendezvous, SoleRole};
-use crate::wire::roles::messages;
-use crate::wire::say::{self, Commentary};
-use crate::wire::transport::{Receiver, Sender};
+use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use os::cleanup::{Ticks, ticks};
+use os::mqueue::mq_receive;
+use wire::errors::Advise;
+use wire::meet::{Meets, Rendezvous, SoleRole};
+use wire::roles::messages;
+use wire::say;
+use wire::say::Commentary;
+use wire::transport::{Receiver, Sender};
 
 mod open;
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use crate::errors::usage;
-use crate::os::cleanup::Object;
-use crate::say;
-use crate::wire::meet::{Meets, Rendezvous};
-use crate::wire::payload::{Payload, Printed, Style};
-use crate::wire::{roles, say};
+use crate::row::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use os::cleanup::Object;
+use wire::errors::usage;
+use wire::meet::{Meets, Rendezvous};
+use wire::payload::{Payload, Printed, Style};
+use wire::roles;
+use wire::say;
 
 mod enter;
 mod futex;

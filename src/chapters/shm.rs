@@ -7,11 +7,11 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
-use crate::wire::meet::{Meets, Rendezvous};
-use crate::wire::ring::ends::{self, Receiving, Sending};
-use crate::wire::ring::join::Backing;
-use crate::wire::transport::{Receiver, Sender};
+use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::meet::{Meets, Rendezvous};
+use wire::ring::ends::{self, Receiving, Sending};
+use wire::ring::join::Backing;
+use wire::transport::{Receiver, Sender};
 
 pub mod library;
 pub mod memfd;

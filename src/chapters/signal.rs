@@ -4,8 +4,8 @@
 //! enough to send messages, a word at a time. The address is a process, so the receiver
 //! publishes its pid.
 
-use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
-use crate::wire::meet::Meets;
+use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::meet::Meets;
 
 pub mod handler;
 pub mod number;

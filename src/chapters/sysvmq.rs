@@ -10,15 +10,15 @@ use clap::builder::ArgPredicate;
 use libc::{IPC_NOWAIT, MSG_EXCEPT};
 use nix::errno::Errno;
 
-use crate::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
-use crate::errors::{Advise, usage};
-use crate::os::cleanup::{Ticks, ticks};
-use crate::os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
-use crate::say;
-use crate::wire::meet::{Meets, Rendezvous, SoleRole};
-use crate::wire::roles::messages;
-use crate::wire::say::{self, Commentary};
-use crate::wire::transport::{Receiver, Sender};
+use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use os::cleanup::{Ticks, ticks};
+use os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
+use wire::errors::{Advise, usage};
+use wire::meet::{Meets, Rendezvous, SoleRole};
+use wire::roles::messages;
+use wire::say;
+use wire::say::Commentary;
+use wire::transport::{Receiver, Sender};
 
 mod open;
 

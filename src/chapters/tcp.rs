@@ -6,13 +6,13 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use crate::errors::usage;
-use crate::wire::address::{Addresses, listen, publish, resolve};
-use crate::wire::dialogue;
-use crate::wire::meet::{Meets, Rendezvous};
-use crate::wire::say;
-use crate::wire::standard;
+use crate::row::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use wire::address::{Addresses, listen, publish, resolve};
+use wire::dialogue;
+use wire::errors::usage;
+use wire::meet::{Meets, Rendezvous};
+use wire::say;
+use wire::standard;
 
 pub mod children;
 pub mod client;
@@ -180,7 +180,7 @@ fn serve(rendezvous: &Rendezvous, options: &Server) -> Result<()> {
 }
 // ANCHOR_END: server
 
-/// The addresses that `--rendezvous`, or else the option `given`, name.
+/// The addresses that `--at`, or else the option `given`, name.
 fn named(rendezvous: &Rendezvous, given: Option<&str>) -> Result<Option<Addresses>> {
     rendezvous.given().or(given).map(resolve).transpose()
 }

@@ -10,15 +10,14 @@ use clap::ValueEnum;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, socket};
 
 use self::packet::Packets;
-use crate::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use crate::errors::usage;
-use crate::say;
-use crate::wire::dialogue::{self, StreamLink, converse};
-use crate::wire::frame::{Framing, FramingOptions};
-use crate::wire::local::{self, Name};
-use crate::wire::meet::{Meets, Presence, Rendezvous};
-use crate::wire::say;
-use crate::wire::standard;
+use crate::row::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use wire::dialogue::{self, StreamLink, converse};
+use wire::errors::usage;
+use wire::frame::{Framing, FramingOptions};
+use wire::local::{self, Name};
+use wire::meet::{Meets, Presence, Rendezvous};
+use wire::say;
+use wire::standard;
 
 pub mod dgram;
 pub mod packet;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use clap::Command;
 
-use crate::chapters::rows;
+use chapters::rows;
 
 /// The files that ipclab reads and makes, and what each is.
 const FILES: &[(&str, &str)] = &[
@@ -114,7 +114,7 @@ pub(super) fn page(command: Command) -> Result<String> {
 }
 
 fn is_chapter(name: &str) -> bool {
-    crate::chapters::find(name).is_some()
+    chapters::find(name).is_some()
 }
 
 /// A section of terms and what they are.

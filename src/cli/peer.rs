@@ -3,7 +3,7 @@
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
-use crate::wire::meet::{program, quoted};
+use wire::meet::{program, quoted};
 
 /// What does not make sense for the peer, or is the peer's own affair.
 const OWN_AFFAIRS: &[&str] =

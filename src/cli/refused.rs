@@ -3,9 +3,9 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-use crate::chapter::Row;
-use crate::chapters::find;
-use crate::lab::near;
+use crate::cli::near;
+use chapters::find;
+use chapters::row::Row;
 
 /// The line for `error`, which `words` made; the first of them is the program.
 pub(super) fn line(error: &clap::Error, words: &[String], all: &Command) -> String {

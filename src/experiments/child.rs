@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use syscalls::Sysno;
 
 use super::until::until;
-use crate::os::proc;
-use crate::os::process_identity;
+use os::proc;
+use os::process_identity;
 
 /// A forked process whose part ends with a `T`.
 #[derive(Debug)]

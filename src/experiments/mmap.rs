@@ -10,7 +10,7 @@ use rustix::mm::MapFlags;
 
 use super::row::Experiment;
 use super::stage::Stage;
-use crate::os::mmap::Pages;
+use os::mmap::Pages;
 
 mod contents;
 mod cut;

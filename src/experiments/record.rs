@@ -51,7 +51,7 @@ pub enum Record {
 /// What a call returned, in words.
 ///
 /// ```
-/// use ipclab::experiments::record::Returned;
+/// use ipclab_experiments::record::Returned;
 /// use nix::errno::Errno;
 ///
 /// let opened: nix::Result<i32> = Err(Errno::ENXIO);
@@ -132,13 +132,13 @@ descriptors!(
 );
 
 /// A mapping: where it is differs from run to run.
-impl Returned for crate::os::shared::Shared {
+impl Returned for os::shared::Shared {
     fn shown(&self) -> String {
         "an address".to_owned()
     }
 }
 
-impl Returned for crate::os::mmap::Pages {
+impl Returned for os::mmap::Pages {
     fn shown(&self) -> String {
         "an address".to_owned()
     }

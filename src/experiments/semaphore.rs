@@ -9,9 +9,9 @@ use super::child::Child;
 use super::record::Returned;
 use super::row::Experiment;
 use super::stage::Stage;
-use crate::os::cleanup::Object;
-use crate::os::semaphore::Named;
-use crate::os::sysv_semaphore::{semget, semop_all};
+use os::cleanup::Object;
+use os::semaphore::Named;
+use os::sysv_semaphore::{semget, semop_all};
 
 mod futexes;
 mod posts;

@@ -5,7 +5,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 
 use super::row::Experiment;
-use crate::os::shared::{Shared, mmap};
+use os::shared::{Shared, mmap};
 
 mod counting;
 mod library;

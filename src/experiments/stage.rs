@@ -22,14 +22,11 @@ use serde::de::DeserializeOwned;
 use super::child::Child;
 use super::record::{Record, Returned};
 use super::row::Experiment;
-use crate::os::cleanup::{Object, semaphore_path};
-use crate::os::spawn::{Forked, fork};
-use crate::wire::meet::{describe, kernel_prefix_of};
-use crate::wire::payload::write_all;
-
-/// The list in a run's directory of what must go with it, a line each as in a lock file.
-/// Its director has it locked.
-pub const LIST: &str = ".made";
+use os::cleanup::{Object, semaphore_path};
+use os::spawn::{Forked, fork};
+use wire::dirs::LIST;
+use wire::meet::{describe, kernel_prefix_of};
+use wire::payload::write_all;
 
 /// Where an experiment runs. A forked child has its own, with the name of its part.
 #[derive(Debug)]
@@ -136,7 +133,7 @@ impl Stage {
                 }
                 let (scratch, report) = (self.scratch.clone(), self.report.clone());
                 let outcome = part(&Stage { who, scratch, report });
-                let outcome = outcome.map_err(|e| crate::errors::line(&e));
+                let outcome = outcome.map_err(|e| wire::errors::line(&e));
                 let line = serde_json::to_vec(&outcome).unwrap_or_default();
                 let sent = write_all(&ours, &line);
                 std::process::exit(i32::from(outcome.is_err() || sent.is_err()));
@@ -210,7 +207,7 @@ pub fn play(experiment: &Experiment, scratch: &Path, report: OwnedFd) {
         Ok(answer) => Record::Answer(answer),
         Err(error) => match error.downcast_ref::<Missing>() {
             Some(Missing(what)) => Record::Needs(what.clone()),
-            None => Record::Failed(crate::errors::line(&error)),
+            None => Record::Failed(wire::errors::line(&error)),
         },
     });
 }

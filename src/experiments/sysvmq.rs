@@ -5,8 +5,8 @@ use libc::IPC_PRIVATE;
 
 use super::row::Experiment;
 use super::stage::Stage;
-use crate::os::cleanup::Object;
-use crate::os::sysv::{Msgbuf, msgget};
+use os::cleanup::Object;
+use os::sysv::{Msgbuf, msgget};
 
 mod choice;
 mod keys;

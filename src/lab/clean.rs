@@ -15,17 +15,17 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
 use super::scratch::{Left, left_behind};
-use crate::chapters::find;
-use crate::os::cleanup::notes::beside;
-use crate::os::cleanup::{
+use chapters::find;
+use os::cleanup::notes::beside;
+use os::cleanup::{
     Object, exists, owner_of, remove_now, segment_path, semaphore_path,
 };
-use crate::os::names;
-use crate::wire::meet::{
+use os::names;
+use wire::meet::{
     self, Deserted, Looked, check_dir, describe, kernel_prefix, runtime_dir,
     with_suffix,
 };
-use crate::wire::visible::visible;
+use wire::visible::visible;
 
 /// The options of `ipclab clean`.
 #[derive(Debug, clap::Args)]
@@ -81,7 +81,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut objects: Vec<_> = others.into_iter().filter(|path| lone(path)).collect();
     objects.retain(|path| is_fifo_or_socket(path));
     let mut objects: Vec<_> = objects.into_iter().map(Object::Path).collect();
-    for row in crate::chapters::rows() {
+    for row in chapters::rows() {
         if lone(&dir.join(row.name)) {
             objects.extend(in_kernel(&format!("{}{}", kernel_prefix(), row.name)));
         }
@@ -239,7 +239,7 @@ impl Cleaner<'_> {
                     Object::Semaphore(..) | Object::SysvSemaphore(..) => {
                         format!("{} that nobody has waited for", posts(waiting))
                     }
-                    _ => format!("{} in it", crate::wire::roles::messages(waiting)),
+                    _ => format!("{} in it", wire::roles::messages(waiting)),
                 })
             }
             _ => Verdict::Stale,

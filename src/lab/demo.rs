@@ -19,12 +19,12 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::stdio::{stderr, stdout};
 use textwrap::core::display_width;
 
-use crate::chapter::{Part, Row};
-use crate::chapters::{find, rows};
-use crate::process::{Input, Output, RoleProcess, thread};
-use crate::wire::launcher;
-use crate::wire::meet::Meets;
-use crate::wire::say::{columns, hanging, tell};
+use chapters::row::{Part, Row};
+use chapters::{find, rows};
+use process::{Input, Output, RoleProcess, thread};
+use wire::launcher;
+use wire::meet::Meets;
+use wire::say::{columns, hanging, tell};
 
 use super::interrupts::{Interrupts, Waited, wait_for_all};
 use super::prose;
@@ -85,7 +85,7 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
             Some(missing) => Verdict::Skipped(missing),
             None => match play(&row, &mut stop, quiet) {
                 Ok(()) => Verdict::Passed,
-                Err(error) => Verdict::Failed(crate::errors::line(&error)),
+                Err(error) => Verdict::Failed(wire::errors::line(&error)),
             },
         };
         if let Some(signal) = stop.caught {

@@ -8,12 +8,12 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::os::inheritance::ends_us;
-use crate::process::RoleProcess;
+use os::inheritance::ends_us;
+use process::RoleProcess;
 
 /// Why the waiting for roles is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Waited {
+pub enum Waited {
     /// All have ended, and well.
     Done,
     /// This one, by its place, has ended, and not well: the others may wait for it for ever.
@@ -23,7 +23,7 @@ pub(super) enum Waited {
 }
 
 /// Waits until all have ended.
-pub(super) fn wait_for_all(
+pub fn wait_for_all(
     running: &mut [RoleProcess],
     stop: &mut Interrupts,
     deadline: Instant,
@@ -60,16 +60,18 @@ pub(super) fn wait_for_all(
 /// roles stopped and its directory removed. Dropped, it leaves the mask as it was before:
 /// a signal that has not been read takes its effect then.
 #[derive(Debug)]
-pub(super) struct Interrupts {
-    pub(super) signals: SignalFd,
+pub struct Interrupts {
+    /// What can be polled for them.
+    pub signals: SignalFd,
     mask: SigSet,
     before: SigSet,
-    pub(super) caught: Option<Signal>,
+    /// The one that came last.
+    pub caught: Option<Signal>,
 }
 
 impl Interrupts {
     /// Blocks them, and opens the signalfd(2) that has them.
-    pub(super) fn watch() -> Result<Interrupts> {
+    pub fn watch() -> Result<Interrupts> {
         let mask = ends_us();
         let before = mask.thread_swap_mask(SigmaskHow::SIG_BLOCK);
         let before = before.context("sigprocmask")?;
@@ -79,7 +81,7 @@ impl Interrupts {
     }
 
     /// Whether one has come; [`Interrupts::caught`] is which.
-    pub(super) fn pending(&mut self) -> Result<bool> {
+    pub fn pending(&mut self) -> Result<bool> {
         if let Some(info) = self.signals.read_signal().context("read a signalfd")? {
             self.caught = Signal::try_from(info.ssi_signo as i32).ok();
         }
@@ -87,13 +89,13 @@ impl Interrupts {
     }
 
     /// Ends this process as the signal would have.
-    pub(super) fn end_by(&self, signal: Signal) -> Result<()> {
+    pub fn end_by(&self, signal: Signal) -> Result<()> {
         raise(signal).context("raise")?;
         self.mask.thread_unblock().context("sigprocmask")
     }
 
     /// Waits until `input` is readable; a signal that comes first ends this process.
-    pub(super) fn wait_for_input(&mut self, input: &impl AsFd) -> Result<()> {
+    pub fn wait_for_input(&mut self, input: &impl AsFd) -> Result<()> {
         loop {
             let mut fds = [
                 PollFd::new(input, PollFlags::IN),

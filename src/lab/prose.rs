@@ -8,7 +8,7 @@ use rustix::stdio::stdout;
 use textwrap::core::display_width;
 use textwrap::{Options, WordSplitter, fill};
 
-use crate::wire::say::columns;
+use wire::say::columns;
 
 /// Longer lines are hard to read.
 const READABLE: usize = 100;
@@ -17,25 +17,20 @@ const READABLE: usize = 100;
 const ENDLESS: usize = u16::MAX as usize;
 
 /// How many columns a line of standard output may have.
-pub(crate) fn width() -> usize {
+pub fn width() -> usize {
     columns(stdout()).unwrap_or(ENDLESS)
 }
 
 /// How many columns a line of `--help` has: clap's own lines have as many. Each start of the
 /// program makes the examples of all commands, so the terminal is asked once.
-pub(crate) fn help_width() -> usize {
+pub fn help_width() -> usize {
     static WIDTH: OnceLock<usize> = OnceLock::new();
     *WIDTH.get_or_init(|| width().min(READABLE))
 }
 
 /// `text` as a paragraph whose lines begin with `first`, then with `rest`. No word is cut: a
 /// command stays one that can be copied.
-pub(crate) fn paragraph(
-    width: usize,
-    first: &str,
-    rest: &str,
-    text: &str,
-) -> String {
+pub fn paragraph(width: usize, first: &str, rest: &str, text: &str) -> String {
     let width = if width == ENDLESS { width } else { width.min(READABLE) };
     let options = Options::new(width)
         .initial_indent(first)
@@ -46,7 +41,7 @@ pub(crate) fn paragraph(
 }
 
 /// Names and what they stand for, in two columns; a long name has a line of its own.
-pub(crate) fn pairs<N: AsRef<str>>(width: usize, rows: &[(N, &str)]) -> String {
+pub fn pairs<N: AsRef<str>>(width: usize, rows: &[(N, &str)]) -> String {
     let most = if width == ENDLESS { width } else { width / 2 };
     let wide = |name: &N| display_width(name.as_ref());
     let names = rows.iter().map(|(name, _)| wide(name));
@@ -69,7 +64,7 @@ pub(crate) fn pairs<N: AsRef<str>>(width: usize, rows: &[(N, &str)]) -> String {
 }
 
 /// The examples of a `--help`: command lines without the program's name, and what they do.
-pub(crate) fn examples(rows: &[(&str, &str)]) -> String {
+pub fn examples(rows: &[(&str, &str)]) -> String {
     let rows: Vec<_> = rows
         .iter()
         .map(|(command, does)| (format!("ipclab {command}"), *does))

@@ -10,18 +10,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::chapters::find;
-use crate::dirs;
-use crate::experiments::stage::LIST;
-use crate::os::cleanup::{Object, remove_now};
-use crate::os::owner::Owner;
-use crate::wire::meet::{Deserted, Looked, check_dir, kernel_prefix_of, parse};
+use chapters::find;
+use os::cleanup::{Object, remove_now};
+use os::owner::Owner;
+use wire::dirs::{self, LIST};
+use wire::meet::{Deserted, Looked, check_dir, kernel_prefix_of, parse};
 
 const PREFIX: &str = "ipclab-";
 
 /// The directory of a run that is being directed; it goes when this is dropped.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub struct Scratch {
     dir: TempDir,
     /// Locked for as long as the director lives: flock(2) ends with it, even by kill -9.
     _list: File,
@@ -32,7 +31,7 @@ impl Scratch {
     ///
     /// # Errors
     /// EACCES or ENOSPC in TMPDIR.
-    pub(super) fn make() -> Result<Scratch> {
+    pub fn make() -> Result<Scratch> {
         let dir = dirs::scratch(PREFIX)?;
         // Locked before it has its name: under that name nobody finds it unlocked.
         let unnamed = dir.path().join(".new");
@@ -43,7 +42,7 @@ impl Scratch {
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
@@ -51,7 +50,7 @@ impl Scratch {
     ///
     /// # Errors
     /// EIO and the like.
-    pub(super) fn leftovers(&self) -> Result<Option<String>> {
+    pub fn leftovers(&self) -> Result<Option<String>> {
         let entries = self.path().read_dir().context("readdir")?;
         let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
         let left: Vec<_> = names
@@ -64,17 +63,17 @@ impl Scratch {
 
 /// What a director that was killed has left.
 #[derive(Debug)]
-pub(super) struct Left {
+pub struct Left {
     /// Its directory.
-    pub(super) dir: PathBuf,
+    pub dir: PathBuf,
     /// What its run has made outside of it; each may be gone.
-    pub(super) objects: Vec<Object>,
+    pub objects: Vec<Object>,
     _list: File,
 }
 
 impl Left {
     /// Removes it all. What cannot be removed is left to the next one.
-    pub(super) fn remove(self) {
+    pub fn remove(self) {
         for object in &self.objects {
             let _ = remove_now(object);
         }
@@ -83,7 +82,7 @@ impl Left {
 }
 
 /// What killed directors of this user have left in TMPDIR.
-pub(super) fn left_behind() -> Vec<Left> {
+pub fn left_behind() -> Vec<Left> {
     let Ok(entries) = dirs::temporary().read_dir() else { return Vec::new() };
     let dirs = entries.filter_map(Result::ok).filter(|entry| {
         entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())

@@ -17,7 +17,7 @@ pub fn text(path: impl AsRef<Path>) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::os::process_identity;
+    use crate::process_identity;
 
     #[test]
     fn a_name_that_is_not_utf_8_hides_nothing_of_a_process() {

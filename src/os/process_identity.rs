@@ -80,7 +80,7 @@ fn fields(pid: u32) -> Option<String> {
 }
 
 /// The same, of that line.
-pub(crate) fn after_name(line: &[u8]) -> Option<String> {
+pub fn after_name(line: &[u8]) -> Option<String> {
     // Field 2 is the program's name in brackets, and may hold anything, brackets too.
     let name_ends = line.iter().rposition(|byte| *byte == b')')?;
     Some(std::str::from_utf8(&line[name_ends + 1..]).ok()?.trim().to_owned())

@@ -25,12 +25,12 @@ macro_rules! start {
         #[allow(unsafe_code)]
         #[unsafe(no_mangle)]
         extern "C" fn main() -> i32 {
-            $crate::os::start::run($run)
+            $crate::start::run($run)
         }
 
         #[cfg(not(target_env = "gnu"))]
         fn main() -> std::process::ExitCode {
-            $crate::os::inheritance::take_over();
+            $crate::inheritance::take_over();
             $run().into()
         }
     };

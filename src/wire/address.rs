@@ -24,8 +24,7 @@ use nix::unistd::geteuid;
 use super::meet::{self, Presence, Rendezvous, with_suffix};
 use super::say;
 use crate::errors::{Advise, errno, usage};
-use crate::os::cleanup::notes::beside;
-use crate::say;
+use os::cleanup::notes::beside;
 
 pub(crate) mod holder;
 
@@ -51,7 +50,7 @@ pub struct Addresses {
 /// A usage error when it is none in form; what getaddrinfo(3) says of a host's name.
 ///
 /// ```
-/// let addresses = ipclab::wire::address::resolve("[::1]:7777")?;
+/// let addresses = ipclab_wire::address::resolve("[::1]:7777")?;
 /// assert_eq!(addresses.to_string(), "[::1]:7777");
 /// assert_eq!(addresses.port(), 7777);
 /// # anyhow::Ok(())

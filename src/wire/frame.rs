@@ -13,7 +13,7 @@ use rustix::buffer::{SpareCapacity, spare_capacity};
 
 use super::say;
 use crate::errors::Advise;
-use crate::os::memory;
+use os::memory;
 
 /// How messages are told apart on a byte stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -199,7 +199,7 @@ pub fn fits_in_memory(length: usize) -> Result<()> {
 /// Puts messages together again from what the reads return.
 ///
 /// ```
-/// use ipclab::wire::frame::{Framing, FramingOptions, ReassemblyBuffer};
+/// use ipclab_wire::frame::{Framing, FramingOptions, ReassemblyBuffer};
 ///
 /// let lines = FramingOptions { framing: Framing::Lines, max_message: 80 };
 /// let mut incoming = ReassemblyBuffer::new(&lines);

@@ -21,9 +21,8 @@ use super::address::Pause;
 use super::meet::{Presence, Rendezvous, SoleRole};
 use super::say;
 use crate::errors::Advise;
-use crate::os::cleanup::Object;
-use crate::os::proc_fd::holders;
-use crate::say;
+use os::cleanup::Object;
+use os::proc_fd::holders;
 
 /// The longest path or abstract name, in bytes: `sun_path` has 108, one of them for a NUL
 /// at either end.
@@ -50,7 +49,7 @@ impl Name {
         Ok(Name { address, path: Some(path), shown })
     }
 
-    /// The abstract name of the meeting place, which is shown after an `@`. In what `--rendezvous`
+    /// The abstract name of the meeting place, which is shown after an `@`. In what `--at`
     /// says, `\\0` is a NUL, `\\xHH` any byte, and `\\\\` a backslash: such a name is bytes.
     ///
     /// # Errors

@@ -24,11 +24,11 @@ use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::errors::Advise;
-use crate::os::cleanup;
-use crate::os::cleanup::notes::beside;
-use crate::os::owner::Owner;
-use crate::os::signal::retry_on_intr;
-use crate::wire::payload::write_all;
+use crate::payload::write_all;
+use os::cleanup;
+use os::cleanup::notes::beside;
+use os::owner::Owner;
+use os::signal::retry_on_intr;
 
 mod names;
 mod notes;
@@ -48,7 +48,7 @@ pub use presence::{Presence, SoleRole, byte};
 /// Where the two roles of a chapter meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meets {
-    /// At a path: `--rendezvous NAME` in the runtime directory, `--rendezvous DIR/NAME` anywhere.
+    /// At a path: `--at NAME` in the runtime directory, `--at DIR/NAME` anywhere.
     Path,
     /// At a name that only the kernel knows: `/NAME`.
     Kernel,
@@ -61,7 +61,7 @@ pub enum Meets {
 }
 
 impl Meets {
-    /// Whether the roles find each other by a name, which `--rendezvous` can change.
+    /// Whether the roles find each other by a name, which `--at` can change.
     pub fn by_name(self) -> bool {
         !matches!(self, Meets::Nowhere | Meets::World)
     }
@@ -99,7 +99,7 @@ pub struct Rendezvous {
 }
 
 impl Rendezvous {
-    /// The meeting place of `chapter`; `given` is what `--rendezvous` said.
+    /// The meeting place of `chapter`; `given` is what `--at` said.
     ///
     /// # Errors
     /// A name that cannot be one.
@@ -174,7 +174,7 @@ impl Rendezvous {
         }
     }
 
-    /// What `--rendezvous` said, as it was said.
+    /// What `--at` said, as it was said.
     pub fn given(&self) -> Option<&str> {
         self.given.as_deref()
     }
@@ -185,7 +185,7 @@ impl Rendezvous {
     }
 
     /// Whether the name may be one that other programs use too: a path of the user's,
-    /// or a kernel name that `--rendezvous` gave. What is found there is not ours to remove.
+    /// or a kernel name that `--at` gave. What is found there is not ours to remove.
     pub fn is_users_name(&self) -> bool {
         self.given.as_ref().is_some_and(|name| match self.meets {
             Meets::Path => name.contains('/'),
@@ -194,7 +194,7 @@ impl Rendezvous {
         })
     }
 
-    /// The name of a kernel object: `/ipclab-UID-CHAPTER`, or what `--rendezvous` said.
+    /// The name of a kernel object: `/ipclab-UID-CHAPTER`, or what `--at` said.
     pub fn kernel_name(&self) -> String {
         match &self.given {
             Some(name) => format!("/{}", name.trim_start_matches('/')),
@@ -263,7 +263,7 @@ impl Rendezvous {
         }
     }
 
-    /// The place of an object that an option of the chapter's own names, as if `--rendezvous`
+    /// The place of an object that an option of the chapter's own names, as if `--at`
     /// had said `name`.
     #[must_use]
     pub fn named(&self, name: String) -> Rendezvous {

@@ -35,8 +35,8 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 
-use crate::os::process_identity::ProcessIdentity;
-use crate::os::shared::Shared;
+use os::process_identity::ProcessIdentity;
+use os::shared::Shared;
 
 pub mod ends;
 pub mod flow;

@@ -109,8 +109,8 @@ pub fn complain(error: &anyhow::Error) {
 #[macro_export]
 macro_rules! say {
     ($($text:tt)*) => {
-        if $crate::wire::say::on() {
-            $crate::wire::say::line(format_args!($($text)*));
+        if $crate::say::on() {
+            $crate::say::line(format_args!($($text)*));
         }
     };
 }
@@ -225,7 +225,7 @@ pub fn typing(whole: bool) {
 /// A number with its thousands set apart: `65,536`.
 ///
 /// ```
-/// assert_eq!(ipclab::wire::say::grouped(65536), "65,536");
+/// assert_eq!(ipclab_wire::say::grouped(65536), "65,536");
 /// ```
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -243,7 +243,7 @@ pub fn grouped(number: u64) -> String {
 /// and what a person must not see as it is, is escaped. Nothing is cut within a character.
 ///
 /// ```
-/// use ipclab::wire::say::bytes;
+/// use ipclab_wire::say::bytes;
 /// assert_eq!(bytes(b"hello\n"), r#""hello\n""#);
 /// assert_eq!(bytes("你好\n".as_bytes()), r#""你好\n""#);
 /// assert_eq!(bytes(b"\xe4\xbd"), r#""\xe4\xbd""#);
@@ -276,7 +276,7 @@ pub fn bytes(bytes: &[u8]) -> String {
 /// not a byte, that says what is counted.
 ///
 /// ```
-/// use ipclab::wire::say::data;
+/// use ipclab_wire::say::data;
 /// assert_eq!(data(b"hello\n"), r#""hello\n", 6"#);
 /// assert_eq!(data("你好\n".as_bytes()), r#""你好\n", 7 bytes"#);
 /// ```

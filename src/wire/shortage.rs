@@ -10,8 +10,8 @@ use rustix::net::{SocketFlags, accept_with};
 
 use super::say;
 use crate::errors::Advise;
-use crate::os::memory;
-use crate::os::signal::is_to_end;
+use os::memory;
+use os::signal::is_to_end;
 
 /// Whom an error of accept(2) or recvmsg(2) is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

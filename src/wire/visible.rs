@@ -39,7 +39,7 @@ pub fn hides(c: char) -> bool {
 /// The bytes in one line, and without what could reprogram a terminal: `a\x1b[2J`.
 ///
 /// ```
-/// use ipclab::wire::visible::visible;
+/// use ipclab_wire::visible::visible;
 /// assert_eq!(visible("\x1b[2Jé\u{202e}\n"), "\\x1b[2Jé\\u{202e}\\n");
 /// assert_eq!(visible(b"\xff"), "\\xff");
 /// ```

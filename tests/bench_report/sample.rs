@@ -1,6 +1,6 @@
 //! A small report, made by hand: its figures are of no machine.
 
-use ipclab::lab::bench::model::*;
+use bench::model::*;
 
 pub(super) const SWITCHES: &str = "two context switches";
 /// What two chapters have a row of.

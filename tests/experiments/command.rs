@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
-use ipclab::experiments::row::Experiment;
+use experiments::row::Experiment;
 use nix::sys::signal::Signal;
 
 use crate::support::{self, Input, Outcome, run};
@@ -129,7 +129,7 @@ fn what_a_killed_director_left_goes_with_clean_or_the_next_run() {
 }
 
 fn row(id: &str) -> &'static Experiment {
-    ipclab::experiments::find(id).expect(id).1
+    experiments::find(id).expect(id).1
 }
 
 /// `text` as it was before it was wrapped.
@@ -204,8 +204,7 @@ fn the_list_as_json_has_one_object_a_line() {
     let listed = printed(&experiment(home.path(), &["--json"]));
     let all: Vec<serde_json::Value> =
         listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let count: usize =
-        ipclab::experiments::ALL.iter().map(|(_, list)| list.len()).sum();
+    let count: usize = experiments::ALL.iter().map(|(_, list)| list.len()).sum();
     assert_eq!(all.len(), count);
     assert!(all[0]["answers"].as_array().unwrap().len() >= 2);
     assert!(all[0].get("answer").is_none(), "nothing was run");

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use ipclab::experiments::ALL;
-use ipclab::experiments::row::Experiment;
+use experiments::ALL;
+use experiments::row::Experiment;
 
 fn each() -> impl Iterator<Item = (&'static str, &'static Experiment)> {
     ALL.iter().flat_map(|(chapter, list)| list.iter().map(|one| (*chapter, one)))
@@ -18,7 +18,7 @@ fn read(path: impl AsRef<Path>) -> String {
 
 #[test]
 fn the_chapters_are_those_of_the_book_in_its_order() {
-    let book: Vec<_> = ipclab::chapters::rows().iter().map(|row| row.name).collect();
+    let book: Vec<_> = chapters::rows().iter().map(|row| row.name).collect();
     let places: Vec<_> = ALL
         .iter()
         .map(|(name, _)| {

@@ -8,8 +8,8 @@
 //! answers when this fails, never the bound: all state, none argues, in similar words and
 //! at a similar length; the reasons are told after the guess.
 
-use ipclab::experiments::ALL;
-use ipclab::experiments::row::Experiment;
+use experiments::ALL;
+use experiments::row::Experiment;
 
 /// How far above chance the shape may score, as a share of the questions.
 const MARGIN: f64 = 0.07;
@@ -145,7 +145,7 @@ const RULES: &[Rule] = &[
 /// What each rule scores in `chapter`, and at the end what a regression does that has
 /// learned from the other chapters.
 fn scores(chapter: &str) -> Vec<(&'static str, f64)> {
-    let list = ipclab::experiments::of(chapter);
+    let list = experiments::of(chapter);
     let by_rule = |(name, rule): &Rule| {
         (*name, list.iter().map(|one| score(one, |place| rule(one, place))).sum())
     };
@@ -235,7 +235,7 @@ fn each_place_has_its_share_of_a_chapters_right_answers() {
 
 /// Three answers of which the one on `place` is right, as `shape` would have them.
 fn sample(place: usize, texts: [&'static str; 3]) -> Experiment {
-    use ipclab::experiments::row::{Answer, Kind};
+    use experiments::row::{Answer, Kind};
     let answer = |at| Answer { text: texts[at], why: "", right: at == place };
     Experiment {
         name: "sample",

@@ -24,9 +24,9 @@ mod struck;
 #[test]
 fn each_chapter_has_its_rows() {
     // mpi's processes are its launcher's: mpiexec starts, joins and ends them.
-    let wanted = ipclab::chapters::rows().into_iter().map(|row| row.name);
+    let wanted = chapters::rows().into_iter().map(|row| row.name);
     for chapter in wanted.filter(|name| *name != "mpi") {
-        let row = ipclab::chapters::find(chapter).expect("it is in the table");
+        let row = chapters::find(chapter).expect("it is in the table");
         for role in row.roles {
             let has = rows::ROWS
                 .iter()

@@ -9,9 +9,18 @@ mod fuzzing {
 
     fn choose() {
         let name = std::env::var("IPCLAB_FUZZ").unwrap_or_default();
-        let found = ipclab::fuzz::TARGETS.iter().find(|target| target.0 == name);
+        let mut all = [
+            ipclab::fuzz::TARGETS,
+            bench::fuzz::TARGETS,
+            chapters::fuzz::TARGETS,
+            trace::fuzz::TARGETS,
+            wire::fuzz::TARGETS,
+        ]
+        .concat();
+        all.sort();
+        let found = all.iter().find(|target| target.0 == name);
         let Some((_, run)) = found else {
-            let names = ipclab::fuzz::TARGETS.iter().map(|target| target.0);
+            let names = all.iter().map(|target| target.0);
             let names: Vec<_> = names.collect();
             println!("{}", names.join("\n"));
             std::process::exit(2);

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-pub use ipclab::lab::contract::{self, Subject};
-pub use ipclab::process::{Input, Outcome, Output, RoleProcess};
+pub use lab::contract::{self, Subject};
+pub use process::{Input, Outcome, Output, RoleProcess};
 
 /// The program under test.
 pub fn program() -> PathBuf {
@@ -17,7 +17,7 @@ pub fn program() -> PathBuf {
 
 /// The chapter `name`, in a runtime directory of its own.
 pub fn subject(name: &str) -> Subject {
-    let row = ipclab::chapters::find(name).expect("a chapter of the table");
+    let row = chapters::find(name).expect("a chapter of the table");
     Subject::new(&program(), row).expect("a scratch directory")
 }
 
@@ -187,7 +187,7 @@ macro_rules! keeps_the_contract {
                     }
                 };
             }
-            ipclab::each_clause!(clause);
+            lab::each_clause!(clause);
         }
     };
 }
@@ -209,6 +209,6 @@ pub(crate) use keeps_the_clauses;
 /// Holds a subject to one clause.
 pub fn holds(subject: &Subject, clause: contract::Clause) {
     if let Err(error) = clause(subject) {
-        panic!("{}", ipclab::errors::line(&error));
+        panic!("{}", wire::errors::line(&error));
     }
 }

@@ -9,9 +9,9 @@ use std::task::{Context, Poll, Waker};
 use zbus::interface;
 use zbus::object_server::SignalEmitter;
 
-use crate::os::cleanup;
-use crate::wire::payload::{Payload, Printed, Style};
-use crate::wire::say;
+use os::cleanup;
+use wire::payload::{Payload, Printed, Style};
+use wire::say;
 
 // ANCHOR: interface
 /// The board, as one connection sees it.

@@ -21,10 +21,9 @@ use super::board::{Board, Wall};
 use super::runtime::Runtime;
 use super::socket::{LONGEST, Wire};
 use super::{DAEMON_OBJECT, NAME, OBJECT, ServerOptions, handshake, server};
-use crate::errors::{Advise, usage};
-use crate::say;
-use crate::wire::meet::Rendezvous;
-use crate::wire::say;
+use wire::errors::{Advise, usage};
+use wire::meet::Rendezvous;
+use wire::say;
 
 /// The bus's own object is called at this name.
 const DAEMON: &str = "org.freedesktop.DBus";
@@ -77,7 +76,7 @@ pub fn connect(bus: &str) -> Result<UnixStream> {
 }
 // ANCHOR_END: connect
 
-/// The name on the bus: what `--rendezvous` says, or else ours.
+/// The name on the bus: what `--at` says, or else ours.
 ///
 /// # Errors
 /// Usage: one that cannot be a name.
@@ -178,7 +177,7 @@ impl Guests {
             *left -= 1;
             if *left == 0 {
                 say!("done: all clients of --count have left");
-                crate::os::cleanup::exit(0);
+                os::cleanup::exit(0);
             }
         }
     }

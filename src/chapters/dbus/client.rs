@@ -15,13 +15,12 @@ use zbus::{DynamicType, Message, MessageStream, OwnedStructure};
 use super::runtime::Runtime;
 use super::socket::{Inbox, LONGEST, Wire};
 use super::{ClientOptions, INTERFACE, Verb, bus, door, handshake, values};
-use crate::errors::Advise;
-use crate::say;
-use crate::wire::meet::Rendezvous;
-use crate::wire::payload::{Payload, Printed, Style};
-use crate::wire::roles::messages;
-use crate::wire::say;
-use crate::wire::visible::visible;
+use wire::errors::Advise;
+use wire::meet::Rendezvous;
+use wire::payload::{Payload, Printed, Style};
+use wire::roles::messages;
+use wire::say;
+use wire::visible::visible;
 
 /// The interface that every object has to describe itself.
 const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";

@@ -15,12 +15,11 @@ use nix::sys::socket::{
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 
-use crate::errors::{Advise, errno};
-use crate::os::cleanup::Object;
-use crate::say;
-use crate::wire::address::Pause;
-use crate::wire::meet::{Presence, Rendezvous, SoleRole};
-use crate::wire::say;
+use os::cleanup::Object;
+use wire::address::Pause;
+use wire::errors::{Advise, errno};
+use wire::meet::{Presence, Rendezvous, SoleRole};
+use wire::say;
 
 /// The longest path that a socket can be bound to, in bytes: `sun_path` has 108, one of
 /// them for the NUL (unix(7)).

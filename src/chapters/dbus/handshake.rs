@@ -18,7 +18,7 @@ use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::socket::{MsgFlags, getsockopt, recv, send};
 use nix::unistd::geteuid;
 
-use crate::say;
+use wire::say;
 
 /// The longest line, in bytes: far more than any of them needs.
 const LONGEST_LINE: usize = 1000;

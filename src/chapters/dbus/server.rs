@@ -24,12 +24,11 @@ use super::board::{Board, Mailbox, NoBus, Post, Wall};
 use super::runtime::Runtime;
 use super::socket::{Inbox, Wire};
 use super::{DAEMON_OBJECT, OBJECT, ServerOptions, bus, door, handshake};
-use crate::errors::line;
-use crate::os::cleanup::{self, without_signals};
-use crate::say;
-use crate::wire::meet::Rendezvous;
-use crate::wire::say;
-use crate::wire::shortage::{Blame, Shortage, blame};
+use os::cleanup::{self, without_signals};
+use wire::errors::line;
+use wire::meet::Rendezvous;
+use wire::say;
+use wire::shortage::{Blame, Shortage, blame};
 
 /// How many clients may be connected, if there are descriptors for them: each has two
 /// threads.

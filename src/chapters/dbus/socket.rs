@@ -24,8 +24,8 @@ use zbus::export::async_trait::async_trait;
 use zbus::message::{Flags, Type};
 
 use super::{future, handshake, wording};
-use crate::os::cleanup::without_signals;
-use crate::wire::say::{self, Commentary};
+use os::cleanup::without_signals;
+use wire::say::{self, Commentary};
 
 #[cfg(any(test, fuzzing))]
 #[path = "../../../tests/fuzz/targets/dbus.rs"]

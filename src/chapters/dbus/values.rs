@@ -5,7 +5,7 @@ use zbus::names::{InterfaceName, MemberName};
 use zbus::wire::StructureBuilder;
 use zbus::{ObjectPath, Signature, Structure, Variant};
 
-use crate::errors::usage;
+use wire::errors::usage;
 
 /// The arguments that `signature` gives types to; `None` if there are none.
 ///
@@ -13,7 +13,7 @@ use crate::errors::usage;
 /// Usage: too few or too many, or one that is not of its type.
 ///
 /// ```
-/// use ipclab::chapters::dbus::values::arguments;
+/// use ipclab_chapters::dbus::values::arguments;
 /// let words = ["7".to_owned(), "seven".to_owned()];
 /// assert!(arguments("us", &words).is_ok());
 /// assert!(arguments("uu", &words).is_err());

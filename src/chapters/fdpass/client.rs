@@ -3,11 +3,11 @@
 use anyhow::Result;
 
 use super::found_names;
-use crate::wire::address::{dial, resolve};
-use crate::wire::dialogue::{Client, Reply, StreamLink, converse};
-use crate::wire::frame::FramingOptions;
-use crate::wire::meet::Rendezvous;
-use crate::wire::roles::MessageSource;
+use wire::address::{dial, resolve};
+use wire::dialogue::{Client, Reply, StreamLink, converse};
+use wire::frame::FramingOptions;
+use wire::meet::Rendezvous;
+use wire::roles::MessageSource;
 
 /// The options of a client.
 #[derive(Debug, Clone, clap::Args)]

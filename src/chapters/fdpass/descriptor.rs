@@ -14,7 +14,7 @@ use rustix::net::{
 };
 
 use super::named;
-use crate::wire::shortage::Shortage;
+use wire::shortage::Shortage;
 
 // ANCHOR: pass
 /// Passes a copy of `connection` to the process at the other end of `worker`, at once or

@@ -7,9 +7,9 @@ use std::os::unix::net::UnixListener;
 use anyhow::{Context, Result};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, socket};
 
-use crate::say;
-use crate::wire::local::{self, Name};
-use crate::wire::meet::{Presence, Rendezvous};
+use wire::local::{self, Name};
+use wire::meet::{Presence, Rendezvous};
+use wire::say;
 
 // ANCHOR: door
 /// Binds the socket where workers come to `name`.

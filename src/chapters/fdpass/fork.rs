@@ -13,13 +13,12 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use super::server::{self, Server, listen};
 use super::wire::Protocol;
 use super::worker;
-use crate::os::spawn::{Forked, fork};
-use crate::say;
-use crate::wire::address::{Addresses, resolve};
-use crate::wire::family::{as_child, wait_for};
-use crate::wire::meet::{Presence, Rendezvous, SoleRole};
-use crate::wire::say;
-use crate::wire::standard;
+use os::spawn::{Forked, fork};
+use wire::address::{Addresses, resolve};
+use wire::family::{as_child, wait_for};
+use wire::meet::{Presence, Rendezvous, SoleRole};
+use wire::say;
+use wire::standard;
 
 /// The options of `fdpass fork`.
 #[derive(Debug, Clone, clap::Args)]

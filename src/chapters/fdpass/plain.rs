@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::named;
-use crate::wire::shortage::Shortage;
+use wire::shortage::Shortage;
 
 /// The byte that a descriptor travels with.
 pub(super) const BYTE: u8 = b'x';

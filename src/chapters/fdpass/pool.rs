@@ -16,7 +16,7 @@ use super::descriptor::pass;
 use super::multiprocessing::{self, Unread};
 use super::named;
 use super::plain::{self, Answers};
-use crate::wire::say::{self, Commentary};
+use wire::say::{self, Commentary};
 
 mod cut_off;
 

@@ -13,6 +13,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use wire::say;
 
 pub(super) use self::passing::Passing;
 use super::guests::{self, Guests};
@@ -20,13 +21,12 @@ use super::multiprocessing::charge_of_one;
 use super::pool::Pool;
 use super::wire::{Protocol, Wire};
 use super::{connections, door, named};
-use crate::errors::usage;
-use crate::say;
-use crate::wire::address::{self as tcp, Addresses, resolve};
-use crate::wire::local::Name;
-use crate::wire::meet::{Presence, Rendezvous, SoleRole};
-use crate::wire::say::{self, Commentary};
-use crate::wire::shortage::Shortage;
+use wire::address::{self as tcp, Addresses, resolve};
+use wire::errors::usage;
+use wire::local::Name;
+use wire::meet::{Presence, Rendezvous, SoleRole};
+use wire::say::Commentary;
+use wire::shortage::Shortage;
 
 mod accept;
 mod passing;

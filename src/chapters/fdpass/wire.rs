@@ -7,9 +7,9 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use super::multiprocessing::{Key, Rules};
-use crate::errors::usage;
-use crate::say;
-use crate::wire::roles::seconds;
+use wire::errors::usage;
+use wire::roles::seconds;
+use wire::say;
 
 /// The wire between server and worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

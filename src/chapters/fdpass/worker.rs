@@ -13,13 +13,13 @@ use self::desk::{AT_ONCE, Client, Desk, Left, Then};
 use super::descriptor::known_peer;
 use super::wire::{Protocol, Wire};
 use super::{connections, door, found_names, multiprocessing, named};
-use crate::errors::line;
-use crate::say;
-use crate::wire::frame::FramingOptions;
-use crate::wire::local::Name;
-use crate::wire::meet::Rendezvous;
-use crate::wire::shortage::Shortage;
-use crate::wire::standard;
+use wire::errors::line;
+use wire::frame::FramingOptions;
+use wire::local::Name;
+use wire::meet::Rendezvous;
+use wire::say;
+use wire::shortage::Shortage;
+use wire::standard;
 
 mod desk;
 

@@ -18,13 +18,13 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::read;
 
 use super::{Watch, enter, full, is_there};
-use crate::errors::Advise;
-use crate::os::cleanup::Object;
-use crate::os::signal::retry_on_intr;
-use crate::say;
-use crate::wire::frame::{FramingOptions, ReassemblyBuffer};
-use crate::wire::meet::{Presence, Rendezvous, byte};
-use crate::wire::say::{self, Commentary};
+use os::cleanup::Object;
+use os::signal::retry_on_intr;
+use wire::errors::Advise;
+use wire::frame::{FramingOptions, ReassemblyBuffer};
+use wire::meet::{Presence, Rendezvous, byte};
+use wire::say;
+use wire::say::Commentary;
 
 // ANCHOR: lock
 /// What keeps the senders of a log apart. All of them must use the same: neither lock

@@ -16,14 +16,14 @@ use nix::unistd::fsync;
 use rustix::io::read;
 
 use super::{Watch, directory, enter, full, is_there};
-use crate::errors::Advise;
-use crate::os::cleanup::Object;
-use crate::os::cleanup::notes::beside;
-use crate::say;
-use crate::wire::frame::{FramingOptions, ReassemblyBuffer};
-use crate::wire::meet::{Presence, Rendezvous, SoleRole, with_suffix};
-use crate::wire::payload::write_all;
-use crate::wire::say::{self, Commentary};
+use os::cleanup::Object;
+use os::cleanup::notes::beside;
+use wire::errors::Advise;
+use wire::frame::{FramingOptions, ReassemblyBuffer};
+use wire::meet::{Presence, Rendezvous, SoleRole, with_suffix};
+use wire::payload::write_all;
+use wire::say;
+use wire::say::Commentary;
 
 // ANCHOR: sender
 /// Writes a file under another name, then gives it the name that readers look at.
@@ -57,7 +57,7 @@ impl Publisher {
             .with_context(|| format!("open {}", directory.display()))?;
         let (file, unfinished) =
             presence.create_unfinished(&path).advise(|error| {
-                match crate::errors::errno(error)? {
+                match wire::errors::errno(error)? {
                     Errno::EACCES => {
                         Some("publishing needs a directory where you may write")
                     }

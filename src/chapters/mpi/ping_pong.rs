@@ -10,10 +10,10 @@ use mpi::traits::{Communicator, Destination, Equivalence, Source};
 use super::PingPong;
 use super::tag::{BALL, DONE};
 use super::world::idle;
-use crate::wire::payload::{Payload, Printed, Style};
-use crate::wire::roles::Lines;
-use crate::wire::say::{Commentary, bytes, size};
-use crate::wire::standard::Input;
+use wire::payload::{Payload, Printed, Style};
+use wire::roles::Lines;
+use wire::say::{Commentary, bytes, size};
+use wire::standard::Input;
 
 /// The longest message, in bytes. MPI's own limit is the range of a C int.
 const LARGEST: usize = 16 << 20;

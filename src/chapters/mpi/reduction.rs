@@ -6,8 +6,8 @@ use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, Root};
 
 use super::Reduction;
-use crate::say;
-use crate::wire::payload::{Payload, Style};
+use wire::payload::{Payload, Style};
+use wire::say;
 
 // ANCHOR: reduction
 /// The area under 4 / (1 + x²) between 0 and 1 is pi. Rank r takes the strips r, r + size,

@@ -6,8 +6,8 @@ use mpi::traits::{Communicator, Destination, Equivalence, Source};
 
 use super::Ring;
 use super::tag::TOKEN;
-use crate::wire::payload::{Payload, Printed, Style};
-use crate::wire::say::Commentary;
+use wire::payload::{Payload, Printed, Style};
+use wire::say::Commentary;
 
 // ANCHOR: ring
 /// Rank 0 sends first and receives last; every other rank receives first. So at any time

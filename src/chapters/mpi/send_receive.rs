@@ -7,8 +7,8 @@ use mpi::traits::{Communicator, Destination, Equivalence, Source};
 use super::SendReceive;
 use super::tag::NUMBER;
 use super::world::idle;
-use crate::say;
-use crate::wire::payload::{Payload, Style};
+use wire::payload::{Payload, Style};
+use wire::say;
 
 // ANCHOR: send_receive
 /// All ranks run this; what each does depends on its number.

@@ -8,11 +8,10 @@ use mpi::topology::SimpleCommunicator;
 use mpi::traits::Communicator;
 
 use super::{MpiRoles, ping_pong, reduction, ring, send_receive};
-use crate::errors::{Advise, status};
-use crate::say;
-use crate::wire::launcher::{self, Launched, launched};
-use crate::wire::meet;
-use crate::wire::say;
+use wire::errors::{Advise, status};
+use wire::launcher::{self, Launched, launched};
+use wire::meet;
+use wire::say;
 
 // ANCHOR: join
 /// Joins the world that the launcher has made, plays a role in it, and leaves it.

@@ -3,10 +3,10 @@
 use anyhow::{Context, Result};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use crate::wire::address::{dial, resolve, send_at_once};
-use crate::wire::dialogue::{self, StreamLink, converse};
-use crate::wire::local::{self, Name};
-use crate::wire::meet::Rendezvous;
+use wire::address::{dial, resolve, send_at_once};
+use wire::dialogue::{self, StreamLink, converse};
+use wire::local::{self, Name};
+use wire::meet::Rendezvous;
 
 /// The options of a client.
 #[derive(Debug, Clone, clap::Args)]

@@ -11,9 +11,9 @@ use super::doors::Came;
 use super::event_loop::TURN;
 use super::selector::Interest;
 use super::server::{Server, Token};
-use crate::errors::{Advise, errno, line};
-use crate::wire::say::{self, Commentary, grouped};
-use crate::wire::shortage::is_shortage;
+use wire::errors::{Advise, errno, line};
+use wire::say::{self, Commentary, grouped};
+use wire::shortage::is_shortage;
 
 /// How long accept(2) is left alone at most, when there was no descriptor for a client.
 const REST: Duration = Duration::from_secs(1);

@@ -9,10 +9,11 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use super::messages::Shared;
 use super::selector::Interest;
-use crate::errors::line;
-use crate::wire::dialogue::Reply;
-use crate::wire::frame::Framing;
-use crate::wire::say::{self, grouped, size};
+use wire::dialogue::Reply;
+use wire::errors::line;
+use wire::frame::Framing;
+use wire::say;
+use wire::say::{grouped, size};
 
 /// How much is read, and dropped, of a client that is heard no further, in bytes.
 const DROPPED: usize = 16 << 20;
@@ -238,7 +239,7 @@ impl Connection {
             return self.lose(&cut, shared);
         }
         if let Some(remark) = shared.messages.stream.remark(&last) {
-            crate::say!("client {}: {remark}", self.number);
+            wire::say!("client {}: {remark}", self.number);
         }
         shared.messages.take_one(&mut last);
         if answered && shared.messages.reply != Reply::None {

@@ -7,11 +7,11 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, socket};
 use rustix::net::{SocketFlags, accept_with};
 
-use crate::say;
-use crate::wire::address::{self, Addresses, send_at_once};
-use crate::wire::local::{self, Name};
-use crate::wire::meet::{Presence, Rendezvous};
-use crate::wire::shortage::{Blame, blame};
+use wire::address::{self, Addresses, send_at_once};
+use wire::local::{self, Name};
+use wire::meet::{Presence, Rendezvous};
+use wire::say;
+use wire::shortage::{Blame, blame};
 
 /// A listening socket that does not block.
 #[derive(Debug)]

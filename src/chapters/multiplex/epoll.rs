@@ -12,8 +12,8 @@ use nix::sys::epoll::{
 
 use super::poll::milliseconds;
 use super::selector::{Events, Interest, Key, Keys, Selector};
-use crate::errors::Advise;
-use crate::wire::shortage::Shortage;
+use wire::errors::Advise;
+use wire::shortage::Shortage;
 
 /// How many events one epoll_wait(2) returns at most; the others come with the next.
 const AT_ONCE: usize = 1024;

@@ -12,12 +12,12 @@ use super::inputs::{Read, WatchedInput};
 use super::selector::{Events, Interest, Key};
 use super::server::{Server, Token};
 use super::signals::Signals;
-use crate::errors::errno;
-use crate::os::signal::is_to_end;
-use crate::say;
-use crate::wire::roles::messages;
-use crate::wire::say::{self, grouped};
-use crate::wire::shortage::{Shortage, is_shortage};
+use os::signal::is_to_end;
+use wire::errors::errno;
+use wire::roles::messages;
+use wire::say;
+use wire::say::grouped;
+use wire::shortage::{Shortage, is_shortage};
 
 /// So many steps one client, door or FIFO takes at a time: then it is the others' turn.
 pub(super) const TURN: usize = 64;

@@ -14,14 +14,14 @@ use nix::unistd::{mkfifo, read};
 
 use super::event_loop::TURN;
 use super::messages::{Messages, Shared};
-use crate::errors::{Advise, errno};
-use crate::os::cleanup::Object;
-use crate::os::owner::Owner;
-use crate::say;
-use crate::wire::frame::Framing;
-use crate::wire::meet::{Presence, Rendezvous};
-use crate::wire::say::{self, size};
-use crate::wire::standard;
+use os::cleanup::Object;
+use os::owner::Owner;
+use wire::errors::{Advise, errno};
+use wire::frame::Framing;
+use wire::meet::{Presence, Rendezvous};
+use wire::say;
+use wire::say::size;
+use wire::standard;
 
 /// How many messages wait in a queue that is made here, and how long one may be, in
 /// bytes: little, since all queues of a user share RLIMIT_MSGQUEUE.

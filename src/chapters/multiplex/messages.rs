@@ -11,12 +11,12 @@ use nix::unistd::write;
 use rustix::stdio::stdout;
 
 use super::event_loop::GRACE;
-use crate::os::signal::is_to_end;
-use crate::wire::dialogue::{Reply, Server};
-use crate::wire::frame::{CHUNK, FramingOptions};
-use crate::wire::payload::{Payload, unprinted};
-use crate::wire::say::Commentary;
-use crate::wire::shortage::{Shortage, is_shortage};
+use os::signal::is_to_end;
+use wire::dialogue::{Reply, Server};
+use wire::frame::{CHUNK, FramingOptions};
+use wire::payload::{Payload, unprinted};
+use wire::say::Commentary;
+use wire::shortage::{Shortage, is_shortage};
 
 /// A pipe that poll(2) calls writable takes so many bytes without sleeping: PIPE_BUF.
 const SURE: usize = libc::PIPE_BUF;
@@ -70,7 +70,7 @@ impl Messages {
     /// None yet; `signals` is readable once it is time to end.
     ///
     /// # Errors
-    /// As [`Payload::new`](crate::wire::payload::Payload::new).
+    /// As [`Payload::new`](wire::payload::Payload::new).
     pub(super) fn new(
         server: &Server,
         print: bool,

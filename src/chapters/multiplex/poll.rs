@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::selector::{Events, Interest, Key, Keys, Selector, level_only};
-use crate::os::ready::poll;
+use os::ready::poll;
 
 // ANCHOR: poll
 /// Watches any descriptors.

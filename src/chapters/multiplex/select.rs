@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
 use super::selector::{Events, Interest, Key, Keys, Selector, level_only};
-use crate::os::ready::{FD_SETSIZE, FdSet, select};
+use os::ready::{FD_SETSIZE, FdSet, select};
 
 // ANCHOR: select
 /// Watches descriptors below 1,024.

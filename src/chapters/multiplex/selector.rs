@@ -25,7 +25,7 @@ use super::select::Select;
 /// ```
 /// use std::io::Write;
 /// use std::os::fd::AsFd;
-/// use ipclab::chapters::multiplex::selector::{Interest, With};
+/// use ipclab_chapters::multiplex::selector::{Interest, With};
 ///
 /// let (reading, mut writing) = std::io::pipe()?;
 /// let mut selector = With::Default.open::<fn() -> &'static str>()?;

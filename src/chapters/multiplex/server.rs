@@ -18,16 +18,16 @@ use super::inputs::{self, WatchedInput};
 use super::messages::{Messages, Shared};
 use super::selector::{Interest, Selector, With};
 use super::signals::Signals;
-use crate::errors::usage;
-use crate::say;
-use crate::wire::address::resolve;
-use crate::wire::dialogue;
-use crate::wire::frame::CHUNK;
-use crate::wire::meet::{Meets, Rendezvous};
-use crate::wire::roles::seconds;
-use crate::wire::say::{self, Commentary, grouped};
-use crate::wire::shortage::Shortage;
-use crate::wire::standard;
+use wire::address::resolve;
+use wire::dialogue;
+use wire::errors::usage;
+use wire::frame::CHUNK;
+use wire::meet::{Meets, Rendezvous};
+use wire::roles::seconds;
+use wire::say;
+use wire::say::{Commentary, grouped};
+use wire::shortage::Shortage;
+use wire::standard;
 
 /// The options of a server.
 #[derive(Debug, Clone, clap::Args)]

@@ -10,8 +10,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::os::inheritance::ends_us;
-use crate::say;
+use os::inheritance::ends_us;
+use wire::say;
 
 // ANCHOR: signals
 /// SIGINT, SIGTERM and SIGHUP, as a descriptor.

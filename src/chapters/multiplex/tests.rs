@@ -14,9 +14,9 @@ use super::messages::{Messages, Shared};
 use super::selector::{Events, Interest, Selector, With};
 use super::server::{Server, Token};
 use super::signals::Signals;
-use crate::wire::dialogue::{self, Reply};
-use crate::wire::frame::{Framing, FramingOptions};
-use crate::wire::meet::{Meets, Rendezvous};
+use wire::dialogue::{self, Reply};
+use wire::frame::{Framing, FramingOptions};
+use wire::meet::{Meets, Rendezvous};
 
 const ALL: [With; 4] = [With::Select, With::Poll, With::Epoll, With::Default];
 const NO_TIME: Option<Duration> = Some(Duration::ZERO);
@@ -199,12 +199,12 @@ fn twice_is_once_too_often_and_what_is_not_watched_cannot_be_changed() {
         let (mut selector, reading, writing) = with_pipe(with, Interest::READ);
         let twice =
             selector.register(reading.as_fd(), Interest::READ, 8).unwrap_err();
-        assert!(crate::errors::line(&twice).contains("EEXIST"), "{with}: {twice:#}");
+        assert!(wire::errors::line(&twice).contains("EEXIST"), "{with}: {twice:#}");
         let fd = writing.as_fd();
         let modified = selector.modify(fd, Interest::WRITE).unwrap_err();
-        assert!(crate::errors::line(&modified).contains("ENOENT"), "{with}");
+        assert!(wire::errors::line(&modified).contains("ENOENT"), "{with}");
         let gone = selector.unregister(fd).unwrap_err();
-        assert!(crate::errors::line(&gone).contains("ENOENT"), "{with}");
+        assert!(wire::errors::line(&gone).contains("ENOENT"), "{with}");
     }
 }
 
@@ -235,7 +235,7 @@ fn epoll_refuses_a_regular_file_and_names_those_that_do_not() {
     let mut epoll: Box<dyn Selector<usize>> = With::Epoll.open().unwrap();
     for _ in 0..2 {
         let error = epoll.register(file.as_fd(), Interest::READ, 0).unwrap_err();
-        let text = crate::errors::line(&error);
+        let text = wire::errors::line(&error);
         assert!(text.contains("EPERM") && text.contains("--with poll"), "{text}");
     }
     for with in [With::Select, With::Poll] {

@@ -15,14 +15,14 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::pipe2;
 
 use super::{PipeReceiver, PipeSender};
-use crate::chapter::Roles;
-use crate::os::spawn::{Forked, fork};
-use crate::say;
-use crate::wire::family::{as_child, wait_for};
-use crate::wire::frame::FramingOptions;
-use crate::wire::meet::Rendezvous;
-use crate::wire::payload::{Payload, Printed, Style};
-use crate::wire::transport::{Receiver, Sender};
+use crate::row::Roles;
+use os::spawn::{Forked, fork};
+use wire::family::{as_child, wait_for};
+use wire::frame::FramingOptions;
+use wire::meet::Rendezvous;
+use wire::payload::{Payload, Printed, Style};
+use wire::say;
+use wire::transport::{Receiver, Sender};
 
 /// The role that plays both.
 #[derive(Debug, clap::Subcommand)]

@@ -18,11 +18,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionread};
 use rustix::pipe::{SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, splice};
 
-use crate::errors::{Advise, usage};
-use crate::say;
-use crate::wire::payload::unprinted;
-use crate::wire::say::Commentary;
-use crate::wire::standard::{self, until_ready};
+use wire::errors::{Advise, usage};
+use wire::payload::unprinted;
+use wire::say;
+use wire::say::Commentary;
+use wire::standard::{self, until_ready};
 
 // ANCHOR: lend
 /// What the pipe should hold, in bytes: half of a message of 1 MiB, so that one process

@@ -9,13 +9,13 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 use posixmq::{Attributes, OpenOptions, PosixMq};
 
-use crate::errors::{Advise, errno};
-use crate::os::cleanup::Object;
-use crate::os::owner::Owner;
-use crate::say;
-use crate::wire::meet::{Presence, Rendezvous};
-use crate::wire::roles::messages;
-use crate::wire::say::{grouped, size};
+use os::cleanup::Object;
+use os::owner::Owner;
+use wire::errors::{Advise, errno};
+use wire::meet::{Presence, Rendezvous};
+use wire::roles::messages;
+use wire::say;
+use wire::say::{grouped, size};
 
 /// The shape of a queue. It counts when the queue is made; a queue keeps its own.
 #[derive(Debug, Clone, Copy, clap::Args)]

@@ -7,11 +7,11 @@ use clap::ValueEnum;
 use nix::errno::Errno;
 
 use super::{Kind, Options, Semaphore, times};
-use crate::errors::errno;
-use crate::os::cleanup::Object;
-use crate::os::names::sysv_semaphore;
-use crate::say;
-use crate::wire::meet::{Presence, Rendezvous};
+use os::cleanup::Object;
+use os::names::sysv_semaphore;
+use wire::errors::errno;
+use wire::meet::{Presence, Rendezvous};
+use wire::say;
 
 /// A role at its place.
 pub(super) struct Here<S> {

@@ -16,14 +16,14 @@ use rustix::thread::futex::{self, Flags};
 
 use super::enter::why_not;
 use super::{Kind, Options, Semaphore, impatient};
-use crate::errors::{Advise, TimedOut};
-use crate::os::cleanup::{Object, segment_path};
-use crate::os::owner::Owner;
-use crate::os::shared::{Shared, mmap};
-use crate::os::sigbus;
-use crate::say;
-use crate::wire::meet::Rendezvous;
-use crate::wire::say::Commentary;
+use os::cleanup::{Object, segment_path};
+use os::owner::Owner;
+use os::shared::{Shared, mmap};
+use os::sigbus;
+use wire::errors::{Advise, TimedOut};
+use wire::meet::Rendezvous;
+use wire::say;
+use wire::say::Commentary;
 
 /// The bytes of the word.
 const SIZE: usize = size_of::<AtomicU32>();

@@ -9,14 +9,14 @@ use nix::errno::Errno;
 
 use super::enter::why_not;
 use super::{Kind, Options, Semaphore, impatient};
-use crate::errors::{Advise, TimedOut};
-use crate::os::cleanup::{Object, semaphore_path};
-use crate::os::semaphore::{
+use os::cleanup::{Object, semaphore_path};
+use os::semaphore::{
     Named, sem_create, sem_getvalue, sem_open, sem_post, sem_timedwait, sem_wait,
 };
-use crate::say;
-use crate::wire::meet::Rendezvous;
-use crate::wire::say::Commentary;
+use wire::errors::{Advise, TimedOut};
+use wire::meet::Rendezvous;
+use wire::say;
+use wire::say::Commentary;
 
 /// A POSIX semaphore, open.
 #[derive(Debug)]

@@ -10,15 +10,15 @@ use libc::{IPC_CREAT, IPC_EXCL, IPC_NOWAIT, SEM_UNDO};
 use nix::errno::Errno;
 
 use super::{Kind, Options, Semaphore, impatient};
-use crate::errors::{Advise, TimedOut, errno, usage};
-use crate::os::cleanup::{Object, owner_of, remove_now};
-use crate::os::sysv_semaphore::{
+use os::cleanup::{Object, owner_of, remove_now};
+use os::sysv_semaphore::{
     semctl_getpid, semctl_getval, semctl_setval, semctl_stat, semget, semop,
     semtimedop,
 };
-use crate::say;
-use crate::wire::meet::Rendezvous;
-use crate::wire::say::Commentary;
+use wire::errors::{Advise, TimedOut, errno, usage};
+use wire::meet::Rendezvous;
+use wire::say;
+use wire::say::Commentary;
 
 /// The largest value: SEMVMX of semop(2).
 const SEMVMX: u32 = 32_767;

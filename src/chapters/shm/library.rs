@@ -8,13 +8,12 @@ use nix::errno::Errno;
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 
 use super::posix::no_room;
-use crate::errors::Advise;
-use crate::os::cleanup::{Object, segment_path};
-use crate::os::shared::Shared;
-use crate::say;
-use crate::wire::meet::Rendezvous;
-use crate::wire::ring::join::{Backing, Found, allocate};
-use crate::wire::say;
+use os::cleanup::{Object, segment_path};
+use os::shared::Shared;
+use wire::errors::Advise;
+use wire::meet::Rendezvous;
+use wire::ring::join::{Backing, Found, allocate};
+use wire::say;
 
 /// The object of this name, which begins with a slash.
 #[derive(Debug)]

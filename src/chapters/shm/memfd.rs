@@ -15,16 +15,15 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::geteuid;
 
-use crate::errors::{Advise, errno};
-use crate::os::cleanup::Object;
-use crate::os::cleanup::notes::beside;
-use crate::os::shared::{Shared, mmap};
-use crate::os::signal::retry_on_intr;
-use crate::say;
-use crate::wire::meet::{self, Rendezvous};
-use crate::wire::payload::write_all;
-use crate::wire::ring::join::{Backing, Found, allocate};
-use crate::wire::say;
+use os::cleanup::Object;
+use os::cleanup::notes::beside;
+use os::shared::{Shared, mmap};
+use os::signal::retry_on_intr;
+use wire::errors::{Advise, errno};
+use wire::meet::{self, Rendezvous};
+use wire::payload::write_all;
+use wire::ring::join::{Backing, Found, allocate};
+use wire::say;
 
 /// The memory that this note tells of.
 #[derive(Debug)]

@@ -8,14 +8,13 @@ use nix::fcntl::OFlag;
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::{Mode, fstat};
 
-use crate::errors::{Advise, errno};
-use crate::os::cleanup::Object;
-use crate::os::owner::Owner;
-use crate::os::shared::{Shared, mmap};
-use crate::os::signal::retry_on_intr;
-use crate::say;
-use crate::wire::ring::join::{Backing, Found, allocate};
-use crate::wire::say;
+use os::cleanup::Object;
+use os::owner::Owner;
+use os::shared::{Shared, mmap};
+use os::signal::retry_on_intr;
+use wire::errors::{Advise, errno};
+use wire::ring::join::{Backing, Found, allocate};
+use wire::say;
 
 /// The object of this name, which begins with a slash.
 #[derive(Debug)]

@@ -6,13 +6,12 @@ use anyhow::{Context, Result};
 use libc::{IPC_CREAT, IPC_EXCL};
 use nix::errno::Errno;
 
-use crate::errors::{Advise, errno};
-use crate::os::cleanup::{Object, owner_of, remove_now};
-use crate::os::shared::Shared;
-use crate::os::sysv_segment::{shmat, shmget};
-use crate::say;
-use crate::wire::ring::join::{Backing, Found};
-use crate::wire::say;
+use os::cleanup::{Object, owner_of, remove_now};
+use os::shared::Shared;
+use os::sysv_segment::{shmat, shmget};
+use wire::errors::{Advise, errno};
+use wire::ring::join::{Backing, Found};
+use wire::say;
 
 /// The segment with this key.
 #[derive(Debug)]

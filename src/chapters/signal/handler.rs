@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::os::signal::{Info, Set, catch, sigsuspend};
+use os::signal::{Info, Set, catch, sigsuspend};
 
 // ANCHOR: handler
 /// Signals that are blocked, but for the time that sigsuspend(2) sleeps.

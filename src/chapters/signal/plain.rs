@@ -9,10 +9,10 @@ use super::number::Number;
 use super::target::{Full, Target};
 use super::with::Taking;
 use super::{GOODBYE, how};
-use crate::errors::{Advise, errno, usage};
-use crate::os::signal::{pidfd_kill, pidfd_sigqueue};
-use crate::say;
-use crate::wire::say::Commentary;
+use os::signal::{pidfd_kill, pidfd_sigqueue};
+use wire::errors::{Advise, errno, usage};
+use wire::say;
+use wire::say::Commentary;
 
 // ANCHOR: send
 /// Sends `times` plain signals: what kill(2) does, but through a pidfd.

@@ -9,12 +9,11 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::number::Number;
 use super::target::{Target, is_gone, open};
-use crate::errors::Advise;
-use crate::os::cleanup::Object;
-use crate::os::process_identity::{self, ProcessIdentity};
-use crate::say;
-use crate::wire::meet::{self, Presence, Rendezvous};
-use crate::wire::say;
+use os::cleanup::Object;
+use os::process_identity::{self, ProcessIdentity};
+use wire::errors::Advise;
+use wire::meet::{self, Presence, Rendezvous};
+use wire::say;
 
 #[cfg(any(test, fuzzing))]
 #[path = "../../../tests/fuzz/targets/published.rs"]

@@ -13,11 +13,11 @@ use super::{
     GOODBYE, HELLO, LARGEST, Receiving, WINDOW, credit_signal, how, plain,
     word_signal,
 };
-use crate::os::signal::{Info, Set, pidfd_sigqueue};
-use crate::say;
-use crate::wire::meet::{Presence, Rendezvous, SoleRole};
-use crate::wire::say::{self, Commentary};
-use crate::wire::transport::Receiver;
+use os::signal::{Info, Set, pidfd_sigqueue};
+use wire::meet::{Presence, Rendezvous, SoleRole};
+use wire::say;
+use wire::say::Commentary;
+use wire::transport::Receiver;
 
 // ANCHOR: receiver
 /// The end that takes words.

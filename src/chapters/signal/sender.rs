@@ -12,15 +12,13 @@ use super::target::{self, Full, Target, is_gone, was_killed};
 use super::{
     GOODBYE, HELLO, LARGEST, Sending, credit_signal, plain, published, word_signal,
 };
-use crate::errors::{Advise, Seen, errno};
-use crate::os::signal::{
-    Set, pidfd_sigqueue_as, read_signalfd, retry_on_intr, signalfd,
-};
-use crate::say;
-use crate::wire::meet::{Presence, Rendezvous};
-use crate::wire::roles::within;
-use crate::wire::say::{self, Commentary};
-use crate::wire::transport::Sender;
+use os::signal::{Set, pidfd_sigqueue_as, read_signalfd, retry_on_intr, signalfd};
+use wire::errors::{Advise, Seen, errno};
+use wire::meet::{Presence, Rendezvous};
+use wire::roles::within;
+use wire::say;
+use wire::say::Commentary;
+use wire::transport::Sender;
 
 /// A signal to a process that has ended, and that nobody has waited for, is no error.
 const HAS_ENDED: Seen = Seen {

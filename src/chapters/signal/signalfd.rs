@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 
-use crate::os::signal::{Info, Set, read_signalfd, signalfd};
+use os::signal::{Info, Set, read_signalfd, signalfd};
 
 // ANCHOR: signalfd
 /// Signals that are blocked, and read from a signalfd(2).

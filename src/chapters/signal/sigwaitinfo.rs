@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::os::signal::{Info, Set, catch, sigwaitinfo};
+use os::signal::{Info, Set, catch, sigwaitinfo};
 
 // ANCHOR: sigwaitinfo
 /// Signals that are blocked, and taken by sigwaitinfo(2).

@@ -13,12 +13,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::number::Number;
-use crate::errors::Advise;
-use crate::os::proc;
-use crate::os::process_identity;
-use crate::os::signal::pidfd_kill;
-use crate::say;
-use crate::wire::shortage::Shortage;
+use os::proc;
+use os::process_identity;
+use os::signal::pidfd_kill;
+use wire::errors::Advise;
+use wire::say;
+use wire::shortage::Shortage;
 
 /// A process, and the descriptor that stands for it.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub fn was_killed(pid: i32) -> bool {
 pub fn by_pid(pid: i32, signal: Number, force: bool) -> Result<Target> {
     let pidfd =
         open(pid).with_context(|| format!("pidfd_open({pid})")).advise(|e| {
-            let gone = crate::errors::errno(e) == Some(Errno::ESRCH);
+            let gone = wire::errors::errno(e) == Some(Errno::ESRCH);
             Some(if gone {
                 "`ps -e` lists the processes"
             } else {

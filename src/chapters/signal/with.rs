@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use super::handler::Handler;
 use super::signalfd::Signalfd;
 use super::sigwaitinfo::Sigwaitinfo;
-use crate::os::signal::Info;
+use os::signal::Info;
 
 /// What takes the signals: the values of `--with`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -4,13 +4,13 @@ use anyhow::{Context, Result};
 use libc::{IPC_CREAT, IPC_EXCL, IPC_PRIVATE};
 use nix::errno::Errno;
 
-use crate::errors::{Advise, errno};
-use crate::os::cleanup::{Object, owner_of, remove_now, without_signals};
-use crate::os::sysv::{msgget, msgstat};
-use crate::say;
-use crate::wire::meet::{Presence, Rendezvous, SoleRole};
-use crate::wire::roles::messages;
-use crate::wire::say::{grouped, size};
+use os::cleanup::{Object, owner_of, remove_now, without_signals};
+use os::sysv::{msgget, msgstat};
+use wire::errors::{Advise, errno};
+use wire::meet::{Presence, Rendezvous, SoleRole};
+use wire::roles::messages;
+use wire::say;
+use wire::say::{grouped, size};
 
 /// Which queue.
 #[derive(Debug, Clone, clap::Args)]

@@ -12,12 +12,11 @@ use rustix::process::{WaitOptions, WaitStatus, wait};
 use rustix::stdio::stdout;
 
 use super::door::Door;
-use crate::errors::Told;
-use crate::os::{process_identity, signal};
-use crate::say;
-use crate::wire::payload::Printed;
-use crate::wire::say;
-use crate::wire::shortage::Shortage;
+use os::{process_identity, signal};
+use wire::errors::Told;
+use wire::payload::Printed;
+use wire::say;
+use wire::shortage::Shortage;
 
 /// What the server does about a child that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -9,13 +9,12 @@ use nix::sys::socket::sockopt::SocketError;
 use nix::sys::socket::{MsgFlags, getsockopt, recv};
 
 use super::{DEFAULT, named};
-use crate::errors::Advise;
-use crate::os::tcp;
-use crate::say;
-use crate::wire::address::{dial, resolve, send_at_once};
-use crate::wire::dialogue::{self, CutShort, StreamLink, converse};
-use crate::wire::meet::Rendezvous;
-use crate::wire::say;
+use os::tcp;
+use wire::address::{dial, resolve, send_at_once};
+use wire::dialogue::{self, CutShort, StreamLink, converse};
+use wire::errors::Advise;
+use wire::meet::Rendezvous;
+use wire::say;
 
 /// The options of `tcp client`.
 #[derive(Debug, clap::Args)]

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 
-use crate::say;
-use crate::wire::address::send_at_once;
-use crate::wire::shortage::{Blame, Shortage, blame};
+use wire::address::send_at_once;
+use wire::say;
+use wire::shortage::{Blame, Shortage, blame};
 
 // ANCHOR: accept
 /// A listening socket.

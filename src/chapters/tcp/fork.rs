@@ -16,17 +16,16 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::children::{Children, NO_MEMORY, Reap};
 use super::door::Door;
-use crate::errors::{Told, line};
-use crate::os::memory;
-use crate::os::signal::retry_on_intr;
-use crate::os::spawn::{Forked, fork};
-use crate::say;
-use crate::wire::dialogue::{Connection, Ended, Server, answer};
-use crate::wire::family::as_child;
-use crate::wire::meet::byte;
-use crate::wire::payload::{Payload, Printed};
-use crate::wire::say;
-use crate::wire::shortage::Shortage;
+use os::memory;
+use os::signal::retry_on_intr;
+use os::spawn::{Forked, fork};
+use wire::dialogue::{Connection, Ended, Server, answer};
+use wire::errors::{Told, line};
+use wire::family::as_child;
+use wire::meet::byte;
+use wire::payload::{Payload, Printed};
+use wire::say;
+use wire::shortage::Shortage;
 
 // ANCHOR: fork
 /// Serves each client by a child of its own.

@@ -5,9 +5,9 @@
 use anyhow::Result;
 
 use super::door::Door;
-use crate::errors::line;
-use crate::say;
-use crate::wire::dialogue::{Connection, Ended, Server, answer};
+use wire::dialogue::{Connection, Ended, Server, answer};
+use wire::errors::line;
+use wire::say;
 
 // ANCHOR: iterative
 /// Serves each client to its end before it takes up the next.

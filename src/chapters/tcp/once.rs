@@ -6,10 +6,10 @@
 use anyhow::Result;
 
 use super::door::Door;
-use crate::errors::line;
-use crate::say;
-use crate::wire::dialogue::{Connection, Server};
-use crate::wire::payload::Printed;
+use wire::dialogue::{Connection, Server};
+use wire::errors::line;
+use wire::payload::Printed;
+use wire::say;
 
 // ANCHOR: once
 /// Answers one message of each client, and closes.

@@ -10,13 +10,12 @@ use std::thread::{self, Builder};
 use anyhow::Result;
 
 use super::door::Door;
-use crate::errors::line;
-use crate::os::cleanup;
-use crate::say;
-use crate::wire::dialogue::{Connection, Ended, Server, answer};
-use crate::wire::payload::Payload;
-use crate::wire::say;
-use crate::wire::shortage::Shortage;
+use os::cleanup;
+use wire::dialogue::{Connection, Ended, Server, answer};
+use wire::errors::line;
+use wire::payload::Payload;
+use wire::say;
+use wire::shortage::Shortage;
 
 // ANCHOR: threads
 /// Serves each client in a thread of its own.

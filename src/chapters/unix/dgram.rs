@@ -13,12 +13,12 @@ use nix::sys::socket::{MsgFlags, UnixAddr, bind, setsockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::packet::{Limit, receive};
-use crate::os::packet::{Address, Packet, Sender, sendto};
-use crate::say;
-use crate::wire::dialogue::Server;
-use crate::wire::payload::Printed;
-use crate::wire::say::{self, Commentary};
-use crate::wire::shortage::{Blame, Shortage, blame};
+use os::packet::{Address, Packet, Sender, sendto};
+use wire::dialogue::Server;
+use wire::payload::Printed;
+use wire::say;
+use wire::say::Commentary;
+use wire::shortage::{Blame, Shortage, blame};
 
 // ANCHOR: autobind
 /// bind(2) to no name at all: the kernel chooses an abstract one. A client without a name

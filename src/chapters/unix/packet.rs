@@ -15,14 +15,14 @@ use nix::sys::socket::{
 use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, recv};
 
-use crate::os::memory;
-use crate::os::packet::{self, Packet};
-use crate::say;
-use crate::wire::dialogue::Link;
-use crate::wire::frame::{CHUNK, Framing, FramingOptions, fits_in_memory};
-use crate::wire::roles::MessageSource;
-use crate::wire::say::{self, Commentary};
-use crate::wire::shortage::Shortage;
+use os::memory;
+use os::packet::{self, Packet};
+use wire::dialogue::Link;
+use wire::frame::{CHUNK, Framing, FramingOptions, fits_in_memory};
+use wire::roles::MessageSource;
+use wire::say;
+use wire::say::Commentary;
+use wire::shortage::Shortage;
 
 // ANCHOR: receive
 /// SO_PASSCRED: each packet that comes brings its sender's pid, uid and gid.

@@ -8,8 +8,8 @@ use anyhow::Result;
 
 use super::packet::{End, Limit};
 use super::stream::serve_each;
-use crate::wire::dialogue::{Reply, Served, Server, answer};
-use crate::wire::frame::Framing;
+use wire::dialogue::{Reply, Served, Server, answer};
+use wire::frame::Framing;
 
 /// Serves every client in a thread of its own.
 ///

@@ -9,13 +9,12 @@ use anyhow::{Context, Result};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 
-use crate::errors::line;
-use crate::os::cleanup;
-use crate::say;
-use crate::wire::dialogue::{Connection, Ended, Server, answer};
-use crate::wire::payload::{Payload, Printed};
-use crate::wire::say;
-use crate::wire::shortage::Shortage;
+use os::cleanup;
+use wire::dialogue::{Connection, Ended, Server, answer};
+use wire::errors::line;
+use wire::payload::{Payload, Printed};
+use wire::say;
+use wire::shortage::Shortage;
 
 /// Serves every client in a thread of its own.
 ///

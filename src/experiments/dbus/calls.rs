@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 
 use super::link::{Bus, Link};
 use super::message::{BUS, Message};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 /// How long the impatient clients wait. They are never answered before it is over.
 const SHORT: Option<Duration> = Some(Duration::from_millis(50));

@@ -14,9 +14,9 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::message::Message;
-use crate::chapters::dbus::handshake::{introduce, welcome};
-use crate::experiments::stage::Stage;
-use crate::os::spawn::die_with_parent;
+use crate::stage::Stage;
+use chapters::dbus::handshake::{introduce, welcome};
+use os::spawn::die_with_parent;
 
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(10);

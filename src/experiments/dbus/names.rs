@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 
 use super::link::Bus;
 use super::message::Message;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 /// The name that all want.
 const NAME: &str = "org.ipclab.Board";

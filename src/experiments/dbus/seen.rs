@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 
 use super::link::{Bus, Link};
 use super::message::{BUS, Message};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 /// The name that the servers of these runs own.
 const NAME: &str = "org.ipclab.Board";

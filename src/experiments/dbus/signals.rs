@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 
 use super::link::{Bus, Link};
 use super::message::Message;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::{Gate, Stage};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::{Gate, Stage};
 
 /// AddMatch for what the board says.
 fn listen() -> Message {

@@ -9,9 +9,9 @@ use rustix::net::{RecvFlags, SendFlags, SocketType, recv, send};
 use rustix::pipe::{PipeFlags, pipe, pipe_with};
 
 use super::{ONE, open_now, pair, pair_of, pass, take};
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const PLAIN_READ: Experiment = Experiment {
     name: "plain-read",

@@ -15,10 +15,10 @@ use rustix::process::{
 use syscalls::Sysno;
 
 use super::{ONE, pair, pass, take};
-use crate::experiments::child::End;
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::{Gate, Stage};
+use crate::child::End;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::{Gate, Stage};
 
 /// What came with the next message of this socket.
 fn next_descriptor(socket: &OwnedFd) -> Result<OwnedFd> {

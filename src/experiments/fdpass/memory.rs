@@ -13,11 +13,11 @@ use rustix::net::RecvFlags;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use super::{ONE, pair, pass, take};
-use crate::experiments::child::End;
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::shared::{Shared, mmap};
+use crate::child::End;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::shared::{Shared, mmap};
 
 /// memfd_create(2): `bytes` bytes of memory as a file that can be sealed.
 fn memory_of(bytes: u64) -> Result<OwnedFd> {

@@ -13,9 +13,9 @@ use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
 use rustix::net::RecvFlags;
 
 use super::{ONE, Taken, pair, pass, take};
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 /// The one descriptor that came.
 fn only(taken: Taken) -> Result<std::os::fd::OwnedFd> {

@@ -9,9 +9,9 @@ use rustix::net::RecvFlags;
 use rustix::pipe::pipe;
 
 use super::{ONE, open_now, pair, pass, take};
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const ROOM_FOR_ONE: Experiment = Experiment {
     name: "room-for-one",

@@ -10,9 +10,9 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::pipe::{PipeFlags, pipe, pipe_with};
 
 use super::{ONE, pair, pass, take};
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const OUTLIVES_THE_SENDER: Experiment = Experiment {
     name: "outlives-the-sender",

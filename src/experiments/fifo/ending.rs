@@ -12,8 +12,8 @@ use nix::sys::stat::{Mode, stat};
 use nix::unistd::{mkfifo, read, write};
 use syscalls::Sysno;
 
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const EMPTY_OR_ENDED: Experiment = Experiment {
     name: "empty-or-ended",

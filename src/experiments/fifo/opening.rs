@@ -8,8 +8,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, write};
 use syscalls::Sysno;
 
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const OPEN_SLEEPS: Experiment = Experiment {
     name: "open-sleeps",

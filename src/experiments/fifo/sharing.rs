@@ -7,8 +7,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, read, write};
 use syscalls::Sysno;
 
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const TWO_READERS: Experiment = Experiment {
     name: "two-readers",

@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const HALF_WRITTEN: Experiment = Experiment {
     name: "half-written",

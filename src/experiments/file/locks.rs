@@ -11,10 +11,10 @@ use nix::sys::signal::Signal;
 use rustix::fs::FlockOperation;
 use syscalls::Sysno;
 
-use crate::experiments::child::Child;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::{Gate, Stage};
-use crate::wire::meet::byte;
+use crate::child::Child;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::{Gate, Stage};
+use wire::meet::byte;
 
 pub(super) const CLOSE_DROPS_LOCK: Experiment = Experiment {
     name: "close-drops-lock",

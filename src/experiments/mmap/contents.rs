@@ -9,10 +9,10 @@ use memmap2::MmapMut;
 use rustix::mm::MapFlags;
 
 use super::{file_with, map_shared};
-use crate::experiments::fault::shown;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::mmap::{PAGE, Pages};
+use crate::fault::shown;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::mmap::{PAGE, Pages};
 
 pub(super) const READ_AND_MAP: Experiment = Experiment {
     name: "read-and-map",

@@ -9,11 +9,11 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{ftruncate, pipe, read, write};
 
 use super::{file_with, map_shared};
-use crate::experiments::child::End;
-use crate::experiments::fault::{attempt, shown};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::mmap::PAGE;
+use crate::child::End;
+use crate::fault::{attempt, shown};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::mmap::PAGE;
 
 pub(super) const PEER_TRUNCATES: Experiment = Experiment {
     name: "peer-truncates",

@@ -10,10 +10,10 @@ use nix::sys::signal::Signal;
 use rustix::mm::{MapFlags, MsyncFlags};
 
 use super::{file_with, map_shared, on_a_disk};
-use crate::experiments::fault::{attempt, shown};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::mmap::{PAGE, Pages};
+use crate::fault::{attempt, shown};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::mmap::{PAGE, Pages};
 
 pub(super) const PAST_THE_END: Experiment = Experiment {
     name: "past-the-end",

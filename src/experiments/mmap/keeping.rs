@@ -8,9 +8,9 @@ use nix::sys::signal::{Signal, raise};
 use rustix::mm::MsyncFlags;
 
 use super::{file_with, map_shared, on_a_disk};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::mmap::Pages;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::mmap::Pages;
 
 pub(super) const KILL_NINE: Experiment = Experiment {
     name: "kill-nine",

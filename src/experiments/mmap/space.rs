@@ -8,12 +8,12 @@ use nix::fcntl::posix_fallocate;
 use nix::unistd::{Whence, ftruncate, lseek};
 
 use super::{file_with, map_shared, on_a_disk};
-use crate::experiments::fault::attempt;
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::mmap::PAGE;
-use crate::os::namespace::{mount_tmpfs, unshare_mounts};
+use crate::fault::attempt;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::mmap::PAGE;
+use os::namespace::{mount_tmpfs, unshare_mounts};
 
 pub(super) const SPARSE: Experiment = Experiment {
     name: "sparse",

@@ -5,7 +5,7 @@ use mpi::point_to_point::send_receive_into;
 use mpi::traits::{Destination, Source};
 
 use super::job::{Job, Rank};
-use crate::experiments::stage::Stage;
+use crate::stage::Stage;
 
 // ANCHOR: both-send-first-broken
 /// Both ranks run this: each sends before it receives.

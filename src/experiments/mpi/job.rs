@@ -21,9 +21,9 @@ use nix::unistd::{Pid, mkfifo};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use crate::experiments::stage::Stage;
-use crate::os::spawn::die_with_parent;
-use crate::wire::launcher;
+use crate::stage::Stage;
+use os::spawn::die_with_parent;
+use wire::launcher;
 
 /// Tells a process that it is a rank of a run, and not the run.
 const MARK: &str = "IPCLAB_RANK_PART";

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use mpi::traits::{CommunicatorCollectives, Destination, Source};
 
 use super::job::{Job, Rank};
-use crate::experiments::stage::Stage;
+use crate::stage::Stage;
 
 // ANCHOR: wildcard-order
 /// How many messages are received with MPI_ANY_TAG.

@@ -12,9 +12,9 @@ use nix::sys::signal::Signal;
 use nix::unistd::{pipe, read, write};
 use syscalls::Sysno;
 
-use crate::experiments::child::Child;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::child::Child;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 /// An epoll that watches one descriptor.
 fn watching(fd: impl std::os::fd::AsFd, flags: EpollFlags) -> Result<Epoll> {

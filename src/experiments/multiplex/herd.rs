@@ -13,10 +13,10 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, pipe2, read, write};
 use syscalls::Sysno;
 
-use crate::experiments::child::Child;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::{Gate, Stage};
-use crate::os::proc;
+use crate::child::Child;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::{Gate, Stage};
+use os::proc;
 
 /// How many wait.
 const WORKERS: usize = 8;

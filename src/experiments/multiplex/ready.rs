@@ -12,10 +12,10 @@ use nix::sys::signal::Signal;
 use nix::unistd::{pipe, read, write};
 use syscalls::Sysno;
 
-use crate::experiments::child::Child;
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::{Gate, Stage};
+use crate::child::Child;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::{Gate, Stage};
 
 pub(super) const REGULAR_FILE: Experiment = Experiment {
     name: "regular-file",

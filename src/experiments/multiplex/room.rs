@@ -16,10 +16,10 @@ use nix::sys::stat::Mode;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{SocketFlags, accept_with};
 
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::{ready, select_bits};
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::{ready, select_bits};
 
 fn event(value: u32) -> Result<EventFd> {
     EventFd::from_value_and_flags(value, EfdFlags::EFD_CLOEXEC).context("eventfd")

@@ -9,9 +9,9 @@ use nix::sys::epoll::{
 };
 use nix::unistd::{dup, pipe, write};
 
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const CLOSED_BUT_WATCHED: Experiment = Experiment {
     name: "closed-but-watched",

@@ -9,8 +9,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, vmsplice};
 use nix::unistd::{pipe, pipe2, read, write};
 
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 /// How many bytes a pipe takes in writes of `size` bytes before one would wait.
 fn fill(writing: &OwnedFd, size: usize) -> Result<usize> {

@@ -13,11 +13,11 @@ use nix::unistd::{dup2_stdin, dup2_stdout, pipe, pipe2, read, write};
 use rustix::io::ioctl_fionread;
 use syscalls::Sysno;
 
-use crate::experiments::child::End;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::experiments::until::until;
-use crate::os::signal;
+use crate::child::End;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use crate::until::until;
+use os::signal;
 
 pub(super) const FORGOTTEN_END: Experiment = Experiment {
     name: "forgotten-end",

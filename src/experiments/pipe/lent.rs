@@ -8,8 +8,8 @@ use nix::fcntl::{SpliceFFlags, splice, vmsplice};
 use nix::unistd::{pipe, read};
 use rustix::io::ioctl_fionread;
 
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const MOVED_ON: Experiment = Experiment {
     name: "moved-on",

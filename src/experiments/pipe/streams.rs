@@ -9,9 +9,9 @@ use nix::sys::signal::Signal;
 use nix::unistd::{pipe, read, write};
 use syscalls::Sysno;
 
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::wire::payload::write_all;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use wire::payload::write_all;
 
 pub(super) const SHORT_READS: Experiment = Experiment {
     name: "short-reads",

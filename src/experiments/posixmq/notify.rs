@@ -11,11 +11,11 @@ use nix::sys::stat::Mode;
 use syscalls::Sysno;
 
 use super::{MAKE, OURS, room_for};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::mqueue::mq_notify;
-use crate::os::ready::poll;
-use crate::os::signal::{Set, read_signalfd, signalfd};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::mqueue::mq_notify;
+use os::ready::poll;
+use os::signal::{Set, read_signalfd, signalfd};
 
 pub(super) const NOTIFY_ONE_SHOT: Experiment = Experiment {
     name: "notify-one-shot",

@@ -9,8 +9,8 @@ use nix::sys::time::{TimeSpec, TimeValLike};
 use syscalls::Sysno;
 
 use super::{MAKE, OURS, room_for};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const PRIORITY_ORDER: Experiment = Experiment {
     name: "priority-order",

@@ -10,8 +10,8 @@ use nix::unistd::{Uid, geteuid, setuid};
 use syscalls::Sysno;
 
 use super::{MAKE, OURS, room_for};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const FULL_QUEUE: Experiment = Experiment {
     name: "full-queue",

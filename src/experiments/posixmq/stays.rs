@@ -16,10 +16,10 @@ use nix::unistd::read;
 use syscalls::Sysno;
 
 use super::{MAKE, OURS, room_for};
-use crate::experiments::child::End;
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::child::End;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const POLLABLE: Experiment = Experiment {
     name: "pollable",

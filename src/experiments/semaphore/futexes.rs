@@ -9,10 +9,10 @@ use rustix::thread::futex::{self, Flags};
 use syscalls::Sysno;
 
 use super::sleeps;
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::shared::{Shared, mmap};
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::shared::{Shared, mmap};
 
 // ANCHOR: shared-word
 /// A page that this process and its children share; the word is its first four bytes.

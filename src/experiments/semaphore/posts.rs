@@ -5,14 +5,14 @@ use nix::errno::Errno;
 use nix::unistd::write;
 
 use super::{WAITS, set_of, sleeps};
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::semaphore::{
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::semaphore::{
     sem_create, sem_getvalue, sem_getvalue_or_sleepers, sem_open, sem_post,
     sem_trywait, sem_wait,
 };
-use crate::os::sysv_semaphore::{semctl_getncnt, semctl_getval, semop};
+use os::sysv_semaphore::{semctl_getncnt, semctl_getval, semop};
 
 pub(super) const POSTS_ARE_KEPT: Experiment = Experiment {
     name: "posts-are-kept",

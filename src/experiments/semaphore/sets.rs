@@ -7,11 +7,11 @@ use libc::IPC_NOWAIT;
 use nix::errno::Errno;
 
 use super::{WAITS, set_of, sleeps};
-use crate::experiments::child::Child;
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::{Gate, Stage};
-use crate::os::sysv_semaphore::{
+use crate::child::Child;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::{Gate, Stage};
+use os::sysv_semaphore::{
     semctl_getall, semctl_getval, semop, semop_all, semtimedop,
 };
 

@@ -10,16 +10,14 @@ use nix::sys::signal::Signal;
 use syscalls::Sysno;
 
 use super::{WAITS, set_of, sleeps};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::cleanup::Object;
-use crate::os::semaphore::{
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::cleanup::Object;
+use os::semaphore::{
     sem_create, sem_getvalue, sem_open, sem_open_or_create, sem_post, sem_unlink,
     sem_wait,
 };
-use crate::os::sysv_semaphore::{
-    semctl_getval, semctl_setval, semctl_stat, semget, semop,
-};
+use os::sysv_semaphore::{semctl_getval, semctl_setval, semctl_stat, semget, semop};
 
 pub(super) const CREATE_THEN_INIT: Experiment = Experiment {
     name: "create-then-init",

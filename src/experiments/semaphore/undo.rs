@@ -5,9 +5,9 @@ use libc::SEM_UNDO;
 use nix::sys::signal::Signal;
 
 use super::{WAITS, set_of, sleeps};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::sysv_semaphore::{semctl_getval, semctl_setval, semop};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::sysv_semaphore::{semctl_getval, semctl_setval, semop};
 
 pub(super) const UNDO_AFTER_KILL: Experiment = Experiment {
     name: "undo-after-kill",

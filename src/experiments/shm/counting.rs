@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail};
 use syscalls::Sysno;
 
 use super::{race, without_name};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::cleanup::{Object, semaphore_path};
-use crate::os::semaphore::{Named, sem_create, sem_post, sem_wait};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::cleanup::{Object, semaphore_path};
+use os::semaphore::{Named, sem_create, sem_post, sem_wait};
 
 pub(super) const LOST_COUNTS: Experiment = Experiment {
     name: "lost-counts",

@@ -4,11 +4,11 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 
-use crate::experiments::fault::{attempt, shown as shown_byte};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::cleanup::segment_path;
-use crate::os::shared::Shared;
+use crate::fault::{attempt, shown as shown_byte};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::cleanup::segment_path;
+use os::shared::Shared;
 
 /// What an error of the crate is called.
 fn shown(result: &Result<Shmem, ShmemError>) -> String {

@@ -6,9 +6,9 @@ use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::Mode;
 use nix::unistd::ftruncate;
 
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::shared::{Shared, mmap};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::shared::{Shared, mmap};
 
 pub(super) const UNLINKED_NAME: Experiment = Experiment {
     name: "unlinked-name",

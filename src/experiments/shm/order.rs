@@ -8,8 +8,8 @@ use anyhow::Result;
 use super::model::Step::{Load, Store};
 use super::model::outcomes;
 use super::race::{Round, cpus, race};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const RELAXED: Experiment = Experiment {
     name: "relaxed",

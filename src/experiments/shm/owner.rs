@@ -5,9 +5,9 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use syscalls::Sysno;
 
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::mutex::Mutex;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::mutex::Mutex;
 
 /// A child takes the mutex and is killed while it has it.
 fn die_as_owner(stage: &Stage, mutex: &Mutex) -> Result<()> {

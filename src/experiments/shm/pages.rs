@@ -13,12 +13,12 @@ use nix::sys::stat::{Mode, fstat};
 use nix::unistd::ftruncate;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-use crate::experiments::child::End;
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::cleanup::segment_path;
-use crate::os::shared::{Shared, mmap};
+use crate::child::End;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::cleanup::segment_path;
+use os::shared::{Shared, mmap};
 
 pub(super) const ADDRESSES: Experiment = Experiment {
     name: "addresses",

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity, sched_yield};
 
 use super::without_name;
-use crate::experiments::stage::Stage;
-use crate::os::shared::Shared;
+use crate::stage::Stage;
+use os::shared::Shared;
 
 /// The CPUs that this process may run on.
 pub(super) fn cpus() -> Result<Vec<usize>> {

@@ -8,11 +8,11 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpid};
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use crate::experiments::child::End;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::handlers::{self, is_pending, take};
-use crate::os::signal::{Set, pidfd_sigqueue};
+use crate::child::End;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::handlers::{self, is_pending, take};
+use os::signal::{Set, pidfd_sigqueue};
 
 /// How many of `signal` wait in this process, which has blocked it; takes them.
 fn drain(signal: i32) -> Vec<i32> {
@@ -127,7 +127,7 @@ fn overtaken(stage: &Stage) -> Result<usize> {
     }
     let mut order = Vec::new();
     for _ in sent {
-        let info = crate::os::signal::sigwaitinfo(&set).context("sigwaitinfo")?;
+        let info = os::signal::sigwaitinfo(&set).context("sigwaitinfo")?;
         let name = sent.iter().find(|(_, number)| *number == info.signal);
         let name = name.context("a signal that nobody sent")?.0;
         stage.call("sigwaitinfo()", &name);

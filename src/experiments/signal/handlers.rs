@@ -6,10 +6,10 @@ use anyhow::Result;
 use nix::sys::signal::{Signal, raise};
 use syscalls::Sysno;
 
-use crate::experiments::child::End;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::handlers;
+use crate::child::End;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::handlers;
 
 pub(super) const LOCK_IN_HANDLER: Experiment = Experiment {
     name: "lock-in-handler",

@@ -7,12 +7,12 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, Uid, setuid};
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use crate::experiments::child::End;
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::handlers::take;
-use crate::os::signal::{Set, pidfd_kill, pidfd_sigqueue_as};
+use crate::child::End;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::handlers::take;
+use os::signal::{Set, pidfd_kill, pidfd_sigqueue_as};
 
 pub(super) const FORGED: Experiment = Experiment {
     name: "forged",

@@ -8,10 +8,10 @@ use nix::sys::signal::{Signal, raise};
 use nix::unistd::pipe;
 use syscalls::Sysno;
 
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::handlers;
-use crate::os::signal::{Set, read_signalfd, signalfd};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::handlers;
+use os::signal::{Set, read_signalfd, signalfd};
 
 pub(super) const SELF_PIPE: Experiment = Experiment {
     name: "self-pipe",

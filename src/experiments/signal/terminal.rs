@@ -8,9 +8,9 @@ use nix::unistd::{pause, setsid, write};
 use rustix::process::ioctl_tiocsctty;
 use syscalls::Sysno;
 
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::handlers;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::handlers;
 
 pub(super) const CTRL_Z: Experiment = Experiment {
     name: "ctrl-z",

@@ -10,11 +10,11 @@ use nix::sys::signal::Signal;
 use nix::unistd::{getpid, pause, pipe, read, write};
 use syscalls::Sysno;
 
-use crate::experiments::child::End;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::handlers;
-use crate::os::signal::{Set, read_signalfd, signalfd, sigsuspend};
+use crate::child::End;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::handlers;
+use os::signal::{Set, read_signalfd, signalfd, sigsuspend};
 
 pub(super) const EINTR: Experiment = Experiment {
     name: "eintr",

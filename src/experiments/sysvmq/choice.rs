@@ -7,9 +7,9 @@ use nix::mqueue::{MQ_OFlag, MqAttr, mq_open, mq_receive, mq_send};
 use nix::sys::stat::Mode;
 
 use super::{make, message, text_of};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
 
 pub(super) const LOWEST_NOT_FIRST: Experiment = Experiment {
     name: "lowest-not-first",

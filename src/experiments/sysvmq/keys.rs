@@ -11,11 +11,11 @@ use nix::sys::stat::{Mode, fstat, umask};
 use nix::unistd::{Uid, geteuid, setuid};
 
 use super::{message, text_of};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::cleanup::Object;
-use crate::os::sysv::{Msgbuf, msgget, msgrcv, msgsnd, msgstat};
-use crate::os::sysv_control::ftok;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::cleanup::Object;
+use os::sysv::{Msgbuf, msgget, msgrcv, msgsnd, msgstat};
+use os::sysv_control::ftok;
 
 pub(super) const FTOK_COLLIDES: Experiment = Experiment {
     name: "ftok-collides",

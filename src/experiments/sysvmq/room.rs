@@ -6,10 +6,10 @@ use nix::errno::Errno;
 use syscalls::Sysno;
 
 use super::{make, message, text_of};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
-use crate::os::sysv_control::{msgsnd_memory, set_qbytes};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
+use os::sysv_control::{msgsnd_memory, set_qbytes};
 
 pub(super) const SIZE_WITHOUT_TYPE: Experiment = Experiment {
     name: "size-without-type",

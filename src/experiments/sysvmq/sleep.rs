@@ -14,13 +14,13 @@ use serde::de::DeserializeOwned;
 use syscalls::Sysno;
 
 use super::{make, message};
-use crate::experiments::child::Child;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::ready::poll;
-use crate::os::signal::catch_restarting;
-use crate::os::sysv::{Msgbuf, msgrcv, msgsnd};
-use crate::os::sysv_control::{remove, set_qbytes};
+use crate::child::Child;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::ready::poll;
+use os::signal::catch_restarting;
+use os::sysv::{Msgbuf, msgrcv, msgsnd};
+use os::sysv_control::{remove, set_qbytes};
 
 pub(super) const REMOVED_UNDER_SLEEPERS: Experiment = Experiment {
     name: "removed-under-sleepers",

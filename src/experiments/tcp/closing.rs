@@ -12,12 +12,12 @@ use nix::sys::socket::{self, MsgFlags, getsockopt, setsockopt};
 use nix::unistd::read;
 
 use super::{listen, recv, send};
-use crate::experiments::child::End;
-use crate::experiments::record::{Failure, Returned};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::signal::reset;
-use crate::os::tcp::info;
+use crate::child::End;
+use crate::record::{Failure, Returned};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::signal::reset;
+use os::tcp::info;
 
 /// poll(2) until the connection is gone: POLLERR and POLLHUP need not be asked for.
 fn until_gone(stage: &Stage, socket: &TcpStream) -> Result<String> {

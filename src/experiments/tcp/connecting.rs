@@ -12,11 +12,11 @@ use nix::sys::socket::{
 use syscalls::Sysno;
 
 use super::{recv, recv_with, send};
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::experiments::until::until;
-use crate::os::tcp::{dropped, info};
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use crate::until::until;
+use os::tcp::{dropped, info};
 
 pub(super) const SECOND_CLIENT: Experiment = Experiment {
     name: "second-client",

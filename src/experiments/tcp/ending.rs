@@ -8,9 +8,9 @@ use nix::sys::socket::Shutdown;
 use syscalls::Sysno;
 
 use super::{listen, recv, send, shut_down};
-use crate::experiments::child::Child;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::child::Child;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const HALF_CLOSE: Experiment = Experiment {
     name: "half-close",

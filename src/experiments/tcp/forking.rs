@@ -10,12 +10,12 @@ use rustix::process::{set_child_subreaper, set_parent_process_death_signal};
 use syscalls::Sysno;
 
 use super::{listen, recv, send};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::experiments::until::until;
-use crate::os::handlers::take;
-use crate::os::process_identity;
-use crate::os::signal::{Set, ignore};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use crate::until::until;
+use os::handlers::take;
+use os::process_identity;
+use os::signal::{Set, ignore};
 
 pub(super) const ZOMBIES: Experiment = Experiment {
     name: "zombies",

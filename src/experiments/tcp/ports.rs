@@ -14,11 +14,11 @@ use nix::sys::socket::{
 use nix::unistd::{getpid, read};
 
 use super::{recv, send};
-use crate::experiments::record::Returned;
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::experiments::until::until;
-use crate::os::tcp::STATES;
+use crate::record::Returned;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use crate::until::until;
+use os::tcp::STATES;
 
 fn tcp_socket() -> Result<OwnedFd> {
     socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)

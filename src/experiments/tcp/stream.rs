@@ -10,9 +10,9 @@ use nix::sys::socket::sockopt::{RcvBuf, SndBuf};
 use nix::sys::socket::{MsgFlags, recv, setsockopt};
 
 use super::{listen, send};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
-use crate::os::tcp::info;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
+use os::tcp::info;
 
 pub(super) const TWO_SENDS: Experiment = Experiment {
     name: "two-sends",

@@ -12,8 +12,8 @@ use nix::sys::socket::{
 };
 use nix::unistd::{Uid, getpid, setuid};
 
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 /// A connected pair of sockets, made by this process.
 fn pair() -> Result<(OwnedFd, OwnedFd)> {

@@ -13,9 +13,9 @@ use nix::sys::socket::{
 };
 use std::os::fd::AsFd;
 
-use crate::experiments::record::{Failure, Returned};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::record::{Failure, Returned};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const BOUNDARIES: Experiment = Experiment {
     name: "boundaries",

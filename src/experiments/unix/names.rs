@@ -13,9 +13,9 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket
 use nix::unistd::{Uid, setuid};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::experiments::record::{Failure, Returned};
-use crate::experiments::row::{Experiment, Kind, right, wrong};
-use crate::experiments::stage::Stage;
+use crate::record::{Failure, Returned};
+use crate::row::{Experiment, Kind, right, wrong};
+use crate::stage::Stage;
 
 pub(super) const STALE_NAME: Experiment = Experiment {
     name: "stale-name",

@@ -10,9 +10,9 @@ use nix::unistd::pipe2;
 
 use super::subject::Subject;
 use super::verdict::{failed_clearly, succeeded};
-use crate::chapter::OnPeerDeath;
-use crate::process::{Input, Outcome, RoleProcess};
-use crate::wire::meet::Meets;
+use chapters::row::OnPeerDeath;
+use process::{Input, Outcome, RoleProcess};
+use wire::meet::Meets;
 
 /// Clause: when the sender is killed, the receiver sees what the table says, and keeps
 /// what had arrived.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::wire::meet::kernel_prefix_of;
+use wire::meet::kernel_prefix_of;
 
 /// What of ours is in a runtime directory, and what kernel objects go with it.
 ///
@@ -22,12 +22,12 @@ pub fn left_behind(dir: &Path) -> Result<Vec<String>> {
         };
         left.extend(names.into_iter().filter(ours));
     }
-    for row in crate::chapters::rows() {
+    for row in chapters::rows() {
         let name = format!("/{prefix}{}", row.name);
-        if crate::os::names::queue_exists(&name) {
+        if os::names::queue_exists(&name) {
             left.push(format!("the queue {name}"));
         }
-        let key = crate::wire::meet::key_of(&name);
+        let key = wire::meet::key_of(&name);
         for table in ["msg", "shm", "sem"] {
             if sysv_keys(table)?.contains(&key) {
                 left.push(format!("the System V {table} with key {key:#x}"));

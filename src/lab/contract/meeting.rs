@@ -9,8 +9,8 @@ use nix::sys::signal::Signal;
 
 use super::subject::Subject;
 use super::verdict::{failed_clearly, same, succeeded};
-use crate::process::{Input, RoleProcess};
-use crate::wire::meet::Meets;
+use process::{Input, RoleProcess};
+use wire::meet::Meets;
 
 /// Clause: the sender may be first, says what it waits for, and names the command.
 ///

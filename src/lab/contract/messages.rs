@@ -8,8 +8,8 @@ use nix::unistd::pipe2;
 use super::deaths::clean_pending;
 use super::subject::Subject;
 use super::verdict::{failed_clearly, noise, same, succeeded};
-use crate::process::{Input, Output, RoleProcess};
-use crate::wire::meet::Meets;
+use process::{Input, Output, RoleProcess};
+use wire::meet::Meets;
 
 /// Clause: one message arrives.
 ///
@@ -64,7 +64,7 @@ pub fn one_byte_too_many(s: &Subject) -> Result<()> {
     let args = s.with_limit(&[])?;
     let ran = s.finish(s.start(&args, lines(&text), &args)?)?;
     let line = failed_clearly(&ran.sender)?;
-    let limit = crate::wire::say::grouped(s.largest as u64);
+    let limit = wire::say::grouped(s.largest as u64);
     ensure!(line.contains("line 2"), "the line's number is not named: {line}");
     let plain = s.largest.to_string();
     ensure!(

@@ -11,9 +11,9 @@ use nix::unistd::pipe2;
 
 use super::leftovers::left_behind;
 use super::verdict::{same, succeeded};
-use crate::chapter::Row;
-use crate::process::{Input, Outcome, Output, RoleProcess};
-use crate::wire::meet::Meets;
+use chapters::row::Row;
+use process::{Input, Outcome, Output, RoleProcess};
+use wire::meet::Meets;
 
 /// How long a clause may take before it has failed.
 pub const DEADLINE: Duration = Duration::from_secs(60);

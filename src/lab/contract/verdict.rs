@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 
-use crate::process::Outcome;
+use process::Outcome;
 
 /// Wants exit status 0.
 pub(super) fn succeeded(name: &str, outcome: &Outcome) -> Result<()> {

@@ -13,8 +13,8 @@ use nix::errno::Errno;
 
 use super::c_string;
 use super::notes::{Noted, joined};
-use crate::os::owner::Owner;
-use crate::os::{semaphore, sysv_semaphore};
+use crate::owner::Owner;
+use crate::{semaphore, sysv_semaphore};
 
 /// A thing with a name that outlives the process that made it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

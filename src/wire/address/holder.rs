@@ -3,9 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::os::proc;
-use crate::os::proc_fd::holders;
-use crate::wire::visible::visible;
+use crate::visible::visible;
+use os::proc;
+use os::proc_fd::holders;
 
 /// Who listens at an address.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,11 +9,10 @@ use super::questions::{Next, Questions};
 use super::score::CutShort;
 use super::turns::{Pause, Turns};
 use super::{Client, Link, Reply, style};
+use crate::payload::{Payload, Printed};
+use crate::roles::messages;
 use crate::say;
-use crate::wire::payload::{Payload, Printed};
-use crate::wire::roles::messages;
-use crate::wire::say;
-use crate::wire::shortage::{Shortage, is_shortage};
+use crate::shortage::{Shortage, is_shortage};
 
 // ANCHOR: converse
 /// Sends all that `client` has to say, and prints the answers as they come. The

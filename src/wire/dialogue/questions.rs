@@ -8,9 +8,9 @@ use nix::unistd::read;
 use rustix::stdio::stdin;
 
 use super::Link;
-use crate::wire::frame::{CHUNK, Framing, FramingOptions, ReassemblyBuffer};
-use crate::wire::roles::{MessageSource, Progress};
-use crate::wire::standard;
+use crate::frame::{CHUNK, Framing, FramingOptions, ReassemblyBuffer};
+use crate::roles::{MessageSource, Progress};
+use crate::standard;
 
 /// What a client has to say: its arguments, or standard input in lines or as it is.
 pub(super) struct Questions {

@@ -3,8 +3,8 @@
 use nix::errno::Errno;
 
 use super::questions::Questions;
-use crate::wire::roles::messages;
-use crate::wire::say;
+use crate::roles::messages;
+use crate::say;
 
 /// The server ended the conversation before it had answered all, or taken all.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -7,9 +7,9 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::{Reply, Server};
-use crate::wire::frame::{FramingOptions, ReassemblyBuffer};
-use crate::wire::payload::{Printed, send_all};
-use crate::wire::say::{self, Commentary};
+use crate::frame::{FramingOptions, ReassemblyBuffer};
+use crate::payload::{Printed, send_all};
+use crate::say::{self, Commentary};
 
 // ANCHOR: answer
 /// The server's end of a connected stream socket.

@@ -9,9 +9,9 @@ use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
 use rustix::net::{RecvFlags, recv};
 
 use super::Link;
+use crate::frame::{Framing, FramingOptions, ReassemblyBuffer};
 use crate::say;
-use crate::wire::frame::{Framing, FramingOptions, ReassemblyBuffer};
-use crate::wire::say::{self, Commentary};
+use crate::say::Commentary;
 
 // ANCHOR: link
 /// The client's end of a connected stream socket.

@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use super::Meets;
 use crate::dirs;
 use crate::errors::{Advise, usage};
-use crate::os::owner::{Owner, why_not_above_ours};
+use os::owner::{Owner, why_not_above_ours};
 
 /// The program as the user called it, quoted for a shell.
 pub fn program() -> String {
@@ -134,7 +134,7 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 /// A word as a shell would take it.
 ///
 /// ```
-/// use ipclab::wire::meet::quoted;
+/// use ipclab_wire::meet::quoted;
 /// assert_eq!(quoted("fifo"), "fifo");
 /// assert_eq!(quoted("my fifo"), "'my fifo'");
 /// ```

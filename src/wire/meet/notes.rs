@@ -8,8 +8,8 @@ use std::path::Path;
 use rustix::io::{Errno, pread, retry_on_intr, write};
 
 use super::kernel_prefix;
-use crate::os::cleanup::Object;
-use crate::os::cleanup::notes::{MADE_WITH, Noted, beside};
+use os::cleanup::Object;
+use os::cleanup::notes::{MADE_WITH, Noted, beside};
 
 /// The text of a lock file, with where it lies.
 #[derive(Debug)]
@@ -147,8 +147,8 @@ pub fn describe(object: &Object) -> String {
 /// `prefix`.
 ///
 /// ```
-/// use ipclab::os::cleanup::Object;
-/// use ipclab::wire::meet::{describe, parse};
+/// use os::cleanup::Object;
+/// use ipclab_wire::meet::{describe, parse};
 ///
 /// let queue = Object::Queue("/ipclab-1000-posixmq".into());
 /// assert_eq!(parse(&describe(&queue), "/ipclab-1000-"), Some(queue.clone()));

@@ -11,8 +11,8 @@ use nix::errno::Errno;
 
 use super::notes::{Notes, split};
 use super::presence::{lock_options, same_file, take, why_no_lock};
-use crate::os::cleanup::Object;
-use crate::os::owner::Owner;
+use os::cleanup::Object;
+use os::owner::Owner;
 
 /// A place where nobody of ours is, and into which nobody comes as long as this lives.
 #[derive(Debug)]

@@ -13,12 +13,12 @@ use nix::fcntl::{FcntlArg, fcntl};
 use super::notes::{Notes, PENDING};
 use super::with_suffix;
 use crate::errors::Advise;
-use crate::os::cleanup::notes::beside;
-use crate::os::cleanup::{self, Guard, Object, owner_of};
-use crate::os::owner::Owner;
-use crate::os::signal::retry_on_intr;
+use crate::payload::write_all;
 use crate::say;
-use crate::wire::payload::write_all;
+use os::cleanup::notes::beside;
+use os::cleanup::{self, Guard, Object, owner_of};
+use os::owner::Owner;
+use os::signal::retry_on_intr;
 
 /// A role of which a meeting place has room for one: a ring's ends, a queue's sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,10 +11,9 @@ use super::flow::{Reader, Writer};
 use super::join::{Backing, Joined, join};
 use super::wait::{Waiting, may_spin_beside};
 use crate::errors::usage;
-use crate::os::process_identity::ProcessIdentity;
+use crate::meet::{Rendezvous, SoleRole};
 use crate::say;
-use crate::wire::meet::{Rendezvous, SoleRole};
-use crate::wire::say;
+use os::process_identity::ProcessIdentity;
 
 /// How many bytes a ring holds unless it is told otherwise: more than a processor's own
 /// cache, so that its lines need not be taken back from the other's.

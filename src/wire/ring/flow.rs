@@ -15,7 +15,7 @@ use super::{
     ALL_DONE, Flaw, HEAD, LENGTH, RECEIVER, RECEIVER_SLEEPS, Ring, SENDER,
     SENDER_DONE, SENDER_SLEEPS, STATE, TAIL,
 };
-use crate::wire::say::{self, Commentary};
+use crate::say::{self, Commentary};
 
 /// A dead peer wakes nobody.
 const LOOKS: &str = "wakes every 0.1 s to see whether";

@@ -13,15 +13,14 @@ use nix::fcntl::posix_fallocate;
 
 use super::{Flaw, Ring, length_of};
 use crate::errors::{Advise, errno};
-use crate::os::cleanup::{Object, remove_now, without_signals};
-use crate::os::owner::Owner;
-use crate::os::process_identity::ProcessIdentity;
-use crate::os::shared::Shared;
-use crate::os::sigbus;
-use crate::os::signal::{is_to_end, retry_on_intr};
+use crate::meet::{Presence, Rendezvous, SoleRole};
 use crate::say;
-use crate::wire::meet::{Presence, Rendezvous, SoleRole};
-use crate::wire::say;
+use os::cleanup::{Object, remove_now, without_signals};
+use os::owner::Owner;
+use os::process_identity::ProcessIdentity;
+use os::shared::Shared;
+use os::sigbus;
+use os::signal::{is_to_end, retry_on_intr};
 
 /// Where the memory comes from: what differs between the kinds of shared memory.
 pub trait Backing {

@@ -8,7 +8,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::flow::{Reader, Writer};
 use super::wait::Waiting;
 use super::*;
-use crate::os::shared::mmap;
+use os::shared::mmap;
 
 /// A file in memory that holds a ring of this capacity.
 fn ring_file(capacity: u64) -> File {

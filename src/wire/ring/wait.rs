@@ -11,9 +11,9 @@ use rustix::thread::{MembarrierCommand, Pid, futex, membarrier, sched_getaffinit
 
 use super::{ASLEEP, AWAKE, NEVER_SLEEPS, Ring};
 use crate::errors::usage;
-use crate::os::cleanup::{Ticks, ticks};
-use crate::os::process_identity::ProcessIdentity;
-use crate::wire::say::Commentary;
+use crate::say::Commentary;
+use os::cleanup::{Ticks, ticks};
+use os::process_identity::ProcessIdentity;
 
 /// How one waits for the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -30,7 +30,7 @@ pub fn columns(stream: impl AsFd) -> Option<usize> {
 /// but `first`, and the others all but `rest`.
 ///
 /// ```
-/// use ipclab::wire::say::fold;
+/// use ipclab_wire::say::fold;
 /// let lines = fold("open(…/fifo, O_RDONLY) sleeps until", 4, 4, 30);
 /// assert_eq!(lines, ["open(…/fifo, O_RDONLY)", "sleeps until"]);
 /// ```
@@ -123,7 +123,7 @@ fn unit_of(text: &str) -> usize {
 /// word that is too long is left to the terminal, which joins its halves again.
 ///
 /// ```
-/// use ipclab::wire::say::fold_command;
+/// use ipclab_wire::say::fold_command;
 /// let lines = fold_command("ipclab fifo sender --at 'a b' hello", 5, 5, 35);
 /// assert_eq!(lines, ["ipclab fifo sender --at \\", "'a b' hello"]);
 /// ```

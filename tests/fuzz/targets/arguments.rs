@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 /// The words, each ended by a NUL.
-pub fn run(input: &[u8]) {
+pub(crate) fn run(input: &[u8]) {
     let words = input.split(|byte| *byte == 0).take(12);
     let words = words.map(|word| OsString::from_vec(word.to_vec()));
     let all = std::iter::once(OsString::from("ipclab")).chain(words);

@@ -9,8 +9,8 @@ use zbus::Structure;
 use zbus::connection::socket::{ReadHalf, Socket};
 
 use super::{Wire, handshake, wording};
-use crate::chapters::dbus::runtime::Runtime;
-use crate::chapters::dbus::values;
+use crate::dbus::runtime::Runtime;
+use crate::dbus::values;
 use crate::fuzz::Input;
 
 /// So long a message may be here.

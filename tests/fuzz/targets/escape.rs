@@ -2,7 +2,7 @@
 //! but newline and tab, nor what turns or hides text, and nothing else changes.
 
 use super::{Payload, Style, escape};
-use crate::wire::visible::{self, hides};
+use crate::visible::{self, hides};
 
 /// A message.
 pub(crate) fn run(message: &[u8]) {
@@ -30,7 +30,7 @@ pub(crate) fn run(message: &[u8]) {
             }
         }
     }
-    let shown = crate::wire::say::bytes(message);
+    let shown = crate::say::bytes(message);
     assert!(shown.chars().all(|c| !c.is_control()), "{shown:?}");
     let shown = visible::visible(message);
     assert!(!shown.chars().any(hides), "{shown:?}");

@@ -1,11 +1,11 @@
 //! Message boundaries on a byte stream: however the bytes are cut into reads, the messages
 //! are the same, within the limit, and make the same bytes again.
 
-use super::Input;
-use crate::wire::frame::{Framing, FramingOptions, ReassemblyBuffer};
+use crate::frame::{Framing, FramingOptions, ReassemblyBuffer};
+use crate::fuzz::Input;
 
 /// The framing, the limit, how the reads are cut, then the stream.
-pub fn run(input: &[u8]) {
+pub(crate) fn run(input: &[u8]) {
     let mut input = Input(input);
     let framing = match input.u8() % 3 {
         0 => Framing::Lines,

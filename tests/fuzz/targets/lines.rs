@@ -4,13 +4,13 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use crate::lab::bench::servers::load::{Door, Order};
-use crate::os::cleanup::notes::Noted;
-use crate::wire::address::resolve;
-use crate::wire::meet::{describe, parse};
+use bench::servers::load::{Door, Order};
+use os::cleanup::notes::Noted;
+use wire::address::resolve;
+use wire::meet::{describe, parse};
 
 /// A line.
-pub fn run(input: &[u8]) {
+pub(crate) fn run(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     if let Some(object) = parse(&text, "/") {
         assert_eq!(parse(&describe(&object), "/"), Some(object));
@@ -26,13 +26,13 @@ pub fn run(input: &[u8]) {
             assert!(name == b"/ours-x" || name == b"/x");
         }
     }
-    for (id, tried) in crate::lab::experiment::tried::parse(&text) {
+    for (id, tried) in crate::cli::experiment::tried::parse(&text) {
         assert!(text.contains(&id) && !id.contains(' '), "{id:?}: {tried:?}");
     }
     again::<Order>(&text);
     again::<Door>(&text);
-    again::<crate::chapters::signal::number::Number>(&text);
-    if let Ok(time) = crate::wire::roles::seconds(&text) {
+    again::<chapters::signal::number::Number>(&text);
+    if let Ok(time) = wire::roles::seconds(&text) {
         assert!(!time.is_zero());
     }
     // A host's name would be asked of the network.
@@ -47,7 +47,7 @@ pub fn run(input: &[u8]) {
 }
 
 /// What is read of `text`, if anything is, is read again as it is printed.
-pub fn again<T: FromStr + Display + PartialEq + std::fmt::Debug>(text: &str) {
+pub(crate) fn again<T: FromStr + Display + PartialEq + std::fmt::Debug>(text: &str) {
     if let Ok(value) = text.parse::<T>() {
         let printed = value.to_string();
         assert!(

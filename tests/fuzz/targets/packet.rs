@@ -8,12 +8,12 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
 };
 
-use super::Input;
-use crate::chapters::unix::packet::see_credentials;
-use crate::os::packet::recvmsg;
+use crate::fuzz::Input;
+use crate::unix::packet::see_credentials;
+use os::packet::recvmsg;
 
 /// The type of the socket, then packets: what comes beside it, its length, its bytes.
-pub fn run(input: &[u8]) {
+pub(crate) fn run(input: &[u8]) {
     let mut input = Input(input);
     let kind = match input.u8() & 1 {
         0 => SockType::SeqPacket,
@@ -52,5 +52,5 @@ pub fn run(input: &[u8]) {
         assert_eq!(who.pid, std::process::id() as i32);
     }
     drop((ours, theirs, writing));
-    assert!(crate::chapters::fdpass::fuzz::is_closed(reading.as_fd()), "left open");
+    assert!(crate::fdpass::fuzz::is_closed(reading.as_fd()), "left open");
 }

@@ -1,10 +1,10 @@
 //! Files of /proc, in which names are whatever somebody chose.
 
-use crate::os::process_identity;
-use crate::wire::address::holder::listener;
+use crate::address::holder::listener;
+use os::process_identity;
 
 /// A program's name; and a line of a table.
-pub fn run(input: &[u8]) {
+pub(crate) fn run(input: &[u8]) {
     let name = String::from_utf8_lossy(input);
     let fields = "S 1 2 3 4";
     let line = [b"4711 (", input, b") ", fields.as_bytes(), b"\n"].concat();

@@ -6,18 +6,18 @@ use std::sync::atomic::Ordering;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use super::Input;
-use crate::os::shared::{Shared, mmap};
-use crate::wire::ring::flow::{Reader, Writer};
-use crate::wire::ring::wait::Waiting;
-use crate::wire::ring::{DATA, Ring};
+use crate::fuzz::Input;
+use crate::ring::flow::{Reader, Writer};
+use crate::ring::wait::Waiting;
+use crate::ring::{DATA, Ring};
+use os::shared::{Shared, mmap};
 
 const STATE: usize = 64;
 const HEAD: usize = 128;
 const TAIL: usize = 256;
 
 /// Which end, the memory's length, what it holds, then what is changed between the steps.
-pub fn run(input: &[u8]) {
+pub(crate) fn run(input: &[u8]) {
     let mut input = Input(input);
     let (end, length) = (input.u8(), usize::from(input.u16() % 5000));
     let file = file(length.max(1));

@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 
 use rustix::io::ioctl_fionread;
 
-use crate::os::proc_fd::holders;
-use crate::os::tcp;
+use os::proc_fd::holders;
+use os::tcp;
 
 // ANCHOR: fate
 /// Whether the worker that left had taken `connection`, so that it may go to no other: a

@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 
 use super::frame::framed;
 use super::key::{Hash, Key};
-use crate::say;
+use wire::say;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 use sha2::Sha256;
 
-use crate::errors::{Advise, errno};
+use wire::errors::{Advise, errno};
 
 /// The hash within the HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use rustix::net::{RecvFlags, recv};
 use super::super::descriptor::pass;
 use super::super::plain::Answered;
 use super::BYTE;
-use crate::os::siocoutq::unread;
+use os::siocoutq::unread;
 
 // ANCHOR: unread
 /// What a worker has read of that which it was passed. It tells us nothing; the kernel

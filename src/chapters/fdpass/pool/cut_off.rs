@@ -9,7 +9,7 @@ use super::super::connections;
 use super::super::multiprocessing::was_taken;
 use super::super::plain::{Answered, OK};
 use super::{Pool, Receipts, Worker};
-use crate::say;
+use wire::say;
 
 // ANCHOR: cut_off
 impl Pool {

@@ -15,10 +15,9 @@ use super::super::plain::Answers;
 use super::super::pool::Receipts;
 use super::super::wire::Protocol;
 use super::Server;
-use crate::errors::Advise;
-use crate::say;
-use crate::wire::say;
-use crate::wire::shortage::{Blame, Shortage, blame};
+use wire::errors::Advise;
+use wire::say;
+use wire::shortage::{Blame, Shortage, blame};
 
 /// How long accept(2) is left alone after it failed for want of something.
 const REST: Duration = Duration::from_millis(100);

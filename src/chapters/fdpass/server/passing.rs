@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::pool::Pool;
-use crate::wire::roles::seconds;
+use wire::roles::seconds;
 
 /// The options of a server, whatever it speaks with its workers.
 #[derive(Debug, Clone, clap::Args)]

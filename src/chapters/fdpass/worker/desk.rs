@@ -12,11 +12,11 @@ use super::super::plain::{self, acknowledge};
 use super::super::wire::Protocol;
 use super::super::{connections, multiprocessing, named};
 use super::Printing;
-use crate::errors::line;
-use crate::say;
-use crate::wire::frame::{FramingOptions, ReassemblyBuffer};
-use crate::wire::payload::{Payload, Printed, Style};
-use crate::wire::say::{self, Commentary};
+use wire::errors::line;
+use wire::frame::{FramingOptions, ReassemblyBuffer};
+use wire::payload::{Payload, Printed, Style};
+use wire::say;
+use wire::say::Commentary;
 
 // ANCHOR: desk
 /// How many connections are taken in one go, before any of them is served.

@@ -1,0 +1,140 @@
+//! An end of a pair, as the loops see it: what it sends goes to the other side, and what
+//! it receives came from there.
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+
+use chapters::unix::packet;
+use os::cleanup;
+use wire::dialogue::Connection;
+use wire::errors::errno;
+use wire::say::tell;
+use wire::transport::{Receiver, Sender};
+
+/// One end of a pair.
+pub trait Exchange {
+    /// Sends one message; waits while the link is full.
+    ///
+    /// # Errors
+    /// As the mechanism's.
+    fn send(&mut self, message: &[u8]) -> Result<()>;
+
+    /// Replaces `bytes` by what has come: one message, or as much of a stream as one read
+    /// returned. `false` once the other side has said goodbye.
+    ///
+    /// # Errors
+    /// As the mechanism's.
+    fn recv(&mut self, bytes: &mut Vec<u8>) -> Result<bool>;
+
+    /// Says goodbye.
+    ///
+    /// # Errors
+    /// As the mechanism's.
+    fn finish(self) -> Result<()>;
+}
+
+/// Two one-way links, or one of them.
+#[derive(Debug)]
+pub struct Links<S, R> {
+    /// Where this end sends.
+    pub out: Option<S>,
+    /// Where it receives.
+    pub into: Option<R>,
+}
+
+impl<S: Sender, R: Receiver> Exchange for Links<S, R> {
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.out.as_mut().context("this end only receives")?.send(message)
+    }
+
+    #[inline]
+    fn recv(&mut self, bytes: &mut Vec<u8>) -> Result<bool> {
+        self.into.as_mut().context("this end only sends")?.recv(bytes)
+    }
+
+    fn finish(self) -> Result<()> {
+        self.out.map_or(Ok(()), Sender::finish)
+    }
+}
+
+impl<S: Sender, R: Receiver> Links<S, R> {
+    /// Opens both links of one end: `asks` is the side that sends first.
+    ///
+    /// The first message goes there and back before anything is timed. Some links are open
+    /// only once their receiver receives: a FIFO's open(2) sleeps until then, and a
+    /// signal's sender waits for an answer to its hello.
+    ///
+    /// # Errors
+    /// As the mechanism's.
+    pub fn open(
+        asks: bool,
+        both: bool,
+        sender: impl FnOnce() -> Result<S>,
+        receiver: impl FnOnce() -> Result<R>,
+    ) -> Result<Links<S, R>> {
+        let mut links = Links { out: None, into: None };
+        let mut first = Vec::new();
+        if asks {
+            links.out = Some(sender()?);
+            links.send(KNOCK)?;
+            if both {
+                links.into = Some(receiver()?);
+                links.recv(&mut first)?;
+            }
+        } else {
+            links.into = Some(receiver()?);
+            links.recv(&mut first)?;
+            if both {
+                links.out = Some(sender()?);
+                links.send(KNOCK)?;
+            }
+        }
+        if first != KNOCK && (both || !asks) {
+            bail!("the other side's first message was not {KNOCK:?}, but {first:?}");
+        }
+        Ok(links)
+    }
+}
+
+impl Exchange for Connection {
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        Connection::send(self, message)
+    }
+
+    #[inline]
+    fn recv(&mut self, bytes: &mut Vec<u8>) -> Result<bool> {
+        self.next(bytes)
+    }
+
+    fn finish(self) -> Result<()> {
+        Ok(()) // closing the socket is the end of the stream
+    }
+}
+
+impl Exchange for packet::End {
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        match packet::End::send(self, message) {
+            Err(error) if errno(&error) == Some(Errno::EMSGSIZE) => {
+                let length = message.len();
+                tell(&format!("a packet of {length} is over SO_SNDBUF\n"));
+                cleanup::exit(super::TOO_LARGE)
+            }
+            sent => sent,
+        }
+    }
+
+    #[inline]
+    fn recv(&mut self, bytes: &mut Vec<u8>) -> Result<bool> {
+        self.next(bytes)
+    }
+
+    fn finish(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The first message each way.
+const KNOCK: &[u8] = b"!";

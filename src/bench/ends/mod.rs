@@ -1,0 +1,231 @@
+//! The two processes of a measurement: the chapter's own sender and receiver, in loops.
+//!
+//! Each is this program, started by the bench with a socket on descriptor 3 that steers
+//! it. Side `a` asks, or sends; side `b` answers, or receives. The C references and the
+//! Python peers do the same work, and are steered in the same way.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Command, FromArgMatches, ValueEnum};
+
+use self::control::Control;
+use self::exchange::{Exchange, Links};
+use self::payload::Check;
+use super::floors::ends::{Bounced, Futex};
+use super::subject::Subject;
+use chapters::row::{Conversation, OneWay, Visitor};
+use chapters::unix::packet;
+use os::{cleanup, spawn};
+use wire::dialogue::Connection;
+use wire::frame::{Framing, FramingOptions};
+use wire::meet::Rendezvous;
+use wire::say;
+use wire::transport::{Receiver, Sender};
+
+pub mod control;
+pub mod exchange;
+mod loops;
+pub mod payload;
+
+/// The status of an end whose mechanism cannot carry a message of this size.
+pub const TOO_LARGE: i32 = 3;
+
+/// How a stream socket is measured: its bytes as they are.
+const RAW: FramingOptions =
+    FramingOptions { framing: Framing::None, max_message: 1 << 20 };
+/// The largest packet that the bench receives, in bytes.
+const LARGEST_PACKET: usize = 1 << 20;
+
+/// The status of an end whose machine or language does not have the mechanism.
+pub const ABSENT: i32 = 4;
+
+/// What an end says that has nothing else to say than that the other one has left: that one
+/// may have.
+pub const OTHER_LEFT: &str = "the other side has left";
+
+/// What an end is told when it is started.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Job {
+    /// What is measured.
+    pub mechanism: String,
+    /// Both ways, or one.
+    #[arg(value_enum)]
+    pub mode: Mode,
+    /// Which of the two.
+    #[arg(value_enum)]
+    pub side: Side,
+    /// The size of a message, in bytes.
+    pub size: usize,
+    /// The path that the names of this pair begin with.
+    pub place: String,
+}
+
+/// The command that plays such an end, whose kernel names are those of the directory `dir`.
+///
+/// # Errors
+/// When this program cannot find itself.
+pub(super) fn command(
+    dir: &Path,
+    (mechanism, mode): (&str, Mode),
+    side: Side,
+    size: u64,
+    place: &Path,
+) -> Result<std::process::Command> {
+    let program = std::env::current_exe().context("readlink")?;
+    let mut command = std::process::Command::new(program);
+    command
+        .args(["bench-end", mechanism, mode.word(), side.word()])
+        .arg(size.to_string())
+        .arg(place)
+        .env("IPCLAB_DIR", dir);
+    Ok(command)
+}
+
+/// Both ways, or one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// A message there, and its answer back.
+    Pingpong,
+    /// Messages one way.
+    Oneway,
+}
+
+/// Which of the two ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Side {
+    /// It asks, or sends.
+    A,
+    /// It answers, or receives.
+    B,
+}
+
+impl Mode {
+    /// As an end is told it.
+    pub fn word(self) -> &'static str {
+        if self == Mode::Pingpong { "pingpong" } else { "oneway" }
+    }
+}
+
+impl Side {
+    /// As an end is told it.
+    pub fn word(self) -> &'static str {
+        if self == Side::A { "a" } else { "b" }
+    }
+}
+
+/// Plays one end.
+///
+/// # Errors
+/// As the mechanism's; the bench reads our standard error.
+pub fn play(job: &Job) -> Result<()> {
+    let control = Control::inherited()?;
+    cleanup::install(None);
+    match job.mechanism.as_str() {
+        "futex" => return run(job, &control, Futex::open(job)?),
+        "line" => return run(job, &control, Bounced::open(job)?),
+        _ => {}
+    }
+    if let Some(played) = super::lies::play(job, &control) {
+        return played;
+    }
+    let subject = Subject::find(&job.mechanism)
+        .with_context(|| format!("no subject of the bench: {}", job.mechanism))?;
+    let mut played = Played { subject, job, control: &control, outcome: None };
+    chapters::each(&mut played);
+    played.outcome.unwrap_or_else(|| bail!("no chapter {}", subject.chapter))
+}
+
+/// Plays an end whose links are open, in the loop of its mode and side.
+pub(super) fn run(job: &Job, control: &Control, end: impl Exchange) -> Result<()> {
+    let check = Check::new(job.size);
+    control.answer(b"ready")?;
+    match (job.mode, job.side) {
+        (Mode::Pingpong, Side::A) => loops::ask(end, job.size, check, control),
+        (Mode::Pingpong, Side::B) => loops::answer(end, job.size, check),
+        (Mode::Oneway, Side::A) => loops::send(end, job.size, control),
+        (Mode::Oneway, Side::B) => loops::receive(end, check, control),
+    }
+}
+
+/// Plays the end with the types of its chapter.
+struct Played<'a> {
+    subject: Subject,
+    job: &'a Job,
+    control: &'a Control,
+    outcome: Option<Result<()>>,
+}
+
+impl Played<'_> {
+    /// Opens the chapter's own ends, and plays.
+    fn links<C: OneWay>(&self) -> Result<()> {
+        let job = self.job;
+        let place = Path::new(&job.place);
+        let name = place.file_name().context("a place without a name")?;
+        let name = name.to_string_lossy();
+        let row = C::ROW;
+        let at = |way: &str| -> Result<Rendezvous> {
+            let by_name = row.meets.by_name();
+            let given = by_name.then(|| format!("{name}-{way}"));
+            let mut at = Rendezvous::new(row.name, row.meets, given)?;
+            for role in row.roles {
+                at = at.with_peer(role.name, "ipclab bench".to_owned(), None);
+            }
+            Ok(at)
+        };
+        let words = |sends| self.subject.options(sends, job.size as u64);
+        let (asks, both) = (job.side == Side::A, job.mode == Mode::Pingpong);
+        let (out, into) = if asks { ("there", "back") } else { ("back", "there") };
+        let links = Links::open(
+            asks,
+            both,
+            || C::Sender::open(&at(out)?, &options(&words(true))?),
+            || C::Receiver::open(&at(into)?, &options(&words(false))?),
+        )?;
+        if let Some(sender) = &links.out
+            && job.size > sender.largest()
+        {
+            let largest = say::size(sender.largest());
+            let name = self.subject.name;
+            say::tell(&format!("{name} carries at most {largest}\n"));
+            cleanup::exit(TOO_LARGE);
+        }
+        run(job, self.control, links)
+    }
+}
+
+impl Visitor for Played<'_> {
+    fn one_way<C: OneWay>(&mut self) {
+        if self.subject.chapter == C::ROW.name {
+            self.outcome = Some(self.links::<C>());
+        }
+    }
+
+    fn conversation<C: Conversation>(&mut self) {
+        if self.subject.chapter == C::ROW.name {
+            self.outcome = Some(socket(self.subject, self.job, self.control));
+        }
+    }
+}
+
+/// Reads `words` as the chapter's own options.
+fn options<T: Args + FromArgMatches>(words: &[String]) -> Result<T> {
+    let mut command = Command::new("bench").no_binary_name(true);
+    // Some chapters' options exclude these, which every role has and no end of ours.
+    for other in ["at", "messages", "bytes"] {
+        command = command.arg(clap::Arg::new(other).long(other));
+    }
+    let command = T::augment_args(command);
+    Ok(T::from_arg_matches(&command.try_get_matches_from(words)?)?)
+}
+
+/// Plays an end of a socket that the bench has connected: the server's own end, on both
+/// sides.
+fn socket(subject: Subject, job: &Job, control: &Control) -> Result<()> {
+    let socket = spawn::inherited(control::DESCRIPTOR + 1);
+    let socket = socket.context("descriptor 4: the bench gives us a socket")?;
+    match subject.name {
+        "unix stream" | "tcp" => run(job, control, Connection::on(socket, &RAW)),
+        _ => run(job, control, packet::End::in_a_hurry(socket, LARGEST_PACKET)),
+    }
+}

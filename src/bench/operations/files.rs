@@ -1,0 +1,113 @@
+//! Descriptors and processes: made, and gone again.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{execv, mkfifo as make_fifo, pipe2, read, unlink, write};
+use rustix::event::{
+    EventfdFlags, PollFd, PollFlags, Timespec, epoll as rustix_epoll, poll,
+};
+
+use super::table::{Batch, Ground, each};
+use os::cleanup;
+use os::signal::{self, Set};
+use os::spawn::{Forked, fork_after};
+
+const OURS: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
+
+pub(super) fn pipe(_: &Ground) -> Result<Batch> {
+    Ok(each(|| pipe2(OFlag::O_CLOEXEC).context("pipe").map(drop)))
+}
+
+pub(super) fn write_and_read(_: &Ground) -> Result<Batch> {
+    through(pipe2(OFlag::O_CLOEXEC).context("pipe")?)
+}
+
+/// Writes 64 bytes into a pipe that is never empty, and reads 64: nobody waits for either.
+fn through((reading, writing): (OwnedFd, OwnedFd)) -> Result<Batch> {
+    write(&writing, &[0; 64]).context("write")?;
+    Ok(each(move || {
+        write(&writing, &[1; 64]).context("write")?;
+        read(&reading, &mut [0; 64]).context("read").map(drop)
+    }))
+}
+
+/// As [`write_and_read`], through a pipe that somebody has polled: see os/start.rs.
+pub(super) fn polled_once(_: &Ground) -> Result<Batch> {
+    let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+    let mut asked = [PollFd::new(&reading, PollFlags::empty())];
+    poll(&mut asked, Some(&Timespec::default())).context("poll")?;
+    through((reading, writing))
+}
+
+pub(super) fn mkfifo(ground: &Ground) -> Result<Batch> {
+    let path = ground.path("new");
+    Ok(each(move || {
+        make_fifo(&path, OURS).context("mkfifo")?;
+        unlink(&path).context("unlink")
+    }))
+}
+
+pub(super) fn open_fifo(ground: &Ground) -> Result<Batch> {
+    let path = ground.path("fifo");
+    make_fifo(&path, OURS).context("mkfifo")?;
+    Ok(each(move || {
+        // One process opens both ends, so the first may not wait for the other.
+        let reading = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let reader = open(&path, reading, Mode::empty()).context("open")?;
+        let writing = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let writer = open(&path, writing, Mode::empty()).context("open")?;
+        drop((reader, writer));
+        Ok(())
+    }))
+}
+
+pub(super) fn eventfd(_: &Ground) -> Result<Batch> {
+    let flags = EventfdFlags::CLOEXEC;
+    Ok(each(move || rustix::event::eventfd(0, flags).context("eventfd").map(drop)))
+}
+
+pub(super) fn epoll(_: &Ground) -> Result<Batch> {
+    let flags = rustix_epoll::CreateFlags::CLOEXEC;
+    Ok(each(move || rustix_epoll::create(flags).context("epoll_create1").map(drop)))
+}
+
+pub(super) fn signalfd(_: &Ground) -> Result<Batch> {
+    let set = Set::of(&[libc::SIGUSR1]);
+    Ok(each(move || signal::signalfd(&set).context("signalfd").map(drop)))
+}
+
+pub(super) fn fork_and_wait(_: &Ground) -> Result<Batch> {
+    Ok(children(|| cleanup::exit(0)))
+}
+
+pub(super) fn fork_and_exec(_: &Ground) -> Result<Batch> {
+    Ok(children(|| {
+        let _ = execv(c"/bin/true", &[c"true"]);
+        cleanup::exit(127)
+    }))
+}
+
+/// Times from fork(2) until the child, which does `as_child`, has ended and is reaped.
+fn children(as_child: fn() -> std::convert::Infallible) -> Batch {
+    Box::new(move |count| {
+        let mut time = Duration::ZERO;
+        for _ in 0..count {
+            let mut began = Instant::now();
+            match fork_after(|| began = Instant::now()).context("fork")? {
+                Forked::Child => match as_child() {},
+                Forked::Parent(child) => {
+                    let ended = waitpid(child, None).context("wait")?;
+                    time += began.elapsed();
+                    let well = matches!(ended, WaitStatus::Exited(_, 0));
+                    ensure!(well, "a child ended badly: {ended:?}");
+                }
+            }
+        }
+        Ok(time)
+    })
+}

@@ -1,0 +1,88 @@
+//! Shared memory: made, mapped, and undone. Each touches its first page once.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering::Relaxed;
+
+use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::mman::{shm_open, shm_unlink};
+use nix::sys::stat::Mode;
+use nix::unistd::ftruncate;
+use rustix::mm::{MapFlags, MsyncFlags};
+
+use super::table::{Batch, Ground, each};
+use os::mmap::Pages;
+use os::shared::{Shared, mmap};
+use os::sysv_segment;
+
+const LENGTH: usize = 4096;
+
+fn map(fd: impl AsFd) -> Result<()> {
+    ftruncate(&fd, LENGTH as i64).context("ftruncate")?;
+    touch(&mmap(&fd, LENGTH).context("mmap")?);
+    Ok(())
+}
+
+fn touch(memory: &Shared) {
+    memory.u32(0).store(1, Relaxed);
+}
+
+pub(super) fn shm(ground: &Ground) -> Result<Batch> {
+    let name = ground.name.clone();
+    Ok(each(move || {
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let fd = shm_open(name.as_str(), flags, mode).context("shm_open")?;
+        map(&fd)?;
+        shm_unlink(name.as_str()).context("shm_unlink")
+    }))
+}
+
+pub(super) fn memfd(_: &Ground) -> Result<Batch> {
+    Ok(each(|| {
+        let fd =
+            memfd_create("bench", MFdFlags::MFD_CLOEXEC).context("memfd_create")?;
+        map(&fd)
+    }))
+}
+
+pub(super) fn sysv(_: &Ground) -> Result<Batch> {
+    Ok(each(|| {
+        let flags = libc::IPC_CREAT | 0o600;
+        let private = libc::IPC_PRIVATE;
+        let id = sysv_segment::shmget(private, LENGTH, flags).context("shmget")?;
+        let memory = sysv_segment::shmat(id);
+        // Removed at once: it goes when it is detached, even by a kill -9.
+        sysv_segment::shmctl_rmid(id).context("shmctl(IPC_RMID)")?;
+        touch(&memory.context("shmat")?);
+        Ok(())
+    }))
+}
+
+pub(super) fn file(ground: &Ground) -> Result<Batch> {
+    let file = page(ground, "mapped")?;
+    Ok(each(move || {
+        touch(&mmap(&file, LENGTH).context("mmap")?);
+        Ok(())
+    }))
+}
+
+pub(super) fn msync(ground: &Ground) -> Result<Batch> {
+    let file = page(ground, "synced")?;
+    let pages =
+        Pages::map(Some(file.as_fd()), LENGTH, MapFlags::SHARED).context("mmap")?;
+    let mut byte = 0_u8;
+    Ok(each(move || {
+        byte = byte.wrapping_add(1);
+        pages.store(0, byte); // or there would be nothing to write
+        pages.msync(MsyncFlags::SYNC).context("msync")
+    }))
+}
+
+fn page(ground: &Ground, name: &str) -> Result<File> {
+    let file = File::create_new(ground.path(name)).context("open")?;
+    file.set_len(LENGTH as u64).context("ftruncate")?;
+    Ok(file)
+}

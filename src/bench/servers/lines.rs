@@ -1,0 +1,79 @@
+//! What another process says, line by line, with an eye on those who may end meanwhile.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use lab::interrupts::Interrupts;
+use process::RoleProcess;
+
+/// A signal has come that ends the bench.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
+/// Poll for something to read.
+pub(super) fn watch(fd: &impl AsFd) -> PollFd<'_> {
+    PollFd::new(fd, PollFlags::IN)
+}
+
+/// The lines that a process writes into a pipe.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    from: OwnedFd,
+    bytes: Vec<u8>,
+}
+
+impl Lines {
+    pub(crate) fn of(from: OwnedFd) -> Lines {
+        Lines { from, bytes: Vec::new() }
+    }
+
+    /// The next line; `None` when its writer, or one of those who are `watched`, has
+    /// ended before it was whole.
+    pub(crate) fn next(
+        &mut self,
+        watched: &[&RoleProcess],
+        stop: &mut Interrupts,
+        deadline: Instant,
+    ) -> Result<Option<String>> {
+        loop {
+            if let Some(end) = self.bytes.iter().position(|byte| *byte == b'\n') {
+                let line = String::from_utf8_lossy(&self.bytes[..end]).into_owned();
+                self.bytes.drain(..=end);
+                return Ok(Some(line));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                bail!("no answer in time");
+            }
+            let mut fds = vec![watch(&self.from), watch(&stop.signals)];
+            fds.extend(watched.iter().map(|role| watch(role.pidfd())));
+            let timeout =
+                Timespec::try_from(left).context("a deadline too far off")?;
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error).context("poll"),
+            }
+            let [line, _, ends @ ..] = fds.as_slice() else { continue };
+            let comes = !line.revents().is_empty();
+            let ended = ends.iter().any(|end| !end.revents().is_empty());
+            if stop.pending()? {
+                return Err(Interrupted.into());
+            }
+            if comes {
+                let mut chunk = [0; 64 * 1024];
+                match rustix::io::read(&self.from, &mut chunk) {
+                    Ok(0) => return Ok(None),
+                    Ok(n) => self.bytes.extend_from_slice(&chunk[..n]),
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error).context("read a pipe"),
+                }
+            } else if ended {
+                return Ok(None);
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Clients that come and go: each connects, sends one line, waits for it, and leaves.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result, ensure};
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+
+use super::client::Client;
+use super::{Door, MOST, PATIENCE, Seen, look, now};
+use crate::servers::times::Times;
+
+/// One load thread's clients: so many at once, each of them again and again another.
+#[derive(Debug)]
+pub(super) struct Visitors {
+    door: Door,
+    at_once: usize,
+    epoll: OwnedFd,
+    number: u64,
+}
+
+impl Visitors {
+    /// Nobody has come yet; the first will have the number `first`.
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub(super) fn new(
+        door: &Door,
+        at_once: usize,
+        first: usize,
+    ) -> Result<Visitors> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC).context("epoll_create1")?;
+        Ok(Visitors {
+            door: door.clone(),
+            at_once,
+            epoll,
+            number: (first as u64) << 32,
+        })
+    }
+
+    /// Comes, and asks. A visit is timed from before connect(2).
+    fn visit(&mut self, place: usize, now: u64) -> Result<Client> {
+        self.number += 1;
+        let mut client = Client::new(self.door.connect()?, self.number);
+        client.ask(now)?;
+        let place = EventData::new_u64(place as u64);
+        epoll::add(&self.epoll, &client, place, EventFlags::IN)
+            .context("epoll_ctl")?;
+        Ok(client)
+    }
+
+    /// Whoever is answered leaves, and another comes, for `window` nanoseconds.
+    ///
+    /// # Errors
+    /// A wrong answer, none for a long while, or a server that is gone.
+    pub(super) fn closed(&mut self, window: u64) -> Result<Seen> {
+        let began = now();
+        let (mut times, mut requests) = (Times::new(), 0);
+        let mut here = Vec::with_capacity(self.at_once);
+        for place in 0..self.at_once {
+            here.push(Some(self.visit(place, now())?));
+        }
+        let (mut last, ends) = (began, began + window);
+        let mut events: Vec<Event> = Vec::with_capacity(self.at_once);
+        while here.iter().any(Option::is_some) {
+            look(&self.epoll, &mut events, PATIENCE)?;
+            ensure!(!events.is_empty(), "the server has not answered for 5 s");
+            for event in events.drain(..) {
+                let place = event.data.u64() as usize;
+                let Some(client) = &mut here[place] else { continue };
+                if !client.take()? {
+                    continue;
+                }
+                let sent = client.sent;
+                here[place] = None; // close(2) is part of the visit
+                last = now();
+                times.add(last - sent);
+                requests += 1;
+                if last < ends && requests < MOST {
+                    here[place] = Some(self.visit(place, last)?);
+                }
+            }
+        }
+        let (honest, naive) = (times.pairs(), Vec::new());
+        Ok(Seen { requests, nanoseconds: last - began, honest, naive })
+    }
+}

@@ -1,0 +1,328 @@
+//! One server and its load, as the bench holds them: started, pinned, steered, watched.
+
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use lab::scratch::Scratch;
+use nix::fcntl::OFlag;
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::{Pid, pipe2};
+use rustix::event::{Timespec, poll};
+
+use super::kind::{Kind, Program};
+use super::lines::{Lines, watch};
+use super::load::{Clients, Door, Order, Window};
+use super::peers;
+use crate::model::Placement;
+use crate::placement::Cpus;
+use lab::interrupts::Interrupts;
+use os::spawn;
+use process::{Input, Output, RoleProcess};
+
+/// How long a server may take to be there, a load to connect its clients, or an answer to
+/// come after its window.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+/// How long the end of a server that has closed its connections may take. On a busy CPU
+/// that is a while, and nobody waits for as long unless a server lives that answers wrong.
+const DYING: Duration = Duration::from_secs(5);
+
+/// What all sessions of a run share.
+#[derive(Debug)]
+pub struct Stage {
+    /// This very program.
+    program: PathBuf,
+    /// Where the C programs are built; removed at the end.
+    built: Scratch,
+    /// The CPUs that servers and loads run on.
+    pub cpus: Cpus,
+    stop: Interrupts,
+}
+
+/// What a session is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subject {
+    /// The server.
+    pub kind: Kind,
+    /// Who has written it.
+    pub program: Program,
+    /// Where server and load run.
+    pub placement: Placement,
+    /// So many clients ask.
+    pub busy: usize,
+    /// So many are connected and silent.
+    pub idle: usize,
+    /// So many threads the load has.
+    pub load_threads: usize,
+}
+
+/// A server with its load. Both are killed and reaped when it is dropped, the load first.
+#[derive(Debug)]
+pub struct Session {
+    /// What it is of.
+    pub subject: Subject,
+    /// `None` once it has failed.
+    load: Option<RoleProcess>,
+    answers: Lines,
+    servers: Vec<RoleProcess>,
+    _dir: Scratch,
+}
+
+/// One window, and what it has cost.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// What the load has seen.
+    pub window: Window,
+    /// The CPU time of the server's processes meanwhile, in nanoseconds.
+    pub server_cpu: u64,
+}
+
+impl Sample {
+    /// Requests a second.
+    pub fn rate(&self) -> f64 {
+        let seconds = self.window.seen.nanoseconds.max(1) as f64 / 1e9;
+        self.window.seen.requests as f64 / seconds
+    }
+
+    /// Requests per second of the server's CPU time.
+    pub fn per_cpu_second(&self) -> f64 {
+        let seconds = self.server_cpu.max(1) as f64 / 1e9;
+        self.window.seen.requests as f64 / seconds
+    }
+
+    /// The share of its time that the load had a CPU, and that the server had one.
+    pub fn shares(&self) -> [f64; 2] {
+        let time = self.window.seen.nanoseconds.max(1) as f64;
+        [self.window.cpu as f64 / time, self.server_cpu as f64 / time]
+    }
+}
+
+impl Stage {
+    /// A stage on which `program`, an `ipclab`, plays the servers and the loads.
+    ///
+    /// # Errors
+    /// EACCES or ENOSPC in TMPDIR.
+    pub fn new(program: &Path) -> Result<Stage> {
+        let built = Scratch::make()?;
+        let cpus = Cpus::choose()?;
+        let stop = Interrupts::watch()?;
+        Ok(Stage { program: program.to_owned(), built, cpus, stop })
+    }
+
+    /// Starts a server, and a load that has connected all its clients to it.
+    ///
+    /// # Errors
+    /// [`peers::Absent`]; a server that does not start, or does not answer each client.
+    pub fn start(&mut self, subject: Subject) -> Result<Session> {
+        let Subject { kind, program, placement, .. } = subject;
+        let [load_cpu, server_cpu] =
+            self.cpus.of(placement).context("there is no second CPU")?;
+        let dir = Scratch::make()?;
+        let (servers, door) = match program {
+            Program::Ipclab => self.start_roles(kind, dir.path(), server_cpu)?,
+            Program::C | Program::Python => {
+                let command = peers::command(kind, program, self.built.path())?;
+                let (listener, door) = peers::listener(kind, dir.path())?;
+                let name = format!("{} in {}", kind.subject(), program.text());
+                let input = Input::From(listener);
+                (vec![start(&name, command, input, nowhere()?, server_cpu)?], door)
+            }
+        };
+        let (load, answers) = self.start_load(&subject, &door, load_cpu)?;
+        let mut session =
+            Session { subject, load: Some(load), answers, servers, _dir: dir };
+        let said = session.answer(&mut self.stop, Instant::now() + DEADLINE)?;
+        ensure!(said == "ready", "the load said {said:?} instead of ready");
+        Ok(session)
+    }
+
+    /// The chapter's own roles, each once the one before it says that peers may come.
+    fn start_roles(
+        &mut self,
+        kind: Kind,
+        dir: &Path,
+        cpu: usize,
+    ) -> Result<(Vec<RoleProcess>, Door)> {
+        let (mut servers, mut door) = (Vec::new(), None);
+        for words in kind.roles() {
+            let (ready, says_so) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+            let mut command = Command::new(&self.program);
+            command.args(&words).env("IPCLAB_DIR", dir);
+            command.args(["--ready-fd", &says_so.as_raw_fd().to_string()]);
+            spawn::leave_open(&mut command, says_so);
+            let name = words[..2].join(" ");
+            let role = start(&name, command, Input::Nothing, nowhere()?, cpu)?;
+            let mut lines = Lines::of(ready);
+            let line =
+                lines.next(&[&role], &mut self.stop, Instant::now() + DEADLINE);
+            let Some(line) = line? else { return Err(why_it_ended(role)) };
+            servers.push(role);
+            // A worker's is not for clients.
+            if door.is_none() {
+                let parsed = line.parse().map_err(anyhow::Error::msg);
+                door =
+                    Some(parsed.with_context(|| format!("the address of {name}"))?);
+            }
+        }
+        Ok((servers, door.context("a server without a role")?))
+    }
+
+    fn start_load(
+        &self,
+        subject: &Subject,
+        door: &Door,
+        cpu: usize,
+    ) -> Result<(RoleProcess, Lines)> {
+        let Subject { kind, placement, busy, idle, load_threads, .. } = *subject;
+        let clients = match kind.clients() {
+            Clients::Stay => "stay",
+            Clients::Visit => "visit",
+        };
+        let mut command = Command::new(&self.program);
+        command.args(["bench-servers", "load", "--clients", clients]);
+        command.args(["--to", &door.to_string(), "--busy", &busy.to_string()]);
+        command.args(["--idle", &idle.to_string()]);
+        command.args(["--threads", &load_threads.to_string()]);
+        // On a CPU of its own it need not sleep; elsewhere the server needs that CPU.
+        command.args((placement != Placement::Same).then_some("--spins"));
+        let (answers, mouth) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+        let role = start("the load", command, Input::Open, Output::To(mouth), cpu)?;
+        Ok((role, Lines::of(answers)))
+    }
+
+    /// One window of a session, while all others sleep.
+    ///
+    /// # Errors
+    /// A wrong answer; a server that ends, or stops answering; a signal
+    /// that ends the bench ([`Interrupted`](super::lines::Interrupted)).
+    pub fn window(&mut self, session: &mut Session, order: Order) -> Result<Sample> {
+        session.window(order, &mut self.stop)
+    }
+
+    /// The signal that ends the bench, once one has come, is for whoever waits outside.
+    pub(super) fn give_back(&self) -> Result<()> {
+        match self.stop.caught {
+            Some(signal) => nix::sys::signal::raise(signal).context("raise"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Session {
+    /// The processes of the server, the one that clients come to first.
+    pub fn servers(&self) -> Vec<Pid> {
+        self.servers.iter().map(RoleProcess::pid).collect()
+    }
+
+    /// The process of the load, unless it has failed.
+    pub fn load(&self) -> Option<Pid> {
+        self.load.as_ref().map(RoleProcess::pid)
+    }
+
+    fn window(&mut self, order: Order, stop: &mut Interrupts) -> Result<Sample> {
+        let before = self.server_cpu();
+        let load = self.load.as_mut().context("the load has failed before")?;
+        // One that has ended is told of by its answer, which then does not come.
+        let _ = load.feed(format!("{order}\n").as_bytes());
+        let (Order::Closed { window } | Order::Open { window, .. }) = order;
+        let deadline = Instant::now() + Duration::from_nanos(window) + DEADLINE;
+        let answer = self.answer(stop, deadline)?;
+        let window = serde_json::from_str(&answer).context("the load's answer")?;
+        let server_cpu = self.server_cpu().saturating_sub(before);
+        Ok(Sample { window, server_cpu })
+    }
+
+    /// The load's next line.
+    fn answer(
+        &mut self,
+        stop: &mut Interrupts,
+        deadline: Instant,
+    ) -> Result<String> {
+        let watched: Vec<&RoleProcess> = self.servers.iter().collect();
+        let line = self.answers.next(&watched, stop, deadline);
+        let what = format!(
+            "{} ({})",
+            self.subject.kind.subject(),
+            self.subject.program.text()
+        );
+        match line.with_context(|| what.clone())? {
+            Some(line) => Ok(line),
+            None => Err(self.failure()).context(what),
+        }
+    }
+
+    /// Why there is no answer: the server has ended, or else the load, which says why.
+    fn failure(&mut self) -> anyhow::Error {
+        // A process that ends closes its connections first, and is over a moment later.
+        let mut fds: Vec<_> =
+            self.servers.iter().map(|r| watch(r.pidfd())).collect();
+        let most = Timespec::try_from(DYING).expect("it is short");
+        let _ = poll(&mut fds, Some(&most));
+        drop(fds);
+        let load = self.load.take();
+        let ended = self.servers.iter_mut().position(RoleProcess::has_ended);
+        match (ended, load) {
+            (Some(place), _) => why_it_ended(self.servers.remove(place)),
+            (None, Some(load)) => why_it_ended(load),
+            (None, None) => anyhow::anyhow!("the load has failed before"),
+        }
+    }
+
+    /// The CPU time of the server's processes and their children so far, in nanoseconds.
+    fn server_cpu(&self) -> u64 {
+        let own = self.servers.iter().map(RoleProcess::pid);
+        own.map(|pid| {
+            let list = format!("/proc/{pid}/task/{pid}/children");
+            let list = std::fs::read_to_string(list).unwrap_or_default();
+            let children =
+                list.split_whitespace().filter_map(|pid| pid.parse().ok());
+            let all = children.map(Pid::from_raw).chain([pid]);
+            all.map(cpu_time).sum::<u64>()
+        })
+        .sum()
+    }
+}
+
+/// The CPU time of a process with all its threads, in nanoseconds; 0 once it is gone.
+fn cpu_time(pid: Pid) -> u64 {
+    let time = clock_getcpuclockid(pid).and_then(clock_gettime);
+    time.map_or(0, |time| Duration::from(time).as_nanos() as u64)
+}
+
+/// Starts `command` on one CPU: pinned before it executes, so all of it runs there, and
+/// all that it starts.
+pub(crate) fn start(
+    name: &str,
+    mut command: Command,
+    input: Input,
+    output: Output,
+    cpu: usize,
+) -> Result<RoleProcess> {
+    command.process_group(0); // Ctrl-C comes to us alone, or to nobody (nohup)
+    spawn::pin(&mut command, &[cpu]);
+    RoleProcess::start_with(name, command, input, output, None)
+}
+
+fn nowhere() -> Result<Output> {
+    let null = std::fs::File::options().write(true).open("/dev/null");
+    Ok(Output::To(null.context("open /dev/null")?.into()))
+}
+
+/// How a process ended that should not have, in one line.
+pub(crate) fn why_it_ended(role: RoleProcess) -> anyhow::Error {
+    let name = role.name.clone();
+    match role.wait(Instant::now() + DYING) {
+        Err(error) => error,
+        Ok(outcome) => {
+            let said = outcome.stderr.lines().last().unwrap_or_default();
+            let said = said.strip_prefix("ipclab: ").unwrap_or(said);
+            match said {
+                "" => anyhow::anyhow!("{name} ended by itself: {}", outcome.status),
+                said => anyhow::anyhow!("{name}: {said}"),
+            }
+        }
+    }
+}

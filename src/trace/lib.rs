@@ -1,0 +1,171 @@
+//! `ipclab trace`: what two processes ask of the kernel, side by side.
+//!
+//! - `run`, `start`, `tracer`: programs under ptrace(2), every stop of theirs.
+//! - `decode`, `memory`, `objects`, `asked`, `socket`, `world`: what a stop means.
+//! - `event`: what was seen; `pair`: which call woke or fed which; `noise`: what of it is
+//!   shown.
+//! - `text`, `rows`, `draw`, `svg`, `json`: how it is shown.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::builder::PossibleValuesParser;
+
+use chapters::{find, rows as chapters};
+use os::process_identity::ProcessIdentity;
+use wire::errors::{Advise, usage};
+use wire::meet::Meets;
+use wire::say::tell;
+
+use lab::prose;
+
+mod asked;
+mod decode;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/targets/decode.rs"]
+mod decode_fuzz;
+mod draw;
+mod event;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/trace.rs"]
+pub mod fuzz;
+mod json;
+mod memory;
+mod noise;
+mod objects;
+mod pair;
+mod rows;
+mod run;
+mod socket;
+mod start;
+mod svg;
+mod text;
+mod tracer;
+mod world;
+
+/// The options of `ipclab trace`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = prose::examples(&[
+    ("trace fifo", "both roles of a chapter, side by side"),
+    ("trace fifo --all", "every call, the loader's too"),
+    ("trace tcp --svg tcp.svg", "also as a picture"),
+    ("trace tcp --json | jq .call", "an event a line"),
+    ("trace -- ./send ::: ./receive", "two programs of your own, in any language"),
+]) + "
+What the programs print is not mixed in: a chapter's is checked and left out, your own \
+programs' goes to standard error. They have the terminal as they would without trace, the first \
+has standard input: Ctrl-C, Ctrl-Z and passwords are theirs. Ctrl-\\ ends them all, and draws \
+what was seen.")]
+pub struct Options {
+    /// The chapter whose roles are traced
+    #[arg(value_name = "CHAPTER", conflicts_with = "commands")]
+    #[arg(value_parser = PossibleValuesParser::new(chapters().iter().map(|row| row.name)))]
+    chapter: Option<String>,
+
+    /// Show every system call, from execve on
+    #[arg(long)]
+    all: bool,
+
+    /// One JSON object a line, an event each: the book's page "Trace" tells the fields
+    #[arg(long)]
+    json: bool,
+
+    /// Also draw it as a picture, into FILE
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// How many columns the drawing may have; the terminal's, or 80
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(60..=400))]
+    width: Option<u16>,
+
+    /// Programs of your own, with `:::` between them
+    #[arg(last = true, value_name = "COMMAND")]
+    commands: Vec<OsString>,
+}
+
+/// `ipclab trace`.
+///
+/// # Errors
+/// When a program cannot be traced, or what a chapter printed is not what it should.
+pub fn run(options: &Options, coloured: bool) -> Result<()> {
+    let subject = match &options.chapter {
+        Some(name) => {
+            let row = find(name).context("no such chapter")?;
+            if row.meets == Meets::World {
+                bail!(
+                    "trace {name}: mpiexec starts its ranks, and MPI's own threads move their \
+                     bytes; ipclab demo {name} shows the calls of MPI"
+                );
+            }
+            run::Subject::Chapter(row)
+        }
+        None => run::Subject::Commands(split(&options.commands)?),
+    };
+    // What a call means is read from /proc: one that shows other processes shows nothing.
+    ProcessIdentity::own().context("readlink /proc/self")?;
+    let mut watch =
+        start::Watch::begin(matches!(subject, run::Subject::Commands(_)))?;
+    let run::Ran { mut trace, failure } = run::run(&subject, &mut watch)?;
+    if watch.caught.is_some() && rustix::stdio::stderr().is_terminal() {
+        // The terminal has written ^C where our first line will stand.
+        tell("\n");
+    }
+    let arrows = pair::arrows(&mut trace);
+    let shown = noise::choose(&trace, &arrows, options.all);
+    if options.json {
+        lab::print(&json::lines(&trace, &shown, &arrows))?;
+    } else {
+        let drawing = rows::layout(&trace, &shown, &arrows, options.all);
+        lab::print(&draw::text(&trace, &drawing, options.width, coloured))?;
+    }
+    if let Some(path) = &options.svg {
+        let drawing = rows::layout(&trace, &shown, &arrows, options.all);
+        let picture = svg::picture(&trace, &drawing, &subject.title());
+        whole(path, &picture)
+            .with_context(|| format!("write {}", path.display()))
+            .advise(elsewhere)?;
+    }
+    if let Some(signal) = watch.caught {
+        return watch.end_by(signal);
+    }
+    match failure {
+        Some(failure) => bail!(failure),
+        None => Ok(()),
+    }
+}
+
+/// Writes the file, or leaves none: half a picture is no picture.
+fn whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let written = std::fs::write(path, text);
+    let half = |_: &_| std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    if written.as_ref().is_err_and(half) {
+        let _ = std::fs::remove_file(path);
+    }
+    written
+}
+
+fn elsewhere(error: &anyhow::Error) -> Option<&'static str> {
+    use nix::errno::Errno;
+    matches!(
+        wire::errors::errno(error),
+        Some(Errno::ENOSPC | Errno::EDQUOT | Errno::EACCES | Errno::EROFS)
+    )
+    .then_some("choose another place for the picture")
+}
+
+/// The commands between the `:::`.
+fn split(words: &[OsString]) -> Result<Vec<Vec<OsString>>> {
+    if words.is_empty() {
+        return Err(usage(
+            "trace what? ipclab trace fifo, or ipclab trace -- COMMAND ::: COMMAND",
+        ));
+    }
+    let commands: Vec<_> =
+        words.split(|word| word == ":::").map(<[_]>::to_vec).collect();
+    if commands.iter().any(Vec::is_empty) {
+        return Err(usage("a command is missing beside ':::'"));
+    }
+    Ok(commands)
+}

@@ -1,0 +1,288 @@
+//! What is traced: a chapter's script, stepped as the demo steps it, or any commands.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, pipe2};
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::stdio::{stderr, stdin};
+
+use super::decode::{FOREIGN, signals};
+use super::event::{End, Event, Trace, What};
+use super::start::{Pause, Watch, end_all, follow, start};
+use super::tracer::{MOST, Tracer};
+use chapters::row::Row;
+use lab::scratch::Scratch;
+use os::inheritance::{hand_on, reset_signals};
+use wire::meet::Meets;
+use wire::visible;
+
+/// How long a chapter may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What is traced.
+#[derive(Debug)]
+pub(super) enum Subject {
+    /// A chapter's script.
+    Chapter(Row),
+    /// Commands, all at once.
+    Commands(Vec<Vec<OsString>>),
+}
+
+impl Subject {
+    /// What it is, in a line.
+    pub(super) fn title(&self) -> String {
+        match self {
+            Subject::Chapter(row) => format!("ipclab trace {}", row.name),
+            Subject::Commands(commands) => {
+                let words = commands.iter().map(|words| {
+                    let words: Vec<_> =
+                        words.iter().map(|w| visible::text(w.as_bytes())).collect();
+                    words.join(" ")
+                });
+                format!(
+                    "ipclab trace -- {}",
+                    words.collect::<Vec<_>>().join(" ::: ")
+                )
+            }
+        }
+    }
+}
+
+/// A run that is over.
+#[derive(Debug)]
+pub(super) struct Ran {
+    /// What was seen.
+    pub(super) trace: Trace,
+    /// What was not as it should be.
+    pub(super) failure: Option<String>,
+}
+
+/// Runs `subject` under the tracer to its end.
+///
+/// # Errors
+/// When a program cannot be started or traced.
+pub(super) fn run(subject: &Subject, watch: &mut Watch) -> Result<Ran> {
+    match subject {
+        Subject::Chapter(row) => chapter(row, watch),
+        Subject::Commands(commands) => programs(commands, watch),
+    }
+}
+
+fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
+    if row.script.parts.is_empty() {
+        bail!("the chapter {} has no script that could be traced", row.name);
+    }
+    let scratch = Scratch::make()?;
+    let mut tracer = Tracer::new(Some(scratch.path().display().to_string()));
+    let mut started = Vec::new();
+    let (heard, mouth) = pipe()?;
+    tracer.world.outside.insert(inode(&mouth)?);
+    watch.keep(heard, "errors");
+    let deadline = Instant::now() + DEADLINE;
+    let mut link = None;
+    let mut pause = Pause::Ready;
+    for (index, part) in row.script.parts.iter().enumerate() {
+        let mut command = Command::new(std::env::current_exe().context("readlink")?);
+        command.arg0("ipclab").args([row.name, part.role]).args(part.args).arg("-q");
+        command
+            .env("IPCLAB_DIR", scratch.path())
+            .stderr(mouth.try_clone().context("dup")?);
+        command.stdin(link.take().map_or_else(Stdio::null, Stdio::from));
+        reset_signals(&mut command);
+        // Where the shell would make the link, we are the shell.
+        if row.meets == Meets::Nowhere && index + 1 < row.script.parts.len() {
+            let (reading, writing) = pipe()?;
+            link = Some(reading);
+            command.stdout(writing);
+        } else {
+            let (reading, writing) = pipe()?;
+            tracer.world.outside.insert(inode(&writing)?);
+            watch.keep(reading, part.role);
+            command.stdout(writing);
+        }
+        let (ready, low) = pipe()?;
+        // Out of the way of the descriptors that the role will open.
+        let says_so = fcntl_dupfd_cloexec(&low, 100).context("fcntl(F_DUPFD)")?;
+        drop(low);
+        tracer.world.outside.insert(inode(&says_so)?);
+        if row.meets != Meets::Nowhere {
+            command.args(["--ready-fd", &says_so.as_raw_fd().to_string()]);
+            fcntl_setfd(&says_so, FdFlags::empty()).context("fcntl(F_SETFD)")?;
+        }
+        let pid = start(&mut tracer, watch, part.role, command)?;
+        started.push((part.role, pid));
+        tracer.vital.push(pid.as_raw());
+        drop(says_so);
+        pause = follow(&mut tracer, watch, Some(&ready), Some(deadline))?;
+        if pause != Pause::Ready {
+            break;
+        }
+    }
+    drop((mouth, link));
+    if pause == Pause::Ready {
+        pause = follow(&mut tracer, watch, None, Some(deadline))?;
+    }
+    let ends = |tracer: &Tracer| {
+        started.iter().find_map(|(name, pid)| bad_end(name, *pid, tracer))
+    };
+    // Before the others are ended, of which none is to blame.
+    let failed = ends(&tracer);
+    finish(&mut tracer, watch, pause)?;
+    let failed = failed.or_else(|| ends(&tracer));
+    let failure = verdict(row, failed, watch, pause, &scratch);
+    Ok(Ran { trace: trace(tracer), failure })
+}
+
+fn programs(commands: &[Vec<OsString>], watch: &mut Watch) -> Result<Ran> {
+    let mut tracer = Tracer::new(None);
+    for standard in [stdin(), stderr()] {
+        // One that is closed is nobody's way out.
+        let inode =
+            standard.try_clone_to_owned().ok().and_then(|fd| inode(&fd).ok());
+        tracer.world.outside.extend(inode);
+    }
+    let mut started: Vec<(String, Pid)> = Vec::new();
+    let mut outcome = Ok(());
+    for words in commands {
+        let name = Path::new(&words[0]).file_name().unwrap_or(&words[0]);
+        let name = visible::text(name.as_bytes());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        // Standard input is the first one's: two readers would take each other's lines.
+        if !started.is_empty() {
+            command.stdin(Stdio::null());
+        }
+        // The trace has standard output to itself.
+        let out = stderr().try_clone_to_owned().context("dup")?;
+        command.stdout(out);
+        hand_on(&mut command);
+        match start(&mut tracer, watch, &name, command) {
+            Ok(pid) => started.push((name, pid)),
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    if outcome.is_err() {
+        end_all(&mut tracer, watch, Signal::SIGKILL)?;
+    }
+    outcome?;
+    let pause = follow(&mut tracer, watch, None, None)?;
+    finish(&mut tracer, watch, pause)?;
+    let failure =
+        started.iter().find_map(|(name, pid)| bad_end(name, *pid, &tracer));
+    Ok(Ran { trace: trace(tracer), failure })
+}
+
+/// Ends what did not end by itself, and says so.
+fn finish(tracer: &mut Tracer, watch: &mut Watch, pause: Pause) -> Result<()> {
+    tracer.vital.clear();
+    match pause {
+        Pause::Ended | Pause::Ready => {}
+        Pause::Failed => end_all(tracer, watch, Signal::SIGINT)?,
+        Pause::Interrupted => {
+            tracer.notes.push("Interrupted: what was seen until then.".to_owned());
+            end_all(tracer, watch, watch.caught.unwrap_or(Signal::SIGINT))?;
+        }
+        Pause::Late => {
+            let seconds = DEADLINE.as_secs();
+            tracer.notes.push(format!(
+                "Not done within {seconds} s: what was seen until then."
+            ));
+            end_all(tracer, watch, Signal::SIGINT)?;
+        }
+    }
+    watch.drain();
+    Ok(())
+}
+
+fn bad_end(name: &str, pid: Pid, tracer: &Tracer) -> Option<String> {
+    match tracer.ends.get(&pid.as_raw())? {
+        End::Status(0) => None,
+        End::Status(status) => {
+            Some(format!("{name} ended with exit status {status}"))
+        }
+        End::Signal(signal) => {
+            Some(format!("{name} was killed by {}", signals::name(*signal)))
+        }
+    }
+}
+
+fn verdict(
+    row: &Row,
+    failed: Option<String>,
+    watch: &mut Watch,
+    pause: Pause,
+    scratch: &Scratch,
+) -> Option<String> {
+    if pause == Pause::Late {
+        return Some(format!("not done within {} s", DEADLINE.as_secs()));
+    }
+    if let Some(failure) = failed {
+        let said = watch.kept("errors");
+        let said = String::from_utf8_lossy(&said).trim_end().replace('\n', "; ");
+        return Some(format!("{failure}: {said}"));
+    }
+    let printed = watch.kept(row.script.prints);
+    if printed != row.script.expect.as_bytes() {
+        let got = String::from_utf8_lossy(&printed);
+        return Some(format!("{got:?} arrived instead of {:?}", row.script.expect));
+    }
+    scratch.leftovers().ok()?
+}
+
+fn trace(tracer: Tracer) -> Trace {
+    let Tracer { world, mut events, mut notes, .. } = tracer;
+    events.sort_by_key(|event| event.begin);
+    if events.len() >= MOST {
+        notes.push(format!(
+            "Cut after {} events: from there on the programs ran untraced.",
+            wire::say::grouped(MOST as u64)
+        ));
+    }
+    let foreign = |event: &Event| matches!(&event.what, What::Call(call) if call.name.starts_with(FOREIGN));
+    if events.iter().any(foreign) {
+        notes.push(
+            "Calls of another architecture (a 32-bit program's) are shown raw: by number."
+                .to_owned(),
+        );
+    }
+    Trace {
+        processes: world.processes,
+        events,
+        objects: world.objects,
+        outside: world.outside,
+        notes,
+    }
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    pipe2(OFlag::O_CLOEXEC).context("pipe")
+}
+
+fn inode(fd: &OwnedFd) -> Result<u64> {
+    let file = std::fs::File::from(fd.try_clone().context("dup")?);
+    Ok(file.metadata().context("fstat")?.ino())
+}
+
+/// Reads what is in a non-blocking descriptor; `false` at its end.
+pub(super) fn drain(fd: &OwnedFd, into: &mut Vec<u8>) -> bool {
+    let Ok(copy) = fd.try_clone() else { return false };
+    let mut file = std::fs::File::from(copy);
+    match file.read_to_end(into) {
+        Ok(_) => false,
+        Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+    }
+}

@@ -1,0 +1,251 @@
+//! The drawing as a picture: text that can be selected, arrows as paths, light and dark.
+
+use std::fmt::Write;
+
+use super::event::Trace;
+use super::rows::{Drawing, Row};
+use super::text::{Line, Marks, Tone, fit};
+use wire::visible::visible;
+
+/// The width of a character and the height of a line, in pixels.
+const CHARACTER: f64 = 7.2;
+const HEIGHT: f64 = 18.0;
+const GUTTER: f64 = 84.0;
+const MARGIN: f64 = 12.0;
+
+/// The colours, for a page of mdBook's themes, and for a picture by itself. Without
+/// JavaScript a page says `light` whatever it is: there the browser's wish counts, as it
+/// does for the page.
+const STYLE: &str = "\
+.ipclab-trace{LIGHT;font:12px ui-monospace,Menlo,Consolas,monospace;max-width:100%;height:auto}\
+@media(prefers-color-scheme:dark){.ipclab-trace{DARK}}\
+.js.light .ipclab-trace,.rust .ipclab-trace{LIGHT}\
+.coal .ipclab-trace,.navy .ipclab-trace,.ayu .ipclab-trace{DARK}\
+.ipclab-trace text{fill:var(--t);white-space:pre}.ipclab-trace .f{fill:var(--f)}\
+.ipclab-trace .b{fill:var(--b)}.ipclab-trace .h{font-weight:bold}\
+.ipclab-trace .l0{fill:var(--l0)}.ipclab-trace .l1{fill:var(--l1)}.ipclab-trace .l2{fill:var(--l2)}\
+.ipclab-trace .l3{fill:var(--l3)}.ipclab-trace path.a{fill:none;stroke:var(--a);stroke-width:1.2}\
+.ipclab-trace path.p{fill:var(--a)}.ipclab-trace line{stroke:var(--f);stroke-opacity:.35}";
+const FONTS: &str = "monospace";
+
+/// Each colour's name, and what it is in light and in dark. The picture says the light one
+/// with each element, too: outside of browsers nobody knows a `var(…)`.
+const COLOURS: [[&str; 3]; 8] = [
+    ["t", "#24292f", "#d6dde4"],
+    ["f", "#6e7781", "#8b98a5"],
+    ["b", "#b3261e", "#ff8a80"],
+    ["a", "#57606a", "#a9b4bf"],
+    ["l0", "#0b7285", "#5fd3e6"],
+    ["l1", "#8a5a00", "#f0c05a"],
+    ["l2", "#2b7a0b", "#8bdc6e"],
+    ["l3", "#7b3fa0", "#d6a4f2"],
+];
+
+fn light(name: &str) -> &'static str {
+    let named = COLOURS.iter().find(|colour| colour[0] == name);
+    named.map_or(COLOURS[0][1], |colour| colour[1])
+}
+
+/// The colours as a style sheet's variables.
+fn variables(which: usize) -> String {
+    let all =
+        COLOURS.iter().map(|colour| format!("--{}:{}", colour[0], colour[which]));
+    all.collect::<Vec<_>>().join(";")
+}
+
+/// The picture, `title` being what it shows.
+pub(super) fn picture(trace: &Trace, drawing: &Drawing, title: &str) -> String {
+    let lanes = drawing.lanes.len().max(1);
+    let characters = match lanes {
+        1 => 100,
+        2 => 52,
+        3 => 38,
+        _ => 34,
+    };
+    let mut picture = Picture { out: String::new(), characters, lanes };
+    let width = picture.lane(lanes - 1) + picture.width() + MARGIN;
+    let names: Vec<_> =
+        drawing.lanes.iter().map(|p| trace.processes[*p].name.as_str()).collect();
+    for (lane, name) in names.iter().enumerate() {
+        let x = picture.lane(lane);
+        let name = escaped(name);
+        let _ = writeln!(
+            picture.out,
+            r#"<text class="h l{}" x="{x:.1}" y="{:.1}" fill="{}" stroke="none" font-weight="bold">{name}</text>"#,
+            lane % 4,
+            MARGIN + HEIGHT * 0.8,
+            light(&format!("l{}", lane % 4))
+        );
+    }
+    let rule = MARGIN + HEIGHT * 1.35;
+    let _ = writeln!(
+        picture.out,
+        r#"<line x1="{MARGIN}" y1="{rule:.1}" x2="{:.1}" y2="{rule:.1}" stroke="{}" stroke-opacity=".35"/>"#,
+        width - MARGIN,
+        light("f")
+    );
+    let height = picture.rows(trace, drawing, MARGIN + HEIGHT * 2.4);
+    let style = STYLE.replace("DARK", &variables(2)).replace("LIGHT", &variables(1));
+    let (title, names) = (escaped(title), escaped(&names.join(", ")));
+    format!(
+        "<svg class=\"ipclab-trace\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" \
+         viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" \
+         font-family=\"{FONTS}\" font-size=\"12\" xml:space=\"preserve\">\n\
+         <title>{title}</title>\n\
+         <desc>The system calls of {names}, in time order from top to bottom; arrows join \
+         the call that put something in with the call that took it out.</desc>\n\
+         <style>{style}</style>\n{}</svg>\n",
+        picture.out
+    )
+}
+
+struct Picture {
+    out: String,
+    /// Per lane.
+    characters: usize,
+    lanes: usize,
+}
+
+impl Picture {
+    fn width(&self) -> f64 {
+        self.characters as f64 * CHARACTER
+    }
+
+    fn lane(&self, lane: usize) -> f64 {
+        MARGIN + lane as f64 * (self.width() + GUTTER)
+    }
+
+    /// Draws all rows from `y` on; returns how high the picture is.
+    fn rows(&mut self, trace: &Trace, drawing: &Drawing, mut y: f64) -> f64 {
+        let mut places = Vec::new();
+        let mut ends = std::collections::HashMap::new();
+        for (number, row) in drawing.rows.iter().enumerate() {
+            places.push(y);
+            let mut height = 1;
+            match row {
+                Row::Note(text) => {
+                    let x = MARGIN;
+                    let text = escaped(text);
+                    let _ = writeln!(
+                        self.out,
+                        r#"<text class="f" x="{x}" y="{y:.1}" fill="{}" stroke="none">{text}</text>"#,
+                        light("f")
+                    );
+                }
+                Row::Cells(cells) => {
+                    for cell in cells {
+                        let event = &trace.events[cell.event];
+                        let marks = Marks::default();
+                        let lines =
+                            fit(event, cell, &marks, drawing.full, self.characters);
+                        height = height.max(lines.len());
+                        let x = self.lane(cell.lane);
+                        let first = lines.first().map_or(0, Vec::len) as f64;
+                        ends.insert((number, cell.lane), x + first * CHARACTER);
+                        for (offset, line) in lines.iter().enumerate() {
+                            self.line(
+                                line,
+                                x,
+                                y + offset as f64 * HEIGHT,
+                                cell.lane,
+                            );
+                        }
+                    }
+                }
+            }
+            y += height as f64 * HEIGHT;
+        }
+        for join in &drawing.arrows {
+            let (y1, y2) = (places[join.from.0] - 4.0, places[join.to.0] - 4.0);
+            let right = join.from.1 < join.to.1;
+            if right {
+                let edge = self.lane(join.from.1) + self.width();
+                let tail = ends[&join.from] + 5.0;
+                self.arrow(
+                    tail,
+                    y1,
+                    // A text that fills its lane pushes the curve's beginning on.
+                    edge.max(tail),
+                    edge + GUTTER,
+                    self.lane(join.to.1) - 6.0,
+                    y2,
+                    1.0,
+                );
+            } else {
+                let edge = self.lane(join.from.1);
+                self.arrow(
+                    edge - 6.0,
+                    y1,
+                    edge - 6.0,
+                    edge - GUTTER,
+                    ends[&join.to] + 6.0,
+                    y2,
+                    -1.0,
+                );
+            }
+        }
+        let _ = self.lanes;
+        y + MARGIN - HEIGHT * 0.5
+    }
+
+    /// From (x1, y1) along the line to `near`, over the gutter to `far`, and on to (x2, y2).
+    #[allow(clippy::too_many_arguments)]
+    fn arrow(
+        &mut self,
+        x1: f64,
+        y1: f64,
+        near: f64,
+        far: f64,
+        x2: f64,
+        y2: f64,
+        way: f64,
+    ) {
+        let tip = x2 - 6.0 * way;
+        // A head that is nearer than the gutter's far side has the curve end before it.
+        let far = if way > 0.0 { far.min(tip) } else { far.max(tip) };
+        let middle = (near + far) / 2.0;
+        let colour = light("a");
+        let _ = writeln!(
+            self.out,
+            r#"<path class="a" d="M{x1:.1} {y1:.1}H{near:.1}C{middle:.1} {y1:.1} {middle:.1} {y2:.1} {far:.1} {y2:.1}H{tip:.1}" fill="none" stroke="{colour}" stroke-width="1.2"/><path class="p" d="M{x2:.1} {y2:.1}l{:.1} -3.5v7z" fill="{colour}"/>"#,
+            -7.0 * way
+        );
+    }
+
+    /// Each run of a colour says where it begins, how long it is, and that it has no outline:
+    /// ImageMagick puts it at the line's beginning else, and draws it in black.
+    fn line(&mut self, line: &Line, x: f64, y: f64, lane: usize) {
+        let _ = write!(self.out, r#"<text x="{x:.1}" y="{y:.1}">"#);
+        let mut before = 0;
+        for run in line.chunk_by(|one, other| one.1 == other.1) {
+            let text: String = run.iter().map(|(c, _)| c).collect();
+            let blank = run.iter().take_while(|(c, _)| *c == ' ').count();
+            let x = x + (before + blank) as f64 * CHARACTER;
+            let long = (run.len() - blank) as f64 * CHARACTER;
+            before += run.len();
+            if blank == run.len() {
+                continue;
+            }
+            let class = match run[0].1 {
+                Tone::Plain | Tone::Mark => "t".to_owned(),
+                Tone::Name => format!("l{}", lane % 4),
+                Tone::Faint => "f".to_owned(),
+                Tone::Bad => "b".to_owned(),
+            };
+            let (colour, text) = (light(&class), escaped(&text[blank..]));
+            let _ = write!(
+                self.out,
+                r#"<tspan class="{class}" x="{x:.1}" fill="{colour}" stroke="none" textLength="{long:.1}" lengthAdjust="spacingAndGlyphs">{text}</tspan>"#
+            );
+        }
+        self.out.push_str("</text>\n");
+    }
+}
+
+fn escaped(text: &str) -> String {
+    visible(text)
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}

@@ -1,0 +1,71 @@
+//! What exec does to a process: a new program, one thread, perhaps another name.
+
+use nix::sys::ptrace;
+use nix::unistd::Pid;
+
+use super::super::event::What;
+use super::Tracer;
+use wire::visible::{self, visible};
+
+/// What a process calls itself.
+pub(super) fn name(pid: Pid) -> String {
+    let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    visible::text(name.strip_suffix(b"\n").unwrap_or(&name))
+}
+
+impl Tracer {
+    /// exec has replaced the program; a thread that called it is the first one now.
+    pub(super) fn new_program(&mut self, pid: Pid) {
+        let former =
+            ptrace::getevent(pid).map_or(pid.as_raw(), |former| former as i32);
+        let Some(mut thread) = self.threads.remove(&former) else { return };
+        let who = thread.who;
+        thread.own = true;
+        let gone: Vec<i32> = self
+            .threads
+            .iter()
+            .filter(|(_, t)| t.who == who)
+            .map(|(p, _)| *p)
+            .collect();
+        for tid in gone {
+            self.leave_unfinished(tid, false);
+        }
+        self.world.live.remove(&former);
+        self.world.live.insert(pid.as_raw(), who);
+        self.threads.insert(pid.as_raw(), thread);
+        self.world.exec(who);
+        if self.world.processes[..who].iter().all(|other| other.pid != pid.as_raw())
+        {
+            self.renamed(who, &name(pid));
+        }
+        self.warn_of_setuid(pid);
+    }
+
+    pub(super) fn renamed(&mut self, who: usize, name: &str) {
+        // What we started keeps the name that it was given.
+        let forked = self
+            .events
+            .iter()
+            .any(|e| e.process == who && matches!(e.what, What::Starts));
+        if forked {
+            name.clone_into(&mut self.world.processes[who].name);
+        }
+    }
+
+    pub(super) fn warn_of_setuid(&mut self, pid: Pid) {
+        use std::os::unix::ffi::OsStrExt;
+        use std::os::unix::fs::MetadataExt;
+        let Ok(program) = std::fs::read_link(format!("/proc/{pid}/exe")) else {
+            return;
+        };
+        let Ok(meta) = std::fs::metadata(&program) else { return };
+        let euid = nix::unistd::geteuid();
+        if meta.mode() & libc::S_ISUID != 0 && meta.uid() != euid.as_raw() {
+            self.notes.push(format!(
+                "{} is set-user-ID: while it is traced, it runs as its caller unless the \
+                 tracer is root",
+                visible(program.as_os_str().as_bytes())
+            ));
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What chapters share, and the book explains once.
+//!
+//! [`transport`]: the shape of a one-way link · [`frame`]: message boundaries on a byte
+//! stream · [`ring`]: bytes in shared memory · [`meet`]: how two strangers find each
+//! other · [`roles`]: the loops around a link · [`dialogue`]: both halves of a conversation
+//! over a socket · [`address`]: network addresses, listened on, dialled and published ·
+//! [`local`]: Unix sockets' names, bound and connected to · [`family`]: parent and child ·
+//! [`launcher`]: who starts a world of ranks · [`standard`]: standard input and output as they
+//! were given to us · [`payload`]: what goes to standard output · [`say`]: the commentary,
+//! and all else that goes to standard error · [`visible`]: what others have named, as it may be
+//! shown · [`errors`]: how a failure reads · [`dirs`]: the directories that the environment
+//! names.
+
+pub mod address;
+pub mod dialogue;
+pub mod dirs;
+pub mod errors;
+pub mod family;
+pub mod frame;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/fuzz/wire.rs"]
+pub mod fuzz;
+pub mod launcher;
+pub mod local;
+pub mod meet;
+pub mod payload;
+pub mod ring;
+pub mod roles;
+pub mod say;
+pub mod shortage;
+pub mod standard;
+pub mod transport;
+pub mod visible;
