@@ -40,7 +40,7 @@ fn alone_it_shows_the_chapters_and_where_to_begin() {
 #[test]
 fn the_listing_has_its_roles_in_one_column() {
     let text = printed(&["list"]);
-    let column = |(line, row): (&str, chapters::row::Row)| {
+    let column = |(line, row): (&str, &chapters::row::Row)| {
         let at =
             line.rfind(&format!(" {}, ", row.roles[0].name)).expect("its roles");
         line[..at].chars().count()
@@ -221,7 +221,7 @@ fn the_listing_is_also_json() {
         serde_json::from_str(&printed(&["list", "--json"])).unwrap();
     let rows = chapters::rows();
     assert_eq!(all.as_array().unwrap().len(), rows.len());
-    for (object, row) in all.as_array().unwrap().iter().zip(&rows) {
+    for (object, row) in all.as_array().unwrap().iter().zip(rows) {
         assert_eq!(object["name"], row.name);
         assert_eq!(object["on_peer_death"], row.on_peer_death.text());
         assert_eq!(object["roles"].as_array().unwrap().len(), row.roles.len());

@@ -13,7 +13,7 @@ fn the_tour_shows_every_chapter_and_checks_it() {
     let table = String::from_utf8(outcome.stdout).unwrap();
     let rows = chapters::rows();
     assert_eq!(table.lines().count(), rows.len(), "{table}");
-    for (line, row) in table.lines().zip(&rows) {
+    for (line, row) in table.lines().zip(rows) {
         let mark = if row.missing().is_none() { '✓' } else { '–' };
         assert!(line.starts_with(&format!("{mark} {} ", row.name)), "{line}");
         let heading = format!("── {}: ", row.name);

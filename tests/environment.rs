@@ -28,7 +28,7 @@ fn started_by(state: &[&str], subject: &Subject, words: &[&str]) -> Command {
 
 /// The chapters whose roles find each other by name.
 fn chapters() -> impl Iterator<Item = Row> {
-    let all = chapters::rows().into_iter();
+    let all = chapters::rows().iter().copied();
     all.filter(|row| {
         row.meets.by_name()
             && row.missing().is_none()

@@ -177,7 +177,10 @@ fn parts(subject: &Subject, row: &Row) -> Vec<(&'static str, Command)> {
 
 /// The chapters whose roles can be started here one by one.
 fn played() -> impl Iterator<Item = Row> {
-    rows().into_iter().filter(|row| row.missing().is_none() && row.meets.by_name())
+    rows()
+        .iter()
+        .copied()
+        .filter(|row| row.missing().is_none() && row.meets.by_name())
 }
 
 #[test]

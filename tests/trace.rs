@@ -263,7 +263,7 @@ fn apart(histories: Histories) -> Histories {
 
 /// The chapters whose roles the tracer starts: all but those that mpiexec does.
 fn chapters() -> Vec<Row> {
-    let mut rows = chapters::rows();
+    let mut rows = chapters::rows().to_vec();
     rows.retain(|row| row.meets != Meets::World);
     rows
 }

@@ -1,5 +1,5 @@
-//! The table of chapters, in the order of the book. One file a chapter: the code that
-//! the book shows, that runs, and that the tests test.
+//! The table of chapters, in the order of the book. The code in the chapters is what the book
+//! shows, what runs, and what the tests test.
 
 use crate::row::{Conversation, OneWay, Row, Visitor};
 
@@ -23,42 +23,43 @@ pub mod sysvmq;
 pub mod tcp;
 pub mod unix;
 
-/// Shows `visitor` every chapter, in the order of the book.
-pub fn each(visitor: &mut impl Visitor) {
-    visitor.one_way::<file::Files>();
-    visitor.one_way::<signal::Signals>();
-    visitor.one_way::<pipe::Pipe>();
-    visitor.one_way::<fifo::Fifo>();
-    visitor.conversation::<unix::Unix>();
-    visitor.conversation::<tcp::Tcp>();
-    visitor.one_way::<posixmq::Posixmq>();
-    visitor.one_way::<sysvmq::Sysvmq>();
-    visitor.one_way::<shm::Shm>();
-    visitor.one_way::<mmap::Mmap>();
-    visitor.conversation::<fdpass::Fdpass>();
-    visitor.conversation::<multiplex::Multiplex>();
-    visitor.conversation::<semaphore::Semaphores>();
-    visitor.conversation::<dbus::Dbus>();
-    visitor.conversation::<mpi::Mpi>();
+/// The table: each chapter's shape, which is the method of [`Visitor`] that is shown it, and
+/// its type.
+macro_rules! table {
+    ($($shape:ident $chapter:ty;)*) => {
+        static ROWS: &[Row] = &[$(<$chapter>::ROW),*];
+
+        /// Shows `visitor` every chapter, in the order of the book.
+        pub fn each(visitor: &mut impl Visitor) {
+            $(visitor.$shape::<$chapter>();)*
+        }
+    };
+}
+
+table! {
+    one_way file::Files;
+    one_way signal::Signals;
+    one_way pipe::Pipe;
+    one_way fifo::Fifo;
+    conversation unix::Unix;
+    conversation tcp::Tcp;
+    one_way posixmq::Posixmq;
+    one_way sysvmq::Sysvmq;
+    one_way shm::Shm;
+    one_way mmap::Mmap;
+    conversation fdpass::Fdpass;
+    conversation multiplex::Multiplex;
+    conversation semaphore::Semaphores;
+    conversation dbus::Dbus;
+    conversation mpi::Mpi;
 }
 
 /// The rows of all chapters, in the order of the book.
-pub fn rows() -> Vec<Row> {
-    struct Rows(Vec<Row>);
-    impl Visitor for Rows {
-        fn one_way<C: OneWay>(&mut self) {
-            self.0.push(C::ROW);
-        }
-        fn conversation<C: Conversation>(&mut self) {
-            self.0.push(C::ROW);
-        }
-    }
-    let mut rows = Rows(Vec::new());
-    each(&mut rows);
-    rows.0
+pub fn rows() -> &'static [Row] {
+    ROWS
 }
 
 /// The row of the chapter `name`.
 pub fn find(name: &str) -> Option<Row> {
-    rows().into_iter().find(|row| row.name == name)
+    ROWS.iter().find(|row| row.name == name).copied()
 }

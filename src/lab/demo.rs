@@ -68,7 +68,7 @@ enum Verdict {
 /// When what arrived in some chapter is not what was sent.
 pub fn run(options: &Options, quiet: bool) -> Result<()> {
     let chosen: Vec<Row> = match options.chapters.as_slice() {
-        [] => rows(),
+        [] => rows().to_vec(),
         names => names.iter().filter_map(|name| find(name)).collect(),
     };
     let mut stop = Interrupts::watch()?;
