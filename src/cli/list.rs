@@ -70,7 +70,7 @@ fn table() -> String {
     for row in rows {
         let first = format!("  {:<9} ", row.name);
         text += &prose::paragraph(width, &first, &rest, row.summary);
-        text += &prose::paragraph(width, &rest, &rest, &names(&row));
+        text += &prose::paragraph(width, &rest, &rest, &names(row));
     }
     text
 }
