@@ -16,6 +16,15 @@ use super::until::until;
 use os::proc;
 use os::process_identity;
 
+// By which call the C library sleeps in epoll_wait(2), pause(2) and poll(2): newer processors
+// have only the call of which each is a case.
+#[cfg(not(target_arch = "x86_64"))]
+pub use syscalls::Sysno::{
+    epoll_pwait as EPOLL_WAIT, ppoll as PAUSE, ppoll as POLL,
+};
+#[cfg(target_arch = "x86_64")]
+pub use syscalls::Sysno::{epoll_wait as EPOLL_WAIT, pause as PAUSE, poll as POLL};
+
 /// A forked process whose part ends with a `T`.
 #[derive(Debug)]
 pub struct Child<T> {

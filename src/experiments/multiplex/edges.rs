@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{pipe, read, write};
 use syscalls::Sysno;
 
-use crate::child::Child;
+use crate::child::{Child, EPOLL_WAIT};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
 
@@ -192,7 +192,7 @@ fn edge_not_drained(stage: &Stage) -> Result<usize> {
     };
     let (server, client) = converse("hasty", read_once)?;
     client.until_asleep_in(&[Sysno::read])?;
-    let stuck = server.until_asleep_in(&[Sysno::epoll_wait]).is_ok()
+    let stuck = server.until_asleep_in(&[EPOLL_WAIT]).is_ok()
         && client.until_asleep_in(&[Sysno::read]).is_ok();
     stage.event("hasty", "sleeps in epoll_wait(), with 4 bytes to read");
     stage.event("client", "sleeps in read()");

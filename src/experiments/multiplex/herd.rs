@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, pipe2, read, write};
 use syscalls::Sysno;
 
-use crate::child::Child;
+use crate::child::{Child, EPOLL_WAIT};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::{Gate, Stage};
 use os::proc;
@@ -144,10 +144,10 @@ fn woken(
             closed.pass() // stays where it can be seen
         })?);
     }
-    until_all_sleep(&workers, &[Sysno::epoll_wait])?;
+    until_all_sleep(&workers, &[EPOLL_WAIT])?;
     let _client = UnixStream::connect(&path).context("connect")?;
     // All who are woken by that are woken by now, though they may not have run yet.
-    until_all_sleep(&workers, &[Sysno::epoll_wait, Sysno::readv])?;
+    until_all_sleep(&workers, &[EPOLL_WAIT, Sysno::readv])?;
     let told = read(&counted, &mut [0; 2 * WORKERS]).unwrap_or(0);
     stage.event("main", format!("{name}: one client; woken: {told} of {WORKERS}"));
     end_all(workers)?;

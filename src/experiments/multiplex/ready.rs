@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{pipe, read, write};
 use syscalls::Sysno;
 
-use crate::child::Child;
+use crate::child::{Child, POLL};
 use crate::record::Returned;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::{Gate, Stage};
@@ -164,7 +164,7 @@ fn ready_then_blocks(stage: &Stage) -> Result<usize> {
             let gap = || ready.open(1).and_then(|()| go.pass());
             Ok(poll_and_read(stage, &reading, gap)?.ok())
         })?;
-        reader.until_asleep_in(&[Sysno::poll])?;
+        reader.until_asleep_in(&[POLL])?;
         Ok(reader)
     };
     let (go_first, go) = (stage.gate()?, stage.gate()?);
@@ -192,7 +192,7 @@ fn ready_then_blocks(stage: &Stage) -> Result<usize> {
         let gap = || ready.open(1).and_then(|()| go.pass());
         Ok(poll_and_try(stage, &reading, gap)?.shown())
     })?;
-    cured.until_asleep_in(&[Sysno::poll])?;
+    cured.until_asleep_in(&[POLL])?;
     write(&writing, b"x").context("write")?;
     ready.pass()?;
     read(&reading, &mut [0; 1]).context("read")?; // somebody was faster

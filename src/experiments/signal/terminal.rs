@@ -6,8 +6,8 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{pause, setsid, write};
 use rustix::process::ioctl_tiocsctty;
-use syscalls::Sysno;
 
+use crate::child::PAUSE;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
 use os::handlers;
@@ -63,7 +63,7 @@ fn ctrl_z(stage: &Stage) -> Result<usize> {
         Ok(())
     })?;
     ready.pass()?;
-    editor.until_asleep_in(&[Sysno::pause])?;
+    editor.until_asleep_in(&[PAUSE])?;
     stage.call("write(terminal, Ctrl-Z)", &write(&pty.master, &[26]));
     let stopped = || {
         let flags = WaitPidFlag::WUNTRACED | WaitPidFlag::WNOHANG;
@@ -71,7 +71,7 @@ fn ctrl_z(stage: &Stage) -> Result<usize> {
         anyhow::Ok(matches!(status, WaitStatus::Stopped(..)))
     };
     editor.until_handled(libc::SIGTSTP)?;
-    editor.until_asleep_in(&[Sysno::pause])?;
+    editor.until_asleep_in(&[PAUSE])?;
     let by_key = stopped()?;
 
     editor.kill(Signal::SIGSTOP)?;

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{getpid, pause, pipe, read, write};
 use syscalls::Sysno;
 
-use crate::child::End;
+use crate::child::{End, PAUSE, POLL};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
 use os::handlers;
@@ -66,7 +66,7 @@ fn eintr(stage: &Stage) -> Result<usize> {
         stage.call("poll(pipe)", &got);
         Ok(got.err() == Some(Errno::EINTR))
     })?;
-    poller.until_asleep_in(&[Sysno::poll])?;
+    poller.until_asleep_in(&[POLL])?;
     stage.event("main", "sends SIGUSR1 to both");
     poller.kill(Signal::SIGUSR1)?;
     let poll_interrupted = poller.join()?;
@@ -163,7 +163,7 @@ fn lost_wakeup(stage: &Stage) -> Result<usize> {
         Ok(())
     };
     let broken = stage.fork("pause", |s| check_then_pause(|| in_the_gap(s)))?;
-    let sleeps = broken.until_asleep_in(&[Sysno::pause]).is_ok();
+    let sleeps = broken.until_asleep_in(&[PAUSE]).is_ok();
     stage.event("pause", "the flag is set, and it sleeps in pause()");
     broken.kill(Signal::SIGKILL)?;
     broken.end()?;
@@ -226,7 +226,7 @@ fn without_block(stage: &Stage) -> Result<usize> {
             stage.call("read(signalfd), the signal", &taken);
             Ok(taken? == libc::SIGTERM)
         })?;
-        program.until_asleep_in(&[Sysno::poll])?;
+        program.until_asleep_in(&[POLL])?;
         program.kill(Signal::SIGTERM)?;
         let end = program.end()?;
         if end == End::Killed(Signal::SIGTERM) {

@@ -303,8 +303,7 @@ fn umask_is_ignored(stage: &Stage) -> Result<usize> {
     stage.call("msgget(IPC_PRIVATE, IPC_CREAT | 0666)", &id);
     let id = id.context("msgget")?;
     stage.made(&Object::SysvQueue(id));
-    let sysv = msgstat(id).context("msgctl")?.msg_perm.mode;
-    let sysv = u32::from(sysv) & 0o777;
+    let sysv = msgstat(id).context("msgctl")?.msg_perm.mode & 0o777;
     stage.call("msgctl(id, IPC_STAT, &now): mode", &format!("{sysv:04o}"));
 
     let name = stage.queue("queue");

@@ -7,9 +7,9 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid, getppid, pause};
 use rustix::process::{set_child_subreaper, set_parent_process_death_signal};
-use syscalls::Sysno;
 
 use super::{listen, recv, send};
+use crate::child::PAUSE;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
 use crate::until::until;
@@ -210,7 +210,7 @@ fn orphan(stage: &Stage) -> Result<usize> {
         Ok(())
     })?;
     recv(stage, &client).context("recv")?;
-    server.until_asleep_in(&[Sysno::pause])?;
+    server.until_asleep_in(&[PAUSE])?;
     server.kill(Signal::SIGKILL)?;
     let ended = server.status()?;
     ensure!(matches!(ended, WaitStatus::Signaled(..)), "the server: {ended:?}");

@@ -150,14 +150,12 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// A segment's mode bit once it is to go with the last that has it attached (shmctl(2)).
-const SHM_DEST: libc::c_ushort = 0o1000;
-
 /// What the kernel notes of a System V object.
 fn sysv(id: i32, perm: &libc::ipc_perm) -> Owner {
     Owner {
         uid: perm.uid,
         creator: perm.cuid,
+        #[allow(clippy::useless_conversion, reason = "x86-64 has a u16 there")]
         mode: perm.mode.into(),
         which: (0, id as u64),
     }
@@ -187,8 +185,8 @@ fn owner(object: &Raw<'_>) -> nix::Result<Owner> {
         Raw::SysvSegment(id) => unsafe {
             let mut now: libc::shmid_ds = std::mem::zeroed();
             Errno::result(libc::shmctl(*id, libc::IPC_STAT, &mut now))?;
-            // A removed segment stays known until the last process detaches it.
-            match now.shm_perm.mode & SHM_DEST {
+            // SHM_DEST: a removed segment stays known until the last process detaches it.
+            match now.shm_perm.mode & 0o1000 {
                 0 => Ok(sysv(*id, &now.shm_perm)),
                 _ => Err(Errno::EIDRM),
             }
