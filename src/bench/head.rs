@@ -95,10 +95,32 @@ fn field(text: &str, name: &str) -> Option<String> {
     })
 }
 
-/// The hypervisor's name, where there is one: DMI tells it, or at least the CPU's flag.
+/// Whether this is a virtual machine, by a flag of its CPU.
+#[cfg(target_arch = "x86_64")]
+fn is_virtual() -> bool {
+    let all = read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = field(&all, "flags").unwrap_or_default();
+    flags.split(' ').any(|flag| flag == "hypervisor")
+}
+
+/// Whether this is a virtual machine: other CPUs have no flag, and the firmware's names tell.
+#[cfg(not(target_arch = "x86_64"))]
+fn is_virtual() -> bool {
+    const SIGNS: [&str; 6] =
+        ["virt", "Virtual", "VMware", "QEMU", "KVM", "Compute Engine"];
+    let names = [
+        "/sys/class/dmi/id/product_name",
+        "/sys/class/dmi/id/sys_vendor",
+        "/proc/device-tree/compatible",
+    ];
+    let names: String =
+        names.into_iter().filter_map(|name| read_to_string(name).ok()).collect();
+    SIGNS.iter().any(|sign| names.contains(sign))
+}
+
+/// The hypervisor's name, where there is one and DMI tells it.
 fn hypervisor() -> Option<String> {
-    let flags = field(&read_to_string("/proc/cpuinfo").ok()?, "flags")?;
-    flags.split(' ').any(|flag| flag == "hypervisor").then(|| {
+    is_virtual().then(|| {
         line("/sys/class/dmi/id/sys_vendor")
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| "unknown".to_owned())

@@ -1,6 +1,7 @@
 //! Every call that this kernel has, by its name and with all its arguments.
 
 use super::*;
+use syscalls::Sysno;
 
 /// How many arguments the kernel says that a call has.
 fn arguments(tracefs: &Tracefs, name: &str) -> Option<usize> {
@@ -101,30 +102,40 @@ syscall = libc.syscall
 def call(number, *args):
     return syscall(ctypes.c_long(number), *[a if isinstance(a, (bytes, ctypes.Array)) else ctypes.c_long(a) for a in args])
 how = struct.pack('QQQ', os.O_RDONLY | os.O_CLOEXEC, 0, 8)
-call(437, -100, b'/', how, 24)                        # openat2
-call(425, 4, ctypes.create_string_buffer(120))         # io_uring_setup
-call(436, 900, 2**32 - 1, 4)                          # close_range
-call(434, os.getpid(), 0)                             # pidfd_open
+call(openat2, -100, b'/', how, 24)
+call(io_uring_setup, 4, ctypes.create_string_buffer(120))
+call(close_range, 900, 2**32 - 1, 4)
+call(pidfd_open, os.getpid(), 0)
 one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 text = ctypes.create_string_buffer(b'hello', 5)
 iov = ctypes.create_string_buffer(struct.pack('QQ', ctypes.addressof(text), 5))
 head = struct.pack('QIIQQQQI4xI4x', 0, 0, 0, ctypes.addressof(iov), 1, 0, 0, 0, 0)
-call(307, one.fileno(), ctypes.create_string_buffer(head * 2), 2, 0)     # sendmmsg
+call(sendmmsg, one.fileno(), ctypes.create_string_buffer(head * 2), 2, 0)
 room = ctypes.create_string_buffer(64)
 iov2 = ctypes.create_string_buffer(struct.pack('QQ', ctypes.addressof(room), 64))
 head2 = struct.pack('QIIQQQQI4xI4x', 0, 0, 0, ctypes.addressof(iov2), 1, 0, 0, 0, 0)
-call(299, other.fileno(), ctypes.create_string_buffer(head2 * 2), 2, 0x40, 0)  # recvmmsg
+call(recvmmsg, other.fileno(), ctypes.create_string_buffer(head2 * 2), 2, 0x40, 0)
 event = ctypes.create_string_buffer(struct.pack('Qii', 0, signal.SIGUSR1, 0), 64)
-call(244, 99, event)                                  # mq_notify
+call(mq_notify, 99, event)
 time = ctypes.create_string_buffer(struct.pack('qqqq', 0, 0, 5, 500000000))
-fd = call(283, 1, 0)                                  # timerfd_create
-call(286, fd, 0, time, 0)                             # timerfd_settime
-call(310, os.getpid(), iov, 1, iov2, 1, 0)            # process_vm_readv
+fd = call(timerfd_create, 1, 0)
+call(timerfd_settime, fd, 0, time, 0)
+call(process_vm_readv, os.getpid(), iov, 1, iov2, 1, 0)
 "#;
-    if cfg!(not(target_arch = "x86_64")) {
-        skip("the numbers of these calls are x86-64's");
-        return;
-    }
+    let numbers = [
+        Sysno::openat2,
+        Sysno::io_uring_setup,
+        Sysno::close_range,
+        Sysno::pidfd_open,
+        Sysno::sendmmsg,
+        Sysno::recvmmsg,
+        Sysno::mq_notify,
+        Sysno::timerfd_create,
+        Sysno::timerfd_settime,
+        Sysno::process_vm_readv,
+    ];
+    let numbers = numbers.map(|call| format!("{call} = {}\n", call.id())).concat();
+    let code = &(numbers + code);
     let args = ["--all", "--width", "400", "--", python, "-c", code];
     let outcome = traced(&subject, &args);
     assert!(outcome.status.success(), "{}", outcome.stderr);
