@@ -1,10 +1,10 @@
-//! Stops a build for another system before anything of it is compiled: `Cargo.toml` has the
-//! dependencies for Linux only.
+//! Stops a build for another system before anything of it is compiled: the crates of ipclab all
+//! depend on this one, and each has its other dependencies for Linux only.
 
 #![allow(clippy::print_stdout, reason = "what Cargo reads")]
 
 fn main() {
-    println!("cargo::rerun-if-changed=src/build.rs");
+    println!("cargo::rerun-if-changed=build.rs");
     let system = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     if system != "linux" {
         println!(
