@@ -101,10 +101,10 @@ enum Verb {
     Bench(bench::Options),
     /// One end of a measurement; only `ipclab bench` starts it
     #[command(hide = true)]
-    BenchEnd(bench::ends::Job),
+    BenchEnd(bench::job::Job),
     /// A process of `bench --servers`
     #[command(hide = true, subcommand)]
-    BenchServers(bench::servers::Part),
+    BenchServers(bench::play::BenchProcess),
     /// Remove what a `kill -9` left behind
     Clean(lab::clean::Options),
     /// Print a completion script for a shell
@@ -209,8 +209,8 @@ fn run_verb(verb: Verb, global: &Global, all: &Command) -> Result<()> {
             colored::control::set_override(coloured);
             bench::run(&options, global.quiet)
         }
-        Verb::BenchEnd(job) => bench::ends::play(&job),
-        Verb::BenchServers(part) => part.play(),
+        Verb::BenchEnd(job) => bench::play::play(&job),
+        Verb::BenchServers(process) => process.run(),
         Verb::Clean(options) => lab::clean::run(&options),
         Verb::Completions { shell } => {
             lab::print(&completions::script(shell, all.clone()))

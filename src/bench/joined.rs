@@ -1,10 +1,22 @@
 //! What joins two ends before they start, where they do not meet at a name.
 
+use std::os::fd::OwnedFd;
+
 use anyhow::{Context, Result};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-use super::pair::Joined;
 use super::subject::Subject;
+
+/// What joins two ends before they start.
+#[derive(Debug)]
+pub(super) enum Joined {
+    /// Nothing: they meet at a name.
+    No,
+    /// Two pipes, from each one's standard output to the other's standard input.
+    Pipes,
+    /// A connected socket each, as descriptor 4.
+    Sockets([OwnedFd; 2]),
+}
 
 /// What joins the two ends of a subject before they start.
 pub(super) fn joined(subject: Subject) -> Result<Joined> {
@@ -23,7 +35,7 @@ pub(super) fn joined(subject: Subject) -> Result<Joined> {
 }
 
 /// Two sockets that are connected with each other over the loopback interface.
-pub(super) fn loopback() -> Result<[std::os::fd::OwnedFd; 2]> {
+pub(super) fn loopback() -> Result<[OwnedFd; 2]> {
     let listener =
         std::net::TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1")?;
     let address = listener.local_addr().context("getsockname")?;

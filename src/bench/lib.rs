@@ -21,7 +21,7 @@ use peers::Peers;
 use placement::Cpus;
 use report::Target;
 use report::progress::Progress;
-use servers::Settings;
+use settings::Settings;
 use wire::errors::usage;
 use wire::say::{columns, tell};
 
@@ -31,8 +31,10 @@ pub mod floors;
 #[path = "../../tests/fuzz/bench.rs"]
 pub mod fuzz;
 mod head;
+pub mod job;
 mod joined;
 pub mod lies;
+mod lines;
 mod measure;
 pub mod model;
 pub mod operations;
@@ -40,8 +42,11 @@ mod pair;
 pub mod peers;
 pub mod placement;
 mod plan;
+pub mod play;
 pub mod report;
+mod role;
 pub mod servers;
+pub mod settings;
 mod spread;
 pub mod subject;
 pub mod tripwire;
@@ -176,7 +181,8 @@ fn measure(
         peers: options.peers,
         chapters: &wanted.servers,
     };
-    let steps = steps + if wanted.servers.is_empty() { 0 } else { servers.steps() };
+    let steps =
+        steps + if wanted.servers.is_empty() { 0 } else { servers::steps(&servers) };
     let mut bar = (!quiet).then(|| Progress::new(steps as u64));
     let mut progress = |text: &str| {
         if let Some(bar) = &mut bar {

@@ -15,8 +15,9 @@ use nix::sys::socket::{
 use nix::unistd::{Pid, pipe2};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::ends;
 use super::ends::control::{self, MOST_TIMED};
+use super::job::{ABSENT, OTHER_LEFT, TOO_LARGE};
+use super::joined::Joined;
 use super::placement::pin;
 use super::subject::Waits;
 use lab::interrupts::Interrupts;
@@ -58,17 +59,6 @@ pub(super) struct Start {
     pub(super) joined: Joined,
     /// How they wait. Who never sleeps must be stopped while others are measured.
     pub(super) waits: Waits,
-}
-
-/// What joins two ends before they start.
-#[derive(Debug)]
-pub(super) enum Joined {
-    /// Nothing: they meet at a name.
-    No,
-    /// Two pipes, from each one's standard output to the other's standard input.
-    Pipes,
-    /// A connected socket each, as descriptor 4.
-    Sockets([OwnedFd; 2]),
 }
 
 /// Two processes, one of which is steered to measure.
@@ -326,7 +316,7 @@ impl Pair {
     /// Why `side` has left, which should not have.
     fn failed(&mut self, side: usize) -> anyhow::Error {
         let followed = match self.left(side) {
-            Err(error) if !line(&error).ends_with(ends::OTHER_LEFT) => return error,
+            Err(error) if !line(&error).ends_with(OTHER_LEFT) => return error,
             Err(error) => error,
             Ok(()) => anyhow::anyhow!("{}: it has left too early", self.name),
         };
@@ -344,8 +334,8 @@ impl Pair {
         let said = outcome.stderr.trim();
         let said = said.strip_prefix("ipclab: ").unwrap_or(said).to_owned();
         Err(match outcome.status.code() {
-            Some(super::ends::TOO_LARGE) => NotMeasured::TooLarge(said).into(),
-            Some(super::ends::ABSENT) => NotMeasured::Absent(said).into(),
+            Some(TOO_LARGE) => NotMeasured::TooLarge(said).into(),
+            Some(ABSENT) => NotMeasured::Absent(said).into(),
             _ => anyhow::anyhow!("{}: {}: {said}", self.name, outcome.status),
         })
     }

@@ -5,13 +5,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::ends::{self, Side};
 use super::floors::Copy;
 use super::floors::ground::{Ground, LINES, SWITCHES, WAKE_UPS};
-use super::joined::{free_port, joined};
+use super::job::{self, Side};
+use super::joined::{Joined, free_port, joined};
 use super::measure::{self, Contender, Series};
 use super::model::{Figure, Floor, Outcome, Placement, Row, Unit, What};
-use super::pair::{Joined, NotMeasured, Pair, Start};
+use super::pair::{NotMeasured, Pair, Start};
 use super::peers::{Peers, Program};
 use super::placement::{Awake, Cpus};
 use super::spread::extent;
@@ -294,7 +294,7 @@ impl Run<'_> {
     fn chapter(&mut self, spot: Spot) -> Result<Pair> {
         let place = self.place();
         let end = (spot.subject.name, spot.mode());
-        let side = |side| ends::command(&self.dir, end, side, spot.size, &place);
+        let side = |side| job::command(&self.dir, end, side, spot.size, &place);
         let commands = [side(Side::A)?, side(Side::B)?];
         self.start(OURS, spot, commands, joined(spot.subject)?)
     }
@@ -309,7 +309,7 @@ impl Run<'_> {
         let (what, placement, size) = (What::Latency, Placement::Same, 0);
         let spot = Spot { subject, what, size, placement, cpus };
         let end = (mechanism, spot.mode());
-        let side = |side| ends::command(&self.dir, end, side, size, &place);
+        let side = |side| job::command(&self.dir, end, side, size, &place);
         let commands = [side(Side::A)?, side(Side::B)?];
         self.start(OURS, spot, commands, Joined::No)
     }

@@ -1,6 +1,6 @@
 //! What is to be measured: every subject, at every size, in every placement.
 
-use super::ends::Mode;
+use super::job::Mode;
 use super::measure::Plan;
 use super::model::{Placement, What};
 use super::placement::Cpus;

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
+use crate::job::TOO_LARGE;
 use chapters::unix::packet;
 use os::cleanup;
 use wire::dialogue::Connection;
@@ -120,7 +121,7 @@ impl Exchange for packet::End {
             Err(error) if errno(&error) == Some(Errno::EMSGSIZE) => {
                 let length = message.len();
                 tell(&format!("a packet of {length} is over SO_SNDBUF\n"));
-                cleanup::exit(super::TOO_LARGE)
+                cleanup::exit(TOO_LARGE)
             }
             sent => sent,
         }

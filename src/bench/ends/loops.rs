@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::OTHER_LEFT;
 use super::control::{BATCH, Command, Control, MOST_BATCHES, MOST_TIMED};
 use super::exchange::Exchange;
 use super::payload::{Check, LAST, Outgoing};
+use crate::job::OTHER_LEFT;
 
 // ANCHOR: loops
 /// The end that asks: a message there, its answer back, again and again.

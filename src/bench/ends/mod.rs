@@ -7,12 +7,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Command, FromArgMatches, ValueEnum};
+use clap::{Args, Command, FromArgMatches};
 
 use self::control::Control;
 use self::exchange::{Exchange, Links};
 use self::payload::Check;
-use super::floors::ends::{Bounced, Futex};
+use super::job::{Job, Mode, Side, TOO_LARGE};
 use super::subject::Subject;
 use chapters::row::{Conversation, OneWay, Visitor};
 use chapters::unix::packet;
@@ -28,113 +28,11 @@ pub mod exchange;
 mod loops;
 pub mod payload;
 
-/// The status of an end whose mechanism cannot carry a message of this size.
-pub const TOO_LARGE: i32 = 3;
-
 /// How a stream socket is measured: its bytes as they are.
 const RAW: FramingOptions =
     FramingOptions { framing: Framing::None, max_message: 1 << 20 };
 /// The largest packet that the bench receives, in bytes.
 const LARGEST_PACKET: usize = 1 << 20;
-
-/// The status of an end whose machine or language does not have the mechanism.
-pub const ABSENT: i32 = 4;
-
-/// What an end says that has nothing else to say than that the other one has left: that one
-/// may have.
-pub const OTHER_LEFT: &str = "the other side has left";
-
-/// What an end is told when it is started.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Job {
-    /// What is measured.
-    pub mechanism: String,
-    /// Both ways, or one.
-    #[arg(value_enum)]
-    pub mode: Mode,
-    /// Which of the two.
-    #[arg(value_enum)]
-    pub side: Side,
-    /// The size of a message, in bytes.
-    pub size: usize,
-    /// The path that the names of this pair begin with.
-    pub place: String,
-}
-
-/// The command that plays such an end, whose kernel names are those of the directory `dir`.
-///
-/// # Errors
-/// When this program cannot find itself.
-pub(super) fn command(
-    dir: &Path,
-    (mechanism, mode): (&str, Mode),
-    side: Side,
-    size: u64,
-    place: &Path,
-) -> Result<std::process::Command> {
-    let program = std::env::current_exe().context("readlink")?;
-    let mut command = std::process::Command::new(program);
-    command
-        .args(["bench-end", mechanism, mode.word(), side.word()])
-        .arg(size.to_string())
-        .arg(place)
-        .env("IPCLAB_DIR", dir);
-    Ok(command)
-}
-
-/// Both ways, or one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
-    /// A message there, and its answer back.
-    Pingpong,
-    /// Messages one way.
-    Oneway,
-}
-
-/// Which of the two ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Side {
-    /// It asks, or sends.
-    A,
-    /// It answers, or receives.
-    B,
-}
-
-impl Mode {
-    /// As an end is told it.
-    pub fn word(self) -> &'static str {
-        if self == Mode::Pingpong { "pingpong" } else { "oneway" }
-    }
-}
-
-impl Side {
-    /// As an end is told it.
-    pub fn word(self) -> &'static str {
-        if self == Side::A { "a" } else { "b" }
-    }
-}
-
-/// Plays one end.
-///
-/// # Errors
-/// As the mechanism's; the bench reads our standard error.
-pub fn play(job: &Job) -> Result<()> {
-    let control = Control::inherited()?;
-    cleanup::install(None);
-    match job.mechanism.as_str() {
-        "futex" => return run(job, &control, Futex::open(job)?),
-        "line" => return run(job, &control, Bounced::open(job)?),
-        _ => {}
-    }
-    if let Some(played) = super::lies::play(job, &control) {
-        return played;
-    }
-    let subject = Subject::find(&job.mechanism)
-        .with_context(|| format!("no subject of the bench: {}", job.mechanism))?;
-    let mut played = Played { subject, job, control: &control, outcome: None };
-    chapters::each(&mut played);
-    played.outcome.unwrap_or_else(|| bail!("no chapter {}", subject.chapter))
-}
 
 /// Plays an end whose links are open, in the loop of its mode and side.
 pub(super) fn run(job: &Job, control: &Control, end: impl Exchange) -> Result<()> {
@@ -146,6 +44,18 @@ pub(super) fn run(job: &Job, control: &Control, end: impl Exchange) -> Result<()
         (Mode::Oneway, Side::A) => loops::send(end, job.size, control),
         (Mode::Oneway, Side::B) => loops::receive(end, check, control),
     }
+}
+
+/// Plays an end with the types of its chapter.
+///
+/// # Errors
+/// As the mechanism's.
+pub(super) fn play(job: &Job, control: &Control) -> Result<()> {
+    let subject = Subject::find(&job.mechanism)
+        .with_context(|| format!("no subject of the bench: {}", job.mechanism))?;
+    let mut played = Played { subject, job, control, outcome: None };
+    chapters::each(&mut played);
+    played.outcome.unwrap_or_else(|| bail!("no chapter {}", subject.chapter))
 }
 
 /// Plays the end with the types of its chapter.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use rustix::thread::futex::{self, Flags};
 
 use crate::ends::exchange::Exchange;
-use crate::ends::{Job, Side};
+use crate::job::{Job, Side};
 use os::shared::{Shared, mmap};
 
 /// Where each direction has its word: a line of its own, and no neighbour.

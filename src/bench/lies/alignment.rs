@@ -3,9 +3,10 @@
 
 use anyhow::{Context, Result};
 
+use super::runner::{Lab, Wanted, median, pipe};
 use super::tell::{By, Line, Told, off};
-use super::{Lab, Mode, Wanted, median, pipe};
 use crate::floors::copy::TRIED;
+use crate::job::Mode;
 use crate::model::{Placement, Unit};
 use crate::report::units;
 use crate::tripwire::OneWay;

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::runner::{Lab, PLAN, Wanted, pipe};
 use super::tell::{By, Line, Told, off, time};
-use super::{Lab, PLAN, Waits, Wanted, pipe};
 use crate::ends::control::BATCH;
-use crate::pair::{Joined, Pair};
+use crate::joined::Joined;
+use crate::pair::Pair;
 use crate::spread;
+use crate::subject::Waits;
 use wire::say::grouped;
 
 const SIZE: u64 = 64 << 10;

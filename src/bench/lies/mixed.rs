@@ -2,14 +2,15 @@
 
 use anyhow::Result;
 
+use super::runner::{Lab, Wanted, median, pipe};
 use super::tell::{By, Line, Told, off, time};
-use super::{Lab, Waits, Wanted, median, pipe};
-use crate::ends::Mode;
+use crate::job::Mode;
+use crate::joined::Joined;
 use crate::joined::loopback;
 use crate::model::Placement;
-use crate::pair::Joined;
 use crate::placement::Awake;
 use crate::report::units;
+use crate::subject::Waits;
 
 const SIZE: u64 = 64;
 const TITLE: &str = "mixed: one program on one CPU, the other on two";

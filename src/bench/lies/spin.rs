@@ -9,14 +9,16 @@ use nix::unistd::read;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::stdio::{stdin, stdout};
 
+use super::runner::{Lab, Wanted, median, pipe, switches};
 use super::tell::{By, Line, Told, off, time};
-use super::{Lab, Waits, Wanted, median, pipe, switches};
+use crate::ends;
 use crate::ends::control::Control;
 use crate::ends::exchange::Exchange;
-use crate::ends::{self, Job};
+use crate::job::Job;
 use crate::model::Placement;
 use crate::placement::Awake;
 use crate::spread;
+use crate::subject::Waits;
 use crate::tripwire::RoundTrip;
 use wire::payload::write_all;
 

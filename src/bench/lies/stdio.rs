@@ -10,11 +10,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::stdio::{stdin, stdout};
 
+use super::runner::{Lab, median, pipe};
 use super::tell::{By, Line, Told, off, time};
-use super::{Lab, median, pipe};
+use crate::ends;
 use crate::ends::control::Control;
 use crate::ends::exchange::Exchange;
-use crate::ends::{self, Job};
+use crate::job::Job;
 use os::signal::{Set, sigwaitinfo};
 
 const SIZE: u64 = 64;

@@ -10,11 +10,12 @@ use nix::unistd::read;
 use rustix::pipe::{SpliceFlags, splice};
 use rustix::stdio::{stdin, stdout};
 
+use super::runner::{Lab, Wanted, pipe};
 use super::tell::{By, Line, Told, off};
-use super::{Lab, Wanted, pipe};
+use crate::ends;
 use crate::ends::control::Control;
 use crate::ends::exchange::Exchange;
-use crate::ends::{self, Job, Mode, Side};
+use crate::job::{Job, Mode, Side};
 use crate::model::Unit;
 use crate::pair::Moved;
 use crate::report::units;

@@ -12,7 +12,7 @@ use rustix::event::{
     EventfdFlags, PollFd, PollFlags, Timespec, epoll as rustix_epoll, poll,
 };
 
-use super::table::{Batch, Ground, each};
+use super::operation::{Batch, Ground, each};
 use os::cleanup;
 use os::signal::{self, Set};
 use os::spawn::{Forked, fork_after};

@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::ftruncate;
 use rustix::mm::{MapFlags, MsyncFlags};
 
-use super::table::{Batch, Ground, each};
+use super::operation::{Batch, Ground, each};
 use os::mmap::Pages;
 use os::shared::{Shared, mmap};
 use os::sysv_segment;

@@ -14,12 +14,12 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
-use self::table::{Absent, Batch, Ground, Operation};
+use self::operation::{Absent, Batch, Ground, Operation};
+use super::lines::{Interrupted, Lines};
 use super::model::{Figure, Outcome, Placement, Row, Unit, What};
 use super::placement::{Awake, Cpus};
-use super::servers::Settings;
-use super::servers::lines::{Interrupted, Lines};
-use super::servers::session::{DEADLINE, start, why_it_ended};
+use super::role::{DEADLINE, start, why_it_ended};
+use super::settings::Settings;
 use super::spread::{
     AGAIN, extent, is_long, median, ratio, stalled, there_and_back,
 };
@@ -31,6 +31,7 @@ use wire::standard;
 
 mod files;
 mod memory;
+mod operation;
 mod passing;
 mod queues;
 mod sockets;

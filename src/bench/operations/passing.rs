@@ -13,7 +13,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use super::table::{Batch, Ground};
+use super::operation::{Batch, Ground};
 
 pub(super) fn one(_: &Ground) -> Result<Batch> {
     pass::<1>()

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use nix::mqueue::{MQ_OFlag, MqAttr, mq_close, mq_open, mq_unlink};
 use nix::sys::stat::Mode;
 
-use super::table::{Batch, Ground, each};
+use super::operation::{Batch, Ground, each};
 use os::{sysv, sysv_control};
 
 const OURS: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);

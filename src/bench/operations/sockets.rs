@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use nix::unistd::unlink;
 use rustix::net::sockopt::set_socket_linger;
 
-use super::table::{Batch, Ground, each};
+use super::operation::{Batch, Ground, each};
 
 pub(super) fn pair(_: &Ground) -> Result<Batch> {
     Ok(each(|| UnixStream::pair().context("socketpair").map(drop)))

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::thread::futex::{self, Flags, Timespec};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::table::{Absent, Batch, Ground, each};
+use super::operation::{Absent, Batch, Ground, each};
 use crate::placement::pin;
 use os::cleanup;
 use os::process_identity;

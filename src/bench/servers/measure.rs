@@ -5,13 +5,13 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::kind::{Kind, Program};
-use super::lines::Interrupted;
 use super::load::Order;
 use super::load::client::SIZE;
 use super::peers::Absent;
 use super::plan::{Effort, Group};
 use super::session::{Sample, Session, Stage, Subject};
 use super::times::Times;
+use crate::lines::Interrupted;
 use crate::model::{Figure, Outcome, Placement, Ratio, Row, Unit, What};
 use crate::spread::{self, AGAIN, extent, is_slow, median, stalled, there_and_back};
 use wire::errors::line;

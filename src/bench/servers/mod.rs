@@ -14,9 +14,9 @@ use self::plan::{Effort, groups};
 use self::session::Stage;
 use super::model::{Placement, Row};
 use super::placement::Awake;
+use super::settings::Settings;
 
 pub mod kind;
-pub mod lines;
 pub mod load;
 mod measure;
 pub mod peers;
@@ -24,44 +24,9 @@ pub mod plan;
 pub mod session;
 pub mod times;
 
-/// What is asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings<'a> {
-    /// A short run: fewer servers, shorter windows.
-    pub quick: bool,
-    /// Whether servers in C and in Python take turns with ours.
-    pub peers: bool,
-    /// Only the servers of these chapters; of all, if there are none.
-    pub chapters: &'a [String],
-}
-
-impl Settings<'_> {
-    /// How many groups of servers there are to measure.
-    pub fn steps(&self) -> usize {
-        groups(self.quick, self.chapters).len()
-    }
-}
-
-/// The processes of this bench that are not servers. Not for people.
-#[derive(Debug, clap::Subcommand)]
-pub enum Part {
-    /// Asks a server, and checks its answers
-    Load(load::Options),
-    /// Times what it costs to open, connect, create and remove
-    Operations(super::operations::Options),
-}
-
-impl Part {
-    /// Plays the part.
-    ///
-    /// # Errors
-    /// What keeps it from its work.
-    pub fn play(&self) -> Result<()> {
-        match self {
-            Part::Load(options) => load::load(options),
-            Part::Operations(options) => super::operations::part(options),
-        }
-    }
+/// How many groups of servers there are to measure.
+pub(super) fn steps(settings: &Settings<'_>) -> usize {
+    groups(settings.quick, settings.chapters).len()
 }
 
 /// Measures the servers; `each` is told each row, and `progress` what comes next.

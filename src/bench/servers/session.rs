@@ -1,34 +1,27 @@
 //! One server and its load, as the bench holds them: started, pinned, steered, watched.
 
 use std::os::fd::AsRawFd;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use lab::scratch::Scratch;
 use nix::fcntl::OFlag;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::{Pid, pipe2};
 use rustix::event::{Timespec, poll};
 
 use super::kind::{Kind, Program};
-use super::lines::{Lines, watch};
 use super::load::{Clients, Door, Order, Window};
 use super::peers;
+use crate::lines::{Lines, watch};
 use crate::model::Placement;
 use crate::placement::Cpus;
+use crate::role::{DEADLINE, DYING, start, why_it_ended};
 use lab::interrupts::Interrupts;
+use lab::scratch::Scratch;
 use os::spawn;
 use process::{Input, Output, RoleProcess};
-
-/// How long a server may take to be there, a load to connect its clients, or an answer to
-/// come after its window.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
-/// How long the end of a server that has closed its connections may take. On a busy CPU
-/// that is a while, and nobody waits for as long unless a server lives that answers wrong.
-const DYING: Duration = Duration::from_secs(5);
 
 /// What all sessions of a run share.
 #[derive(Debug)]
@@ -197,7 +190,7 @@ impl Stage {
     ///
     /// # Errors
     /// A wrong answer; a server that ends, or stops answering; a signal
-    /// that ends the bench ([`Interrupted`](super::lines::Interrupted)).
+    /// that ends the bench ([`Interrupted`](crate::lines::Interrupted)).
     pub fn window(&mut self, session: &mut Session, order: Order) -> Result<Sample> {
         session.window(order, &mut self.stop)
     }
@@ -292,37 +285,7 @@ fn cpu_time(pid: Pid) -> u64 {
     time.map_or(0, |time| Duration::from(time).as_nanos() as u64)
 }
 
-/// Starts `command` on one CPU: pinned before it executes, so all of it runs there, and
-/// all that it starts.
-pub(crate) fn start(
-    name: &str,
-    mut command: Command,
-    input: Input,
-    output: Output,
-    cpu: usize,
-) -> Result<RoleProcess> {
-    command.process_group(0); // Ctrl-C comes to us alone, or to nobody (nohup)
-    spawn::pin(&mut command, &[cpu]);
-    RoleProcess::start_with(name, command, input, output, None)
-}
-
 fn nowhere() -> Result<Output> {
     let null = std::fs::File::options().write(true).open("/dev/null");
     Ok(Output::To(null.context("open /dev/null")?.into()))
-}
-
-/// How a process ended that should not have, in one line.
-pub(crate) fn why_it_ended(role: RoleProcess) -> anyhow::Error {
-    let name = role.name.clone();
-    match role.wait(Instant::now() + DYING) {
-        Err(error) => error,
-        Ok(outcome) => {
-            let said = outcome.stderr.lines().last().unwrap_or_default();
-            let said = said.strip_prefix("ipclab: ").unwrap_or(said);
-            match said {
-                "" => anyhow::anyhow!("{name} ended by itself: {}", outcome.status),
-                said => anyhow::anyhow!("{name}: {said}"),
-            }
-        }
-    }
 }

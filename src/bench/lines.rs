@@ -12,7 +12,7 @@ use process::RoleProcess;
 /// A signal has come that ends the bench.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
-pub struct Interrupted;
+pub(super) struct Interrupted;
 
 /// Poll for something to read.
 pub(super) fn watch(fd: &impl AsFd) -> PollFd<'_> {
@@ -21,19 +21,19 @@ pub(super) fn watch(fd: &impl AsFd) -> PollFd<'_> {
 
 /// The lines that a process writes into a pipe.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub(super) struct Lines {
     from: OwnedFd,
     bytes: Vec<u8>,
 }
 
 impl Lines {
-    pub(crate) fn of(from: OwnedFd) -> Lines {
+    pub(super) fn of(from: OwnedFd) -> Lines {
         Lines { from, bytes: Vec::new() }
     }
 
     /// The next line; `None` when its writer, or one of those who are `watched`, has
     /// ended before it was whole.
-    pub(crate) fn next(
+    pub(super) fn next(
         &mut self,
         watched: &[&RoleProcess],
         stop: &mut Interrupts,
