@@ -8,10 +8,10 @@ use std::path::Path;
 
 use bench::model::{Outcome, Placement, Row, Unit, What};
 use bench::operations;
-use bench::servers::kind::{Kind, Program};
-use bench::servers::load::Order;
+use bench::servers::kind::{ServerKind, ServerProgram};
+use bench::servers::load::order::Order;
 use bench::servers::run_with;
-use bench::servers::session::{Session, Stage, Subject};
+use bench::servers::session::{ServerBench, ServerCase, Session};
 use bench::settings::Settings;
 use nix::sys::signal::{Signal, kill};
 use os::process_identity;
@@ -19,13 +19,13 @@ use support::{Input, RoleProcess, deadline, program, skip, until};
 
 const MS: u64 = 1_000_000;
 
-fn subject(kind: Kind, program: Program) -> Subject {
+fn subject(kind: ServerKind, program: ServerProgram) -> ServerCase {
     let (placement, busy, idle) = (Placement::Same, 1, 0);
-    Subject { kind, program, placement, busy, idle, load_threads: 1 }
+    ServerCase { kind, program, placement, busy, idle, load_threads: 1 }
 }
 
-fn stage() -> Stage {
-    Stage::new(&program()).unwrap()
+fn stage() -> ServerBench {
+    ServerBench::new(&program()).unwrap()
 }
 
 /// All processes of a session, and the children that its servers have now.
@@ -56,14 +56,14 @@ fn assert_gone(processes: &[u32]) {
 }
 
 /// Plays two tiny windows, and checks what every window must say.
-fn play(subject: Subject) {
+fn play(subject: ServerCase) {
     let mut stage = stage();
     let mut session = stage.start(subject).unwrap();
     let processes = processes(&session);
     for _ in 0..2 {
         let order = Order::Closed { window: 5 * MS };
         let sample = stage.window(&mut session, order).unwrap();
-        let seen = &sample.window.seen;
+        let seen = &sample.window.answers;
         // Each client has asked at least once, and each answer is timed.
         assert!(seen.requests >= subject.busy as u64, "{subject:?}: {seen:?}");
         let timed: u64 = seen.honest.iter().map(|(_, count)| count).sum();
@@ -77,15 +77,17 @@ fn play(subject: Subject) {
 
 #[test]
 fn every_server_of_ours_answers_one_client_and_leaves_nothing_behind() {
-    for kind in Kind::ALL {
-        play(subject(kind, Program::Ipclab));
+    for kind in ServerKind::ALL {
+        play(subject(kind, ServerProgram::Ipclab));
     }
 }
 
 #[test]
 fn every_server_of_many_clients_answers_each_of_them() {
-    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Iterative) {
-        play(Subject { busy: 20, ..subject(kind, Program::Ipclab) });
+    for kind in
+        ServerKind::ALL.into_iter().filter(|kind| *kind != ServerKind::Iterative)
+    {
+        play(ServerCase { busy: 20, ..subject(kind, ServerProgram::Ipclab) });
     }
 }
 
@@ -94,11 +96,11 @@ fn peers_build_and_answer() {
     if !support::have("cc") {
         return;
     }
-    for kind in Kind::ALL {
-        for program in [Program::C, Program::Python] {
+    for kind in ServerKind::ALL {
+        for program in [ServerProgram::C, ServerProgram::Python] {
             if kind.has(program) {
-                let busy = if kind == Kind::Iterative { 1 } else { 8 };
-                play(Subject { busy, ..subject(kind, program) });
+                let busy = if kind == ServerKind::Iterative { 1 } else { 8 };
+                play(ServerCase { busy, ..subject(kind, program) });
             }
         }
     }
@@ -106,22 +108,22 @@ fn peers_build_and_answer() {
 
 #[test]
 fn silent_clients_are_connected_and_stay_so() {
-    for kind in [Kind::Select, Kind::Poll, Kind::Epoll] {
-        play(Subject { idle: 200, ..subject(kind, Program::Ipclab) });
+    for kind in [ServerKind::Select, ServerKind::Poll, ServerKind::Epoll] {
+        play(ServerCase { idle: 200, ..subject(kind, ServerProgram::Ipclab) });
     }
 }
 
 #[test]
 fn several_load_threads_share_the_clients() {
-    play(Subject {
+    play(ServerCase {
         busy: 7,
         load_threads: 3,
-        ..subject(Kind::Epoll, Program::Ipclab)
+        ..subject(ServerKind::Epoll, ServerProgram::Ipclab)
     });
-    play(Subject {
+    play(ServerCase {
         busy: 5,
         load_threads: 2,
-        ..subject(Kind::Fdpass, Program::Ipclab)
+        ..subject(ServerKind::Fdpass, ServerProgram::Ipclab)
     });
 }
 
@@ -139,8 +141,11 @@ fn server_and_load_run_on_the_cpus_of_their_placement() {
             skip("there is no second CPU");
             continue;
         };
-        let subject =
-            Subject { placement, busy: 3, ..subject(Kind::Fork, Program::Ipclab) };
+        let subject = ServerCase {
+            placement,
+            busy: 3,
+            ..subject(ServerKind::Fork, ServerProgram::Ipclab)
+        };
         let session = stage.start(subject).unwrap();
         let the_load = session.load().unwrap().as_raw() as u32;
         assert_eq!(cpus(the_load), load.to_string());
@@ -155,10 +160,11 @@ fn server_and_load_run_on_the_cpus_of_their_placement() {
 #[test]
 fn an_open_loop_answers_all_that_comes_due_and_times_it_in_two_ways() {
     let mut stage = stage();
-    let wanted = Subject { busy: 4, ..subject(Kind::Epoll, Program::Ipclab) };
+    let wanted =
+        ServerCase { busy: 4, ..subject(ServerKind::Epoll, ServerProgram::Ipclab) };
     let mut session = stage.start(wanted).unwrap();
     let order = Order::Open { window: 50 * MS, rate: 1000 };
-    let seen = stage.window(&mut session, order).unwrap().window.seen;
+    let seen = stage.window(&mut session, order).unwrap().window.answers;
     assert_eq!(seen.requests, 50, "1,000 a second for 50 ms");
     let count = |pairs: &[(u64, u64)]| pairs.iter().map(|pair| pair.1).sum::<u64>();
     assert_eq!((count(&seen.honest), count(&seen.naive)), (50, 50));
@@ -170,7 +176,8 @@ fn an_open_loop_answers_all_that_comes_due_and_times_it_in_two_ways() {
 #[test]
 fn a_load_is_bounded_whatever_it_is_told() {
     let mut stage = stage();
-    let mut session = stage.start(subject(Kind::Poll, Program::Ipclab)).unwrap();
+    let mut session =
+        stage.start(subject(ServerKind::Poll, ServerProgram::Ipclab)).unwrap();
     let order = Order::Closed { window: 3_600_000 * MS };
     let error = stage.window(&mut session, order).unwrap_err();
     let line = wire::errors::line(&error);
@@ -179,9 +186,9 @@ fn a_load_is_bounded_whatever_it_is_told() {
 
 #[test]
 fn a_server_that_is_killed_is_one_clear_error() {
-    for kind in [Kind::Epoll, Kind::Threads, Kind::Fork] {
+    for kind in [ServerKind::Epoll, ServerKind::Threads, ServerKind::Fork] {
         let mut stage = stage();
-        let wanted = Subject { busy: 2, ..subject(kind, Program::Ipclab) };
+        let wanted = ServerCase { busy: 2, ..subject(kind, ServerProgram::Ipclab) };
         let mut session = stage.start(wanted).unwrap();
         let processes = processes(&session);
         let server = session.servers()[0];
@@ -203,7 +210,8 @@ fn a_server_that_is_killed_is_one_clear_error() {
 #[test]
 fn a_load_that_is_killed_is_one_clear_error() {
     let mut stage = stage();
-    let mut session = stage.start(subject(Kind::Select, Program::Ipclab)).unwrap();
+    let mut session =
+        stage.start(subject(ServerKind::Select, ServerProgram::Ipclab)).unwrap();
     kill(session.load().unwrap(), Signal::SIGKILL).unwrap();
     let order = Order::Closed { window: 10_000 * MS };
     let error = stage.window(&mut session, order).unwrap_err();
@@ -213,8 +221,9 @@ fn a_load_that_is_killed_is_one_clear_error() {
 
 #[test]
 fn a_server_that_cannot_start_says_why() {
-    let mut stage = Stage::new(Path::new("/bin/false")).unwrap();
-    let error = stage.start(subject(Kind::Epoll, Program::Ipclab)).unwrap_err();
+    let mut stage = ServerBench::new(Path::new("/bin/false")).unwrap();
+    let error =
+        stage.start(subject(ServerKind::Epoll, ServerProgram::Ipclab)).unwrap_err();
     let line = wire::errors::line(&error);
     assert!(
         line.contains("multiplex server ended by itself: exit status: 1"),

@@ -13,7 +13,7 @@ use hdrhistogram::Histogram;
 use super::ends::control::BATCH;
 use super::floors::Copy;
 use super::model::{Figure, Percentiles, Unit};
-use super::pair::{Moved, Pair, Window};
+use super::pair::{OneWayWindow, Pair, RoundTripWindow};
 use super::placement::Pinned;
 use super::spread::{AGAIN, extent, is_slow, median, ratio, there_and_back};
 use super::tripwire::ONCE;
@@ -150,8 +150,9 @@ pub(super) fn throughput(
         match &mut contenders[index] {
             Contender::Pair(pair) => {
                 let usual = median(&series.figures);
-                let slow =
-                    |moved: &Moved| is_slow(moved.rate(), usual).then_some(());
+                let slow = |moved: &OneWayWindow| {
+                    is_slow(moved.rate(), usual).then_some(())
+                };
                 let run = || pair.one_way(plan.one_way, stop);
                 let (moved, stalled) = calm(slow, run)?;
                 series.stalls += usize::from(stalled.is_some());
@@ -194,7 +195,7 @@ enum Flaw {
 
 /// What is wrong with a window of round trips, where each side is to sleep once in each, or
 /// need not.
-fn flaw(sleeps: bool, window: &Window) -> Option<Flaw> {
+fn flaw(sleeps: bool, window: &RoundTripWindow) -> Option<Flaw> {
     let trips = (window.times.len() * BATCH) as f64;
     let awake = |count: &u64| (*count as f64) < *ONCE.start() * trips;
     if sleeps && window.switches.iter().any(awake) {
@@ -315,7 +316,8 @@ mod tests {
 
     #[test]
     fn a_window_in_which_one_did_not_sleep_is_run_again_twice_at_most() {
-        let window = |switches| Window { times: vec![20_000; 10], switches };
+        let window =
+            |switches| RoundTripWindow { times: vec![20_000; 10], switches };
         let tried = |sleeps, all: &[[u64; 2]]| {
             let mut tries = all.iter();
             let run = || Ok(window(*tries.next().expect("one more try")));

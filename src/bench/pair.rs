@@ -48,7 +48,7 @@ pub(super) enum NotMeasured {
 
 /// How a pair is started.
 #[derive(Debug)]
-pub(super) struct Start {
+pub(super) struct PairStart {
     /// As it is called in messages.
     pub(super) name: String,
     /// The programs of sides `a` and `b`.
@@ -72,7 +72,7 @@ pub(super) struct Pair {
 
 /// What one window has shown.
 #[derive(Debug, Clone)]
-pub(super) struct Window {
+pub(super) struct RoundTripWindow {
     /// The time of each batch, or of each round trip, in nanoseconds.
     pub(super) times: Vec<u32>,
     /// Context switches of both processes, in the whole window.
@@ -81,7 +81,7 @@ pub(super) struct Window {
 
 /// What the receiving end has counted in one window.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moved {
+pub(super) struct OneWayWindow {
     /// Whole messages.
     pub(super) messages: u64,
     /// Bytes, all of them read.
@@ -92,7 +92,7 @@ pub(super) struct Moved {
     pub(super) switches: [u64; 2],
 }
 
-impl Moved {
+impl OneWayWindow {
     /// Bytes per second.
     pub(super) fn rate(&self) -> f64 {
         self.bytes as f64 / self.nanoseconds as f64 * 1e9
@@ -105,8 +105,9 @@ impl Pair {
     /// # Errors
     /// [`NotMeasured`] where there is nothing to measure; what an end wrote on its
     /// standard error before it failed.
-    pub(super) fn start(start: Start, stop: &mut Interrupts) -> Result<Pair> {
-        let Start { name, commands: [mut a, mut b], cpus, joined, waits } = start;
+    pub(super) fn start(start: PairStart, stop: &mut Interrupts) -> Result<Pair> {
+        let PairStart { name, commands: [mut a, mut b], cpus, joined, waits } =
+            start;
         let (to_a, a_end) = control_socket()?;
         let (to_b, b_end) = control_socket()?;
         spawn::give(&mut a, a_end, control::DESCRIPTOR).context("dup")?;
@@ -181,7 +182,7 @@ impl Pair {
         &mut self,
         window: Duration,
         stop: &mut Interrupts,
-    ) -> Result<Window> {
+    ) -> Result<RoundTripWindow> {
         self.timed(control::Command::Batches(window), stop)
     }
 
@@ -193,7 +194,7 @@ impl Pair {
         &mut self,
         window: Duration,
         stop: &mut Interrupts,
-    ) -> Result<Window> {
+    ) -> Result<RoundTripWindow> {
         self.timed(control::Command::Each(window), stop)
     }
 
@@ -201,7 +202,7 @@ impl Pair {
         &mut self,
         command: control::Command,
         stop: &mut Interrupts,
-    ) -> Result<Window> {
+    ) -> Result<RoundTripWindow> {
         self.wake()?;
         let before = self.switches();
         self.tell(command)?;
@@ -211,7 +212,7 @@ impl Pair {
         self.both_are_there()?;
         let (words, _) = answer.as_chunks::<4>();
         let times = words.iter().map(|word| u32::from_ne_bytes(*word)).collect();
-        Ok(Window {
+        Ok(RoundTripWindow {
             times,
             switches: [0, 1].map(|side| after[side].saturating_sub(before[side])),
         })
@@ -225,7 +226,7 @@ impl Pair {
         &mut self,
         window: Duration,
         stop: &mut Interrupts,
-    ) -> Result<Moved> {
+    ) -> Result<OneWayWindow> {
         self.wake()?;
         let before = self.switches();
         self.tell(control::Command::Send(window))?;
@@ -241,7 +242,7 @@ impl Pair {
             bail!("{}: {sent} messages sent, {messages} received", self.name);
         }
         let switches = [0, 1].map(|side| after[side].saturating_sub(before[side]));
-        Ok(Moved { messages, bytes, nanoseconds, switches })
+        Ok(OneWayWindow { messages, bytes, nanoseconds, switches })
     }
 
     /// Lets both ends leave, and makes sure that they do.
@@ -441,7 +442,7 @@ mod tests {
         };
         let mut stop = Interrupts::watch().unwrap();
         let cpu = crate::placement::Cpus::choose().unwrap().first;
-        let start = Start {
+        let start = PairStart {
             name: "a pair".to_owned(),
             commands: [end(a), end(b)],
             cpus: [cpu; 2],

@@ -6,12 +6,12 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::floors::Copy;
-use super::floors::ground::{Ground, LINES, SWITCHES, WAKE_UPS};
+use super::floors::pairs::{LINES, PairFloors, SWITCHES, WAKE_UPS};
 use super::job::{self, Side};
 use super::joined::{Joined, free_port, joined};
 use super::measure::{self, Contender, Series};
 use super::model::{Figure, Floor, Outcome, Placement, Row, Unit, What};
-use super::pair::{NotMeasured, Pair, Start};
+use super::pair::{NotMeasured, Pair, PairStart};
 use super::peers::{Peers, Program};
 use super::placement::{Awake, Cpus};
 use super::spread::extent;
@@ -49,7 +49,7 @@ pub(super) struct Run<'a> {
 }
 
 /// Who takes part in one figure, in their order: the chapter's own code, then its peers.
-struct Cast {
+struct Participants {
     names: Vec<&'static str>,
     contenders: Vec<Contender>,
     /// Those that could not be started, and why.
@@ -81,7 +81,7 @@ impl Run<'_> {
         if spots.is_empty() {
             return Ok(());
         }
-        let mut floors = Ground::default();
+        let mut floors = PairFloors::default();
         match placement {
             Placement::Same => floors.add(SWITCHES, self.floor("futex", cpus)?),
             Placement::CrossBlocking => {
@@ -141,19 +141,23 @@ impl Run<'_> {
         &mut self,
         spot: Spot,
         with_peers: bool,
-        floors: &mut Ground,
+        floors: &mut PairFloors,
     ) -> Result<Vec<(&'static str, Result<Figure>)>> {
-        let cast = self.cast(spot, with_peers)?;
+        let participants = self.participants(spot, with_peers)?;
         match spot.what {
-            What::Latency => self.latency(spot, cast, floors),
-            _ => self.throughput(spot, cast),
+            What::Latency => self.latency(spot, participants, floors),
+            _ => self.throughput(spot, participants),
         }
     }
 
     /// Starts all who take part. A peer that is not there is a row that says why.
-    fn cast(&mut self, spot: Spot, with_peers: bool) -> Result<Cast> {
+    fn participants(
+        &mut self,
+        spot: Spot,
+        with_peers: bool,
+    ) -> Result<Participants> {
         let ours = Contender::Pair(Box::new(self.chapter(spot)?));
-        let mut cast = Cast {
+        let mut participants = Participants {
             names: vec![OURS],
             contenders: vec![ours],
             absent: Vec::new(),
@@ -161,30 +165,30 @@ impl Run<'_> {
         };
         if let Some(other) = spot.subject.beside.and_then(Subject::find) {
             let pair = self.chapter(Spot { subject: other, ..spot })?;
-            cast.beside.push((other.name, Contender::Pair(Box::new(pair))));
+            participants.beside.push((other.name, Contender::Pair(Box::new(pair))));
         }
         if !with_peers {
-            return Ok(cast);
+            return Ok(participants);
         }
         for program in [Program::C, Program::Python] {
             match self.peer(program, spot) {
                 Ok(pair) => {
-                    cast.names.push(program.text());
-                    cast.contenders.push(Contender::Pair(Box::new(pair)));
+                    participants.names.push(program.text());
+                    participants.contenders.push(Contender::Pair(Box::new(pair)));
                 }
-                Err(error) => cast.absent.push((program.text(), error)),
+                Err(error) => participants.absent.push((program.text(), error)),
             }
         }
-        Ok(cast)
+        Ok(participants)
     }
 
     fn latency(
         &mut self,
         spot: Spot,
-        cast: Cast,
-        floors: &mut Ground,
+        participants: Participants,
+        floors: &mut PairFloors,
     ) -> Result<Vec<(&'static str, Result<Figure>)>> {
-        let Cast { mut names, mut contenders, absent, .. } = cast;
+        let Participants { mut names, mut contenders, absent, .. } = participants;
         let own = names.len();
         names.extend(&floors.names);
         contenders.append(&mut floors.pairs);
@@ -215,9 +219,10 @@ impl Run<'_> {
     fn throughput(
         &mut self,
         spot: Spot,
-        cast: Cast,
+        participants: Participants,
     ) -> Result<Vec<(&'static str, Result<Figure>)>> {
-        let Cast { mut names, mut contenders, absent, beside } = cast;
+        let Participants { mut names, mut contenders, absent, beside } =
+            participants;
         let own = names.len();
         for (name, contender) in beside {
             names.push(name);
@@ -363,7 +368,7 @@ impl Run<'_> {
         let (cpus, waits) = (spot.cpus, spot.subject.waits);
         let (subject, size) = (spot.subject.name, say::size(spot.size as usize));
         let name = format!("{program}: {subject}, {size}");
-        Pair::start(Start { name, commands, cpus, joined, waits }, self.stop)
+        Pair::start(PairStart { name, commands, cpus, joined, waits }, self.stop)
     }
 
     /// A path for a new pair, whose last part is a name that no other has.

@@ -30,9 +30,9 @@ pub fn play(job: &Job) -> Result<()> {
 #[derive(Debug, clap::Subcommand)]
 pub enum BenchProcess {
     /// Asks a server, and checks its answers
-    Load(load::Options),
+    Load(load::LoadOptions),
     /// Times what it costs to open, connect, create and remove
-    Operations(operations::Options),
+    Operations(operations::OperationOptions),
 }
 
 impl BenchProcess {

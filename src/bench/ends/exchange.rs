@@ -78,7 +78,7 @@ impl<S: Sender, R: Receiver> Links<S, R> {
         let mut first = Vec::new();
         if asks {
             links.out = Some(sender()?);
-            links.send(KNOCK)?;
+            links.send(FIRST)?;
             if both {
                 links.into = Some(receiver()?);
                 links.recv(&mut first)?;
@@ -88,11 +88,11 @@ impl<S: Sender, R: Receiver> Links<S, R> {
             links.recv(&mut first)?;
             if both {
                 links.out = Some(sender()?);
-                links.send(KNOCK)?;
+                links.send(FIRST)?;
             }
         }
-        if first != KNOCK && (both || !asks) {
-            bail!("the other side's first message was not {KNOCK:?}, but {first:?}");
+        if first != FIRST && (both || !asks) {
+            bail!("the other side's first message was not {FIRST:?}, but {first:?}");
         }
         Ok(links)
     }
@@ -138,4 +138,4 @@ impl Exchange for packet::End {
 }
 
 /// The first message each way.
-const KNOCK: &[u8] = b"!";
+const FIRST: &[u8] = b"!";

@@ -53,20 +53,20 @@ pub(super) fn run(job: &Job, control: &Control, end: impl Exchange) -> Result<()
 pub(super) fn play(job: &Job, control: &Control) -> Result<()> {
     let subject = Subject::find(&job.mechanism)
         .with_context(|| format!("no subject of the bench: {}", job.mechanism))?;
-    let mut played = Played { subject, job, control, outcome: None };
-    chapters::each(&mut played);
-    played.outcome.unwrap_or_else(|| bail!("no chapter {}", subject.chapter))
+    let mut end = ChapterEnd { subject, job, control, outcome: None };
+    chapters::each(&mut end);
+    end.outcome.unwrap_or_else(|| bail!("no chapter {}", subject.chapter))
 }
 
 /// Plays the end with the types of its chapter.
-struct Played<'a> {
+struct ChapterEnd<'a> {
     subject: Subject,
     job: &'a Job,
     control: &'a Control,
     outcome: Option<Result<()>>,
 }
 
-impl Played<'_> {
+impl ChapterEnd<'_> {
     /// Opens the chapter's own ends, and plays.
     fn links<C: OneWay>(&self) -> Result<()> {
         let job = self.job;
@@ -104,7 +104,7 @@ impl Played<'_> {
     }
 }
 
-impl Visitor for Played<'_> {
+impl Visitor for ChapterEnd<'_> {
     fn one_way<C: OneWay>(&mut self) {
         if self.subject.chapter == C::ROW.name {
             self.outcome = Some(self.links::<C>());

@@ -17,7 +17,7 @@ use os::spawn::{Forked, fork};
 
 pub mod copy;
 pub mod ends;
-pub(super) mod ground;
+pub(super) mod pairs;
 
 pub use copy::Copy;
 

@@ -3,8 +3,8 @@
 
 use anyhow::{Context, Result};
 
-use super::runner::{Lab, Wanted, median, pipe};
-use super::tell::{By, Line, Told, off};
+use super::runner::{PairPlan, Runner, median, pipe};
+use super::tell::{LieReport, Line, Method, off};
 use crate::floors::copy::TRIED;
 use crate::job::Mode;
 use crate::model::{Placement, Unit};
@@ -17,14 +17,14 @@ const SIZES: [u64; 2] = [4 << 10, 64 << 10];
 const HEADER: usize = 16;
 
 /// Tells it.
-pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
+pub(super) fn tell(runner: &mut Runner) -> Result<LieReport> {
     let (mut lines, mut facts) = (Vec::new(), Vec::new());
     let figure = |rate| units::figure(rate, Unit::BytesPerSecond);
     let apart = [&[HEADER], TRIED].concat();
     for size in SIZES {
         let one_way =
-            Wanted { mode: Mode::Oneway, ..pipe("pipe", size, lab.same()) };
-        let all = lab.beside_copies(one_way, &apart)?;
+            PairPlan { mode: Mode::Oneway, ..pipe("pipe", size, runner.same()) };
+        let all = runner.beside_copies(one_way, &apart)?;
         let rates: Vec<f64> = all.iter().map(median).collect();
         let (rate, published) = (rates[0], rates[1]);
         let tried = TRIED.iter().zip(&rates[2..]);
@@ -35,19 +35,19 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
         let where_ = |apart| format!("to {apart} B behind its source");
         let how = format!("{}, the best of {}", where_(best), TRIED.len());
         lines.push(Line::new(
-            By::Published,
+            Method::Published,
             &memcpy,
             figure(published),
             &where_(&HEADER),
         ));
-        lines.push(Line::new(By::Honest, &memcpy, figure(*honest), &how));
+        lines.push(Line::new(Method::Honest, &memcpy, figure(*honest), &how));
         let part = |floor| units::digits(rate / floor);
         let how = format!(
             "{} of that floor, {} of the honest one",
             part(published),
             part(*honest)
         );
-        lines.push(Line::new(By::Beside, &pipe, figure(rate), &how));
+        lines.push(Line::new(Method::Beside, &pipe, figure(rate), &how));
         facts.push(format!("{size}: {}", off(published, *honest)));
         let moved = OneWay { placement: Placement::Same, rate, copies: 2 };
         let verdict = moved.flaw(published).map_or_else(
@@ -56,7 +56,7 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
         );
         facts.push(format!("{size}: tripwire, with that floor: {verdict}"));
     }
-    Ok(Told {
+    Ok(LieReport {
         title: "alignment: a floor that is measured where malloc happened to lay it",
         lines,
         facts,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::runner::{Lab, PLAN, Wanted, pipe};
-use super::tell::{By, Line, Told, off, time};
+use super::runner::{PLAN, PairPlan, Runner, pipe};
+use super::tell::{LieReport, Line, Method, off, time};
 use crate::ends::control::BATCH;
 use crate::joined::Joined;
 use crate::pair::Pair;
@@ -24,21 +24,21 @@ const SHORT: Duration = Duration::from_millis(5);
 const PAIRS: usize = 3;
 
 /// Tells it.
-pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
+pub(super) fn tell(runner: &mut Runner) -> Result<LieReport> {
     let (mut firsts, mut means) = (Vec::new(), Vec::new());
     let (mut warm, mut warm_means) = (Vec::new(), Vec::new());
     let (mut faults, mut counts) = ([0; 2], [0; 2]);
     for _ in 0..PAIRS {
-        let mut pair = start(lab)?;
+        let mut pair = start(runner)?;
         let began = pair.faults();
-        let times = pair.each(SHORT, lab.stop)?.times;
+        let times = pair.each(SHORT, runner.stop)?.times;
         let cold = pair.faults();
         let few = &times[..times.len().min(FEW)];
         firsts.push(few.first().copied().map(f64::from).context("no round trip")?);
         means.push(mean(few));
-        pair.batches(PLAN.warm_up, lab.stop)?;
+        pair.batches(PLAN.warm_up, runner.stop)?;
         let before = pair.faults();
-        let window = pair.batches(PLAN.round_trips, lab.stop)?;
+        let window = pair.batches(PLAN.round_trips, runner.stop)?;
         let after = pair.faults();
         let batches: Vec<f64> = window
             .times
@@ -51,7 +51,7 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
         faults[1] += after.saturating_sub(before);
         counts[0] += times.len();
         counts[1] += window.times.len() * BATCH;
-        pair.quit(lab.stop)?;
+        pair.quit(runner.stop)?;
     }
     let [first, few, warm, warm_mean] =
         [firsts, means, warm, warm_means].map(|all| spread::median(&all));
@@ -61,13 +61,17 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
         let (faults, count) = (grouped(faults[at]), grouped(counts[at] as u64));
         format!("{faults} page faults in {count} round trips")
     };
-    Ok(Told {
+    Ok(LieReport {
         title: "cold: a mean of ten messages, the first of them included",
         lines: vec![
-            line(By::Published, few, "the mean of the first 10 round trips"),
-            line(By::Beside, first, "the first of them alone"),
-            line(By::Honest, warm, "warmed up; the median of batches of 16"),
-            line(By::Beside, warm_mean, "warmed up; the mean of the same batches"),
+            line(Method::Published, few, "the mean of the first 10 round trips"),
+            line(Method::Beside, first, "the first of them alone"),
+            line(Method::Honest, warm, "warmed up; the median of batches of 16"),
+            line(
+                Method::Beside,
+                warm_mean,
+                "warmed up; the mean of the same batches",
+            ),
         ],
         facts: vec![
             off(few, warm),
@@ -85,10 +89,10 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
 }
 
 /// A pair whose first message has not gone anywhere near all of the ring.
-fn start(lab: &mut Lab) -> Result<Pair> {
-    let cpus = lab.same();
+fn start(runner: &mut Runner) -> Result<Pair> {
+    let cpus = runner.same();
     let (joined, waits) = (Joined::No, Waits::LooksFirst);
-    lab.start(Wanted { joined, waits, ..pipe("mmap", SIZE, cpus) })
+    runner.start(PairPlan { joined, waits, ..pipe("mmap", SIZE, cpus) })
 }
 
 fn mean(times: &[u32]) -> f64 {

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::runner::{Lab, Wanted, median, pipe};
-use super::tell::{By, Line, Told, off, time};
+use super::runner::{PairPlan, Runner, median, pipe};
+use super::tell::{LieReport, Line, Method, off, time};
 use crate::job::Mode;
 use crate::joined::Joined;
 use crate::joined::loopback;
@@ -16,15 +16,15 @@ const SIZE: u64 = 64;
 const TITLE: &str = "mixed: one program on one CPU, the other on two";
 
 /// Tells it.
-pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
-    let Some(cross) = lab.cross() else {
+pub(super) fn tell(runner: &mut Runner) -> Result<LieReport> {
+    let Some(cross) = runner.cross() else {
         let why = "it needs two CPUs, and this process may use one";
-        return Ok(Told::absent(TITLE, why));
+        return Ok(LieReport::absent(TITLE, why));
     };
-    let [here, pipe_here] = both(lab, lab.same())?;
+    let [here, pipe_here] = both(runner, runner.same())?;
     let [there, pipe_there] = {
         let _awake = Awake::keep(cross)?;
-        both(lab, cross)?
+        both(runner, cross)?
     };
     let line = |by, what, figure, placement: Placement| {
         Line::new(by, what, time(figure), placement.text())
@@ -40,15 +40,15 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
     if (here < pipe_there) == (here < pipe_here) {
         facts.push("the verdict did not flip in this run".to_owned());
     }
-    Ok(Told {
+    Ok(LieReport {
         title: TITLE,
         lines: vec![
-            line(By::Published, "tcp, 64 B", here, same),
-            line(By::Published, "pipe, 64 B", pipe_there, two),
-            line(By::Honest, "tcp, 64 B", here, same),
-            line(By::Honest, "pipe, 64 B", pipe_here, same),
-            line(By::Honest, "tcp, 64 B", there, two),
-            line(By::Honest, "pipe, 64 B", pipe_there, two),
+            line(Method::Published, "tcp, 64 B", here, same),
+            line(Method::Published, "pipe, 64 B", pipe_there, two),
+            line(Method::Honest, "tcp, 64 B", here, same),
+            line(Method::Honest, "pipe, 64 B", pipe_here, same),
+            line(Method::Honest, "tcp, 64 B", there, two),
+            line(Method::Honest, "pipe, 64 B", pipe_there, two),
         ],
         facts,
         why: "On one CPU a message costs a context switch. On two it costs a wake-up of \
@@ -61,11 +61,11 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
 }
 
 /// TCP and the pipe, in turns.
-fn both(lab: &mut Lab, cpus: [usize; 2]) -> Result<[f64; 2]> {
+fn both(runner: &mut Runner, cpus: [usize; 2]) -> Result<[f64; 2]> {
     let (mechanism, mode, size) = ("tcp", Mode::Pingpong, SIZE);
     let joined = Joined::Sockets(loopback()?);
-    let tcp = Wanted { mechanism, mode, size, cpus, joined, waits: Waits::Sleeps };
-    let all = lab.round_trips([tcp, pipe("pipe", SIZE, cpus)])?;
+    let tcp = PairPlan { mechanism, mode, size, cpus, joined, waits: Waits::Sleeps };
+    let all = runner.round_trips([tcp, pipe("pipe", SIZE, cpus)])?;
     Ok(all.map(|series| median(&series)))
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use self::runner::Lab;
+use self::runner::Runner;
 use super::ends::control::Control;
 use super::job::Job;
 use super::placement::Cpus;
@@ -46,14 +46,14 @@ const PREFIX: &str = "lie:";
 /// # Errors
 /// What the ends say; [`NotMeasured::Interrupted`](super::pair::NotMeasured).
 pub(super) fn run(lie: Lie, dir: PathBuf, stop: &mut Interrupts) -> Result<String> {
-    let mut lab = Lab { cpus: Cpus::choose()?, dir, stop, pairs: 0 };
+    let mut runner = Runner { cpus: Cpus::choose()?, dir, stop, pairs: 0 };
     let told = match lie {
-        Lie::Stdio => stdio::tell(&mut lab)?,
-        Lie::Spin => spin::tell(&mut lab)?,
-        Lie::Mixed => mixed::tell(&mut lab)?,
-        Lie::Unread => unread::tell(&mut lab)?,
-        Lie::Cold => cold::tell(&mut lab)?,
-        Lie::Alignment => alignment::tell(&mut lab)?,
+        Lie::Stdio => stdio::tell(&mut runner)?,
+        Lie::Spin => spin::tell(&mut runner)?,
+        Lie::Mixed => mixed::tell(&mut runner)?,
+        Lie::Unread => unread::tell(&mut runner)?,
+        Lie::Cold => cold::tell(&mut runner)?,
+        Lie::Alignment => alignment::tell(&mut runner)?,
     };
     Ok(told.text())
 }

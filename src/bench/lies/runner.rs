@@ -9,7 +9,7 @@ use crate::floors::Copy;
 use crate::job::{self, Mode, Side};
 use crate::joined::Joined;
 use crate::measure::{self, Contender, Plan, Series};
-use crate::pair::{Pair, Start};
+use crate::pair::{Pair, PairStart};
 use crate::placement::Cpus;
 use crate::spread;
 use crate::subject::Waits;
@@ -25,7 +25,7 @@ pub(super) const PLAN: Plan = Plan {
 };
 
 /// Where lies are measured.
-pub(super) struct Lab<'a> {
+pub(super) struct Runner<'a> {
     pub(super) cpus: Cpus,
     /// A private directory for the names of pairs.
     pub(super) dir: PathBuf,
@@ -34,7 +34,7 @@ pub(super) struct Lab<'a> {
 }
 
 /// A pair to start.
-pub(super) struct Wanted {
+pub(super) struct PairPlan {
     pub(super) mechanism: &'static str,
     pub(super) mode: Mode,
     pub(super) size: u64,
@@ -44,12 +44,16 @@ pub(super) struct Wanted {
 }
 
 /// How a pipe's two ends are joined: the chapter's own, or those of a lie.
-pub(super) fn pipe(mechanism: &'static str, size: u64, cpus: [usize; 2]) -> Wanted {
+pub(super) fn pipe(
+    mechanism: &'static str,
+    size: u64,
+    cpus: [usize; 2],
+) -> PairPlan {
     let (mode, joined) = (Mode::Pingpong, Joined::Pipes);
-    Wanted { mechanism, mode, size, cpus, joined, waits: Waits::Sleeps }
+    PairPlan { mechanism, mode, size, cpus, joined, waits: Waits::Sleeps }
 }
 
-impl Lab<'_> {
+impl Runner<'_> {
     /// Both on one CPU.
     pub(super) fn same(&self) -> [usize; 2] {
         [self.cpus.first; 2]
@@ -61,8 +65,8 @@ impl Lab<'_> {
     }
 
     /// Starts both ends.
-    pub(super) fn start(&mut self, wanted: Wanted) -> Result<Pair> {
-        let Wanted { mechanism, mode, size, cpus, joined, waits } = wanted;
+    pub(super) fn start(&mut self, wanted: PairPlan) -> Result<Pair> {
+        let PairPlan { mechanism, mode, size, cpus, joined, waits } = wanted;
         self.pairs += 1;
         let name = format!("ipclab-lie-{}-{}", std::process::id(), self.pairs);
         let place = self.dir.join(name);
@@ -70,14 +74,14 @@ impl Lab<'_> {
         let side = |side| job::command(&self.dir, end, side, size, &place);
         let commands = [side(Side::A)?, side(Side::B)?];
         let name = mechanism.to_owned();
-        Pair::start(Start { name, commands, cpus, joined, waits }, self.stop)
+        Pair::start(PairStart { name, commands, cpus, joined, waits }, self.stop)
     }
 
     /// Messages one way of `pair`, beside memcpy of the same size at each of some alignments,
     /// in turns: a series each, the pair's first, in bytes per second.
     pub(super) fn beside_copies(
         &mut self,
-        wanted: Wanted,
+        wanted: PairPlan,
         apart: &[usize],
     ) -> Result<Vec<Series>> {
         let (size, cpu) = (wanted.size, wanted.cpus[0]);
@@ -92,7 +96,7 @@ impl Lab<'_> {
     /// Round trips of all these, in turns: a series each, in nanoseconds.
     pub(super) fn round_trips<const N: usize>(
         &mut self,
-        wanted: [Wanted; N],
+        wanted: [PairPlan; N],
     ) -> Result<[Series; N]> {
         let mut contenders = Vec::new();
         for pair in wanted {

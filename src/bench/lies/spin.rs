@@ -9,8 +9,8 @@ use nix::unistd::read;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::stdio::{stdin, stdout};
 
-use super::runner::{Lab, Wanted, median, pipe, switches};
-use super::tell::{By, Line, Told, off, time};
+use super::runner::{PairPlan, Runner, median, pipe, switches};
+use super::tell::{LieReport, Line, Method, off, time};
 use crate::ends;
 use crate::ends::control::Control;
 use crate::ends::exchange::Exchange;
@@ -26,16 +26,16 @@ const SIZE: u64 = 64;
 const TITLE: &str = "spin: a busy wait, called the latency of a pipe";
 
 /// Tells it.
-pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
-    let Some(cpus) = lab.cross() else {
+pub(super) fn tell(runner: &mut Runner) -> Result<LieReport> {
+    let Some(cpus) = runner.cross() else {
         let why = "it needs two CPUs, and this process may use one";
-        return Ok(Told::absent(TITLE, why));
+        return Ok(LieReport::absent(TITLE, why));
     };
     let [lie, plain] = {
         let _awake = Awake::keep(cpus)?;
-        lab.round_trips([spinning(cpus), pipe("pipe", SIZE, cpus)])?
+        runner.round_trips([spinning(cpus), pipe("pipe", SIZE, cpus)])?
     };
-    let alone = one_cpu(lab)?;
+    let alone = one_cpu(runner)?;
     let (busy, slept) = (switches(&lie)?, switches(&plain)?);
     let (lie, plain) = (median(&lie), median(&plain));
     let trip = RoundTrip {
@@ -66,16 +66,20 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
     }
     let line =
         |by, figure, how: &str| Line::new(by, "pipe, 64 B", time(figure), how);
-    Ok(Told {
+    Ok(LieReport {
         title: TITLE,
         lines: vec![
-            line(By::Published, lie, "two CPUs; nonblocking reads, again and again"),
             line(
-                By::Honest,
+                Method::Published,
+                lie,
+                "two CPUs; nonblocking reads, again and again",
+            ),
+            line(
+                Method::Honest,
                 plain,
                 "two CPUs, kept awake; who waits sleeps in read",
             ),
-            line(By::Beside, alone, "the same busy wait, both on one CPU"),
+            line(Method::Beside, alone, "the same busy wait, both on one CPU"),
         ],
         facts,
         why: "O_NONBLOCK makes read return EAGAIN at once, and a loop asks again. Each \
@@ -88,17 +92,17 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
     })
 }
 
-fn spinning(cpus: [usize; 2]) -> Wanted {
-    Wanted { waits: Waits::Spins, ..pipe("lie:spin", SIZE, cpus) }
+fn spinning(cpus: [usize; 2]) -> PairPlan {
+    PairPlan { waits: Waits::Spins, ..pipe("lie:spin", SIZE, cpus) }
 }
 
 /// The busy wait where the other side cannot run meanwhile. Each round trip takes slices
 /// of the scheduler, so a few of them are enough.
-fn one_cpu(lab: &mut Lab) -> Result<f64> {
-    let cpus = lab.same();
-    let mut pair = lab.start(spinning(cpus))?;
-    let times = pair.each(Duration::from_millis(100), lab.stop)?.times;
-    pair.quit(lab.stop)?;
+fn one_cpu(runner: &mut Runner) -> Result<f64> {
+    let cpus = runner.same();
+    let mut pair = runner.start(spinning(cpus))?;
+    let times = pair.each(Duration::from_millis(100), runner.stop)?.times;
+    pair.quit(runner.stop)?;
     let times: Vec<f64> = times.into_iter().map(f64::from).collect();
     Ok(spread::median(&times))
 }

@@ -10,8 +10,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::stdio::{stdin, stdout};
 
-use super::runner::{Lab, median, pipe};
-use super::tell::{By, Line, Told, off, time};
+use super::runner::{Runner, median, pipe};
+use super::tell::{LieReport, Line, Method, off, time};
 use crate::ends;
 use crate::ends::control::Control;
 use crate::ends::exchange::Exchange;
@@ -21,21 +21,25 @@ use os::signal::{Set, sigwaitinfo};
 const SIZE: u64 = 64;
 
 /// Tells it.
-pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
-    let cpus = lab.same();
-    let [lie, buffers, plain] = lab.round_trips([
+pub(super) fn tell(runner: &mut Runner) -> Result<LieReport> {
+    let cpus = runner.same();
+    let [lie, buffers, plain] = runner.round_trips([
         pipe("lie:stdio", SIZE, cpus),
         pipe("lie:buffers", SIZE, cpus),
         pipe("pipe", SIZE, cpus),
     ])?;
     let (lie, buffers, plain) = (median(&lie), median(&buffers), median(&plain));
     let line = |by, figure, how| Line::new(by, "pipe, 64 B", time(figure), how);
-    Ok(Told {
+    Ok(LieReport {
         title: "stdio: signals and stdio, timed together with the pipe",
         lines: vec![
-            line(By::Published, lie, "stdio, and SIGUSR1 to tell of each message"),
-            line(By::Beside, buffers, "stdio alone, flushed after each message"),
-            line(By::Honest, plain, "one write and one read a message"),
+            line(
+                Method::Published,
+                lie,
+                "stdio, and SIGUSR1 to tell of each message",
+            ),
+            line(Method::Beside, buffers, "stdio alone, flushed after each message"),
+            line(Method::Honest, plain, "one write and one read a message"),
         ],
         facts: vec![off(lie, plain)],
         why: "The read of a pipe sleeps until a message is there. This program sends a \

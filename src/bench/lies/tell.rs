@@ -13,7 +13,7 @@ const PROSE: usize = 78;
 
 /// Whose method a figure is by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
+pub(super) enum Method {
     /// The one that is published.
     Published,
     /// The one that is right.
@@ -26,7 +26,7 @@ pub(super) enum By {
 #[derive(Debug)]
 pub(super) struct Line {
     /// By which method.
-    pub(super) by: By,
+    pub(super) by: Method,
     /// What was measured.
     pub(super) what: String,
     /// The figure, with its unit.
@@ -37,7 +37,7 @@ pub(super) struct Line {
 
 /// A lie that was told.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct LieReport {
     /// In a few words.
     pub(super) title: &'static str,
     /// The figures.
@@ -52,7 +52,7 @@ pub(super) struct Told {
 
 impl Line {
     /// A line with a figure.
-    pub(super) fn new(by: By, what: &str, figure: String, how: &str) -> Line {
+    pub(super) fn new(by: Method, what: &str, figure: String, how: &str) -> Line {
         Line { by, what: what.to_owned(), figure, how: how.to_owned() }
     }
 }
@@ -68,11 +68,11 @@ pub(super) fn off(published: f64, honest: f64) -> String {
     format!("off by a factor of {}", units::digits(factor))
 }
 
-impl Told {
+impl LieReport {
     /// What cannot be shown on this machine, and why.
-    pub(super) fn absent(title: &'static str, why: &str) -> Told {
+    pub(super) fn absent(title: &'static str, why: &str) -> LieReport {
         let facts = vec![format!("not shown: {why}")];
-        Told { title, lines: Vec::new(), facts, why: "", see: "" }
+        LieReport { title, lines: Vec::new(), facts, why: "", see: "" }
     }
 
     /// As it is printed, in colour where that is wanted.
@@ -85,9 +85,9 @@ impl Told {
         let (whats, figures) = (wide(|line| &line.what), wide(|line| &line.figure));
         for line in &self.lines {
             let (label, colour) = match line.by {
-                By::Published => ("as published:", Color::Red),
-                By::Honest => ("honest:", Color::Green),
-                By::Beside => ("beside:", Color::Yellow),
+                Method::Published => ("as published:", Color::Red),
+                Method::Honest => ("honest:", Color::Green),
+                Method::Beside => ("beside:", Color::Yellow),
             };
             let figure = format!("{:>figures$}", line.figure).color(colour).bold();
             let label = format!("{label:<13}").color(colour);

@@ -10,14 +10,14 @@ use nix::unistd::read;
 use rustix::pipe::{SpliceFlags, splice};
 use rustix::stdio::{stdin, stdout};
 
-use super::runner::{Lab, Wanted, pipe};
-use super::tell::{By, Line, Told, off};
+use super::runner::{PairPlan, Runner, pipe};
+use super::tell::{LieReport, Line, Method, off};
 use crate::ends;
 use crate::ends::control::Control;
 use crate::ends::exchange::Exchange;
 use crate::job::{Job, Mode, Side};
 use crate::model::Unit;
-use crate::pair::Moved;
+use crate::pair::OneWayWindow;
 use crate::report::units;
 use crate::spread;
 use wire::payload::write_all;
@@ -31,29 +31,33 @@ const WINDOW: Duration = Duration::from_millis(30);
 const TURNS: usize = 4;
 
 /// Tells it.
-pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
-    let cpus = lab.same();
-    let one_way = |name| Wanted { mode: Mode::Oneway, ..pipe(name, SIZE, cpus) };
-    let mut lie = lab.start(one_way("lie:unread"))?;
-    let mut plain = lab.start(one_way("pipe"))?;
+pub(super) fn tell(runner: &mut Runner) -> Result<LieReport> {
+    let cpus = runner.same();
+    let one_way = |name| PairPlan { mode: Mode::Oneway, ..pipe(name, SIZE, cpus) };
+    let mut lie = runner.start(one_way("lie:unread"))?;
+    let mut plain = runner.start(one_way("pipe"))?;
     for pair in [&mut lie, &mut plain] {
-        pair.one_way(WINDOW, lab.stop)?;
+        pair.one_way(WINDOW, runner.stop)?;
     }
     let (mut unread, mut read) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
-        unread.push(lie.one_way(WINDOW, lab.stop)?);
-        read.push(plain.one_way(WINDOW, lab.stop)?);
+        unread.push(lie.one_way(WINDOW, runner.stop)?);
+        read.push(plain.one_way(WINDOW, runner.stop)?);
     }
-    lie.quit(lab.stop)?;
-    plain.quit(lab.stop)?;
+    lie.quit(runner.stop)?;
+    plain.quit(runner.stop)?;
     let (published, honest) = (rate(&unread), rate(&read));
     let figure = |rate| units::figure(rate, Unit::BytesPerSecond);
     let line = |by, rate, how| Line::new(by, "pipe, 64 KiB", figure(rate), how);
-    Ok(Told {
+    Ok(LieReport {
         title: "unread: a throughput of bytes that nobody reads",
         lines: vec![
-            line(By::Published, published, "8 bytes read, the rest spliced away"),
-            line(By::Honest, honest, "every byte read, and checked"),
+            line(
+                Method::Published,
+                published,
+                "8 bytes read, the rest spliced away",
+            ),
+            line(Method::Honest, honest, "every byte read, and checked"),
         ],
         facts: vec![
             off(published, honest),
@@ -71,7 +75,7 @@ pub(super) fn tell(lab: &mut Lab) -> Result<Told> {
 }
 
 /// Bytes per second, as one would publish them.
-fn rate(all: &[Moved]) -> f64 {
+fn rate(all: &[OneWayWindow]) -> f64 {
     let rates: Vec<f64> = all
         .iter()
         .map(|moved| (moved.messages * SIZE) as f64 * 1e9 / moved.nanoseconds as f64)
@@ -79,7 +83,7 @@ fn rate(all: &[Moved]) -> f64 {
     spread::median(&rates)
 }
 
-fn counted(all: &[Moved]) -> String {
+fn counted(all: &[OneWayWindow]) -> String {
     let sent: u64 = all.iter().map(|moved| moved.messages * SIZE).sum();
     let read: u64 = all.iter().map(|moved| moved.bytes).sum();
     format!("{} of {}", grouped(read), grouped(sent))

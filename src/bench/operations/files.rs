@@ -12,18 +12,18 @@ use rustix::event::{
     EventfdFlags, PollFd, PollFlags, Timespec, epoll as rustix_epoll, poll,
 };
 
-use super::operation::{Batch, Ground, each};
+use super::operation::{Batch, Resources, each};
 use os::cleanup;
 use os::signal::{self, Set};
 use os::spawn::{Forked, fork_after};
 
 const OURS: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 
-pub(super) fn pipe(_: &Ground) -> Result<Batch> {
+pub(super) fn pipe(_: &Resources) -> Result<Batch> {
     Ok(each(|| pipe2(OFlag::O_CLOEXEC).context("pipe").map(drop)))
 }
 
-pub(super) fn write_and_read(_: &Ground) -> Result<Batch> {
+pub(super) fn write_and_read(_: &Resources) -> Result<Batch> {
     through(pipe2(OFlag::O_CLOEXEC).context("pipe")?)
 }
 
@@ -37,23 +37,23 @@ fn through((reading, writing): (OwnedFd, OwnedFd)) -> Result<Batch> {
 }
 
 /// As [`write_and_read`], through a pipe that somebody has polled: see os/start.rs.
-pub(super) fn polled_once(_: &Ground) -> Result<Batch> {
+pub(super) fn polled_once(_: &Resources) -> Result<Batch> {
     let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let mut asked = [PollFd::new(&reading, PollFlags::empty())];
     poll(&mut asked, Some(&Timespec::default())).context("poll")?;
     through((reading, writing))
 }
 
-pub(super) fn mkfifo(ground: &Ground) -> Result<Batch> {
-    let path = ground.path("new");
+pub(super) fn mkfifo(resources: &Resources) -> Result<Batch> {
+    let path = resources.path("new");
     Ok(each(move || {
         make_fifo(&path, OURS).context("mkfifo")?;
         unlink(&path).context("unlink")
     }))
 }
 
-pub(super) fn open_fifo(ground: &Ground) -> Result<Batch> {
-    let path = ground.path("fifo");
+pub(super) fn open_fifo(resources: &Resources) -> Result<Batch> {
+    let path = resources.path("fifo");
     make_fifo(&path, OURS).context("mkfifo")?;
     Ok(each(move || {
         // One process opens both ends, so the first may not wait for the other.
@@ -66,26 +66,26 @@ pub(super) fn open_fifo(ground: &Ground) -> Result<Batch> {
     }))
 }
 
-pub(super) fn eventfd(_: &Ground) -> Result<Batch> {
+pub(super) fn eventfd(_: &Resources) -> Result<Batch> {
     let flags = EventfdFlags::CLOEXEC;
     Ok(each(move || rustix::event::eventfd(0, flags).context("eventfd").map(drop)))
 }
 
-pub(super) fn epoll(_: &Ground) -> Result<Batch> {
+pub(super) fn epoll(_: &Resources) -> Result<Batch> {
     let flags = rustix_epoll::CreateFlags::CLOEXEC;
     Ok(each(move || rustix_epoll::create(flags).context("epoll_create1").map(drop)))
 }
 
-pub(super) fn signalfd(_: &Ground) -> Result<Batch> {
+pub(super) fn signalfd(_: &Resources) -> Result<Batch> {
     let set = Set::of(&[libc::SIGUSR1]);
     Ok(each(move || signal::signalfd(&set).context("signalfd").map(drop)))
 }
 
-pub(super) fn fork_and_wait(_: &Ground) -> Result<Batch> {
+pub(super) fn fork_and_wait(_: &Resources) -> Result<Batch> {
     Ok(children(|| cleanup::exit(0)))
 }
 
-pub(super) fn fork_and_exec(_: &Ground) -> Result<Batch> {
+pub(super) fn fork_and_exec(_: &Resources) -> Result<Batch> {
     Ok(children(|| {
         let _ = execv(c"/bin/true", &[c"true"]);
         cleanup::exit(127)

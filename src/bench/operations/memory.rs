@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::ftruncate;
 use rustix::mm::{MapFlags, MsyncFlags};
 
-use super::operation::{Batch, Ground, each};
+use super::operation::{Batch, Resources, each};
 use os::mmap::Pages;
 use os::shared::{Shared, mmap};
 use os::sysv_segment;
@@ -29,8 +29,8 @@ fn touch(memory: &Shared) {
     memory.u32(0).store(1, Relaxed);
 }
 
-pub(super) fn shm(ground: &Ground) -> Result<Batch> {
-    let name = ground.name.clone();
+pub(super) fn shm(resources: &Resources) -> Result<Batch> {
+    let name = resources.name.clone();
     Ok(each(move || {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
@@ -40,7 +40,7 @@ pub(super) fn shm(ground: &Ground) -> Result<Batch> {
     }))
 }
 
-pub(super) fn memfd(_: &Ground) -> Result<Batch> {
+pub(super) fn memfd(_: &Resources) -> Result<Batch> {
     Ok(each(|| {
         let fd =
             memfd_create("bench", MFdFlags::MFD_CLOEXEC).context("memfd_create")?;
@@ -48,7 +48,7 @@ pub(super) fn memfd(_: &Ground) -> Result<Batch> {
     }))
 }
 
-pub(super) fn sysv(_: &Ground) -> Result<Batch> {
+pub(super) fn sysv(_: &Resources) -> Result<Batch> {
     Ok(each(|| {
         let flags = libc::IPC_CREAT | 0o600;
         let private = libc::IPC_PRIVATE;
@@ -61,16 +61,16 @@ pub(super) fn sysv(_: &Ground) -> Result<Batch> {
     }))
 }
 
-pub(super) fn file(ground: &Ground) -> Result<Batch> {
-    let file = page(ground, "mapped")?;
+pub(super) fn file(resources: &Resources) -> Result<Batch> {
+    let file = page(resources, "mapped")?;
     Ok(each(move || {
         touch(&mmap(&file, LENGTH).context("mmap")?);
         Ok(())
     }))
 }
 
-pub(super) fn msync(ground: &Ground) -> Result<Batch> {
-    let file = page(ground, "synced")?;
+pub(super) fn msync(resources: &Resources) -> Result<Batch> {
+    let file = page(resources, "synced")?;
     let pages =
         Pages::map(Some(file.as_fd()), LENGTH, MapFlags::SHARED).context("mmap")?;
     let mut byte = 0_u8;
@@ -81,8 +81,8 @@ pub(super) fn msync(ground: &Ground) -> Result<Batch> {
     }))
 }
 
-fn page(ground: &Ground, name: &str) -> Result<File> {
-    let file = File::create_new(ground.path(name)).context("open")?;
+fn page(resources: &Resources, name: &str) -> Result<File> {
+    let file = File::create_new(resources.path(name)).context("open")?;
     file.set_len(LENGTH as u64).context("ftruncate")?;
     Ok(file)
 }

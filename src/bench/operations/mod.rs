@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
-use self::operation::{Absent, Batch, Ground, Operation};
+use self::operation::{Absent, Batch, Operation, Resources};
 use super::lines::{Interrupted, Lines};
 use super::model::{Figure, Outcome, Placement, Row, Unit, What};
 use super::placement::{Awake, Cpus};
@@ -40,7 +40,7 @@ mod wakeups;
 
 /// What the process that times operations is told. Not for people: the bench starts it.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub struct OperationOptions {
     /// A directory of its own
     #[arg(long)]
     dir: PathBuf,
@@ -80,7 +80,7 @@ pub fn run_with(
     let mut stop = Interrupts::watch()?;
     let cpus = Cpus::choose()?;
     let dir = Scratch::make()?;
-    let ground = Ground::new(dir.path(), cpus.second);
+    let resources = Resources::new(dir.path(), cpus.second);
     let mut command = Command::new(program);
     command.args(["bench-servers", "operations", "--dir"]).arg(dir.path());
     command.args(settings.quick.then_some("--short"));
@@ -110,7 +110,7 @@ pub fn run_with(
         }
     };
     // The part removes what it makes; one that was killed may have left the last.
-    ground.sweep();
+    resources.sweep();
     if let (Err(error), Some(signal)) = (&done, stop.caught)
         && error.is::<Interrupted>()
     {
@@ -130,8 +130,8 @@ struct Effort {
 ///
 /// # Errors
 /// EPIPE once nobody reads.
-pub(super) fn part(options: &Options) -> Result<()> {
-    let ground = Ground::new(&options.dir, options.other_cpu);
+pub(super) fn part(options: &OperationOptions) -> Result<()> {
+    let resources = Resources::new(&options.dir, options.other_cpu);
     let (short, long) = (Duration::from_micros(300), Duration::from_millis(2));
     let effort = match options.short {
         true => Effort { batch: short, batches: 5 },
@@ -143,7 +143,7 @@ pub(super) fn part(options: &Options) -> Result<()> {
     };
     let mut out = standard::Output;
     for group in table::groups().filter(wanted) {
-        for row in time(group, &ground, effort) {
+        for row in time(group, &resources, effort) {
             writeln!(out, "{}", serde_json::to_string(&row)?).context("write")?;
         }
     }
@@ -151,9 +151,9 @@ pub(super) fn part(options: &Options) -> Result<()> {
 }
 
 /// Times the operations of a group in turns.
-fn time(group: &[Operation], ground: &Ground, effort: Effort) -> Vec<Row> {
+fn time(group: &[Operation], resources: &Resources, effort: Effort) -> Vec<Row> {
     let mut all: Vec<Contender<'_>> =
-        group.iter().map(|one| Contender::of(one, ground, effort)).collect();
+        group.iter().map(|one| Contender::of(one, resources, effort)).collect();
     for place in there_and_back(all.len(), effort.batches) {
         all[place].counted();
     }
@@ -175,10 +175,10 @@ impl<'a> Contender<'a> {
     /// Made, warm, and with batches that are long enough for a clock.
     fn of(
         operation: &'a Operation,
-        ground: &Ground,
+        resources: &Resources,
         effort: Effort,
     ) -> Contender<'a> {
-        let batch = (operation.make)(ground);
+        let batch = (operation.make)(resources);
         let mut this = Contender { operation, batch, count: 1, times: Vec::new() };
         while this.count < operation.most
             && this.run().is_some_and(|time| time < effort.batch)

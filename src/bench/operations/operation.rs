@@ -31,14 +31,14 @@ pub(super) struct Operation {
     pub(super) most: u64,
     /// Whether it takes turns with those before it, and is compared with their first.
     pub(super) compared: bool,
-    pub(super) make: fn(&Ground) -> Result<Batch>,
+    pub(super) make: fn(&Resources) -> Result<Batch>,
 }
 
 impl Operation {
     pub(super) const fn of(
         chapter: &'static str,
         subject: &'static str,
-        make: fn(&Ground) -> Result<Batch>,
+        make: fn(&Resources) -> Result<Batch>,
     ) -> Operation {
         let (unit, placement) = (Unit::Nanoseconds, None);
         let (parts, most, compared) = (1, 4096, false);
@@ -65,17 +65,17 @@ impl Operation {
 
 /// Where operations may make things: a directory, and a kernel name.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct Resources {
     pub(super) dir: PathBuf,
     /// Of one message queue, or one segment, at a time.
     pub(super) name: String,
     pub(super) other_cpu: Option<usize>,
 }
 
-impl Ground {
-    pub(super) fn new(dir: &Path, other_cpu: Option<usize>) -> Ground {
+impl Resources {
+    pub(super) fn new(dir: &Path, other_cpu: Option<usize>) -> Resources {
         let name = format!("{}bench", kernel_prefix_of(Some(dir.as_os_str())));
-        Ground { dir: dir.to_owned(), name, other_cpu }
+        Resources { dir: dir.to_owned(), name, other_cpu }
     }
 
     /// The key of a System V object.

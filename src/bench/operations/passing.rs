@@ -13,18 +13,18 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use super::operation::{Batch, Ground};
+use super::operation::{Batch, Resources};
 
-pub(super) fn one(_: &Ground) -> Result<Batch> {
+pub(super) fn one(_: &Resources) -> Result<Batch> {
     pass::<1>()
 }
 
-pub(super) fn sixteen(_: &Ground) -> Result<Batch> {
+pub(super) fn sixteen(_: &Resources) -> Result<Batch> {
     pass::<16>()
 }
 
 /// SCM_MAX_FD, the most that one message carries (unix(7)).
-pub(super) fn most(_: &Ground) -> Result<Batch> {
+pub(super) fn most(_: &Resources) -> Result<Batch> {
     pass::<253>()
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use nix::mqueue::{MQ_OFlag, MqAttr, mq_close, mq_open, mq_unlink};
 use nix::sys::stat::Mode;
 
-use super::operation::{Batch, Ground, each};
+use super::operation::{Batch, Resources, each};
 use os::{sysv, sysv_control};
 
 const OURS: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
@@ -17,8 +17,8 @@ fn create(name: &str) -> Result<()> {
     mq_close(queue).context("close")
 }
 
-pub(super) fn mq_create(ground: &Ground) -> Result<Batch> {
-    let name = ground.name.clone();
+pub(super) fn mq_create(resources: &Resources) -> Result<Batch> {
+    let name = resources.name.clone();
     Ok(each(move || {
         create(&name)?;
         mq_unlink(name.as_str()).context("mq_unlink")
@@ -34,9 +34,9 @@ impl Drop for Queue {
     }
 }
 
-pub(super) fn mq_reopen(ground: &Ground) -> Result<Batch> {
-    create(&ground.name)?;
-    let queue = Queue(ground.name.clone());
+pub(super) fn mq_reopen(resources: &Resources) -> Result<Batch> {
+    create(&resources.name)?;
+    let queue = Queue(resources.name.clone());
     Ok(each(move || {
         let name = queue.0.as_str();
         let opened = mq_open(name, MQ_OFlag::O_RDWR, Mode::empty(), None);
@@ -44,8 +44,8 @@ pub(super) fn mq_reopen(ground: &Ground) -> Result<Batch> {
     }))
 }
 
-pub(super) fn msg_create(ground: &Ground) -> Result<Batch> {
-    let key = ground.key();
+pub(super) fn msg_create(resources: &Resources) -> Result<Batch> {
+    let key = resources.key();
     Ok(each(move || {
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | 0o600;
         let id = sysv::msgget(key, flags).context("msgget")?;

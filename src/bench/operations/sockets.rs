@@ -8,18 +8,18 @@ use anyhow::{Context, Result};
 use nix::unistd::unlink;
 use rustix::net::sockopt::set_socket_linger;
 
-use super::operation::{Batch, Ground, each};
+use super::operation::{Batch, Resources, each};
 
-pub(super) fn pair(_: &Ground) -> Result<Batch> {
+pub(super) fn pair(_: &Resources) -> Result<Batch> {
     Ok(each(|| UnixStream::pair().context("socketpair").map(drop)))
 }
 
-pub(super) fn bind(ground: &Ground) -> Result<Batch> {
+pub(super) fn bind(resources: &Resources) -> Result<Batch> {
     use nix::sys::socket::{
         AddressFamily, SockFlag, SockType, UnixAddr, bind, socket,
     };
     use std::os::fd::AsRawFd;
-    let path = ground.path("bound");
+    let path = resources.path("bound");
     let name = UnixAddr::new(&path).context("a path too long")?;
     Ok(each(move || {
         let (family, flags) = (AddressFamily::Unix, SockFlag::SOCK_CLOEXEC);
@@ -30,8 +30,8 @@ pub(super) fn bind(ground: &Ground) -> Result<Batch> {
     }))
 }
 
-pub(super) fn unix(ground: &Ground) -> Result<Batch> {
-    let path = ground.path("door");
+pub(super) fn unix(resources: &Resources) -> Result<Batch> {
+    let path = resources.path("door");
     let door = UnixListener::bind(&path).context("bind")?;
     Ok(each(move || {
         // The kernel connects it before it is accepted, as long as there is room.
@@ -42,7 +42,7 @@ pub(super) fn unix(ground: &Ground) -> Result<Batch> {
     }))
 }
 
-pub(super) fn tcp(_: &Ground) -> Result<Batch> {
+pub(super) fn tcp(_: &Resources) -> Result<Batch> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let door = TcpListener::bind(any).context("bind")?;
     let address = door.local_addr().context("getsockname")?;

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::thread::futex::{self, Flags, Timespec};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::operation::{Absent, Batch, Ground, each};
+use super::operation::{Absent, Batch, Resources, each};
 use crate::placement::pin;
 use os::cleanup;
 use os::process_identity;
@@ -29,7 +29,7 @@ const DELAY: usize = 192;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) fn nobody(_: &Ground) -> Result<Batch> {
+pub(super) fn nobody(_: &Resources) -> Result<Batch> {
     let memory = memory()?;
     Ok(each(move || {
         let woken = futex::wake(memory.u32(WORD), Flags::empty(), 1);
@@ -39,12 +39,12 @@ pub(super) fn nobody(_: &Ground) -> Result<Batch> {
     }))
 }
 
-pub(super) fn same(_: &Ground) -> Result<Batch> {
+pub(super) fn same(_: &Resources) -> Result<Batch> {
     sleeper(None)
 }
 
-pub(super) fn cross(ground: &Ground) -> Result<Batch> {
-    match ground.other_cpu {
+pub(super) fn cross(resources: &Resources) -> Result<Batch> {
+    match resources.other_cpu {
         Some(cpu) => sleeper(Some(cpu)),
         None => Err(Absent("there is no second CPU".to_owned()).into()),
     }

@@ -14,9 +14,12 @@ use super::super::model::{
 use super::units::{digits, figure, size};
 use super::{floor_ratio, place};
 use panel::{Axis, Panel, Series};
+use scale::{log2, nines};
 
 mod paint;
 mod panel;
+mod scale;
+mod style;
 
 /// The picture.
 ///
@@ -244,16 +247,6 @@ impl<'a> Set<'a> {
             rows.join("; ")
         ))
     }
-}
-
-fn log2(size: u64) -> f64 {
-    (size as f64).log2()
-}
-
-/// Where a part of all, from 0 to 1, stands: the same distance from 90 % to 99 % as from
-/// there to 99.9 %.
-fn nines(part: f64) -> f64 {
-    -(1.0 - part).log10()
 }
 
 /// The line of a distribution, and its points of note: p50, p90, p99, p99.9.

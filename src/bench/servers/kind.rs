@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::load::Clients;
+use super::load::order::Clients;
 
 /// A way to serve many clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ServerKind {
     /// tcp, one client after the other.
     Iterative,
     /// tcp, a child for each client.
@@ -26,7 +26,7 @@ pub enum Kind {
 
 /// Who has written the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Program {
+pub enum ServerProgram {
     /// The chapter's own role, of this very program.
     Ipclab,
     /// A short one in C, built by the system's compiler.
@@ -35,58 +35,59 @@ pub enum Program {
     Python,
 }
 
-impl Program {
+impl ServerProgram {
     /// All of them.
-    pub const ALL: [Program; 3] = [Program::Ipclab, Program::C, Program::Python];
+    pub const ALL: [ServerProgram; 3] =
+        [ServerProgram::Ipclab, ServerProgram::C, ServerProgram::Python];
 
     /// As reports call it.
     pub fn text(self) -> &'static str {
         match self {
-            Program::Ipclab => "ipclab",
-            Program::C => "C",
-            Program::Python => "Python",
+            ServerProgram::Ipclab => "ipclab",
+            ServerProgram::C => "C",
+            ServerProgram::Python => "Python",
         }
     }
 }
 
-impl Kind {
+impl ServerKind {
     /// All of them, in the order of the book.
-    pub const ALL: [Kind; 7] = [
-        Kind::Iterative,
-        Kind::Fork,
-        Kind::Threads,
-        Kind::Select,
-        Kind::Poll,
-        Kind::Epoll,
-        Kind::Fdpass,
+    pub const ALL: [ServerKind; 7] = [
+        ServerKind::Iterative,
+        ServerKind::Fork,
+        ServerKind::Threads,
+        ServerKind::Select,
+        ServerKind::Poll,
+        ServerKind::Epoll,
+        ServerKind::Fdpass,
     ];
 
     /// Its chapter.
     pub fn chapter(self) -> &'static str {
         match self {
-            Kind::Iterative | Kind::Fork | Kind::Threads => "tcp",
-            Kind::Select | Kind::Poll | Kind::Epoll => "multiplex",
-            Kind::Fdpass => "fdpass",
+            ServerKind::Iterative | ServerKind::Fork | ServerKind::Threads => "tcp",
+            ServerKind::Select | ServerKind::Poll | ServerKind::Epoll => "multiplex",
+            ServerKind::Fdpass => "fdpass",
         }
     }
 
     /// As its option, the C and the Python program call it.
     pub fn word(self) -> &'static str {
         match self {
-            Kind::Iterative => "iterative",
-            Kind::Fork => "fork",
-            Kind::Threads => "threads",
-            Kind::Select => "select",
-            Kind::Poll => "poll",
-            Kind::Epoll => "epoll",
-            Kind::Fdpass => "fdpass",
+            ServerKind::Iterative => "iterative",
+            ServerKind::Fork => "fork",
+            ServerKind::Threads => "threads",
+            ServerKind::Select => "select",
+            ServerKind::Poll => "poll",
+            ServerKind::Epoll => "epoll",
+            ServerKind::Fdpass => "fdpass",
         }
     }
 
     /// As reports call it.
     pub fn subject(self) -> String {
         match self {
-            Kind::Fdpass => "fdpass".to_owned(),
+            ServerKind::Fdpass => "fdpass".to_owned(),
             _ => format!("{} {}", self.chapter(), self.word()),
         }
     }
@@ -94,14 +95,14 @@ impl Kind {
     /// What its clients do.
     pub fn clients(self) -> Clients {
         match self {
-            Kind::Fdpass => Clients::Visit,
+            ServerKind::Fdpass => Clients::Visit,
             _ => Clients::Stay,
         }
     }
 
     /// Whether there is one by this program.
-    pub fn has(self, program: Program) -> bool {
-        program == Program::Ipclab || self != Kind::Fdpass
+    pub fn has(self, program: ServerProgram) -> bool {
+        program == ServerProgram::Ipclab || self != ServerKind::Fdpass
     }
 
     /// The roles that make up the chapter's own server, each as `ipclab`'s arguments, in
@@ -122,8 +123,10 @@ impl Kind {
             ]]
         };
         match self {
-            Kind::Iterative | Kind::Fork | Kind::Threads => tcp(word),
-            Kind::Select | Kind::Poll | Kind::Epoll => vec![vec![
+            ServerKind::Iterative | ServerKind::Fork | ServerKind::Threads => {
+                tcp(word)
+            }
+            ServerKind::Select | ServerKind::Poll | ServerKind::Epoll => vec![vec![
                 "multiplex",
                 "server",
                 "--quiet",
@@ -132,7 +135,7 @@ impl Kind {
                 "--with",
                 word,
             ]],
-            Kind::Fdpass => vec![
+            ServerKind::Fdpass => vec![
                 vec!["fdpass", "server", "--quiet", "--listen", "127.0.0.1:0"],
                 vec!["fdpass", "worker", "--quiet"],
             ],
@@ -142,12 +145,12 @@ impl Kind {
     /// The C program, and the name of its source.
     pub(super) fn c_source(self) -> (&'static str, &'static str) {
         match self {
-            Kind::Iterative | Kind::Fork | Kind::Threads => {
+            ServerKind::Iterative | ServerKind::Fork | ServerKind::Threads => {
                 ("blocking", include_str!("../c/servers/blocking.c"))
             }
-            Kind::Select => ("select", include_str!("../c/servers/select.c")),
-            Kind::Poll => ("poll", include_str!("../c/servers/poll.c")),
-            Kind::Epoll | Kind::Fdpass => {
+            ServerKind::Select => ("select", include_str!("../c/servers/select.c")),
+            ServerKind::Poll => ("poll", include_str!("../c/servers/poll.c")),
+            ServerKind::Epoll | ServerKind::Fdpass => {
                 ("epoll", include_str!("../c/servers/epoll.c"))
             }
         }
@@ -156,7 +159,10 @@ impl Kind {
     /// How the C program of this kind is started, once it is built in `dir`.
     pub(super) fn c_command(self, dir: &Path) -> Command {
         let mut command = Command::new(dir.join(self.c_source().0));
-        if matches!(self, Kind::Iterative | Kind::Fork | Kind::Threads) {
+        if matches!(
+            self,
+            ServerKind::Iterative | ServerKind::Fork | ServerKind::Threads
+        ) {
             command.arg(self.word());
         }
         command

@@ -4,12 +4,12 @@ use anyhow::{Result, anyhow};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::kind::{Kind, Program};
-use super::load::Order;
+use super::kind::{ServerKind, ServerProgram};
 use super::load::client::SIZE;
+use super::load::order::Order;
 use super::peers::Absent;
 use super::plan::{Effort, Group};
-use super::session::{Sample, Session, Stage, Subject};
+use super::session::{Sample, ServerBench, ServerCase, Session};
 use super::times::Times;
 use crate::lines::Interrupted;
 use crate::model::{Figure, Outcome, Placement, Ratio, Row, Unit, What};
@@ -24,7 +24,7 @@ const HELD: f64 = 0.98;
 
 /// One server in the turns of its group.
 struct Contender {
-    subject: Subject,
+    subject: ServerCase,
     /// Its session; or why there is none, or none any more.
     session: Result<Session>,
     samples: Vec<Sample>,
@@ -35,9 +35,9 @@ struct Contender {
 /// # Errors
 /// [`Interrupted`] alone: all else that goes wrong is told by a row.
 pub(super) fn group(
-    stage: &mut Stage,
+    stage: &mut ServerBench,
     (group, placement): (&Group, Placement),
-    programs: &[Program],
+    programs: &[ServerProgram],
     effort: &Effort,
     each: &mut dyn FnMut(Row),
 ) -> Result<()> {
@@ -47,7 +47,7 @@ pub(super) fn group(
             let (kind, program) = (*kind, *program);
             let Group { busy, idle, .. } = *group;
             let subject =
-                Subject { kind, program, placement, busy, idle, load_threads: 1 };
+                ServerCase { kind, program, placement, busy, idle, load_threads: 1 };
             let session = room(&subject).and_then(|()| stage.start(subject));
             let session = unless_interrupted(session)?;
             all.push(Contender { subject, session, samples: Vec::new() });
@@ -73,7 +73,7 @@ pub(super) fn group(
 }
 
 /// Makes room for the descriptors of so many clients.
-fn room(subject: &Subject) -> Result<()> {
+fn room(subject: &ServerCase) -> Result<()> {
     let clients = subject.busy as u64 + subject.idle as u64;
     let needed = clients + SPARE;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
@@ -102,7 +102,7 @@ fn unless_interrupted<T>(result: Result<T>) -> Result<Result<T>> {
 
 impl Contender {
     /// One window more, if it is still there.
-    fn turn(&mut self, stage: &mut Stage, order: Order) -> Result<()> {
+    fn turn(&mut self, stage: &mut ServerBench, order: Order) -> Result<()> {
         let Ok(session) = &mut self.session else { return Ok(()) };
         match unless_interrupted(stage.window(session, order))? {
             Ok(sample) => self.samples.push(sample),
@@ -112,7 +112,7 @@ impl Contender {
     }
 
     /// One window that counts; once more while its rate is far below the others'.
-    fn counted(&mut self, stage: &mut Stage, order: Order) -> Result<()> {
+    fn counted(&mut self, stage: &mut ServerBench, order: Order) -> Result<()> {
         let usual = median(&rates(&self.samples));
         self.turn(stage, order)?;
         for _ in 0..AGAIN {
@@ -131,7 +131,7 @@ impl Contender {
         let outcome = self.outcome(|| {
             let mut times = Times::new();
             for sample in &self.samples {
-                times.add_pairs(&sample.window.seen.honest);
+                times.add_pairs(&sample.window.answers.honest);
             }
             let rates = rates(&self.samples);
             let noisy = [self.at_limit(), off(&rates)];
@@ -170,12 +170,13 @@ impl Contender {
     /// How it compares with the others of its group: ours with the peers, and each
     /// multiplexer with select(2).
     fn ratios(&self, all: &[Contender]) -> Vec<Ratio> {
-        let Subject { kind, program, .. } = self.subject;
+        let ServerCase { kind, program, .. } = self.subject;
         let others = all.iter().filter_map(|other| {
             let theirs = other.subject;
-            let to = if theirs.kind == kind && program == Program::Ipclab {
+            let to = if theirs.kind == kind && program == ServerProgram::Ipclab {
                 (theirs.program != program).then(|| theirs.program.text())?
-            } else if theirs.program == program && theirs.kind == Kind::Select {
+            } else if theirs.program == program && theirs.kind == ServerKind::Select
+            {
                 (theirs.kind != kind).then(|| theirs.kind.word())?
             } else {
                 return None;
@@ -215,11 +216,11 @@ impl Contender {
     /// The rows of requests that come due at a fixed rate, for our own program.
     fn open_loop(
         &mut self,
-        stage: &mut Stage,
+        stage: &mut ServerBench,
         effort: &Effort,
         each: &mut dyn FnMut(Row),
     ) -> Result<()> {
-        if self.subject.program != Program::Ipclab || self.session.is_err() {
+        if self.subject.program != ServerProgram::Ipclab || self.session.is_err() {
             return Ok(());
         }
         let closed = median(&rates(&self.samples));
@@ -242,8 +243,8 @@ impl Contender {
     fn open_figure(&self, rate: u64) -> Figure {
         let (mut honest, mut naive) = (Times::new(), Times::new());
         for sample in &self.samples {
-            honest.add_pairs(&sample.window.seen.honest);
-            naive.add_pairs(&sample.window.seen.naive);
+            honest.add_pairs(&sample.window.answers.honest);
+            naive.add_pairs(&sample.window.answers.naive);
         }
         let rates = rates(&self.samples);
         Figure {
@@ -305,12 +306,12 @@ fn ratio(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::servers::load::{Seen, Window};
+    use crate::servers::load::window::{Answers, Window};
 
     fn sample(requests: u64, nanoseconds: u64) -> Sample {
         let (honest, naive) = (Vec::new(), Vec::new());
-        let seen = Seen { requests, nanoseconds, honest, naive };
-        Sample { window: Window { seen, cpu: 250 }, server_cpu: 500 }
+        let answers = Answers { requests, nanoseconds, honest, naive };
+        Sample { window: Window { answers, cpu: 250 }, server_cpu: 500 }
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use self::kind::Program;
+use self::kind::ServerProgram;
 use self::plan::{Effort, groups};
-use self::session::Stage;
+use self::session::ServerBench;
 use super::model::{Placement, Row};
 use super::placement::Awake;
 use super::settings::Settings;
@@ -53,9 +53,12 @@ pub fn run_with(
     each: &mut dyn FnMut(Row),
     progress: &mut dyn FnMut(&str),
 ) -> Result<()> {
-    let mut stage = Stage::new(program)?;
-    let programs =
-        if settings.peers { &Program::ALL[..] } else { &Program::ALL[..1] };
+    let mut stage = ServerBench::new(program)?;
+    let programs = if settings.peers {
+        &ServerProgram::ALL[..]
+    } else {
+        &ServerProgram::ALL[..1]
+    };
     let effort = Effort::of(settings.quick);
     for (group, placement) in groups(settings.quick, settings.chapters) {
         let Some(cpus) = stage.cpus.of(placement) else { continue };

@@ -14,8 +14,8 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
 
-use super::kind::{Kind, Program};
-use super::load::Door;
+use super::kind::{ServerKind, ServerProgram};
+use super::load::address::ServerAddress;
 use crate::peers::Tools;
 use wire::address;
 
@@ -31,9 +31,13 @@ const PYTHON: &str = include_str!("../python/servers/echo.py");
 ///
 /// # Errors
 /// [`Absent`] without a compiler or Python; the compiler's complaint.
-pub(super) fn command(kind: Kind, program: Program, dir: &Path) -> Result<Command> {
+pub(super) fn command(
+    kind: ServerKind,
+    program: ServerProgram,
+    dir: &Path,
+) -> Result<Command> {
     match program {
-        Program::Python => python(kind),
+        ServerProgram::Python => python(kind),
         _ => {
             build(kind, dir)?;
             Ok(kind.c_command(dir))
@@ -41,7 +45,7 @@ pub(super) fn command(kind: Kind, program: Program, dir: &Path) -> Result<Comman
     }
 }
 
-fn python(kind: Kind) -> Result<Command> {
+fn python(kind: ServerKind) -> Result<Command> {
     // The interpreter may be one of a virtual environment.
     let name = Tools::of_environment().python;
     let said = Command::new(&name).args(["-c", "import selectors"]).output();
@@ -57,7 +61,7 @@ fn python(kind: Kind) -> Result<Command> {
 }
 
 /// Builds the C program of this kind, unless it is there.
-fn build(kind: Kind, dir: &Path) -> Result<()> {
+fn build(kind: ServerKind, dir: &Path) -> Result<()> {
     let (name, source) = kind.c_source();
     let program = dir.join(name);
     if program.exists() {
@@ -85,7 +89,10 @@ fn build(kind: Kind, dir: &Path) -> Result<()> {
 ///
 /// # Errors
 /// EADDRINUSE, EMFILE.
-pub(super) fn listener(kind: Kind, dir: &Path) -> Result<(OwnedFd, Door)> {
+pub(super) fn listener(
+    kind: ServerKind,
+    dir: &Path,
+) -> Result<(OwnedFd, ServerAddress)> {
     if kind.chapter() == "multiplex" {
         let path = dir.join("echo");
         let (family, flags) = (AddressFamily::Unix, SockFlag::SOCK_CLOEXEC);
@@ -94,12 +101,12 @@ pub(super) fn listener(kind: Kind, dir: &Path) -> Result<(OwnedFd, Door)> {
         let name = UnixAddr::new(&path).context("a path too long")?;
         bind(std::os::fd::AsRawFd::as_raw_fd(&listener), &name).context("bind")?;
         listen(&listener, Backlog::MAXCONN).context("listen")?;
-        return Ok((listener, Door::Unix(path)));
+        return Ok((listener, ServerAddress::Unix(path)));
     }
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let (listener, address) = address::listen(&any.into())?;
     listen(&listener, Backlog::MAXCONN).context("listen")?;
     // What is accepted inherits it.
     address::send_at_once(&listener)?;
-    Ok((listener, Door::Tcp(address)))
+    Ok((listener, ServerAddress::Tcp(address)))
 }

@@ -1,13 +1,13 @@
 //! What is measured together, and for how long.
 
-use super::kind::Kind;
+use super::kind::ServerKind;
 use crate::model::Placement;
 
 /// Servers that are measured in turns, under the same load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Group {
     /// The servers.
-    pub kinds: &'static [Kind],
+    pub kinds: &'static [ServerKind],
     /// So many clients ask.
     pub busy: usize,
     /// So many are connected and silent.
@@ -17,7 +17,7 @@ pub struct Group {
 }
 
 impl Group {
-    const fn of(kinds: &'static [Kind], busy: usize, idle: usize) -> Group {
+    const fn of(kinds: &'static [ServerKind], busy: usize, idle: usize) -> Group {
         Group { kinds, busy, idle, quick: false }
     }
 
@@ -27,32 +27,34 @@ impl Group {
 
     /// Whether requests at a fixed rate are measured, too.
     pub fn has_open_loop(&self) -> bool {
-        self.idle == 0 && !self.kinds.contains(&Kind::Fdpass)
+        self.idle == 0 && !self.kinds.contains(&ServerKind::Fdpass)
     }
 }
 
-const MULTIPLEXERS: &[Kind] = &[Kind::Select, Kind::Poll, Kind::Epoll];
+const MULTIPLEXERS: &[ServerKind] =
+    &[ServerKind::Select, ServerKind::Poll, ServerKind::Epoll];
 /// Those that have room for more clients than FD_SETSIZE.
-const ROOMY: &[Kind] = &[Kind::Poll, Kind::Epoll];
+const ROOMY: &[ServerKind] = &[ServerKind::Poll, ServerKind::Epoll];
 /// As many clients as select(2) can watch, in a round number: FD_SETSIZE is 1,024.
 const OF_SELECT: usize = 900;
 
 /// All that there is to measure.
 const GROUPS: &[Group] = &[
-    Group::of(&[Kind::Iterative, Kind::Fork, Kind::Threads], 1, 0).quick(),
-    Group::of(&[Kind::Fork, Kind::Threads], 64, 0).quick(),
-    Group::of(&[Kind::Fork, Kind::Threads], 1000, 0),
+    Group::of(&[ServerKind::Iterative, ServerKind::Fork, ServerKind::Threads], 1, 0)
+        .quick(),
+    Group::of(&[ServerKind::Fork, ServerKind::Threads], 64, 0).quick(),
+    Group::of(&[ServerKind::Fork, ServerKind::Threads], 1000, 0),
     Group::of(MULTIPLEXERS, 1, 0).quick(),
     Group::of(MULTIPLEXERS, 64, 0).quick(),
-    Group::of(&[Kind::Select], OF_SELECT, 0),
+    Group::of(&[ServerKind::Select], OF_SELECT, 0),
     Group::of(ROOMY, 1000, 0),
     Group::of(MULTIPLEXERS, 1, 10),
     Group::of(MULTIPLEXERS, 1, 100),
     Group::of(MULTIPLEXERS, 1, OF_SELECT).quick(),
     Group::of(ROOMY, 1, 1000),
     Group::of(ROOMY, 1, 10_000),
-    Group::of(&[Kind::Fdpass], 1, 0).quick(),
-    Group::of(&[Kind::Fdpass], 8, 0),
+    Group::of(&[ServerKind::Fdpass], 1, 0).quick(),
+    Group::of(&[ServerKind::Fdpass], 8, 0),
 ];
 
 /// The groups of a run, each in each placement. A short one has the cross placement for
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn select_is_never_asked_for_more_than_it_can_watch() {
         for group in
-            GROUPS.iter().filter(|group| group.kinds.contains(&Kind::Select))
+            GROUPS.iter().filter(|group| group.kinds.contains(&ServerKind::Select))
         {
             assert!(group.busy + group.idle + 64 < FD_SETSIZE, "{group:?}");
         }
@@ -135,13 +137,13 @@ mod tests {
     fn each_kind_is_in_a_run_and_in_a_short_one_and_chapters_choose() {
         for quick in [false, true] {
             let all = groups(quick, &[]);
-            for kind in Kind::ALL {
+            for kind in ServerKind::ALL {
                 let has = |(group, _): &(Group, _)| group.kinds.contains(&kind);
                 assert!(all.iter().any(has), "{kind:?}, quick: {quick}");
             }
         }
         let some = groups(false, &["fdpass".to_owned()]);
-        assert!(some.iter().all(|(group, _)| group.kinds == [Kind::Fdpass]));
+        assert!(some.iter().all(|(group, _)| group.kinds == [ServerKind::Fdpass]));
         assert_eq!(some.len(), 4);
         assert!(groups(false, &["pipe".to_owned()]).is_empty());
     }

@@ -11,8 +11,10 @@ use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::{Pid, pipe2};
 use rustix::event::{Timespec, poll};
 
-use super::kind::{Kind, Program};
-use super::load::{Clients, Door, Order, Window};
+use super::kind::{ServerKind, ServerProgram};
+use super::load::address::ServerAddress;
+use super::load::order::{Clients, Order};
+use super::load::window::Window;
 use super::peers;
 use crate::lines::{Lines, watch};
 use crate::model::Placement;
@@ -25,7 +27,7 @@ use process::{Input, Output, RoleProcess};
 
 /// What all sessions of a run share.
 #[derive(Debug)]
-pub struct Stage {
+pub struct ServerBench {
     /// This very program.
     program: PathBuf,
     /// Where the C programs are built; removed at the end.
@@ -37,11 +39,11 @@ pub struct Stage {
 
 /// What a session is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Subject {
+pub struct ServerCase {
     /// The server.
-    pub kind: Kind,
+    pub kind: ServerKind,
     /// Who has written it.
-    pub program: Program,
+    pub program: ServerProgram,
     /// Where server and load run.
     pub placement: Placement,
     /// So many clients ask.
@@ -56,7 +58,7 @@ pub struct Subject {
 #[derive(Debug)]
 pub struct Session {
     /// What it is of.
-    pub subject: Subject,
+    pub subject: ServerCase,
     /// `None` once it has failed.
     load: Option<RoleProcess>,
     answers: Lines,
@@ -76,55 +78,60 @@ pub struct Sample {
 impl Sample {
     /// Requests a second.
     pub fn rate(&self) -> f64 {
-        let seconds = self.window.seen.nanoseconds.max(1) as f64 / 1e9;
-        self.window.seen.requests as f64 / seconds
+        let seconds = self.window.answers.nanoseconds.max(1) as f64 / 1e9;
+        self.window.answers.requests as f64 / seconds
     }
 
     /// Requests per second of the server's CPU time.
     pub fn per_cpu_second(&self) -> f64 {
         let seconds = self.server_cpu.max(1) as f64 / 1e9;
-        self.window.seen.requests as f64 / seconds
+        self.window.answers.requests as f64 / seconds
     }
 
     /// The share of its time that the load had a CPU, and that the server had one.
     pub fn shares(&self) -> [f64; 2] {
-        let time = self.window.seen.nanoseconds.max(1) as f64;
+        let time = self.window.answers.nanoseconds.max(1) as f64;
         [self.window.cpu as f64 / time, self.server_cpu as f64 / time]
     }
 }
 
-impl Stage {
+impl ServerBench {
     /// A stage on which `program`, an `ipclab`, plays the servers and the loads.
     ///
     /// # Errors
     /// EACCES or ENOSPC in TMPDIR.
-    pub fn new(program: &Path) -> Result<Stage> {
+    pub fn new(program: &Path) -> Result<ServerBench> {
         let built = Scratch::make()?;
         let cpus = Cpus::choose()?;
         let stop = Interrupts::watch()?;
-        Ok(Stage { program: program.to_owned(), built, cpus, stop })
+        Ok(ServerBench { program: program.to_owned(), built, cpus, stop })
     }
 
     /// Starts a server, and a load that has connected all its clients to it.
     ///
     /// # Errors
     /// [`peers::Absent`]; a server that does not start, or does not answer each client.
-    pub fn start(&mut self, subject: Subject) -> Result<Session> {
-        let Subject { kind, program, placement, .. } = subject;
+    pub fn start(&mut self, subject: ServerCase) -> Result<Session> {
+        let ServerCase { kind, program, placement, .. } = subject;
         let [load_cpu, server_cpu] =
             self.cpus.of(placement).context("there is no second CPU")?;
         let dir = Scratch::make()?;
-        let (servers, door) = match program {
-            Program::Ipclab => self.start_roles(kind, dir.path(), server_cpu)?,
-            Program::C | Program::Python => {
+        let (servers, address) = match program {
+            ServerProgram::Ipclab => {
+                self.start_roles(kind, dir.path(), server_cpu)?
+            }
+            ServerProgram::C | ServerProgram::Python => {
                 let command = peers::command(kind, program, self.built.path())?;
-                let (listener, door) = peers::listener(kind, dir.path())?;
+                let (listener, address) = peers::listener(kind, dir.path())?;
                 let name = format!("{} in {}", kind.subject(), program.text());
                 let input = Input::From(listener);
-                (vec![start(&name, command, input, nowhere()?, server_cpu)?], door)
+                (
+                    vec![start(&name, command, input, nowhere()?, server_cpu)?],
+                    address,
+                )
             }
         };
-        let (load, answers) = self.start_load(&subject, &door, load_cpu)?;
+        let (load, answers) = self.start_load(&subject, &address, load_cpu)?;
         let mut session =
             Session { subject, load: Some(load), answers, servers, _dir: dir };
         let said = session.answer(&mut self.stop, Instant::now() + DEADLINE)?;
@@ -135,11 +142,11 @@ impl Stage {
     /// The chapter's own roles, each once the one before it says that peers may come.
     fn start_roles(
         &mut self,
-        kind: Kind,
+        kind: ServerKind,
         dir: &Path,
         cpu: usize,
-    ) -> Result<(Vec<RoleProcess>, Door)> {
-        let (mut servers, mut door) = (Vec::new(), None);
+    ) -> Result<(Vec<RoleProcess>, ServerAddress)> {
+        let (mut servers, mut address) = (Vec::new(), None);
         for words in kind.roles() {
             let (ready, says_so) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
             let mut command = Command::new(&self.program);
@@ -154,29 +161,29 @@ impl Stage {
             let Some(line) = line? else { return Err(why_it_ended(role)) };
             servers.push(role);
             // A worker's is not for clients.
-            if door.is_none() {
+            if address.is_none() {
                 let parsed = line.parse().map_err(anyhow::Error::msg);
-                door =
+                address =
                     Some(parsed.with_context(|| format!("the address of {name}"))?);
             }
         }
-        Ok((servers, door.context("a server without a role")?))
+        Ok((servers, address.context("a server without a role")?))
     }
 
     fn start_load(
         &self,
-        subject: &Subject,
-        door: &Door,
+        subject: &ServerCase,
+        address: &ServerAddress,
         cpu: usize,
     ) -> Result<(RoleProcess, Lines)> {
-        let Subject { kind, placement, busy, idle, load_threads, .. } = *subject;
+        let ServerCase { kind, placement, busy, idle, load_threads, .. } = *subject;
         let clients = match kind.clients() {
             Clients::Stay => "stay",
             Clients::Visit => "visit",
         };
         let mut command = Command::new(&self.program);
         command.args(["bench-servers", "load", "--clients", clients]);
-        command.args(["--to", &door.to_string(), "--busy", &busy.to_string()]);
+        command.args(["--to", &address.to_string(), "--busy", &busy.to_string()]);
         command.args(["--idle", &idle.to_string()]);
         command.args(["--threads", &load_threads.to_string()]);
         // On a CPU of its own it need not sleep; elsewhere the server needs that CPU.

@@ -4,7 +4,8 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use bench::servers::load::{Door, Order};
+use bench::servers::load::address::ServerAddress;
+use bench::servers::load::order::Order;
 use os::cleanup::notes::Noted;
 use wire::address::resolve;
 use wire::meet::{describe, parse};
@@ -30,7 +31,7 @@ pub(crate) fn run(input: &[u8]) {
         assert!(text.contains(&id) && !id.contains(' '), "{id:?}: {tried:?}");
     }
     again::<Order>(&text);
-    again::<Door>(&text);
+    again::<ServerAddress>(&text);
     again::<chapters::signal::number::Number>(&text);
     if let Ok(time) = wire::roles::seconds(&text) {
         assert!(!time.is_zero());

@@ -14,12 +14,12 @@ use plotters::drawing::DrawingArea;
 use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
 use plotters::series::LineSeries;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, RGBColor, ShapeStyle, TextStyle};
+use plotters::style::{Color, RGBColor, ShapeStyle};
 
 use super::super::super::model::Unit;
 use super::super::units;
-use super::paint::{AXIS, FAINT, GRID, TEXT, THIN, colour, font};
-use super::{log2, nines};
+use super::scale::{log2, nines};
+use super::style::{AXIS, FAINT, GRID, TEXT, THIN, colour, font};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -319,10 +319,4 @@ fn marker(whole: &Area, (x, y): (i32, i32), look: Option<usize>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Text in a colour; plotters' sizes are 1.24 times those of the picture.
-pub(super) fn style(pixels: f64, colour: RGBColor) -> TextStyle<'static> {
-    use plotters::style::IntoTextStyle;
-    ("sans-serif", pixels * 1.24).with_color(colour).into_text_style(&(0u32, 0u32))
 }

@@ -14,13 +14,13 @@ pub(crate) const LINES: &str = "two bounced cache lines";
 
 /// The floors of a placement: started once, measured beside every subject.
 #[derive(Default)]
-pub(crate) struct Ground {
+pub(crate) struct PairFloors {
     pub(crate) names: Vec<&'static str>,
     pub(crate) pairs: Vec<Contender>,
     seen: Vec<Series>,
 }
 
-impl Ground {
+impl PairFloors {
     /// Adds a floor whose pair has been started.
     pub(crate) fn add(&mut self, name: &'static str, pair: Pair) {
         self.names.push(name);

@@ -5,32 +5,34 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context, Result, ensure};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
+use super::address::ServerAddress;
 use super::client::Client;
-use super::{Door, MOST, PATIENCE, Seen, look, now};
+use super::wait::{PATIENCE, look, now};
+use super::window::{Answers, MOST};
 use crate::servers::times::Times;
 
 /// One load thread's clients: so many at once, each of them again and again another.
 #[derive(Debug)]
-pub(super) struct Visitors {
-    door: Door,
+pub(super) struct VisitingClients {
+    address: ServerAddress,
     at_once: usize,
     epoll: OwnedFd,
     number: u64,
 }
 
-impl Visitors {
+impl VisitingClients {
     /// Nobody has come yet; the first will have the number `first`.
     ///
     /// # Errors
     /// EMFILE.
     pub(super) fn new(
-        door: &Door,
+        address: &ServerAddress,
         at_once: usize,
         first: usize,
-    ) -> Result<Visitors> {
+    ) -> Result<VisitingClients> {
         let epoll = epoll::create(CreateFlags::CLOEXEC).context("epoll_create1")?;
-        Ok(Visitors {
-            door: door.clone(),
+        Ok(VisitingClients {
+            address: address.clone(),
             at_once,
             epoll,
             number: (first as u64) << 32,
@@ -40,7 +42,7 @@ impl Visitors {
     /// Comes, and asks. A visit is timed from before connect(2).
     fn visit(&mut self, place: usize, now: u64) -> Result<Client> {
         self.number += 1;
-        let mut client = Client::new(self.door.connect()?, self.number);
+        let mut client = Client::new(self.address.connect()?, self.number);
         client.ask(now)?;
         let place = EventData::new_u64(place as u64);
         epoll::add(&self.epoll, &client, place, EventFlags::IN)
@@ -52,7 +54,7 @@ impl Visitors {
     ///
     /// # Errors
     /// A wrong answer, none for a long while, or a server that is gone.
-    pub(super) fn closed(&mut self, window: u64) -> Result<Seen> {
+    pub(super) fn closed(&mut self, window: u64) -> Result<Answers> {
         let began = now();
         let (mut times, mut requests) = (Times::new(), 0);
         let mut here = Vec::with_capacity(self.at_once);
@@ -81,6 +83,6 @@ impl Visitors {
             }
         }
         let (honest, naive) = (times.pairs(), Vec::new());
-        Ok(Seen { requests, nanoseconds: last - began, honest, naive })
+        Ok(Answers { requests, nanoseconds: last - began, honest, naive })
     }
 }

@@ -5,14 +5,16 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context, Result, ensure};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
+use super::address::ServerAddress;
 use super::client::Client;
 use super::schedule::Schedule;
-use super::{Door, MOST, PATIENCE, Seen, look, now};
+use super::wait::{PATIENCE, look, now};
+use super::window::{Answers, MOST};
 use crate::servers::times::Times;
 
 /// One load thread's clients.
 #[derive(Debug)]
-pub(super) struct Crowd {
+pub(super) struct StayingClients {
     busy: Vec<Client>,
     idle: Vec<Client>,
     epoll: OwnedFd,
@@ -20,28 +22,28 @@ pub(super) struct Crowd {
     spins: bool,
 }
 
-impl Crowd {
+impl StayingClients {
     /// Connects `busy` clients and then `idle` ones, the first of them with the number
     /// `first`. The server has answered each of them once.
     ///
     /// # Errors
     /// ECONNREFUSED, EMFILE; a server that does not answer.
     pub(super) fn connect(
-        door: &Door,
+        address: &ServerAddress,
         busy: usize,
         idle: usize,
         first: usize,
         spins: bool,
-    ) -> Result<Crowd> {
+    ) -> Result<StayingClients> {
         let epoll = epoll::create(CreateFlags::CLOEXEC).context("epoll_create1")?;
-        let mut crowd = Crowd {
+        let mut crowd = StayingClients {
             busy: Vec::with_capacity(busy + idle),
             idle: Vec::new(),
             epoll,
             spins,
         };
         for place in 0..busy + idle {
-            let client = Client::new(door.connect()?, (first + place) as u64);
+            let client = Client::new(address.connect()?, (first + place) as u64);
             let place = EventData::new_u64(place as u64);
             epoll::add(&crowd.epoll, &client, place, EventFlags::IN)
                 .context("epoll_ctl")?;
@@ -73,7 +75,7 @@ impl Crowd {
     ///
     /// # Errors
     /// A wrong answer, none for a long while, or a server that is gone.
-    pub(super) fn closed(&mut self, window: u64) -> Result<Seen> {
+    pub(super) fn closed(&mut self, window: u64) -> Result<Answers> {
         let began = now();
         let (mut times, mut requests, mut events) = (Times::new(), 0, events());
         for client in &mut self.busy {
@@ -100,15 +102,15 @@ impl Crowd {
         }
         self.check_idle()?;
         let (honest, naive) = (times.pairs(), Vec::new());
-        Ok(Seen { requests, nanoseconds: last - began, honest, naive })
+        Ok(Answers { requests, nanoseconds: last - began, honest, naive })
     }
 
     /// Requests come due at `rate` a second for `window` nanoseconds, whatever the
     /// server does; all of them are sent and answered in the end.
     ///
     /// # Errors
-    /// As [`Crowd::closed`].
-    pub(super) fn open(&mut self, rate: u64, window: u64) -> Result<Seen> {
+    /// As [`StayingClients::closed`].
+    pub(super) fn open(&mut self, rate: u64, window: u64) -> Result<Answers> {
         let window = window.min(MOST.saturating_mul(1_000_000_000) / rate.max(1));
         let began = now();
         let mut schedule = Schedule::new(self.busy.len(), rate, began, window);
@@ -136,7 +138,7 @@ impl Crowd {
             );
         }
         self.check_idle()?;
-        Ok(Seen {
+        Ok(Answers {
             requests: schedule.honest.count(),
             nanoseconds: last - began,
             honest: schedule.honest.pairs(),
