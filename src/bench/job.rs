@@ -29,7 +29,7 @@ pub struct Job {
     /// The size of a message, in bytes.
     pub size: usize,
     /// The path that the names of this pair begin with.
-    pub place: String,
+    pub base: String,
 }
 
 /// The command that plays such an end, whose kernel names are those of the directory `dir`.
@@ -41,14 +41,14 @@ pub(super) fn command(
     (mechanism, mode): (&str, Mode),
     side: Side,
     size: u64,
-    place: &Path,
+    base: &Path,
 ) -> Result<std::process::Command> {
     let program = std::env::current_exe().context("readlink")?;
     let mut command = std::process::Command::new(program);
     command
         .args(["bench-end", mechanism, mode.word(), side.word()])
         .arg(size.to_string())
-        .arg(place)
+        .arg(base)
         .env("IPCLAB_DIR", dir);
     Ok(command)
 }

@@ -47,7 +47,7 @@ pub(super) fn loopback() -> Result<[OwnedFd; 2]> {
     Ok([a.into(), b.into()])
 }
 
-/// A port on which nobody listens just now.
+/// A port on which no process listens just now.
 pub(super) fn free_port() -> Result<u16> {
     let listener =
         std::net::TcpListener::bind("127.0.0.1:0").context("bind 127.0.0.1")?;

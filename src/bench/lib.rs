@@ -144,7 +144,7 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
 
 /// What came of it; if a signal came meanwhile, we end as it says.
 fn heard<T>(outcome: Result<T>, stop: &mut Interrupts) -> Result<T> {
-    // The operations and the servers have an ear of their own, and leave it pending.
+    // The operations and the servers read signals themselves, and leave the last one pending.
     if outcome.is_err()
         && stop.pending()?
         && let Some(signal) = stop.caught
@@ -351,7 +351,7 @@ impl Drop for Scratch {
         let Ok(program) = std::env::current_exe() else { return };
         let mut clean = Command::new(program);
         clean.args(["-q", "clean", "--pending"]).env("IPCLAB_DIR", self.0.path());
-        // Its words are for those who asked for it.
+        // Its output is for a user who has asked for it.
         let _ = clean.output();
     }
 }

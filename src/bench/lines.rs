@@ -1,4 +1,4 @@
-//! What another process says, line by line, with an eye on those who may end meanwhile.
+//! What another process says, line by line, while processes are watched that may end meanwhile.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
@@ -31,7 +31,7 @@ impl Lines {
         Lines { from, bytes: Vec::new() }
     }
 
-    /// The next line; `None` when its writer, or one of those who are `watched`, has
+    /// The next line; `None` when its writer, or one of the `watched` processes, has
     /// ended before it was whole.
     pub(super) fn next(
         &mut self,

@@ -75,7 +75,7 @@ pub(super) struct Series {
     pub(super) each: Vec<u32>,
     /// How many windows had a stall in them even when they were run again.
     pub(super) stalls: usize,
-    /// In how many windows who should sleep did not, even when they were run again.
+    /// In how many windows a side that should sleep did not, even when they were run again.
     pub(super) awake: usize,
 }
 

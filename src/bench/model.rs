@@ -63,11 +63,11 @@ pub struct Head {
 pub enum Placement {
     /// Both on one CPU: each wait is a context switch.
     Same,
-    /// On two CPUs, kept awake; who waits sleeps in the kernel.
+    /// On two CPUs, kept awake; a side that waits sleeps in the kernel.
     CrossBlocking,
-    /// On two CPUs; who waits looks a moment, and would sleep if that were in vain.
+    /// On two CPUs; a side that waits looks for a moment, and then would sleep.
     CrossLooking,
-    /// On two CPUs; who waits looks again and again.
+    /// On two CPUs; a side that waits looks again and again.
     CrossSpinning,
 }
 

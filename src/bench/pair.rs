@@ -57,7 +57,7 @@ pub(super) struct PairStart {
     pub(super) cpus: [usize; 2],
     /// How they are joined before they start, if they are.
     pub(super) joined: Joined,
-    /// How they wait. Who never sleeps must be stopped while others are measured.
+    /// How they wait. A pair that never sleeps must be stopped while others are measured.
     pub(super) waits: Waits,
 }
 
@@ -131,9 +131,9 @@ impl Pair {
         let [input_a, input_b] = inputs;
         let [output_a, output_b] = outputs;
         // Before exec, so that they see how many CPUs they share when they open their
-        // links: who has one only must not spin.
+        // links: a process that has one CPU only must not spin.
         for command in [&mut a, &mut b] {
-            command.process_group(0); // Ctrl-C comes to us alone, or to nobody (nohup)
+            command.process_group(0); // Ctrl-C comes to the bench alone, or to no process (nohup)
             spawn::pin(command, &cpus);
         }
         let a = RoleProcess::start_with(
@@ -257,7 +257,7 @@ impl Pair {
         if last.strip_prefix("bad ").is_none_or(|count| count.trim() != "0") {
             bail!("{}: not every answer was right: {last}", self.name);
         }
-        // Whoever cannot be told by its mechanism is told by us; drop sees to the rest.
+        // A mechanism without an end of its own gets it here; drop sees to the rest.
         let _ = send(self.controls[1].as_raw_fd(), b"quit", MsgFlags::MSG_NOSIGNAL);
         Ok(())
     }
@@ -341,7 +341,7 @@ impl Pair {
         })
     }
 
-    /// Whoever has left has no context switches to count.
+    /// A process that has left has no context switches to count.
     fn both_are_there(&self) -> Result<()> {
         let there = self.roles.iter().all(Option::is_some);
         there.then_some(()).with_context(|| format!("{}: one has left", self.name))
@@ -359,7 +359,7 @@ impl Pair {
         pids.filter_map(|pid| minor_faults(pid.as_raw() as u32)).sum()
     }
 
-    /// Stops a pair that spins: whoever is measured next has its CPUs for itself.
+    /// Stops a pair that spins: the next pair has the CPUs for itself.
     fn rest(&self) -> Result<()> {
         self.all(Signal::SIGSTOP)
     }

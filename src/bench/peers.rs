@@ -150,7 +150,7 @@ impl Peers {
     }
 
     /// The command of one side, `a` or `b`, of a pair that passes messages of `size` bytes
-    /// by `mechanism` in `mode`, `pingpong` or `oneway`, and meets at `place`. `None` for
+    /// by `mechanism` in `mode`, `pingpong` or `oneway`, and meets at `base`. `None` for
     /// an absent program or an unknown mechanism.
     ///
     /// It exits with status 3 if the mechanism does not carry `size`, and with 4 if the
@@ -162,7 +162,7 @@ impl Peers {
         mode: &str,
         side: char,
         size: u64,
-        place: &str,
+        base: &str,
     ) -> Option<Command> {
         let reference = REFERENCES.iter().find(|r| r.mechanism == mechanism)?;
         if self.absent(program).is_some() {
@@ -179,7 +179,7 @@ impl Peers {
                 python
             }
         };
-        command.args([mode, &side.to_string(), &size.to_string(), place]);
+        command.args([mode, &side.to_string(), &size.to_string(), base]);
         Some(command)
     }
 }

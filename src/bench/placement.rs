@@ -33,7 +33,7 @@ impl Cpus {
         let all: Vec<usize> =
             (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect();
         let first = *all.last().context("no CPU to run on")?;
-        let second = all.len().checked_sub(2).map(|place| all[place]);
+        let second = all.len().checked_sub(2).map(|index| all[index]);
         Ok(Cpus { first, second, count: all.len() })
     }
 
@@ -83,7 +83,7 @@ impl Drop for Pinned {
 }
 
 // ANCHOR: awake
-/// A thread on each of two CPUs that runs whenever nobody else wants to (SCHED_IDLE).
+/// A thread on each of two CPUs that runs whenever no other thread wants to (SCHED_IDLE).
 ///
 /// A CPU with nothing to do sleeps, and to wake it takes far longer than any mechanism: a
 /// virtual one is even given back to the host. That is a figure of the machine, not of the

@@ -23,7 +23,7 @@ use wire::say;
 
 /// What a throughput is compared with.
 const MEMCPY: &str = "memcpy";
-/// Whose program the chapters' own is.
+/// What the reports call the chapters' own program.
 const OURS: &str = "ipclab";
 
 /// A run that is going on.
@@ -48,7 +48,7 @@ pub(super) struct Run<'a> {
     pub(super) floors: Vec<Floor>,
 }
 
-/// Who takes part in one figure, in their order: the chapter's own code, then its peers.
+/// The participants of one figure, in their order: the chapter's own code, then its peers.
 struct Participants {
     names: Vec<&'static str>,
     contenders: Vec<Contender>,
@@ -103,7 +103,7 @@ impl Run<'_> {
                 && with_peers
                 && error.downcast_ref::<NotMeasured>().is_none()
             {
-                // Whoever it was, ours has a figure of its own: once more, without peers.
+                // Whatever failed, the chapter's own code has a figure: once more, without peers.
                 blamed = Some(wire::errors::line(error));
                 outcome = self.spot(spot, false, &mut floors);
             }
@@ -136,7 +136,7 @@ impl Run<'_> {
         self.peers.is_some() && there
     }
 
-    /// Takes one figure of all who take part.
+    /// Takes one figure of each participant.
     fn spot(
         &mut self,
         spot: Spot,
@@ -150,7 +150,7 @@ impl Run<'_> {
         }
     }
 
-    /// Starts all who take part. A peer that is not there is a row that says why.
+    /// Starts all participants. A peer that is not there is a row that says why.
     fn participants(
         &mut self,
         spot: Spot,
@@ -297,51 +297,50 @@ impl Run<'_> {
 
     /// Starts the two processes of a chapter's own code.
     fn chapter(&mut self, spot: Spot) -> Result<Pair> {
-        let place = self.place();
+        let base = self.base();
         let end = (spot.subject.name, spot.mode());
-        let side = |side| job::command(&self.dir, end, side, spot.size, &place);
+        let side = |side| job::command(&self.dir, end, side, spot.size, &base);
         let commands = [side(Side::A)?, side(Side::B)?];
         self.start(OURS, spot, commands, joined(spot.subject)?)
     }
 
     /// Starts the two processes of a floor.
     fn floor(&mut self, mechanism: &'static str, cpus: [usize; 2]) -> Result<Pair> {
-        let place = self.place();
-        let file = std::fs::File::create_new(&place).context("open for a floor")?;
+        let base = self.base();
+        let file = std::fs::File::create_new(&base).context("open for a floor")?;
         file.set_len(super::floors::ends::LENGTH as u64).context("ftruncate")?;
         let waits = if mechanism == "line" { Waits::Spins } else { Waits::Sleeps };
         let subject = Subject::floor(mechanism, waits);
         let (what, placement, size) = (What::Latency, Placement::Same, 0);
         let spot = Spot { subject, what, size, placement, cpus };
         let end = (mechanism, spot.mode());
-        let side = |side| job::command(&self.dir, end, side, size, &place);
+        let side = |side| job::command(&self.dir, end, side, size, &base);
         let commands = [side(Side::A)?, side(Side::B)?];
         self.start(OURS, spot, commands, Joined::No)
     }
 
     /// Starts the two processes of a peer.
     fn peer(&mut self, program: Program, spot: Spot) -> Result<Pair> {
-        let mut place = self.place();
+        let mut base = self.base();
         let absent = |why: String| anyhow::Error::from(NotMeasured::Absent(why));
         let peers = self.peers.as_ref().context("no peers")?;
         if let Some(why) = peers.absent(program) {
             return Err(absent(why));
         }
         if spot.subject.chapter == "tcp" {
-            place.set_extension(format!("x:{}", free_port()?));
+            base.set_extension(format!("x:{}", free_port()?));
         }
-        let place = place.to_string_lossy().into_owned();
+        let base = base.to_string_lossy().into_owned();
         if spot.subject.chapter == "sysvmq" {
             for way in ["there", "back"] {
-                let path = format!("{place}.{way}");
+                let path = format!("{base}.{way}");
                 std::fs::write(&path, b"")
                     .with_context(|| format!("open {path}"))?;
             }
         }
         let command = |side| {
             let (name, mode) = (spot.subject.name, spot.mode().word());
-            let command =
-                peers.command(program, name, mode, side, spot.size, &place);
+            let command = peers.command(program, name, mode, side, spot.size, &base);
             command.ok_or_else(|| absent("there is no peer for it".to_owned()))
         };
         let commands = [command('a')?, command('b')?];
@@ -372,7 +371,7 @@ impl Run<'_> {
     }
 
     /// A path for a new pair, whose last part is a name that no other has.
-    fn place(&mut self) -> PathBuf {
+    fn base(&mut self) -> PathBuf {
         self.pairs += 1;
         self.dir.join(format!("ipclab-bench-{}-{}", std::process::id(), self.pairs))
     }

@@ -13,7 +13,7 @@ use process::{Input, Output, RoleProcess};
 /// come after its window.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 /// How long the end of a server that has closed its connections may take. On a busy CPU
-/// that is a while, and nobody waits for as long unless a server lives that answers wrong.
+/// that is a while. The bench waits for as long only if a server that answers wrong lives on.
 pub(super) const DYING: Duration = Duration::from_secs(5);
 
 /// Starts `command` on one CPU: pinned before it executes, so all of it runs there, and
@@ -25,7 +25,7 @@ pub(super) fn start(
     output: Output,
     cpu: usize,
 ) -> Result<RoleProcess> {
-    command.process_group(0); // Ctrl-C comes to us alone, or to nobody (nohup)
+    command.process_group(0); // Ctrl-C comes to the bench alone, or to no process (nohup)
     spawn::pin(&mut command, &[cpu]);
     RoleProcess::start_with(name, command, input, output, None)
 }

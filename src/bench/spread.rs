@@ -28,7 +28,7 @@ pub(super) fn there_and_back(
 ) -> impl Iterator<Item = usize> {
     (0..rounds).flat_map(move |round| {
         let back = round % 2 == 1;
-        (0..count).map(move |place| if back { count - 1 - place } else { place })
+        (0..count).map(move |index| if back { count - 1 - index } else { index })
     })
 }
 

@@ -3,7 +3,7 @@
 use wire::frame::CHUNK;
 use wire::ring::ends::CAPACITY as RING;
 
-/// What one does who waits.
+/// What a side does while it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waits {
     /// It sleeps in the kernel.
@@ -25,7 +25,7 @@ pub struct Subject {
     options: &'static [&'static str],
     /// The options of the sending end beside those.
     sending: &'static [&'static str],
-    /// What who waits does.
+    /// What a side does while it waits.
     pub waits: Waits,
     /// The most bytes that the bench sends through it at once, and why.
     pub largest: Option<(u64, &'static str)>,
@@ -165,7 +165,7 @@ impl Subject {
         match self.chapter {
             "signal" => size == 0,
             "file" => false,
-            // Whoever waits in recv(2) on a stream is woken as well when its own message is
+            // A process that waits in recv(2) on a stream is woken as well when its own message is
             // read: that is room to send in, and room is told on the same queue.
             "unix" if self.name == "unix stream" => false,
             _ => size <= 4096,

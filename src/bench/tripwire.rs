@@ -30,7 +30,7 @@ pub struct RoundTrip {
 // ANCHOR: tripwires
 /// Less than this part of two bounced lines, and no line was bounced.
 const LINES: f64 = 0.9;
-/// Less than this part of two context switches, and somebody did not wait.
+/// Less than this part of two context switches, and a side did not wait.
 const SWITCHES: f64 = 0.75;
 /// A process that waits once a round trip is switched away from so often, at least and at
 /// most: now and then one is made to make room as well.

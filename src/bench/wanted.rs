@@ -74,9 +74,10 @@ impl Wanted {
 
     /// How many figures there will be.
     pub(super) fn steps(&self, cpus: &Cpus) -> usize {
-        let places = self.placements.iter();
-        let places = places.filter_map(|place| Some((*place, cpus.of(*place)?)));
-        places.map(|(place, cpus)| self.spots(place, cpus).len()).sum()
+        let placements = self.placements.iter();
+        let placements = placements
+            .filter_map(|placement| Some((*placement, cpus.of(*placement)?)));
+        placements.map(|(placement, cpus)| self.spots(placement, cpus).len()).sum()
     }
 }
 

@@ -70,8 +70,8 @@ impl ChapterEnd<'_> {
     /// Opens the chapter's own ends, and plays.
     fn links<C: OneWay>(&self) -> Result<()> {
         let job = self.job;
-        let place = Path::new(&job.place);
-        let name = place.file_name().context("a place without a name")?;
+        let base = Path::new(&job.base);
+        let name = base.file_name().context("a place without a name")?;
         let name = name.to_string_lossy();
         let row = C::ROW;
         let at = |way: &str| -> Result<Rendezvous> {

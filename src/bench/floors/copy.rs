@@ -16,7 +16,7 @@ const TRIES: usize = 3;
 /// How much is copied in one try, in bytes; or one message, if that is larger.
 const TRY: usize = 1 << 20;
 
-/// memcpy(3) of messages of one size, to and from places that go round in a footprint. If
+/// memcpy(3) of messages of one size, to and from addresses that go round in a footprint. If
 /// that is smaller than a message, it goes there in parts, as with the reads of a stream.
 #[derive(Debug)]
 pub struct Copy {
@@ -37,12 +37,12 @@ impl Copy {
         let often = (TRY / copy.from.len().max(1)).max(1);
         let mut least = (Duration::MAX, 0);
         for apart in TRIED.repeat(TRIES) {
-            copy.place(apart);
+            copy.align(apart);
             let began = Instant::now();
             (0..often).for_each(|_| copy.once());
             least = least.min((began.elapsed(), apart));
         }
-        copy.place(least.1);
+        copy.align(least.1);
         copy
     }
 
@@ -53,11 +53,11 @@ impl Copy {
         let (from, to) = (vec![1; size], vec![2; footprint + PAGE]);
         let part = size.min(footprint).max(1);
         let mut copy = Copy { from, to, start: 0, part, at: 0, apart };
-        copy.place(apart);
+        copy.align(apart);
         copy
     }
 
-    fn place(&mut self, apart: usize) {
+    fn align(&mut self, apart: usize) {
         let [from, to] = [&self.from, &self.to].map(|bytes| bytes.as_ptr().addr());
         self.start = (from + apart).wrapping_sub(to) % PAGE;
         (self.at, self.apart) = (self.start, apart);

@@ -28,7 +28,7 @@ struct Words {
 
 impl Words {
     fn open(job: &Job) -> Result<Words> {
-        let path = &job.place;
+        let path = &job.base;
         let file = std::fs::File::options().read(true).write(true).open(path);
         let file = file.with_context(|| format!("open {path}"))?;
         let memory = mmap(&file, LENGTH).with_context(|| format!("mmap {path}"))?;

@@ -39,8 +39,8 @@ impl PairFloors {
     /// The least that was ever seen of each.
     pub(crate) fn least(&self) -> Floors {
         let least = |name| {
-            let place = self.names.iter().position(|known| *known == name)?;
-            self.seen[place].figures.iter().copied().reduce(f64::min)
+            let index = self.names.iter().position(|known| *known == name)?;
+            self.seen[index].figures.iter().copied().reduce(f64::min)
         };
         Floors { switches: least(SWITCHES), lines: least(LINES) }
     }

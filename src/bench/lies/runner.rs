@@ -69,9 +69,9 @@ impl Runner<'_> {
         let PairPlan { mechanism, mode, size, cpus, joined, waits } = wanted;
         self.pairs += 1;
         let name = format!("ipclab-lie-{}-{}", std::process::id(), self.pairs);
-        let place = self.dir.join(name);
+        let base = self.dir.join(name);
         let end = (mechanism, mode);
-        let side = |side| job::command(&self.dir, end, side, size, &place);
+        let side = |side| job::command(&self.dir, end, side, size, &base);
         let commands = [side(Side::A)?, side(Side::B)?];
         let name = mechanism.to_owned();
         Pair::start(PairStart { name, commands, cpus, joined, waits }, self.stop)

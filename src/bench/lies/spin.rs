@@ -1,4 +1,4 @@
-//! The lie of the busy wait: nobody sleeps, and the figure is called a pipe's latency.
+//! The lie of the busy wait: neither side sleeps, and the figure is called a pipe's latency.
 
 use std::fs::File;
 use std::time::Duration;

@@ -61,7 +61,7 @@ struct Stdio {
     out: BufWriter<File>,
     into: BufReader<File>,
     size: usize,
-    /// Whom to signal, and what to wait for.
+    /// The process to signal, and the signals to wait for.
     signals: Option<(Pid, Set)>,
 }
 
@@ -74,7 +74,7 @@ impl Stdio {
         let mut other = None;
         if signals {
             let set = Set::of(&[libc::SIGUSR1]);
-            // Before the other side knows whom to signal.
+            // Before the other side knows our process ID.
             set.block().context("sigprocmask")?;
             out.write_all(&std::process::id().to_ne_bytes()).context("write")?;
             out.flush().context("write the pipe")?;
@@ -119,7 +119,7 @@ impl Exchange for Stdio {
     }
 
     fn finish(self) -> Result<()> {
-        // Who waits for a signal does not see the end of the stream before one comes.
+        // A side that waits for a signal sees the end of the stream only after a signal.
         self.tell()
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn write_and_read(_: &Resources) -> Result<Batch> {
     through(pipe2(OFlag::O_CLOEXEC).context("pipe")?)
 }
 
-/// Writes 64 bytes into a pipe that is never empty, and reads 64: nobody waits for either.
+/// Writes 64 bytes into a pipe that is never empty, and reads 64: neither call waits.
 fn through((reading, writing): (OwnedFd, OwnedFd)) -> Result<Batch> {
     write(&writing, &[0; 64]).context("write")?;
     Ok(each(move || {
@@ -36,7 +36,7 @@ fn through((reading, writing): (OwnedFd, OwnedFd)) -> Result<Batch> {
     }))
 }
 
-/// As [`write_and_read`], through a pipe that somebody has polled: see os/start.rs.
+/// As [`write_and_read`], through a pipe that was polled once: see os/start.rs.
 pub(super) fn polled_once(_: &Resources) -> Result<Batch> {
     let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let mut asked = [PollFd::new(&reading, PollFlags::empty())];

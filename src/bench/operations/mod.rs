@@ -1,5 +1,5 @@
 //! What single operations cost: to open, to connect, to create and to remove, to wake
-//! somebody up, to pass a descriptor.
+//! a process up, to pass a descriptor.
 //!
 //! They run in a process of its own with one thread, pinned to one CPU, in batches: the
 //! figure is the median batch's time divided by its operations. Those that are compared
@@ -129,7 +129,7 @@ struct Effort {
 /// The process that times them: writes each row as a line of JSON, and `done`.
 ///
 /// # Errors
-/// EPIPE once nobody reads.
+/// EPIPE once the reader has left.
 pub(super) fn part(options: &OperationOptions) -> Result<()> {
     let resources = Resources::new(&options.dir, options.other_cpu);
     let (short, long) = (Duration::from_micros(300), Duration::from_millis(2));
@@ -154,8 +154,8 @@ pub(super) fn part(options: &OperationOptions) -> Result<()> {
 fn time(group: &[Operation], resources: &Resources, effort: Effort) -> Vec<Row> {
     let mut all: Vec<Contender<'_>> =
         group.iter().map(|one| Contender::of(one, resources, effort)).collect();
-    for place in there_and_back(all.len(), effort.batches) {
-        all[place].counted();
+    for index in there_and_back(all.len(), effort.batches) {
+        all[index].counted();
     }
     all.iter().map(|one| one.row(&all[0])).collect()
 }

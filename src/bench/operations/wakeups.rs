@@ -1,4 +1,4 @@
-//! futex(2): waking nobody, and waking a process that sleeps.
+//! futex(2): waking where no process sleeps, and waking one that does.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Release};

@@ -1,7 +1,7 @@
 //! `--csv`: one line a figure, for a spreadsheet.
 //!
 //! The cells are plain numbers and words; their units stand in the header. The floors come
-//! first. What has no place here (other ratios, histograms) is in `--json`.
+//! first. What has no column here (other ratios, histograms) is in `--json`.
 
 use anyhow::{Context, Result};
 

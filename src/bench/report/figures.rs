@@ -1,5 +1,5 @@
 //! The figures on the pages of the book: a fragment of Markdown a chapter, made from a
-//! report, so that nobody types a figure.
+//! report, so that no figure is typed by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -162,12 +162,12 @@ fn messages(placement: Option<Placement>, rows: &[&Row]) -> String {
 
 /// Servers or operations, a line a row.
 fn others(kind: &str, placement: Option<Placement>, rows: &[&Row]) -> String {
-    let place = match placement {
+    let heading = match placement {
         Some(placement) => format!("{kind}. {}", title(Some(placement))),
         None => kind.to_owned(),
     };
     let mut text = format!(
-        "\n**{place}**\n\n| | figure | p50 | p99 | compared |\n|---|--:|--:|--:|---|\n"
+        "\n**{heading}**\n\n| | figure | p50 | p99 | compared |\n|---|--:|--:|--:|---|\n"
     );
     let mut notes = Notes::default();
     for row in rows {
@@ -241,12 +241,12 @@ impl Notes {
     fn number(&mut self, note: &str) -> String {
         // A program that broke may have written more than a page can show.
         let note = note.lines().next().unwrap_or_default();
-        let place = self.0.iter().position(|known| known == note);
-        let place = place.unwrap_or_else(|| {
+        let index = self.0.iter().position(|known| known == note);
+        let index = index.unwrap_or_else(|| {
             self.0.push(note.to_owned());
             self.0.len() - 1
         });
-        format!("({})", place + 1)
+        format!("({})", index + 1)
     }
 
     fn text(&self) -> String {

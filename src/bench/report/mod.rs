@@ -28,7 +28,7 @@ pub mod units;
 const PEERS: [&str; 2] = ["C", "Python"];
 
 /// The ratio of a row to its floor: to one of the report's floors, or else to the first
-/// thing that is nobody's program.
+/// thing that is no program.
 fn floor_ratio<'a>(report: &Report, ratios: &'a [Ratio]) -> Option<&'a Ratio> {
     let is_floor =
         |ratio: &&Ratio| report.floors.iter().any(|floor| floor.name == ratio.to);
@@ -71,7 +71,7 @@ fn shared(row: &Row, others: &[&Row]) -> bool {
 }
 
 /// Where it ran, in a learner's words.
-fn place(placement: Placement) -> &'static str {
+fn in_words(placement: Placement) -> &'static str {
     match placement {
         Placement::Same => "same: both on one CPU",
         Placement::CrossBlocking => "cross, blocking: two CPUs, who waits sleeps",
@@ -135,7 +135,7 @@ impl Target {
         Ok(target)
     }
 
-    /// Writes `text`: whoever opens the file gets all of it, or what was there before.
+    /// Writes `text`: a reader that opens the file gets all of it, or what was there before.
     ///
     /// # Errors
     /// ENOSPC and the like; then the old file is as it was.

@@ -12,7 +12,7 @@ use super::super::model::{
     Figure, Outcome, Percentiles, Placement, Report, Row, Unit, What,
 };
 use super::units::{digits, figure, size};
-use super::{floor_ratio, place};
+use super::{floor_ratio, in_words};
 use panel::{Axis, Panel, Series};
 use scale::{log2, nines};
 
@@ -68,7 +68,7 @@ pub fn draw(report: &Report) -> Result<String> {
     paint::picture(&title, &about, &panels)
 }
 
-/// A row that has a place in the picture.
+/// A row that is drawn.
 #[derive(Clone, Copy)]
 struct Drawn<'a> {
     row: &'a Row,
@@ -107,7 +107,7 @@ impl<'a> Set<'a> {
 
     fn title(&self, what: &str) -> String {
         match self.placement {
-            Some(placement) => format!("{what}; {}", place(placement)),
+            Some(placement) => format!("{what}; {}", in_words(placement)),
             None => what.to_owned(),
         }
     }

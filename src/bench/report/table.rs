@@ -8,7 +8,7 @@ use super::super::model::{
 };
 use super::grid::{Cell, Grid, Side, Tone, paint};
 use super::units::{digits, figure, grouped, range, size};
-use super::{KINDS, PEERS, floor_ratio, head, name, percentiles, place, shared};
+use super::{KINDS, PEERS, floor_ratio, head, in_words, name, percentiles, shared};
 use super::{subject, title};
 
 /// The whole report in up to `width` columns, in colour where that is wanted.
@@ -92,10 +92,10 @@ fn floors(report: &Report, width: usize) -> String {
         let rate = floor.size.filter(|_| floor.name.contains("memcpy"));
         let rate = rate.map(|size| size as f64 / took * 1e9);
         let placement = floor.placement.map_or("", Placement::text).to_owned();
-        let place = floor.apart.map_or(placement, |n| format!("{n} B apart"));
+        let from = floor.apart.map_or(placement, |n| format!("{n} B apart"));
         grid.line(vec![
             Cell::plain(&floor.name),
-            Cell::new(place, Tone::Faint),
+            Cell::new(from, Tone::Faint),
             Cell::plain(floor.size.map(size).unwrap_or_default()),
             Cell::new(figure(took, Unit::Nanoseconds), Tone::Strong),
             Cell::plain(range(min, max, took, Unit::Nanoseconds)),
@@ -193,7 +193,7 @@ impl<'a> Block<'a> {
     fn text(&self, width: usize, notes: &mut Notes) -> String {
         let kind = title(self.what);
         let mut out = match self.placement {
-            Some(placement) => headline(&format!("{kind}; {}", place(placement))),
+            Some(placement) => headline(&format!("{kind}; {}", in_words(placement))),
             None => headline(kind),
         };
         if let Some(lesson) = self.lesson() {

@@ -23,9 +23,9 @@ pub fn digits(value: f64) -> String {
     let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
     let whole = rounded.abs().log10().floor() as i32;
     match 2 - whole {
-        places if places > 5 => format!("{rounded:.1e}"),
-        // No longer than four places: 0.0032.
-        places @ 1.. => format!("{rounded:.0$}", places.min(4) as usize),
+        decimals if decimals > 5 => format!("{rounded:.1e}"),
+        // No longer than four decimals: 0.0032.
+        decimals @ 1.. => format!("{rounded:.0$}", decimals.min(4) as usize),
         0 => format!("{rounded:.0}"),
         _ => {
             let sign = if rounded < 0.0 { "-" } else { "" };

@@ -58,8 +58,8 @@ pub(super) fn group(
         contender.turn(stage, closed(effort.warm_up))?;
         contender.samples.clear();
     }
-    for place in there_and_back(all.len(), effort.rounds) {
-        all[place].counted(stage, closed(effort.window))?;
+    for index in there_and_back(all.len(), effort.rounds) {
+        all[index].counted(stage, closed(effort.window))?;
     }
     for contender in &all {
         each(contender.row(&all));

@@ -2,8 +2,8 @@
 //! their own that checks every answer.
 //!
 //! A client of the closed loop asks again once it is answered: that tells the most that a
-//! server can do. In the open loop requests come due at a fixed rate, as those of strangers
-//! do, and each is timed from when it was due: that tells how long strangers wait.
+//! server can do. In the open loop requests come due at a fixed rate, as those of independent
+//! clients do, and each is timed from when it was due: that tells how long such clients wait.
 
 use std::path::Path;
 

@@ -79,7 +79,7 @@ pub fn groups(quick: bool, chapters: &[String]) -> Vec<(Group, Placement)> {
 /// How long things take, in nanoseconds, and how often they are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
-    /// A window that nobody counts.
+    /// A window that does not count.
     pub warm_up: u64,
     /// A window of the closed loop.
     pub window: u64,

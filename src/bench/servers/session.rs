@@ -202,7 +202,7 @@ impl ServerBench {
         session.window(order, &mut self.stop)
     }
 
-    /// The signal that ends the bench, once one has come, is for whoever waits outside.
+    /// The signal that ends the bench, once one has come, is raised again for the caller.
     pub(super) fn give_back(&self) -> Result<()> {
         match self.stop.caught {
             Some(signal) => nix::sys::signal::raise(signal).context("raise"),
@@ -265,7 +265,7 @@ impl Session {
         let load = self.load.take();
         let ended = self.servers.iter_mut().position(RoleProcess::has_ended);
         match (ended, load) {
-            (Some(place), _) => why_it_ended(self.servers.remove(place)),
+            (Some(index), _) => why_it_ended(self.servers.remove(index)),
             (None, Some(load)) => why_it_ended(load),
             (None, None) => anyhow::anyhow!("the load has failed before"),
         }

@@ -1,4 +1,4 @@
-//! The picture as a whole: its colours in light and dark, and its words for those who
+//! The picture as a whole: its colours in light and dark, and its words for readers who
 //! cannot see it.
 //!
 //! The lines are drawn in the light colours, which any viewer shows. A style sheet puts

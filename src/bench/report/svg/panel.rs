@@ -241,8 +241,8 @@ fn named(
     high: (i32, i32),
 ) -> Result<()> {
     points.sort_by_key(|(point, _)| point.1);
-    let places = apart(points.iter().map(|(point, _)| point.1).collect(), high);
-    for (((x, _), series), y) in points.into_iter().zip(places) {
+    let ys = apart(points.iter().map(|(point, _)| point.1).collect(), high);
+    for (((x, _), series), y) in points.into_iter().zip(ys) {
         let long = series.name.chars().count() as i32 * 8;
         let (x, side) = match x + 10 + long > edge {
             true => (x - 10, HPos::Right),
@@ -255,16 +255,16 @@ fn named(
 }
 
 /// Rows of pixels, from above to below, moved so that names there do not touch.
-fn apart(mut places: Vec<i32>, (top, bottom): (i32, i32)) -> Vec<i32> {
-    for index in 0..places.len() {
-        let above = if index > 0 { places[index - 1] + LINE } else { top };
-        places[index] = places[index].max(above);
+fn apart(mut ys: Vec<i32>, (top, bottom): (i32, i32)) -> Vec<i32> {
+    for index in 0..ys.len() {
+        let above = if index > 0 { ys[index - 1] + LINE } else { top };
+        ys[index] = ys[index].max(above);
     }
-    for index in (0..places.len()).rev() {
-        let below = places.get(index + 1).map_or(bottom, |next| next - LINE);
-        places[index] = places[index].min(below);
+    for index in (0..ys.len()).rev() {
+        let below = ys.get(index + 1).map_or(bottom, |next| next - LINE);
+        ys[index] = ys[index].min(below);
     }
-    places
+    ys
 }
 
 /// The name of each line at its end, none over another.
@@ -275,8 +275,8 @@ fn labels(
     high: (i32, i32),
 ) -> Result<()> {
     ends.sort_by_key(|(end, _)| end.1);
-    let places = apart(ends.iter().map(|(end, _)| end.1).collect(), high);
-    for (((end_x, end_y), series), y) in ends.into_iter().zip(places) {
+    let ys = apart(ends.iter().map(|(end, _)| end.1).collect(), high);
+    for (((end_x, end_y), series), y) in ends.into_iter().zip(ys) {
         let colour = colour(series.look);
         let way = vec![(end_x + 6, end_y), (x, y)];
         // Thin and grey: no data.

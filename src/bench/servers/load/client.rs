@@ -96,14 +96,14 @@ impl AsFd for Client {
 }
 
 /// Makes the message that is `client`'s `sequence`th: eight words, each mixed from both
-/// numbers and its place (splitmix64), and no newline but at the end: a line of text to
+/// numbers and its index (splitmix64), and no newline but at the end: a line of text to
 /// servers that read lines.
 fn fill(message: &mut [u8; SIZE], client: u64, sequence: u64) {
     let seed = (client << 40) ^ sequence;
-    for (place, word) in message.chunks_exact_mut(8).enumerate() {
+    for (index, word) in message.chunks_exact_mut(8).enumerate() {
         let mut mixed = seed
             .wrapping_mul(8)
-            .wrapping_add(place as u64 + 1)
+            .wrapping_add(index as u64 + 1)
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

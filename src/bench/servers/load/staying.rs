@@ -36,39 +36,39 @@ impl StayingClients {
         spins: bool,
     ) -> Result<StayingClients> {
         let epoll = epoll::create(CreateFlags::CLOEXEC).context("epoll_create1")?;
-        let mut crowd = StayingClients {
+        let mut clients = StayingClients {
             busy: Vec::with_capacity(busy + idle),
             idle: Vec::new(),
             epoll,
             spins,
         };
-        for place in 0..busy + idle {
-            let client = Client::new(address.connect()?, (first + place) as u64);
-            let place = EventData::new_u64(place as u64);
-            epoll::add(&crowd.epoll, &client, place, EventFlags::IN)
+        for index in 0..busy + idle {
+            let client = Client::new(address.connect()?, (first + index) as u64);
+            let data = EventData::new_u64(index as u64);
+            epoll::add(&clients.epoll, &client, data, EventFlags::IN)
                 .context("epoll_ctl")?;
-            crowd.busy.push(client);
+            clients.busy.push(client);
         }
-        // All of them are served, also those who will say nothing more.
+        // All of them are served, also the clients that will send nothing more.
         let mut events = events();
         for some in (0..busy + idle).step_by(64) {
             let mut waiting = 0;
-            for client in crowd.busy.iter_mut().skip(some).take(64) {
+            for client in clients.busy.iter_mut().skip(some).take(64) {
                 client.ask(now())?;
                 waiting += 1;
             }
             while waiting > 0 {
-                crowd.wait(&mut events)?;
+                clients.wait(&mut events)?;
                 for event in events.drain(..) {
-                    waiting -= usize::from(crowd.client(&event).take()?);
+                    waiting -= usize::from(clients.client(&event).take()?);
                 }
             }
         }
-        crowd.idle = crowd.busy.split_off(busy);
-        for client in &crowd.idle {
-            epoll::delete(&crowd.epoll, client).context("epoll_ctl")?;
+        clients.idle = clients.busy.split_off(busy);
+        for client in &clients.idle {
+            epoll::delete(&clients.epoll, client).context("epoll_ctl")?;
         }
-        Ok(crowd)
+        Ok(clients)
     }
 
     /// Each client asks again once it is answered, for `window` nanoseconds.
@@ -150,7 +150,7 @@ impl StayingClients {
         &mut self.busy[event.data.u64() as usize]
     }
 
-    /// Waits until somebody has something to read.
+    /// Waits until a client has something to read.
     fn wait(&self, events: &mut Vec<Event>) -> Result<()> {
         self.look(events, PATIENCE)?;
         ensure!(!events.is_empty(), "the server has not answered for 5 s");
@@ -162,7 +162,7 @@ impl StayingClients {
         look(&self.epoll, events, most)
     }
 
-    /// Those who say nothing are still connected, and were told nothing.
+    /// The idle clients are still connected, and have received nothing.
     fn check_idle(&self) -> Result<()> {
         let lost = self.idle.iter().filter(|client| !client.is_silent()).count();
         ensure!(

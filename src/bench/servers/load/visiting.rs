@@ -21,7 +21,7 @@ pub(super) struct VisitingClients {
 }
 
 impl VisitingClients {
-    /// Nobody has come yet; the first will have the number `first`.
+    /// No client yet; the first will have the number `first`.
     ///
     /// # Errors
     /// EMFILE.
@@ -39,18 +39,18 @@ impl VisitingClients {
         })
     }
 
-    /// Comes, and asks. A visit is timed from before connect(2).
-    fn visit(&mut self, place: usize, now: u64) -> Result<Client> {
+    /// Connects a client, which asks. A visit is timed from before connect(2).
+    fn visit(&mut self, index: usize, now: u64) -> Result<Client> {
         self.number += 1;
         let mut client = Client::new(self.address.connect()?, self.number);
         client.ask(now)?;
-        let place = EventData::new_u64(place as u64);
-        epoll::add(&self.epoll, &client, place, EventFlags::IN)
+        let data = EventData::new_u64(index as u64);
+        epoll::add(&self.epoll, &client, data, EventFlags::IN)
             .context("epoll_ctl")?;
         Ok(client)
     }
 
-    /// Whoever is answered leaves, and another comes, for `window` nanoseconds.
+    /// A client that is answered leaves, and another connects, for `window` nanoseconds.
     ///
     /// # Errors
     /// A wrong answer, none for a long while, or a server that is gone.
@@ -58,8 +58,8 @@ impl VisitingClients {
         let began = now();
         let (mut times, mut requests) = (Times::new(), 0);
         let mut here = Vec::with_capacity(self.at_once);
-        for place in 0..self.at_once {
-            here.push(Some(self.visit(place, now())?));
+        for index in 0..self.at_once {
+            here.push(Some(self.visit(index, now())?));
         }
         let (mut last, ends) = (began, began + window);
         let mut events: Vec<Event> = Vec::with_capacity(self.at_once);
@@ -67,18 +67,18 @@ impl VisitingClients {
             look(&self.epoll, &mut events, PATIENCE)?;
             ensure!(!events.is_empty(), "the server has not answered for 5 s");
             for event in events.drain(..) {
-                let place = event.data.u64() as usize;
-                let Some(client) = &mut here[place] else { continue };
+                let index = event.data.u64() as usize;
+                let Some(client) = &mut here[index] else { continue };
                 if !client.take()? {
                     continue;
                 }
                 let sent = client.sent;
-                here[place] = None; // close(2) is part of the visit
+                here[index] = None; // close(2) is part of the visit
                 last = now();
                 times.add(last - sent);
                 requests += 1;
                 if last < ends && requests < MOST {
-                    here[place] = Some(self.visit(place, last)?);
+                    here[index] = Some(self.visit(index, last)?);
                 }
             }
         }
