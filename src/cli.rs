@@ -149,7 +149,10 @@ fn run_words(all: &Command, words: &[OsString]) -> Result<()> {
     let mut chosen =
         Chosen { all, name, below, quiet, outcome: Ok(()), played: false };
     chapters::each(&mut chosen);
-    if chosen.played { chosen.outcome } else { list::chapter(name) }
+    if chosen.played {
+        return chosen.outcome;
+    }
+    list::chapter(name, bench::with_figures().contains(&name))
 }
 
 /// The words of the command line. What a launcher has started plays its chapter's first
@@ -213,9 +216,9 @@ fn run_verb(verb: Verb, global: &Global, all: &Command) -> Result<()> {
         Verb::BenchServers(process) => process.run(),
         Verb::Clean(options) => lab::clean::run(&options),
         Verb::Completions { shell } => {
-            lab::print(&completions::script(shell, all.clone()))
+            prose::print(&completions::script(shell, all.clone()))
         }
-        Verb::Man => lab::print(&man::page(all.clone())?),
+        Verb::Man => prose::print(&man::page(all.clone())?),
         Verb::Help { topic } => {
             help(all, topic.into_iter().map(OsString::from).collect())
         }
@@ -439,7 +442,7 @@ fn parse_error(
     all: &Command,
 ) -> Result<()> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return lab::print(&error.render().to_string());
+        return prose::print(&error.render().to_string());
     }
     let words: Vec<_> =
         words.iter().map(|word| word.to_string_lossy().into_owned()).collect();

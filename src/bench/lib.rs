@@ -14,8 +14,7 @@ use clap::builder::PossibleValuesParser;
 use rustix::stdio::stdout;
 
 use lab::interrupts::Interrupts;
-use lab::prose;
-use lab::scratch;
+use lab::{prose, scratch};
 use model::{Placement, Report, SCHEMA};
 use peers::Peers;
 use placement::Cpus;
@@ -132,7 +131,7 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
         let mut stop = Interrupts::watch()?;
         let told = Scratch::make()
             .and_then(|scratch| lies::run(lie, scratch.path(), &mut stop));
-        return lab::print(&heard(told, &mut stop)?);
+        return prose::print(&heard(told, &mut stop)?);
     }
     let outputs = Outputs::check(options)?;
     let old = options.compare.as_deref().map(report::json::read).transpose()?;
@@ -245,11 +244,11 @@ impl Outputs {
             target.save(&report::svg::draw(report)?)?;
         }
         if self.to_stdout {
-            return lab::print(&report::json::text(report)?);
+            return prose::print(&report::json::text(report)?);
         }
-        lab::print(&report::table::text(report, width()))?;
+        prose::print(&report::table::text(report, width()))?;
         match old {
-            Some(old) => lab::print(&report::compare::text(old, report)),
+            Some(old) => prose::print(&report::compare::text(old, report)),
             None => Ok(()),
         }
     }

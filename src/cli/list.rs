@@ -11,7 +11,6 @@ use chapters::{find, rows};
 use experiments;
 use wire::meet::Meets;
 
-use bench::with_figures;
 use lab::prose;
 
 /// The options of `ipclab list`.
@@ -30,9 +29,9 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     if options.json {
         let all: Vec<_> = rows().iter().map(as_json).collect();
-        return lab::print(&format!("{:#}\n", serde_json::Value::from(all)));
+        return prose::print(&format!("{:#}\n", serde_json::Value::from(all)));
     }
-    lab::print(&table())
+    prose::print(&table())
 }
 
 fn as_json(row: &Row) -> serde_json::Value {
@@ -76,7 +75,7 @@ fn table() -> String {
 }
 
 /// What can be done with a chapter, beside playing its roles: only what there is.
-fn closer(row: &Row) -> Vec<(String, String)> {
+fn closer(row: &Row, has_figures: bool) -> Vec<(String, String)> {
     let name = row.name;
     let mut all = Vec::new();
     if row.meets != Meets::World {
@@ -94,7 +93,7 @@ fn closer(row: &Row) -> Vec<(String, String)> {
             ),
         ));
     }
-    if with_figures().contains(&name) {
+    if has_figures {
         all.push((
             format!("ipclab bench {name}"),
             "how fast it is, in multiples of the machine's best".into(),
@@ -129,7 +128,7 @@ pub fn overview() -> Result<()> {
         ),
         ("ipclab help", "all verbs; help CHAPTER ROLE has all options"),
     ];
-    lab::print(&format!(
+    prose::print(&format!(
         "ipclab: learn inter-process communication by running it.\n\n{}\n\
          Begin with these; fifo stands for any chapter:\n{}\n{}",
         table(),
@@ -142,11 +141,12 @@ pub fn overview() -> Result<()> {
 const BOOK: &str = "The book has a page for each chapter: `mdbook serve --open` in the source, or \
                     chapters/CHAPTER.md.";
 
-/// `ipclab CHAPTER` alone: its roles, what is on the wire, and the commands.
+/// `ipclab CHAPTER` alone: its roles, what is on the wire, and the commands; `ipclab bench`
+/// among them if the chapter `has_figures`.
 ///
 /// # Errors
 /// From writing standard output.
-pub fn chapter(name: &str) -> Result<()> {
+pub fn chapter(name: &str, has_figures: bool) -> Result<()> {
     let Some(row) = find(name) else { return Ok(()) };
     let width = prose::width();
     let prose = |text: &str| prose::paragraph(width, "", "  ", text);
@@ -178,7 +178,7 @@ pub fn chapter(name: &str) -> Result<()> {
         let _ = writeln!(text, "Or all in one program:");
         let _ = writeln!(text, "  {}", example.bold());
     }
-    let closer = closer(&row);
+    let closer = closer(&row, has_figures);
     let closer: Vec<_> =
         closer.iter().map(|(command, does)| (command, does.as_str())).collect();
     let _ = write!(text, "\nLook closer:\n{}\n", prose::pairs(width, &closer));
@@ -187,5 +187,5 @@ pub fn chapter(name: &str) -> Result<()> {
             .replace("CHAPTER", row.name)
             .replace("a page for each chapter", "a page for it"),
     );
-    lab::print(&text)
+    prose::print(&text)
 }

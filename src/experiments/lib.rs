@@ -17,6 +17,7 @@ pub mod mmap;
 pub mod mpi;
 pub mod multiplex;
 pub mod pipe;
+pub mod play;
 pub mod posixmq;
 pub mod record;
 pub mod row;

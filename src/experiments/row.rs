@@ -16,8 +16,8 @@ pub struct Experiment {
     pub title: &'static str,
     /// The situation in a sentence or two, then what is asked.
     pub question: &'static str,
-    /// Two to four answers that people really believe; one is right, at any place: over
-    /// all rows each place has its share, so that none is a good guess.
+    /// Two to four answers that people really believe; one is right. Over all rows
+    /// each number is right as often as the others, so that none is a good guess.
     pub answers: &'static [Answer],
     /// What answers.
     pub kind: Kind,
@@ -72,6 +72,6 @@ impl Experiment {
     /// The number, from 1, of the answer that the book expects.
     pub fn expected(&self) -> usize {
         let found = self.answers.iter().position(|answer| answer.right);
-        found.map_or(0, |place| place + 1)
+        found.map_or(0, |index| index + 1)
     }
 }

@@ -21,7 +21,6 @@ use serde::de::DeserializeOwned;
 
 use super::child::Child;
 use super::record::{Record, Returned};
-use super::row::Experiment;
 use os::cleanup::{Object, semaphore_path};
 use os::spawn::{Forked, fork};
 use wire::dirs::LIST;
@@ -37,6 +36,12 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// The stage of this process, which reports on `report`.
+    pub(super) fn of(scratch: &Path, report: OwnedFd) -> Stage {
+        let (who, scratch) = ("main", scratch.to_owned());
+        Stage { who, scratch, report: Rc::new(report) }
+    }
+
     /// `name` in a directory that is this run's own and goes with it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.scratch.join(name)
@@ -70,7 +75,7 @@ impl Stage {
     /// Has something removed in the end, however this run ends: a System V identifier.
     pub fn made(&self, object: &Object) {
         let line = describe(object);
-        // Should the director be killed, whoever comes next reads it there.
+        // Should the director be killed, `ipclab clean` or the next run reads it there.
         let list = File::options().append(true).open(self.path(LIST));
         let _ =
             list.and_then(|mut list| list.write_all(format!("{line}\n").as_bytes()));
@@ -129,7 +134,7 @@ impl Stage {
                 let kill = rustix::process::Signal::KILL;
                 let _ = set_parent_process_death_signal(Some(kill));
                 if getppid() != Some(parent) {
-                    std::process::exit(1); // it was gone before we could ask
+                    std::process::exit(1); // the parent was gone before prctl(2)
                 }
                 let (scratch, report) = (self.scratch.clone(), self.report.clone());
                 let outcome = part(&Stage { who, scratch, report });
@@ -151,8 +156,8 @@ impl Stage {
         Ok(Gate { passes })
     }
 
-    fn tell(&self, record: &Record) {
-        // Whoever directs has gone only when this run is about to be killed.
+    pub(super) fn tell(&self, record: &Record) {
+        // The director has gone only when this run is about to be killed.
         let _ = write_all(&self.report, record.line().as_bytes());
     }
 
@@ -181,7 +186,7 @@ impl Gate {
     }
 
     /// Sleeps until the gate is open, and uses up one pass. It sleeps in readv(2), so that
-    /// nobody takes it for an experiment's own read(2).
+    /// it is not taken for an experiment's own read(2).
     ///
     /// # Errors
     /// None that these arguments can cause.
@@ -196,18 +201,4 @@ impl Gate {
 /// What an experiment needs, and this machine or this user does not have.
 #[derive(Debug, thiserror::Error)]
 #[error("needs {0}")]
-struct Missing(String);
-
-/// Runs `experiment` in this process, and reports on `report`: what a director starts.
-/// `scratch` is the run's own directory.
-pub fn play(experiment: &Experiment, scratch: &Path, report: OwnedFd) {
-    let (who, scratch) = ("main", scratch.to_owned());
-    let stage = Stage { who, scratch, report: Rc::new(report) };
-    stage.tell(&match (experiment.run)(&stage) {
-        Ok(answer) => Record::Answer(answer),
-        Err(error) => match error.downcast_ref::<Missing>() {
-            Some(Missing(what)) => Record::Needs(what.clone()),
-            None => Record::Failed(wire::errors::line(&error)),
-        },
-    });
-}
+pub(super) struct Missing(pub(super) String);

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
-use super::scratch::{Left, left_behind};
+use super::prose;
+use super::scratch::{DesertedRun, deserted};
 use chapters::find;
 use os::cleanup::notes::beside;
 use os::cleanup::{
@@ -89,13 +90,13 @@ pub fn run(options: &Options) -> Result<()> {
     for object in objects {
         cleaner.object(&object);
     }
-    for left in left_behind() {
+    for left in deserted() {
         cleaner.left(left);
     }
     if cleaner.report.is_empty() {
         cleaner.say(&format!("nothing to clean in {}", dir.display()));
     }
-    super::print(&cleaner.report)?;
+    prose::print(&cleaner.report)?;
     match cleaner.failed {
         0 => Ok(()),
         1 => bail!("one thing could not be removed"),
@@ -247,7 +248,7 @@ impl Cleaner<'_> {
     }
 
     /// What a killed director left: what its run has made elsewhere, then its directory.
-    fn left(&mut self, left: Left) {
+    fn left(&mut self, left: DesertedRun) {
         for object in left.objects.iter().filter(|object| exists(object)) {
             self.conclude(&describe(object), &Verdict::Stale, || remove_now(object));
         }

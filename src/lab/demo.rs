@@ -26,7 +26,7 @@ use wire::launcher;
 use wire::meet::Meets;
 use wire::say::{columns, hanging, tell};
 
-use super::interrupts::{Interrupts, Waited, wait_for_all};
+use super::interrupts::{Interrupts, WaitOutcome, wait_for_all};
 use super::prose;
 use super::scratch::Scratch;
 
@@ -106,7 +106,7 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
         }
         shown.push(Shown { row, took: began.elapsed(), verdict });
     }
-    super::print(&table(&shown, quiet))?;
+    prose::print(&table(&shown, quiet))?;
     let failed = |run: &&Shown| matches!(run.verdict, Verdict::Failed(_));
     let failed = shown.iter().filter(failed).count();
     if failed > 0 {
@@ -195,9 +195,9 @@ fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
     }
     let said = screen.join().unwrap_or_default();
     match waited {
-        Waited::Done => {}
-        Waited::Enough => bail!("not done within {} s", DEADLINE.as_secs()),
-        Waited::Failed(failed) => {
+        WaitOutcome::Done => {}
+        WaitOutcome::Stopped => bail!("not done within {} s", DEADLINE.as_secs()),
+        WaitOutcome::Failed(failed) => {
             let (name, outcome) = &ends[failed];
             bail!("{name} ended with {}: {said}", outcome.status);
         }

@@ -1,4 +1,4 @@
-//! Waiting for roles with an ear for Ctrl-C.
+//! Waiting for roles, until they end or Ctrl-C comes.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
@@ -13,24 +13,27 @@ use process::RoleProcess;
 
 /// Why the waiting for roles is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waited {
+pub enum WaitOutcome {
     /// All have ended, and well.
     Done,
-    /// This one, by its place, has ended, and not well: the others may wait for it for ever.
+    /// The role of this index has ended, and not well: the others may wait for it for ever.
     Failed(usize),
     /// The deadline has passed, or a signal has come.
-    Enough,
+    Stopped,
 }
 
 /// Waits until all have ended.
+///
+/// # Errors
+/// As poll(2).
 pub fn wait_for_all(
     running: &mut [RoleProcess],
     stop: &mut Interrupts,
     deadline: Instant,
-) -> Result<Waited> {
+) -> Result<WaitOutcome> {
     loop {
         if let Some(failed) = running.iter_mut().position(RoleProcess::has_failed) {
-            return Ok(Waited::Failed(failed));
+            return Ok(WaitOutcome::Failed(failed));
         }
         let waiting: Vec<&OwnedFd> = running
             .iter_mut()
@@ -40,7 +43,7 @@ pub fn wait_for_all(
         let left = deadline.saturating_duration_since(Instant::now());
         if waiting.is_empty() || left.is_zero() {
             let done = waiting.is_empty();
-            return Ok(if done { Waited::Done } else { Waited::Enough });
+            return Ok(if done { WaitOutcome::Done } else { WaitOutcome::Stopped });
         }
         let mut fds: Vec<_> =
             waiting.iter().map(|pidfd| PollFd::new(*pidfd, PollFlags::IN)).collect();
@@ -51,26 +54,29 @@ pub fn wait_for_all(
             Err(error) => return Err(error).context("poll"),
         }
         if stop.pending()? {
-            return Ok(Waited::Enough);
+            return Ok(WaitOutcome::Stopped);
         }
     }
 }
 
-/// SIGINT, SIGTERM and SIGHUP, unless they are ignored, as something to poll, so that Ctrl-C ends a demo with its
-/// roles stopped and its directory removed. Dropped, it leaves the mask as it was before:
-/// a signal that has not been read takes its effect then.
+/// SIGINT, SIGTERM and SIGHUP, unless they are ignored, as something to poll, so that Ctrl-C
+/// ends a demo with its roles stopped and its directory removed. Dropped, it leaves the mask
+/// as it was before: a signal that has not been read takes its effect then.
 #[derive(Debug)]
 pub struct Interrupts {
-    /// What can be polled for them.
+    /// Readable once one has come.
     pub signals: SignalFd,
     mask: SigSet,
     before: SigSet,
-    /// The one that came last.
+    /// The last one that was read.
     pub caught: Option<Signal>,
 }
 
 impl Interrupts {
     /// Blocks them, and opens the signalfd(2) that has them.
+    ///
+    /// # Errors
+    /// EMFILE.
     pub fn watch() -> Result<Interrupts> {
         let mask = ends_us();
         let before = mask.thread_swap_mask(SigmaskHow::SIG_BLOCK);
@@ -81,6 +87,9 @@ impl Interrupts {
     }
 
     /// Whether one has come; [`Interrupts::caught`] is which.
+    ///
+    /// # Errors
+    /// None that a signalfd(2) can cause.
     pub fn pending(&mut self) -> Result<bool> {
         if let Some(info) = self.signals.read_signal().context("read a signalfd")? {
             self.caught = Signal::try_from(info.ssi_signo as i32).ok();
@@ -89,12 +98,18 @@ impl Interrupts {
     }
 
     /// Ends this process as the signal would have.
+    ///
+    /// # Errors
+    /// None that these arguments can cause.
     pub fn end_by(&self, signal: Signal) -> Result<()> {
         raise(signal).context("raise")?;
         self.mask.thread_unblock().context("sigprocmask")
     }
 
     /// Waits until `input` is readable; a signal that comes first ends this process.
+    ///
+    /// # Errors
+    /// As poll(2).
     pub fn wait_for_input(&mut self, input: &impl AsFd) -> Result<()> {
         loop {
             let mut fds = [

@@ -4,10 +4,12 @@
 use std::fmt::Write;
 use std::sync::OnceLock;
 
+use anyhow::Result;
 use rustix::stdio::stdout;
 use textwrap::core::display_width;
 use textwrap::{Options, WordSplitter, fill};
 
+use wire::payload;
 use wire::say::columns;
 
 /// Longer lines are hard to read.
@@ -70,4 +72,12 @@ pub fn examples(rows: &[(&str, &str)]) -> String {
         .map(|(command, does)| (format!("ipclab {command}"), *does))
         .collect();
     format!("Examples:\n{}", pairs(help_width(), &rows))
+}
+
+/// Prints `text` on standard output; a reader that has left (`| head`) is a quiet end.
+///
+/// # Errors
+/// ENOSPC and the like.
+pub fn print(text: &str) -> Result<()> {
+    payload::print(text.as_bytes()).map(drop)
 }

@@ -63,7 +63,7 @@ impl Scratch {
 
 /// What a director that was killed has left.
 #[derive(Debug)]
-pub struct Left {
+pub struct DesertedRun {
     /// Its directory.
     pub dir: PathBuf,
     /// What its run has made outside of it; each may be gone.
@@ -71,7 +71,7 @@ pub struct Left {
     _list: File,
 }
 
-impl Left {
+impl DesertedRun {
     /// Removes it all. What cannot be removed is left to the next one.
     pub fn remove(self) {
         for object in &self.objects {
@@ -82,7 +82,7 @@ impl Left {
 }
 
 /// What killed directors of this user have left in TMPDIR.
-pub fn left_behind() -> Vec<Left> {
+pub fn deserted() -> Vec<DesertedRun> {
     let Ok(entries) = dirs::temporary().read_dir() else { return Vec::new() };
     let dirs = entries.filter_map(Result::ok).filter(|entry| {
         entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())
@@ -105,9 +105,9 @@ fn noted(dir: &Path, prefix: &str) -> Vec<Object> {
     noted.flatten().collect()
 }
 
-/// `dir`, if it is ours and its director has gone.
-fn stale(dir: PathBuf) -> Option<Left> {
-    // TMPDIR is shared: whoever made the list says what we remove.
+/// `dir`, if it is ours and its director has ended.
+fn stale(dir: PathBuf) -> Option<DesertedRun> {
+    // TMPDIR is shared: the owner of the list says what is removed.
     check_dir(&dir).ok()?;
     let mut list = File::options()
         .read(true)
@@ -128,5 +128,5 @@ fn stale(dir: PathBuf) -> Option<Left> {
     let prefix = kernel_prefix_of(Some(dir.as_os_str()));
     let listed = text.lines().filter_map(|line| parse(line, &prefix));
     let objects = listed.chain(noted(&dir, &prefix)).collect();
-    Some(Left { dir, objects, _list: list })
+    Some(DesertedRun { dir, objects, _list: list })
 }

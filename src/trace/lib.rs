@@ -14,12 +14,11 @@ use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
 
 use chapters::{find, rows as chapters};
+use lab::prose;
 use os::process_identity::ProcessIdentity;
 use wire::errors::{Advise, usage};
 use wire::meet::Meets;
 use wire::say::tell;
-
-use lab::prose;
 
 mod asked;
 mod decode;
@@ -115,10 +114,10 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
     let arrows = pair::arrows(&mut trace);
     let shown = noise::choose(&trace, &arrows, options.all);
     if options.json {
-        lab::print(&json::lines(&trace, &shown, &arrows))?;
+        prose::print(&json::lines(&trace, &shown, &arrows))?;
     } else {
         let drawing = rows::layout(&trace, &shown, &arrows, options.all);
-        lab::print(&draw::text(&trace, &drawing, options.width, coloured))?;
+        prose::print(&draw::text(&trace, &drawing, options.width, coloured))?;
     }
     if let Some(path) = &options.svg {
         let drawing = rows::layout(&trace, &shown, &arrows, options.all);

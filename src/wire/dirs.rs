@@ -11,6 +11,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use nix::unistd::geteuid;
 
+/// The list in a run's directory ([`scratch`]) of what must go with it, a line each as in a lock file.
+/// Its director has it locked.
+pub const LIST: &str = ".made";
+
 /// The value of an environment variable, if it is set and not empty.
 pub fn set(variable: &str) -> Option<OsString> {
     std::env::var_os(variable).filter(|value| !value.is_empty())

@@ -18,10 +18,10 @@ use rustix::process::set_child_subreaper;
 use rustix::stdio::{dup2_stdout, stdout};
 
 use super::One;
+use experiments::play::play;
 use experiments::record::Record;
 use experiments::row::{Experiment, Kind};
-use experiments::stage;
-use lab::interrupts::{Interrupts, Waited, wait_for_all};
+use lab::interrupts::{Interrupts, WaitOutcome, wait_for_all};
 use lab::scratch::Scratch;
 use os::cleanup::remove_now;
 use os::process_identity::ProcessIdentity;
@@ -87,7 +87,7 @@ pub(super) fn run(one: One, stop: &mut Interrupts, quiet: bool) -> Result<Observ
     let mut playing = [RoleProcess::start("stage", command, Input::Nothing)?];
     let group = playing[0].pid();
     let waited = wait_for_all(&mut playing, stop, Instant::now() + DEADLINE)?;
-    let in_time = waited != Waited::Enough;
+    let in_time = waited != WaitOutcome::Stopped;
     let _ = killpg(group, Signal::SIGKILL);
     let [stage] = playing;
     let outcome = stage.wait(Instant::now() + DEADLINE)?;
@@ -134,7 +134,7 @@ pub(super) fn play_here(experiment: &Experiment, scratch: &OsString) -> Result<(
     let nowhere = File::options().write(true).open("/dev/null").context("open")?;
     dup2_stdout(&nowhere).context("dup2")?;
     let scratch: &OsStr = scratch;
-    stage::play(experiment, Path::new(scratch), report);
+    play(experiment, Path::new(scratch), report);
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub(super) fn print(chosen: &[One], as_json: bool) -> Result<()> {
     if as_json {
         let lines: String =
             chosen.iter().map(|one| format!("{}\n", asked(*one))).collect();
-        return lab::print(&lines);
+        return prose::print(&lines);
     }
     let tried = tried::all();
     let width = prose::width();
@@ -68,7 +68,7 @@ pub(super) fn print(chosen: &[One], as_json: bool) -> Result<()> {
         prose::paragraph(width, "", "", &totals),
         onward(chosen, &tried)
     );
-    lab::print(&text)
+    prose::print(&text)
 }
 
 /// What has become of an experiment so far.

@@ -20,7 +20,7 @@ use tried::Tried;
 use super::near::{self, Offers};
 use lab::interrupts::Interrupts;
 use lab::prose;
-use lab::scratch::{Left, left_behind};
+use lab::scratch::{DesertedRun, deserted};
 
 mod direct;
 mod list;
@@ -106,11 +106,11 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     if !runs && (options.json || !single) {
         return list::print(&chosen, options.json);
     }
-    left_behind().into_iter().for_each(Left::remove);
+    deserted().into_iter().for_each(DesertedRun::remove);
     let mut stop = Interrupts::watch()?;
     let (mut failures, mut cannot) = (0, 0);
     if options.markdown && !single {
-        lab::print(&page::contents(&chosen))?;
+        prose::print(&page::contents(&chosen))?;
     }
     for (number, one) in chosen.iter().enumerate() {
         let guess = match asks {
@@ -163,12 +163,12 @@ fn report(
             format!("{between}{question}{}", tell::outcome(one, guess, observed))
         }
     };
-    lab::print(&text)?;
+    prose::print(&text)?;
     if let Ended::Answered(answer) = observed.ended {
         if !options.markdown && !options.json {
             tried::note(one, &Tried { guess, answer });
             if single {
-                lab::print(&list::next(one))?;
+                prose::print(&list::next(one))?;
             }
         }
         return Ok(false);
@@ -218,7 +218,7 @@ fn unknown(which: &str) -> String {
 /// Prints the question and waits for a guess: `Some(None)` to be shown the answer, `None`
 /// when the reader has had enough. Never waits for what is no terminal.
 fn ask(one: One, stop: &mut Interrupts) -> Result<Option<Option<usize>>> {
-    lab::print(&tell::question(one))?;
+    prose::print(&tell::question(one))?;
     let (chapter, experiment) = one;
     let id = format!("{chapter}/{}", experiment.name);
     if !stdin().is_terminal() {
