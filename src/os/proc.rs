@@ -36,3 +36,8 @@ mod tests {
         thread.join().unwrap();
     }
 }
+
+/// The value of a line `name value` in a file of /proc.
+pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}

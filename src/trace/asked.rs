@@ -1,37 +1,19 @@
 //! What the kernel tells of an object that a stopped process has open: asked of a duplicate
-//! of the descriptor, pidfd_getfd(2), that is closed again before anybody goes on.
+//! of the descriptor, pidfd_getfd(2), that is closed again before the process goes on.
 
 use std::collections::HashSet;
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::FileExt;
 
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionread;
-use rustix::process::{Pid as RustixPid, PidfdFlags, PidfdGetfdFlags};
-use rustix::process::{pidfd_getfd, pidfd_open};
 
-use super::objects::{Desc, Kind, field};
-
-/// A thread's descriptor, duplicated; `None` where the kernel does not allow it.
-pub(super) fn duplicate(tid: Pid, fd: i32) -> Option<OwnedFd> {
-    // PIDFD_THREAD, since Linux 6.9: a thread may have a table of its own.
-    let thread = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
-    let pid = RustixPid::from_raw(tid.as_raw())?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())
-        .or_else(|_| pidfd_open(pid, thread))
-        .or_else(|_| {
-            let status = fs::read_to_string(format!("/proc/{tid}/status"));
-            let group =
-                status.ok().and_then(|text| field(&text, "Tgid:")?.parse().ok());
-            let group = group.and_then(RustixPid::from_raw);
-            pidfd_open(group.unwrap_or(pid), PidfdFlags::empty())
-        })
-        .ok()?;
-    pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty()).ok()
-}
+use super::duplicate::duplicate;
+use super::objects::{Desc, Kind};
+use os::proc::field;
 
 /// How many bytes lie unread in a pipe or a Unix socket.
 pub(super) fn unread(tid: Pid, fd: i32) -> Option<u64> {
@@ -56,7 +38,7 @@ pub(super) fn file_bytes(
     Some(bytes)
 }
 
-/// Whether anybody can still write into a pipe, or into the socket that was closed: asked
+/// Whether a process can still write into a pipe, or into the socket that was closed: asked
 /// of the pipe's reader, among the processes of `tids`. `None` if there is none to ask.
 pub(super) fn is_written(desc: &Desc, tids: &[Pid]) -> Option<bool> {
     if desc.kind == Kind::Socket {

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::objects::{ObjectId, Objects};
+use super::named::{Named, ObjectId};
+use super::objects::Objects;
 
 /// A whole run.
 #[derive(Debug, Default)]
@@ -137,17 +138,6 @@ impl Piece {
             parts.iter().for_each(|part| part.visit(see));
         }
     }
-}
-
-/// What a descriptor was when it was looked at.
-#[derive(Debug, Clone)]
-pub(super) struct Named {
-    /// The kernel object.
-    pub(super) object: ObjectId,
-    /// In full: `tcp 127.0.0.1:7777→127.0.0.1:50824`.
-    pub(super) long: Rc<str>,
-    /// In a word: `tcp`.
-    pub(super) short: &'static str,
 }
 
 /// How much went in or came out, and the bytes.

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::decode::{error_name, signals};
+use super::decode::error_name;
+use super::decode::signal_names::signal_name;
 use super::event::{End, Event, Outcome, Trace, What};
 use super::pair::Arrow;
 use super::text;
@@ -73,7 +74,7 @@ fn object(trace: &Trace, id: usize, event: &Event, from: &[usize]) -> Value {
             }
         }
         What::Signal { number, info } => {
-            add("signal", signals::name(*number).into());
+            add("signal", signal_name(*number).into());
             add("info", info.clone().into());
         }
         What::Starts => {}
@@ -81,7 +82,7 @@ fn object(trace: &Trace, id: usize, event: &Event, from: &[usize]) -> Value {
             add("status", (*status).into());
         }
         What::Ends(End::Signal(signal)) => {
-            add("signal", signals::name(*signal).into());
+            add("signal", signal_name(*signal).into());
         }
     }
     if !from.is_empty() {

@@ -21,17 +21,20 @@ use wire::meet::Meets;
 use wire::say::tell;
 
 mod asked;
+mod cell;
 mod decode;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/fuzz/targets/decode.rs"]
 mod decode_fuzz;
 mod draw;
+mod duplicate;
 mod event;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/fuzz/trace.rs"]
 pub mod fuzz;
 mod json;
 mod memory;
+mod named;
 mod noise;
 mod objects;
 mod pair;

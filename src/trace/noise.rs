@@ -7,7 +7,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::event::{Call, Effect, Event, Outcome, Piece, Trace, What};
-use super::objects::{Kind, ObjectId};
+use super::named::ObjectId;
+use super::objects::Kind;
 use super::pair::Arrow;
 
 /// The events that are shown, by their places.

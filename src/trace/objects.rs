@@ -9,13 +9,11 @@ use std::time::UNIX_EPOCH;
 
 use nix::unistd::Pid;
 
-use super::asked::duplicate;
-use super::event::Named;
+use super::duplicate::duplicate;
+use super::named::{Named, ObjectId};
 use super::socket::{Socket, ask};
+use os::proc::field;
 use wire::visible;
-
-/// Which of the run's objects.
-pub(super) type ObjectId = usize;
 
 /// What kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,7 +74,7 @@ pub(super) struct Desc {
     pub(super) cloexec: bool,
     /// What a socket is.
     pub(super) socket: Option<Socket>,
-    /// Whom a pidfd stands for.
+    /// The process that a pidfd stands for.
     pub(super) pid: i32,
 }
 
@@ -251,11 +249,6 @@ pub(super) fn inode_key(meta: &std::fs::Metadata) -> String {
     let made = made.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let made = made.map_or(0, |since| since.as_nanos());
     format!("inode {}:{} {made}", meta.st_dev(), meta.st_ino())
-}
-
-/// The value of a line `name value` in a file of /proc.
-pub(super) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
 /// A kernel name of ours, without what tells it from those of other directories:

@@ -7,59 +7,19 @@
 //! joins what has the same number and the same bytes. What does not add up, because
 //! something untraced took part, gets none, until the kernel says that the object is empty.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::event::{Effect, Event, Load, Trace};
 use flow::{Flow, Use};
+use found::{CLOSED, Found};
+
+pub(super) use found::Arrow;
 
 mod flow;
+mod found;
 mod signals;
 mod stored;
 mod waking;
-
-/// From one event to another, by their places in [`Trace::events`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Arrow {
-    /// The event that put in.
-    pub(super) from: usize,
-    /// The event that took out.
-    pub(super) to: usize,
-}
-
-/// Why an event has no arrow that a reader will look for.
-pub(super) type Doubt = &'static str;
-
-/// Bytes came or went that nobody was seen to take or put.
-const UNSEEN: Doubt = "bytes came or went unseen";
-/// The bytes that were taken are not those that were put.
-const OTHERS: Doubt = "these bytes are not the ones that were sent";
-/// Whose bytes came first is not known.
-const ORDER: Doubt = "several at once: their order is not known";
-/// Too little of the bytes was kept.
-const UNKEPT: Doubt = "too many bytes to compare";
-/// None of the closes that were seen was the last.
-const CLOSED: Doubt = "the last writing end was closed unseen";
-/// More than one may have done it.
-const MANY: Doubt = "more than one may have woken it";
-
-/// What is found: arrows, and doubts by event.
-#[derive(Debug, Default)]
-struct Found {
-    arrows: Vec<Arrow>,
-    doubts: BTreeMap<usize, Doubt>,
-}
-
-impl Found {
-    fn arrow(&mut self, from: usize, to: usize) {
-        self.arrows.push(Arrow { from, to });
-    }
-
-    fn doubt(&mut self, events: impl IntoIterator<Item = usize>, why: Doubt) {
-        for event in events {
-            self.doubts.entry(event).or_insert(why);
-        }
-    }
-}
 
 /// What one key saw.
 #[derive(Debug, Default)]
@@ -102,7 +62,7 @@ pub(super) fn arrows(trace: &mut Trace) -> Vec<Arrow> {
         signals::paired(all, key, &traffic.signals, &mut found);
         let since = mapped.get(key.as_str()).copied().unwrap_or(u64::MAX);
         stored::paired(all, &traffic.file, since, &mut found);
-        waking::ended(all, traffic, &mut found);
+        ended(all, traffic, &mut found);
     }
     waking::woken(all, traffic.values().map(|traffic| &traffic.waking), &mut found);
     let Found { mut arrows, doubts } = found;
@@ -142,7 +102,7 @@ fn sorted<'a>(
             Some((port.or_else(|| key.strip_prefix("datagram [::]:"))?, *key))
         })
         .collect();
-    let receivers: std::collections::HashSet<&str> = receivers.into_iter().collect();
+    let receivers: HashSet<&str> = receivers.into_iter().collect();
     let sent = |key: &str| -> Option<String> {
         if let Some(inode) = key.strip_prefix("socket to ") {
             return Some(format!(
@@ -270,6 +230,48 @@ fn told(all: &[Event], told: &[(usize, bool)], found: &mut Found) {
         });
         if let Some((from, _)) = tells.max_by_key(|(from, _)| all[*from].begin) {
             found.arrow(*from, *to);
+        }
+    }
+}
+
+/// The close that ended a stream: after it no process could write any more. The read that
+/// finds the end is joined with it once.
+fn ended(all: &[Event], traffic: &Traffic<'_>, found: &mut Found) {
+    let end = |event: usize| all[event].end.unwrap_or(u64::MAX);
+    // It may have been an empty message.
+    if traffic.queue.puts.iter().any(|put| put.load.units == 0) {
+        return;
+    }
+    let mut ends = traffic.ends.clone();
+    ends.sort_by_key(|event| end(*event));
+    let mut joined = HashSet::new();
+    for to in ends {
+        let reopened =
+            traffic.reopens.iter().filter(|event| end(**event) <= all[to].begin);
+        let since = reopened.map(|event| all[*event].begin).max().unwrap_or(0);
+        let closes = traffic.closes.iter().filter(|(event, left)| {
+            *left != Some(true) && all[*event].begin < end(to) && end(*event) > since
+        });
+        let mut closes: Vec<_> = closes.copied().collect();
+        closes.sort_by_key(|(event, _)| all[*event].begin);
+        // The first that left none; else, where no process could be asked, the last of all.
+        let last = closes.iter().position(|(_, left)| *left == Some(false));
+        let Some(index) = last.or(closes.len().checked_sub(1)) else {
+            if !traffic.closes.is_empty() {
+                found.doubt([to], CLOSED);
+            }
+            continue;
+        };
+        let from = closes[index].0;
+        let at_once = |(other, _): &(usize, Option<bool>)| {
+            *other != from
+                && all[*other].begin < end(from)
+                && end(*other) > all[from].begin
+        };
+        if closes.iter().any(at_once) {
+            found.doubt([to], CLOSED);
+        } else if joined.insert((from, all[to].process)) {
+            found.arrow(from, to);
         }
     }
 }

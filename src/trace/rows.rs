@@ -2,14 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::cell::{Cell, Part};
 use super::event::{Effect, Event, Outcome, Trace, What};
 use super::pair::Arrow;
-use super::text::{Part, line};
+use super::text::line;
 
-/// A drawing before anybody knows how wide it is.
+/// A drawing whose width is not known yet.
 #[derive(Debug, Default)]
 pub(super) struct Drawing {
-    /// The processes that have a lane, by their places in the trace.
+    /// The processes that have a lane, by their indexes in the trace.
     pub(super) lanes: Vec<usize>,
     /// The rows.
     pub(super) rows: Vec<Row>,
@@ -26,19 +27,6 @@ pub(super) enum Row {
     Cells(Vec<Cell>),
     /// A sentence across all lanes.
     Note(String),
-}
-
-/// One event, or a part of it, in a lane.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Cell {
-    /// The lane.
-    pub(super) lane: usize,
-    /// The event, by its place.
-    pub(super) event: usize,
-    /// Which part.
-    pub(super) part: Part,
-    /// How many such calls it stands for.
-    pub(super) again: usize,
 }
 
 /// An arrow between two cells: row and lane of each.

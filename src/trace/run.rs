@@ -1,7 +1,6 @@
 //! What is traced: a chapter's script, stepped as the demo steps it, or any commands.
 
 use std::ffi::OsString;
-use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +16,8 @@ use nix::unistd::{Pid, pipe2};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::stdio::{stderr, stdin};
 
-use super::decode::{FOREIGN, signals};
+use super::decode::FOREIGN;
+use super::decode::signal_names::signal_name;
 use super::event::{End, Event, Trace, What};
 use super::start::{Pause, Watch, end_all, follow, start};
 use super::tracer::{MOST, Tracer};
@@ -215,7 +215,7 @@ fn bad_end(name: &str, pid: Pid, tracer: &Tracer) -> Option<String> {
             Some(format!("{name} ended with exit status {status}"))
         }
         End::Signal(signal) => {
-            Some(format!("{name} was killed by {}", signals::name(*signal)))
+            Some(format!("{name} was killed by {}", signal_name(*signal)))
         }
     }
 }
@@ -275,14 +275,4 @@ fn pipe() -> Result<(OwnedFd, OwnedFd)> {
 fn inode(fd: &OwnedFd) -> Result<u64> {
     let file = std::fs::File::from(fd.try_clone().context("dup")?);
     Ok(file.metadata().context("fstat")?.ino())
-}
-
-/// Reads what is in a non-blocking descriptor; `false` at its end.
-pub(super) fn drain(fd: &OwnedFd, into: &mut Vec<u8>) -> bool {
-    let Ok(copy) = fd.try_clone() else { return false };
-    let mut file = std::fs::File::from(copy);
-    match file.read_to_end(into) {
-        Ok(_) => false,
-        Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
-    }
 }

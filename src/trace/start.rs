@@ -1,5 +1,6 @@
 //! Starting programs under the tracer, and running them to their end.
 
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
@@ -16,7 +17,6 @@ use nix::unistd::{Pid, pipe2, read, write};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 
-use super::run::drain;
 use super::tracer::Tracer;
 use os::inheritance::ends_us;
 use os::spawn::{self, Forked};
@@ -347,4 +347,14 @@ pub(super) fn end_all(
         }
     }
     Ok(())
+}
+
+/// Reads what is in a non-blocking descriptor; `false` at its end.
+fn drain(fd: &OwnedFd, into: &mut Vec<u8>) -> bool {
+    let Ok(copy) = fd.try_clone() else { return false };
+    let mut file = std::fs::File::from(copy);
+    match file.read_to_end(into) {
+        Ok(_) => false,
+        Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+    }
 }

@@ -1,8 +1,9 @@
 //! An event in words: as long as its lane allows.
 
-use super::decode::{error_text, signals};
+use super::cell::{Cell, Part};
+use super::decode::error_text;
+use super::decode::signal_names::signal_name;
 use super::event::{Call, End, Event, Outcome, Piece, What};
-use super::rows::Cell;
 use wire::visible::{quoted, visible};
 
 /// How a character is coloured.
@@ -32,17 +33,6 @@ pub(super) struct Marks {
 
 /// Characters with their colours.
 pub(super) type Line = Vec<(char, Tone)>;
-
-/// Which part of an event a row shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    /// All of it.
-    Whole,
-    /// Its beginning: others did something before it ended.
-    Begins,
-    /// Its end.
-    Returns,
-}
 
 /// How much room is taken.
 #[derive(Debug, Clone, Copy)]
@@ -143,10 +133,10 @@ fn words(event: &Event, part: Part, again: usize, style: Style) -> Line {
             out.add(&format!("ends with status {status}"), Tone::Bad);
         }
         What::Ends(End::Signal(signal)) => {
-            out.add(&format!("killed by {}", signals::name(*signal)), Tone::Bad);
+            out.add(&format!("killed by {}", signal_name(*signal)), Tone::Bad);
         }
         What::Signal { number, info } => {
-            out.add(&signals::name(*number), Tone::Bad);
+            out.add(&signal_name(*number), Tone::Bad);
             if !info.is_empty() {
                 out.add(&format!(" ({info})"), Tone::Faint);
             }

@@ -14,12 +14,16 @@ use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::unistd::{Pid, getpgid, getpgrp};
 
-use super::decode::signals;
+use super::decode::Begun;
+use super::decode::data::Siginfo;
+use super::decode::told::{self, received};
 use super::event::{Effect, End, Event, What};
-use super::objects::{Desc, field};
+use super::objects::Desc;
 use super::world::World;
 use os::proc;
+use os::proc::field;
 use os::ptrace::{AT_CALL, Change, Go, next_change, resume, siginfo};
+use wire::visible;
 
 mod calls;
 mod programs;
@@ -51,7 +55,7 @@ pub(super) struct Tracer {
 #[derive(Debug)]
 struct Thread {
     who: usize,
-    call: Option<calls::Open>,
+    call: Option<Unreturned>,
     /// Whether it runs the program, and not yet what we do between fork and exec.
     own: bool,
     /// Whether it has ever stopped for us.
@@ -60,6 +64,20 @@ struct Thread {
     stopped: bool,
     /// Since when it ends, and what it will close then.
     leaves: Option<Leaving>,
+}
+
+/// A call that has not returned.
+#[derive(Debug)]
+struct Unreturned {
+    begun: Begun,
+    begin: u64,
+    at: u64,
+    /// How often it had gone to sleep before.
+    sleeps: u64,
+    /// Whether it was asleep when the run was ended.
+    asleep: bool,
+    /// Whether it slept and has not returned, now that its thread ends.
+    left: bool,
 }
 
 /// A thread between its last step and its end.
@@ -236,7 +254,7 @@ impl Tracer {
             (group != pid.as_raw()).then(|| self.world.find(group)).flatten();
         let who = thread_of.unwrap_or_else(|| {
             let parent = number("PPid:").and_then(|parent| self.world.find(parent));
-            let who = self.world.add(pid.as_raw(), programs::name(pid), parent);
+            let who = self.world.add(pid.as_raw(), program_name(pid), parent);
             let effects = vec![Effect::Told(format!("start {pid}"))];
             self.point(who, pid, What::Starts, effects);
             who
@@ -276,13 +294,11 @@ impl Tracer {
             return;
         };
         let who = thread.who;
-        let info = siginfo(pid).map(|bytes| signals::Siginfo::of(&bytes));
+        let info = siginfo(pid).map(|bytes| Siginfo::of(&bytes));
         let to = self.world.processes[who].pid;
         // One that the kernel sends takes the place of the others, too.
         let (text, effects) = match info {
-            Ok(info) => {
-                (info.text(), vec![signals::received(to, pid.as_raw(), &info)])
-            }
+            Ok(info) => (info.text(), vec![received(to, pid.as_raw(), &info)]),
             Err(_) => (String::new(), Vec::new()),
         };
         self.point(who, pid, What::Signal { number, info: text }, effects);
@@ -342,7 +358,7 @@ impl Tracer {
         let undone = self.world.undone.iter().filter(|(whose, _)| *whose == who);
         effects.extend(undone.map(|(_, key)| Effect::Wake(key.clone(), None)));
         if end == End::Signal(libc::SIGKILL) {
-            effects.push(signals::killed(process));
+            effects.push(told::killed(process));
         }
         self.keep(Event {
             process: who,
@@ -358,6 +374,12 @@ impl Tracer {
             effects,
         });
     }
+}
+
+/// What a process calls itself.
+fn program_name(pid: Pid) -> String {
+    let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    visible::text(name.strip_suffix(b"\n").unwrap_or(&name))
 }
 
 impl Thread {

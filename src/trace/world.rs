@@ -8,7 +8,8 @@ use nix::unistd::Pid;
 
 use super::asked;
 use super::event::{Effect, Process};
-use super::objects::{Desc, Kind, ObjectId, Objects};
+use super::named::ObjectId;
+use super::objects::{Desc, Kind, Objects};
 
 /// How many bytes of what went in and came out are kept to be compared, in all.
 const MOST: usize = 64 << 20;

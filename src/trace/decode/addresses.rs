@@ -7,7 +7,7 @@ use super::super::memory::{i32_at, u64_at};
 use super::super::objects::{Desc, inode_key};
 use super::super::socket::Socket;
 use super::super::world::World;
-use super::Cx;
+use super::argument::Cx;
 use super::data::{Address, address_text};
 
 /// What tells the address at `address` from all others.

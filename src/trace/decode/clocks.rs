@@ -1,7 +1,10 @@
 //! Clocks and timers, and how a process asks to be told: `struct sigevent`.
 
 use super::super::memory::{i32_at, u64_at};
-use super::{Arg, Cx, Names, Piece, data, files, hex, names, signals, word};
+use super::argument::{Arg, Cx, NEW_FD, Names, hex, names, word};
+use super::data;
+use super::signal_names::signal_name;
+use crate::event::Piece;
 
 /// The clocks.
 pub(super) const CLOCK: Names = names! {
@@ -35,7 +38,7 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "timer_delete" | "timer_getoverrun" => &[Int],
         "timer_gettime" => &[Int, After(itimerspec)],
         "timer_settime" => &[Int, Set(TIMER), Before(itimerspec), After(itimerspec)],
-        "timerfd_create" => &[Word(CLOCK), Set(files::NEW)],
+        "timerfd_create" => &[Word(CLOCK), Set(NEW_FD)],
         "timerfd_gettime" => &[Fd, After(itimerspec)],
         "timerfd_settime" => {
             &[Fd, Set(TIMERFD), Before(itimerspec), After(itimerspec)]
@@ -74,7 +77,7 @@ pub(super) fn sigevent(cx: &mut Cx<'_>, index: usize) -> Piece {
     let (signal, notify) = (i32_at(&bytes, 8), i32_at(&bytes, 12));
     let mut text = word(notify as u64, NOTIFY);
     if [libc::SIGEV_SIGNAL, libc::SIGEV_THREAD_ID].contains(&notify) {
-        text = format!("{text}, {}", signals::name(signal));
+        text = format!("{text}, {}", signal_name(signal));
         let value = u64_at(&bytes, 0);
         if value != 0 {
             text = format!("{text}, value {value:#x}");

@@ -1,7 +1,9 @@
 //! Structs that several families take: addresses, times, siginfo.
 
 use super::super::memory::{i32_at, u64_at};
-use super::{Cx, Names, Piece, hex, names, signals, word};
+use super::argument::{Cx, Names, hex, names, word};
+use super::signal_names::signal_name;
+use crate::event::Piece;
 use wire::visible;
 
 /// Why a signal came.
@@ -186,7 +188,7 @@ pub(super) fn siginfo(cx: &mut Cx<'_>, index: usize) -> Piece {
     match cx.memory().array::<128>(cx.args[index]) {
         Some(bytes) => {
             let info = Siginfo::of(&bytes);
-            let name = signals::name(info.number);
+            let name = signal_name(info.number);
             let parts = [name, info.text()].map(Piece::Text).to_vec();
             Piece::Group("{", with_value(parts, &info), "}")
         }

@@ -2,7 +2,8 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Arg, Cx, Names, Piece, names};
+use super::argument::{Arg, Cx, NEW_FD, Names, names};
+use crate::event::Piece;
 use wire::visible;
 
 /// What open's flags are made of.
@@ -24,8 +25,6 @@ pub(super) const OPEN: Names = &[
     (libc::O_CLOEXEC as u64, "O_CLOEXEC"),
 ];
 
-/// What the flags of pipe2, eventfd2 and the like are made of.
-pub(super) const NEW: Names = names! { O_NONBLOCK O_CLOEXEC O_DIRECT };
 const ACCESS: Names = names! { F_OK R_OK W_OK X_OK };
 /// The flags of calls that take a directory and a path.
 pub(super) const AT: Names = names! {
@@ -78,7 +77,7 @@ pub(super) const NOTIFY: Names = names! {
 
 pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
     use Arg::{
-        After, Before, Fd, Hex, In, Int, Octal, Out, Path, Rendezvous, Set, Size,
+        After, Before, Directory, Fd, Hex, In, Int, Octal, Out, Path, Set, Size,
         Text, Word,
     };
     Some(match name {
@@ -93,26 +92,26 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "preadv2" => &[Fd, After(iov), Int, Before(long), Hex, Set(RWF)],
         "pwritev2" => &[Fd, Before(iov), Int, Before(long), Hex, Set(RWF)],
         "open" => &[Path, Before(open_flags), Octal],
-        "openat" => &[Rendezvous, Path, Before(open_flags), Octal],
-        "openat2" => &[Rendezvous, Path, Before(open_how), Size],
+        "openat" => &[Directory, Path, Before(open_flags), Octal],
+        "openat2" => &[Directory, Path, Before(open_how), Size],
         "creat" => &[Path, Octal],
         "close" | "fsync" | "fdatasync" | "syncfs" | "dup" | "fchdir" => &[Fd],
         "close_range" => &[Before(number), Before(number), Set(RANGE)],
         "dup2" => &[Fd, Int],
-        "dup3" => &[Fd, Int, Set(NEW)],
+        "dup3" => &[Fd, Int, Set(NEW_FD)],
         "pipe" => &[After(pair)],
-        "pipe2" => &[After(pair), Set(NEW)],
+        "pipe2" => &[After(pair), Set(NEW_FD)],
         "mknod" => &[Path, Before(mode), Hex],
-        "mknodat" => &[Rendezvous, Path, Before(mode), Hex],
+        "mknodat" => &[Directory, Path, Before(mode), Hex],
         "mkdir" | "chmod" => &[Path, Octal],
-        "mkdirat" => &[Rendezvous, Path, Octal],
+        "mkdirat" => &[Directory, Path, Octal],
         "fchmod" => &[Fd, Octal],
         "unlink" | "rmdir" | "chdir" => &[Path],
-        "unlinkat" => &[Rendezvous, Path, Set(AT)],
+        "unlinkat" => &[Directory, Path, Set(AT)],
         "rename" | "link" | "symlink" => &[Path, Path],
-        "renameat" => &[Rendezvous, Path, Rendezvous, Path],
-        "renameat2" => &[Rendezvous, Path, Rendezvous, Path, Set(RENAME)],
-        "linkat" => &[Rendezvous, Path, Rendezvous, Path, Set(AT)],
+        "renameat" => &[Directory, Path, Directory, Path],
+        "renameat2" => &[Directory, Path, Directory, Path, Set(RENAME)],
+        "linkat" => &[Directory, Path, Directory, Path, Set(AT)],
         "ftruncate" => &[Fd, Size],
         "fallocate" => &[Fd, Set(FALLOC), Size, Size],
         "fcntl" => &[Fd, Word(FCNTL), Before(fcntl_argument)],
@@ -121,13 +120,13 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "ioctl" => &[Fd, Word(IOCTL), Hex],
         "fstat" => &[Fd, Hex],
         "stat" | "lstat" | "statfs" => &[Path, Hex],
-        "newfstatat" => &[Rendezvous, Path, Hex, Set(AT)],
-        "statx" => &[Rendezvous, Path, Set(AT), Hex, Hex],
+        "newfstatat" => &[Directory, Path, Hex, Set(AT)],
+        "statx" => &[Directory, Path, Set(AT), Hex, Hex],
         "access" => &[Path, Set(ACCESS)],
-        "faccessat" => &[Rendezvous, Path, Set(ACCESS)],
-        "faccessat2" => &[Rendezvous, Path, Set(ACCESS), Set(ACCESS_AT)],
+        "faccessat" => &[Directory, Path, Set(ACCESS)],
+        "faccessat2" => &[Directory, Path, Set(ACCESS), Set(ACCESS_AT)],
         "readlink" => &[Path, Out, Size],
-        "readlinkat" => &[Rendezvous, Path, Out, Size],
+        "readlinkat" => &[Directory, Path, Out, Size],
         "getcwd" => &[Out, Size],
         "getdents64" => &[Fd, Hex, Size],
         "splice" => &[Fd, Hex, Fd, Hex, Size, Set(SPLICE)],
@@ -140,7 +139,7 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "eventfd" => &[Int],
         "eventfd2" => &[Int, Set(EVENT)],
         "memfd_create" => &[Text, Set(MEMFD)],
-        "inotify_init1" => &[Set(NEW)],
+        "inotify_init1" => &[Set(NEW_FD)],
         "inotify_add_watch" => &[Fd, Path, Set(NOTIFY)],
         "inotify_rm_watch" => &[Fd, Int],
         _ => return None,

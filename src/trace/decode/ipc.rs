@@ -1,7 +1,9 @@
 //! System V semaphores and shared memory.
 
+use super::argument::{Arg, Cx, Names, hex, names};
+use super::data;
 use super::queues::{CONTROL, get_flags, key};
-use super::{Arg, Cx, Names, Piece, data, hex, names};
+use crate::event::Piece;
 
 const SEMCTL: Names = &[
     (11, "GETPID"),

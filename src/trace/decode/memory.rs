@@ -1,8 +1,10 @@
 //! Mapped memory, and the futex words in it.
 
 use super::super::memory::{i32_at, u64_at};
+use super::argument::{Arg, Cx, Names, names, set};
 use super::clocks::CLOCK;
-use super::{Arg, Cx, Names, Piece, data, names, set};
+use super::data;
+use crate::event::Piece;
 
 const PROT: Names = names! { PROT_NONE PROT_READ PROT_WRITE PROT_EXEC };
 const MAP: Names = names! {

@@ -3,17 +3,17 @@
 
 use std::rc::Rc;
 
-use nix::unistd::Pid;
-
 use super::event::{Call, Effect, Outcome, Piece};
-use super::memory::Memory;
 use super::objects::Desc;
 use super::world::World;
-use wire::visible::quoted;
+use argument::{Arg, hex, set, text, word};
+
+pub(super) use argument::Cx;
 
 mod addresses;
+mod argument;
 mod clocks;
-mod data;
+pub(super) mod data;
 mod files;
 mod ipc;
 mod memory;
@@ -21,71 +21,14 @@ mod process;
 mod queues;
 mod ready;
 mod rings;
-pub(super) mod signals;
+pub(super) mod signal_names;
+mod signals;
 mod sockets;
 mod streams;
 mod system;
-mod told;
+pub(super) mod told;
 mod transfer;
 mod waking;
-
-/// Names of numbers.
-pub(super) type Names = &'static [(u64, &'static str)];
-
-/// Names of libc's constants.
-macro_rules! names {
-    ($($name:ident)*) => { &[$((libc::$name as u64, stringify!($name))),*] };
-}
-use names;
-
-/// How one argument is read, and when.
-#[derive(Clone, Copy)]
-enum Arg {
-    /// A descriptor.
-    Fd,
-    /// A directory's descriptor, or AT_FDCWD.
-    Rendezvous,
-    /// A path; relative to the argument before it, if that is [`Arg::Rendezvous`].
-    Path,
-    /// Text.
-    Text,
-    /// Bytes that go in; their number is in that argument.
-    In(usize),
-    /// Bytes that come out: as many as the call returned.
-    Out,
-    /// A signed number.
-    Int,
-    /// An unsigned number, of bytes say.
-    Size,
-    /// An address or another number in hexadecimal.
-    Hex,
-    /// A mode.
-    Octal,
-    /// Bits.
-    Set(Names),
-    /// One of these.
-    Word(Names),
-    /// A signal's number.
-    Signal,
-    /// Read before the call.
-    Before(fn(&mut Cx<'_>, usize) -> Piece),
-    /// Read after it.
-    After(fn(&mut Cx<'_>, usize) -> Piece),
-}
-
-/// A thread that has stopped at a system call, and all that is known.
-pub(super) struct Cx<'a> {
-    /// The thread.
-    pub(super) tid: Pid,
-    /// Its process: which of the run's.
-    pub(super) who: usize,
-    /// The arguments.
-    pub(super) args: [u64; 6],
-    /// What it returned: a value, or the error as a negative number; `i64::MAX` before.
-    pub(super) result: i64,
-    /// All that is known.
-    pub(super) world: &'a mut World,
-}
 
 /// A call that has begun.
 #[derive(Debug)]
@@ -101,41 +44,6 @@ pub(super) struct Begun {
     closing: Vec<Desc>,
     /// Whom it names.
     target: Option<String>,
-}
-
-impl Cx<'_> {
-    fn memory(&self) -> Memory {
-        Memory(self.tid)
-    }
-
-    fn pid(&self) -> i32 {
-        self.world.processes[self.who].pid
-    }
-
-    fn int(&self, index: usize) -> i32 {
-        self.args[index] as i32
-    }
-
-    /// What descriptor `fd` is.
-    pub(super) fn desc(&mut self, fd: i32) -> Option<Desc> {
-        self.world.desc(self.who, self.tid, fd)
-    }
-
-    fn fd(&mut self, fd: i32) -> Piece {
-        Piece::Fd(fd, self.desc(fd).map(|desc| desc.named))
-    }
-
-    /// A descriptor that the call has just made.
-    fn new_fd(&mut self, fd: i32) -> Piece {
-        self.world.forget(self.who, fd);
-        self.fd(fd)
-    }
-
-    /// The first bytes at `address`, out of `whole`.
-    fn bytes(&self, address: u64, whole: u64) -> Piece {
-        let shown = whole.min(KEPT) as usize;
-        Piece::Bytes(self.memory().bytes(address, shown), whole)
-    }
 }
 
 /// The name of a call. The numbers are those of the machine's own programs; others, a
@@ -172,9 +80,6 @@ pub(super) fn error_name(number: i32) -> String {
 
 /// How the name of a call of another architecture begins.
 pub(super) const FOREIGN: &str = "foreign_syscall_";
-
-/// How many bytes of a buffer are kept.
-const KEPT: u64 = 256;
 
 fn signature(name: &str) -> Option<&'static [Arg]> {
     files::signature(name)
@@ -257,8 +162,8 @@ fn before(cx: &mut Cx<'_>, arg: Arg, index: usize) -> Option<Piece> {
     let raw = cx.args[index];
     Some(match arg {
         Arg::Fd => cx.fd(raw as i32),
-        Arg::Rendezvous if raw as i32 == libc::AT_FDCWD => Piece::text("AT_FDCWD"),
-        Arg::Rendezvous => cx.fd(raw as i32),
+        Arg::Directory if raw as i32 == libc::AT_FDCWD => Piece::text("AT_FDCWD"),
+        Arg::Directory => cx.fd(raw as i32),
         Arg::Path => files::path(cx, index),
         Arg::Text => text(cx, index),
         Arg::In(length) => cx.bytes(raw, cx.args[length]),
@@ -269,47 +174,9 @@ fn before(cx: &mut Cx<'_>, arg: Arg, index: usize) -> Option<Piece> {
         Arg::Octal => Piece::text(format!("{raw:04o}")),
         Arg::Set(names) => Piece::text(set(raw, names)),
         Arg::Word(names) => Piece::text(word(raw, names)),
-        Arg::Signal => Piece::text(signals::name(raw as i32)),
+        Arg::Signal => Piece::text(signal_names::signal_name(raw as i32)),
         Arg::Before(read) => read(cx, index),
     })
-}
-
-fn text(cx: &mut Cx<'_>, index: usize) -> Piece {
-    match cx.memory().text(cx.args[index]) {
-        Some(text) => Piece::text(quoted(text)),
-        None => hex(cx.args[index]),
-    }
-}
-
-fn hex(raw: u64) -> Piece {
-    Piece::text(if raw == 0 { "NULL".to_owned() } else { format!("{raw:#x}") })
-}
-
-/// Bits by name: `O_RDWR|O_CREAT`. A name of value 0 stands for no bit at all.
-fn set(raw: u64, names: Names) -> String {
-    let mut left = raw & 0xffff_ffff;
-    let mut found = Vec::new();
-    for (bits, name) in names.iter().filter(|(bits, _)| *bits != 0) {
-        if left & bits == *bits {
-            found.push((*name).to_owned());
-            left &= !bits;
-        }
-    }
-    if left != 0 {
-        found.push(format!("{left:#x}"));
-    }
-    let none = || {
-        let zero = names.iter().find(|(bits, _)| *bits == 0);
-        zero.map_or("0", |(_, name)| name).to_owned()
-    };
-    if found.is_empty() { none() } else { found.join("|") }
-}
-
-/// A number by its name.
-fn word(raw: u64, names: Names) -> String {
-    let same = |value: u64| value as u32 == raw as u32;
-    let found = names.iter().find(|(value, _)| same(*value));
-    found.map_or_else(|| (raw as i32).to_string(), |(_, name)| (*name).to_owned())
 }
 
 fn outcome(cx: &mut Cx<'_>, name: &str) -> Outcome {
@@ -364,7 +231,9 @@ fn outcome(cx: &mut Cx<'_>, name: &str) -> Outcome {
         "mmap" | "brk" | "shmat" | "mremap" | "map_shadow_stack" => {
             Some(hex(value as u64))
         }
-        "rt_sigtimedwait" => Some(Piece::text(signals::name(value as i32))),
+        "rt_sigtimedwait" => {
+            Some(Piece::text(signal_names::signal_name(value as i32)))
+        }
         "poll" | "ppoll" if value > 0 => ready::answered(cx),
         _ => None,
     };

@@ -1,7 +1,10 @@
 //! Processes and threads: how they begin, and how their ends are waited for.
 
 use super::super::memory::u64_at;
-use super::{Arg, Cx, Names, Piece, data, hex, names, set, signals};
+use super::argument::{Arg, Cx, Names, hex, names, set};
+use super::data;
+use super::signal_names::signal_name;
+use crate::event::Piece;
 use wire::visible::quoted;
 
 const CLONE: Names = names! {
@@ -51,7 +54,7 @@ const ARCH: Names = &[
 const ARCH: Names = &[];
 
 pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
-    use Arg::{After, Before, Fd, Hex, Int, Out, Path, Rendezvous, Set, Size, Word};
+    use Arg::{After, Before, Directory, Fd, Hex, Int, Out, Path, Set, Size, Word};
     Some(match name {
         "fork" | "vfork" | "getpid" | "gettid" | "getppid" | "getuid"
         | "geteuid" | "getgid" | "getegid" | "sched_yield" | "setsid"
@@ -63,7 +66,7 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "setns" => &[Fd, Set(CLONE)],
         "clone3" => &[Before(clone3_flags), Size],
         "execve" => &[Path, Before(words), Hex],
-        "execveat" => &[Rendezvous, Path, Before(words), Hex, Set(AT)],
+        "execveat" => &[Directory, Path, Before(words), Hex, Set(AT)],
         "wait4" => &[Int, After(status), Set(WAIT), Hex],
         "waitid" => &[Word(WHICH), Int, After(data::siginfo), Set(WAIT), Hex],
         "exit" | "exit_group" => &[Int],
@@ -124,7 +127,7 @@ fn limit(cx: &mut Cx<'_>, index: usize) -> Piece {
 fn prctl_argument(cx: &mut Cx<'_>, index: usize) -> Piece {
     match cx.int(0) {
         libc::PR_SET_NAME => super::text(cx, index),
-        libc::PR_SET_PDEATHSIG => Piece::text(signals::name(cx.int(index))),
+        libc::PR_SET_PDEATHSIG => Piece::text(signal_name(cx.int(index))),
         _ => hex(cx.args[index]),
     }
 }
@@ -146,8 +149,8 @@ fn clone_text(flags: u64) -> String {
     let text = set(flags & !SIGNAL, CLONE);
     match flags & SIGNAL {
         0 => text,
-        signal if text == "0" => signals::name(signal as i32),
-        signal => format!("{text}|{}", signals::name(signal as i32)),
+        signal if text == "0" => signal_name(signal as i32),
+        signal => format!("{text}|{}", signal_name(signal as i32)),
     }
 }
 
@@ -179,9 +182,9 @@ fn status(cx: &mut Cx<'_>, index: usize) -> Piece {
     } else if libc::WIFEXITED(status) {
         format!("[exited with {}]", libc::WEXITSTATUS(status))
     } else if libc::WIFSIGNALED(status) {
-        format!("[killed by {}]", signals::name(libc::WTERMSIG(status)))
+        format!("[killed by {}]", signal_name(libc::WTERMSIG(status)))
     } else if libc::WIFSTOPPED(status) {
-        format!("[stopped by {}]", signals::name(libc::WSTOPSIG(status)))
+        format!("[stopped by {}]", signal_name(libc::WSTOPSIG(status)))
     } else if libc::WIFCONTINUED(status) {
         "[continued]".to_owned()
     } else {

@@ -1,6 +1,8 @@
 //! Message queues, POSIX and System V.
 
-use super::{Arg, Cx, Names, Piece, clocks, data, files, hex, names};
+use super::argument::{Arg, Cx, Names, hex, names};
+use super::{clocks, data, files};
+use crate::event::Piece;
 use crate::memory::u64_at;
 
 const GET: Names = names! { IPC_CREAT IPC_EXCL };

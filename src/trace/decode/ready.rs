@@ -1,7 +1,9 @@
 //! Waiting for many: select, poll, epoll.
 
 use super::super::memory::{i32_at, u64_at};
-use super::{Arg, Cx, Names, Piece, data, files, hex, names, set};
+use super::argument::{Arg, Cx, NEW_FD, Names, hex, names, set};
+use super::data;
+use crate::event::Piece;
 
 const POLL: Names =
     names! { POLLIN POLLPRI POLLOUT POLLERR POLLHUP POLLNVAL POLLRDHUP };
@@ -32,7 +34,7 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
             Hex,
         ],
         "epoll_create" => &[Int],
-        "epoll_create1" => &[Set(files::NEW)],
+        "epoll_create1" => &[Set(NEW_FD)],
         "epoll_ctl" => &[Fd, Word(CONTROL), Fd, Before(registered)],
         "epoll_wait" => &[Fd, After(events), Int, Int],
         "epoll_pwait" => &[Fd, After(events), Int, Int, Hex, Size],

@@ -2,7 +2,8 @@
 //! of a ring do is read and written in shared memory, where no call shows it.
 
 use super::super::memory::i32_at;
-use super::{Arg, Cx, Names, Piece, hex, set};
+use super::argument::{Arg, Cx, Names, hex, set};
+use crate::event::Piece;
 
 const SETUP: Names = &[
     (1 << 0, "IORING_SETUP_IOPOLL"),

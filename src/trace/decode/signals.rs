@@ -1,32 +1,13 @@
 //! Signals: what is sent, waited for, blocked and handled.
 
 use super::super::memory::{i32_at, u64_at};
-use super::{Arg, Cx, Names, Piece, data, hex, names};
+use super::argument::{Arg, Cx, Names, hex, names};
+use super::data;
+use super::signal_names::signal_name;
+use crate::event::Piece;
 
-pub(in super::super) use super::data::Siginfo;
-pub(in super::super) use super::told::{killed, received};
-
-const NAMES: Names = names! {
-    SIGHUP SIGINT SIGQUIT SIGILL SIGTRAP SIGABRT SIGBUS SIGFPE SIGKILL SIGUSR1 SIGSEGV
-    SIGUSR2 SIGPIPE SIGALRM SIGTERM SIGSTKFLT SIGCHLD SIGCONT SIGSTOP SIGTSTP SIGTTIN
-    SIGTTOU SIGURG SIGXCPU SIGXFSZ SIGVTALRM SIGPROF SIGWINCH SIGIO SIGPWR SIGSYS
-};
-/// The first and the last that a C library leaves to programs.
-const RTMIN: i32 = 34;
 const HOW: Names = names! { SIG_BLOCK SIG_UNBLOCK SIG_SETMASK };
 const SFD: Names = names! { SFD_CLOEXEC SFD_NONBLOCK };
-
-/// A signal's name.
-pub(in super::super) fn name(number: i32) -> String {
-    match NAMES.iter().find(|(value, _)| *value == number as u64) {
-        Some((_, name)) => (*name).to_owned(),
-        None if number == RTMIN => "SIGRTMIN".to_owned(),
-        None if (RTMIN..=64).contains(&number) => {
-            format!("SIGRTMIN+{}", number - RTMIN)
-        }
-        None => number.to_string(),
-    }
-}
 
 pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
     use Arg::{After, Before, Fd, Hex, Int, Set, Signal, Size, Word};
@@ -69,7 +50,7 @@ fn set_text(mask: u64) -> String {
     let shown = if full { !mask } else { mask };
     let names: Vec<_> = (1..=64)
         .filter(|number| shown & 1 << (number - 1) != 0)
-        .map(|number| name(number).trim_start_matches("SIG").to_owned())
+        .map(|number| signal_name(number).trim_start_matches("SIG").to_owned())
         .collect();
     format!("{}[{}]", if full { "~" } else { "" }, names.join(" "))
 }

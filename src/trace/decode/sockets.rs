@@ -1,7 +1,9 @@
 //! Sockets: addresses, messages, and the descriptors and credentials that ride on them.
 
 use super::super::memory::{i32_at, u64_at};
-use super::{Arg, Cx, Names, Piece, data, files, hex, names, word};
+use super::argument::{Arg, Cx, Names, hex, names, word};
+use super::{data, files};
+use crate::event::Piece;
 
 const FAMILY: Names = names! { AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_UNSPEC };
 const KIND: Names = names! {

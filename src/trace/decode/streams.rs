@@ -3,10 +3,11 @@
 use super::super::asked;
 use super::super::event::{Effect, Load};
 use super::super::memory::{i32_at, u64_at};
-use super::super::objects::{Desc, Kind, field};
+use super::super::objects::{Desc, Kind};
 use super::addresses::{datagrams, resolved};
+use super::argument::{Cx, KEPT};
 use super::told::{notifications, received, signal_records};
-use super::{Cx, KEPT};
+use os::proc::field;
 
 /// How much a pipe's packet holds: PIPE_BUF.
 const PACKET: usize = 4096;

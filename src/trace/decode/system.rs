@@ -1,7 +1,8 @@
 //! What carries nothing between processes: rights, limits, clocks, mounts, attributes, and
 //! calls that only old kernels had. Here is the kind of each argument, and no more.
 
-use super::{Arg, Names, files, names};
+use super::argument::{Arg, NEW_FD, Names, names};
+use super::files;
 
 const MOUNT: Names = names! {
     MS_RDONLY MS_NOSUID MS_NODEV MS_NOEXEC MS_REMOUNT MS_BIND MS_MOVE MS_REC MS_SILENT
@@ -23,8 +24,7 @@ const XATTR: Names = names! { XATTR_CREATE XATTR_REPLACE };
 
 pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
     use Arg::{
-        Before, Fd, Hex, In, Int, Octal, Out, Path, Rendezvous, Set, Size, Text,
-        Word,
+        Before, Directory, Fd, Hex, In, Int, Octal, Out, Path, Set, Size, Text, Word,
     };
     const LONG: Arg = Before(files::long);
     Some(match name {
@@ -91,33 +91,33 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "fsopen" => &[Text, Hex],
         "fsconfig" => &[Fd, Int, Text, Hex, Int],
         "fsmount" => &[Fd, Hex, Hex],
-        "fspick" | "open_tree" => &[Rendezvous, Path, Hex],
-        "open_tree_attr" | "mount_setattr" => &[Rendezvous, Path, Hex, Hex, Size],
-        "move_mount" => &[Rendezvous, Path, Rendezvous, Path, Hex],
+        "fspick" | "open_tree" => &[Directory, Path, Hex],
+        "open_tree_attr" | "mount_setattr" => &[Directory, Path, Hex, Hex, Size],
+        "move_mount" => &[Directory, Path, Directory, Path, Hex],
         "statmount" | "listmount" | "listns" => &[Hex, Hex, Size, Hex],
         "ustat" => &[Hex, Hex],
         "sysfs" => &[Int, Hex, Hex],
         // Files' attributes.
         "chown" | "lchown" => &[Path, Int, Int],
         "fchown" => &[Fd, Int, Int],
-        "fchownat" => &[Rendezvous, Path, Int, Int, Set(files::AT)],
-        "fchmodat" => &[Rendezvous, Path, Octal],
-        "fchmodat2" => &[Rendezvous, Path, Octal, Set(files::AT)],
+        "fchownat" => &[Directory, Path, Int, Int, Set(files::AT)],
+        "fchmodat" => &[Directory, Path, Octal],
+        "fchmodat2" => &[Directory, Path, Octal, Set(files::AT)],
         "umask" => &[Octal],
         "utime" | "utimes" => &[Path, Hex],
-        "futimesat" => &[Rendezvous, Path, Hex],
-        "utimensat" => &[Rendezvous, Path, Hex, Set(files::AT)],
+        "futimesat" => &[Directory, Path, Hex],
+        "utimensat" => &[Directory, Path, Hex, Set(files::AT)],
         "truncate" => &[Path, LONG],
         "fstatfs" => &[Fd, Hex],
         "getdents" => &[Fd, Hex, Size],
-        "symlinkat" => &[Text, Rendezvous, Path],
+        "symlinkat" => &[Text, Directory, Path],
         "readahead" => &[Fd, LONG, Size],
         "sync_file_range" => &[Fd, LONG, LONG, Hex],
         "cachestat" => &[Fd, Hex, Hex, Hex],
-        "name_to_handle_at" => &[Rendezvous, Path, Hex, Hex, Set(files::AT)],
-        "open_by_handle_at" => &[Rendezvous, Hex, Set(files::OPEN)],
+        "name_to_handle_at" => &[Directory, Path, Hex, Hex, Set(files::AT)],
+        "open_by_handle_at" => &[Directory, Hex, Set(files::OPEN)],
         "fanotify_init" => &[Hex, Set(files::OPEN)],
-        "fanotify_mark" => &[Fd, Hex, Hex, Rendezvous, Path],
+        "fanotify_mark" => &[Fd, Hex, Hex, Directory, Path],
         "setxattr" | "lsetxattr" => &[Path, Text, In(3), Size, Set(XATTR)],
         "fsetxattr" => &[Fd, Text, In(3), Size, Set(XATTR)],
         "getxattr" | "lgetxattr" => &[Path, Text, Out, Size],
@@ -127,17 +127,17 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "removexattr" | "lremovexattr" => &[Path, Text],
         "fremovexattr" => &[Fd, Text],
         "setxattrat" | "getxattrat" => {
-            &[Rendezvous, Path, Set(files::AT), Text, Hex, Size]
+            &[Directory, Path, Set(files::AT), Text, Hex, Size]
         }
-        "listxattrat" => &[Rendezvous, Path, Set(files::AT), Out, Size],
-        "removexattrat" => &[Rendezvous, Path, Set(files::AT), Text],
+        "listxattrat" => &[Directory, Path, Set(files::AT), Out, Size],
+        "removexattrat" => &[Directory, Path, Set(files::AT), Text],
         "file_getattr" | "file_setattr" => {
-            &[Rendezvous, Path, Hex, Size, Set(files::AT)]
+            &[Directory, Path, Hex, Size, Set(files::AT)]
         }
         // Looking into what runs.
         "bpf" => &[Int, Hex, Size],
         "perf_event_open" => &[Hex, Int, Int, Fd, Hex],
-        "userfaultfd" => &[Set(files::NEW)],
+        "userfaultfd" => &[Set(NEW_FD)],
         "lookup_dcookie" => &[Hex, Out, Size],
         // What is left of other times: the kernel says ENOSYS.
         "_sysctl" | "get_kernel_syms" => &[Hex],

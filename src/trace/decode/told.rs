@@ -5,8 +5,9 @@ use nix::unistd::Pid;
 use super::super::event::{Effect, Load, Piece};
 use super::super::memory::i32_at;
 use super::super::objects::Desc;
+use super::argument::Cx;
 use super::data::Siginfo;
-use super::{Cx, files};
+use super::files;
 use wire::visible;
 
 pub(super) fn renamed(cx: &mut Cx<'_>, index: usize) -> Vec<Effect> {

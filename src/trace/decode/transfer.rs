@@ -5,14 +5,16 @@ use super::super::memory::i32_at;
 use super::super::objects::{Desc, Kind};
 use super::super::world::World;
 use super::addresses::{accept, bind, connect, named};
+use super::argument::{Cx, set};
 use super::data::{self, Siginfo};
+use super::signal_names::signal_name;
 use super::streams::{
     Spans, iov, load, moved, msghdr, opened, put, send, several, size, take,
 };
 use super::told::{
     ignored, notifications, received, renamed, sent, signal_records, waited,
 };
-use super::{Cx, files, memory, set, signals};
+use super::{files, memory};
 use wire::visible::quoted;
 
 /// What a call will close, looked at before it does.
@@ -386,7 +388,7 @@ pub(super) fn contents(
         ("read", "signalfd") => signal_records(cx)
             .iter()
             .map(|info| {
-                let parts = [signals::name(info.number), info.text()];
+                let parts = [signal_name(info.number), info.text()];
                 let parts = parts.map(Piece::Text).to_vec();
                 Piece::Group("", data::with_value(parts, info), "")
             })

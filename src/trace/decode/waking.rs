@@ -1,7 +1,8 @@
 //! Who wakes whom: System V semaphores, and futexes in shared pages.
 
 use super::super::event::Effect;
-use super::{Cx, ipc, memory};
+use super::argument::Cx;
+use super::{ipc, memory};
 
 /// The two ways in which a semaphore's value can change, each with its sleepers.
 fn ways(set: i32, number: impl std::fmt::Display) -> [String; 2] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::event::{Event, Load};
-use super::{Found, ORDER, OTHERS, UNKEPT, UNSEEN};
+use super::found::{Doubt, Found, ORDER, OTHERS, UNKEPT, UNSEEN};
 
 /// One end of a transfer: which event, and what.
 #[derive(Debug, Clone, Copy)]
@@ -161,7 +161,7 @@ pub(super) enum Same {
     Unkept,
 }
 
-/// Compares what two loads that begin at these places have in common.
+/// Compares what two loads that begin at these offsets have in common.
 pub(super) fn compared(one: (u64, &Load), other: (u64, &Load), part: Span) -> Same {
     let (Some(a), Some(b)) = (&one.1.bytes, &other.1.bytes) else {
         return Same::Yes;
@@ -231,11 +231,7 @@ pub(super) fn streamed(all: &[Event], flow: &Flow<'_>, found: &mut Found) {
 }
 
 /// Joins what was taken with what fed it; tells why, if it cannot have been so.
-fn feed(
-    puts: &[&Lump<'_>],
-    take: &Lump<'_>,
-    found: &mut Found,
-) -> Option<super::Doubt> {
+fn feed(puts: &[&Lump<'_>], take: &Lump<'_>, found: &mut Found) -> Option<Doubt> {
     let mut arrows = Vec::new();
     for put in puts {
         let part = (put.from.max(take.from), put.to.min(take.to));
@@ -370,7 +366,7 @@ fn in_turn(all: &[Event], events: &[usize]) -> Vec<bool> {
     sure
 }
 
-/// As [`in_order`], by their places in two lists that are sorted by their beginnings.
+/// As [`in_order`], by their indexes in two lists that are sorted by their beginnings.
 fn matched(
     all: &[Event],
     posts: &[usize],

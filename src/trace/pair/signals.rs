@@ -1,7 +1,7 @@
 //! Signals: which kill sent the one that came.
 
 use super::super::event::Event;
-use super::{Found, ORDER, UNSEEN};
+use super::found::{Found, ORDER, UNSEEN};
 
 /// What happened to one signal of one process or thread: in which event, and what siginfo
 /// says of it.

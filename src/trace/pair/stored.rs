@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::super::event::{Effect, Event, Load, Trace};
 use super::flow::{Same, compared};
-use super::{Found, ORDER, OTHERS, UNKEPT};
+use super::found::{Found, ORDER, OTHERS, UNKEPT};
 
 /// What happened to a file.
 #[derive(Debug, Clone, Copy)]

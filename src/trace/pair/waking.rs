@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::super::event::Event;
-use super::{CLOSED, Found, MANY, Traffic};
+use super::found::{Found, MANY};
 
 /// What happened at one place where calls sleep.
 #[derive(Debug, Default)]
@@ -60,48 +60,6 @@ pub(super) fn woken<'a>(
             continue;
         }
         for to in sleepers {
-            found.arrow(from, to);
-        }
-    }
-}
-
-/// The close that ended a stream: after it nobody could write any more. Whoever finds the
-/// end is joined with it once.
-pub(super) fn ended(all: &[Event], traffic: &Traffic<'_>, found: &mut Found) {
-    let end = |event: usize| all[event].end.unwrap_or(u64::MAX);
-    // It may have been an empty message.
-    if traffic.queue.puts.iter().any(|put| put.load.units == 0) {
-        return;
-    }
-    let mut ends = traffic.ends.clone();
-    ends.sort_by_key(|event| end(*event));
-    let mut joined = HashSet::new();
-    for to in ends {
-        let reopened =
-            traffic.reopens.iter().filter(|event| end(**event) <= all[to].begin);
-        let since = reopened.map(|event| all[*event].begin).max().unwrap_or(0);
-        let closes = traffic.closes.iter().filter(|(event, left)| {
-            *left != Some(true) && all[*event].begin < end(to) && end(*event) > since
-        });
-        let mut closes: Vec<_> = closes.copied().collect();
-        closes.sort_by_key(|(event, _)| all[*event].begin);
-        // The first that left none; else, where nobody could be asked, the last of all.
-        let last = closes.iter().position(|(_, left)| *left == Some(false));
-        let Some(index) = last.or(closes.len().checked_sub(1)) else {
-            if !traffic.closes.is_empty() {
-                found.doubt([to], CLOSED);
-            }
-            continue;
-        };
-        let from = closes[index].0;
-        let at_once = |(other, _): &(usize, Option<bool>)| {
-            *other != from
-                && all[*other].begin < end(from)
-                && end(*other) > all[from].begin
-        };
-        if closes.iter().any(at_once) {
-            found.doubt([to], CLOSED);
-        } else if joined.insert((from, all[to].process)) {
             found.arrow(from, to);
         }
     }

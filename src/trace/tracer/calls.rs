@@ -5,26 +5,12 @@ use std::rc::Rc;
 
 use nix::unistd::Pid;
 
-use super::super::decode::{self, Begun, Cx};
+use super::super::decode::{self, Cx};
 use super::super::event::{Event, Outcome, What};
-use super::super::objects::field;
-use super::{Thread, Tracer};
+use super::{Thread, Tracer, Unreturned};
 use os::proc;
+use os::proc::field;
 use os::ptrace::{Point, point};
-
-/// A call that has not returned.
-#[derive(Debug)]
-pub(super) struct Open {
-    begun: Begun,
-    begin: u64,
-    at: u64,
-    /// How often it had gone to sleep before.
-    sleeps: u64,
-    /// Whether it was asleep when the run was ended.
-    asleep: bool,
-    /// Whether it slept and has not returned, now that its thread ends.
-    left: bool,
-}
 
 impl Tracer {
     /// A thread is gone, `killed` by a signal or not; a call of its own never returns.
@@ -113,7 +99,7 @@ impl Tracer {
                 };
                 let begun = decode::enter(&mut cx, &name);
                 let at = self.began.elapsed().as_nanos() as u64;
-                let open = Open {
+                let open = Unreturned {
                     begun,
                     begin: self.moment,
                     at,
@@ -137,7 +123,7 @@ impl Tracer {
         pid: Pid,
         process: usize,
         result: i64,
-        open: Open,
+        open: Unreturned,
     ) {
         if !self.threads.get(&pid.as_raw()).is_some_and(|thread| thread.own) {
             return;

@@ -4,14 +4,8 @@ use nix::sys::ptrace;
 use nix::unistd::Pid;
 
 use super::super::event::What;
-use super::Tracer;
-use wire::visible::{self, visible};
-
-/// What a process calls itself.
-pub(super) fn name(pid: Pid) -> String {
-    let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-    visible::text(name.strip_suffix(b"\n").unwrap_or(&name))
-}
+use super::{Tracer, program_name};
+use wire::visible::visible;
 
 impl Tracer {
     /// exec has replaced the program; a thread that called it is the first one now.
@@ -36,7 +30,7 @@ impl Tracer {
         self.world.exec(who);
         if self.world.processes[..who].iter().all(|other| other.pid != pid.as_raw())
         {
-            self.renamed(who, &name(pid));
+            self.renamed(who, &program_name(pid));
         }
         self.warn_of_setuid(pid);
     }
