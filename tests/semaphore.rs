@@ -13,8 +13,9 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
-use os::cleanup::{remove_now, segment_path, semaphore_path};
+use os::cleanup::remove_now;
 use os::semaphore::{sem_create, sem_getvalue, sem_open};
+use os::shm_file::{segment_path, semaphore_path};
 use os::sysv_semaphore::{
     semctl_getncnt, semctl_getval, semctl_setval, semctl_stat, semget, semop,
 };

@@ -21,7 +21,8 @@ use serde::de::DeserializeOwned;
 
 use super::child::Child;
 use super::record::{Record, Returned};
-use os::cleanup::{Object, semaphore_path};
+use os::cleanup::Object;
+use os::shm_file::semaphore_path;
 use os::spawn::{Forked, fork};
 use wire::dirs::LIST;
 use wire::meet::{describe, kernel_prefix_of};

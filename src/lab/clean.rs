@@ -18,10 +18,9 @@ use super::prose;
 use super::scratch::{DesertedRun, deserted};
 use chapters::find;
 use os::cleanup::notes::beside;
-use os::cleanup::{
-    Object, exists, owner_of, remove_now, segment_path, semaphore_path,
-};
+use os::cleanup::{Object, exists, owner_of, remove_now};
 use os::names;
+use os::shm_file::{segment_path, semaphore_path};
 use wire::meet::{
     self, Deserted, Looked, check_dir, describe, kernel_prefix, runtime_dir,
     with_suffix,

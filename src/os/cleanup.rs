@@ -24,10 +24,8 @@ pub mod notes;
 mod objects;
 
 use notes::{Noted, any_line, beside};
-use objects::{Discard, Raw, Removed, is_ours, remove};
-pub use objects::{
-    Object, exists, owner_of, remove_now, segment_path, semaphore_path,
-};
+use objects::{Discard, Raw, Removed, c_string, is_ours, remove};
+pub use objects::{Object, exists, owner_of, remove_now};
 
 /// A place that a role has entered. A handler on any thread may read it at any time: so it is
 /// changed by single atomic stores alone, and never freed.
@@ -493,8 +491,4 @@ fn now() -> i64 {
 fn own_pid() -> libc::pid_t {
     // SAFETY: getpid cannot fail.
     unsafe { libc::getpid() }
-}
-
-fn c_string(bytes: &[u8]) -> CString {
-    CString::new(bytes).expect("a path or name that came from the system has no NUL")
 }

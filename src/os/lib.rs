@@ -23,6 +23,7 @@ pub mod sched;
 pub mod select_bits;
 pub mod semaphore;
 pub mod shared;
+pub mod shm_file;
 pub mod sigbus;
 pub mod signal;
 pub mod siocoutq;

@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 
 use super::cleanup::{Object, owner_of};
-use super::{semaphore, sysv_semaphore as sysv};
+use super::shm_file::value_in_file;
+use super::sysv_semaphore as sysv;
 
 /// Whether a POSIX message queue `/name` exists, also one that we may not open.
 pub fn queue_exists(name: &str) -> bool {
@@ -49,7 +50,7 @@ pub fn waiting(object: &Object) -> u64 {
         }
         Object::Semaphore(path, made_with) => {
             let path = CString::new(path.as_os_str().as_bytes()).unwrap_or_default();
-            semaphore::value_in_file(&path).saturating_sub(*made_with).into()
+            value_in_file(&path).saturating_sub(*made_with).into()
         }
         Object::SysvSemaphore(id, made_with) => {
             let value = sysv::semctl_getval(*id).unwrap_or(0);

@@ -16,9 +16,10 @@ use rustix::thread::futex::{self, Flags};
 
 use super::enter::why_not;
 use super::{Kind, Options, Semaphore, impatient};
-use os::cleanup::{Object, segment_path};
+use os::cleanup::Object;
 use os::owner::Owner;
 use os::shared::{Shared, mmap};
+use os::shm_file::segment_path;
 use os::sigbus;
 use wire::errors::{Advise, TimedOut};
 use wire::meet::Rendezvous;

@@ -9,10 +9,11 @@ use nix::errno::Errno;
 
 use super::enter::why_not;
 use super::{Kind, Options, Semaphore, impatient};
-use os::cleanup::{Object, semaphore_path};
+use os::cleanup::Object;
 use os::semaphore::{
     Named, sem_create, sem_getvalue, sem_open, sem_post, sem_timedwait, sem_wait,
 };
+use os::shm_file::semaphore_path;
 use wire::errors::{Advise, TimedOut};
 use wire::meet::Rendezvous;
 use wire::say;

@@ -8,8 +8,9 @@ use nix::errno::Errno;
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 
 use super::posix::no_room;
-use os::cleanup::{Object, segment_path};
+use os::cleanup::Object;
 use os::shared::Shared;
+use os::shm_file::segment_path;
 use wire::errors::Advise;
 use wire::meet::Rendezvous;
 use wire::ring::join::{Backing, Found, allocate};

@@ -17,7 +17,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::set_child_subreaper;
 use rustix::stdio::{dup2_stdout, stdout};
 
-use super::One;
+use super::entry::Entry;
 use experiments::play::play;
 use experiments::record::Record;
 use experiments::row::{Experiment, Kind};
@@ -53,7 +53,7 @@ pub(super) enum Ended {
 
 impl Observed {
     /// Why there is no answer, as the error that the program ends with.
-    pub(super) fn trouble(&self, (chapter, experiment): One) -> String {
+    pub(super) fn trouble(&self, (chapter, experiment): Entry) -> String {
         let id = format!("{chapter}/{}", experiment.name);
         match &self.ended {
             Ended::Answered(_) => String::new(),
@@ -69,7 +69,11 @@ impl Observed {
 ///
 /// # Errors
 /// When its process could not be started. A signal ends this process, after all is clean.
-pub(super) fn run(one: One, stop: &mut Interrupts, quiet: bool) -> Result<Observed> {
+pub(super) fn run(
+    one: Entry,
+    stop: &mut Interrupts,
+    quiet: bool,
+) -> Result<Observed> {
     let (chapter, experiment) = one;
     // The stage looks in /proc at how its processes do.
     ProcessIdentity::own().context("readlink /proc/self")?;

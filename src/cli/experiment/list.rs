@@ -6,7 +6,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use colored::Colorize;
 
-use super::One;
+use super::entry::{Entry, choose};
 use super::tell::asked;
 use super::tried::{self, Tried};
 use experiments;
@@ -16,7 +16,7 @@ use lab::prose;
 ///
 /// # Errors
 /// From writing standard output.
-pub(super) fn print(chosen: &[One], as_json: bool) -> Result<()> {
+pub(super) fn print(chosen: &[Entry], as_json: bool) -> Result<()> {
     if as_json {
         let lines: String =
             chosen.iter().map(|one| format!("{}\n", asked(*one))).collect();
@@ -82,7 +82,7 @@ enum State {
 }
 
 impl State {
-    fn of((chapter, experiment): One, tried: &HashMap<String, Tried>) -> State {
+    fn of((chapter, experiment): Entry, tried: &HashMap<String, Tried>) -> State {
         match tried.get(&id((chapter, experiment))) {
             None => State::Untried,
             Some(Tried { guess: None, .. }) => State::Shown,
@@ -94,15 +94,15 @@ impl State {
     }
 }
 
-fn id((chapter, experiment): One) -> String {
+fn id((chapter, experiment): Entry) -> String {
     format!("{chapter}/{}", experiment.name)
 }
 
 /// The next one to guess: of `chosen`, then of all; those not tried before those guessed
 /// wrong.
-fn onward(chosen: &[One], tried: &HashMap<String, Tried>) -> String {
-    let all: Vec<One> = super::choose(None).unwrap_or_default();
-    let first = |of: &[One], wanted: State| {
+fn onward(chosen: &[Entry], tried: &HashMap<String, Tried>) -> String {
+    let all: Vec<Entry> = choose(None).unwrap_or_default();
+    let first = |of: &[Entry], wanted: State| {
         of.iter().copied().find(|one| State::of(*one, tried) == wanted)
     };
     let next =
@@ -117,10 +117,10 @@ fn onward(chosen: &[One], tried: &HashMap<String, Tried>) -> String {
 }
 
 /// After the answer: how many of the chapter are right by now, and the next one.
-pub(super) fn next(done: One) -> String {
+pub(super) fn next(done: Entry) -> String {
     let tried = tried::all();
     let (chapter, list) = (done.0, experiments::of(done.0));
-    let of: Vec<One> = list.iter().map(|one| (chapter, one)).collect();
+    let of: Vec<Entry> = list.iter().map(|one| (chapter, one)).collect();
     let right = of.iter().filter(|one| State::of(**one, &tried) == State::Right);
     // Those after this one come first, and then the others.
     let place = list.iter().position(|one| one.name == done.1.name).unwrap_or(0);

@@ -7,22 +7,23 @@ use std::sync::OnceLock;
 use anyhow::{Result, bail};
 use rustix::stdio::stdin;
 
-use experiments::row::Experiment;
-use experiments::{self, ALL};
+use experiments::ALL;
 use wire::errors::usage;
 use wire::roles::Lines;
 use wire::say;
 use wire::standard::Input;
 
 use direct::{Ended, Observed};
+use entry::{Entry, choose};
 use tried::Tried;
 
-use super::near::{self, Offers};
+use super::near::Offers;
 use lab::interrupts::Interrupts;
 use lab::prose;
 use lab::scratch::{DesertedRun, deserted};
 
 mod direct;
+mod entry;
 mod list;
 mod page;
 mod tell;
@@ -75,9 +76,6 @@ fn ids() -> &'static [String] {
         chapters.chain(all).collect()
     })
 }
-
-/// One experiment, with the chapter it belongs to.
-type One = (&'static str, &'static Experiment);
 
 /// `ipclab experiment`.
 ///
@@ -145,7 +143,7 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
 
 /// Prints what came of one; `true` if it could not be run.
 fn report(
-    one: One,
+    one: Entry,
     guess: Option<usize>,
     observed: &Observed,
     options: &Options,
@@ -176,48 +174,9 @@ fn report(
     Ok(true)
 }
 
-/// The experiments that were asked for.
-fn choose(which: Option<&str>) -> Result<Vec<One>> {
-    let all = || {
-        ALL.iter().flat_map(|(chapter, list)| {
-            list.iter().map(|experiment| (*chapter, experiment))
-        })
-    };
-    let Some(which) = which else { return Ok(all().collect()) };
-    if let Some(one) = experiments::find(which) {
-        return Ok(vec![one]);
-    }
-    let found: Vec<One> = all().filter(|(chapter, _)| *chapter == which).collect();
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    Err(usage(unknown(which)))
-}
-
-/// That there is none of this name, and what may have been meant.
-fn unknown(which: &str) -> String {
-    let chapter = which.split('/').next().unwrap_or_default();
-    let near = match which.contains('/') {
-        true => Vec::new(),
-        false => near::chapters(&[which]),
-    };
-    let near = match near.is_empty() {
-        true => near::experiments(which),
-        false => near.into_iter().map(str::to_owned).collect(),
-    };
-    let way_out = near::question(&near).unwrap_or_else(|| {
-        let of = match experiments::of(chapter) {
-            [] => String::new(),
-            _ => format!(" {chapter}"),
-        };
-        format!("; ipclab experiment{of} lists them")
-    });
-    format!("no such experiment or chapter: '{which}'{way_out}")
-}
-
 /// Prints the question and waits for a guess: `Some(None)` to be shown the answer, `None`
 /// when the reader has had enough. Never waits for what is no terminal.
-fn ask(one: One, stop: &mut Interrupts) -> Result<Option<Option<usize>>> {
+fn ask(one: Entry, stop: &mut Interrupts) -> Result<Option<Option<usize>>> {
     prose::print(&tell::question(one))?;
     let (chapter, experiment) = one;
     let id = format!("{chapter}/{}", experiment.name);

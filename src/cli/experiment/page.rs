@@ -3,8 +3,8 @@
 
 use std::fmt::Write;
 
-use super::One;
 use super::direct::{Ended, Observed, caveat};
+use super::entry::Entry;
 use super::tell::calls;
 use experiments::row::Experiment;
 
@@ -14,7 +14,7 @@ fn heading(experiment: &Experiment) -> String {
 }
 
 /// A list of links to the sections of a whole chapter: they fill many screens.
-pub(super) fn contents(chosen: &[One]) -> String {
+pub(super) fn contents(chosen: &[Entry]) -> String {
     let mut text = String::new();
     for (_, one) in chosen {
         let _ = writeln!(text, "- [{}](#experiment-{})", one.title, one.name);
@@ -24,7 +24,7 @@ pub(super) fn contents(chosen: &[One]) -> String {
 
 /// The section, in Markdown; the program that captures pages writes it to
 /// `chapters/experiments/CHAPTER.md`.
-pub(super) fn section((chapter, experiment): One, observed: &Observed) -> String {
+pub(super) fn section((chapter, experiment): Entry, observed: &Observed) -> String {
     let mut text =
         format!("### {}\n\n{}\n\n", heading(experiment), experiment.question);
     for (number, answer) in (1..).zip(experiment.answers) {

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use colored::{ColoredString, Colorize};
 use serde_json::{Value, json};
 
-use super::One;
 use super::direct::{Ended, Observed, caveat};
+use super::entry::Entry;
 use experiments::record::Record;
 use experiments::row::Answer;
 use lab::prose;
@@ -24,7 +24,7 @@ fn paragraph(first: &str, rest: &str, text: &str) -> String {
 }
 
 /// The question with its answers.
-pub(super) fn question((chapter, experiment): One) -> String {
+pub(super) fn question((chapter, experiment): Entry) -> String {
     let id = format!("{chapter}/{}", experiment.name);
     let title = paragraph("", "  ", &format!("{id}  {}", experiment.title));
     let mut text = title.replacen(&id, &id.bold().to_string(), 1) + "\n";
@@ -43,7 +43,7 @@ pub(super) fn question((chapter, experiment): One) -> String {
 
 /// What the kernel did, and why it is so.
 pub(super) fn outcome(
-    one: One,
+    one: Entry,
     guess: Option<usize>,
     observed: &Observed,
 ) -> String {
@@ -198,7 +198,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// The question as data; `answer`, `calls` and `saw` if it was run.
-pub(super) fn json(one: One, guess: Option<usize>, observed: &Observed) -> String {
+pub(super) fn json(one: Entry, guess: Option<usize>, observed: &Observed) -> String {
     let mut object = asked(one);
     let calls: Vec<Value> = observed
         .records
@@ -242,7 +242,7 @@ pub(super) fn json(one: One, guess: Option<usize>, observed: &Observed) -> Strin
 }
 
 /// The question as data.
-pub(super) fn asked((chapter, experiment): One) -> Value {
+pub(super) fn asked((chapter, experiment): Entry) -> Value {
     let answers: Vec<&str> =
         experiment.answers.iter().map(|answer| answer.text).collect();
     json!({

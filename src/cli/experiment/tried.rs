@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
-use super::One;
+use super::entry::Entry;
 use wire::dirs;
 
 /// The last run of an experiment.
@@ -24,7 +24,7 @@ fn path() -> Option<PathBuf> {
 }
 
 /// Adds a line. A home that cannot be written costs the mark in the list, no more.
-pub(super) fn note((chapter, experiment): One, tried: &Tried) {
+pub(super) fn note((chapter, experiment): Entry, tried: &Tried) {
     let guess = tried.guess.map_or("-".into(), |guess| guess.to_string());
     let line = format!("{chapter}/{} {guess} {}\n", experiment.name, tried.answer);
     let Some(path) = path() else { return };

@@ -9,8 +9,9 @@ use syscalls::Sysno;
 use super::{race, without_name};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
-use os::cleanup::{Object, semaphore_path};
+use os::cleanup::Object;
 use os::semaphore::{Named, sem_create, sem_post, sem_wait};
+use os::shm_file::semaphore_path;
 
 pub(super) const LOST_COUNTS: Experiment = Experiment {
     name: "lost-counts",

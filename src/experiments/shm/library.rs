@@ -7,8 +7,8 @@ use shared_memory::{Shmem, ShmemConf, ShmemError};
 use crate::fault::{attempt, shown as shown_byte};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
-use os::cleanup::segment_path;
 use os::shared::Shared;
+use os::shm_file::segment_path;
 
 /// What an error of the crate is called.
 fn shown(result: &Result<Shmem, ShmemError>) -> String {

@@ -17,8 +17,8 @@ use crate::child::End;
 use crate::record::Returned;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
-use os::cleanup::segment_path;
 use os::shared::{Shared, mmap};
+use os::shm_file::segment_path;
 
 pub(super) const ADDRESSES: Experiment = Experiment {
     name: "addresses",

@@ -4,17 +4,17 @@
 //! object in a form that was made beforehand, allocates nothing and frees nothing.
 
 use std::borrow::Cow;
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::ptr;
 
 use nix::errno::Errno;
 
-use super::c_string;
 use super::notes::{Noted, joined};
 use crate::owner::Owner;
-use crate::{semaphore, sysv_semaphore};
+use crate::shm_file::{segment_path, value_in_file};
+use crate::sysv_semaphore;
 
 /// A thing with a name that outlives the process that made it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -288,9 +288,7 @@ fn waits(object: &Raw<'_>, loses: Discard) -> bool {
             libc::msgctl(*id, libc::IPC_STAT, &mut now) == 0
                 && !loses.allow(now.msg_qnum, now.__msg_cbytes)
         },
-        Raw::Semaphore(path, made_with) => {
-            semaphore::value_in_file(path) > *made_with
-        }
+        Raw::Semaphore(path, made_with) => value_in_file(path) > *made_with,
         Raw::SysvSemaphore(id, made_with) => {
             sysv_semaphore::semctl_getval(*id).unwrap_or(0) > *made_with
         }
@@ -315,12 +313,6 @@ impl Discard {
     }
 }
 
-/// The file behind a POSIX shared memory object.
-pub fn segment_path(name: &str) -> PathBuf {
-    Path::new("/dev/shm").join(name.trim_start_matches('/'))
-}
-
-/// The file behind a POSIX semaphore (sem_overview(7)).
-pub fn semaphore_path(name: &str) -> PathBuf {
-    Path::new("/dev/shm").join(format!("sem.{}", name.trim_start_matches('/')))
+pub(super) fn c_string(bytes: &[u8]) -> CString {
+    CString::new(bytes).expect("a path or name that came from the system has no NUL")
 }
