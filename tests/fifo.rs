@@ -144,7 +144,7 @@ fn a_sender_whose_reader_left_says_how_many_were_handed_over() {
     sender.feed(b"two\n").unwrap();
     let line = contract::failed_clearly(&sender.wait(deadline()).unwrap()).unwrap();
     assert!(
-        line.contains("EPIPE") && line.contains("1 messages handed over"),
+        line.contains("EPIPE") && line.contains("1 message handed over"),
         "{line}"
     );
 }

@@ -483,7 +483,7 @@ fn a_sender_that_waits_for_a_credit_learns_that_the_receiver_died() {
     let line = contract::failed_clearly(&sender.wait(deadline()).unwrap()).unwrap();
     // What is seen first: that the signal has no receiver, or that its pidfd is readable.
     assert!(line.contains("ESRCH") || line.contains("it has ended"), "{line}");
-    assert!(line.contains("1 messages handed over"), "{line}");
+    assert!(line.contains("1 message handed over"), "{line}");
     subject.nothing_is_left().unwrap();
 }
 
@@ -498,7 +498,7 @@ fn count_stops_like_head_and_the_sender_says_how_many_were_handed_over() {
     let line = contract::failed_clearly(&sender.wait(deadline()).unwrap()).unwrap();
     // What is seen first: that the signal has no receiver, or that its pidfd is readable.
     assert!(line.contains("ESRCH") || line.contains("it has ended"), "{line}");
-    assert!(line.contains("1 messages handed over"), "{line}");
+    assert!(line.contains("1 message handed over"), "{line}");
     subject.nothing_is_left().unwrap();
 }
 
@@ -515,7 +515,7 @@ fn a_receiver_that_is_dead_but_not_yet_reaped_is_gone() {
     // The kernel still takes signals for it, and drops them.
     sender.feed(b"two\n").unwrap();
     let line = contract::failed_clearly(&sender.wait(deadline()).unwrap()).unwrap();
-    assert!(line.contains("1 messages handed over"), "{line}");
+    assert!(line.contains("1 message handed over"), "{line}");
     drop(receiver);
     subject.nothing_is_left().unwrap();
 }

@@ -141,6 +141,5 @@ fn named(error: rustix::io::Errno) -> nix::errno::Errno {
 
 /// `1 connection`, `2 connections`.
 fn connections(count: u64) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} connection{plural}", ::wire::say::grouped(count))
+    ::wire::say::count(count, "connection")
 }

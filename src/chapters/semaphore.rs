@@ -208,10 +208,11 @@ fn post<S: Semaphore>(rendezvous: &Rendezvous, options: &Options) -> Result<()> 
         say!("that is made for locks: posts that are to last go without --undo");
     }
     for posted in 0..options.times {
-        let of = || format!("after {posted} of {}", times(options.times, "post"));
+        let of =
+            || format!("after {posted} of {}", say::count(options.times, "post"));
         here.semaphore.post().with_context(of)?;
     }
-    let posts = times(options.times, "post");
+    let posts = say::count(options.times, "post");
     let Ok(value) = here.semaphore.value() else {
         say!("done: {posts}; meanwhile someone removed the semaphore");
         return Ok(());
@@ -235,7 +236,7 @@ fn wait<S: Semaphore>(
     let value = here.semaphore.value()?;
     let mut told = u64::from(value) < options.times;
     if told {
-        let waits = times(options.times, "wait");
+        let waits = say::count(options.times, "wait");
         say::waiting(
             format_args!(
                 "{waits} on a value of {value}: at 0 a wait sleeps until a post"
@@ -265,7 +266,7 @@ fn wait<S: Semaphore>(
             break;
         }
     }
-    say!("done: {}", times(payload.count(), "wait"));
+    say!("done: {}", say::count(payload.count(), "wait"));
     Ok(())
 }
 // ANCHOR_END: waiter
@@ -274,10 +275,4 @@ fn wait<S: Semaphore>(
 fn impatient(patience: Option<Duration>) -> Option<String> {
     let seconds = patience?.as_secs_f64();
     Some(format!("nobody posted within the --patience of {seconds} s"))
-}
-
-/// `1 post`, `2 posts`.
-fn times(count: u64, what: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{} {what}{s}", say::grouped(count))
 }

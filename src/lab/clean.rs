@@ -25,6 +25,7 @@ use wire::meet::{
     self, Deserted, Looked, check_dir, describe, kernel_prefix, runtime_dir,
     with_suffix,
 };
+use wire::say::count;
 use wire::visible::visible;
 
 /// The options of `ipclab clean`.
@@ -237,7 +238,10 @@ impl Cleaner<'_> {
                 Verdict::Waits(match object {
                     Object::File(_) => "nobody has taken it yet".into(),
                     Object::Semaphore(..) | Object::SysvSemaphore(..) => {
-                        format!("{} that nobody has waited for", posts(waiting))
+                        format!(
+                            "{} that nobody has waited for",
+                            count(waiting, "post")
+                        )
                     }
                     _ => format!("{} in it", wire::roles::messages(waiting)),
                 })
@@ -270,10 +274,6 @@ fn is_same(one: &Object, other: &Object) -> bool {
         object => object.clone(),
     };
     named(one) == named(other)
-}
-
-fn posts(count: u64) -> String {
-    format!("{count} post{}", if count == 1 { "" } else { "s" })
 }
 
 /// What is in the kernel under `name`, as a chapter calls it.
@@ -363,14 +363,16 @@ impl Used {
                 self.names.get(segment_path(name).as_os_str().as_bytes()).cloned()
             }
             Object::SysvQueue(_) => None,
-            Object::SysvSegment(id) => {
-                let count = names::sysv_attached(*id);
-                (count > 0).then(|| format!("{count} processes have it attached"))
-            }
-            Object::SysvSemaphore(id, _) => {
-                let count = names::sysv_sleepers(*id);
-                (count > 0).then(|| format!("{count} processes wait for it"))
-            }
+            Object::SysvSegment(id) => match names::sysv_attached(*id) {
+                0 => None,
+                1 => Some("1 process has it attached".to_owned()),
+                more => Some(format!("{more} processes have it attached")),
+            },
+            Object::SysvSemaphore(id, _) => match names::sysv_sleepers(*id) {
+                0 => None,
+                1 => Some("1 process waits for it".to_owned()),
+                more => Some(format!("{more} processes wait for it")),
+            },
         }
     }
 

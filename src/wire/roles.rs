@@ -182,7 +182,7 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
 
 /// `1 message`, `2 messages`.
 pub fn messages(count: u64) -> String {
-    format!("{} message{}", say::grouped(count), if count == 1 { "" } else { "s" })
+    say::count(count, "message")
 }
 
 /// Refuses a message of `length` bytes where at most `largest` fit.
@@ -210,9 +210,10 @@ fn unsent(error: anyhow::Error, sent: usize, all: Option<usize>) -> anyhow::Erro
         return error;
     }
     let of = all.map_or(String::new(), |all| format!(" of {all}"));
+    let messages = say::plural(all.unwrap_or(sent) as u64, "message");
     Err::<(), _>(error)
         .advise(|_| {
-            Some(format!("the peer is gone; {sent}{of} messages handed over"))
+            Some(format!("the peer is gone; {sent}{of} {messages} handed over"))
         })
         .unwrap_err()
 }

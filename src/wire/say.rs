@@ -288,5 +288,23 @@ pub fn data(all: &[u8]) -> String {
 
 /// `1 byte`, `2 bytes`, `65,536 bytes`.
 pub fn size(bytes: usize) -> String {
-    format!("{} byte{}", grouped(bytes as u64), if bytes == 1 { "" } else { "s" })
+    count(bytes as u64, "byte")
+}
+
+/// `1 message`, `65,536 messages`: how many there are, and the noun's number.
+///
+/// ```
+/// use ipclab::wire::say::count;
+/// assert_eq!(count(0, "message"), "0 messages");
+/// assert_eq!(count(1, "message"), "1 message");
+/// assert_eq!(count(65_536, "process"), "65,536 processes");
+/// ```
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{} {}", grouped(number), plural(number, noun))
+}
+
+/// The noun for so many: `message`, `messages`.
+pub fn plural(number: u64, noun: &str) -> String {
+    let end = if noun.ends_with('s') { "es" } else { "s" };
+    format!("{noun}{}", if number == 1 { "" } else { end })
 }

@@ -11,6 +11,7 @@ use super::super::model::{
     Figure, Head, Outcome, Placement, Report, Row, Unit, What,
 };
 use super::units;
+use wire::say::count;
 
 /// Whose rows are on a page: the chapter's own code.
 const OURS: &str = "ipclab";
@@ -76,14 +77,13 @@ fn measured_on(head: &Head) -> String {
         None => "no virtual machine".to_owned(),
     };
     let mut text = format!(
-        "Captured by `{}` of ipclab {} on {}: {}, {}, {kind}, {} CPU{}.\n",
+        "Captured by `{}` of ipclab {} on {}: {}, {}, {kind}, {}.\n",
         head.command,
         head.version,
         head.date,
         head.kernel,
         head.cpu,
-        head.cpus,
-        if head.cpus == 1 { "" } else { "s" }
+        count(head.cpus as u64, "CPU")
     );
     for warning in &head.warnings {
         let _ = writeln!(text, "\n> {warning}");

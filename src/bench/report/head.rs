@@ -2,6 +2,7 @@
 
 use super::super::model::{Head, Report};
 use super::grid::{Cell, Grid, Side, Tone};
+use wire::say::count;
 
 /// Where, when and how it was measured; warnings last.
 pub(super) fn text(report: &Report, width: usize) -> String {
@@ -47,8 +48,7 @@ fn facts(head: &Head) -> Vec<(&'static str, String)> {
 }
 
 fn cpus(head: &Head) -> String {
-    let s = if head.cpus == 1 { "" } else { "s" };
-    let usable = format!("{} CPU{s} to use", head.cpus);
+    let usable = format!("{} to use", count(head.cpus as u64, "CPU"));
     let pinned: Vec<_> = head.pinned.iter().map(usize::to_string).collect();
     match pinned.len() {
         0 => usable,

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use super::model::{Placement, Ratio, Report, Row, What};
 use os::cleanup::without_signals;
 use wire::errors::{Advise, errno};
+use wire::say::count;
 
 pub mod compare;
 pub mod csv;
@@ -44,8 +45,7 @@ fn name(row: &Row) -> String {
         text += &format!(", {}", units::size(size));
     }
     if let Some(clients) = row.clients {
-        let s = if clients == 1 { "" } else { "s" };
-        text += &format!(", {} client{s}", units::grouped(clients));
+        text += &format!(", {}", count(clients.into(), "client"));
     }
     if let Some(idle) = row.idle {
         text += &format!(", {} idle", units::grouped(idle));

@@ -15,6 +15,7 @@ use self::session::ServerBench;
 use super::model::{Placement, Row};
 use super::placement::Awake;
 use super::settings::Settings;
+use wire::say::count;
 
 pub mod kind;
 pub mod load;
@@ -81,8 +82,7 @@ pub fn run_with(
 /// `tcp: 64 clients, same`
 fn what(group: &plan::Group, placement: Placement) -> String {
     let clients = match (group.busy, group.idle) {
-        (1, 0) => "1 client".to_owned(),
-        (busy, 0) => format!("{busy} clients"),
+        (busy, 0) => count(busy as u64, "client"),
         (busy, idle) => format!("{busy} client among {idle} idle"),
     };
     format!("{}: {clients}, {}", group.kinds[0].chapter(), placement.text())

@@ -6,6 +6,7 @@ use zbus::wire::StructureBuilder;
 use zbus::{ObjectPath, Signature, Structure, Variant};
 
 use wire::errors::usage;
+use wire::say::count;
 
 /// The arguments that `signature` gives types to; `None` if there are none.
 ///
@@ -26,9 +27,10 @@ pub fn arguments(
     let (types, given) = (signature.chars().count(), words.len());
     if types != given {
         return Err(usage(format!(
-            "the signature {signature:?} has {types} type{}, and {given} argument{} given",
-            if types == 1 { "" } else { "s" },
-            if given == 1 { " is" } else { "s are" },
+            "the signature {signature:?} has {}, and {} {} given",
+            count(types as u64, "type"),
+            count(given as u64, "argument"),
+            if given == 1 { "is" } else { "are" },
         )));
     }
     let mut body = StructureBuilder::new();

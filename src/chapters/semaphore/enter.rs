@@ -6,12 +6,13 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use nix::errno::Errno;
 
-use super::{Kind, Options, Semaphore, times};
+use super::{Kind, Options, Semaphore};
 use os::cleanup::Object;
 use os::names::sysv_semaphore;
 use wire::errors::errno;
 use wire::meet::{Presence, Rendezvous};
 use wire::say;
+use wire::say::count;
 
 /// A role at its place.
 pub(super) struct Here<S> {
@@ -82,7 +83,7 @@ fn tell<S: Semaphore>(
     let value = found.value()?;
     match made_with {
         Some(made_with) if alone && value > made_with => {
-            let posts = times(u64::from(value - made_with), "post");
+            let posts = count(u64::from(value - made_with), "post");
             say!("{posts} already here: {}", found.whose());
         }
         Some(made_with) if alone && value < made_with => {

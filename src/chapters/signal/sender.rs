@@ -138,7 +138,8 @@ impl Sender for SignalSender {
         if self.unseen > 1 && is_gone(&self.to.pidfd) && was_killed(self.to.pid) {
             let handed = self.handed + 1;
             return Err(HAS_ENDED).advise(|_| {
-                Some(format!("the peer is gone; {handed} messages handed over"))
+                let messages = say::plural(handed, "message");
+                Some(format!("the peer is gone; {handed} {messages} handed over"))
             });
         }
         match self.says_goodbye() {

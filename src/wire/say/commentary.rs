@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::{grouped, line, on};
+use super::{count, grouped, line, on};
 
 /// Whether every call is named, however fast they come (`--all`).
 static ALL: AtomicBool = AtomicBool::new(false);
@@ -200,7 +200,7 @@ impl Drop for Commentary {
             let calls = grouped(self.calls);
             let moved = match self.bytes {
                 0 => String::new(),
-                bytes => format!(", {} bytes", grouped(bytes)),
+                bytes => format!(", {}", count(bytes, "byte")),
             };
             line(format_args!("{who}{call}: {calls}{unit} in all{moved}"));
         }
