@@ -122,9 +122,9 @@ pub fn option<'a>(
     word: &str,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let place = |name: &&str| OPTIONS.iter().position(|(option, _)| option == name);
+    let index = |name: &&str| OPTIONS.iter().position(|(option, _)| option == name);
     let near = among(word, names, OPTIONS);
-    near.into_iter().min_by_key(|name| place(name).unwrap_or(OPTIONS.len()))
+    near.into_iter().min_by_key(|name| index(name).unwrap_or(OPTIONS.len()))
 }
 
 fn among<'a>(

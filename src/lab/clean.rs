@@ -1,6 +1,6 @@
 //! `ipclab clean`: what a `kill -9` left behind, and nothing else.
 //!
-//! Each meeting place of ours has a lock file that says what it guards. Where nobody
+//! Each rendezvous of ours has a lock file that says what it guards. Where nobody
 //! holds the lock, what it names is stale, unless a stranger (who holds no lock) has it
 //! open, which /proc tells. The directory of a demo, a trace, an experiment or a bench has
 //! such a list too. What is not this user's own says nothing here, and is left alone.
@@ -73,7 +73,7 @@ pub fn run(options: &Options) -> Result<()> {
     let (locks, others): (Vec<_>, Vec<_>) =
         files.into_iter().partition(|path| stem_of(path).is_some());
     for lock in &locks {
-        cleaner.place(lock)?;
+        cleaner.rendezvous(lock)?;
     }
     // What may be ours though no lock file names it.
     let locks: HashSet<_> = locks.iter().map(PathBuf::as_path).collect();
@@ -154,8 +154,8 @@ impl Cleaner<'_> {
         gone
     }
 
-    /// One meeting place: its objects, then its lock file.
-    fn place(&mut self, lock: &Path) -> Result<()> {
+    /// One rendezvous: its objects, then its lock file.
+    fn rendezvous(&mut self, lock: &Path) -> Result<()> {
         let what = format!("path {}", lock.display());
         let deserted = match Deserted::at(lock, |name| find(name).is_some())? {
             Looked::Deserted(deserted) => deserted,
@@ -214,7 +214,7 @@ impl Cleaner<'_> {
     /// One thing; says whether it is gone now, or would be.
     fn object(&mut self, object: &Object) -> bool {
         let verdict = self.verdict(object);
-        // Another's is no concern of this place.
+        // Another's is no concern of this rendezvous.
         self.conclude(&describe(object), &verdict, || remove_now(object))
             || matches!(verdict, Verdict::Strange(_))
     }

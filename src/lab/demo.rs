@@ -121,7 +121,7 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     Ok(())
 }
 
-/// The chapter that is shown first to whoever has not chosen.
+/// The chapter that is shown first to a user who has not chosen.
 const MODEL: &str = "fifo";
 
 /// What to do after the demo.
@@ -266,7 +266,7 @@ fn start_all(
             .arg0("ipclab") // what the commentary calls the program
             .args(words(row, part, quiet))
             .env("IPCLAB_DIR", dir)
-            .process_group(0); // Ctrl-C comes to us alone, or to nobody (nohup)
+            .process_group(0); // Ctrl-C comes to the demo alone, or to no process (nohup)
         let input = link.take().map_or(Input::Nothing, Input::From);
         let mut output = Output::Kept;
         // Where the shell would make the link, we are the shell.

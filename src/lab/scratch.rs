@@ -1,6 +1,6 @@
 //! The directory of a demo's, a trace's, an experiment's or a bench's own, with a list of what
 //! must go with it; and those that a killed one left, which `ipclab clean` and the next
-//! experiment find by their list that nobody has locked.
+//! experiment find by their list that is not locked.
 
 use std::fs::{File, TryLockError, rename};
 use std::io::Read;
@@ -33,7 +33,7 @@ impl Scratch {
     /// EACCES or ENOSPC in TMPDIR.
     pub fn make() -> Result<Scratch> {
         let dir = dirs::scratch(PREFIX)?;
-        // Locked before it has its name: under that name nobody finds it unlocked.
+        // Locked before it has its name: under that name it is never found unlocked.
         let unnamed = dir.path().join(".new");
         let list = File::create_new(&unnamed).context("open in TMPDIR")?;
         list.lock().context("flock")?;
@@ -98,7 +98,9 @@ fn noted(dir: &Path, prefix: &str) -> Vec<Object> {
         .filter(|path| path.extension().is_some_and(|end| end == "lock"));
     let noted = locks.filter_map(|lock| {
         match Deserted::at(&lock, |name| find(name).is_some()).ok()? {
-            Looked::Deserted(place) => Some(place.notes().ok()?.objects_of(prefix)),
+            Looked::Deserted(deserted) => {
+                Some(deserted.notes().ok()?.objects_of(prefix))
+            }
             _ => None,
         }
     });

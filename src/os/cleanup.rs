@@ -1,7 +1,7 @@
 //! What must be removed when this process ends, however it ends.
 //!
 //! A role that is stopped by Ctrl-C may not leave a FIFO, a socket or a queue behind.
-//! Each meeting place that a role has entered stands in one fixed table; the last role
+//! Each rendezvous that a role has entered stands in one fixed table; the last role
 //! out removes what stands there. The same function does it at a normal end, on an
 //! error, and inside the handler of SIGINT, SIGTERM, SIGHUP and of `--timeout`'s
 //! SIGALRM. So it uses async-signal-safe calls alone (signal-safety(7)) and never
@@ -27,7 +27,7 @@ use notes::{Noted, any_line, beside};
 use objects::{Discard, Raw, Removed, c_string, is_ours, remove};
 pub use objects::{Object, exists, owner_of, remove_now};
 
-/// A place that a role has entered. A handler on any thread may read it at any time: so it is
+/// A rendezvous that a role has entered. A handler on any thread may read it at any time: so it is
 /// changed by single atomic stores alone, and never freed.
 struct Entry {
     owner: libc::pid_t,
@@ -37,7 +37,7 @@ struct Entry {
     prefix: CString,
     /// Go with the last role out.
     objects: Objects,
-    /// Go with this process, whoever stays.
+    /// Go with this process, even if others stay.
     private: Objects,
     /// What is still there waits for someone.
     keep: AtomicBool,
@@ -45,7 +45,7 @@ struct Entry {
     discards_goodbye: AtomicBool,
 }
 
-/// How many things one role may have made in one place.
+/// How many things one role may have made at one rendezvous.
 const OBJECTS: usize = 16;
 
 #[derive(Default)]
@@ -75,7 +75,7 @@ impl Objects {
     /// Those that were added. Async-signal-safe.
     fn iter(&self) -> impl Iterator<Item = &Raw<'static>> {
         self.0.iter().filter_map(|slot| {
-            // SAFETY: null, or from Box::into_raw; nobody changes or frees it after that.
+            // SAFETY: null, or from Box::into_raw; it is not changed or freed after that.
             unsafe { slot.load(Ordering::Acquire).as_ref() }
         })
     }
@@ -85,7 +85,7 @@ const PLACES: usize = 16;
 static TABLE: [AtomicPtr<Entry>; PLACES] =
     [const { AtomicPtr::new(ptr::null_mut()) }; PLACES];
 
-/// How many threads are leaving a place just now. The process may not end meanwhile: what
+/// How many threads are leaving a rendezvous just now. The process may not end meanwhile: what
 /// one thread has taken out of the table, no other removes.
 static LEAVING: AtomicU32 = AtomicU32::new(0);
 
@@ -95,7 +95,7 @@ static DEADLINE: AtomicI64 = AtomicI64::new(0);
 /// Whether SIGALRM was ignored before it was ours: what others send is ignored still.
 static ALARM_IGNORED: AtomicBool = AtomicBool::new(false);
 
-/// A place in the table; dropping it leaves the meeting place.
+/// An entry of the table; dropping it leaves the rendezvous.
 pub struct Guard {
     slot: usize,
     entry: &'static Entry,
@@ -107,11 +107,11 @@ impl std::fmt::Debug for Guard {
     }
 }
 
-/// Enters a meeting place whose presence lock (fcntl(2), byte 0 of `lock`) this process
+/// Enters a rendezvous whose presence lock (fcntl(2), byte 0 of `lock`) this process
 /// holds. Names of our kernel objects begin with `prefix` here.
 ///
 /// # Panics
-/// When one process enters more than 16 places.
+/// When one process enters more than 16 of them.
 pub fn guard(lock: OwnedFd, lock_path: &Path, prefix: &str) -> Guard {
     let entry: &Entry = Box::leak(Box::new(Entry {
         owner: own_pid(),
@@ -142,10 +142,10 @@ impl Guard {
         self.entry.lock.as_fd()
     }
 
-    /// The last role out of this place removes `object` as well.
+    /// The last role out of this rendezvous removes `object` as well.
     ///
     /// # Panics
-    /// When one process makes more than 16 things in a place.
+    /// When one process makes more than 16 things at a rendezvous.
     pub fn add(&self, object: &Object) {
         self.entry.objects.add(object);
     }
@@ -173,7 +173,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if without_signals(|| leave(&TABLE[self.slot])) {
             // SAFETY: the descriptor is this entry's own. Who borrowed it borrowed this
-            // guard, and the entry is out of the table, so nobody uses it after this. (If
+            // guard, and the entry is out of the table, so it is not used after this. (If
             // another thread took it out, the process is about to end.)
             unsafe { libc::close(self.entry.lock.as_raw_fd()) };
         }
@@ -194,7 +194,7 @@ fn leave(slot: &AtomicPtr<Entry>) -> bool {
     !entry.is_null()
 }
 
-/// Leaves all places, and waits until other threads have left theirs.
+/// Leaves all, and waits until other threads have left theirs.
 fn leave_all() {
     for slot in &TABLE {
         leave(slot);
@@ -202,7 +202,7 @@ fn leave_all() {
     until_all_have_left();
 }
 
-/// Waits until all threads that are leaving a place have left it. Async-signal-safe: who
+/// Waits until all threads that are leaving a rendezvous have left it. Async-signal-safe: who
 /// leaves holds signals off, so no handler waits for its own thread.
 pub(super) fn until_all_have_left() {
     while LEAVING.load(Ordering::Acquire) > 0 {
@@ -211,7 +211,7 @@ pub(super) fn until_all_have_left() {
     }
 }
 
-/// Removes what the entry names if this process is the last one in its place.
+/// Removes what the entry names if this process is the last one there.
 fn clear(entry: &Entry) {
     // A forked child inherits the table, but not the duty.
     if entry.owner != own_pid() {
@@ -242,13 +242,13 @@ fn clear(entry: &Entry) {
             };
         }
         // While an object stays, its lock file stays beside it, to say what it is: also one
-        // that only a peer has noted, who was killed.
+        // that only a peer has noted that was killed.
         if !stays && !names_what_is_there(entry) {
             // SAFETY: a valid C string.
             unsafe { libc::unlink(entry.lock_path.as_ptr()) };
         }
     }
-    // All of it: what a process holds is anybody's once it has left.
+    // All of it: once it has left, other processes may use what it held.
     set_lock(lock, libc::F_UNLCK, 0);
 }
 
@@ -271,7 +271,7 @@ fn names_what_is_there(entry: &Entry) -> bool {
 }
 
 /// Whether the lock file has its name still. If not, one that left with us has removed
-/// all, and what is there by now belongs to those who came after. Async-signal-safe.
+/// all, and what is there by now belongs to processes that came after. Async-signal-safe.
 fn is_named(lock: c_int, path: &CString) -> bool {
     // SAFETY: a valid C string, and out-parameters of the right type.
     unsafe {
@@ -391,7 +391,7 @@ fn timer(first: Duration, every: Duration, to: c_int) -> io::Result<libc::timer_
 
 impl Drop for Ticks {
     fn drop(&mut self) {
-        // SAFETY: the timer is ours, and is used by nobody after this.
+        // SAFETY: the timer is ours, and is not used after this.
         unsafe { libc::timer_delete(self.0) };
     }
 }

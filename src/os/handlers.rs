@@ -1,4 +1,4 @@
-//! Signal handlers for those who want to see what becomes of a signal.
+//! Signal handlers by which an experiment sees what becomes of a signal.
 
 use std::io;
 use std::mem::zeroed;
@@ -46,7 +46,7 @@ pub fn write_a_byte(signal: i32, pipe: OwnedFd) -> io::Result<()> {
 }
 
 /// As [`write_a_byte`], but the handler locks `lines`, and adds the signal's number to them.
-/// That is what no handler may do: whoever holds the lock is the one that is interrupted.
+/// That is what no handler may do: the thread that holds the lock is the interrupted one.
 ///
 /// # Errors
 /// As [`write_a_byte`].

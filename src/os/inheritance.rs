@@ -12,7 +12,7 @@
 //! | blocked signals | none is | none is | as inherited |
 //! | pending signals that end: of the four above, SIGALRM | they end it | none | none |
 //! | other pending signals: they were another program's | forgotten | none | none |
-//! | an alarm(2) that runs: a limit of who set it | it strikes | none | none |
+//! | an alarm(2) that runs: a limit of the process that set it | it strikes | none | none |
 //! | a umask(2) that takes the owner's rights | the owner keeps them | likewise | as inherited |
 //!
 //! "Our own processes" are the roles of a demo, the stage of an experiment, the ends of a

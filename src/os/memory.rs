@@ -21,7 +21,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use super::cleanup;
 
 thread_local! {
-    /// Whether who asks can do without.
+    /// Whether the caller can do without.
     static MAY_FAIL: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -131,7 +131,7 @@ unsafe impl GlobalAlloc for OrEnd {
                 return grown;
             }
             let aligned = elsewhere(grown, kept, size, align);
-            // What nobody needs is not worth an end: then it is not aligned.
+            // An alignment that is not needed is not worth an end: then there is none.
             if aligned.is_null() { grown } else { aligned }
         }
     }
@@ -150,7 +150,7 @@ fn had(memory: *mut u8, size: usize) -> *mut u8 {
     memory
 }
 
-/// The exit status of who has no memory.
+/// The exit status of a process that has no memory.
 static STATUS: AtomicI32 = AtomicI32::new(1);
 
 /// From now on this process ends with `status` when it has no memory: a child, of which its
@@ -219,7 +219,7 @@ pub fn reserve(bytes: &mut Vec<u8>, more: usize) -> nix::Result<()> {
 }
 
 /// Whether there are so many bytes to be had now, and some to spare for all that cannot fail.
-/// Where no limit is set, nobody needs to ask.
+/// Where no limit is set, there is no need to ask.
 pub fn is_there(bytes: usize) -> bool {
     if !is_limited() {
         return true;

@@ -11,7 +11,7 @@ use rustix::mm::{MapFlags, MsyncFlags, ProtFlags};
 /// The page size that these experiments reckon with.
 pub const PAGE: usize = 4096;
 
-/// Mapped pages, and behind them one that nobody may touch. A load or a store that the
+/// Mapped pages, and behind them one that may not be touched. A load or a store that the
 /// kernel cannot serve ends the process, by SIGBUS or SIGSEGV.
 pub struct Pages {
     start: NonNull<u8>,
@@ -62,7 +62,7 @@ impl Pages {
         let pages = Pages { start, reserved };
         let both = ProtFlags::READ | ProtFlags::WRITE;
         let (here, flags) = (pages.start.as_ptr().cast(), flags | MapFlags::FIXED);
-        // SAFETY: it replaces pages that were reserved above, and that nobody has.
+        // SAFETY: it replaces pages that were reserved above, and that are not in use.
         unsafe {
             match fd {
                 Some(fd) => rustix::mm::mmap(here, length, both, flags, fd, 0),
@@ -75,7 +75,7 @@ impl Pages {
     /// Loads the byte at `at`.
     ///
     /// # Panics
-    /// When it is beyond the page that nobody may touch.
+    /// When it is beyond the page that may not be touched.
     pub fn load(&self, at: usize) -> u8 {
         assert!(at < self.reserved);
         // SAFETY: reserved for us, and no part of what Rust allocates. Where it cannot be

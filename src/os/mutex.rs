@@ -11,7 +11,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 const PTHREAD_MUTEX_ROBUST: libc::c_int = 1;
 
 /// A mutex in a page of its own, which the children that fork(2) makes share. The page is
-/// nobody else's, so nothing but these functions ever writes there; and it is never unmapped,
+/// ours alone, so nothing but these functions ever writes there; and it is never unmapped,
 /// since the kernel follows the list of the robust ones that a thread has locked, to its end.
 #[derive(Debug)]
 pub struct Mutex {

@@ -1,4 +1,4 @@
-//! Whose a thing is, and who else may change it. What has a name that others can guess may
+//! The owner of a thing, and the other users that may change it. What has a name that others can guess may
 //! be made by them before us: so whatever is found, and not made, is looked at first.
 
 use std::os::fd::AsFd;
@@ -10,7 +10,7 @@ use nix::unistd::{getegid, geteuid};
 /// The permission bits by which others may write.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// Who owns a thing, who made it, and who may write to it.
+/// The owner of a thing, its creator, and the users that may write to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     pub(super) uid: u32,
@@ -91,8 +91,8 @@ impl From<&libc::stat> for Owner {
     }
 }
 
-/// Why somebody else could put another directory in the place of one that is below `dir`:
-/// it is his, or all may write to it and it is not sticky (chmod(2), S_ISVTX).
+/// Why another user could replace a directory that is below `dir`:
+/// that user owns it, or all may write to it and it is not sticky (chmod(2), S_ISVTX).
 ///
 /// # Errors
 /// ENOENT, EACCES.

@@ -2,7 +2,7 @@
 //!
 //! Whoever can send to a Unix socket can pass descriptors with it, asked or not. Where there
 //! is room for control messages, the kernel puts them into our table, and they stay there
-//! until somebody closes them: so each call here does.
+//! until they are closed: so each call here closes them.
 
 use std::mem::{MaybeUninit, zeroed};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -80,7 +80,7 @@ pub fn recvmsg(
     // SAFETY: the kernel has filled so many bytes of the spare memory.
     unsafe { packet.set_len(length.min(room)) };
     // SAFETY: the kernel has filled in the control messages, as far as msg_controllen says,
-    // and nobody has looked at them before.
+    // and they have not been looked at before.
     let sender = unsafe { take_control(&message) };
     Ok(Packet { length, sender, from: address(&name, message.msg_namelen) })
 }
@@ -143,7 +143,7 @@ fn address(
 /// `sendto(socket, packet, flags | MSG_NOSIGNAL, to)`: all of it or nothing.
 ///
 /// # Errors
-/// ECONNREFUSED when nobody has the address any more; EAGAIN while its queue is full, with
+/// ECONNREFUSED when no socket has the address any more; EAGAIN while its queue is full, with
 /// MSG_DONTWAIT or after SO_SNDTIMEO.
 pub fn sendto(
     socket: impl AsFd,

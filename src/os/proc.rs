@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 /// What a file of /proc says. The names in it, of programs, paths and sockets, are whatever
-/// bytes somebody chose: where they are not UTF-8, they have U+FFFD, and the rest counts.
+/// bytes that a process chose: where they are not UTF-8, they have U+FFFD, and the rest counts.
 ///
 /// # Errors
 /// What open(2) and read(2) say: ENOENT and ESRCH of a process that has ended.

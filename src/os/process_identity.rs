@@ -32,7 +32,7 @@ impl ProcessIdentity {
         Ok(ProcessIdentity { pid, start })
     }
 
-    /// Whether it still runs. A zombie has ended, though nobody has waited for it yet.
+    /// Whether it still runs. A zombie has ended, though no process has waited for it yet.
     pub fn lives(self) -> bool {
         stat(self.pid).is_some_and(|(state, start)| {
             !matches!(state, b'Z' | b'X') && (self.start == 0 || self.start == start)
@@ -51,7 +51,7 @@ pub fn start(pid: u32) -> Option<u64> {
     stat(pid).map(|(_, start)| start)
 }
 
-/// The status that a zombie has for who waits for it, as in waitpid(2): 0 after exit(0).
+/// The status that waitpid(2) will return for a zombie: 0 after exit(0).
 /// `None` for a process that runs, for none, and for another user's.
 pub fn zombies_status(pid: u32) -> Option<i32> {
     let fields = fields(pid)?;

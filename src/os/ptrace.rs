@@ -80,7 +80,7 @@ pub fn resume(pid: Pid, go: Go, signal: i32) -> nix::Result<()> {
 pub enum Point {
     /// Before it: its number, and its six arguments.
     Entry {
-        /// AUDIT_ARCH_…: whose numbers these are.
+        /// AUDIT_ARCH_…: the architecture whose numbers these are.
         arch: u32,
         /// The number.
         number: u64,

@@ -1,7 +1,7 @@
 //! Waiting for many descriptors: poll(2) and select(2) over numbers.
 //!
 //! A set that is kept from call to call outlives any borrow of the descriptors in it, so
-//! these two take numbers. A number whose descriptor was closed harms nobody: poll(2)
+//! these two take numbers. A number whose descriptor was closed does no harm: poll(2)
 //! says POLLNVAL, select(2) EBADF.
 
 use std::os::fd::RawFd;

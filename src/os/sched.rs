@@ -1,4 +1,4 @@
-//! The scheduling policy of what runs only when nobody else wants to (sched(7)).
+//! The scheduling policy of a thread that runs only when no other wants to (sched(7)).
 
 use std::io;
 

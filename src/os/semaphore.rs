@@ -89,7 +89,7 @@ impl Drop for Named {
     }
 }
 
-/// `sem_post(sem)`: adds 1, and wakes one who sleeps. Never blocks.
+/// `sem_post(sem)`: adds 1, and wakes one process that sleeps. Never blocks.
 ///
 /// # Errors
 /// EOVERFLOW at SEM_VALUE_MAX.
@@ -138,7 +138,7 @@ pub fn sem_getvalue(semaphore: &Named) -> u32 {
 }
 
 /// `sem_getvalue(sem, &value)`: the value as the C library tells it. POSIX lets it be
-/// negative, and count those who sleep; on Linux it never is.
+/// negative, and count the sleeping processes; on Linux it never is.
 pub fn sem_getvalue_or_sleepers(semaphore: &Named) -> i32 {
     let mut value: c_int = 0;
     // SAFETY: as above, and an out-parameter of the right type.

@@ -18,7 +18,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 ///
 /// # Safety
 /// For as long as the value lives, `length` bytes from `start` on are mapped, readable
-/// and writable, and nobody holds a reference into them.
+/// and writable, and there is no reference into them.
 pub unsafe trait Mapping {
     /// The first byte.
     fn start(&self) -> *mut u8;
@@ -212,7 +212,7 @@ impl Drop for Mapped {
 }
 
 /// `mmap` by the crate memmap2: `MmapOptions::new().len(length).map_raw(file)`. Of its own type
-/// nobody knows whether it may be written: others of its functions make it, too.
+/// it is not known whether it may be written: others of its functions make it, too.
 ///
 /// # Errors
 /// As [`mmap`].

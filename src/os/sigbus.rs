@@ -1,6 +1,6 @@
 //! Memory that is a file, and that another process cuts short: SIGBUS (mmap(2)).
 //!
-//! The size of a file is looked at before it is mapped, but whoever may write to it can call
+//! The size of a file is looked at before it is mapped, but a process that may write to it can call
 //! ftruncate(2) at any moment after that. No call fails then: the next load or store beyond
 //! the new end is a signal.
 

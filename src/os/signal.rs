@@ -56,7 +56,7 @@ pub fn ignore(signal: i32) -> io::Result<()> {
     dispose(signal, libc::SIG_IGN)
 }
 
-/// `sigaction(signal, SIG_DFL, NULL)`: whoever started us may have had it ignored, and
+/// `sigaction(signal, SIG_DFL, NULL)`: the process that started us may have had it ignored, and
 /// that is inherited over execve(2).
 ///
 /// # Errors
@@ -157,7 +157,7 @@ pub fn sigwaitinfo(set: &Set) -> io::Result<Info> {
 /// # Errors
 /// EMFILE at the limit of open files.
 pub fn signalfd(set: &Set) -> io::Result<OwnedFd> {
-    // SAFETY: a valid set; the descriptor that is returned is nobody else's.
+    // SAFETY: a valid set; no one else has the descriptor that is returned.
     unsafe {
         let fd = succeeded(libc::signalfd(-1, &set.0, libc::SFD_CLOEXEC))?;
         Ok(OwnedFd::from_raw_fd(fd))

@@ -74,7 +74,7 @@ pub fn give(command: &mut Command, given: OwnedFd, number: RawFd) -> io::Result<
     Ok(())
 }
 
-/// What fork(2) returned, and to whom.
+/// What fork(2) returned, in the parent and in the child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forked {
     /// This is the parent; the child has this process id.
@@ -115,7 +115,7 @@ pub fn fork_after(last: impl FnOnce()) -> nix::Result<Forked> {
 }
 
 /// Whether this is the process's only thread. Without /proc the kernel tells it by an error: it
-/// "unshares" with nobody what one thread alone has (unshare(2)).
+/// "unshares" what one thread alone has, and so changes nothing (unshare(2)).
 fn has_one_thread() -> bool {
     match std::fs::read_dir("/proc/self/task") {
         Ok(threads) => threads.count() == 1,
@@ -140,7 +140,7 @@ pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
     // SAFETY: it is open, and without FD_CLOEXEC, so no value of this program owns it; with
-    // the flag that it gets here, nobody takes it a second time.
+    // the flag that it gets here, it is not taken a second time.
     unsafe {
         libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
         Ok(OwnedFd::from_raw_fd(number))

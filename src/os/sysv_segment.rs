@@ -29,7 +29,7 @@ pub fn shmat(id: i32) -> nix::Result<Shared> {
         return Err(Errno::last());
     }
     let mut attached = Attached { start: start.cast(), length: 0 };
-    // While it is attached nobody else gets the identifier: asked before, the length could be
+    // While it is attached no other segment gets the identifier: asked before, the length could be
     // an earlier segment's.
     // SAFETY: an out-parameter of the right type.
     attached.length = unsafe {

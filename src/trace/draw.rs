@@ -426,7 +426,7 @@ fn mark(number: usize) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::event::{Event, Process, What};
+    use super::super::event::{Event, EventKind, Process};
     use super::super::pair::Arrow;
     use super::super::rows::layout;
     use super::*;
@@ -448,7 +448,7 @@ mod tests {
             slept: false,
             asleep: false,
             doubt: None,
-            what: What::Signal { number: 10, info: "x".repeat(n * 7 % 40) },
+            what: EventKind::Signal { number: 10, info: "x".repeat(n * 7 % 40) },
             effects: Vec::new(),
         };
         trace.events.extend((0..events).map(event));

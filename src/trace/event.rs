@@ -11,7 +11,7 @@ use super::objects::Objects;
 pub(super) struct Trace {
     /// The processes, in the order in which they began.
     pub(super) processes: Vec<Process>,
-    /// What they did, in the order of [`Event::place`].
+    /// What they did, in the order in which they ended.
     pub(super) events: Vec<Event>,
     /// The objects that they named.
     pub(super) objects: Objects,
@@ -52,14 +52,14 @@ pub(super) struct Event {
     /// Why no arrow is drawn to or from it, if there is a doubt.
     pub(super) doubt: Option<&'static str>,
     /// What happened.
-    pub(super) what: What,
+    pub(super) what: EventKind,
     /// What went in or came out.
     pub(super) effects: Vec<Effect>,
 }
 
 /// What happened.
 #[derive(Debug)]
-pub(super) enum What {
+pub(super) enum EventKind {
     /// A system call.
     Call(Call),
     /// A signal was delivered.
@@ -171,37 +171,37 @@ pub(super) enum Effect {
     /// Took the oldest message of that kind out of such a queue.
     Fetch(String, String, Load),
     /// The kernel says: so many bytes, or messages, are in it now.
-    Left(String, u64),
+    Remaining(String, u64),
     /// Bytes came or went that cannot be followed.
-    Lost(String),
+    Untraceable(String),
     /// May have put or taken something, and never returned.
-    Begun(String),
-    /// A process has begun or ended: whoever asks is told so.
-    Tells(String),
-    /// Was told so.
-    Told(String),
-    /// Sent a signal: to whom and which, and what siginfo says of it.
-    Sent(String, String),
+    Unfinished(String),
+    /// A process has begun or ended: wait4(2) and the like will report it.
+    ChildChanged(String),
+    /// Was told that by the kernel.
+    ChildReported(String),
+    /// Sent a signal: its addressee and number, and what siginfo says of it.
+    SignalSent(String, String),
     /// A signal has come.
-    Came(String, String),
+    SignalReceived(String, String),
     /// Whatever signal was pending is not any more.
-    Dropped(String),
+    SignalDropped(String),
     /// Wrote bytes of a file, from this one on.
     Write(String, u64, Load),
     /// Read bytes of a file, from this one on.
     Read(String, u64, Load),
     /// The file is this long now: what was written beyond is gone.
     Size(String, u64),
-    /// Woke whoever slept there: so many, if the kernel told.
+    /// Woke what slept there: so many, if the kernel told.
     Wake(String, Option<u64>),
-    /// May have woken somebody there, among others.
-    Stirred(String),
+    /// May have woken a call there, as others may have.
+    MayWake(String),
     /// Slept there until it was woken.
     Woken(String),
-    /// Gave up a writing end; whether somebody can still write, if the kernel tells.
-    Close(String, Option<bool>),
+    /// Gave up a writing end; whether a process can still write, if the kernel tells.
+    CloseWriter(String, Option<bool>),
     /// Opened a writing end of what has a name.
-    Reopen(String),
+    OpenWriter(String),
     /// Found that all writing ends are closed.
     EndOfFile(String),
     /// These two sockets are each other's peers.
@@ -222,22 +222,22 @@ impl Effect {
             | Effect::Take(key, _)
             | Effect::Post(key, ..)
             | Effect::Fetch(key, ..)
-            | Effect::Left(key, _)
-            | Effect::Lost(key)
-            | Effect::Begun(key)
-            | Effect::Tells(key)
-            | Effect::Told(key)
-            | Effect::Sent(key, _)
-            | Effect::Came(key, _)
-            | Effect::Dropped(key)
+            | Effect::Remaining(key, _)
+            | Effect::Untraceable(key)
+            | Effect::Unfinished(key)
+            | Effect::ChildChanged(key)
+            | Effect::ChildReported(key)
+            | Effect::SignalSent(key, _)
+            | Effect::SignalReceived(key, _)
+            | Effect::SignalDropped(key)
             | Effect::Write(key, ..)
             | Effect::Read(key, ..)
             | Effect::Size(key, _)
             | Effect::Wake(key, _)
-            | Effect::Stirred(key)
+            | Effect::MayWake(key)
             | Effect::Woken(key)
-            | Effect::Close(key, _)
-            | Effect::Reopen(key)
+            | Effect::CloseWriter(key, _)
+            | Effect::OpenWriter(key)
             | Effect::EndOfFile(key) => Some(key),
             Effect::Peers(..)
             | Effect::Connects(..)

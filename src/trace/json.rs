@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::decode::error_name;
 use super::decode::signal_names::signal_name;
-use super::event::{End, Event, Outcome, Trace, What};
+use super::event::{End, Event, EventKind, Outcome, Trace};
 use super::pair::Arrow;
 use super::text;
 use wire::visible;
@@ -35,10 +35,10 @@ fn object(trace: &Trace, id: usize, event: &Event, from: &[usize]) -> Value {
     let mut map = Map::new();
     let mut add = |name: &str, value: Value| map.insert(name.to_owned(), value);
     let kind = match &event.what {
-        What::Call(_) => "call",
-        What::Signal { .. } => "signal",
-        What::Starts => "start",
-        What::Ends(_) => "end",
+        EventKind::Call(_) => "call",
+        EventKind::Signal { .. } => "signal",
+        EventKind::Starts => "start",
+        EventKind::Ends(_) => "end",
     };
     add("event", kind.into());
     add("id", id.into());
@@ -47,7 +47,7 @@ fn object(trace: &Trace, id: usize, event: &Event, from: &[usize]) -> Value {
     add("tid", event.tid.into());
     add("at_ns", event.at.into());
     match &event.what {
-        What::Call(call) => {
+        EventKind::Call(call) => {
             add("took_ns", event.took.into());
             add("slept", event.slept.into());
             if event.asleep {
@@ -73,15 +73,15 @@ fn object(trace: &Trace, id: usize, event: &Event, from: &[usize]) -> Value {
                 Outcome::Never => {}
             }
         }
-        What::Signal { number, info } => {
+        EventKind::Signal { number, info } => {
             add("signal", signal_name(*number).into());
             add("info", info.clone().into());
         }
-        What::Starts => {}
-        What::Ends(End::Status(status)) => {
+        EventKind::Starts => {}
+        EventKind::Ends(End::Status(status)) => {
             add("status", (*status).into());
         }
-        What::Ends(End::Signal(signal)) => {
+        EventKind::Ends(End::Signal(signal)) => {
             add("signal", signal_name(*signal).into());
         }
     }

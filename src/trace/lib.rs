@@ -1,10 +1,11 @@
 //! `ipclab trace`: what two processes ask of the kernel, side by side.
 //!
 //! - `run`, `start`, `tracer`: programs under ptrace(2), every stop of theirs.
-//! - `decode`, `memory`, `objects`, `asked`, `socket`, `world`: what a stop means.
+//! - `decode`, `memory`, `named`, `objects`, `duplicate`, `asked`, `socket`, `world`: what a stop
+//!   means.
 //! - `event`: what was seen; `pair`: which call woke or fed which; `noise`: what of it is
 //!   shown.
-//! - `text`, `rows`, `draw`, `svg`, `json`: how it is shown.
+//! - `cell`, `text`, `rows`, `draw`, `svg`, `json`: how it is shown.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;

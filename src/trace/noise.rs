@@ -6,12 +6,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::event::{Call, Effect, Event, Outcome, Piece, Trace, What};
+use super::event::{Call, Effect, Event, EventKind, Outcome, Piece, Trace};
 use super::named::ObjectId;
 use super::objects::Kind;
 use super::pair::Arrow;
 
-/// The events that are shown, by their places.
+/// The events that are shown, by their indexes.
 pub(super) fn choose(trace: &Trace, arrows: &[Arrow], all: bool) -> Vec<usize> {
     let channels = Channels::of(trace);
     // What we started begins with execve, which says nothing that the heading does not.
@@ -19,7 +19,7 @@ pub(super) fn choose(trace: &Trace, arrows: &[Arrow], all: bool) -> Vec<usize> {
     let mut shown = Vec::new();
     for (index, event) in trace.events.iter().enumerate() {
         let first = begun.insert(event.process)
-            && matches!(&event.what, What::Call(call) if &*call.name == "execve");
+            && matches!(&event.what, EventKind::Call(call) if &*call.name == "execve");
         if all || !first && channels.shows(event) {
             shown.push(index);
         }
@@ -60,17 +60,17 @@ fn begun_again(trace: &Trace, channels: &Channels) -> HashSet<usize> {
     }
     let event = |index: usize| &trace.events[index];
     let name = |index: usize| match &event(index).what {
-        What::Call(call) => Some(&call.name),
+        EventKind::Call(call) => Some(&call.name),
         _ => None,
     };
     let again = |three: &&[usize]| {
         let signal = event(three[1]);
-        matches!(&event(three[0]).what, What::Call(call) if matches!(call.result, Outcome::Restart))
-            && matches!(signal.what, What::Signal { .. })
+        matches!(&event(three[0]).what, EventKind::Call(call) if matches!(call.result, Outcome::Restart))
+            && matches!(signal.what, EventKind::Signal { .. })
             && !channels.shows(signal)
             && name(three[0]) == name(three[2])
     };
-    let threes = threads.values().flat_map(|places| places.windows(3));
+    let threes = threads.values().flat_map(|indexes| indexes.windows(3));
     threes.filter(again).map(|three| three[0]).collect()
 }
 
@@ -146,7 +146,7 @@ fn drop_unused(trace: &Trace, shown: &mut Vec<usize>) {
     let mut unused = HashSet::new();
     for &index in &*shown {
         let event = &trace.events[index];
-        let What::Call(call) = &event.what else { continue };
+        let EventKind::Call(call) = &event.what else { continue };
         let closed = (&*call.name == "close").then(|| call.args.first()).flatten();
         for piece in call.args.iter().filter(|_| closed.is_none()) {
             piece.visit(&mut |piece| {
@@ -220,7 +220,7 @@ impl Channels {
         }
         // Twice: a name may be used before it is known to be another's name.
         for event in trace.events.iter().chain(&trace.events) {
-            let What::Call(call) = &event.what else { continue };
+            let EventKind::Call(call) = &event.what else { continue };
             let paths: Vec<_> = paths(call).collect();
             let on = objects(event).any(|id| self.objects.contains(&id));
             let renames =
@@ -241,11 +241,11 @@ impl Channels {
 
     fn shows(&self, event: &Event) -> bool {
         match &event.what {
-            What::Starts | What::Ends(_) => true,
-            What::Signal { number, .. } => {
+            EventKind::Starts | EventKind::Ends(_) => true,
+            EventKind::Signal { number, .. } => {
                 !matches!(*number, libc::SIGCHLD | libc::SIGWINCH | libc::SIGURG)
             }
-            What::Call(call) => self.shows_call(event, call),
+            EventKind::Call(call) => self.shows_call(event, call),
         }
     }
 
@@ -330,7 +330,7 @@ fn threaded(trace: &Trace) -> HashSet<usize> {
 
 fn objects(event: &Event) -> impl Iterator<Item = ObjectId> + '_ {
     let mut found = Vec::new();
-    if let What::Call(call) = &event.what {
+    if let EventKind::Call(call) = &event.what {
         let result = match &call.result {
             Outcome::Value(_, piece, _) => piece.as_ref(),
             _ => None,

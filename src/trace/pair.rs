@@ -27,8 +27,8 @@ struct Traffic<'a> {
     stream: Flow<'a>,
     queue: Flow<'a>,
     told: Vec<(usize, bool)>,
-    signals: Vec<signals::Step<'a>>,
-    file: Vec<(usize, stored::Step<'a>)>,
+    signals: Vec<signals::SignalStep<'a>>,
+    file: Vec<(usize, stored::FileStep<'a>)>,
     waking: waking::Waking,
     closes: Vec<(usize, Option<bool>)>,
     reopens: Vec<usize>,
@@ -130,43 +130,43 @@ fn sorted<'a>(
                 Effect::Fetch(_, lane, load) => {
                     traffic.queue.takes.push(one(lane, load));
                 }
-                Effect::Left(_, left) => {
+                Effect::Remaining(_, left) => {
                     traffic.stream.checks.push((event, Some(*left)));
                     traffic.queue.checks.push((event, Some(*left)));
                 }
-                Effect::Lost(_) => {
+                Effect::Untraceable(_) => {
                     traffic.stream.checks.push((event, None));
-                    traffic.file.push((event, stored::Step::Lost));
+                    traffic.file.push((event, stored::FileStep::Lost));
                 }
-                Effect::Begun(_) => {
+                Effect::Unfinished(_) => {
                     traffic.stream.begun.push(seen.begin);
                     traffic.queue.begun.push(seen.begin);
                 }
-                Effect::Tells(_) => traffic.told.push((event, true)),
-                Effect::Told(_) => traffic.told.push((event, false)),
-                Effect::Sent(_, said) => {
-                    traffic.signals.push(signals::Step::Sent(event, said));
+                Effect::ChildChanged(_) => traffic.told.push((event, true)),
+                Effect::ChildReported(_) => traffic.told.push((event, false)),
+                Effect::SignalSent(_, said) => {
+                    traffic.signals.push(signals::SignalStep::Sent(event, said));
                 }
-                Effect::Came(_, said) => {
-                    traffic.signals.push(signals::Step::Came(event, said));
+                Effect::SignalReceived(_, said) => {
+                    traffic.signals.push(signals::SignalStep::Received(event, said));
                 }
-                Effect::Dropped(_) => {
-                    traffic.signals.push(signals::Step::Dropped(event))
+                Effect::SignalDropped(_) => {
+                    traffic.signals.push(signals::SignalStep::Dropped(event))
                 }
                 Effect::Write(_, from, load) => {
-                    traffic.file.push((event, stored::Step::Write(*from, load)));
+                    traffic.file.push((event, stored::FileStep::Write(*from, load)));
                 }
                 Effect::Read(_, from, load) => {
-                    traffic.file.push((event, stored::Step::Read(*from, load)));
+                    traffic.file.push((event, stored::FileStep::Read(*from, load)));
                 }
                 Effect::Size(_, size) => {
-                    traffic.file.push((event, stored::Step::Size(*size)));
+                    traffic.file.push((event, stored::FileStep::Size(*size)));
                 }
                 Effect::Wake(_, count) => traffic.waking.wakes.push((event, *count)),
-                Effect::Stirred(_) => traffic.waking.stirs.push(event),
+                Effect::MayWake(_) => traffic.waking.stirs.push(event),
                 Effect::Woken(_) => traffic.waking.woken.push(event),
-                Effect::Close(_, left) => traffic.closes.push((event, *left)),
-                Effect::Reopen(_) => traffic.reopens.push(event),
+                Effect::CloseWriter(_, left) => traffic.closes.push((event, *left)),
+                Effect::OpenWriter(_) => traffic.reopens.push(event),
                 Effect::EndOfFile(_) => traffic.ends.push(event),
                 Effect::Peers(..)
                 | Effect::Connects(..)

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::cell::{Cell, Part};
-use super::event::{Effect, Event, Outcome, Trace, What};
+use super::event::{Effect, Event, EventKind, Outcome, Trace};
 use super::pair::Arrow;
 use super::text::line;
 
@@ -72,12 +72,11 @@ pub(super) fn layout(
     let joined: HashSet<usize> =
         arrows.iter().flat_map(|a| [a.from, a.to]).collect();
     let loose = repeated(all, loose, &joined);
-    let (mut rows, places) = rows(loose, &arrows);
+    let (mut rows, ends) = rows(loose, &arrows);
     let mut joins = Vec::new();
     for arrow in &arrows {
-        let from =
-            places.get(&(arrow.from, false)).or(places.get(&(arrow.from, true)));
-        let to = places.get(&(arrow.to, true)).or(places.get(&(arrow.to, false)));
+        let from = ends.get(&(arrow.from, false)).or(ends.get(&(arrow.from, true)));
+        let to = ends.get(&(arrow.to, true)).or(ends.get(&(arrow.to, false)));
         if let (Some(from), Some(to)) = (from, to) {
             joins.push(Join { from: *from, to: *to });
         }
@@ -123,7 +122,7 @@ fn repeated(
 ) -> Vec<Loose> {
     let mut kept: Vec<Loose> = Vec::new();
     let fruitless = |event: usize| {
-        let What::Call(call) = &all[event].what else { return None };
+        let EventKind::Call(call) = &all[event].what else { return None };
         let nothing = matches!(call.result, Outcome::Error(_))
             || matches!(call.result, Outcome::Value(0, _, "timeout"));
         (nothing && !joined.contains(&event)).then_some(&call.name)
@@ -147,13 +146,13 @@ fn repeated(
 }
 
 /// Row and lane of an event's first part (`false`) and of its last (`true`).
-type Places = HashMap<(usize, bool), (usize, usize)>;
+type CellEnds = HashMap<(usize, bool), (usize, usize)>;
 
 /// A cell whose arrow leads to the next one shares its row.
-fn rows(loose: Vec<Loose>, arrows: &[Arrow]) -> (Vec<Row>, Places) {
+fn rows(loose: Vec<Loose>, arrows: &[Arrow]) -> (Vec<Row>, CellEnds) {
     let direct: HashSet<(usize, usize)> =
         arrows.iter().map(|a| (a.from, a.to)).collect();
-    let (mut rows, mut places) = (Vec::new(), Places::new());
+    let (mut rows, mut ends) = (Vec::new(), CellEnds::new());
     let mut loose = loose.into_iter().map(|loose| loose.cell).peekable();
     while let Some(cell) = loose.next() {
         let mut cells = vec![cell];
@@ -165,14 +164,14 @@ fn rows(loose: Vec<Loose>, arrows: &[Arrow]) -> (Vec<Row>, Places) {
         };
         cells.extend(loose.next_if(beside));
         for cell in &cells {
-            places.insert(
+            ends.insert(
                 (cell.event, cell.part == Part::Returns),
                 (rows.len(), cell.lane),
             );
         }
         rows.push(Row::Cells(cells));
     }
-    (rows, places)
+    (rows, ends)
 }
 
 /// Says where data crosses without any call: once both have the pages.

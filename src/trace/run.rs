@@ -18,7 +18,7 @@ use rustix::stdio::{stderr, stdin};
 
 use super::decode::FOREIGN;
 use super::decode::signal_names::signal_name;
-use super::event::{End, Event, Trace, What};
+use super::event::{End, Event, EventKind, Trace};
 use super::start::{Pause, Watch, end_all, follow, start};
 use super::tracer::{MOST, Tracer};
 use chapters::row::Row;
@@ -147,7 +147,7 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
 fn programs(commands: &[Vec<OsString>], watch: &mut Watch) -> Result<Ran> {
     let mut tracer = Tracer::new(None);
     for standard in [stdin(), stderr()] {
-        // One that is closed is nobody's way out.
+        // One that is closed leads nowhere.
         let inode =
             standard.try_clone_to_owned().ok().and_then(|fd| inode(&fd).ok());
         tracer.world.outside.extend(inode);
@@ -252,7 +252,7 @@ fn trace(tracer: Tracer) -> Trace {
             wire::say::grouped(MOST as u64)
         ));
     }
-    let foreign = |event: &Event| matches!(&event.what, What::Call(call) if call.name.starts_with(FOREIGN));
+    let foreign = |event: &Event| matches!(&event.what, EventKind::Call(call) if call.name.starts_with(FOREIGN));
     if events.iter().any(foreign) {
         notes.push(
             "Calls of another architecture (a 32-bit program's) are shown raw: by number."

@@ -52,7 +52,7 @@ pub(super) struct Watch {
     pub(super) caught: Option<Signal>,
     /// Ctrl-C, of which the terminal has told the programs themselves.
     pub(super) theirs: Option<Signal>,
-    /// Whether one came that nobody has asked for yet.
+    /// Whether one came that was not asked for yet.
     pending: bool,
     /// Whether the terminal has stopped us, as it has the programs.
     stopping: bool,

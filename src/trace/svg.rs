@@ -29,7 +29,7 @@ const STYLE: &str = "\
 const FONTS: &str = "monospace";
 
 /// Each colour's name, and what it is in light and in dark. The picture says the light one
-/// with each element, too: outside of browsers nobody knows a `var(…)`.
+/// with each element, too: no program but browsers knows a `var(…)`.
 const COLOURS: [[&str; 3]; 8] = [
     ["t", "#24292f", "#d6dde4"],
     ["f", "#6e7781", "#8b98a5"],
@@ -117,10 +117,10 @@ impl Picture {
 
     /// Draws all rows from `y` on; returns how high the picture is.
     fn rows(&mut self, trace: &Trace, drawing: &Drawing, mut y: f64) -> f64 {
-        let mut places = Vec::new();
+        let mut ys = Vec::new();
         let mut ends = std::collections::HashMap::new();
         for (number, row) in drawing.rows.iter().enumerate() {
-            places.push(y);
+            ys.push(y);
             let mut height = 1;
             match row {
                 Row::Note(text) => {
@@ -156,7 +156,7 @@ impl Picture {
             y += height as f64 * HEIGHT;
         }
         for join in &drawing.arrows {
-            let (y1, y2) = (places[join.from.0] - 4.0, places[join.to.0] - 4.0);
+            let (y1, y2) = (ys[join.from.0] - 4.0, ys[join.to.0] - 4.0);
             let right = join.from.1 < join.to.1;
             if right {
                 let edge = self.lane(join.from.1) + self.width();

@@ -3,7 +3,7 @@
 use super::cell::{Cell, Part};
 use super::decode::error_text;
 use super::decode::signal_names::signal_name;
-use super::event::{Call, End, Event, Outcome, Piece, What};
+use super::event::{Call, End, Event, EventKind, Outcome, Piece};
 use wire::visible::{quoted, visible};
 
 /// How a character is coloured.
@@ -98,16 +98,16 @@ fn wrap(line: &Line, width: usize) -> Vec<Line> {
         let at = if rest.len() <= room {
             rest.len()
         } else {
-            let places = || (room / 3 + 1..=room).rev();
+            let breaks = || (room / 3 + 1..=room).rev();
             let next = |n: &usize| rest.get(*n + 1).map_or(' ', |(c, _)| *c);
             let result = |n: &usize| rest[*n].0 == ' ' && "=(…".contains(next(n));
             let comma = |n: &usize| rest[*n].0 == ' ' && rest[*n - 1].0 == ',';
             let inside =
                 |n: &usize| rest[*n].0 == ' ' || "(|→".contains(rest[*n - 1].0);
-            places()
+            breaks()
                 .find(result)
-                .or_else(|| places().find(comma))
-                .or_else(|| places().find(inside))
+                .or_else(|| breaks().find(comma))
+                .or_else(|| breaks().find(inside))
                 .unwrap_or(room)
         };
         let mut line: Line = vec![(' ', Tone::Plain); indent];
@@ -127,21 +127,23 @@ fn wrap(line: &Line, width: usize) -> Vec<Line> {
 fn words(event: &Event, part: Part, again: usize, style: Style) -> Line {
     let mut out = Words(Vec::new());
     match &event.what {
-        What::Starts => out.add("begins", Tone::Faint),
-        What::Ends(End::Status(0)) => out.add("ends", Tone::Faint),
-        What::Ends(End::Status(status)) => {
+        EventKind::Starts => out.add("begins", Tone::Faint),
+        EventKind::Ends(End::Status(0)) => out.add("ends", Tone::Faint),
+        EventKind::Ends(End::Status(status)) => {
             out.add(&format!("ends with status {status}"), Tone::Bad);
         }
-        What::Ends(End::Signal(signal)) => {
+        EventKind::Ends(End::Signal(signal)) => {
             out.add(&format!("killed by {}", signal_name(*signal)), Tone::Bad);
         }
-        What::Signal { number, info } => {
+        EventKind::Signal { number, info } => {
             out.add(&signal_name(*number), Tone::Bad);
             if !info.is_empty() {
                 out.add(&format!(" ({info})"), Tone::Faint);
             }
         }
-        What::Call(call) => call_words(&mut out, event, call, part, again, style),
+        EventKind::Call(call) => {
+            call_words(&mut out, event, call, part, again, style)
+        }
     }
     out.0
 }

@@ -17,7 +17,7 @@ use nix::unistd::{Pid, getpgid, getpgrp};
 use super::decode::Begun;
 use super::decode::data::Siginfo;
 use super::decode::told::{self, received};
-use super::event::{Effect, End, Event, What};
+use super::event::{Effect, End, Event, EventKind};
 use super::objects::Desc;
 use super::world::World;
 use os::proc;
@@ -255,8 +255,8 @@ impl Tracer {
         let who = thread_of.unwrap_or_else(|| {
             let parent = number("PPid:").and_then(|parent| self.world.find(parent));
             let who = self.world.add(pid.as_raw(), program_name(pid), parent);
-            let effects = vec![Effect::Told(format!("start {pid}"))];
-            self.point(who, pid, What::Starts, effects);
+            let effects = vec![Effect::ChildReported(format!("start {pid}"))];
+            self.point(who, pid, EventKind::Starts, effects);
             who
         });
         self.threads.insert(pid.as_raw(), Thread::new(who, true));
@@ -264,7 +264,13 @@ impl Tracer {
     }
 
     /// Something that takes no time.
-    fn point(&mut self, process: usize, tid: Pid, what: What, effects: Vec<Effect>) {
+    fn point(
+        &mut self,
+        process: usize,
+        tid: Pid,
+        what: EventKind,
+        effects: Vec<Effect>,
+    ) {
         let at = self.began.elapsed().as_nanos() as u64;
         let (begin, end, tid) = (self.moment, Some(self.moment), tid.as_raw());
         let event = Event {
@@ -284,7 +290,7 @@ impl Tracer {
     }
 
     fn keep(&mut self, event: Event) {
-        if self.events.len() < MOST || matches!(event.what, What::Ends(_)) {
+        if self.events.len() < MOST || matches!(event.what, EventKind::Ends(_)) {
             self.events.push(event);
         }
     }
@@ -301,7 +307,7 @@ impl Tracer {
             Ok(info) => (info.text(), vec![received(to, pid.as_raw(), &info)]),
             Err(_) => (String::new(), Vec::new()),
         };
-        self.point(who, pid, What::Signal { number, info: text }, effects);
+        self.point(who, pid, EventKind::Signal { number, info: text }, effects);
     }
 
     /// It will end, and its descriptors are still open.
@@ -329,7 +335,7 @@ impl Tracer {
         };
         let who = thread.who;
         let process = self.world.processes[who].pid;
-        // Without a word before: what is known of it is what it had.
+        // No stop before its end told of it: what is known of it is what it had.
         let leaves = thread.leaves.take().unwrap_or_else(|| Leaving {
             moment: self.moment,
             at: self.began.elapsed().as_nanos() as u64,
@@ -354,7 +360,7 @@ impl Tracer {
             self.note_interrupted(who, signal);
         }
         let mut effects = self.world.closed(leaves.closing);
-        effects.push(Effect::Tells(format!("child {pid}")));
+        effects.push(Effect::ChildChanged(format!("child {pid}")));
         let undone = self.world.undone.iter().filter(|(whose, _)| *whose == who);
         effects.extend(undone.map(|(_, key)| Effect::Wake(key.clone(), None)));
         if end == End::Signal(libc::SIGKILL) {
@@ -370,7 +376,7 @@ impl Tracer {
             slept: false,
             asleep: false,
             doubt: None,
-            what: What::Ends(end),
+            what: EventKind::Ends(end),
             effects,
         });
     }

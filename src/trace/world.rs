@@ -28,7 +28,7 @@ pub(super) struct World {
     pub(super) watches: HashMap<(ObjectId, i32), String>,
     /// Connected sockets, by their inodes.
     peers: HashMap<u64, Desc>,
-    /// The threads that live: whose they are.
+    /// The threads that live, and the process of each.
     pub(super) live: BTreeMap<i32, usize>,
     /// Whether two processes have shared a table of descriptors, or two threads of one
     /// process have not: then what a number is must be asked each time.
@@ -39,11 +39,11 @@ pub(super) struct World {
     pub(super) at: HashMap<String, u64>,
     /// Where a datagram socket sends to, by its inode.
     pub(super) targets: HashMap<u64, String>,
-    /// Semaphores that the end of a process gives back: its place, and their keys.
+    /// Semaphores that the end of a process gives back: the index of the process, and their keys.
     pub(super) undone: HashSet<(usize, String)>,
     /// Sockets that have shut down their own reading end.
     pub(super) deaf: HashSet<u64>,
-    /// Descriptors that were sent to somebody, and may be on their way.
+    /// Descriptors that were sent, and may not have been received yet.
     pub(super) flying: Vec<Desc>,
     mappings: u64,
     kept: usize,
@@ -98,7 +98,7 @@ impl World {
         }
         let pid = self.processes[who].pid;
         let mut desc = self.objects.look(pid, tid, fd)?;
-        // A connection that is over has forgotten with whom it was.
+        // A connection that is over no longer tells its peer.
         if let (Some(new), Some(old)) = (&desc.socket, self.peers.get(&desc.inode))
             && !new.connected
         {
@@ -165,7 +165,7 @@ impl World {
                 self.flying.retain(|other| other.named.object != desc.named.object);
             }
             if index < sure || left == Some(false) {
-                effects.push(Effect::Close(key, left));
+                effects.push(Effect::CloseWriter(key, left));
             }
         }
         effects

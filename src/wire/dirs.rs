@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use nix::unistd::geteuid;
 
-/// The list in a run's directory ([`scratch`]) of what must go with it, a line each as in a lock file.
-/// Its director has it locked.
+/// The list in a run's directory ([`scratch`]) of what must go with it, a line each as in a
+/// lock file. Its director has it locked.
 pub const LIST: &str = ".made";
 
 /// The value of an environment variable, if it is set and not empty.
@@ -54,7 +54,7 @@ pub const LIST: &str = ".made";
 /// ENOENT, EACCES, ENOSPC, EROFS.
 pub fn scratch(prefix: &str) -> Result<tempfile::TempDir> {
     let parent = temporary();
-    // Ours alone, whatever the umask: who runs in it refuses what others may write to.
+    // Ours alone, whatever the umask: a role that runs in it refuses what others may write to.
     let mode = Permissions::from_mode(0o700);
     let made = tempfile::Builder::new()
         .prefix(prefix)

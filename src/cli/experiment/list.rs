@@ -123,8 +123,8 @@ pub(super) fn next(done: Entry) -> String {
     let of: Vec<Entry> = list.iter().map(|one| (chapter, one)).collect();
     let right = of.iter().filter(|one| State::of(**one, &tried) == State::Right);
     // Those after this one come first, and then the others.
-    let place = list.iter().position(|one| one.name == done.1.name).unwrap_or(0);
-    let (before, after) = of.split_at(place);
+    let index = list.iter().position(|one| one.name == done.1.name).unwrap_or(0);
+    let (before, after) = of.split_at(index);
     let (this, after) = after.split_at(1);
     let order = [after, before, this].concat();
     format!(

@@ -142,7 +142,7 @@ pub(super) fn calls(records: &[Record]) -> String {
     text
 }
 
-/// A line of whoever called, folded beside its lane.
+/// A line of the process that called, folded beside its lane.
 fn laned(
     text: &mut String,
     who: &str,

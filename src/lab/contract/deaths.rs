@@ -1,4 +1,4 @@
-//! Clauses about ends that nobody wished for: killed peers, signals, timeouts.
+//! Clauses about ends that were not wished for: killed peers, signals, timeouts.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;

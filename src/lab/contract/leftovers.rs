@@ -14,8 +14,8 @@ pub fn left_behind(dir: &Path) -> Result<Vec<String>> {
     let mut left = names_in(dir)?;
     let prefix = kernel_prefix_of(Some(dir.as_os_str()));
     let prefix = prefix.trim_start_matches('/');
-    for place in ["/dev/shm", "/dev/mqueue"] {
-        let names = names_in(Path::new(place)).unwrap_or_default();
+    for dir in ["/dev/shm", "/dev/mqueue"] {
+        let names = names_in(Path::new(dir)).unwrap_or_default();
         // A POSIX semaphore's file is called `sem.` and its name (sem_overview(7)).
         let ours = |name: &String| {
             name.strip_prefix("sem.").unwrap_or(name).starts_with(prefix)

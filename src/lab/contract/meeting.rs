@@ -1,4 +1,4 @@
-//! Clauses about the meeting place: either order, and names that are stale or hostile.
+//! Clauses about the rendezvous: either order, and names that are stale or hostile.
 
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};

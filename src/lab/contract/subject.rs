@@ -132,7 +132,7 @@ impl Subject {
     }
 
     /// Starts the receiver; where it has no name, with a pipe on its standard input that
-    /// nobody writes to yet.
+    /// no process writes to yet.
     ///
     /// # Errors
     /// When it cannot be started.

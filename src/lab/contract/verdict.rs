@@ -32,11 +32,11 @@ pub(super) fn same(arrived: &[u8], sent: &[u8]) -> Result<()> {
     if arrived == sent {
         return Ok(());
     }
-    let place = arrived.iter().zip(sent).position(|(a, b)| a != b);
+    let index = arrived.iter().zip(sent).position(|(a, b)| a != b);
     let show =
         |bytes: &[u8]| bytes[..bytes.len().min(60)].escape_ascii().to_string();
     bail!(
-        "{} bytes arrived of {} sent; first difference at {place:?}: {} / {}",
+        "{} bytes arrived of {} sent; first difference at {index:?}: {} / {}",
         arrived.len(),
         sent.len(),
         show(arrived),

@@ -1,4 +1,4 @@
-//! A line of a lock file, taken apart without allocating: whoever leaves a place inside a
+//! A line of a lock file, taken apart without allocating: a role that leaves its rendezvous inside a
 //! signal handler reads the notes, too.
 //!
 //! What lies beside the lock file is noted by its name alone, so that neither what the
@@ -7,7 +7,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// What a role makes beside the name of its place, by what is added to that name.
+/// What a role makes beside the name of its rendezvous, by what is added to that name.
 pub mod beside {
     /// A file that is being written, and is renamed once it is whole.
     pub const UNFINISHED: &str = ".tmp";
@@ -82,7 +82,7 @@ impl Noted<'_> {
         })
     }
 
-    /// Whether a role at the place `stem` (its lock file is `STEM.lock`) can have made it.
+    /// Whether a role at the rendezvous `stem` (its lock file is `STEM.lock`) can have made it.
     /// Our kernel names begin with `prefix`, unless `--at` gave one.
     pub fn can_be_of(&self, stem: &[u8], prefix: &[u8]) -> bool {
         let given = match stem.iter().position(|byte| *byte == b':') {
@@ -116,7 +116,7 @@ impl Noted<'_> {
     }
 }
 
-/// Whether a role adds `suffix` to the name of its place.
+/// Whether a role adds `suffix` to the name of its rendezvous.
 fn is_made_beside(suffix: &[u8]) -> bool {
     let is = |known: &str| suffix == known.as_bytes();
     let of_an_address =

@@ -32,7 +32,7 @@ pub enum Object {
     /// A System V shared memory identifier. Goes by shmctl(2).
     SysvSegment(i32),
     /// A semaphore that is a file, with the value that it was made with. Goes by
-    /// unlink(2), unless its value is above that: posts that nobody has waited for.
+    /// unlink(2), unless its value is above that: posts that no process has waited for.
     Semaphore(PathBuf, u32),
     /// A System V semaphore's identifier, with the value that it was made with. Goes by
     /// semctl(2), unless its value is above that.
@@ -56,7 +56,7 @@ pub(super) enum Raw<'a> {
 pub(super) enum Discard {
     /// No message: a queue in which one waits stays.
     Nothing,
-    /// An empty message that is the only one: a goodbye that nobody waits for.
+    /// An empty message that is the only one: a goodbye that no process waits for.
     Goodbye,
     /// Whatever waits.
     All,
@@ -197,7 +197,7 @@ fn owner(object: &Raw<'_>) -> nix::Result<Owner> {
     }
 }
 
-/// Opens a queue to look at it, and says whose it is. Async-signal-safe.
+/// Opens a queue to look at it, and tells its owner. Async-signal-safe.
 fn open_queue(name: &CStr) -> nix::Result<(c_int, Owner)> {
     // Unlike the C function, the call reads its attributes even without O_CREAT.
     let none: *const libc::mq_attr = ptr::null();

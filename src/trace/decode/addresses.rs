@@ -58,7 +58,7 @@ pub(super) fn bind(cx: &mut Cx<'_>, desc: &Desc) -> Vec<Effect> {
     let Some(key) = key_at(cx, cx.args[1], cx.args[2]) else { return Vec::new() };
     cx.world.bound.insert(desc.inode, key.clone());
     cx.world.at.insert(key.clone(), desc.inode);
-    vec![Effect::Left(format!("datagram {key}"), 0)]
+    vec![Effect::Remaining(format!("datagram {key}"), 0)]
 }
 
 /// Where a datagram socket receives.

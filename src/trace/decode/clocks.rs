@@ -69,7 +69,7 @@ fn interval(cx: &Cx<'_>, index: usize, unit: u64) -> Piece {
     })
 }
 
-/// How somebody wants to be told: `{SIGEV_SIGNAL, SIGUSR1}`.
+/// How a process wants to be notified: `{SIGEV_SIGNAL, SIGUSR1}`.
 pub(super) fn sigevent(cx: &mut Cx<'_>, index: usize) -> Piece {
     let Some(bytes) = cx.memory().array::<64>(cx.args[index]) else {
         return hex(cx.args[index]);

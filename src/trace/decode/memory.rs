@@ -107,7 +107,7 @@ fn waiters(cx: &mut Cx<'_>, index: usize) -> Piece {
     words(cx, index, cx.args[1])
 }
 
-/// Two of them: from whom, and to whom.
+/// Two of them: from which process, and to which.
 fn pair(cx: &mut Cx<'_>, index: usize) -> Piece {
     words(cx, index, 2)
 }

@@ -64,7 +64,7 @@ pub(super) fn put(
         }
         Kind::Pipe | Kind::Fifo => {
             let left = asked::unread(cx.tid, fd);
-            let left = left.map(|left| Effect::Left(key.clone(), left));
+            let left = left.map(|left| Effect::Remaining(key.clone(), left));
             [Effect::Put(key, load)].into_iter().chain(left).collect()
         }
         Kind::File | Kind::Memory => {
@@ -99,14 +99,14 @@ pub(super) fn take(
     match desc.kind {
         Kind::Pipe | Kind::Fifo if nothing => Vec::new(),
         Kind::Pipe | Kind::Fifo if load.units == 0 => {
-            vec![Effect::Left(key.clone(), 0), Effect::EndOfFile(key)]
+            vec![Effect::Remaining(key.clone(), 0), Effect::EndOfFile(key)]
         }
         Kind::Pipe | Kind::Fifo if desc.packets => {
             vec![Effect::Fetch(key, String::new(), load)]
         }
         Kind::Pipe | Kind::Fifo => {
             let left = asked::unread(cx.tid, fd);
-            let left = left.map(|left| Effect::Left(key.clone(), left));
+            let left = left.map(|left| Effect::Remaining(key.clone(), left));
             [Effect::Take(key, load)].into_iter().chain(left).collect()
         }
         Kind::File | Kind::Memory => {
@@ -153,9 +153,9 @@ fn receive(
     let Some(socket) = &desc.socket else { return Vec::new() };
     let key = format!("socket to {}", desc.inode);
     if socket.stream {
-        // What of a TCP stream is still on its way, nobody counts.
+        // The kernel does not tell how much of a TCP stream is still on its way.
         let left = if socket.is_unix() { asked::unread(cx.tid, fd) } else { None };
-        let left = left.map(|left| Effect::Left(key.clone(), left));
+        let left = left.map(|left| Effect::Remaining(key.clone(), left));
         let taken = match load.units {
             0 if nothing || cx.world.deaf.contains(&desc.inode) => {
                 return Vec::new();
@@ -173,7 +173,8 @@ fn receive(
         false if load.units == 0 => return vec![Effect::EndOfFile(key)],
         false => key,
     };
-    let left = asked::is_empty(cx.tid, fd).then(|| Effect::Left(key.clone(), 0));
+    let left =
+        asked::is_empty(cx.tid, fd).then(|| Effect::Remaining(key.clone(), 0));
     [Effect::Fetch(key, String::new(), load)].into_iter().chain(left).collect()
 }
 
@@ -255,7 +256,7 @@ pub(super) fn size(cx: &Cx<'_>, fd: i32) -> Option<u64> {
 fn counter(cx: &Cx<'_>, fd: i32, key: String) -> Option<Effect> {
     let count =
         u64::from_str_radix(field(&info(cx, fd)?, "eventfd-count:")?, 16).ok()?;
-    Some(Effect::Left(key, count))
+    Some(Effect::Remaining(key, count))
 }
 
 /// Opening a FIFO wakes who waits for the other end, and may wait for it. Whatever is
@@ -276,15 +277,15 @@ pub(super) fn opened(cx: &mut Cx<'_>) -> Vec<Effect> {
                     all.push(Effect::Wake(side(!writer), None));
                 }
             }
-            // Who opens both ends waits for nobody.
+            // A process that opens both ends does not wait.
             if desc.reads != desc.writes {
                 all.push(Effect::Woken(side(desc.writes)));
             }
             if desc.writes {
-                all.push(Effect::Reopen(key.clone()));
+                all.push(Effect::OpenWriter(key.clone()));
             }
             let left = asked::unread(cx.tid, fd);
-            all.extend(left.map(|left| Effect::Left(key, left)));
+            all.extend(left.map(|left| Effect::Remaining(key, left)));
             all
         }
         _ => Vec::new(),

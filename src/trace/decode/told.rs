@@ -1,4 +1,4 @@
-//! Signals and notifications: who is told, and what.
+//! Signals and notifications: which process is told, and what.
 
 use nix::unistd::Pid;
 
@@ -53,7 +53,7 @@ pub(super) fn signal_records(cx: &Cx<'_>) -> Vec<Siginfo> {
         .collect()
 }
 
-/// To whom a signal goes: a process, or one thread of it.
+/// The addressee of a signal: a process, or one thread of it.
 fn addressee(pid: i32, tid: i32, code: i32) -> String {
     match code {
         libc::SI_TKILL => format!("thread {tid}"),
@@ -71,12 +71,12 @@ fn said(info: &Siginfo) -> String {
 /// The effect of a signal that has come to a thread.
 pub(in super::super) fn received(pid: i32, tid: i32, info: &Siginfo) -> Effect {
     let to = addressee(pid, tid, info.code);
-    Effect::Came(format!("signal {to} {}", info.number), said(info))
+    Effect::SignalReceived(format!("signal {to} {}", info.number), said(info))
 }
 
 /// The effect of SIGKILL, of which nothing is told.
 pub(in super::super) fn killed(pid: i32) -> Effect {
-    Effect::Came(format!("signal {pid} {}", libc::SIGKILL), String::new())
+    Effect::SignalReceived(format!("signal {pid} {}", libc::SIGKILL), String::new())
 }
 
 pub(super) fn sent(
@@ -105,7 +105,7 @@ pub(super) fn sent(
     for to in addressees(cx, name, to) {
         let said = if number == libc::SIGKILL { String::new() } else { said(&info) };
         let to = addressee(to, tid, code);
-        effects.push(Effect::Sent(format!("signal {to} {number}"), said));
+        effects.push(Effect::SignalSent(format!("signal {to} {number}"), said));
         // To stop and to go on drop each other.
         const STOPS: [i32; 4] =
             [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
@@ -114,7 +114,8 @@ pub(super) fn sent(
             number if STOPS.contains(&number) => &[libc::SIGCONT],
             _ => &[],
         };
-        let dropped = |number| Effect::Dropped(format!("signal {to} {number}"));
+        let dropped =
+            |number| Effect::SignalDropped(format!("signal {to} {number}"));
         effects.extend(drops.iter().map(dropped));
     }
     effects
@@ -155,7 +156,7 @@ pub(super) fn ignored(cx: &Cx<'_>) -> Vec<Effect> {
     let threads = cx.world.live.iter().filter(|(_, who)| **who == cx.who);
     let threads = threads.map(|(tid, _)| format!("thread {tid}"));
     let all = threads.chain([cx.pid().to_string()]);
-    all.map(|to| Effect::Dropped(format!("signal {to} {number}"))).collect()
+    all.map(|to| Effect::SignalDropped(format!("signal {to} {number}"))).collect()
 }
 
 /// What a wait was told: the end of a child, not that it was stopped or goes on.
@@ -179,5 +180,5 @@ pub(super) fn waited(cx: &Cx<'_>, name: &str) -> Option<Effect> {
             ENDS.contains(&info.code).then_some(info.pid)?
         }
     };
-    (pid > 0).then(|| Effect::Told(format!("child {pid}")))
+    (pid > 0).then(|| Effect::ChildReported(format!("child {pid}")))
 }

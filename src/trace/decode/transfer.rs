@@ -54,7 +54,7 @@ pub(super) fn begun(world: &World, name: &str, first: Option<&Desc>) -> Vec<Effe
         (_, Kind::Socket) => Some(format!("socket from {}", desc.inode)),
         _ => None,
     };
-    key.map(Effect::Begun).into_iter().collect()
+    key.map(Effect::Unfinished).into_iter().collect()
 }
 
 /// Where the bytes of a call are in memory.
@@ -100,7 +100,7 @@ fn transferred(
     // Urgent bytes overtake the others.
     if flags & libc::MSG_OOB != 0 {
         let way = if puts { "from" } else { "to" };
-        return vec![Effect::Lost(format!("socket {way} {}", desc.inode))];
+        return vec![Effect::Untraceable(format!("socket {way} {}", desc.inode))];
     }
     let fd = cx.int(0);
     if name.ends_with("mmsg") {
@@ -179,7 +179,10 @@ pub(super) fn after(
             }
             let key = format!("socket from {}", desc.inode);
             let shuts = cx.int(1) != libc::SHUT_RD;
-            shuts.then_some(Effect::Close(key, Some(false))).into_iter().collect()
+            shuts
+                .then_some(Effect::CloseWriter(key, Some(false)))
+                .into_iter()
+                .collect()
         }
         ("open" | "openat" | "openat2" | "creat", _) => opened(cx),
         ("ftruncate" | "fallocate", Some(desc)) => resized(cx, name, desc),
@@ -192,7 +195,7 @@ pub(super) fn after(
             _ => Vec::new(),
         },
         ("eventfd" | "eventfd2", _) => match cx.desc(n as i32) {
-            Some(desc) => vec![Effect::Left(cx.world.key(&desc), cx.args[0])],
+            Some(desc) => vec![Effect::Remaining(cx.world.key(&desc), cx.args[0])],
             None => Vec::new(),
         },
         ("bind", Some(desc)) => bind(cx, desc),
@@ -247,7 +250,7 @@ pub(super) fn after(
         ("semctl", _) => super::waking::set(cx),
         ("futex", _) => super::waking::futex(cx),
         ("fork" | "vfork" | "clone" | "clone3", _) if n > 0 => {
-            vec![Effect::Tells(format!("start {n}"))]
+            vec![Effect::ChildChanged(format!("start {n}"))]
         }
         ("wait4" | "waitid", _) => waited(cx, name).into_iter().collect(),
         ("mmap", _) => map(cx),
@@ -321,13 +324,13 @@ fn fly(cx: &mut Cx<'_>, name: &str) {
 /// How many messages a System V queue has.
 fn left_in(id: i32) -> Option<Effect> {
     let stat = os::sysv::msgstat(id).ok()?;
-    Some(Effect::Left(format!("msq {id}"), stat.msg_qnum))
+    Some(Effect::Remaining(format!("msq {id}"), stat.msg_qnum))
 }
 
 /// That a POSIX queue has no message, if so.
 fn emptied(cx: &Cx<'_>, fd: i32, desc: &Desc) -> Vec<Effect> {
     let empty = super::super::asked::is_empty(cx.tid, fd);
-    let left = empty.then(|| Effect::Left(cx.world.key(desc), 0));
+    let left = empty.then(|| Effect::Remaining(cx.world.key(desc), 0));
     left.into_iter().collect()
 }
 
@@ -339,10 +342,10 @@ fn resized(cx: &Cx<'_>, name: &str, desc: &Desc) -> Vec<Effect> {
             if name == "fallocate"
                 && cx.int(1) & !libc::FALLOC_FL_KEEP_SIZE != 0 =>
         {
-            vec![Effect::Lost(key)]
+            vec![Effect::Untraceable(key)]
         }
         Some(size) => vec![Effect::Size(key, size)],
-        None => vec![Effect::Lost(key)],
+        None => vec![Effect::Untraceable(key)],
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who wakes whom: System V semaphores, and futexes in shared pages.
+//! Which call wakes which: System V semaphores, and futexes in shared pages.
 
 use super::super::event::Effect;
 use super::argument::Cx;
@@ -26,7 +26,7 @@ pub(super) fn semaphores(cx: &mut Cx<'_>) -> Vec<Effect> {
     effects
 }
 
-/// semctl: a value that is set may be what somebody slept for.
+/// semctl: a value that is set may be what a process slept for.
 pub(super) fn set(cx: &Cx<'_>) -> Vec<Effect> {
     const SETVAL: i32 = 16;
     const SETALL: i32 = 17;
@@ -63,7 +63,7 @@ pub(super) fn futex(cx: &Cx<'_>) -> Vec<Effect> {
         | libc::FUTEX_REQUEUE
         | libc::FUTEX_CMP_REQUEUE => {
             let both = [Some(key), word(cx.args[4])];
-            both.into_iter().flatten().map(Effect::Stirred).collect()
+            both.into_iter().flatten().map(Effect::MayWake).collect()
         }
         _ => Vec::new(),
     }

@@ -19,14 +19,14 @@ pub(super) struct Use<'a> {
 pub(super) struct Flow<'a> {
     pub(super) puts: Vec<Use<'a>>,
     pub(super) takes: Vec<Use<'a>>,
-    /// What was in it after an event, as the kernel tells; `None`: nobody knows.
+    /// What was in it after an event, as the kernel tells; `None`: it is not known.
     pub(super) checks: Vec<(usize, Option<u64>)>,
     /// When calls began that never returned.
     pub(super) begun: Vec<u64>,
 }
 
 impl Flow<'_> {
-    /// Whether one end of it is nobody's who was traced: there is no arrow to look for.
+    /// Whether one end of it is no traced process's: there is no arrow to look for.
     fn is_one_sided(&self) -> bool {
         self.puts.is_empty() || self.takes.is_empty()
     }
@@ -373,8 +373,8 @@ fn matched(
     fetches: &[usize],
 ) -> Vec<(usize, usize)> {
     let (sent, got) = (in_turn(all, posts), in_turn(all, fetches));
-    let places = 0..posts.len().min(fetches.len());
-    places
+    let indexes = 0..posts.len().min(fetches.len());
+    indexes
         .filter(|index| {
             let (from, to) = (posts[*index], fetches[*index]);
             sent[*index] && got[*index] && all[from].begin < end(all, to)

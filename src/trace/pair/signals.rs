@@ -6,21 +6,21 @@ use super::found::{Found, ORDER, UNSEEN};
 /// What happened to one signal of one process or thread: in which event, and what siginfo
 /// says of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Step<'a> {
+pub(super) enum SignalStep<'a> {
     /// It was sent.
     Sent(usize, &'a str),
     /// It came.
-    Came(usize, &'a str),
+    Received(usize, &'a str),
     /// Whatever was pending is not any more.
     Dropped(usize),
 }
 
-impl Step<'_> {
+impl SignalStep<'_> {
     fn event(&self) -> usize {
         match self {
-            Step::Sent(event, _) | Step::Came(event, _) | Step::Dropped(event) => {
-                *event
-            }
+            SignalStep::Sent(event, _)
+            | SignalStep::Received(event, _)
+            | SignalStep::Dropped(event) => *event,
         }
     }
 }
@@ -35,15 +35,15 @@ fn is_merged(key: &str) -> bool {
 pub(super) fn paired(
     all: &[Event],
     key: &str,
-    steps: &[Step<'_>],
+    steps: &[SignalStep<'_>],
     found: &mut Found,
 ) {
     let end = |event: usize| all[event].end.unwrap_or(u64::MAX);
     let mut sent: Vec<(usize, &str)> = Vec::new();
-    let mut out: Vec<Step<'_>> = Vec::new();
+    let mut out: Vec<SignalStep<'_>> = Vec::new();
     for step in steps {
         match step {
-            Step::Sent(event, said) => sent.push((*event, said)),
+            SignalStep::Sent(event, said) => sent.push((*event, said)),
             other => out.push(*other),
         }
     }
@@ -56,7 +56,7 @@ pub(super) fn paired(
         let at = step.event();
         let begun = sent.partition_point(|(from, _)| all[*from].begin < end(at));
         let candidates = &sent[..begun];
-        if let Step::Came(_, said) = step {
+        if let SignalStep::Received(_, said) = step {
             let first = candidates.first();
             let next = candidates.get(1);
             let ordered = first
@@ -74,7 +74,9 @@ pub(super) fn paired(
         // One that was still being sent may be pending now, or lost in the one that came.
         let past = |(from, _): &&(usize, &str)| end(*from) > all[at].begin;
         let rest: Vec<_> = match (is_merged(key), step) {
-            (false, Step::Came(..)) => candidates.iter().skip(1).copied().collect(),
+            (false, SignalStep::Received(..)) => {
+                candidates.iter().skip(1).copied().collect()
+            }
             (false, _) => Vec::new(),
             (true, _) => candidates.iter().skip(1).filter(past).copied().collect(),
         };

@@ -8,7 +8,7 @@ use super::found::{Found, ORDER, OTHERS, UNKEPT};
 
 /// What happened to a file.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Step<'a> {
+pub(super) enum FileStep<'a> {
     /// Bytes were written, from there on.
     Write(u64, &'a Load),
     /// Bytes were read, from there on.
@@ -22,7 +22,7 @@ pub(super) enum Step<'a> {
 /// A part of a file: from, to.
 type Part = (u64, u64);
 
-/// From when on a file was mapped as well: whoever has its pages writes to them unseen.
+/// From when on a file was mapped as well: a process that maps it writes to its pages unseen.
 pub(super) fn mapped(trace: &Trace) -> HashMap<String, u64> {
     let mut since = HashMap::new();
     for event in &trace.events {
@@ -39,24 +39,25 @@ pub(super) fn mapped(trace: &Trace) -> HashMap<String, u64> {
 /// too.
 pub(super) fn paired(
     all: &[Event],
-    steps: &[(usize, Step<'_>)],
+    steps: &[(usize, FileStep<'_>)],
     mapped: u64,
     found: &mut Found,
 ) {
     let end = |event: usize| all[event].end.unwrap_or(u64::MAX);
-    let mut changes: Vec<(usize, Step<'_>)> = steps.to_vec();
-    changes.retain(|(_, step)| !matches!(step, Step::Read(..)));
+    let mut changes: Vec<(usize, FileStep<'_>)> = steps.to_vec();
+    changes.retain(|(_, step)| !matches!(step, FileStep::Read(..)));
     changes.sort_by_key(|(event, _)| end(*event));
-    if !changes.iter().any(|(_, step)| matches!(step, Step::Write(..))) {
+    if !changes.iter().any(|(_, step)| matches!(step, FileStep::Write(..))) {
         return;
     }
     for (to, step) in steps {
-        let Step::Read(at, got) = step else { continue };
+        let FileStep::Read(at, got) = step else { continue };
         if all[*to].begin >= mapped || got.units == 0 {
             continue;
         }
         let mut open: Vec<Part> = vec![(*at, at + got.units)];
-        let begun = |(event, _): &&(usize, Step<'_>)| all[*event].begin < end(*to);
+        let begun =
+            |(event, _): &&(usize, FileStep<'_>)| all[*event].begin < end(*to);
         for (index, (from, change)) in changes.iter().enumerate().rev() {
             if !begun(&&changes[index]) {
                 continue;
@@ -70,8 +71,8 @@ pub(super) fn paired(
                 continue;
             }
             open = without(&open, part);
-            let Step::Write(start, put) = change else { continue };
-            // Of two at the same time nobody knows which was the later.
+            let FileStep::Write(start, put) = change else { continue };
+            // Of two at the same time it is not known which was the later.
             let at_once = |other: usize| {
                 end(*from) > all[other].begin && end(other) > all[*from].begin
             };
@@ -100,12 +101,12 @@ pub(super) fn paired(
 }
 
 /// Which bytes a change concerns.
-fn reach(step: &Step<'_>) -> Part {
+fn reach(step: &FileStep<'_>) -> Part {
     match step {
-        Step::Write(from, load) => (*from, from + load.units),
-        Step::Size(size) => (*size, u64::MAX),
-        Step::Read(..) => (0, 0),
-        Step::Lost => (0, u64::MAX),
+        FileStep::Write(from, load) => (*from, from + load.units),
+        FileStep::Size(size) => (*size, u64::MAX),
+        FileStep::Read(..) => (0, 0),
+        FileStep::Lost => (0, u64::MAX),
     }
 }
 

@@ -1,22 +1,22 @@
-//! Who woke a call that slept, and whose close ended a stream.
+//! Which call woke one that slept.
 
 use std::collections::{BTreeMap, HashSet};
 
 use super::super::event::Event;
 use super::found::{Found, MANY};
 
-/// What happened at one place where calls sleep.
+/// What happened to one object on which calls sleep.
 #[derive(Debug, Default)]
 pub(super) struct Waking {
-    /// Who woke somebody there; how many, if the kernel told.
+    /// The calls that woke others; how many, if the kernel told.
     pub(super) wakes: Vec<(usize, Option<u64>)>,
-    /// Who may have woken somebody.
+    /// The calls that may have woken others.
     pub(super) stirs: Vec<usize>,
-    /// Who was woken.
+    /// The calls that were woken.
     pub(super) woken: Vec<usize>,
 }
 
-/// Who slept is joined with who woke it, if only one can have done it. One call may have
+/// A call that slept is joined with the one that woke it, if only one can have. One call may have
 /// slept for several reasons.
 pub(super) fn woken<'a>(
     all: &[Event],

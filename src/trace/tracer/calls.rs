@@ -6,7 +6,7 @@ use std::rc::Rc;
 use nix::unistd::Pid;
 
 use super::super::decode::{self, Cx};
-use super::super::event::{Event, Outcome, What};
+use super::super::event::{Event, EventKind, Outcome};
 use super::{Thread, Tracer, Unreturned};
 use os::proc;
 use os::proc::field;
@@ -35,7 +35,7 @@ impl Tracer {
                 slept: asleep,
                 asleep,
                 doubt: None,
-                what: What::Call(call),
+                what: EventKind::Call(call),
                 effects,
             });
         }
@@ -47,8 +47,8 @@ impl Tracer {
         let mut seen = HashSet::new();
         for event in self.events.iter_mut().rev().filter(|e| e.process == process) {
             let call = match &event.what {
-                What::Call(call) => call,
-                What::Signal { number, .. } if *number == by => continue,
+                EventKind::Call(call) => call,
+                EventKind::Signal { number, .. } if *number == by => continue,
                 _ => {
                     seen.insert(event.tid);
                     continue;
@@ -145,7 +145,7 @@ impl Tracer {
             slept,
             asleep: asleep && result < 0,
             doubt: None,
-            what: What::Call(call),
+            what: EventKind::Call(call),
             effects,
         });
     }

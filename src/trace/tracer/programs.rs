@@ -3,7 +3,7 @@
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 
-use super::super::event::What;
+use super::super::event::EventKind;
 use super::{Tracer, program_name};
 use wire::visible::visible;
 
@@ -40,7 +40,7 @@ impl Tracer {
         let forked = self
             .events
             .iter()
-            .any(|e| e.process == who && matches!(e.what, What::Starts));
+            .any(|e| e.process == who && matches!(e.what, EventKind::Starts));
         if forked {
             name.clone_into(&mut self.world.processes[who].name);
         }
