@@ -4,25 +4,51 @@
 
 use anyhow::Result;
 
+use self::more::fork;
+use self::options::{ClientOptions, ForkOptions, ServerOptions, WorkerOptions};
 use crate::row::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use ::wire::meet::{Meets, Presence, Rendezvous};
+use ::wire::meet::{Meets, Rendezvous};
 
-pub mod batch;
 mod client;
 mod descriptor;
-mod door;
-mod fork;
+mod errno;
+pub mod more;
+mod options;
+mod plain;
+mod pool;
+mod rendezvous;
+mod server;
+mod wording;
+mod worker;
+
 #[cfg(any(test, fuzzing))]
 pub(crate) use descriptor::fuzz;
 #[cfg(any(test, fuzzing))]
-pub(crate) use multiprocessing::fuzz as fuzz_multiprocessing;
-mod guests;
-mod multiprocessing;
-mod plain;
-mod pool;
-mod server;
-mod wire;
-mod worker;
+pub(crate) use more::multiprocessing::fuzz as fuzz_multiprocessing;
+
+/// Its roles.
+#[derive(Debug, clap::Subcommand)]
+pub enum FdpassRoles {
+    /// Accepts clients by TCP, and passes each connection to a worker
+    Server(ServerOptions),
+    /// Takes connections from the server; prints and echoes what comes
+    Worker(WorkerOptions),
+    /// Connects by TCP, sends, and prints the echo
+    Client(ClientOptions),
+    /// Server and worker in one program, over a socketpair
+    Fork(ForkOptions),
+}
+
+impl Roles for FdpassRoles {
+    fn play(self, rendezvous: &Rendezvous) -> Result<()> {
+        match self {
+            FdpassRoles::Server(options) => server::run(rendezvous, &options),
+            FdpassRoles::Worker(options) => worker::run(rendezvous, &options),
+            FdpassRoles::Client(options) => client::run(rendezvous, &options),
+            FdpassRoles::Fork(options) => fork::run(rendezvous, &options),
+        }
+    }
+}
 
 /// The chapter.
 #[derive(Debug)]
@@ -100,46 +126,4 @@ impl Conversation for Fdpass {
         },
     };
     type Roles = FdpassRoles;
-}
-
-/// Its roles.
-#[derive(Debug, clap::Subcommand)]
-pub enum FdpassRoles {
-    /// Accepts clients by TCP, and passes each connection to a worker
-    Server(server::Options),
-    /// Takes connections from the server; prints and echoes what comes
-    Worker(worker::Options),
-    /// Connects by TCP, sends, and prints the echo
-    Client(client::Options),
-    /// Server and worker in one program, over a socketpair
-    Fork(fork::Fork),
-}
-
-impl Roles for FdpassRoles {
-    fn play(self, rendezvous: &Rendezvous) -> Result<()> {
-        match self {
-            FdpassRoles::Server(options) => server::run(rendezvous, &options),
-            FdpassRoles::Worker(options) => worker::run(rendezvous, &options),
-            FdpassRoles::Client(options) => client::run(rendezvous, &options),
-            FdpassRoles::Fork(options) => fork::run(rendezvous, &options),
-        }
-    }
-}
-
-/// Where clients come, where nobody says otherwise.
-const ADDRESS: &str = "127.0.0.1:15000";
-
-/// The server removes its names when it leaves. If it is killed, whoever is last does.
-fn found_names(presence: &mut Presence) -> Result<()> {
-    presence.noted()?.iter().try_for_each(|object| presence.remove_when_last(object))
-}
-
-/// The name of an error as the rest of the program prints it.
-fn named(error: rustix::io::Errno) -> nix::errno::Errno {
-    nix::errno::Errno::from_raw(error.raw_os_error())
-}
-
-/// `1 connection`, `2 connections`.
-fn connections(count: u64) -> String {
-    ::wire::say::count(count, "connection")
 }

@@ -208,7 +208,7 @@ fn a_listener_with_another_key_is_refused_by_our_worker() {
     }
 }
 
-/// Someone who comes to the server's door.
+/// A process that connects to the server.
 fn stranger(subject: &Subject) -> UnixStream {
     let stranger = UnixStream::connect(subject.dir().join("fdpass")).unwrap();
     stranger.set_read_timeout(Some(Duration::from_secs(60))).unwrap();

@@ -18,11 +18,11 @@ def pad(data, to):
 
 
 path, mode = sys.argv[1:]
-with socket.socket(socket.AF_UNIX) as door:
-    door.bind(path)
-    door.listen()
+with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind(path)
+    listener.listen()
     print("ready", flush=True)
-    client, _ = door.accept()
+    client, _ = listener.accept()
 os.unlink(path)
 stream = client.makefile("rb")
 uid = str(os.getuid()).encode().hex()

@@ -65,10 +65,10 @@ if side == "worker":
             while part := client.recv(65536):
                 client.sendall(part)
 else:
-    with socket.socket(socket.AF_UNIX) as door:
-        door.bind(path)
-        door.listen()
-        worker, _ = door.accept()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        worker, _ = listener.accept()
         if key:
             challenge(worker)
             answer(worker)

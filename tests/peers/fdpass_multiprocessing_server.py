@@ -8,8 +8,8 @@ with open(key_file, "rb") as file:
 clients = socket.create_server(("127.0.0.1", 0))
 with open(path + ".addr", "w") as note:
     print("127.0.0.1", clients.getsockname()[1], sep=":", file=note)
-with Listener(path, family="AF_UNIX", authkey=key) as door:
-    worker = door.accept()
+with Listener(path, family="AF_UNIX", authkey=key) as listener:
+    worker = listener.accept()
     pid = worker.recv()
     while True:
         client, _ = clients.accept()

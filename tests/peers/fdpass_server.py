@@ -14,13 +14,13 @@ if "PEER_UID" in os.environ:
     os.setuid(int(os.environ["PEER_UID"]))
 
 path, count = sys.argv[1], int(sys.argv[2])
-with socket.socket(socket.AF_UNIX) as door, socket.create_server(("127.0.0.1", 0)) as clients:
-    door.bind(path)
-    door.listen()
+with socket.socket(socket.AF_UNIX) as listener, socket.create_server(("127.0.0.1", 0)) as clients:
+    listener.bind(path)
+    listener.listen()
     with open(path + ".new", "w") as note:
         print("{}:{}".format(*clients.getsockname()), file=note)
     os.rename(path + ".new", path + ".addr")
-    worker, _ = door.accept()
+    worker, _ = listener.accept()
     for _ in range(count):
         client, _ = clients.accept()
         socket.send_fds(worker, [b"x"], [client.fileno()])

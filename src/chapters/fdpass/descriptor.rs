@@ -1,4 +1,4 @@
-//! One descriptor over a Unix socket: sent, taken, and whom it may go to.
+//! One descriptor over a Unix socket: passed, taken, and which user may have it.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -13,7 +13,7 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use super::named;
+use super::errno::nix_errno;
 use wire::shortage::Shortage;
 
 // ANCHOR: pass
@@ -42,37 +42,39 @@ pub(super) fn pass(
 // ANCHOR_END: pass
 
 // ANCHOR: take
-/// What came from the server.
+/// What a worker received from the server.
 #[derive(Debug)]
-pub(super) enum Taken {
-    /// A connection.
+pub(super) enum ReceivedDescriptor {
+    /// The descriptor of a connection.
     Connection(OwnedFd),
-    /// Nothing more, so far.
+    /// Nothing more has arrived so far.
     Nothing,
-    /// The server has left.
-    End,
+    /// The server has closed its end.
+    EndOfFile,
 }
 
 /// Takes the next connection that the server has passed with `byte`; never waits.
 ///
 /// # Errors
 /// A server that breaks the protocol, or no room in our table of descriptors.
-pub(super) fn take(server: impl AsFd, byte: u8) -> Result<Taken> {
+pub(super) fn take(server: impl AsFd, byte: u8) -> Result<ReceivedDescriptor> {
     let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-    // What we do not take out of it is closed when it is dropped.
+    // A descriptor that we do not take out of it is closed when it is dropped.
     let mut control = RecvAncillaryBuffer::new(&mut room);
-    let mut came = [0];
-    let mut bytes = [IoSliceMut::new(&mut came)];
+    let mut byte_received = [0];
+    let mut bytes = [IoSliceMut::new(&mut byte_received)];
     // Without CMSG_CLOEXEC the descriptor would live on in whatever we exec.
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let received = Shortage::default().insist("recvmsg", || {
-        recvmsg(&server, &mut bytes, &mut control, flags).map_err(named)
+    let returned = Shortage::default().insist("recvmsg", || {
+        recvmsg(&server, &mut bytes, &mut control, flags).map_err(nix_errno)
     });
-    let got = match received {
-        Ok(got) if got.bytes == 0 => return Ok(Taken::End),
-        // It left without reading our last answer.
-        Err(nix::errno::Errno::ECONNRESET) => return Ok(Taken::End),
-        Err(nix::errno::Errno::EAGAIN) => return Ok(Taken::Nothing),
+    let got = match returned {
+        Ok(got) if got.bytes == 0 => return Ok(ReceivedDescriptor::EndOfFile),
+        // The server left without reading our last `OK`.
+        Err(nix::errno::Errno::ECONNRESET) => {
+            return Ok(ReceivedDescriptor::EndOfFile);
+        }
+        Err(nix::errno::Errno::EAGAIN) => return Ok(ReceivedDescriptor::Nothing),
         got => got.context("recvmsg")?,
     };
     let descriptors = control.drain().filter_map(|message| match message {
@@ -82,18 +84,18 @@ pub(super) fn take(server: impl AsFd, byte: u8) -> Result<Taken> {
     let mut descriptors = descriptors.flatten();
     let (first, others) = (descriptors.next(), descriptors.count());
     if got.flags.contains(ReturnFlags::CTRUNC) {
-        // The kernel dropped what had no place, and nobody will tell us what it was.
+        // The kernel closed the descriptor that had no room. Nothing tells which it was.
         bail!(
             "recvmsg: MSG_CTRUNC: a descriptor was lost: the server sent several, or \
              this process may have no more open (RLIMIT_NOFILE; ulimit -n raises it)"
         );
     }
-    match (came, first, others) {
-        ([came], Some(descriptor), 0) if came == byte => {
-            Ok(Taken::Connection(descriptor))
+    match (byte_received, first, others) {
+        ([received], Some(descriptor), 0) if received == byte => {
+            Ok(ReceivedDescriptor::Connection(descriptor))
         }
-        ([came], first, others) => bail!(
-            "recvmsg: the server sent byte {came:#04x} with {} descriptors: the protocol \
+        ([received], first, others) => bail!(
+            "recvmsg: the server sent byte {received:#04x} with {} descriptors: the protocol \
              is one byte {byte:#04x} with exactly one",
             others + usize::from(first.is_some())
         ),
@@ -102,11 +104,11 @@ pub(super) fn take(server: impl AsFd, byte: u8) -> Result<Taken> {
 // ANCHOR_END: take
 
 // ANCHOR: peer
-/// Who made the other end of a Unix socket, as the kernel knows: its pid, once it is
-/// sure that it runs as the user that we are.
+/// The pid of the process that made the other end of a Unix socket, as the kernel knows it;
+/// only if that process runs as our user.
 ///
 /// # Errors
-/// When it is someone else: whoever gets a descriptor gets what it can do.
+/// When it is another user's process: with a descriptor it would get the rights that go with it.
 pub(super) fn known_peer(socket: impl AsFd) -> Result<i32> {
     let peer =
         getsockopt(&socket, PeerCredentials).context("getsockopt(SO_PEERCRED)")?;
@@ -136,9 +138,9 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         pass(&ours, &ours, BYTE).unwrap();
         let taken = take(&theirs, BYTE).unwrap();
-        assert!(matches!(taken, Taken::Connection(_)), "{taken:?}");
+        assert!(matches!(taken, ReceivedDescriptor::Connection(_)), "{taken:?}");
         drop(taken);
-        assert!(matches!(take(&theirs, BYTE).unwrap(), Taken::Nothing));
+        assert!(matches!(take(&theirs, BYTE).unwrap(), ReceivedDescriptor::Nothing));
         let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(3))];
         for number in [0, 2, 3] {
             let mut control = SendAncillaryBuffer::new(&mut room);
@@ -151,6 +153,9 @@ mod tests {
             assert!(error.contains("descriptor"), "{number}: {error}");
         }
         drop(ours);
-        assert!(matches!(take(&theirs, BYTE).unwrap(), Taken::End));
+        assert!(matches!(
+            take(&theirs, BYTE).unwrap(),
+            ReceivedDescriptor::EndOfFile
+        ));
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::named;
+use super::errno::nix_errno;
 use wire::shortage::Shortage;
 
 /// The byte that a descriptor travels with.
@@ -17,10 +17,10 @@ pub(super) const BYTE: u8 = b'x';
 pub(super) const OK: &[u8; 2] = b"OK";
 
 // ANCHOR: acknowledge
-/// Says of `held` connections "I hold it, I have read no byte", of all or of none.
+/// The worker says "I hold it, I have read no byte" of `held` connections, of all or of none.
 ///
 /// # Errors
-/// EPIPE when the server has given up on us: then the connections are not ours.
+/// EPIPE when the server has disconnected this worker: then the connections are not its own.
 pub(super) fn acknowledge(server: impl AsFd, held: usize) -> nix::Result<()> {
     // So few bytes go whole, as a rule; half an OK is none.
     let answers = OK.repeat(held);
@@ -28,57 +28,56 @@ pub(super) fn acknowledge(server: impl AsFd, held: usize) -> nix::Result<()> {
         (answers.as_slice(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     while !left.is_empty() {
         let sent = Shortage::default()
-            .insist("send", || send(&server, left, flags).map_err(named));
+            .insist("send", || send(&server, left, flags).map_err(nix_errno));
         left = &left[sent?..];
     }
     Ok(())
 }
 
-/// What a worker has answered so far, and how much of the next `OK` is there.
+/// Reads what a worker answers: so far, how much of the next `OK` is there.
 #[derive(Debug, Default)]
-pub(super) struct Answers {
+pub(super) struct AcknowledgementReader {
     half: bool,
 }
 
-/// What became of reading a worker's answers.
+/// What the server received of a worker's acknowledgements.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answered {
+pub(super) enum ReceivedAcknowledgements {
     /// So many more connections are acknowledged.
-    Held(usize),
-    /// Nothing more is here, so far.
+    Number(usize),
+    /// Nothing more has arrived so far.
     Nothing,
-    /// It sent a byte that is no part of an `OK`, after so many that were.
+    /// After so many acknowledgements, a byte that is no part of an `OK`.
     Garbage(usize, u8),
     /// The worker has closed its end.
-    End,
-    /// Its end is closed, and not in peace: ECONNRESET when it died with a descriptor
-    /// that it had not yet received.
+    EndOfFile,
+    /// ECONNRESET when the worker died with a descriptor that it had not yet received.
     Failed(Errno),
 }
 
-impl Answers {
-    /// Reads the answers that have come; never waits.
-    pub(super) fn read(&mut self, worker: impl AsFd) -> Answered {
+impl AcknowledgementReader {
+    /// Reads the acknowledgements that have arrived; never waits.
+    pub(super) fn read(&mut self, worker: impl AsFd) -> ReceivedAcknowledgements {
         let mut buffer = [0; 64];
         let received = Shortage::default().insist("recv", || {
-            recv(&worker, &mut buffer[..], RecvFlags::DONTWAIT).map_err(named)
+            recv(&worker, &mut buffer[..], RecvFlags::DONTWAIT).map_err(nix_errno)
         });
         let n = match received {
-            Ok((0, _)) => return Answered::End,
+            Ok((0, _)) => return ReceivedAcknowledgements::EndOfFile,
             Ok((n, _)) => n,
-            Err(Errno::EAGAIN) => return Answered::Nothing,
-            Err(error) => return Answered::Failed(error),
+            Err(Errno::EAGAIN) => return ReceivedAcknowledgements::Nothing,
+            Err(error) => return ReceivedAcknowledgements::Failed(error),
         };
-        let mut held = 0;
+        let mut number = 0;
         for &byte in &buffer[..n] {
             // A read may end within an OK: the other half comes with the next.
             if byte != OK[usize::from(self.half)] {
-                return Answered::Garbage(held, byte);
+                return ReceivedAcknowledgements::Garbage(number, byte);
             }
-            held += usize::from(self.half);
+            number += usize::from(self.half);
             self.half = !self.half;
         }
-        Answered::Held(held)
+        ReceivedAcknowledgements::Number(number)
     }
 }
 // ANCHOR_END: acknowledge
@@ -90,7 +89,10 @@ mod tests {
     use super::super::descriptor::pass;
     use super::*;
 
-    fn read_after(answers: &mut Answers, bytes: &[u8]) -> Answered {
+    fn read_after(
+        answers: &mut AcknowledgementReader,
+        bytes: &[u8],
+    ) -> ReceivedAcknowledgements {
         let (ours, theirs) = UnixStream::pair().unwrap();
         send(&theirs, bytes, SendFlags::empty()).unwrap();
         answers.read(&ours)
@@ -98,23 +100,41 @@ mod tests {
 
     #[test]
     fn answers_may_arrive_in_halves_and_in_heaps() {
-        let mut answers = Answers::default();
-        assert_eq!(read_after(&mut answers, b"O"), Answered::Held(0));
-        assert_eq!(read_after(&mut answers, b"KOKO"), Answered::Held(2));
-        assert_eq!(read_after(&mut answers, b"K"), Answered::Held(1));
-        assert_eq!(read_after(&mut answers, b"OKNO"), Answered::Garbage(1, b'N'));
+        let mut answers = AcknowledgementReader::default();
+        assert_eq!(
+            read_after(&mut answers, b"O"),
+            ReceivedAcknowledgements::Number(0)
+        );
+        assert_eq!(
+            read_after(&mut answers, b"KOKO"),
+            ReceivedAcknowledgements::Number(2)
+        );
+        assert_eq!(
+            read_after(&mut answers, b"K"),
+            ReceivedAcknowledgements::Number(1)
+        );
+        assert_eq!(
+            read_after(&mut answers, b"OKNO"),
+            ReceivedAcknowledgements::Garbage(1, b'N')
+        );
     }
 
     #[test]
     fn answers_end_with_the_worker() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        assert_eq!(Answers::default().read(&ours), Answered::Nothing);
+        assert_eq!(
+            AcknowledgementReader::default().read(&ours),
+            ReceivedAcknowledgements::Nothing
+        );
         drop(theirs);
-        assert_eq!(Answers::default().read(&ours), Answered::End);
+        assert_eq!(
+            AcknowledgementReader::default().read(&ours),
+            ReceivedAcknowledgements::EndOfFile
+        );
         let (ours, theirs) = UnixStream::pair().unwrap();
         pass(&ours, &ours, BYTE).unwrap();
         drop(theirs);
-        let failed = Answered::Failed(Errno::ECONNRESET);
-        assert_eq!(Answers::default().read(&ours), failed);
+        let failed = ReceivedAcknowledgements::Failed(Errno::ECONNRESET);
+        assert_eq!(AcknowledgementReader::default().read(&ours), failed);
     }
 }

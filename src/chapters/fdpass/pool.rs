@@ -1,8 +1,8 @@
 //! The workers, and the connections that none of them holds yet.
 //!
 //! A connection is the server's until the worker that it was passed to has answered `OK`.
-//! A worker that dies, is late or breaks the protocol is cut off, and what it has not
-//! acknowledged goes to the next.
+//! A worker that dies, is late or breaks the protocol is disconnected, and what it has not
+//! acknowledged is passed to the next.
 
 use std::collections::VecDeque;
 use std::net::TcpStream;
@@ -13,59 +13,62 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::descriptor::pass;
-use super::multiprocessing::{self, Unread};
-use super::named;
-use super::plain::{self, Answers};
+use super::errno::nix_errno;
+use super::more::multiprocessing::{self, UnreadMessages};
+use super::plain::{self, AcknowledgementReader};
 use wire::say::{self, Commentary};
 
-mod cut_off;
+mod acknowledgements;
+mod eviction;
 
-/// How long a worker is left alone whose socket had no room.
-const REST: Duration = Duration::from_millis(50);
+/// How long nothing is passed to a worker whose socket was full.
+const PAUSE: Duration = Duration::from_millis(50);
 
 // ANCHOR: state
-/// A client's connection that no worker holds.
+/// A client's connection that no worker is known to hold.
 #[derive(Debug)]
-struct Connection {
+struct ClientConnection {
     number: u64,
     socket: TcpStream,
 }
 
 /// A worker, as the server knows it.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(super) struct PooledWorker {
     /// What epoll(7) calls it.
     id: u64,
     pid: i32,
     socket: UnixStream,
-    /// Passed and when, and not known to be held: it takes them in this order.
-    passed: VecDeque<(Connection, Instant)>,
-    receipts: Receipts,
+    /// Passed to it and when, and not yet acknowledged: it receives them in this order.
+    passed: VecDeque<(ClientConnection, Instant)>,
+    acknowledgement: Acknowledgement,
+    /// How many connections it has acknowledged.
     acknowledged: u64,
-    rests_until: Option<Instant>,
+    /// Until when nothing is passed to it, since its socket was full.
+    paused_until: Option<Instant>,
 }
 
-/// How the server knows what a worker holds.
+/// How the server knows which connections a worker holds.
 #[derive(Debug)]
-pub(super) enum Receipts {
-    /// It answers `OK` (the plain protocol).
-    Answers(Answers),
-    /// It says nothing, but the kernel knows what it has read (multiprocessing).
-    Unread(Unread),
+pub(super) enum Acknowledgement {
+    /// The worker answers `OK` (the plain protocol).
+    Explicit(AcknowledgementReader),
+    /// The worker answers nothing. The kernel knows what it has read (multiprocessing).
+    Implicit(UnreadMessages),
 }
 
-/// All workers, and what waits for one.
+/// All workers, and the connections that wait for one.
 #[derive(Debug)]
-pub(super) struct Pool {
-    pub(super) workers: Vec<Worker>,
-    /// The place in `workers` of the one whose turn it is.
+pub(super) struct WorkerPool {
+    pub(super) workers: Vec<PooledWorker>,
+    /// The index of the worker whose turn it is.
     turn: usize,
-    /// Accepted and on its way to nobody, the oldest in front.
-    held: VecDeque<Connection>,
-    /// How many connections may be on their way to one worker.
-    most: usize,
+    /// Accepted and not passed to a worker, the oldest in front.
+    held: VecDeque<ClientConnection>,
+    /// How many unacknowledged connections one worker may have.
+    most_passed: usize,
     ack_timeout: Duration,
-    /// How many connections have come.
+    /// How many connections have been accepted.
     pub(super) accepted: u64,
     /// How many of them a worker has acknowledged, or read.
     pub(super) acknowledged: u64,
@@ -75,15 +78,15 @@ pub(super) struct Pool {
 }
 // ANCHOR_END: state
 
-impl Pool {
-    /// No worker has come yet. No more than `most` connections will be on their way to
-    /// one of them, nor any for longer than `ack_timeout` without an `OK`.
-    pub(super) fn new(most: usize, ack_timeout: Duration) -> Pool {
-        Pool {
+impl WorkerPool {
+    /// A pool without a worker. One worker will have at most `most_passed` unacknowledged
+    /// connections, and none of them for longer than `ack_timeout` (the plain protocol).
+    pub(super) fn new(most_passed: usize, ack_timeout: Duration) -> WorkerPool {
+        WorkerPool {
             workers: Vec::new(),
             turn: 0,
             held: VecDeque::new(),
-            most,
+            most_passed,
             ack_timeout,
             accepted: 0,
             acknowledged: 0,
@@ -93,96 +96,99 @@ impl Pool {
         }
     }
 
-    /// A worker has come.
-    pub(super) fn join(
+    /// Adds a worker.
+    pub(super) fn add(
         &mut self,
         id: u64,
         pid: i32,
         socket: UnixStream,
-        receipts: Receipts,
+        acknowledgement: Acknowledgement,
     ) {
-        self.workers.push(Worker {
+        self.workers.push(PooledWorker {
             id,
             pid,
             socket,
             passed: VecDeque::new(),
-            receipts,
+            acknowledgement,
             acknowledged: 0,
-            rests_until: None,
+            paused_until: None,
         });
     }
 
-    /// A client has come: its connection waits for a worker. Returns its number.
+    /// Keeps an accepted connection until a worker has room for it. Returns its number.
     pub(super) fn hold(&mut self, socket: TcpStream) -> u64 {
         self.accepted += 1;
         let number = self.accepted;
-        self.held.push_back(Connection { number, socket });
+        self.held.push_back(ClientConnection { number, socket });
         number
     }
 
-    /// How many connections are on their way to nobody.
+    /// How many connections are accepted and not passed to a worker.
     pub(super) fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// How many descriptors all of this takes.
+    /// How many descriptors the pool has open.
     pub(super) fn descriptors(&self) -> usize {
         let passed = self.workers.iter().map(|worker| worker.passed.len());
         self.held.len() + self.workers.len() + passed.sum::<usize>()
     }
 
-    /// When something is to be done though nothing has come.
+    /// When something is to be done though no socket is ready.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let wanted = |worker: &&Worker| {
-            !self.held.is_empty() && worker.passed.len() < self.most
+        let wanted = |worker: &&PooledWorker| {
+            !self.held.is_empty() && worker.passed.len() < self.most_passed
         };
-        let rests = self.workers.iter().filter(wanted).filter_map(|w| w.rests_until);
-        rests.chain(self.workers.iter().filter_map(|w| w.deadline(self))).min()
+        let pauses =
+            self.workers.iter().filter(wanted).filter_map(|w| w.paused_until);
+        pauses.chain(self.workers.iter().filter_map(|w| w.deadline(self))).min()
     }
 }
 
-impl Worker {
+impl PooledWorker {
     fn has_room(&self, most: usize, now: Instant) -> bool {
-        self.passed.len() < most && self.rests_until.is_none_or(|until| until <= now)
+        self.passed.len() < most
+            && self.paused_until.is_none_or(|until| until <= now)
     }
 
-    /// Whether it is known to have closed its end, though more is to be said of it.
+    /// Whether it has closed its end, though not all that it has read is counted yet.
     fn has_ended(&self) -> bool {
-        matches!(&self.receipts, Receipts::Unread(unread) if unread.has_ended())
+        matches!(&self.acknowledgement, Acknowledgement::Implicit(unread) if unread.has_ended())
     }
 
-    /// When its oldest connection is too long without an `OK`.
-    fn deadline(&self, pool: &Pool) -> Option<Instant> {
-        let Receipts::Answers(_) = self.receipts else { return None };
+    /// When its oldest connection is without an `OK` for too long.
+    fn deadline(&self, pool: &WorkerPool) -> Option<Instant> {
+        let Acknowledgement::Explicit(_) = self.acknowledgement else { return None };
         self.passed.front().and_then(|(_, when)| when.checked_add(pool.ack_timeout))
     }
 }
 
-impl Receipts {
+impl Acknowledgement {
     /// The byte that a descriptor travels with.
     fn byte(&self) -> u8 {
         match self {
-            Receipts::Answers(_) => plain::BYTE,
-            Receipts::Unread(_) => multiprocessing::BYTE,
+            Acknowledgement::Explicit(_) => plain::BYTE,
+            Acknowledgement::Implicit(_) => multiprocessing::BYTE,
         }
     }
 }
 
 // ANCHOR: hand_out
-impl Pool {
-    /// Passes on what is held, to each worker in turn, while any has room.
+impl WorkerPool {
+    /// Passes the connections that are held, to each worker in turn, while one has room.
     pub(super) fn hand_out(&mut self) {
         while let Some(connection) = self.held.pop_front() {
             let now = Instant::now();
-            let mut places = (self.turn..self.workers.len()).chain(0..self.turn);
+            let mut indices = (self.turn..self.workers.len()).chain(0..self.turn);
             let Some(index) =
-                places.find(|p| self.workers[*p].has_room(self.most, now))
+                indices.find(|i| self.workers[*i].has_room(self.most_passed, now))
             else {
                 return self.held.push_front(connection);
             };
-            let Worker { pid, socket, receipts, .. } = &self.workers[index];
+            let PooledWorker { pid, socket, acknowledgement, .. } =
+                &self.workers[index];
             let (number, fd) = (connection.number, connection.socket.as_raw_fd());
-            let byte = receipts.byte();
+            let byte = acknowledgement.byte();
             self.sendmsgs.call(1, || {
                 let byte = say::bytes(&[byte]);
                 format!("sendmsg(worker {pid}, {byte} + descriptor {fd}): connection {number}")
@@ -196,12 +202,12 @@ impl Pool {
                 Err(
                     Errno::AGAIN | Errno::TOOMANYREFS | Errno::NOBUFS | Errno::NOMEM,
                 ) => {
-                    self.workers[index].rests_until = Some(now + REST);
+                    self.workers[index].paused_until = Some(now + PAUSE);
                     self.held.push_front(connection);
                 }
                 Err(error) => {
                     self.held.push_front(connection);
-                    self.cut_off(index, &format!("sendmsg: {}", named(error)));
+                    self.evict(index, &format!("sendmsg: {}", nix_errno(error)));
                 }
             }
         }

@@ -1,11 +1,11 @@
 //! The server: accepts clients, and passes each connection to one of its workers.
 //!
-//! One thread and one epoll(7): for clients, for workers that come, for what the workers
-//! answer, and for the deadline of those that do not.
+//! One thread and one epoll(7): for new clients, for new workers, for the workers'
+//! acknowledgements, and for the deadlines of those that do not come.
 
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -13,77 +13,65 @@ use nix::sys::resource::{Resource, getrlimit};
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use wire::say;
 
-pub(super) use self::passing::Passing;
-use super::guests::{self, Guests};
-use super::multiprocessing::charge_of_one;
-use super::pool::Pool;
-use super::wire::{Protocol, Wire};
-use super::{connections, door, named};
-use wire::address::{self as tcp, Addresses, resolve};
+use self::accept::WatchedListener;
+use super::errno::nix_errno;
+use super::more::multiprocessing::{
+    Handshakes, MOST_HANDSHAKES, UnreadMessages, charge_of_one_message,
+};
+use super::options::{PassingOptions, Protocol, ServerOptions};
+use super::plain::AcknowledgementReader;
+use super::pool::{Acknowledgement, WorkerPool};
+use super::rendezvous::{listen_for_clients, listen_for_workers};
+use super::wording::connections;
+use wire::address::resolve;
 use wire::errors::usage;
 use wire::local::Name;
-use wire::meet::{Presence, Rendezvous, SoleRole};
+use wire::meet::{Rendezvous, SoleRole};
+use wire::say;
 use wire::say::Commentary;
 use wire::shortage::Shortage;
 
 mod accept;
-mod passing;
-
-/// The options of a server.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Options {
-    #[command(flatten)]
-    passing: Passing,
-
-    #[command(flatten)]
-    wire: Wire,
-}
 
 /// Descriptors that no connection may take: our own few, and room for workers to come.
 /// Without it, connections that wait for a worker could keep every worker out.
 const SPARE: usize = 24;
 
-/// What epoll(7) calls the socket where clients come, and that where workers come. Each
+/// What epoll(7) calls the listening sockets, that for clients and that for workers. Each
 /// worker has a number of its own after these.
 const CLIENTS: u64 = 0;
-const DOOR: u64 = 1;
+const WORKERS: u64 = 1;
 
 /// Everything that epoll(7) watches.
-pub(super) struct Server<'a> {
-    options: &'a Passing,
+pub(super) struct FdpassServer<'a> {
+    options: &'a PassingOptions,
     epoll: OwnedFd,
     events: Vec<Event>,
-    /// Where clients come, until `--count` of them have.
-    clients: Option<Watched<TcpListener>>,
-    /// Where workers come; `fork` has none.
-    door: Option<Watched<UnixListener>>,
+    /// The listening socket for clients, until `--count` of them have come.
+    clients: Option<WatchedListener<TcpListener>>,
+    /// The listening socket for workers; `fork` has none.
+    workers: Option<WatchedListener<UnixListener>>,
+    pool: WorkerPool,
     protocol: Protocol,
-    guests: Guests,
+    /// The processes that want to be workers (multiprocessing).
+    handshakes: Handshakes,
     /// What the kernel charges for a message of multiprocessing that lies unread.
-    of_one: usize,
-    pool: Pool,
-    /// What epoll(7) will call the next one who comes.
-    next_id: u64,
+    charge_of_one: usize,
+    /// What epoll(7) has called the newest worker.
+    newest_id: u64,
     /// How many descriptors this process may have open.
     most_open: usize,
-    rests_until: Option<Instant>,
+    /// When accept(2) is called again, after a resource error.
+    accept_paused_until: Option<Instant>,
     /// Whether it has been said that accept(2) pauses.
-    paused: bool,
+    said_full: bool,
     accepts: Commentary,
 }
 
-/// A socket, and whether epoll(7) tells when somebody comes to it.
-#[derive(Debug)]
-struct Watched<S> {
-    socket: S,
-    watched: bool,
-}
-
 /// Plays the role.
-pub(super) fn run(rendezvous: &Rendezvous, options: &Options) -> Result<()> {
-    let Options { passing, wire } = options;
+pub(super) fn run(rendezvous: &Rendezvous, options: &ServerOptions) -> Result<()> {
+    let ServerOptions { passing, wire } = options;
     let addresses = resolve(&passing.listen)?;
     if wire.protocol == Protocol::Multiprocessing && passing.ack_timeout.is_some() {
         return Err(usage(
@@ -91,106 +79,40 @@ pub(super) fn run(rendezvous: &Rendezvous, options: &Options) -> Result<()> {
              not acknowledge",
         ));
     }
-    let guests = Guests::new(wire.rules()?, wire.handshake_timeout);
+    let handshakes = Handshakes::new(wire.rules()?, wire.handshake_timeout);
     let name = Name::path(rendezvous)?;
-    // No worker finds us there without us: the names go when we do.
+    // Without the server no worker finds the names: they go when it leaves.
     let mut presence = rendezvous.arrive(Some(SoleRole::Server))?.removing_at_exit();
-    let door = door::open(&name, &mut presence)?;
-    let clients = listen(rendezvous, &addresses, &mut presence)?;
+    let workers = listen_for_workers(&name, &mut presence)?;
+    let clients = listen_for_clients(rendezvous, &addresses, &mut presence)?;
     let (worker, client) = (rendezvous.peer("worker"), rendezvous.peer("client"));
     let sleeps = "epoll_wait() sleeps until a worker or a client comes";
-    say::waiting_at(sleeps, &[(&door, &worker), (&clients, &client)]);
-    let mut server = Server::new(passing, clients)?;
-    server.opens(door, wire.protocol, guests)?;
+    say::waiting_at(sleeps, &[(&workers, &worker), (&clients, &client)]);
+    let mut server = FdpassServer::new(passing, clients)?;
+    server.accept_workers_from(workers, wire.protocol, handshakes)?;
     server.run()
 }
 
-/// Listens for clients, and publishes where.
-pub(super) fn listen(
-    rendezvous: &Rendezvous,
-    addresses: &Addresses,
-    presence: &mut Presence,
-) -> Result<TcpListener> {
-    let (socket, address) = tcp::listen(addresses)?;
-    tcp::publish(rendezvous, presence, address)?;
-    presence.admit_peers()?;
-    rendezvous.ready(address)?;
-    Ok(TcpListener::from(socket))
-}
-
 // ANCHOR: loop
-impl<'a> Server<'a> {
-    /// A server of those who come to `clients`.
-    pub(super) fn new(
-        options: &'a Passing,
-        clients: TcpListener,
-    ) -> Result<Server<'a>> {
-        // One that epoll(7) saw may be gone before accept(2), which then must not sleep.
-        clients.set_nonblocking(true).context("fcntl(O_NONBLOCK)")?;
-        let (most_open, _) =
-            getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
-        let epoll = epoll::create(CreateFlags::CLOEXEC).context("epoll_create1")?;
-        let server = Server {
-            options,
-            epoll,
-            events: Vec::with_capacity(64),
-            clients: None,
-            door: None,
-            protocol: Protocol::Plain,
-            guests: Guests::new(None, Duration::ZERO),
-            of_one: 1,
-            pool: options.pool(),
-            next_id: DOOR + 1,
-            most_open: most_open.try_into().unwrap_or(usize::MAX),
-            rests_until: None,
-            paused: false,
-            accepts: Commentary::of("accept"),
-        };
-        server.watch(&clients, CLIENTS, EventFlags::IN)?;
-        let clients = Some(Watched { socket: clients, watched: true });
-        Ok(Server { clients, ..server })
-    }
-
-    /// From now on workers come to `door`, and speak `protocol`.
-    fn opens(
-        &mut self,
-        door: UnixListener,
-        protocol: Protocol,
-        guests: Guests,
-    ) -> Result<()> {
-        door.set_nonblocking(true).context("fcntl(O_NONBLOCK)")?;
-        self.watch(&door, DOOR, EventFlags::IN)?;
-        self.door = Some(Watched { socket: door, watched: true });
-        (self.protocol, self.guests) = (protocol, guests);
-        if protocol == Protocol::Multiprocessing {
-            self.of_one = charge_of_one()?;
-        }
-        Ok(())
-    }
-
-    fn watch(&self, socket: impl AsFd, id: u64, events: EventFlags) -> Result<()> {
-        let id = EventData::new_u64(id);
-        epoll::add(&self.epoll, socket, id, events).context("epoll_ctl")
-    }
-
+impl FdpassServer<'_> {
     /// Passes on each connection, until workers hold `--count` of them.
     pub(super) fn run(mut self) -> Result<()> {
         while self.options.count.is_none_or(|count| self.pool.acknowledged < count) {
             self.pool.hand_out();
-            if self.door.is_none() && self.pool.workers.is_empty() {
+            if self.workers.is_none() && self.pool.workers.is_empty() {
                 bail!("the only worker is gone");
             }
             self.wait()?;
             for index in 0..self.events.len() {
                 match self.events[index].data.u64() {
-                    CLIENTS => self.let_in_clients()?,
-                    DOOR => self.let_in_a_worker()?,
-                    id => self.hear(id)?,
+                    CLIENTS => self.accept_clients()?,
+                    WORKERS => self.accept_worker()?,
+                    id => self.on_worker_readable(id)?,
                 }
             }
             let now = Instant::now();
-            self.pool.cut_off_the_late(now);
-            while let Some(late) = self.guests.next_late(now) {
+            self.pool.evict_late_workers(now);
+            while let Some(late) = self.handshakes.next_late(now) {
                 say::complain(&late);
             }
         }
@@ -202,36 +124,36 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    /// How many connections may be held: `--hold`, or as many as we may have open.
-    fn most_held(&self) -> usize {
-        let others = self.pool.descriptors() - self.pool.held()
-            + self.guests.number()
-            + SPARE;
-        let room = self.most_open.saturating_sub(others).max(1);
-        room.min(self.options.hold as usize)
+    /// The worker `id` has sent acknowledgements, or has closed its end. (With
+    /// multiprocessing it may also be a process that is still in the handshake.)
+    fn on_worker_readable(&mut self, id: u64) -> Result<()> {
+        if self.pool.read_acknowledgements_of(id) {
+            return Ok(());
+        }
+        self.continue_handshake(id)
     }
 
-    /// Sleeps until something comes, or a deadline passes.
+    /// Sleeps until a socket is ready, or a deadline passes.
     fn wait(&mut self) -> Result<()> {
         let now = Instant::now();
-        let resting = self.rests_until.filter(|until| *until > now);
-        let accepting = resting.is_none();
-        // Enough are held that no worker has room for: the rest waits in the kernel.
+        let paused = self.accept_paused_until.filter(|until| *until > now);
+        let accepting = paused.is_none();
+        // Enough are held that no worker has room for: the rest waits in the backlog.
         let (held, most) = (self.pool.held(), self.most_held());
-        if held >= most && !self.paused {
-            self.paused = true;
+        if held >= most && !self.said_full {
+            self.said_full = true;
             let held = connections(held as u64);
             say!("{held} held: accept() pauses until a worker has room");
         }
         if let Some(clients) = &mut self.clients {
             clients.watch(&self.epoll, CLIENTS, accepting && held < most)?;
         }
-        if let Some(door) = &mut self.door {
-            let room = self.guests.number() < guests::MOST;
-            door.watch(&self.epoll, DOOR, accepting && room)?;
+        if let Some(workers) = &mut self.workers {
+            let room = self.handshakes.number() < MOST_HANDSHAKES;
+            workers.watch(&self.epoll, WORKERS, accepting && room)?;
         }
         let deadlines =
-            [resting, self.pool.next_deadline(), self.guests.next_deadline()];
+            [paused, self.pool.next_deadline(), self.handshakes.next_deadline()];
         let deadline = deadlines.into_iter().flatten().min();
         let left = deadline.map(|d| d.saturating_duration_since(now));
         let timeout =
@@ -243,22 +165,119 @@ impl<'a> Server<'a> {
             Err(error) => Err(error).context("epoll_wait"),
         }
     }
-}
 
-impl<S: AsFd> Watched<S> {
-    /// From now on epoll(7) tells whether somebody comes, or does not.
-    fn watch(&mut self, epoll: &OwnedFd, id: u64, watched: bool) -> Result<()> {
-        if self.watched != watched {
-            let events = if watched { EventFlags::IN } else { EventFlags::empty() };
-            let id = EventData::new_u64(id);
-            Shortage::default()
-                .insist("epoll_ctl", || {
-                    epoll::modify(epoll, &self.socket, id, events).map_err(named)
-                })
-                .context("epoll_ctl")?;
-            self.watched = watched;
-        }
-        Ok(())
+    /// How many connections may be held: `--hold`, or as many as we may have open.
+    fn most_held(&self) -> usize {
+        let others = self.pool.descriptors() - self.pool.held()
+            + self.handshakes.number()
+            + SPARE;
+        let room = self.most_open.saturating_sub(others).max(1);
+        room.min(self.options.hold as usize)
     }
 }
 // ANCHOR_END: loop
+
+impl<'a> FdpassServer<'a> {
+    /// A server that accepts clients from `clients`.
+    pub(super) fn new(
+        options: &'a PassingOptions,
+        clients: TcpListener,
+    ) -> Result<FdpassServer<'a>> {
+        // A client may be gone between epoll_wait(2) and accept(2), which must not sleep.
+        clients.set_nonblocking(true).context("fcntl(O_NONBLOCK)")?;
+        let (most_open, _) =
+            getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
+        let epoll = epoll::create(CreateFlags::CLOEXEC).context("epoll_create1")?;
+        let ack_timeout = options.ack_timeout.unwrap_or(Duration::from_secs(5));
+        let server = FdpassServer {
+            options,
+            epoll,
+            events: Vec::with_capacity(64),
+            clients: None,
+            workers: None,
+            pool: WorkerPool::new(options.in_flight.into(), ack_timeout),
+            protocol: Protocol::Plain,
+            handshakes: Handshakes::new(None, Duration::ZERO),
+            charge_of_one: 1,
+            newest_id: WORKERS + 1,
+            most_open: most_open.try_into().unwrap_or(usize::MAX),
+            accept_paused_until: None,
+            said_full: false,
+            accepts: Commentary::of("accept"),
+        };
+        server.watch(&clients, CLIENTS, EventFlags::IN)?;
+        let clients = Some(WatchedListener::new(clients));
+        Ok(FdpassServer { clients, ..server })
+    }
+
+    /// From now on workers are accepted from `workers`, and speak `protocol`.
+    fn accept_workers_from(
+        &mut self,
+        workers: UnixListener,
+        protocol: Protocol,
+        handshakes: Handshakes,
+    ) -> Result<()> {
+        workers.set_nonblocking(true).context("fcntl(O_NONBLOCK)")?;
+        self.watch(&workers, WORKERS, EventFlags::IN)?;
+        self.workers = Some(WatchedListener::new(workers));
+        (self.protocol, self.handshakes) = (protocol, handshakes);
+        if protocol == Protocol::Multiprocessing {
+            self.charge_of_one = charge_of_one_message()?;
+        }
+        Ok(())
+    }
+
+    fn watch(&self, socket: impl AsFd, id: u64, events: EventFlags) -> Result<()> {
+        let id = EventData::new_u64(id);
+        epoll::add(&self.epoll, socket, id, events).context("epoll_ctl")
+    }
+
+    fn new_id(&mut self) -> u64 {
+        self.newest_id += 1;
+        self.newest_id
+    }
+
+    /// The process `pid` is a worker of the plain protocol from now on.
+    pub(super) fn add_worker(&mut self, pid: i32, socket: UnixStream) -> Result<()> {
+        let id = self.new_id();
+        self.watch(&socket, id, EventFlags::IN)?;
+        let reader = AcknowledgementReader::default();
+        self.pool.add(id, pid, socket, Acknowledgement::Explicit(reader));
+        Ok(())
+    }
+
+    // ANCHOR: handshake
+    /// Multiprocessing: begins the handshake with the process `pid`.
+    fn begin_handshake(&mut self, pid: i32, socket: UnixStream) -> Result<()> {
+        let id = self.new_id();
+        self.watch(&socket, id, EventFlags::IN)?;
+        self.handshakes.begin(id, pid, socket)
+    }
+
+    /// Multiprocessing: continues the handshake with the peer `id`, which has sent something.
+    /// At its end the peer is a worker.
+    fn continue_handshake(&mut self, id: u64) -> Result<()> {
+        let peer = match self.handshakes.advance(id) {
+            None => return Ok(()),
+            Some(Err(error)) => {
+                say::complain(&error);
+                return Ok(());
+            }
+            Some(Ok(peer)) => peer,
+        };
+        // Edge-triggered: OUT comes once each time that the worker has read something,
+        // not for as long as there is room, which would be always.
+        let events = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
+        let data = EventData::new_u64(id);
+        let modify = || {
+            epoll::modify(&self.epoll, &peer.socket, data, events).map_err(nix_errno)
+        };
+        Shortage::default().insist("epoll_ctl", modify).context("epoll_ctl")?;
+        say!("worker {} has sent its pid, and is one of us", peer.pid);
+        let unread = UnreadMessages::new(self.charge_of_one);
+        let implicit = Acknowledgement::Implicit(unread);
+        self.pool.add(id, peer.pid, peer.socket, implicit);
+        Ok(())
+    }
+    // ANCHOR_END: handshake
+}

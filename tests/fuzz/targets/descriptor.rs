@@ -9,7 +9,7 @@ use rustix::cmsg_space;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use super::{Taken, take};
+use super::{ReceivedDescriptor, take};
 use crate::fuzz::Input;
 
 const BYTE: u8 = b'x';
@@ -39,8 +39,8 @@ pub(crate) fn run(input: &[u8]) {
     let mut taken = Vec::new();
     for _ in 0..128 {
         match take(&theirs, BYTE) {
-            Ok(Taken::Connection(descriptor)) => taken.push(descriptor),
-            Ok(Taken::Nothing | Taken::End) => break,
+            Ok(ReceivedDescriptor::Connection(descriptor)) => taken.push(descriptor),
+            Ok(ReceivedDescriptor::Nothing | ReceivedDescriptor::EndOfFile) => break,
             Err(_) => {}
         }
     }

@@ -7,8 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::frame::{Frame, LONGEST, framed};
+use super::key::Key;
+use super::key_handshake::{Rules, Side};
+use super::peer_handshake::PeerHandshake;
 use super::pid::{pickled, unpickled};
-use super::{Greeting, Key, Rules, Side};
 use crate::fuzz::Input;
 
 /// Who we are, whether there is a key, whether we are answered with what we sent, then what
@@ -24,8 +26,9 @@ pub(crate) fn run(input: &[u8]) {
     let rules = (kind & 2 == 0).then_some(&rules);
     let (ours, mut theirs) = UnixStream::pair().expect("socketpair");
     let patience = Duration::from_secs(60);
-    let mut greeting = Greeting::begin(&ours, side, "the peer", rules, patience)
-        .expect("it is begun");
+    let mut handshake =
+        PeerHandshake::begin(&ours, side, "the peer", rules, patience)
+            .expect("it is begun");
     let mut sent = Vec::new();
     let mut done = false;
     while input.has_more() && !done {
@@ -36,13 +39,13 @@ pub(crate) fn run(input: &[u8]) {
         let part = input.bytes(part);
         sent.extend_from_slice(part);
         theirs.write_all(part).expect("it has room");
-        match greeting.go_on(&ours) {
+        match handshake.advance(&ours) {
             Ok(known) => done = known,
             Err(_) => return,
         }
     }
     theirs.shutdown(Shutdown::Write).expect("shutdown");
-    while !done && greeting.go_on(&ours).is_ok_and(|known| !known) {}
+    while !done && handshake.advance(&ours).is_ok_and(|known| !known) {}
     match (rules, side) {
         (Some(_), _) => assert!(!done, "let in without the key"),
         (None, Side::Listener) => assert!(!done || names_a_pid(&sent)),

@@ -1,7 +1,6 @@
-//! Those who come to the server: clients, workers, and who wants to be one.
+//! accept(2): of clients, and of workers.
 
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -9,28 +8,26 @@ use nix::errno::Errno;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::super::descriptor::known_peer;
-use super::super::multiprocessing::Unread;
-use super::super::named;
-use super::super::plain::Answers;
-use super::super::pool::Receipts;
-use super::super::wire::Protocol;
-use super::Server;
+use super::super::errno::nix_errno;
+use super::super::options::Protocol;
+use super::FdpassServer;
 use wire::errors::Advise;
 use wire::say;
 use wire::shortage::{Blame, Shortage, blame};
 
-/// How long accept(2) is left alone after it failed for want of something.
-const REST: Duration = Duration::from_millis(100);
+/// How long accept(2) is not called again after a resource error.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// How many clients are accepted in one go, before anybody else has a turn.
+/// How many clients are accepted in one go, before another socket has its turn.
 const AT_ONCE: usize = 64;
 
 // ANCHOR: accept
-impl Server<'_> {
-    /// Lets in one who has come to the door.
-    pub(super) fn let_in_a_worker(&mut self) -> Result<()> {
-        let Some(door) = &self.door else { return Ok(()) };
-        let Some((socket, _)) = self.rests_unless(door.socket.accept())? else {
+impl FdpassServer<'_> {
+    /// Accepts one worker.
+    pub(super) fn accept_worker(&mut self) -> Result<()> {
+        let Some(workers) = &self.workers else { return Ok(()) };
+        let accepted = workers.socket.accept();
+        let Some((socket, _)) = self.accepted_or_pause(accepted)? else {
             return Ok(());
         };
         let pid = match known_peer(&socket) {
@@ -41,71 +38,25 @@ impl Server<'_> {
             }
         };
         let fd = socket.as_raw_fd();
-        let joined = match self.protocol {
+        let added = match self.protocol {
             Protocol::Plain => {
                 say!("accept() = {fd}: worker {pid} has come");
-                self.joins(pid, socket)
+                self.add_worker(pid, socket)
             }
             Protocol::Multiprocessing => {
                 say!("accept() = {fd}: process {pid} has come");
-                let id = self.new_id();
-                self.watch(&socket, id, EventFlags::IN)
-                    .and_then(|()| self.guests.greet(id, pid, socket))
+                self.begin_handshake(pid, socket)
             }
         };
-        // With no memory to watch it (epoll_ctl(2)), it is told by the end of its stream.
-        if let Err(error) = joined {
+        // With no memory to watch it (epoll_ctl(2)), the worker sees the end of its stream.
+        if let Err(error) = added {
             say::complain(&error.context(format!("worker {pid} is refused")));
         }
         Ok(())
     }
 
-    /// The process `pid` is a worker from now on.
-    pub(in super::super) fn joins(
-        &mut self,
-        pid: i32,
-        socket: UnixStream,
-    ) -> Result<()> {
-        let id = self.new_id();
-        self.watch(&socket, id, EventFlags::IN)?;
-        self.pool.join(id, pid, socket, Receipts::Answers(Answers::default()));
-        Ok(())
-    }
-
-    fn new_id(&mut self) -> u64 {
-        self.next_id += 1;
-        self.next_id
-    }
-
-    /// Hears a worker, or one who wants to be one.
-    pub(super) fn hear(&mut self, id: u64) -> Result<()> {
-        let guest = match self.guests.go_on(id) {
-            None => {
-                self.pool.hear(id);
-                return Ok(());
-            }
-            Some(Err(error)) => {
-                say::complain(&error);
-                return Ok(());
-            }
-            Some(Ok(guest)) => guest,
-        };
-        // Edge-triggered: OUT comes once each time that the worker has read something,
-        // not for as long as there is room, which would be always.
-        let events = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
-        let data = EventData::new_u64(id);
-        let modify = || {
-            epoll::modify(&self.epoll, &guest.socket, data, events).map_err(named)
-        };
-        Shortage::default().insist("epoll_ctl", modify).context("epoll_ctl")?;
-        say!("worker {} has sent its pid, and is one of us", guest.pid);
-        let unread = Receipts::Unread(Unread::new(self.of_one));
-        self.pool.join(id, guest.pid, guest.socket, unread);
-        Ok(())
-    }
-
-    /// Accepts those who have come, until `--count` is reached or enough are held.
-    pub(super) fn let_in_clients(&mut self) -> Result<()> {
+    /// Accepts the clients in the backlog, until `--count` is reached or enough are held.
+    pub(super) fn accept_clients(&mut self) -> Result<()> {
         let most = self.most_held();
         for _ in 0..AT_ONCE {
             let Some(clients) = &self.clients else { return Ok(()) };
@@ -113,13 +64,13 @@ impl Server<'_> {
                 return Ok(());
             }
             let accepted = clients.socket.accept();
-            let Some((socket, from)) = self.rests_unless(accepted)? else {
+            let Some((socket, from)) = self.accepted_or_pause(accepted)? else {
                 return Ok(());
             };
             let fd = socket.as_raw_fd();
             let number = self.pool.hold(socket);
             if self.options.count.is_some_and(|count| self.pool.accepted >= count) {
-                self.clients = None; // whoever comes now is refused, and need not wait
+                self.clients = None; // a later client is refused, and need not wait
             }
             self.accepts.call(0, || {
                 format!("accept() = {fd}: connection {number}, from {from}")
@@ -131,9 +82,10 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// What accept(2) returned; `None` when there was nobody after all, or no room for
-    /// anybody. Then poll(2) would call again at once and for ever, so we rest.
-    fn rests_unless<T>(
+    /// What accept(2) returned; `None` when the backlog was empty after all, or after a
+    /// resource error: the connection stays in the backlog, and epoll(7), level-triggered,
+    /// would report it again at once, for ever. So there is a pause.
+    fn accepted_or_pause<T>(
         &mut self,
         accepted: std::io::Result<T>,
     ) -> Result<Option<T>> {
@@ -143,7 +95,7 @@ impl Server<'_> {
         };
         match blame(Errno::from_raw(error.raw_os_error().unwrap_or_default())) {
             Blame::Shortage => {
-                if self.rests_until.is_none() {
+                if self.accept_paused_until.is_none() {
                     let tried =
                         "tried again every 0.1 s; ulimit -n raises RLIMIT_NOFILE";
                     let error = anyhow::Error::new(error).context("accept");
@@ -151,12 +103,46 @@ impl Server<'_> {
                         &Err::<(), _>(error).advise(|_| Some(tried)).unwrap_err(),
                     );
                 }
-                self.rests_until = Some(Instant::now() + REST);
+                self.accept_paused_until = Some(Instant::now() + PAUSE);
                 Ok(None)
             }
             Blame::Server => Err(error).context("accept"),
             Blame::Client => Ok(None),
         }
+    }
+}
+
+/// A listening socket, and whether epoll(7) reports connections in its backlog.
+#[derive(Debug)]
+pub(super) struct WatchedListener<S> {
+    socket: S,
+    watched: bool,
+}
+
+impl<S: AsFd> WatchedListener<S> {
+    /// A listening socket that epoll(7) watches already.
+    pub(super) fn new(socket: S) -> WatchedListener<S> {
+        WatchedListener { socket, watched: true }
+    }
+
+    /// From now on epoll(7) reports connections in the backlog, or does not.
+    pub(super) fn watch(
+        &mut self,
+        epoll: &OwnedFd,
+        id: u64,
+        watched: bool,
+    ) -> Result<()> {
+        if self.watched != watched {
+            let events = if watched { EventFlags::IN } else { EventFlags::empty() };
+            let id = EventData::new_u64(id);
+            Shortage::default()
+                .insist("epoll_ctl", || {
+                    epoll::modify(epoll, &self.socket, id, events).map_err(nix_errno)
+                })
+                .context("epoll_ctl")?;
+            self.watched = watched;
+        }
+        Ok(())
     }
 }
 // ANCHOR_END: accept

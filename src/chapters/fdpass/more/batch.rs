@@ -1,6 +1,6 @@
 //! Several descriptors in one message. Most of what passing one costs is the message: two
-//! system calls and, as a rule, a wake-up. So whoever has several to pass sends them
-//! together, up to the [`MOST`] that the kernel takes at once.
+//! system calls and, as a rule, a wake-up. So a program that has several to pass
+//! sends them together, up to the [`MOST`] that the kernel takes at once.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -23,7 +23,7 @@ pub const MOST: usize = 253;
 ///
 /// # Errors
 /// EINVAL for none or for too many; EAGAIN while the socket is full; ETOOMANYREFS with too
-/// many in flight; EPIPE or ECONNRESET when nobody is there.
+/// many in flight; EPIPE or ECONNRESET when the other end is closed.
 pub fn pass_all(
     socket: impl AsFd,
     descriptors: &[BorrowedFd<'_>],
@@ -42,15 +42,15 @@ pub fn pass_all(
     Ok(())
 }
 
-/// What one message brought.
+/// What the receiver of several descriptors received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Came {
-    /// So many descriptors, at least one.
-    Descriptors(usize),
-    /// Nothing, so far.
+pub enum ReceivedDescriptors {
+    /// One message with so many descriptors, at least one.
+    Number(usize),
+    /// Nothing has arrived so far.
     Nothing,
     /// The other end is closed.
-    End,
+    EndOfFile,
 }
 
 /// Adds to `taken` the descriptors of the next message that came with `byte`; never waits.
@@ -65,17 +65,17 @@ pub fn take_all(
     byte: u8,
     most: usize,
     taken: &mut Vec<OwnedFd>,
-) -> Result<Came> {
-    // Room for all that can come: what has no room is closed by the kernel, and lost.
+) -> Result<ReceivedDescriptors> {
+    // Room for all that can come: the kernel closes a descriptor that has no room.
     let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut room);
-    let mut came = [0];
-    let mut bytes = [IoSliceMut::new(&mut came)];
+    let mut received = [0];
+    let mut bytes = [IoSliceMut::new(&mut received)];
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     let got = match recvmsg(socket, &mut bytes, &mut control, flags) {
-        Ok(got) if got.bytes == 0 => return Ok(Came::End),
-        Err(Errno::CONNRESET) => return Ok(Came::End),
-        Err(Errno::AGAIN | Errno::INTR) => return Ok(Came::Nothing),
+        Ok(got) if got.bytes == 0 => return Ok(ReceivedDescriptors::EndOfFile),
+        Err(Errno::CONNRESET) => return Ok(ReceivedDescriptors::EndOfFile),
+        Err(Errno::AGAIN | Errno::INTR) => return Ok(ReceivedDescriptors::Nothing),
         got => got.context("recvmsg")?,
     };
     let before = taken.len();
@@ -85,10 +85,10 @@ pub fn take_all(
         }
     }
     let number = taken.len() - before;
-    let fits = (1..=most).contains(&number) && came == [byte];
+    let fits = (1..=most).contains(&number) && received == [byte];
     let lost = got.flags.contains(ReturnFlags::CTRUNC);
     if fits && !lost {
-        return Ok(Came::Descriptors(number));
+        return Ok(ReceivedDescriptors::Number(number));
     }
     taken.truncate(before); // closes them: they are ours, wanted or not
     if lost {
@@ -97,9 +97,9 @@ pub fn take_all(
              open (RLIMIT_NOFILE; ulimit -n raises it)"
         );
     }
-    let [came] = came;
+    let [received] = received;
     bail!(
-        "recvmsg: byte {came:#04x} came with {number} descriptors: expected was \
+        "recvmsg: byte {received:#04x} came with {number} descriptors: expected was \
          {byte:#04x} with 1 to {most}"
     )
 }
@@ -118,12 +118,12 @@ mod tests {
         for number in [1, 2, 16, MOST] {
             pass_all(&ours, &vec![ours.as_fd(); number], b'x').unwrap();
             let came = take_all(&theirs, b'x', MOST, &mut taken).unwrap();
-            assert_eq!(came, Came::Descriptors(number));
+            assert_eq!(came, ReceivedDescriptors::Number(number));
         }
         assert_eq!(taken.len(), 1 + 2 + 16 + MOST);
         assert_eq!(
             take_all(&theirs, b'x', MOST, &mut taken).unwrap(),
-            Came::Nothing
+            ReceivedDescriptors::Nothing
         );
         for number in [0, MOST + 1] {
             let error = pass_all(&ours, &vec![theirs.as_fd(); number], b'x');
@@ -132,7 +132,7 @@ mod tests {
         drop((taken, ours));
         assert_eq!(
             take_all(&theirs, b'x', MOST, &mut Vec::new()).unwrap(),
-            Came::End
+            ReceivedDescriptors::EndOfFile
         );
     }
 

@@ -17,7 +17,7 @@ use wire::errors::{Advise, errno};
 
 /// The hash within the HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Hash {
+pub(super) enum Hash {
     Md5,
     Sha256,
 }
@@ -31,12 +31,12 @@ impl fmt::Display for Hash {
     }
 }
 
-/// How one makes a key.
+/// How a key is made.
 const MAKE: &str = "printf %s SECRET > FILE && chmod 600 FILE makes one";
 
 /// The bytes of a key file. It is never printed, not even for debugging.
 #[derive(Clone, PartialEq, Eq)]
-pub(in super::super) struct Key(Vec<u8>);
+pub(in super::super::super) struct Key(Vec<u8>);
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,8 +52,8 @@ impl Key {
     /// Reads the key: every byte of the file, also a newline at its end.
     ///
     /// # Errors
-    /// When it is none that we alone know: a link, another user's, open to others, empty.
-    pub(in super::super) fn read(path: &Path) -> Result<Key> {
+    /// When other users may know the key: a link, another user's, open to others, empty.
+    pub(in super::super::super) fn read(path: &Path) -> Result<Key> {
         let name = path.display();
         // NONBLOCK: to open a FIFO would sleep. What is checked is what was opened.
         let opened = OpenOptions::new()
@@ -93,7 +93,7 @@ impl Key {
         Ok(Key(key))
     }
 
-    /// What proves to one who knows the key, and has sent `challenge`, that we do.
+    /// The proof for `challenge` that we know the key.
     pub(super) fn prove(&self, hash: Hash, challenge: &[u8]) -> Vec<u8> {
         match hash {
             Hash::Md5 => self.mac::<Md5>(challenge).finalize().into_bytes().to_vec(),
@@ -103,8 +103,8 @@ impl Key {
         }
     }
 
-    /// Whether `proof` is right. It takes as long for a proof that is nearly right as for
-    /// any other of its length, so that the time it takes tells nobody how near he came.
+    /// Whether `proof` is right; a constant-time comparison, so that a stranger cannot measure
+    /// how much of it is right.
     pub(super) fn verify(&self, hash: Hash, challenge: &[u8], proof: &[u8]) -> bool {
         match hash {
             Hash::Md5 => self.mac::<Md5>(challenge).verify_slice(proof).is_ok(),

@@ -1,4 +1,4 @@
-//! What became of a connection whose worker is gone, where nobody can be asked.
+//! Whether a worker that is gone has used a connection that it was passed.
 
 use std::net::TcpStream;
 use std::os::fd::AsFd;
@@ -9,21 +9,21 @@ use rustix::io::ioctl_fionread;
 use os::proc_fd::holders;
 use os::tcp;
 
-// ANCHOR: fate
-/// Whether the worker that left had taken `connection`, so that it may go to no other: a
-/// byte of it was read or written, or another process has it open. If not, it is as good
-/// as new, whether it lay unread or died with the worker.
-pub(in super::super) fn was_taken(connection: &TcpStream) -> bool {
-    was_used(connection) || is_open_elsewhere(connection)
+// ANCHOR: was_used
+/// Whether the worker that left had used `connection`, so that no other worker may have it: a
+/// byte of it was read or written, or another process has it open. If not, it is as good as
+/// new, whether its message lay unread or the worker ended with it.
+pub(in super::super::super) fn was_used(connection: &TcpStream) -> bool {
+    has_traffic(connection) || is_open_elsewhere(connection)
 }
 
-fn was_used(connection: &TcpStream) -> bool {
+fn has_traffic(connection: &TcpStream) -> bool {
     let waiting = ioctl_fionread(connection);
     match (tcp::info(connection), waiting) {
         (Ok(traffic), Ok(waiting)) => {
             traffic.sent > 0 || traffic.received != waiting
         }
-        _ => true, // nothing is known of it: so no other may have it
+        _ => true, // nothing is known of it: so no other worker may have it
     }
 }
 
@@ -33,7 +33,7 @@ fn is_open_elsewhere(connection: &TcpStream) -> bool {
     let link = format!("socket:[{}]", about.ino());
     holders(&link).any(|pid| pid != std::process::id())
 }
-// ANCHOR_END: fate
+// ANCHOR_END: was_used
 
 #[cfg(test)]
 mod tests {
@@ -51,16 +51,16 @@ mod tests {
     #[test]
     fn a_connection_is_as_good_as_new_until_a_byte_of_it_is_read_or_written() {
         let (mut client, mut server) = pair();
-        assert!(!was_used(&server));
+        assert!(!has_traffic(&server));
         client.write_all(b"hello").unwrap();
         server.peek(&mut [0; 5]).unwrap(); // until it is there
-        assert!(!was_used(&server));
+        assert!(!has_traffic(&server));
         server.read_exact(&mut [0; 2]).unwrap();
-        assert!(was_used(&server));
+        assert!(has_traffic(&server));
 
         let (_client, mut server) = pair();
         server.write_all(b"!").unwrap();
-        assert!(was_used(&server));
+        assert!(has_traffic(&server));
     }
 
     #[test]
@@ -70,8 +70,8 @@ mod tests {
         client.shutdown(std::net::Shutdown::Write).unwrap();
         let mut read = [0; 6];
         while server.peek(&mut read).unwrap() < 5 {}
-        assert!(!was_used(&server));
+        assert!(!has_traffic(&server));
         assert_eq!(server.read(&mut read).unwrap(), 5);
-        assert!(was_used(&server));
+        assert!(has_traffic(&server));
     }
 }

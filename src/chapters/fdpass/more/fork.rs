@@ -10,9 +10,10 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-use super::server::{self, Server, listen};
-use super::wire::Protocol;
-use super::worker;
+use super::super::options::{ForkOptions, PassingOptions, Protocol};
+use super::super::rendezvous::listen_for_clients;
+use super::super::server::FdpassServer;
+use super::super::worker;
 use os::spawn::{Forked, fork};
 use wire::address::{Addresses, resolve};
 use wire::family::{as_child, wait_for};
@@ -20,19 +21,12 @@ use wire::meet::{Presence, Rendezvous, SoleRole};
 use wire::say;
 use wire::standard;
 
-/// The options of `fdpass fork`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Fork {
-    #[command(flatten)]
-    passing: server::Passing,
-
-    #[command(flatten)]
-    printing: worker::Printing,
-}
-
 // ANCHOR: fork
 /// Plays the role.
-pub(super) fn run(rendezvous: &Rendezvous, options: &Fork) -> Result<()> {
+pub(in super::super) fn run(
+    rendezvous: &Rendezvous,
+    options: &ForkOptions,
+) -> Result<()> {
     standard::output()?;
     let addresses = resolve(&options.passing.listen)?;
     let (unix, stream) = (AddressFamily::Unix, SockType::Stream);
@@ -41,8 +35,8 @@ pub(super) fn run(rendezvous: &Rendezvous, options: &Fork) -> Result<()> {
     say!("socketpair(): two ends without a name, one for each of us");
     match fork().context("fork")? {
         Forked::Child => as_child("worker", || {
-            drop(parents); // or we would never see the parent leave: we would hold its end
-            // Killed alone, the parent would leave a program half alive.
+            drop(parents); // or recv(2) would never return 0: we would hold the parent's end
+            // If only the parent is killed, the child must not go on alone.
             set_pdeathsig(Signal::SIGTERM).context("prctl(PR_SET_PDEATHSIG)")?;
             worker::serve(childs, Protocol::Plain, &options.printing, None)
         }),
@@ -55,26 +49,26 @@ pub(super) fn run(rendezvous: &Rendezvous, options: &Fork) -> Result<()> {
                 child.as_raw(),
                 parents,
             );
-            // The parent's end is closed: the child serves what it holds, and leaves.
+            // The parent's end is closed: the child serves the clients that it has, and leaves.
             wait_for(child)?;
-            passed.map(drop) // now we leave the place, last
+            passed.map(drop) // the names go last
         }
     }
 }
 
 fn pass_all(
     rendezvous: &Rendezvous,
-    options: &server::Passing,
+    options: &PassingOptions,
     addresses: &Addresses,
     child: i32,
     socket: OwnedFd,
 ) -> Result<Presence> {
     let mut presence = rendezvous.arrive(Some(SoleRole::Server))?.removing_at_exit();
-    let clients = listen(rendezvous, addresses, &mut presence)?;
+    let clients = listen_for_clients(rendezvous, addresses, &mut presence)?;
     let sleeps = "epoll_wait() sleeps until a client comes";
     say::waiting_at(sleeps, &[(&clients, &rendezvous.peer("client"))]);
-    let mut server = Server::new(options, clients)?;
-    server.joins(child, UnixStream::from(socket))?;
+    let mut server = FdpassServer::new(options, clients)?;
+    server.add_worker(child, UnixStream::from(socket))?;
     server.run()?;
     Ok(presence)
 }

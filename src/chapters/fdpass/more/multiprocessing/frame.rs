@@ -6,6 +6,10 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
+/// The byte that a descriptor travels with after the handshake: how many descriptors there
+/// are (send_handle).
+pub(in super::super::super) const BYTE: u8 = 1;
+
 /// The longest frame that is taken, in bytes: Python's limit for the handshake.
 pub(super) const LONGEST: usize = 256;
 
@@ -16,14 +20,14 @@ pub(super) fn framed(payload: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), payload].concat()
 }
 
-/// A frame that is being read. It is never read beyond: the next byte may have a
-/// descriptor with it, which recv(2) would drop without a word.
+/// A frame that is being read. Nothing is read beyond it: the next byte may have a
+/// descriptor with it, which recv(2) would close without an error.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
     bytes: Vec<u8>,
 }
 
-/// How much of a frame is there.
+/// How much of a frame has arrived.
 #[derive(Debug, PartialEq, Eq)]
 enum Parsed {
     /// So many bytes are missing, at least.
@@ -33,7 +37,7 @@ enum Parsed {
 }
 
 impl Frame {
-    /// Reads what has come; the payload, once it is whole. Never waits.
+    /// Reads what has arrived; the payload, once it is whole. Never waits.
     ///
     /// # Errors
     /// A length over [`LONGEST`], before a byte of it is read; an end in the middle.

@@ -1,4 +1,4 @@
-//! What a worker has read of the connections that it was passed, where it does not say so.
+//! How many of the connections that it was passed a worker has read, where it answers nothing.
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -7,27 +7,27 @@ use anyhow::{Context, Result};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
-use super::super::descriptor::pass;
-use super::super::plain::Answered;
-use super::BYTE;
+use super::super::super::descriptor::pass;
+use super::super::super::plain::ReceivedAcknowledgements;
+use super::frame::BYTE;
 use os::siocoutq::unread;
 
 // ANCHOR: unread
-/// What a worker has read of that which it was passed. It tells us nothing; the kernel
-/// does.
+/// Which of the messages that were sent to a worker lie unread. The worker does not say it;
+/// the kernel does.
 #[derive(Debug)]
-pub(in super::super) struct Unread {
+pub(in super::super::super) struct UnreadMessages {
     /// What the kernel charges for one of our messages that lies unread.
     of_one: usize,
-    /// It has closed its end.
+    /// Whether the worker has closed its end.
     ended: bool,
-    /// With something unread. recv(2) says so only once.
+    /// Whether it did so with something unread. recv(2) says so only once.
     reset: bool,
 }
 
-/// What the kernel charges for one of our messages that lies unread: asked by a message to
+/// What the kernel charges for one message that lies unread: asked by a message to
 /// ourselves.
-pub(in super::super) fn charge_of_one() -> Result<usize> {
+pub(in super::super::super) fn charge_of_one_message() -> Result<usize> {
     let (ours, theirs) = UnixStream::pair().context("socketpair")?;
     pass(&ours, &theirs, BYTE).context("sendmsg")?;
     let charge = unread(&ours).context("ioctl(SIOCOUTQ)")?;
@@ -41,43 +41,45 @@ fn messages(amount: usize, of_one: usize) -> usize {
     (amount + of_one / 2) / of_one
 }
 
-impl Unread {
-    /// Of a worker that has been passed nothing, if a message is charged `of_one`.
-    pub(in super::super) fn new(of_one: usize) -> Unread {
-        Unread { of_one, ended: false, reset: false }
+impl UnreadMessages {
+    /// Of a new worker, if the kernel charges `of_one` for a message.
+    pub(in super::super::super) fn new(of_one: usize) -> UnreadMessages {
+        UnreadMessages { of_one, ended: false, reset: false }
     }
 
     /// Whether the worker has closed its end.
-    pub(in super::super) fn has_ended(&self) -> bool {
+    pub(in super::super::super) fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Looks how many of `passed` connections the worker has read; never waits.
-    pub(in super::super) fn read(
+    /// Asks the kernel how many of `passed` connections the worker has read; never waits.
+    pub(in super::super::super) fn read(
         &mut self,
         worker: impl AsFd,
         passed: usize,
-    ) -> Answered {
+    ) -> ReceivedAcknowledgements {
         let left = match unread(&worker) {
             Ok(amount) => messages(amount, self.of_one).min(passed),
             Err(_) => passed,
         };
-        // Only now: once a worker has closed its end, nothing of ours lies there any more,
-        // whether it was read or not. If it was not, the end is a reset.
-        if !self.reset && !self.listen(worker) {
-            return Answered::Nothing;
+        // Only after that: once a worker has closed its end, none of our messages lies there
+        // any more, read or not. If one was not read, the end is a reset.
+        if !self.reset && !self.read_end(worker) {
+            return ReceivedAcknowledgements::Nothing;
         }
         match passed - left {
-            _ if self.reset => Answered::Failed(nix::errno::Errno::ECONNRESET),
-            0 if passed == 0 && self.ended => Answered::End,
-            0 => Answered::Nothing,
-            read => Answered::Held(read),
+            _ if self.reset => {
+                ReceivedAcknowledgements::Failed(nix::errno::Errno::ECONNRESET)
+            }
+            0 if passed == 0 && self.ended => ReceivedAcknowledgements::EndOfFile,
+            0 => ReceivedAcknowledgements::Nothing,
+            read => ReceivedAcknowledgements::Number(read),
         }
     }
 
-    /// Listens whether the worker has closed its end. What it says has no meaning here.
-    /// `false` when it goes on and on, so that nothing is known yet.
-    fn listen(&mut self, worker: impl AsFd) -> bool {
+    /// Reads whether the worker has closed its end. Bytes that it sends are ignored. `false`
+    /// when there are so many of them that the end is not reached yet.
+    fn read_end(&mut self, worker: impl AsFd) -> bool {
         let mut ignored = [0; 4096];
         for _ in 0..64 {
             match recv(&worker, &mut ignored[..], RecvFlags::DONTWAIT) {
@@ -95,7 +97,7 @@ impl Unread {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::descriptor::take;
+    use super::super::super::super::descriptor::take;
     use super::*;
 
     #[test]
@@ -113,20 +115,20 @@ mod tests {
     #[test]
     fn what_is_unread_is_counted_and_a_reset_stays_one() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let mut unread = Unread::new(charge_of_one().unwrap());
-        assert_eq!(unread.read(&ours, 0), Answered::Nothing);
+        let mut unread = UnreadMessages::new(charge_of_one_message().unwrap());
+        assert_eq!(unread.read(&ours, 0), ReceivedAcknowledgements::Nothing);
         for _ in 0..3 {
             pass(&ours, &ours, BYTE).unwrap();
         }
-        assert_eq!(unread.read(&ours, 3), Answered::Nothing);
+        assert_eq!(unread.read(&ours, 3), ReceivedAcknowledgements::Nothing);
         drop(take(&theirs, BYTE).unwrap());
-        assert_eq!(unread.read(&ours, 3), Answered::Held(1));
-        assert_eq!(unread.read(&ours, 2), Answered::Nothing);
+        assert_eq!(unread.read(&ours, 3), ReceivedAcknowledgements::Number(1));
+        assert_eq!(unread.read(&ours, 2), ReceivedAcknowledgements::Nothing);
         drop(theirs);
         for _ in 0..2 {
             assert_eq!(
                 unread.read(&ours, 2),
-                Answered::Failed(nix::errno::Errno::ECONNRESET)
+                ReceivedAcknowledgements::Failed(nix::errno::Errno::ECONNRESET)
             );
         }
     }
@@ -134,11 +136,11 @@ mod tests {
     #[test]
     fn a_worker_that_read_all_and_left_holds_all() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let mut unread = Unread::new(charge_of_one().unwrap());
+        let mut unread = UnreadMessages::new(charge_of_one_message().unwrap());
         pass(&ours, &ours, BYTE).unwrap();
         drop(take(&theirs, BYTE).unwrap());
         drop(theirs);
-        assert_eq!(unread.read(&ours, 1), Answered::Held(1));
-        assert_eq!(unread.read(&ours, 0), Answered::End);
+        assert_eq!(unread.read(&ours, 1), ReceivedAcknowledgements::Number(1));
+        assert_eq!(unread.read(&ours, 0), ReceivedAcknowledgements::EndOfFile);
     }
 }

@@ -1,5 +1,6 @@
-//! What a worker does with the connections that it takes: its clients.
+//! The clients of a worker: it takes their connections, prints what they send, and echoes it.
 
+use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use anyhow::Result;
@@ -7,41 +8,36 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::super::descriptor::{Taken, take};
+use super::super::descriptor::{ReceivedDescriptor, take};
+use super::super::errno::nix_errno;
+use super::super::more::multiprocessing;
+use super::super::options::{PrintingOptions, Protocol};
 use super::super::plain::{self, acknowledge};
-use super::super::wire::Protocol;
-use super::super::{connections, multiprocessing, named};
-use super::Printing;
+use super::super::wording::connections;
 use wire::errors::line;
 use wire::frame::{FramingOptions, ReassemblyBuffer};
 use wire::payload::{Payload, Printed, Style};
 use wire::say;
 use wire::say::Commentary;
 
-// ANCHOR: desk
+// ANCHOR: clients
 /// How many connections are taken in one go, before any of them is served.
 pub(super) const AT_ONCE: usize = 16;
 
-/// Whether there is more to be had of the server.
-pub(super) enum Left {
-    Stays,
-    Leaves,
-}
-
-/// A client whose connection we hold.
-pub(super) struct Client {
+/// A client whose connection this worker holds.
+pub(super) struct WorkerClient {
     socket: OwnedFd,
     incoming: ReassemblyBuffer,
-    /// What has come, and how much of it has gone back.
+    /// The bytes received last, and how many of them are sent back.
     echo: Vec<u8>,
     sent: usize,
-    /// Whether it takes no echo any more. What it has said, or still says, is printed.
-    deaf: bool,
+    /// Whether send(2) to the client has failed. What the client sends is still printed.
+    send_failed: bool,
 }
 
-impl Client {
-    /// Nothing more is read before all has gone back: so a client that does not read its
-    /// echo costs us one buffer, and is itself stopped by TCP.
+impl WorkerClient {
+    /// Nothing more is read before all is sent back: so a client that does not read its echo
+    /// costs one buffer, and TCP stops it.
     pub(super) fn poll_fd(&self) -> PollFd<'_> {
         let flags =
             if self.sent < self.echo.len() { PollFlags::OUT } else { PollFlags::IN };
@@ -49,18 +45,21 @@ impl Client {
     }
 }
 
-/// How it goes on with a client.
-pub(super) enum Then {
-    Stays,
-    Leaves,
-    NobodyReads,
+/// What the worker does next.
+pub(super) enum NextStep {
+    /// It keeps the client.
+    Keep,
+    /// It closes the client's connection.
+    Close,
+    /// It exits: nothing reads its standard output any more.
+    Exit,
 }
 
-/// What all clients share: standard output, and the commentary.
-pub(super) struct Desk {
+/// What all clients of a worker share: standard output, and the commentary.
+pub(super) struct ClientHandler {
     protocol: Protocol,
     stream: FramingOptions,
-    /// Buffers of clients that have left, for those who come.
+    /// Buffers of clients that have left, for the next clients.
     spare: Vec<ReassemblyBuffer>,
     payload: Payload,
     message: Vec<u8>,
@@ -71,14 +70,17 @@ pub(super) struct Desk {
     sends: Commentary,
 }
 
-impl Desk {
-    pub(super) fn new(protocol: Protocol, printing: &Printing) -> Result<Desk> {
+impl ClientHandler {
+    pub(super) fn new(
+        protocol: Protocol,
+        printing: &PrintingOptions,
+    ) -> Result<ClientHandler> {
         let style = match (printing.bytes, printing.json) {
             (true, _) => Style::Bytes,
             (_, true) => Style::Json,
             _ => Style::Lines,
         };
-        Ok(Desk {
+        Ok(ClientHandler {
             protocol,
             stream: printing.stream,
             spare: Vec::new(),
@@ -92,41 +94,42 @@ impl Desk {
         })
     }
 
-    /// Takes up to `most` connections that have come, and acknowledges them if that is the
-    /// protocol. None is read from before.
-    pub(super) fn take_from(
+    /// Takes up to `most` connections that the server has passed, and acknowledges them if
+    /// that is the protocol; no byte of a connection is read before. Then says whether the
+    /// server may pass more.
+    pub(super) fn take_connections(
         &mut self,
         server: &OwnedFd,
         most: usize,
-    ) -> (Vec<Client>, Result<Left>) {
-        let (mut new, mut left) = (Vec::new(), Ok(Left::Stays));
+    ) -> (Vec<WorkerClient>, Result<ControlFlow<()>>) {
+        let (mut new, mut more) = (Vec::new(), Ok(ControlFlow::Continue(())));
         let byte = match self.protocol {
             Protocol::Plain => plain::BYTE,
             Protocol::Multiprocessing => multiprocessing::BYTE,
         };
         while new.len() < most {
             match take(server, byte) {
-                Ok(Taken::Connection(socket)) => {
+                Ok(ReceivedDescriptor::Connection(socket)) => {
                     let fd = socket.as_raw_fd();
                     self.recvmsgs.call(1, || {
                         let byte = say::bytes(&[byte]);
                         format!("recvmsg() = {byte} + descriptor {fd}: a client's connection")
                     });
-                    new.push(self.client(socket));
+                    new.push(self.new_client(socket));
                 }
-                Ok(Taken::Nothing) => break,
-                Ok(Taken::End) => {
+                Ok(ReceivedDescriptor::Nothing) => break,
+                Ok(ReceivedDescriptor::EndOfFile) => {
                     match self.taken + new.len() as u64 {
                         0 => say!(
                             "recvmsg() = 0: the server has left, or its --protocol is another"
                         ),
                         _ => say!("recvmsg() = 0: the server has left"),
                     }
-                    left = Ok(Left::Leaves);
+                    more = Ok(ControlFlow::Break(()));
                     break;
                 }
                 Err(error) => {
-                    left = Err(error);
+                    more = Err(error);
                     break;
                 }
             }
@@ -137,29 +140,35 @@ impl Desk {
                 1 => "send(\"OK\"): we hold it, and have read nothing yet".to_owned(),
                 _ => format!("send({held} times \"OK\"): we hold them, and have read nothing yet"),
             });
-            // Not told that we hold them, the server gives them to others: not ours then.
+            // Without the `OK` the server passes them to another worker: we close them.
             if let Err(error) = acknowledge(server, held) {
                 say!(
                     "send(\"OK\"): {}: the server has given up on us: {} closed",
                     error,
                     connections(held as u64)
                 );
-                return (Vec::new(), Ok(Left::Leaves));
+                return (Vec::new(), Ok(ControlFlow::Break(())));
             }
         }
         self.taken += new.len() as u64;
-        (new, left)
+        (new, more)
     }
 
-    fn client(&mut self, socket: OwnedFd) -> Client {
+    fn new_client(&mut self, socket: OwnedFd) -> WorkerClient {
         let incoming = self.spare.pop();
         let incoming =
             incoming.unwrap_or_else(|| ReassemblyBuffer::new(&self.stream));
-        Client { socket, incoming, echo: Vec::new(), sent: 0, deaf: false }
+        WorkerClient {
+            socket,
+            incoming,
+            echo: Vec::new(),
+            sent: 0,
+            send_failed: false,
+        }
     }
 
-    /// Closes its connection, and keeps the buffer: a new one costs a page fault at least.
-    pub(super) fn part_with(&mut self, client: Client) {
+    /// Closes the client's connection, and keeps its buffer: a new one costs a page fault.
+    pub(super) fn close_client(&mut self, client: WorkerClient) {
         if self.spare.len() < AT_ONCE {
             let mut incoming = client.incoming;
             incoming.reset();
@@ -167,8 +176,8 @@ impl Desk {
         }
     }
 
-    /// Reads what a client sent, prints it and sends it back, as far as that goes now.
-    pub(super) fn attend(&mut self, client: &mut Client) -> Result<Then> {
+    /// Reads what a client sent, prints it and sends it back; never waits for the client.
+    pub(super) fn serve(&mut self, client: &mut WorkerClient) -> Result<NextStep> {
         let fd = client.socket.as_raw_fd();
         if client.sent == client.echo.len() {
             let space = match client.incoming.space() {
@@ -185,26 +194,26 @@ impl Desk {
                     return self.print_last(client);
                 }
                 Ok((n, _)) => n,
-                Err(Errno::AGAIN | Errno::INTR) => return Ok(Then::Stays),
+                Err(Errno::AGAIN | Errno::INTR) => return Ok(NextStep::Keep),
                 Err(error) => {
                     gone(fd, "recv", error);
-                    return Ok(Then::Leaves);
+                    return Ok(NextStep::Close);
                 }
             };
             let newest = client.incoming.newest(n);
             self.recvs
                 .call(n, || format!("recv({fd}) = {n}: {}", say::bytes(newest)));
-            if !client.deaf {
+            if !client.send_failed {
                 client.echo.clear();
                 client.echo.extend_from_slice(newest);
                 client.sent = 0;
             }
-            if let Some(then) = self.print_whole(client)? {
-                return Ok(then);
+            if let Some(step) = self.print_complete(client)? {
+                return Ok(step);
             }
         }
-        if client.deaf {
-            return Ok(Then::Stays);
+        if client.send_failed {
+            return Ok(NextStep::Keep);
         }
         let rest = &client.echo[client.sent..];
         self.sends.call(0, || format!("send({fd}, {})", say::data(rest)));
@@ -216,14 +225,18 @@ impl Desk {
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => {
                 gone(fd, "send", error);
-                (client.deaf, client.sent) = (true, client.echo.len());
+                (client.send_failed, client.sent) = (true, client.echo.len());
             }
         }
-        Ok(Then::Stays)
+        Ok(NextStep::Keep)
     }
 
-    /// Prints the messages that are whole, so that two clients never mix within one.
-    fn print_whole(&mut self, client: &mut Client) -> Result<Option<Then>> {
+    /// Prints the messages that are complete, so that no message is torn by one of another
+    /// client.
+    fn print_complete(
+        &mut self,
+        client: &mut WorkerClient,
+    ) -> Result<Option<NextStep>> {
         loop {
             match client.incoming.next(&mut self.message) {
                 Ok(true) => {}
@@ -231,31 +244,32 @@ impl Desk {
                 Err(error) => return Ok(Some(refused(&client.socket, &error))),
             }
             if self.payload.print(&self.message)? == Printed::NobodyReads {
-                return Ok(Some(Then::NobodyReads));
+                return Ok(Some(NextStep::Exit));
             }
         }
     }
 
-    fn print_last(&mut self, client: &mut Client) -> Result<Then> {
+    /// Prints the message that the end of the stream completes, if there is one.
+    fn print_last(&mut self, client: &mut WorkerClient) -> Result<NextStep> {
         match client.incoming.at_end(&mut self.message) {
             Ok(true) => {}
-            Ok(false) => return Ok(Then::Leaves),
+            Ok(false) => return Ok(NextStep::Close),
             Err(error) => return Ok(refused(&client.socket, &error)),
         }
         match self.payload.print(&self.message)? {
-            Printed::Yes => Ok(Then::Leaves),
-            Printed::NobodyReads => Ok(Then::NobodyReads),
+            Printed::Yes => Ok(NextStep::Close),
+            Printed::NobodyReads => Ok(NextStep::Exit),
         }
     }
 }
-// ANCHOR_END: desk
+// ANCHOR_END: clients
 
 fn gone(fd: i32, call: &str, error: Errno) {
-    say!("{call}({fd}): {}: the client is gone", named(error));
+    say!("{call}({fd}): {}: the client is gone", nix_errno(error));
 }
 
-fn refused(socket: &OwnedFd, error: &anyhow::Error) -> Then {
+fn refused(socket: &OwnedFd, error: &anyhow::Error) -> NextStep {
     let (fd, error) = (socket.as_raw_fd(), line(error));
     say!("{error}: the client is refused; close({fd})");
-    Then::Leaves
+    NextStep::Close
 }

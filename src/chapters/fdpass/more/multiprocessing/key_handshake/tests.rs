@@ -12,8 +12,8 @@ fn rules(key: &str, only_sha256: bool) -> Rules {
     Rules { key: Key::of(key), only_sha256 }
 }
 
-fn begin(side: Side, rules: &Rules) -> (Handshake, Vec<u8>) {
-    Handshake::begin(rules, side, "the peer").unwrap()
+fn begin(side: Side, rules: &Rules) -> (KeyHandshake, Vec<u8>) {
+    KeyHandshake::begin(rules, side, "the peer").unwrap()
 }
 
 /// What Python 3.11 and 3.12 sent as challenge and as proof, with the key `secret`.

@@ -1,8 +1,8 @@
-//! The handshake of Python's multiprocessing: each side lets the other prove that it
-//! knows the key, and the key itself is never sent.
+//! The proof of the key, as in Python's multiprocessing: each side lets the other prove that
+//! it knows the key, and the key itself is never sent.
 //!
-//! It knows nothing of sockets: a frame that came goes in, a frame to send comes out. So
-//! a server can have many of them under way, and waits in none.
+//! It has no socket: a frame that was received goes in, a frame to send comes out. So a
+//! server can have many of them under way, and waits in none.
 
 use anyhow::{Result, anyhow, bail, ensure};
 
@@ -28,25 +28,25 @@ const OLD_CHALLENGE: usize = 20;
 /// random, and proves by MD5.
 type Challenge = [u8; SHA256.len() + 40];
 
-/// What must hold for a peer to be let in.
+/// What a peer must prove.
 #[derive(Debug, Clone)]
-pub(in super::super) struct Rules {
-    pub(in super::super) key: Key,
-    /// Who proves, or wants us to prove, by MD5 is refused.
-    pub(in super::super) only_sha256: bool,
+pub(in super::super::super) struct Rules {
+    pub(in super::super::super) key: Key,
+    /// A peer that proves, or wants us to prove, by MD5 is refused.
+    pub(in super::super::super) only_sha256: bool,
 }
 
-/// Who we are: the one that listens challenges first, and then answers.
+/// Which side we are: the listener challenges first, and then answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Side {
+pub(super) enum Side {
     Listener,
     Client,
 }
 
-// ANCHOR: handshake
-/// A handshake under way.
+// ANCHOR: key_handshake
+/// A proof of the key that is under way.
 #[derive(Debug)]
-pub(super) struct Handshake {
+pub(super) struct KeyHandshake {
     rules: Rules,
     side: Side,
     /// The peer, for the commentary.
@@ -58,22 +58,22 @@ pub(super) struct Handshake {
 #[derive(Debug)]
 enum Awaits {
     Challenge,
-    /// What it thinks of our proof.
+    /// Whether the peer accepts our proof.
     Verdict,
-    /// Its proof, to this challenge.
+    /// The peer's proof, for this challenge.
     Proof(Challenge),
     Nothing,
 }
 
-impl Handshake {
-    /// A handshake that has just begun, and what we send first.
+impl KeyHandshake {
+    /// The beginning, and what we send first.
     pub(super) fn begin(
         rules: &Rules,
         side: Side,
         who: &str,
-    ) -> Result<(Handshake, Vec<u8>)> {
+    ) -> Result<(KeyHandshake, Vec<u8>)> {
         let (rules, who) = (rules.clone(), who.to_owned());
-        let mut new = Handshake { rules, side, who, awaits: Awaits::Challenge };
+        let mut new = KeyHandshake { rules, side, who, awaits: Awaits::Challenge };
         let first = match side {
             Side::Listener => new.challenge()?,
             Side::Client => Vec::new(),
@@ -161,7 +161,7 @@ impl Handshake {
         } else {
             (Hash::Md5, proof.strip_prefix(MD5).unwrap_or(proof))
         };
-        // First of all: only who knows the key is told what else is wrong.
+        // First of all: only a peer that knows the key is told what else is wrong.
         ensure!(
             self.rules.key.verify(hash, challenge, mac),
             "wrong key: what it answered to our challenge proves nothing"
@@ -184,4 +184,4 @@ impl Handshake {
         Ok(())
     }
 }
-// ANCHOR_END: handshake
+// ANCHOR_END: key_handshake
