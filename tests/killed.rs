@@ -81,7 +81,7 @@ fn what_a_role_leaves_that_is_killed_in_a_change_is_found_by_clean() {
         ("listen", &["dbus", "server"]),
         ("listen", &["multiplex", "server"]),
         ("fallocate", &["mmap", "receiver"]),
-        ("fallocate", &["shm", "receiver"]),
+        ("fallocate", &["shm", "receiver", "--kind", "crate"]),
         ("fallocate", &["shm", "receiver", "--kind", "posix"]),
         ("shmget", &["shm", "receiver", "--kind", "sysv"]),
         ("shmat", &["shm", "receiver", "--kind", "sysv"]),

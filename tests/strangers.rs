@@ -212,8 +212,8 @@ const THINGS: [(&str, &str, &[&[&str]]); 16] = [
         "segment",
         "shm",
         &[
-            &["shm", "sender", "secret"],
-            &["shm", "receiver"],
+            &["shm", "sender", "--kind", "crate", "secret"],
+            &["shm", "receiver", "--kind", "crate"],
             &["shm", "sender", "--kind", "posix", "secret"],
             &["shm", "receiver", "--kind", "posix"],
         ],

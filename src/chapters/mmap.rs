@@ -15,111 +15,10 @@ use os::owner::Owner;
 use os::shared::{Shared, map_raw};
 use wire::errors::{Advise, errno};
 use wire::meet::{Meets, Rendezvous};
-use wire::ring::ends::{self, Receiving, Sending};
+use wire::ring::ends::{BackingOptions, RingOptions, RingReceiver, RingSender};
 use wire::ring::join::{Backing, Found, allocate};
 use wire::ring::{self, DATA, Flaw};
 use wire::say;
-use wire::transport::{Receiver, Sender};
-
-/// The chapter.
-#[derive(Debug)]
-pub struct Mmap;
-
-impl OneWay for Mmap {
-    const ROW: Row = Row {
-        name: "mmap",
-        summary: "a file in the memory of both processes (mmap)",
-        also: &[
-            "memory-mapped file",
-            "mapped file",
-            "map",
-            "memory map",
-            "shared memory",
-            "msync",
-            "memory",
-        ],
-        wire: "the ring of shm, in a file: a header, then messages with their length \
-               in 4 bytes, little-endian, before each",
-        roles: &[
-            Role {
-                name: "receiver",
-                does: "maps the file, reads the ring in it and prints what is there",
-                examples: &["mmap receiver", "mmap receiver --at ./ring"],
-            },
-            Role {
-                name: "sender",
-                does: "maps the file and writes messages into the ring in it",
-                examples: &["mmap sender hello", "mmap sender --at ./ring hello"],
-            },
-        ],
-        meets: Meets::Path,
-        on_peer_death: OnPeerDeath::Error,
-        needs: None,
-        script: Script {
-            parts: &[
-                Part { role: "receiver", args: &[] },
-                Part { role: "sender", args: &["hello", "through mapped pages"] },
-            ],
-            prints: "receiver",
-            expect: "hello\nthrough mapped pages\n",
-        },
-    };
-    type Sender = MmapSender;
-    type Receiver = MmapReceiver;
-    type More = NoMore;
-}
-
-// ANCHOR: roles
-/// The sending end.
-#[derive(Debug)]
-pub struct MmapSender(Sending);
-
-impl Sender for MmapSender {
-    type Options = ends::RingOptions;
-
-    fn open(
-        rendezvous: &Rendezvous,
-        options: &ends::RingOptions,
-    ) -> Result<MmapSender> {
-        Sending::open(rendezvous, &RingFile::at(rendezvous), *options)
-            .map(MmapSender)
-    }
-
-    fn largest(&self) -> usize {
-        self.0.largest()
-    }
-
-    #[inline]
-    fn send(&mut self, message: &[u8]) -> Result<()> {
-        self.0.send(message)
-    }
-
-    fn finish(self) -> Result<()> {
-        self.0.finish()
-    }
-}
-
-/// The receiving end.
-#[derive(Debug)]
-pub struct MmapReceiver(Receiving);
-
-impl Receiver for MmapReceiver {
-    type Options = ends::RingOptions;
-
-    fn open(
-        rendezvous: &Rendezvous,
-        options: &ends::RingOptions,
-    ) -> Result<MmapReceiver> {
-        Receiving::open(rendezvous, &RingFile::at(rendezvous), *options)
-            .map(MmapReceiver)
-    }
-
-    #[inline]
-    fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
-        self.0.recv(message)
-    }
-}
-// ANCHOR_END: roles
 
 // ANCHOR: file
 /// The file that both map.
@@ -205,10 +104,6 @@ impl Backing for RingFile {
 }
 
 impl RingFile {
-    fn at(rendezvous: &Rendezvous) -> RingFile {
-        RingFile { path: rendezvous.path() }
-    }
-
     /// `mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)`
     fn map(&self, file: &File, length: usize) -> Result<Shared> {
         // The mapping needs the descriptor no more.
@@ -251,4 +146,71 @@ fn no_room(error: &anyhow::Error) -> Option<&'static str> {
         Errno::EFBIG => Some("over the limit of a file's size (ulimit -f)"),
         _ => None,
     }
+}
+
+/// The options of both roles.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct MmapOptions {
+    #[command(flatten)]
+    ring: RingOptions,
+}
+
+// ANCHOR: roles
+impl BackingOptions for MmapOptions {
+    fn backing(&self, rendezvous: &Rendezvous) -> Box<dyn Backing> {
+        Box::new(RingFile { path: rendezvous.path() })
+    }
+
+    fn ring(&self) -> RingOptions {
+        self.ring
+    }
+}
+// ANCHOR_END: roles
+
+/// The chapter.
+#[derive(Debug)]
+pub struct Mmap;
+
+impl OneWay for Mmap {
+    const ROW: Row = Row {
+        name: "mmap",
+        summary: "a file in the memory of both processes (mmap)",
+        also: &[
+            "memory-mapped file",
+            "mapped file",
+            "map",
+            "memory map",
+            "shared memory",
+            "msync",
+            "memory",
+        ],
+        wire: "the ring of shm, in a file: a header, then messages with their length \
+               in 4 bytes, little-endian, before each",
+        roles: &[
+            Role {
+                name: "receiver",
+                does: "maps the file, reads the ring in it and prints what is there",
+                examples: &["mmap receiver", "mmap receiver --at ./ring"],
+            },
+            Role {
+                name: "sender",
+                does: "maps the file and writes messages into the ring in it",
+                examples: &["mmap sender hello", "mmap sender --at ./ring hello"],
+            },
+        ],
+        meets: Meets::Path,
+        on_peer_death: OnPeerDeath::Error,
+        needs: None,
+        script: Script {
+            parts: &[
+                Part { role: "receiver", args: &[] },
+                Part { role: "sender", args: &["hello", "through mapped pages"] },
+            ],
+            prints: "receiver",
+            expect: "hello\nthrough mapped pages\n",
+        },
+    };
+    type Sender = RingSender<MmapOptions>;
+    type Receiver = RingReceiver<MmapOptions>;
+    type More = NoMore;
 }

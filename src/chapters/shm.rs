@@ -4,19 +4,63 @@
 //! futex sleeps when there is nothing. There are four ways to come by such memory; the
 //! ring in it is the same.
 
-use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use wire::meet::{Meets, Rendezvous};
-use wire::ring::ends::{self, Receiving, Sending};
+use wire::ring::ends::{BackingOptions, RingOptions, RingReceiver, RingSender};
 use wire::ring::join::Backing;
-use wire::transport::{Receiver, Sender};
 
 pub mod library;
 pub mod memfd;
 pub mod posix;
 pub mod sysv;
+
+/// The options of both roles.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct ShmOptions {
+    /// Where the memory comes from; both sides must say the same
+    #[arg(long, value_enum, default_value = "posix")]
+    kind: Kind,
+
+    #[command(flatten)]
+    ring: RingOptions,
+}
+
+/// Where the memory comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// By hand: shm_open, posix_fallocate, mmap
+    Posix,
+    /// The crate shared_memory, which calls shm_open and mmap
+    Crate,
+    /// System V: shmget, shmat
+    Sysv,
+    /// Memory without a name: memfd_create, sealed
+    Memfd,
+}
+
+// ANCHOR: roles
+impl BackingOptions for ShmOptions {
+    fn backing(&self, rendezvous: &Rendezvous) -> Box<dyn Backing> {
+        match self.kind {
+            Kind::Posix => Box::new(posix::Posix { name: rendezvous.kernel_name() }),
+            Kind::Crate => Box::new(library::ByCrate {
+                name: rendezvous.kernel_name(),
+                rendezvous: rendezvous.clone(),
+            }),
+            Kind::Sysv => Box::new(sysv::Sysv { key: rendezvous.key() }),
+            Kind::Memfd => {
+                Box::new(memfd::Memfd { note: memfd::note_of(rendezvous) })
+            }
+        }
+    }
+
+    fn ring(&self) -> RingOptions {
+        self.ring
+    }
+}
+// ANCHOR_END: roles
 
 /// The chapter.
 #[derive(Debug)]
@@ -67,93 +111,7 @@ impl OneWay for Shm {
             expect: "hello\nthrough shared memory\n",
         },
     };
-    type Sender = ShmSender;
-    type Receiver = ShmReceiver;
+    type Sender = RingSender<ShmOptions>;
+    type Receiver = RingReceiver<ShmOptions>;
     type More = NoMore;
 }
-
-/// The options of both ends.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Options {
-    /// Where the memory comes from; both sides must say the same
-    #[arg(long, value_enum, default_value = "crate")]
-    pub kind: Kind,
-
-    #[command(flatten)]
-    ring: ends::RingOptions,
-}
-
-/// Where the memory comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
-    /// The crate shared_memory, which calls shm_open and mmap
-    Crate,
-    /// By hand: shm_open, posix_fallocate, mmap
-    Posix,
-    /// System V: shmget, shmat
-    Sysv,
-    /// Memory without a name: memfd_create, sealed
-    Memfd,
-}
-
-// ANCHOR: roles
-impl Kind {
-    fn backing(self, rendezvous: &Rendezvous) -> Box<dyn Backing> {
-        match self {
-            Kind::Crate => Box::new(library::ByCrate {
-                name: rendezvous.kernel_name(),
-                rendezvous: rendezvous.clone(),
-            }),
-            Kind::Posix => Box::new(posix::Posix { name: rendezvous.kernel_name() }),
-            Kind::Sysv => Box::new(sysv::Sysv { key: rendezvous.key() }),
-            Kind::Memfd => {
-                Box::new(memfd::Memfd { note: memfd::note_of(rendezvous) })
-            }
-        }
-    }
-}
-
-/// The sending end.
-#[derive(Debug)]
-pub struct ShmSender(Sending);
-
-impl Sender for ShmSender {
-    type Options = Options;
-
-    fn open(rendezvous: &Rendezvous, options: &Options) -> Result<ShmSender> {
-        let backing = options.kind.backing(rendezvous);
-        Sending::open(rendezvous, backing.as_ref(), options.ring).map(ShmSender)
-    }
-
-    fn largest(&self) -> usize {
-        self.0.largest()
-    }
-
-    #[inline]
-    fn send(&mut self, message: &[u8]) -> Result<()> {
-        self.0.send(message)
-    }
-
-    fn finish(self) -> Result<()> {
-        self.0.finish()
-    }
-}
-
-/// The receiving end.
-#[derive(Debug)]
-pub struct ShmReceiver(Receiving);
-
-impl Receiver for ShmReceiver {
-    type Options = Options;
-
-    fn open(rendezvous: &Rendezvous, options: &Options) -> Result<ShmReceiver> {
-        let backing = options.kind.backing(rendezvous);
-        Receiving::open(rendezvous, backing.as_ref(), options.ring).map(ShmReceiver)
-    }
-
-    #[inline]
-    fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
-        self.0.recv(message)
-    }
-}
-// ANCHOR_END: roles

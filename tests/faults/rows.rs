@@ -73,7 +73,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("signal handler", "signal", &[prints("receiver", "--with handler"), ends("sender", "MESSAGES")]),
     row("posixmq", "posixmq", &[prints("receiver", ""), ends("sender", "--maxmsg 4 --msgsize 512 MESSAGES")]).keeps(),
     row("sysvmq", "sysvmq", &[prints("receiver", ""), ends("sender", "MESSAGES")]).keeps(),
-    row("shm crate", "shm", &[prints("receiver", "--capacity 4096"), ends("sender", "--capacity 4096 MESSAGES")]).keeps(),
+    row("shm crate", "shm", &[prints("receiver", "--kind crate --capacity 4096"), ends("sender", "--kind crate --capacity 4096 MESSAGES")]).keeps(),
     row("shm posix", "shm", &[prints("receiver", "--kind posix --capacity 4096"), ends("sender", "--kind posix --capacity 4096 MESSAGES")]).keeps(),
     row("shm sysv", "shm", &[prints("receiver", "--kind sysv --capacity 4096"), ends("sender", "--kind sysv --capacity 4096 MESSAGES")]).keeps(),
     row("shm memfd", "shm", &[prints("receiver", "--kind memfd --capacity 4096"), ends("sender", "--kind memfd --capacity 4096 MESSAGES")]).keeps(),

@@ -29,6 +29,29 @@ impl Backing for Posix {
         format!("/dev/shm{}", self.name)
     }
 
+    fn make(&self, length: usize) -> Result<(Shared, Object)> {
+        let name = &self.name;
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let fd = retry_on_intr(|| shm_open(name.as_str(), flags, mode))
+            .with_context(|| format!("shm_open {name}"))?;
+        say!("shm_open({name}, O_CREAT | O_EXCL | O_RDWR, 0600) made the name");
+        // ftruncate(2) would only note the size: a page that cannot be had then is
+        // SIGBUS, at some later store.
+        let map = || {
+            allocate(&fd, length)
+                .with_context(|| format!("posix_fallocate {name}"))
+                .advise(no_room)?;
+            mmap(&fd, length).with_context(|| format!("mmap {name}"))
+        };
+        let memory = map().inspect_err(|_| {
+            let _ = shm_unlink(name.as_str());
+        })?;
+        let size = say::size(length);
+        say!("posix_fallocate({size}), mmap({size}, MAP_SHARED)");
+        Ok((memory, Object::Segment(name.clone())))
+    }
+
     fn find(&self) -> Result<Option<Found>> {
         let name = &self.name;
         let open = || shm_open(name.as_str(), OFlag::O_RDWR, Mode::empty());
@@ -51,29 +74,6 @@ impl Backing for Posix {
 
     fn object(&self) -> Option<Object> {
         Some(Object::Segment(self.name.clone()))
-    }
-
-    fn make(&self, length: usize) -> Result<(Shared, Object)> {
-        let name = &self.name;
-        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR;
-        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-        let fd = retry_on_intr(|| shm_open(name.as_str(), flags, mode))
-            .with_context(|| format!("shm_open {name}"))?;
-        say!("shm_open({name}, O_CREAT | O_EXCL | O_RDWR, 0600) made the name");
-        // ftruncate(2) would only note the size: a page that cannot be had then is
-        // SIGBUS, at some later store.
-        let map = || {
-            allocate(&fd, length)
-                .with_context(|| format!("posix_fallocate {name}"))
-                .advise(no_room)?;
-            mmap(&fd, length).with_context(|| format!("mmap {name}"))
-        };
-        let memory = map().inspect_err(|_| {
-            let _ = shm_unlink(name.as_str());
-        })?;
-        let size = say::size(length);
-        say!("posix_fallocate({size}), mmap({size}, MAP_SHARED)");
-        Ok((memory, Object::Segment(name.clone())))
     }
 }
 // ANCHOR_END: posix

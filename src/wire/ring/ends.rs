@@ -3,6 +3,8 @@
 //! A sender does not wait for its receiver: what nobody has read yet stays, and a receiver
 //! that comes later takes it. The receiver that takes the goodbye removes the ring.
 
+use std::marker::PhantomData;
+
 use anyhow::Result;
 use nix::unistd::{SysconfVar, sysconf};
 
@@ -13,6 +15,7 @@ use super::wait::{Waiting, may_spin_beside};
 use crate::errors::usage;
 use crate::meet::{Rendezvous, SoleRole};
 use crate::say;
+use crate::transport::{Receiver, Sender};
 use os::process_identity::ProcessIdentity;
 
 /// How many bytes a ring holds unless it is told otherwise: more than a processor's own
@@ -31,6 +34,15 @@ pub struct RingOptions {
     /// Never sleep while waiting: look again and again, on a processor of its own
     #[arg(long)]
     pub spin: bool,
+}
+
+/// The options of a chapter whose messages go through a ring: where its memory comes from.
+pub trait BackingOptions: clap::Args {
+    /// Where the memory comes from, for roles that meet at `rendezvous`.
+    fn backing(&self, rendezvous: &Rendezvous) -> Box<dyn Backing>;
+
+    /// The options of the ring itself.
+    fn ring(&self) -> RingOptions;
 }
 
 impl RingOptions {
@@ -68,28 +80,29 @@ fn capacity(text: &str) -> Result<u64, String> {
     }
 }
 
-/// The sending end, with its place.
+// ANCHOR: roles
+/// The sending end of a ring, whose memory `O` tells of.
 #[derive(Debug)]
-pub struct Sending {
-    // The ring is let go before the place, which may remove it.
+pub struct RingSender<O> {
+    // The ring is let go before the presence, which may remove it.
     writer: Writer,
     joined: Joined,
+    options: PhantomData<O>,
 }
 
-impl Sending {
+impl<O: BackingOptions> Sender for RingSender<O> {
+    type Options = O;
+
     /// Joins the ring at `rendezvous` as its sender, or makes it.
     ///
     /// # Errors
     /// When another sender is there; when messages of an earlier one wait there still;
     /// when what is there is no ring; what the system calls said.
-    pub fn open(
-        rendezvous: &Rendezvous,
-        backing: &dyn Backing,
-        options: RingOptions,
-    ) -> Result<Sending> {
+    fn open(rendezvous: &Rendezvous, options: &O) -> Result<RingSender<O>> {
+        let (backing, options) = (options.backing(rendezvous), options.ring());
         let waiting = options.waiting()?;
         let (ring, joined) =
-            join(rendezvous, backing, SoleRole::Sender, options.capacity)?;
+            join(rendezvous, &*backing, SoleRole::Sender, options.capacity)?;
         options.check(ring.receiver())?;
         match ring.receiver().filter(|life| life.lives()) {
             Some(life) => say!("the receiver is there: pid {}", life.pid),
@@ -99,12 +112,11 @@ impl Sending {
             ),
         }
         let writer = Writer::of(ring, waiting)?;
-        let joined = joined.welcome(rendezvous, backing)?;
-        Ok(Sending { writer, joined })
+        let joined = joined.welcome(rendezvous, &*backing)?;
+        Ok(RingSender { writer, joined, options: PhantomData })
     }
 
-    /// The largest message, in bytes.
-    pub fn largest(&self) -> usize {
+    fn largest(&self) -> usize {
         self.writer.largest()
     }
 
@@ -113,7 +125,7 @@ impl Sending {
     /// # Errors
     /// ESRCH when the receiver died; a ring that is corrupt.
     #[inline]
-    pub fn send(&mut self, message: &[u8]) -> Result<()> {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
         self.writer.send(message)
     }
 
@@ -121,7 +133,7 @@ impl Sending {
     ///
     /// # Errors
     /// A ring that is corrupt.
-    pub fn finish(mut self) -> Result<()> {
+    fn finish(mut self) -> Result<()> {
         say!("state = 1: the goodbye");
         let unread = self.writer.close()?;
         if unread == 0 {
@@ -137,27 +149,27 @@ impl Sending {
     }
 }
 
-/// The receiving end, with its place.
+/// The receiving end of a ring, whose memory `O` tells of.
 #[derive(Debug)]
-pub struct Receiving {
+pub struct RingReceiver<O> {
     reader: Reader,
     joined: Joined,
+    options: PhantomData<O>,
 }
 
-impl Receiving {
+impl<O: BackingOptions> Receiver for RingReceiver<O> {
+    type Options = O;
+
     /// Joins the ring at `rendezvous` as its receiver, or makes it.
     ///
     /// # Errors
     /// When another receiver is there; when what is there is no ring; what the system
     /// calls said.
-    pub fn open(
-        rendezvous: &Rendezvous,
-        backing: &dyn Backing,
-        options: RingOptions,
-    ) -> Result<Receiving> {
+    fn open(rendezvous: &Rendezvous, options: &O) -> Result<RingReceiver<O>> {
+        let (backing, options) = (options.backing(rendezvous), options.ring());
         let waiting = options.waiting()?;
         let (ring, mut joined) =
-            join(rendezvous, backing, SoleRole::Receiver, options.capacity)?;
+            join(rendezvous, &*backing, SoleRole::Receiver, options.capacity)?;
         let unread = ring.unread()?;
         let sender = ring.sender();
         options.check(sender)?;
@@ -176,8 +188,8 @@ impl Receiving {
             );
         }
         let reader = Reader::of(ring, waiting)?;
-        let joined = joined.welcome(rendezvous, backing)?;
-        Ok(Receiving { reader, joined })
+        let joined = joined.welcome(rendezvous, &*backing)?;
+        Ok(RingReceiver { reader, joined, options: PhantomData })
     }
 
     /// Replaces `message` by the next one; `false` at the goodbye, when the ring is
@@ -186,14 +198,17 @@ impl Receiving {
     /// # Errors
     /// A sender that died without a goodbye; a ring that is corrupt.
     #[inline]
-    pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+    fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         let more = self.reader.recv(message)?;
         if !more {
             self.take_goodbye();
         }
         Ok(more)
     }
+}
+// ANCHOR_END: roles
 
+impl<O> RingReceiver<O> {
     #[cold]
     fn take_goodbye(&mut self) {
         say!("state is 1 and tail = head: the sender is done, and all is read");
@@ -202,7 +217,7 @@ impl Receiving {
     }
 }
 
-impl Drop for Receiving {
+impl<O> Drop for RingReceiver<O> {
     /// After `--count`, or when a reader of ours has gone: what is unread stays for the
     /// next receiver, and a ring that is read to its end goes.
     fn drop(&mut self) {
