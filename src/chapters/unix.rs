@@ -1,5 +1,5 @@
 //! Unix domain sockets connect processes of one machine (unix(7)). Their addresses are
-//! paths, or abstract names; the kernel vouches for who is at the other end; and there are
+//! paths, or abstract names; the kernel vouches for the process at the other end; and there are
 //! three types: a stream of bytes, a connection that keeps packets whole, and datagrams
 //! without a connection.
 
@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, socket};
 
-use self::packet::Packets;
+use self::more::packet::{self, PacketKind, PacketLink};
+use self::more::{dgram, seqpacket};
 use crate::row::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use wire::dialogue::{self, StreamLink, converse};
 use wire::errors::usage;
@@ -19,13 +20,158 @@ use wire::meet::{Meets, Presence, Rendezvous};
 use wire::say;
 use wire::standard;
 
-pub mod dgram;
-pub mod packet;
-pub mod seqpacket;
+pub mod more;
 pub mod stream;
 
 /// How many clients may be connected, and not yet accepted.
 const BACKLOG: i32 = 128;
+
+/// The options of `unix server`.
+#[derive(Debug, clap::Args)]
+pub struct UnixServerOptions {
+    #[command(flatten)]
+    link: UnixLinkOptions,
+    #[command(flatten)]
+    server: dialogue::Server,
+}
+
+/// The options of `unix client`.
+#[derive(Debug, clap::Args)]
+pub struct UnixClientOptions {
+    #[command(flatten)]
+    link: UnixLinkOptions,
+    #[command(flatten)]
+    client: dialogue::Client,
+}
+
+/// What both roles must agree on.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct UnixLinkOptions {
+    /// The type of the socket
+    #[arg(long = "type", value_name = "TYPE", value_enum, default_value = "stream")]
+    kind: Type,
+
+    /// Meet at an abstract name, which is no file: any user's process may connect
+    #[arg(long = "abstract")]
+    is_abstract: bool,
+
+    /// Ask for a send buffer of this many bytes (SO_SNDBUF; the kernel doubles it): a
+    /// packet must fit in
+    #[arg(long, value_name = "BYTES")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
+    send_buffer: Option<u32>,
+}
+
+/// The type of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Type {
+    /// A connection that carries a stream of bytes
+    Stream,
+    /// Messages without a connection
+    Dgram,
+    /// A connection that carries messages
+    Seqpacket,
+}
+
+impl UnixLinkOptions {
+    fn socket(&self, stream: &FramingOptions) -> Result<OwnedFd> {
+        if self.kind != Type::Stream && stream.framing == Framing::Length {
+            return Err(usage(
+                "--framing is for --type stream: a packet has an end of its own",
+            ));
+        }
+        let kind = match self.kind {
+            Type::Stream => SockType::Stream,
+            Type::Dgram => SockType::Datagram,
+            Type::Seqpacket => SockType::SeqPacket,
+        };
+        // SOCK_CLOEXEC: no program that we might start inherits it.
+        let flags = SockFlag::SOCK_CLOEXEC;
+        socket(AddressFamily::Unix, kind, flags, None).context("socket")
+    }
+
+    /// The name to meet at.
+    fn name(&self, rendezvous: &Rendezvous) -> Result<Name> {
+        if self.is_abstract {
+            Name::abstract_name(rendezvous)
+        } else {
+            Name::path(rendezvous)
+        }
+    }
+}
+
+// ANCHOR: server
+fn run_server(rendezvous: &Rendezvous, options: &UnixServerOptions) -> Result<()> {
+    let UnixServerOptions { link, server } = options;
+    standard::output()?;
+    let socket = link.socket(&server.stream)?;
+    if link.kind != Type::Stream {
+        packet::see_credentials(&socket)?;
+    }
+    let name = link.name(rendezvous)?;
+    let mut presence = local::take(rendezvous, &name, &socket)?;
+    say!("bind({name}): the socket has a name");
+    if link.kind != Type::Dgram {
+        let backlog = Backlog::new(BACKLOG).context("a backlog")?;
+        listen(&socket, backlog).with_context(|| format!("listen {name}"))?;
+        say!("listen({BACKLOG}): from now on the kernel connects clients");
+    }
+    presence.as_mut().map_or(Ok(()), Presence::admit_peers)?;
+    rendezvous.ready(&name)?;
+    let call = if link.kind == Type::Dgram { "recvmsg" } else { "accept" };
+    let waits = format_args!("{call}() sleeps until a client comes");
+    say::waiting_at(waits, &[(&socket, &rendezvous.peer("client"))]);
+    match link.kind {
+        Type::Stream => stream::serve(&socket, server),
+        Type::Seqpacket => seqpacket::serve(&socket, link.send_buffer, server),
+        Type::Dgram => dgram::serve(&socket, link.send_buffer, server),
+    }
+}
+// ANCHOR_END: server
+
+// ANCHOR: client
+fn run_client(rendezvous: &Rendezvous, options: &UnixClientOptions) -> Result<()> {
+    let UnixClientOptions { link, client } = options;
+    client.check_streams()?;
+    let (socket, name) = (link.socket(&client.stream)?, link.name(rendezvous)?);
+    let kind = match link.kind {
+        Type::Seqpacket => PacketKind::Seqpacket,
+        Type::Dgram => PacketKind::Dgram(name.address),
+        Type::Stream => {
+            client.check()?;
+            local::connect(rendezvous, &name, &socket)?;
+            return converse(StreamLink::new(socket, &client.stream), client);
+        }
+    };
+    let packets = PacketLink::new(socket, kind, link.send_buffer, &client.stream)?;
+    packets.check_all(&client.source)?;
+    if link.kind == Type::Dgram {
+        dgram::bind_to_any_name(packets.socket())?;
+    } else {
+        packet::see_credentials(packets.socket())?;
+    }
+    local::connect(rendezvous, &name, packets.socket())?;
+    converse(packets, client)
+}
+// ANCHOR_END: client
+
+/// The chapter's roles.
+#[derive(Debug, clap::Subcommand)]
+pub enum UnixRoles {
+    /// Binds the name
+    Server(UnixServerOptions),
+    /// Connects to it
+    Client(UnixClientOptions),
+}
+
+impl Roles for UnixRoles {
+    fn play(self, rendezvous: &Rendezvous) -> Result<()> {
+        match self {
+            UnixRoles::Server(options) => run_server(rendezvous, &options),
+            UnixRoles::Client(options) => run_client(rendezvous, &options),
+        }
+    }
+}
 
 /// The chapter.
 #[derive(Debug)]
@@ -86,150 +232,3 @@ impl Conversation for Unix {
     };
     type Roles = UnixRoles;
 }
-
-/// The chapter's roles.
-#[derive(Debug, clap::Subcommand)]
-pub enum UnixRoles {
-    /// Binds the name
-    Server(ServerOptions),
-    /// Connects to it
-    Client(ClientOptions),
-}
-
-impl Roles for UnixRoles {
-    fn play(self, rendezvous: &Rendezvous) -> Result<()> {
-        match self {
-            UnixRoles::Server(options) => serve(rendezvous, &options),
-            UnixRoles::Client(options) => talk(rendezvous, &options),
-        }
-    }
-}
-
-/// The options of `unix server`.
-#[derive(Debug, clap::Args)]
-pub struct ServerOptions {
-    #[command(flatten)]
-    link: LinkOptions,
-    #[command(flatten)]
-    server: dialogue::Server,
-}
-
-/// The options of `unix client`.
-#[derive(Debug, clap::Args)]
-pub struct ClientOptions {
-    #[command(flatten)]
-    link: LinkOptions,
-    #[command(flatten)]
-    client: dialogue::Client,
-}
-
-/// What both roles must agree on.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub struct LinkOptions {
-    /// The type of the socket
-    #[arg(long = "type", value_name = "TYPE", value_enum, default_value = "stream")]
-    kind: Type,
-
-    /// Meet at an abstract name, which is no file: any user's process may connect
-    #[arg(long = "abstract")]
-    is_abstract: bool,
-
-    /// Ask for a send buffer of this many bytes (SO_SNDBUF; the kernel doubles it): a
-    /// packet must fit in
-    #[arg(long, value_name = "BYTES")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
-    send_buffer: Option<u32>,
-}
-
-/// The type of a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Type {
-    /// A connection that carries a stream of bytes
-    Stream,
-    /// Messages without a connection
-    Dgram,
-    /// A connection that carries messages
-    Seqpacket,
-}
-
-impl LinkOptions {
-    fn socket(&self, stream: &FramingOptions) -> Result<OwnedFd> {
-        if self.kind != Type::Stream && stream.framing == Framing::Length {
-            return Err(usage(
-                "--framing is for --type stream: a packet has an end of its own",
-            ));
-        }
-        let kind = match self.kind {
-            Type::Stream => SockType::Stream,
-            Type::Dgram => SockType::Datagram,
-            Type::Seqpacket => SockType::SeqPacket,
-        };
-        // SOCK_CLOEXEC: no program that we might start inherits it.
-        let flags = SockFlag::SOCK_CLOEXEC;
-        socket(AddressFamily::Unix, kind, flags, None).context("socket")
-    }
-
-    /// The name to meet at.
-    fn name(&self, rendezvous: &Rendezvous) -> Result<Name> {
-        if self.is_abstract {
-            Name::abstract_name(rendezvous)
-        } else {
-            Name::path(rendezvous)
-        }
-    }
-}
-
-// ANCHOR: server
-fn serve(rendezvous: &Rendezvous, options: &ServerOptions) -> Result<()> {
-    let ServerOptions { link, server } = options;
-    standard::output()?;
-    let socket = link.socket(&server.stream)?;
-    if link.kind != Type::Stream {
-        packet::see_credentials(&socket)?;
-    }
-    let name = link.name(rendezvous)?;
-    let mut presence = local::take(rendezvous, &name, &socket)?;
-    say!("bind({name}): the socket has a name");
-    if link.kind != Type::Dgram {
-        let backlog = Backlog::new(BACKLOG).context("a backlog")?;
-        listen(&socket, backlog).with_context(|| format!("listen {name}"))?;
-        say!("listen({BACKLOG}): from now on the kernel connects clients");
-    }
-    presence.as_mut().map_or(Ok(()), Presence::admit_peers)?;
-    rendezvous.ready(&name)?;
-    let call = if link.kind == Type::Dgram { "recvmsg" } else { "accept" };
-    let waits = format_args!("{call}() sleeps until a client comes");
-    say::waiting_at(waits, &[(&socket, &rendezvous.peer("client"))]);
-    match link.kind {
-        Type::Stream => stream::serve(&socket, server),
-        Type::Seqpacket => seqpacket::serve(&socket, link.send_buffer, server),
-        Type::Dgram => dgram::serve(&socket, link.send_buffer, server),
-    }
-}
-// ANCHOR_END: server
-
-// ANCHOR: client
-fn talk(rendezvous: &Rendezvous, options: &ClientOptions) -> Result<()> {
-    let ClientOptions { link, client } = options;
-    client.check_streams()?;
-    let (socket, name) = (link.socket(&client.stream)?, link.name(rendezvous)?);
-    let kind = match link.kind {
-        Type::Seqpacket => packet::Kind::Seqpacket,
-        Type::Dgram => packet::Kind::Dgram(name.address),
-        Type::Stream => {
-            client.check()?;
-            local::connect(rendezvous, &name, &socket)?;
-            return converse(StreamLink::new(socket, &client.stream), client);
-        }
-    };
-    let packets = Packets::new(socket, kind, link.send_buffer, &client.stream)?;
-    packets.check_all(&client.source)?;
-    if link.kind == Type::Dgram {
-        dgram::bind_to_any_name(packets.socket())?;
-    } else {
-        packet::see_credentials(packets.socket())?;
-    }
-    local::connect(rendezvous, &name, packets.socket())?;
-    converse(packets, client)
-}
-// ANCHOR_END: client

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
 use crate::job::TOO_LARGE;
-use chapters::unix::packet;
+use chapters::unix::more::packet::PacketSocket;
 use os::cleanup;
 use wire::dialogue::Connection;
 use wire::errors::errno;
@@ -114,10 +114,10 @@ impl Exchange for Connection {
     }
 }
 
-impl Exchange for packet::End {
+impl Exchange for PacketSocket {
     #[inline]
     fn send(&mut self, message: &[u8]) -> Result<()> {
-        match packet::End::send(self, message) {
+        match PacketSocket::send(self, message) {
             Err(error) if errno(&error) == Some(Errno::EMSGSIZE) => {
                 let length = message.len();
                 tell(&format!("a packet of {length} is over SO_SNDBUF\n"));

@@ -15,7 +15,7 @@ use self::payload::Check;
 use super::job::{Job, Mode, Side, TOO_LARGE};
 use super::subject::Subject;
 use chapters::row::{Conversation, OneWay, Visitor};
-use chapters::unix::packet;
+use chapters::unix::more::packet::PacketSocket;
 use os::{cleanup, spawn};
 use wire::dialogue::Connection;
 use wire::frame::{Framing, FramingOptions};
@@ -136,6 +136,6 @@ fn socket(subject: Subject, job: &Job, control: &Control) -> Result<()> {
     let socket = socket.context("descriptor 4: the bench gives us a socket")?;
     match subject.name {
         "unix stream" | "tcp" => run(job, control, Connection::on(socket, &RAW)),
-        _ => run(job, control, packet::End::in_a_hurry(socket, LARGEST_PACKET)),
+        _ => run(job, control, PacketSocket::preallocated(socket, LARGEST_PACKET)),
     }
 }

@@ -1,5 +1,5 @@
-//! A stream of bytes, as TCP's, with a thread for each client. Nobody waits until another
-//! client is done, and a client that stops reading keeps only its own thread waiting.
+//! A stream of bytes, as TCP's, with a thread for each client. No client waits until another
+//! one is done, and a client that stops reading keeps only its own thread waiting.
 
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;
@@ -21,9 +21,9 @@ use wire::shortage::Shortage;
 /// # Errors
 /// What accept(2) says.
 pub fn serve(listener: &OwnedFd, server: &Server) -> Result<()> {
-    serve_each(listener, server, |socket, client, screen| {
+    serve_each(listener, server, |socket, client, output| {
         let connection = Connection::new(socket, server, client);
-        answer(connection, |message| screen.print(message))
+        answer(connection, |message| output.print(message))
     })
 }
 
@@ -36,17 +36,17 @@ pub fn serve(listener: &OwnedFd, server: &Server) -> Result<()> {
 pub fn serve_each(
     listener: &OwnedFd,
     server: &Server,
-    serve: impl Fn(OwnedFd, &str, &Screen) -> Result<Ended> + Sync,
+    serve: impl Fn(OwnedFd, &str, &SharedOutput) -> Result<Ended> + Sync,
 ) -> Result<()> {
-    let screen = Screen(Mutex::new(server.payload()?));
-    let (screen, serve) = (&screen, &serve);
+    let output = SharedOutput(Mutex::new(server.payload()?));
+    let (output, serve) = (&output, &serve);
     // The scope ends once all its threads have: the last client is served to its end.
     thread::scope(|scope| {
         let mut shortage = Shortage::default();
         for number in 1..=server.count.unwrap_or(u64::MAX) {
             let socket = shortage.accept(listener)?;
             let name = format!("client {number}");
-            // Who called connect(2): the kernel wrote it down then, and vouches for it.
+            // The process that called connect(2): the kernel noted it then, and vouches for it.
             let who = getsockopt(&socket, PeerCredentials).context("SO_PEERCRED")?;
             let (pid, uid, gid) = (who.pid(), who.uid(), who.gid());
             say!(
@@ -56,7 +56,7 @@ pub fn serve_each(
                 let name = name.clone();
                 let serve = move || {
                     let socket = take.recv().expect("sent as soon as we are here");
-                    finish(&name, serve(socket, &name, screen));
+                    finish(&name, serve(socket, &name, output));
                 };
                 Builder::new().spawn_scoped(scope, serve).map(drop)
             });
@@ -78,11 +78,11 @@ fn finish(name: &str, ended: Result<Ended>) {
     }
 }
 
-/// Standard output, for one message at a time: two clients' never mix.
+/// Standard output, for one message at a time: no message is torn by one of another client.
 #[derive(Debug)]
-pub struct Screen(Mutex<Payload>);
+pub struct SharedOutput(Mutex<Payload>);
 
-impl Screen {
+impl SharedOutput {
     /// Prints one whole message.
     ///
     /// # Errors

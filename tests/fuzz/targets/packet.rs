@@ -9,7 +9,7 @@ use nix::sys::socket::{
 };
 
 use crate::fuzz::Input;
-use crate::unix::packet::see_credentials;
+use crate::unix::more::packet::see_credentials;
 use os::packet::recvmsg;
 
 /// The type of the socket, then packets: what comes beside it, its length, its bytes.

@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 
 use anyhow::Result;
 
-use super::packet::{End, Limit};
-use super::stream::serve_each;
+use super::super::stream::serve_each;
+use super::packet::{PacketLimit, PacketSocket};
 use wire::dialogue::{Reply, Served, Server, answer};
 use wire::frame::Framing;
 
@@ -20,32 +20,33 @@ pub fn serve(
     send_buffer: Option<u32>,
     server: &Server,
 ) -> Result<()> {
-    serve_each(listener, server, |socket, client, screen| {
-        Limit::of(&socket, send_buffer, &server.stream)?;
+    serve_each(listener, server, |socket, client, output| {
+        PacketLimit::of(&socket, send_buffer, &server.stream)?;
         let empty = server.stream.framing != Framing::None || server.bytes;
-        let end = End::on(socket, server.stream.largest(), empty)?;
-        let end = end.with(client);
-        let packets = Packets { end, reply: server.reply, answer: Vec::new() };
-        answer(packets, |message| screen.print(message))
+        let socket = PacketSocket::on(socket, server.stream.largest(), empty)?;
+        let socket = socket.with(client);
+        let packets =
+            SeqpacketConnection { socket, reply: server.reply, answer: Vec::new() };
+        answer(packets, |message| output.print(message))
     })
 }
 
 // ANCHOR: answer
 /// A connection of packets, and what they are answered with.
-struct Packets {
-    end: End,
+struct SeqpacketConnection {
+    socket: PacketSocket,
     reply: Reply,
     answer: Vec<u8>,
 }
 
-impl Served for Packets {
+impl Served for SeqpacketConnection {
     fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
-        self.end.next(message)
+        self.socket.next(message)
     }
 
     fn reply(&mut self, message: &[u8]) -> Result<()> {
         let answer = self.reply.to(message, &mut self.answer);
-        answer.map_or(Ok(()), |answer| self.end.send(answer))
+        answer.map_or(Ok(()), |answer| self.socket.send(answer))
     }
 }
 // ANCHOR_END: answer

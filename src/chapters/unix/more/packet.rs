@@ -52,8 +52,8 @@ pub(super) fn receive(
     if room.is_err() {
         *message = Vec::new();
     }
-    let came = packet::recvmsg(socket, message, flags.bits())?;
-    room.map(|()| came)
+    let received = packet::recvmsg(socket, message, flags.bits())?;
+    room.map(|()| received)
 }
 
 fn room_for(message: &mut Vec<u8>, length: usize) -> nix::Result<()> {
@@ -62,56 +62,63 @@ fn room_for(message: &mut Vec<u8>, length: usize) -> nix::Result<()> {
 }
 // ANCHOR_END: receive
 
-// ANCHOR: end
+// ANCHOR: socket
 /// A server's end of a connected socket of packets: each call sleeps until it is done. It
 /// is also what a bench times, of both ends of a pair, a pair of datagram sockets too.
 #[derive(Debug)]
-pub struct End {
+pub struct PacketSocket {
     socket: OwnedFd,
     largest: usize,
     /// Whether packets may be empty.
     empty: bool,
-    /// Whether so much memory is taken beforehand that no length need be asked for.
-    hurried: bool,
+    /// Whether the largest packet has its memory beforehand, so that no length is asked for.
+    preallocated: bool,
     recvs: Commentary,
     sends: Commentary,
 }
 
-impl End {
+impl PacketSocket {
     /// A client's end of `socket`, on which packets may have up to `largest` bytes. Whether
     /// they may be `empty` decides which call receives them: recv(2) says 0 of an empty packet
     /// and of the end, so only recvmsg(2) can tell, by the sender's credentials.
     ///
     /// # Errors
     /// As [`see_credentials`].
-    pub fn on(socket: OwnedFd, largest: usize, empty: bool) -> Result<End> {
+    pub fn on(socket: OwnedFd, largest: usize, empty: bool) -> Result<PacketSocket> {
         if empty {
             // Kernels before 6.16 do not pass it on from the listening socket.
             see_credentials(&socket)?;
         }
         let recvs = Commentary::of(if empty { "recvmsg" } else { "recv" });
-        let end = End::in_a_hurry(socket, largest);
-        Ok(End { empty, recvs, hurried: false, ..end })
+        let end = PacketSocket::preallocated(socket, largest);
+        Ok(PacketSocket { empty, recvs, preallocated: false, ..end })
     }
 
     /// An end of `socket` that has memory for the largest packet from the start, and so needs
     /// one call a packet. No packet is empty.
-    pub fn in_a_hurry(socket: OwnedFd, largest: usize) -> End {
+    pub fn preallocated(socket: OwnedFd, largest: usize) -> PacketSocket {
         let (recvs, sends) = (Commentary::of("recv"), Commentary::of("send"));
-        End { socket, largest, empty: false, hurried: true, recvs, sends }
+        PacketSocket {
+            socket,
+            largest,
+            empty: false,
+            preallocated: true,
+            recvs,
+            sends,
+        }
     }
 
-    /// The same end, which says whose packets they are.
+    /// The same socket, whose commentary names the client.
     #[must_use]
-    pub fn with(self, client: &str) -> End {
+    pub fn with(self, client: &str) -> PacketSocket {
         let (recvs, sends) = (self.recvs.with(client), self.sends.with(client));
-        End { recvs, sends, ..self }
+        PacketSocket { recvs, sends, ..self }
     }
 
     /// Replaces `message` by the next packet; `false` once the other side has said all.
     ///
     /// # Errors
-    /// ECONNRESET when it is gone with packets unread; a packet that is too large.
+    /// ECONNRESET when the other side is gone with packets unread; a packet that is too large.
     pub fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         let call = if self.empty { "recvmsg" } else { "recv" };
         let taken = loop {
@@ -142,7 +149,7 @@ impl End {
             let ended = packet.length == 0 && packet.sender.is_none();
             return Ok((!ended).then_some(packet.length));
         }
-        let room = match self.hurried {
+        let room = match self.preallocated {
             true => self.largest,
             false => packet::next_length(&self.socket, 0)?,
         };
@@ -160,7 +167,7 @@ impl End {
     /// Sends `message` as one packet; sleeps while the other side does not read.
     ///
     /// # Errors
-    /// EPIPE once it is gone.
+    /// EPIPE once the other side is gone.
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         self.sends.call(message.len(), || format!("send({})", say::data(message)));
         let fd = self.socket.as_raw_fd();
@@ -169,11 +176,11 @@ impl End {
         self.sends.returned(sent).context("send")
     }
 }
-// ANCHOR_END: end
+// ANCHOR_END: socket
 
 /// The largest packet that a socket sends.
 #[derive(Debug, Clone, Copy)]
-pub struct Limit {
+pub struct PacketLimit {
     /// In bytes.
     pub largest: usize,
     max_message: usize,
@@ -183,7 +190,7 @@ pub struct Limit {
 /// What the kernel keeps of the send buffer for itself (unix_dgram_sendmsg).
 const KEPT: usize = 32;
 
-impl Limit {
+impl PacketLimit {
     /// The limit of `socket`, with a send buffer of `wanted` bytes if that was asked for.
     ///
     /// # Errors
@@ -192,7 +199,7 @@ impl Limit {
         socket: &OwnedFd,
         wanted: Option<u32>,
         stream: &FramingOptions,
-    ) -> Result<Limit> {
+    ) -> Result<PacketLimit> {
         if let Some(wanted) = wanted {
             let wanted = wanted as usize;
             setsockopt(socket, SndBuf, &wanted).context("setsockopt(SO_SNDBUF)")?;
@@ -201,10 +208,10 @@ impl Limit {
             getsockopt(socket, SndBuf).context("getsockopt(SO_SNDBUF)")?;
         let max_message = stream.largest();
         let largest = max_message.min(send_buffer.saturating_sub(KEPT));
-        Ok(Limit { largest, max_message, send_buffer })
+        Ok(PacketLimit { largest, max_message, send_buffer })
     }
 
-    /// Where it comes from, and how to raise it.
+    /// Where the limit comes from, and how to raise it.
     fn text(&self) -> String {
         if self.largest == self.max_message {
             return format!("--max-message is {}; raise it there", self.max_message);
@@ -220,10 +227,10 @@ impl Limit {
 
 /// The client's end of a socket of packets.
 #[derive(Debug)]
-pub struct Packets {
+pub struct PacketLink {
     socket: OwnedFd,
-    kind: Kind,
-    limit: Limit,
+    kind: PacketKind,
+    limit: PacketLimit,
     /// Whether a packet may be empty.
     empty: bool,
     /// The packet that has come, and its length.
@@ -235,29 +242,29 @@ pub struct Packets {
 
 /// What is different between the two types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PacketKind {
     /// A connection: it has an end.
     Seqpacket,
-    /// None, so an empty datagram must say goodbye; the address is the server's.
+    /// No connection, so an empty datagram must say goodbye; the address is the server's.
     Dgram(UnixAddr),
 }
 
-impl Packets {
+impl PacketLink {
     /// The client's end of `socket`, which need not be connected yet.
     ///
     /// # Errors
     /// What setsockopt(2) says.
     pub fn new(
         socket: OwnedFd,
-        kind: Kind,
+        kind: PacketKind,
         send_buffer: Option<u32>,
         stream: &FramingOptions,
-    ) -> Result<Packets> {
-        let limit = Limit::of(&socket, send_buffer, stream)?;
+    ) -> Result<PacketLink> {
+        let limit = PacketLimit::of(&socket, send_buffer, stream)?;
         let (sends, recvs) = (Commentary::of("send"), Commentary::of("recvmsg"));
-        let empty = kind == Kind::Seqpacket && stream.framing != Framing::None;
+        let empty = kind == PacketKind::Seqpacket && stream.framing != Framing::None;
         let (packet, arrived) = (Vec::new(), None);
-        Ok(Packets { socket, kind, limit, empty, packet, arrived, sends, recvs })
+        Ok(PacketLink { socket, kind, limit, empty, packet, arrived, sends, recvs })
     }
 
     /// The socket.
@@ -275,7 +282,7 @@ impl Packets {
 }
 
 // ANCHOR: packets
-impl Link for Packets {
+impl Link for PacketLink {
     fn send(&mut self, bytes: &[u8]) -> nix::Result<usize> {
         self.sends.call(0, || format!("send({})", say::data(bytes)));
         // All of it or nothing: a packet is never cut.
@@ -293,11 +300,11 @@ impl Link for Packets {
         let (largest, flags) = (self.limit.max_message, MsgFlags::MSG_DONTWAIT);
         let packet = receive(&self.socket, &mut self.packet, largest, flags)?;
         let n = packet.length;
-        if n == 0 && self.kind == Kind::Seqpacket && packet.sender.is_none() {
+        if n == 0 && self.kind == PacketKind::Seqpacket && packet.sender.is_none() {
             say!("recvmsg() = 0, and no sender: the end, and not an empty packet");
             return Ok(false);
         }
-        if n == 0 && self.kind != Kind::Seqpacket {
+        if n == 0 && self.kind != PacketKind::Seqpacket {
             say!("recvmsg() = 0: the empty datagram, the server's goodbye");
             return Ok(false);
         }
@@ -310,11 +317,11 @@ impl Link for Packets {
     fn goodbye(&mut self) -> nix::Result<()> {
         let fd = self.socket.as_raw_fd();
         match self.kind {
-            Kind::Seqpacket => {
+            PacketKind::Seqpacket => {
                 say!("shutdown(SHUT_WR): nothing more will come; answers still may");
                 shutdown(fd, Shutdown::Write)
             }
-            Kind::Dgram(_) => {
+            PacketKind::Dgram(_) => {
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
                 send(fd, &[], flags)?;
                 say!("send(\"\", 0): the empty datagram says goodbye");
@@ -333,7 +340,7 @@ impl Link for Packets {
     }
 
     fn check(&self, message: &[u8]) -> Result<()> {
-        if message.is_empty() && self.kind != Kind::Seqpacket {
+        if message.is_empty() && self.kind != PacketKind::Seqpacket {
             bail!(
                 "an empty datagram says goodbye; --type seqpacket has empty messages"
             );
@@ -365,25 +372,27 @@ impl Link for Packets {
     /// A datagram socket does not learn that its peer is gone, unless it sends.
     fn patience(&self) -> PollTimeout {
         match self.kind {
-            Kind::Seqpacket => PollTimeout::NONE,
-            Kind::Dgram(_) => PollTimeout::from(100_u8), // milliseconds
+            PacketKind::Seqpacket => PollTimeout::NONE,
+            PacketKind::Dgram(_) => PollTimeout::from(100_u8), // milliseconds
         }
     }
 
     fn still_there(&mut self) -> nix::Result<()> {
         match &self.kind {
-            Kind::Seqpacket => Ok(()),
+            PacketKind::Seqpacket => Ok(()),
             // To the same socket it changes nothing; to a dead one, ECONNREFUSED.
-            Kind::Dgram(server) => match connect(self.socket.as_raw_fd(), server) {
-                Err(Errno::ENOENT) => Err(Errno::ECONNREFUSED),
-                result => result,
-            },
+            PacketKind::Dgram(server) => {
+                match connect(self.socket.as_raw_fd(), server) {
+                    Err(Errno::ENOENT) => Err(Errno::ECONNREFUSED),
+                    result => result,
+                }
+            }
         }
     }
 }
 // ANCHOR_END: packets
 
-impl AsFd for Packets {
+impl AsFd for PacketLink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

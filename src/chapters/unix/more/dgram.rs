@@ -12,7 +12,7 @@ use nix::sys::socket::sockopt::SendTimeout;
 use nix::sys::socket::{MsgFlags, UnixAddr, bind, setsockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use super::packet::{Limit, receive};
+use super::packet::{PacketLimit, receive};
 use os::packet::{Address, Packet, Sender, sendto};
 use wire::dialogue::Server;
 use wire::payload::Printed;
@@ -44,11 +44,11 @@ pub fn serve(
     send_buffer: Option<u32>,
     server: &Server,
 ) -> Result<()> {
-    Limit::of(socket, send_buffer, &server.stream)?;
-    // One client that does not read its answers may not keep all the others waiting.
+    PacketLimit::of(socket, send_buffer, &server.stream)?;
+    // A client that does not read its answers must not keep all the others waiting.
     setsockopt(socket, SendTimeout, &TimeVal::seconds(1)).context("SO_SNDTIMEO")?;
     let mut payload = server.payload()?;
-    let mut clients = Clients::default();
+    let mut clients = DgramClients::default();
     let (largest, mut shortage) = (server.stream.largest(), Shortage::default());
     let (mut message, mut scratch) = (Vec::new(), Vec::new());
     while server.count.is_none_or(|most| clients.done < most) {
@@ -66,7 +66,7 @@ pub fn serve(
             },
         };
         shortage.is_over();
-        let client = clients.who(&packet);
+        let client = clients.sender_of(&packet);
         let n = packet.length;
         if n > largest {
             say!(
@@ -98,26 +98,26 @@ pub fn serve(
 }
 // ANCHOR_END: serve
 
-/// Those who have sent something and not said goodbye, by their addresses.
+/// The clients that have sent something and not said goodbye, by their addresses.
 #[derive(Default)]
-struct Clients {
-    known: HashMap<Option<Address>, Client>,
+struct DgramClients {
+    known: HashMap<Option<Address>, DgramClient>,
     seen: u64,
     done: u64,
 }
 
-struct Client {
+struct DgramClient {
     name: String,
     address: Option<Address>,
-    /// It has kept us waiting once, with answers that it does not read.
-    is_deaf: bool,
+    /// It has kept the server waiting once, with answers that it does not read.
+    reads_nothing: bool,
     recvs: Commentary,
     sends: Commentary,
 }
 
-impl Clients {
-    /// Who sent `packet`.
-    fn who(&mut self, packet: &Packet) -> &mut Client {
+impl DgramClients {
+    /// The client that sent `packet`.
+    fn sender_of(&mut self, packet: &Packet) -> &mut DgramClient {
         self.known.entry(packet.from.clone()).or_insert_with(|| {
             self.seen += 1;
             let name = format!("client {}", self.seen);
@@ -128,10 +128,10 @@ impl Clients {
             let (recvs, sends) =
                 (Commentary::of("recvmsg"), Commentary::of("sendto"));
             let (recvs, sends) = (recvs.with(&name), sends.with(&name));
-            Client {
+            DgramClient {
                 name,
                 address: packet.from.clone(),
-                is_deaf: false,
+                reads_nothing: false,
                 recvs,
                 sends,
             }
@@ -144,8 +144,8 @@ impl Clients {
     }
 }
 
-impl Client {
-    /// sendto(2) the client; whether it may still be there.
+impl DgramClient {
+    /// sendto(2) the client; `false` once the client is gone.
     fn answer(&mut self, socket: &OwnedFd, reply: &[u8]) -> bool {
         let name = &self.name;
         let Some(address) = &self.address else {
@@ -153,16 +153,16 @@ impl Client {
             return true;
         };
         self.sends.call(reply.len(), || format!("sendto({})", say::data(reply)));
-        let flags = if self.is_deaf { libc::MSG_DONTWAIT } else { 0 };
-        // One that is not sent is one that its client waits for, the goodbye for ever.
+        let flags = if self.reads_nothing { libc::MSG_DONTWAIT } else { 0 };
+        // The client waits for an answer that is not sent, for the goodbye for ever.
         let send = || sendto(socket, reply, flags, address);
         match Shortage::default().insist("sendto", send) {
             Ok(()) => true,
             Err(Errno::EAGAIN) => {
-                if !self.is_deaf {
+                if !self.reads_nothing {
                     say!("{name} has read no answer for a second: they are dropped");
                 }
-                self.is_deaf = true;
+                self.reads_nothing = true;
                 true
             }
             Err(error) => {
