@@ -17,10 +17,10 @@ use wire::say;
 /// The board, as one connection sees it.
 #[derive(Debug)]
 pub struct Board {
-    /// What all connections see alike.
-    pub wall: Arc<Wall>,
-    /// The signals that wait for this one.
-    pub mailbox: Arc<Mailbox>,
+    /// The messages, which all connections share.
+    pub shared: Arc<SharedBoard>,
+    /// The signals that wait for this connection.
+    pub signals: Arc<SignalQueue>,
 }
 
 /// A board for short messages. It holds the last `Limit` of them.
@@ -35,9 +35,10 @@ impl Board {
         text: &str,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> Result<u32, Refusal> {
-        let number = self.wall.pin(text)?;
-        // Before the caller hears that it is done, those who watch here have heard of it.
-        while let Some((number, text)) = self.mailbox.take() {
+        let number = self.shared.add(text)?;
+        // The signals go first: a client that watches on this connection has them before the
+        // caller has its reply.
+        while let Some((number, text)) = self.signals.take() {
             Board::posted(&emitter, number, &text).await?;
         }
         Ok(number)
@@ -46,7 +47,7 @@ impl Board {
     /// The messages on the board, the oldest first: of each its number and its text.
     #[zbus(out_args("messages"))]
     fn list(&self) -> Vec<(u32, String)> {
-        self.wall.state().posts.iter().cloned().collect()
+        self.shared.contents().posts.iter().cloned().collect()
     }
 
     /// Says that a message was posted: its number and its text.
@@ -60,13 +61,13 @@ impl Board {
     /// How many messages are on the board.
     #[zbus(property(emits_changed_signal = "false"))]
     fn count(&self) -> u32 {
-        self.wall.state().posts.len() as u32
+        self.shared.contents().posts.len() as u32
     }
 
     /// How many messages the board can hold.
     #[zbus(property(emits_changed_signal = "const"))]
     fn limit(&self) -> u32 {
-        self.wall.limit
+        self.shared.limit
     }
 }
 
@@ -82,8 +83,7 @@ pub enum Refusal {
     TooLong(String),
 }
 
-/// Stands where the bus would be, if there were one: tools that expect one begin with
-/// `Hello` to it.
+/// An object in the place of the bus: tools that expect a bus call its `Hello` first.
 #[derive(Debug)]
 pub struct NoBus(pub u64);
 
@@ -98,82 +98,83 @@ impl NoBus {
 // ANCHOR_END: interface
 
 /// How many signals may wait for one client.
-const MAILBOX: usize = 1000;
+const QUEUE_LENGTH: usize = 1000;
 
 /// A message with its number.
 pub type Post = (u32, String);
 
-/// What all connections share: the messages, and who is to be told of new ones.
+/// What all connections share: the messages, and the queues for signals of new ones.
 #[derive(Debug)]
-pub struct Wall {
+pub struct SharedBoard {
     limit: u32,
     longest: usize,
-    state: Mutex<State>,
+    contents: Mutex<BoardContents>,
 }
 
 #[derive(Debug)]
-struct State {
+struct BoardContents {
     posts: VecDeque<Post>,
     last: u32,
-    mailboxes: Vec<Weak<Mailbox>>,
+    queues: Vec<Weak<SignalQueue>>,
     payload: Payload,
 }
 
-impl Wall {
-    /// An empty wall for `limit` messages of at most `longest` bytes.
+impl SharedBoard {
+    /// An empty board for `limit` messages of at most `longest` bytes.
     ///
     /// # Errors
     /// As [`Payload::new`].
-    pub fn new(limit: u32, longest: u32) -> anyhow::Result<Arc<Wall>> {
-        let state = State {
+    pub fn new(limit: u32, longest: u32) -> anyhow::Result<Arc<SharedBoard>> {
+        let contents = BoardContents {
             posts: VecDeque::new(),
             last: 0,
-            mailboxes: Vec::new(),
+            queues: Vec::new(),
             payload: Payload::new(Style::Lines)?,
         };
-        let state = Mutex::new(state);
-        Ok(Arc::new(Wall { limit, longest: longest as usize, state }))
+        let contents = Mutex::new(contents);
+        Ok(Arc::new(SharedBoard { limit, longest: longest as usize, contents }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic while it is held")
+    fn contents(&self) -> MutexGuard<'_, BoardContents> {
+        self.contents.lock().expect("no panic while it is held")
     }
 
-    // ANCHOR: pin
-    /// Pins a message, prints it, and tells everybody. Nobody is waited for: each
-    /// connection has a mailbox, and empties it in its own time.
-    fn pin(&self, text: &str) -> Result<u32, Refusal> {
+    // ANCHOR: add
+    /// Adds a message, prints it, and puts a signal into the queue of each connection. Never
+    /// waits: each connection sends the signals of its queue when it can.
+    fn add(&self, text: &str) -> Result<u32, Refusal> {
         if text.len() > self.longest {
             let (length, longest) = (say::size(text.len()), say::size(self.longest));
             return Err(Refusal::TooLong(format!(
                 "a message of {length}, where at most {longest} are allowed"
             )));
         }
-        let mut state = self.state();
-        let number = state.last.wrapping_add(1);
-        state.last = number;
-        if state.posts.len() == self.limit as usize {
-            state.posts.pop_front();
+        let mut contents = self.contents();
+        let number = contents.last.wrapping_add(1);
+        contents.last = number;
+        if contents.posts.len() == self.limit as usize {
+            contents.posts.pop_front();
         }
-        state.posts.push_back((number, text.to_owned()));
-        state.mailboxes.retain(|mailbox| match mailbox.upgrade() {
-            Some(mailbox) => mailbox.put(number, text),
+        contents.posts.push_back((number, text.to_owned()));
+        contents.queues.retain(|queue| match queue.upgrade() {
+            Some(queue) => queue.put(number, text),
             None => false,
         });
-        print(&mut state.payload, text);
+        print(&mut contents.payload, text);
         Ok(number)
     }
-    // ANCHOR_END: pin
+    // ANCHOR_END: add
 
-    /// A mailbox for one more connection.
-    pub fn subscribe(&self) -> Arc<Mailbox> {
-        let mailbox = Arc::new(Mailbox::default());
-        self.state().mailboxes.push(Arc::downgrade(&mailbox));
-        mailbox
+    /// A queue of signals for one more connection.
+    pub fn subscribe(&self) -> Arc<SignalQueue> {
+        let queue = Arc::new(SignalQueue::default());
+        self.contents().queues.push(Arc::downgrade(&queue));
+        queue
     }
 }
 
-/// What the server was sent is its payload. It ends when nobody can read that any more.
+/// What clients post is the payload of the server. The server ends when nothing reads that any
+/// more.
 fn print(payload: &mut Payload, text: &str) {
     match payload.print(text.as_bytes()) {
         Ok(Printed::Yes) => {}
@@ -187,47 +188,47 @@ fn print(payload: &mut Payload, text: &str) {
 
 /// The signals that wait until one connection has sent those before them.
 #[derive(Debug, Default)]
-pub struct Mailbox(Mutex<Letters>);
+pub struct SignalQueue(Mutex<QueuedSignals>);
 
 #[derive(Debug, Default)]
-struct Letters {
+struct QueuedSignals {
     waiting: VecDeque<Post>,
-    /// One that had no room has been left out, so what follows would have a gap.
+    /// A signal that had no room has been left out, so what follows would have a gap.
     overflowed: bool,
     waker: Option<Waker>,
 }
 
-impl Mailbox {
-    fn letters(&self) -> MutexGuard<'_, Letters> {
+impl SignalQueue {
+    fn queued(&self) -> MutexGuard<'_, QueuedSignals> {
         self.0.lock().expect("no panic while it is held")
     }
 
-    /// Puts a letter in; `false` if there is no room, now and from now on.
+    /// Adds a signal; `false` if there is no room, now and from now on.
     fn put(&self, number: u32, text: &str) -> bool {
-        let mut letters = self.letters();
-        letters.overflowed |= letters.waiting.len() == MAILBOX;
-        if !letters.overflowed {
-            letters.waiting.push_back((number, text.to_owned()));
+        let mut queued = self.queued();
+        queued.overflowed |= queued.waiting.len() == QUEUE_LENGTH;
+        if !queued.overflowed {
+            queued.waiting.push_back((number, text.to_owned()));
         }
-        if let Some(waker) = letters.waker.take() {
+        if let Some(waker) = queued.waker.take() {
             waker.wake();
         }
-        !letters.overflowed
+        !queued.overflowed
     }
 
-    /// Takes the next letter out, if there is one.
+    /// Takes the next signal, if there is one.
     fn take(&self) -> Option<Post> {
-        self.letters().waiting.pop_front()
+        self.queued().waiting.pop_front()
     }
 
-    /// Waits for a letter, and takes it out; `None` once one was lost.
+    /// Waits for a signal, and takes it; `None` once one was lost.
     pub fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Post>> {
-        let mut letters = self.letters();
-        match letters.waiting.pop_front() {
+        let mut queued = self.queued();
+        match queued.waiting.pop_front() {
             Some(post) => Poll::Ready(Some(post)),
-            None if letters.overflowed => Poll::Ready(None),
+            None if queued.overflowed => Poll::Ready(None),
             None => {
-                letters.waker = Some(context.waker().clone());
+                queued.waker = Some(context.waker().clone());
                 Poll::Pending
             }
         }

@@ -1,10 +1,9 @@
-//! On a bus: the same messages, passed on by a daemon that knows everybody by name.
+//! On a bus: the same messages, passed on by a daemon that knows every process by a name.
 
 use std::collections::HashSet;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -17,16 +16,16 @@ use zbus::message::Type;
 use zbus::names::WellKnownName;
 use zbus::{Address, DynamicType, Message, MessageStream};
 
-use super::board::{Board, Wall};
+use super::board::{Board, SharedBoard};
+use super::deliver::deliver;
+use super::handshake;
+use super::names::{DAEMON, DAEMON_OBJECT, NAME, OBJECT};
+use super::options::DbusServerOptions;
 use super::runtime::Runtime;
-use super::socket::{LONGEST, Wire};
-use super::{DAEMON_OBJECT, NAME, OBJECT, ServerOptions, handshake, server};
+use super::socket::{Inbox, LONGEST, MessageSocket};
 use wire::errors::{Advise, usage};
 use wire::meet::Rendezvous;
 use wire::say;
-
-/// The bus's own object is called at this name.
-const DAEMON: &str = "org.freedesktop.DBus";
 
 /// How long the bus may take to answer; the client has an option for it.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -89,53 +88,56 @@ pub fn name_of(rendezvous: &Rendezvous) -> Result<WellKnownName<'static>> {
 
 // ANCHOR: own
 /// Serves the board under a name on the bus. There is one connection, and the daemon puts
-/// everybody's calls into it.
+/// the calls of all clients into it.
 pub(super) fn serve(
     rendezvous: &Rendezvous,
-    options: &ServerOptions,
+    options: &DbusServerOptions,
     bus: &str,
-    wall: &Arc<Wall>,
 ) -> Result<()> {
+    let shared = SharedBoard::new(options.limit, options.max_message)?;
     let name = name_of(rendezvous)?;
     let socket = connect(bus)?;
     let guid = handshake::introduce(&socket, PATIENCE)?;
-    let wire = Wire::new(socket, LONGEST, options.patience, "")?;
-    let inbox = wire.inbox();
-    let mailbox = wall.subscribe();
-    let board = Board { wall: wall.clone(), mailbox: mailbox.clone() };
+    let socket = MessageSocket::new(socket, LONGEST, options.patience, "")?;
+    let inbox = socket.inbox();
+    let signals = shared.subscribe();
+    let board = Board { shared, signals: signals.clone() };
     let runtime = Runtime::new();
     runtime.block_on(async {
-        let connection = Builder::authenticated_socket(wire, guid)
+        let connection = Builder::authenticated_socket(socket, guid)
             .runtime(runtime.clone())
             .serve_at(OBJECT, board)
             .method_timeout(PATIENCE)
             .build()
             .await?;
         hello(&connection).await?;
-        // Of a client that leaves the bus we hear only if we ask for it.
-        tell(&connection, "NameOwnerChanged", "arg2=''").await?;
+        // The bus says that a client has left only to those that ask for it.
+        add_match(&connection, "NameOwnerChanged", "arg2=''").await?;
         // Once the name is ours, calls come: from here on each is kept to be counted.
         let messages = MessageStream::from(&connection);
-        own(&connection, &name).await?;
+        request_name(&connection, &name).await?;
         let client = format!("{} call Post s hello", rendezvous.peer("client"));
         say::waiting("recv() sleeps until a call comes", &client);
         rendezvous.ready(&name)?;
-        let mut guests = Guests { inside: HashSet::new(), left: options.count };
-        let heard = |message: &Message| guests.heard(message);
-        server::deliver(&connection, messages, &mailbox, heard).await?;
-        server::lost(&inbox)
+        let mut clients = BusClients { known: HashSet::new(), left: options.count };
+        let inspect = |message: &Message| clients.note(message);
+        deliver(&connection, messages, &signals, inspect).await?;
+        lost(&inbox)
     })
 }
 
-async fn own(connection: &Connection, name: &WellKnownName<'_>) -> Result<()> {
+async fn request_name(
+    connection: &Connection,
+    name: &WellKnownName<'_>,
+) -> Result<()> {
     let asked = (name, RequestNameFlags::DO_NOT_QUEUE);
-    let reply = ask(connection, "RequestName", &asked).await?;
+    let reply = call_daemon(connection, "RequestName", &asked).await?;
     let reply: RequestNameReply = reply.body().deserialize()?;
     if reply == RequestNameReply::PrimaryOwner {
         say!("RequestName: {name} is ours, calls to it come to us");
         return Ok(());
     }
-    let pid: u32 = ask(connection, "GetConnectionUnixProcessID", name)
+    let pid: u32 = call_daemon(connection, "GetConnectionUnixProcessID", name)
         .await?
         .body()
         .deserialize()?;
@@ -143,33 +145,34 @@ async fn own(connection: &Connection, name: &WellKnownName<'_>) -> Result<()> {
 }
 // ANCHOR_END: own
 
-/// Who has called, and not yet left the bus.
-struct Guests {
-    inside: HashSet<String>,
+/// The clients that have called and not yet left the bus.
+struct BusClients {
+    known: HashSet<String>,
+    /// How many clients of `--count` are left.
     left: Option<u64>,
 }
 
-impl Guests {
-    fn heard(&mut self, message: &Message) {
+impl BusClients {
+    fn note(&mut self, message: &Message) {
         let header = message.header();
         match (message.message_type(), header.sender()) {
             (Type::MethodCall, Some(caller)) => {
-                self.inside.insert(caller.to_string());
+                self.known.insert(caller.to_string());
             }
             (Type::Signal, Some(sender)) if sender.as_str() == DAEMON => {
-                self.changed(message);
+                self.note_owner(message);
             }
             _ => {}
         }
     }
 
-    /// A name has no owner any more: that may be one who has called.
-    fn changed(&mut self, message: &Message) {
+    /// A name has no owner any more: perhaps it was that of a client.
+    fn note_owner(&mut self, message: &Message) {
         let body = message.body();
         let Ok((name, _, _)) = body.deserialize::<(&str, &str, &str)>() else {
             return;
         };
-        if !self.inside.remove(name) {
+        if !self.known.remove(name) {
             return;
         }
         say!("{name} has left the bus");
@@ -183,12 +186,23 @@ impl Guests {
     }
 }
 
+/// A bus has closed the connection, which ends the server.
+///
+/// # Errors
+/// Always: why it has.
+fn lost(inbox: &Inbox) -> Result<()> {
+    match inbox.why() {
+        Some(why) => bail!("recv from the bus: {why}"),
+        None => bail!("recv from the bus: it has closed the connection"),
+    }
+}
+
 // ANCHOR: daemon
 /// Calls a method of the bus itself: it is an object like others.
 ///
 /// # Errors
-/// What it answers.
-pub async fn ask<B>(
+/// What the bus answers.
+pub async fn call_daemon<B>(
     connection: &Connection,
     method: &str,
     body: &B,
@@ -203,10 +217,11 @@ where
 /// The first call on a bus; the answer is our name there.
 ///
 /// # Errors
-/// As [`ask`].
+/// As [`call_daemon`].
 pub async fn hello(connection: &Connection) -> Result<()> {
-    let reply =
-        ask(connection, "Hello", &()).await.context("call Hello of the bus")?;
+    let reply = call_daemon(connection, "Hello", &())
+        .await
+        .context("call Hello of the bus")?;
     let body = reply.body();
     let name: &str = body.deserialize()?;
     say!("Hello: the bus calls us {name}");
@@ -216,10 +231,16 @@ pub async fn hello(connection: &Connection) -> Result<()> {
 /// Asks the bus for a signal of its own, where `rule` holds as well.
 ///
 /// # Errors
-/// As [`ask`].
-pub async fn tell(connection: &Connection, signal: &str, rule: &str) -> Result<()> {
+/// As [`call_daemon`].
+pub async fn add_match(
+    connection: &Connection,
+    signal: &str,
+    rule: &str,
+) -> Result<()> {
     let rule = format!("type='signal',sender='{DAEMON}',member='{signal}',{rule}");
-    ask(connection, "AddMatch", &rule).await.context("call AddMatch of the bus")?;
+    call_daemon(connection, "AddMatch", &rule)
+        .await
+        .context("call AddMatch of the bus")?;
     Ok(())
 }
 // ANCHOR_END: daemon

@@ -1,4 +1,4 @@
-//! The client: calls methods, and listens to signals.
+//! The client: calls methods, and receives signals.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -12,9 +12,12 @@ use zbus::message::Type;
 use zbus::names::{BusName, WellKnownName};
 use zbus::{DynamicType, Message, MessageStream, OwnedStructure};
 
+use super::names::INTERFACE;
+use super::options::{DbusClientOptions, Verb};
+use super::rendezvous::connect_to_server;
 use super::runtime::Runtime;
-use super::socket::{Inbox, LONGEST, Wire};
-use super::{ClientOptions, INTERFACE, Verb, bus, door, handshake, values};
+use super::socket::{Inbox, LONGEST, MessageSocket};
+use super::{bus, handshake, values};
 use wire::errors::Advise;
 use wire::meet::Rendezvous;
 use wire::payload::{Payload, Printed, Style};
@@ -32,7 +35,7 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 ///
 /// # Errors
 /// A call that fails: by which error, and what to do.
-pub fn run(rendezvous: &Rendezvous, options: &ClientOptions) -> Result<()> {
+pub fn run(rendezvous: &Rendezvous, options: &DbusClientOptions) -> Result<()> {
     let call = match &options.verb {
         Verb::Call { method, signature, arguments } => {
             let (interface, member) = values::method(method, INTERFACE)?;
@@ -46,25 +49,25 @@ pub fn run(rendezvous: &Rendezvous, options: &ClientOptions) -> Result<()> {
     let name = options.bus.as_ref().map(|_| bus::name_of(rendezvous)).transpose()?;
     let socket = match &options.bus {
         Some(bus) => bus::connect(bus)?,
-        None => door::find(rendezvous)?,
+        None => connect_to_server(rendezvous)?,
     };
     let guid = handshake::introduce(&socket, options.call_timeout)
         .context("the handshake")
         .advise(|_| {
             Some("whoever listens there does not speak D-Bus with us now")
         })?;
-    let wire = Wire::new(socket, LONGEST, options.call_timeout, "")?;
-    let inbox = wire.inbox();
+    let socket = MessageSocket::new(socket, LONGEST, options.call_timeout, "")?;
+    let inbox = socket.inbox();
     let runtime = Runtime::new();
     runtime.block_on(async {
-        let mut builder = Builder::authenticated_socket(wire, guid)
+        let mut builder = Builder::authenticated_socket(socket, guid)
             .runtime(runtime.clone())
             .method_timeout(options.call_timeout);
         if name.is_none() {
             builder = builder.p2p();
         }
         let connection = builder.build().await?;
-        let client = Client { rendezvous, options, connection, inbox, name };
+        let client = DbusClient { rendezvous, options, connection, inbox, name };
         if let Some(name) = &client.name {
             bus::hello(&client.connection).await?;
             client.wait_for_owner(name).await?;
@@ -92,16 +95,16 @@ pub fn run(rendezvous: &Rendezvous, options: &ClientOptions) -> Result<()> {
 }
 
 /// A client that is connected.
-struct Client<'a> {
+struct DbusClient<'a> {
     rendezvous: &'a Rendezvous,
-    options: &'a ClientOptions,
+    options: &'a DbusClientOptions,
     connection: Connection,
     inbox: Arc<Inbox>,
-    /// Whom calls go to, on a bus.
+    /// The name on the bus that calls go to.
     name: Option<WellKnownName<'static>>,
 }
 
-impl Client<'_> {
+impl DbusClient<'_> {
     // ANCHOR: call
     /// Calls a method: sends the message, and waits for the reply that names its serial.
     async fn call<B>(
@@ -120,13 +123,13 @@ impl Client<'_> {
             .call_method(to, object, Some(interface), member, body)
             .await;
         let what = format!("call {interface}.{member} of {object}");
-        reply.map_err(|error| self.exvisible(error, &what))
+        reply.map_err(|error| self.explain(error, &what))
     }
 
     /// What went wrong with a call, and the way out.
-    fn exvisible(&self, error: zbus::Error, what: &str) -> anyhow::Error {
+    fn explain(&self, error: zbus::Error, what: &str) -> anyhow::Error {
         use zbus::DBusError;
-        // A call is carried out at most once. Without a reply nobody knows which: once,
+        // A call is carried out at most once. Without a reply it is not known which: once,
         // or not at all.
         let perhaps =
             "it may have been carried out, or not: look before you call again";
@@ -186,19 +189,19 @@ impl Client<'_> {
     // ANCHOR_END: call
 
     // ANCHOR: watch
-    /// Prints each message as it is posted. Nobody is asked: the signals come.
+    /// Prints each message as it is posted, by the signals that come. It makes no call.
     async fn watch(&self, payload: &mut Payload, count: Option<u64>) -> Result<()> {
         let mut signals = MessageStream::from(&self.connection);
         if let Some(name) = &self.name {
-            // A bus passes on signals only to those who asked for them.
+            // A bus passes on signals only to connections that asked for them.
             let rule = format!(
                 "type='signal',sender='{name}',path='{}',interface='{INTERFACE}',\
                  member='Posted'",
                 self.options.object
             );
-            bus::ask(&self.connection, "AddMatch", &rule).await?;
+            bus::call_daemon(&self.connection, "AddMatch", &rule).await?;
         }
-        // Once it has answered, it knows us, and no later post is missed.
+        // Once the server has answered, it knows this client: no later post is missed.
         let reply = self.call(PROPERTIES, "Get", &(INTERFACE, "Count")).await?;
         let posted = lines(&reply)?.join(" ");
         say!("on the board: {}", messages(posted.parse().unwrap_or(0)));
@@ -231,13 +234,13 @@ impl Client<'_> {
     // ANCHOR_END: watch
 
     // ANCHOR: owner
-    /// Waits until someone owns the name: the bus says so by a signal of its own.
+    /// Waits until a process owns the name: the bus says so by a signal of its own.
     async fn wait_for_owner(&self, name: &WellKnownName<'_>) -> Result<()> {
         let mut signals = MessageStream::from(&self.connection);
         let rule = format!("arg0='{name}'");
-        bus::tell(&self.connection, "NameOwnerChanged", &rule).await?;
+        bus::add_match(&self.connection, "NameOwnerChanged", &rule).await?;
         // Asked after we began to listen, so nothing is missed in between.
-        let reply = bus::ask(&self.connection, "NameHasOwner", name).await?;
+        let reply = bus::call_daemon(&self.connection, "NameHasOwner", name).await?;
         let mut owned: bool = reply.body().deserialize()?;
         if !owned {
             let what =

@@ -115,14 +115,14 @@ impl Runtime {
 }
 
 impl traits::Runtime for Runtime {
-    type RegisteredIoSource = Nothing;
+    type RegisteredIoSource = NoIoSource;
     type Sleep = Sleep;
     type Task<T>
         = Task<T>
     where
         T: Send + 'static;
 
-    fn register_io_source(&self, _: IoSource) -> io::Result<Nothing> {
+    fn register_io_source(&self, _: IoSource) -> io::Result<NoIoSource> {
         Err(ErrorKind::Unsupported.into())
     }
 
@@ -193,9 +193,9 @@ impl traits::Runtime for Runtime {
 }
 
 /// zbus registers no socket: ours drive themselves.
-pub(super) enum Nothing {}
+pub(super) enum NoIoSource {}
 
-impl PollIo for Nothing {
+impl PollIo for NoIoSource {
     fn poll_io<T>(
         &self,
         _: &mut Context<'_>,
@@ -230,7 +230,7 @@ impl Drop for Sleep {
     }
 }
 
-/// What a task has come to, for who waits for it.
+/// The outcome of a task, for the one that awaits it.
 struct Outcome<T> {
     value: Option<T>,
     waker: Option<Waker>,

@@ -1,8 +1,8 @@
 //! The bytes under the messages: recv(2) and send(2) on a Unix socket.
 //!
 //! zbus makes messages of bytes and bytes of messages, and would drive the socket itself.
-//! Here we do, so that each message can be seen, and so that no peer can make us wait for
-//! the rest of one, or hold as much memory as it likes.
+//! Here this file does, so that each message can be shown, and so that no peer can make us wait
+//! for the rest of one, or take as much memory as it likes.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -23,7 +23,7 @@ use zbus::connection::socket::{ReadHalf, Socket, Split, WriteHalf};
 use zbus::export::async_trait::async_trait;
 use zbus::message::{Flags, Type};
 
-use super::{future, handshake, wording};
+use super::{handshake, unknown, wording};
 use os::cleanup::without_signals;
 use wire::say::{self, Commentary};
 
@@ -39,7 +39,7 @@ pub const LONGEST: usize = 128 << 20;
 
 // ANCHOR: recv
 /// Receives one whole message; `None` at the end of the stream. Its beginning may take for
-/// ever, since nobody has to say anything; the rest of it may not.
+/// ever, since no peer has to send anything; the rest of it may not.
 fn receive(
     socket: &UnixStream,
     longest: usize,
@@ -49,7 +49,7 @@ fn receive(
     socket.set_read_timeout(None)?;
     let begun = loop {
         match recv(socket.as_raw_fd(), &mut message, MsgFlags::empty()) {
-            // It left with something unread: nothing more will come, either.
+            // The peer left with something unread: it sends nothing more, either.
             Ok(0) | Err(Errno::ECONNRESET) => return Ok(None),
             Ok(begun) => break begun,
             Err(Errno::EINTR) => {}
@@ -85,15 +85,15 @@ fn receive(
 }
 // ANCHOR_END: recv
 
-/// A socket on which messages come and go.
+/// A socket that carries messages.
 #[derive(Debug)]
-pub struct Wire {
+pub struct MessageSocket {
     socket: Arc<UnixStream>,
     inbox: Arc<Inbox>,
     who: String,
 }
 
-impl Wire {
+impl MessageSocket {
     /// Takes over a socket whose handshake is done. A message may have at most `longest`
     /// bytes, and take `patience` from its first byte to its last; so may a send(2) that
     /// waits for room. `who` begins each line of commentary, if it is not empty.
@@ -105,14 +105,16 @@ impl Wire {
         longest: usize,
         patience: Duration,
         who: &str,
-    ) -> anyhow::Result<Wire> {
+    ) -> anyhow::Result<MessageSocket> {
         socket.set_write_timeout(Some(patience)).context("SO_SNDTIMEO")?;
         let (socket, inbox) = (Arc::new(socket), Arc::new(Inbox::default()));
         let (from, to) = (socket.clone(), inbox.clone());
         let reader = move || {
             while let Some(received) = receive(&from, longest, patience).transpose()
             {
-                let Some(received) = received.map(future::known).transpose() else {
+                let Some(received) =
+                    received.map(unknown::without_unknown).transpose()
+                else {
                     continue; // of a type that we do not know
                 };
                 let failed = received.is_err();
@@ -126,7 +128,7 @@ impl Wire {
         // thread, which knows when they would come at a bad time.
         let spawn = || thread::Builder::new().name("recv".into()).spawn(reader);
         without_signals(spawn).context("clone a thread that receives")?;
-        Ok(Wire { socket, inbox, who: who.to_owned() })
+        Ok(MessageSocket { socket, inbox, who: who.to_owned() })
     }
 
     /// Why the connection ended, once it has; for later.
@@ -135,20 +137,20 @@ impl Wire {
     }
 }
 
-impl Socket for Wire {
-    type ReadHalf = Receiver;
-    type WriteHalf = Sender;
+impl Socket for MessageSocket {
+    type ReadHalf = MessageReceiver;
+    type WriteHalf = MessageSender;
 
-    fn split(self) -> Split<Receiver, Sender> {
+    fn split(self) -> Split<MessageReceiver, MessageSender> {
         let commentary = |call| {
             let commentary = Commentary::of(call).naming(12);
             if self.who.is_empty() { commentary } else { commentary.with(&self.who) }
         };
         let (received, sent) = (commentary("recv"), commentary("send"));
         let (socket, inbox) = (self.socket.clone(), self.inbox.clone());
-        let sender = Sender { socket, inbox, sent };
-        let bytes = Bytes { socket: self.socket, inbox: self.inbox };
-        Split::new(Receiver { bytes, received }, sender)
+        let sender = MessageSender { socket, inbox, sent };
+        let bytes = ReceivedBytes { socket: self.socket, inbox: self.inbox };
+        Split::new(MessageReceiver { bytes, received }, sender)
     }
 }
 
@@ -156,23 +158,23 @@ impl Socket for Wire {
 /// recv(2). It holds one message; the next is received once that one was taken.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    state: Mutex<State>,
+    state: Mutex<InboxState>,
     taken: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct InboxState {
     bytes: VecDeque<u8>,
     /// Calls that have come and are not answered yet.
-    owed: u64,
+    unanswered: u64,
     ended: bool,
     why: Option<String>,
-    /// Nobody takes what comes any more.
+    /// Nothing takes the messages any more.
     closed: bool,
     waker: Option<Waker>,
 }
 
-impl State {
+impl InboxState {
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -181,7 +183,7 @@ impl State {
 }
 
 impl Inbox {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, InboxState> {
         self.state.lock().expect("no panic while it is held")
     }
 
@@ -192,7 +194,7 @@ impl Inbox {
             Ok(message) => state.bytes.extend(message),
             Err(error) => {
                 state.ended = true;
-                state.owed = 0; // it has broken the rules, and is owed nothing
+                state.unanswered = 0; // a peer that breaks the rules gets no reply
                 state.why.get_or_insert(error.to_string());
             }
         }
@@ -209,11 +211,11 @@ impl Inbox {
         state.wake();
     }
 
-    /// Takes bytes. A peer that has said all is still owed its replies: until they are
-    /// sent, zbus does not hear that it will say no more.
+    /// Takes bytes. A peer that will send no more still gets its replies: until they are sent,
+    /// zbus does not see the end of the stream.
     fn poll(&self, buffer: &mut [u8], context: &mut Context<'_>) -> Poll<usize> {
         let mut state = self.state();
-        if state.bytes.is_empty() && !(state.ended && state.owed == 0) {
+        if state.bytes.is_empty() && !(state.ended && state.unanswered == 0) {
             state.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
@@ -240,13 +242,13 @@ impl Inbox {
 
 /// The receiving half. All it adds to the bytes is the commentary.
 #[derive(Debug)]
-pub struct Receiver {
-    bytes: Bytes,
+pub struct MessageReceiver {
+    bytes: ReceivedBytes,
     received: Commentary,
 }
 
 #[async_trait]
-impl ReadHalf for Receiver {
+impl ReadHalf for MessageReceiver {
     async fn receive_message(
         &mut self,
         number: u64,
@@ -262,7 +264,7 @@ impl ReadHalf for Receiver {
                 if message.message_type() == Type::MethodCall
                     && !flags.contains(Flags::NO_REPLY_EXPECTED)
                 {
-                    inbox.state().owed += 1;
+                    inbox.state().unanswered += 1;
                 }
                 let size = message.data().len();
                 self.received.call(size, || {
@@ -279,13 +281,13 @@ impl ReadHalf for Receiver {
 
 /// Bytes for zbus to make messages of.
 #[derive(Debug)]
-struct Bytes {
+struct ReceivedBytes {
     socket: Arc<UnixStream>,
     inbox: Arc<Inbox>,
 }
 
 #[async_trait]
-impl ReadHalf for Bytes {
+impl ReadHalf for ReceivedBytes {
     async fn recvmsg(
         &mut self,
         buffer: &mut [u8],
@@ -295,7 +297,7 @@ impl ReadHalf for Bytes {
     }
 }
 
-impl Drop for Bytes {
+impl Drop for ReceivedBytes {
     fn drop(&mut self) {
         self.inbox.state().closed = true;
         self.inbox.taken.notify_one();
@@ -305,7 +307,7 @@ impl Drop for Bytes {
 
 /// The sending half.
 #[derive(Debug)]
-pub struct Sender {
+pub struct MessageSender {
     socket: Arc<UnixStream>,
     inbox: Arc<Inbox>,
     sent: Commentary,
@@ -313,7 +315,7 @@ pub struct Sender {
 
 // ANCHOR: send
 #[async_trait]
-impl WriteHalf for Sender {
+impl WriteHalf for MessageSender {
     /// Sends one whole message. It may sleep: the thread serves this one connection.
     async fn send_message(&mut self, message: &Message) -> zbus::Result<()> {
         let bytes = message.data().bytes();
@@ -322,14 +324,14 @@ impl WriteHalf for Sender {
         let result = handshake::send_all(&self.socket, bytes);
         let mut state = self.inbox.state();
         if let Type::MethodReturn | Type::Error = message.message_type() {
-            state.owed = state.owed.saturating_sub(1);
+            state.unanswered = state.unanswered.saturating_sub(1);
         }
         if let Err(error) = &result {
             // A part of it may be sent, so nothing can follow.
             if error.kind() != ErrorKind::BrokenPipe {
                 state.why.get_or_insert(format!("send(): {error}"));
             }
-            (state.ended, state.owed) = (true, 0);
+            (state.ended, state.unanswered) = (true, 0);
             let _ = self.socket.shutdown(Shutdown::Both);
         }
         state.wake();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use zbus::Structure;
 use zbus::connection::socket::{ReadHalf, Socket};
 
-use super::{Wire, handshake, wording};
+use super::{MessageSocket, handshake, wording};
 use crate::dbus::runtime::Runtime;
 use crate::dbus::values;
 use crate::fuzz::Input;
@@ -60,7 +60,7 @@ pub(crate) fn handshake(input: &[u8]) {
 /// Messages, one after the other.
 pub(crate) fn messages(input: &[u8]) {
     let (ours, _theirs) = said(input);
-    let wire = Wire::new(ours, LONGEST, PATIENCE, "").expect("a thread");
+    let wire = MessageSocket::new(ours, LONGEST, PATIENCE, "").expect("a thread");
     let inbox = wire.inbox();
     let (mut receiver, _sender) = wire.split().take();
     let (mut bytes, mut fds) = (Vec::new(), Vec::new());
@@ -68,7 +68,7 @@ pub(crate) fn messages(input: &[u8]) {
         let received = receiver.receive_message(number, &mut bytes, &mut fds);
         let Ok(message) = Runtime::new().block_on(received) else { return };
         // Nobody answers here, and the end is only told once all is answered.
-        inbox.state().owed = 0;
+        inbox.state().unanswered = 0;
         assert!(message.data().len() <= LONGEST);
         let shown = wording::of(&message);
         assert!(shown.chars().all(|c| !c.is_control()), "{shown:?}");

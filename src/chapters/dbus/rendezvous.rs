@@ -1,4 +1,4 @@
-//! The Unix socket at which the two meet without a bus.
+//! The Unix socket at which client and server meet without a bus.
 
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
@@ -25,12 +25,14 @@ use wire::say;
 /// them for the NUL (unix(7)).
 const LONGEST_PATH: usize = 107;
 
-// ANCHOR: open
-/// Binds the socket where clients come.
+// ANCHOR: listen
+/// The server: binds the socket, and listens for clients.
 ///
 /// # Errors
-/// What is there already, and whose it is.
-pub fn open(rendezvous: &Rendezvous) -> Result<(UnixListener, Presence)> {
+/// What has the name already, and whose it is.
+pub fn listen_for_clients(
+    rendezvous: &Rendezvous,
+) -> Result<(UnixListener, Presence)> {
     let path = rendezvous.path();
     let name = path.display();
     // From here on no other server of ours is here, so a name without a listener is stale.
@@ -50,35 +52,36 @@ pub fn open(rendezvous: &Rendezvous) -> Result<(UnixListener, Presence)> {
         Err(_) => {}
     }
     let (unix, stream) = (AddressFamily::Unix, SockType::Stream);
-    let door =
+    let listener =
         socket(unix, stream, SockFlag::SOCK_CLOEXEC, None).context("socket")?;
     // The file gets the mode of its socket: nobody else may ever connect.
-    fchmod(&door, Mode::S_IRUSR | Mode::S_IWUSR).context("fchmod the socket")?;
+    fchmod(&listener, Mode::S_IRUSR | Mode::S_IWUSR).context("fchmod the socket")?;
     let address = UnixAddr::new(&path).with_context(|| format!("bind {name}"))?;
     presence
         .create(&Object::Path(path.clone()), || {
-            bind(door.as_raw_fd(), &address).with_context(|| format!("bind {name}"))
+            bind(listener.as_raw_fd(), &address)
+                .with_context(|| format!("bind {name}"))
         })
         .advise(|error| match errno(error)? {
             nix::errno::Errno::ENOENT => Some("make its directory first"),
             _ => Some("use --at NAME for another place"),
         })?;
-    listen(&door, Backlog::MAXCONN).with_context(|| format!("listen {name}"))?;
+    listen(&listener, Backlog::MAXCONN).with_context(|| format!("listen {name}"))?;
     say!("bind({name}), listen(): a socket of our own, so no bus is needed");
     presence.admit_peers()?;
-    Ok((UnixListener::from(door), presence))
+    Ok((UnixListener::from(listener), presence))
 }
-// ANCHOR_END: open
+// ANCHOR_END: listen
 
-// ANCHOR: find
-/// Connects to the server, as soon as there is one.
+// ANCHOR: connect
+/// The client: connects to the server, as soon as there is one.
 ///
 /// # Errors
-/// What is there and is no socket; a server of another user.
-pub fn find(rendezvous: &Rendezvous) -> Result<UnixStream> {
+/// What has the name and is no socket; a server of another user.
+pub fn connect_to_server(rendezvous: &Rendezvous) -> Result<UnixStream> {
     let path = rendezvous.path();
     let name = path.display();
-    rendezvous.make_dir()?; // a directory that others may write to could hold their server
+    rendezvous.make_dir()?; // in a directory of others the server could be theirs
     let mut pause = Pause::new();
     let socket = loop {
         check(&path)?;
@@ -105,9 +108,9 @@ pub fn find(rendezvous: &Rendezvous) -> Result<UnixStream> {
     ensure!(uid == geteuid().as_raw(), "connect {name}: pid {pid} is uid {uid}'s");
     Ok(socket)
 }
-// ANCHOR_END: find
+// ANCHOR_END: connect
 
-/// Looks whether the socket can be, and is or could come, at `path`.
+/// Whether `path` can be the name of a socket: it is one, or nothing is there yet.
 fn check(path: &Path) -> Result<()> {
     let (name, length) = (path.display(), path.as_os_str().len());
     if length > LONGEST_PATH {

@@ -1,5 +1,5 @@
-//! What the specification says to ignore: a peer of a later version may send it. zbus takes
-//! some of it for junk, so it is taken out before.
+//! The specification says to ignore what is unknown: a peer of a later version may send it.
+//! zbus takes some of it for junk, so it is removed before.
 //!
 //! Of messages those of an unknown type; of a header the fields that are unknown, and without
 //! a bus also a SENDER that is none: there only a bus gives names. (Unknown flags zbus ignores
@@ -20,9 +20,9 @@ const LAST_TYPE: u8 = 4;
 const LAST_FIELD: u8 = 9;
 const SENDER: u8 = 7;
 
-/// A whole message without what is unknown; `None` if it is to be ignored as a whole. What is
-/// no message stays as it is, for zbus to refuse.
-pub(super) fn known(message: Vec<u8>) -> Option<Vec<u8>> {
+/// A whole message without the header fields that are unknown; `None` if its type is unknown, so
+/// that all of it is to be ignored. What is no message stays as it is, and zbus refuses it.
+pub(super) fn without_unknown(message: Vec<u8>) -> Option<Vec<u8>> {
     if message[1] > LAST_TYPE {
         return None;
     }
@@ -129,23 +129,27 @@ mod tests {
         ];
         for order in *b"lB" {
             let plain = message(order, 1, &CALL);
-            assert_eq!(known(plain.clone()).unwrap(), plain);
+            assert_eq!(without_unknown(plain.clone()).unwrap(), plain);
             for (index, field) in
                 (0..=CALL.len()).flat_map(|p| unknown.iter().map(move |f| (p, f)))
             {
                 let mut fields = CALL.to_vec();
                 fields.insert(index, *field);
-                let found = known(message(order, 1, &fields)).unwrap();
+                let found = without_unknown(message(order, 1, &fields)).unwrap();
                 assert_eq!(found, plain, "{field:?} at {index}, {}", order as char);
             }
             for kind in [5, 9, 255] {
-                assert_eq!(known(message(order, kind, &CALL)), None, "type {kind}");
+                assert_eq!(
+                    without_unknown(message(order, kind, &CALL)),
+                    None,
+                    "type {kind}"
+                );
             }
             // INVALID is no unknown type, and no unknown field.
             for invalid in
                 [message(order, 0, &CALL), message(order, 1, &[(0, "s", b"x")])]
             {
-                assert_eq!(known(invalid.clone()).unwrap(), invalid);
+                assert_eq!(without_unknown(invalid.clone()).unwrap(), invalid);
             }
         }
     }
@@ -155,10 +159,10 @@ mod tests {
         let whole = message(b'l', 1, &[CALL[0], (200, "a{sv}", b""), CALL[1]]);
         for length in FIXED..whole.len() {
             let cut = whole[..length].to_vec();
-            let _ = known(cut);
+            let _ = without_unknown(cut);
             let mut junk = whole.clone();
             junk[length] = 0xff;
-            let _ = known(junk);
+            let _ = without_unknown(junk);
         }
     }
 }
