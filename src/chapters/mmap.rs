@@ -1,5 +1,5 @@
 //! mmap(2) puts a file into the address space: a load reads it, a store writes it, and all
-//! who map it MAP_SHARED see the same pages, which are the kernel's cache of the file. The
+//! processes that map it MAP_SHARED see the same pages, the kernel's cache of the file. The
 //! ring of shared memory, in a file that stays when its processes end. By the crate memmap2.
 
 use std::fs::File;

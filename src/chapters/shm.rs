@@ -1,8 +1,8 @@
 //! Shared memory: the same pages in the address spaces of two processes (shm_overview(7)).
 //! What one stores, the other loads; no system call moves the data, and none waits for
-//! it. So both is ours to do: a ring of bytes with two counters says what is there, and a
-//! futex sleeps when there is nothing. There are four ways to come by such memory; the
-//! ring in it is the same.
+//! it. The processes must do both themselves: a ring of bytes with two counters says what is
+//! there, and a futex sleeps when there is nothing. There are four ways to come by such
+//! memory; the ring in it is the same.
 
 use clap::ValueEnum;
 

@@ -1,6 +1,6 @@
 //! Unix domain sockets connect processes of one machine (unix(7)). Their addresses are
-//! paths, or abstract names; the kernel vouches for the process at the other end; and there are
-//! three types: a stream of bytes, a connection that keeps packets whole, and datagrams
+//! paths, or abstract names; the kernel vouches for the process at the other end; and there
+//! are three types: a stream of bytes, a connection that keeps packets whole, and datagrams
 //! without a connection.
 
 use std::os::fd::OwnedFd;

@@ -1,6 +1,6 @@
 //! The object: a message board. Its methods are plain Rust; what makes them callable is
 //! the attribute, from which zbus makes the code that unpacks a call's arguments, packs the
-//! result, and describes the interface to whoever asks.
+//! result, and describes the interface to a process that asks.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -186,7 +186,7 @@ fn print(payload: &mut Payload, text: &str) {
     }
 }
 
-/// The signals that wait until one connection has sent those before them.
+/// The signals that one connection has not sent yet.
 #[derive(Debug, Default)]
 pub struct SignalQueue(Mutex<QueuedSignals>);
 

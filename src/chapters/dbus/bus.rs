@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(25);
 /// Connects to a bus: `session`, `system`, or an address.
 ///
 /// # Errors
-/// An address that is none, or where nobody listens.
+/// An address that is none, or where no process listens.
 pub fn connect(bus: &str) -> Result<UnixStream> {
     let address = match bus {
         "session" => Address::session(),

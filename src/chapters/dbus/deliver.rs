@@ -21,8 +21,8 @@ enum Delivery {
     Closed,
 }
 
-/// Sends the signals of the queue, until `messages` end. Meanwhile zbus, in this thread, answers
-/// the calls. `inspect` sees each message that comes.
+/// Sends the signals of the queue, until `messages` end. Meanwhile zbus, in this thread,
+/// answers the calls. `inspect` sees each message that comes.
 ///
 /// # Errors
 /// Why a signal could not be sent.

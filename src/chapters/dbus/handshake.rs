@@ -1,5 +1,6 @@
-//! The handshake: lines of text, before the first message. The client says who it is, and
-//! the server believes its kernel: SO_PEERCRED is the uid of who called connect(2).
+//! The handshake: lines of text, before the first message. The client names its
+//! user, and the server believes its kernel: SO_PEERCRED is the uid of the process that called
+//! connect(2).
 //!
 //! ```text
 //! client  NUL AUTH EXTERNAL 31303030     "1000" in hexadecimal: its uid in decimal
@@ -77,7 +78,8 @@ pub fn welcome(
         let mut words = line.split(' ');
         let answer = match (words.next(), words.next(), words.next()) {
             (Some("AUTH"), Some("EXTERNAL"), Some(id)) if is(id, ours) => &ok,
-            // It gives no id, and is asked for it. An empty one is: whom you see.
+            // Without an id the client is asked for it. An empty one means: the uid that the
+            // kernel says.
             (Some("AUTH"), Some("EXTERNAL"), None) => "DATA\r\n",
             (Some("DATA"), None | Some(""), _) if asked => &ok,
             (Some("DATA"), Some(id), None) if asked && is(id, ours) => &ok,
@@ -89,7 +91,7 @@ pub fn welcome(
                 say!("{client}: recv(): \"BEGIN\"; from here on, messages");
                 return Ok(());
             }
-            // We take no descriptors, so the kernel closes those that come.
+            // We take no descriptors, so the kernel closes what it is sent.
             (Some("NEGOTIATE_UNIX_FD"), ..) => "ERROR no descriptors here\r\n",
             _ => "ERROR not a command\r\n",
         };
@@ -113,7 +115,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// One line without its CR LF, and not a byte more: what follows BEGIN is no line, and may
-/// have come already. So we look first, and take what belongs to the line.
+/// have arrived already. So we look first, and take what belongs to the line.
 fn read_line(socket: &UnixStream, deadline: Instant) -> Result<String> {
     let mut line = Vec::new();
     while !line.ends_with(b"\n") {
@@ -167,8 +169,8 @@ pub fn read(
     Ok(())
 }
 
-/// recv(2), until there is something or the deadline has passed. What has come already
-/// counts, however late we are to look.
+/// recv(2), until a byte has arrived or the deadline has passed. Bytes that are there already
+/// count, even if this call is late.
 fn receive(
     socket: &UnixStream,
     buffer: &mut [u8],

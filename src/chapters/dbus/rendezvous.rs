@@ -35,7 +35,7 @@ pub fn listen_for_clients(
 ) -> Result<(UnixListener, Presence)> {
     let path = rendezvous.path();
     let name = path.display();
-    // From here on no other server of ours is here, so a name without a listener is stale.
+    // From here on there is no other server of ours, so a name without a listener is stale.
     let mut presence = rendezvous.arrive(Some(SoleRole::Server))?;
     check(&path)?;
     match UnixStream::connect(&path) {
@@ -54,7 +54,7 @@ pub fn listen_for_clients(
     let (unix, stream) = (AddressFamily::Unix, SockType::Stream);
     let listener =
         socket(unix, stream, SockFlag::SOCK_CLOEXEC, None).context("socket")?;
-    // The file gets the mode of its socket: nobody else may ever connect.
+    // The file gets the mode of its socket: no other user may ever connect.
     fchmod(&listener, Mode::S_IRUSR | Mode::S_IWUSR).context("fchmod the socket")?;
     let address = UnixAddr::new(&path).with_context(|| format!("bind {name}"))?;
     presence

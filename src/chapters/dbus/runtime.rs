@@ -2,7 +2,7 @@
 //!
 //! The runtime that zbus brings along has an epoll instance, a pipe, a timer and at times a
 //! thread of its own, each of which may be missing. Here a thread that sleeps needs none of
-//! them: our sockets have threads that receive, and those only have to wake it.
+//! them: our sockets have threads that receive, and wake it.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -27,7 +27,7 @@ pub(super) struct Runtime(Arc<Shared>);
 
 struct Shared {
     thread: Thread,
-    /// Something may go on: all is polled once more, since there are few of them.
+    /// A task may be able to continue: all are polled once more, since they are few.
     woken: AtomicBool,
     tasks: Mutex<Vec<Work>>,
     /// By when, and by the number of the sleep.
@@ -65,11 +65,11 @@ impl Shared {
         }
     }
 
-    /// Polls each task; those that are done go.
+    /// Polls each task, and drops the tasks that are done.
     fn run(&self, context: &mut Context<'_>) {
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.retain_mut(|task| task.as_mut().poll(context).is_pending());
-        // Before those that were spawned meanwhile.
+        // Before the tasks that were spawned meanwhile.
         lock(&self.tasks).splice(..0, tasks);
     }
 }
@@ -86,8 +86,8 @@ impl Runtime {
         }))
     }
 
-    /// Runs `future` to its end, and meanwhile the tasks; those that are left then are dropped.
-    /// It is called in the thread that made the runtime.
+    /// Runs `future` to its end, and meanwhile the tasks; tasks that are left are dropped
+    /// then. It is called in the thread that made the runtime.
     pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
         let waker = Waker::from(Arc::clone(&self.0));
@@ -99,7 +99,7 @@ impl Runtime {
             self.0.run(&mut context);
             self.0.sleep();
         };
-        // What one of them held may spawn another when it goes.
+        // The drop of a task may spawn another.
         loop {
             let left = std::mem::take(&mut *lock(&self.0.tasks));
             if left.is_empty() {
@@ -243,7 +243,7 @@ impl<T> Default for Outcome<T> {
     }
 }
 
-/// A task; it is cancelled when this goes, unless it was detached.
+/// A task; it is cancelled when this handle is dropped, unless it was detached.
 pub(super) struct Task<T> {
     outcome: Arc<Mutex<Outcome<T>>>,
     /// Where it runs; none once it is detached.

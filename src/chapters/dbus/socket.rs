@@ -1,8 +1,8 @@
 //! The bytes under the messages: recv(2) and send(2) on a Unix socket.
 //!
 //! zbus makes messages of bytes and bytes of messages, and would drive the socket itself.
-//! Here this file does, so that each message can be shown, and so that no peer can make us wait
-//! for the rest of one, or take as much memory as it likes.
+//! Here this file does, so that each message can be shown, and so that no peer can make us
+//! wait for the rest of one, or take as much memory as it likes.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -90,13 +90,13 @@ fn receive(
 pub struct MessageSocket {
     socket: Arc<UnixStream>,
     inbox: Arc<Inbox>,
-    who: String,
+    name: String,
 }
 
 impl MessageSocket {
     /// Takes over a socket whose handshake is done. A message may have at most `longest`
     /// bytes, and take `patience` from its first byte to its last; so may a send(2) that
-    /// waits for room. `who` begins each line of commentary, if it is not empty.
+    /// waits for room. `name` begins each line of commentary, if it is not empty.
     ///
     /// # Errors
     /// EAGAIN at the limit of threads.
@@ -104,7 +104,7 @@ impl MessageSocket {
         socket: UnixStream,
         longest: usize,
         patience: Duration,
-        who: &str,
+        name: &str,
     ) -> anyhow::Result<MessageSocket> {
         socket.set_write_timeout(Some(patience)).context("SO_SNDTIMEO")?;
         let (socket, inbox) = (Arc::new(socket), Arc::new(Inbox::default()));
@@ -128,7 +128,7 @@ impl MessageSocket {
         // thread, which knows when they would come at a bad time.
         let spawn = || thread::Builder::new().name("recv".into()).spawn(reader);
         without_signals(spawn).context("clone a thread that receives")?;
-        Ok(MessageSocket { socket, inbox, who: who.to_owned() })
+        Ok(MessageSocket { socket, inbox, name: name.to_owned() })
     }
 
     /// Why the connection ended, once it has; for later.
@@ -144,7 +144,11 @@ impl Socket for MessageSocket {
     fn split(self) -> Split<MessageReceiver, MessageSender> {
         let commentary = |call| {
             let commentary = Commentary::of(call).naming(12);
-            if self.who.is_empty() { commentary } else { commentary.with(&self.who) }
+            if self.name.is_empty() {
+                commentary
+            } else {
+                commentary.with(&self.name)
+            }
         };
         let (received, sent) = (commentary("recv"), commentary("send"));
         let (socket, inbox) = (self.socket.clone(), self.inbox.clone());
@@ -165,7 +169,7 @@ pub struct Inbox {
 #[derive(Debug, Default)]
 struct InboxState {
     bytes: VecDeque<u8>,
-    /// Calls that have come and are not answered yet.
+    /// Calls that are not answered yet.
     unanswered: u64,
     ended: bool,
     why: Option<String>,

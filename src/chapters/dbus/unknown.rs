@@ -1,8 +1,8 @@
 //! The specification says to ignore what is unknown: a peer of a later version may send it.
 //! zbus takes some of it for junk, so it is removed before.
 //!
-//! Of messages those of an unknown type; of a header the fields that are unknown, and without
-//! a bus also a SENDER that is none: there only a bus gives names. (Unknown flags zbus ignores
+//! That is: messages of an unknown type, unknown fields of a header, and without a bus also a
+//! SENDER that is no unique name: only a bus gives names. (Unknown flags zbus ignores
 //! itself. The type 0 and the field 0 are errors, and stay so.)
 
 use zbus::Variant;
@@ -20,8 +20,8 @@ const LAST_TYPE: u8 = 4;
 const LAST_FIELD: u8 = 9;
 const SENDER: u8 = 7;
 
-/// A whole message without the header fields that are unknown; `None` if its type is unknown, so
-/// that all of it is to be ignored. What is no message stays as it is, and zbus refuses it.
+/// A whole message without the header fields that are unknown; `None` if its type is unknown,
+/// so that all of it is to be ignored. What is no message stays as it is: zbus refuses it.
 pub(super) fn without_unknown(message: Vec<u8>) -> Option<Vec<u8>> {
     if message[1] > LAST_TYPE {
         return None;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use zbus::Message;
 use zbus::message::Type;
 
-/// A message's header in words: type, serial, whom and what it names, its signature.
+/// A message's header in words: type, serial, destination and member, signature.
 pub fn of(message: &Message) -> String {
     let header = message.header();
     let serial = header.primary().serial_num();

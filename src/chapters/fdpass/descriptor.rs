@@ -108,7 +108,7 @@ pub(super) fn take(server: impl AsFd, byte: u8) -> Result<ReceivedDescriptor> {
 /// only if that process runs as our user.
 ///
 /// # Errors
-/// When it is another user's process: with a descriptor it would get the rights that go with it.
+/// When it is another user's process: with a descriptor it would get its rights.
 pub(super) fn known_peer(socket: impl AsFd) -> Result<i32> {
     let peer =
         getsockopt(&socket, PeerCredentials).context("getsockopt(SO_PEERCRED)")?;

@@ -1,5 +1,5 @@
-//! One type of error number. rustix passes descriptors: what nobody takes out of its buffer,
-//! it closes. The rest of the program speaks of errors as nix does.
+//! rustix passes descriptors, since it closes those that are not taken out of its buffer. The
+//! rest of the program has the error numbers of nix.
 
 /// The same error number, as nix has it.
 pub(super) fn nix_errno(error: rustix::io::Errno) -> nix::errno::Errno {

@@ -17,10 +17,10 @@ pub(super) const BYTE: u8 = b'x';
 pub(super) const OK: &[u8; 2] = b"OK";
 
 // ANCHOR: acknowledge
-/// The worker says "I hold it, I have read no byte" of `held` connections, of all or of none.
+/// The worker says "I hold it, I have read no byte" of `held` connections, all or none.
 ///
 /// # Errors
-/// EPIPE when the server has disconnected this worker: then the connections are not its own.
+/// EPIPE when the server has disconnected this worker: the connections are not its own then.
 pub(super) fn acknowledge(server: impl AsFd, held: usize) -> nix::Result<()> {
     // So few bytes go whole, as a rule; half an OK is none.
     let answers = OK.repeat(held);

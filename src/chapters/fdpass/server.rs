@@ -1,7 +1,7 @@
 //! The server: accepts clients, and passes each connection to one of its workers.
 //!
 //! One thread and one epoll(7): for new clients, for new workers, for the workers'
-//! acknowledgements, and for the deadlines of those that do not come.
+//! acknowledgements, and for the deadlines of late workers.
 
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};

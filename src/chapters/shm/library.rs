@@ -72,7 +72,7 @@ impl Backing for ByCrate {
             .with_context(|| format!("posix_fallocate {}", self.name))
             .advise(no_room)?;
         // From now on not the owner: it would unlink the name when we end, though the
-        // other side is just about to open it. Whoever is last does that.
+        // other side is just about to open it. The last process does that.
         memory.set_owner(false);
         let size = say::size(length);
         say!("ShmemConf::create({}) made the name:", self.name);

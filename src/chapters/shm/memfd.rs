@@ -1,8 +1,8 @@
 //! Memory without a name: memfd_create(2) gives a descriptor of a file that is nowhere.
-//! Others come by it through `/proc/PID/fd/N`, which a note in the runtime directory
-//! tells, or by having the descriptor passed to them. It lives as long as somebody holds
-//! it. Sealed against shrinking, its size can be trusted: a peer that could cut it short
-//! could kill us with SIGBUS.
+//! Another process opens it through `/proc/PID/fd/N`, which a note in the runtime directory
+//! tells, or is passed the descriptor. It lives as long as a process holds it. Sealed
+//! against shrinking, its size can be trusted: a peer that could cut it short could kill us
+//! with SIGBUS.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -104,7 +104,7 @@ impl Backing for Memfd {
         Ok((memory, Object::Path(self.note.clone())))
     }
 
-    /// It goes with the last process that holds it.
+    /// The kernel frees it with the last process that holds it.
     fn lasts(&self) -> bool {
         false
     }

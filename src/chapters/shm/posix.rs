@@ -1,6 +1,6 @@
 //! POSIX shared memory by hand: shm_open(3) opens a file of the memory file system at
 //! `/dev/shm`, posix_fallocate(3) gives it its pages, mmap(2) puts them into our address
-//! space. It stays until shm_unlink(3), whoever ends.
+//! space. It stays until shm_unlink(3), whichever process ends.
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;

@@ -28,8 +28,8 @@ pub fn serve(listener: &OwnedFd, server: &Server) -> Result<()> {
 }
 
 // ANCHOR: threads
-/// Accepts clients until `--count` have come, and has each one served by `serve` in a
-/// thread of its own.
+/// Accepts clients until `--count` have come, and serves each one by `serve` in a thread of
+/// its own.
 ///
 /// # Errors
 /// What accept(2) says.
@@ -46,9 +46,10 @@ pub fn serve_each(
         for number in 1..=server.count.unwrap_or(u64::MAX) {
             let socket = shortage.accept(listener)?;
             let name = format!("client {number}");
-            // The process that called connect(2): the kernel noted it then, and vouches for it.
-            let who = getsockopt(&socket, PeerCredentials).context("SO_PEERCRED")?;
-            let (pid, uid, gid) = (who.pid(), who.uid(), who.gid());
+            // The process that called connect(2): the kernel noted it then.
+            let peer =
+                getsockopt(&socket, PeerCredentials).context("SO_PEERCRED")?;
+            let (pid, uid, gid) = (peer.pid(), peer.uid(), peer.gid());
             say!(
                 "accept(): {name} is pid {pid}, uid {uid}, gid {gid} (SO_PEERCRED)"
             );

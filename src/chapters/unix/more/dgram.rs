@@ -121,8 +121,8 @@ impl DgramClients {
         self.known.entry(packet.from.clone()).or_insert_with(|| {
             self.seen += 1;
             let name = format!("client {}", self.seen);
-            if let Some(who) = packet.sender {
-                let Sender { pid, uid, gid } = who;
+            if let Some(sender) = packet.sender {
+                let Sender { pid, uid, gid } = sender;
                 say!("{name} is pid {pid}, uid {uid}, gid {gid} (SCM_CREDENTIALS)");
             }
             let (recvs, sends) =
@@ -154,7 +154,7 @@ impl DgramClient {
         };
         self.sends.call(reply.len(), || format!("sendto({})", say::data(reply)));
         let flags = if self.reads_nothing { libc::MSG_DONTWAIT } else { 0 };
-        // The client waits for an answer that is not sent, for the goodbye for ever.
+        // The client waits for an answer that is not sent; for the goodbye it waits for ever.
         let send = || sendto(socket, reply, flags, address);
         match Shortage::default().insist("sendto", send) {
             Ok(()) => true,

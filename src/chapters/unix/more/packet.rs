@@ -233,7 +233,7 @@ pub struct PacketLink {
     limit: PacketLimit,
     /// Whether a packet may be empty.
     empty: bool,
-    /// The packet that has come, and its length.
+    /// The packet that was received, and its length.
     packet: Vec<u8>,
     arrived: Option<usize>,
     sends: Commentary,

@@ -51,9 +51,14 @@ impl Handshakes {
         pid: i32,
         socket: UnixStream,
     ) -> Result<()> {
-        let (who, rules) = (format!("worker {pid}"), self.rules.as_ref());
-        let handshake =
-            PeerHandshake::begin(&socket, Side::Listener, &who, rules, self.within)?;
+        let (peer, rules) = (format!("worker {pid}"), self.rules.as_ref());
+        let handshake = PeerHandshake::begin(
+            &socket,
+            Side::Listener,
+            &peer,
+            rules,
+            self.within,
+        )?;
         self.peers.push(HandshakePeer { id, pid, socket, handshake });
         Ok(())
     }

@@ -49,8 +49,8 @@ pub(super) enum Side {
 pub(super) struct KeyHandshake {
     rules: Rules,
     side: Side,
-    /// The peer, for the commentary.
-    who: String,
+    /// What the commentary calls the peer.
+    peer: String,
     awaits: Awaits,
 }
 
@@ -70,10 +70,10 @@ impl KeyHandshake {
     pub(super) fn begin(
         rules: &Rules,
         side: Side,
-        who: &str,
+        peer: &str,
     ) -> Result<(KeyHandshake, Vec<u8>)> {
-        let (rules, who) = (rules.clone(), who.to_owned());
-        let mut new = KeyHandshake { rules, side, who, awaits: Awaits::Challenge };
+        let (rules, peer) = (rules.clone(), peer.to_owned());
+        let mut new = KeyHandshake { rules, side, peer, awaits: Awaits::Challenge };
         let first = match side {
             Side::Listener => new.challenge()?,
             Side::Client => Vec::new(),
@@ -132,8 +132,8 @@ impl KeyHandshake {
         let (name, random) = challenge.split_at_mut(SHA256.len());
         name.copy_from_slice(SHA256);
         getrandom::fill(random).map_err(|error| anyhow!("getrandom: {error}"))?;
-        let who = &self.who;
-        say!("{who} is challenged: {{sha256}} and 40 random bytes");
+        let peer = &self.peer;
+        say!("{peer} is challenged: {{sha256}} and 40 random bytes");
         self.awaits = Awaits::Proof(challenge);
         Ok(framed(&[CHALLENGE, &challenge].concat()))
     }
@@ -150,7 +150,7 @@ impl KeyHandshake {
             _ => bail!("its challenge names neither {{sha256}} nor {{md5}}"),
         };
         self.allow(hash)?;
-        say!("{} challenges us: we prove by {hash} that we know the key", self.who);
+        say!("{} challenges us: we prove by {hash} that we know the key", self.peer);
         Ok([name, &self.rules.key.prove(hash, challenge)].concat())
     }
 
@@ -171,7 +171,7 @@ impl KeyHandshake {
             Hash::Md5 => ", as Python does up to 3.11; --require-sha256 refuses it",
             Hash::Sha256 => "",
         };
-        say!("{} has proved by {hash} that it knows the key{old}", self.who);
+        say!("{} has proved by {hash} that it knows the key{old}", self.peer);
         Ok(())
     }
 

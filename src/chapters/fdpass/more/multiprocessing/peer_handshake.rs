@@ -24,16 +24,16 @@ pub(super) struct PeerHandshake {
 }
 
 impl PeerHandshake {
-    /// Begins the handshake with the peer at the other end of `socket`, called `who`. Without
+    /// Begins the handshake with the peer at the other end of `socket`, called `peer`. Without
     /// rules no key is proved, as for Python's `Listener(path)` without an authkey.
     pub(super) fn begin(
         socket: impl AsFd,
         side: Side,
-        who: &str,
+        peer: &str,
         rules: Option<&Rules>,
         within: Duration,
     ) -> Result<PeerHandshake> {
-        let begun = rules.map(|rules| KeyHandshake::begin(rules, side, who));
+        let begun = rules.map(|rules| KeyHandshake::begin(rules, side, peer));
         let key = match begun.transpose()? {
             Some((key, first)) => {
                 send_frame(&socket, &first)?;
@@ -96,9 +96,9 @@ pub(in super::super::super) fn meet_server(
     rules: Option<&Rules>,
     within: Duration,
 ) -> Result<()> {
-    let who = "the server";
+    let peer = "the server";
     let mut handshake =
-        PeerHandshake::begin(socket, Side::Client, who, rules, within)?;
+        PeerHandshake::begin(socket, Side::Client, peer, rules, within)?;
     while !handshake.advance(socket)? {
         let left =
             handshake.deadline.map(|d| d.saturating_duration_since(Instant::now()));
