@@ -7,7 +7,7 @@ use anyhow::Result;
 use self::more::fork;
 use self::options::{ClientOptions, ForkOptions, ServerOptions, WorkerOptions};
 use crate::row::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
-use ::wire::meet::{Meets, Rendezvous};
+use wire::meet::{Meets, Rendezvous};
 
 mod client;
 mod descriptor;
@@ -18,7 +18,6 @@ mod plain;
 mod pool;
 mod rendezvous;
 mod server;
-mod wording;
 mod worker;
 
 #[cfg(any(test, fuzzing))]

@@ -23,7 +23,7 @@ use super::options::{PassingOptions, Protocol, ServerOptions};
 use super::plain::AcknowledgementReader;
 use super::pool::{Acknowledgement, WorkerPool};
 use super::rendezvous::{listen_for_clients, listen_for_workers};
-use super::wording::connections;
+use wire::say::count;
 use wire::address::resolve;
 use wire::errors::usage;
 use wire::local::Name;
@@ -116,7 +116,7 @@ impl FdpassServer<'_> {
                 say::complain(&late);
             }
         }
-        let all = connections(self.pool.acknowledged);
+        let all = count(self.pool.acknowledged, "connection");
         match self.protocol {
             Protocol::Plain => say!("done: {all} passed on and acknowledged"),
             Protocol::Multiprocessing => say!("done: {all} passed on and read"),
@@ -142,7 +142,7 @@ impl FdpassServer<'_> {
         let (held, most) = (self.pool.held(), self.most_held());
         if held >= most && !self.said_full {
             self.said_full = true;
-            let held = connections(held as u64);
+            let held = count(held as u64, "connection");
             say!("{held} held: accept() pauses until a worker has room");
         }
         if let Some(clients) = &mut self.clients {

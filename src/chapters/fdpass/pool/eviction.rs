@@ -6,7 +6,7 @@ use rustix::net::{Shutdown, shutdown};
 
 use super::super::more::multiprocessing::was_used;
 use super::super::plain::ReceivedAcknowledgements;
-use super::super::wording::connections;
+use wire::say::count;
 use super::{Acknowledgement, WorkerPool};
 use wire::say;
 
@@ -56,7 +56,7 @@ impl WorkerPool {
             worker.acknowledged += used;
             self.acknowledged += used;
         }
-        let (pid, held) = (worker.pid, connections(worker.acknowledged));
+        let (pid, held) = (worker.pid, count(worker.acknowledged, "connection"));
         say!("worker {pid} is out: {why}");
         let did = match worker.acknowledgement {
             Acknowledgement::Explicit(_) => "acknowledged",

@@ -13,7 +13,7 @@ use super::super::errno::nix_errno;
 use super::super::more::multiprocessing;
 use super::super::options::{PrintingOptions, Protocol};
 use super::super::plain::{self, acknowledge};
-use super::super::wording::connections;
+use wire::say::count;
 use wire::errors::line;
 use wire::frame::{FramingOptions, ReassemblyBuffer};
 use wire::payload::{Payload, Printed, Style};
@@ -145,7 +145,7 @@ impl ClientHandler {
                 say!(
                     "send(\"OK\"): {}: the server has given up on us: {} closed",
                     error,
-                    connections(held as u64)
+                    count(held as u64, "connection")
                 );
                 return (Vec::new(), Ok(ControlFlow::Break(())));
             }
