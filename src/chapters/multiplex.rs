@@ -8,15 +8,20 @@ use anyhow::Result;
 use crate::row::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use wire::meet::{Meets, Rendezvous};
 
+mod accept;
 mod client;
-mod coming;
+mod complaint;
 mod connection;
-mod doors;
 pub mod epoll;
 mod event_loop;
 mod inputs;
+pub mod kind;
+mod limits;
+mod listener;
 mod messages;
+mod options;
 pub mod poll;
+mod run;
 pub mod select;
 pub mod selector;
 mod server;
@@ -89,7 +94,7 @@ impl Conversation for Multiplex {
 #[derive(Debug, clap::Subcommand)]
 pub enum MultiplexRoles {
     /// Answers all its clients from one thread
-    Server(server::Options),
+    Server(options::Options),
     /// Connects
     Client(client::Options),
 }
@@ -97,7 +102,7 @@ pub enum MultiplexRoles {
 impl Roles for MultiplexRoles {
     fn play(self, rendezvous: &Rendezvous) -> Result<()> {
         match self {
-            MultiplexRoles::Server(options) => server::run(rendezvous, &options),
+            MultiplexRoles::Server(options) => run::run(rendezvous, &options),
             MultiplexRoles::Client(options) => client::run(rendezvous, &options),
         }
     }

@@ -3,6 +3,7 @@
 //! Each function's first line is the call itself; its man page gives the rest.
 #![allow(unsafe_code)]
 
+pub mod calls;
 pub mod cleanup;
 pub mod handlers;
 pub mod inheritance;

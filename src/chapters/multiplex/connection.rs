@@ -4,8 +4,9 @@ use std::mem::{replace, take};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Error, Result, anyhow};
-use rustix::io::{Errno, ioctl_fionread};
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
+use rustix::io::ioctl_fionread;
 
 use super::messages::Shared;
 use super::selector::Interest;
@@ -15,71 +16,71 @@ use wire::frame::Framing;
 use wire::say;
 use wire::say::{grouped, size};
 
-/// How much is read, and dropped, of a client that is heard no further, in bytes.
-const DROPPED: usize = 16 << 20;
+/// How much is read, and discarded, of a client that is answered no further, in bytes.
+const DISCARDED: usize = 16 << 20;
 
 /// A client. An idle one costs its descriptor and these few words: no buffer.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct NonblockingClient {
     socket: OwnedFd,
-    /// The how-manieth client it is.
+    /// Its number, counted from 1.
     number: u64,
     /// What it is registered for.
     pub(super) interest: Interest,
-    hearing: Hearing,
+    reading: ReadState,
     /// The beginning of a message whose end has not come.
     part: Vec<u8>,
-    /// There is no newline before this place in it.
+    /// There is no newline before this index in it.
     searched: usize,
     /// Answers that its socket had no room for, and how many bytes have gone since.
     queue: Vec<u8>,
-    gone: usize,
+    sent: usize,
 }
 
 /// What is done with what a client sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hearing {
-    /// It is answered.
-    Answered,
-    /// It takes no answers; what it has said, or still says, is printed.
-    Unanswered,
-    /// It sent what cannot be read; so many more bytes are read and dropped.
-    Dropped(usize),
-    /// Nothing more comes, or will be heard.
+enum ReadState {
+    /// It is printed and answered.
+    Answering,
+    /// It is printed: the client takes no answers.
+    Printing,
+    /// The client sent what cannot be read: so many more bytes are read and discarded.
+    Discarding(usize),
+    /// The client sends nothing more, or nothing more is read.
     Ended,
 }
 
-/// What became of one system call.
+/// What one system call achieved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Progress {
     /// Something moved; there may be more.
     Moved,
     /// EAGAIN: there is no more now.
-    Again,
+    WouldBlock,
 }
 
-impl Connection {
+impl NonblockingClient {
     /// The client at the other end of `socket`, which does not block.
     pub(super) fn new(
         socket: OwnedFd,
         number: u64,
         interest: Interest,
-    ) -> Connection {
-        Connection {
+    ) -> NonblockingClient {
+        NonblockingClient {
             socket,
             number,
             interest,
-            hearing: Hearing::Answered,
+            reading: ReadState::Answering,
             part: Vec::new(),
             searched: 0,
             queue: Vec::new(),
-            gone: 0,
+            sent: 0,
         }
     }
 
     /// Whether it can be forgotten.
     pub(super) fn is_over(&self) -> bool {
-        self.hearing == Hearing::Ended && self.queue.is_empty()
+        self.reading == ReadState::Ended && self.queue.is_empty()
     }
 
     /// Whether answers wait for room.
@@ -89,9 +90,9 @@ impl Connection {
 }
 
 // ANCHOR: connection
-impl Connection {
-    /// What to wait for: to be rid of its answers, or else for its messages. So whoever
-    /// does not read is not read from, and we hold one buffer of answers for it at most.
+impl NonblockingClient {
+    /// What to wait for: room for its answers, or else its messages. So a client that does
+    /// not read is not read from, and we hold one buffer of answers for it at most.
     pub(super) fn wants(&self) -> Interest {
         if self.queue.is_empty() { Interest::READ } else { Interest::WRITE }
     }
@@ -105,7 +106,7 @@ impl Connection {
         &mut self,
         buffer: &mut [u8],
         shared: &mut Shared,
-    ) -> Result<Step> {
+    ) -> Result<Progress> {
         if self.queue.is_empty() {
             self.receive(buffer, shared)
         } else {
@@ -113,25 +114,29 @@ impl Connection {
         }
     }
 
-    fn receive(&mut self, buffer: &mut [u8], shared: &mut Shared) -> Result<Step> {
-        let n = match recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
-            Ok((n, _)) => n,
-            Err(Errno::AGAIN) => return Ok(Step::Again),
-            Err(Errno::INTR) => return Ok(Step::Moved),
+    fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        shared: &mut Shared,
+    ) -> Result<Progress> {
+        let n = match recv(self.socket.as_raw_fd(), buffer, MsgFlags::empty()) {
+            Ok(n) => n,
+            Err(Errno::EAGAIN) => return Ok(Progress::WouldBlock),
+            Err(Errno::EINTR) => return Ok(Progress::Moved),
             Err(error) => {
-                self.lose(&anyhow!(error).context("recv"), shared);
-                self.hearing = Hearing::Ended;
-                return Ok(Step::Moved);
+                self.report_lost(&anyhow!(error).context("recv"), shared);
+                self.reading = ReadState::Ended;
+                return Ok(Progress::Moved);
             }
         };
         let (number, fd) = (self.number, self.socket.as_raw_fd());
-        if let Hearing::Dropped(left) = self.hearing {
-            self.drop_more(n, left);
+        if let ReadState::Discarding(left) = self.reading {
+            self.discard(n, left);
         } else if n == 0 {
             let text =
                 || format!("client {number}: recv({fd}) = 0: it has said all");
             shared.ends.always(0, text);
-            self.last_words(shared);
+            self.at_eof(shared);
         } else {
             let bytes = &mut buffer[..n];
             shared.reads.call(n, || {
@@ -146,13 +151,13 @@ impl Connection {
                 self.answer_part(shared)?;
             }
         }
-        Ok(Step::Moved)
+        Ok(Progress::Moved)
     }
 
     /// Answers the whole messages in `bytes`, and returns where the rest begins.
     fn answer(&mut self, bytes: &mut [u8], shared: &mut Shared) -> Result<usize> {
         let (done, refused) = shared.messages.take(bytes, &mut self.searched)?;
-        let answers = self.hearing == Hearing::Answered
+        let answers = self.reading == ReadState::Answering
             && shared.messages.reply != Reply::None;
         if done > 0 && answers {
             self.send(&bytes[..done], shared);
@@ -172,14 +177,17 @@ impl Connection {
         shared.sends.call(all, || {
             format!("client {number}: send({fd}, {})", say::data(answers))
         });
-        let sent = match send(&self.socket, answers, SendFlags::NOSIGNAL) {
-            Ok(sent) => sent,
-            Err(Errno::AGAIN | Errno::INTR) => 0,
-            Err(error) => return self.fail(anyhow!(error).context("send"), shared),
-        };
+        let sent =
+            match send(self.socket.as_raw_fd(), answers, MsgFlags::MSG_NOSIGNAL) {
+                Ok(sent) => sent,
+                Err(Errno::EAGAIN | Errno::EINTR) => 0,
+                Err(error) => {
+                    return self.fail(anyhow!(error).context("send"), shared);
+                }
+            };
         if sent < all {
             self.queue = answers[sent..].to_vec();
-            self.gone = 0;
+            self.sent = 0;
             shared.pauses.call(self.queue.len(), || {
                 let left = grouped((all - sent) as u64);
                 format!(
@@ -191,29 +199,29 @@ impl Connection {
         }
     }
 
-    fn send_queue(&mut self, shared: &mut Shared) -> Step {
-        let left = &self.queue[self.gone..];
+    fn send_queue(&mut self, shared: &mut Shared) -> Progress {
+        let left = &self.queue[self.sent..];
         shared.sends.call(0, || {
             let (number, fd) = (self.number, self.socket.as_raw_fd());
             let left = left.len();
             format!("client {number}: send({fd}, …, {left}): it has room again")
         });
-        match send(&self.socket, left, SendFlags::NOSIGNAL) {
-            Ok(sent) => self.gone += sent,
-            Err(Errno::AGAIN) => return Step::Again,
-            Err(Errno::INTR) => {}
+        match send(self.socket.as_raw_fd(), left, MsgFlags::MSG_NOSIGNAL) {
+            Ok(sent) => self.sent += sent,
+            Err(Errno::EAGAIN) => return Progress::WouldBlock,
+            Err(Errno::EINTR) => {}
             Err(error) => self.fail(anyhow!(error).context("send"), shared),
         }
-        if self.gone >= self.queue.len() {
+        if self.sent >= self.queue.len() {
             self.queue = Vec::new(); // and its memory is free
-            self.say_goodbye();
+            self.shut_down_when_sent();
         }
-        Step::Moved
+        Progress::Moved
     }
 }
 // ANCHOR_END: connection
 
-impl Connection {
+impl NonblockingClient {
     /// The buffer held only a part of a message before, and now holds more.
     fn answer_part(&mut self, shared: &mut Shared) -> Result<()> {
         let mut part = take(&mut self.part);
@@ -226,9 +234,9 @@ impl Connection {
 
     /// The end of its stream: an unterminated last line is a message, and comes back as
     /// it is, without a newline; half a frame is none.
-    fn last_words(&mut self, shared: &mut Shared) {
+    fn at_eof(&mut self, shared: &mut Shared) {
         let answered =
-            replace(&mut self.hearing, Hearing::Ended) == Hearing::Answered;
+            replace(&mut self.reading, ReadState::Ended) == ReadState::Answering;
         let mut last = take(&mut self.part);
         if last.is_empty() {
             return;
@@ -236,7 +244,7 @@ impl Connection {
         if shared.messages.stream.framing == Framing::Length {
             let got = size(last.len());
             let cut = anyhow!("it ended within a message: only {got} of it came");
-            return self.lose(&cut, shared);
+            return self.report_lost(&cut, shared);
         }
         if let Some(remark) = shared.messages.stream.remark(&last) {
             wire::say!("client {}: {remark}", self.number);
@@ -247,15 +255,15 @@ impl Connection {
         }
     }
 
-    /// Nothing can be sent to it any more. What it had said before is there all the same.
+    /// Nothing can be sent to it any more. What it had sent before is there all the same.
     fn fail(&mut self, error: Error, shared: &mut Shared) {
-        self.lose(&error, shared);
-        self.hearing = match self.hearing {
-            Hearing::Answered => Hearing::Unanswered,
-            _ => Hearing::Ended,
+        self.report_lost(&error, shared);
+        self.reading = match self.reading {
+            ReadState::Answering => ReadState::Printing,
+            _ => ReadState::Ended,
         };
         self.queue = Vec::new();
-        self.gone = 0;
+        self.sent = 0;
     }
 
     /// close(2): the client reads the end of its answers.
@@ -264,59 +272,60 @@ impl Connection {
         shared.closes.always(0, || format!("client {number}: close({fd})"));
     }
 
-    fn lose(&mut self, why: &Error, shared: &mut Shared) {
+    fn report_lost(&mut self, why: &Error, shared: &mut Shared) {
         let text = || format!("client {} is lost: {}", self.number, line(why));
         shared.losses.call(0, text);
     }
 }
 
 // ANCHOR: refuse
-impl Connection {
+impl NonblockingClient {
     /// It sent what cannot be read. It still gets its answers, and then the end of them.
     ///
     /// To close its socket would be wrong: closed with bytes unread, a TCP socket sends a
     /// reset, which overtakes the answers that are on their way, and they are lost. So
     /// what it still sends is read, up to a bound, and dropped, until it has left.
     fn refuse(&mut self, why: &Error, shared: &mut Shared) {
-        self.lose(why, shared);
-        self.hearing = match self.hearing {
-            Hearing::Answered => Hearing::Dropped(DROPPED),
-            _ => Hearing::Ended, // it has no answers to lose
+        self.report_lost(why, shared);
+        self.reading = match self.reading {
+            ReadState::Answering => ReadState::Discarding(DISCARDED),
+            _ => ReadState::Ended, // it has no answers to lose
         };
-        self.say_goodbye();
+        self.shut_down_when_sent();
     }
 
-    /// Once the last answer to a client that is heard no further has gone.
-    fn say_goodbye(&mut self) {
-        if matches!(self.hearing, Hearing::Dropped(_)) && self.queue.is_empty() {
+    /// shutdown(2), once the last answer to a client that is answered no further has gone.
+    fn shut_down_when_sent(&mut self) {
+        if matches!(self.reading, ReadState::Discarding(_)) && self.queue.is_empty()
+        {
             // ENOTCONN: it is gone already, and recv(2) will say so.
-            let _ = shutdown(&self.socket, Shutdown::Write);
+            let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
         }
     }
 
     /// The server ends, and this client has its answers. Whether it may be closed now: not
     /// with bytes unread, and then not before it has left.
     pub(super) fn may_be_closed(&mut self) -> bool {
-        if self.hearing == Hearing::Answered {
+        if self.reading == ReadState::Answering {
             if ioctl_fionread(&self.socket).is_ok_and(|unread| unread == 0) {
                 return true;
             }
-            self.hearing = Hearing::Dropped(DROPPED);
-            self.say_goodbye();
+            self.reading = ReadState::Discarding(DISCARDED);
+            self.shut_down_when_sent();
         }
-        self.hearing == Hearing::Unanswered
+        self.reading == ReadState::Printing
     }
 
-    fn drop_more(&mut self, n: usize, left: usize) {
-        self.hearing = match left.checked_sub(n) {
-            Some(left) if n > 0 => Hearing::Dropped(left),
-            _ => Hearing::Ended,
+    fn discard(&mut self, n: usize, left: usize) {
+        self.reading = match left.checked_sub(n) {
+            Some(left) if n > 0 => ReadState::Discarding(left),
+            _ => ReadState::Ended,
         };
     }
 }
 // ANCHOR_END: refuse
 
-impl AsFd for Connection {
+impl AsFd for NonblockingClient {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

@@ -10,8 +10,7 @@ use nix::sys::epoll::{
     self, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout,
 };
 
-use super::poll::milliseconds;
-use super::selector::{Events, Interest, Key, Keys, Selector};
+use super::selector::{Events, Interest, Key, Keys, Selector, milliseconds};
 use wire::errors::Advise;
 use wire::shortage::Shortage;
 

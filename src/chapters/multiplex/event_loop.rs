@@ -7,11 +7,12 @@ use anyhow::{Error, Result};
 use nix::sys::signal::Signal;
 use nix::unistd::read;
 
-use super::connection::Step;
-use super::inputs::{Read, WatchedInput};
+use super::connection::Progress;
+use super::inputs::{InputState, WatchedInput};
+use super::limits::{GRACE, TURN};
 use super::selector::{Events, Interest, Key};
-use super::server::{Server, Token};
-use super::signals::Signals;
+use super::server::{MultiplexServer, Token};
+use super::signals::EndingSignals;
 use os::signal::is_to_end;
 use wire::errors::errno;
 use wire::roles::messages;
@@ -19,13 +20,8 @@ use wire::say;
 use wire::say::grouped;
 use wire::shortage::{Shortage, is_shortage};
 
-/// So many steps one client, door or FIFO takes at a time: then it is the others' turn.
-pub(super) const TURN: usize = 64;
-/// How long answers, and what is printed, may take to go once a signal has come.
-pub(super) const GRACE: Duration = Duration::from_secs(1);
-
 // ANCHOR: loop
-impl Server<'_> {
+impl MultiplexServer<'_> {
     /// Serves until a signal has come, or the last of `--count` clients has left.
     pub(super) fn serve(&mut self) -> Result<()> {
         let mut ready = Vec::new();
@@ -41,15 +37,15 @@ impl Server<'_> {
             for (key, _) in &ready {
                 match key.data {
                     Token::Client(index) => self.serve_client(index)?,
-                    Token::Door(index) => self.let_in(index)?,
+                    Token::Listener(index) => self.accept_clients(index)?,
                     Token::WatchedInput(index) => self.read_input(index)?,
                     Token::Signals => self.stop()?,
                     Token::Tick => self.tick()?,
                 }
             }
             self.shared.messages.print()?;
-            if self.rests_until.is_some_and(|until| until <= Instant::now()) {
-                self.reopen_doors()?;
+            if self.paused_until.is_some_and(|until| until <= Instant::now()) {
+                self.resume_accepting()?;
             }
         }
         Ok(())
@@ -64,11 +60,11 @@ impl Server<'_> {
         let drains = self.options.edge;
         let mut drained = false;
         for _ in 0..if drains { TURN } else { 1 } {
-            drained =
-                client.step(&mut self.buffer, &mut self.shared)? == Step::Again;
+            drained = client.step(&mut self.buffer, &mut self.shared)?
+                == Progress::WouldBlock;
             let ending = self.stopping.is_some() && !client.has_answers();
             if client.is_over() || ending && client.may_be_closed() {
-                return self.let_go(index);
+                return self.close_client(index);
             }
             if drained {
                 break;
@@ -87,7 +83,7 @@ impl Server<'_> {
 }
 // ANCHOR_END: loop
 
-impl Server<'_> {
+impl MultiplexServer<'_> {
     /// The call that sleeps failed: for want of memory, it is made again after a rest. A
     /// signal that would end the sleep is looked for all the same.
     fn rest_unless_fatal(&mut self, error: Error) -> Result<()> {
@@ -102,22 +98,12 @@ impl Server<'_> {
     fn is_over(&self) -> bool {
         let late = self.stopping.is_some_and(|(_, until)| until <= Instant::now());
         let ending = self.stopping.is_some() || self.has_all();
-        self.shared.messages.nobody_reads || late || ending && self.here() == 0
-    }
-
-    /// Whether all of `--count` have come.
-    pub(super) fn has_all(&self) -> bool {
-        self.options.server.count.is_some_and(|count| self.accepted >= count)
-    }
-
-    /// How many clients there are.
-    pub(super) fn here(&self) -> usize {
-        self.clients.len() - self.free.len()
+        self.shared.messages.stdout_closed || late || ending && self.here() == 0
     }
 
     fn timeout(&self) -> Option<Duration> {
         let grace = self.stopping.map(|(_, until)| until);
-        let next = self.rests_until.into_iter().chain(grace).min();
+        let next = self.paused_until.into_iter().chain(grace).min();
         next.map(|until| until.saturating_duration_since(Instant::now()))
     }
 
@@ -125,8 +111,8 @@ impl Server<'_> {
         let input = self.inputs.get_mut(index).and_then(Option::as_mut);
         let Some(input) = input else { return Ok(()) };
         match input.read(&mut self.buffer, &mut self.shared)? {
-            Read::More => {}
-            Read::Anew(fd) => {
+            InputState::Open => {}
+            InputState::Reopened(fd) => {
                 self.selector.unregister(input.as_fd())?;
                 input.continue_with(fd)?;
                 let (fd, token) = (input.as_fd(), Token::WatchedInput(index));
@@ -135,7 +121,7 @@ impl Server<'_> {
                     self.forget_input(index, Some(error));
                 }
             }
-            Read::End(why) => {
+            InputState::Ended(why) => {
                 self.selector.unregister(input.as_fd())?;
                 self.forget_input(index, why);
             }
@@ -150,7 +136,7 @@ impl Server<'_> {
         }
     }
 
-    /// A signal has come: nobody new, and no new messages; answers may still go.
+    /// A signal has come: no new client, and no new messages; answers may still go.
     fn stop(&mut self) -> Result<()> {
         // What came before the signal is printed before it is taken: print() looks for it.
         self.shared.messages.print()?;
@@ -160,9 +146,9 @@ impl Server<'_> {
             return Ok(());
         }
         self.stopping = Some((signal, Instant::now() + GRACE));
-        self.close_doors()?;
-        self.doors.clear();
-        // What nobody reads any more would be ready at all times, and what came from it
+        self.unwatch_listeners()?;
+        self.listeners.clear();
+        // An input that is read no further would be ready at all times, and what came from it
         // would have to be printed, though this signal may be the way out of a standard
         // output that takes nothing.
         for input in self.inputs.drain(..).flatten() {
@@ -175,15 +161,15 @@ impl Server<'_> {
             let Some(client) = &mut self.clients[index] else { continue };
             match client.has_answers() {
                 true => {}
-                false if client.may_be_closed() => self.let_go(index)?,
+                false if client.may_be_closed() => self.close_client(index)?,
                 false => self.serve_client(index)?, // drops what it has sent
             }
         }
         Ok(())
     }
 
-    /// Closes everything, and removes the names. What has come, as a signal, is returned.
-    pub(super) fn close(self) -> (Signals, Option<Signal>) {
+    /// Closes everything, and removes the names; returns the signal that has come.
+    pub(super) fn close(self) -> (EndingSignals, Option<Signal>) {
         let clients = grouped(self.accepted);
         say!("done: clients: {clients}; {}", messages(self.shared.messages.count));
         (self.signals, self.stopping.map(|(signal, _)| signal))
@@ -194,7 +180,7 @@ impl Server<'_> {
         self.waits.call(0, || {
             let call = selector.call();
             let count = ready.len();
-            let all: Vec<String> = ready.iter().take(8).map(told).collect();
+            let all: Vec<String> = ready.iter().take(8).map(described).collect();
             let more = if count > all.len() { ", …" } else { "" };
             format!("{call}() = {count}: {}{more}", all.join(", "))
         });
@@ -202,7 +188,7 @@ impl Server<'_> {
 }
 
 // ANCHOR: tick
-impl Server<'_> {
+impl MultiplexServer<'_> {
     /// read(2) of the timer: 8 bytes, the number of times that it has expired.
     fn tick(&mut self) -> Result<()> {
         let Some(ticker) = &self.ticker else { return Ok(()) };
@@ -220,7 +206,7 @@ impl Server<'_> {
 // ANCHOR_END: tick
 
 /// `7 to read`
-fn told((key, events): &(Key<Token>, Events)) -> String {
+fn described((key, events): &(Key<Token>, Events)) -> String {
     let what = match (events.read, events.write) {
         (_, false) => "to read",
         (false, true) => "to write",

@@ -12,7 +12,7 @@ use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_getattr, mq_open, mq_receive};
 use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, read};
 
-use super::event_loop::TURN;
+use super::limits::TURN;
 use super::messages::{Messages, Shared};
 use os::cleanup::Object;
 use os::owner::Owner;
@@ -54,15 +54,15 @@ struct Fifo {
     spare: Option<OwnedFd>,
 }
 
-/// What reading it came to.
+/// What it is after a read.
 #[derive(Debug)]
-pub(super) enum Read {
+pub(super) enum InputState {
     /// There may be more, now or later.
-    More,
+    Open,
     /// The last writer has closed it; the next one comes in by this descriptor.
-    Anew(OwnedFd),
+    Reopened(OwnedFd),
     /// Nothing more will come, or nothing that can be read.
-    End(Option<Error>),
+    Ended(Option<Error>),
 }
 
 /// Standard input. Like standard output it is not ours alone, so it stays blocking: if
@@ -172,14 +172,14 @@ impl WatchedInput {
         &mut self,
         buffer: &mut [u8],
         shared: &mut Shared,
-    ) -> Result<Read> {
+    ) -> Result<InputState> {
         // One read of standard input, for a second could sleep. A FIFO is read until
         // EAGAIN, or its end: a writer that came and left before a FIFO was opened anew
         // leaves bytes and an end, and of these the end alone makes nothing ready.
         let turn = match &mut self.kind {
             Kind::Queue(queue, message) => {
                 take_message(&self.name, queue, message, shared)?;
-                return Ok(Read::More);
+                return Ok(InputState::Open);
             }
             Kind::Stdin(_) => 1,
             Kind::Fifo(_) => TURN,
@@ -190,7 +190,9 @@ impl WatchedInput {
                 Ok(n) => n,
                 Err(Errno::EAGAIN | Errno::EINTR) => break,
                 Err(error) => {
-                    return Ok(Read::End(Some(anyhow!(error).context("read"))));
+                    return Ok(InputState::Ended(Some(
+                        anyhow!(error).context("read"),
+                    )));
                 }
             };
             let (name, bytes) = (&self.name, &buffer[..n]);
@@ -198,14 +200,14 @@ impl WatchedInput {
             shared.reads.call(n, text);
             self.part.extend_from_slice(bytes);
             if let Some(refused) = self.print_part(&mut shared.messages)? {
-                return Ok(Read::End(Some(refused)));
+                return Ok(InputState::Ended(Some(refused)));
             }
         }
-        Ok(Read::More)
+        Ok(InputState::Open)
     }
 
     /// The last writer has closed it.
-    fn at_end(&mut self, shared: &mut Shared) -> Result<Read> {
+    fn at_end(&mut self, shared: &mut Shared) -> Result<InputState> {
         let (name, part) = (&self.name, self.part.len());
         let text = || format!("{name}: read() = 0: the last writer has closed it");
         shared.ends.always(0, text);
@@ -232,9 +234,9 @@ impl WatchedInput {
         }
         (self.part, self.searched) = (Vec::new(), 0);
         Ok(match next {
-            Ok(Some(fd)) => Read::Anew(fd),
-            Ok(None) => Read::End(None),
-            Err(error) => Read::End(Some(error)),
+            Ok(Some(fd)) => InputState::Reopened(fd),
+            Ok(None) => InputState::Ended(None),
+            Err(error) => InputState::Ended(Some(error)),
         })
     }
 

@@ -1,5 +1,5 @@
-//! What becomes of messages, whoever sent them: they are told apart, counted, printed,
-//! and made into answers.
+//! What becomes of the messages of all clients and inputs: they are told apart, counted,
+//! printed, and made into answers.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::write;
 use rustix::stdio::stdout;
 
-use super::event_loop::GRACE;
+use super::limits::GRACE;
 use os::signal::is_to_end;
 use wire::dialogue::{Reply, Server};
 use wire::frame::{CHUNK, FramingOptions};
@@ -55,8 +55,8 @@ pub(super) struct Messages {
     pub(super) reply: Reply,
     /// How many whole ones have come.
     pub(super) count: u64,
-    /// Nobody reads standard output any more.
-    pub(super) nobody_reads: bool,
+    /// Standard output is a pipe without a reader: EPIPE.
+    pub(super) stdout_closed: bool,
     payload: Option<Payload>,
     /// What is to be printed, until everything that is ready has had its turn.
     printing: Vec<u8>,
@@ -80,7 +80,7 @@ impl Messages {
             stream: server.stream,
             reply: server.reply,
             count: 0,
-            nobody_reads: false,
+            stdout_closed: false,
             payload: print.then(|| server.payload()).transpose()?,
             printing: Vec::new(),
             signals,
@@ -180,7 +180,7 @@ impl Messages {
                 Ok(written) => left = &left[written..],
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Err(Errno::EPIPE) => {
-                    self.nobody_reads = true;
+                    self.stdout_closed = true;
                     break;
                 }
                 Err(error) => return Err(unprinted(error)),

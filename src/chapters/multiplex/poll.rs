@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 
-use super::selector::{Events, Interest, Key, Keys, Selector, level_only};
+use super::selector::{
+    Events, Interest, Key, Keys, Selector, level_only, milliseconds,
+};
 use os::ready::poll;
 
 // ANCHOR: poll
@@ -16,7 +18,7 @@ use os::ready::poll;
 pub struct Poll<D> {
     /// The array for poll(2), kept from call to call.
     fds: Vec<libc::pollfd>,
-    /// The key of each descriptor, with its place in the array.
+    /// The key of each descriptor, with its index in the array.
     keys: Keys<(D, usize)>,
 }
 
@@ -57,7 +59,7 @@ impl<D: Copy> Selector<D> for Poll<D> {
         let key = self.keys.remove(fd)?;
         let (data, index) = key.data;
         self.fds.swap_remove(index);
-        // The last entry has moved to the place that became free.
+        // The last entry has moved to the index that became free.
         if let Some(moved) = self.fds.get(index)
             && let Some(other) = self.keys.get(moved.fd as usize)
         {
@@ -113,11 +115,3 @@ fn entry(fd: BorrowedFd, interest: Interest) -> libc::pollfd {
     libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 }
 }
 // ANCHOR_END: poll
-
-/// A timeout as poll(2) and epoll_wait(2) take it, rounded up: one that is rounded down to
-/// 0 would make a loop spin until its time has come.
-pub(super) fn milliseconds(timeout: Option<Duration>) -> i32 {
-    let Some(timeout) = timeout else { return -1 };
-    let rounded = timeout.as_nanos().div_ceil(1_000_000);
-    i32::try_from(rounded).unwrap_or(i32::MAX)
-}

@@ -6,18 +6,12 @@
 //! process. It is a hint: what read(2) returns is the truth, so descriptors are best
 //! non-blocking.
 
-use std::fmt;
 use std::ops::BitOr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
 use nix::errno::Errno;
-
-use super::epoll::Epoll;
-use super::poll::Poll;
-use super::select::Select;
 
 // ANCHOR: selector
 /// Watches descriptors, each with data of the kind `D`.
@@ -25,10 +19,11 @@ use super::select::Select;
 /// ```
 /// use std::io::Write;
 /// use std::os::fd::AsFd;
-/// use ipclab_chapters::multiplex::selector::{Interest, With};
+/// use ipclab_chapters::multiplex::kind::SelectorKind;
+/// use ipclab_chapters::multiplex::selector::Interest;
 ///
 /// let (reading, mut writing) = std::io::pipe()?;
-/// let mut selector = With::Default.open::<fn() -> &'static str>()?;
+/// let mut selector = SelectorKind::Default.open::<fn() -> &'static str>()?;
 /// selector.register(reading.as_fd(), Interest::READ, || "the pipe has something")?;
 ///
 /// writing.write_all(b"hello")?;
@@ -84,7 +79,7 @@ pub struct Key<D> {
     pub fd: RawFd,
     /// What it is watched for.
     pub interest: Interest,
-    /// What it means to the one who registered it.
+    /// What it means to the code that registered it.
     pub data: D,
 }
 
@@ -222,44 +217,10 @@ fn watch(fd: RawFd) -> String {
     format!("watch descriptor {fd}")
 }
 
-/// Which system call does the waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum With {
-    /// A bit for each descriptor, of 1,024: the oldest, known everywhere
-    Select,
-    /// An array of descriptors, handed over anew in each call
-    Poll,
-    /// A set that the kernel keeps, so that a call costs only what is ready
-    Epoll,
-    /// The best that there is: epoll, or poll where the kernel refuses it
-    Default,
-}
-
-impl With {
-    /// A selector of this kind that watches nothing yet.
-    ///
-    /// # Errors
-    /// EMFILE from epoll_create1(2): an epoll is a descriptor, too.
-    pub fn open<D: Copy + 'static>(self) -> Result<Box<dyn Selector<D>>> {
-        Ok(match self {
-            With::Select => Box::new(Select::new()),
-            With::Poll => Box::new(Poll::new()),
-            With::Epoll => Box::new(Epoll::new()?),
-            With::Default => match Epoll::new() {
-                Ok(epoll) => Box::new(epoll),
-                Err(_) => Box::new(Poll::new()),
-            },
-        })
-    }
-}
-
-impl fmt::Display for With {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            With::Select => "select",
-            With::Poll => "poll",
-            With::Epoll => "epoll",
-            With::Default => "default",
-        })
-    }
+/// A timeout as poll(2) and epoll_wait(2) take it, rounded up: one that is rounded down to
+/// 0 would make a loop spin until its time has come.
+pub(super) fn milliseconds(timeout: Option<Duration>) -> i32 {
+    let Some(timeout) = timeout else { return -1 };
+    let rounded = timeout.as_nanos().div_ceil(1_000_000);
+    i32::try_from(rounded).unwrap_or(i32::MAX)
 }

@@ -16,20 +16,20 @@ use wire::say;
 // ANCHOR: signals
 /// SIGINT, SIGTERM and SIGHUP, as a descriptor.
 #[derive(Debug)]
-pub(super) struct Signals {
+pub(super) struct EndingSignals {
     mask: SigSet,
     fd: SignalFd,
 }
 
-impl Signals {
-    /// From here on they wait for [`Signals::take`].
-    pub(super) fn watch() -> Result<Signals> {
+impl EndingSignals {
+    /// From here on they wait for [`EndingSignals::take`].
+    pub(super) fn watch() -> Result<EndingSignals> {
         // One that is ignored (nohup) stays so: blocked, it would be delivered to us.
         let mask = ends_us();
         mask.thread_block().context("sigprocmask(SIG_BLOCK)")?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let fd = SignalFd::with_flags(&mask, flags).context("signalfd")?;
-        Ok(Signals { mask, fd })
+        Ok(EndingSignals { mask, fd })
     }
 
     /// The signal that has come, if one has.
@@ -50,14 +50,14 @@ impl Signals {
 }
 // ANCHOR_END: signals
 
-impl Signals {
+impl EndingSignals {
     /// A second descriptor of the same signals.
     pub(super) fn duplicate(&self) -> Result<OwnedFd> {
         self.fd.as_fd().try_clone_to_owned().context("dup the signalfd")
     }
 }
 
-impl AsFd for Signals {
+impl AsFd for EndingSignals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

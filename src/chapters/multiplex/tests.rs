@@ -7,18 +7,25 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustix::io::fcntl_dupfd_cloexec;
 
-use super::connection::Connection;
-use super::event_loop::TURN;
-use super::inputs::{self, Read};
+use super::connection::NonblockingClient;
+use super::inputs::{self, InputState};
+use super::kind::SelectorKind;
+use super::limits::TURN;
 use super::messages::{Messages, Shared};
-use super::selector::{Events, Interest, Selector, With};
-use super::server::{Server, Token};
-use super::signals::Signals;
+use super::options::Options;
+use super::selector::{Events, Interest, Selector};
+use super::server::{MultiplexServer, Token};
+use super::signals::EndingSignals;
 use wire::dialogue::{self, Reply};
 use wire::frame::{Framing, FramingOptions};
 use wire::meet::{Meets, Rendezvous};
 
-const ALL: [With; 4] = [With::Select, With::Poll, With::Epoll, With::Default];
+const ALL: [SelectorKind; 4] = [
+    SelectorKind::Select,
+    SelectorKind::Poll,
+    SelectorKind::Epoll,
+    SelectorKind::Default,
+];
 const NO_TIME: Option<Duration> = Some(Duration::ZERO);
 
 /// What is ready now: the data, and whether to read, to write.
@@ -34,7 +41,7 @@ fn now(selector: &mut dyn Selector<usize>) -> Vec<(usize, bool, bool)> {
 }
 
 fn with_pipe(
-    with: With,
+    with: SelectorKind,
     interest: Interest,
 ) -> (Box<dyn Selector<usize>>, PipeReader, PipeWriter) {
     let (reading, writing) = pipe().unwrap();
@@ -154,7 +161,7 @@ fn of_many_only_the_ready_are_told_also_when_some_have_left() {
 #[test]
 fn an_edge_is_told_once_until_more_comes() {
     let (mut selector, mut reading, mut writing) =
-        with_pipe(With::Epoll, Interest::READ | Interest::EDGE);
+        with_pipe(SelectorKind::Epoll, Interest::READ | Interest::EDGE);
     writing.write_all(b"ab").unwrap();
     assert_eq!(now(&mut *selector), [(7, true, false)]);
     assert_eq!(now(&mut *selector), [], "told although nothing came");
@@ -169,7 +176,8 @@ fn an_edge_is_told_once_until_more_comes() {
 #[test]
 fn a_one_shot_is_told_once_until_it_is_asked_for_again() {
     let interest = Interest::READ | Interest::ONESHOT;
-    let (mut selector, reading, mut writing) = with_pipe(With::Epoll, interest);
+    let (mut selector, reading, mut writing) =
+        with_pipe(SelectorKind::Epoll, interest);
     writing.write_all(b"a").unwrap();
     assert_eq!(now(&mut *selector), [(7, true, false)]);
     writing.write_all(b"b").unwrap();
@@ -180,7 +188,7 @@ fn a_one_shot_is_told_once_until_it_is_asked_for_again() {
 
 #[test]
 fn only_epoll_has_edges_and_one_shots() {
-    for with in [With::Select, With::Poll] {
+    for with in [SelectorKind::Select, SelectorKind::Poll] {
         for special in [Interest::EDGE, Interest::ONESHOT] {
             let mut selector = with.open().unwrap();
             let (reading, _writing) = pipe().unwrap();
@@ -216,12 +224,12 @@ fn select_ends_at_1024_and_names_those_that_do_not() {
     let Ok(high) = fcntl_dupfd_cloexec(&reading, 1024) else {
         panic!("RLIMIT_NOFILE, at most {hard}, has no room for descriptor 1,024");
     };
-    let mut select: Box<dyn Selector<usize>> = With::Select.open().unwrap();
+    let mut select: Box<dyn Selector<usize>> = SelectorKind::Select.open().unwrap();
     let error = select.register(high.as_fd(), Interest::READ, 0).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("--with poll") && text.contains("--with epoll"), "{text}");
     writing.write_all(b"x").unwrap();
-    for with in [With::Poll, With::Epoll] {
+    for with in [SelectorKind::Poll, SelectorKind::Epoll] {
         let mut selector = with.open().unwrap();
         selector.register(high.as_fd(), Interest::READ, 5).unwrap();
         assert_eq!(now(&mut *selector), [(5, true, false)], "{with}");
@@ -232,13 +240,13 @@ fn select_ends_at_1024_and_names_those_that_do_not() {
 #[test]
 fn epoll_refuses_a_regular_file_and_names_those_that_do_not() {
     let file = tempfile::tempfile().unwrap();
-    let mut epoll: Box<dyn Selector<usize>> = With::Epoll.open().unwrap();
+    let mut epoll: Box<dyn Selector<usize>> = SelectorKind::Epoll.open().unwrap();
     for _ in 0..2 {
         let error = epoll.register(file.as_fd(), Interest::READ, 0).unwrap_err();
         let text = wire::errors::line(&error);
         assert!(text.contains("EPERM") && text.contains("--with poll"), "{text}");
     }
-    for with in [With::Select, With::Poll] {
+    for with in [SelectorKind::Select, SelectorKind::Poll] {
         let mut selector = with.open().unwrap();
         selector.register(file.as_fd(), Interest::READ, 5).unwrap();
         assert_eq!(now(&mut *selector), [(5, true, false)], "{with}");
@@ -265,8 +273,8 @@ fn a_writer_that_left_before_the_fifo_was_opened_anew_is_heard_to_its_end() {
 
     write(b"one\n");
     let read = input.read(&mut buffer, &mut shared).unwrap();
-    assert!(matches!(read, Read::Anew(_)) && shared.messages.count == 1);
-    // Here somebody comes and leaves, and only then it is opened anew.
+    assert!(matches!(read, InputState::Reopened(_)) && shared.messages.count == 1);
+    // Here a writer comes and leaves, and only then the FIFO is opened anew.
     write(b"two");
     input.continue_with(inputs::open_fifo(&path).unwrap()).unwrap();
     for with in ALL {
@@ -275,14 +283,14 @@ fn a_writer_that_left_before_the_fifo_was_opened_anew_is_heard_to_its_end() {
         assert_eq!(now(&mut *selector), [(1, true, false)], "{with}");
     }
     let read = input.read(&mut buffer, &mut shared).unwrap();
-    assert!(matches!(read, Read::Anew(_)) && shared.messages.count == 2);
+    assert!(matches!(read, InputState::Reopened(_)) && shared.messages.count == 2);
 }
 
 /// The options of a server, as the command line would have them.
 #[derive(clap::Parser)]
 struct Line {
     #[command(flatten)]
-    options: super::server::Options,
+    options: Options,
 }
 
 #[test]
@@ -294,13 +302,14 @@ fn an_edge_whose_turn_was_too_short_for_it_is_not_lost() {
         let line =
             ["server", "--edge", "--no-print", "--reply", "none", "--count=1"];
         let options = Line::parse_from(line).options;
-        let signals = Signals::watch().unwrap();
-        let mut server = Server::new(&options, vec![], vec![], signals).unwrap();
+        let signals = EndingSignals::watch().unwrap();
+        let mut server =
+            MultiplexServer::new(&options, vec![], vec![], signals).unwrap();
         let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         let interest = Interest::READ | Interest::EDGE;
         server.selector.register(ours.as_fd(), interest, Token::Client(0)).unwrap();
-        server.clients.push(Some(Connection::new(ours.into(), 1, interest)));
+        server.clients.push(Some(NonblockingClient::new(ours.into(), 1, interest)));
         server.accepted = 1;
         // Everything is there before the one edge, the end as well; a read takes a line.
         server.buffer = vec![0; 2];

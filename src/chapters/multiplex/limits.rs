@@ -1,0 +1,9 @@
+//! How long a turn of the loop lasts, and its end.
+
+use std::time::Duration;
+
+/// So many steps one client, listening socket or FIFO takes at a time: then it is the turn of
+/// the others.
+pub(super) const TURN: usize = 64;
+/// How long answers, and what is printed, may take to go once a signal has come.
+pub(super) const GRACE: Duration = Duration::from_secs(1);

@@ -1,0 +1,57 @@
+//! Calls that nix lacks, or makes with bare numbers: rustix makes them, and their errors are
+//! nix's. So a file knows one `Errno`.
+//!
+//! [`read`] and [`recv`] fill memory that nothing has filled before: zeros would cost as much
+//! as the copy out of the kernel.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, SockFlag};
+use rustix::buffer::SpareCapacity;
+use rustix::net::{RecvFlags, SocketFlags};
+use rustix::process::{Pid, PidfdFlags};
+
+/// What rustix says, as nix does.
+fn nix<T>(result: rustix::io::Result<T>) -> nix::Result<T> {
+    result.map_err(|error| Errno::from_raw(error.raw_os_error()))
+}
+
+/// `read(fd, space, size)`: appends what it reads to the vector that `space` belongs to.
+///
+/// # Errors
+/// As read(2).
+pub fn read(fd: impl AsFd, space: SpareCapacity<'_, u8>) -> nix::Result<usize> {
+    nix(rustix::io::read(fd, space))
+}
+
+/// `recv(socket, space, size, flags)`: as [`read`].
+///
+/// # Errors
+/// As recv(2).
+pub fn recv(
+    socket: impl AsFd,
+    space: SpareCapacity<'_, u8>,
+    flags: MsgFlags,
+) -> nix::Result<usize> {
+    let flags = RecvFlags::from_bits_retain(flags.bits().cast_unsigned());
+    nix(rustix::net::recv(socket, space, flags)).map(|(received, _)| received)
+}
+
+/// `accept4(listener, NULL, NULL, flags)`: a socket to a client that has connected.
+///
+/// # Errors
+/// As accept(2).
+pub fn accept4(listener: impl AsFd, flags: SockFlag) -> nix::Result<OwnedFd> {
+    let flags = SocketFlags::from_bits_retain(flags.bits().cast_unsigned());
+    nix(rustix::net::accept_with(listener, flags))
+}
+
+/// `pidfd_open(pid, 0)`: a descriptor that stands for a process.
+///
+/// # Errors
+/// As pidfd_open(2); ESRCH for what is no pid.
+pub fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {
+    let process = Pid::from_raw(pid).filter(|_| pid > 0).ok_or(Errno::ESRCH)?;
+    nix(rustix::process::pidfd_open(process, PidfdFlags::empty()))
+}
