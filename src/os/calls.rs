@@ -4,13 +4,17 @@
 //! [`read`] and [`recv`] fill memory that nothing has filled before: zeros would cost as much
 //! as the copy out of the kernel.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockFlag};
+use nix::sys::wait::WaitPidFlag;
 use rustix::buffer::SpareCapacity;
 use rustix::net::{RecvFlags, SocketFlags};
-use rustix::process::{Pid, PidfdFlags};
+use rustix::process::{Pid, PidfdFlags, WaitOptions};
 
 /// What rustix says, as nix does.
 fn nix<T>(result: rustix::io::Result<T>) -> nix::Result<T> {
@@ -47,6 +51,20 @@ pub fn accept4(listener: impl AsFd, flags: SockFlag) -> nix::Result<OwnedFd> {
     nix(rustix::net::accept_with(listener, flags))
 }
 
+/// `accept4(listener, &address, &length, flags)`: the client's address as well, of an internet
+/// socket.
+///
+/// # Errors
+/// As accept(2).
+pub fn accept4_from(
+    listener: impl AsFd,
+    flags: SockFlag,
+) -> nix::Result<(OwnedFd, Option<SocketAddr>)> {
+    let flags = SocketFlags::from_bits_retain(flags.bits().cast_unsigned());
+    let (socket, address) = nix(rustix::net::acceptfrom_with(listener, flags))?;
+    Ok((socket, address.and_then(|address| address.try_into().ok())))
+}
+
 /// `pidfd_open(pid, 0)`: a descriptor that stands for a process.
 ///
 /// # Errors
@@ -54,4 +72,17 @@ pub fn accept4(listener: impl AsFd, flags: SockFlag) -> nix::Result<OwnedFd> {
 pub fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {
     let process = Pid::from_raw(pid).filter(|_| pid > 0).ok_or(Errno::ESRCH)?;
     nix(rustix::process::pidfd_open(process, PidfdFlags::empty()))
+}
+
+/// `waitpid(-1, &status, flags)`: a child that has ended, and how; `None` with WNOHANG when
+/// none has. (nix says EINVAL of a child that a real-time signal has ended.)
+///
+/// # Errors
+/// ECHILD when there is no child; EINTR.
+pub fn waitpid_any(flags: WaitPidFlag) -> nix::Result<Option<(i32, ExitStatus)>> {
+    let options = WaitOptions::from_bits_retain(flags.bits().cast_unsigned());
+    let ended = nix(rustix::process::wait(options))?;
+    Ok(ended.map(|(child, status)| {
+        (child.as_raw_pid(), ExitStatus::from_raw(status.as_raw()))
+    }))
 }

@@ -6,7 +6,7 @@ pub const OBJECT: &str = "/org/ipclab/Board";
 /// The interface: what it can be asked for. The 1 is its version.
 pub const INTERFACE: &str = "org.ipclab.Board1";
 
-/// The name that its connection owns on a bus, unless `--rendezvous` says otherwise.
+/// The name that its connection owns on a bus, unless `--at` says otherwise.
 pub const NAME: &str = "org.ipclab.Board";
 
 /// The object that a bus itself is.

@@ -8,7 +8,7 @@ use nix::poll::PollFlags;
 use nix::sys::socket::sockopt::SocketError;
 use nix::sys::socket::{MsgFlags, getsockopt, recv};
 
-use super::{DEFAULT, named};
+use super::address::{DEFAULT, named};
 use os::tcp;
 use wire::address::{dial, resolve, send_at_once};
 use wire::dialogue::{self, CutShort, StreamLink, converse};
@@ -18,7 +18,7 @@ use wire::say;
 
 /// The options of `tcp client`.
 #[derive(Debug, clap::Args)]
-pub struct Client {
+pub struct ClientOptions {
     /// The server's address; if none is given, the one that a server has published here,
     /// or else 127.0.0.1:7777
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "at")]
@@ -33,7 +33,7 @@ pub struct Client {
 ///
 /// # Errors
 /// A message that cannot travel, a server that closed too early.
-pub fn talk(rendezvous: &Rendezvous, options: &Client) -> Result<()> {
+pub fn talk(rendezvous: &Rendezvous, options: &ClientOptions) -> Result<()> {
     options.client.check()?;
     let given = named(rendezvous, options.connect.as_deref())?;
     let mut server = rendezvous.peer("server");

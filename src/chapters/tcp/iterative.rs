@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 
-use super::door::Door;
+use super::listener::Listener;
 use wire::dialogue::{Connection, Ended, Server, answer};
 use wire::errors::line;
 use wire::say;
@@ -14,10 +14,10 @@ use wire::say;
 ///
 /// # Errors
 /// What accept(2) says, or standard output.
-pub fn serve(mut door: Door, server: &Server) -> Result<()> {
+pub fn serve(mut listener: Listener, server: &Server) -> Result<()> {
     let mut payload = server.payload()?;
     for number in 1..=server.count.unwrap_or(u64::MAX) {
-        let socket = door.accept()?;
+        let socket = listener.accept()?;
         let name = format!("client {number}");
         let connection = Connection::new(socket, server, &name);
         match answer(connection, |message| payload.print(message))? {

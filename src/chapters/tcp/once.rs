@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use super::door::Door;
+use super::listener::Listener;
 use wire::dialogue::{Connection, Server};
 use wire::errors::line;
 use wire::payload::Printed;
@@ -16,11 +16,11 @@ use wire::say;
 ///
 /// # Errors
 /// What accept(2) says, or standard output.
-pub fn serve(mut door: Door, server: &Server) -> Result<()> {
+pub fn serve(mut listener: Listener, server: &Server) -> Result<()> {
     let mut payload = server.payload()?;
     let mut message = Vec::new();
     for number in 1..=server.count.unwrap_or(u64::MAX) {
-        let socket = door.accept()?;
+        let socket = listener.accept()?;
         let name = format!("client {number}");
         let mut connection = Connection::new(socket, server, &name);
         let answered = match connection.next(&mut message) {

@@ -8,14 +8,14 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, Whence, getpid, getppid, lseek, write};
-use rustix::event::{EventfdFlags, eventfd};
 
+use super::super::listener::Listener;
 use super::children::{Children, NO_MEMORY, Reap};
-use super::door::Door;
 use os::memory;
 use os::signal::retry_on_intr;
 use os::spawn::{Forked, fork};
@@ -32,34 +32,34 @@ use wire::shortage::Shortage;
 ///
 /// # Errors
 /// What accept(2) or fork(2) says; a child that could not print.
-pub fn serve(mut door: Door, server: &Server, reap: Reap) -> Result<()> {
-    let mut screen = Screen::new(server)?;
+pub fn serve(mut listener: Listener, server: &Server, reap: Reap) -> Result<()> {
+    let mut stdout = SharedStdout::new(server)?;
     let mut children = Children::new(reap)?;
     let mut shortage = Shortage::default();
     let parent = getpid();
     for number in 1..=server.count.unwrap_or(u64::MAX) {
         let socket = loop {
-            if children.sleep_until_a_client_knocks(&door, &screen.broken)?
+            if children.wait_for_connection(&listener, &stdout.broken)?
                 == Printed::NobodyReads
             {
                 return Ok(());
             }
-            if let Some(socket) = door.try_accept()? {
+            if let Some(socket) = listener.try_accept()? {
                 break socket;
             }
         };
         let name = format!("client {number}");
         // Both processes have both sockets now, and each closes the one that it does not
-        // need. A socket that somebody still has is not closed.
+        // need. A connection ends once no process has it open.
         let child = loop {
             match fork() {
                 Ok(Forked::Child) => as_child("child", || {
-                    drop(door); // or the port would be taken for as long as we live
+                    drop(listener); // or the port would be taken for as long as we live
                     drop(children);
                     memory::ends_with(NO_MEMORY);
                     die_with(parent)?;
-                    serve_one(socket, server, &name, &mut screen)
-                        .map_err(|error| screen.failed(&error))
+                    serve_one(socket, server, &name, &mut stdout)
+                        .map_err(|error| stdout.failed(&error))
                 }),
                 Ok(Forked::Parent(child)) => break child,
                 // At RLIMIT_NPROC the client waits until some process has ended.
@@ -75,8 +75,8 @@ pub fn serve(mut door: Door, server: &Server, reap: Reap) -> Result<()> {
         children.add(child, number);
         drop(socket); // or its client would never see the end of the stream
     }
-    drop(door); // who comes now is refused, and not left to wait for nobody
-    children.wait_for_all(&screen.broken)
+    drop(listener); // a later client is refused, and does not wait in vain
+    children.wait_for_all(&stdout.broken)
 }
 
 /// The child: serves one client to its end.
@@ -84,10 +84,10 @@ fn serve_one(
     socket: OwnedFd,
     server: &Server,
     name: &str,
-    screen: &mut Screen,
+    stdout: &mut SharedStdout,
 ) -> Result<()> {
     let connection = Connection::new(socket, server, name);
-    match answer(connection, |message| screen.print(message))? {
+    match answer(connection, |message| stdout.print(message))? {
         Ended::ClientDone => say!("{name}: close(), and exit()"),
         Ended::ClientLost(why) => say!("{name} is lost: {}", line(&why)),
         Ended::NobodyReads => {} // the parent sees it, too
@@ -107,13 +107,13 @@ fn die_with(parent: Pid) -> Result<()> {
 }
 // ANCHOR_END: fork
 
-// ANCHOR: screen
+// ANCHOR: stdout
 /// Standard output, for one child at a time.
 ///
 /// A long message takes more than one write(2), and write(2) to a pipe is in one piece
 /// only up to PIPE_BUF, 4096 bytes (pipe(7)). So the messages of two children could mix.
 #[derive(Debug)]
-struct Screen {
+struct SharedStdout {
     payload: Payload,
     /// A file that all children have open, to lock it. The kernel frees the lock of one
     /// that is killed.
@@ -122,13 +122,15 @@ struct Screen {
     broken: OwnedFd,
 }
 
-impl Screen {
-    fn new(server: &Server) -> Result<Screen> {
+impl SharedStdout {
+    fn new(server: &Server) -> Result<SharedStdout> {
         let payload = server.payload()?;
         let turn =
             memfd_create("turn", MFdFlags::MFD_CLOEXEC).context("memfd_create")?;
-        let broken = eventfd(0, EventfdFlags::CLOEXEC).context("eventfd")?;
-        Ok(Screen { payload, turn, broken })
+        let broken = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC)
+            .context("eventfd")?
+            .into();
+        Ok(SharedStdout { payload, turn, broken })
     }
 
     /// The child says why it could not print, and then tells the parent that it has: the
@@ -142,12 +144,12 @@ impl Screen {
     /// Prints one whole message.
     fn print(&mut self, message: &[u8]) -> Result<Printed> {
         // Locks of fcntl(2) are a process's own, where one of flock(2) would belong to the
-        // open file, which the children share: it would keep nobody out.
+        // open file, which the children share: it would keep no child out.
         let lock = |kind| libc::flock { l_len: 0, ..byte(kind, 0) };
         let take = lock(libc::F_WRLCK);
         retry_on_intr(|| fcntl(&self.turn, FcntlArg::F_SETLKW(&take)))
             .context("fcntl(F_SETLKW)")?;
-        // The offset belongs to the open file, too: here it counts everybody's messages.
+        // The offset belongs to the open file, too: here it counts the messages of all children.
         let number = lseek(&self.turn, 1, Whence::SeekCur).context("lseek")?;
         self.payload.next_is(number.unsigned_abs());
         let printed = self.payload.print(message);
@@ -158,4 +160,4 @@ impl Screen {
         printed
     }
 }
-// ANCHOR_END: screen
+// ANCHOR_END: stdout

@@ -1,17 +1,21 @@
-//! What a parent owes its children: to ask how they ended. Until it has, the kernel keeps
+//! A parent must ask how its children ended. Until it has, the kernel keeps
 //! of each that has ended its number and its exit status: a zombie (wait(2)).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::WaitPidFlag;
 use nix::unistd::Pid;
-use rustix::process::{WaitOptions, WaitStatus, wait};
 use rustix::stdio::stdout;
 
-use super::door::Door;
+use super::super::listener::Listener;
+use os::calls::waitpid_any;
 use os::{process_identity, signal};
 use wire::errors::Told;
 use wire::payload::Printed;
@@ -33,7 +37,7 @@ pub enum Reap {
 pub(super) const NO_MEMORY: u8 = 71;
 
 // ANCHOR: reap
-/// The children, as their parent looks after them.
+/// The children of the server.
 #[derive(Debug)]
 pub(super) struct Children {
     reap: Reap,
@@ -41,7 +45,7 @@ pub(super) struct Children {
     sigchld: OwnedFd,
     /// Which client each one serves.
     clients: BTreeMap<i32, u64>,
-    /// Those that have ended, and that nobody has asked about.
+    /// The children that have ended, and that no waitpid(2) has asked about.
     zombies: BTreeSet<i32>,
     shortage: Shortage,
 }
@@ -53,7 +57,7 @@ impl Children {
             signal::ignore(libc::SIGCHLD).context("sigaction(SIGCHLD, SIG_IGN)")?;
             say!("sigaction(SIGCHLD, SIG_IGN): no child of ours becomes a zombie");
         } else {
-            // Whoever started us may have had it ignored: that is inherited.
+            // The program that started us may have had it ignored: that is inherited.
             signal::reset(libc::SIGCHLD).context("sigaction(SIGCHLD, SIG_DFL)")?;
         }
         if reap == Reap::Never {
@@ -72,26 +76,26 @@ impl Children {
 
     /// `child` serves this client.
     pub(super) fn add(&mut self, child: Pid, client: u64) {
-        // With SIGCHLD ignored nobody tells us of its end: the list would only grow.
+        // With SIGCHLD ignored nothing tells us of its end: the list would only grow.
         if self.reap != Reap::Ignore {
             self.clients.insert(child.as_raw(), client);
         }
     }
 
-    /// Sleeps in poll(2) until a client knocks, and looks after the children meanwhile.
+    /// Sleeps in poll(2) until a client is connected, and looks after the children meanwhile.
     ///
     /// # Errors
     /// [`Told`] once a child could not print, which makes `broken` readable: no other could.
-    pub(super) fn sleep_until_a_client_knocks(
+    pub(super) fn wait_for_connection(
         &mut self,
-        door: &Door,
+        listener: &Listener,
         broken: &OwnedFd,
     ) -> Result<Printed> {
         loop {
             let mut fds = [
-                PollFd::new(door.as_fd(), PollFlags::POLLIN),
+                PollFd::new(listener.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.sigchld.as_fd(), PollFlags::POLLIN),
-                // A child that finds nobody to read its output cannot tell us. But of
+                // A child whose output has no reader cannot tell us. But of
                 // such a pipe poll(2) always says POLLERR, asked or not.
                 PollFd::new(stdout(), PollFlags::empty()),
                 PollFd::new(broken.as_fd(), PollFlags::POLLIN),
@@ -99,7 +103,8 @@ impl Children {
             self.shortage
                 .insist("poll", || poll(&mut fds, PollTimeout::NONE))
                 .context("poll")?;
-            let [knocks, ended, lost, broken] = fds.map(|fd| fd.any() == Some(true));
+            let [connected, ended, lost, broken] =
+                fds.map(|fd| fd.any() == Some(true));
             if ended {
                 // Which signal it was, we know. Where it cannot be read, it is still there,
                 // and so is what it tells of.
@@ -112,7 +117,7 @@ impl Children {
             if lost {
                 return Ok(Printed::NobodyReads);
             }
-            if knocks {
+            if connected {
                 return Ok(Printed::Yes);
             }
         }
@@ -131,15 +136,15 @@ impl Children {
     }
 
     /// waitpid(-1, WNOHANG) until no ended child is left: while one SIGCHLD waits, those
-    /// of other children are lost. Who waits once a signal leaves zombies.
+    /// of other children are lost. One waitpid(2) for each signal leaves zombies.
     fn reap_all(&mut self) -> Result<()> {
         loop {
-            match wait(WaitOptions::NOHANG) {
+            match waitpid_any(WaitPidFlag::WNOHANG) {
                 Ok(Some((child, status))) => {
                     self.reaped("SIGCHLD, waitpid(-1, WNOHANG)", child, status)?
                 }
-                Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
+                Ok(None) | Err(Errno::ECHILD) => return Ok(()),
+                Err(Errno::EINTR) => {}
                 Err(error) => return Err(error).context("waitpid"),
             }
         }
@@ -166,17 +171,17 @@ impl Children {
     pub(super) fn wait_for_all(&mut self, broken: &OwnedFd) -> Result<()> {
         // With SIGCHLD ignored it returns once they all have, and then it is ECHILD.
         while self.reap == Reap::Ignore || !self.clients.is_empty() {
-            match wait(WaitOptions::empty()) {
+            match waitpid_any(WaitPidFlag::empty()) {
                 Ok(Some((child, status))) => {
                     self.reaped("waitpid(-1, 0)", child, status)?
                 }
-                Ok(None) | Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::CHILD) => break,
+                Ok(None) | Err(Errno::EINTR) => {}
+                Err(Errno::ECHILD) => break,
                 Err(error) => return Err(error).context("waitpid"),
             }
         }
         say!("done: no child is left");
-        // Of one whose end nobody was told of (`--reap ignore`) this tells.
+        // This tells of a child whose end we did not learn (`--reap ignore`).
         let mut fds = [PollFd::new(broken.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, PollTimeout::ZERO).context("poll")? {
             0 => Ok(()),
@@ -185,16 +190,10 @@ impl Children {
     }
 
     /// By this call the kernel has told how `child` ended, and forgotten it.
-    fn reaped(
-        &mut self,
-        call: &str,
-        child: rustix::process::Pid,
-        status: WaitStatus,
-    ) -> Result<()> {
-        let child = child.as_raw_pid();
-        // Whoever became this program by execve(2) may have had children before.
+    fn reaped(&mut self, call: &str, child: i32, status: ExitStatus) -> Result<()> {
+        // What became this program by execve(2) may have had children before.
         let Some(client) = self.clients.remove(&child) else { return Ok(()) };
-        match (status.exit_status(), status.terminating_signal()) {
+        match (status.code(), status.signal()) {
             (Some(0), _) => {
                 say!("{call} = {child}: client {client}'s child is gone")
             }

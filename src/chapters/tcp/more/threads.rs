@@ -9,7 +9,7 @@ use std::thread::{self, Builder};
 
 use anyhow::Result;
 
-use super::door::Door;
+use super::super::listener::Listener;
 use os::cleanup;
 use wire::dialogue::{Connection, Ended, Server, answer};
 use wire::errors::line;
@@ -22,14 +22,14 @@ use wire::shortage::Shortage;
 ///
 /// # Errors
 /// What accept(2) says.
-pub fn serve(mut door: Door, server: &Server) -> Result<()> {
+pub fn serve(mut listener: Listener, server: &Server) -> Result<()> {
     // Memory is shared, so one lock for it will do: messages of two clients never mix.
     let payload = Mutex::new(server.payload()?);
     // The scope ends once all its threads have: the last client is served to its end.
     thread::scope(|scope| {
         let mut shortage = Shortage::default();
         for number in 1..=server.count.unwrap_or(u64::MAX) {
-            let socket = door.accept()?;
+            let socket = listener.accept()?;
             let (payload, name) = (&payload, format!("client {number}"));
             shortage.thread_for(socket, |take| {
                 let name = name.clone();
@@ -41,7 +41,7 @@ pub fn serve(mut door: Door, server: &Server) -> Result<()> {
             });
             say!("clone() made a thread for client {number}");
         }
-        drop(door); // who comes now is refused, and not left to wait for nobody
+        drop(listener); // a later client is refused, and does not wait in vain
         Ok(())
     })
 }
