@@ -15,34 +15,9 @@ pub mod receiver;
 pub mod sender;
 pub mod signalfd;
 pub mod sigwaitinfo;
+pub mod source;
 pub mod target;
-pub mod with;
-
-use number::Number;
-use with::With;
-
-// ANCHOR: wire
-/// The largest message, in bytes. A limit of ours: each 4 bytes cost one queued signal.
-const LARGEST: usize = 65_536;
-/// How many words may be on their way, at most.
-const WINDOW: u64 = 64;
-/// In the place of a length: a sender asks to be heard.
-const HELLO: i32 = -2;
-/// In the place of a length: nothing more will come.
-const GOODBYE: i32 = -1;
-
-/// The signal whose values are the words of messages: 34.
-fn word_signal() -> Number {
-    Number::rtmin(0)
-}
-
-/// The signal by which the receiver answers: 35. Its value is a credit, the number of
-/// words that may now be sent; 0 means that another sender is being heard.
-fn credit_signal() -> Number {
-    Number::rtmin(1)
-}
-
-// ANCHOR_END: wire
+mod wire;
 
 /// The chapter.
 #[derive(Debug)]
@@ -102,49 +77,4 @@ impl OneWay for Signals {
     type Sender = sender::SignalSender;
     type Receiver = receiver::SignalReceiver;
     type More = NoMore;
-}
-
-/// The options of the sender.
-#[derive(Debug, clap::Args)]
-pub struct Sending {
-    /// Send to the process PID instead of the receiver that published itself
-    #[arg(long, value_name = "PID", conflicts_with = "at")]
-    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
-    pid: Option<i32>,
-
-    /// Send even if /proc says that the signal would end or stop that process
-    #[arg(long, requires = "pid")]
-    force: bool,
-
-    /// Send plain signals of this name or number, which carry no message
-    #[arg(long, value_name = "SIGNAL", conflicts_with_all = ["messages", "bytes"])]
-    signal: Option<Number>,
-
-    /// How many plain signals
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "signal")]
-    #[arg(conflicts_with_all = ["messages", "bytes"])]
-    times: u64,
-}
-
-/// The options of the receiver.
-#[derive(Debug, clap::Args)]
-pub struct Receiving {
-    /// The call that takes the signals
-    #[arg(long, value_enum, default_value = "sigwaitinfo", value_name = "CALL")]
-    with: With,
-
-    /// Count plain signals of this name or number: each is a line, its running number
-    #[arg(long, value_name = "SIGNAL")]
-    signal: Option<Number>,
-}
-
-/// How a signal was sent: its si_code, by name.
-fn how(code: i32) -> String {
-    match code {
-        libc::SI_USER => "SI_USER (kill)".into(),
-        libc::SI_QUEUE => "SI_QUEUE (sigqueue)".into(),
-        libc::SI_TKILL => "SI_TKILL (tgkill)".into(),
-        libc::SI_KERNEL => "SI_KERNEL".into(),
-        code => format!("si_code {code}"),
-    }
 }

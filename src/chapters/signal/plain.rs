@@ -6,9 +6,9 @@ use nix::errno::Errno;
 use nix::unistd::getuid;
 
 use super::number::Number;
-use super::target::{Full, Target};
-use super::with::Taking;
-use super::{GOODBYE, how};
+use super::source::SignalSource;
+use super::target::{FullQueue, Target};
+use super::wire::{GOODBYE, how};
 use os::signal::{pidfd_kill, pidfd_sigqueue};
 use wire::errors::{Advise, errno, usage};
 use wire::say;
@@ -41,7 +41,7 @@ pub fn say_goodbye(to: &Target, sends: &mut Commentary) -> Result<()> {
     let last = Number::rtmax();
     sends.always(0, || format!("pidfd_send_signal({last}, {GOODBYE}): goodbye"));
     let send = || pidfd_sigqueue(&to.pidfd, last.get(), GOODBYE);
-    match Full::default().queues(to.pid, &to.pidfd, send) {
+    match FullQueue::default().send(to.pid, &to.pidfd, send) {
         Err(Errno::ESRCH) => Ok(()),
         sent => sent.context("pidfd_send_signal the goodbye"),
     }
@@ -82,11 +82,11 @@ impl Counter {
     /// Takes one signal; `message` becomes its running number. `false` on the goodbye.
     pub fn recv(
         &mut self,
-        with: &mut Taking,
+        source: &mut SignalSource,
         message: &mut Vec<u8>,
     ) -> Result<bool> {
         loop {
-            let info = with.take()?;
+            let info = source.take()?;
             let (pid, uid) = (info.pid, info.uid);
             // What the kernel itself sends, SIGWINCH for example, has a code above 0.
             if info.code <= 0 && uid != getuid().as_raw() {
@@ -98,7 +98,7 @@ impl Counter {
                 && queued
                 && info.value == GOODBYE
             {
-                let (took, last) = (with.took(), Number::rtmax());
+                let (took, last) = (source.took(), Number::rtmax());
                 self.takes
                     .always(0, || format!("{took} {last}, {GOODBYE}: goodbye"));
                 return Ok(false);
@@ -108,7 +108,7 @@ impl Counter {
                 continue;
             }
             self.count += 1;
-            let (took, signal) = (with.took(), self.signal);
+            let (took, signal) = (source.took(), self.signal);
             self.takes.call(0, || {
                 format!("{took} {signal} from pid {pid} by {}", how(info.code))
             });

@@ -8,7 +8,8 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::number::Number;
-use super::target::{Target, is_gone, open};
+use super::target::{Target, is_gone};
+use os::calls::pidfd_open;
 use os::cleanup::Object;
 use os::process_identity::{self, ProcessIdentity};
 use wire::errors::Advise;
@@ -48,9 +49,9 @@ impl Published {
 }
 
 // ANCHOR: publish
-/// Lets senders find us. The signals are blocked by now: who reads the file may send at
-/// once. It is written under another name and renamed, so that nobody reads half of it. It
-/// goes with us, whoever stays: nobody is found there without us.
+/// Lets senders find us. The signals are blocked by now: a sender that reads the file may send
+/// at once. It is written under another name and renamed, so that no sender reads half of it.
+/// It goes with us, even if senders stay: without us they would wait in vain.
 ///
 /// # Errors
 /// When something else is in the way at `path`; what open(2) and rename(2) say.
@@ -129,9 +130,9 @@ impl Published {
     /// The process that published this, if it lives.
     fn target(&self) -> Result<Option<Target>> {
         let Published { pid, start, .. } = *self;
-        let pidfd = match open(pid) {
+        let pidfd = match pidfd_open(pid) {
             Ok(pidfd) => pidfd,
-            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            Err(Errno::ESRCH) => return Ok(None),
             Err(error) => {
                 return Err(error).with_context(|| format!("pidfd_open({pid})"));
             }

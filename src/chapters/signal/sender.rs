@@ -1,17 +1,18 @@
 //! The end that sends words: each is one queued signal.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::getuid;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use super::target::{self, Full, Target, is_gone, was_killed};
-use super::{
-    GOODBYE, HELLO, LARGEST, Sending, credit_signal, plain, published, word_signal,
-};
+use super::number::Number;
+use super::target::{self, FullQueue, Target, is_gone, was_killed};
+use super::wire::{GOODBYE, HELLO, LARGEST, credit_signal, word_signal};
+use super::{plain, published};
 use os::signal::{Set, pidfd_sigqueue_as, read_signalfd, retry_on_intr, signalfd};
 use wire::errors::{Advise, Seen, errno};
 use wire::meet::{Presence, Rendezvous};
@@ -20,7 +21,7 @@ use wire::say;
 use wire::say::Commentary;
 use wire::transport::Sender;
 
-/// A signal to a process that has ended, and that nobody has waited for, is no error.
+/// A signal to a process that has ended, and that its parent has not waited for, is no error.
 const HAS_ENDED: Seen = Seen {
     what: "poll() = POLLIN of the receiver's pidfd: it has ended",
     errno: Errno::ESRCH,
@@ -28,6 +29,28 @@ const HAS_ENDED: Seen = Seen {
 
 /// Where the limit of a message comes from.
 const LIMIT: &str = "the limit is ours: each 4 bytes cost one queued signal";
+
+/// The options of the sender.
+#[derive(Debug, clap::Args)]
+pub struct SignalSenderOptions {
+    /// Send to the process PID instead of the receiver that published itself
+    #[arg(long, value_name = "PID", conflicts_with = "at")]
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    pid: Option<i32>,
+
+    /// Send even if /proc says that the signal would end or stop that process
+    #[arg(long, requires = "pid")]
+    force: bool,
+
+    /// Send plain signals of this name or number, which carry no message
+    #[arg(long, value_name = "SIGNAL", conflicts_with_all = ["messages", "bytes"])]
+    signal: Option<Number>,
+
+    /// How many plain signals
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "signal")]
+    #[arg(conflicts_with_all = ["messages", "bytes"])]
+    times: u64,
+}
 
 // ANCHOR: sender
 /// The end that sends words.
@@ -38,31 +61,34 @@ pub struct SignalSender {
     credits: OwnedFd,
     /// How many words may be sent before the next credit must come.
     credit: u64,
-    /// Whether no message is under way, in which a goodbye would be taken for data.
+    /// Between messages: only then is a goodbye unambiguous.
     whole: bool,
     /// How many messages the receiver has lived to be sent, and how many have gone since
     /// we looked whether it lives, and when that was.
     handed: u64,
     unseen: u64,
-    looked: Timespec,
+    looked: TimeSpec,
     /// Our pid and uid, as sigqueue(3) fills them in: asked for once, not for each word.
     pid: i32,
     uid: u32,
     plain: bool,
     sends: Commentary,
     reads: Commentary,
-    full: Full,
+    full: FullQueue,
     presence: Option<Presence>,
 }
 
 impl Sender for SignalSender {
-    type Options = Sending;
+    type Options = SignalSenderOptions;
 
-    fn check(_: &Sending, message: &[u8]) -> Result<()> {
+    fn check(_: &SignalSenderOptions, message: &[u8]) -> Result<()> {
         within(LARGEST, message.len()).advise(|_| Some(LIMIT))
     }
 
-    fn open(rendezvous: &Rendezvous, options: &Sending) -> Result<SignalSender> {
+    fn open(
+        rendezvous: &Rendezvous,
+        options: &SignalSenderOptions,
+    ) -> Result<SignalSender> {
         // Blocked before the receiver hears of us: its answer would kill us.
         let answers = Set::of(&[credit_signal().get()]);
         answers.block().context("sigprocmask")?;
@@ -79,13 +105,13 @@ impl Sender for SignalSender {
             whole: true,
             handed: 0,
             unseen: 0,
-            looked: Timespec::default(),
+            looked: TimeSpec::new(0, 0),
             pid: std::process::id() as i32,
             uid: getuid().as_raw(),
             plain: options.signal.is_some(),
             sends: Commentary::of("pidfd_send_signal"),
             reads: Commentary::of("read(signalfd)"),
-            full: Full::default(),
+            full: FullQueue::default(),
             presence,
         };
         if let Some(signal) = options.signal {
@@ -99,7 +125,7 @@ impl Sender for SignalSender {
         Ok(sender)
     }
 
-    fn is_done(options: &Sending) -> bool {
+    fn is_done(options: &SignalSenderOptions) -> bool {
         options.signal.is_some()
     }
 
@@ -142,7 +168,7 @@ impl Sender for SignalSender {
                 Some(format!("the peer is gone; {handed} {messages} handed over"))
             });
         }
-        match self.says_goodbye() {
+        match self.send_goodbye() {
             Err(error) if errno(&error) == Some(Errno::ESRCH) => {
                 say!("the receiver has left already");
                 Ok(())
@@ -158,7 +184,8 @@ impl SignalSender {
     /// know of one that has ended, and that nobody has waited for yet: the kernel goes on to
     /// take signals for it, and drops them.
     fn look(&mut self) -> Result<()> {
-        let now = clock_gettime(ClockId::MonotonicCoarse);
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)
+            .context("clock_gettime")?;
         if now == self.looked {
             return Ok(());
         }
@@ -204,7 +231,7 @@ impl SignalSender {
         Ok(true)
     }
 
-    fn says_goodbye(&mut self) -> Result<()> {
+    fn send_goodbye(&mut self) -> Result<()> {
         self.use_credit()?;
         self.sends.always(4, || {
             format!("pidfd_send_signal({}, {GOODBYE}): goodbye", word_signal())
@@ -228,7 +255,7 @@ impl SignalSender {
         let (signal, us) = (word_signal().get(), self.pid);
         let (pidfd, uid) = (&self.to.pidfd, self.uid);
         let send = || pidfd_sigqueue_as(pidfd, signal, value, us, uid);
-        let queued = self.full.queues(pid, pidfd, send);
+        let queued = self.full.send(pid, pidfd, send);
         self.sends
             .returned(queued)
             .with_context(|| {
@@ -249,15 +276,15 @@ impl SignalSender {
     fn next_credit(&mut self) -> Result<Option<u64>> {
         loop {
             let mut fds = [
-                PollFd::new(&self.credits, PollFlags::IN),
-                PollFd::new(&self.to.pidfd, PollFlags::IN),
+                PollFd::new(self.credits.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.to.pidfd.as_fd(), PollFlags::POLLIN),
             ];
-            match poll(&mut fds, None) {
+            match poll(&mut fds, PollTimeout::NONE) {
                 Ok(_) => {}
-                Err(rustix::io::Errno::INTR) => continue,
+                Err(Errno::EINTR) => continue,
                 Err(error) => return Err(error).context("poll"),
             }
-            if fds[0].revents().is_empty() {
+            if fds[0].any() == Some(false) {
                 return Ok(None);
             }
             let info = retry_on_intr(|| read_signalfd(&self.credits))
@@ -284,7 +311,7 @@ impl SignalSender {
 /// The process of `--pid`, or the receiver that has published itself at `rendezvous`.
 fn find(
     rendezvous: &Rendezvous,
-    options: &Sending,
+    options: &SignalSenderOptions,
     presence: &mut Option<Presence>,
 ) -> Result<Target> {
     let signal = options.signal.unwrap_or_else(word_signal);

@@ -1,4 +1,4 @@
-//! Whom a signal goes to, and what it would do there.
+//! The process that a signal goes to, and what the signal would do there.
 //!
 //! A pid is a number that the kernel gives to another process once its owner is gone. A
 //! pidfd (pidfd_open(2)) is not: it stands for one process, and after its end for none.
@@ -9,10 +9,10 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::number::Number;
+use os::calls::pidfd_open;
 use os::proc;
 use os::process_identity;
 use os::signal::pidfd_kill;
@@ -29,21 +29,13 @@ pub struct Target {
     pub pidfd: OwnedFd,
 }
 
-/// A pidfd for `pid`; ESRCH where there is no such process, and for what is no pid.
-pub fn open(pid: i32) -> rustix::io::Result<OwnedFd> {
-    match Pid::from_raw(pid) {
-        Some(process) if pid > 0 => pidfd_open(process, PidfdFlags::empty()),
-        _ => Err(rustix::io::Errno::SRCH),
-    }
-}
-
 /// Whether the process has ended: its pidfd is readable then. Does not wait.
 pub fn is_gone(pidfd: impl AsFd) -> bool {
-    let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
-/// Whether the process was ended by a signal, and nobody has waited for it yet.
+/// Whether the process was ended by a signal, and its parent has not waited for it yet.
 pub fn was_killed(pid: i32) -> bool {
     let status = u32::try_from(pid).ok().and_then(process_identity::zombies_status);
     status.is_some_and(|status| libc::WIFSIGNALED(status))
@@ -55,8 +47,9 @@ pub fn was_killed(pid: i32) -> bool {
 /// # Errors
 /// ESRCH where there is no such process.
 pub fn by_pid(pid: i32, signal: Number, force: bool) -> Result<Target> {
-    let pidfd =
-        open(pid).with_context(|| format!("pidfd_open({pid})")).advise(|e| {
+    let pidfd = pidfd_open(pid)
+        .with_context(|| format!("pidfd_open({pid})"))
+        .advise(|e| {
             let gone = wire::errors::errno(e) == Some(Errno::ESRCH);
             Some(if gone {
                 "`ps -e` lists the processes"
@@ -72,12 +65,14 @@ pub fn by_pid(pid: i32, signal: Number, force: bool) -> Result<Target> {
         .with_context(|| format!("pidfd_send_signal to pid {pid}"))
         .advise(|_| Some("it runs as another user: only that user and root may"))?;
     if !force {
-        match fate(pid, signal) {
-            Ok(Fate::Taken(how)) => say!("/proc/{pid}/status: it {how} {signal}"),
-            Ok(Fate::Ignored) => {
+        match disposition(pid, signal) {
+            Ok(Disposition::Handled(how)) => {
+                say!("/proc/{pid}/status: it {how} {signal}")
+            }
+            Ok(Disposition::Ignored) => {
                 say!("pid {pid} ignores {signal}: nothing will happen there");
             }
-            Ok(Fate::Deadly) => bail!(
+            Ok(Disposition::Default) => bail!(
                 "pid {pid} neither blocks, catches nor ignores {signal}, \
                  which would end or stop it; --force sends it all the same"
             ),
@@ -91,19 +86,22 @@ pub fn by_pid(pid: i32, signal: Number, force: bool) -> Result<Target> {
     Ok(Target { pid, pidfd })
 }
 
-/// What a signal would do to a process.
-enum Fate {
-    Taken(&'static str),
+/// What a signal would do to a process (signal(7)).
+enum Disposition {
+    /// It is caught or blocked, as the word says.
+    Handled(&'static str),
+    /// Nothing.
     Ignored,
-    Deadly,
+    /// It would end or stop the process.
+    Default,
 }
 
 /// Looks, from /proc, what `signal` would do to the process `pid` now.
-fn fate(pid: i32, signal: Number) -> std::io::Result<Fate> {
+fn disposition(pid: i32, signal: Number) -> std::io::Result<Disposition> {
     let process = format!("/proc/{pid}");
     // The same for all threads of a process, unlike what is blocked.
     if signal.is_in(mask(&process, "SigCgt")?) {
-        return Ok(Fate::Taken("catches"));
+        return Ok(Disposition::Handled("catches"));
     }
     let harmless = [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH];
     // Of the threads that do not block it, the kernel chooses one.
@@ -114,11 +112,11 @@ fn fate(pid: i32, signal: Number) -> std::io::Result<Fate> {
             || waits_for(&thread, signal).unwrap_or(false);
     }
     if blocked && ![libc::SIGKILL, libc::SIGSTOP].contains(&signal.get()) {
-        return Ok(Fate::Taken("blocks"));
+        return Ok(Disposition::Handled("blocks"));
     }
     let ignored =
         signal.is_in(mask(&process, "SigIgn")?) || harmless.contains(&signal.get());
-    Ok(if ignored { Fate::Ignored } else { Fate::Deadly })
+    Ok(if ignored { Disposition::Ignored } else { Disposition::Default })
 }
 // ANCHOR_END: by_pid
 
@@ -146,24 +144,24 @@ fn waits_for(thread: &str, signal: Number) -> Option<bool> {
     Some(signal.is_in(u64::from_ne_bytes(mask)))
 }
 
-/// A queue without room for one signal more. Nothing tells when there is some: one sends
-/// again and again, with a rest between.
+/// A queue without room for one signal more. Nothing tells when there is some: the signal is
+/// sent again and again, with a rest between.
 #[derive(Debug, Default)]
-pub struct Full(Shortage);
+pub struct FullQueue(Shortage);
 
-impl Full {
-    /// Sends one signal to `pid` by `send`, once there is room for it.
+impl FullQueue {
+    /// Sends one signal to `pid` by `call`, once there is room for it.
     ///
     /// # Errors
     /// What pidfd_send_signal(2) says; EAGAIN where there never will be any room.
-    pub fn queues(
+    pub fn send(
         &mut self,
         pid: i32,
         pidfd: impl AsFd,
-        send: impl Fn() -> nix::Result<()>,
+        call: impl Fn() -> nix::Result<()>,
     ) -> nix::Result<()> {
         loop {
-            let Err(error) = send() else {
+            let Err(error) = call() else {
                 self.0.is_over();
                 return Ok(());
             };

@@ -8,9 +8,9 @@ use super::signalfd::Signalfd;
 use super::sigwaitinfo::Sigwaitinfo;
 use os::signal::Info;
 
-/// What takes the signals: the values of `--with`.
+/// The call that takes the signals: the values of `--with`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum With {
+pub enum SourceKind {
     /// sigwaitinfo(2): wait for one, and get it as a return value
     Sigwaitinfo,
     /// signalfd(2): read it from a descriptor, which poll(2) can watch
@@ -21,7 +21,7 @@ pub enum With {
 
 /// One of them, ready.
 #[derive(Debug)]
-pub enum Taking {
+pub enum SignalSource {
     /// See [`Sigwaitinfo`].
     Sigwaitinfo(Sigwaitinfo),
     /// See [`Signalfd`].
@@ -30,13 +30,15 @@ pub enum Taking {
     Handler(Handler),
 }
 
-impl Taking {
+impl SignalSource {
     /// Makes ready to take `signals`, which are blocked.
-    pub fn by(with: With, signals: &[i32]) -> Result<Taking> {
-        Ok(match with {
-            With::Sigwaitinfo => Taking::Sigwaitinfo(Sigwaitinfo::of(signals)?),
-            With::Signalfd => Taking::Signalfd(Signalfd::of(signals)?),
-            With::Handler => Taking::Handler(Handler::of(signals)?),
+    pub fn new(kind: SourceKind, signals: &[i32]) -> Result<SignalSource> {
+        Ok(match kind {
+            SourceKind::Sigwaitinfo => {
+                SignalSource::Sigwaitinfo(Sigwaitinfo::of(signals)?)
+            }
+            SourceKind::Signalfd => SignalSource::Signalfd(Signalfd::of(signals)?),
+            SourceKind::Handler => SignalSource::Handler(Handler::of(signals)?),
         })
     }
 
@@ -44,9 +46,9 @@ impl Taking {
     pub fn take(&mut self) -> Result<Info> {
         loop {
             let taken = match self {
-                Taking::Sigwaitinfo(link) => link.take()?,
-                Taking::Signalfd(link) => link.take()?,
-                Taking::Handler(link) => link.take()?,
+                SignalSource::Sigwaitinfo(link) => link.take()?,
+                SignalSource::Signalfd(link) => link.take()?,
+                SignalSource::Handler(link) => link.take()?,
             };
             if let Some(info) = taken {
                 return Ok(info);
@@ -57,9 +59,9 @@ impl Taking {
     /// The call that sleeps until a signal comes.
     pub fn call(&self) -> &'static str {
         match self {
-            Taking::Sigwaitinfo(_) => "sigwaitinfo",
-            Taking::Signalfd(_) => "read(signalfd)",
-            Taking::Handler(_) => "sigsuspend",
+            SignalSource::Sigwaitinfo(_) => "sigwaitinfo",
+            SignalSource::Signalfd(_) => "read(signalfd)",
+            SignalSource::Handler(_) => "sigsuspend",
         }
     }
 
@@ -67,9 +69,9 @@ impl Taking {
     /// with EINTR; it is the handler that was told which signal it was.
     pub fn took(&self) -> &'static str {
         match self {
-            Taking::Sigwaitinfo(_) => "sigwaitinfo() =",
-            Taking::Signalfd(_) => "read(signalfd) =",
-            Taking::Handler(_) => "the handler got",
+            SignalSource::Sigwaitinfo(_) => "sigwaitinfo() =",
+            SignalSource::Signalfd(_) => "read(signalfd) =",
+            SignalSource::Handler(_) => "the handler got",
         }
     }
 }
