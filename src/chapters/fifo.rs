@@ -3,66 +3,23 @@
 //! open(2) sleeps until the other side has opened it too, so either role may be first.
 
 use std::fs::File;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use rustix::io::read;
 
 use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use os::calls::read;
 use os::cleanup::Object;
 use wire::errors::{Advise, errno};
 use wire::frame::{FramingOptions, ReassemblyBuffer};
-use wire::meet::{Meets, Presence, Rendezvous};
+use wire::meet::{FileKind, Meets, Presence, Rendezvous, is_taken};
 use wire::payload::write_all;
 use wire::say;
 use wire::say::Commentary;
 use wire::transport::{Receiver, Sender};
-
-/// The chapter.
-#[derive(Debug)]
-pub struct Fifo;
-
-impl OneWay for Fifo {
-    const ROW: Row = Row {
-        name: "fifo",
-        summary: "a pipe with a name in the file system (mkfifo)",
-        also: &["named pipe", "mkfifo", "mknod"],
-        wire: "a byte stream; by default one message a line, so `cat` and `echo` are peers",
-        roles: &[
-            Role {
-                name: "receiver",
-                does: "reads the FIFO and prints what comes out",
-                examples: &["fifo receiver", "fifo receiver --bytes > copy"],
-            },
-            Role {
-                name: "sender",
-                does: "writes messages into the FIFO",
-                examples: &[
-                    "fifo sender hello",
-                    "fifo sender --bytes < picture.png",
-                ],
-            },
-        ],
-        meets: Meets::Path,
-        on_peer_death: OnPeerDeath::EndOfStream,
-        needs: None,
-        script: Script {
-            parts: &[
-                Part { role: "receiver", args: &[] },
-                Part { role: "sender", args: &["hello", "through a FIFO"] },
-            ],
-            prints: "receiver",
-            expect: "hello\nthrough a FIFO\n",
-        },
-    };
-    type Sender = FifoSender;
-    type Receiver = FifoReceiver;
-    type More = NoMore;
-}
 
 // ANCHOR: sender
 /// The writing end.
@@ -147,7 +104,7 @@ impl Receiver for FifoReceiver {
                 return Ok(false);
             }
             let n = match read(&self.fifo, self.incoming.space()?) {
-                Err(rustix::io::Errno::INTR) => continue,
+                Err(Errno::EINTR) => continue,
                 result => result.context("read the FIFO")?,
             };
             if n == 0 {
@@ -195,24 +152,59 @@ fn make(rendezvous: &Rendezvous) -> Result<(PathBuf, Presence, bool)> {
 /// Refuses what is not a FIFO, or is a link that could lead anywhere.
 fn must_be_fifo(path: &Path) -> Result<()> {
     let name = path.display();
-    let kind = std::fs::symlink_metadata(path)
-        .with_context(|| format!("lstat {name}"))?
-        .file_type();
-    if kind.is_fifo() {
-        return Ok(());
-    }
-    if kind.is_file() {
-        bail!(
+    match FileKind::at(path)?
+        .ok_or(Errno::ENOENT)
+        .context(format!("lstat {name}"))?
+    {
+        FileKind::Fifo => Ok(()),
+        FileKind::Regular => bail!(
             "{name} is a regular file: something like `echo hi > {name}` came before \
              the FIFO was made; remove it, and start a role before you write"
-        );
+        ),
+        FileKind::Device => Err(is_taken(path, "no FIFO")),
+        kind => Err(is_taken(path, kind)),
     }
-    let what = match () {
-        () if kind.is_dir() => "a directory",
-        () if kind.is_symlink() => "a link",
-        () if kind.is_socket() => "a socket",
-        () => "no FIFO",
-    };
-    bail!("{name} is {what}; use --at NAME for another place")
 }
 // ANCHOR_END: make
+
+/// The chapter.
+#[derive(Debug)]
+pub struct Fifo;
+
+impl OneWay for Fifo {
+    const ROW: Row = Row {
+        name: "fifo",
+        summary: "a pipe with a name in the file system (mkfifo)",
+        also: &["named pipe", "mkfifo", "mknod"],
+        wire: "a byte stream; by default one message a line, so `cat` and `echo` are peers",
+        roles: &[
+            Role {
+                name: "receiver",
+                does: "reads the FIFO and prints what comes out",
+                examples: &["fifo receiver", "fifo receiver --bytes > copy"],
+            },
+            Role {
+                name: "sender",
+                does: "writes messages into the FIFO",
+                examples: &[
+                    "fifo sender hello",
+                    "fifo sender --bytes < picture.png",
+                ],
+            },
+        ],
+        meets: Meets::Path,
+        on_peer_death: OnPeerDeath::EndOfStream,
+        needs: None,
+        script: Script {
+            parts: &[
+                Part { role: "receiver", args: &[] },
+                Part { role: "sender", args: &["hello", "through a FIFO"] },
+            ],
+            prints: "receiver",
+            expect: "hello\nthrough a FIFO\n",
+        },
+    };
+    type Sender = FifoSender;
+    type Receiver = FifoReceiver;
+    type More = NoMore;
+}

@@ -3,10 +3,10 @@
 //! ring of shared memory, in a file that stays when its processes end. By the crate memmap2.
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
@@ -14,7 +14,7 @@ use os::cleanup::Object;
 use os::owner::Owner;
 use os::shared::{Shared, map_raw};
 use wire::errors::{Advise, errno};
-use wire::meet::{Meets, Rendezvous};
+use wire::meet::{FileKind, Meets, Rendezvous, is_taken};
 use wire::ring::ends::{BackingOptions, RingOptions, RingReceiver, RingSender};
 use wire::ring::join::{Backing, Found, allocate};
 use wire::ring::{self, DATA, Flaw};
@@ -113,24 +113,14 @@ impl RingFile {
 
     /// Whether a file is there; what is no file is refused.
     fn is_there(&self) -> Result<bool> {
-        let name = self.path.display();
-        let kind = match std::fs::symlink_metadata(&self.path) {
-            Ok(about) => about.file_type(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(false);
+        match FileKind::at(&self.path)? {
+            Some(FileKind::Regular) => Ok(true),
+            None => Ok(false),
+            Some(FileKind::Socket | FileKind::Device) => {
+                Err(is_taken(&self.path, "no file"))
             }
-            Err(error) => {
-                return Err(error).with_context(|| format!("lstat {name}"));
-            }
-        };
-        let what = match () {
-            () if kind.is_file() => return Ok(true),
-            () if kind.is_dir() => "a directory",
-            () if kind.is_symlink() => "a link",
-            () if kind.is_fifo() => "a FIFO",
-            () => "no file",
-        };
-        bail!("{name} is {what}; use --at NAME for another place")
+            Some(kind) => Err(is_taken(&self.path, kind)),
+        }
     }
 }
 // ANCHOR_END: file

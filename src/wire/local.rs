@@ -5,9 +5,8 @@
 //! socket.
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -18,7 +17,7 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 
 use super::address::Pause;
-use super::meet::{Presence, Rendezvous, SoleRole};
+use super::meet::{FileKind, Presence, Rendezvous, SoleRole, is_taken};
 use super::say;
 use crate::errors::Advise;
 use os::cleanup::Object;
@@ -174,21 +173,12 @@ fn in_use(socket: &OwnedFd, name: &Name) -> Option<String> {
 
 /// Whether a socket is at `path`; what is there and is none is refused, and left alone.
 fn must_be_socket(path: &Path) -> Result<bool> {
-    let name = path.display();
-    let kind = match std::fs::symlink_metadata(path) {
-        Ok(about) => about.file_type(),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error).with_context(|| format!("lstat {name}")),
-    };
-    let what = match () {
-        () if kind.is_socket() => return Ok(true),
-        () if kind.is_dir() => "a directory",
-        () if kind.is_symlink() => "a link",
-        () if kind.is_file() => "a regular file",
-        () if kind.is_fifo() => "a FIFO",
-        () => "no socket",
-    };
-    bail!("{name} is {what}; use --at NAME for another place")
+    match FileKind::at(path)? {
+        Some(FileKind::Socket) => Ok(true),
+        None => Ok(false),
+        Some(FileKind::Device) => Err(is_taken(path, "no socket")),
+        Some(kind) => Err(is_taken(path, kind)),
+    }
 }
 
 // ANCHOR: connect

@@ -30,11 +30,13 @@ use os::cleanup::notes::beside;
 use os::owner::Owner;
 use os::signal::retry_on_intr;
 
+mod kind;
 mod names;
 mod notes;
 mod outside;
 mod presence;
 
+pub use kind::{FileKind, is_taken};
 pub use names::{
     check_dir, kernel_prefix, kernel_prefix_of, key_of, program, quoted,
     runtime_dir, with_suffix,

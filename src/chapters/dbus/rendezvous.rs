@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -18,7 +17,7 @@ use nix::unistd::geteuid;
 use os::cleanup::Object;
 use wire::address::Pause;
 use wire::errors::{Advise, errno};
-use wire::meet::{Presence, Rendezvous, SoleRole};
+use wire::meet::{FileKind, Presence, Rendezvous, SoleRole, is_taken};
 use wire::say;
 
 /// The longest path that a socket can be bound to, in bytes: `sun_path` has 108, one of
@@ -119,14 +118,9 @@ fn check(path: &Path) -> Result<()> {
              {LONGEST_PATH} (unix(7)); use a shorter --at, or IPCLAB_DIR"
         );
     }
-    let Ok(about) = path.symlink_metadata() else { return Ok(()) };
-    let kind = about.file_type();
-    let what = match () {
-        () if kind.is_socket() => return Ok(()),
-        () if kind.is_dir() => "a directory",
-        () if kind.is_symlink() => "a link",
-        () if kind.is_file() => "a regular file",
-        () => "no socket",
-    };
-    bail!("{name} is {what}; use --at NAME for another place")
+    match FileKind::at(path).ok().flatten() {
+        None | Some(FileKind::Socket) => Ok(()),
+        Some(FileKind::Fifo | FileKind::Device) => Err(is_taken(path, "no socket")),
+        Some(kind) => Err(is_taken(path, kind)),
+    }
 }

@@ -14,10 +14,11 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::inotify::AddWatchFlags;
 use nix::unistd::write;
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::read;
+use rustix::fs::{FlockOperation, flock}; // nix's takes the file away
 
-use super::{Watch, enter, full, is_there};
+use super::place::{enter, full, is_there};
+use super::watch::Watch;
+use os::calls::read;
 use os::cleanup::Object;
 use os::signal::retry_on_intr;
 use wire::errors::Advise;
@@ -240,7 +241,7 @@ impl Follower {
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         while !self.incoming.next(message)? {
             let n = match read(&self.log, self.incoming.space()?) {
-                Err(rustix::io::Errno::INTR) => continue,
+                Err(Errno::EINTR) => continue,
                 result => result.context("read the log")?,
             };
             if n > 0 {

@@ -13,9 +13,10 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::inotify::AddWatchFlags;
 use nix::unistd::fsync;
-use rustix::io::read;
 
-use super::{Watch, directory, enter, full, is_there};
+use super::place::{directory, enter, full, is_there};
+use super::watch::Watch;
+use os::calls::read;
 use os::cleanup::Object;
 use os::cleanup::notes::beside;
 use wire::errors::Advise;
@@ -200,7 +201,7 @@ impl PublishedReceiver {
                 return Ok(false);
             }
             let n = match read(&self.file, self.incoming.space()?) {
-                Err(rustix::io::Errno::INTR) => continue,
+                Err(Errno::EINTR) => continue,
                 result => result.context("read the file")?,
             };
             if n == 0 {

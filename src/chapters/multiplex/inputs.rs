@@ -2,7 +2,6 @@
 //! there is no way back to answer them.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
@@ -18,7 +17,7 @@ use os::cleanup::Object;
 use os::owner::Owner;
 use wire::errors::{Advise, errno};
 use wire::frame::Framing;
-use wire::meet::{Presence, Rendezvous};
+use wire::meet::{FileKind, Presence, Rendezvous};
 use wire::say;
 use wire::say::size;
 use wire::standard;
@@ -86,7 +85,10 @@ pub(super) fn fifo(rendezvous: &Rendezvous) -> Result<WatchedInput> {
     });
     match made {
         Err(error) if errno(&error) == Some(Errno::EEXIST) => {
-            ensure!(is_fifo(&path), "{name} is there, and is no FIFO; use another");
+            ensure!(
+                FileKind::at(&path)? == Some(FileKind::Fifo),
+                "{name} is there, and is no FIFO; use another"
+            );
             presence.adopt(&object)?;
         }
         made => made?,
@@ -108,10 +110,6 @@ fn spare(fd: &OwnedFd) -> Result<OwnedFd> {
     fd.try_clone().context("dup")
 }
 // ANCHOR_END: fifo
-
-fn is_fifo(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|about| about.file_type().is_fifo())
-}
 
 // ANCHOR: queue
 /// The POSIX message queue that `rendezvous` names, made if it is not there. On Linux it is a
