@@ -4,7 +4,7 @@
 //! stream · [`ring`]: bytes in shared memory · [`meet`]: how two strangers find each
 //! other · [`roles`]: the loops around a link · [`dialogue`]: both halves of a conversation
 //! over a socket · [`address`]: network addresses, listened on, dialled and published ·
-//! [`local`]: Unix sockets' names, bound and connected to · [`family`]: parent and child ·
+//! [`local`]: Unix sockets' names, bound and connected to · [`fork`]: parent and child ·
 //! [`launcher`]: who starts a world of ranks · [`standard`]: standard input and output as they
 //! were given to us · [`payload`]: what goes to standard output · [`say`]: the commentary,
 //! and all else that goes to standard error · [`visible`]: what others have named, as it may be
@@ -15,7 +15,7 @@ pub mod address;
 pub mod dialogue;
 pub mod dirs;
 pub mod errors;
-pub mod family;
+pub mod fork;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/fuzz/wire.rs"]

@@ -14,10 +14,11 @@ use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::pipe2;
 
-use super::{PipeReceiver, PipeSender};
+use super::receiver::PipeReceiver;
+use super::sender::PipeSender;
 use crate::row::Roles;
 use os::spawn::{Forked, fork};
-use wire::family::{as_child, wait_for};
+use wire::fork::{as_child, wait_for};
 use wire::frame::FramingOptions;
 use wire::meet::Rendezvous;
 use wire::payload::{Payload, Printed, Style};

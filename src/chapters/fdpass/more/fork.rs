@@ -16,7 +16,7 @@ use super::super::server::FdpassServer;
 use super::super::worker;
 use os::spawn::{Forked, fork};
 use wire::address::{Addresses, resolve};
-use wire::family::{as_child, wait_for};
+use wire::fork::{as_child, wait_for};
 use wire::meet::{Presence, Rendezvous, SoleRole};
 use wire::say;
 use wire::standard;

@@ -21,7 +21,7 @@ use os::signal::retry_on_intr;
 use os::spawn::{Forked, fork};
 use wire::dialogue::{Connection, Ended, Server, answer};
 use wire::errors::{Told, line};
-use wire::family::as_child;
+use wire::fork::as_child;
 use wire::meet::byte;
 use wire::payload::{Payload, Printed};
 use wire::say;

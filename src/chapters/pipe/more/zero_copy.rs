@@ -4,7 +4,7 @@
 //! A page that is lent is one page with two users: what the sender stores into it, the
 //! reader reads. So a sender that returns must know that its pages have left the pipe, and
 //! no system call waits for that. Here the end of each message is copied, into as many
-//! pieces as the pipe has places: when the last piece has found a place, everything before
+//! pieces as the pipe has slots: when the last piece has found a slot, everything before
 //! the pieces has gone.
 
 use std::fs::File;
@@ -12,11 +12,12 @@ use std::io::IoSlice;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
-use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, vmsplice};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice, vmsplice};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, ioctl_fionread};
-use rustix::pipe::{SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, splice};
+use rustix::io::ioctl_fionread;
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 
 use wire::errors::{Advise, usage};
 use wire::payload::unprinted;
@@ -29,7 +30,7 @@ use wire::standard::{self, until_ready};
 /// reads the first half while the other lends the second.
 const CAPACITY: usize = 512 * 1024;
 
-/// A place in a pipe takes one page, or the smallest piece of one. There is a place for
+/// A slot of a pipe takes one page, or the smallest piece of one. There is a slot for
 /// each 4096 bytes of its capacity, or fewer where pages are larger.
 const PAGE: usize = 4096;
 
@@ -40,12 +41,12 @@ const PIECE: usize = 64;
 const WORTH_IT: usize = 128 * 1024;
 
 /// How much of standard input is sent as one message, in bytes.
-pub(super) const BLOCK: usize = 1024 * 1024;
+pub(in super::super) const BLOCK: usize = 1024 * 1024;
 
 /// Lends messages to a pipe, and waits until it has them back.
 #[derive(Debug)]
-pub(super) struct VmspliceSender {
-    /// How many bytes at the end of a message are copied: a piece for each place.
+pub(in super::super) struct VmspliceSender {
+    /// How many bytes at the end of a message are copied: a piece for each slot.
     tail: usize,
     /// The copied end of the last message, which the pipe may still hold, and that of the
     /// one before it, which it does not.
@@ -58,14 +59,14 @@ impl VmspliceSender {
     ///
     /// # Errors
     /// EBADF when it is no pipe.
-    pub(super) fn of(pipe: impl AsFd) -> Result<VmspliceSender> {
-        let places = enlarged(pipe)?.div_ceil(PAGE);
+    pub(in super::super) fn of(pipe: impl AsFd) -> Result<VmspliceSender> {
+        let slots = enlarged(pipe)?.div_ceil(PAGE);
         let (tails, calls) = ([const { Vec::new() }; 2], Commentary::of("vmsplice"));
-        Ok(VmspliceSender { tail: places * PIECE, tails, calls })
+        Ok(VmspliceSender { tail: slots * PIECE, tails, calls })
     }
 
     /// The shortest message that is worth lending, in bytes.
-    pub(super) fn least(&self) -> usize {
+    pub(in super::super) fn least(&self) -> usize {
         WORTH_IT.max(4 * self.tail)
     }
 
@@ -74,13 +75,17 @@ impl VmspliceSender {
     ///
     /// # Errors
     /// EPIPE when no reader is left.
-    pub(super) fn send(&mut self, pipe: &File, message: &[u8]) -> Result<()> {
+    pub(in super::super) fn send(
+        &mut self,
+        pipe: &File,
+        message: &[u8],
+    ) -> Result<()> {
         let (pages, end) = message.split_at(message.len() - self.tail);
         lend(pipe, pages, pages.len(), &mut self.calls)?;
         self.tails.swap(0, 1);
         let tail = &mut self.tails[0];
         tail.resize(self.tail + PIECE, 0);
-        // A piece on two pages would need two places.
+        // A piece on two pages would need two slots.
         let start = tail.as_ptr().align_offset(PIECE);
         let tail = &mut tail[start..start + self.tail];
         tail.copy_from_slice(end);
@@ -101,7 +106,7 @@ impl Drop for VmspliceSender {
     }
 }
 
-/// vmsplice(2): puts the memory of `bytes` into the pipe, one place for each page of it, or
+/// vmsplice(2): puts the memory of `bytes` into the pipe, one slot for each page of it, or
 /// for each `piece` bytes. Sleeps while the pipe is full.
 fn lend(
     pipe: &File,
@@ -117,9 +122,9 @@ fn lend(
         // No SPLICE_F_GIFT: a gift may never change again, and we want it back.
         let lent = vmsplice(pipe, &pieces[..number], SpliceFFlags::empty());
         let n = match lent {
-            Err(nix::errno::Errno::EINTR) => continue,
-            Err(nix::errno::Errno::EAGAIN) => {
-                until_ready(pipe, nix::poll::PollFlags::POLLOUT)?;
+            Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN) => {
+                until_ready(pipe, PollFlags::POLLOUT)?;
                 continue;
             }
             lent => lent.context("vmsplice the pipe")?,
@@ -134,16 +139,15 @@ fn lend(
 }
 
 /// Waits until no more than `bytes` bytes in the pipe are unread. So it is when the pieces
-/// are in, unless somebody has given the pipe more places since we counted them.
+/// are in, unless another process has given the pipe more slots since we counted them.
 fn until_no_more_unread_than(bytes: usize, pipe: &File) -> Result<()> {
     while ioctl_fionread(pipe).context("ioctl(FIONREAD)")? > bytes as u64 {
         // A writing end is told of nothing but the last reader's leaving: so look again
         // after a millisecond.
-        let mut end = [PollFd::new(pipe, PollFlags::empty())];
-        let millisecond = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-        match poll(&mut end, Some(&millisecond)) {
-            Ok(0) | Err(Errno::INTR) => {}
-            Ok(_) => break, // nobody is left who could see a change
+        let mut end = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
+        match poll(&mut end, PollTimeout::from(1_u8)) {
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => break, // no reader is left that could see a change
             Err(error) => return Err(error).context("poll"),
         }
     }
@@ -156,7 +160,7 @@ fn until_no_more_unread_than(bytes: usize, pipe: &File) -> Result<()> {
 fn enlarged(pipe: impl AsFd) -> Result<usize> {
     let held = fcntl_getpipe_size(&pipe).context("fcntl(F_GETPIPE_SZ)")?;
     if held >= CAPACITY {
-        return Ok(held); // somebody wanted it so
+        return Ok(held); // another process wanted it so
     }
     match fcntl_setpipe_size(&pipe, CAPACITY) {
         Ok(larger) => {
@@ -177,7 +181,7 @@ fn enlarged(pipe: impl AsFd) -> Result<usize> {
 
 // ANCHOR: move_on
 /// Moves all that comes out of `pipe` to standard output; no byte passes through here.
-pub(super) fn move_on(pipe: &File) -> Result<()> {
+pub(in super::super) fn move_on(pipe: &File) -> Result<()> {
     let (out, mut calls) = (standard::output()?, Commentary::of("splice"));
     fcntl_getpipe_size(pipe).map_err(|_| {
         usage("--zero-copy moves out of a pipe, and standard input is none")
@@ -185,17 +189,15 @@ pub(super) fn move_on(pipe: &File) -> Result<()> {
     must_keep_nothing(out)?;
     loop {
         let n = match move_some(pipe, out) {
-            Err(Errno::INTR) => continue,
+            Err(Errno::EINTR) => continue,
             // Whichever of the two is not to be waited for by the call itself.
-            Err(Errno::AGAIN) => {
-                until_ready(pipe, nix::poll::PollFlags::POLLIN)?;
-                until_ready(out, nix::poll::PollFlags::POLLOUT)?;
+            Err(Errno::EAGAIN) => {
+                until_ready(pipe, PollFlags::POLLIN)?;
+                until_ready(out, PollFlags::POLLOUT)?;
                 continue;
             }
-            Err(Errno::INVAL) => return Err(no_splice(out)),
-            moved => moved.map_err(|error| {
-                unprinted(nix::errno::Errno::from_raw(error.raw_os_error()))
-            })?,
+            Err(Errno::EINVAL) => return Err(no_splice(out)),
+            moved => moved.map_err(unprinted)?,
         };
         if n == 0 {
             say!("splice() = 0: the last writer has closed its end");
@@ -207,9 +209,12 @@ pub(super) fn move_on(pipe: &File) -> Result<()> {
 
 /// splice(2): moves what is in `pipe` to `to`, at most 1 MiB; sleeps while there is nothing.
 /// 0 is the end of the stream.
-pub(super) fn move_some(pipe: impl AsFd, to: impl AsFd) -> Result<usize, Errno> {
+pub(in super::super) fn move_some(
+    pipe: impl AsFd,
+    to: impl AsFd,
+) -> nix::Result<usize> {
     // No offsets: each descriptor's own file position counts on.
-    splice(pipe, None, to, None, 1 << 20, SpliceFlags::empty())
+    splice(pipe, None, to, None, 1 << 20, SpliceFFlags::empty())
 }
 
 /// Refuses what would keep the pages themselves. A sender that lends its pages takes them
@@ -233,7 +238,7 @@ fn must_keep_nothing(out: impl AsFd) -> Result<()> {
 fn no_splice(out: impl AsFd) -> anyhow::Error {
     let flags = fcntl(out, FcntlArg::F_GETFL).unwrap_or(0);
     let appends = OFlag::from_bits_truncate(flags).contains(OFlag::O_APPEND);
-    let error = anyhow::Error::new(nix::errno::Errno::EINVAL);
+    let error = anyhow::Error::new(Errno::EINVAL);
     let failed = Err::<(), _>(error.context("splice standard output"));
     let failed = failed.advise(|_| {
         Some(if appends {

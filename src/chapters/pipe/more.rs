@@ -1,0 +1,3 @@
+//! Without the copies.
+
+pub(super) mod zero_copy;
