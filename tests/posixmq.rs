@@ -2,10 +2,13 @@
 
 mod support;
 
+use nix::mqueue::{MQ_OFlag, MqAttr};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
 use os::cleanup::{Object, remove_now};
+use os::mqueue::{Queue, mq_open};
 use os::names::{queue_exists, waiting};
 use os::spawn::limit;
 use support::*;
@@ -205,16 +208,18 @@ fn at_names_a_queue_of_its_own() {
     subject.nothing_is_left().unwrap();
 }
 
+/// Makes a queue that is none of ours.
+fn make(name: &str, mode: Mode, maxmsg: i64, msgsize: i64) -> Queue {
+    let flags = MQ_OFlag::O_RDWR | MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL;
+    let attr = MqAttr::new(0, maxmsg, msgsize, 0);
+    mq_open(name, flags | MQ_OFlag::O_CLOEXEC, mode, Some(&attr)).unwrap()
+}
+
 #[test]
 fn a_queue_that_a_stranger_made_under_a_name_of_its_own_stays() {
     let subject = small();
     let name = format!("{}-theirs", name_of(&subject));
-    let made = posixmq::OpenOptions::readwrite()
-        .create_new()
-        .capacity(3)
-        .max_msg_len(77)
-        .open(&name);
-    let made = made.unwrap();
+    let made = make(&name, Mode::S_IRUSR | Mode::S_IWUSR, 3, 77);
     let sender = send(&subject, &["--at", &name, "hello"]);
     assert!(
         sender
@@ -351,13 +356,7 @@ fn a_queue_of_another_user_is_refused() {
     }
     let subject = small();
     let name = name_of(&subject).replace("ipclab-0-", "ipclab-65534-");
-    let queue = posixmq::OpenOptions::readwrite()
-        .mode(0o666)
-        .create_new()
-        .capacity(1)
-        .max_msg_len(9)
-        .open(&name);
-    queue.unwrap();
+    make(&name, Mode::from_bits_truncate(0o666), 1, 9);
     // Whether the umask left it open or shut, it is not nobody's.
     let role = receiver_as_nobody(&subject, &[]);
     let line = failure(role);

@@ -3,16 +3,17 @@
 //! first, and the oldest within one priority. A queue outlives its users, so sending may
 //! end before receiving starts, and so there is no end of stream: the goodbye is ours.
 
-use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use posixmq::OpenOptions;
+use nix::mqueue::{MQ_OFlag, MqAttr, mq_getattr, mq_send, mq_setattr};
+use nix::sys::stat::fstat;
 
 use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use os::cleanup::{Ticks, ticks};
 use os::mqueue::mq_receive;
+use os::signal::retry_on_intr;
 use wire::errors::Advise;
 use wire::meet::{Meets, Rendezvous, SoleRole};
 use wire::roles::messages;
@@ -23,7 +24,7 @@ use wire::transport::{Receiver, Sender};
 mod open;
 
 pub use open::Shape;
-use open::{Link, about, open};
+use open::{Link, open};
 
 /// The goodbye is an empty message at this priority, the lowest, so that it comes last.
 const GOODBYE: u32 = 0;
@@ -33,6 +34,256 @@ const PRIORITIES: i64 = 32_768;
 const TICK: Duration = Duration::from_millis(500);
 /// One that has heard nothing for more than so many ticks, 2 seconds, says how to end it.
 const SILENCE: u32 = 4;
+
+/// The options of the sender.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PosixmqSenderOptions {
+    /// Send at priority N, from 0 to 32767: the highest is received first
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..PRIORITIES))]
+    pub priority: u32,
+
+    #[command(flatten)]
+    shape: Shape,
+}
+
+/// The options of the receiver.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PosixmqReceiverOptions {
+    /// Take what waits and end, instead of waiting for more
+    #[arg(long)]
+    pub nonblock: bool,
+
+    #[command(flatten)]
+    shape: Shape,
+}
+
+// ANCHOR: sender
+/// The sending end.
+#[derive(Debug)]
+pub struct PosixmqSender {
+    link: Link,
+    priority: u32,
+    /// The command that starts a receiver, until it was said of a full queue.
+    receiver: Option<String>,
+    /// Whether a receiver of ours was here before us.
+    met: bool,
+    sends: Commentary,
+}
+
+impl Sender for PosixmqSender {
+    type Options = PosixmqSenderOptions;
+
+    fn check(options: &PosixmqSenderOptions, message: &[u8]) -> Result<()> {
+        ensure!(
+            !message.is_empty() || options.priority != GOODBYE,
+            "an empty message at priority {GOODBYE} is the goodbye; \
+             --priority 1 or more can carry it"
+        );
+        Ok(())
+    }
+
+    fn open(
+        rendezvous: &Rendezvous,
+        options: &PosixmqSenderOptions,
+    ) -> Result<PosixmqSender> {
+        let presence = rendezvous.arrive(Some(SoleRole::Sender))?;
+        let met = !presence.is_alone();
+        let link = open(rendezvous, presence, MQ_OFlag::O_WRONLY, &options.shape)?;
+        let receiver = rendezvous.peer("receiver");
+        if !met {
+            let keeps = match link.attr.curmsgs() {
+                0 => "the queue keeps what is sent".to_owned(),
+                old => format!("{} from before in the queue", messages(old as u64)),
+            };
+            say::waiting(format_args!("nobody receives yet: {keeps}"), &receiver);
+        }
+        let (receiver, sends) =
+            (Some(receiver), Commentary::of("mq_send of a message"));
+        Ok(PosixmqSender { link, priority: options.priority, receiver, met, sends })
+    }
+
+    fn largest(&self) -> usize {
+        self.link.attr.msgsize() as usize
+    }
+
+    fn limit(&self) -> Option<String> {
+        Some("that is the queue's msgsize, set by --msgsize when it is made".into())
+    }
+
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        let priority = self.priority;
+        self.sends.call(message.len(), || {
+            format!("mq_send({}, priority {priority})", say::data(message))
+        });
+        self.say_if_full()?;
+        // Sleeps while the queue is full.
+        retry_on_intr(|| mq_send(&self.link.queue, message, priority))
+            .with_context(|| format!("mq_send {}", self.link.name))
+    }
+
+    fn finish(mut self) -> Result<()> {
+        if self.is_heard() {
+            // A receiver that stops early (--count) never takes the goodbye.
+            self.link.presence.discard_goodbye();
+        }
+        say!("mq_send(\"\", 0, priority {GOODBYE}): the goodbye");
+        self.say_if_full()?;
+        retry_on_intr(|| mq_send(&self.link.queue, b"", GOODBYE))
+            .with_context(|| format!("mq_send {}: the goodbye", self.link.name))
+    }
+
+    fn abandon(self) -> Result<()> {
+        // A goodbye would end the next receiver, before the next sender has begun.
+        if self.is_heard() { self.finish() } else { Ok(()) }
+    }
+}
+
+impl PosixmqSender {
+    /// Whether a receiver of ours is here, or was when we came.
+    fn is_heard(&self) -> bool {
+        self.met || self.link.presence.has_peers()
+    }
+
+    /// Says, once, that the call which comes now will sleep.
+    fn say_if_full(&mut self) -> Result<()> {
+        if !say::on() || self.receiver.is_none() {
+            return Ok(());
+        }
+        let now = mq_getattr(&self.link.queue).context("mq_getattr")?;
+        if now.curmsgs() < now.maxmsg() {
+            return Ok(());
+        }
+        let full = messages(now.maxmsg() as u64);
+        let full =
+            format!("the queue is full, {full}: mq_send sleeps until one is taken");
+        match self.receiver.take() {
+            Some(command) if !self.link.presence.has_peers() => {
+                say::waiting(full, &command)
+            }
+            _ => say!("{full}"),
+        }
+        Ok(())
+    }
+}
+// ANCHOR_END: sender
+
+// ANCHOR: receiver
+/// The receiving end.
+#[derive(Debug)]
+pub struct PosixmqReceiver {
+    link: Link,
+    /// Whether anything has come: a message, or a goodbye.
+    heard: bool,
+    /// Interrupts mq_receive now and then: mq_timedreceive would start a timer and stop it
+    /// for each message.
+    _ticks: Option<Ticks>,
+    /// How many ticks ago the last message came.
+    quiet: u32,
+    warned: bool,
+    receives: Commentary,
+}
+
+impl Receiver for PosixmqReceiver {
+    type Options = PosixmqReceiverOptions;
+
+    fn open(
+        rendezvous: &Rendezvous,
+        options: &PosixmqReceiverOptions,
+    ) -> Result<PosixmqReceiver> {
+        let mut access = MQ_OFlag::O_RDONLY;
+        access.set(MQ_OFlag::O_NONBLOCK, options.nonblock);
+        let mut link =
+            open(rendezvous, rendezvous.arrive(None)?, access, &options.shape)?;
+        // If we stop early (--count), nobody needs the goodbye that we leave.
+        link.presence.discard_goodbye();
+        let waits = link.attr.curmsgs() == 0 && !options.nonblock;
+        if waits {
+            say!("the queue is empty: mq_receive sleeps until a message comes");
+            let there = link.presence.has(SoleRole::Sender);
+            say::start_unless(
+                there,
+                "a sender is there already",
+                &rendezvous.peer("sender"),
+            );
+        }
+        let receives = Commentary::of("mq_receive of a message");
+        let ticks = if options.nonblock { None } else { ticks(TICK).ok() };
+        Ok(PosixmqReceiver {
+            link,
+            heard: false,
+            _ticks: ticks,
+            quiet: 0,
+            warned: false,
+            receives,
+        })
+    }
+
+    fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        loop {
+            // With less room than msgsize it is EMSGSIZE, however short the message.
+            let room = self.link.attr.msgsize() as usize;
+            match mq_receive(&*self.link.queue, message, room) {
+                Ok(GOODBYE) if message.is_empty() => {
+                    say!("mq_receive() = 0 at priority {GOODBYE}: the goodbye");
+                    // Others may have sent since: what is there is taken, without sleep.
+                    let flags = MQ_OFlag::O_NONBLOCK.bits().into();
+                    let nonblock = MqAttr::new(flags, 0, 0, 0);
+                    mq_setattr(&self.link.queue, &nonblock).context("mq_setattr")?;
+                    self.heard = true;
+                }
+                Ok(priority) => {
+                    let n = message.len();
+                    self.receives.call(n, || {
+                        let text = say::bytes(message);
+                        format!("mq_receive() = {n}: {text}, priority {priority}")
+                    });
+                    (self.heard, self.quiet) = (true, 0);
+                    return Ok(true);
+                }
+                Err(Errno::EAGAIN) if self.heard => return Ok(false),
+                Err(Errno::EINTR) => self.tick()?,
+                Err(error) => {
+                    let empty = error == Errno::EAGAIN;
+                    return Err(error)
+                        .with_context(|| format!("mq_receive {}", self.link.name))
+                        .advise(|_| empty.then_some("the queue is empty"));
+                }
+            }
+        }
+    }
+}
+
+impl PosixmqReceiver {
+    fn tick(&mut self) -> Result<()> {
+        self.quiet += 1;
+        if self.quiet > SILENCE {
+            self.quiet = 0;
+            self.silence()?;
+        }
+        Ok(())
+    }
+
+    /// Nothing came for a while: a queue cannot tell whether anything ever will.
+    fn silence(&mut self) -> Result<()> {
+        ensure!(
+            fstat(&*self.link.queue).context("stat the queue")?.st_nlink > 0
+                || self.link.presence.has(SoleRole::Sender),
+            "the queue {} was unlinked, so no sender can find it; start anew",
+            self.link.name
+        );
+        if self.heard && !self.warned {
+            say!("silence: a queue does not say whether its sender still lives");
+            say!(
+                "Ctrl-C ends this, or --count N, or the goodbye: an empty message at \
+                 priority {GOODBYE} (Python: q.send(b\"\"))"
+            );
+            self.warned = true;
+        }
+        Ok(())
+    }
+}
+// ANCHOR_END: receiver
 
 /// The chapter.
 #[derive(Debug)]
@@ -86,251 +337,3 @@ impl OneWay for Posixmq {
     type Receiver = PosixmqReceiver;
     type More = NoMore;
 }
-
-/// The options of the sender.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Sending {
-    /// Send at priority N, from 0 to 32767: the highest is received first
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    #[arg(value_parser = clap::value_parser!(u32).range(0..PRIORITIES))]
-    pub priority: u32,
-
-    #[command(flatten)]
-    shape: Shape,
-}
-
-/// The options of the receiver.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Receiving {
-    /// Take what waits and end, instead of waiting for more
-    #[arg(long)]
-    pub nonblock: bool,
-
-    #[command(flatten)]
-    shape: Shape,
-}
-
-// ANCHOR: sender
-/// The sending end.
-#[derive(Debug)]
-pub struct PosixmqSender {
-    link: Link,
-    priority: u32,
-    /// The command that starts a receiver, until it was said of a full queue.
-    receiver: Option<String>,
-    /// Whether a receiver of ours was here before us.
-    met: bool,
-    sends: Commentary,
-}
-
-impl Sender for PosixmqSender {
-    type Options = Sending;
-
-    fn check(options: &Sending, message: &[u8]) -> Result<()> {
-        ensure!(
-            !message.is_empty() || options.priority != GOODBYE,
-            "an empty message at priority {GOODBYE} is the goodbye; \
-             --priority 1 or more can carry it"
-        );
-        Ok(())
-    }
-
-    fn open(rendezvous: &Rendezvous, options: &Sending) -> Result<PosixmqSender> {
-        let presence = rendezvous.arrive(Some(SoleRole::Sender))?;
-        let met = !presence.is_alone();
-        let link =
-            open(rendezvous, presence, OpenOptions::writeonly(), &options.shape)?;
-        let receiver = rendezvous.peer("receiver");
-        if !met {
-            let keeps = match link.shape.current_messages as u64 {
-                0 => "the queue keeps what is sent".to_owned(),
-                old => format!("{} from before in the queue", messages(old)),
-            };
-            say::waiting(format_args!("nobody receives yet: {keeps}"), &receiver);
-        }
-        let (receiver, sends) =
-            (Some(receiver), Commentary::of("mq_send of a message"));
-        Ok(PosixmqSender { link, priority: options.priority, receiver, met, sends })
-    }
-
-    fn largest(&self) -> usize {
-        self.link.shape.max_msg_len
-    }
-
-    fn limit(&self) -> Option<String> {
-        Some("that is the queue's msgsize, set by --msgsize when it is made".into())
-    }
-
-    fn send(&mut self, message: &[u8]) -> Result<()> {
-        let priority = self.priority;
-        self.sends.call(message.len(), || {
-            format!("mq_send({}, priority {priority})", say::data(message))
-        });
-        self.say_if_full()?;
-        // Sleeps while the queue is full.
-        let sent = self.link.queue.send(priority, message);
-        sent.with_context(|| format!("mq_send {}", self.link.name))
-    }
-
-    fn finish(mut self) -> Result<()> {
-        if self.is_heard() {
-            // A receiver that stops early (--count) never takes the goodbye.
-            self.link.presence.discard_goodbye();
-        }
-        say!("mq_send(\"\", 0, priority {GOODBYE}): the goodbye");
-        self.say_if_full()?;
-        let sent = self.link.queue.send(GOODBYE, b"");
-        sent.with_context(|| format!("mq_send {}: the goodbye", self.link.name))
-    }
-
-    fn abandon(self) -> Result<()> {
-        // A goodbye would end the next receiver, before the next sender has begun.
-        if self.is_heard() { self.finish() } else { Ok(()) }
-    }
-}
-
-impl PosixmqSender {
-    /// Whether a receiver of ours is here, or was when we came.
-    fn is_heard(&self) -> bool {
-        self.met || self.link.presence.has_peers()
-    }
-
-    /// Says, once, that the call which comes now will sleep.
-    fn say_if_full(&mut self) -> Result<()> {
-        if !say::on() || self.receiver.is_none() {
-            return Ok(());
-        }
-        let now = self.link.queue.attributes().context("mq_getattr")?;
-        if now.current_messages < now.capacity {
-            return Ok(());
-        }
-        let full = messages(now.capacity as u64);
-        let full =
-            format!("the queue is full, {full}: mq_send sleeps until one is taken");
-        match self.receiver.take() {
-            Some(command) if !self.link.presence.has_peers() => {
-                say::waiting(full, &command)
-            }
-            _ => say!("{full}"),
-        }
-        Ok(())
-    }
-}
-// ANCHOR_END: sender
-
-// ANCHOR: receiver
-/// The receiving end.
-#[derive(Debug)]
-pub struct PosixmqReceiver {
-    link: Link,
-    /// Whether anything has come: a message, or a goodbye.
-    heard: bool,
-    /// Interrupts mq_receive now and then: mq_timedreceive would start a timer and stop it
-    /// for each message.
-    _ticks: Option<Ticks>,
-    /// How many ticks ago the last message came.
-    quiet: u32,
-    warned: bool,
-    receives: Commentary,
-}
-
-impl Receiver for PosixmqReceiver {
-    type Options = Receiving;
-
-    fn open(
-        rendezvous: &Rendezvous,
-        options: &Receiving,
-    ) -> Result<PosixmqReceiver> {
-        let mut access = OpenOptions::readonly();
-        if options.nonblock {
-            access.nonblocking();
-        }
-        let mut link =
-            open(rendezvous, rendezvous.arrive(None)?, access, &options.shape)?;
-        // If we stop early (--count), nobody needs the goodbye that we leave.
-        link.presence.discard_goodbye();
-        let waits = link.shape.current_messages == 0 && !options.nonblock;
-        if waits {
-            say!("the queue is empty: mq_receive sleeps until a message comes");
-            let there = link.presence.has(SoleRole::Sender);
-            say::start_unless(
-                there,
-                "a sender is there already",
-                &rendezvous.peer("sender"),
-            );
-        }
-        let receives = Commentary::of("mq_receive of a message");
-        let ticks = if options.nonblock { None } else { ticks(TICK).ok() };
-        Ok(PosixmqReceiver {
-            link,
-            heard: false,
-            _ticks: ticks,
-            quiet: 0,
-            warned: false,
-            receives,
-        })
-    }
-
-    fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
-        loop {
-            // With less room than msgsize it is EMSGSIZE, however short the message.
-            let room = self.link.shape.max_msg_len;
-            match mq_receive(&self.link.queue, message, room) {
-                Ok(GOODBYE) if message.is_empty() => {
-                    say!("mq_receive() = 0 at priority {GOODBYE}: the goodbye");
-                    // Others may have sent since: what is there is taken, without sleep.
-                    self.link.queue.set_nonblocking(true).context("mq_setattr")?;
-                    self.heard = true;
-                }
-                Ok(priority) => {
-                    let n = message.len();
-                    self.receives.call(n, || {
-                        let text = say::bytes(message);
-                        format!("mq_receive() = {n}: {text}, priority {priority}")
-                    });
-                    (self.heard, self.quiet) = (true, 0);
-                    return Ok(true);
-                }
-                Err(Errno::EAGAIN) if self.heard => return Ok(false),
-                Err(Errno::EINTR) => self.tick()?,
-                Err(error) => {
-                    let empty = error == Errno::EAGAIN;
-                    return Err(error)
-                        .with_context(|| format!("mq_receive {}", self.link.name))
-                        .advise(|_| empty.then_some("the queue is empty"));
-                }
-            }
-        }
-    }
-}
-
-impl PosixmqReceiver {
-    fn tick(&mut self) -> Result<()> {
-        self.quiet += 1;
-        if self.quiet > SILENCE {
-            self.quiet = 0;
-            self.silence()?;
-        }
-        Ok(())
-    }
-
-    /// Nothing came for a while: a queue cannot tell whether anything ever will.
-    fn silence(&mut self) -> Result<()> {
-        ensure!(
-            about(&self.link.queue)?.nlink() > 0
-                || self.link.presence.has(SoleRole::Sender),
-            "the queue {} was unlinked, so no sender can find it; start anew",
-            self.link.name
-        );
-        if self.heard && !self.warned {
-            say!("silence: a queue does not say whether its sender still lives");
-            say!(
-                "Ctrl-C ends this, or --count N, or the goodbye: an empty message at \
-                 priority {GOODBYE} (Python: q.send(b\"\"))"
-            );
-            self.warned = true;
-        }
-        Ok(())
-    }
-}
-// ANCHOR_END: receiver

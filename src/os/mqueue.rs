@@ -1,10 +1,58 @@
-//! POSIX message queues, as far as nix has no wrapper: mq_notify(3), and mq_receive(3) into
-//! memory that nothing has filled before.
+//! POSIX message queues, as far as nix has no wrapper, or one that lacks something:
+//! mq_open(3) of a queue that is closed again, mq_receive(3) into memory that nothing has
+//! filled before, and mq_notify(3).
 
 use std::mem::zeroed;
-use std::os::fd::{AsFd, AsRawFd};
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd};
+use std::ptr::null_mut;
 
+use nix::NixPath;
 use nix::errno::Errno;
+use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_close};
+use nix::sys::stat::Mode;
+
+/// An open queue: mq_close(3) when it is dropped, which nix leaves to its user.
+#[derive(Debug)]
+pub struct Queue(MqdT);
+
+impl Deref for Queue {
+    type Target = MqdT;
+
+    fn deref(&self) -> &MqdT {
+        &self.0
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor of this queue, which nothing uses any more.
+        let _ = mq_close(unsafe { MqdT::from_raw_fd(self.0.as_raw_fd()) });
+    }
+}
+
+/// `mq_open(name, flags, mode, attr)`: opens the queue, and with O_CREAT makes it, with the
+/// kernel's default sizes where `attr` is `None`. (nix leaves out the mode there.)
+///
+/// # Errors
+/// EEXIST under O_EXCL, ENOENT without O_CREAT; EMFILE also at RLIMIT_MSGQUEUE.
+pub fn mq_open(
+    name: &str,
+    flags: MQ_OFlag,
+    mode: Mode,
+    attr: Option<&MqAttr>,
+) -> nix::Result<Queue> {
+    if attr.is_some() {
+        return nix::mqueue::mq_open(name, flags, mode, attr).map(Queue);
+    }
+    let attr = null_mut::<libc::mq_attr>();
+    let opened = name.with_nix_path(|name| {
+        // SAFETY: a string that ends with a NUL, and NULL for the attributes.
+        unsafe { libc::mq_open(name.as_ptr(), flags.bits(), mode.bits(), attr) }
+    })?;
+    // SAFETY: a descriptor of a queue that nothing else owns.
+    Errno::result(opened).map(|queue| Queue(unsafe { MqdT::from_raw_fd(queue) }))
+}
 
 /// `mq_receive(queue, message, room, &priority)`: takes the oldest message of the highest
 /// priority, and returns that; sleeps while there is none. It is written right into the

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_getattr, mq_open, mq_receive};
+use nix::mqueue::{MQ_OFlag, MqAttr, mq_getattr, mq_receive};
 use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, read};
 
 use super::limits::TURN;
 use super::messages::{Messages, Shared};
 use os::cleanup::Object;
+use os::mqueue::{Queue, mq_open};
 use os::owner::Owner;
 use wire::errors::{Advise, errno};
 use wire::frame::Framing;
@@ -41,7 +42,7 @@ pub(super) struct WatchedInput {
 enum Kind {
     Stdin(OwnedFd),
     Fifo(Fifo),
-    Queue(MqdT, Vec<u8>),
+    Queue(Queue, Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -121,9 +122,8 @@ pub(super) fn queue(rendezvous: &Rendezvous) -> Result<WatchedInput> {
     let shape = MqAttr::new(0, QUEUE.0, QUEUE.1, 0);
     let flags = MQ_OFlag::O_RDONLY | MQ_OFlag::O_NONBLOCK | MQ_OFlag::O_CLOEXEC;
     let new = flags | MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL;
-    let open = |flags| {
-        mq_open(name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR, Some(&shape))
-    };
+    let open =
+        |flags| mq_open(&name, flags, Mode::S_IRUSR | Mode::S_IWUSR, Some(&shape));
     let queue = match presence.create(&object, || Ok(open(new)?)) {
         Err(error) if errno(&error) == Some(Errno::EEXIST) => {
             open(flags).map_err(anyhow::Error::from).and_then(|queue| {
@@ -261,7 +261,7 @@ impl WatchedInput {
 /// Takes one message out of a queue, if there is one, and prints it.
 fn take_message(
     name: &str,
-    queue: &MqdT,
+    queue: &Queue,
     buffer: &mut [u8],
     shared: &mut Shared,
 ) -> Result<()> {

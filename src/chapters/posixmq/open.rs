@@ -1,15 +1,16 @@
 //! Opening the queue: who makes it, how large, and which limit mq_open(3) met, since the
 //! names of its errors alone mislead.
 
-use std::fs::Metadata;
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::mqueue::{MQ_OFlag, MqAttr, mq_getattr};
 use nix::sys::resource::{Resource, getrlimit};
-use posixmq::{Attributes, OpenOptions, PosixMq};
+use nix::sys::stat::Mode;
 
 use os::cleanup::Object;
+use os::mqueue::{Queue, mq_open};
 use os::owner::Owner;
 use wire::errors::{Advise, errno};
 use wire::meet::{Presence, Rendezvous};
@@ -32,13 +33,13 @@ pub struct Shape {
 }
 
 // ANCHOR: open
-/// A queue that is open, and its place.
+/// A queue that is open, and our presence there.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) queue: PosixMq,
+    pub(super) queue: Queue,
     pub(super) name: String,
     /// What it was like when it was opened.
-    pub(super) shape: Attributes,
+    pub(super) attr: MqAttr,
     pub(super) presence: Presence,
 }
 
@@ -46,52 +47,45 @@ pub(super) struct Link {
 pub(super) fn open(
     rendezvous: &Rendezvous,
     mut presence: Presence,
-    access: OpenOptions,
+    access: MQ_OFlag,
     shape: &Shape,
 ) -> Result<Link> {
     let name = rendezvous.kernel_name();
     let object = Object::Queue(name.clone());
-    let mut make = access;
-    if let Some((maxmsg, msgsize)) = shape.given() {
-        make.capacity(maxmsg).max_msg_len(msgsize);
-    }
-    // O_CREAT | O_EXCL, so that we know who made it; the mode is 0600.
-    let begun = |opened: std::io::Result<PosixMq>| {
-        opened
+    let attr = shape.given().map(|(maxmsg, msgsize)| {
+        MqAttr::new(0, maxmsg as i64, msgsize as i64, 0) // flags and curmsgs are ignored
+    });
+    let open = |flags| {
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        mq_open(&name, flags | MQ_OFlag::O_CLOEXEC, mode, attr.as_ref())
             .with_context(|| format!("mq_open {name}"))
             .advise(|error| why_not(error, shape))
     };
-    let queue = presence.create(&object, || begun(make.create_new().open(&name)));
+    // O_CREAT | O_EXCL, so that we know who made it.
+    let make = access | MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL;
+    let queue = presence.create(&object, || open(make));
     let (queue, made) = match queue {
-        Err(error) if errno(&error) == Some(Errno::EEXIST) => {
-            (begun(access.open(&name))?, false)
-        }
+        Err(error) if errno(&error) == Some(Errno::EEXIST) => (open(access)?, false),
         queue => (queue?, true),
     };
-    let now = queue.attributes().context("mq_getattr")?;
-    let (capacity, longest) = (now.capacity, now.max_msg_len);
-    let room = format!("{} of up to {}", messages(capacity as u64), size(longest));
+    let now = mq_getattr(&queue).context("mq_getattr")?;
+    let (maxmsg, msgsize) = (now.maxmsg() as usize, now.msgsize() as usize);
+    let room = format!("{} of up to {}", messages(maxmsg as u64), size(msgsize));
     if made {
         say!("mq_open({name}, O_CREAT) made a queue with room for {room}");
     } else {
-        let owner = Owner::from(&about(&queue)?);
+        let owner = Owner::of_open(queue.as_fd()).context("stat the queue")?;
         rendezvous.must_be_ours(format_args!("the queue {name}"), &owner)?;
         presence.adopt(&object)?;
-        let inside = messages(now.current_messages as u64);
+        let inside = messages(now.curmsgs() as u64);
         say!("mq_open({name}) found a queue with room for {room}; {inside} in it");
-        if shape.given().is_some_and(|given| given != (capacity, longest)) {
+        if shape.given().is_some_and(|given| given != (maxmsg, msgsize)) {
             say!("it was made so: --maxmsg and --msgsize change no queue");
         }
     }
     presence.admit_peers()?;
     rendezvous.ready(&name)?;
-    Ok(Link { queue, name, shape: now, presence })
-}
-
-/// A queue's descriptor is a file's, in a file system of its own.
-pub(super) fn about(queue: &PosixMq) -> Result<Metadata> {
-    let path = format!("/proc/self/fd/{}", queue.as_raw_fd());
-    std::fs::metadata(path).context("stat the queue")
+    Ok(Link { queue, name, attr: now, presence })
 }
 // ANCHOR_END: open
 
