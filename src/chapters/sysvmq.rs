@@ -32,68 +32,9 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// How often it looks at the clock meanwhile: msgrcv has no timeout of its own.
 const TICK: Duration = Duration::from_millis(500);
 
-/// The chapter.
-#[derive(Debug)]
-pub struct Sysvmq;
-
-impl OneWay for Sysvmq {
-    const ROW: Row = Row {
-        name: "sysvmq",
-        summary: "a queue of messages with types (msgget, msgsnd, msgrcv)",
-        also: &[
-            "queue",
-            "message queue",
-            "system v message queue",
-            "sysv message queue",
-            "system v",
-            "sysv",
-            "mq",
-            "msgget",
-            "msgsnd",
-            "msgrcv",
-            "mailbox",
-        ],
-        wire: "one queue message each, raw; the goodbye is an empty one of type 0x7fffffff",
-        roles: &[
-            Role {
-                name: "sender",
-                does: "puts messages into the queue",
-                examples: &[
-                    "sysvmq sender hello",
-                    "sysvmq sender --type 7 hello",
-                    "sysvmq sender --key private hello",
-                ],
-            },
-            Role {
-                name: "receiver",
-                does: "takes messages out of the queue, all or those of some type",
-                examples: &[
-                    "sysvmq receiver",
-                    "sysvmq receiver --select 7",
-                    "sysvmq receiver --select -7 --count 3",
-                ],
-            },
-        ],
-        meets: Meets::Kernel,
-        on_peer_death: OnPeerDeath::Waits,
-        needs: None,
-        script: Script {
-            parts: &[
-                Part { role: "sender", args: &["hello", "through a queue"] },
-                Part { role: "receiver", args: &[] },
-            ],
-            prints: "receiver",
-            expect: "hello\nthrough a queue\n",
-        },
-    };
-    type Sender = SysvmqSender;
-    type Receiver = SysvmqReceiver;
-    type More = NoMore;
-}
-
 /// The options of the sender.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Sending {
+pub struct SysvmqSenderOptions {
     /// Send messages of type N, from 1
     #[arg(long = "type", value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(i64).range(1..GOODBYE))]
@@ -105,7 +46,7 @@ pub struct Sending {
 
 /// The options of the receiver.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Receiving {
+pub struct SysvmqReceiverOptions {
     /// Which message to take: 0 the oldest of all, N the oldest of type N, -N the oldest
     /// of the lowest type up to N. But for 0, end when none is there, or with --count wait
     #[arg(
@@ -145,9 +86,12 @@ pub struct SysvmqSender {
 }
 
 impl Sender for SysvmqSender {
-    type Options = Sending;
+    type Options = SysvmqSenderOptions;
 
-    fn open(rendezvous: &Rendezvous, options: &Sending) -> Result<SysvmqSender> {
+    fn open(
+        rendezvous: &Rendezvous,
+        options: &SysvmqSenderOptions,
+    ) -> Result<SysvmqSender> {
         let link = open(rendezvous, Some(SoleRole::Sender), &options.which)?;
         let met = !link.was_alone;
         let receiver = link.rendezvous.peer("receiver");
@@ -255,9 +199,12 @@ pub struct SysvmqReceiver {
 }
 
 impl Receiver for SysvmqReceiver {
-    type Options = Receiving;
+    type Options = SysvmqReceiverOptions;
 
-    fn open(rendezvous: &Rendezvous, options: &Receiving) -> Result<SysvmqReceiver> {
+    fn open(
+        rendezvous: &Rendezvous,
+        options: &SysvmqReceiverOptions,
+    ) -> Result<SysvmqReceiver> {
         let select = options.select;
         if options.except && select <= 0 {
             return Err(usage("--except wants --select N with a type, N > 0"));
@@ -353,3 +300,62 @@ impl SysvmqReceiver {
     }
 }
 // ANCHOR_END: receiver
+
+/// The chapter.
+#[derive(Debug)]
+pub struct Sysvmq;
+
+impl OneWay for Sysvmq {
+    const ROW: Row = Row {
+        name: "sysvmq",
+        summary: "a queue of messages with types (msgget, msgsnd, msgrcv)",
+        also: &[
+            "queue",
+            "message queue",
+            "system v message queue",
+            "sysv message queue",
+            "system v",
+            "sysv",
+            "mq",
+            "msgget",
+            "msgsnd",
+            "msgrcv",
+            "mailbox",
+        ],
+        wire: "one queue message each, raw; the goodbye is an empty one of type 0x7fffffff",
+        roles: &[
+            Role {
+                name: "sender",
+                does: "puts messages into the queue",
+                examples: &[
+                    "sysvmq sender hello",
+                    "sysvmq sender --type 7 hello",
+                    "sysvmq sender --key private hello",
+                ],
+            },
+            Role {
+                name: "receiver",
+                does: "takes messages out of the queue, all or those of some type",
+                examples: &[
+                    "sysvmq receiver",
+                    "sysvmq receiver --select 7",
+                    "sysvmq receiver --select -7 --count 3",
+                ],
+            },
+        ],
+        meets: Meets::Kernel,
+        on_peer_death: OnPeerDeath::Waits,
+        needs: None,
+        script: Script {
+            parts: &[
+                Part { role: "sender", args: &["hello", "through a queue"] },
+                Part { role: "receiver", args: &[] },
+            ],
+            prints: "receiver",
+            expect: "hello\nthrough a queue\n",
+        },
+    };
+    type Sender = SysvmqSender;
+    type Receiver = SysvmqReceiver;
+    type More = NoMore;
+}

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockFlag};
@@ -15,6 +17,7 @@ use nix::sys::wait::WaitPidFlag;
 use rustix::buffer::SpareCapacity;
 use rustix::net::{RecvFlags, SocketFlags};
 use rustix::process::{Pid, PidfdFlags, WaitOptions};
+use rustix::thread::futex::{self, Timespec};
 
 /// What rustix says, as nix does.
 fn nix<T>(result: rustix::io::Result<T>) -> nix::Result<T> {
@@ -85,4 +88,31 @@ pub fn waitpid_any(flags: WaitPidFlag) -> nix::Result<Option<(i32, ExitStatus)>>
     Ok(ended.map(|(child, status)| {
         (child.as_raw_pid(), ExitStatus::from_raw(status.as_raw()))
     }))
+}
+
+/// `futex(word, FUTEX_WAIT, value, timeout)`: sleeps until it is woken, unless the word is no
+/// longer `value`. Not FUTEX_PRIVATE_FLAG: two processes have no address in common.
+///
+/// # Errors
+/// EAGAIN when the word differs, ETIMEDOUT, EINTR; EFAULT when the memory was cut short.
+#[inline]
+pub fn futex_wait(
+    word: &AtomicU32,
+    value: u32,
+    timeout: Option<Duration>,
+) -> nix::Result<()> {
+    let timeout = timeout.map(|time| Timespec {
+        tv_sec: time.as_secs().cast_signed(),
+        tv_nsec: time.subsec_nanos().into(),
+    });
+    nix(futex::wait(word, futex::Flags::empty(), value, timeout.as_ref()))
+}
+
+/// `futex(word, FUTEX_WAKE, count)`: wakes at most so many sleepers; returns how many.
+///
+/// # Errors
+/// EFAULT when the memory was cut short.
+#[inline]
+pub fn futex_wake(word: &AtomicU32, count: u32) -> nix::Result<usize> {
+    nix(futex::wake(word, futex::Flags::empty(), count))
 }

@@ -6,26 +6,27 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use rustix::net::{SocketFlags, accept_with};
+use nix::sys::socket::SockFlag;
 
 use super::say;
 use crate::errors::Advise;
+use os::calls::accept4;
 use os::memory;
 use os::signal::is_to_end;
 
-/// Whom an error of accept(2) or recvmsg(2) is about.
+/// What an error of accept(2) or recvmsg(2) is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// The one that came: it gave up, or its network did (accept(2)). The next may do better.
+    /// The client: it gave up, or its network did (accept(2)). The next may do better.
     Client,
-    /// Nobody: there is no descriptor or no memory for it, until somebody leaves. It still
-    /// waits, so the next call would fail at once, too.
+    /// Resources: there is no descriptor or no memory for the client, until another leaves. It
+    /// stays in the backlog, so the next call would fail at once, too.
     Shortage,
-    /// Us: no client can cause it, and it stays.
+    /// The listening socket itself: no client can cause it, and it stays.
     Server,
 }
 
-/// Whom `error` is about. Linux passes on errors of the network that are the new socket's, so
+/// What `error` is about. Linux passes on errors of the network that are the new socket's, so
 /// what is not known is the client's.
 pub fn blame(error: Errno) -> Blame {
     match error {
@@ -108,15 +109,15 @@ impl Shortage {
     /// accept4(2): sleeps until a client is connected, and there is room for it.
     ///
     /// # Errors
-    /// What no client is to blame for.
+    /// Those of the listening socket itself: EBADF, EINVAL, ENOTSOCK.
     pub fn accept(&mut self, listener: impl AsFd) -> Result<OwnedFd> {
         loop {
-            let error = match accept_with(&listener, SocketFlags::CLOEXEC) {
+            let error = match accept4(&listener, SockFlag::SOCK_CLOEXEC) {
                 Ok(socket) => {
                     self.is_over();
                     return Ok(socket);
                 }
-                Err(error) => Errno::from_raw(error.raw_os_error()),
+                Err(error) => error,
             };
             match blame(error) {
                 Blame::Client => {}

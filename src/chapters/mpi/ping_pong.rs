@@ -7,9 +7,9 @@ use anyhow::{Result, ensure};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, Destination, Equivalence, Source};
 
-use super::PingPong;
+use super::idle::idle;
+use super::options::PingPong;
 use super::tag::{BALL, DONE};
-use super::world::idle;
 use wire::payload::{Payload, Printed, Style};
 use wire::roles::Lines;
 use wire::say::{Commentary, bytes, size};

@@ -5,7 +5,7 @@ use mpi::collective::SystemOperation;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, Root};
 
-use super::Reduction;
+use super::options::Reduction;
 use wire::payload::{Payload, Style};
 use wire::say;
 

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, Destination, Equivalence, Source};
 
-use super::Ring;
+use super::options::Ring;
 use super::tag::TOKEN;
 use wire::payload::{Payload, Printed, Style};
 use wire::say::Commentary;

@@ -4,9 +4,9 @@ use anyhow::{Context, Result, ensure};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, Destination, Equivalence, Source};
 
-use super::SendReceive;
+use super::idle::idle;
+use super::options::SendReceive;
 use super::tag::NUMBER;
-use super::world::idle;
 use wire::payload::{Payload, Style};
 use wire::say;
 

@@ -7,7 +7,8 @@ use mpi::environment::processor_name;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::Communicator;
 
-use super::{MpiRoles, ping_pong, reduction, ring, send_receive};
+use super::options::MpiRoles;
+use super::{ping_pong, reduction, ring, send_receive};
 use wire::errors::{Advise, status};
 use wire::launcher::{self, Launched, launched};
 use wire::meet;
@@ -46,7 +47,7 @@ pub fn join(role: &MpiRoles) -> Result<()> {
             Ok(())
         }
         Err(error) => {
-            // Whoever waits for us would wait for ever: this ends all ranks.
+            // A rank that waits for us would wait for ever: this ends all ranks.
             say::complain(&error);
             world.abort(status(&error).into()) // MPI_Abort(MPI_COMM_WORLD, status)
         }
@@ -91,9 +92,4 @@ fn start_by(role: &MpiRoles) -> String {
     let (mpiexec, ipclab) = (launcher::program(), meet::program());
     let role = role.word().map_or(String::new(), |word| format!(" {word}"));
     format!("start two ranks or more: {mpiexec} -n 2 {ipclab} mpi{role}")
-}
-
-/// Says that this rank has no part in a role for two.
-pub fn idle(world: &SimpleCommunicator) {
-    say!("rank {} has no part in this: ranks 0 and 1 do it all", world.rank());
 }

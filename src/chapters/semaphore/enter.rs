@@ -1,4 +1,4 @@
-//! Coming to the place of a semaphore: finding it, or making it.
+//! Finding a semaphore, or making it.
 
 use std::path::Path;
 
@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use nix::errno::Errno;
 
-use super::{Kind, Options, Semaphore};
+use super::any::Semaphore;
+use super::options::{Kind, SemaphoreOptions, times};
 use os::cleanup::Object;
 use os::names::sysv_semaphore;
 use wire::errors::errno;
@@ -14,22 +15,22 @@ use wire::meet::{Presence, Rendezvous};
 use wire::say;
 use wire::say::count;
 
-/// A role at its place.
-pub(super) struct Here<S> {
+/// A role that has its semaphore.
+pub(super) struct Entered<S> {
     pub(super) semaphore: S,
-    /// Whether nobody of ours was there when we came.
+    /// Whether no other role was there when we came.
     pub(super) was_alone: bool,
     pub(super) made_with: u32,
     pub(super) presence: Presence,
 }
 
 // ANCHOR: enter
-/// Opens the semaphore of this place, or makes it. The last role out removes it, unless
+/// Opens the semaphore of this name, or makes it. The last role out removes it, unless
 /// its value is then above the one that it was made with: posts that still wait.
 pub(super) fn enter<S: Semaphore>(
     rendezvous: &Rendezvous,
-    options: &Options,
-) -> Result<Here<S>> {
+    options: &SemaphoreOptions,
+) -> Result<Entered<S>> {
     let mut presence = rendezvous.arrive(None)?;
     let was_alone = presence.is_alone();
     let noted = presence.noted()?;
@@ -68,7 +69,7 @@ pub(super) fn enter<S: Semaphore>(
     }
     presence.admit_peers()?;
     rendezvous.ready(semaphore.name())?;
-    Ok(Here { semaphore, was_alone, made_with, presence })
+    Ok(Entered { semaphore, was_alone, made_with, presence })
 }
 // ANCHOR_END: enter
 
@@ -78,7 +79,7 @@ fn tell<S: Semaphore>(
     made_with: Option<u32>,
     alone: bool,
     rendezvous: &Rendezvous,
-    options: &Options,
+    options: &SemaphoreOptions,
 ) -> Result<()> {
     let value = found.value()?;
     match made_with {

@@ -11,12 +11,12 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, posix_fallocate};
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::{Mode, fstat};
-use rustix::event::Timespec;
-use rustix::thread::futex::{self, Flags};
 
+use super::any::{Semaphore, impatient};
 use super::enter::why_not;
-use super::{Kind, Options, Semaphore, impatient};
-use os::cleanup::Object;
+use super::options::{Kind, SemaphoreOptions};
+use os::calls::{futex_wait, futex_wake};
+use os::cleanup::{Object, segment_path};
 use os::owner::Owner;
 use os::shared::{Shared, mmap};
 use os::shm_file::segment_path;
@@ -68,7 +68,7 @@ impl Futex {
 impl Semaphore for Futex {
     const KIND: Kind = Kind::Futex;
 
-    fn open(rendezvous: &Rendezvous, _: &Options) -> Result<Option<Futex>> {
+    fn open(rendezvous: &Rendezvous, _: &SemaphoreOptions) -> Result<Option<Futex>> {
         let name = rendezvous.kernel_name();
         let path = segment_path(&name);
         let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW;
@@ -100,7 +100,11 @@ impl Semaphore for Futex {
         Ok(Some(found))
     }
 
-    fn make(rendezvous: &Rendezvous, _: &Options, value: u32) -> Result<Futex> {
+    fn make(
+        rendezvous: &Rendezvous,
+        _: &SemaphoreOptions,
+        value: u32,
+    ) -> Result<Futex> {
         let name = rendezvous.kernel_name();
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
@@ -164,8 +168,7 @@ impl Semaphore for Futex {
             Err(value) => return Err(self.nonsense(value)),
         }
         // The word has changed before we wake: a sleeper that comes now does not sleep.
-        // Not FUTEX_PRIVATE_FLAG: the two sides have no address in common.
-        futex::wake(word, Flags::empty(), 1).context("futex(FUTEX_WAKE)").map(drop)
+        futex_wake(word, 1).context("futex(FUTEX_WAKE)").map(drop)
     }
 
     fn wait(
@@ -189,19 +192,13 @@ impl Semaphore for Futex {
                     .with_context(|| format!("futex(FUTEX_WAIT) {}", self.name))
                     .advise(|_| impatient(patience));
             }
-            let nap = Timespec::try_from(left.min(NAP)).context("a nap too long")?;
             self.naps
                 .call(0, || "futex(FUTEX_WAIT, 0) sleeps if the word is still 0");
             // The kernel looks again, and so no post falls between our look and our sleep.
-            match futex::wait(word, Flags::empty(), 0, Some(&nap)) {
+            match futex_wait(word, 0, Some(left.min(NAP))) {
                 // EFAULT: the memory was cut short; our next look says so (os/sigbus.rs).
-                Ok(())
-                | Err(
-                    rustix::io::Errno::AGAIN
-                    | rustix::io::Errno::INTR
-                    | rustix::io::Errno::FAULT,
-                ) => {}
-                Err(rustix::io::Errno::TIMEDOUT) => look(),
+                Ok(()) | Err(Errno::EAGAIN | Errno::EINTR | Errno::EFAULT) => {}
+                Err(Errno::ETIMEDOUT) => look(),
                 Err(error) => return Err(error).context("futex(FUTEX_WAIT)"),
             }
         }

@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 
+use super::any::{Semaphore, impatient};
 use super::enter::why_not;
-use super::{Kind, Options, Semaphore, impatient};
-use os::cleanup::Object;
+use super::options::{Kind, SemaphoreOptions};
+use os::cleanup::{Object, semaphore_path};
 use os::semaphore::{
     Named, sem_create, sem_getvalue, sem_open, sem_post, sem_timedwait, sem_wait,
 };
@@ -40,7 +41,7 @@ impl Posix {
 impl Semaphore for Posix {
     const KIND: Kind = Kind::Posix;
 
-    fn open(rendezvous: &Rendezvous, _: &Options) -> Result<Option<Posix>> {
+    fn open(rendezvous: &Rendezvous, _: &SemaphoreOptions) -> Result<Option<Posix>> {
         let name = rendezvous.kernel_name();
         let path = semaphore_path(&name);
         match rendezvous.opens_ours(&path, || sem_open(&name))? {
@@ -56,7 +57,11 @@ impl Semaphore for Posix {
         }
     }
 
-    fn make(rendezvous: &Rendezvous, _: &Options, value: u32) -> Result<Posix> {
+    fn make(
+        rendezvous: &Rendezvous,
+        _: &SemaphoreOptions,
+        value: u32,
+    ) -> Result<Posix> {
         let name = rendezvous.kernel_name();
         let semaphore = sem_create(&name, value)
             .with_context(|| format!("sem_open {name}"))

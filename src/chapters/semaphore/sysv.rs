@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use libc::{IPC_CREAT, IPC_EXCL, IPC_NOWAIT, SEM_UNDO};
 use nix::errno::Errno;
 
-use super::{Kind, Options, Semaphore, impatient};
+use super::any::{Semaphore, impatient};
+use super::options::{Kind, SemaphoreOptions};
 use os::cleanup::{Object, owner_of, remove_now};
 use os::sysv_semaphore::{
     semctl_getpid, semctl_getval, semctl_setval, semctl_stat, semget, semop,
@@ -37,7 +38,7 @@ pub(super) struct Sysv {
 }
 
 /// Refuses a value that no System V semaphore can have.
-pub(super) fn check(options: &Options) -> Result<()> {
+pub(super) fn check(options: &SemaphoreOptions) -> Result<()> {
     match options.value {
         Some(value) if value > SEMVMX => Err(usage(format!(
             "--value {value}: a System V semaphore holds at most {SEMVMX} (SEMVMX, \
@@ -48,7 +49,7 @@ pub(super) fn check(options: &Options) -> Result<()> {
 }
 
 impl Sysv {
-    fn of(key: i32, id: i32, options: &Options) -> Sysv {
+    fn of(key: i32, id: i32, options: &SemaphoreOptions) -> Sysv {
         let flags = if options.undo { SEM_UNDO } else { 0 };
         let (posts, waits) =
             (Commentary::of("semop(+1)"), Commentary::of("semop(-1)"));
@@ -60,7 +61,10 @@ impl Sysv {
 impl Semaphore for Sysv {
     const KIND: Kind = Kind::Sysv;
 
-    fn open(rendezvous: &Rendezvous, options: &Options) -> Result<Option<Sysv>> {
+    fn open(
+        rendezvous: &Rendezvous,
+        options: &SemaphoreOptions,
+    ) -> Result<Option<Sysv>> {
         let key = rendezvous.key();
         let id = match semget(key, 0, 0o600) {
             Ok(id) => id,
@@ -89,7 +93,11 @@ impl Semaphore for Sysv {
         Ok(Some(Sysv::of(key, id, options)))
     }
 
-    fn make(rendezvous: &Rendezvous, options: &Options, value: u32) -> Result<Sysv> {
+    fn make(
+        rendezvous: &Rendezvous,
+        options: &SemaphoreOptions,
+        value: u32,
+    ) -> Result<Sysv> {
         let key = rendezvous.key();
         let id = semget(key, 1, IPC_CREAT | IPC_EXCL | 0o600)
             .with_context(|| format!("semget {key:#x}"))

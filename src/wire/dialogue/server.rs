@@ -3,13 +3,14 @@
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
+use nix::errno::Errno;
+use nix::sys::socket::MsgFlags;
 
 use super::{Reply, Server};
 use crate::frame::{FramingOptions, ReassemblyBuffer};
 use crate::payload::{Printed, send_all};
 use crate::say::{self, Commentary};
+use os::calls::recv;
 
 // ANCHOR: answer
 /// The server's end of a connected stream socket.
@@ -66,8 +67,8 @@ impl Connection {
                 return Ok(false);
             }
             let space = self.incoming.space().context("malloc")?;
-            let (n, _) = match recv(&self.socket, space, RecvFlags::empty()) {
-                Err(Errno::INTR) => continue,
+            let n = match recv(&self.socket, space, MsgFlags::empty()) {
+                Err(Errno::EINTR) => continue,
                 result => result.context("recv")?,
             };
             if n == 0 {

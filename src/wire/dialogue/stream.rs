@@ -6,12 +6,12 @@ use anyhow::Result;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
-use rustix::net::{RecvFlags, recv};
 
 use super::Link;
 use crate::frame::{Framing, FramingOptions, ReassemblyBuffer};
 use crate::say;
 use crate::say::Commentary;
+use os::calls::recv;
 
 // ANCHOR: link
 /// The client's end of a connected stream socket.
@@ -25,7 +25,7 @@ pub struct StreamLink {
     /// Whether the server has closed its side.
     ended: bool,
     /// What looks at a socket that has hung up, if the client is to go step by step.
-    autopsy: Option<fn(&OwnedFd, PollFlags)>,
+    on_hangup: Option<fn(&OwnedFd, PollFlags)>,
 }
 
 impl StreamLink {
@@ -33,15 +33,15 @@ impl StreamLink {
     pub fn new(socket: OwnedFd, stream: &FramingOptions) -> StreamLink {
         let (sends, recvs) = (Commentary::of("send"), Commentary::of("recv"));
         let incoming = ReassemblyBuffer::new(stream);
-        let (stream, ended, autopsy) = (*stream, false, None);
-        StreamLink { socket, stream, incoming, sends, recvs, ended, autopsy }
+        let (stream, ended, on_hangup) = (*stream, false, None);
+        StreamLink { socket, stream, incoming, sends, recvs, ended, on_hangup }
     }
 
     /// The same link, whose messages take turns with their answers; once the server is
-    /// gone, `autopsy` looks at the socket.
+    /// gone, `on_hangup` looks at the socket.
     #[must_use]
-    pub fn step_by_step(self, autopsy: fn(&OwnedFd, PollFlags)) -> StreamLink {
-        StreamLink { autopsy: Some(autopsy), ..self }
+    pub fn step_by_step(self, on_hangup: fn(&OwnedFd, PollFlags)) -> StreamLink {
+        StreamLink { on_hangup: Some(on_hangup), ..self }
     }
 }
 
@@ -64,8 +64,7 @@ impl Link for StreamLink {
 
     fn recv(&mut self) -> nix::Result<bool> {
         let space = self.incoming.space()?;
-        let (n, _) = recv(&self.socket, space, RecvFlags::DONTWAIT)
-            .map_err(|error| Errno::from_raw(error.raw_os_error()))
+        let n = recv(&self.socket, space, MsgFlags::MSG_DONTWAIT)
             .inspect_err(|error| gone("recv", *error))?;
         if n == 0 {
             say!("recv() = 0: the server has closed its side");
@@ -108,12 +107,12 @@ impl Link for StreamLink {
     }
 
     fn takes_turns(&self) -> bool {
-        self.autopsy.is_some()
+        self.on_hangup.is_some()
     }
 
     fn hung_up(&mut self, events: PollFlags) {
-        match self.autopsy {
-            Some(autopsy) => autopsy(&self.socket, events),
+        match self.on_hangup {
+            Some(on_hangup) => on_hangup(&self.socket, events),
             None => say!("poll() = POLLHUP: nobody is there any more"),
         }
     }

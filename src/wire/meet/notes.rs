@@ -5,11 +5,14 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::io::{Errno, pread, retry_on_intr, write};
+use nix::errno::Errno;
+use nix::sys::uio::pread;
+use nix::unistd::write;
 
 use super::kernel_prefix;
 use os::cleanup::Object;
 use os::cleanup::notes::{MADE_WITH, Noted, beside};
+use os::signal::retry_on_intr;
 
 /// The text of a lock file, with where it lies.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ impl<'a> Notes<'a> {
         let mut text = Vec::new();
         let mut piece = [0; 4096];
         loop {
-            let at = text.len() as u64;
+            let at = text.len() as i64;
             match retry_on_intr(|| pread(file, &mut piece, at))? {
                 0 => return Ok(Notes { text, lock }),
                 n => text.extend_from_slice(&piece[..n]),
@@ -95,7 +98,7 @@ impl<'a> Notes<'a> {
         let text = [if cut { &b"\n"[..] } else { b"" }, line, b"\n"].concat();
         match retry_on_intr(|| write(file, &text))? {
             n if n == text.len() => Ok(()),
-            _ => Err(Errno::NOSPC.into()),
+            _ => Err(Errno::ENOSPC.into()),
         }
     }
 }

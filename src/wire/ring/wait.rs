@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU32, Ordering, compiler_fence, fence};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::thread::{MembarrierCommand, Pid, futex, membarrier, sched_getaffinity};
+use nix::errno::Errno;
+use rustix::thread::{MembarrierCommand, Pid, membarrier, sched_getaffinity};
 
 use super::{ASLEEP, AWAKE, NEVER_SLEEPS, Ring};
 use crate::errors::usage;
 use crate::say::Commentary;
+use os::calls::{futex_wait, futex_wake};
 use os::cleanup::{Ticks, ticks};
 use os::process_identity::ProcessIdentity;
 
@@ -94,16 +96,12 @@ impl WaitPolicy {
                 None => self.naps.again(0),
             }
             let nap = self.nap();
-            // Not FUTEX_PRIVATE_FLAG: the two sides have no address in common. The kernel
-            // sleeps only if the word is still 1, or whoever wakes us came too early. EFAULT:
-            // the memory was cut short; our next step there says so (os/sigbus.rs).
-            match futex::wait(word, futex::Flags::empty(), ASLEEP, nap.as_ref()) {
+            // The kernel sleeps only if the word is still 1, or the wake-up came too early.
+            // EFAULT: the memory was cut short; our next step there says so (os/sigbus.rs).
+            match futex_wait(word, ASLEEP, nap) {
                 Ok(())
                 | Err(
-                    rustix::io::Errno::AGAIN
-                    | rustix::io::Errno::INTR
-                    | rustix::io::Errno::FAULT
-                    | rustix::io::Errno::TIMEDOUT,
+                    Errno::EAGAIN | Errno::EINTR | Errno::EFAULT | Errno::ETIMEDOUT,
                 ) => {}
                 Err(error) => return Err(error).context("futex(FUTEX_WAIT)"),
             }
@@ -134,7 +132,7 @@ pub(super) fn wake(word: &AtomicU32, wakes: &mut Commentary) {
     let awake = (Ordering::Relaxed, Ordering::Relaxed);
     if word.compare_exchange(ASLEEP, AWAKE, awake.0, awake.1).is_ok() {
         // It cannot fail on memory that is mapped; and a sleeper looks again by itself.
-        let woken = futex::wake(word, futex::Flags::empty(), 1).unwrap_or(0);
+        let woken = futex_wake(word, 1).unwrap_or(0);
         wakes.call(0, || match woken {
             0 => "futex(FUTEX_WAKE) = 0: nobody sleeps there now",
             _ => "futex(FUTEX_WAKE) = 1: the other side was asleep",
@@ -183,14 +181,13 @@ impl WaitPolicy {
 
     /// The timeout of a futex(2). There is none once a timer of ours ticks: a timeout that
     /// the kernel must set and clear for every nap makes it a tenth slower, or more.
-    fn nap(&mut self) -> Option<futex::Timespec> {
+    fn nap(&mut self) -> Option<Duration> {
         if self.slept < TIMED_NAPS {
             self.slept += 1;
         } else if self.ticks.is_none() {
             self.ticks = ticks(NAP).ok();
         }
-        let nap = futex::Timespec { tv_sec: 0, tv_nsec: NAP.as_nanos() as i64 };
-        self.ticks.is_none().then_some(nap)
+        self.ticks.is_none().then_some(NAP)
     }
 
     /// Whether the other side may do something while we look: not if there is none, not
