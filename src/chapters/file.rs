@@ -11,8 +11,8 @@ use wire::meet::{Meets, Rendezvous};
 use wire::transport::{Receiver, Sender};
 
 pub mod append;
-mod place;
 pub mod publish;
+mod rendezvous;
 mod watch;
 
 /// The options of the sender.

@@ -10,6 +10,7 @@ use wire::meet::Meets;
 pub mod handler;
 pub mod number;
 pub mod plain;
+mod protocol;
 pub mod published;
 pub mod receiver;
 pub mod sender;
@@ -17,7 +18,6 @@ pub mod signalfd;
 pub mod sigwaitinfo;
 pub mod source;
 pub mod target;
-mod wire;
 
 /// The chapter.
 #[derive(Debug)]

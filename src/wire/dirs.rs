@@ -44,10 +44,6 @@ pub fn temporary() -> PathBuf {
     set("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
 }
 
-/// The list in a run's directory of what must go with it, a line each as in a lock file.
-/// Its director has it locked.
-pub const LIST: &str = ".made";
-
 /// A directory of this run's own in [`temporary`], which goes when it is dropped.
 ///
 /// # Errors

@@ -23,13 +23,13 @@ use super::options::{PassingOptions, Protocol, ServerOptions};
 use super::plain::AcknowledgementReader;
 use super::pool::{Acknowledgement, WorkerPool};
 use super::rendezvous::{listen_for_clients, listen_for_workers};
-use wire::say::count;
 use wire::address::resolve;
 use wire::errors::usage;
 use wire::local::Name;
 use wire::meet::{Rendezvous, SoleRole};
 use wire::say;
 use wire::say::Commentary;
+use wire::say::count;
 use wire::shortage::Shortage;
 
 mod accept;

@@ -16,7 +16,6 @@ use super::errno::nix_errno;
 use super::more::multiprocessing;
 use super::options::{PrintingOptions, Protocol, WorkerOptions};
 use super::rendezvous::{connect_to_server, remove_names_when_last};
-use wire::say::count;
 use wire::errors::line;
 use wire::local::Name;
 use wire::meet::Rendezvous;
@@ -67,7 +66,10 @@ pub(super) fn serve(
             server = None;
         }
         if server.is_none() && clients.is_empty() {
-            say!("done: {} taken, all have ended", count(handler.taken, "connection"));
+            say!(
+                "done: {} taken, all have ended",
+                say::count(handler.taken, "connection")
+            );
             return failure.map_or(Ok(()), Err);
         }
         let mut fds: Vec<PollFd<'_>> =

@@ -16,7 +16,7 @@ use nix::sys::inotify::AddWatchFlags;
 use nix::unistd::write;
 use rustix::fs::{FlockOperation, flock}; // nix's takes the file away
 
-use super::place::{enter, full, is_there};
+use super::rendezvous::{enter, full, is_there};
 use super::watch::Watch;
 use os::calls::read;
 use os::cleanup::Object;

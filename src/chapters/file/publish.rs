@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::sys::inotify::AddWatchFlags;
 use nix::unistd::fsync;
 
-use super::place::{directory, enter, full, is_there};
+use super::rendezvous::{directory, enter, full, is_there};
 use super::watch::Watch;
 use os::calls::read;
 use os::cleanup::Object;

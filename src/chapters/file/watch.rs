@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use super::place::directory;
+use super::rendezvous::directory;
 use wire::errors::{Advise, errno};
 use wire::meet::with_suffix;
 

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use nix::errno::Errno;
 
 use super::any::Semaphore;
-use super::options::{Kind, SemaphoreOptions, times};
+use super::options::{Kind, SemaphoreOptions};
 use os::cleanup::Object;
 use os::names::sysv_semaphore;
 use wire::errors::errno;

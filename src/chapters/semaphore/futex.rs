@@ -16,7 +16,7 @@ use super::any::{Semaphore, impatient};
 use super::enter::why_not;
 use super::options::{Kind, SemaphoreOptions};
 use os::calls::{futex_wait, futex_wake};
-use os::cleanup::{Object, segment_path};
+use os::cleanup::Object;
 use os::owner::Owner;
 use os::shared::{Shared, mmap};
 use os::shm_file::segment_path;

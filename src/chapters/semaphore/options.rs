@@ -2,8 +2,6 @@
 
 use clap::ValueEnum;
 
-use wire::say::grouped;
-
 /// The options of both roles.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct SemaphoreOptions {
@@ -35,10 +33,4 @@ pub(super) enum Kind {
     Sysv,
     /// A word of shared memory, FUTEX_WAIT and FUTEX_WAKE
     Futex,
-}
-
-/// `1 post`, `2 posts`.
-pub(super) fn times(count: u64, what: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{} {what}{s}", grouped(count))
 }

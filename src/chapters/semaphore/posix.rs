@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use super::any::{Semaphore, impatient};
 use super::enter::why_not;
 use super::options::{Kind, SemaphoreOptions};
-use os::cleanup::{Object, semaphore_path};
+use os::cleanup::Object;
 use os::semaphore::{
     Named, sem_create, sem_getvalue, sem_open, sem_post, sem_timedwait, sem_wait,
 };

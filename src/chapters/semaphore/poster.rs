@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use super::any::Semaphore;
 use super::enter::enter;
-use super::options::{SemaphoreOptions, times};
+use super::options::SemaphoreOptions;
 use wire::meet::Rendezvous;
 use wire::say;
 
@@ -26,10 +26,11 @@ pub(super) fn post<S: Semaphore>(
         say!("that is made for locks: posts that are to last go without --undo");
     }
     for posted in 0..options.times {
-        let of = || format!("after {posted} of {}", times(options.times, "post"));
+        let of =
+            || format!("after {posted} of {}", say::count(options.times, "post"));
         here.semaphore.post().with_context(of)?;
     }
-    let posts = times(options.times, "post");
+    let posts = say::count(options.times, "post");
     let Ok(value) = here.semaphore.value() else {
         say!("done: {posts}; meanwhile someone removed the semaphore");
         return Ok(());

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::any::Semaphore;
 use super::enter::enter;
-use super::options::{SemaphoreOptions, times};
+use super::options::SemaphoreOptions;
 use wire::meet::Rendezvous;
 use wire::payload::{Payload, Printed, Style};
 use wire::say;
@@ -23,7 +23,7 @@ pub(super) fn wait<S: Semaphore>(
     let value = here.semaphore.value()?;
     let mut told = u64::from(value) < options.times;
     if told {
-        let waits = times(options.times, "wait");
+        let waits = say::count(options.times, "wait");
         say::waiting(
             format_args!(
                 "{waits} on a value of {value}: at 0 a wait sleeps until a post"
@@ -53,7 +53,7 @@ pub(super) fn wait<S: Semaphore>(
             break;
         }
     }
-    say!("done: {}", times(payload.count(), "wait"));
+    say!("done: {}", say::count(payload.count(), "wait"));
     Ok(())
 }
 // ANCHOR_END: waiter

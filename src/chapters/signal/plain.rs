@@ -6,9 +6,9 @@ use nix::errno::Errno;
 use nix::unistd::getuid;
 
 use super::number::Number;
+use super::protocol::{GOODBYE, how};
 use super::source::SignalSource;
 use super::target::{FullQueue, Target};
-use super::wire::{GOODBYE, how};
 use os::signal::{pidfd_kill, pidfd_sigqueue};
 use wire::errors::{Advise, errno, usage};
 use wire::say;

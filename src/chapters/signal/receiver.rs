@@ -9,12 +9,12 @@ use nix::unistd::getuid;
 
 use super::number::Number;
 use super::plain;
+use super::protocol::{
+    GOODBYE, HELLO, LARGEST, WINDOW, credit_signal, how, word_signal,
+};
 use super::published::publish;
 use super::source::{SignalSource, SourceKind};
 use super::target::{FullQueue, is_gone};
-use super::wire::{
-    GOODBYE, HELLO, LARGEST, WINDOW, credit_signal, how, word_signal,
-};
 use os::calls::pidfd_open;
 use os::signal::{Info, Set, pidfd_sigqueue};
 use wire::meet::{Presence, Rendezvous, SoleRole};

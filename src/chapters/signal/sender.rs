@@ -10,8 +10,8 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::getuid;
 
 use super::number::Number;
+use super::protocol::{GOODBYE, HELLO, LARGEST, credit_signal, word_signal};
 use super::target::{self, FullQueue, Target, is_gone, was_killed};
-use super::wire::{GOODBYE, HELLO, LARGEST, credit_signal, word_signal};
 use super::{plain, published};
 use os::signal::{Set, pidfd_sigqueue_as, read_signalfd, retry_on_intr, signalfd};
 use wire::errors::{Advise, Seen, errno};

@@ -6,9 +6,9 @@ use rustix::net::{Shutdown, shutdown};
 
 use super::super::more::multiprocessing::was_used;
 use super::super::plain::ReceivedAcknowledgements;
-use wire::say::count;
 use super::{Acknowledgement, WorkerPool};
 use wire::say;
+use wire::say::count;
 
 // ANCHOR: eviction
 impl WorkerPool {

@@ -13,12 +13,12 @@ use super::super::errno::nix_errno;
 use super::super::more::multiprocessing;
 use super::super::options::{PrintingOptions, Protocol};
 use super::super::plain::{self, acknowledge};
-use wire::say::count;
 use wire::errors::line;
 use wire::frame::{FramingOptions, ReassemblyBuffer};
 use wire::payload::{Payload, Printed, Style};
 use wire::say;
 use wire::say::Commentary;
+use wire::say::count;
 
 // ANCHOR: clients
 /// How many connections are taken in one go, before any of them is served.
