@@ -6,6 +6,6 @@ use mpi::traits::Communicator;
 use wire::say;
 
 /// Says that this rank has no part in a role for two.
-pub fn idle(world: &SimpleCommunicator) {
+pub(super) fn idle(world: &SimpleCommunicator) {
     say!("rank {} has no part in this: ranks 0 and 1 do it all", world.rank());
 }
