@@ -29,6 +29,24 @@ mod signals;
 #[cfg(test)]
 mod tests;
 
+/// The chapter's roles.
+#[derive(Debug, clap::Subcommand)]
+pub enum MultiplexRoles {
+    /// Answers all its clients from one thread
+    Server(options::Options),
+    /// Connects
+    Client(client::Options),
+}
+
+impl Roles for MultiplexRoles {
+    fn play(self, rendezvous: &Rendezvous) -> Result<()> {
+        match self {
+            MultiplexRoles::Server(options) => run::run(rendezvous, &options),
+            MultiplexRoles::Client(options) => client::run(rendezvous, &options),
+        }
+    }
+}
+
 /// The chapter.
 #[derive(Debug)]
 pub struct Multiplex;
@@ -88,22 +106,4 @@ impl Conversation for Multiplex {
         },
     };
     type Roles = MultiplexRoles;
-}
-
-/// The chapter's roles.
-#[derive(Debug, clap::Subcommand)]
-pub enum MultiplexRoles {
-    /// Answers all its clients from one thread
-    Server(options::Options),
-    /// Connects
-    Client(client::Options),
-}
-
-impl Roles for MultiplexRoles {
-    fn play(self, rendezvous: &Rendezvous) -> Result<()> {
-        match self {
-            MultiplexRoles::Server(options) => run::run(rendezvous, &options),
-            MultiplexRoles::Client(options) => client::run(rendezvous, &options),
-        }
-    }
 }
