@@ -1005,6 +1005,13 @@ fn without_a_descriptor_left_the_next_client_waits_and_the_others_are_served() {
             };
             until("only the listening socket is left", || sockets() == 1);
         }
+        if options[1] == "threads" {
+            let call = format!("/proc/{}/syscall", server.pid());
+            let accept = format!("{} ", libc::SYS_accept4);
+            until("the server sleeps in accept4", || {
+                std::fs::read_to_string(&call).unwrap().starts_with(&accept)
+            });
+        }
         let pid = rustix::process::Pid::from_raw(server.pid().as_raw());
         let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
         let lowered = Rlimit { current: free(), maximum };

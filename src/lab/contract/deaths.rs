@@ -98,7 +98,7 @@ pub fn the_receiver_is_killed(s: &Subject) -> Result<()> {
     } else if s.row.name != "file" {
         receiver.wait_for_output(b"one\n", s.deadline())?;
     } else {
-        receiver.wait_for_comment("start the other", s.deadline())?;
+        receiver.wait_for_comment("is not there: ", s.deadline())?;
     }
     receiver.stop(Signal::SIGKILL, s.deadline())?;
     // It may notice at the first write, or end before it reads the second line.
