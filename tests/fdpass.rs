@@ -28,8 +28,8 @@ fn forked() -> Subject {
 keeps_the_contract!(
     forked(),
     except {
-        a_taken_name_is_refused: "a socketpair has no name; asked of server and worker below",
-        a_link_is_refused: "a socketpair has no name; asked of server and worker below",
+        a_taken_name_is_refused: "a socketpair has no name; asked of the server and the worker alone",
+        a_link_is_refused: "a socketpair has no name; asked of the server and the worker alone",
     }
 );
 
@@ -92,6 +92,17 @@ fn worker(subject: &Subject, server: &RoleProcess, args: &[&str]) -> RoleProcess
     worker
 }
 
+/// A server and a worker that know each other.
+fn server_and_worker(
+    of_server: &[&str],
+    of_worker: &[&str],
+) -> (Subject, RoleProcess, RoleProcess) {
+    let subject = subject("fdpass");
+    let server = server(&subject, of_server);
+    let worker = worker(&subject, &server, of_worker);
+    (subject, server, worker)
+}
+
 /// Where the server's clients connect.
 fn address(subject: &Subject) -> String {
     let note = subject.dir().join("fdpass.addr");
@@ -119,10 +130,6 @@ fn ended_well(role: RoleProcess) -> Outcome {
     let outcome = role.wait(deadline()).unwrap();
     assert!(outcome.status.success(), "{name}: {}", outcome.stderr);
     outcome
-}
-
-fn failed(role: RoleProcess) -> String {
-    contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
 }
 
 /// The number after `text`, in the line that begins so after the role's name.
@@ -172,46 +179,35 @@ fn one_message_goes_through_three_processes_in_any_order_of_start() {
     }
 }
 
-#[test]
-fn a_thousand_lines_go_through_one_passed_connection_in_order() {
+/// Sends `sent` through one passed connection: the client gets it back, and the worker
+/// prints it.
+fn comes_back_from_a_worker(options: &[&str], sent: &[u8]) {
     let subject = subject("fdpass");
-    let (server, worker) = (role(&subject, "server", &["--count", "1"]), "worker");
-    let worker = role(&subject, worker, &[]);
-    let text: String = (0..1000).map(|number| format!("line {number}\n")).collect();
-    let command = ipclab(&subject, &["fdpass", "client"]);
-    let client = run(command, Input::Bytes(text.clone().into_bytes()));
-    assert!(client.stdout == text.as_bytes(), "{}", client.stderr);
-    assert!(ended_well(worker).stdout == text.as_bytes());
+    let server = role(&subject, "server", &["-q", "--count", "1"]);
+    let worker = role(&subject, "worker", options);
+    let command = ipclab(&subject, &[&["fdpass", "client"], options].concat());
+    let client = run(command, Input::Bytes(sent.to_vec()));
+    assert!(client.stdout == sent, "the echo differs; {}", client.stderr);
+    assert!(ended_well(worker).stdout == sent, "what the worker printed differs");
     ended_well(server);
     subject.nothing_is_left().unwrap();
 }
 
 #[test]
+fn a_thousand_lines_go_through_one_passed_connection_in_order() {
+    let text: String = (0..1000).map(|number| format!("line {number}\n")).collect();
+    comes_back_from_a_worker(&[], text.as_bytes());
+}
+
+#[test]
 fn sixty_four_mebibytes_come_back_to_the_byte() {
-    let subject = subject("fdpass");
-    let server = role(&subject, "server", &["-q", "--count", "1"]);
-    let worker = role(&subject, "worker", &["-q", "--bytes"]);
-    let sent = contract::noise(64 << 20);
-    let command = ipclab(&subject, &["fdpass", "client", "-q", "--bytes"]);
-    let client = run(command, Input::Bytes(sent.clone()));
-    assert!(client.stdout == sent, "the echo differs; {}", client.stderr);
-    assert!(ended_well(worker).stdout == sent, "what the worker printed differs");
-    ended_well(server);
+    comes_back_from_a_worker(&["-q", "--bytes"], &contract::noise(64 << 20));
 }
 
 #[test]
 fn lines_of_many_lengths_come_back_as_sent() {
-    let subject = subject("fdpass");
-    let server = role(&subject, "server", &["-q", "--count", "1"]);
-    let worker = role(&subject, "worker", &["-q"]);
-    let lengths =
-        (0..300).chain([4095, 4096, 4097, 65_535, 65_536, 65_537, 100_000]);
-    let text: String = lengths.map(|length| "x".repeat(length) + "\n").collect();
-    let command = ipclab(&subject, &["fdpass", "client", "-q"]);
-    let client = run(command, Input::Bytes(text.clone().into_bytes()));
-    assert!(client.stdout == text.as_bytes(), "the echo differs; {}", client.stderr);
-    assert!(ended_well(worker).stdout == text.as_bytes(), "the lines differ");
-    ended_well(server);
+    let text = contract::lines_of_many_lengths(0, 100_000);
+    comes_back_from_a_worker(&["-q"], text.as_bytes());
 }
 
 #[test]
@@ -297,9 +293,7 @@ fn what_a_stopped_worker_never_took_goes_to_the_others_when_it_is_killed() {
 
 #[test]
 fn a_thousand_clients_at_once_are_served_by_one_worker() {
-    let subject = subject("fdpass");
-    let server = server(&subject, &["--count", "1000"]);
-    let worker = worker(&subject, &server, &[]);
+    let (subject, server, worker) = server_and_worker(&["--count", "1000"], &[]);
     let (script, address) = ("fdpass_clients.py", address(&subject));
     let Some(python) = python(&subject, script, &[&address, "1000"]) else { return };
     let report = String::from_utf8(run(python, Input::Nothing).stdout).unwrap();
@@ -543,9 +537,7 @@ fn python_sends_descriptors_to_our_worker() {
 
 #[test]
 fn a_worker_finishes_what_it_holds_after_the_server_has_left() {
-    let subject = subject("fdpass");
-    let server = server(&subject, &[]);
-    let worker = worker(&subject, &server, &[]);
+    let (subject, server, worker) = server_and_worker(&[], &[]);
     let client = connect(&subject);
     echo(&client, "before");
     server.stop(Signal::SIGKILL, deadline()).unwrap();
@@ -594,9 +586,7 @@ fn after_its_count_a_server_refuses_who_comes() {
 
 #[test]
 fn a_client_that_does_not_read_stops_nobody() {
-    let subject = subject("fdpass");
-    let server = server(&subject, &["--count", "2"]);
-    let worker = worker(&subject, &server, &["-q"]);
+    let (subject, server, worker) = server_and_worker(&["--count", "2"], &["-q"]);
     let mut deaf = connect(&subject);
     deaf.set_nonblocking(true).unwrap();
     let line = [b"x".repeat(65_535), b"\n".to_vec()].concat();
@@ -636,9 +626,8 @@ fn a_client_that_is_gone_before_a_worker_comes_does_no_harm() {
 
 #[test]
 fn a_line_over_the_limit_ends_its_client_alone() {
-    let subject = subject("fdpass");
-    let server = server(&subject, &["--count", "2"]);
-    let worker = worker(&subject, &server, &["--max-message", "100"]);
+    let (subject, server, worker) =
+        server_and_worker(&["--count", "2"], &["--max-message", "100"]);
     let (mut long, short) = (connect(&subject), connect(&subject));
     long.write_all(&[b'x'; 101]).unwrap();
     worker.wait_for_comment("over --max-message 100", deadline()).unwrap();
@@ -655,9 +644,8 @@ fn a_worker_prints_bytes_or_json_when_asked() {
         ("--bytes", "two"),
         ("--json", "{\"length\":3,\"number\":1,\"text\":\"two\"}\n"),
     ] {
-        let subject = subject("fdpass");
-        let server = server(&subject, &["--count", "1"]);
-        let worker = worker(&subject, &server, &[option]);
+        let (subject, server, worker) =
+            server_and_worker(&["--count", "1"], &[option]);
         let mut client = connect(&subject);
         client.write_all(b"two").unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();
@@ -671,9 +659,7 @@ fn a_worker_prints_bytes_or_json_when_asked() {
 
 #[test]
 fn descriptors_do_not_leak() {
-    let subject = subject("fdpass");
-    let server = server(&subject, &["--count", "201"]);
-    let worker = worker(&subject, &server, &[]);
+    let (subject, server, worker) = server_and_worker(&["--count", "201"], &[]);
     worker.wait_for_comment("the server is pid", deadline()).unwrap();
     let before = (open_descriptors(&server), open_descriptors(&worker));
     for batch in 0..4 {
@@ -696,9 +682,7 @@ fn descriptors_do_not_leak() {
 
 #[test]
 fn a_full_table_of_descriptors_is_said_once_and_does_not_spin() {
-    let subject = subject("fdpass");
-    let server = server(&subject, &["--count", "1"]);
-    let worker = worker(&subject, &server, &[]);
+    let (subject, server, worker) = server_and_worker(&["--count", "1"], &[]);
     let pid = Pid::from_raw(server.pid().as_raw());
     // Some that we inherited may have high numbers: what counts is the first free one.
     let fd =
@@ -780,7 +764,7 @@ fn a_worker_with_a_full_table_leaves_what_it_cannot_take_to_others() {
     }
     drop(clients);
     ended_well(server);
-    let line = failed(small);
+    let line = failure(small);
     assert!(line.contains("RLIMIT_NOFILE"), "{line}");
     ended_well(other);
 }
@@ -850,7 +834,7 @@ fn another_users_server_is_refused() {
     let python = RoleProcess::start("server", python, Input::Nothing).unwrap();
     let path = open.join("s");
     let worker = role(&subject, "worker", &["--at", path.to_str().unwrap()]);
-    let line = failed(worker);
+    let line = failure(worker);
     assert!(
         line.contains(&format!("refused: pid {} runs as uid", python.pid())),
         "{line}"
@@ -877,14 +861,14 @@ fn a_stale_name_is_recovered_with_workers_waiting_there() {
 fn a_second_server_is_told_who_has_the_place() {
     let subject = subject("fdpass");
     let first = server(&subject, &[]);
-    let line = failed(role(&subject, "server", &[]));
+    let line = failure(role(&subject, "server", &[]));
     let taken = format!("the server's place is taken by pid {}", first.pid());
     assert!(line.contains(&taken) && line.contains("use --at NAME"), "{line}");
     let words = ["fdpass", "fork", "--listen", "127.0.0.1:0"];
     let forked =
         RoleProcess::start("fork", ipclab(&subject, &words), Input::Nothing)
             .unwrap();
-    let line = failed(forked);
+    let line = failure(forked);
     assert!(line.contains(&taken), "{line}");
     first.stop(Signal::SIGTERM, deadline()).unwrap();
     subject.nothing_is_left().unwrap();
@@ -894,7 +878,7 @@ fn a_second_server_is_told_who_has_the_place() {
 fn a_stranger_who_listens_there_is_left_alone() {
     let subject = subject("fdpass");
     let stranger = UnixListener::bind(subject.dir().join("fdpass")).unwrap();
-    let line = failed(role(&subject, "server", &[]));
+    let line = failure(role(&subject, "server", &[]));
     let taken = format!("pid {} has it; use --at NAME", std::process::id());
     assert!(line.contains(&taken), "{line}");
     stranger.set_nonblocking(true).unwrap();
@@ -910,7 +894,7 @@ fn a_stranger_whose_queue_is_full_is_not_waited_for() {
     let none = nix::sys::socket::Backlog::new(0).unwrap();
     nix::sys::socket::listen(&stranger, none).unwrap();
     let _first = UnixStream::connect(&path).unwrap(); // a second one would sleep
-    let line = failed(role(&subject, "server", &[]));
+    let line = failure(role(&subject, "server", &[]));
     assert!(line.contains("a server has it; use --at NAME"), "{line}");
 }
 
@@ -919,7 +903,7 @@ fn a_path_too_long_for_a_socket_is_refused_by_all() {
     let subject = subject("fdpass");
     let at = format!("./{}", "x".repeat(106));
     for name in ["server", "worker"] {
-        let line = failed(role(&subject, name, &["--at", &at]));
+        let line = failure(role(&subject, name, &["--at", &at]));
         assert!(line.contains("108 bytes") && line.contains("107"), "{line}");
     }
     subject.nothing_is_left().unwrap();
@@ -940,7 +924,7 @@ fn a_port_in_use_is_refused_and_says_who_has_it() {
         let role =
             RoleProcess::start(name, ipclab(&subject, &words), Input::Nothing)
                 .unwrap();
-        let line = failed(role);
+        let line = failure(role);
         assert!(line.contains("EADDRINUSE") && line.contains(&pid), "{line}");
         subject.nothing_is_left().unwrap();
     }
@@ -975,9 +959,7 @@ fn bad_options_are_usage_errors_of_one_line() {
 #[test]
 fn signals_end_each_role_and_nothing_is_left() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        let subject = subject("fdpass");
-        let server = server(&subject, &[]);
-        let worker = worker(&subject, &server, &[]);
+        let (subject, server, worker) = server_and_worker(&[], &[]);
         let client = RoleProcess::start(
             "client",
             ipclab(&subject, &["fdpass", "client"]),
@@ -1031,7 +1013,7 @@ fn fork_ends_with_the_worker_it_has() {
     let child = std::fs::read_to_string(children).unwrap();
     let child = nix::unistd::Pid::from_raw(child.trim().parse().unwrap());
     nix::sys::signal::kill(child, Signal::SIGKILL).unwrap();
-    let line = failed(fork);
+    let line = failure(fork);
     assert!(line.contains("SIGKILL"), "{line}");
     subject.nothing_is_left().unwrap();
 }

@@ -22,27 +22,15 @@ fn files() -> Subject {
 keeps_the_contract!(
     files(),
     except {
-        the_sender_is_killed_in_full_flow: "nothing arrives of a file that is not yet published; \
-         nothing_is_visible_before_all_of_it_is looks at that",
+        the_sender_is_killed_in_full_flow:
+            "nothing arrives of a file that is not yet published"
+            => nothing_is_visible_before_all_of_it_is,
     }
 );
 
 /// Runs a role to its end, and wants it to fail with one clear line.
 fn refused(command: Command) -> String {
     contract::failed_clearly(&run(command, Input::Nothing)).unwrap()
-}
-
-/// Sends to the end of it.
-fn send(subject: &Subject, args: &[&str]) {
-    let outcome = run(subject.sender_command(args), Input::Nothing);
-    assert!(outcome.status.success(), "{}", outcome.stderr);
-}
-
-/// Receives to the end of it.
-fn receive(subject: &Subject, args: &[&str]) -> String {
-    let outcome = run(subject.receiver_command(args), Input::Nothing);
-    assert!(outcome.status.success(), "{}", outcome.stderr);
-    String::from_utf8(outcome.stdout).unwrap()
 }
 
 /// A receiver that sleeps until there is a file, or more of it.
@@ -635,33 +623,6 @@ fn the_ration_of_inotify_is_named() {
     subject.nothing_is_left().unwrap();
 }
 
-#[test]
-fn sixty_four_mebibytes_arrive_to_the_byte() {
-    let subject = files();
-    let sent = contract::noise(64 << 20);
-    let input = Input::Bytes(sent.clone());
-    let arrived =
-        subject.run(&["-q", "--bytes"], input, &["-q", "--bytes"]).unwrap();
-    assert!(arrived == sent, "the bytes differ");
-    subject.nothing_is_left().unwrap();
-}
-
-/// Lines of many lengths, around what one read or one page holds.
-fn many_lengths() -> String {
-    let lengths = (0..300).chain([4095, 4096, 4097]);
-    let lengths = lengths.chain([65_535, 65_536, 65_537, 100_000]);
-    lengths.map(|length| "x".repeat(length) + "\n").collect()
-}
-
-#[test]
-fn lines_of_many_lengths_arrive_as_sent() {
-    let subject = files();
-    let text = many_lengths();
-    let input = Input::Bytes(text.clone().into_bytes());
-    let arrived = subject.run(&["-q"], input, &["-q"]).unwrap();
-    assert!(arrived == text.as_bytes(), "the lines differ");
-}
-
 mod the_log {
     use std::collections::HashMap;
     use std::fs::File;
@@ -908,7 +869,7 @@ mod the_log {
     #[test]
     fn carries_lines_of_many_lengths_and_refuses_one_too_long() {
         let subject = files();
-        let text = many_lengths();
+        let text = contract::lines_of_many_lengths(0, 100_000);
         let input = Input::Bytes(text.clone().into_bytes());
         let count = text.lines().count().to_string();
         let sender = subject.start_sender(&["-q", "--append"], input).unwrap();

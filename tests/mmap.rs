@@ -14,21 +14,20 @@ fn mmap() -> Subject {
     let mut subject = subject("mmap");
     subject.limit = ["--capacity", "4096"].map(Into::into).to_vec();
     subject.largest = 4092;
+    subject.roomy = ["--capacity", "131072"].map(Into::into).to_vec();
     subject.keeps = true;
     subject
 }
 
 keeps_the_contract!(mmap());
 
-/// Sends these messages with nobody there; they stay in the file.
-fn leave_behind(subject: &Subject, args: &[&str]) {
-    let sender = subject.start_sender(args, Input::Nothing).unwrap();
-    let sender = sender.wait(deadline()).unwrap();
-    assert!(sender.status.success(), "{}", sender.stderr);
-}
-
-fn clear_line(role: RoleProcess) -> String {
-    contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
+mod as_a_queue_of_one_sender {
+    use super::*;
+    keeps_the_clauses! {
+        mmap();
+        count_stops_like_head_and_leaves_the_rest,
+        a_second_sender_is_told_who_has_the_place,
+    }
 }
 
 fn file(subject: &Subject) -> PathBuf {
@@ -36,32 +35,10 @@ fn file(subject: &Subject) -> PathBuf {
 }
 
 #[test]
-fn sixty_four_mebibytes_arrive_to_the_byte() {
-    let subject = mmap();
-    let sent = contract::noise(64 << 20);
-    let args = ["-q", "--bytes"];
-    let arrived = subject.run(&args, Input::Bytes(sent.clone()), &args).unwrap();
-    assert!(arrived == sent, "the bytes differ");
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn lines_of_many_lengths_arrive_as_sent() {
-    let lengths =
-        (0..300).chain([4088, 4092, 4096, 65_535, 65_536, 99_999, 100_000]);
-    let text: String = lengths.map(|length| "x".repeat(length) + "\n").collect();
-    let subject = mmap();
-    let input = Input::Bytes(text.clone().into_bytes());
-    let args = ["-q", "--capacity", "131072"];
-    let arrived = subject.run(&args, input, &args).unwrap();
-    assert!(arrived == text.as_bytes(), "the lines differ");
-}
-
-#[test]
 fn what_nobody_has_read_waits_in_the_file_for_a_later_receiver() {
     let subject = mmap();
-    leave_behind(&subject, &["one", "two", "three"]);
-    let line = clear_line(subject.start_sender(&["four"], Input::Nothing).unwrap());
+    send(&subject, &["one", "two", "three"]);
+    let line = failure(subject.start_sender(&["four"], Input::Nothing).unwrap());
     assert!(line.contains("23 bytes") && line.contains("--pending"), "{line}");
     let first = subject.start_receiver(&["--count", "1"]).unwrap();
     assert_eq!(first.wait(deadline()).unwrap().stdout, b"one\n");
@@ -77,13 +54,13 @@ fn a_file_of_the_users_stays_and_serves_again() {
     let messages = |text: &'static str| [&at[..], &[text]].concat();
     let receiver = subject.start_receiver(&at).unwrap();
     receiver.wait_for_comment("start the other: ", deadline()).unwrap();
-    leave_behind(&subject, &messages("receiver first"));
+    send(&subject, &messages("receiver first"));
     let receiver = receiver.wait(deadline()).unwrap();
     assert_eq!(receiver.stdout, b"receiver first\n");
 
     let ring = subject.dir().join("ring");
     assert_eq!(ring.metadata().unwrap().len(), 384 + 4096);
-    leave_behind(&subject, &messages("sender first"));
+    send(&subject, &messages("sender first"));
     let receiver = subject.start_receiver(&at).unwrap().wait(deadline()).unwrap();
     assert_eq!(receiver.stdout, b"sender first\n", "{}", receiver.stderr);
 
@@ -114,7 +91,7 @@ fn a_file_that_is_no_ring_is_never_written() {
                 .start_sender(&["--at", "./letter.txt", "x"], Input::Nothing)
                 .unwrap(),
         ] {
-            let line = clear_line(role);
+            let line = failure(role);
             assert!(line.contains("letter.txt") && line.contains("--at"), "{line}");
         }
         assert_eq!(std::fs::read(&path).unwrap(), text);
@@ -122,7 +99,7 @@ fn a_file_that_is_no_ring_is_never_written() {
     }
     // And so in our own directory, for what has something in it.
     std::fs::write(file(&subject), "hello\n").unwrap();
-    let line = clear_line(subject.start_receiver(&[]).unwrap());
+    let line = failure(subject.start_receiver(&[]).unwrap());
     assert!(line.contains("no ring"), "{line}");
     assert_eq!(std::fs::read(file(&subject)).unwrap(), b"hello\n");
     std::fs::remove_file(file(&subject)).unwrap();
@@ -133,7 +110,7 @@ fn a_file_that_is_no_ring_is_never_written() {
 fn a_file_that_was_cut_short_is_refused_and_not_a_sigbus() {
     for length in [10, 384, 384 + 4095] {
         let subject = mmap();
-        leave_behind(&subject, &["--capacity", "4096", "hello"]);
+        send(&subject, &["--capacity", "4096", "hello"]);
         let ring =
             std::fs::File::options().write(true).open(file(&subject)).unwrap();
         ring.set_len(length).unwrap();
@@ -141,7 +118,7 @@ fn a_file_that_was_cut_short_is_refused_and_not_a_sigbus() {
             subject.start_receiver(&[]).unwrap(),
             subject.start_sender(&["hello"], Input::Nothing).unwrap(),
         ] {
-            let line = clear_line(role);
+            let line = failure(role);
             assert!(
                 line.contains("cut short") || line.contains("no ring"),
                 "{line}"
@@ -180,11 +157,11 @@ fn a_spoilt_ring_is_one_clear_line_and_never_a_crash() {
     for (at, bytes, wanted) in spoilt {
         let subject = mmap();
         let args = ["--at", "./ring"];
-        leave_behind(&subject, &["--at", "./ring", "hello"]);
+        send(&subject, &["--at", "./ring", "hello"]);
         let ring = subject.dir().join("ring");
         let opened = std::fs::File::options().write(true).open(&ring).unwrap();
         opened.write_all_at(bytes, at).unwrap();
-        let line = clear_line(subject.start_receiver(&args).unwrap());
+        let line = failure(subject.start_receiver(&args).unwrap());
         assert!(line.contains(wanted), "{line}");
         std::fs::remove_file(&ring).unwrap();
         subject.nothing_is_left().unwrap();
@@ -263,7 +240,7 @@ fn a_receiver_notices_that_a_python_sender_was_killed() {
     sender.feed(&b"line\n".repeat(20_000)).unwrap();
     receiver.wait_for_output(b"line\n", deadline()).unwrap();
     sender.stop(Signal::SIGKILL, deadline()).unwrap();
-    let line = clear_line(receiver);
+    let line = failure(receiver);
     assert!(line.contains("died before its goodbye"), "{line}");
     subject.nothing_is_left().unwrap();
 }
@@ -273,7 +250,7 @@ fn a_ring_that_a_python_receiver_reads_is_taken_for_a_receiver_not_for_a_sender(
     let subject = mmap();
     let args = ["ring"];
     let Some(python) = python(&subject, "mmap_receiver.py", &args) else { return };
-    leave_behind(&subject, &["--at", "./ring", "--capacity", "4096"]);
+    send(&subject, &["--at", "./ring", "--capacity", "4096"]);
     let ring = subject.dir().join("ring");
     // Open again, as a maker that still lives would have left it.
     let opened = std::fs::File::options().write(true).open(&ring).unwrap();
@@ -289,9 +266,9 @@ fn a_ring_that_a_python_receiver_reads_is_taken_for_a_receiver_not_for_a_sender(
         assert!(std::time::Instant::now() < deadline, "Python never joined");
         std::thread::yield_now();
     }
-    let line = clear_line(subject.start_receiver(&["--at", "./ring"]).unwrap());
+    let line = failure(subject.start_receiver(&["--at", "./ring"]).unwrap());
     assert!(line.contains(&format!("taken by pid {}", reader.pid())), "{line}");
     // But a sender may come: it finds no lock held, and a receiver that lives.
-    leave_behind(&subject, &["--at", "./ring", "hello"]);
+    send(&subject, &["--at", "./ring", "hello"]);
     assert_eq!(reader.wait(deadline).unwrap().stdout, b"hello\n");
 }

@@ -21,7 +21,13 @@ use nix::unistd::pipe2;
 use os::spawn::limit;
 use support::*;
 
-keeps_the_contract!(subject("multiplex"));
+keeps_the_contract!(multiplex());
+
+fn multiplex() -> Subject {
+    let mut subject = subject("multiplex");
+    subject.longest = 300_000;
+    subject
+}
 
 /// Every way to wait: the calls, and how they are told.
 const WAYS: [&[&str]; 7] = [
@@ -242,22 +248,10 @@ fn sixty_four_mebibytes_come_back_to_the_byte_however_the_server_waits() {
 }
 
 #[test]
-fn lines_of_many_lengths_are_answered_as_sent_and_printed() {
-    let subject = subject("multiplex");
-    let lengths = (0..300)
-        .chain([4095, 4096, 4097, 65_535, 65_536, 131_071, 131_072, 300_000]);
-    let text: String = lengths.map(|length| "x".repeat(length) + "\n").collect();
-    for framing in ["lines", "length"] {
-        let args = ["-q", "--framing", framing];
-        let input = Input::Bytes(text.clone().into_bytes());
-        let ran =
-            subject.finish(subject.start(&args, input, &args).unwrap()).unwrap();
-        assert!(ran.arrived == text.as_bytes(), "the answers differ: {framing}");
-        assert!(
-            ran.receiver.stdout == text.as_bytes(),
-            "the lines differ: {framing}"
-        );
-    }
+fn messages_of_many_lengths_with_their_length_in_front_are_answered_and_printed() {
+    let mut subject = multiplex();
+    subject.roomy = ["--framing", "length"].map(Into::into).to_vec();
+    holds(&subject, contract::lines_of_many_lengths_arrive_as_sent);
 }
 
 #[test]

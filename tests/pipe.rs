@@ -67,16 +67,6 @@ fn bytes_and_another_framing_is_a_usage_error() {
 }
 
 #[test]
-fn sixty_four_mebibytes_arrive_to_the_byte() {
-    let subject = subject("pipe");
-    let sent = contract::noise(64 << 20);
-    let input = Input::Bytes(sent.clone());
-    let arrived =
-        subject.run(&["-q", "--bytes"], input, &["-q", "--bytes"]).unwrap();
-    assert!(arrived == sent, "the bytes differ");
-}
-
-#[test]
 fn a_message_cut_short_by_the_end_is_an_error() {
     let subject = subject("pipe");
     let command =

@@ -4,7 +4,6 @@ mod support;
 
 use nix::mqueue::{MQ_OFlag, MqAttr};
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
 use os::cleanup::{Object, remove_now};
@@ -18,8 +17,21 @@ keeps_the_contract!(
     small(),
     except {
         a_taken_name_is_refused: "in the kernel's name space of queues are only queues",
+        sixty_four_mebibytes_arrive_to_the_byte: "asked of large queues, below",
+        lines_of_many_lengths_arrive_as_sent: "asked of large queues, below",
     }
 );
+keeps_the_contract_of_queues!(small());
+
+mod with_large_queues {
+    use super::*;
+    keeps_the_clauses! {
+        large();
+        sixty_four_mebibytes_arrive_to_the_byte, lines_of_many_lengths_arrive_as_sent,
+        a_line_too_long_is_refused_with_the_way_out,
+        a_refused_message_leaves_no_queue_behind,
+    }
+}
 
 /// The chapter with small queues: all of a user's share RLIMIT_MSGQUEUE, 819,200 bytes.
 fn small() -> Subject {
@@ -27,7 +39,7 @@ fn small() -> Subject {
     for role in [&mut subject.sender, &mut subject.receiver] {
         role.extend(["--maxmsg", "4", "--msgsize", "512"].map(Into::into));
     }
-    subject.largest = 512;
+    (subject.largest, subject.queue.room) = (512, 4);
     subject
 }
 
@@ -35,33 +47,19 @@ fn small() -> Subject {
 fn large() -> Subject {
     let mut subject = subject("posixmq");
     (subject.limit, subject.keeps) = (Vec::new(), true);
-    subject.largest = 8192;
+    (subject.largest, subject.longest) = (8192, 8192);
+    subject.queue = Queue {
+        kind: "queue",
+        room: 10,
+        way_out: "--msgsize",
+        goodbye: r#"q.send(b"")"#,
+    };
     subject
 }
 
 /// The queue's name in this subject's directory.
 fn name_of(subject: &Subject) -> String {
     kernel_prefix_of(Some(subject.dir().as_os_str())) + "posixmq"
-}
-
-/// Sends these arguments and looks that it went well.
-fn send(subject: &Subject, args: &[&str]) -> Outcome {
-    let sender = subject.start_sender(args, Input::Nothing).unwrap();
-    let sender = sender.wait(deadline()).unwrap();
-    assert!(sender.status.success(), "{}", sender.stderr);
-    sender
-}
-
-/// What a receiver prints that is started with these arguments, and ends well.
-fn receive(subject: &Subject, args: &[&str]) -> String {
-    let receiver = subject.start_receiver(args).unwrap().wait(deadline()).unwrap();
-    assert!(receiver.status.success(), "{}", receiver.stderr);
-    String::from_utf8(receiver.stdout).unwrap()
-}
-
-/// The line of a role that fails.
-fn failure(role: RoleProcess) -> String {
-    contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
 }
 
 #[test]
@@ -74,46 +72,11 @@ fn the_highest_priority_comes_first_and_the_oldest_within_one() {
 }
 
 #[test]
-fn sending_may_end_before_receiving_starts() {
+fn a_message_and_a_goodbye_wait_in_the_queue() {
     let subject = small();
     send(&subject, &["one"]);
     assert_eq!(waiting(&Object::Queue(name_of(&subject))), 2);
-    let second = send(&subject, &["two"]);
-    assert!(second.stderr.contains("2 messages from before"), "{}", second.stderr);
-    assert_eq!(receive(&subject, &[]), "one\ntwo\n");
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn a_stream_without_messages_ends_too() {
-    let subject = small();
-    send(&subject, &["--bytes"]);
-    assert_eq!(receive(&subject, &["--bytes"]), "");
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn clean_keeps_what_waits_unless_told_otherwise() {
-    let subject = small();
-    send(&subject, &["one"]);
-    let kept = run(ipclab(&subject, &["clean"]), Input::Nothing).stdout;
-    let kept = String::from_utf8(kept).unwrap();
-    assert!(kept.contains("2 messages in it; --pending removes it"), "{kept}");
-    let gone = run(ipclab(&subject, &["clean", "--pending"]), Input::Nothing).stdout;
-    assert!(String::from_utf8(gone).unwrap().contains("removed queue"));
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn a_sender_says_that_it_sleeps_before_it_does() {
-    let subject = small();
-    let sender = subject.start_sender(&["1", "2", "3", "4", "5"], Input::Nothing);
-    let sender = sender.unwrap();
-    sender.wait_for_comment("the queue is full, 4 messages", deadline()).unwrap();
-    assert_eq!(receive(&subject, &[]), "1\n2\n3\n4\n5\n");
-    let sender = sender.wait(deadline()).unwrap();
-    let named = sender.stderr.matches("start the other: ").count();
-    assert!(sender.status.success() && named == 2, "{}", sender.stderr);
+    assert_eq!(receive(&subject, &[]), "one\n");
     subject.nothing_is_left().unwrap();
 }
 
@@ -131,67 +94,6 @@ fn nonblock_takes_what_waits_and_ends() {
     sender.close_stdin();
     assert!(sender.wait(deadline()).unwrap().status.success());
     assert_eq!(receive(&subject, &["--nonblock"]), "");
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn count_stops_like_head_and_leaves_the_rest() {
-    let subject = small();
-    for _ in 0..2 {
-        let receiver = subject.start_receiver(&["--count", "1"]).unwrap();
-        receiver.wait_for_comment("start the other: ", deadline()).unwrap();
-        send(&subject, &["one"]);
-        assert_eq!(receiver.wait(deadline()).unwrap().stdout, b"one\n");
-        subject.nothing_is_left().unwrap();
-    }
-    // Neither does a goodbye alone keep the queue when the receiver leaves last.
-    send(&subject, &["one"]);
-    assert_eq!(receive(&subject, &["--count", "1"]), "one\n");
-    subject.nothing_is_left().unwrap();
-    send(&subject, &["1", "2", "3"]);
-    assert_eq!(receive(&subject, &["--count", "2"]), "1\n2\n");
-    assert_eq!(receive(&subject, &[]), "3\n");
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn two_receivers_share_what_one_sender_sends() {
-    let subject = small();
-    let mut receivers = [(); 2].map(|()| {
-        let receiver = subject.start_receiver(&[]).unwrap();
-        receiver.wait_for_comment("sleeps until a message", deadline()).unwrap();
-        receiver
-    });
-    let text: String = (0..100).map(|n| format!("{n}\n")).collect();
-    let input = Input::Bytes(text.into_bytes());
-    let sender = subject.start_sender(&[], input).unwrap();
-    assert!(sender.wait(deadline()).unwrap().status.success());
-    // The goodbye ends one of the two; another sender's ends the other.
-    until("one has ended", || receivers.iter_mut().any(RoleProcess::has_ended));
-    send(&subject, &[]);
-    let mut all = String::new();
-    for receiver in receivers {
-        let receiver = receiver.wait(deadline()).unwrap();
-        assert!(receiver.status.success(), "{}", receiver.stderr);
-        all += &String::from_utf8(receiver.stdout).unwrap();
-    }
-    let mut numbers: Vec<u32> =
-        all.lines().map(|line| line.parse().unwrap()).collect();
-    numbers.sort_unstable();
-    assert!(numbers.into_iter().eq(0..100), "{all}");
-    let _ = run(ipclab(&subject, &["clean", "--pending"]), Input::Nothing);
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn a_second_sender_is_told_who_has_the_place() {
-    let subject = small();
-    let first = subject.start_sender(&[], Input::Open).unwrap();
-    first.wait_for_comment("start the other: ", deadline()).unwrap();
-    let line = failure(subject.start_sender(&["x"], Input::Nothing).unwrap());
-    let taken = format!("taken by pid {}", first.pid());
-    assert!(line.contains(&taken) && line.contains("--at NAME"), "{line}");
-    first.stop(Signal::SIGINT, deadline()).unwrap();
     subject.nothing_is_left().unwrap();
 }
 
@@ -266,22 +168,6 @@ fn numbers_that_cannot_be_are_usage_errors() {
         assert_eq!(outcome.status.code(), Some(2), "{bad:?}: {}", outcome.stderr);
         assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
     }
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn silence_is_explained_after_two_seconds() {
-    let subject = small();
-    let mut sender = subject.start_sender(&[], Input::Open).unwrap();
-    let receiver = subject.start_receiver(&[]).unwrap();
-    sender.feed(b"one\n").unwrap();
-    receiver.wait_for_output(b"one\n", deadline()).unwrap();
-    sender.stop(Signal::SIGKILL, deadline()).unwrap();
-    receiver.wait_for_comment(r#"q.send(b"")"#, deadline()).unwrap();
-    // It goes on waiting.
-    send(&subject, &["two"]);
-    let receiver = receiver.wait(deadline()).unwrap();
-    assert_eq!(receiver.stdout, b"one\ntwo\n");
     subject.nothing_is_left().unwrap();
 }
 
@@ -379,45 +265,5 @@ fn emfile_is_explained_as_rlimit_msgqueue() {
     );
     // 4 messages of 512 bytes, and 96 more for each: getrlimit(2).
     assert!(line.contains("asks for 2,432"), "{line}");
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn sixty_four_mebibytes_arrive_to_the_byte() {
-    let subject = large();
-    let sent = contract::noise(64 << 20);
-    let input = Input::Bytes(sent.clone());
-    let arrived =
-        subject.run(&["-q", "--bytes"], input, &["-q", "--bytes"]).unwrap();
-    assert!(arrived == sent, "the bytes differ");
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn lines_of_many_lengths_arrive_or_are_refused_with_the_limit() {
-    let subject = large();
-    let lengths = (0..300).chain([4095, 4096, 4097, 8190, 8191, 8192]);
-    let text: String = lengths.map(|length| "x".repeat(length) + "\n").collect();
-    let input = Input::Bytes(text.clone().into_bytes());
-    let arrived = subject.run(&["-q"], input, &["-q"]).unwrap();
-    assert!(arrived == text.as_bytes(), "the lines differ");
-    for length in [8193, 65_536, 100_000] {
-        let input = Input::Bytes(("x".repeat(length) + "\n").into_bytes());
-        let line = failure(subject.start_sender(&[], input).unwrap());
-        assert!(
-            line.contains("8,192 bytes") && line.contains("--msgsize"),
-            "{line}"
-        );
-        assert_eq!(receive(&subject, &[]), "");
-    }
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn a_refused_message_leaves_no_queue_behind_if_nobody_is_there() {
-    let subject = subject("posixmq");
-    let long = "x".repeat(20_000);
-    let sender = subject.start_sender(&[&long], Input::Nothing).unwrap();
-    contract::failed_clearly(&sender.wait(deadline()).unwrap()).unwrap();
     subject.nothing_is_left().unwrap();
 }

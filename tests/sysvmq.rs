@@ -18,11 +18,19 @@ keeps_the_contract!(
         a_taken_name_is_refused: "under a key of queues there are only queues",
     }
 );
+keeps_the_contract_of_queues!(queues());
 
 fn queues() -> Subject {
     let mut subject = subject("sysvmq");
     (subject.limit, subject.keeps) = (Vec::new(), true);
     subject.largest = limit("msgmax").min(limit("msgmnb"));
+    subject.longest = subject.largest;
+    subject.queue = Queue {
+        kind: "sysv-queue",
+        room: limit("msgmnb") / subject.largest,
+        way_out: "sysctl kernel.msg",
+        goodbye: "an empty message of type 0x7fffffff",
+    };
     subject
 }
 
@@ -35,26 +43,6 @@ fn limit(name: &str) -> usize {
 fn key(subject: &Subject) -> i32 {
     let prefix = kernel_prefix_of(Some(subject.dir().as_os_str()));
     key_of(&(prefix + "sysvmq"))
-}
-
-/// Sends these arguments and looks that it went well.
-fn send(subject: &Subject, args: &[&str]) -> Outcome {
-    let sender = subject.start_sender(args, Input::Nothing).unwrap();
-    let sender = sender.wait(deadline()).unwrap();
-    assert!(sender.status.success(), "{}", sender.stderr);
-    sender
-}
-
-/// What a receiver prints that is started with these arguments, and ends well.
-fn receive(subject: &Subject, args: &[&str]) -> String {
-    let receiver = subject.start_receiver(args).unwrap().wait(deadline()).unwrap();
-    assert!(receiver.status.success(), "{}", receiver.stderr);
-    String::from_utf8(receiver.stdout).unwrap()
-}
-
-/// The line of a role that fails.
-fn failure(role: RoleProcess) -> String {
-    contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
 }
 
 /// Three senders, whose messages have the types 3, 1 and 2.
@@ -140,76 +128,20 @@ fn numbers_that_cannot_be_are_usage_errors() {
 }
 
 #[test]
-fn sending_may_end_before_receiving_starts() {
+fn a_sender_names_the_key() {
     let subject = queues();
-    let first = send(&subject, &["one"]);
+    let sender = send(&subject, &["one"]);
     let key = format!("{:#010x}", key(&subject));
-    assert!(first.stderr.contains(&key), "{}", first.stderr);
-    let second = send(&subject, &["two"]);
-    assert!(second.stderr.contains("2 messages from before"), "{}", second.stderr);
-    assert_eq!(receive(&subject, &[]), "one\ntwo\n");
+    assert!(sender.stderr.contains(&key), "{}", sender.stderr);
+    assert_eq!(receive(&subject, &[]), "one\n");
     subject.nothing_is_left().unwrap();
 }
 
 #[test]
-fn a_stream_without_messages_ends_too() {
-    let subject = queues();
-    send(&subject, &["--bytes"]);
-    assert_eq!(receive(&subject, &["--bytes"]), "");
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn count_stops_like_head_and_leaves_the_rest() {
-    let subject = queues();
-    for _ in 0..2 {
-        let receiver = subject.start_receiver(&["--count", "1"]).unwrap();
-        receiver.wait_for_comment("start the other: ", deadline()).unwrap();
-        send(&subject, &["one"]);
-        assert_eq!(receiver.wait(deadline()).unwrap().stdout, b"one\n");
-        subject.nothing_is_left().unwrap();
-    }
-    // Neither does a goodbye alone keep the queue when the receiver leaves last.
-    send(&subject, &["one"]);
-    assert_eq!(receive(&subject, &["--count", "1"]), "one\n");
-    subject.nothing_is_left().unwrap();
-    send(&subject, &["1", "2", "3"]);
-    assert_eq!(receive(&subject, &["--count", "2"]), "1\n2\n");
-    assert_eq!(receive(&subject, &[]), "3\n");
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn a_sender_says_that_it_sleeps_before_it_does() {
-    let subject = queues();
-    let half = "x".repeat(limit("msgmnb") / 2 + 1);
-    if half.len() > subject.largest {
-        // Three messages are too many where two fill the queue to the last byte.
-        let third = "x".repeat(subject.largest);
-        let sender = subject.start_sender(&[&third, &third, &third], Input::Nothing);
-        let sender = sender.unwrap();
-        sender
-            .wait_for_comment("the queue is full, 2 messages", deadline())
-            .unwrap();
-        assert_eq!(receive(&subject, &[]), format!("{third}\n").repeat(3));
-        let sender = sender.wait(deadline()).unwrap();
-        let named = sender.stderr.matches("start the other: ").count();
-        assert!(sender.status.success() && named == 2, "{}", sender.stderr);
-    } else {
-        skip("msgmax is no half of msgmnb here");
-    }
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn a_second_sender_is_told_who_has_the_place() {
+fn another_key_is_another_place() {
     let subject = queues();
     let first = subject.start_sender(&[], Input::Open).unwrap();
     first.wait_for_comment("start the other: ", deadline()).unwrap();
-    let line = failure(subject.start_sender(&["x"], Input::Nothing).unwrap());
-    let taken = format!("taken by pid {}", first.pid());
-    assert!(line.contains(&taken), "{line}");
-    // Another key is another place.
     let other = format!("{}", key_of(&format!("{}", std::process::id())));
     send(&subject, &["--key", &other, "elsewhere"]);
     assert_eq!(receive(&subject, &["--key", &other]), "elsewhere\n");
@@ -335,23 +267,6 @@ fn a_removed_queue_ends_a_sleeping_receiver_with_eidrm() {
 }
 
 #[test]
-fn silence_is_explained_after_two_seconds() {
-    let subject = queues();
-    let mut sender = subject.start_sender(&[], Input::Open).unwrap();
-    let receiver = subject.start_receiver(&[]).unwrap();
-    sender.feed(b"one\n").unwrap();
-    receiver.wait_for_output(b"one\n", deadline()).unwrap();
-    sender.stop(Signal::SIGKILL, deadline()).unwrap();
-    receiver
-        .wait_for_comment("an empty message of type 0x7fffffff", deadline())
-        .unwrap();
-    // It goes on waiting.
-    send(&subject, &["two"]);
-    assert_eq!(receiver.wait(deadline()).unwrap().stdout, b"one\ntwo\n");
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
 fn the_type_is_not_counted_in_the_size() {
     let subject = queues();
     let id = msgget(key(&subject), libc::IPC_CREAT | 0o600).unwrap();
@@ -417,47 +332,5 @@ fn a_queue_of_another_user_is_refused() {
         line.contains("belongs to uid 0") && line.contains("--at NAME"),
         "{line}"
     );
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn sixty_four_mebibytes_arrive_to_the_byte() {
-    let subject = queues();
-    let sent = contract::noise(64 << 20);
-    let input = Input::Bytes(sent.clone());
-    let arrived =
-        subject.run(&["-q", "--bytes"], input, &["-q", "--bytes"]).unwrap();
-    assert!(arrived == sent, "the bytes differ");
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn lines_of_many_lengths_arrive_or_are_refused_with_the_limit() {
-    let subject = queues();
-    let largest = subject.largest;
-    let lengths = (0..300).chain([4095, 4096, 4097, largest - 1, largest]);
-    let text: String = lengths.map(|length| "x".repeat(length) + "\n").collect();
-    let input = Input::Bytes(text.clone().into_bytes());
-    let arrived = subject.run(&["-q"], input, &["-q"]).unwrap();
-    assert!(arrived == text.as_bytes(), "the lines differ");
-    let limit = wire::say::grouped(largest as u64);
-    for length in [largest + 1, largest + 65_536, largest + 100_000] {
-        let input = Input::Bytes(("x".repeat(length) + "\n").into_bytes());
-        let line = failure(subject.start_sender(&[], input).unwrap());
-        assert!(
-            line.contains(&limit) && line.contains("sysctl kernel.msg"),
-            "{line}"
-        );
-        assert_eq!(receive(&subject, &[]), "");
-    }
-    subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn a_refused_message_leaves_no_queue_behind_if_nobody_is_there() {
-    let subject = subject("sysvmq");
-    let long = "x".repeat(20_000);
-    let sender = subject.start_sender(&[&long], Input::Nothing).unwrap();
-    contract::failed_clearly(&sender.wait(deadline()).unwrap()).unwrap();
     subject.nothing_is_left().unwrap();
 }

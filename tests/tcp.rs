@@ -49,6 +49,8 @@ mod once {
             an_empty_message: "no client gets a second answer",
             one_byte_too_many: "no client gets a second answer",
             binary_bytes: "no client gets a second answer",
+            sixty_four_mebibytes_arrive_to_the_byte: "no client gets a second answer",
+            lines_of_many_lengths_arrive_as_sent: "no client gets a second answer",
             the_sender_is_killed_in_full_flow: "no client gets a second answer",
         }
     );
@@ -73,10 +75,6 @@ fn server_at(subject: &Subject, host: &str, args: &[&str]) -> (RoleProcess, Stri
 fn client(subject: &Subject, args: &[&str], input: Input) -> RoleProcess {
     let command = ipclab(subject, &[&["tcp", "client"], args].concat());
     RoleProcess::start("client", command, input).unwrap()
-}
-
-fn failure(role: RoleProcess) -> String {
-    contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
 }
 
 /// The one line of a command line that is refused.
@@ -509,29 +507,6 @@ fn answers_still_come_after_the_half_close() {
     client.read_to_string(&mut answers).unwrap();
     assert_eq!(answers, "one\ntwo");
     assert!(server.wait(deadline()).unwrap().status.success());
-}
-
-#[test]
-fn sixty_four_mebibytes_come_back_to_the_byte() {
-    let subject = subject("tcp");
-    let sent = contract::noise(64 << 20);
-    let input = Input::Bytes(sent.clone());
-    let ran = subject.start(&["-q", "--bytes"], input, &["-q", "--bytes"]).unwrap();
-    let ran = subject.finish(ran).unwrap();
-    assert!(ran.sender.status.success() && ran.receiver.status.success());
-    assert!(ran.arrived == sent, "the bytes differ");
-    assert!(ran.receiver.stdout == sent, "the server printed other bytes");
-}
-
-#[test]
-fn lines_of_many_lengths_come_back_as_sent() {
-    let subject = subject("tcp");
-    let lengths =
-        (0..300).chain([4095, 4096, 4097, 65_535, 65_536, 65_537, 100_000]);
-    let text: String = lengths.map(|length| "x".repeat(length) + "\n").collect();
-    let input = Input::Bytes(text.clone().into_bytes());
-    let arrived = subject.run(&["-q"], input, &["-q"]).unwrap();
-    assert!(arrived == text.as_bytes(), "the lines differ");
 }
 
 #[test]
@@ -1102,19 +1077,4 @@ fn reap_goes_with_fork_alone() {
     let words = ["tcp", "server", "--strategy", "fork", "--reap", "lop"];
     assert!(usage(&subject, &words).contains("did you mean 'loop'"));
     subject.nothing_is_left().unwrap();
-}
-
-#[test]
-fn sixty_four_mebibytes_through_a_child_or_a_thread_come_back_to_the_byte() {
-    for options in [AT_ONCE[0], AT_ONCE[1]] {
-        let subject = with(options);
-        let sent = contract::noise(64 << 20);
-        let input = Input::Bytes(sent.clone());
-        let ran =
-            subject.start(&["-q", "--bytes"], input, &["-q", "--bytes"]).unwrap();
-        let ran = subject.finish(ran).unwrap();
-        assert!(ran.sender.status.success() && ran.receiver.status.success());
-        assert!(ran.arrived == sent, "{options:?}: the bytes differ");
-        assert!(ran.receiver.stdout == sent, "the server printed other bytes");
-    }
 }

@@ -95,7 +95,9 @@ impl Ground {
 
     /// What of ours is there: names, kernel objects.
     pub(crate) fn left(&self) -> Vec<String> {
-        let mut left = left_behind(self.dir()).expect("/proc and the directory");
+        let chapters: Vec<_> = chapters::rows().iter().map(|row| row.name).collect();
+        let mut left =
+            left_behind(self.dir(), &chapters).expect("/proc and the directory");
         left.sort();
         left
     }

@@ -160,7 +160,7 @@ fn md5_can_be_refused_and_sha256_then_still_does() {
 
     let old = peer("server", "old", "s").unwrap();
     let args = words(&["--at", "./s", "--require-sha256"]);
-    let line = failed(role(&subject, "worker", &args));
+    let line = failure(role(&subject, "worker", &args));
     assert!(line.contains("it authenticates by HMAC-MD5"), "{line}");
     old.wait(deadline()).unwrap();
 }
@@ -171,7 +171,7 @@ fn a_wrong_key_is_refused_on_both_sides_and_nobody_prints_one() {
     let server = server_with_key(&subject, &["--count", "1"]);
     std::fs::write(subject.dir().join("key"), "tr0ub4dor&3").unwrap();
     let worker = role(&subject, "worker", &words(&[]));
-    let line = failed(worker);
+    let line = failure(worker);
     assert!(line.contains("it did not accept our proof"), "{line}");
     let refused = "wrong key: what it answered to our challenge proves nothing";
     server.wait_for_comment(refused, deadline()).unwrap();
@@ -201,7 +201,7 @@ fn a_listener_with_another_key_is_refused_by_our_worker() {
         args.extend(key);
         let Some(listener) = script(&subject, name, &args) else { return };
         let args = words(&["--at", "./s", "--handshake-timeout", "0.3"]);
-        let line = failed(role(&subject, "worker", &args));
+        let line = failure(role(&subject, "worker", &args));
         assert!(line.contains(why), "{line}");
         listener.wait(deadline()).unwrap();
         std::fs::remove_file(subject.dir().join("s")).unwrap();
@@ -484,7 +484,7 @@ fn a_key_file_that_others_know_or_that_is_none_is_refused() {
     let refused = |subject: &Subject, name: &str| {
         let lines = ["server", "worker"].map(|role_name| {
             let args = ["--protocol", "multiprocessing", "--auth-key-file", name];
-            failed(role(subject, role_name, &args))
+            failure(role(subject, role_name, &args))
         });
         assert_eq!(lines[0], lines[1]);
         lines.into_iter().next().unwrap()

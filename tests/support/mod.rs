@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-pub use lab::contract::{self, Subject};
+pub use ipclab::{each_clause, each_clause_for_queues};
+pub use lab::contract::{self, Queue, Subject};
 pub use process::{Input, Outcome, Output, RoleProcess};
 
 /// The program under test.
@@ -48,6 +49,24 @@ pub fn run(command: Command, input: Input) -> Outcome {
     RoleProcess::start(&name, command, input)
         .and_then(|role| role.wait(deadline()))
         .unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// Sends these messages to the end, which goes well.
+#[track_caller]
+pub fn send(subject: &Subject, args: &[&str]) -> Outcome {
+    subject.send(args).unwrap()
+}
+
+/// What a receiver prints that is started with these arguments, and ends well.
+#[track_caller]
+pub fn receive(subject: &Subject, args: &[&str]) -> String {
+    subject.receive(args).unwrap()
+}
+
+/// The one line of a role that fails.
+#[track_caller]
+pub fn failure(role: RoleProcess) -> String {
+    contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
 }
 
 /// Another user, who has no capabilities.
@@ -162,36 +181,71 @@ pub fn skip(why: &str) {
 }
 
 /// A test for each clause of the contract; `$subject` is an expression that makes a fresh
-/// [`Subject`]. A clause that cannot be asked of it stands after `except`, with its reason:
-/// cargo then lists the test as ignored, and says why.
+/// [`Subject`]. A clause that cannot be asked of it stands after `except` with its reason,
+/// and with the test that asks it in the chapter's own way, if there is one: cargo then
+/// lists it as ignored, and says why. A name that is no clause, or no test, does not compile.
 macro_rules! keeps_the_contract {
-    ($subject:expr $(, except { $($except:ident: $why:literal),+ $(,)? })?) => {
-        crate::support::keeps_the_contract! { @tests ($) $subject; $($($except: $why),+)? }
-    };
-    // `$d` is a dollar sign, for the variable of the macro within.
-    (@tests ($d:tt) $subject:expr; $($except:ident: $why:literal),*) => {
+    ($($all:tt)+) => {
         mod the_contract {
             use super::*;
-            macro_rules! clause {
-                $(($except) => {
-                    #[test]
-                    #[ignore = $why]
-                    fn $except() {
-                        crate::support::holds(&$subject, crate::support::contract::$except);
-                    }
-                };)*
-                ($d clause:ident) => {
-                    #[test]
-                    fn $d clause() {
-                        crate::support::holds(&$subject, crate::support::contract::$d clause);
-                    }
-                };
-            }
-            lab::each_clause!(clause);
+            crate::support::each_clause_but! { ($) each_clause $($all)+ }
         }
     };
 }
 pub(crate) use keeps_the_contract;
+
+/// The same of the clauses for queues.
+macro_rules! keeps_the_contract_of_queues {
+    ($($all:tt)+) => {
+        mod the_contract_of_queues {
+            use super::*;
+            crate::support::each_clause_but! { ($) each_clause_for_queues $($all)+ }
+        }
+    };
+}
+pub(crate) use keeps_the_contract_of_queues;
+
+/// `$d` is a dollar sign, for the variable of the macro within; `$each` names the list.
+macro_rules! each_clause_but {
+    (
+        ($d:tt) $each:ident $subject:expr
+        $(, except { $($except:ident: $why:literal $(=> $test:ident)?),+ $(,)? })? $(,)?
+    ) => {
+        // Without its rule, a clause runs; a rule that is not used names no clause.
+        #[deny(unused_macro_rules)]
+        macro_rules! clause {
+            $($(($except) => {
+                crate::support::exempt! { $subject, $except, $why $(, $test)? }
+            };)+)?
+            ($d clause:ident) => {
+                crate::support::keeps_the_clauses! { $subject; $d clause }
+            };
+        }
+        crate::support::$each!(clause);
+    };
+}
+pub(crate) use each_clause_but;
+
+/// The test of a clause that is not asked of a subject.
+macro_rules! exempt {
+    ($subject:expr, $clause:ident, $why:literal) => {
+        #[test]
+        #[ignore = $why]
+        fn $clause() {
+            crate::support::holds(&$subject, crate::support::contract::$clause);
+        }
+    };
+    ($subject:expr, $clause:ident, $why:literal, $test:ident) => {
+        mod $clause {
+            #[test]
+            #[ignore = $why]
+            fn $test() {
+                super::super::$test();
+            }
+        }
+    };
+}
+pub(crate) use exempt;
 
 /// These clauses alone, for a role whose chapter keeps all of them elsewhere.
 macro_rules! keeps_the_clauses {

@@ -11,7 +11,7 @@ use nix::unistd::pipe2;
 use super::subject::Subject;
 use super::verdict::{failed_clearly, succeeded};
 use chapters::row::OnPeerDeath;
-use process::{Input, Outcome, RoleProcess};
+use process::{Input, RoleProcess};
 use wire::meet::Meets;
 
 /// Clause: when the sender is killed, the receiver sees what the table says, and keeps
@@ -112,19 +112,24 @@ pub fn the_receiver_is_killed(s: &Subject) -> Result<()> {
     } else {
         failed_clearly(&sender)?;
     }
-    let _ = clean(s)?;
+    clean(s, &[])?;
     s.nothing_is_left()?;
     if s.row.meets == Meets::Nowhere { Ok(()) } else { s.exchange_one("afterwards") }
 }
 
-/// Runs `ipclab clean` in the subject's directory.
-fn clean(s: &Subject) -> Result<Outcome> {
+/// Runs `ipclab clean` in the subject's directory; returns what it printed.
+pub(super) fn clean(s: &Subject, args: &[&str]) -> Result<String> {
     let mut command = Command::new(&s.sender[0]);
-    command.arg("clean").env("IPCLAB_DIR", s.dir());
+    command.arg("clean").args(args).env("IPCLAB_DIR", s.dir());
     let outcome =
         RoleProcess::start("clean", command, Input::Nothing)?.wait(s.deadline())?;
     succeeded("clean", &outcome)?;
-    Ok(outcome)
+    String::from_utf8(outcome.stdout).context("the names that were removed")
+}
+
+/// Messages in a queue stay on a signal; they go by `clean --pending`.
+pub(super) fn clean_pending(s: &Subject) -> Result<()> {
+    clean(s, &["--pending", "--quiet"]).map(drop)
 }
 
 /// Clause: SIGINT, SIGTERM and SIGHUP end a waiting role, which clears up and whose exit
@@ -154,15 +159,6 @@ pub fn signals_clear_up(s: &Subject) -> Result<()> {
     receiver.wait(s.deadline())?;
     clean_pending(s)?;
     s.nothing_is_left()
-}
-
-/// Messages in a queue stay on a signal; they go by `clean --pending`.
-pub(super) fn clean_pending(s: &Subject) -> Result<()> {
-    let mut command = Command::new(&s.sender[0]);
-    command.args(["clean", "--pending", "--quiet"]).env("IPCLAB_DIR", s.dir());
-    let outcome =
-        RoleProcess::start("clean", command, Input::Nothing)?.wait(s.deadline())?;
-    succeeded("clean --pending", &outcome)
 }
 
 /// Clause: `--timeout` ends the waiting with status 124 and clears up.

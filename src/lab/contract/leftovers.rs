@@ -4,13 +4,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use wire::meet::kernel_prefix_of;
+use os::names::queue_exists;
+use wire::meet::{kernel_prefix_of, key_of};
 
-/// What of ours is in a runtime directory, and what kernel objects go with it.
+/// What of ours is in a runtime directory, and what kernel objects of these chapters go
+/// with it.
 ///
 /// # Errors
 /// When /proc or the directory cannot be read.
-pub fn left_behind(dir: &Path) -> Result<Vec<String>> {
+pub fn left_behind(dir: &Path, chapters: &[&str]) -> Result<Vec<String>> {
     let mut left = names_in(dir)?;
     let prefix = kernel_prefix_of(Some(dir.as_os_str()));
     let prefix = prefix.trim_start_matches('/');
@@ -22,12 +24,12 @@ pub fn left_behind(dir: &Path) -> Result<Vec<String>> {
         };
         left.extend(names.into_iter().filter(ours));
     }
-    for row in chapters::rows() {
-        let name = format!("/{prefix}{}", row.name);
-        if os::names::queue_exists(&name) {
+    for chapter in chapters {
+        let name = format!("/{prefix}{chapter}");
+        if queue_exists(&name) {
             left.push(format!("the queue {name}"));
         }
-        let key = wire::meet::key_of(&name);
+        let key = key_of(&name);
         for table in ["msg", "shm", "sem"] {
             if sysv_keys(table)?.contains(&key) {
                 left.push(format!("the System V {table} with key {key:#x}"));

@@ -1,12 +1,14 @@
 //! Clauses about messages: what arrives, in which order, and what is refused.
 
+use std::sync::OnceLock;
+
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 
 use super::deaths::clean_pending;
-use super::subject::Subject;
+use super::subject::{Subject, with_options};
 use super::verdict::{failed_clearly, noise, same, succeeded};
 use process::{Input, Output, RoleProcess};
 use wire::meet::Meets;
@@ -48,7 +50,7 @@ pub fn an_empty_message(s: &Subject) -> Result<()> {
 pub fn the_largest_message(s: &Subject) -> Result<()> {
     let mut text = "x".repeat(s.largest);
     text.push('\n');
-    let args = s.with_limit(&[])?;
+    let args = with_options(&s.limit, &[])?;
     let arrived = s.run(&args, lines(&text), &args)?;
     same(&arrived, text.as_bytes())?;
     s.nothing_is_left()
@@ -61,7 +63,7 @@ pub fn the_largest_message(s: &Subject) -> Result<()> {
 /// How the contract is broken.
 pub fn one_byte_too_many(s: &Subject) -> Result<()> {
     let text = format!("fits\n{}\n", "x".repeat(s.largest + 1));
-    let args = s.with_limit(&[])?;
+    let args = with_options(&s.limit, &[])?;
     let ran = s.finish(s.start(&args, lines(&text), &args)?)?;
     let line = failed_clearly(&ran.sender)?;
     let limit = wire::say::grouped(s.largest as u64);
@@ -82,8 +84,9 @@ pub fn one_byte_too_many(s: &Subject) -> Result<()> {
 /// How the contract is broken.
 pub fn arguments_are_checked_first(s: &Subject) -> Result<()> {
     let long = "x".repeat(s.largest + 1);
-    let args = s.with_limit(&["fits", &long])?;
-    let (sender, receiver) = s.start(&args, Input::Nothing, &s.with_limit(&[])?)?;
+    let args = with_options(&s.limit, &["fits", &long])?;
+    let (sender, receiver) =
+        s.start(&args, Input::Nothing, &with_options(&s.limit, &[])?)?;
     let sender = sender.wait(s.deadline())?;
     failed_clearly(&sender)?;
     ensure!(sender.stdout.is_empty(), "something came back");
@@ -106,6 +109,47 @@ pub fn binary_bytes(s: &Subject) -> Result<()> {
     let sent = noise(s.bulk);
     let arrived = s.run(&["--bytes"], Input::Bytes(sent.clone()), &["--bytes"])?;
     same(&arrived, &sent)?;
+    s.nothing_is_left()
+}
+
+/// Clause: 64 MiB arrive to the byte.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn sixty_four_mebibytes_arrive_to_the_byte(s: &Subject) -> Result<()> {
+    static SENT: OnceLock<Vec<u8>> = OnceLock::new();
+    arrives_as_sent(s, SENT.get_or_init(|| noise(64 << 20)), &["-q", "--bytes"])
+}
+
+/// Clause: lines of many lengths arrive as sent: all the short ones, those around a page
+/// and a power of two, and the longest.
+///
+/// # Errors
+/// How the contract is broken.
+pub fn lines_of_many_lengths_arrive_as_sent(s: &Subject) -> Result<()> {
+    let text = lines_of_many_lengths(s.shortest, s.longest);
+    arrives_as_sent(s, text.as_bytes(), &with_options(&s.roomy, &["-q"])?)
+}
+
+/// Lines from the shortest length to the longest.
+pub fn lines_of_many_lengths(shortest: usize, longest: usize) -> String {
+    let longer = [
+        1023, 4088, 4092, 4095, 4096, 4097, 8190, 65_533, 65_534, 65_535, 65_536,
+        65_537, 99_999, 131_071, 131_072,
+    ];
+    let longer = longer.into_iter().filter(|length| *length < longest - 1);
+    let lengths = (shortest..300).chain(longer).chain([longest - 1, longest]);
+    lengths.map(|length| "x".repeat(length) + "\n").collect()
+}
+
+/// Sends `sent` with these arguments for both sides, and wants it to arrive: where it
+/// comes back to a client, the server prints it too.
+fn arrives_as_sent(s: &Subject, sent: &[u8], args: &[&str]) -> Result<()> {
+    let ran = s.finish(s.start(args, Input::Bytes(sent.to_vec()), args)?)?;
+    succeeded("sender", &ran.sender)?;
+    succeeded("receiver", &ran.receiver)?;
+    same(&ran.arrived, sent)?;
+    same(&ran.receiver.stdout, sent)?;
     s.nothing_is_left()
 }
 

@@ -10,6 +10,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 use super::leftovers::left_behind;
+use super::queues::Queue;
 use super::verdict::{same, succeeded};
 use chapters::row::Row;
 use process::{Input, Outcome, Output, RoleProcess};
@@ -34,10 +35,18 @@ pub struct Subject {
     pub limit: Vec<OsString>,
     /// The largest message, in bytes, under these options.
     pub largest: usize,
+    /// Options with which lines of all lengths go through, for both.
+    pub roomy: Vec<OsString>,
+    /// The shortest line that is a message: 0, unless an empty one says something else.
+    pub shortest: usize,
+    /// The longest line that goes through under the options `roomy`.
+    pub longest: usize,
     /// How many bytes the clause about binary data sends.
     pub bulk: usize,
     /// Whether messages outlive a receiver that was killed, to be taken by the next.
     pub keeps: bool,
+    /// What it is as a queue, where the clauses for queues are asked of it.
+    pub queue: Queue,
     scratch: tempfile::TempDir,
     began: Instant,
 }
@@ -84,8 +93,12 @@ impl Subject {
             receiver,
             limit,
             largest: 5000,
+            roomy: Vec::new(),
+            shortest: 0,
+            longest: 100_000,
             bulk: 256 * 1024,
             keeps: false,
+            queue: Queue::default(),
             scratch,
             began: Instant::now(),
         })
@@ -220,26 +233,35 @@ impl Subject {
         Ok(ran.arrived)
     }
 
+    /// Sends these messages to the end, and wants that to succeed.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn send(&self, args: &[&str]) -> Result<Outcome> {
+        let sender = self.start_sender(args, Input::Nothing)?;
+        let sender = sender.wait(self.deadline())?;
+        succeeded("sender", &sender)?;
+        Ok(sender)
+    }
+
+    /// Receives to the end, and wants that to succeed; returns what was printed.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn receive(&self, args: &[&str]) -> Result<String> {
+        let receiver = self.start_receiver(args)?.wait(self.deadline())?;
+        succeeded("receiver", &receiver)?;
+        String::from_utf8(receiver.stdout).context("what the receiver printed")
+    }
+
     /// Looks that nothing is left: no file, no queue, no segment.
     ///
     /// # Errors
     /// Naming what is left.
     pub fn nothing_is_left(&self) -> Result<()> {
-        let left = left_behind(self.dir())?;
+        let left = left_behind(self.dir(), &[self.row.name])?;
         ensure!(left.is_empty(), "left behind: {}", left.join(", "));
         Ok(())
-    }
-
-    pub(super) fn with_limit<'a>(
-        &'a self,
-        more: &[&'a str],
-    ) -> Result<Vec<&'a str>> {
-        let mut args = Vec::new();
-        for word in &self.limit {
-            args.push(word.to_str().context("an option that is not UTF-8")?);
-        }
-        args.extend(more);
-        Ok(args)
     }
 
     pub(super) fn exchange_one(&self, message: &str) -> Result<()> {
@@ -247,4 +269,14 @@ impl Subject {
         same(&arrived, format!("{message}\n").as_bytes())?;
         self.nothing_is_left()
     }
+}
+
+/// Options of a subject, and more arguments behind them.
+pub(super) fn with_options<'a>(
+    options: &'a [OsString],
+    more: &[&'a str],
+) -> Result<Vec<&'a str>> {
+    let word =
+        |word: &'a OsString| word.to_str().context("an option that is not UTF-8");
+    options.iter().map(word).chain(more.iter().map(|word| Ok(*word))).collect()
 }
