@@ -320,3 +320,12 @@ fn a_panic_is_status_101() {
     let printed = String::from_utf8_lossy(&outcome.stdout).into_owned();
     assert!(!printed.contains("test result"), "{printed}");
 }
+
+#[test]
+fn the_contract_knows_what_the_table_says() {
+    let known = chapters::rows().into_iter().map(|row| {
+        let talks = row.roles.iter().any(|role| role.name == "client");
+        (row.name, talks, row.meets, row.on_peer_death)
+    });
+    assert!(known.eq(CHAPTERS));
+}

@@ -7,8 +7,8 @@ use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use chapters::row::Row;
 use nix::sys::signal::{Signal, killpg};
+use support::chapter::Row;
 use support::*;
 
 /// The program with these words, started by the command `state`, which ends in an exec.

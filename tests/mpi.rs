@@ -91,7 +91,7 @@ mod without_the_feature {
     #[test]
     fn each_role_says_which_packages_and_which_command() {
         let subject = subject("mpi");
-        for role in subject.row.roles {
+        for role in chapters::find("mpi").unwrap().roles {
             let command = alone(&subject, &["mpi", role.name]);
             let outcome = run(command, Input::Nothing);
             assert_eq!(outcome.status.code(), Some(1));
@@ -127,11 +127,11 @@ mod with_the_feature {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
     use std::time::{Duration, Instant};
 
+    use crate::support::wire::launcher;
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::process::{Pid as RustixPid, PidfdFlags, pidfd_open};
-    use wire::launcher;
 
     use super::*;
 

@@ -11,7 +11,6 @@ use os::mqueue::{Queue, mq_open};
 use os::names::{queue_exists, waiting};
 use os::spawn::limit;
 use support::*;
-use wire::meet::kernel_prefix_of;
 
 keeps_the_contract!(
     small(),

@@ -11,10 +11,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use chapters::row::Row;
 use chapters::rows;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
+use support::chapter::Row;
 use support::*;
 
 /// `command`, with a redirection that a shell makes.
@@ -166,8 +166,7 @@ fn parts(subject: &Subject, row: &Row) -> Vec<(&'static str, Command)> {
             ipclab(subject, &["dbus", "client", "call", "Post", "s", "hello"]);
         return vec![("server", server), ("client", client)];
     }
-    let words =
-        |part: &chapters::row::Part| [&[row.name, part.role], part.args].concat();
+    let words = |part: &chapter::Part| [&[row.name, part.role], part.args].concat();
     row.script
         .parts
         .iter()
@@ -379,7 +378,7 @@ fn a_standard_input_that_does_not_block_is_waited_for() {
             writing.write_all(&all).unwrap();
             drop(writing);
             let ran = subject.finish((sender, receiver)).unwrap();
-            let name = subject.row.name;
+            let name = subject.chapter.name;
             assert!(ran.sender.status.success(), "{name}: {}", ran.sender.stderr);
             assert!(
                 ran.receiver.status.success(),
@@ -402,7 +401,7 @@ fn asleep(role: &RoleProcess) -> bool {
 fn a_standard_output_that_does_not_block_is_waited_for() {
     for (subject, all) in pairs() {
         let (reading, writing) = nonblocking(1);
-        let (name, talks) = (subject.row.name, subject.talks());
+        let (name, talks) = (subject.chapter.name, subject.talks());
         let printing = if talks {
             subject.sender_command(&["-q"])
         } else {

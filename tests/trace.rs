@@ -7,15 +7,15 @@ use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
 
-use chapters::row::Row;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use serde_json::Value;
+use support::chapter::Row;
+use support::wire::meet::Meets;
 use support::*;
-use wire::meet::Meets;
 
 fn traced(args: &[&str]) -> Outcome {
     let subject = subject("fifo");

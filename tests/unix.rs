@@ -9,20 +9,20 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::Command;
 
-use chapters::row::{OnPeerDeath, Row};
 use nix::sys::signal::Signal;
+use support::chapter::OnPeerDeath;
 use support::*;
 
 /// The chapter with this type of socket, for the contract.
 fn of_type(kind: &str) -> Subject {
-    let row = chapters::find("unix").unwrap();
+    let chapter = chapter_of("unix");
     // Without a connection, nobody is told of a client's death.
     let on_peer_death = match kind {
         "dgram" => OnPeerDeath::Waits,
-        _ => row.on_peer_death,
+        _ => chapter.on_peer_death,
     };
     let mut subject =
-        Subject::new(&program(), Row { on_peer_death, ..row }).unwrap();
+        Subject::new(&program(), Chapter { on_peer_death, ..chapter }).unwrap();
     for command in [&mut subject.sender, &mut subject.receiver] {
         command.extend(["--type", kind].map(Into::into));
     }

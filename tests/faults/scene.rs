@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lab::contract::left_behind;
+use crate::support::contract::left_behind;
 use nix::sys::signal::Signal;
 
 use crate::look::{nap, settled, where_it_is};

@@ -7,9 +7,35 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+// All that the tests of the chapters use of the library. What else they name, they link.
+pub use ipclab::{chapter, errors, os, wire};
 pub use ipclab::{each_clause, each_clause_for_queues};
-pub use lab::contract::{self, Queue, Subject};
+pub use lab::contract::{self, Chapter, Queue, Subject};
 pub use process::{Input, Outcome, Output, RoleProcess};
+
+use chapter::OnPeerDeath::{self, EndOfStream, Error, JobEnds, Waits};
+use wire::meet::Meets::{self, Address, Kernel, Nowhere, Path, World};
+
+/// What the contract must know of each chapter: its name, whether the two sides talk,
+/// where they meet, and what is seen of a peer's death. tests/cli.rs compares it with the
+/// table of the chapters, whose code is not linked for it.
+pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 15] = [
+    ("file", false, Path, Waits),
+    ("signal", false, Path, Waits),
+    ("pipe", false, Nowhere, EndOfStream),
+    ("fifo", false, Path, EndOfStream),
+    ("unix", true, Path, EndOfStream),
+    ("tcp", true, Address, EndOfStream),
+    ("posixmq", false, Kernel, Waits),
+    ("sysvmq", false, Kernel, Waits),
+    ("shm", false, Kernel, Error),
+    ("mmap", false, Path, Error),
+    ("fdpass", true, Path, EndOfStream),
+    ("multiplex", true, Path, EndOfStream),
+    ("semaphore", false, Kernel, Waits),
+    ("dbus", true, Path, Error),
+    ("mpi", false, World, JobEnds),
+];
 
 /// The program under test.
 pub fn program() -> PathBuf {
@@ -18,8 +44,14 @@ pub fn program() -> PathBuf {
 
 /// The chapter `name`, in a runtime directory of its own.
 pub fn subject(name: &str) -> Subject {
-    let row = chapters::find(name).expect("a chapter of the table");
-    Subject::new(&program(), row).expect("a scratch directory")
+    Subject::new(&program(), chapter_of(name)).expect("a scratch directory")
+}
+
+/// What the contract must know of the chapter `name`.
+pub fn chapter_of(name: &str) -> Chapter {
+    let known = CHAPTERS.into_iter().find(|known| known.0 == name);
+    let (name, talks, meets, on_peer_death) = known.expect("a chapter of the table");
+    Chapter { name, talks, meets, on_peer_death }
 }
 
 /// When a test has failed.
@@ -263,6 +295,6 @@ pub(crate) use keeps_the_clauses;
 /// Holds a subject to one clause.
 pub fn holds(subject: &Subject, clause: contract::Clause) {
     if let Err(error) = clause(subject) {
-        panic!("{}", wire::errors::line(&error));
+        panic!("{}", errors::line(&error));
     }
 }

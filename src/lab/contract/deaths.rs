@@ -24,13 +24,13 @@ pub fn the_sender_is_killed(s: &Subject) -> Result<()> {
     sender.feed(b"one\n")?;
     if s.talks() {
         sender.wait_for_output(b"one\n", s.deadline())?;
-    } else if s.row.name != "file" {
+    } else if s.chapter.name != "file" {
         receiver.wait_for_output(b"one\n", s.deadline())?;
     } else {
         sender.wait_for_comment("one", s.deadline())?;
     }
     sender.stop(Signal::SIGKILL, s.deadline())?;
-    let receiver = match s.row.on_peer_death {
+    let receiver = match s.chapter.on_peer_death {
         OnPeerDeath::Waits => {
             // It goes on waiting: so a second sender can finish what the first began.
             let second = s.start_sender(&["two"], Input::Nothing)?;
@@ -41,13 +41,17 @@ pub fn the_sender_is_killed(s: &Subject) -> Result<()> {
         }
         _ => receiver.wait(s.deadline())?,
     };
-    if s.row.on_peer_death == OnPeerDeath::Error {
+    if s.chapter.on_peer_death == OnPeerDeath::Error {
         failed_clearly(&receiver)?;
     } else {
         succeeded("receiver", &receiver)?;
     }
     s.nothing_is_left()?;
-    if s.row.meets == Meets::Nowhere { Ok(()) } else { s.exchange_one("afterwards") }
+    if s.chapter.meets == Meets::Nowhere {
+        Ok(())
+    } else {
+        s.exchange_one("afterwards")
+    }
 }
 
 /// Clause: a sender killed in full flow leaves the beginning of what it sent, whole
@@ -63,7 +67,7 @@ pub fn the_sender_is_killed_in_full_flow(s: &Subject) -> Result<()> {
     prints.wait_for_output(b"00010\n", s.deadline())?;
     let killed = sender.stop(Signal::SIGKILL, s.deadline())?;
     let mut end: &[u8] = b"\n";
-    if s.row.on_peer_death == OnPeerDeath::Waits {
+    if s.chapter.on_peer_death == OnPeerDeath::Waits {
         let second = s.start_sender(&["-q", "the second"], Input::Nothing)?;
         succeeded("the second sender", &second.wait(s.deadline())?)?;
         end = if s.talks() { end } else { b"\nthe second\n" };
@@ -77,7 +81,7 @@ pub fn the_sender_is_killed_in_full_flow(s: &Subject) -> Result<()> {
         sent.as_bytes().starts_with(first),
         "not the beginning of what was sent"
     );
-    if s.row.on_peer_death == OnPeerDeath::Error {
+    if s.chapter.on_peer_death == OnPeerDeath::Error {
         failed_clearly(&receiver)?;
     } else {
         succeeded("receiver", &receiver)?;
@@ -95,7 +99,7 @@ pub fn the_receiver_is_killed(s: &Subject) -> Result<()> {
     sender.feed(b"one\n")?;
     if s.talks() {
         sender.wait_for_output(b"one\n", s.deadline())?;
-    } else if s.row.name != "file" {
+    } else if s.chapter.name != "file" {
         receiver.wait_for_output(b"one\n", s.deadline())?;
     } else {
         receiver.wait_for_comment("is not there: ", s.deadline())?;
@@ -114,7 +118,11 @@ pub fn the_receiver_is_killed(s: &Subject) -> Result<()> {
     }
     clean(s, &[])?;
     s.nothing_is_left()?;
-    if s.row.meets == Meets::Nowhere { Ok(()) } else { s.exchange_one("afterwards") }
+    if s.chapter.meets == Meets::Nowhere {
+        Ok(())
+    } else {
+        s.exchange_one("afterwards")
+    }
 }
 
 /// Runs `ipclab clean` in the subject's directory; returns what it printed.

@@ -73,7 +73,7 @@ pub fn a_stale_name_is_recovered(s: &Subject) -> Result<()> {
 /// # Errors
 /// How the contract is broken.
 pub fn a_taken_name_is_refused(s: &Subject) -> Result<()> {
-    if s.row.meets == Meets::Address {
+    if s.chapter.meets == Meets::Address {
         return a_taken_address_is_refused(s);
     }
     let name = s.dir().join("taken");
@@ -104,9 +104,9 @@ fn a_taken_address_is_refused(s: &Subject) -> Result<()> {
 pub fn a_link_is_refused(s: &Subject) -> Result<()> {
     let precious = s.dir().join("precious");
     std::fs::write(&precious, "precious").context("write")?;
-    let locked = format!("{}:locked.lock", s.row.name);
-    let lock = format!("{}.lock", s.row.name);
-    let names: &[(&str, &[&str])] = match s.row.meets {
+    let locked = format!("{}:locked.lock", s.chapter.name);
+    let lock = format!("{}.lock", s.chapter.name);
+    let names: &[(&str, &[&str])] = match s.chapter.meets {
         Meets::Kernel => &[(&locked, &["--at", "locked"])],
         Meets::Address => &[(&lock, &[])],
         _ => &[("link", &["--at", "link"]), ("locked.lock", &["--at", "locked"])],

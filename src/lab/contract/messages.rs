@@ -177,7 +177,7 @@ pub fn a_closed_output_is_a_quiet_end(s: &Subject) -> Result<()> {
     } else {
         let command = s.receiver_command(&[]);
         let output = Output::To(writing);
-        if s.row.meets == Meets::Nowhere {
+        if s.chapter.meets == Meets::Nowhere {
             let (link_reading, link_writing) =
                 pipe2(OFlag::O_CLOEXEC).context("pipe")?;
             let input = Input::From(link_reading);

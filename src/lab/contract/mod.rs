@@ -1,7 +1,7 @@
 //! The contract that every chapter keeps, over command lines.
 //!
 //! It knows two commands and their limits, not the code behind them, so that a program in
-//! any language can be held to it. Each clause runs real processes in a directory of its
+//! any language can be held to it, and a test does not link the chapters. Each clause runs real processes in a directory of its
 //! own, waits for events and never for time, and looks that nothing is left behind. A
 //! chapter that is a conversation is asked the same: its client is the sender, and what
 //! "arrived" is what the client printed, the echo of what it sent.
@@ -27,7 +27,7 @@ pub use leftovers::left_behind;
 pub use meeting::*;
 pub use messages::*;
 pub use queues::*;
-pub use subject::{DEADLINE, Ran, Subject};
+pub use subject::{Chapter, DEADLINE, Ran, Subject};
 pub use verdict::{failed_clearly, noise};
 
 /// One clause: how the subject breaks it, if it does.

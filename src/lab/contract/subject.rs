@@ -12,7 +12,7 @@ use nix::unistd::pipe2;
 use super::leftovers::left_behind;
 use super::queues::Queue;
 use super::verdict::{same, succeeded};
-use chapters::row::Row;
+use chapters::row::OnPeerDeath;
 use process::{Input, Outcome, Output, RoleProcess};
 use wire::meet::Meets;
 
@@ -22,11 +22,24 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// The address of a server in the contract: whichever port is free.
 const ANY_PORT: &str = "127.0.0.1:0";
 
+/// What the contract must know of a chapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chapter {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether the two sides talk, so that what arrived comes back to the client.
+    pub talks: bool,
+    /// Where the roles meet.
+    pub meets: Meets,
+    /// What a receiver (or a server's client) sees when its peer is killed.
+    pub on_peer_death: OnPeerDeath,
+}
+
 /// A chapter, or a stranger's pair of programs, that is held to the contract.
 #[derive(Debug)]
 pub struct Subject {
-    /// The chapter's row.
-    pub row: Row,
+    /// The chapter.
+    pub chapter: Chapter,
     /// The command that sends: `ipclab fifo sender`.
     pub sender: Vec<OsString>,
     /// The command that receives.
@@ -63,32 +76,31 @@ pub struct Ran {
 }
 
 impl Subject {
-    /// The chapter `row`, as `program` plays it.
+    /// The chapter, as `program` plays it.
     ///
     /// # Errors
     /// When no directory can be made for it.
-    pub fn new(program: &Path, row: Row) -> Result<Subject> {
+    pub fn new(program: &Path, chapter: Chapter) -> Result<Subject> {
         let scratch = tempfile::Builder::new()
             .prefix("ipclab-test-")
             .tempdir()
             .context("mkdir for a test")?;
         let words = |role: &str| -> Vec<OsString> {
-            vec![program.into(), row.name.into(), role.into()]
+            vec![program.into(), chapter.name.into(), role.into()]
         };
-        let talks = row.roles.iter().any(|role| role.name == "client");
         let (mut sender, mut receiver) = (words("sender"), words("receiver"));
-        if talks {
+        if chapter.talks {
             (sender, receiver) = (words("client"), words("server"));
             receiver.extend(["--count", "1"].map(OsString::from));
         }
-        if row.meets == Meets::Address {
+        if chapter.meets == Meets::Address {
             // Any free port, published in the subject's own directory: subjects that run
             // at the same time never meet.
             receiver.extend(["--listen", ANY_PORT].map(OsString::from));
         }
         let limit = ["--max-message", "5000"].map(OsString::from).to_vec();
         Ok(Subject {
-            row,
+            chapter,
             sender,
             receiver,
             limit,
@@ -111,7 +123,7 @@ impl Subject {
 
     /// Whether the two sides talk, so that what arrived comes back to the client.
     pub fn talks(&self) -> bool {
-        self.row.roles.iter().any(|role| role.name == "client")
+        self.chapter.talks
     }
 
     /// When the clause has failed.
@@ -150,7 +162,7 @@ impl Subject {
     /// # Errors
     /// When it cannot be started.
     pub fn start_receiver(&self, args: &[&str]) -> Result<RoleProcess> {
-        let input = match self.row.meets {
+        let input = match self.chapter.meets {
             Meets::Nowhere => Input::Open,
             _ => Input::Nothing,
         };
@@ -159,7 +171,7 @@ impl Subject {
 
     /// What a role says that has come to where it waits for the other.
     pub(super) fn says_that_it_waits(&self) -> &'static str {
-        match self.row.meets {
+        match self.chapter.meets {
             Meets::Nowhere => "it was there before exec",
             _ => "start the other: ",
         }
@@ -189,7 +201,7 @@ impl Subject {
         input: Input,
         receiver: &[&str],
     ) -> Result<(RoleProcess, RoleProcess)> {
-        if self.row.meets != Meets::Nowhere {
+        if self.chapter.meets != Meets::Nowhere {
             let receiving = self.start_receiver(receiver)?;
             return Ok((self.start_sender(sender, input)?, receiving));
         }
@@ -259,7 +271,7 @@ impl Subject {
     /// # Errors
     /// Naming what is left.
     pub fn nothing_is_left(&self) -> Result<()> {
-        let left = left_behind(self.dir(), &[self.row.name])?;
+        let left = left_behind(self.dir(), &[self.chapter.name])?;
         ensure!(left.is_empty(), "left behind: {}", left.join(", "));
         Ok(())
     }
