@@ -27,7 +27,7 @@ pub use leftovers::left_behind;
 pub use meeting::*;
 pub use messages::*;
 pub use queues::*;
-pub use subject::{Chapter, DEADLINE, Ran, Subject};
+pub use subject::{Chapter, DEADLINE, Queue, Ran, Subject};
 pub use verdict::{failed_clearly, noise};
 
 /// One clause: how the subject breaks it, if it does.

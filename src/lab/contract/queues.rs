@@ -9,19 +9,6 @@ use super::subject::{Subject, with_options};
 use super::verdict::{failed_clearly, same, succeeded};
 use process::{Input, RoleProcess};
 
-/// What a queue is asked beside the contract of every chapter.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Queue {
-    /// What the clean-up calls it.
-    pub kind: &'static str,
-    /// How many of the largest messages fill it.
-    pub room: usize,
-    /// What a refused message is told to change.
-    pub way_out: &'static str,
-    /// How a silent receiver describes the goodbye that it waits for.
-    pub goodbye: &'static str,
-}
-
 /// Clause: sending may end before receiving starts, twice.
 ///
 /// # Errors

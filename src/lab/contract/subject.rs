@@ -10,7 +10,6 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 use super::leftovers::left_behind;
-use super::queues::Queue;
 use super::verdict::{same, succeeded};
 use chapters::row::OnPeerDeath;
 use process::{Input, Outcome, Output, RoleProcess};
@@ -33,6 +32,19 @@ pub struct Chapter {
     pub meets: Meets,
     /// What a receiver (or a server's client) sees when its peer is killed.
     pub on_peer_death: OnPeerDeath,
+}
+
+/// What a queue is asked beside the contract of every chapter.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Queue {
+    /// What the clean-up calls it.
+    pub kind: &'static str,
+    /// How many of the largest messages fill it.
+    pub room: usize,
+    /// What a refused message is told to change.
+    pub way_out: &'static str,
+    /// How a silent receiver describes the goodbye that it waits for.
+    pub goodbye: &'static str,
 }
 
 /// A chapter, or a stranger's pair of programs, that is held to the contract.
