@@ -13,10 +13,10 @@ use rustix::stdio::{stderr, stdout};
 
 use crate::cli::near::Offers;
 use chapters::find;
-use chapters::row::{Conversation, OneWay, Roles, Row, Visitor};
 use lab::prose;
 use os::cleanup;
 use os::spawn::inherited;
+use wire::chapter::{Conversation, OneWay, Roles, Row, Visitor};
 use wire::errors::{Usage, usage};
 use wire::frame::Framing;
 use wire::launcher::launched;

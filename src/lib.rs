@@ -8,10 +8,11 @@
 //! - [`wire`]: what the chapters share: message boundaries, how two processes meet, the
 //!   loops around a link, the commentary, and how a failure reads.
 //! - [`process`]: real processes, watched and always reaped.
+//! - `contract`: what every chapter keeps, over command lines; only the tests use it.
 //! - [`chapters`]: the mechanisms, with their roles. The code that the book shows is the
-//!   code that runs. Begin with `fifo`; [`chapters::row`] says what a chapter is.
+//!   code that runs. Begin with `fifo`; [`wire::chapter`] says what a chapter is.
 //! - [`experiments`]: each chapter's pitfalls, as questions that the kernel answers.
-//! - [`lab`]: the demo, the contract that every chapter keeps, and the clean-up.
+//! - [`lab`]: the demo, and the clean-up.
 //! - [`trace`]: the system calls of both roles, in one picture.
 //! - [`bench`]: what each mechanism costs, beside what it could cost at best.
 //! - [`cli`]: the command line, made from the table of the chapters.

@@ -14,7 +14,7 @@ use bench::servers::run_with;
 use bench::servers::session::{ServerBench, ServerCase, Session};
 use bench::settings::Settings;
 use nix::sys::signal::{Signal, kill};
-use support::os::process_identity;
+use os::process_identity;
 use support::{Input, RoleProcess, deadline, program, skip, until};
 
 const MS: u64 = 1_000_000;
@@ -180,7 +180,7 @@ fn a_load_is_bounded_whatever_it_is_told() {
         stage.start(subject(ServerKind::Poll, ServerProgram::Ipclab)).unwrap();
     let order = Order::Closed { window: 3_600_000 * MS };
     let error = stage.window(&mut session, order).unwrap_err();
-    let line = support::errors::line(&error);
+    let line = wire::errors::line(&error);
     assert!(line.contains("a window takes 10000 ms at most"), "{line}");
 }
 
@@ -197,14 +197,11 @@ fn a_server_that_is_killed_is_one_clear_error() {
         let order = Order::Closed { window: 10_000 * MS };
         let error = stage.window(&mut session, order).unwrap_err();
         killer.join().unwrap().unwrap();
-        let line = support::errors::line(&error);
+        let line = wire::errors::line(&error);
         let told = line.starts_with(&kind.subject()) && line.contains("signal: 9");
         assert!(told && !line.contains('\n'), "{line}");
         let again = stage.window(&mut session, order).unwrap_err();
-        assert!(
-            support::errors::line(&again).contains("failed before"),
-            "{again:#}"
-        );
+        assert!(wire::errors::line(&again).contains("failed before"), "{again:#}");
         drop(session);
         assert_gone(&processes);
     }
@@ -218,7 +215,7 @@ fn a_load_that_is_killed_is_one_clear_error() {
     kill(session.load().unwrap(), Signal::SIGKILL).unwrap();
     let order = Order::Closed { window: 10_000 * MS };
     let error = stage.window(&mut session, order).unwrap_err();
-    let line = support::errors::line(&error);
+    let line = wire::errors::line(&error);
     assert!(line.contains("the load ended by itself: signal: 9"), "{line}");
 }
 

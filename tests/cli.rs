@@ -40,7 +40,7 @@ fn alone_it_shows_the_chapters_and_where_to_begin() {
 #[test]
 fn the_listing_has_its_roles_in_one_column() {
     let text = printed(&["list"]);
-    let column = |(line, row): (&str, &chapters::row::Row)| {
+    let column = |(line, row): (&str, &wire::chapter::Row)| {
         let at =
             line.rfind(&format!(" {}, ", row.roles[0].name)).expect("its roles");
         line[..at].chars().count()

@@ -8,8 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sys::signal::{Signal, killpg};
-use support::chapter::Row;
 use support::*;
+use wire::chapter::Row;
 
 /// The program with these words, started by the command `state`, which ends in an exec.
 fn started_by(state: &[&str], subject: &Subject, words: &[&str]) -> Command {

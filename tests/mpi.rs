@@ -127,7 +127,7 @@ mod with_the_feature {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
     use std::time::{Duration, Instant};
 
-    use crate::support::wire::launcher;
+    use crate::wire::launcher;
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -18,7 +18,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::pipe2;
-use support::os::spawn::limit;
+use os::spawn::limit;
 use support::*;
 
 keeps_the_contract!(multiplex());

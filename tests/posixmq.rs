@@ -7,10 +7,11 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
 use os::cleanup::{Object, remove_now};
-use os::mqueue::{Queue, mq_open};
+use os::mqueue::mq_open;
 use os::names::{queue_exists, waiting};
 use os::spawn::limit;
 use support::*;
+use wire::meet::kernel_prefix_of;
 
 keeps_the_contract!(
     small(),
@@ -110,7 +111,7 @@ fn at_names_a_queue_of_its_own() {
 }
 
 /// Makes a queue that is none of ours.
-fn make(name: &str, mode: Mode, maxmsg: i64, msgsize: i64) -> Queue {
+fn make(name: &str, mode: Mode, maxmsg: i64, msgsize: i64) -> os::mqueue::Queue {
     let flags = MQ_OFlag::O_RDWR | MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL;
     let attr = MqAttr::new(0, maxmsg, msgsize, 0);
     mq_open(name, flags | MQ_OFlag::O_CLOEXEC, mode, Some(&attr)).unwrap()

@@ -65,6 +65,6 @@ fn waiting_for_words_ends_with_the_role() {
 fn a_program_that_is_not_there_is_named() {
     let command = Command::new("/nowhere/ipclab");
     let error = RoleProcess::start("ghost", command, Input::Nothing).unwrap_err();
-    let line = errors::line(&error);
+    let line = wire::errors::line(&error);
     assert!(line.starts_with("spawn ghost") && line.contains("ENOENT"), "{line}");
 }

@@ -19,9 +19,9 @@ use os::shm_file::{segment_path, semaphore_path};
 use os::sysv_semaphore::{
     semctl_getncnt, semctl_getval, semctl_setval, semctl_stat, semget, semop,
 };
-use support::os::{cleanup::Object, names};
-use support::wire::meet::{kernel_prefix_of, key_of};
+use os::{cleanup::Object, names};
 use support::*;
+use wire::meet::{kernel_prefix_of, key_of};
 
 /// The chapter with the waiter as the one that receives.
 fn semaphores(kind: &str) -> Subject {

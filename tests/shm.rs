@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use support::wire::meet::{kernel_prefix_of, key_of};
 use support::*;
+use wire::meet::{kernel_prefix_of, key_of};
 
 const KINDS: [&str; 4] = ["crate", "posix", "sysv", "memfd"];
 

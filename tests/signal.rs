@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use support::os::spawn;
+use os::spawn;
 use support::*;
 
 const WITH: [&str; 3] = ["sigwaitinfo", "signalfd", "handler"];

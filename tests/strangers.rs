@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use support::wire::meet::key_of;
 use support::*;
+use wire::meet::key_of;
 
 /// Two users whom nobody else plays, and a directory that all may enter.
 struct Users {

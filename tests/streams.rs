@@ -14,8 +14,8 @@ use std::process::Command;
 use chapters::rows;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
-use support::chapter::Row;
 use support::*;
+use wire::chapter::Row;
 
 /// `command`, with a redirection that a shell makes.
 fn redirected(command: &Command, how: &str) -> Command {
@@ -166,7 +166,8 @@ fn parts(subject: &Subject, row: &Row) -> Vec<(&'static str, Command)> {
             ipclab(subject, &["dbus", "client", "call", "Post", "s", "hello"]);
         return vec![("server", server), ("client", client)];
     }
-    let words = |part: &chapter::Part| [&[row.name, part.role], part.args].concat();
+    let words =
+        |part: &wire::chapter::Part| [&[row.name, part.role], part.args].concat();
     row.script
         .parts
         .iter()

@@ -6,11 +6,11 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
-use support::os::cleanup::{Object, remove_now};
-use support::os::names::{sysv_queue, sysv_queue_exists, waiting};
-use support::os::sysv::{Msgbuf, msgget, msgrcv, msgsnd};
-use support::wire::meet::{kernel_prefix_of, key_of};
+use os::cleanup::{Object, remove_now};
+use os::names::{sysv_queue, sysv_queue_exists, waiting};
+use os::sysv::{Msgbuf, msgget, msgrcv, msgsnd};
 use support::*;
+use wire::meet::{kernel_prefix_of, key_of};
 
 keeps_the_contract!(
     queues(),

@@ -13,9 +13,9 @@ use nix::unistd::{Pid, pipe2};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use serde_json::Value;
-use support::chapter::Row;
-use support::wire::meet::Meets;
 use support::*;
+use wire::chapter::Row;
+use wire::meet::Meets;
 
 fn traced(args: &[&str]) -> Outcome {
     let subject = subject("fifo");

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use support::chapter::OnPeerDeath;
 use support::*;
+use wire::chapter::OnPeerDeath;
 
 /// The chapter with this type of socket, for the contract.
 fn of_type(kind: &str) -> Subject {

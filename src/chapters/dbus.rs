@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use self::options::{DbusClientOptions, DbusServerOptions};
-use crate::row::{
+use wire::chapter::{
     Conversation, Feature, OnPeerDeath, Part, Role, Roles, Row, Script,
 };
 use wire::meet::{Meets, Rendezvous};

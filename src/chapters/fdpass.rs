@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use self::more::fork;
 use self::options::{ClientOptions, ForkOptions, ServerOptions, WorkerOptions};
-use crate::row::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use wire::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use wire::meet::{Meets, Rendezvous};
 
 mod client;

@@ -10,9 +10,9 @@ use nix::errno::Errno;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use os::calls::read;
 use os::cleanup::Object;
+use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use wire::errors::{Advise, errno};
 use wire::frame::{FramingOptions, ReassemblyBuffer};
 use wire::meet::{FileKind, Meets, Presence, Rendezvous, is_taken};

@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use wire::frame::FramingOptions;
 use wire::meet::{Meets, Rendezvous};
 use wire::transport::{Receiver, Sender};

@@ -1,7 +1,7 @@
 //! The table of chapters, in the order of the book. The code in the chapters is what the book
 //! shows, what runs, and what the tests test.
 
-use crate::row::{Conversation, OneWay, Row, Visitor};
+use wire::chapter::{Conversation, OneWay, Row, Visitor};
 
 pub mod dbus;
 pub mod fdpass;
@@ -15,7 +15,6 @@ pub mod mpi;
 pub mod multiplex;
 pub mod pipe;
 pub mod posixmq;
-pub mod row;
 pub mod semaphore;
 pub mod shm;
 pub mod signal;

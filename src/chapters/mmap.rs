@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 
-use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use os::cleanup::Object;
 use os::owner::Owner;
 use os::shared::{Shared, map_raw};
+use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use wire::errors::{Advise, errno};
 use wire::meet::{FileKind, Meets, Rendezvous, is_taken};
 use wire::ring::ends::{BackingOptions, RingOptions, RingReceiver, RingSender};

@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use crate::row::{
+use wire::chapter::{
     Conversation, Feature, OnPeerDeath, Part, Role, Roles, Row, Script,
 };
 use wire::meet::{Meets, Rendezvous};

@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use crate::row::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use wire::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use wire::meet::{Meets, Rendezvous};
 
 mod accept;

@@ -3,7 +3,7 @@
 //! the shell in `ipclab pipe sender | ipclab pipe receiver`, and a parent in
 //! `ipclab pipe fork`.
 
-use crate::row::{OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::chapter::{OnPeerDeath, OneWay, Part, Role, Row, Script};
 use wire::meet::Meets;
 
 pub mod fork;

@@ -10,10 +10,10 @@ use nix::errno::Errno;
 use nix::mqueue::{MQ_OFlag, MqAttr, mq_getattr, mq_send, mq_setattr};
 use nix::sys::stat::fstat;
 
-use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use os::cleanup::{Ticks, ticks};
 use os::mqueue::mq_receive;
 use os::signal::retry_on_intr;
+use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use wire::errors::Advise;
 use wire::meet::{Meets, Rendezvous, SoleRole};
 use wire::roles::messages;

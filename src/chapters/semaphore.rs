@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::row::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use wire::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use wire::errors::usage;
 use wire::meet::{Meets, Rendezvous};
 use wire::roles;

@@ -6,7 +6,7 @@
 
 use clap::ValueEnum;
 
-use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use wire::meet::{Meets, Rendezvous};
 use wire::ring::ends::{BackingOptions, RingOptions, RingReceiver, RingSender};
 use wire::ring::join::Backing;

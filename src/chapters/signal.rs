@@ -4,7 +4,7 @@
 //! enough to send messages, a word at a time. The address is a process, so the receiver
 //! publishes its pid.
 
-use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use wire::meet::Meets;
 
 pub mod handler;

@@ -10,9 +10,9 @@ use clap::builder::ArgPredicate;
 use libc::{IPC_NOWAIT, MSG_EXCEPT};
 use nix::errno::Errno;
 
-use crate::row::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use os::cleanup::{Ticks, ticks};
 use os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
+use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use wire::errors::{Advise, usage};
 use wire::meet::{Meets, Rendezvous, SoleRole};
 use wire::roles::messages;

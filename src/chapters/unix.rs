@@ -11,7 +11,7 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, socke
 
 use self::more::packet::{self, PacketKind, PacketLink};
 use self::more::{dgram, seqpacket};
-use crate::row::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use wire::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use wire::dialogue::{self, StreamLink, converse};
 use wire::errors::usage;
 use wire::frame::{Framing, FramingOptions};

@@ -6,9 +6,9 @@ use anyhow::Result;
 use colored::Colorize;
 use serde_json::json;
 
-use chapters::row::{Role, Row};
 use chapters::{find, rows};
 use experiments;
+use wire::chapter::{Role, Row};
 use wire::meet::Meets;
 
 use lab::prose;

@@ -5,7 +5,7 @@ use clap::{Arg, Command};
 
 use crate::cli::near;
 use chapters::find;
-use chapters::row::Row;
+use wire::chapter::Row;
 
 /// The line for `error`, which `words` made; the first of them is the program.
 pub(super) fn line(error: &clap::Error, words: &[String], all: &Command) -> String {

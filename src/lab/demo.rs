@@ -19,9 +19,9 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::stdio::{stderr, stdout};
 use textwrap::core::display_width;
 
-use chapters::row::{Part, Row};
 use chapters::{find, rows};
 use process::{Input, Output, RoleProcess, thread};
+use wire::chapter::{Part, Row};
 use wire::launcher;
 use wire::meet::Meets;
 use wire::say::{columns, hanging, tell};

@@ -1,7 +1,6 @@
 //! What can be done with any chapter: all of it works from the table's rows.
 
 pub mod clean;
-pub mod contract;
 pub mod demo;
 pub mod interrupts;
 pub mod prose;

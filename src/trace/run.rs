@@ -21,9 +21,9 @@ use super::decode::signal_names::signal_name;
 use super::event::{End, Event, EventKind, Trace};
 use super::start::{Pause, Watch, end_all, follow, start};
 use super::tracer::{MOST, Tracer};
-use chapters::row::Row;
 use lab::scratch::Scratch;
 use os::inheritance::{hand_on, reset_signals};
+use wire::chapter::Row;
 use wire::meet::Meets;
 use wire::visible;
 

@@ -1,6 +1,6 @@
 //! What chapters share, and the book explains once.
 //!
-//! [`transport`]: the shape of a one-way link · [`frame`]: message boundaries on a byte
+//! [`chapter`]: what a chapter is · [`transport`]: the shape of a one-way link · [`frame`]: message boundaries on a byte
 //! stream · [`ring`]: bytes in shared memory · [`meet`]: how two strangers find each
 //! other · [`roles`]: the loops around a link · [`dialogue`]: both halves of a conversation
 //! over a socket · [`address`]: network addresses, listened on, dialled and published ·
@@ -12,6 +12,7 @@
 //! names.
 
 pub mod address;
+pub mod chapter;
 pub mod dialogue;
 pub mod dirs;
 pub mod errors;

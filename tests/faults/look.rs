@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use crate::support::os::process_identity::state;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+use os::process_identity::state;
 
 use crate::scene::PATIENCE;
 

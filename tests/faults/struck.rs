@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
-use crate::support::os::inheritance;
-use crate::support::os::ptrace::{AT_CALL, Go, Point, point, resume};
-use crate::support::os::spawn;
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use os::inheritance;
+use os::ptrace::{AT_CALL, Go, Point, point, resume};
+use os::spawn;
 use rustix::process::{WaitOptions, WaitStatus};
 use syscalls::Sysno;
 

@@ -7,13 +7,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-// All that the tests of the chapters use of the library. What else they name, they link.
-pub use ipclab::{chapter, errors, os, wire};
-pub use ipclab::{each_clause, each_clause_for_queues};
-pub use lab::contract::{self, Chapter, Queue, Subject};
+// A crate that a test names is linked to it: those of the chapters need no more than these.
+pub use contract::{self, Chapter, Queue, Subject};
+pub use contract::{each_clause, each_clause_for_queues};
 pub use process::{Input, Outcome, Output, RoleProcess};
 
-use chapter::OnPeerDeath::{self, EndOfStream, Error, JobEnds, Waits};
+use wire::chapter::OnPeerDeath::{self, EndOfStream, Error, JobEnds, Waits};
 use wire::meet::Meets::{self, Address, Kernel, Nowhere, Path, World};
 
 /// What the contract must know of each chapter: its name, whether the two sides talk,
@@ -295,6 +294,6 @@ pub(crate) use keeps_the_clauses;
 /// Holds a subject to one clause.
 pub fn holds(subject: &Subject, clause: contract::Clause) {
     if let Err(error) = clause(subject) {
-        panic!("{}", errors::line(&error));
+        panic!("{}", wire::errors::line(&error));
     }
 }

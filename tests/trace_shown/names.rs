@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::support::wire::visible::hides;
+use wire::visible::hides;
 
 use super::*;
 

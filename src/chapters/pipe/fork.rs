@@ -16,8 +16,8 @@ use nix::unistd::pipe2;
 
 use super::receiver::PipeReceiver;
 use super::sender::PipeSender;
-use crate::row::Roles;
 use os::spawn::{Forked, fork};
+use wire::chapter::Roles;
 use wire::fork::{as_child, wait_for};
 use wire::frame::FramingOptions;
 use wire::meet::Rendezvous;

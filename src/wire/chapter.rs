@@ -5,8 +5,8 @@
 
 use anyhow::Result;
 
-use wire::meet::{Meets, Rendezvous};
-use wire::transport::{Receiver, Sender};
+use crate::meet::{Meets, Rendezvous};
+use crate::transport::{Receiver, Sender};
 
 /// What is known of a chapter without running it.
 #[derive(Debug, Clone, Copy)]

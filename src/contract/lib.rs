@@ -1,10 +1,10 @@
 //! The contract that every chapter keeps, over command lines.
 //!
 //! It knows two commands and their limits, not the code behind them, so that a program in
-//! any language can be held to it, and a test does not link the chapters. Each clause runs real processes in a directory of its
-//! own, waits for events and never for time, and looks that nothing is left behind. A
-//! chapter that is a conversation is asked the same: its client is the sender, and what
-//! "arrived" is what the client printed, the echo of what it sent.
+//! any language can be held to it, and a test does not link the chapters. Each clause runs
+//! real processes in a directory of its own, waits for events and never for time, and looks
+//! that nothing is left behind. A chapter that is a conversation is asked the same: its client
+//! is the sender, and what "arrived" is what the client printed, the echo of what it sent.
 //!
 //! Every clause is asked of every chapter ([`each_clause`](crate::each_clause)), and those
 //! for queues of every queue ([`each_clause_for_queues`](crate::each_clause_for_queues));

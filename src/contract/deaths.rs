@@ -10,8 +10,8 @@ use nix::unistd::pipe2;
 
 use super::subject::Subject;
 use super::verdict::{failed_clearly, succeeded};
-use chapters::row::OnPeerDeath;
 use process::{Input, RoleProcess};
+use wire::chapter::OnPeerDeath;
 use wire::meet::Meets;
 
 /// Clause: when the sender is killed, the receiver sees what the table says, and keeps

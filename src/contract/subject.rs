@@ -11,8 +11,8 @@ use nix::unistd::pipe2;
 
 use super::leftovers::left_behind;
 use super::verdict::{same, succeeded};
-use chapters::row::OnPeerDeath;
 use process::{Input, Outcome, Output, RoleProcess};
+use wire::chapter::OnPeerDeath;
 use wire::meet::Meets;
 
 /// How long a clause may take before it has failed.
