@@ -15,6 +15,11 @@ pub fn text(path: impl AsRef<Path>) -> io::Result<String> {
     }))
 }
 
+/// The value of a line `name value` in a file of /proc.
+pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
 #[cfg(test)]
 mod tests {
     use crate::process_identity;
@@ -35,9 +40,4 @@ mod tests {
         });
         thread.join().unwrap();
     }
-}
-
-/// The value of a line `name value` in a file of /proc.
-pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
