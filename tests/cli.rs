@@ -323,7 +323,7 @@ fn a_panic_is_status_101() {
 
 #[test]
 fn the_contract_knows_what_the_table_says() {
-    let known = chapters::rows().into_iter().map(|row| {
+    let known = chapters::rows().iter().map(|row| {
         let talks = row.roles.iter().any(|role| role.name == "client");
         (row.name, talks, row.meets, row.on_peer_death)
     });

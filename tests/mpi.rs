@@ -127,11 +127,11 @@ mod with_the_feature {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
     use std::time::{Duration, Instant};
 
-    use crate::wire::launcher;
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::process::{Pid as RustixPid, PidfdFlags, pidfd_open};
+    use wire::launcher;
 
     use super::*;
 

@@ -6,8 +6,8 @@
 //! that nothing is left behind. A chapter that is a conversation is asked the same: its client
 //! is the sender, and what "arrived" is what the client printed, the echo of what it sent.
 //!
-//! Every clause is asked of every chapter ([`each_clause`](crate::each_clause)), and those
-//! for queues of every queue ([`each_clause_for_queues`](crate::each_clause_for_queues));
+//! Every clause is asked of every chapter ([`each_clause`]), and those
+//! for queues of every queue ([`each_clause_for_queues`]);
 //! where one cannot be, the chapter's test says why.
 //!
 //! [`messages`]: what arrives, and what is refused · [`meeting`]: either order, and names

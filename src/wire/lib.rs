@@ -6,7 +6,7 @@
 //! over a socket · [`address`]: network addresses, listened on, dialled and published ·
 //! [`local`]: Unix sockets' names, bound and connected to · [`fork`]: parent and child ·
 //! [`launcher`]: who starts a world of ranks · [`standard`]: standard input and output as they
-//! were given to us · [`payload`]: what goes to standard output · [`say`]: the commentary,
+//! were given to us · [`payload`]: what goes to standard output · [`mod@say`]: the commentary,
 //! and all else that goes to standard error · [`visible`]: what others have named, as it may be
 //! shown · [`errors`]: how a failure reads · [`dirs`]: the directories that the environment
 //! names.

@@ -57,7 +57,7 @@ pub fn on() -> bool {
     ON.load(Ordering::Relaxed)
 }
 
-/// Says one line, as the role that this process plays. [`say!`](crate::say) first looks
+/// Says one line, as the role that this process plays. [`say!`](crate::say!) first looks
 /// whether the commentary is on.
 pub fn line(text: fmt::Arguments<'_>) {
     styled(&visible_but(text.to_string(), "\n\t"), fold, |text| text.normal());

@@ -197,7 +197,7 @@ impl ServerBench {
     ///
     /// # Errors
     /// A wrong answer; a server that ends, or stops answering; a signal
-    /// that ends the bench ([`Interrupted`](crate::lines::Interrupted)).
+    /// that ends the bench (`Interrupted`).
     pub fn window(&mut self, session: &mut Session, order: Order) -> Result<Sample> {
         session.window(order, &mut self.stop)
     }
