@@ -26,7 +26,7 @@ use os::shm_file::semaphore_path;
 use os::spawn::{Forked, fork};
 use wire::dirs::LIST;
 use wire::meet::{describe, kernel_prefix_of};
-use wire::payload::write_all;
+use wire::transfer::write_all;
 
 /// Where an experiment runs. A forked child has its own, with the name of its part.
 #[derive(Debug)]

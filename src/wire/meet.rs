@@ -24,7 +24,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::errors::Advise;
-use crate::payload::write_all;
+use crate::transfer::write_all;
 use os::cleanup;
 use os::cleanup::notes::beside;
 use os::owner::Owner;

@@ -1,17 +1,14 @@
 //! What a receiver prints on standard output: the payload, and nothing else.
 
 use std::io::IsTerminal;
-use std::os::fd::{AsFd, AsRawFd};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nix::errno::Errno;
-use nix::poll::PollFlags;
-use nix::sys::socket::{MsgFlags, send};
 use rustix::stdio::stdout;
 
-use super::standard;
+use super::standard::{self, unprinted};
+use super::transfer::write_all;
 use super::visible::{self, visible_but};
-use crate::errors::Advise;
 
 /// How messages are written to standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,56 +117,6 @@ pub fn print(text: &[u8]) -> Result<Printed> {
         Err(Errno::EPIPE) => Ok(Printed::NobodyReads),
         Err(error) => Err(unprinted(error)),
     }
-}
-
-/// Why standard output took no more. The way out is not another meeting place.
-pub fn unprinted(error: Errno) -> anyhow::Error {
-    let failed = Err::<(), _>(error).context("write standard output");
-    let failed = failed.advise(|_| match error {
-        Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG => {
-            Some("there is no room for more in the file that it goes to")
-        }
-        Errno::EBADF => Some("it is closed, or open for reading only"),
-        _ => None,
-    });
-    failed.expect_err("it is one")
-}
-
-/// write(2) until all of `bytes` is written: a pipe or socket may take a part, and where
-/// O_NONBLOCK is set, nothing for now.
-///
-/// # Errors
-/// As write(2); EINTR is tried again.
-pub fn write_all(to: impl AsFd, bytes: &[u8]) -> nix::Result<()> {
-    in_parts(to, bytes, |to, bytes| nix::unistd::write(to, bytes))
-}
-
-/// As [`write_all`], by send(2), which a socket takes in less time: write(2) goes through the
-/// checks for all files first. EPIPE raises no SIGPIPE.
-///
-/// # Errors
-/// As send(2); EINTR is tried again.
-pub fn send_all(to: impl AsFd, bytes: &[u8]) -> nix::Result<()> {
-    in_parts(to, bytes, |to, bytes| {
-        send(to.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL)
-    })
-}
-
-#[inline]
-fn in_parts<T: AsFd>(
-    to: T,
-    mut bytes: &[u8],
-    call: impl Fn(&T, &[u8]) -> nix::Result<usize>,
-) -> nix::Result<()> {
-    while !bytes.is_empty() {
-        match call(&to, bytes) {
-            Ok(written) => bytes = &bytes[written..],
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => standard::until_ready(&to, PollFlags::POLLOUT)?,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Control characters become visible; newline and tab are left alone, and so is UTF-8.

@@ -13,6 +13,7 @@ use super::meet::Rendezvous;
 use super::payload::{Payload, Printed, Style};
 use super::say;
 use super::standard::{self, Input};
+use super::transfer;
 use super::transport::{Receiver, Sender};
 use crate::errors::{Advise, errno};
 
@@ -131,7 +132,7 @@ fn send_bytes<S: Sender>(link: &mut S) -> Result<()> {
     let mut progress = Progress::of_stdin();
     let mut sent = 0;
     loop {
-        let n = standard::read(stdin, &mut buffer).map_err(standard::unread)?;
+        let n = transfer::read(stdin, &mut buffer).map_err(standard::unread)?;
         if n == 0 {
             return Ok(());
         }

@@ -20,7 +20,7 @@ use rustix::stdio::{stderr, stdin};
 use rustix::termios::tcgetpgrp;
 use textwrap::core::display_width;
 
-use super::payload::write_all;
+use super::transfer::write_all;
 use super::visible::{hides, quoted, visible, visible_but};
 use crate::errors;
 

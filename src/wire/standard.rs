@@ -10,14 +10,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
 use rustix::stdio::{stdin, stdout};
 
-use super::payload::{unprinted, write_all};
+use super::transfer::{read, write_all};
 use crate::errors::Advise;
 
 // ANCHOR: usable
@@ -62,32 +61,18 @@ pub fn unread(error: Errno) -> anyhow::Error {
     failed.advise(closed).expect_err("it is one")
 }
 
-// ANCHOR: wait
-/// read(2), which waits for something also where O_NONBLOCK is set.
-///
-/// # Errors
-/// As read(2); EINTR is tried again.
-pub fn read(from: impl AsFd, buffer: &mut [u8]) -> nix::Result<usize> {
-    loop {
-        match nix::unistd::read(&from, buffer) {
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => until_ready(&from, PollFlags::POLLIN)?,
-            result => return result,
+/// Why standard output took no more. The way out is not another meeting place.
+pub fn unprinted(error: Errno) -> anyhow::Error {
+    let failed = Err::<(), _>(error).context("write standard output");
+    let failed = failed.advise(|_| match error {
+        Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG => {
+            Some("there is no room for more in the file that it goes to")
         }
-    }
+        Errno::EBADF => Some("it is closed, or open for reading only"),
+        _ => None,
+    });
+    failed.expect_err("it is one")
 }
-
-/// poll(2): sleeps until `fd` is ready, after a call has said EAGAIN.
-///
-/// # Errors
-/// ENOMEM.
-pub fn until_ready(fd: impl AsFd, what: PollFlags) -> nix::Result<()> {
-    match poll(&mut [PollFd::new(fd.as_fd(), what)], PollTimeout::NONE) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-// ANCHOR_END: wait
 
 /// Standard input, for what wants a [`Read`](io::Read).
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use crate::placement::Awake;
 use crate::spread;
 use crate::subject::Waits;
 use crate::tripwire::RoundTrip;
-use wire::payload::write_all;
+use wire::transfer::write_all;
 
 const SIZE: u64 = 64;
 const TITLE: &str = "spin: a busy wait, called the latency of a pipe";

@@ -20,7 +20,7 @@ use crate::model::Unit;
 use crate::pair::OneWayWindow;
 use crate::report::units;
 use crate::spread;
-use wire::payload::write_all;
+use wire::transfer::write_all;
 use wire::say::grouped;
 
 const SIZE: u64 = 64 << 10;

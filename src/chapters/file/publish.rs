@@ -22,7 +22,7 @@ use os::cleanup::notes::beside;
 use wire::errors::Advise;
 use wire::frame::{FramingOptions, ReassemblyBuffer};
 use wire::meet::{Presence, Rendezvous, SoleRole, with_suffix};
-use wire::payload::write_all;
+use wire::transfer::write_all;
 use wire::say;
 use wire::say::Commentary;
 

@@ -14,7 +14,8 @@ use super::limits::GRACE;
 use os::signal::is_to_end;
 use wire::dialogue::{Reply, Server};
 use wire::frame::{CHUNK, FramingOptions};
-use wire::payload::{Payload, unprinted};
+use wire::payload::Payload;
+use wire::standard::unprinted;
 use wire::say::Commentary;
 use wire::shortage::{Shortage, is_shortage};
 

@@ -18,6 +18,7 @@ use wire::meet::Rendezvous;
 use wire::say;
 use wire::say::Commentary;
 use wire::standard;
+use wire::transfer;
 use wire::transport::Receiver;
 
 /// The options of the reading end.
@@ -73,7 +74,7 @@ impl Receiver for PipeReceiver {
             let n = match read(&self.pipe, self.incoming.space()?) {
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EAGAIN) => {
-                    standard::until_ready(&self.pipe, PollFlags::POLLIN)?;
+                    transfer::until_ready(&self.pipe, PollFlags::POLLIN)?;
                     continue;
                 }
                 result => result.context("read the pipe")?,

@@ -11,7 +11,7 @@ use super::terminal::no_pipe;
 use wire::errors::usage;
 use wire::frame::FramingOptions;
 use wire::meet::Rendezvous;
-use wire::payload::write_all;
+use wire::transfer::write_all;
 use wire::say;
 use wire::say::Commentary;
 use wire::standard;

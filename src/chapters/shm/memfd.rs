@@ -21,7 +21,7 @@ use os::shared::{Shared, mmap};
 use os::signal::retry_on_intr;
 use wire::errors::{Advise, errno};
 use wire::meet::{self, Rendezvous};
-use wire::payload::write_all;
+use wire::transfer::write_all;
 use wire::ring::join::{Backing, Found, allocate};
 use wire::say;
 

@@ -11,7 +11,7 @@ use syscalls::Sysno;
 
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
-use wire::payload::write_all;
+use wire::transfer::write_all;
 
 pub(super) const SHORT_READS: Experiment = Experiment {
     name: "short-reads",

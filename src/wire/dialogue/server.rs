@@ -8,7 +8,8 @@ use nix::sys::socket::MsgFlags;
 
 use super::{Reply, Server};
 use crate::frame::{FramingOptions, ReassemblyBuffer};
-use crate::payload::{Printed, send_all};
+use crate::payload::Printed;
+use crate::transfer::send_all;
 use crate::say::{self, Commentary};
 use os::calls::recv;
 

@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use super::notes::{Notes, PENDING};
 use super::with_suffix;
 use crate::errors::Advise;
-use crate::payload::write_all;
+use crate::transfer::write_all;
 use crate::say;
 use os::cleanup::notes::beside;
 use os::cleanup::{self, Guard, Object, owner_of};

@@ -20,7 +20,7 @@ use rustix::io::ioctl_fionread;
 use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 
 use wire::errors::{Advise, usage};
-use wire::payload::unprinted;
+use wire::standard::unprinted;
 use wire::say;
 use wire::say::Commentary;
 use wire::standard::{self, until_ready};
