@@ -16,9 +16,9 @@ use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
 use wire::errors::{Advise, errno};
 use wire::frame::{FramingOptions, ReassemblyBuffer};
 use wire::meet::{FileKind, Meets, Presence, Rendezvous, is_taken};
-use wire::transfer::write_all;
 use wire::say;
 use wire::say::Commentary;
+use wire::transfer::write_all;
 use wire::transport::{Receiver, Sender};
 
 // ANCHOR: sender

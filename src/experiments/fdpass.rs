@@ -74,7 +74,7 @@ fn pass(
 
 /// What one recvmsg(2) brought.
 #[derive(Debug)]
-struct Taken {
+struct ReceivedMessage {
     text: String,
     descriptors: Vec<OwnedFd>,
     /// MSG_CTRUNC: there was something for which there was no room.
@@ -91,7 +91,7 @@ fn take(
     most: usize,
     room: usize,
     flags: RecvFlags,
-) -> Result<Taken, Errno> {
+) -> Result<ReceivedMessage, Errno> {
     let mut bytes = vec![0; most];
     let mut space = Room([MaybeUninit::uninit(); 2048]);
     let mut control = RecvAncillaryBuffer::new(&mut space.0[..room]);
@@ -104,7 +104,7 @@ fn take(
     let descriptors = descriptors.flatten().collect();
     let text = String::from_utf8_lossy(&bytes[..got.bytes]).into_owned();
     let truncated = got.flags.contains(ReturnFlags::CTRUNC);
-    Ok(Taken { text, descriptors, truncated })
+    Ok(ReceivedMessage { text, descriptors, truncated })
 }
 
 /// Room for one descriptor: CMSG_LEN(sizeof(int)), without padding.
@@ -112,7 +112,7 @@ const ONE: usize = 20;
 // ANCHOR_END: shared
 
 /// `"x", descriptor 5`.
-impl Returned for Taken {
+impl Returned for ReceivedMessage {
     fn shown(&self) -> String {
         let with = match &self.descriptors[..] {
             [] => "no descriptor".to_owned(),

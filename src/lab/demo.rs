@@ -179,11 +179,11 @@ fn table(shown: &[Shown], quiet: bool) -> String {
 fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
     let scratch = Scratch::make()?;
     let began = Instant::now();
-    let (comments, mouth) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+    let (comments, write_end) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let screen = thread(move || show(comments, began))?;
     let deadline = began + DEADLINE;
-    let running = start_all(row, scratch.path(), quiet, &mouth, stop, deadline);
-    drop(mouth); // or the screen would never read the end of the comments
+    let running = start_all(row, scratch.path(), quiet, &write_end, stop, deadline);
+    drop(write_end); // or the screen would never read the end of the comments
     let mut running = running?;
     let waited = wait_for_all(&mut running, stop, deadline)?;
     let mut ends = Vec::new();
@@ -226,7 +226,7 @@ fn start_world(
     row: &Row,
     dir: &Path,
     quiet: bool,
-    mouth: &OwnedFd,
+    write_end: &OwnedFd,
 ) -> Result<RoleProcess> {
     let ipclab = std::env::current_exe().context("readlink")?;
     let mut command = launcher::mpiexec();
@@ -239,7 +239,7 @@ fn start_world(
         command.args(["sh", "-c", direct]);
         command.arg(&ipclab).args(words(row, part, quiet));
     }
-    let stderr = Some(mouth.try_clone().context("dup")?);
+    let stderr = Some(write_end.try_clone().context("dup")?);
     let name = row.script.prints;
     RoleProcess::start_with(name, command, Input::Nothing, Output::Kept, stderr)
 }
@@ -251,12 +251,12 @@ fn start_all(
     row: &Row,
     dir: &Path,
     quiet: bool,
-    mouth: &OwnedFd,
+    write_end: &OwnedFd,
     stop: &mut Interrupts,
     deadline: Instant,
 ) -> Result<Vec<RoleProcess>> {
     if row.meets == Meets::World {
-        return Ok(vec![start_world(row, dir, quiet, mouth)?]);
+        return Ok(vec![start_world(row, dir, quiet, write_end)?]);
     }
     let mut link: Option<OwnedFd> = None;
     let mut running = Vec::new();
@@ -274,7 +274,7 @@ fn start_all(
             let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
             (link, output) = (Some(reading), Output::To(writing));
         }
-        let stderr = Some(mouth.try_clone().context("dup")?);
+        let stderr = Some(write_end.try_clone().context("dup")?);
         let (ready, says_so) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
         if row.meets != Meets::Nowhere {
             command.args(["--ready-fd", &says_so.as_raw_fd().to_string()]);

@@ -86,8 +86,8 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
     let scratch = Scratch::make()?;
     let mut tracer = Tracer::new(Some(scratch.path().display().to_string()));
     let mut started = Vec::new();
-    let (heard, mouth) = pipe()?;
-    tracer.world.outside.insert(inode(&mouth)?);
+    let (heard, write_end) = pipe()?;
+    tracer.world.outside.insert(inode(&write_end)?);
     watch.keep(heard, "errors");
     let deadline = Instant::now() + DEADLINE;
     let mut link = None;
@@ -97,7 +97,7 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
         command.arg0("ipclab").args([row.name, part.role]).args(part.args).arg("-q");
         command
             .env("IPCLAB_DIR", scratch.path())
-            .stderr(mouth.try_clone().context("dup")?);
+            .stderr(write_end.try_clone().context("dup")?);
         command.stdin(link.take().map_or_else(Stdio::null, Stdio::from));
         reset_signals(&mut command);
         // Where the shell would make the link, we are the shell.
@@ -129,7 +129,7 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
             break;
         }
     }
-    drop((mouth, link));
+    drop((write_end, link));
     if pause == Pause::Ready {
         pause = follow(&mut tracer, watch, None, Some(deadline))?;
     }

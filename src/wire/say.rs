@@ -123,10 +123,10 @@ pub fn waiting(what: impl fmt::Display, command: &str) {
     }
 }
 
-/// Says what a server waits for; and where nobody is at one of its `doors` within a moment, the
+/// Says what a server waits for; and where nobody is at one of its `listeners` within a moment, the
 /// command that starts who would come there. Those who wait for a server already are there by
 /// then ([`Pause`](super::address::Pause)).
-pub fn waiting_at(what: impl fmt::Display, doors: &[(&dyn AsFd, &str)]) {
+pub fn waiting_at(what: impl fmt::Display, listeners: &[(&dyn AsFd, &str)]) {
     /// Longer than the longest pause between two attempts to connect.
     const MOMENT: Duration = Duration::from_millis(150);
     if !on() {
@@ -138,12 +138,12 @@ pub fn waiting_at(what: impl fmt::Display, doors: &[(&dyn AsFd, &str)]) {
     }
     let until = Instant::now() + MOMENT;
     let mut commands: Vec<&str> =
-        doors.iter().map(|(_, command)| *command).collect();
+        listeners.iter().map(|(_, command)| *command).collect();
     commands.dedup();
     for command in commands {
-        let its = doors.iter().filter(|(_, other)| *other == command);
+        let its = listeners.iter().filter(|(_, other)| *other == command);
         let mut its: Vec<PollFd<'_>> = its
-            .map(|(door, _)| PollFd::new(door.as_fd(), PollFlags::POLLIN))
+            .map(|(listener, _)| PollFd::new(listener.as_fd(), PollFlags::POLLIN))
             .collect();
         let left = until.saturating_duration_since(Instant::now());
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);

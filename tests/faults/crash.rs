@@ -67,9 +67,9 @@ pub(crate) fn probe(scene: &Scene) -> Result<Probe, String> {
         return Err(hung);
     }
     let served =
-        scene.part().serves && ran.fate.status.signal() == Some(libc::SIGTERM);
-    if !served && !ran.fate.status.success() {
-        return Err(format!("{}: {}", ran.fate.status, ran.stderr.trim_end()));
+        scene.part().serves && ran.run.status.signal() == Some(libc::SIGTERM);
+    if !served && !ran.run.status.success() {
+        return Err(format!("{}: {}", ran.run.status, ran.stderr.trim_end()));
     }
     let mut printed = BTreeMap::from([(scene.struck, ran.stdout)]);
     printed.extend(
@@ -80,7 +80,7 @@ pub(crate) fn probe(scene: &Scene) -> Result<Probe, String> {
         return Err(format!("left behind: {}", left.join(", ")));
     }
     ground.clean(&["--pending"])?;
-    Ok(Probe { calls: ran.fate.calls, printed })
+    Ok(Probe { calls: ran.run.calls, printed })
 }
 
 /// All points of a scene.
@@ -127,7 +127,7 @@ fn judge(point: &Point, probe: &Probe, ground: &Ground) -> Result<bool, String> 
     if ran.orphans {
         return Err("a process of it is left".to_owned());
     }
-    if !ran.fate.hit {
+    if !ran.run.hit {
         // The number of calls that wait differs from run to run.
         return Ok(false);
     }
@@ -155,7 +155,7 @@ fn judge(point: &Point, probe: &Probe, ground: &Ground) -> Result<bool, String> 
 
 fn its_end(scene: &Scene, ran: &Ran, signal: Signal) -> Result<(), String> {
     let role = scene.part().role;
-    let status = ran.fate.status;
+    let status = ran.run.status;
     clear(role, status, &ran.stderr)?;
     // The blow may have met a child of it; and its own SIGTERM ends a server.
     let mut signals = vec![signal];
@@ -163,7 +163,7 @@ fn its_end(scene: &Scene, ran: &Ran, signal: Signal) -> Result<(), String> {
         signals.push(Signal::SIGTERM);
     }
     let by = |signal: &Signal| status.signal() == Some(*signal as i32);
-    let forks = ran.fate.calls.keys().any(|call| matches!(*call, "clone" | "fork"));
+    let forks = ran.run.calls.keys().any(|call| matches!(*call, "clone" | "fork"));
     let failed = status.code() == Some(1) && forks;
     if !(status.success() || failed || signals.iter().any(by)) {
         return Err(format!(

@@ -112,15 +112,15 @@ fn judge(trial: &Trial, probe: &Probe, ground: &Ground) -> Result<bool, String> 
     }
     // The number of calls that wait differs from run to run; and with less memory than the
     // loader needs, it is not ipclab that fails.
-    if trial.strike.is_some() && !ran.fate.hit || !ran.fate.begun {
+    if trial.strike.is_some() && !ran.run.hit || !ran.run.begun {
         return Ok(false);
     }
     ends(trial, &ran)?;
     prints_a_prefix(scene, probe, &ran)?;
     nothing_is_lost(trial, probe, &ran)?;
     let stopped = matches!(trial.fault.what, What::Stops(_));
-    if stopped && !(ran.fate.status.success() || scene.part().serves) {
-        return Err(format!("{}: {}", ran.fate.status, ran.stderr.trim_end()));
+    if stopped && !(ran.run.status.success() || scene.part().serves) {
+        return Err(format!("{}: {}", ran.run.status, ran.stderr.trim_end()));
     }
     left(trial, ground)?;
     Ok(true)
@@ -129,7 +129,7 @@ fn judge(trial: &Trial, probe: &Probe, ground: &Ground) -> Result<bool, String> 
 fn ends(trial: &Trial, ran: &Ran) -> Result<(), String> {
     let scene = &trial.scene;
     let part = scene.part();
-    let status = ran.fate.status;
+    let status = ran.run.status;
     // Where nothing can be written to standard error, the status says all.
     if !(MUTE.contains(&trial.fault.name) && ran.stderr.is_empty()) {
         clear(part.role, status, &ran.stderr)?;
@@ -165,10 +165,10 @@ fn ends(trial: &Trial, ran: &Ran) -> Result<(), String> {
 /// Where all say that they are well, all that was sent has arrived.
 fn nothing_is_lost(trial: &Trial, probe: &Probe, ran: &Ran) -> Result<(), String> {
     let scene = &trial.scene;
-    if !ran.fate.status.success() && !scene.part().serves {
+    if !ran.run.status.success() && !scene.part().serves {
         return Ok(());
     }
-    let own = ran.fate.status.success().then_some((scene.struck, &ran.stdout));
+    let own = ran.run.status.success().then_some((scene.struck, &ran.stdout));
     let others = ran.others.iter().filter(|(_, outcome)| outcome.status.success());
     for (turn, printed) in
         others.map(|(turn, outcome)| (*turn, &outcome.stdout)).chain(own)

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use crate::look::{nap, settled, where_it_is};
 use crate::rows::{Part, Row};
-use crate::struck::{Blow, Fate, Strike, Struck};
+use crate::struck::{Blow, Strike, Struck, StruckRun};
 use crate::support::{Input, Outcome, Output, RoleProcess, program};
 
 /// How long a role may take where nothing is in its way. Nothing is concluded from less.
@@ -161,7 +161,7 @@ pub(crate) fn well(name: &str, outcome: &Outcome) -> Result<(), String> {
 /// What a run was like.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    pub(crate) fate: Fate,
+    pub(crate) run: StruckRun,
     /// What the struck role printed, and said.
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
@@ -319,12 +319,12 @@ pub(crate) fn play(
         nap();
     }
     let orphans = hung.is_none() && !victim.has_ended();
-    let fate = victim.end();
+    let run = victim.end();
     let stdout = std::fs::read(&out).unwrap_or_default();
     let stderr = std::fs::read(&err).unwrap_or_default();
     let stderr = String::from_utf8_lossy(&stderr).into_owned();
     Ok(Ran {
-        fate,
+        run,
         stdout,
         stderr,
         others: outcomes,

@@ -50,7 +50,7 @@ pub(crate) struct Strike {
 
 /// What became of it.
 #[derive(Debug)]
-pub(crate) struct Fate {
+pub(crate) struct StruckRun {
     pub(crate) status: ExitStatus,
     /// How often each call was made, once its own code ran.
     pub(crate) calls: BTreeMap<&'static str, u32>,
@@ -92,7 +92,7 @@ impl Seen {
 pub(crate) struct Struck {
     pub(crate) pid: Pid,
     seen: Arc<Seen>,
-    tracer: Option<JoinHandle<Fate>>,
+    tracer: Option<JoinHandle<StruckRun>>,
 }
 
 impl Struck {
@@ -178,7 +178,7 @@ impl Struck {
     }
 
     /// Ends what still runs of it, and says what became of it.
-    pub(crate) fn end(mut self) -> Fate {
+    pub(crate) fn end(mut self) -> StruckRun {
         self.kill_all();
         self.tracer.take().expect("not joined yet").join().expect("the tracer")
     }
@@ -243,7 +243,7 @@ impl Tracer {
         }
     }
 
-    fn run(&mut self) -> Fate {
+    fn run(&mut self) -> StruckRun {
         // This thread's children and tracees alone: others have children of their own.
         let flags = (libc::__WALL | libc::__WNOTHREAD) as u32;
         let options = WaitOptions::from_bits_retain(flags);
@@ -257,7 +257,7 @@ impl Tracer {
                 Err(_) => break,
             }
         }
-        Fate {
+        StruckRun {
             status: *self.seen.status.get().expect("the leader's end was seen"),
             calls: std::mem::take(&mut self.calls),
             hit: Seen::is(&self.seen.hit),

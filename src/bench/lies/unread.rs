@@ -20,8 +20,8 @@ use crate::model::Unit;
 use crate::pair::OneWayWindow;
 use crate::report::units;
 use crate::spread;
-use wire::transfer::write_all;
 use wire::say::grouped;
+use wire::transfer::write_all;
 
 const SIZE: u64 = 64 << 10;
 /// What the receiver looks at: the number of the message.

@@ -94,8 +94,8 @@ pub fn run_with(
         Some(both) => Some(Awake::keep(both)?),
         None => None,
     };
-    let (rows, mouth) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-    let output = Output::To(mouth);
+    let (rows, write_end) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+    let output = Output::To(write_end);
     let part = start("the operations", command, Input::Nothing, output, cpus.first)?;
     let mut rows = Lines::of(rows);
     let done = loop {

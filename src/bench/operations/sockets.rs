@@ -32,11 +32,11 @@ pub(super) fn bind(resources: &Resources) -> Result<Batch> {
 
 pub(super) fn unix(resources: &Resources) -> Result<Batch> {
     let path = resources.path("door");
-    let door = UnixListener::bind(&path).context("bind")?;
+    let listener = UnixListener::bind(&path).context("bind")?;
     Ok(each(move || {
         // The kernel connects it before it is accepted, as long as there is room.
         let client = UnixStream::connect(&path).context("connect")?;
-        let (served, _) = door.accept().context("accept")?;
+        let (served, _) = listener.accept().context("accept")?;
         drop((client, served));
         Ok(())
     }))
@@ -44,11 +44,11 @@ pub(super) fn unix(resources: &Resources) -> Result<Batch> {
 
 pub(super) fn tcp(_: &Resources) -> Result<Batch> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let door = TcpListener::bind(any).context("bind")?;
-    let address = door.local_addr().context("getsockname")?;
+    let listener = TcpListener::bind(any).context("bind")?;
+    let address = listener.local_addr().context("getsockname")?;
     Ok(each(move || {
         let client = TcpStream::connect(address).context("connect")?;
-        let (served, _) = door.accept().context("accept")?;
+        let (served, _) = listener.accept().context("accept")?;
         // A reset, and no goodbye: no port stays in TIME_WAIT, where they run out.
         set_socket_linger(&client, Some(Duration::ZERO)).context("SO_LINGER")?;
         drop((client, served));

@@ -188,8 +188,9 @@ impl ServerBench {
         command.args(["--threads", &load_threads.to_string()]);
         // On a CPU of its own it need not sleep; elsewhere the server needs that CPU.
         command.args((placement != Placement::Same).then_some("--spins"));
-        let (answers, mouth) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-        let role = start("the load", command, Input::Open, Output::To(mouth), cpu)?;
+        let (answers, write_end) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+        let role =
+            start("the load", command, Input::Open, Output::To(write_end), cpu)?;
         Ok((role, Lines::of(answers)))
     }
 

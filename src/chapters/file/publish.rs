@@ -22,9 +22,9 @@ use os::cleanup::notes::beside;
 use wire::errors::Advise;
 use wire::frame::{FramingOptions, ReassemblyBuffer};
 use wire::meet::{Presence, Rendezvous, SoleRole, with_suffix};
-use wire::transfer::write_all;
 use wire::say;
 use wire::say::Commentary;
+use wire::transfer::write_all;
 
 // ANCHOR: sender
 /// Writes a file under another name, then gives it the name that readers look at.

@@ -15,9 +15,9 @@ use os::signal::is_to_end;
 use wire::dialogue::{Reply, Server};
 use wire::frame::{CHUNK, FramingOptions};
 use wire::payload::Payload;
-use wire::standard::unprinted;
 use wire::say::Commentary;
 use wire::shortage::{Shortage, is_shortage};
+use wire::standard::unprinted;
 
 /// A pipe that poll(2) calls writable takes so many bytes without sleeping: PIPE_BUF.
 const SURE: usize = libc::PIPE_BUF;

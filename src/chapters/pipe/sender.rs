@@ -11,10 +11,10 @@ use super::terminal::no_pipe;
 use wire::errors::usage;
 use wire::frame::FramingOptions;
 use wire::meet::Rendezvous;
-use wire::transfer::write_all;
 use wire::say;
 use wire::say::Commentary;
 use wire::standard;
+use wire::transfer::write_all;
 use wire::transport::{BLOCK, Sender};
 
 /// The options of the writing end.

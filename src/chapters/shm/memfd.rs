@@ -21,9 +21,9 @@ use os::shared::{Shared, mmap};
 use os::signal::retry_on_intr;
 use wire::errors::{Advise, errno};
 use wire::meet::{self, Rendezvous};
-use wire::transfer::write_all;
 use wire::ring::join::{Backing, Found, allocate};
 use wire::say;
+use wire::transfer::write_all;
 
 /// The memory that this note tells of.
 #[derive(Debug)]

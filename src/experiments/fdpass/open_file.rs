@@ -12,13 +12,13 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
 use rustix::net::RecvFlags;
 
-use super::{ONE, Taken, pair, pass, take};
+use super::{ONE, ReceivedMessage, pair, pass, take};
 use crate::record::Returned;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
 
 /// The one descriptor that came.
-fn only(taken: Taken) -> Result<std::os::fd::OwnedFd> {
+fn only(taken: ReceivedMessage) -> Result<std::os::fd::OwnedFd> {
     let mut descriptors = taken.descriptors;
     descriptors.pop().context("no descriptor came")
 }

@@ -1,4 +1,4 @@
-//! Who sleeps on a queue, and what wakes him.
+//! Which process sleeps on a queue, and what wakes it.
 
 use std::io::{PipeReader, Write};
 use std::os::fd::AsRawFd;

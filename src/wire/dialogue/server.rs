@@ -9,8 +9,8 @@ use nix::sys::socket::MsgFlags;
 use super::{Reply, Server};
 use crate::frame::{FramingOptions, ReassemblyBuffer};
 use crate::payload::Printed;
-use crate::transfer::send_all;
 use crate::say::{self, Commentary};
+use crate::transfer::send_all;
 use os::calls::recv;
 
 // ANCHOR: answer

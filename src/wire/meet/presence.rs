@@ -13,8 +13,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use super::notes::{Notes, PENDING};
 use super::with_suffix;
 use crate::errors::Advise;
-use crate::transfer::write_all;
 use crate::say;
+use crate::transfer::write_all;
 use os::cleanup::notes::beside;
 use os::cleanup::{self, Guard, Object, owner_of};
 use os::owner::Owner;
@@ -423,7 +423,7 @@ pub fn byte(kind: i32, start: i64) -> libc::flock {
     }
 }
 
-/// Whether the place is someone else's: then it is for him to keep.
+/// Whether the rendezvous is another user's: then it is for that user to keep.
 fn may_not_write(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM | libc::EROFS))
 }

@@ -20,9 +20,9 @@ use rustix::io::ioctl_fionread;
 use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 
 use wire::errors::{Advise, usage};
-use wire::standard::unprinted;
 use wire::say;
 use wire::say::Commentary;
+use wire::standard::unprinted;
 use wire::standard::{self, until_ready};
 
 // ANCHOR: lend
