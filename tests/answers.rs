@@ -10,11 +10,13 @@ use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, shutdown,
     socket,
 };
+use os::process_identity::state;
 use support::*;
 
 /// A server that prints, and how its clients come to it.
@@ -119,6 +121,17 @@ fn leave(client: OwnedFd, by: By, way: &str) {
     drop(client);
 }
 
+/// Stops each thread of a role: when kill(2) returns, some may still run.
+fn stop(role: &RoleProcess) {
+    role.signal(Signal::SIGSTOP).unwrap();
+    let tasks = format!("/proc/{}/task", role.pid());
+    until("each thread is stopped", || {
+        let tasks = std::fs::read_dir(&tasks).unwrap();
+        let mut ids = tasks.map(|task| task.unwrap().file_name());
+        ids.all(|id| state(id.to_str().unwrap().parse().unwrap()) == Some('T'))
+    });
+}
+
 /// What is sent: `number` messages, as they go on the wire.
 fn numbers(number: usize, by: By) -> Vec<Vec<u8>> {
     let newline = if by == By::Seqpacket { "" } else { "\n" };
@@ -126,14 +139,22 @@ fn numbers(number: usize, by: By) -> Vec<Vec<u8>> {
 }
 
 /// What a server prints of a client that hands over `number` messages while the server is
-/// stopped, and leaves without reading an answer; and how many were handed over.
-fn printed(kind: Kind, way: &str, more: &[&str]) -> (Vec<u8>, usize) {
+/// stopped, and leaves without reading an answer, be there one (`unread`) or none; and how
+/// many were handed over.
+fn printed(kind: Kind, way: &str, unread: bool, more: &[&str]) -> (Vec<u8>, usize) {
     let subject = subject(kind.words[0]);
     let (server, client) = start(&subject, kind, more);
-    // So that all is there before the first answer. `fork` goes on: its child may answer at
+    let messages = numbers(2000, kind.by);
+    let first = usize::from(unread);
+    assert_eq!(hand_over(&client, &messages[..first]), first);
+    if unread {
+        let mut answer = [PollFd::new(client.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut answer, 60_000_u16).unwrap(), 1, "no answer");
+    }
+    // So that all is there before the next answer. `fork` goes on: its child may answer at
     // once, which is another order of the same.
-    server.signal(Signal::SIGSTOP).unwrap();
-    let handed = hand_over(&client, &numbers(2000, kind.by));
+    stop(&server);
+    let handed = first + hand_over(&client, &messages[first..]);
     if kind.by == By::Tcp {
         // What its kernel has not sent by then, it loses by a reset.
         let unsent = || os::siocoutq::unread(&client).unwrap();
@@ -154,16 +175,17 @@ fn printed(kind: Kind, way: &str, more: &[&str]) -> (Vec<u8>, usize) {
 #[test]
 fn what_a_client_said_before_it_left_unanswered_is_printed() {
     for kind in KINDS {
-        for way in WAYS {
-            let (printed, handed) = printed(*kind, way, &[]);
+        for (way, unread) in WAYS.iter().flat_map(|way| [(way, false), (way, true)])
+        {
+            let (printed, handed) = printed(*kind, way, unread, &[]);
             assert!(handed > 200, "{:?}: {handed}", kind.words);
             let lines: Vec<_> =
-                (0..handed).map(|place| format!("{place:04}\n")).collect();
+                (0..handed).map(|index| format!("{index:04}\n")).collect();
             let printed = String::from_utf8(printed).unwrap();
             let (words, count) = (kind.words, printed.lines().count());
             assert!(
                 printed == lines.concat(),
-                "{words:?} {way}: {count} of {handed} lines"
+                "{words:?} {way}, {unread}: {count} of {handed} lines"
             );
         }
     }
@@ -172,13 +194,13 @@ fn what_a_client_said_before_it_left_unanswered_is_printed() {
 #[test]
 fn it_is_printed_in_each_style() {
     for kind in KINDS {
-        let (bytes, handed) = printed(*kind, "close", &["--bytes"]);
+        let (bytes, handed) = printed(*kind, "close", false, &["--bytes"]);
         assert!(
             bytes == numbers(handed, kind.by).concat(),
             "{:?} --bytes",
             kind.words
         );
-        let (json, handed) = printed(*kind, "close", &["--json"]);
+        let (json, handed) = printed(*kind, "close", false, &["--json"]);
         let json = String::from_utf8(json).unwrap();
         assert_eq!(json.lines().count(), handed, "{:?} --json", kind.words);
         for (number, line) in json.lines().enumerate() {
@@ -195,7 +217,7 @@ fn more_than_one_read_of_it_is_printed() {
     for kind in KINDS.iter().filter(|kind| kind.by == By::Stream) {
         let subject = subject(kind.words[0]);
         let (server, client) = start(&subject, *kind, &[]);
-        server.signal(Signal::SIGSTOP).unwrap();
+        stop(&server);
         let line = [vec![b'x'; 9999], b"\n".to_vec()].concat();
         let mut handed = 0;
         while handed < 100
@@ -223,7 +245,7 @@ fn more_than_one_read_of_it_is_printed() {
 fn a_once_server_prints_the_one_message_that_it_takes() {
     for way in WAYS {
         let once = kind(&["tcp", "server", "--strategy", "once"], By::Tcp);
-        let (printed, _) = printed(once, way, &[]);
+        let (printed, _) = printed(once, way, false, &[]);
         assert_eq!(printed, b"0000\n", "{way}");
     }
 }

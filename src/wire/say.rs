@@ -294,7 +294,7 @@ pub fn size(bytes: usize) -> String {
 /// `1 message`, `65,536 messages`: how many there are, and the noun's number.
 ///
 /// ```
-/// use ipclab::wire::say::count;
+/// use ipclab_wire::say::count;
 /// assert_eq!(count(0, "message"), "0 messages");
 /// assert_eq!(count(1, "message"), "1 message");
 /// assert_eq!(count(65_536, "process"), "65,536 processes");

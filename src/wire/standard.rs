@@ -8,7 +8,7 @@
 //! (`clippy.toml`).
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;

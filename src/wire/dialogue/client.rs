@@ -250,9 +250,11 @@ impl<L: Link> Talk<L> {
             }
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Printed::Yes),
             Err(error) => {
+                // A socket of packets is told of the reset before it is given what came first.
+                let first = self.score.failure.is_none();
+                self.receiving = first && error == Errno::ECONNRESET;
                 self.score.broken = true;
                 self.failed("receive from the server", error);
-                self.receiving = false;
             }
         }
         while self.link.next(&mut self.answer, !self.receiving)? {

@@ -22,8 +22,9 @@ use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 use wire::errors::{Advise, usage};
 use wire::say;
 use wire::say::Commentary;
+use wire::standard;
 use wire::standard::unprinted;
-use wire::standard::{self, until_ready};
+use wire::transfer::until_ready;
 
 // ANCHOR: lend
 /// What the pipe should hold, in bytes: half of a message of 1 MiB, so that one process
