@@ -155,8 +155,8 @@ fn run_words(all: &Command, words: &[OsString]) -> Result<()> {
     list::chapter(name, bench::with_figures().contains(&name))
 }
 
-/// The words of the command line. What a launcher has started plays its chapter's first
-/// role if no word says which: `mpiexec -n 2 ipclab mpi`. Otherwise that shows the page.
+/// The words of the command line. A program that a launcher has started plays its chapter's
+/// first role if no word names one: `mpiexec -n 2 ipclab mpi`. Otherwise that shows the page.
 fn words(all: &Command) -> Vec<OsString> {
     let mut words: Vec<OsString> = std::env::args_os().collect();
     let name =
@@ -338,7 +338,7 @@ impl Chosen<'_> {
         let Some((role, matches)) = self.below.subcommand() else { return Ok(None) };
         let (given, ready) = if row.meets.by_name() {
             let meeting = Meeting::from_arg_matches(matches)?;
-            // Before anything is opened: a number that nobody gave us is still nobody's.
+            // Before anything is opened: by now a number that was not given to us is no descriptor.
             (meeting.at, meeting.ready_fd.map(ready).transpose()?)
         } else {
             (None, None)
@@ -354,7 +354,7 @@ impl Chosen<'_> {
             return Err(usage("--bytes sends no boundaries: leave --framing out"));
         }
         if ready.is_some() {
-            // Who started this role, and wants to know when, starts the other one too.
+            // A program that wants to know when this role is ready starts the other one too.
             say::the_other_comes();
         }
         let mut rendezvous =

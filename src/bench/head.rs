@@ -103,7 +103,7 @@ fn is_virtual() -> bool {
     flags.split(' ').any(|flag| flag == "hypervisor")
 }
 
-/// Whether this is a virtual machine: other CPUs have no flag, and the firmware's names tell.
+/// Whether this is a virtual machine: other CPUs have no flag, but the firmware's names show it.
 #[cfg(not(target_arch = "x86_64"))]
 fn is_virtual() -> bool {
     const SIGNS: [&str; 6] =
@@ -118,7 +118,7 @@ fn is_virtual() -> bool {
     SIGNS.iter().any(|sign| names.contains(sign))
 }
 
-/// The hypervisor's name, where there is one and DMI tells it.
+/// The hypervisor's name, where there is one and DMI has it.
 fn hypervisor() -> Option<String> {
     is_virtual().then(|| {
         line("/sys/class/dmi/id/sys_vendor")
@@ -163,7 +163,7 @@ fn limits() -> Vec<(String, String)> {
 const LOOK: Duration = Duration::from_millis(250);
 
 /// What part of their time others had of `cpus` while this process slept, 0 to 1, where it
-/// was most. (The load average would remember the minute before, a build that is over, say.)
+/// was most. (The load average would still count the minute before, for example a build.)
 fn busy(cpus: &[usize], look: Duration) -> Option<f64> {
     let before = read_to_string("/proc/stat").ok()?;
     std::thread::sleep(look);

@@ -1,4 +1,4 @@
-//! What an end of a pair is told when it is started, and the statuses and words by which the
+//! What an end of a pair gets when it is started, and the statuses and words by which the
 //! bench knows why it left.
 
 use std::path::Path;
@@ -11,11 +11,11 @@ pub const TOO_LARGE: i32 = 3;
 
 /// The status of an end whose machine or language does not have the mechanism.
 pub const ABSENT: i32 = 4;
-/// What an end says that has nothing else to say than that the other one has left: that one
-/// may have.
+/// What an end reports whose only error is that the other end has left: the other end may
+/// have an error of its own.
 pub const OTHER_LEFT: &str = "the other side has left";
 
-/// What an end is told when it is started.
+/// What an end gets when it is started.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Job {
     /// What is measured.
@@ -72,14 +72,14 @@ pub enum Side {
 }
 
 impl Mode {
-    /// As an end is told it.
+    /// As it stands on an end's command line.
     pub fn word(self) -> &'static str {
         if self == Mode::Pingpong { "pingpong" } else { "oneway" }
     }
 }
 
 impl Side {
-    /// As an end is told it.
+    /// As it stands on an end's command line.
     pub fn word(self) -> &'static str {
         if self == Side::A { "a" } else { "b" }
     }

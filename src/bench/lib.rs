@@ -122,7 +122,7 @@ pub struct Options {
 /// `ipclab bench`.
 ///
 /// # Errors
-/// What no single figure is to blame for.
+/// Errors that no single figure has caused.
 pub fn run(options: &Options, quiet: bool) -> Result<()> {
     if let Some((dir, reports)) = options.figures.split_last() {
         return report::figures::write(reports, dir);
@@ -141,14 +141,14 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     outputs.write(&heard(report, &mut stop)?, old.as_ref())
 }
 
-/// What came of it; if a signal came meanwhile, we end as it says.
+/// What came of it; if a signal came meanwhile, it ends us.
 fn heard<T>(outcome: Result<T>, stop: &mut Interrupts) -> Result<T> {
     // The operations and the servers read signals themselves, and leave the last one pending.
     if outcome.is_err()
         && stop.pending()?
         && let Some(signal) = stop.caught
     {
-        // The ends and their directory are gone; now end as the signal says.
+        // The ends and their directory are gone; now end by the signal.
         stop.end_by(signal)?;
     }
     outcome
@@ -223,7 +223,7 @@ struct Outputs {
 }
 
 impl Outputs {
-    /// Looks whether all files can be written: now, and not after minutes.
+    /// Checks whether all files can be written: now, and not after minutes.
     fn check(options: &Options) -> Result<Outputs> {
         let target =
             |path: &Option<PathBuf>| path.as_deref().map(Target::check).transpose();
@@ -350,7 +350,7 @@ impl Drop for Scratch {
         let Ok(program) = std::env::current_exe() else { return };
         let mut clean = Command::new(program);
         clean.args(["-q", "clean", "--pending"]).env("IPCLAB_DIR", self.0.path());
-        // Its output is for a user who has asked for it.
+        // Its output is for the user of `ipclab clean`.
         let _ = clean.output();
     }
 }

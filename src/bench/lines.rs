@@ -1,4 +1,4 @@
-//! What another process says, line by line, while processes are watched that may end meanwhile.
+//! What another process writes, line by line, while processes are watched that may end meanwhile.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;

@@ -2,7 +2,7 @@
 //!
 //! What is measured and what it is compared with run in turns, forth and back (ABBA): a
 //! machine that grows slower meanwhile makes both slower. Each half of a turn gives one
-//! ratio; the median of those is the result, and the least and the greatest tell how far
+//! ratio; the median of those is the result, and the least and the greatest show how far
 //! to trust it.
 
 use std::time::Duration;
@@ -88,7 +88,7 @@ const STALLED: f64 = 0.05;
 /// Runs all contenders in turns. The figures are nanoseconds a round trip.
 ///
 /// # Errors
-/// What the ends say.
+/// The ends' own errors.
 pub(super) fn latency(
     plan: &Plan,
     contenders: &mut [Contender],
@@ -131,7 +131,7 @@ pub(super) fn latency(
 /// Runs all contenders in turns. The figures are bytes per second.
 ///
 /// # Errors
-/// What the ends say.
+/// The ends' own errors.
 pub(super) fn throughput(
     plan: &Plan,
     contenders: &mut [Contender],

@@ -39,7 +39,7 @@ pub struct Head {
     pub cpus: usize,
     /// The CPUs that the two processes were pinned to; one where there is one.
     pub pinned: Vec<usize>,
-    /// The frequency governor, where the kernel tells one.
+    /// The frequency governor, where the kernel shows one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub governor: Option<String>,
     /// The hypervisor, if this is a virtual machine.
@@ -114,7 +114,7 @@ pub struct Row {
     pub subject: String,
     /// What kind of figure.
     pub what: What,
-    /// Whose program: `ipclab`, `C` or `Python`.
+    /// The program that was measured: `ipclab`, `C` or `Python`.
     pub program: String,
     /// Where the processes ran, if it is of two processes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,7 +133,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// What tells this row from all others of its report: what kind of figure, of which
+    /// What distinguishes this row from all others of its report: what kind of figure, of which
     /// program, where it ran, and [what of](Row::work).
     pub fn key(&self) -> (What, &str, Option<Placement>, Work<'_>) {
         (self.what, &self.program, self.placement, self.work())
@@ -184,7 +184,7 @@ impl What {
 pub enum Outcome {
     /// A figure.
     Measured(Figure),
-    /// A figure came out that cannot be: a tripwire says why.
+    /// A figure came out that cannot be: a tripwire gives the reason.
     Invalid(String),
     /// Nothing to measure: the mechanism or the machine cannot, or a program is absent.
     Absent(String),
@@ -229,7 +229,7 @@ pub struct Figure {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub percentiles: Option<Percentiles>,
     /// Of an open loop: the same requests, each timed from when it was sent instead of from
-    /// when it was due. What a load that waits for answers would have said.
+    /// when it was due. A load that waits for answers would report these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub naive: Option<Box<Percentiles>>,
     /// Context switches a round trip, or a message one way, of each of the two processes.

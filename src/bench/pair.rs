@@ -314,7 +314,7 @@ impl Pair {
         }
     }
 
-    /// Why `side` has left, which should not have.
+    /// Why `side` has left, which it should not have.
     fn failed(&mut self, side: usize) -> anyhow::Error {
         let followed = match self.left(side) {
             Err(error) if !line(&error).ends_with(OTHER_LEFT) => return error,
@@ -324,8 +324,8 @@ impl Pair {
         self.left(1 - side).err().unwrap_or(followed)
     }
 
-    /// Why `side` has left. Without an error it has because the other one has, which has
-    /// more to say.
+    /// Why `side` has left. Without an error of its own it left because the other side did, which
+    /// has more to report.
     fn left(&mut self, side: usize) -> Result<()> {
         let Some(role) = self.roles[side].take() else { return Ok(()) };
         let outcome = role.wait(Instant::now() + LEAVE)?;
@@ -379,8 +379,8 @@ impl Drop for Pair {
     fn drop(&mut self) {
         let _ = self.wake();
         for role in self.roles.iter_mut().filter_map(Option::take) {
-            // An end that has heard the goodbye leaves by itself; SIGTERM lets the others
-            // clear their names away; what does not heed it is killed.
+            // An end that has received the goodbye leaves by itself; SIGTERM lets the others
+            // clear their names away; an end that goes on is killed.
             let deadline = Instant::now() + LEAVE;
             let mut all = [role];
             if !wait_a_little(&mut all, LEAVE / 50) {
@@ -399,7 +399,7 @@ fn wait_a_little(roles: &mut [RoleProcess; 1], time: Duration) -> bool {
     roles[0].has_ended()
 }
 
-/// A socket that keeps packets whole, and whose end is noticed.
+/// A socket that keeps packets whole, and reports the end of its peer.
 fn control_socket() -> Result<(OwnedFd, OwnedFd)> {
     let (family, kind) = (AddressFamily::Unix, SockType::SeqPacket);
     socketpair(family, kind, None, SockFlag::SOCK_CLOEXEC).context("socketpair")
@@ -430,7 +430,7 @@ fn numbers<const N: usize>(answer: &[u8]) -> Result<[u64; N]> {
 mod tests {
     use super::*;
 
-    /// What is said of a pair whose ends do this after they were ready.
+    /// The error of a pair whose ends do this after they were ready.
     fn said_of(a: &str, b: &str) -> anyhow::Error {
         let end = |then: &str| {
             let mut shell = Command::new("sh");

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// Whose program a peer is.
+/// Which program a peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Program {
     /// The C references in `src/bench/c`.
@@ -154,7 +154,7 @@ impl Peers {
     /// an absent program or an unknown mechanism.
     ///
     /// It exits with status 3 if the mechanism does not carry `size`, and with 4 if the
-    /// language does not have the mechanism; one line on its standard error says why.
+    /// language does not have the mechanism; one line on its standard error gives the reason.
     pub fn command(
         &self,
         program: Program,
@@ -194,7 +194,7 @@ fn built(dir: &Path, reference: &Reference) -> PathBuf {
     dir.join("c").join(reference.mechanism.replace(" --", "_").replace(' ', "_"))
 }
 
-/// Compiles all references at once, or tells why that failed.
+/// Compiles all references at once, or returns why that failed.
 fn compile_all(dir: &Path, cc: &str) -> Result<(), String> {
     let started: Vec<io::Result<Child>> =
         REFERENCES.iter().map(|reference| compile(dir, cc, reference)).collect();
@@ -240,7 +240,7 @@ fn compile(dir: &Path, cc: &str, reference: &Reference) -> io::Result<Child> {
         .spawn()
 }
 
-/// Whether there is a Python that knows all that the scripts say.
+/// Whether there is a Python that has all that the scripts use.
 fn try_python(tools: &Tools) -> Result<(), String> {
     let name = tools.python.to_string_lossy();
     let advice = "apt-get install python3, or name one in IPCLAB_PYTHON";

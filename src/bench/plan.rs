@@ -38,7 +38,7 @@ pub(super) struct Run<'a> {
     pub(super) peers: Option<Peers>,
     /// Ctrl-C.
     pub(super) stop: &'a mut Interrupts,
-    /// Told of each step before it begins.
+    /// Called with each step before it begins.
     pub(super) progress: &'a mut dyn FnMut(&str),
     /// How many pairs there were.
     pub(super) pairs: usize,
@@ -62,7 +62,7 @@ impl Run<'_> {
     /// Measures all that is wanted.
     ///
     /// # Errors
-    /// [`NotMeasured::Interrupted`]; what no single figure is to blame for.
+    /// [`NotMeasured::Interrupted`]; errors that no single figure has caused.
     pub(super) fn all(&mut self) -> Result<()> {
         if self.wanted.subjects.is_empty() {
             return Ok(());
@@ -150,7 +150,7 @@ impl Run<'_> {
         }
     }
 
-    /// Starts all participants. A peer that is not there is a row that says why.
+    /// Starts all participants. A peer that is not there is a row with the reason.
     fn participants(
         &mut self,
         spot: Spot,

@@ -13,7 +13,7 @@ use process::{Input, Output, RoleProcess};
 /// come after its window.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 /// How long the end of a server that has closed its connections may take. On a busy CPU
-/// that is a while. The bench waits for as long only if a server that answers wrong lives on.
+/// that is a while. The bench waits this long only if a server that answers wrong goes on.
 pub(super) const DYING: Duration = Duration::from_secs(5);
 
 /// Starts `command` on one CPU: pinned before it executes, so all of it runs there, and

@@ -21,7 +21,7 @@ pub(super) fn is_long(time: f64, usual: f64) -> bool {
 }
 
 /// Places 0 to `count` there and back, one way a round: whatever grows or shrinks
-/// meanwhile meets all alike.
+/// meanwhile changes all alike.
 pub(super) fn there_and_back(
     count: usize,
     rounds: usize,

@@ -166,7 +166,7 @@ impl Subject {
             "signal" => size == 0,
             "file" => false,
             // A process that waits in recv(2) on a stream is woken as well when its own message is
-            // read: that is room to send in, and room is told on the same queue.
+            // read: that is room to send in, and the kernel reports room on the same wait queue.
             "unix" if self.name == "unix stream" => false,
             _ => size <= 4096,
         }

@@ -165,7 +165,7 @@ mod tests {
                 "{why}"
             );
         }
-        // A pipe beside a memcpy that fell among bad alignments: 3.2 of 2.9 GB/s.
+        // A pipe beside a memcpy that was measured at bad alignments: 3.2 of 2.9 GB/s.
         assert!(
             OneWay { placement: Placement::Same, rate: 3.2e9, copies: 2 }
                 .flaw(2.9e9)

@@ -13,7 +13,7 @@ pub(super) fn script(shell: Shell, mut all: Command) -> String {
     clap_complete::generate(shell, &mut all, "ipclab", &mut script);
     let mut script = String::from_utf8_lossy(&script).into_owned();
     if shell == Shell::Fish {
-        // clap_complete tells fish nothing of the words that a verb takes.
+        // clap_complete gives fish none of the words that a verb takes.
         for verb in all.get_subcommands() {
             let words = verb.get_positionals().flat_map(Arg::get_possible_values);
             let words: Vec<_> =

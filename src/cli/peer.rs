@@ -9,8 +9,8 @@ use wire::meet::{program, quoted};
 const OWN_AFFAIRS: &[&str] =
     &["timeout", "ready_fd", "messages", "count", "json", "undo", "all"];
 
-/// What the peer is to say, unless it is told otherwise: without a message it would wait for
-/// somebody to type one.
+/// The peer's message, unless another is given: without one it would wait for the user to
+/// type it.
 const MESSAGE: &str = "hello";
 
 /// Whether `command` has the argument `id`.

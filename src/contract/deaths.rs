@@ -1,4 +1,4 @@
-//! Clauses about ends that were not wished for: killed peers, signals, timeouts.
+//! Clauses about ends that no role plans: killed peers, signals, timeouts.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -32,7 +32,7 @@ pub fn the_sender_is_killed(s: &Subject) -> Result<()> {
     sender.stop(Signal::SIGKILL, s.deadline())?;
     let receiver = match s.chapter.on_peer_death {
         OnPeerDeath::Waits => {
-            // It goes on waiting: so a second sender can finish what the first began.
+            // The receiver goes on waiting: so a second sender can finish what the first began.
             let second = s.start_sender(&["two"], Input::Nothing)?;
             succeeded("the second sender", &second.wait(s.deadline())?)?;
             let receiver = receiver.wait(s.deadline())?;
@@ -89,7 +89,7 @@ pub fn the_sender_is_killed_in_full_flow(s: &Subject) -> Result<()> {
     s.nothing_is_left()
 }
 
-/// Clause: when the receiver is killed, the sender says that it is gone, or its messages
+/// Clause: when the receiver is killed, the sender reports that it is gone, or the messages
 /// wait for the next receiver.
 ///
 /// # Errors
@@ -105,7 +105,7 @@ pub fn the_receiver_is_killed(s: &Subject) -> Result<()> {
         receiver.wait_for_comment("is not there: ", s.deadline())?;
     }
     receiver.stop(Signal::SIGKILL, s.deadline())?;
-    // It may notice at the first write, or end before it reads the second line.
+    // The sender may notice at the first write, or end before it reads the second line.
     let _ = sender.feed(b"two\n");
     let sender = sender.wait(s.deadline())?;
     if s.keeps {

@@ -2,17 +2,17 @@
 //!
 //! It knows two commands and their limits, not the code behind them, so that a program in
 //! any language can be held to it, and a test does not link the chapters. Each clause runs
-//! real processes in a directory of its own, waits for events and never for time, and looks
+//! real processes in a directory of its own, waits for events and never for time, and checks
 //! that nothing is left behind. A chapter that is a conversation is asked the same: its client
 //! is the sender, and what "arrived" is what the client printed, the echo of what it sent.
 //!
 //! Every clause is asked of every chapter ([`each_clause`]), and those
 //! for queues of every queue ([`each_clause_for_queues`]);
-//! where one cannot be, the chapter's test says why.
+//! where a clause cannot be asked, the chapter's test says why.
 //!
 //! [`messages`]: what arrives, and what is refused · [`meeting`]: either order, and names
 //! that are stale, taken or hostile · [`deaths`]: killed peers, signals, timeouts ·
-//! [`queues`]: what waits, and for whom.
+//! [`queues`]: which messages wait, and for which role.
 
 pub mod deaths;
 mod leftovers;

@@ -90,7 +90,7 @@ pub fn arguments_are_checked_first(s: &Subject) -> Result<()> {
     let sender = sender.wait(s.deadline())?;
     failed_clearly(&sender)?;
     ensure!(sender.stdout.is_empty(), "something came back");
-    // It was told, or it still waits and knows of nothing.
+    // The receiver was told of the end, or it still waits and knows of nothing.
     receiver.signal(Signal::SIGINT)?;
     let receiver = receiver.wait(s.deadline())?;
     ensure!(receiver.stdout.is_empty(), "something was sent all the same");

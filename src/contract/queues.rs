@@ -1,5 +1,5 @@
-//! Clauses for queues: sender and receiver need not be there at the same time, and what
-//! nobody has taken waits.
+//! Clauses for queues: sender and receiver need not be there at the same time, and a message
+//! that no receiver has taken waits.
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
@@ -121,7 +121,7 @@ pub fn a_second_sender_is_told_who_has_the_place(s: &Subject) -> Result<()> {
     s.nothing_is_left()
 }
 
-/// Clause: a receiver that hears nothing for two seconds says how a sender says goodbye,
+/// Clause: a receiver to which nothing comes for two seconds says how a sender says goodbye,
 /// and goes on waiting.
 ///
 /// # Errors
@@ -157,7 +157,7 @@ pub fn a_line_too_long_is_refused_with_the_way_out(s: &Subject) -> Result<()> {
     s.nothing_is_left()
 }
 
-/// Clause: a refused message leaves no queue behind where nobody waits for it.
+/// Clause: a refused message leaves no queue behind where no receiver waits for it.
 ///
 /// # Errors
 /// How the contract is broken.
@@ -169,7 +169,7 @@ pub fn a_refused_message_leaves_no_queue_behind(s: &Subject) -> Result<()> {
     s.nothing_is_left()
 }
 
-/// Clause: `ipclab clean` keeps what waits, unless it is told otherwise.
+/// Clause: `ipclab clean` keeps messages that wait, unless an option says otherwise.
 ///
 /// # Errors
 /// How the contract is broken.

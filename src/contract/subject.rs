@@ -1,4 +1,4 @@
-//! Who is held to the contract: two commands, their limits, a directory of their own.
+//! What is held to the contract: two commands, their limits, a directory of their own.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -41,7 +41,7 @@ pub struct Queue {
     pub kind: &'static str,
     /// How many of the largest messages fill it.
     pub room: usize,
-    /// What a refused message is told to change.
+    /// What the error of a refused message tells the user to change.
     pub way_out: &'static str,
     /// How a silent receiver describes the goodbye that it waits for.
     pub goodbye: &'static str,
@@ -181,7 +181,7 @@ impl Subject {
         RoleProcess::start("receiver", self.receiver_command(args), input)
     }
 
-    /// What a role says that has come to where it waits for the other.
+    /// What a role prints once it waits for the other role.
     pub(super) fn says_that_it_waits(&self) -> &'static str {
         match self.chapter.meets {
             Meets::Nowhere => "it was there before exec",
@@ -278,7 +278,7 @@ impl Subject {
         String::from_utf8(receiver.stdout).context("what the receiver printed")
     }
 
-    /// Looks that nothing is left: no file, no queue, no segment.
+    /// Checks that nothing is left: no file, no queue, no segment.
     ///
     /// # Errors
     /// Naming what is left.

@@ -14,7 +14,7 @@ pub(super) fn succeeded(name: &str, outcome: &Outcome) -> Result<()> {
 /// Wants exit status 1 and one clear line on stderr; returns that line.
 ///
 /// # Errors
-/// When it ended otherwise, or said it otherwise.
+/// When the status is another one, or stderr is not one clear line.
 pub fn failed_clearly(outcome: &Outcome) -> Result<String> {
     let Outcome { status, stderr, .. } = outcome;
     ensure!(status.code() == Some(1), "ended with {status}; it said:\n{stderr}");

@@ -64,7 +64,7 @@ impl<T: DeserializeOwned> Child<T> {
 
     /// Waits until the kernel shows it asleep in one of `calls` (/proc/PID/syscall), which
     /// is how an experiment forces an order without sleeping itself. Returns which; the
-    /// first, where the kernel does not tell this user.
+    /// first, where the kernel does not show it to this user.
     ///
     /// # Errors
     /// When it has ended, or is not there after 5 s.
@@ -115,7 +115,7 @@ impl<T: DeserializeOwned> Child<T> {
         })
     }
 
-    /// Leaves its reaping to the caller, who gets its pid.
+    /// Leaves its reaping to the caller, which gets its pid.
     pub fn leave(mut self) -> Pid {
         self.reaped = true;
         self.pid
@@ -164,12 +164,12 @@ impl<T> Drop for Child<T> {
     }
 }
 
-/// What /proc says of a process.
+/// What /proc shows of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Activity {
     /// It sleeps in this call.
     Asleep(Sysno),
-    /// It sleeps, and where is not told to this user.
+    /// It sleeps, and this user may not see where.
     AsleepSomewhere,
     /// It has ended.
     Ended,

@@ -50,7 +50,7 @@ fn map_shared(file: &File, length: usize) -> std::io::Result<Pages> {
     Pages::map(Some(file.as_fd()), length, MapFlags::SHARED)
 }
 
-/// Whether the file is on a disk, as far as its file system tells: not in memory.
+/// Whether the file is on a disk, as far as its file system shows: not in memory.
 fn on_a_disk(file: &File) -> Result<bool> {
     Ok(fstatfs(file).context("fstatfs")?.filesystem_type() != TMPFS_MAGIC)
 }

@@ -1,4 +1,4 @@
-//! What select, poll and epoll tell, and do not tell.
+//! What select, poll and epoll report, and do not report.
 
 use super::row::Experiment;
 

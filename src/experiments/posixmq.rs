@@ -34,7 +34,7 @@ pub const ALL: &[Experiment] = &[
 /// Makes a queue of that name, which must not be there yet, and opens it both ways.
 const MAKE: MQ_OFlag =
     MQ_OFlag::O_CREAT.union(MQ_OFlag::O_EXCL).union(MQ_OFlag::O_RDWR);
-/// The user who makes it may use it, and nobody else: 0600.
+/// The user that makes it may use it, and no other user: 0600.
 const OURS: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 
 /// The shape of a queue: at most `mq_maxmsg` messages of at most `mq_msgsize` bytes.

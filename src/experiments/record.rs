@@ -96,7 +96,7 @@ impl Failure for std::io::Error {
     }
 }
 
-/// What poll(2) says of a descriptor: `POLLIN | POLLHUP`.
+/// What poll(2) returns for a descriptor: `POLLIN | POLLHUP`.
 impl Returned for PollFlags {
     fn shown(&self) -> String {
         let names: Vec<_> = self.iter_names().map(|(name, _)| name).collect();

@@ -27,7 +27,7 @@ pub struct Experiment {
     pub run: fn(&Stage) -> Result<usize>,
     /// What to take home, in a sentence or two.
     pub moral: &'static str,
-    /// The man pages that say it: `fifo(7), open(2)`.
+    /// The man pages that describe it: `fifo(7), open(2)`.
     pub see: &'static str,
     /// Where the code is: `file!()`.
     pub file: &'static str,

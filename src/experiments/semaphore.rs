@@ -53,13 +53,13 @@ fn set_of(stage: &Stage, values: &[i16]) -> Result<i32> {
     Ok(id)
 }
 
-/// Where a process sleeps that waits for a semaphore: semop(2), or sem_wait(3).
+/// Where a process that waits for a semaphore sleeps: semop(2), or sem_wait(3).
 const WAITS: [Sysno; 3] = [Sysno::semop, Sysno::semtimedop, Sysno::futex];
 
 /// Whether a child sleeps at a semaphore, or has come through to its next gate.
 ///
-/// Whoever wakes a sleeper has done so before its own call returns. So a child that is
-/// still asleep after that call was not woken by it.
+/// A process wakes a sleeper before its own call returns. So a child that is still
+/// asleep after that call was not woken by it.
 fn sleeps<T: DeserializeOwned>(child: &Child<T>) -> Result<bool> {
     let asleep = child.until_asleep_in(&[&WAITS[..], &[Sysno::readv]].concat())?;
     Ok(asleep != Sysno::readv)

@@ -108,7 +108,7 @@ impl Stage {
         self.tell(&Record::Note(text.to_string()));
     }
 
-    /// Ends the run where it cannot be made, and says for want of what.
+    /// Ends the run where it cannot be made, and reports what is missing.
     ///
     /// # Errors
     /// If it is not `there`.

@@ -1,4 +1,4 @@
-//! Waiting for what nobody tells of: a state in /proc, a number in a socket.
+//! Waiting for what no event reports: a state in /proc, a number in a socket.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Looks, again and again, until there is something to see.
 ///
 /// # Errors
-/// What looking meets; after 5 s `missing` says what is not there.
+/// The errors of looking; after 5 s `missing` names what is not there.
 pub fn until<T>(
     missing: impl FnOnce() -> String,
     mut look: impl FnMut() -> Result<Option<T>>,

@@ -1,9 +1,10 @@
 //! `ipclab clean`: what a `kill -9` left behind, and nothing else.
 //!
-//! Each rendezvous of ours has a lock file that says what it guards. Where nobody
-//! holds the lock, what it names is stale, unless a stranger (who holds no lock) has it
-//! open, which /proc tells. The directory of a demo, a trace, an experiment or a bench has
-//! such a list too. What is not this user's own says nothing here, and is left alone.
+//! Each rendezvous of ours has a lock file that names what it guards. Where no process
+//! holds the lock, what the file names is stale, unless a process of another program (which
+//! holds no lock) has it open, which /proc shows. The directory of a demo, a trace, an
+//! experiment or a bench has such a list too. What is not this user's own does not count
+//! here, and is left alone.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -119,13 +120,13 @@ struct Cleaner<'a> {
 }
 
 impl Cleaner<'_> {
-    /// Adds a line to the report. What others named is shown so that no terminal obeys it.
+    /// Adds a line to the report. Names that others chose are escaped, so no terminal obeys them.
     fn say(&mut self, line: &str) {
         self.report.push_str(&visible(line));
         self.report.push('\n');
     }
 
-    /// Says what is done with `what`, and has it done by `remove`; says whether it is gone
+    /// Reports what is done with `what`, and has it done by `remove`; returns whether it is gone
     /// then, or would be.
     fn conclude(
         &mut self,
@@ -211,10 +212,10 @@ impl Cleaner<'_> {
         Ok(())
     }
 
-    /// One thing; says whether it is gone now, or would be.
+    /// One thing; returns whether it is gone now, or would be.
     fn object(&mut self, object: &Object) -> bool {
         let verdict = self.verdict(object);
-        // Another's is no concern of this rendezvous.
+        // Another user's object is no concern of this rendezvous.
         self.conclude(&describe(object), &verdict, || remove_now(object))
             || matches!(verdict, Verdict::Strange(_))
     }

@@ -89,7 +89,7 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
             },
         };
         if let Some(signal) = stop.caught {
-            // The roles and their directory are gone; now end as the signal says.
+            // The roles and their directory are gone; now end by the signal.
             stop.end_by(signal)?;
         }
         if !quiet {
@@ -149,7 +149,7 @@ fn fold(text: &str, indent: usize) -> String {
     }
 }
 
-/// Tells `text` behind a `prefix` of `indent` columns, and folded there.
+/// Prints `text` behind a `prefix` of `indent` columns, and folded there.
 fn folded(prefix: &str, indent: usize, text: &str) {
     tell(&format!("{prefix}{}\n", fold(text, indent)));
 }

@@ -16,7 +16,7 @@ use process::RoleProcess;
 pub enum WaitOutcome {
     /// All have ended, and well.
     Done,
-    /// The role of this index has ended, and not well: the others may wait for it for ever.
+    /// The role of this index has failed: the others may wait for it for ever.
     Failed(usize),
     /// The deadline has passed, or a signal has come.
     Stopped,

@@ -19,7 +19,7 @@ use rustix::net::{RecvFlags, SocketFlags};
 use rustix::process::{Pid, PidfdFlags, WaitOptions};
 use rustix::thread::futex::{self, Timespec};
 
-/// What rustix says, as nix does.
+/// A result of rustix, as nix has it.
 fn nix<T>(result: rustix::io::Result<T>) -> nix::Result<T> {
     result.map_err(|error| Errno::from_raw(error.raw_os_error()))
 }
@@ -78,7 +78,7 @@ pub fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {
 }
 
 /// `waitpid(-1, &status, flags)`: a child that has ended, and how; `None` with WNOHANG when
-/// none has. (nix says EINVAL of a child that a real-time signal has ended.)
+/// none has. (nix returns EINVAL for a child that a real-time signal has ended.)
 ///
 /// # Errors
 /// ECHILD when there is no child; EINTR.

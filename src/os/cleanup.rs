@@ -39,7 +39,7 @@ struct Entry {
     objects: Objects,
     /// Go with this process, even if others stay.
     private: Objects,
-    /// What is still there waits for someone.
+    /// What is still there waits for another process.
     keep: AtomicBool,
     /// A queue in which only a goodbye waits need not stay.
     discards_goodbye: AtomicBool,
@@ -89,10 +89,10 @@ static TABLE: [AtomicPtr<Entry>; PLACES] =
 /// one thread has taken out of the table, no other removes.
 static LEAVING: AtomicU32 = AtomicU32::new(0);
 
-/// Monotonic nanoseconds at which `--timeout` strikes; 0 when there is none.
+/// Monotonic nanoseconds at which `--timeout` expires; 0 when there is none.
 static DEADLINE: AtomicI64 = AtomicI64::new(0);
 
-/// Whether SIGALRM was ignored before it was ours: what others send is ignored still.
+/// Whether SIGALRM was ignored before we handled it: what others send is ignored still.
 static ALARM_IGNORED: AtomicBool = AtomicBool::new(false);
 
 /// An entry of the table; dropping it leaves the rendezvous.
@@ -158,7 +158,7 @@ impl Guard {
         self.entry.private.add(object);
     }
 
-    /// Nothing is removed after all: what is there waits for someone.
+    /// Nothing is removed after all: what is there waits for another process.
     pub fn keep(&self) {
         self.entry.keep.store(true, Ordering::Release);
     }
@@ -172,7 +172,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if without_signals(|| leave(&TABLE[self.slot])) {
-            // SAFETY: the descriptor is this entry's own. Who borrowed it borrowed this
+            // SAFETY: the descriptor is this entry's own. A borrow of it is a borrow of this
             // guard, and the entry is out of the table, so it is not used after this. (If
             // another thread took it out, the process is about to end.)
             unsafe { libc::close(self.entry.lock.as_raw_fd()) };
@@ -180,7 +180,7 @@ impl Drop for Guard {
     }
 }
 
-/// Takes what stands at `slot` out of the table, and clears it; says whether it was there.
+/// Takes what stands at `slot` out of the table, and clears it; returns whether it was there.
 ///
 /// Async-signal-safe. The entry is leaked on purpose: a handler may be reading it.
 fn leave(slot: &AtomicPtr<Entry>) -> bool {
@@ -202,8 +202,8 @@ fn leave_all() {
     until_all_have_left();
 }
 
-/// Waits until all threads that are leaving a rendezvous have left it. Async-signal-safe: who
-/// leaves holds signals off, so no handler waits for its own thread.
+/// Waits until all threads that are leaving a rendezvous have left it. Async-signal-safe: a
+/// leaving thread holds signals off, so no handler waits for its own thread.
 pub(super) fn until_all_have_left() {
     while LEAVING.load(Ordering::Acquire) > 0 {
         // SAFETY: it only lets others run.
@@ -220,12 +220,13 @@ fn clear(entry: &Entry) {
     for object in entry.private.iter() {
         remove(object, Discard::All);
     }
-    // What SEM_UNDO will do at our end must be done before anyone looks at the value.
+    // What SEM_UNDO will do at our end must be done before a process looks at the value.
     if entry.objects.iter().any(Raw::is_undone) {
         sysv_semaphore::undo_now();
     }
     let lock = entry.lock.as_raw_fd();
-    // Let go first: two that leave at once and only tried would each find the other.
+    // Unlock first: two roles that leave at once and only tried to lock would each find
+    // the other's lock.
     set_lock(lock, libc::F_UNLCK, 1);
     if set_lock(lock, libc::F_WRLCK, 1) && is_named(lock, &entry.lock_path) {
         let loses = match entry.discards_goodbye.load(Ordering::Acquire) {
@@ -235,7 +236,7 @@ fn clear(entry: &Entry) {
         let keep = entry.keep.load(Ordering::Acquire);
         let mut stays = false;
         for object in entry.objects.iter() {
-            // What was kept for someone, and is there no more, was taken.
+            // What was kept for another process, and is there no more, was taken.
             stays |= match keep {
                 true => is_ours(object),
                 false => remove(object, loses) == Removed::Waits,
@@ -270,8 +271,8 @@ fn names_what_is_there(entry: &Entry) -> bool {
     })
 }
 
-/// Whether the lock file has its name still. If not, one that left with us has removed
-/// all, and what is there by now belongs to processes that came after. Async-signal-safe.
+/// Whether the lock file has its name still. If not, a role that left at the same time has
+/// removed all, and what is there by now belongs to later processes. Async-signal-safe.
 fn is_named(lock: c_int, path: &CString) -> bool {
     // SAFETY: a valid C string, and out-parameters of the right type.
     unsafe {
@@ -347,7 +348,7 @@ pub(super) fn end_now(line: &[&[u8]], status: i32) -> ! {
 
 /// While it lives, SIGALRM interrupts this thread every `every`, so that a call which has
 /// no timeout of its own (msgrcv, mq_receive), or is slower with one (futex), returns EINTR
-/// now and then. The timer is one of its own, so that `--timeout` strikes neither early
+/// now and then. It has a timer of its own, so that `--timeout` expires neither early
 /// nor late.
 #[derive(Debug)]
 pub struct Ticks(libc::timer_t);

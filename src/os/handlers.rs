@@ -52,7 +52,7 @@ pub fn write_a_byte(signal: i32, pipe: OwnedFd) -> io::Result<()> {
 /// As [`write_a_byte`].
 ///
 /// # Panics
-/// When others have given it other lines before.
+/// When another call has given it other lines before.
 pub fn add_a_line(signal: i32, lines: &'static Mutex<Vec<i32>>) -> io::Result<()> {
     static LINES: OnceLock<&Mutex<Vec<i32>>> = OnceLock::new();
     extern "C" fn handler(signal: i32) {

@@ -1,6 +1,6 @@
 //! The state that execve(2) hands on, besides descriptors: what becomes of it here.
 //!
-//! Whoever starts a program decides about its signals, and may not know it: a shell has
+//! A program's parent decides about its signals, and may not know it: a shell has
 //! SIGINT ignored for `command &`, nohup(1) SIGHUP, and what a server has blocked or ignored
 //! for itself, its children inherit. All decisions stand in this file:
 //!
@@ -12,7 +12,7 @@
 //! | blocked signals | none is | none is | as inherited |
 //! | pending signals that end: of the four above, SIGALRM | they end it | none | none |
 //! | other pending signals: they were another program's | forgotten | none | none |
-//! | an alarm(2) that runs: a limit of the process that set it | it strikes | none | none |
+//! | an alarm(2) that runs: a limit of the process that set it | it expires | none | none |
 //! | a umask(2) that takes the owner's rights | the owner keeps them | likewise | as inherited |
 //!
 //! "Our own processes" are the roles of a demo, the stage of an experiment, the ends of a

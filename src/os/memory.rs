@@ -3,7 +3,8 @@
 //! A message may be as long as its sender likes, so the memory for it is asked for with
 //! [`reserve`], which fails like a system call, and ends no more than one client. Nearly
 //! everything else is small, and in Rust cannot fail: there the standard library would
-//! abort. We say so in one line, remove what the last one out removes, and leave.
+//! abort. Here the process reports it in one line, removes what the last role out removes, and
+//! ends.
 //!
 //! What is large begins at a cache line. malloc(3) lets a large block begin 16 bytes after a
 //! page, and the kernel's own buffers begin at one. On some CPUs `rep movsb`, which copies
@@ -21,7 +22,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use super::cleanup;
 
 thread_local! {
-    /// Whether the caller can do without.
+    /// Whether the caller can do without the memory.
     static MAY_FAIL: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -159,7 +160,7 @@ pub fn ends_with(status: u8) {
     STATUS.store(status.into(), Ordering::Relaxed);
 }
 
-/// Says that there is no memory, and ends the program, without any.
+/// Reports that there is no memory, and ends the program, without any.
 #[cold]
 fn end(size: usize) -> ! {
     let mut digits = [0; 20];

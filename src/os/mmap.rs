@@ -1,5 +1,5 @@
-//! mmap(2) as it is: pages that a load, a store or a system call may fault on. Whoever
-//! only wants memory to share takes [`super::shared`].
+//! mmap(2) as it is: pages that a load, a store or a system call may fault on. For memory
+//! that is only shared there is [`super::shared`].
 
 use std::fmt;
 use std::io;
@@ -30,8 +30,8 @@ impl Pages {
     ///
     /// # Errors
     /// EINVAL for a length of 0 or beyond all memory, and for flags that choose where or in
-    /// pages of which size it lies: those could replace more than is reserved. EACCES when the file is not open for what `flags` need,
-    /// ENODEV when it cannot be mapped.
+    /// pages of which size it lies: those could replace more than is reserved. EACCES when
+    /// the file is not open for what `flags` need, ENODEV when it cannot be mapped.
     pub fn map(
         fd: Option<BorrowedFd<'_>>,
         length: usize,

@@ -70,7 +70,7 @@ pub fn mq_receive(
     let (queue, mut priority) = (queue.as_raw_fd(), 0);
     let space = message.spare_capacity_mut();
     let (start, room) = (space.as_mut_ptr().cast(), space.len());
-    // SAFETY: the kernel writes at most `room` bytes at `start`, and says how many it wrote.
+    // SAFETY: the kernel writes at most `room` bytes at `start`, and returns how many.
     unsafe {
         let n = libc::mq_receive(queue, start, room, &mut priority);
         message.set_len(Errno::result(n)? as usize);

@@ -51,11 +51,11 @@ impl Mutex {
         Ok(mutex)
     }
 
-    /// `pthread_mutex_lock(mutex)`: sleeps while another has it.
+    /// `pthread_mutex_lock(mutex)`: sleeps while another thread has it.
     ///
     /// # Errors
     /// For a robust one: EOWNERDEAD when its owner has died, and then it *is* locked;
-    /// ENOTRECOVERABLE when that was not mended.
+    /// ENOTRECOVERABLE when that was not made consistent.
     pub fn lock(&self) -> nix::Result<()> {
         // SAFETY: initialised, and mapped for good.
         returned(unsafe { libc::pthread_mutex_lock(self.address()) })
@@ -70,11 +70,11 @@ impl Mutex {
         returned(unsafe { libc::pthread_mutex_unlock(self.address()) })
     }
 
-    /// `pthread_mutex_consistent(mutex)`: says, after EOWNERDEAD, that what it protects
+    /// `pthread_mutex_consistent(mutex)`: notes, after EOWNERDEAD, that what it protects
     /// is whole again.
     ///
     /// # Errors
-    /// EINVAL when there is nothing to mend.
+    /// EINVAL when there is nothing to make consistent.
     pub fn consistent(&self) -> nix::Result<()> {
         // SAFETY: as in `lock`.
         returned(unsafe { libc::pthread_mutex_consistent(self.address()) })

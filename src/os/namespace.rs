@@ -7,8 +7,8 @@ use std::ptr::null;
 
 use nix::errno::Errno;
 
-/// `unshare(CLONE_NEWNS)`: from now on this process has mounts of its own. Who may not do
-/// that gets a user namespace too, by CLONE_NEWUSER, in which that user is root.
+/// `unshare(CLONE_NEWNS)`: from now on this process has mounts of its own. A user who may
+/// not do that gets a user namespace too, by CLONE_NEWUSER, and is root in it.
 ///
 /// # Errors
 /// EPERM where neither is allowed; ENOSPC at the limit of namespaces.

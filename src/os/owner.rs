@@ -1,5 +1,6 @@
-//! The owner of a thing, and the other users that may change it. What has a name that others can guess may
-//! be made by them before us: so whatever is found, and not made, is looked at first.
+//! The owner of a thing, and the other users that may change it. If other users can guess a
+//! name, they may make the thing before us: so whatever is found, and not made, is looked at
+//! first.
 
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +15,7 @@ const OTHERS_WRITE: u32 = 0o022;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     pub(super) uid: u32,
-    /// A System V object has a creator besides (`cuid`, svipc(7)), who cannot be changed: an
+    /// A System V object has a creator besides (`cuid`, svipc(7)), which cannot be changed: an
     /// owner can be given a thing, and its creator may still remove and change it.
     pub(super) creator: u32,
     pub(super) mode: u32,
@@ -45,7 +46,7 @@ impl Owner {
         (self.uid, self.creator) == (us, us)
     }
 
-    /// Whether the other was asked of the same thing.
+    /// Whether `other` is the owner of the same thing.
     pub fn is_same(&self, other: &Owner) -> bool {
         self.which == other.which
     }

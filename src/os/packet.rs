@@ -1,15 +1,15 @@
 //! recvmsg(2) of packets, into memory that nothing has filled before.
 //!
-//! Whoever can send to a Unix socket can pass descriptors with it, asked or not. Where there
-//! is room for control messages, the kernel puts them into our table, and they stay there
-//! until they are closed: so each call here closes them.
+//! A process that can send to a Unix socket can pass descriptors with its packet, asked or
+//! not. Where there is room for control messages, the kernel puts them into our table, and
+//! they stay there until they are closed: so each call here closes them.
 
 use std::mem::{MaybeUninit, zeroed};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
-/// Who sent a packet: SCM_CREDENTIALS, unix(7).
+/// The process that sent a packet: SCM_CREDENTIALS, unix(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sender {
     /// Its process id, as our name space has it.
@@ -30,7 +30,7 @@ pub struct Address(Vec<u8>);
 pub struct Packet {
     /// Its length in bytes, also when there was no room for all of it.
     pub length: usize,
-    /// Who sent it, under SO_PASSCRED; the end of a connection is no packet, and has none.
+    /// Its sender, under SO_PASSCRED; the end of a connection is no packet, and has none.
     pub sender: Option<Sender>,
     /// The address to answer to, if it has one.
     pub from: Option<Address>,
@@ -129,7 +129,7 @@ fn address(
     name: &libc::sockaddr_storage,
     length: libc::socklen_t,
 ) -> Option<Address> {
-    // Of a path of 108 bytes the kernel says 111, with the NUL for which there is no room,
+    // Of a path of 108 bytes the kernel returns 111, with the NUL for which there is no room,
     // and takes 110 at the most.
     let length = (length as usize).min(size_of::<libc::sockaddr_un>());
     // SAFETY: as many bytes of a value that was all zeros before the kernel wrote into it.

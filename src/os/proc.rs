@@ -3,11 +3,11 @@
 use std::io;
 use std::path::Path;
 
-/// What a file of /proc says. The names in it, of programs, paths and sockets, are whatever
+/// The text of a file of /proc. The names in it, of programs, paths and sockets, are whatever
 /// bytes that a process chose: where they are not UTF-8, they have U+FFFD, and the rest counts.
 ///
 /// # Errors
-/// What open(2) and read(2) say: ENOENT and ESRCH of a process that has ended.
+/// As open(2) and read(2): ENOENT and ESRCH of a process that has ended.
 pub fn text(path: impl AsRef<Path>) -> io::Result<String> {
     let bytes = std::fs::read(path)?;
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| {

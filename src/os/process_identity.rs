@@ -5,7 +5,7 @@
 
 use std::io;
 
-/// One process, told from all others that had or will have the same id.
+/// One process, distinct from all others that had or will have the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessIdentity {
     /// The process id.

@@ -2,7 +2,7 @@
 //!
 //! A set that is kept from call to call outlives any borrow of the descriptors in it, so
 //! these two take numbers. A number whose descriptor was closed does no harm: poll(2)
-//! says POLLNVAL, select(2) EBADF.
+//! returns POLLNVAL, select(2) EBADF.
 
 use std::os::fd::RawFd;
 use std::time::Duration;

@@ -40,7 +40,7 @@ pub fn sem_open_or_create(name: &str, value: u32) -> nix::Result<Named> {
     whole(&name, opened)
 }
 
-/// `sem_unlink(name)`: takes the name away. Who has the semaphore open keeps it.
+/// `sem_unlink(name)`: takes the name away. A process that has the semaphore open keeps it.
 ///
 /// # Errors
 /// ENOENT, EACCES.
@@ -72,7 +72,7 @@ fn whole(name: &CStr, opened: Named) -> nix::Result<Named> {
     if about.is_ok_and(too_small) {
         return Err(Errno::EINVAL);
     }
-    // Whoever cuts it short from now on ends us with a line.
+    // If a process cuts it short from now on, this one ends with a line.
     sigbus::end_in_order();
     Ok(opened)
 }
@@ -137,7 +137,7 @@ pub fn sem_getvalue(semaphore: &Named) -> u32 {
     sem_getvalue_or_sleepers(semaphore).max(0) as u32
 }
 
-/// `sem_getvalue(sem, &value)`: the value as the C library tells it. POSIX lets it be
+/// `sem_getvalue(sem, &value)`: the value as the C library returns it. POSIX lets it be
 /// negative, and count the sleeping processes; on Linux it never is.
 pub fn sem_getvalue_or_sleepers(semaphore: &Named) -> i32 {
     let mut value: c_int = 0;

@@ -87,8 +87,8 @@ impl Shared {
     #[inline]
     pub fn write(&self, at: usize, bytes: &[u8]) {
         assert!(self.holds(at, bytes.len()));
-        // SAFETY: within the mapping; our own `bytes` cannot lie in it, since nobody
-        // holds a reference into it.
+        // SAFETY: within the mapping; our own `bytes` cannot lie in it, since there is no
+        // reference into it.
         unsafe {
             copy(bytes.as_ptr(), self.start.as_ptr().add(at), bytes.len());
         }
@@ -118,7 +118,7 @@ impl Shared {
         bytes.reserve(length);
         let end = bytes.len();
         // SAFETY: within the mapping; there is room for `length` bytes behind `end`, and
-        // they are all written before the vector is told so.
+        // they are all written before the vector's length is set.
         unsafe {
             copy(self.start.as_ptr().add(at), bytes.as_mut_ptr().add(end), length);
             bytes.set_len(end + length);
@@ -211,8 +211,8 @@ impl Drop for Mapped {
     }
 }
 
-/// `mmap` by the crate memmap2: `MmapOptions::new().len(length).map_raw(file)`. Of its own type
-/// it is not known whether it may be written: others of its functions make it, too.
+/// `mmap` by the crate memmap2: `MmapOptions::new().len(length).map_raw(file)`. The type alone
+/// does not show that the mapping may be written: other functions of the crate make it, too.
 ///
 /// # Errors
 /// As [`mmap`].

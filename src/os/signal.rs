@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use nix::errno::Errno;
 
-/// What the kernel says of one signal that was taken: fields of siginfo_t, sigaction(2).
+/// What the kernel reports of one signal that was taken: fields of siginfo_t, sigaction(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Info {
     /// The number of the signal.
     pub signal: i32,
     /// How it was sent: `SI_USER` by kill(2), `SI_QUEUE` by sigqueue(3).
     pub code: i32,
-    /// Who sent it, as the *sender* says if it was queued.
+    /// The process that sent it; of a queued signal, what the *sender* claims.
     pub pid: i32,
     /// The sender's real user id, likewise.
     pub uid: u32,
@@ -128,7 +128,7 @@ impl std::fmt::Debug for Set {
 /// Makes `call` again as long as it fails with EINTR: a handler ran, and went back.
 ///
 /// # Errors
-/// What `call` says otherwise.
+/// As `call`, otherwise.
 pub fn retry_on_intr<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     loop {
         match call() {
@@ -157,7 +157,7 @@ pub fn sigwaitinfo(set: &Set) -> io::Result<Info> {
 /// # Errors
 /// EMFILE at the limit of open files.
 pub fn signalfd(set: &Set) -> io::Result<OwnedFd> {
-    // SAFETY: a valid set; no one else has the descriptor that is returned.
+    // SAFETY: a valid set; nothing else owns the descriptor that is returned.
     unsafe {
         let fd = succeeded(libc::signalfd(-1, &set.0, libc::SFD_CLOEXEC))?;
         Ok(OwnedFd::from_raw_fd(fd))
@@ -187,7 +187,7 @@ pub fn read_signalfd(fd: impl AsFd) -> nix::Result<Info> {
     }
 }
 
-/// Where the handler puts what it was told: atomics, so that it may.
+/// Where the handler puts what it was told: atomics, which a handler may store.
 static CAUGHT: Slot = Slot {
     full: AtomicBool::new(false),
     signal: AtomicI32::new(0),
@@ -284,7 +284,7 @@ pub fn sigsuspend(set: &Set) -> Option<Info> {
 /// process that has got the same pid since.
 ///
 /// # Errors
-/// ESRCH when the process is gone; EPERM when it is someone else's.
+/// ESRCH when the process is gone; EPERM when it is another user's.
 pub fn pidfd_kill(pidfd: impl AsFd, signal: i32) -> nix::Result<()> {
     send(pidfd, signal, ptr::null())
 }
@@ -299,7 +299,7 @@ pub fn pidfd_sigqueue(pidfd: impl AsFd, signal: i32, value: i32) -> nix::Result<
     pidfd_sigqueue_as(pidfd, signal, value, pid, nix::unistd::getuid().as_raw())
 }
 
-/// As [`pidfd_sigqueue`], from whomever the sender says that it is: the kernel does not look.
+/// As [`pidfd_sigqueue`], with any pid and uid as the sender's: the kernel does not check them.
 ///
 /// # Errors
 /// As [`pidfd_sigqueue`].

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use nix::errno::Errno;
 
 /// `ioctl(socket, SIOCOUTQ, &amount)`: how much of what was sent on a Unix socket its
-/// other end has not read. unix(7) does not name it. It is counted as the kernel charges it: a whole
-/// buffer for each message, so only 0 means the same everywhere: all was read, or is lost
+/// other end has not read. unix(7) does not name it. It is counted as the kernel charges it: a
+/// whole buffer for each message, so only 0 means the same everywhere: all was read, or is lost
 /// since the other end is closed.
 ///
 /// # Errors

@@ -114,8 +114,8 @@ pub fn fork_after(last: impl FnOnce()) -> nix::Result<Forked> {
     })
 }
 
-/// Whether this is the process's only thread. Without /proc the kernel tells it by an error: it
-/// "unshares" what one thread alone has, and so changes nothing (unshare(2)).
+/// Whether this is the process's only thread. Without /proc an error of unshare(2) shows it: the
+/// call "unshares" what one thread alone has, and so changes nothing.
 fn has_one_thread() -> bool {
     match std::fs::read_dir("/proc/self/task") {
         Ok(threads) => threads.count() == 1,

@@ -14,7 +14,7 @@ use super::sysv::msgstat;
 /// on, and how many messages; all else stays as it is.
 ///
 /// # Errors
-/// EPERM over msgmnb without CAP_SYS_RESOURCE, or when it is someone else's; EIDRM, EINVAL
+/// EPERM over msgmnb without CAP_SYS_RESOURCE, or when it is another user's; EIDRM, EINVAL
 /// when there is no such queue (any more).
 pub fn set_qbytes(id: i32, bytes: u64) -> nix::Result<()> {
     let mut now = msgstat(id)?;
@@ -26,7 +26,7 @@ pub fn set_qbytes(id: i32, bytes: u64) -> nix::Result<()> {
 /// `msgctl(id, IPC_RMID, NULL)`: removes the queue, with its messages, now.
 ///
 /// # Errors
-/// EPERM when it is someone else's; EIDRM, EINVAL when there is none (any more).
+/// EPERM when it is another user's; EIDRM, EINVAL when there is none (any more).
 pub fn remove(id: i32) -> nix::Result<()> {
     // SAFETY: IPC_RMID ignores the pointer.
     Errno::result(unsafe { libc::msgctl(id, libc::IPC_RMID, null_mut()) }).map(drop)

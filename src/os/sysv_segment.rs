@@ -21,7 +21,7 @@ pub fn shmget(key: i32, size: usize, flags: i32) -> nix::Result<i32> {
 /// `shmat(id, NULL, 0)`: maps the whole segment, where the kernel likes.
 ///
 /// # Errors
-/// EIDRM or EINVAL when it has been removed, EACCES when it is someone else's.
+/// EIDRM or EINVAL when it has been removed, EACCES when it is another user's.
 pub fn shmat(id: i32) -> nix::Result<Shared> {
     // SAFETY: a new mapping at an address of the kernel's choice replaces no other.
     let start = unsafe { libc::shmat(id, null(), 0) };
@@ -40,10 +40,10 @@ pub fn shmat(id: i32) -> nix::Result<Shared> {
     Ok(Shared::new(attached))
 }
 
-/// `shmctl(id, IPC_RMID, NULL)`: the segment goes once the last has detached it.
+/// `shmctl(id, IPC_RMID, NULL)`: the segment goes once the last process has detached it.
 ///
 /// # Errors
-/// EPERM when it is someone else's; EIDRM, EINVAL when there is none (any more).
+/// EPERM when it is another user's; EIDRM, EINVAL when there is none (any more).
 pub fn shmctl_rmid(id: i32) -> nix::Result<()> {
     // SAFETY: IPC_RMID ignores the pointer.
     let done = unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };

@@ -136,7 +136,7 @@ pub fn semctl_getpid(id: i32) -> nix::Result<i32> {
 }
 
 /// `semctl(id, 0, IPC_STAT, &about)`: how many semaphores are in the set, and when
-/// semop(2) last changed one: 0 says that it never has. Async-signal-safe.
+/// semop(2) last changed one: 0 if it never has. Async-signal-safe.
 ///
 /// # Errors
 /// As [`semctl_getval`].

@@ -1,4 +1,4 @@
-//! What the kernel tells of a TCP socket: getsockopt(2) with TCP_INFO and SO_MEMINFO.
+//! What the kernel reports of a TCP socket: getsockopt(2) with TCP_INFO and SO_MEMINFO.
 
 use std::mem::zeroed;
 use std::os::fd::{AsFd, AsRawFd};
@@ -16,7 +16,7 @@ pub struct Info {
     pub sent: u64,
     /// How many segments with data in them were sent, also those sent again.
     pub data_segments_sent: u32,
-    /// Of a socket that listens: how many are connected and wait to be accepted.
+    /// Of a listening socket: how many connections wait in its backlog to be accepted.
     pub queued: u32,
 }
 
@@ -72,7 +72,7 @@ pub fn info(socket: impl AsFd) -> nix::Result<Info> {
 }
 
 /// `getsockopt(socket, SOL_SOCKET, SO_MEMINFO)`: how many packets the kernel has dropped at
-/// this socket; for one that listens, clients' requests for which its queue had no room.
+/// this socket; for a listening socket, connection requests for which its backlog had no room.
 ///
 /// # Errors
 /// ENOPROTOOPT before Linux 4.12.

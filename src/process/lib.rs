@@ -157,7 +157,7 @@ impl RoleProcess {
         self.ended.is_some()
     }
 
-    /// Whether it has ended, and not well; does not wait.
+    /// Whether it has ended with a failure; does not wait.
     pub fn has_failed(&mut self) -> bool {
         self.has_ended() && self.ended.is_some_and(|status| !status.success())
     }
@@ -244,8 +244,8 @@ impl RoleProcess {
     }
 }
 
-/// Opens what tells of a child's end, and starts the threads that read what it writes and
-/// write what it reads.
+/// Opens the pidfd that reports a child's end, and starts the threads that read what it writes
+/// and write what it reads.
 fn watch(
     child: &mut Child,
     bytes: Option<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! What the kernel tells of an object that a stopped process has open: asked of a duplicate
+//! What the kernel reports of an object that a stopped process has open: asked of a duplicate
 //! of the descriptor, pidfd_getfd(2), that is closed again before the process goes on.
 
 use std::collections::HashSet;

@@ -66,7 +66,7 @@ pub(super) enum EventKind {
     Signal {
         /// Its number.
         number: i32,
-        /// What siginfo tells, as text.
+        /// What siginfo holds, as text.
         info: String,
     },
     /// A process begins, by the fork or clone of another.
@@ -117,7 +117,7 @@ pub(super) enum Piece {
     Text(String),
     /// Bytes that went in or came out: the first of them, and how many in all.
     Bytes(Vec<u8>, u64),
-    /// A path: as the program said it, and whole.
+    /// A path: as the program gave it, and whole.
     Path(String, String),
     /// A descriptor, and what it is.
     Fd(i32, Option<Named>),
@@ -170,7 +170,7 @@ pub(super) enum Effect {
     Post(String, String, Load),
     /// Took the oldest message of that kind out of such a queue.
     Fetch(String, String, Load),
-    /// The kernel says: so many bytes, or messages, are in it now.
+    /// The kernel reports: so many bytes, or messages, are in it now.
     Remaining(String, u64),
     /// Bytes came or went that cannot be followed.
     Untraceable(String),
@@ -178,9 +178,9 @@ pub(super) enum Effect {
     Unfinished(String),
     /// A process has begun or ended: wait4(2) and the like will report it.
     ChildChanged(String),
-    /// Was told that by the kernel.
+    /// The kernel reported that.
     ChildReported(String),
-    /// Sent a signal: its addressee and number, and what siginfo says of it.
+    /// Sent a signal: its addressee and number, and what siginfo holds of it.
     SignalSent(String, String),
     /// A signal has come.
     SignalReceived(String, String),
@@ -192,13 +192,13 @@ pub(super) enum Effect {
     Read(String, u64, Load),
     /// The file is this long now: what was written beyond is gone.
     Size(String, u64),
-    /// Woke what slept there: so many, if the kernel told.
+    /// Woke what slept there: so many, if the kernel returned that.
     Wake(String, Option<u64>),
     /// May have woken a call there, as others may have.
     MayWake(String),
     /// Slept there until it was woken.
     Woken(String),
-    /// Gave up a writing end; whether a process can still write, if the kernel tells.
+    /// Gave up a writing end; whether a process can still write, if the kernel reports it.
     CloseWriter(String, Option<bool>),
     /// Opened a writing end of what has a name.
     OpenWriter(String),

@@ -106,7 +106,7 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
         }
         None => run::Subject::Commands(split(&options.commands)?),
     };
-    // What a call means is read from /proc: one that shows other processes shows nothing.
+    // What a call means is read from /proc: a /proc of other processes would show nothing.
     ProcessIdentity::own().context("readlink /proc/self")?;
     let mut watch =
         start::Watch::begin(matches!(subject, run::Subject::Commands(_)))?;

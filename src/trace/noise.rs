@@ -14,7 +14,7 @@ use super::pair::Arrow;
 /// The events that are shown, by their indexes.
 pub(super) fn choose(trace: &Trace, arrows: &[Arrow], all: bool) -> Vec<usize> {
     let channels = Channels::of(trace);
-    // What we started begins with execve, which says nothing that the heading does not.
+    // What we started begins with execve, which adds nothing to the heading.
     let mut begun = HashSet::new();
     let mut shown = Vec::new();
     for (index, event) in trace.events.iter().enumerate() {
@@ -33,8 +33,8 @@ pub(super) fn choose(trace: &Trace, arrows: &[Arrow], all: bool) -> Vec<usize> {
     shown
 }
 
-/// Adds the other end of each arrow to another process: a dup2 or a close that ended a
-/// stream, say.
+/// Adds the other end of each arrow to another process: for example a dup2 or a close that
+/// ended a stream.
 fn complete(trace: &Trace, arrows: &[Arrow], shown: &mut Vec<usize>) {
     let known: HashSet<usize> = shown.iter().copied().collect();
     let across = |arrow: &&Arrow| {
@@ -51,7 +51,7 @@ fn complete(trace: &Trace, arrows: &[Arrow], shown: &mut Vec<usize>) {
     shown.dedup();
 }
 
-/// Calls that a signal interrupted which is not shown, and that began again at once:
+/// Calls that were interrupted by a signal which is not shown, and that began again at once:
 /// without a tracer that signal would not have touched them.
 fn begun_again(trace: &Trace, channels: &Channels) -> HashSet<usize> {
     let mut threads: HashMap<i32, Vec<usize>> = HashMap::new();
@@ -79,7 +79,7 @@ struct Channels {
     names: HashSet<String>,
 }
 
-/// They only look, or concern this process alone.
+/// These only look, or concern this process alone.
 const LOOKS: &[&str] = &[
     "access",
     "faccessat",
@@ -285,7 +285,7 @@ impl Channels {
                 text(1).contains("handler") && !own.contains(&text(0))
             }
             "futex" => text(0).starts_with("shared"),
-            // How long a call may wait is said where it waits.
+            // How long a call may wait is shown where it waits.
             "setsockopt" if text(2).ends_with("TIMEO") => false,
             "mmap" => event.effects.iter().any(|effect| match effect {
                 Effect::Share(_, id) => self.objects.contains(id),
@@ -302,7 +302,7 @@ impl Channels {
                 on_channel && about.contains(&text(1))
             }
             "poll" | "ppoll" | "select" | "pselect6" => {
-                // What was ready at once tells something only of several.
+                // What was ready at once is of interest only among several.
                 let channels = objects(event).filter(|id| self.objects.contains(id));
                 let looks =
                     [text(2), text(4)].iter().any(|t| ["0", "0 s"].contains(t));

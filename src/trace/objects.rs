@@ -1,4 +1,4 @@
-//! What a descriptor is: the kernel object behind the number, as the kernel tells it at
+//! What a descriptor is: the kernel object behind the number, as the kernel shows it at
 //! that moment through /proc/PID/fd, fdinfo, and pidfd_getfd(2) for sockets.
 
 use std::collections::HashMap;
@@ -47,7 +47,7 @@ pub(super) struct Object {
     pub(super) inode: u64,
     /// Whether some descriptor of it could write.
     pub(super) written: bool,
-    /// What tells it from all others, in every process: `pipe 812`.
+    /// What distinguishes it from all others, in every process: `pipe 812`.
     pub(super) key: String,
     /// Its path, if it has one.
     pub(super) path: Option<String>,
@@ -212,7 +212,7 @@ impl Objects {
             }
         };
         let key = match short {
-            // These share one inode, or have nothing to be told apart by.
+            // These share one inode, or have nothing that distinguishes them.
             "epoll" | "signalfd" | "inotify" | "timerfd" => {
                 format!("{short} {pid} {fd} {inode}")
             }
@@ -242,8 +242,8 @@ impl Objects {
     }
 }
 
-/// What tells a file from all others, and from those that had its inode's number before:
-/// when it was made, where the file system keeps that.
+/// What distinguishes a file from all others, and from those that had its inode's number
+/// before: when it was made, where the file system keeps that.
 pub(super) fn inode_key(meta: &std::fs::Metadata) -> String {
     let made = meta.created().ok();
     let made = made.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
@@ -251,7 +251,7 @@ pub(super) fn inode_key(meta: &std::fs::Metadata) -> String {
     format!("inode {}:{} {made}", meta.st_dev(), meta.st_ino())
 }
 
-/// A kernel name of ours, without what tells it from those of other directories:
+/// A kernel name of ours, without what distinguishes it from those of other directories:
 /// `/…posixmq` for `/ipclab-0-a18a7f62-posixmq`, `/sem.…semaphore` for a semaphore's file.
 fn without_hash(path: &str) -> String {
     let short = || {

@@ -4,8 +4,8 @@
 //! two calls have an order only if one ended before the other began. Where the order of
 //! two writers is not known, their bytes are one lump: it is followed only by a read that
 //! took all of it. A queue's messages are numbered within one priority or type. An arrow
-//! joins what has the same number and the same bytes. What does not add up, because
-//! something untraced took part, gets none, until the kernel says that the object is empty.
+//! joins what has the same number and the same bytes. What does not add up, because an
+//! untraced process took part, gets none, until the kernel reports that the object is empty.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -21,7 +21,7 @@ mod signals;
 mod stored;
 mod waking;
 
-/// What one key saw.
+/// What happened under one key.
 #[derive(Debug, Default)]
 struct Traffic<'a> {
     stream: Flow<'a>,
@@ -36,7 +36,7 @@ struct Traffic<'a> {
 }
 
 impl Traffic<'_> {
-    /// Of a pipe only the writing end tells that each write is a packet.
+    /// Of a pipe only the writing end shows that each write is a packet.
     fn settle(&mut self) {
         let packets = !self.queue.puts.is_empty() && !self.stream.takes.is_empty();
         if packets && self.stream.puts.is_empty() {
@@ -47,7 +47,7 @@ impl Traffic<'_> {
     }
 }
 
-/// All arrows of a run; the events say where there is none for a doubt.
+/// All arrows of a run; where a doubt leaves one out, the event says so.
 pub(super) fn arrows(trace: &mut Trace) -> Vec<Arrow> {
     let mut found = Found::default();
     let all = &trace.events;
@@ -222,7 +222,7 @@ fn connections(all: &[Event], found: &mut Found) -> HashMap<u64, u64> {
     peers
 }
 
-/// Each that was told learnt it from the last one before that tells it.
+/// Each event that was told of something learnt it from the last event before that tells it.
 fn told(all: &[Event], told: &[(usize, bool)], found: &mut Found) {
     for (to, _) in told.iter().filter(|(_, tells)| !tells) {
         let tells = told.iter().filter(|(from, tells)| {

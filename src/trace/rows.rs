@@ -174,7 +174,7 @@ fn rows(loose: Vec<Loose>, arrows: &[Arrow]) -> (Vec<Row>, CellEnds) {
     (rows, ends)
 }
 
-/// Says where data crosses without any call: once both have the pages.
+/// Notes where data crosses without any call: once both have the pages.
 fn notes(trace: &Trace, shown: &[usize], rows: &mut Vec<Row>, joins: &mut [Join]) {
     let mut mapped: HashMap<&str, (HashSet<usize>, bool)> = HashMap::new();
     for &event in shown {

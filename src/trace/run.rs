@@ -136,7 +136,7 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
     let ends = |tracer: &Tracer| {
         started.iter().find_map(|(name, pid)| bad_end(name, *pid, tracer))
     };
-    // Before the others are ended, of which none is to blame.
+    // Before the others are ended, none of which has failed.
     let failed = ends(&tracer);
     finish(&mut tracer, watch, pause)?;
     let failed = failed.or_else(|| ends(&tracer));
@@ -186,7 +186,7 @@ fn programs(commands: &[Vec<OsString>], watch: &mut Watch) -> Result<Ran> {
     Ok(Ran { trace: trace(tracer), failure })
 }
 
-/// Ends what did not end by itself, and says so.
+/// Ends what did not end by itself, and reports it.
 fn finish(tracer: &mut Tracer, watch: &mut Watch, pause: Pause) -> Result<()> {
     tracer.vital.clear();
     match pause {

@@ -23,8 +23,8 @@ use os::spawn::{self, Forked};
 use wire::errors::Advise;
 use wire::visible::visible;
 
-/// The signals by which a terminal stops a process group: Ctrl-Z, and what one that is in the
-/// background meets when it reads or sets the terminal.
+/// The signals by which a terminal stops a process group: for Ctrl-Z, and for a background
+/// process that reads or sets the terminal.
 const STOPS: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
 
 /// Why the tracer stopped waiting.
@@ -38,11 +38,11 @@ pub(super) enum Pause {
     Interrupted,
     /// It took too long.
     Late,
-    /// One has failed without which the others need not go on.
+    /// A program has failed without which the others need not go on.
     Failed,
 }
 
-/// The signals that end us, and the one that says that a tracee has stopped, as something
+/// The signals that end us, and SIGCHLD, which reports that a tracee has stopped, as something
 /// to poll.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -50,9 +50,9 @@ pub(super) struct Watch {
     mask: SigSet,
     /// The first signal that asked us to end.
     pub(super) caught: Option<Signal>,
-    /// Ctrl-C, of which the terminal has told the programs themselves.
+    /// Ctrl-C, which the terminal has sent to the programs as well.
     pub(super) theirs: Option<Signal>,
-    /// Whether one came that was not asked for yet.
+    /// Whether a signal has come that was not asked for yet.
     pending: bool,
     /// Whether the terminal has stopped us, as it has the programs.
     stopping: bool,
@@ -111,7 +111,7 @@ impl Watch {
         }
     }
 
-    /// Ends as the signal that was caught says.
+    /// Ends as the signal that was caught would have ended us.
     ///
     /// # Errors
     /// None in practice.
@@ -128,7 +128,7 @@ impl Watch {
             let Ok(signal) = Signal::try_from(info.ssi_signo as i32) else {
                 continue;
             };
-            // A key that was pressed: the kernel tells all of the foreground group.
+            // A key that was pressed: the kernel signals all of the foreground group.
             let key = info.ssi_code == libc::SI_KERNEL && self.shared;
             match signal {
                 Signal::SIGCHLD => {}
@@ -143,8 +143,8 @@ impl Watch {
         Ok(())
     }
 
-    /// Stops as the programs are stopped, by Ctrl-Z say, so that the shell sees it; goes on
-    /// when it says so.
+    /// Stops as the programs are stopped, for example by Ctrl-Z, so that the shell sees it; goes
+    /// on when the shell says so.
     fn stop_with(&mut self, tracer: &Tracer) -> Result<()> {
         if self.stopping && tracer.all_stopped() {
             self.stopping = false;
@@ -163,7 +163,7 @@ impl Watch {
 /// Handles what the tracees do until one of the [`Pause`]s.
 ///
 /// # Errors
-/// What waitpid(2) or poll(2) meet.
+/// As waitpid(2) and poll(2).
 pub(super) fn follow(
     tracer: &mut Tracer,
     watch: &mut Watch,
@@ -175,7 +175,7 @@ pub(super) fn follow(
         if until.is_some_and(is_ready) {
             return Ok(Pause::Ready);
         }
-        // The signals before the stops: one that comes in between is there for poll.
+        // The signals before the stops: poll reports a signal that comes in between.
         if watch.interrupted()? {
             return Ok(Pause::Interrupted);
         }
@@ -189,8 +189,8 @@ pub(super) fn follow(
         if tracer.has_failed() {
             return Ok(Pause::Failed);
         }
-        // A program that Ctrl-C has ended ends us, and what is left of it; one that handles
-        // it has its own way.
+        // A program that Ctrl-C has ended ends us, and what is left of it; a program that
+        // handles SIGINT goes its own way.
         if let Some(signal) = watch.theirs.filter(|it| tracer.ended_by(*it as i32)) {
             watch.caught.get_or_insert(signal);
             return Ok(Pause::Interrupted);
@@ -258,7 +258,7 @@ pub(super) fn start(
     let pid = match spawn::fork().context("fork")? {
         Forked::Parent(pid) => pid,
         Forked::Child => {
-            // Its copy of our end would hide from it that we are gone.
+            // With its own copy of our end it would not notice that we are gone.
             drop(key);
             if read(&gate, &mut [0]) == Ok(1) {
                 let error = command.exec().raw_os_error().unwrap_or(0);
@@ -328,7 +328,7 @@ fn forbidden(error: &anyhow::Error) -> Option<&'static str> {
 /// Ends all tracees: by `signal` first, after two seconds by SIGKILL.
 ///
 /// # Errors
-/// What [`follow`] meets.
+/// As [`follow`].
 pub(super) fn end_all(
     tracer: &mut Tracer,
     watch: &mut Watch,
@@ -341,7 +341,7 @@ pub(super) fn end_all(
             let _ = kill(Pid::from_raw(pid), signal);
         }
         let deadline = Instant::now() + PATIENCE;
-        // A second Ctrl-C is impatience.
+        // A second Ctrl-C: the user does not want to wait.
         if follow(tracer, watch, None, Some(deadline))? == Pause::Ended {
             return Ok(());
         }

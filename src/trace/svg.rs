@@ -28,8 +28,8 @@ const STYLE: &str = "\
 .ipclab-trace path.p{fill:var(--a)}.ipclab-trace line{stroke:var(--f);stroke-opacity:.35}";
 const FONTS: &str = "monospace";
 
-/// Each colour's name, and what it is in light and in dark. The picture says the light one
-/// with each element, too: no program but browsers knows a `var(…)`.
+/// Each colour's name, and what it is in light and in dark. Each element of the picture has the
+/// light one, too: no program but browsers knows a `var(…)`.
 const COLOURS: [[&str; 3]; 8] = [
     ["t", "#24292f", "#d6dde4"],
     ["f", "#6e7781", "#8b98a5"],
@@ -212,8 +212,8 @@ impl Picture {
         );
     }
 
-    /// Each run of a colour says where it begins, how long it is, and that it has no outline:
-    /// ImageMagick puts it at the line's beginning else, and draws it in black.
+    /// Each run of a colour has its beginning, its length, and no outline: without these,
+    /// ImageMagick puts it at the line's beginning, and draws it in black.
     fn line(&mut self, line: &Line, x: f64, y: f64, lane: usize) {
         let _ = write!(self.out, r#"<text x="{x:.1}" y="{y:.1}">"#);
         let mut before = 0;

@@ -13,7 +13,7 @@ pub(super) enum Tone {
     Plain,
     /// A call's name.
     Name,
-    /// What is said about a call.
+    /// What is added about a call.
     Faint,
     /// An error, or a signal.
     Bad,
@@ -264,7 +264,7 @@ fn result_words(out: &mut Words, call: &Call, style: Style) {
     }
 }
 
-/// Whether a result of 0 only says that nothing went wrong.
+/// Whether a result of 0 only means that nothing went wrong.
 fn says_nothing(name: &str) -> bool {
     const COUNTS: [&str; 12] = [
         "read",
@@ -283,7 +283,7 @@ fn says_nothing(name: &str) -> bool {
     !COUNTS.iter().any(|start| name.starts_with(start)) && !name.starts_with("futex")
 }
 
-/// Arguments that say nothing: sizes of what is shown, and the like.
+/// Arguments that add nothing: sizes of what is shown, and the like.
 fn left_out(name: &str) -> &'static [usize] {
     match name {
         "rt_sigaction" | "rt_sigprocmask" => &[2, 3],
@@ -361,7 +361,7 @@ fn terse(text: &str) -> String {
         return kept.collect::<Vec<_>>().join("|");
     }
     if let Some(("value", value)) = text.split_once(' ') {
-        // The text that a value carries says more than its number.
+        // The text that a value carries means more than its number.
         let quoted = value.split_once(' ').map_or(value, |(_, quoted)| quoted);
         return format!("value {quoted}");
     }

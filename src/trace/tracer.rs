@@ -38,13 +38,13 @@ pub(super) struct Tracer {
     pub(super) world: World,
     /// What was seen, in the order in which it ended.
     pub(super) events: Vec<Event>,
-    /// What must be said about the run.
+    /// What a reader must know of the run.
     pub(super) notes: Vec<String>,
     /// How the processes that we started ended, by pid.
     pub(super) ends: HashMap<i32, End>,
     /// The processes that we started.
     started: Vec<i32>,
-    /// What we started, if its failure is an end of it all: others may wait for it for ever.
+    /// Programs that we started, whose failure ends the run: others may wait for them for ever.
     pub(super) vital: Vec<i32>,
     threads: HashMap<i32, Thread>,
     began: Instant,
@@ -129,7 +129,7 @@ impl Tracer {
         Ok(())
     }
 
-    /// Whether one of the [`vital`](Tracer::vital) has ended, and not well.
+    /// Whether one of the [`vital`](Tracer::vital) has failed.
     pub(super) fn has_failed(&self) -> bool {
         let failed =
             |pid| self.ends.get(pid).is_some_and(|end| *end != End::Status(0));
@@ -176,7 +176,7 @@ impl Tracer {
     /// Handles one stop; `false` if there is none to handle now.
     ///
     /// # Errors
-    /// What waitpid(2) meets.
+    /// As waitpid(2).
     pub(super) fn step(&mut self) -> Result<bool> {
         let (pid, change) = match next_change() {
             Ok(Some(next)) => next,
@@ -200,7 +200,7 @@ impl Tracer {
                     thread.stopped = false;
                 }
                 let (go, signal) = self.stopped(pid, signal, event);
-                // ESRCH: it was killed while it was stopped; waitpid will tell.
+                // ESRCH: it was killed while it was stopped; waitpid will report it.
                 let _ = resume(pid, go, signal);
             }
         }
@@ -240,7 +240,7 @@ impl Tracer {
         (go, 0)
     }
 
-    /// Takes up a thread at its first stop, or when its parent tells of it.
+    /// Takes up a thread at its first stop, or when its parent's stop reports it.
     fn know(&mut self, pid: Pid) {
         if self.threads.contains_key(&pid.as_raw()) {
             return;
@@ -302,7 +302,7 @@ impl Tracer {
         let who = thread.who;
         let info = siginfo(pid).map(|bytes| Siginfo::of(&bytes));
         let to = self.world.processes[who].pid;
-        // One that the kernel sends takes the place of the others, too.
+        // A signal of the kernel's takes the place of the others, too.
         let (text, effects) = match info {
             Ok(info) => (info.text(), vec![received(to, pid.as_raw(), &info)]),
             Err(_) => (String::new(), Vec::new()),
@@ -335,14 +335,14 @@ impl Tracer {
         };
         let who = thread.who;
         let process = self.world.processes[who].pid;
-        // No stop before its end told of it: what is known of it is what it had.
+        // No stop reported its end before: what is known of it is what it had.
         let leaves = thread.leaves.take().unwrap_or_else(|| Leaving {
             moment: self.moment,
             at: self.began.elapsed().as_nanos() as u64,
             closing: self.world.known(who),
         });
         if process != pid.as_raw() {
-            // The first thread of a process is the last to be told of.
+            // The end of a process's first thread is the last to be reported.
             let first =
                 self.threads.get_mut(&process).and_then(|t| t.leaves.as_mut());
             if let Some(first) = first {

@@ -98,7 +98,7 @@ impl World {
         }
         let pid = self.processes[who].pid;
         let mut desc = self.objects.look(pid, tid, fd)?;
-        // A connection that is over no longer tells its peer.
+        // A connection that is over no longer has a peer's address.
         if let (Some(new), Some(old)) = (&desc.socket, self.peers.get(&desc.inode))
             && !new.connected
         {
@@ -121,7 +121,7 @@ impl World {
         self.states[who].fds.clear();
     }
 
-    /// A new program: no descriptor is sure, and no mapping is left.
+    /// A new program: its descriptors must be asked for again, and no mapping is left.
     pub(super) fn exec(&mut self, who: usize) {
         self.states[who] = State::default();
     }
@@ -180,7 +180,7 @@ impl World {
         }
     }
 
-    /// What tells an object from all others.
+    /// What distinguishes an object from all others.
     pub(super) fn key(&self, desc: &Desc) -> String {
         self.objects.get(desc.named.object).key.clone()
     }
@@ -221,7 +221,7 @@ impl World {
         (key, id)
     }
 
-    /// No longer: what lies before and behind stays.
+    /// No longer mapped: what lies before and behind stays.
     pub(super) fn unmap(&mut self, who: usize, start: u64, length: u64) {
         const PAGE: u64 = 4096;
         let end = length

@@ -144,7 +144,7 @@ const MEMORY: &[&str] = &[
     "rt_sigqueueinfo",
     "vmsplice",
 ];
-/// Calls that may sleep, or of which signal(7) says that a handler interrupts them.
+/// Calls that may sleep, or that a handler interrupts, by signal(7).
 const WAITS: &[&str] = &[
     "openat",
     "read",

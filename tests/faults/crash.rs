@@ -1,5 +1,5 @@
-//! Crash points: a role is killed, or told to end, before and after each of its system
-//! calls that change something. Then the next ones find a place that works.
+//! Crash points: a role is killed, or gets a signal to end, before and after each of its
+//! system calls that change something. Then the next roles find a place that works.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt;
@@ -38,8 +38,8 @@ impl Point {
 
 impl Point {
     /// Whether it may be killed within sem_open(3). There glibc makes a file `sem.XXXXXX`,
-    /// gives it the name that was asked for by link(2), and unlinks the first name: who is
-    /// killed in between leaves that, and nothing says whose it was.
+    /// gives it the name that was asked for by link(2), and unlinks the first name: a process
+    /// that is killed in between leaves that, and nothing shows which process it was.
     pub(crate) fn may_be_within_sem_open(&self) -> bool {
         let Strike { nth_call, blow } = self.strike;
         self.scene.row.name == "semaphore posix"
@@ -51,7 +51,7 @@ impl Point {
     }
 }
 
-/// A run that nobody strikes: which calls the role makes, and what is printed.
+/// A run without a strike: which calls the role makes, and what is printed.
 #[derive(Debug, Clone)]
 pub(crate) struct Probe {
     pub(crate) calls: BTreeMap<&'static str, u32>,
@@ -138,7 +138,7 @@ fn judge(point: &Point, probe: &Probe, ground: &Ground) -> Result<bool, String> 
         return Err(format!("left behind: {}", left.join(", ")));
     }
     if left.is_empty() {
-        // As if it had never been: those who come next find what the first ones found.
+        // As if it had never been: the next roles find what the first ones found.
         return nothing_more(ground).map(|()| true);
     }
     // One half is found by the next start, the other by `clean`.
@@ -157,7 +157,7 @@ fn its_end(scene: &Scene, ran: &Ran, signal: Signal) -> Result<(), String> {
     let role = scene.part().role;
     let status = ran.run.status;
     clear(role, status, &ran.stderr)?;
-    // The blow may have met a child of it; and its own SIGTERM ends a server.
+    // The strike may have met a child of it; and its own SIGTERM ends a server.
     let mut signals = vec![signal];
     if scene.part().serves {
         signals.push(Signal::SIGTERM);

@@ -1,4 +1,4 @@
-//! Those that come after: roles that nobody strikes, in the same place.
+//! The roles that come after: they run without a strike, in the same place.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::rows::{Part, Row};
 use crate::scene::{Ground, PATIENCE, start, wait, well, words};
 use crate::support::{Input, Output};
 
-/// A pair (or more) that nobody strikes, in the same place: it must meet, and do its work.
+/// A pair (or more) without a strike, in the same place: it must meet, and do its work.
 pub(crate) fn fresh(row: &'static Row, ground: &Ground) -> Result<(), String> {
     let command = |part: &Part| {
         let words = words(row, part, "fresh");
@@ -22,7 +22,7 @@ pub(crate) fn fresh(row: &'static Row, ground: &Ground) -> Result<(), String> {
     let until = Instant::now() + PATIENCE;
     let named = |part: &Part| format!("a fresh {}", part.role);
     if row.keeps {
-        // What waited comes first, and may end with a goodbye of its own.
+        // Messages that waited come first, and may end with a goodbye of their own.
         let [taker, giver] = row.parts else { unreachable!("two roles") };
         let name = named(giver);
         let begin = || {
@@ -39,7 +39,7 @@ pub(crate) fn fresh(row: &'static Row, ground: &Ground) -> Result<(), String> {
         let mut given = begin();
         if given.has_ended() {
             let outcome = wait(given)?;
-            // What cannot take more yet says so, and which command makes room.
+            // A role that has no room yet reports it, and the command that makes room.
             if outcome.status.code() == Some(1)
                 && outcome.stderr.contains("clean --pending")
             {
@@ -100,7 +100,7 @@ pub(crate) fn fresh(row: &'static Row, ground: &Ground) -> Result<(), String> {
         settled(role.pid(), until, || false);
         roles.push((part, role));
     }
-    // Those that end by themselves, and then the last to come first: a worker or a client
+    // The roles that end by themselves, and then the last to come first: a worker or a client
     // that watches ends by itself, too, once its server has left.
     roles.reverse();
     roles.sort_by_key(|(part, _)| part.serves);

@@ -1,4 +1,4 @@
-//! What /proc and a role's end tell.
+//! What /proc and a role's end show.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
@@ -92,7 +92,7 @@ pub(crate) fn processes_left(dir: &Path) -> Vec<String> {
 }
 
 /// Names in /dev/shm that sem_open(3) has made, and not yet given the name that was asked
-/// for: `sem.` and six letters. They cannot be told apart by who has made them.
+/// for: `sem.` and six letters. Nothing in them shows which process has made them.
 pub(crate) fn unnamed_semaphores() -> BTreeSet<String> {
     let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());

@@ -1,4 +1,4 @@
-//! Crash points and faults: what becomes of a role, and of those around it, when it is
+//! Crash points and faults: what becomes of a role, and of the roles around it, when it is
 //! killed or interrupted at any system call, or when a call fails.
 //!
 //! `cargo test --test faults -- --ignored --nocapture`; the variables are in `run.rs`.

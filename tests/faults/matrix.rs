@@ -130,7 +130,7 @@ fn ends(trial: &Trial, ran: &Ran) -> Result<(), String> {
     let scene = &trial.scene;
     let part = scene.part();
     let status = ran.run.status;
-    // Where nothing can be written to standard error, the status says all.
+    // Where nothing can be written to standard error, the status alone reports it.
     if !(MUTE.contains(&trial.fault.name) && ran.stderr.is_empty()) {
         clear(part.role, status, &ran.stderr)?;
     }
@@ -162,7 +162,7 @@ fn ends(trial: &Trial, ran: &Ran) -> Result<(), String> {
     }
 }
 
-/// Where all say that they are well, all that was sent has arrived.
+/// Where all roles report success, all that was sent has arrived.
 fn nothing_is_lost(trial: &Trial, probe: &Probe, ran: &Ran) -> Result<(), String> {
     let scene = &trial.scene;
     if !ran.run.status.success() && !scene.part().serves {
@@ -214,7 +214,7 @@ fn left(trial: &Trial, ground: &Ground) -> Result<(), String> {
     }
 }
 
-/// What it prints cannot be printed: a server says so, and ends.
+/// Calls that print. A server whose output fails reports it, and ends.
 const OUTPUT: &[&str] = &["write", "writev"];
 
 /// Faults that standard error cannot be written under: it is closed, full, or a file.

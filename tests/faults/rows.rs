@@ -1,4 +1,4 @@
-//! Who is struck: each chapter, each of its kinds that has code of its own, each role.
+//! What is struck: each chapter, each of its kinds that has code of its own, each role.
 
 /// One process of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

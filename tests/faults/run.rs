@@ -2,8 +2,8 @@
 //!
 //! IPCLAB_FAULTS: `full` for all points; a text for those whose name contains it, all of
 //! them; without it, a sample whose size IPCLAB_FAULTS_POINTS may set, drawn by the seed
-//! IPCLAB_FAULTS_SEED: 1 unless it says otherwise, so that a change is held to what the one
-//! before it was.
+//! IPCLAB_FAULTS_SEED: 1 unless it is set, so that a change is tested at the same points as
+//! the change before it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -120,7 +120,7 @@ impl Wrong {
     }
 }
 
-/// Runs each scene as it should be; those that do are what is struck.
+/// Runs each scene without a strike; the scenes that pass are struck.
 fn probed(mut scenes: Vec<Scene>, wrong: &mut Wrong) -> Vec<(Scene, Probe)> {
     // One that is named whole: no other needs to run.
     if let Ok(text) = std::env::var("IPCLAB_FAULTS")

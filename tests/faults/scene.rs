@@ -23,7 +23,7 @@ pub(crate) enum Order {
     Last,
 }
 
-/// Who is struck, and when it starts.
+/// Which role is struck, and when it starts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scene {
     pub(crate) row: &'static Row,
@@ -123,7 +123,7 @@ pub(crate) fn words(row: &Row, part: &Part, message: &str) -> Vec<String> {
     for word in part.args.split_whitespace() {
         match word {
             "MESSAGES" => words.extend((1..=3).map(|n| format!("{message}-{n}"))),
-            // More than a page, so that it is lent; the end tells which it was.
+            // More than a page, so that it is lent; the end shows which message it was.
             "LONG" => words.extend(
                 (1..=3).map(|n| format!("{}{message}-{n}", "x".repeat(20_000))),
             ),
@@ -162,7 +162,7 @@ pub(crate) fn well(name: &str, outcome: &Outcome) -> Result<(), String> {
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) run: StruckRun,
-    /// What the struck role printed, and said.
+    /// What the struck role wrote on standard output, and on standard error.
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
     /// The others, by their number.
@@ -175,7 +175,7 @@ pub(crate) struct Ran {
     pub(crate) orphans: bool,
     /// Whether it had come to rest before it was struck: a server, to wait for clients.
     pub(crate) ready: bool,
-    /// How the next client fared, if one came.
+    /// What the next client got, if one came.
     pub(crate) encore: Option<Result<(), String>>,
 }
 
@@ -303,7 +303,7 @@ pub(crate) fn play(
     let ended_well =
         hung.is_none() && victim.status().is_some_and(|status| status.success());
     let mut outcomes = Vec::new();
-    // Those that end by themselves first: a server has their last answers to give.
+    // The roles that end by themselves first: a server has their last answers to give.
     others.sort_by_key(|(turn, _)| row.parts[*turn].serves);
     for (turn, role) in others {
         if row.parts[turn].serves || row.parts[struck].serves || !ended_well {
@@ -336,7 +336,7 @@ pub(crate) fn play(
     })
 }
 
-/// How a client fares; that its server has ended meanwhile is judged elsewhere.
+/// What a client got; that its server has ended meanwhile is judged elsewhere.
 fn served(victim: &Struck, mut client: RoleProcess) -> Option<Result<(), String>> {
     let until = Instant::now() + PATIENCE;
     while victim.leader_runs() && !client.has_ended() && Instant::now() < until {

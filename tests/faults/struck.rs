@@ -37,7 +37,7 @@ pub(crate) enum Blow {
     Errors(nix::errno::Errno),
     /// One byte is read or written, where more was asked for.
     Short,
-    /// SIGSTOP comes before the call; who plays the scene sends SIGCONT.
+    /// SIGSTOP comes before the call; the test that plays the scene sends SIGCONT.
     Stop,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct StruckRun {
     pub(crate) begun: bool,
 }
 
-/// What the tracer has seen, for who plays the scene.
+/// What the tracer has seen, for the test that plays the scene.
 #[derive(Debug, Default)]
 struct Seen {
     /// The processes that run.
@@ -105,7 +105,7 @@ impl Struck {
         strike: Option<Strike>,
     ) -> Struck {
         let (gate, opens) = std::io::pipe().expect("a pipe");
-        // It opens the gate by its name in /proc, reads, and becomes the role.
+        // The shell opens the gate by its name in /proc, reads, and becomes the role.
         let path = {
             use std::os::fd::AsRawFd;
             format!("/proc/{}/fd/{}", std::process::id(), gate.as_raw_fd())
@@ -177,7 +177,7 @@ impl Struck {
         Seen::is(&self.seen.begun)
     }
 
-    /// Ends what still runs of it, and says what became of it.
+    /// Ends what still runs of it, and returns what became of it.
     pub(crate) fn end(mut self) -> StruckRun {
         self.kill_all();
         self.tracer.take().expect("not joined yet").join().expect("the tracer")
@@ -439,7 +439,7 @@ fn waits(operation: i32) -> bool {
 fn counts(name: &str, args: &[u64; 6]) -> bool {
     match name {
         "fcntl" => !matches!(args[1] as i32, libc::F_GETFD | libc::F_GETFL),
-        // Shared with somebody: of a file.
+        // Shared with other processes: of a file.
         "mmap" => args[4] as i32 != -1,
         _ => changes(name) || LOOKS.contains(&name),
     }

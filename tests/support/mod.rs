@@ -58,7 +58,7 @@ pub fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
-/// Looks again and again until it is so: for what no line and no event tells.
+/// Looks again and again until it is so: for what no line and no event reports.
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = deadline();
     while !is_so() {
@@ -100,11 +100,11 @@ pub fn failure(role: RoleProcess) -> String {
     contract::failed_clearly(&role.wait(deadline()).unwrap()).unwrap()
 }
 
-/// Another user, who has no capabilities.
+/// Another user, which has no capabilities.
 pub const NOBODY: u32 = 65_534;
 
-/// The program as `nobody` would run it, if we are root and can become that user.
-/// `opened` is the program: it may lie where nobody may not go, and a copy of it may be
+/// The program as the user `nobody` would run it, if we are root and can become that user.
+/// `opened` is the program: it may lie where that user may not go, and a copy of it may be
 /// open for writing in a neighbouring test's child, but what is open may be executed.
 pub fn as_nobody(opened: &std::fs::File, args: &[&str]) -> Command {
     use std::os::fd::AsRawFd;
@@ -117,7 +117,7 @@ pub fn as_nobody(opened: &std::fs::File, args: &[&str]) -> Command {
     command
 }
 
-/// Starts the chapter's receiver as `nobody`, whose runtime directory the subject's is now.
+/// Starts the chapter's receiver as the user `nobody`, which gets the subject's runtime directory.
 pub fn receiver_as_nobody(subject: &Subject, args: &[&str]) -> RoleProcess {
     let opened = std::fs::File::open(program()).expect("the program");
     let role =
@@ -132,7 +132,7 @@ pub fn receiver_as_nobody(subject: &Subject, args: &[&str]) -> RoleProcess {
     RoleProcess::start("receiver", command, Input::Nothing).expect("the receiver")
 }
 
-/// The machine's python3 with a script from `tests/peers`, or `None`, said aloud.
+/// The machine's python3 with a script from `tests/peers`, or `None`, with a line on the terminal.
 pub fn python(subject: &Subject, script: &str, args: &[&str]) -> Option<Command> {
     let path =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script);
@@ -171,7 +171,7 @@ pub fn python_with(
 
 /// Runs `command` so that SIGTERM comes with its `which`th system call `call`, and is
 /// handled as that call returns, unless it is held off; returns strace's lines of these
-/// calls. `None`, said aloud, where there is no strace.
+/// calls. `None`, with a line on the terminal, where there is no strace.
 pub fn struck_at(call: &str, which: u32, command: &Command) -> Option<String> {
     use std::os::unix::process::ExitStatusExt;
     if !have("strace") {
@@ -190,7 +190,7 @@ pub fn struck_at(call: &str, which: u32, command: &Command) -> Option<String> {
     Some(said)
 }
 
-/// Whether a program is on the path; a missing one is said aloud.
+/// Whether a program is on the path; of a missing one a line is printed.
 pub fn have(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&paths).any(|dir| dir.join(program).exists());
@@ -200,7 +200,7 @@ pub fn have(program: &str) -> bool {
     found
 }
 
-/// Says aloud that a test does not run: cargo hides captured output, so it goes to the
+/// Prints that a test does not run: cargo hides captured output, so it goes to the
 /// terminal itself. With `IPCLAB_NO_SKIP` set, as in continuous integration, it fails.
 pub fn skip(why: &str) {
     use std::io::Write;
@@ -214,7 +214,8 @@ pub fn skip(why: &str) {
 /// A test for each clause of the contract; `$subject` is an expression that makes a fresh
 /// [`Subject`]. A clause that cannot be asked of it stands after `except` with its reason,
 /// and with the test that asks it in the chapter's own way, if there is one: cargo then
-/// lists it as ignored, and says why. A name that is no clause, or no test, does not compile.
+/// lists it as ignored, and gives that reason. A name that is no clause, or no test, does not
+/// compile.
 macro_rules! keeps_the_contract {
     ($($all:tt)+) => {
         mod the_contract {

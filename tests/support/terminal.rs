@@ -10,7 +10,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::{deadline, have};
 
-/// What it has shown, whether that is all, and who is told of more.
+/// What it has shown, whether that is all, and the waiters that are woken when it shows more.
 type Shown = (Mutex<(Vec<u8>, bool)>, Condvar);
 
 /// A terminal, and a program that has it as its controlling one.
@@ -21,7 +21,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// `None`, said aloud, without setsid(1).
+    /// `None`, with a line on the terminal, without setsid(1).
     pub fn of(command: &Command) -> Option<Terminal> {
         // Wide, so that a shell does not fold what is typed.
         Terminal::of_columns(command, 300)
@@ -62,7 +62,7 @@ impl Terminal {
         let (mut reader, tape) = (master.try_clone().unwrap(), shown.clone());
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // EIO: nobody has the terminal open.
+            // EIO: no process has the terminal open.
             while let Ok(n @ 1..) = reader.read(&mut buffer) {
                 tape.0.lock().unwrap().0.extend_from_slice(&buffer[..n]);
                 tape.1.notify_all();

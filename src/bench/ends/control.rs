@@ -64,7 +64,7 @@ impl Control {
     /// The socket that the bench gave us.
     ///
     /// # Errors
-    /// When it did not: this is no program to be started by hand.
+    /// When the bench did not give one: this program is not to be started by hand.
     pub fn inherited() -> Result<Control> {
         let socket = spawn::inherited(DESCRIPTOR);
         let socket =

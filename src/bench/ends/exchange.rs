@@ -21,13 +21,13 @@ pub trait Exchange {
     fn send(&mut self, message: &[u8]) -> Result<()>;
 
     /// Replaces `bytes` by what has come: one message, or as much of a stream as one read
-    /// returned. `false` once the other side has said goodbye.
+    /// returned. `false` once the other side has sent its goodbye.
     ///
     /// # Errors
     /// As the mechanism's.
     fn recv(&mut self, bytes: &mut Vec<u8>) -> Result<bool>;
 
-    /// Says goodbye.
+    /// Sends the goodbye.
     ///
     /// # Errors
     /// As the mechanism's.

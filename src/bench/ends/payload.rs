@@ -49,7 +49,7 @@ pub struct Check {
     /// How far we are in the message that is coming.
     at: usize,
     sum: u64,
-    /// The number that it bears.
+    /// The number of that message.
     bears: u64,
     /// How many whole messages have come.
     pub messages: u64,

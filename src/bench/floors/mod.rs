@@ -1,5 +1,5 @@
-//! What the machine can do at best: measured in the same run, so that a figure can be told
-//! as a multiple of them.
+//! What the machine can do at best: measured in the same run, so that a figure can be
+//! printed as a multiple of it.
 
 use std::hint::black_box;
 use std::process::{Command, Stdio};

@@ -45,7 +45,7 @@ impl PairFloors {
         Floors { switches: least(SWITCHES), lines: least(LINES) }
     }
 
-    /// As the report tells them.
+    /// As the report prints them.
     pub(crate) fn told(&self, placement: Placement) -> Vec<Floor> {
         let seen = self.names.iter().zip(&self.seen);
         seen.filter(|(_, series)| !series.figures.is_empty())

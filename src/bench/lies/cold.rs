@@ -1,5 +1,5 @@
 //! The lie of the first few messages: what is timed is page faults and cold caches, and a
-//! mean tells of the slowest.
+//! mean is that of the slowest.
 
 use std::time::Duration;
 

@@ -44,7 +44,7 @@ const PREFIX: &str = "lie:";
 /// `lie`, and what is wrong with it, in words for people.
 ///
 /// # Errors
-/// What the ends say; [`NotMeasured::Interrupted`](super::pair::NotMeasured).
+/// The ends' own errors; [`NotMeasured::Interrupted`](super::pair::NotMeasured).
 pub(super) fn run(lie: Lie, dir: PathBuf, stop: &mut Interrupts) -> Result<String> {
     let mut runner = Runner { cpus: Cpus::choose()?, dir, stop, pairs: 0 };
     let told = match lie {

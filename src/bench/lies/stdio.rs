@@ -1,5 +1,5 @@
 //! The lie of a famous benchmark: each message of its pipe goes through stdio, and comes
-//! with a signal that tells of it. What is timed is mostly the signal.
+//! with a signal that announces it. What is timed is mostly the signal.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};

@@ -1,4 +1,4 @@
-//! What a lie says: the wrong figure, the right one, and how to tell them apart.
+//! What a lie prints: the wrong figure, the right one, and how to tell them apart.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use lab::prose;
 /// The width of prose, in columns.
 const PROSE: usize = 78;
 
-/// Whose method a figure is by.
+/// By which method a figure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
     /// The one that is published.

@@ -58,10 +58,10 @@ pub struct OperationOptions {
     chapter: Vec<String>,
 }
 
-/// Times the operations; `each` is told each row.
+/// Times the operations; `each` is called with each row.
 ///
 /// # Errors
-/// When the bench itself cannot go on. What goes wrong with one operation is told by its
+/// When the bench itself cannot go on. What goes wrong with one operation stands in its
 /// row. A signal that ends the bench is pending again when this returns.
 pub fn run(settings: &Settings<'_>, each: &mut impl FnMut(Row)) -> Result<()> {
     let program = std::env::current_exe().context("readlink /proc/self/exe")?;
@@ -109,7 +109,7 @@ pub fn run_with(
             }
         }
     };
-    // The part removes what it makes; one that was killed may have left the last.
+    // The part removes what it makes; a part that was killed may have left the last.
     resources.sweep();
     if let (Err(error), Some(signal)) = (&done, stop.caught)
         && error.is::<Interrupted>()
@@ -274,7 +274,7 @@ impl<'a> Contender<'a> {
 }
 
 /// Why the times deserve less trust, when some stayed far off whenever they were run again.
-/// The first had none before it, so it is only told of here.
+/// The first had none before it to compare with, so only this reports it.
 fn off(times: &[f64]) -> Option<String> {
     let usual = median(times);
     let off = times.iter().filter(|time| is_long(**time, usual)).count();

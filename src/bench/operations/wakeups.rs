@@ -90,7 +90,7 @@ fn sleeper(cpu: Option<usize>) -> Result<Batch> {
     }))
 }
 
-/// The child: sleeps, and tells how long after the stamp it ran again.
+/// The child: sleeps, and reports how long after the stamp it ran again.
 fn sleep_and_tell(memory: &Shared, cpu: Option<usize>, parent: Pid) -> Result<()> {
     set_pdeathsig(Signal::SIGKILL).context("prctl")?;
     ensure!(getppid() == parent, "it has ended");
@@ -133,7 +133,7 @@ fn wait_for(word: &AtomicU32, value: u32) -> Result<()> {
 struct Child(Pid);
 
 impl Child {
-    /// Nothing tells when another process sleeps: its state is asked for again and again.
+    /// No event shows when another process sleeps: its state is asked for again and again.
     fn wait_until_it_sleeps(&self) -> Result<()> {
         let late = Instant::now() + PATIENCE;
         loop {

@@ -13,7 +13,7 @@ use super::super::model::{
 use super::units;
 use wire::say::count;
 
-/// Whose rows are on a page: the chapter's own code.
+/// The program whose rows are on a page: the chapter's own code.
 const OURS: &str = "ipclab";
 
 /// Writes `CHAPTER.md` into `dir` for each chapter that the reports have rows of.
@@ -106,7 +106,7 @@ fn title(placement: Option<Placement>) -> &'static str {
     }
 }
 
-/// The floor that a round trip is told in multiples of.
+/// The floor whose multiples a round trip is given in.
 fn floor(placement: Option<Placement>) -> &'static str {
     match placement {
         Some(Placement::CrossLooking | Placement::CrossSpinning) => {
@@ -233,7 +233,7 @@ fn ratio(figure: &Figure, to: &str) -> String {
     format!("**{median}** ({min}–{max})")
 }
 
-/// Why figures are absent or doubted, each said once and numbered.
+/// Why figures are absent or doubted, each reason once and numbered.
 #[derive(Default)]
 struct Notes(Vec<String>);
 

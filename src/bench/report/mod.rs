@@ -1,4 +1,4 @@
-//! What a run of the bench says: to people, to programs and to the next run. All of it is
+//! What a run of the bench reports: to people, to programs and to the next run. All of it is
 //! made from the one [`Report`].
 
 use std::io::Write;
@@ -24,7 +24,7 @@ pub mod svg;
 pub mod table;
 pub mod units;
 
-/// Whose programs are peers: the ratio to them says what a language costs, not what the
+/// The programs of peers: the ratio to them shows what a language costs, not what the
 /// machine can do.
 const PEERS: [&str; 2] = ["C", "Python"];
 
@@ -53,7 +53,7 @@ fn name(row: &Row) -> String {
     text
 }
 
-/// The subject, and whose program it is if it is not ours.
+/// The subject, and its program if that is not ours.
 fn subject(row: &Row) -> String {
     match row.program.as_str() {
         "ipclab" => row.subject.clone(),
@@ -98,8 +98,8 @@ fn title(what: What) -> &'static str {
     }
 }
 
-/// A file that a report will be written to. That it can be is found out when it is named:
-/// not after minutes of measuring.
+/// A file that a report will be written to. Whether that can be is checked when the file is
+/// named: not after minutes of measuring.
 #[derive(Debug)]
 pub struct Target {
     /// As the user named it.
@@ -110,7 +110,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Looks whether `path` can be written, and changes nothing.
+    /// Checks whether `path` can be written, and changes nothing.
     ///
     /// # Errors
     /// ENOENT, EACCES, EISDIR and the like: of the file, or of its directory.

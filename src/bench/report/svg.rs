@@ -175,7 +175,7 @@ impl<'a> Set<'a> {
                 };
                 Some((log2(*size), value.log10()))
             };
-            // A floor without a size says nothing of bytes per second.
+            // A floor without a size has no bytes per second.
             let sized = floors().any(|floor| floor.size.is_some());
             let mut points: Vec<_> = match sized || unit == Unit::Nanoseconds {
                 true => sizes.iter().filter_map(at).collect(),

@@ -34,7 +34,7 @@ pub fn text(report: &Report, width: usize) -> String {
     out
 }
 
-/// Why figures are absent or doubted, each said once and numbered.
+/// Why figures are absent or doubted, each reason once and numbered.
 #[derive(Debug, Default)]
 struct Notes {
     all: Vec<String>,
@@ -115,7 +115,7 @@ struct Block<'a> {
     placement: Option<Placement>,
     /// Ours and those of peers that have no row of ours beside them, in order.
     rows: Vec<&'a Row>,
-    /// What peers' rows say beside one of ours.
+    /// Peers' rows that have one of ours beside them.
     peers: Vec<&'a Row>,
     /// The floors that the rows are compared with.
     floors: Vec<&'a str>,
@@ -224,7 +224,7 @@ impl<'a> Block<'a> {
         out
     }
 
-    /// A figure as a sentence, which tells how to read all others.
+    /// A figure as a sentence, which shows how to read all others.
     fn lesson(&self) -> Option<String> {
         let sentence = |row: &&Row| {
             let this = measured(row)?;
@@ -275,7 +275,7 @@ impl<'a> Block<'a> {
     }
 
     fn name_cells(&self, row: &Row, again: bool) -> Vec<Cell> {
-        // A subject is named in each line, so that grep finds it; the eye needs it once.
+        // A subject is named in each line, so that grep finds it; a reader needs it once.
         let tone = if again { Tone::Faint } else { Tone::Strong };
         let mut cells = vec![Cell::new(self.subject(row), tone)];
         let counts =

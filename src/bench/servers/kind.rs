@@ -24,7 +24,7 @@ pub enum ServerKind {
     Fdpass,
 }
 
-/// Who has written the server.
+/// The program that the server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ServerProgram {
     /// The chapter's own role, of this very program.

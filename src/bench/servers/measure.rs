@@ -30,10 +30,10 @@ struct Contender {
     samples: Vec<Sample>,
 }
 
-/// Measures the servers of a group in one placement, and tells each row.
+/// Measures the servers of a group in one placement, and reports each row.
 ///
 /// # Errors
-/// [`Interrupted`] alone: all else that goes wrong is told by a row.
+/// [`Interrupted`] alone: all else that goes wrong stands in a row.
 pub(super) fn group(
     stage: &mut ServerBench,
     (group, placement): (&Group, Placement),
@@ -259,7 +259,7 @@ fn rates(samples: &[Sample]) -> Vec<f64> {
 }
 
 /// Why the rates deserve less trust, when some stayed far off whenever they were run again.
-/// The first had none before it, so it is only told of here.
+/// The first had none before it to compare with, so only this reports it.
 fn off(rates: &[f64]) -> Option<String> {
     let usual = median(rates);
     let off = rates.iter().filter(|rate| is_slow(**rate, usual)).count();
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn a_window_far_below_the_others_makes_a_row_noisy() {
         assert_eq!(off(&[100.0, 75.0, 130.0, 90.0]), None);
-        // The first is told of, too.
+        // The first is reported, too.
         let why = "something else had the CPU in 1 of 3 windows";
         assert_eq!(off(&[50.0, 100.0, 101.0]).as_deref(), Some(why));
     }

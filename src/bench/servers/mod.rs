@@ -1,9 +1,9 @@
 //! Requests per second: the chapters' own servers as real processes, under a load of
 //! their own that checks every answer.
 //!
-//! A client of the closed loop asks again once it is answered: that tells the most that a
+//! A client of the closed loop asks again once it is answered: that shows the most that a
 //! server can do. In the open loop requests come due at a fixed rate, as those of independent
-//! clients do, and each is timed from when it was due: that tells how long such clients wait.
+//! clients do, and each is timed from when it was due: that shows how long such clients wait.
 
 use std::path::Path;
 
@@ -30,10 +30,10 @@ pub(super) fn steps(settings: &Settings<'_>) -> usize {
     groups(settings.quick, settings.chapters).len()
 }
 
-/// Measures the servers; `each` is told each row, and `progress` what comes next.
+/// Measures the servers; `each` is called with each row, and `progress` with what comes next.
 ///
 /// # Errors
-/// When the bench itself cannot go on. What goes wrong with one server is told by its row.
+/// When the bench itself cannot go on. What goes wrong with one server stands in its row.
 /// A signal that ends the bench is pending again when this returns.
 pub fn run(
     settings: &Settings<'_>,

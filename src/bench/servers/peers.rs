@@ -19,7 +19,7 @@ use super::load::address::ServerAddress;
 use crate::peers::Tools;
 use wire::address;
 
-/// Why a peer is not there: the row says it, and the bench goes on.
+/// Why a peer is not there: the row has the reason, and the bench goes on.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Absent(pub String);
@@ -30,7 +30,7 @@ const PYTHON: &str = include_str!("../python/servers/echo.py");
 /// How a peer's server is started. What it is built of lies in `dir`.
 ///
 /// # Errors
-/// [`Absent`] without a compiler or Python; the compiler's complaint.
+/// [`Absent`] without a compiler or Python; the compiler's own error.
 pub(super) fn command(
     kind: ServerKind,
     program: ServerProgram,

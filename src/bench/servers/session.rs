@@ -42,7 +42,7 @@ pub struct ServerBench {
 pub struct ServerCase {
     /// The server.
     pub kind: ServerKind,
-    /// Who has written it.
+    /// The program that the server is.
     pub program: ServerProgram,
     /// Where server and load run.
     pub placement: Placement,
@@ -226,7 +226,7 @@ impl Session {
     fn window(&mut self, order: Order, stop: &mut Interrupts) -> Result<Sample> {
         let before = self.server_cpu();
         let load = self.load.as_mut().context("the load has failed before")?;
-        // One that has ended is told of by its answer, which then does not come.
+        // If the load has ended, its answer does not come, and that is reported.
         let _ = load.feed(format!("{order}\n").as_bytes());
         let (Order::Closed { window } | Order::Open { window, .. }) = order;
         let deadline = Instant::now() + Duration::from_nanos(window) + DEADLINE;
@@ -255,7 +255,7 @@ impl Session {
         }
     }
 
-    /// Why there is no answer: the server has ended, or else the load, which says why.
+    /// Why there is no answer: the server has ended, or else the load, which gives the reason.
     fn failure(&mut self) -> anyhow::Error {
         // A process that ends closes its connections first, and is over a moment later.
         let mut fds: Vec<_> =

@@ -8,7 +8,7 @@ use super::super::model::Percentiles;
 #[derive(Debug, Clone)]
 pub struct Times(Histogram<u64>);
 
-/// The longest that is told apart, in nanoseconds: longer ones count as this.
+/// The longest time that is kept as it is, in nanoseconds: longer ones count as this.
 const LONGEST: u64 = 60_000_000_000;
 
 impl Times {
@@ -49,7 +49,7 @@ impl Times {
         all.map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
     }
 
-    /// Adds what [`Times::pairs`] has told in another process.
+    /// Adds what [`Times::pairs`] has returned in another process.
     pub fn add_pairs(&mut self, pairs: &[(u64, u64)]) {
         for (value, count) in pairs {
             self.0.saturating_record_n((*value).max(1), *count);

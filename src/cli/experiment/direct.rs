@@ -75,10 +75,10 @@ pub(super) fn run(
     quiet: bool,
 ) -> Result<Observed> {
     let (chapter, experiment) = one;
-    // The stage looks in /proc at how its processes do.
+    // The stage reads in /proc what its processes do.
     ProcessIdentity::own().context("readlink /proc/self")?;
     let scratch = Scratch::make()?;
-    // Whoever is orphaned on the stage becomes ours, and can be reaped.
+    // An orphan of the stage becomes our child, and can be reaped.
     set_child_subreaper(rustix::process::Pid::from_raw(1)).context("prctl")?;
     let mut command = Command::new(std::env::current_exe().context("readlink")?);
     command

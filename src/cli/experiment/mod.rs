@@ -1,4 +1,4 @@
-//! `ipclab experiment`: asks, waits for a guess, runs it for real, and tells why.
+//! `ipclab experiment`: asks, waits for a guess, runs it for real, and explains the answer.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -155,7 +155,7 @@ fn report(
         (_, true) => page::section(one, observed),
         _ => {
             let between = if number > 0 { "\n" } else { "" };
-            // Whoever was asked has just read the question.
+            // A reader who was asked has just read the question.
             let asked = guess.is_some() && options.guess.is_none();
             let question = if asked { String::new() } else { tell::question(one) };
             format!("{between}{question}{}", tell::outcome(one, guess, observed))
@@ -175,7 +175,7 @@ fn report(
 }
 
 /// Prints the question and waits for a guess: `Some(None)` to be shown the answer, `None`
-/// when the reader has had enough. Never waits for what is no terminal.
+/// when the reader stops. Never waits for input that is no terminal.
 fn ask(one: Entry, stop: &mut Interrupts) -> Result<Option<Option<usize>>> {
     prose::print(&tell::question(one))?;
     let (chapter, experiment) = one;

@@ -1,4 +1,4 @@
-//! What an experiment says: the question, then what was seen, and why.
+//! What an experiment prints: the question, then what was seen, and why.
 
 use std::fmt::Write;
 
@@ -74,7 +74,7 @@ pub(super) fn outcome(
             ),
         );
     }
-    // Where nothing was run, nothing is said of what was guessed.
+    // Where nothing was run, the guess is not mentioned.
     if matches!(observed.ended, Ended::Answered(_)) {
         let verdict = match guess {
             None => format!("The answer is {answer}.").bold(),

@@ -156,7 +156,7 @@ fn read_blindly(call: &Message) -> Message {
 // ANCHOR_END: wrong-signature-broken
 
 // ANCHOR: wrong-signature-cured
-/// Looks what the message says that it holds, before it reads that.
+/// Looks at what the message says that it holds, before it reads that.
 fn read_what_is_there(call: &Message) -> Message {
     match call.signature.as_str() {
         "s" => call.reply().text(&call.first()),

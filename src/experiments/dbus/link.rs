@@ -225,7 +225,7 @@ impl Bus {
         Ok(link)
     }
 
-    /// Its address, as programs are told it.
+    /// Its address, as programs get it.
     pub(super) fn address(&self) -> String {
         format!("unix:path={}", self.socket.display())
     }

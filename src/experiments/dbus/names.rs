@@ -1,4 +1,4 @@
-//! Names on a bus: who owns one, who wants it, and what a call to nobody does.
+//! Names on a bus: which client owns one, which waits for it, and a call to an unowned name.
 
 use anyhow::{Context, Result};
 
@@ -7,7 +7,7 @@ use super::message::Message;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
 
-/// The name that all want.
+/// The name that all clients request.
 const NAME: &str = "org.ipclab.Board";
 /// The flags of RequestName.
 const ALLOW_REPLACEMENT: u32 = 1;
@@ -130,7 +130,7 @@ fn take_over(stage: &Stage) -> Result<usize> {
 }
 
 /// Whether the newcomer gets a name that was asked for with `flags`, and what its owner
-/// hears.
+/// receives.
 fn replace(stage: &Stage, bus: &Bus, flags: u32) -> Result<(bool, Vec<String>)> {
     let (owns, look) = (stage.gate()?, stage.gate()?);
     let old = stage.fork("old", |stage| {
@@ -138,7 +138,7 @@ fn replace(stage: &Stage, bus: &Bus, flags: u32) -> Result<(bool, Vec<String>)> 
         link.ask_aloud(stage, request(flags))?;
         owns.open(1)?;
         look.pass()?;
-        // Whatever the bus had to tell comes before its answer to this.
+        // Whatever the bus had to report comes before its answer to this.
         let (_, before) = link.ask(Message::to_bus("GetId"))?;
         let heard: Vec<_> = before.into_iter().map(|signal| signal.member).collect();
         stage.event("old", format!("has heard {heard:?}"));

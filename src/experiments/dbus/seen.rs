@@ -1,4 +1,4 @@
-//! What others see of a message, and what they believe of its sender.
+//! What other clients see of a message, and what they believe of its sender.
 
 use std::os::unix::net::UnixStream;
 

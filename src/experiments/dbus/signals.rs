@@ -1,4 +1,4 @@
-//! Signals: who gets one, how often, and what becomes of those that nobody takes.
+//! Signals: which client gets one, how often, and what becomes of those that no client takes.
 
 use anyhow::{Context, Result};
 
@@ -7,7 +7,7 @@ use super::message::Message;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::{Gate, Stage};
 
-/// AddMatch for what the board says.
+/// AddMatch for the board's signals.
 fn listen() -> Message {
     Message::to_bus("AddMatch").text("type='signal',interface='org.ipclab.Board1'")
 }

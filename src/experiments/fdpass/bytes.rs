@@ -53,7 +53,7 @@ pub(super) const PLAIN_READ: Experiment = Experiment {
 // ANCHOR: plain-read
 fn plain_read(stage: &Stage) -> Result<usize> {
     let (here, there) = pair()?;
-    // The passed end is the pipe's only writer: the pipe tells when it is closed.
+    // The passed end is the pipe's only writer: the pipe shows when it is closed.
     let (reader, writer) = pipe_with(PipeFlags::NONBLOCK).context("pipe")?;
     let sent = pass(&here, b"x", &[writer.as_fd()]);
     stage.call("sendmsg(\"x\", SCM_RIGHTS {a pipe's write end})", &sent);

@@ -1,4 +1,4 @@
-//! Who has it now: connections, listening sockets and processes that change hands.
+//! Which process has it now: connections, listening sockets and processes that change hands.
 
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
@@ -209,7 +209,7 @@ fn take_over(listener: Option<OwnedFd>, _: SocketAddrV4) -> Result<TcpListener> 
 // ANCHOR: upgrade
 fn upgrade(stage: &Stage) -> Result<usize> {
     let replace = |retire: Retire, start: fn(_, _) -> Result<TcpListener>| {
-        // A loopback address of our own, so that nobody else takes the port meanwhile.
+        // A loopback address of our own, so that no other process takes the port.
         let [_, a, b, c] = std::process::id().to_be_bytes();
         let address = Ipv4Addr::new(127, 100 + a % 64, b, c);
         let (tell_port, port) = (pair()?, stage.gate()?);
@@ -246,7 +246,7 @@ fn upgrade(stage: &Stage) -> Result<usize> {
         })?;
         let listener = TcpListener::bind((address, 0)).context("bind")?;
         let number = listener.local_addr()?.port().to_be_bytes();
-        // One for each of the two who ask, in their turn.
+        // One for each of the two processes that ask, in their turn.
         write(&tell_port.0, &number).context("write")?;
         successor.until_asleep_in(&[Sysno::readv])?;
         write(&tell_port.0, &number).context("write")?;

@@ -84,7 +84,7 @@ fn map_what_stays(memory: &OwnedFd) -> Result<Shared> {
 
 // ANCHOR: trusted-size
 fn trusted_size(stage: &Stage) -> Result<usize> {
-    // How does a server fare that maps by `map` what a client passes and then cuts?
+    // What becomes of a server that maps by `map` what a client passes and then cuts?
     let serve = |map: fn(&OwnedFd) -> Result<Shared>, sealed: bool| {
         let memory = memory_of(8192)?;
         pwrite(&memory, b"a", 4096).context("pwrite")?;

@@ -1,4 +1,4 @@
-//! Between sendmsg(2) and recvmsg(2): nobody's table has it, and it is open.
+//! Between sendmsg(2) and recvmsg(2): no process's table has it, and it is open.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -125,7 +125,7 @@ fn eof_in_flight(stage: &Stage) -> Result<usize> {
     stage.call("close(the write end)", &());
     let in_flight = read(&reader, &mut [0; 10]);
     stage.call("read(the read end)", &in_flight);
-    // The kernel tells in the receiving socket's fdinfo.
+    // The receiving socket's fdinfo shows it.
     let info = format!("/proc/self/fdinfo/{}", there.as_raw_fd());
     let info = std::fs::read_to_string(info).context("read fdinfo")?;
     let waiting = info.lines().find_map(|line| line.strip_prefix("scm_fds:"));
@@ -134,7 +134,7 @@ fn eof_in_flight(stage: &Stage) -> Result<usize> {
         "scm_fds in the socket's fdinfo",
         &waiting.clone().unwrap_or("no such line".into()),
     );
-    // Nobody takes the message, and the socket is closed.
+    // No process takes the message, and the socket is closed.
     drop(there);
     stage.call("close(the receiving socket)", &());
     let after = read(&reader, &mut [0; 10]);
@@ -306,7 +306,7 @@ fn too_many_in_flight(stage: &Stage) -> Result<usize> {
         setrlimit(Resource::RLIMIT_NOFILE, LIMIT, LIMIT).context("setrlimit")?;
         stage.call(format!("setrlimit(RLIMIT_NOFILE, {LIMIT})"), &());
         if root {
-            // A user of whom nothing else is in flight.
+            // A user that has no other descriptors in flight.
             let uid = Uid::from_raw(60_000 + std::process::id() % 5_000);
             setuid(uid).context("setuid")?;
         }

@@ -181,7 +181,7 @@ pub(super) const DUMMY_WRITER: Experiment = Experiment {
 };
 
 // ANCHOR: dummy-writer-broken
-/// Reads until something comes, or a thousand times: returns how often read(2) said 0.
+/// Reads until something comes, or a thousand times; returns how many reads gave 0.
 fn serve_at_the_end(requests: &File) -> Result<u32> {
     let mut ends = 0;
     while ends < 1000 && read(requests, &mut [0; 64])? == 0 {

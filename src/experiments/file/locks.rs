@@ -1,4 +1,4 @@
-//! Three kinds of locks on a file, and who really holds them.
+//! Three kinds of locks on a file, and what really holds them.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! Who sees what was stored.
+//! Which process sees what was stored.
 
 use std::fs::File;
 use std::os::fd::AsFd;

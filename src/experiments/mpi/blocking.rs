@@ -31,7 +31,7 @@ fn send_and_receive(rank: &Rank, message: &[u8], size: &str) -> Result<()> {
 // ANCHOR_END: both-send-first-cured
 
 // ANCHOR: both-send-first
-/// What each rank does. The broken exchange is the last: nobody comes back from it.
+/// What each rank does. The broken exchange is the last: no rank comes back from it.
 fn exchange(rank: &Rank) -> Result<()> {
     send_then_receive(rank, &[1], "1 B")?;
     let large = vec![1; 1 << 20];

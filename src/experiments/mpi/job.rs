@@ -1,4 +1,4 @@
-//! This program again, as two ranks: how a run starts them, hears them and ends them.
+//! This program again, as two ranks: how a run starts them, reads their lines and ends them.
 //!
 //! The launcher closes what its ranks inherit, and mixes what they print. So they report on
 //! a FIFO in the run's directory, each line by one write(2).
@@ -25,13 +25,13 @@ use crate::stage::Stage;
 use os::spawn::die_with_parent;
 use wire::launcher;
 
-/// Tells a process that it is a rank of a run, and not the run.
+/// Marks a process as a rank of a run, and not the run.
 const MARK: &str = "IPCLAB_RANK_PART";
 /// How long the ranks may take to start.
 const START: Duration = Duration::from_secs(12);
 /// How long a line may take that is expected.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// For how long nothing may be heard from ranks that wait for ever.
+/// For how long no line may come from ranks that wait for ever.
 const SILENCE: Duration = Duration::from_millis(300);
 /// How much processor time shows that a process is not asleep.
 const BUSY: Duration = Duration::from_millis(50);
@@ -148,7 +148,7 @@ impl Job<'_> {
             };
             match job.pids[rank] {
                 None => job.pids[rank] = Some(Pid::from_raw(line.parse()?)),
-                // The other one is not there yet, and this one goes on.
+                // The other rank is not there yet, and this one goes on.
                 Some(_) => job.said.push((rank, line)),
             }
         }
@@ -208,12 +208,12 @@ impl Job<'_> {
         }
     }
 
-    /// Whether both ranks say this.
+    /// Whether both ranks report this.
     pub(super) fn both_say(&mut self, text: &str) -> Result<bool> {
         Ok(self.says(0, text)?.is_some() && self.says(1, text)?.is_some())
     }
 
-    /// Whether no rank says any more, though both are there.
+    /// Whether no rank reports any more, though both are there.
     pub(super) fn is_silent(&mut self) -> Result<bool> {
         match self.hear(SILENCE)? {
             Some(line) => {
@@ -250,7 +250,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Reports what the ranks have said since, in the order in which it came.
+    /// Reports the ranks' lines since the last time, in the order in which they came.
     pub(super) fn tell(&mut self) {
         for (rank, text) in &self.said[self.told..] {
             self.stage.event(&format!("rank {rank}"), text);
@@ -279,7 +279,7 @@ impl Drop for Job<'_> {
     fn drop(&mut self) {
         let _ = self.mpiexec.kill();
         let _ = self.mpiexec.wait();
-        // Its ranks die with it: then nobody has the FIFO open for writing.
+        // Its ranks die with it: then no process has the FIFO open for writing.
         while !self.ended && matches!(self.hear(PATIENCE), Ok(Some(_))) {}
     }
 }

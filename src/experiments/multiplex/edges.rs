@@ -1,4 +1,4 @@
-//! Level, edge and one shot: how often epoll tells.
+//! Level, edge and one shot: how often epoll reports.
 
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -140,7 +140,7 @@ pub(super) const EDGE_NOT_DRAINED: Experiment = Experiment {
 };
 
 // ANCHOR: edge-not-drained-broken
-/// One read, as one would do when poll has said readable.
+/// One read, as a program would do when poll has returned readable.
 fn read_once(stage: &Stage, client: &UnixStream) -> Result<usize> {
     let got = read(client, &mut [0; 4]);
     stage.call("read(4 bytes)", &got);

@@ -29,9 +29,9 @@ fn watching(fd: impl AsFd, flags: EpollFlags) -> Result<Epoll> {
     Ok(epoll)
 }
 
-/// Waits until every worker sleeps in one of these: nobody is on its way any more. One who
-/// was seen asleep may have been woken since, by another who was looked at later: only what
-/// two rounds have seen alike is over.
+/// Waits until every worker sleeps in one of these calls. A worker that was seen asleep may
+/// have been woken since, by another that was looked at later: so two rounds must have
+/// seen the same.
 fn until_all_sleep(workers: &[Child<()>], calls: &[Sysno]) -> Result<()> {
     let round = || -> Result<Vec<Sysno>> {
         workers.iter().map(|worker| worker.until_asleep_in(calls)).collect()
@@ -89,14 +89,14 @@ pub(super) const HERD: Experiment = Experiment {
 };
 
 // ANCHOR: herd-broken
-/// Each is told of every client.
+/// epoll reports each client to every worker.
 fn tell_everybody(listener: &UnixListener) -> Result<Epoll> {
     watching(listener, EpollFlags::EPOLLIN)
 }
 // ANCHOR_END: herd-broken
 
 // ANCHOR: herd-cured
-/// At least one of those who say so is told.
+/// With EPOLLEXCLUSIVE, epoll reports each client to at least one worker.
 fn tell_one_of_us(listener: &UnixListener) -> Result<Epoll> {
     watching(listener, EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE)
 }
@@ -116,9 +116,9 @@ fn herd(stage: &Stage) -> Result<usize> {
     })
 }
 
-/// Lets the workers wait by an epoll that they inherit, or else by one of their own, and
-/// one client connect. Returns how many of them epoll_wait(2) told of it. Nobody accepts,
-/// or those who come late would find nothing.
+/// Lets the workers wait by an epoll that they inherit, or by one of their own, and one
+/// client connect. Returns in how many of them epoll_wait(2) reported it. No worker
+/// accepts, or the late ones would find nothing.
 fn woken(
     stage: &Stage,
     name: &str,
@@ -146,7 +146,7 @@ fn woken(
     }
     until_all_sleep(&workers, &[EPOLL_WAIT])?;
     let _client = UnixStream::connect(&path).context("connect")?;
-    // All who are woken by that are woken by now, though they may not have run yet.
+    // All workers that this wakes are awake by now, but may not have run yet.
     until_all_sleep(&workers, &[EPOLL_WAIT, Sysno::readv])?;
     let told = read(&counted, &mut [0; 2 * WORKERS]).unwrap_or(0);
     stage.event("main", format!("{name}: one client; woken: {told} of {WORKERS}"));

@@ -143,7 +143,7 @@ fn poll_and_read(
 // ANCHOR_END: ready-then-blocks-broken
 
 // ANCHOR: ready-then-blocks-cured
-/// The same, with O_NONBLOCK: read never sleeps, and says so by EAGAIN.
+/// The same, with O_NONBLOCK: read never sleeps, and returns EAGAIN instead.
 fn poll_and_try(
     stage: &Stage,
     fd: impl AsFd,

@@ -171,8 +171,8 @@ fn one_of_many(stage: &Stage) -> Result<usize> {
     })
 }
 
-/// How many entries of poll(2) one looks at until one is ready, and the microseconds that
-/// the call took.
+/// How many entries of poll(2) a program looks at until one is ready, and the microseconds
+/// that the call took.
 fn poll_them(events: &[EventFd]) -> Result<(usize, f64)> {
     let entry = |event: &EventFd| libc::pollfd {
         fd: event.as_raw_fd(),

@@ -71,7 +71,7 @@ fn closed_but_watched(stage: &Stage) -> Result<usize> {
     stage.call("epoll_wait()", &told);
     let whose = told.is_ok_and(|n| n == 1).then(|| events[0].data());
     let for_closed = whose == Some(number as u64);
-    // The next descriptor gets the lowest free number: the event now names a stranger.
+    // The next descriptor gets the lowest free number: the event now names it.
     let (stranger, _writing) = pipe().context("pipe")?;
     let reused = stranger.as_raw_fd() == number;
     stage.event(

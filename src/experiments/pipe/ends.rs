@@ -1,4 +1,4 @@
-//! Who holds which end of a pipe, and what that decides.
+//! Which process holds which end of a pipe, and what that decides.
 
 use std::fs::{read_dir, read_link};
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -200,7 +200,7 @@ fn both_full(stage: &Stage) -> Result<usize> {
         ("A", a.until_asleep_in(&[Sysno::write])),
         ("B", b.until_asleep_in(&[Sysno::write])),
     ];
-    // Asleep, and the pipe that it writes is full: nobody will ever read it.
+    // Asleep, and the pipe that it writes is full: no process will ever read it.
     let mut stuck = 0;
     for ((who, asleep), writing) in asleep.iter().zip([&a_writes, &b_writes]) {
         let before = fcntl(writing, FcntlArg::F_GETFL).context("fcntl")?;

@@ -1,4 +1,4 @@
-//! What mq_notify(3) tells, and what it does not.
+//! What mq_notify(3) reports, and what it does not.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -192,7 +192,7 @@ fn rearm_and_drain(
 // ANCHOR: rearm-then-drain
 fn rearm_then_drain(stage: &Stage) -> Result<usize> {
     let signals = Signals::blocked()?;
-    // A comes, and is told of; B comes in between; C comes last.
+    // A comes, and is reported; B comes in between; C comes last.
     let told_of = |which: &str, cured: bool| {
         let name = stage.queue(which);
         let queue = mq_open(name.as_str(), MAKE, OURS, Some(&room_for(4, 16)));
@@ -378,7 +378,7 @@ fn notify_lost_by_close(stage: &Stage) -> Result<usize> {
     let sent = mq_send(&queue, b"hello", 0);
     stage.call(format!("mq_send({}, \"hello\", 5, 0)", queue.as_raw_fd()), &sent);
     let told = signals.taken()?;
-    // If nobody is registered any more, we can be again.
+    // If no process is registered any more, we can be again.
     let again = mq_notify(&queue, libc::SIGRTMIN());
     stage.call(&notify, &again);
     let still_registered = still == Err(Errno::EBUSY);

@@ -1,4 +1,4 @@
-//! How much fits into a queue, into a buffer, and into what a user may have.
+//! How much fits into a queue, into a buffer, and into a user's limit.
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -319,7 +319,7 @@ fn over_msg_max(stage: &Stage) -> Result<usize> {
     }
 }
 
-/// As root becomes `uid`, who has no privileges; others stay who they are.
+/// As root becomes `uid`, which has no privileges; another user stays that user.
 fn be_ordinary(uid: Uid) -> Result<()> {
     if geteuid().is_root() { setuid(uid).context("setuid") } else { Ok(()) }
 }
@@ -375,7 +375,7 @@ fn queue_bytes(stage: &Stage) -> Result<usize> {
     let names: Vec<_> = (1..=20).map(|n| stage.queue(&n.to_string())).collect();
     let alone = geteuid().is_root();
     let program = stage.fork("program", |stage| {
-        // As root it becomes a user of whom there are no other queues.
+        // As root it becomes a user that has no other queues.
         be_ordinary(Uid::from_raw(60_000 + std::process::id() % 5_000))?;
         let make = |n: usize| {
             mq_open(names[n].as_str(), MAKE, OURS, Some(&room_for(10, 8_192)))

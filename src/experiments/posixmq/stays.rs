@@ -231,7 +231,7 @@ fn unlink_while_open(stage: &Stage) -> Result<usize> {
     stage.saw("messages in the client's queue", waits);
     stage.saw("the server still sleeps", sleeps);
 
-    // Who has it open since before can still send to it.
+    // A process that has had it open since before can still send to it.
     let sent = mq_send(&old, b"old", 0);
     stage.call("mq_send(old, \"old\", 3, 0)", &sent);
     told.open(1)?;

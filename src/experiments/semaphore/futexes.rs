@@ -64,14 +64,14 @@ pub(super) const WAKE_BEFORE_SLEEP: Experiment = Experiment {
 };
 
 // ANCHOR: wake-before-sleep-broken
-/// A bare bell: wakes whoever sleeps now.
+/// A bare bell: wakes the process that sleeps now.
 fn ring(word: &Shared) -> Result<usize, Errno> {
     futex::wake(word.u32(0), Flags::empty(), 1)
 }
 // ANCHOR_END: wake-before-sleep-broken
 
 // ANCHOR: wake-before-sleep-cured
-/// A post: says it in the word first.
+/// A post: stores it in the word first.
 fn post(word: &Shared) -> Result<usize, Errno> {
     word.u32(0).fetch_add(1, SeqCst);
     futex::wake(word.u32(0), Flags::empty(), 1)
@@ -165,7 +165,7 @@ const WITHIN_A_PROCESS: Flags = Flags::PRIVATE;
 // ANCHOR_END: private-futex-broken
 
 // ANCHOR: private-futex-cured
-/// For whoever has mapped the memory.
+/// For every process that has mapped the memory.
 const BETWEEN_PROCESSES: Flags = Flags::empty();
 // ANCHOR_END: private-futex-cured
 

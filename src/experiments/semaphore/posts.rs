@@ -1,4 +1,4 @@
-//! What a post is: remembered, anyone's, and a number.
+//! What a post is: remembered, made by any process, and a number.
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;

@@ -147,7 +147,7 @@ fn both_at_once(set: i32, first: u16, has_one: &Gate, go: &Gate) -> Result<()> {
 // ANCHOR: swapped-waits
 fn swapped_waits(stage: &Stage) -> Result<usize> {
     type Take = fn(i32, u16, &Gate, &Gate) -> Result<()>;
-    // Do both come to an end who take the two locks so, in opposite orders?
+    // Two processes take the two locks so, in opposite orders. Do both end?
     let ends = |take: Take| {
         let set = set_of(stage, &[1, 1])?;
         let (has_one, go) = (stage.gate()?, stage.gate()?);
@@ -174,7 +174,7 @@ fn swapped_waits(stage: &Stage) -> Result<usize> {
         stage.event("A", "has the first, sleeps in semop(set, {1, -1, 0}, 1)");
         b.until_asleep_in(&WAITS)?;
         stage.event("B", "has the second, sleeps in semop(set, {0, -1, 0}, 1)");
-        // A third one with a timeout. Nobody is left who could give anything back.
+        // A third one with a timeout. No process is left to give anything back.
         let timeout = Duration::from_millis(10);
         let third = semtimedop(set, -1, 0, timeout);
         stage.call("semtimedop(set, {0, -1, 0}, 1, {10 ms})", &third);
@@ -242,7 +242,7 @@ fn big_wait_starves(stage: &Stage) -> Result<usize> {
         stage.event(who, format!("sleeps in semop(id, {{0, -{number}, 0}}, 1)"));
         anyhow::Ok(waiter)
     };
-    // Posts one. Who of the two sleeps on, and what is left of it?
+    // Posts one. Which of the two processes sleeps on, and what is left of it?
     let post = |a: &Child<()>, other: &Child<()>, who: &str| {
         stage.call("semop(id, {0, +1, 0}, 1)", &semop(id, 1, 0));
         let (a, other) = (sleeps(a)?, sleeps(other)?);

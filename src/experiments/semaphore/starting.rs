@@ -1,4 +1,4 @@
-//! Who makes a semaphore, with which value, and whether it is still the same one.
+//! Which process makes a semaphore, with which value, and whether it is still the same one.
 
 use std::thread::sleep;
 use std::time::Duration;

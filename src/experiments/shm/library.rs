@@ -1,4 +1,4 @@
-//! The crate shared_memory: who removes the name, and when.
+//! The crate shared_memory: which process removes the name, and when.
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;

@@ -134,7 +134,7 @@ mod tests {
     use super::{Step, outcomes};
 
     /// The ring's `head`, and the word that says whether its receiver ever sleeps: 0 as
-    /// one who spins left it, 1 as one who may sleep has it.
+    /// a receiver that spins left it, 1 as a receiver that may sleep has it.
     const HEAD: usize = 0;
     const WORD: usize = 1;
 

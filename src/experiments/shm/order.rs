@@ -209,7 +209,7 @@ fn store_buffering(stage: &Stage) -> Result<usize> {
     stage.event("both", "the same with SeqCst");
     stage.saw("both found 0, with SeqCst", never > 0);
     stage.note(format!("with SeqCst there were {rounds} rounds."));
-    // The weakest that will do, if the CPUs do not say otherwise.
+    // The weakest that will do, if the CPUs do not show otherwise.
     let weakest = both_zero.iter().position(|both| !both);
     Ok(if never > 0 { 4 } else { weakest.map_or(4, |at| at + 1) })
 }

@@ -75,14 +75,14 @@ const ORDINARY: bool = false;
 /// With PTHREAD_MUTEX_ROBUST.
 const ROBUST: bool = true;
 
-/// Locks it, and makes whole what a dead owner may have left half done.
+/// Locks it, and repairs what a dead owner may have left half done.
 fn lock_and_mend(stage: &Stage, mutex: &Mutex) -> Result<bool> {
     let locked = mutex.lock();
     stage.call("pthread_mutex_lock(mutex)", &locked);
     match locked {
         Ok(()) => Ok(false),
         Err(Errno::EOWNERDEAD) => {
-            // We have it. A real program makes whole here what the mutex protects.
+            // We have it. A real program repairs here what the mutex protects.
             stage.call("pthread_mutex_consistent(mutex)", &mutex.consistent());
             Ok(true)
         }

@@ -218,7 +218,7 @@ fn before_sized(stage: &Stage) -> Result<usize> {
     }
 }
 
-/// Maps what fstat says, then what it knows. The byte, or `None` when that failed.
+/// Maps fstat's size, then the size that it knows. The byte, or `None` if that failed.
 fn open_at_once(stage: &Stage, name: &str) -> Result<Option<u8>> {
     let fd = shm_open(name, OFlag::O_RDWR, Mode::empty())?;
     let size = fstat(&fd)?.st_size as usize;

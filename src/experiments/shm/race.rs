@@ -115,7 +115,7 @@ impl Field {
         }
     }
 
-    /// The judge, 0, says whether there is another batch; the other asks.
+    /// Process 0 stores whether there is another batch; the other process loads it.
     fn again(&self, who: usize, says: u32) -> bool {
         let word = self.memory.u32(GO_ON);
         if who == 0 {

@@ -1,4 +1,4 @@
-//! Who sent a signal, and who gets it.
+//! Which process sent a signal, and which process gets it.
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;

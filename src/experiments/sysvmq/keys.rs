@@ -1,4 +1,4 @@
-//! How two programs find one queue, and who else does.
+//! How two programs find one queue, and which other programs do.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -198,7 +198,7 @@ fn private_is_no_secret(stage: &Stage) -> Result<usize> {
     let public = public.context("msgget")?;
     stage.made(&Object::SysvQueue(public));
 
-    // A relative has the number in its memory; if it asks again it gets another queue.
+    // A child has the number in its memory; if it asks again it gets another queue.
     let child = stage.fork("child", |stage| {
         let sent = msgsnd(public, &message(1, b"child"), IPC_NOWAIT);
         stage.call(format!("msgsnd({public}, \"child\")"), &sent);

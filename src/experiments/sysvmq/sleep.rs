@@ -174,7 +174,7 @@ fn one_for_each(stage: &Stage) -> Result<[i32; 2]> {
 
 // ANCHOR: one-queue-both-ways
 fn one_queue_both_ways(stage: &Stage) -> Result<usize> {
-    // Two clients, one server; does everyone sleep in the end?
+    // Two clients, one server; do all of them sleep in the end?
     let stands_still = |[requests, replies]: [i32; 2]| {
         for queue in [requests, replies] {
             set_qbytes(queue, 8).context("msgctl")?; // room for one message
@@ -276,7 +276,7 @@ pub(super) const SELECT_CANNOT_WATCH: Experiment = Experiment {
 };
 
 // ANCHOR: select-cannot-watch-broken
-/// What poll(2) says of a queue's identifier, as if it were a descriptor.
+/// What poll(2) returns for a queue's identifier, as if it were a descriptor.
 fn poll_identifier(id: i32) -> nix::Result<i16> {
     let mut set = [libc::pollfd { fd: id, events: libc::POLLIN, revents: 0 }];
     poll(&mut set, 0)?;

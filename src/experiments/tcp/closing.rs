@@ -191,7 +191,7 @@ fn close_at_once(connection: TcpStream) -> Result<()> {
 // ANCHOR_END: unread-data-broken
 
 // ANCHOR: unread-data-cured
-/// Says that the answer is complete, reads what is left, and closes then.
+/// Ends the answer by shutdown(2), reads what is left, and closes then.
 fn close_in_peace(connection: TcpStream) -> Result<()> {
     connection.shutdown(std::net::Shutdown::Write)?;
     while read(&connection, &mut [0; 4096])? > 0 {}

@@ -1,4 +1,4 @@
-//! Who connects a client: the kernel, long before the server's program knows of it.
+//! What connects a client: the kernel, long before the server's program knows of it.
 
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -209,7 +209,7 @@ fn full_backlog(stage: &Stage) -> Result<usize> {
     })
 }
 
-/// Waits until so many are in the server's queue, or it has dropped a request.
+/// Waits until so many are in the server's backlog, or it has dropped a request.
 fn until_decided(server: &OwnedFd, number: usize) -> Result<()> {
     let missing = || "neither connected nor dropped".to_owned();
     until(missing, || {

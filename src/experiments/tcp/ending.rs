@@ -1,4 +1,4 @@
-//! The end of a stream: who must bring it about, and who keeps it away.
+//! The end of a stream: which process must make it, and which one keeps it away.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
@@ -57,7 +57,7 @@ fn send_and_wait(stage: &Stage, address: SocketAddr) -> Result<String> {
 // ANCHOR_END: half-close-broken
 
 // ANCHOR: half-close-cured
-/// Sends everything, says so, and waits for the sum.
+/// Sends everything, then the end of the stream, and waits for the sum.
 fn send_end_and_wait(stage: &Stage, address: SocketAddr) -> Result<String> {
     let connection = TcpStream::connect(address)?;
     send(stage, &connection, "1 2 3 ")?;
@@ -103,7 +103,7 @@ fn half_close(stage: &Stage) -> Result<usize> {
     server.join()?;
     stage.saw("after shutdown(SHUT_WR) the answer is", answer.as_str());
 
-    // The third way: close. The server's answer finds nobody.
+    // The third way: close. The server's answer finds no socket.
     let server = stage.fork("server", add_up)?;
     let closed = TcpStream::connect(address).context("connect")?;
     send(stage, &closed, "1 2 3 ").context("send")?;

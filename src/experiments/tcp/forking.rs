@@ -1,4 +1,4 @@
-//! A child for each client: what is left of it, and who becomes its parent.
+//! A child for each client: what is left of it, and which process becomes its parent.
 
 use std::net::{TcpListener, TcpStream};
 
@@ -138,7 +138,7 @@ fn serve_three(stage: &Stage, listener: &TcpListener) -> Result<Vec<Pid>> {
     Ok(children)
 }
 
-/// What /proc says of a process: `Z` for a zombie; nothing, when it is gone.
+/// The state that /proc shows of a process: `Z` for a zombie; nothing, when it is gone.
 fn state(pid: Pid) -> Option<char> {
     process_identity::state(pid.as_raw().unsigned_abs())
 }
@@ -218,7 +218,7 @@ fn orphan(stage: &Stage) -> Result<usize> {
     orphaned.open(1)?;
     let parent = recv(stage, &client).context("recv")?;
     stage.saw("the orphan's parent is", parent.as_str());
-    // Whoever is the parent has its exit status, too.
+    // The process that is the parent has its exit status, too.
     let adopted = waitpid(None, None);
     let reaped = matches!(adopted, Ok(WaitStatus::Exited(..)));
     stage.event("main", "wait() has returned the orphan, which it never forked");

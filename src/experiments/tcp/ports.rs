@@ -1,4 +1,4 @@
-//! Addresses that are in use, though nobody seems to use them.
+//! Addresses that are in use, though no process seems to use them.
 
 use std::fs::read_to_string;
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
@@ -61,7 +61,7 @@ pub(super) const TIME_WAIT: Experiment = Experiment {
 };
 
 // ANCHOR: time-wait
-/// Which of the two sockets that listen have SO_REUSEADDR, and who closes first.
+/// Which of the two listening sockets have SO_REUSEADDR, and which side closes first.
 #[derive(Clone, Copy)]
 struct Case {
     name: &'static str,

@@ -1,4 +1,4 @@
-//! Who is on the other side: what the kernel says, and when it noted it.
+//! The process on the other side: what the kernel reports, and when it noted it.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -21,7 +21,7 @@ fn pair() -> Result<(OwnedFd, OwnedFd)> {
     socketpair(unix, stream, None, SockFlag::empty()).context("socketpair")
 }
 
-/// recvmsg(2): what the kernel says of the sender of the next bytes.
+/// recvmsg(2): what the kernel reports of the sender of the next bytes.
 fn sender_of_next(socket: &OwnedFd) -> Result<Option<UnixCredentials>> {
     let mut byte = [0; 1];
     let mut room = [IoSliceMut::new(&mut byte)];

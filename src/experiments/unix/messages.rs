@@ -1,4 +1,4 @@
-//! What the three types carry, and whom they reach.
+//! What the three types carry, and which sockets they reach.
 
 use std::io::IoSliceMut;
 use std::os::fd::AsRawFd;

@@ -1,5 +1,5 @@
-//! A line of a lock file, taken apart without allocating: a role that leaves its rendezvous inside a
-//! signal handler reads the notes, too.
+//! A line of a lock file, taken apart without allocating: a role that leaves its rendezvous
+//! inside a signal handler reads the notes, too.
 //!
 //! What lies beside the lock file is noted by its name alone, so that neither what the
 //! directory is called nor from where it is looked at can make another thing of it.
@@ -11,9 +11,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 pub mod beside {
     /// A file that is being written, and is renamed once it is whole.
     pub const UNFINISHED: &str = ".tmp";
-    /// Where a server says its address.
+    /// Where a server writes its address.
     pub const ADDRESS: &str = ".addr";
-    /// Where the maker of a memory without a name says how to come by it.
+    /// Where the maker of a memory without a name writes how to open it.
     pub const MEMFD: &str = ".memfd";
     /// What a receiver has claimed; its pid follows.
     pub const TAKEN: &str = ".taken-";
@@ -21,7 +21,7 @@ pub mod beside {
     pub const LOCK: &str = ".lock";
 }
 
-/// What a semaphore's line says before the value that it was made with.
+/// What stands in a semaphore's line before the value that it was made with.
 pub const MADE_WITH: &str = ", made with ";
 
 /// The directory of POSIX shared memory objects and semaphores, with its slash.
@@ -129,7 +129,7 @@ fn is_made_beside(suffix: &[u8]) -> bool {
         || taken.is_some_and(|pid| pid.iter().all(u8::is_ascii_digit))
 }
 
-/// Shows `look` each line of the lock file, until it returns true, and says whether it
+/// Shows `look` each line of the lock file, until it returns true; returns whether it
 /// did. Async-signal-safe if `look` is.
 pub(super) fn any_line(
     lock: BorrowedFd<'_>,

@@ -76,7 +76,7 @@ pub(super) enum Removed {
 /// Removes `object` now, with its messages if it is a queue, its posts if a semaphore.
 ///
 /// # Errors
-/// EPERM when it is another user's, which is left alone; what the system call says.
+/// EPERM when it is another user's, which is left alone; else as the system call.
 pub fn remove_now(object: &Object) -> nix::Result<()> {
     match remove(&Raw::from(object), Discard::All) {
         Removed::Failed(error) => Err(error),
@@ -84,7 +84,7 @@ pub fn remove_now(object: &Object) -> nix::Result<()> {
     }
 }
 
-/// Whose `object` is.
+/// The owner of `object`.
 ///
 /// # Errors
 /// ENOENT when it is not there; EACCES when that is all that we may know.
@@ -161,7 +161,7 @@ fn sysv(id: i32, perm: &libc::ipc_perm) -> Owner {
     }
 }
 
-/// Whose the object is. Async-signal-safe.
+/// The owner of the object. Async-signal-safe.
 fn owner(object: &Raw<'_>) -> nix::Result<Owner> {
     match object {
         // SAFETY: a valid C string, and an out-parameter of the right type.
@@ -197,7 +197,7 @@ fn owner(object: &Raw<'_>) -> nix::Result<Owner> {
     }
 }
 
-/// Opens a queue to look at it, and tells its owner. Async-signal-safe.
+/// Opens a queue to look at it, and returns its owner too. Async-signal-safe.
 fn open_queue(name: &CStr) -> nix::Result<(c_int, Owner)> {
     // Unlike the C function, the call reads its attributes even without O_CREAT.
     let none: *const libc::mq_attr = ptr::null();

@@ -10,7 +10,7 @@ use super::super::world::World;
 use super::argument::Cx;
 use super::data::{Address, address_text};
 
-/// What tells the address at `address` from all others.
+/// What distinguishes the address at `address` from all others.
 fn key_at(cx: &Cx<'_>, address: u64, length: u64) -> Option<String> {
     if address == 0 {
         return None;
@@ -37,7 +37,7 @@ fn plain(text: &str) -> String {
     }
 }
 
-/// Whom a call names as its target, looked at before the call.
+/// The address that a call names as its target, looked at before the call.
 pub(super) fn target(cx: &Cx<'_>, name: &str) -> Option<String> {
     match name {
         "connect" => key_at(cx, cx.args[1], cx.args[2]),
@@ -47,7 +47,7 @@ pub(super) fn target(cx: &Cx<'_>, name: &str) -> Option<String> {
     }
 }
 
-/// Whom a struct msghdr names.
+/// The address that a struct msghdr names.
 pub(super) fn named(cx: &Cx<'_>, header: u64) -> Option<String> {
     let header = cx.memory().array::<12>(header)?;
     key_at(cx, u64_at(&header, 0), u64::from(i32_at(&header, 8) as u32))

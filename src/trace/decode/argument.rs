@@ -37,7 +37,7 @@ pub(super) enum Arg {
     Out,
     /// A signed number.
     Int,
-    /// An unsigned number, of bytes say.
+    /// An unsigned number, for example of bytes.
     Size,
     /// An address or another number in hexadecimal.
     Hex,

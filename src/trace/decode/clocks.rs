@@ -1,4 +1,4 @@
-//! Clocks and timers, and how a process asks to be told: `struct sigevent`.
+//! Clocks and timers, and how a process asks to be notified: `struct sigevent`.
 
 use super::super::memory::{i32_at, u64_at};
 use super::argument::{Arg, Cx, NEW_FD, Names, hex, names, word};

@@ -50,7 +50,7 @@ pub(super) fn sockaddr_at(cx: &Cx<'_>, address: u64, length: u64) -> Piece {
     }
 }
 
-/// What an address says.
+/// What an address means.
 pub(super) enum Address {
     /// A Unix socket's path.
     Path(String),
@@ -112,7 +112,7 @@ pub(super) fn seconds(whole: u64, part: u64, unit: u64) -> String {
     }
 }
 
-/// What a `siginfo_t` says.
+/// What a `siginfo_t` holds.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Siginfo {
     pub(in super::super) number: i32,

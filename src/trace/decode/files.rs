@@ -68,7 +68,7 @@ const IOCTL: Names = names! {
     TIOCGWINSZ TIOCSWINSZ TIOCGPGRP TIOCSPGRP TIOCGSID TIOCSCTTY TIOCNOTTY TIOCOUTQ TIOCSTI
     TIOCGPTN TIOCSPTLCK FICLONE
 };
-/// What inotify watches for, and what it tells.
+/// What inotify watches for, and what it reports.
 pub(super) const NOTIFY: Names = names! {
     IN_ACCESS IN_MODIFY IN_ATTRIB IN_CLOSE_WRITE IN_CLOSE_NOWRITE IN_OPEN IN_MOVED_FROM
     IN_MOVED_TO IN_CREATE IN_DELETE IN_DELETE_SELF IN_MOVE_SELF IN_UNMOUNT IN_IGNORED IN_ONLYDIR
@@ -199,7 +199,7 @@ pub(super) fn trim(name: &str, args: &mut Vec<Piece>, cx: &Cx<'_>) {
     }
 }
 
-/// A path, as it was said and whole.
+/// A path, as the program gave it, and whole.
 pub(super) fn path(cx: &mut Cx<'_>, index: usize) -> Piece {
     let Some(said) = cx.memory().text(cx.args[index]) else {
         return super::hex(cx.args[index]);

@@ -42,12 +42,12 @@ pub(super) struct Begun {
     first: Option<Desc>,
     /// What it will close.
     closing: Vec<Desc>,
-    /// Whom it names.
+    /// The address that it names as its target.
     target: Option<String>,
 }
 
-/// The name of a call. The numbers are those of the machine's own programs; others, a
-/// 32-bit program's say, keep their number.
+/// The name of a call. The numbers are those of the machine's own programs; others, for
+/// example a 32-bit program's, keep their number.
 pub(super) fn name(arch: u32, number: u64) -> String {
     #[cfg(target_arch = "x86_64")]
     const NATIVE: u32 = 0xc000_003e;
@@ -140,7 +140,7 @@ pub(super) fn leave(cx: &mut Cx<'_>, begun: Begun) -> (Call, Vec<Effect>) {
     let args = transfer::contents(cx, &name, first.as_ref(), args);
     let result = outcome(cx, &name);
     let mut effects = transfer::after(cx, &name, first.as_ref(), target);
-    // close(2) has closed it even when it tells an error.
+    // close(2) has closed it even when it returns an error.
     if cx.result >= 0 || &*name == "close" {
         effects.extend(cx.world.closed(closing));
     }
@@ -180,7 +180,7 @@ fn before(cx: &mut Cx<'_>, arg: Arg, index: usize) -> Option<Piece> {
 }
 
 fn outcome(cx: &mut Cx<'_>, name: &str) -> Outcome {
-    /// The errors by which the kernel tells itself to start a call again.
+    /// The errors by which the kernel notes that it must start a call again.
     const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
     let value = cx.result;
     if RESTARTS.contains(&value) {

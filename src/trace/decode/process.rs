@@ -171,7 +171,7 @@ fn words(cx: &mut Cx<'_>, index: usize) -> Piece {
     Piece::Group("[", parts, "]")
 }
 
-/// What wait4 tells: an end, a stop, or that it goes on.
+/// What wait4 reports: an end, a stop, or that the child goes on.
 fn status(cx: &mut Cx<'_>, index: usize) -> Piece {
     let Some(status) = cx.memory().u32(cx.args[index]) else {
         return hex(cx.args[index]);

@@ -1,4 +1,4 @@
-//! Sockets: addresses, messages, and the descriptors and credentials that ride on them.
+//! Sockets: addresses, messages, and the descriptors and credentials that go with them.
 
 use super::super::memory::{i32_at, u64_at};
 use super::argument::{Arg, Cx, Names, hex, names, word};

@@ -94,7 +94,7 @@ pub(super) fn take(
     load: Load,
 ) -> Vec<Effect> {
     let key = cx.world.key(desc);
-    // Who asks for nothing is told nothing.
+    // A call that asks for nothing learns nothing.
     let nothing = load.units == 0 && load.cut;
     match desc.kind {
         Kind::Pipe | Kind::Fifo if nothing => Vec::new(),
@@ -153,7 +153,7 @@ fn receive(
     let Some(socket) = &desc.socket else { return Vec::new() };
     let key = format!("socket to {}", desc.inode);
     if socket.stream {
-        // The kernel does not tell how much of a TCP stream is still on its way.
+        // The kernel does not report how much of a TCP stream is still on its way.
         let left = if socket.is_unix() { asked::unread(cx.tid, fd) } else { None };
         let left = left.map(|left| Effect::Remaining(key.clone(), left));
         let taken = match load.units {
@@ -259,8 +259,8 @@ fn counter(cx: &Cx<'_>, fd: i32, key: String) -> Option<Effect> {
     Some(Effect::Remaining(key, count))
 }
 
-/// Opening a FIFO wakes who waits for the other end, and may wait for it. Whatever is
-/// opened, the kernel tells how much is in it.
+/// Opening a FIFO wakes the processes that wait for the other end, and may wait for it.
+/// Whatever is opened, the kernel reports how much is in it.
 pub(super) fn opened(cx: &mut Cx<'_>) -> Vec<Effect> {
     let fd = cx.result as i32;
     let Some(desc) = cx.desc(fd) else { return Vec::new() };

@@ -139,7 +139,7 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "perf_event_open" => &[Hex, Int, Int, Fd, Hex],
         "userfaultfd" => &[Set(NEW_FD)],
         "lookup_dcookie" => &[Hex, Out, Size],
-        // What is left of other times: the kernel says ENOSYS.
+        // What is left of other times: the kernel returns ENOSYS.
         "_sysctl" | "get_kernel_syms" => &[Hex],
         "create_module" => &[Text, Size],
         "query_module" => &[Text, Int, Hex, Size, Hex],

@@ -1,4 +1,4 @@
-//! Signals and notifications: which process is told, and what.
+//! Signals and notifications: which process gets one, and what it says.
 
 use nix::unistd::Pid;
 
@@ -20,7 +20,7 @@ pub(super) fn renamed(cx: &mut Cx<'_>, index: usize) -> Vec<Effect> {
     told.then(post).into_iter().collect()
 }
 
-/// What a read of an inotify descriptor told: a mask, and the whole path.
+/// What a read of an inotify descriptor returned: a mask, and the whole path.
 pub(super) fn notifications(cx: &Cx<'_>, desc: &Desc) -> Vec<(u64, String)> {
     let bytes = cx.memory().bytes(cx.args[1], cx.result.max(0) as usize);
     let (mut at, mut found) = (0, Vec::new());
@@ -61,7 +61,7 @@ fn addressee(pid: i32, tid: i32, code: i32) -> String {
     }
 }
 
-/// What siginfo says of a signal.
+/// What siginfo holds of a signal.
 fn said(info: &Siginfo) -> String {
     let Siginfo { code, pid, value, .. } = *info;
     let value = if code == libc::SI_QUEUE { value } else { 0 };
@@ -74,7 +74,7 @@ pub(in super::super) fn received(pid: i32, tid: i32, info: &Siginfo) -> Effect {
     Effect::SignalReceived(format!("signal {to} {}", info.number), said(info))
 }
 
-/// The effect of SIGKILL, of which nothing is told.
+/// The effect of SIGKILL, which is not reported.
 pub(in super::super) fn killed(pid: i32) -> Effect {
     Effect::SignalReceived(format!("signal {pid} {}", libc::SIGKILL), String::new())
 }
@@ -106,7 +106,7 @@ pub(super) fn sent(
         let said = if number == libc::SIGKILL { String::new() } else { said(&info) };
         let to = addressee(to, tid, code);
         effects.push(Effect::SignalSent(format!("signal {to} {number}"), said));
-        // To stop and to go on drop each other.
+        // A signal to stop and SIGCONT drop each other.
         const STOPS: [i32; 4] =
             [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
         let drops: &[i32] = match number {
@@ -159,7 +159,7 @@ pub(super) fn ignored(cx: &Cx<'_>) -> Vec<Effect> {
     all.map(|to| Effect::SignalDropped(format!("signal {to} {number}"))).collect()
 }
 
-/// What a wait was told: the end of a child, not that it was stopped or goes on.
+/// What a wait reported: the end of a child, not that it was stopped or goes on.
 pub(super) fn waited(cx: &Cx<'_>, name: &str) -> Option<Effect> {
     let pid = match name {
         "wait4" => {

@@ -35,7 +35,7 @@ pub(super) fn closing(cx: &mut Cx<'_>, name: &str) -> Vec<Desc> {
             let open = cx.world.open(cx.who, cx.tid);
             open.into_iter().filter(|desc| desc.cloexec).collect()
         }
-        // Whoever receives may have no room for a descriptor that was sent.
+        // The receiver may have no room for a descriptor that was sent.
         "recvmsg" | "recvmmsg" if !cx.world.flying.is_empty() => {
             cx.world.flying.clone()
         }
@@ -301,7 +301,7 @@ pub(super) fn after(
     }
 }
 
-/// The kind of a message whose priority may not be known: then of no other's.
+/// The kind of a message. If its priority is not known, that is a kind of its own.
 fn lane(priority: Option<u64>) -> String {
     priority.map_or_else(|| "?".to_owned(), |priority| priority.to_string())
 }
@@ -377,7 +377,7 @@ fn map(cx: &mut Cx<'_>) -> Vec<Effect> {
     vec![Effect::Share(key, id)]
 }
 
-/// Replaces bytes that are structs by what they say.
+/// Replaces bytes that are structs by the structs' fields.
 pub(super) fn contents(
     cx: &mut Cx<'_>,
     name: &str,

@@ -19,7 +19,7 @@ pub(super) struct Use<'a> {
 pub(super) struct Flow<'a> {
     pub(super) puts: Vec<Use<'a>>,
     pub(super) takes: Vec<Use<'a>>,
-    /// What was in it after an event, as the kernel tells; `None`: it is not known.
+    /// What was in it after an event, as the kernel reports; `None`: it is not known.
     pub(super) checks: Vec<(usize, Option<u64>)>,
     /// When calls began that never returned.
     pub(super) begun: Vec<u64>,
@@ -230,7 +230,7 @@ pub(super) fn streamed(all: &[Event], flow: &Flow<'_>, found: &mut Found) {
     }
 }
 
-/// Joins what was taken with what fed it; tells why, if it cannot have been so.
+/// Joins what was taken with what fed it; returns why, if it cannot have been so.
 fn feed(puts: &[&Lump<'_>], take: &Lump<'_>, found: &mut Found) -> Option<Doubt> {
     let mut arrows = Vec::new();
     for put in puts {

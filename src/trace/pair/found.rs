@@ -18,13 +18,13 @@ pub(in super::super) type Doubt = &'static str;
 pub(super) const UNSEEN: Doubt = "bytes came or went unseen";
 /// The bytes that were taken are not those that were put.
 pub(super) const OTHERS: Doubt = "these bytes are not the ones that were sent";
-/// Whose bytes came first is not known.
+/// Which process's bytes came first is not known.
 pub(super) const ORDER: Doubt = "several at once: their order is not known";
 /// Too little of the bytes was kept.
 pub(super) const UNKEPT: Doubt = "too many bytes to compare";
 /// None of the closes that were seen was the last.
 pub(super) const CLOSED: Doubt = "the last writing end was closed unseen";
-/// More than one may have done it.
+/// More than one call may have done it.
 pub(super) const MANY: Doubt = "more than one may have woken it";
 
 /// What is found: arrows, and doubts by event.

@@ -4,7 +4,7 @@ use super::super::event::Event;
 use super::found::{Found, ORDER, UNSEEN};
 
 /// What happened to one signal of one process or thread: in which event, and what siginfo
-/// says of it.
+/// holds of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum SignalStep<'a> {
     /// It was sent.

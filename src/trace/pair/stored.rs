@@ -15,7 +15,7 @@ pub(super) enum FileStep<'a> {
     Read(u64, &'a Load),
     /// What was beyond is gone.
     Size(u64),
-    /// Nobody knows what is in it.
+    /// What is in it is not known.
     Lost,
 }
 

@@ -8,7 +8,7 @@ use super::found::{Found, MANY};
 /// What happened to one object on which calls sleep.
 #[derive(Debug, Default)]
 pub(super) struct Waking {
-    /// The calls that woke others; how many, if the kernel told.
+    /// The calls that woke others; how many, if the kernel returned that.
     pub(super) wakes: Vec<(usize, Option<u64>)>,
     /// The calls that may have woken others.
     pub(super) stirs: Vec<usize>,
@@ -53,7 +53,7 @@ pub(super) fn woken<'a>(
         }
     }
     for (from, sleepers) in woken {
-        // It cannot have woken more than the kernel says.
+        // It cannot have woken more than the kernel returned.
         let most = counts.get(&from).copied().flatten().unwrap_or(u64::MAX);
         if sleepers.len() as u64 > most {
             found.doubt(sleepers, MANY);

@@ -39,7 +39,7 @@ pub(super) const DASHES: [&str; 5] = ["", "8 4", "2 3", "12 4 2 4", "5 2"];
 pub(super) const MOST: usize = 8 * LINES.len();
 
 /// After each round through the colours the same again, by one shade of blue apart: the
-/// style sheet tells lines by their colour.
+/// style sheet distinguishes lines by their colour.
 pub(super) fn pair(look: usize) -> Pair {
     let look = look % MOST;
     let (RGBColor(red, green, blue), dark) = LINES[look % LINES.len()];

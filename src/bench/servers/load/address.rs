@@ -62,7 +62,7 @@ impl ServerAddress {
             ServerAddress::Unix(path) => {
                 let name = SocketAddrUnix::new(path).context("a path too long")?;
                 let began = now();
-                // EAGAIN: its queue is full (unix(7)). Nothing tells when it is not.
+                // EAGAIN: its queue is full (unix(7)). No event shows when it no longer is.
                 while let Err(error) = connect(&socket, &name) {
                     let late = now() - began > PATIENCE;
                     if error != Errno::AGAIN || late {

@@ -54,7 +54,7 @@ impl Client {
     /// # Errors
     /// When the server has closed the connection, or answers something else.
     pub(super) fn take(&mut self) -> Result<bool> {
-        // One byte more than is owed, to see what is too much.
+        // One byte more than the answer has, to see what is too much.
         let mut answer = [0; SIZE + 1];
         let room = &mut answer[..=SIZE - self.came];
         let n = match recv(&self.socket, room, RecvFlags::empty()) {

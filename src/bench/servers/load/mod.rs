@@ -55,7 +55,7 @@ pub struct LoadOptions {
     spins: bool,
 }
 
-/// The load's process: connects, says `ready`, and does what it is told until standard
+/// The load's process: connects, prints `ready`, and carries out orders until standard
 /// input ends.
 ///
 /// # Errors

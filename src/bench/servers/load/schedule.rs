@@ -82,7 +82,7 @@ impl Schedule {
         self.answered == self.total
     }
 
-    /// How long until there is something to send, if that does not hang on an answer.
+    /// How long until there is something to send, if that does not depend on an answer.
     pub fn idle_for(&self, now: u64) -> Option<u64> {
         let sends = !self.free.is_empty() && self.started < self.total;
         sends.then(|| self.due(self.started).saturating_sub(now))
