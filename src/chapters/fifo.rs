@@ -22,7 +22,7 @@ use wire::transfer::write_all;
 use wire::transport::{Receiver, Sender};
 
 // ANCHOR: sender
-/// The writing end.
+/// The write end.
 #[derive(Debug)]
 pub struct FifoSender {
     fifo: File,
@@ -64,12 +64,12 @@ impl Sender for FifoSender {
         let written = write_all(&self.fifo, bytes);
         self.writes.returned(written).context("write the FIFO")
     }
-    // No goodbye: closing the last writing end is the end of the stream.
+    // No goodbye: closing the last write end is the end of the stream.
 }
 // ANCHOR_END: sender
 
 // ANCHOR: receiver
-/// The reading end.
+/// The read end.
 #[derive(Debug)]
 pub struct FifoReceiver {
     fifo: File,

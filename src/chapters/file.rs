@@ -1,7 +1,7 @@
-//! A file is the oldest way to hand something over: it needs no peer at all, and outlives
-//! both. Its danger is the reader that comes while it is half written. There are two
-//! cures: [`publish`] writes under another name and renames, so that the file appears
-//! whole, and [`append`] adds whole messages to a log. inotify(7) wakes the reader.
+//! A file is the oldest way to hand something over: it needs no peer at all, and outlives both
+//! processes. Its danger is the reader that comes while it is half written. There are two cures:
+//! [`publish`] writes under another name and renames, so that the file appears whole, and
+//! [`append`] adds whole messages to a log. inotify(7) wakes the reader.
 
 use anyhow::Result;
 

@@ -22,8 +22,8 @@ pub mod sysvmq;
 pub mod tcp;
 pub mod unix;
 
-/// The table: each chapter's shape, which is the method of [`Visitor`] that is shown it, and
-/// its type.
+/// The table: each chapter's shape, which is the method of [`Visitor`] that takes the chapter,
+/// and its type.
 macro_rules! table {
     ($($shape:ident $chapter:ty;)*) => {
         static ROWS: &[Row] = &[$(<$chapter>::ROW),*];

@@ -1,7 +1,6 @@
-//! A pipe is a buffer of 16 pages in the kernel with a writing and a reading end (pipe(7)).
-//! It has no name: its two processes got their ends from the one that made it, which is
-//! the shell in `ipclab pipe sender | ipclab pipe receiver`, and a parent in
-//! `ipclab pipe fork`.
+//! A pipe is a buffer of 16 pages in the kernel with a write end and a read end (pipe(7)). It
+//! has no name: its two processes got their ends from the process that made it, which is the
+//! shell in `ipclab pipe sender | ipclab pipe receiver`, and a parent in `ipclab pipe fork`.
 
 use wire::chapter::{OnPeerDeath, OneWay, Part, Role, Row, Script};
 use wire::meet::Meets;

@@ -32,7 +32,7 @@ const GOODBYE: u32 = 0;
 const PRIORITIES: i64 = 32_768;
 /// How often a receiver that sleeps looks around: mq_receive has no timeout.
 const TICK: Duration = Duration::from_millis(500);
-/// One that has heard nothing for more than so many ticks, 2 seconds, says how to end it.
+/// A receiver without a message for more than so many ticks, 2 seconds, says how to end it.
 const SILENCE: u32 = 4;
 
 /// The options of the sender.
@@ -195,7 +195,7 @@ impl Receiver for PosixmqReceiver {
         access.set(MQ_OFlag::O_NONBLOCK, options.nonblock);
         let mut link =
             open(rendezvous, rendezvous.arrive(None)?, access, &options.shape)?;
-        // If we stop early (--count), nobody needs the goodbye that we leave.
+        // If we stop early (--count), no receiver needs the goodbye that we leave.
         link.presence.discard_goodbye();
         let waits = link.attr.curmsgs() == 0 && !options.nonblock;
         if waits {
@@ -221,12 +221,12 @@ impl Receiver for PosixmqReceiver {
 
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         loop {
-            // With less room than msgsize it is EMSGSIZE, however short the message.
+            // With less room than msgsize, it is EMSGSIZE, however short the message.
             let room = self.link.attr.msgsize() as usize;
             match mq_receive(&*self.link.queue, message, room) {
                 Ok(GOODBYE) if message.is_empty() => {
                     say!("mq_receive() = 0 at priority {GOODBYE}: the goodbye");
-                    // Others may have sent since: what is there is taken, without sleep.
+                    // Others may have sent since: their messages are taken, without sleep.
                     let flags = MQ_OFlag::O_NONBLOCK.bits().into();
                     let nonblock = MqAttr::new(flags, 0, 0, 0);
                     mq_setattr(&self.link.queue, &nonblock).context("mq_setattr")?;
@@ -264,7 +264,7 @@ impl PosixmqReceiver {
         Ok(())
     }
 
-    /// Nothing came for a while: a queue cannot tell whether anything ever will.
+    /// Nothing came for a while: a queue cannot tell whether a message will ever come.
     fn silence(&mut self) -> Result<()> {
         ensure!(
             fstat(&*self.link.queue).context("stat the queue")?.st_nlink > 0

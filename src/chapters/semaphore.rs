@@ -1,7 +1,7 @@
-//! A semaphore is a counter that never falls below 0: a post adds 1; a wait takes 1, and
-//! sleeps while there is none (sem_overview(7)). It carries no bytes, only "one more", and
-//! it remembers: a post that nobody waits for yet stays until someone does. Linux has
-//! three kinds: POSIX, System V, and what one builds from a word and futex(2).
+//! A semaphore is a counter that never falls below 0: a post adds 1; a wait takes 1, and sleeps
+//! while there is none (sem_overview(7)). It carries no bytes, only "one more", and it
+//! remembers: a post stays until a process waits for it. Linux has three kinds: POSIX, System V,
+//! and what one builds from a word and futex(2).
 
 use std::time::Duration;
 

@@ -27,7 +27,7 @@ use open::{Link, gone, open};
 
 /// The type of the goodbye, an empty message: the largest type of 32 bits.
 const GOODBYE: i64 = 0x7fff_ffff;
-/// A receiver that has heard nothing for so long says how to end it.
+/// A receiver that has received nothing for so long says how to end it.
 const SILENCE: Duration = Duration::from_secs(2);
 /// How often it looks at the clock meanwhile: msgrcv has no timeout of its own.
 const TICK: Duration = Duration::from_millis(500);
@@ -151,7 +151,7 @@ impl SysvmqSender {
         self.say_if_full(text.len())?;
         self.buffer.set(mtype, text);
         loop {
-            // The size that msgsnd is told is that of the text, without the type.
+            // The size argument of msgsnd is that of the text, without the type.
             match msgsnd(self.link.id, &self.buffer, 0) {
                 // A signal's handler ran; SA_RESTART does not count for msgsnd.
                 Err(Errno::EINTR) => {}
@@ -210,7 +210,7 @@ impl Receiver for SysvmqReceiver {
             return Err(usage("--except wants --select N with a type, N > 0"));
         }
         let mut link = open(rendezvous, None, &options.which)?;
-        // If we stop early (--count), nobody needs the goodbye that we leave.
+        // If we stop early (--count), no receiver needs the goodbye that we leave.
         link.presence.discard_goodbye();
         let drains = select != 0 && !options.wait;
         let flags = if drains { IPC_NOWAIT } else { 0 }
@@ -249,7 +249,7 @@ impl Receiver for SysvmqReceiver {
             let mtype = self.buffer.mtype();
             if mtype == GOODBYE {
                 say!("msgrcv() = {n}, type {GOODBYE:#x}: the goodbye");
-                // Others may have sent since: what is there is taken, without sleep.
+                // Other senders may have sent since: their messages are taken, without sleep.
                 (self.goodbye, self.flags) = (true, self.flags | IPC_NOWAIT);
                 continue;
             }
@@ -287,7 +287,7 @@ impl SysvmqReceiver {
         }
     }
 
-    /// Nothing came for a while: a queue cannot tell whether anything ever will.
+    /// Nothing came for a while: a queue cannot tell whether a message will ever come.
     fn silence(&mut self) {
         let long = self.last.is_some_and(|last| last.elapsed() >= SILENCE);
         if long && self.ticks.take().is_some() {

@@ -1,7 +1,7 @@
-//! TCP carries a byte stream between two machines, or two processes of one (tcp(7)). A
-//! server binds a socket to an address and listens; the kernel connects clients to it, and
-//! the server takes them up one by one with accept(2). How it then serves them is a
-//! strategy, and each strategy is a file.
+//! TCP carries a byte stream between two machines, or two processes of one (tcp(7)). A server
+//! binds a socket to an address and listens; the kernel connects clients to it, and the server
+//! accepts them one by one with accept(2). How it then serves them is a strategy, and each
+//! strategy is a file.
 
 use anyhow::Result;
 

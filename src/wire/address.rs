@@ -1,9 +1,9 @@
-//! Network addresses: listened on, dialled, and published for those who do not know them.
+//! Network addresses: listened on, connected to, and published for clients without them.
 //!
-//! A TCP server's address is its name. Nothing announces that somebody begins to listen
-//! there, so a client that is first can only try again. A server that lets the kernel
-//! choose its port (`--listen 127.0.0.1:0`) publishes the address that it got as a line
-//! in the file `NAME.addr`; a client that was given no address reads it there.
+//! A TCP server's address is its name. Nothing announces that a server begins to listen there,
+//! so a client that is first can only try again. A server that lets the kernel choose its port
+//! (`--listen 127.0.0.1:0`) publishes the address that it got as a line in the file `NAME.addr`;
+//! a client that was given no address reads it there.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -33,8 +33,8 @@ use holder::holder;
 /// How many clients may wait to be accepted: connected by the kernel, unknown to us.
 const BACKLOG: i32 = 128;
 
-/// Every address that `HOST:PORT` stands for: a name may have several, and which of them is
-/// right, nobody knows before one has answered.
+/// Every address that `HOST:PORT` stands for: a name may have several, and only an answer shows
+/// which of them is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
     /// As the command line had it.
@@ -47,7 +47,7 @@ pub struct Addresses {
 /// `[fe80::1%eth0]:7777`, whose network interface must be named.
 ///
 /// # Errors
-/// A usage error when it is none in form; what getaddrinfo(3) says of a host's name.
+/// A usage error when `text` is no address in form; as getaddrinfo(3) for a host's name.
 ///
 /// ```
 /// let addresses = ipclab_wire::address::resolve("[::1]:7777")?;
@@ -105,12 +105,12 @@ impl fmt::Display for Addresses {
     }
 }
 
-/// What became of each address that was tried, of which none would do.
+/// The error of each address that was tried, where none could be used.
 #[derive(Debug, Default)]
 struct Tried(Vec<(SocketAddr, anyhow::Error)>);
 
 impl Tried {
-    /// Whether some address was refused: somebody may listen there some day.
+    /// Whether some address was refused: a server may listen there some day.
     fn may_come(&self) -> bool {
         self.0.iter().any(|(_, error)| errno(error) == Some(Errno::ECONNREFUSED))
     }
@@ -148,7 +148,7 @@ impl fmt::Display for Tried {
 /// a free one. Returns the socket, and the address that it really has.
 ///
 /// # Errors
-/// EADDRINUSE, and who has it; EACCES below port 1024; EADDRNOTAVAIL.
+/// EADDRINUSE, and the process that has it; EACCES below port 1024; EADDRNOTAVAIL.
 pub fn listen(addresses: &Addresses) -> Result<(OwnedFd, SocketAddr)> {
     listen_by("--listen", addresses)
 }
@@ -166,7 +166,7 @@ pub fn listen_by(
         match listen_at(*address, option) {
             Ok(listening) => return Ok(listening),
             Err(error) if is_missing(&error) => tried.0.push((*address, error)),
-            // In use: a client of this name would go there, too, and not to us.
+            // In use: a client of this name would connect there, too, and not to us.
             Err(error) => return Err(error),
         }
     }
@@ -175,15 +175,15 @@ pub fn listen_by(
 
 fn listen_at(address: SocketAddr, option: &str) -> Result<(OwnedFd, SocketAddr)> {
     let socket = tcp_socket(address)?;
-    // A connection that this server closes first stays in TIME_WAIT for a minute. Without
-    // this, bind(2) would refuse the address for so long. It must have been set on the
-    // old socket too. (Rust's TcpListener::bind sets it, and does not say so.)
+    // A connection that this server closes first stays in TIME_WAIT for a minute. Without this
+    // option, bind(2) would refuse the address for so long. It must have been set on the old
+    // socket too. (Rust's TcpListener::bind sets it, and does not say so.)
     setsockopt(&socket, ReuseAddr, &true).context("setsockopt(SO_REUSEADDR)")?;
     socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(address))
         .with_context(|| format!("bind {address}"))
         .advise(|error| way_out(error, address, option))?;
     let backlog = Backlog::new(BACKLOG).context("a backlog")?;
-    // Two may bind the same free port, with SO_REUSEADDR; the second to listen fails.
+    // Two processes may bind the same free port, with SO_REUSEADDR; the second to listen fails.
     socket::listen(&socket, backlog)
         .with_context(|| format!("listen {address}"))
         .advise(|error| way_out(error, address, option))?;
@@ -196,19 +196,19 @@ fn listen_at(address: SocketAddr, option: &str) -> Result<(OwnedFd, SocketAddr)>
 }
 // ANCHOR_END: listen
 
-/// Whether this machine does not have an address: another of the name's may do.
+/// Whether this machine does not have an address: another address of the name may do.
 fn is_missing(error: &anyhow::Error) -> bool {
     matches!(errno(error), Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT))
 }
 
 // ANCHOR: dial
 /// Connects to a server: at `given`, or else where one is published beside `rendezvous`, or else
-/// at `default`, but not from a runtime directory of the caller's own: who sets
-/// `IPCLAB_DIR` wants to meet nobody else. While nobody listens it tries again, and reads
-/// again what is published; `server` is the command that would end the waiting.
+/// at `default`, but not from a runtime directory of the caller's own: a user who sets
+/// `IPCLAB_DIR` wants to meet only peers of that directory. While no server listens it tries
+/// again, and reads again what is published; `server` is the command that would end the waiting.
 ///
 /// # Errors
-/// What connect(2) says of each address, unless one of them said ECONNREFUSED.
+/// As connect(2) for each address, unless one of them was ECONNREFUSED.
 pub fn dial(
     rendezvous: &Rendezvous,
     given: Option<Addresses>,
@@ -245,7 +245,7 @@ pub fn dial(
     }
 }
 
-/// connect(2) to one address after the other; what became of them when nobody listens yet.
+/// connect(2) to one address after the other; their errors when no server listens yet.
 fn connect(addresses: &Addresses) -> Result<Result<(OwnedFd, SocketAddr), Tried>> {
     let mut tried = Tried::default();
     for address in &addresses.all {
@@ -265,8 +265,8 @@ fn connect(addresses: &Addresses) -> Result<Result<(OwnedFd, SocketAddr), Tried>
     }
 }
 
-/// Says whose server it is, if it is another user's: on one machine all users have the same
-/// ports.
+/// Says which user's server it is, if it is another user's: on one machine all users have the
+/// same ports.
 fn say_whose(socket: &OwnedFd, address: SocketAddr) {
     // Both ends are this machine's. Elsewhere, a port of the same number is another's.
     let here =
@@ -286,8 +286,8 @@ fn say_whose(socket: &OwnedFd, address: SocketAddr) {
 fn connect_to(address: SocketAddr) -> Result<OwnedFd> {
     let socket = tcp_socket(address)?;
     let done = socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(address));
-    // Where nobody listens, TCP may connect a socket to itself: when the free port that
-    // the kernel chose for it is the very port that it calls (a simultaneous open).
+    // Where no server listens, TCP may connect a socket to itself: when the free port that the
+    // kernel chose for it is the very port that it connects to (a simultaneous open).
     let done = match done {
         Ok(()) if address_of(&socket)? == address => Err(Errno::ECONNREFUSED),
         done => done,
@@ -313,7 +313,7 @@ fn tcp_socket(address: SocketAddr) -> Result<OwnedFd> {
 /// that acknowledgement by up to 40 ms, in the hope of an answer to send it with.
 ///
 /// # Errors
-/// What setsockopt(2) says.
+/// As setsockopt(2).
 pub fn send_at_once(socket: &OwnedFd) -> Result<()> {
     setsockopt(socket, TcpNoDelay, &true).context("setsockopt(TCP_NODELAY)")
 }
@@ -321,7 +321,7 @@ pub fn send_at_once(socket: &OwnedFd) -> Result<()> {
 /// The address that a socket has: getsockname(2).
 ///
 /// # Errors
-/// What getsockname(2) says.
+/// As getsockname(2).
 pub fn address_of(socket: &OwnedFd) -> Result<SocketAddr> {
     let name: SockaddrStorage =
         socket::getsockname(socket.as_raw_fd()).context("getsockname")?;
@@ -383,11 +383,11 @@ pub fn publish(
     presence.publish(&note_of(rendezvous), &format!("{address}\n"))
 }
 
-/// The address that a server has published beside the place, if one has and is there
-/// still: the port of one that was killed may be another program's by now.
+/// The address that a server has published beside the place, if one has and is there still: the
+/// port of a killed server may be another program's by now.
 ///
 /// # Errors
-/// When the runtime directory is not ours alone: anyone could have written it.
+/// When the runtime directory is not ours alone: another user could have written it.
 pub fn published(rendezvous: &Rendezvous) -> Result<Option<SocketAddr>> {
     rendezvous.make_dir()?;
     if !rendezvous.is_in_use()? {

@@ -116,8 +116,8 @@ impl OnPeerDeath {
     }
 }
 
-/// A short run of a chapter: who starts with which arguments, in this order, and what
-/// the role `prints` must have on its standard output in the end.
+/// A short run of a chapter: which role starts with which arguments, in this order, and what the
+/// role `prints` must have on its standard output in the end.
 #[derive(Debug, Clone, Copy)]
 pub struct Script {
     /// The roles in the order in which they start.
@@ -162,7 +162,7 @@ pub trait Roles: clap::Subcommand {
     /// Plays the chosen role.
     ///
     /// # Errors
-    /// What the role met; the program prints it.
+    /// The role's error; the program prints it.
     fn play(self, at: &Rendezvous) -> Result<()>;
 }
 

@@ -195,13 +195,13 @@ pub trait Link: AsFd {
     /// An answer that is too long, or cut short.
     fn next(&mut self, answer: &mut Vec<u8>, ended: bool) -> Result<bool>;
 
-    /// Whether the first messages take turns with their answers, so that one sees what
-    /// the server does after each: it may be one that closes after the first.
+    /// Whether the first messages take turns with their answers, so that the user sees what the
+    /// server does after each message: some servers close after the first.
     fn takes_turns(&self) -> bool {
         false
     }
 
-    /// Tells of what poll(2) has said: nobody is there any more.
+    /// Says what poll(2) has reported: the server is gone.
     fn hung_up(&mut self, _events: PollFlags) {
         say!("poll() = POLLHUP: nobody is there any more");
     }
@@ -215,7 +215,7 @@ pub trait Link: AsFd {
     /// Looks whether the server is still there, for a socket whose poll(2) cannot tell.
     ///
     /// # Errors
-    /// What shows that it is gone.
+    /// The error that shows that the server is gone.
     fn still_there(&mut self) -> nix::Result<()> {
         Ok(())
     }

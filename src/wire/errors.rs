@@ -19,7 +19,7 @@ pub fn usage(text: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(Usage(text.into()))
 }
 
-/// What no call has returned, and one has seen all the same: a peer that is gone, by poll(2).
+/// An error that no call has returned, but that was seen: a peer that is gone, by poll(2).
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct Seen {
@@ -34,7 +34,7 @@ pub struct Seen {
 #[error("timed out")]
 pub struct TimedOut;
 
-/// The error of a child, which has told it itself: one line is enough. Exit status 1.
+/// The error of a child, which the child has printed itself: one line is enough. Exit status 1.
 #[derive(Debug, thiserror::Error)]
 #[error("a child has failed, and has said why")]
 pub struct Told;

@@ -24,14 +24,14 @@ pub fn as_child(name: &'static str, part: impl FnOnce() -> Result<()>) -> ! {
 /// Reaps the child, so that no zombie stays, and looks how it ended.
 ///
 /// # Errors
-/// When it ended badly, which it has said itself.
+/// When the child ended badly, which it has printed itself.
 pub fn wait_for(child: Pid) -> Result<()> {
     match waitpid(child, None).context("waitpid")? {
         WaitStatus::Exited(_, 0) => {
             crate::say!("waitpid({child}) = {child}: the child has ended well");
             Ok(())
         }
-        // Whatever it died of, as_child has said it.
+        // However the child ended, as_child has printed it.
         WaitStatus::Exited(..) => Err(Told.into()),
         other => bail!("the child ended badly: {other:?}"),
     }

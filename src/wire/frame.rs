@@ -43,7 +43,7 @@ pub struct FramingOptions {
 /// How much one read of a link asks for, in bytes: what a pipe holds (pipe(7)).
 pub const CHUNK: usize = 64 * 1024;
 
-/// Whether these bytes are what somebody would type: no length of less than 512 MiB is.
+/// Whether these bytes look like typed text: no length of less than 512 MiB does.
 fn is_text(head: &[u8; 4]) -> bool {
     head.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n'))
 }
@@ -367,8 +367,8 @@ impl ReassemblyBuffer {
         self.ended
     }
 
-    /// Whether the last message was a line that ended with the stream, without a newline:
-    /// who echoes it to the byte must not add one.
+    /// Whether the last message was a line that ended with the stream, without a newline: a
+    /// server that echoes it to the byte must not add one.
     pub fn is_cut_short(&self) -> bool {
         self.cut_short
     }

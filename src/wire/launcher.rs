@@ -1,13 +1,13 @@
-//! Who starts a world of ranks: a launcher, such as `mpiexec` or Slurm's `srun`. It tells
-//! each process by its environment that it is one of many.
+//! The program that starts a world of ranks: a launcher, such as `mpiexec` or Slurm's `srun`. It
+//! tells each process by its environment that it is one of many.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use nix::unistd::geteuid;
 
-/// What launchers set for each process that they start, and whose it is. Only the first
-/// three say how many there are.
+/// The variables that launchers set for each process that they start, each with its launcher.
+/// Only the first three say how many processes there are.
 const SIGNS: &[(&str, &str)] = &[
     ("OMPI_COMM_WORLD_SIZE", "Open MPI's mpiexec"),
     ("PMI_SIZE", "a launcher for MPICH"),
@@ -19,9 +19,9 @@ const SIGNS: &[(&str, &str)] = &[
 /// What a launcher says of the processes that it has started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Launched {
-    /// The variable that gave it away.
+    /// The variable that showed it.
     pub variable: &'static str,
-    /// Whose variable that is.
+    /// The launcher that sets this variable.
     pub by: &'static str,
     /// How many processes it says that it has started.
     pub processes: Option<usize>,

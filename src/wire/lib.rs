@@ -3,7 +3,7 @@
 //! [`chapter`]: what a chapter is · [`transport`]: the shape of a one-way link · [`frame`]:
 //! message boundaries on a byte stream · [`ring`]: bytes in shared memory · [`meet`]: how two
 //! processes find each other · [`roles`]: the loops around a link · [`dialogue`]: both halves of
-//! a conversation over a socket · [`address`]: network addresses, listened on, dialled and
+//! a conversation over a socket · [`address`]: network addresses, listened on, connected to and
 //! published · [`local`]: Unix sockets' names, bound and connected to · [`fork`]: parent and
 //! child · [`launcher`]: what starts a world of ranks · [`transfer`]: reading and writing that
 //! goes on · [`standard`]: standard input and output as they were given to us · [`payload`]:

@@ -1,8 +1,7 @@
 //! The names of Unix sockets: a server binds its socket to one, clients connect to it.
 //!
-//! A path stays in the file system when its server is killed, and nothing but connect(2)
-//! tells whether somebody listens there. An abstract name is no file: it goes with its
-//! socket.
+//! A path stays in the file system when its server is killed, and only connect(2) tells whether
+//! a server listens there. An abstract name is no file: it goes with its socket.
 
 use std::fmt;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -40,7 +39,7 @@ impl Name {
     /// The path of the meeting place.
     ///
     /// # Errors
-    /// One that is too long.
+    /// A name that is too long.
     pub fn path(rendezvous: &Rendezvous) -> Result<Name> {
         let path = rendezvous.path();
         let (address, shown) = (UnixAddr::new(&path), path.display().to_string());
@@ -52,7 +51,7 @@ impl Name {
     /// says, `\\0` is a NUL, `\\xHH` any byte, and `\\\\` a backslash: such a name is bytes.
     ///
     /// # Errors
-    /// One that is too long.
+    /// A name that is too long.
     pub fn abstract_name(rendezvous: &Rendezvous) -> Result<Name> {
         let ours = rendezvous.kernel_name();
         let name = rendezvous.given().unwrap_or(ours.trim_start_matches('/'));
@@ -110,7 +109,7 @@ impl fmt::Display for Name {
 /// name needs none, since the kernel removes it with its socket.
 ///
 /// # Errors
-/// EADDRINUSE, and who has the name; what is there and is no socket.
+/// EADDRINUSE, and the process that has the name; a file there that is no socket.
 pub fn take(
     rendezvous: &Rendezvous,
     name: &Name,
@@ -126,7 +125,7 @@ pub fn take(
     Ok(presence)
 }
 
-/// As [`take`], for one who is in the place already.
+/// As [`take`], for a role that is in the place already.
 ///
 /// # Errors
 /// As [`take`].
@@ -135,8 +134,8 @@ pub fn bind(
     name: &Name,
     presence: Option<&mut Presence>,
 ) -> Result<()> {
-    // The file gets the mode of its socket: nobody else may ever connect, not even in
-    // the instant between bind(2) and a chmod(2).
+    // The file gets the mode of its socket: no other user may ever connect, not even in the
+    // instant between bind(2) and a chmod(2).
     fchmod(socket, Mode::S_IRUSR | Mode::S_IWUSR).context("fchmod the socket")?;
     let bind = || {
         socket::bind(socket.as_raw_fd(), &name.address)
@@ -144,8 +143,8 @@ pub fn bind(
             .advise(|_| in_use(socket, name))
     };
     let (Some(path), Some(presence)) = (&name.path, presence) else { return bind() };
-    // bind(2) refuses a name that is there, and the socket of a server that was killed
-    // still is: it goes first, but only if nobody listens.
+    // bind(2) refuses a name that is there, and the socket of a server that was killed still is:
+    // it is removed first, but only if no server listens.
     if must_be_socket(path)? && in_use(socket, name).is_none() {
         std::fs::remove_file(path).with_context(|| format!("unlink {name}"))?;
         say!("unlink({name}): a server that was killed left it, nobody listens");
@@ -153,7 +152,7 @@ pub fn bind(
     presence.create(&Object::Path(path.clone()), bind)
 }
 
-/// Who has the name, and what to do; `None` when nobody does. Only connect(2) tells.
+/// The process that has the name, and what to do; `None` when none has. Only connect(2) tells.
 fn in_use(socket: &OwnedFd, name: &Name) -> Option<String> {
     let kind = getsockopt(socket, SockType).ok()?;
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
@@ -182,10 +181,10 @@ fn must_be_socket(path: &Path) -> Result<bool> {
 }
 
 // ANCHOR: connect
-/// connect(2), again and again while nobody listens: a server that comes tells nobody.
+/// connect(2), again and again while no server listens: nothing announces a server that comes.
 ///
 /// # Errors
-/// What is at the path and is no socket; a server of another type; another user's.
+/// A file at the path that is no socket; a server of another type; another user's server.
 pub fn connect(
     rendezvous: &Rendezvous,
     name: &Name,
@@ -241,8 +240,8 @@ pub fn connect(
 }
 // ANCHOR_END: connect
 
-/// Refuses a server of another user's, and one who may be, at our default name: anybody may
-/// take an abstract name. The name that the user gave, the user answers for.
+/// Refuses a server of another user, and one that may be, at our default name: any user may take
+/// an abstract name. The user answers for a name that the user gave.
 fn must_be_ours(
     rendezvous: &Rendezvous,
     name: &Name,
@@ -261,9 +260,9 @@ fn must_be_ours(
     bail!("connect {name}: {why}; use --at NAME for a name of your own")
 }
 
-/// Who has the abstract name bound, as far as we may look: without a connection, the kernel
-/// does not tell. /proc/net/unix has the socket's inode number, and a link in some
-/// /proc/PID/fd has the process, whose the directory is.
+/// The process that has bound the abstract name, as far as we may look: without a connection,
+/// the kernel does not report it. /proc/net/unix has the socket's inode number, and the process
+/// has a link with that number in its /proc/PID/fd.
 fn holder(name: &str) -> Option<u32> {
     let sockets = std::fs::read("/proc/net/unix").ok()?;
     let mut lines = sockets.split(|byte| *byte == b'\n');

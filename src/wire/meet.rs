@@ -1,19 +1,19 @@
-//! How two strangers find each other, and who clears the place when they leave.
+//! How two processes find each other, and which of them clears the place when they leave.
 //!
-//! Two processes that were not forked from one parent can only meet at a name. Names
-//! live in one directory of the user's own, or in the kernel's name space for queues and
-//! shared memory. Beside each name lies `NAME.lock`. Each role shares a lock on its first
-//! byte for as long as it lives; whoever can have that byte alone is the first one in, or
-//! the last one out, and the last one out removes the name. The kernel frees the lock of
-//! a process that was killed, so the next start sees that what it finds is stale.
-//! Strangers (`cat`, a Python script) hold no lock.
+//! Two processes that were not forked from one parent can only meet at a name. Names live in one
+//! directory of the user's own, or in the kernel's name space for queues and shared memory.
+//! Beside each name lies `NAME.lock`. Each role shares a lock on its first byte for as long as
+//! it lives; a role that can have that byte alone is the first one in, or the last one out, and
+//! the last one out removes the name. The kernel frees the lock of a process that was killed, so
+//! the next start sees that what it finds is stale. Strangers (`cat`, a Python script) hold no
+//! lock.
 //!
-//! The locks are the traditional ones of fcntl(2). Their one vice, that closing any
-//! descriptor of the file drops them, does not hurt a file that is opened once. They have
-//! two virtues: F_GETLK tells the owner's pid; and when a process dies the kernel frees
-//! them before it closes any pipe or socket, so whoever reads the end of a killed peer's
-//! stream finds its lock free. Locks of an open file description, and flock(2)'s, are
-//! freed in no such order.
+//! The locks are the traditional ones of fcntl(2). Their one vice, that closing any descriptor
+//! of the file drops them, does not hurt a file that is opened once. They have two virtues:
+//! F_GETLK reports the owner's pid; and when a process dies the kernel frees them before it
+//! closes any pipe or socket, so a process that reads the end of a killed peer's stream finds
+//! the peer's lock free. Locks of an open file description, and flock(2)'s, are freed in no such
+//! order.
 
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -56,7 +56,7 @@ pub enum Meets {
     Kernel,
     /// At a network address; the runtime directory holds only its notes.
     Address,
-    /// Nowhere: the two are relatives, or a shell made the link.
+    /// Nowhere: the two are parent and child, or a shell made the link.
     Nowhere,
     /// In a world of ranks, which a launcher (`mpiexec`) has started together.
     World,
@@ -84,7 +84,7 @@ fn in_this_dir(command: &str) -> String {
 struct Peer {
     role: &'static str,
     command: String,
-    /// What it is given to say: without a message, it would wait for somebody to type one.
+    /// The message that it is given: without one, it would wait for the user to type one.
     message: Option<&'static str>,
 }
 
@@ -125,8 +125,8 @@ impl Rendezvous {
         self
     }
 
-    /// Adds the exact command that starts the role `role` at this place, and what it is then
-    /// given to say.
+    /// Adds the exact command that starts the role `role` at this place, and the message that it
+    /// is then given.
     #[must_use]
     pub fn with_peer(
         mut self,
@@ -154,7 +154,7 @@ impl Rendezvous {
         in_this_dir(&format!("{command}{options}{message}"))
     }
 
-    /// The command that removes even what waits for someone here.
+    /// The command that removes even what waits for a peer here.
     pub fn clean_pending(&self) -> String {
         in_this_dir(&format!("{} clean --pending", program()))
     }
@@ -214,20 +214,20 @@ impl Rendezvous {
     /// Says that peers may come, on the descriptor of `--ready-fd`, and closes that.
     ///
     /// # Errors
-    /// What write(2) says.
+    /// As write(2).
     pub fn ready(&self, address: impl std::fmt::Display) -> Result<()> {
         let fd = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(fd) = fd else { return Ok(()) };
-        // One write(2): whoever reads may leave once there is something.
+        // One write(2): the reader may leave once it has read something.
         let line = format!("{address}\n");
         write_all(&fd, line.as_bytes()).context("write --ready-fd")
     }
 
-    /// Refuses what has our default name and is not ours: others can guess that name, and
-    /// make a thing of it before us. A name that the user gave, the user answers for.
+    /// Refuses an object that has our default name and is not ours: other users can guess that
+    /// name, and make an object of it before us. The user answers for a name that the user gave.
     ///
     /// # Errors
-    /// Whose `name` is, or who may write to it.
+    /// When `name` is another user's, or when other users may write to it.
     pub fn must_be_ours(
         &self,
         name: impl std::fmt::Display,
@@ -240,9 +240,9 @@ impl Rendezvous {
         }
     }
 
-    /// Opens by `open`, which gives no descriptor to ask, what has our default name at
-    /// `path`. If that is ours both before and after, it was opened: in a sticky directory
-    /// nobody else can take it away.
+    /// Opens by `open`, which gives no descriptor to ask, the object that has our default name
+    /// at `path`. If the object there is ours both before and after, it was opened: in a sticky
+    /// directory no other user can take it away.
     ///
     /// # Errors
     /// As [`Rendezvous::must_be_ours`].
@@ -284,7 +284,7 @@ impl Rendezvous {
     /// Makes the runtime directory if it is needed and missing.
     ///
     /// # Errors
-    /// When it is a link, someone else's, or open to others' writing.
+    /// When it is a link, another user's, or open to others' writing.
     pub fn make_dir(&self) -> Result<()> {
         if self.is_users_path() { Ok(()) } else { make_runtime_dir(&self.dir) }
     }
@@ -301,13 +301,13 @@ impl Rendezvous {
         with_suffix(&name, beside::LOCK)
     }
 
-    /// Whether a role of ours is in the place now; if none is, what lies here is stale. One
-    /// that is still alone in it has yet to make things whole, and does not count. For
-    /// those outside alone: a process that closes a file gives up its locks on it, so
-    /// one that is in the place asks [`Presence::has_peers`].
+    /// Whether a role of ours is in the place now; if none is, what lies here is stale. A role
+    /// that is still alone in it has yet to make things whole, and does not count. For processes
+    /// outside alone: a process that closes a file gives up its locks on it, so a role that is
+    /// in the place asks [`Presence::has_peers`].
     ///
     /// # Errors
-    /// What open(2) and fcntl(2) say, but that there is no lock file.
+    /// As open(2) and fcntl(2), but a missing lock file is no error.
     pub fn is_in_use(&self) -> Result<bool> {
         let path = self.lock_path();
         let lock = match lock_options().open(&path) {
@@ -334,8 +334,8 @@ impl Rendezvous {
         }
     }
 
-    /// As [`Rendezvous::arrive`], but never sleeps, so that a caller may hold off signals meanwhile;
-    /// `None` while somebody is alone there and makes things whole.
+    /// As [`Rendezvous::arrive`], but never sleeps, so that a caller may hold off signals
+    /// meanwhile; `None` while another role is alone there and makes things whole.
     ///
     /// # Errors
     /// As [`Rendezvous::arrive`].
@@ -345,11 +345,11 @@ impl Rendezvous {
         cleanup::without_signals(|| self.enter(&self.lock_path(), role))
     }
 
-    /// Sleeps until nobody is alone in the place. No signal may be held off: whoever is
+    /// Sleeps until no role is alone in the place. No signal may be held off: the role that is
     /// there may have been stopped.
     ///
     /// # Errors
-    /// What fcntl(2) says.
+    /// As fcntl(2).
     pub fn wait_for_turn(&self) -> Result<()> {
         wait_for_turn(&self.lock_path())
     }
@@ -374,7 +374,7 @@ impl Rendezvous {
             Opened::Busy => return Ok(None),
             Opened::Foreign => return Ok(Some(presence)),
         };
-        // Whatever comes now, whoever is the last one out clears the place.
+        // Whatever comes now, the last role out clears the place.
         let guard = cleanup::guard(OwnedFd::from(file), path, &kernel_prefix());
         if let Some(role) = role {
             role.take(guard.lock()).advise(|_| self.elsewhere())?;

@@ -37,7 +37,7 @@ pub struct Payload {
 pub enum Printed {
     /// It is on standard output.
     Yes,
-    /// Nobody reads standard output any more (`| head`): a quiet end.
+    /// Standard output has no reader any more (`| head`): a quiet end.
     NobodyReads,
 }
 
@@ -70,7 +70,7 @@ impl Payload {
         print(self.text(message))
     }
 
-    /// The next message as it is printed, for one who writes it himself.
+    /// The next message as it is printed, for a caller that writes it itself.
     pub fn text<'a>(&'a mut self, message: &'a [u8]) -> &'a [u8] {
         self.count += 1;
         self.scratch.clear();

@@ -20,16 +20,16 @@
 //! | 264 | 4 | 1 while the sender sleeps on this word (futex), 2 if it never sleeps | both |
 //! | 384 | capacity | the data; byte `n` of the stream is at `384 + n % capacity` | the sender |
 //!
-//! A message is its length in 4 bytes, then its bytes; both may go round the end. The ring
-//! is empty when `head == tail`, and full when `head - tail == capacity`. The sender writes
-//! the message first and `head` after it (release), so whoever sees the new `head`
-//! (acquire) sees the message. Nobody calls the kernel while both are busy: a side that
-//! finds nothing to do sets its word to 1, looks once more, and sleeps on the word; the
-//! other looks at the word after each step, and wakes it only then.
+//! A message is its length in 4 bytes, then its bytes; both may go round the end. The ring is
+//! empty when `head == tail`, and full when `head - tail == capacity`. The sender writes the
+//! message first and `head` after it (release), so a receiver that sees the new `head` (acquire)
+//! sees the message. Neither side calls the kernel while both are busy: a side that finds
+//! nothing to do sets its word to 1, looks once more, and sleeps on the word; the other side
+//! looks at the word after each step, and wakes the sleeper only then.
 //!
-//! `head` and `tail` each have a cache line of their own, and no neighbour, since
-//! processors fetch lines in pairs. A word to sleep on lies beside the number that its
-//! sleeper waits for, where the one who looks at it has just written.
+//! `head` and `tail` each have a cache line of their own, and no neighbour, since processors
+//! fetch lines in pairs. A word to sleep on lies beside the number that its sleeper waits for,
+//! where the side that looks at it has just written.
 
 use std::sync::atomic::Ordering;
 
@@ -86,7 +86,7 @@ const _: () = assert!(cfg!(target_endian = "little"), "the ring is little-endian
 /// Why memory is not, or no longer, a ring.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Flaw {
-    /// All zero where the magic should be: nobody finished making it.
+    /// All zero where the magic should be: the ring was not finished.
     #[error("a ring was begun here and not finished")]
     HalfMade,
     /// Something else.
@@ -106,7 +106,7 @@ pub enum Flaw {
         /// What is there, in bytes.
         has: u64,
     },
-    /// The peer wrote what cannot be.
+    /// The peer wrote a head or a tail that cannot be.
     #[error(
         "the ring is corrupt: head is {head} and tail is {tail}, but it holds {capacity} bytes"
     )]
@@ -118,7 +118,7 @@ pub enum Flaw {
         /// The ring's.
         capacity: u64,
     },
-    /// The peer wrote what cannot be.
+    /// The peer wrote a length that cannot be.
     #[error(
         "the ring is corrupt: a message of {length} bytes where {here} bytes wait"
     )]
@@ -180,13 +180,13 @@ pub struct Ring {
 
 impl Ring {
     /// Makes `memory`, which is at least [`length_of`] `capacity` bytes, an empty ring.
-    /// Nobody else may use it meanwhile.
+    /// No other process may use it meanwhile.
     ///
     /// # Panics
     /// When the memory is too small for it.
     pub fn make(memory: Shared, capacity: u64) -> Ring {
         assert!(memory.length() >= length_of(capacity), "too small for {capacity}");
-        // Whoever maps it now finds no magic, and so no ring.
+        // A process that maps it now finds no magic, and so no ring.
         memory.u64(AT_MAGIC).store(0, Ordering::SeqCst);
         memory.write(AT_VERSION, &[0; DATA - AT_VERSION]);
         memory.u32(AT_VERSION).store(VERSION, Ordering::Relaxed);
@@ -221,7 +221,7 @@ impl Ring {
         self.memory
     }
 
-    /// How many bytes are in it that nobody has read.
+    /// How many bytes in it are unread.
     ///
     /// # Errors
     /// Indices that cannot be.

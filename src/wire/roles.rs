@@ -145,7 +145,7 @@ fn send_bytes<S: Sender>(link: &mut S) -> Result<()> {
 /// Opens a link and prints what comes out of it.
 ///
 /// # Errors
-/// What the link said, or standard output (but EPIPE there is a quiet end).
+/// Those of the link, or of standard output (but EPIPE there is a quiet end).
 pub fn receive<R: Receiver>(
     rendezvous: &Rendezvous,
     options: &R::Options,

@@ -51,7 +51,7 @@ pub fn rename(name: impl Into<Cow<'static, str>>, index: usize) {
     }
 }
 
-/// Whether anyone listens.
+/// Whether the commentary is on.
 #[inline]
 pub fn on() -> bool {
     ON.load(Ordering::Relaxed)
@@ -123,9 +123,9 @@ pub fn waiting(what: impl fmt::Display, command: &str) {
     }
 }
 
-/// Says what a server waits for; and where nobody is at one of its `listeners` within a moment, the
-/// command that starts who would come there. Those who wait for a server already are there by
-/// then ([`Pause`](super::address::Pause)).
+/// Says what a server waits for; and where no peer is at one of its `listeners` within a moment,
+/// the command that starts such a peer. Peers that wait for a server already are there by then
+/// ([`Pause`](super::address::Pause)).
 pub fn waiting_at(what: impl fmt::Display, listeners: &[(&dyn AsFd, &str)]) {
     /// Longer than the longest pause between two attempts to connect.
     const MOMENT: Duration = Duration::from_millis(150);
@@ -156,7 +156,7 @@ pub fn waiting_at(what: impl fmt::Display, listeners: &[(&dyn AsFd, &str)]) {
 
 static THE_OTHER_COMES: AtomicBool = AtomicBool::new(false);
 
-/// From now on nobody is told to start the other role: it comes without that.
+/// From now on no command that starts the other role is named: that role comes without it.
 pub fn the_other_comes() {
     THE_OTHER_COMES.store(true, Ordering::Relaxed);
 }
@@ -203,12 +203,12 @@ pub fn ctrl_c_ends() {
     }
 }
 
-/// Whether somebody types what we read, and is told what to type.
+/// Whether a user types what we read, and is told what to type.
 pub fn somebody_types() -> bool {
     on() && stdin().is_terminal()
 }
 
-/// Says how to type, and how to end, when somebody types what we read.
+/// Says how to type, and how to end, when a user types what we read.
 pub fn typing(whole: bool) {
     if somebody_types() {
         line(format_args!(

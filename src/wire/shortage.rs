@@ -19,15 +19,15 @@ use os::signal::is_to_end;
 pub enum Blame {
     /// The client: it gave up, or its network did (accept(2)). The next may do better.
     Client,
-    /// Resources: there is no descriptor or no memory for the client, until another leaves. It
-    /// stays in the backlog, so the next call would fail at once, too.
+    /// Resources: there is no descriptor or no memory for the client, until another leaves. The
+    /// connection stays in the backlog, so the next call would fail at once, too.
     Shortage,
-    /// The listening socket itself: no client can cause it, and it stays.
+    /// The listening socket itself: no client can cause such an error, and it stays.
     Server,
 }
 
-/// What `error` is about. Linux passes on errors of the network that are the new socket's, so
-/// what is not known is the client's.
+/// What `error` is about. Linux passes on errors of the network that are the new socket's, so an
+/// unknown error counts as the client's.
 pub fn blame(error: Errno) -> Blame {
     match error {
         Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => {
@@ -53,7 +53,7 @@ pub fn is_shortage(error: Errno) -> bool {
 /// some again, so what failed is tried again and again, with a rest between.
 #[derive(Debug, Default)]
 pub struct Shortage {
-    /// Whether it has been said.
+    /// Whether the shortage has been reported.
     said: bool,
 }
 
@@ -78,7 +78,7 @@ impl Shortage {
         std::thread::sleep(Shortage::REST);
     }
 
-    /// It worked: the next failure is another story.
+    /// The call worked: the next failure is reported anew.
     pub fn is_over(&mut self) {
         self.said = false;
     }
@@ -87,7 +87,7 @@ impl Shortage {
     /// while there is a shortage; no longer once a signal waits that is to end us.
     ///
     /// # Errors
-    /// What the call says of anything else.
+    /// Every other error of the call.
     pub fn insist<T>(
         &mut self,
         name: &'static str,
@@ -130,7 +130,7 @@ impl Shortage {
     }
 
     /// Has a thread made by `spawn`, which serves the client that it receives. A thread that
-    /// cannot be made would take along whatever was meant for it: so the thread comes first,
+    /// cannot be made would lose the client that was meant for it: so the thread comes first,
     /// and gets its client when it is there.
     pub fn thread_for<C>(
         &mut self,

@@ -1,5 +1,5 @@
-//! Standard input and output, as they were given to us: they may be closed, open the wrong
-//! way, or non-blocking, since O_NONBLOCK belongs to the open file, which others have as
+//! Standard input and output, as they were given to us: they may be closed, open the wrong way,
+//! or non-blocking, since O_NONBLOCK belongs to the open file, which other processes have as
 //! well (fcntl(2), F_SETFL).
 //!
 //! Rust's own `stdin()`, `stdout()` and `stderr()` take what is closed for an empty stream
@@ -74,7 +74,7 @@ pub fn unprinted(error: Errno) -> anyhow::Error {
     failed.expect_err("it is one")
 }
 
-/// Standard input, for what wants a [`Read`](io::Read).
+/// Standard input, for code that wants a [`Read`](io::Read).
 #[derive(Debug)]
 pub struct Input(BorrowedFd<'static>);
 
@@ -102,7 +102,7 @@ impl io::Read for Input {
     }
 }
 
-/// Standard output, for what wants a [`Write`](io::Write).
+/// Standard output, for code that wants a [`Write`](io::Write).
 #[derive(Debug)]
 pub struct Output;
 

@@ -20,7 +20,7 @@ pub fn read(from: impl AsFd, buffer: &mut [u8]) -> nix::Result<usize> {
     }
 }
 
-/// poll(2): sleeps until `fd` is ready, after a call has said EAGAIN.
+/// poll(2): sleeps until `fd` is ready, after a call has returned EAGAIN.
 ///
 /// # Errors
 /// ENOMEM.

@@ -25,7 +25,7 @@ pub trait Sender: Sized {
     /// Opens the sending end of the link that meets at `rendezvous`.
     ///
     /// # Errors
-    /// What the system call said, with the object's name and the way out.
+    /// As the system call, with the object's name and the way out.
     fn open(rendezvous: &Rendezvous, options: &Self::Options) -> Result<Self>;
 
     /// Whether `open` sends all that the options ask for, so that there are no messages to
@@ -50,7 +50,7 @@ pub trait Sender: Sized {
     /// Sends one whole message; waits while the link is full.
     ///
     /// # Errors
-    /// EPIPE and its kin when the receiver is gone.
+    /// EPIPE and the like when the receiver is gone.
     fn send(&mut self, message: &[u8]) -> Result<()>;
 
     /// Says that nothing more will come, where the kernel does not say it for us.
@@ -80,20 +80,20 @@ pub trait Receiver: Sized {
     /// Opens the receiving end of the link that meets at `rendezvous`.
     ///
     /// # Errors
-    /// What the system call said, with the object's name and the way out.
+    /// As the system call, with the object's name and the way out.
     fn open(rendezvous: &Rendezvous, options: &Self::Options) -> Result<Self>;
 
     /// Replaces `message` by the next one; `false` once the sender is done and all that
     /// it sent has arrived.
     ///
     /// # Errors
-    /// A frame that is cut short or too long, a sender that died where the kernel
-    /// cannot say so by itself.
+    /// A frame that is cut short or too long, a sender that died where the kernel cannot report
+    /// it by itself.
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool>;
 
-    /// Moves all that comes to standard output by itself, if the options ask for that;
-    /// then it is `true`, and there is nothing left to receive. `unseen` says that nobody
-    /// wants messages counted or told apart.
+    /// Moves all that comes to standard output by itself, if the options ask for that; then it
+    /// is `true`, and there is nothing left to receive. `unseen` says that messages need not be
+    /// counted or told apart.
     ///
     /// # Errors
     /// When it cannot be moved, or not unseen.

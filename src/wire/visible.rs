@@ -1,7 +1,7 @@
 //! What others have named, as a person may see it: on a terminal, in a picture, in a line.
 //!
-//! A name, a path, a program's arguments, a message: somebody else has chosen the bytes. An
-//! escape character would reprogram the terminal, U+202E turn a line round, U+FEFF hide.
+//! A name, a path, a program's arguments, a message: others have chosen the bytes. An escape
+//! character would reprogram the terminal, U+202E turn a line round, U+FEFF hide.
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;

@@ -76,7 +76,7 @@ impl Board {
 #[derive(Debug, zbus::DBusError)]
 #[zbus(prefix = "org.ipclab.Error")]
 pub enum Refusal {
-    /// What went wrong below.
+    /// An error of zbus.
     #[zbus(error)]
     ZBus(zbus::Error),
     /// The message is longer than the board allows.
@@ -89,7 +89,7 @@ pub struct NoBus(pub u64);
 
 #[interface(name = "org.freedesktop.DBus")]
 impl NoBus {
-    /// Tells a client its name, of which nothing here makes use.
+    /// Tells a client its name. Nothing here uses that name.
     #[zbus(out_args("unique_name"))]
     fn hello(&self) -> String {
         format!(":1.{}", self.0)
@@ -173,8 +173,8 @@ impl SharedBoard {
     }
 }
 
-/// What clients post is the payload of the server. The server ends when nothing reads that any
-/// more.
+/// What clients post is the payload of the server. The server ends when its standard output has
+/// no reader any more.
 fn print(payload: &mut Payload, text: &str) {
     match payload.print(text.as_bytes()) {
         Ok(Printed::Yes) => {}

@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(25);
 /// Connects to a bus: `session`, `system`, or an address.
 ///
 /// # Errors
-/// An address that is none, or where no process listens.
+/// A text that is no address; an address where no process listens.
 pub fn connect(bus: &str) -> Result<UnixStream> {
     let address = match bus {
         "session" => Address::session(),
@@ -78,7 +78,7 @@ pub fn connect(bus: &str) -> Result<UnixStream> {
 /// The name on the bus: what `--at` says, or else ours.
 ///
 /// # Errors
-/// Usage: one that cannot be a name.
+/// Usage: a text that cannot be a name.
 pub fn name_of(rendezvous: &Rendezvous) -> Result<WellKnownName<'static>> {
     let name = rendezvous.given().unwrap_or(NAME).to_owned();
     WellKnownName::try_from(name.clone()).map_err(|_| {
@@ -113,7 +113,7 @@ pub(super) fn serve(
         hello(&connection).await?;
         // The bus says that a client has left only to those that ask for it.
         add_match(&connection, "NameOwnerChanged", "arg2=''").await?;
-        // Once the name is ours, calls come: from here on each is kept to be counted.
+        // Once the name is ours, calls come: from here on each call is kept to be counted.
         let messages = MessageStream::from(&connection);
         request_name(&connection, &name).await?;
         let client = format!("{} call Post s hello", rendezvous.peer("client"));
@@ -166,7 +166,7 @@ impl BusClients {
         }
     }
 
-    /// A name has no owner any more: perhaps it was that of a client.
+    /// A name has no owner any more: perhaps it was a client's name.
     fn note_owner(&mut self, message: &Message) {
         let body = message.body();
         let Ok((name, _, _)) = body.deserialize::<(&str, &str, &str)>() else {
@@ -189,7 +189,7 @@ impl BusClients {
 /// A bus has closed the connection, which ends the server.
 ///
 /// # Errors
-/// Always: why it has.
+/// Always: why the bus has closed it.
 fn lost(inbox: &Inbox) -> Result<()> {
     match inbox.why() {
         Some(why) => bail!("recv from the bus: {why}"),
@@ -201,7 +201,7 @@ fn lost(inbox: &Inbox) -> Result<()> {
 /// Calls a method of the bus itself: it is an object like others.
 ///
 /// # Errors
-/// What the bus answers.
+/// The error that the bus answers.
 pub async fn call_daemon<B>(
     connection: &Connection,
     method: &str,
@@ -228,7 +228,7 @@ pub async fn hello(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Asks the bus for a signal of its own, where `rule` holds as well.
+/// Asks the bus for one of the bus's own signals, where `rule` holds as well.
 ///
 /// # Errors
 /// As [`call_daemon`].

@@ -129,8 +129,8 @@ impl DbusClient<'_> {
     /// What went wrong with a call, and the way out.
     fn explain(&self, error: zbus::Error, what: &str) -> anyhow::Error {
         use zbus::DBusError;
-        // A call is carried out at most once. Without a reply it is not known which: once,
-        // or not at all.
+        // A call is carried out at most once. Without a reply the client does not know which:
+        // once, or not at all.
         let perhaps =
             "it may have been carried out, or not: look before you call again";
         let (error, advice) = match &error {
@@ -234,7 +234,7 @@ impl DbusClient<'_> {
     // ANCHOR_END: watch
 
     // ANCHOR: owner
-    /// Waits until a process owns the name: the bus says so by a signal of its own.
+    /// Waits until a process owns the name: the bus reports this by a signal of its own.
     async fn wait_for_owner(&self, name: &WellKnownName<'_>) -> Result<()> {
         let mut signals = MessageStream::from(&self.connection);
         let rule = format!("arg0='{name}'");
@@ -262,7 +262,7 @@ impl DbusClient<'_> {
     }
 }
 
-/// The new owner of `name`, if the message is the bus's signal that says it.
+/// The new owner of `name`, if the message is the bus's signal of a new owner.
 fn owner_of(message: &Message, name: &WellKnownName<'_>) -> Option<String> {
     let header = message.header();
     let changed = message.message_type() == Type::Signal

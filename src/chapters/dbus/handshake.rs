@@ -35,7 +35,7 @@ const MOST_LINES: usize = 20;
 pub fn introduce(socket: &UnixStream, patience: Duration) -> Result<String> {
     let deadline = Instant::now() + patience;
     let uid = hex(geteuid().to_string().as_bytes());
-    // The NUL is there for systems whose kernel tells the uid only along with a byte.
+    // The NUL is there for systems whose kernel reports the uid only along with a byte.
     write(socket, &format!("\0AUTH EXTERNAL {uid}\r\n"))?;
     let answer = read_line(socket, deadline)?;
     say!("recv(): {answer:?}");
@@ -57,7 +57,7 @@ fn write(socket: &UnixStream, line: &str) -> Result<()> {
 /// each word their half a little differently; all of it is here.
 ///
 /// # Errors
-/// Another user; what is not a handshake; one that is not done in time.
+/// Another user; bytes that are no handshake; a handshake that is not done in time.
 pub fn welcome(
     socket: &UnixStream,
     guid: &str,
@@ -78,8 +78,8 @@ pub fn welcome(
         let mut words = line.split(' ');
         let answer = match (words.next(), words.next(), words.next()) {
             (Some("AUTH"), Some("EXTERNAL"), Some(id)) if is(id, ours) => &ok,
-            // Without an id the client is asked for it. An empty one means: the uid that the
-            // kernel says.
+            // Without an id the server asks the client for it. An empty id means: the uid that
+            // the kernel reports.
             (Some("AUTH"), Some("EXTERNAL"), None) => "DATA\r\n",
             (Some("DATA"), None | Some(""), _) if asked => &ok,
             (Some("DATA"), Some(id), None) if asked && is(id, ours) => &ok,
@@ -91,7 +91,7 @@ pub fn welcome(
                 say!("{client}: recv(): \"BEGIN\"; from here on, messages");
                 return Ok(());
             }
-            // We take no descriptors, so the kernel closes what it is sent.
+            // We take no descriptors, so the kernel closes those that the client sends.
             (Some("NEGOTIATE_UNIX_FD"), ..) => "ERROR no descriptors here\r\n",
             _ => "ERROR not a command\r\n",
         };
@@ -114,8 +114,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// One line without its CR LF, and not a byte more: what follows BEGIN is no line, and may
-/// have arrived already. So we look first, and take what belongs to the line.
+/// One line without its CR LF, and not a byte more: what follows BEGIN is no line, and may have
+/// arrived already. So we look first, and then take only the bytes of the line.
 fn read_line(socket: &UnixStream, deadline: Instant) -> Result<String> {
     let mut line = Vec::new();
     while !line.ends_with(b"\n") {
@@ -136,7 +136,7 @@ fn read_line(socket: &UnixStream, deadline: Instant) -> Result<String> {
 /// send(2) until all is sent.
 ///
 /// # Errors
-/// A peer that reads nothing for as long as SO_SNDTIMEO says; one that is gone.
+/// A peer that reads nothing for as long as SO_SNDTIMEO says; a peer that is gone.
 pub fn send_all(socket: &UnixStream, mut bytes: &[u8]) -> std::io::Result<()> {
     while !bytes.is_empty() {
         match send(socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {

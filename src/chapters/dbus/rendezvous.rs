@@ -28,7 +28,7 @@ const LONGEST_PATH: usize = 107;
 /// The server: binds the socket, and listens for clients.
 ///
 /// # Errors
-/// What has the name already, and whose it is.
+/// The file or the server that has the name already, and its owner.
 pub fn listen_for_clients(
     rendezvous: &Rendezvous,
 ) -> Result<(UnixListener, Presence)> {
@@ -76,7 +76,7 @@ pub fn listen_for_clients(
 /// The client: connects to the server, as soon as there is one.
 ///
 /// # Errors
-/// What has the name and is no socket; a server of another user.
+/// A file at the name that is no socket; a server of another user.
 pub fn connect_to_server(rendezvous: &Rendezvous) -> Result<UnixStream> {
     let path = rendezvous.path();
     let name = path.display();

@@ -75,7 +75,7 @@ impl Shared {
 }
 
 impl Runtime {
-    /// One for this thread.
+    /// A runtime for this thread.
     pub(super) fn new() -> Runtime {
         Runtime(Arc::new(Shared {
             thread: thread::current(),
@@ -230,7 +230,7 @@ impl Drop for Sleep {
     }
 }
 
-/// The outcome of a task, for the one that awaits it.
+/// The outcome of a task, for the code that awaits it.
 struct Outcome<T> {
     value: Option<T>,
     waker: Option<Waker>,
@@ -246,7 +246,7 @@ impl<T> Default for Outcome<T> {
 /// A task; it is cancelled when this handle is dropped, unless it was detached.
 pub(super) struct Task<T> {
     outcome: Arc<Mutex<Outcome<T>>>,
-    /// Where it runs; none once it is detached.
+    /// The runtime of the task; `None` once the task is detached.
     runtime: Option<Runtime>,
 }
 
@@ -288,7 +288,7 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(2);
 
-    /// Says so when it is dropped.
+    /// Sets the flag when it is dropped.
     struct Held(Arc<AtomicBool>);
 
     impl Drop for Held {

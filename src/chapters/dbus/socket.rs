@@ -1,8 +1,8 @@
 //! The bytes under the messages: recv(2) and send(2) on a Unix socket.
 //!
-//! zbus makes messages of bytes and bytes of messages, and would drive the socket itself.
-//! Here this file does, so that each message can be shown, and so that no peer can make us
-//! wait for the rest of one, or take as much memory as it likes.
+//! zbus makes messages of bytes and bytes of messages, and would drive the socket itself. Here
+//! this file drives it, so that each message can be shown, and so that no peer can make us wait
+//! for the rest of a message, or take as much memory as the peer likes.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -131,7 +131,7 @@ impl MessageSocket {
         Ok(MessageSocket { socket, inbox, name: name.to_owned() })
     }
 
-    /// Why the connection ended, once it has; for later.
+    /// The inbox, for later: it says why the connection ended, once the connection has.
     pub fn inbox(&self) -> Arc<Inbox> {
         self.inbox.clone()
     }
@@ -158,8 +158,8 @@ impl Socket for MessageSocket {
     }
 }
 
-/// Where the thread that receives leaves each message for zbus, which must not sleep in
-/// recv(2). It holds one message; the next is received once that one was taken.
+/// Where the thread that receives leaves each message for zbus, which must not sleep in recv(2).
+/// It holds one message; the next is received once zbus has taken this one.
 #[derive(Debug, Default)]
 pub struct Inbox {
     state: Mutex<InboxState>,
@@ -233,12 +233,12 @@ impl Inbox {
         Poll::Ready(count)
     }
 
-    /// Why it ended, unless the peer just left.
+    /// Why the connection ended, unless the peer just left.
     pub fn why(&self) -> Option<String> {
         self.state().why.clone()
     }
 
-    /// Notes why it ended; the first reason counts.
+    /// Notes why the connection ended; the first reason counts.
     pub fn blame(&self, error: &impl ToString) {
         self.state().why.get_or_insert(error.to_string());
     }
@@ -331,7 +331,7 @@ impl WriteHalf for MessageSender {
             state.unanswered = state.unanswered.saturating_sub(1);
         }
         if let Err(error) = &result {
-            // A part of it may be sent, so nothing can follow.
+            // A part of the message may be sent, so nothing can follow.
             if error.kind() != ErrorKind::BrokenPipe {
                 state.why.get_or_insert(format!("send(): {error}"));
             }

@@ -11,7 +11,7 @@ use wire::say::count;
 /// The arguments that `signature` gives types to; `None` if there are none.
 ///
 /// # Errors
-/// Usage: too few or too many, or one that is not of its type.
+/// Usage: too few arguments, too many, or one that is not of its type.
 ///
 /// ```
 /// use ipclab_chapters::dbus::values::arguments;
@@ -122,7 +122,7 @@ fn cell(value: &Variant<'_>) -> String {
 /// A method's interface and name: the part before the last dot, or else `default`.
 ///
 /// # Errors
-/// Usage: what cannot be a name.
+/// Usage: a text that cannot be a name.
 pub fn method<'a>(text: &'a str, default: &'a str) -> Result<(&'a str, &'a str)> {
     let (interface, member) = text.rsplit_once('.').unwrap_or((default, text));
     if member.is_empty() || interface.is_empty() {
@@ -142,7 +142,7 @@ pub fn method<'a>(text: &'a str, default: &'a str) -> Result<(&'a str, &'a str)>
 /// Looks whether `path` can name an object.
 ///
 /// # Errors
-/// Usage: it cannot.
+/// Usage: `path` cannot.
 pub fn object(path: &str) -> Result<()> {
     match ObjectPath::try_from(path) {
         Ok(_) => Ok(()),

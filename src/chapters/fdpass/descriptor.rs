@@ -59,11 +59,11 @@ pub(super) enum ReceivedDescriptor {
 /// A server that breaks the protocol, or no room in our table of descriptors.
 pub(super) fn take(server: impl AsFd, byte: u8) -> Result<ReceivedDescriptor> {
     let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-    // A descriptor that we do not take out of it is closed when it is dropped.
+    // A descriptor that we do not take out of this buffer is closed when the buffer is dropped.
     let mut control = RecvAncillaryBuffer::new(&mut room);
     let mut byte_received = [0];
     let mut bytes = [IoSliceMut::new(&mut byte_received)];
-    // Without CMSG_CLOEXEC the descriptor would live on in whatever we exec.
+    // Without CMSG_CLOEXEC the descriptor would stay open in every program that we exec.
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     let returned = Shortage::default().insist("recvmsg", || {
         recvmsg(&server, &mut bytes, &mut control, flags).map_err(nix_errno)
@@ -108,7 +108,7 @@ pub(super) fn take(server: impl AsFd, byte: u8) -> Result<ReceivedDescriptor> {
 /// only if that process runs as our user.
 ///
 /// # Errors
-/// When it is another user's process: with a descriptor it would get its rights.
+/// When the process is another user's: with a descriptor it would get the descriptor's rights.
 pub(super) fn known_peer(socket: impl AsFd) -> Result<i32> {
     let peer =
         getsockopt(&socket, PeerCredentials).context("getsockopt(SO_PEERCRED)")?;

@@ -1,8 +1,8 @@
 //! The workers, and the connections that none of them holds yet.
 //!
-//! A connection is the server's until the worker that it was passed to has answered `OK`.
-//! A worker that dies, is late or breaks the protocol is disconnected, and what it has not
-//! acknowledged is passed to the next.
+//! A connection is the server's until the worker that it was passed to has answered `OK`. A
+//! worker that dies, is late or breaks the protocol is disconnected, and the connections that it
+//! has not acknowledged are passed to the next worker.
 
 use std::collections::VecDeque;
 use std::net::TcpStream;
@@ -35,11 +35,11 @@ struct ClientConnection {
 /// A worker, as the server knows it.
 #[derive(Debug)]
 pub(super) struct PooledWorker {
-    /// What epoll(7) calls it.
+    /// The number that epoll(7) reports for it.
     id: u64,
     pid: i32,
     socket: UnixStream,
-    /// Passed to it and when, and not yet acknowledged: it receives them in this order.
+    /// The connections passed to it and not yet acknowledged, and when: received in this order.
     passed: VecDeque<(ClientConnection, Instant)>,
     acknowledgement: Acknowledgement,
     /// How many connections it has acknowledged.

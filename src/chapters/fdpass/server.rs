@@ -38,7 +38,7 @@ mod accept;
 /// Without it, connections that wait for a worker could keep every worker out.
 const SPARE: usize = 24;
 
-/// What epoll(7) calls the listening sockets, that for clients and that for workers. Each
+/// The numbers that epoll(7) reports for the listening sockets, of clients and of workers. Each
 /// worker has a number of its own after these.
 const CLIENTS: u64 = 0;
 const WORKERS: u64 = 1;
@@ -58,7 +58,7 @@ pub(super) struct FdpassServer<'a> {
     handshakes: Handshakes,
     /// What the kernel charges for a message of multiprocessing that lies unread.
     charge_of_one: usize,
-    /// What epoll(7) has called the newest worker.
+    /// The number that epoll(7) reports for the newest worker.
     newest_id: u64,
     /// How many descriptors this process may have open.
     most_open: usize,
@@ -138,7 +138,7 @@ impl FdpassServer<'_> {
         let now = Instant::now();
         let paused = self.accept_paused_until.filter(|until| *until > now);
         let accepting = paused.is_none();
-        // Enough are held that no worker has room for: the rest waits in the backlog.
+        // Enough connections wait for a worker: the rest waits in the backlog.
         let (held, most) = (self.pool.held(), self.most_held());
         if held >= most && !self.said_full {
             self.said_full = true;

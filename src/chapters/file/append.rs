@@ -116,7 +116,7 @@ impl Appender {
     /// Opens the log, or makes it. Neither a receiver nor another sender need be there.
     ///
     /// # Errors
-    /// What is at the name and is no file, or may not be written.
+    /// A thing at the name that is no file, or that we may not write.
     pub fn open(
         rendezvous: &Rendezvous,
         stream: &FramingOptions,
@@ -148,7 +148,7 @@ impl Appender {
     /// Adds one message; sleeps while another sender has the lock.
     ///
     /// # Errors
-    /// ENOSPC and its kin; then nothing of the message stays, unless there is no lock.
+    /// ENOSPC and the like; then nothing of the message stays, unless there is no lock.
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         let bytes = self.stream.frame(message, &mut self.frame);
         self.writes.call(bytes.len(), || {
@@ -201,7 +201,7 @@ impl Follower {
     /// Waits until there is a log, and opens it.
     ///
     /// # Errors
-    /// What is at the name and is no file; a directory that we may not read.
+    /// A thing at the name that is no file; a directory that we may not read.
     pub fn open(
         rendezvous: &Rendezvous,
         stream: &FramingOptions,
@@ -269,8 +269,8 @@ impl Follower {
 }
 // ANCHOR_END: receiver
 
-/// Says that a role is there already, or else how a sender is started: which of its roles are
-/// at a log nobody knows.
+/// Says that a role is there already, or else how a sender is started: no process knows which of
+/// its roles are at a log.
 fn start_sender(presence: &Presence, command: &str) {
     say::start_unless(
         presence.has_peers(),

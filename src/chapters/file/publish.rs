@@ -1,8 +1,8 @@
 //! Publishing: a file that appears whole, or not at all.
 //!
-//! rename(2) puts one file in the place of another in one step. A reader that opens the
-//! name gets the old file or the new one, never a half; the sender may be killed at any
-//! time, and nobody sees what it had not finished.
+//! rename(2) puts one file in the place of another in one step. A reader that opens the name
+//! gets the old file or the new one, never a half; the sender may be killed at any time, and no
+//! reader sees an unfinished file.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -52,7 +52,7 @@ impl Publisher {
     ) -> Result<Publisher> {
         let (path, mut presence) = enter(rendezvous, Some(SoleRole::Sender))?;
         let alone = presence.is_alone();
-        // For its fsync. If we may not, that is better known before all is written.
+        // For its fsync. If we may not open it, the error should come before all is written.
         let directory = directory(&path);
         let directory = File::open(directory)
             .with_context(|| format!("open {}", directory.display()))?;
@@ -93,7 +93,7 @@ impl Publisher {
     /// Writes one message. Does not sleep, but for the disk.
     ///
     /// # Errors
-    /// ENOSPC and its kin; then nothing at all will be published.
+    /// ENOSPC and the like; then nothing at all will be published.
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         let bytes = self.stream.frame(message, &mut self.frame);
         self.writes.call(bytes.len(), || format!("write({})", say::data(bytes)));
@@ -107,7 +107,7 @@ impl Publisher {
     /// Publishes what was written, in one step.
     ///
     /// # Errors
-    /// What fsync(2) and rename(2) say; then nothing is published.
+    /// As fsync(2) and rename(2); then nothing is published.
     pub fn finish(self) -> Result<()> {
         drop(self.writes);
         if self.failed {
@@ -145,7 +145,7 @@ impl PublishedReceiver {
     /// then on; at a path of the user's it is only read.
     ///
     /// # Errors
-    /// What is at the name and is no file; a directory that we may not read.
+    /// A thing at the name that is no file; a directory that we may not read.
     pub fn open(
         rendezvous: &Rendezvous,
         stream: &FramingOptions,
@@ -172,7 +172,7 @@ impl PublishedReceiver {
                 break file;
             }
             let Some(watch) = &watch else {
-                // And look again: it may have come just before the watch began.
+                // And look again: the file may have come just before the watch began.
                 let whole =
                     AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE;
                 watch = Some(Watch::on(&path, whole)?);
@@ -221,7 +221,7 @@ impl PublishedReceiver {
 /// would be a mistake: a second file may have been published since we opened the first.
 fn take(path: &Path, taken: Option<&Path>) -> Result<Option<File>> {
     let name = path.display();
-    // Opened before it is claimed: one that we may not read stays where it is.
+    // Opened before it is claimed: a file that we may not read stays where it is.
     let Some(file) = open(path)? else { return Ok(None) };
     let Some(taken) = taken else {
         say!("open({name}): it is there, and stays there");

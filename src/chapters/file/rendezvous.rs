@@ -10,7 +10,7 @@ use wire::errors::errno;
 use wire::meet::{FileKind, Presence, Rendezvous, SoleRole, is_taken};
 use wire::say;
 
-/// Enters the meeting place. What a role that was killed left half done goes first.
+/// Enters the meeting place. What a killed role left unfinished is removed first.
 pub(super) fn enter(
     rendezvous: &Rendezvous,
     role: Option<SoleRole>,
@@ -52,7 +52,7 @@ pub(super) fn directory(path: &Path) -> &Path {
     }
 }
 
-/// Where the room went, when a write fails.
+/// What is full, when a write fails.
 pub(super) fn full(error: &anyhow::Error) -> Option<&'static str> {
     match errno(error)? {
         Errno::ENOSPC => {

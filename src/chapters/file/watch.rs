@@ -19,8 +19,8 @@ const GONE: AddWatchFlags = AddWatchFlags::IN_DELETE_SELF
 // ANCHOR: watch
 /// Waits until something happens to a file, which need not be there yet.
 ///
-/// It watches the directory: a watch on the file itself would follow the inode that it
-/// had then, and die with it when another file is renamed over its name.
+/// It watches the directory: a watch on the file itself would follow the inode of that moment,
+/// and end with it when another file is renamed over its name.
 #[derive(Debug)]
 pub(super) struct Watch {
     inotify: Inotify,
@@ -44,8 +44,8 @@ impl Watch {
         Ok(Watch { inotify, file, lock })
     }
 
-    /// Sleeps until there is reason to look again. One event may stand for many, and
-    /// one that was for us may be lost in a flood: so events are never counted.
+    /// Sleeps until there is reason to look again. One event may stand for many, and an event
+    /// for us may be lost when the queue is full: so events are never counted.
     pub(super) fn wait(&self) -> Result<()> {
         use AddWatchFlags as Mask;
         loop {
@@ -55,7 +55,7 @@ impl Watch {
             };
             for event in &events {
                 let (mask, name) = (event.mask, event.name.as_ref());
-                // While we are here, none of ours removes the lock file.
+                // While this role is here, no role of ours removes the lock file.
                 let unlocked =
                     mask.contains(Mask::IN_DELETE) && name == Some(&self.lock);
                 if unlocked || mask.intersects(GONE) {

@@ -16,7 +16,7 @@ use wire::say::Commentary;
 /// way out where all must move at the same time.)
 ///
 /// # Errors
-/// A token that is none, or standard output.
+/// A message that is no token, or standard output.
 pub fn play(world: &SimpleCommunicator, options: &Ring) -> Result<()> {
     let (rank, size) = (world.rank(), world.size());
     let (left, right) = ((rank + size - 1) % size, (rank + 1) % size);
@@ -35,7 +35,7 @@ pub fn play(world: &SimpleCommunicator, options: &Ring) -> Result<()> {
         world.process_at_rank(right).send_with_tag(&token, TOKEN);
         if rank == 0 {
             token = receive(world, left, &mut receives)?;
-            // Nobody reads it? The others wait for the token all the same.
+            // No reader? The other ranks wait for the token all the same.
             let _: Printed = payload.print(token.to_string().as_bytes())?;
         }
     }

@@ -18,7 +18,7 @@ use wire::say;
 /// Joins the world that the launcher has made, plays a role in it, and leaves it.
 ///
 /// # Errors
-/// When there is no world around this process. Later ones end the whole job.
+/// When there is no world around this process. Later errors end the whole job.
 pub fn join(role: &MpiRoles) -> Result<()> {
     let Some(by) = launched() else {
         return Err(anyhow::anyhow!("no launcher has started this process"))
@@ -47,7 +47,7 @@ pub fn join(role: &MpiRoles) -> Result<()> {
             Ok(())
         }
         Err(error) => {
-            // A rank that waits for us would wait for ever: this ends all ranks.
+            // A rank that waits for us would wait for ever: so all ranks are ended.
             say::complain(&error);
             world.abort(status(&error).into()) // MPI_Abort(MPI_COMM_WORLD, status)
         }

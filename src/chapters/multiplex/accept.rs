@@ -40,7 +40,7 @@ impl MultiplexServer<'_> {
         let watched =
             self.selector.register(socket.as_fd(), interest, Token::Client(index));
         if let Err(error) = watched {
-            // select(2) from 1,024 on: the client is told by the end of its stream.
+            // select(2) from 1,024 on: the client learns it from the end of its stream.
             if index < self.clients.len() {
                 self.free.push(index);
             }
@@ -87,7 +87,7 @@ impl MultiplexServer<'_> {
     pub(super) fn close_client(&mut self, index: usize) -> Result<()> {
         let Some(client) = self.clients[index].take() else { return Ok(()) };
         self.free.push(index);
-        // Before it is closed: epoll would remember one that was duplicated.
+        // Before close(2): epoll would keep a descriptor that was duplicated.
         self.selector.unregister(client.as_fd())?;
         client.close(&mut self.shared); // close(2)
         if self.paused_until.is_some() { self.resume_accepting() } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! The client: connects, sends what it has to say, and prints the answers.
+//! The client: connects, sends its messages, and prints the answers.
 
 use anyhow::{Context, Result};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};

@@ -1,4 +1,4 @@
-//! What goes wrong with clients that come.
+//! What goes wrong with clients that connect.
 
 use anyhow::Error;
 
@@ -13,12 +13,12 @@ pub(super) struct Complaint {
 }
 
 impl Complaint {
-    /// None yet; `step` is what the rest are counted as.
+    /// No error yet; `step` is what the later ones are counted as.
     pub(super) const fn of(step: &'static str) -> Complaint {
         Complaint { made: false, rest: Commentary::steps(step) }
     }
 
-    /// Says `error`, or counts it.
+    /// Reports `error`, or counts it.
     pub(super) fn about(&mut self, error: Error) {
         if self.made {
             self.rest.call(0, || line(&error));

@@ -1,4 +1,4 @@
-//! One client: what of its message has not come yet, what of its answers has not gone.
+//! One client: a message of which a part has come, and answers of which a part is not sent.
 
 use std::mem::{replace, take};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -30,9 +30,9 @@ pub(super) struct NonblockingClient {
     reading: ReadState,
     /// The beginning of a message whose end has not come.
     part: Vec<u8>,
-    /// There is no newline before this index in it.
+    /// There is no newline before this index in `part`.
     searched: usize,
-    /// Answers that its socket had no room for, and how many bytes have gone since.
+    /// Answers that its socket had no room for, and how many of their bytes are sent by now.
     queue: Vec<u8>,
     sent: usize,
 }
@@ -44,7 +44,7 @@ enum ReadState {
     Answering,
     /// It is printed: the client takes no answers.
     Printing,
-    /// The client sent what cannot be read: so many more bytes are read and discarded.
+    /// The client sent what is no valid message: so many more bytes are read and discarded.
     Discarding(usize),
     /// The client sends nothing more, or nothing more is read.
     Ended,
@@ -101,7 +101,7 @@ impl NonblockingClient {
     /// all clients.
     ///
     /// # Errors
-    /// What the server cannot go on with; a client's own failure ends that client.
+    /// Errors that end the server; a client's own failure ends that client.
     pub(super) fn step(
         &mut self,
         buffer: &mut [u8],
@@ -255,7 +255,7 @@ impl NonblockingClient {
         }
     }
 
-    /// Nothing can be sent to it any more. What it had sent before is there all the same.
+    /// Nothing can be sent to the client any more. What it sent before is still there.
     fn fail(&mut self, error: Error, shared: &mut Shared) {
         self.report_lost(&error, shared);
         self.reading = match self.reading {
@@ -280,7 +280,7 @@ impl NonblockingClient {
 
 // ANCHOR: refuse
 impl NonblockingClient {
-    /// It sent what cannot be read. It still gets its answers, and then the end of them.
+    /// The client sent what is no valid message. It still gets its answers, and then their end.
     ///
     /// To close its socket would be wrong: closed with bytes unread, a TCP socket sends a
     /// reset, which overtakes the answers that are on their way, and they are lost. So
@@ -298,13 +298,13 @@ impl NonblockingClient {
     fn shut_down_when_sent(&mut self) {
         if matches!(self.reading, ReadState::Discarding(_)) && self.queue.is_empty()
         {
-            // ENOTCONN: it is gone already, and recv(2) will say so.
+            // ENOTCONN: the client is gone already, and recv(2) will report it.
             let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
         }
     }
 
-    /// The server ends, and this client has its answers. Whether it may be closed now: not
-    /// with bytes unread, and then not before it has left.
+    /// The server ends, and this client has its answers. Whether its socket may be closed now:
+    /// not with bytes unread, and then not before the client has left.
     pub(super) fn may_be_closed(&mut self) -> bool {
         if self.reading == ReadState::Answering {
             if ioctl_fionread(&self.socket).is_ok_and(|unread| unread == 0) {

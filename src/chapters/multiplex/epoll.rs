@@ -18,7 +18,7 @@ use wire::shortage::Shortage;
 const AT_ONCE: usize = 1024;
 
 // ANCHOR: epoll
-/// Watches what the kernel can tell changes of: not regular files.
+/// Watches descriptors whose changes the kernel can report: not regular files.
 #[derive(Debug)]
 pub struct Epoll<D> {
     epoll: epoll::Epoll,
@@ -75,7 +75,7 @@ impl<D: Copy> Selector<D> for Epoll<D> {
         let key = self.keys.of(fd)?;
         key.interest = interest;
         let mut event = EpollEvent::new(flags(interest), key.fd as u64);
-        // It also looks anew: what is ready by now is told, edge or not, once more.
+        // It also looks anew: what is ready by now is reported, edge or not, once more.
         Shortage::default()
             .insist("epoll_ctl", || self.epoll.modify(fd, &mut event))
             .context("epoll_ctl(EPOLL_CTL_MOD)")

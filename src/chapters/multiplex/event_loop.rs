@@ -32,8 +32,8 @@ impl MultiplexServer<'_> {
                 Err(error) => self.rest_unless_fatal(error)?,
             }
             self.say_what_is(&ready);
-            // What is ready was so a moment ago. One turn may end another thing that is
-            // still to come in this round: then its token leads to nothing.
+            // What is ready was ready a moment ago. One turn may close another descriptor of
+            // this round: then its token leads to nothing.
             for (key, _) in &ready {
                 match key.data {
                     Token::Client(index) => self.serve_client(index)?,
@@ -55,8 +55,8 @@ impl MultiplexServer<'_> {
     /// return is the truth.
     fn serve_client(&mut self, index: usize) -> Result<()> {
         let Some(client) = &mut self.clients[index] else { return Ok(()) };
-        // An edge is told once, so all there is must be taken: until EAGAIN. A short read
-        // is no proof of that, for the end of the stream may be behind it.
+        // An edge is reported once, so all there is must be taken: until EAGAIN. A short read is
+        // no proof of that, for the end of the stream may be behind it.
         let drains = self.options.edge;
         let mut drained = false;
         for _ in 0..if drains { TURN } else { 1 } {
@@ -71,9 +71,9 @@ impl MultiplexServer<'_> {
             }
         }
         let wanted = client.wants() | self.trigger;
-        // A change of interest; a one-shot that is spent; an edge whose turn ended before
-        // all was taken, which would never be told again: epoll_ctl(2) looks anew. A
-        // client that takes its answers costs no call but recv and send.
+        // A change of interest; a one-shot that is spent; an edge whose turn ended before all
+        // was taken, which would never be reported again: epoll_ctl(2) looks anew. A client that
+        // takes its answers costs no call but recv and send.
         if wanted != client.interest || self.options.oneshot || drains && !drained {
             client.interest = wanted;
             self.selector.modify(client.as_fd(), wanted)?;
@@ -138,7 +138,7 @@ impl MultiplexServer<'_> {
 
     /// A signal has come: no new client, and no new messages; answers may still go.
     fn stop(&mut self) -> Result<()> {
-        // What came before the signal is printed before it is taken: print() looks for it.
+        // Earlier messages are printed before the signal is taken: print() looks for the signal.
         self.shared.messages.print()?;
         let Some(signal) = self.signals.take()? else { return Ok(()) };
         if let Some((_, until)) = &mut self.stopping {

@@ -1,5 +1,5 @@
-//! What else has messages: standard input, FIFOs, POSIX queues. They are printed, and
-//! there is no way back to answer them.
+//! Other sources of messages: standard input, FIFOs, POSIX queues. Their messages are printed,
+//! and there is no way back to answer them.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use wire::standard;
 /// bytes: little, since all queues of a user share RLIMIT_MSGQUEUE.
 const QUEUE: (i64, i64) = (10, 1024);
 
-/// One of them.
+/// One source of messages.
 #[derive(Debug)]
 pub(super) struct WatchedInput {
     pub(super) name: String,
@@ -54,19 +54,19 @@ struct Fifo {
     spare: Option<OwnedFd>,
 }
 
-/// What it is after a read.
+/// The state of a source after a read.
 #[derive(Debug)]
 pub(super) enum InputState {
     /// There may be more, now or later.
     Open,
-    /// The last writer has closed it; the next one comes in by this descriptor.
+    /// The last writer has closed the FIFO; the next writer comes in by this descriptor.
     Reopened(OwnedFd),
     /// Nothing more will come, or nothing that can be read.
     Ended(Option<Error>),
 }
 
-/// Standard input. Like standard output it is not ours alone, so it stays blocking: if
-/// another process takes what poll(2) told us of, the read sleeps.
+/// Standard input. Like standard output it is not ours alone, so it stays blocking: if another
+/// process takes the bytes that poll(2) reported, the read sleeps.
 pub(super) fn stdin() -> Result<WatchedInput> {
     let fd = standard::input()?.try_clone_to_owned();
     let kind = Kind::Stdin(fd.context("dup standard input")?);
@@ -165,7 +165,7 @@ impl WatchedInput {
     /// Reads what is there, for a turn, and prints the messages that are whole.
     ///
     /// # Errors
-    /// What standard output said, or the queue.
+    /// Those of standard output, or of the queue.
     pub(super) fn read(
         &mut self,
         buffer: &mut [u8],
@@ -204,13 +204,13 @@ impl WatchedInput {
         Ok(InputState::Open)
     }
 
-    /// The last writer has closed it.
+    /// The end of the source: its last writer has closed it.
     fn at_end(&mut self, shared: &mut Shared) -> Result<InputState> {
         let (name, part) = (&self.name, self.part.len());
         let text = || format!("{name}: read() = 0: the last writer has closed it");
         shared.ends.always(0, text);
-        // An end of stream stays one: the old descriptor would be ready at all times. A
-        // new one is not, until a writer has come. Opened first, so that a reader is
+        // An end of stream stays one: the old descriptor would be ready at all times. A new
+        // descriptor is not, until a writer has come. It is opened first, so that a reader is
         // always there.
         let next = match &mut self.kind {
             Kind::Fifo(fifo) => {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// So many steps one client, listening socket or FIFO takes at a time: then it is the turn of
+/// How many steps one client, listening socket or FIFO takes at a time, before it is the turn of
 /// the others.
 pub(super) const TURN: usize = 64;
-/// How long answers, and what is printed, may take to go once a signal has come.
+/// How long sending answers, and printing, may take once a signal has come.
 pub(super) const GRACE: Duration = Duration::from_secs(1);

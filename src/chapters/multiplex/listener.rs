@@ -21,11 +21,11 @@ pub(super) struct NonblockingListener {
     pub(super) name: String,
     /// How a client names it on its command line.
     pub(super) option: &'static str,
-    /// A Unix socket's name goes with the last role out.
+    /// The last role out removes a Unix socket's name.
     _presence: Option<Presence>,
 }
 
-/// What accept4(2) says.
+/// What accept4(2) returned.
 #[derive(Debug)]
 pub(super) enum Accepted {
     /// A client; its socket does not block.
@@ -84,9 +84,9 @@ pub(super) fn unix(rendezvous: &Rendezvous) -> Result<NonblockingListener> {
 /// A TCP socket at one of `addresses`; its port may be 0.
 pub(super) fn tcp(addresses: &Addresses) -> Result<NonblockingListener> {
     let (socket, address) = address::listen_by("--tcp", addresses)?;
-    // Again, for more than 128 at once (/proc/sys/net/core/somaxconn is the most).
+    // listen(2) again, for more than 128 at once (/proc/sys/net/core/somaxconn is the most).
     listen(&socket, Backlog::MAXCONN).context("listen")?;
-    // On Linux the accepted sockets inherit it: no call for each client.
+    // On Linux the accepted sockets inherit this option: no call for each client.
     send_at_once(&socket)?;
     rustix::io::ioctl_fionbio(&socket, true).context("ioctl(FIONBIO)")?;
     let name = address.to_string();

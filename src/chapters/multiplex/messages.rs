@@ -19,7 +19,7 @@ use wire::say::Commentary;
 use wire::shortage::{Shortage, is_shortage};
 use wire::standard::unprinted;
 
-/// A pipe that poll(2) calls writable takes so many bytes without sleeping: PIPE_BUF.
+/// A pipe that poll(2) reports as writable takes so many bytes without sleeping: PIPE_BUF.
 const SURE: usize = libc::PIPE_BUF;
 
 /// What all clients share: the messages, and the counts of calls.
@@ -54,7 +54,7 @@ impl Shared {
 pub(super) struct Messages {
     pub(super) stream: FramingOptions,
     pub(super) reply: Reply,
-    /// How many whole ones have come.
+    /// How many whole messages have come.
     pub(super) count: u64,
     /// Standard output is a pipe without a reader: EPIPE.
     pub(super) stdout_closed: bool,
@@ -62,13 +62,13 @@ pub(super) struct Messages {
     /// What is to be printed, until everything that is ready has had its turn.
     printing: Vec<u8>,
     signals: OwnedFd,
-    /// A signal has come; standard output may keep us waiting until then.
+    /// Once a signal has come: until when standard output may keep us waiting.
     late: Option<Instant>,
     shortage: Shortage,
 }
 
 impl Messages {
-    /// None yet; `signals` is readable once it is time to end.
+    /// No message yet; `signals` is readable once it is time to end.
     ///
     /// # Errors
     /// As [`Payload::new`](wire::payload::Payload::new).

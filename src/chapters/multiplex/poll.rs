@@ -103,7 +103,7 @@ impl<D: Copy> Selector<D> for Poll<D> {
     }
 }
 
-/// What poll(2) is told of a descriptor.
+/// The entry of a descriptor in the array for poll(2).
 fn entry(fd: BorrowedFd, interest: Interest) -> libc::pollfd {
     let mut events = 0;
     if interest.has(Interest::READ) {

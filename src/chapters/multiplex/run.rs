@@ -50,7 +50,7 @@ pub(super) fn run(rendezvous: &Rendezvous, options: &Options) -> Result<()> {
     stopped_by.map_or(Ok(()), |signal| signals.end_by(signal))
 }
 
-/// A descriptor a client: the soft limit of descriptors becomes the hard one.
+/// Each client takes a descriptor: the soft limit of descriptors becomes the hard one.
 fn raise_limit() -> Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
     if soft < hard {

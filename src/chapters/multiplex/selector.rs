@@ -83,8 +83,8 @@ pub struct Key<D> {
     pub data: D,
 }
 
-/// What a descriptor is ready for, of what it is watched for. A peer that has hung up, or
-/// an error, makes it ready for all of that: the call will tell.
+/// What a descriptor is ready for, of what it is watched for. A peer that has hung up, or an
+/// error, makes it ready for all of that: the call will report it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Events {
     /// read(2) or accept(2) would not wait for another process.
@@ -95,7 +95,7 @@ pub struct Events {
 // ANCHOR_END: selector
 
 // ANCHOR: interest
-/// What a descriptor is watched for, and how often it is told.
+/// What a descriptor is watched for, and how often that is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interest(u8);
 
@@ -104,11 +104,11 @@ impl Interest {
     pub const READ: Interest = Interest(1);
     /// Until there is room to write.
     pub const WRITE: Interest = Interest(2);
-    /// Told for as long as it is ready: the rule, and nothing to add.
+    /// Reported for as long as it is ready: the rule, and nothing to add.
     pub const LEVEL: Interest = Interest(0);
-    /// Told when it *becomes* ready, not for as long as it is.
+    /// Reported when it *becomes* ready, not for as long as it is.
     pub const EDGE: Interest = Interest(4);
-    /// Told once, then not again until the next modify.
+    /// Reported once, then not again until the next modify.
     pub const ONESHOT: Interest = Interest(8);
 
     /// Whether all of `other` is in it.
@@ -134,7 +134,7 @@ impl BitOr for Interest {
 /// Refuses edge and one-shot where the system call has no such thing.
 ///
 /// # Errors
-/// Naming what has.
+/// Which system calls have it.
 pub fn level_only(call: &str, interest: Interest) -> Result<()> {
     if interest.has_any(Interest::EDGE | Interest::ONESHOT) {
         bail!(
@@ -152,7 +152,7 @@ pub fn level_only(call: &str, interest: Interest) -> Result<()> {
 pub struct Keys<D>(Vec<Option<Key<D>>>);
 
 impl<D: Copy> Keys<D> {
-    /// None yet.
+    /// No key yet.
     pub(super) const fn new() -> Keys<D> {
         Keys(Vec::new())
     }

@@ -33,7 +33,7 @@ pub(super) enum Token {
     Tick,
 }
 
-/// All that it watches, and what it is watched by.
+/// All that the server watches, and the selector that watches it.
 pub(super) struct MultiplexServer<'a> {
     pub(super) options: &'a Options,
     pub(super) selector: Box<dyn Selector<Token>>,
@@ -123,7 +123,7 @@ impl<'a> MultiplexServer<'a> {
         Ok(())
     }
 
-    /// Whether all of `--count` have come.
+    /// Whether all clients of `--count` have come.
     pub(super) fn has_all(&self) -> bool {
         self.options.server.count.is_some_and(|count| self.accepted >= count)
     }
@@ -133,7 +133,7 @@ impl<'a> MultiplexServer<'a> {
         self.clients.len() - self.free.len()
     }
 
-    /// Says where peers may come.
+    /// Says where peers may connect.
     pub(super) fn announce(&self, rendezvous: &Rendezvous) -> Result<()> {
         let names: Vec<&str> =
             self.listeners.iter().map(|listener| &*listener.name).collect();

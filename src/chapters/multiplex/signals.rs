@@ -22,9 +22,9 @@ pub(super) struct EndingSignals {
 }
 
 impl EndingSignals {
-    /// From here on they wait for [`EndingSignals::take`].
+    /// From here on these signals wait for [`EndingSignals::take`].
     pub(super) fn watch() -> Result<EndingSignals> {
-        // One that is ignored (nohup) stays so: blocked, it would be delivered to us.
+        // A signal that is ignored (nohup) stays so: blocked, it would be delivered to us.
         let mask = ends_us();
         mask.thread_block().context("sigprocmask(SIG_BLOCK)")?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;

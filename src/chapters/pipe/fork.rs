@@ -1,8 +1,8 @@
 //! One program that makes its pipe and forks: the parent sends, the child receives.
 //!
-//! After fork(2) both processes hold both ends. Each closes the one that it does not
-//! use: a writing end left open in the reader would keep the end of the stream away for
-//! ever. With `--duplex` answers come back, by a second pipe or by a socket pair.
+//! After fork(2) both processes hold both ends. Each closes the end that it does not use: a
+//! write end left open in the reader would keep the end of the stream away for ever. With
+//! `--duplex` answers come back, by a second pipe or by a socket pair.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;

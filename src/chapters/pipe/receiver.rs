@@ -1,4 +1,4 @@
-//! The reading end.
+//! The read end.
 
 use std::fs::File;
 use std::io::IsTerminal;
@@ -33,12 +33,12 @@ pub struct PipeReceiverOptions {
     pub zero_copy: bool,
 }
 
-/// The most that one read asks for, in bytes: what a user may make of a pipe
-/// (/proc/sys/fs/pipe-max-size). Root may make more of it, but is no measure for us.
+/// The most that one read asks for, in bytes: the largest pipe that a user may make
+/// (/proc/sys/fs/pipe-max-size). Root may make a larger one, but is no measure for us.
 const MOST: usize = 1 << 20;
 
 // ANCHOR: receiver
-/// The reading end: standard input, which the shell made a pipe.
+/// The read end: standard input, which the shell made a pipe.
 #[derive(Debug)]
 pub struct PipeReceiver {
     pipe: File,
@@ -86,8 +86,8 @@ impl Receiver for PipeReceiver {
             let newest = self.incoming.newest(n);
             self.reads.call(n, || format!("read() = {n}: {}", say::bytes(newest)));
             if n >= CHUNK && !self.measured {
-                // A sender may have made its pipe larger: then there is more to be had at
-                // once. It does so before it writes, so it is enough to ask once.
+                // A sender may have made its pipe larger: then there is more to be had at once.
+                // The sender does so before it writes, so it is enough to ask once.
                 let holds = fcntl_getpipe_size(&self.pipe).unwrap_or(CHUNK);
                 self.incoming.asks_for(holds.min(MOST));
                 self.measured = true;
@@ -111,7 +111,7 @@ impl Receiver for PipeReceiver {
 }
 
 impl PipeReceiver {
-    /// The receiver at the reading end `end`.
+    /// The receiver at the read end `end`.
     pub fn on(end: OwnedFd, stream: &FramingOptions) -> PipeReceiver {
         let (incoming, reads) =
             (ReassemblyBuffer::new(stream), Commentary::of("read"));

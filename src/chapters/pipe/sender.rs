@@ -1,4 +1,4 @@
-//! The writing end.
+//! The write end.
 
 use std::fs::File;
 use std::io::IsTerminal;
@@ -31,7 +31,7 @@ pub struct PipeSenderOptions {
 }
 
 // ANCHOR: sender
-/// The writing end: standard output, which the shell made a pipe.
+/// The write end: standard output, which the shell made a pipe.
 #[derive(Debug)]
 pub struct PipeSender {
     pipe: File,
@@ -82,11 +82,11 @@ impl Sender for PipeSender {
         let written = write_all(&self.pipe, bytes);
         self.writes.returned(written).context("write the pipe")
     }
-    // No goodbye: closing the last writing end is the end of the stream.
+    // No goodbye: closing the last write end is the end of the stream.
 }
 
 impl PipeSender {
-    /// The sender at the writing end `end`.
+    /// The sender at the write end `end`.
     pub fn on(end: OwnedFd, stream: &FramingOptions) -> PipeSender {
         let (pipe, frame, writes) =
             (File::from(end), Vec::new(), Commentary::of("write"));

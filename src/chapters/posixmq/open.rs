@@ -1,5 +1,5 @@
-//! Opening the queue: who makes it, how large, and which limit mq_open(3) met, since the
-//! names of its errors alone mislead.
+//! Opening the queue: which role makes it, how large it is, and which limit mq_open(3) met,
+//! since the names of its errors alone mislead.
 
 use std::os::fd::AsFd;
 
@@ -38,7 +38,7 @@ pub struct Shape {
 pub(super) struct Link {
     pub(super) queue: Queue,
     pub(super) name: String,
-    /// What it was like when it was opened.
+    /// Its attributes when it was opened.
     pub(super) attr: MqAttr,
     pub(super) presence: Presence,
 }
@@ -61,7 +61,7 @@ pub(super) fn open(
             .with_context(|| format!("mq_open {name}"))
             .advise(|error| why_not(error, shape))
     };
-    // O_CREAT | O_EXCL, so that we know who made it.
+    // O_CREAT | O_EXCL, so that we know whether we made it.
     let make = access | MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL;
     let queue = presence.create(&object, || open(make));
     let (queue, made) = match queue {

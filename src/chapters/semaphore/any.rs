@@ -11,12 +11,12 @@ use wire::meet::Rendezvous;
 /// What the roles ask of a semaphore, of whichever kind.
 pub(super) trait Semaphore: Sized {
     const KIND: Kind;
-    /// Opens the one that is there; `None` if there is none.
+    /// Opens the semaphore that is there; `None` if there is none.
     fn open(
         rendezvous: &Rendezvous,
         options: &SemaphoreOptions,
     ) -> Result<Option<Self>>;
-    /// Makes it with this value; EEXIST if someone else just has.
+    /// Makes it with this value; EEXIST if another process just has.
     fn make(
         rendezvous: &Rendezvous,
         options: &SemaphoreOptions,
@@ -28,7 +28,7 @@ pub(super) trait Semaphore: Sized {
     fn name(&self) -> String;
     /// The thing that outlives us.
     fn object(&self, made_with: u32) -> Object;
-    /// Whose posts may lie in it.
+    /// Which processes' posts may be in it.
     fn whose(&self) -> String;
     /// The value; another process may change it at any time.
     fn value(&self) -> Result<u32>;

@@ -73,7 +73,7 @@ pub(super) fn enter<S: Semaphore>(
 }
 // ANCHOR_END: enter
 
-/// Says what is to be said of a semaphore that was here before us.
+/// Reports a semaphore that was here before us.
 fn tell<S: Semaphore>(
     found: &S,
     made_with: Option<u32>,

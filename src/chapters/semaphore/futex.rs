@@ -82,7 +82,7 @@ impl Semaphore for Futex {
             .must_be_ours(&name, &Owner::of_open(&segment).context("fstat")?)?;
         let size = fstat(&segment).context("fstat")?.st_size as usize;
         if size == 0 && !rendezvous.is_users_name() {
-            // Begun by one that was killed before this call, or is just about to make it.
+            // Begun by a process that was killed before this call, or is just about to make it.
             say!("{name} has no bytes yet: posix_fallocate gives it {SIZE}");
             posix_fallocate(&segment, 0, SIZE as i64).context("posix_fallocate")?;
         } else if size != SIZE {
@@ -179,7 +179,7 @@ impl Semaphore for Futex {
         let began = Instant::now();
         let word = self.memory.u32(0);
         let one_less = |value| (1..=MOST).contains(&value).then(|| value - 1);
-        // Take one if there is one, whoever else takes at the same time.
+        // Take one if there is one, even if other processes take at the same time.
         while let Err(value) = word.fetch_update(Acquire, Relaxed, one_less) {
             if value != 0 {
                 return Err(self.nonsense(value));
@@ -196,7 +196,7 @@ impl Semaphore for Futex {
                 .call(0, || "futex(FUTEX_WAIT, 0) sleeps if the word is still 0");
             // The kernel looks again, and so no post falls between our look and our sleep.
             match futex_wait(word, 0, Some(left.min(NAP))) {
-                // EFAULT: the memory was cut short; our next look says so (os/sigbus.rs).
+                // EFAULT: the memory was cut short; our next look reports it (os/sigbus.rs).
                 Ok(()) | Err(Errno::EAGAIN | Errno::EINTR | Errno::EFAULT) => {}
                 Err(Errno::ETIMEDOUT) => look(),
                 Err(error) => return Err(error).context("futex(FUTEX_WAIT)"),

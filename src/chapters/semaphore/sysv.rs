@@ -1,6 +1,6 @@
-//! A System V semaphore lives in the kernel: each post and each wait is a system call. It
-//! comes in sets, here of one. In return the kernel knows who changed it last and who
-//! sleeps on it, and can undo what a process did when it ends, even by kill -9: SEM_UNDO.
+//! A System V semaphore lives in the kernel: each post and each wait is a system call. It comes
+//! in sets, here of one. In return the kernel knows which process changed it last and which ones
+//! sleep on it, and can undo what a process did when it ends, even by kill -9: SEM_UNDO.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -180,8 +180,8 @@ impl Semaphore for Sysv {
     }
 }
 
-/// Two calls, and a stranger may look between them. SETVAL leaves sem_otime at 0, and
-/// semop sets it, so whoever waits for that sees no value that is not yet ours.
+/// Two calls, and a stranger may look between them. SETVAL leaves sem_otime at 0, and semop sets
+/// it, so a process that waits for sem_otime sees no value that is not yet ours.
 fn give_it_its_value(id: i32, value: u32) -> Result<()> {
     semctl_setval(id, 0).context("semctl(SETVAL)")?;
     match semop(id, value as i16, IPC_NOWAIT) {
@@ -191,7 +191,7 @@ fn give_it_its_value(id: i32, value: u32) -> Result<()> {
     }
 }
 
-/// Waits until whoever made the set has given it a value: semop(2) sets sem_otime.
+/// Waits until the process that made the set has given it a value: semop(2) sets sem_otime.
 fn until_it_has_a_value(id: i32) -> Result<()> {
     let began = Instant::now();
     let is_new = || -> Result<bool> {

@@ -46,7 +46,7 @@ pub(super) fn wait<S: Semaphore>(
             }
         };
         here.semaphore.wait(patience, &mut look)?;
-        // Beyond the first value, each take is a post of one that was here.
+        // Beyond the first value, each take is a post of a role that was here.
         told &= number <= u64::from(value);
         let took = format!("took {number}");
         if payload.print(took.as_bytes())? == Printed::NobodyReads {

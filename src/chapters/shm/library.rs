@@ -1,7 +1,7 @@
-//! The crate shared_memory: the same shm_open(3) and mmap(2) in two calls. Three things
-//! to know: dropping a `Shmem` that is the owner unlinks the name; it sets the size by
-//! ftruncate(2), which asks for no memory; and one that opens between its shm_open and
-//! its ftruncate fails.
+//! The crate shared_memory: the same shm_open(3) and mmap(2) in two calls. Three things to know:
+//! dropping a `Shmem` that is the owner unlinks the name; it sets the size by ftruncate(2),
+//! which asks for no memory; and a process that opens the object between these shm_open and
+//! ftruncate calls fails.
 
 use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
@@ -21,7 +21,7 @@ use wire::say;
 pub struct ByCrate {
     /// The name.
     pub name: String,
-    /// Where it is that of.
+    /// The meeting place of the object.
     pub rendezvous: Rendezvous,
 }
 

@@ -54,7 +54,7 @@ impl Backing for Memfd {
         }
         let opened = File::options().read(true).write(true).open(&path);
         let file = match opened {
-            // Its maker has ended meanwhile.
+            // The process that made it has ended meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Some(Found { object, owner, memory: None }));
             }

@@ -20,7 +20,7 @@ impl Handler {
         Ok(Handler(Set::of(signals)))
     }
 
-    /// The next signal; `None` when the handler of another interrupted the sleep.
+    /// The next signal; `None` when the handler of another signal interrupted the sleep.
     ///
     /// Unblocking with sigprocmask(2) and sleeping with pause(2) would leave a gap
     /// between the two: a signal that came in it would not wake us. sigsuspend(2) does

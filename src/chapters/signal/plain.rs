@@ -1,5 +1,5 @@
-//! Plain signals, without a value: all that one says is that it came. A standard one says
-//! not even how often: while one waits, another of its number is dropped (signal(7)).
+//! Plain signals, without a value: a signal reports only that it came. A standard signal does
+//! not even report how often: while one waits, another of its number is dropped (signal(7)).
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -35,8 +35,8 @@ pub fn send(
     Ok(())
 }
 
-/// Says that this was all. SIGRTMAX has the highest number, so it is taken last: the
-/// goodbye overtakes none of the signals before it.
+/// Sends the goodbye. SIGRTMAX has the highest number, so it is taken last: the goodbye
+/// overtakes none of the signals before it.
 pub fn say_goodbye(to: &Target, sends: &mut Commentary) -> Result<()> {
     let last = Number::rtmax();
     sends.always(0, || format!("pidfd_send_signal({last}, {GOODBYE}): goodbye"));
@@ -60,7 +60,7 @@ pub struct Counter {
 /// The signals that are taken to count those of `signal`: these, and the goodbye.
 ///
 /// # Errors
-/// One that no process can take, or that this program needs itself.
+/// A signal that no process can take, or that this program needs itself.
 pub fn to_count(signal: Number) -> Result<Vec<i32>> {
     let why = match signal.get() {
         libc::SIGKILL | libc::SIGSTOP => "cannot be caught or blocked (signal(7))",
@@ -74,7 +74,7 @@ pub fn to_count(signal: Number) -> Result<Vec<i32>> {
 }
 
 impl Counter {
-    /// Counts those of `signal`, taken by `call`.
+    /// Counts signals of the number `signal`, taken by `call`.
     pub fn of(signal: Number, call: &'static str) -> Counter {
         Counter { signal, count: 0, takes: Commentary::of(call) }
     }
@@ -88,7 +88,7 @@ impl Counter {
         loop {
             let info = source.take()?;
             let (pid, uid) = (info.pid, info.uid);
-            // What the kernel itself sends, SIGWINCH for example, has a code above 0.
+            // A signal of the kernel itself, SIGWINCH for example, has a code above 0.
             if info.code <= 0 && uid != getuid().as_raw() {
                 say!("ignored a signal from uid {uid}, pid {pid}: not ours");
                 continue;

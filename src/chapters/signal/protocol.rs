@@ -7,7 +7,7 @@ use super::number::Number;
 pub(super) const LARGEST: usize = 65_536;
 /// How many words may be on their way, at most.
 pub(super) const WINDOW: u64 = 64;
-/// In the place of a length: a sender asks to be heard.
+/// In the place of a length: a sender asks for its first credit.
 pub(super) const HELLO: i32 = -2;
 /// In the place of a length: nothing more will come.
 pub(super) const GOODBYE: i32 = -1;
@@ -17,8 +17,8 @@ pub(super) fn word_signal() -> Number {
     Number::rtmin(0)
 }
 
-/// The signal by which the receiver answers: 35. Its value is a credit, the number of
-/// words that may now be sent; 0 means that another sender is being heard.
+/// The signal by which the receiver answers: 35. Its value is a credit, the number of words that
+/// may now be sent; 0 means that the receiver is taking another sender's words.
 pub(super) fn credit_signal() -> Number {
     Number::rtmin(1)
 }

@@ -20,7 +20,7 @@ use wire::say;
 #[path = "../../../tests/fuzz/targets/published.rs"]
 pub(crate) mod fuzz;
 
-/// What a receiver publishes: who it is, and which signal it takes.
+/// What a receiver publishes: its pid, its start time, and which signal it takes.
 #[derive(Debug, PartialEq, Eq)]
 struct Published {
     pid: i32,
@@ -50,13 +50,13 @@ impl Published {
 
 // ANCHOR: publish
 /// Lets senders find us. The signals are blocked by now: a sender that reads the file may send
-/// at once. It is written under another name and renamed, so that no sender reads half of it.
-/// It goes with us, even if senders stay: without us they would wait in vain.
+/// at once. The file is written under another name and renamed, so that no sender reads half of
+/// it. It is removed when we leave, even if senders stay: without us they would wait in vain.
 ///
 /// # Errors
-/// When something else is in the way at `path`; what open(2) and rename(2) say.
+/// When something else is in the way at `path`; as open(2) and rename(2).
 pub fn publish(path: &Path, signal: Number, presence: &mut Presence) -> Result<()> {
-    // A receiver of ours that lived would have kept us out: what it says here is stale.
+    // A live receiver of ours would have kept us out: what the file says is stale.
     read(path)?;
     let (pid, signal) = (std::process::id() as i32, signal.get());
     let start = ProcessIdentity::own().context("readlink /proc/self")?.start;
@@ -71,7 +71,7 @@ pub fn publish(path: &Path, signal: Number, presence: &mut Presence) -> Result<(
 /// The receiver that has published itself at `rendezvous`; waits until there is one.
 ///
 /// # Errors
-/// When what lies there was published by none, or by one that takes another signal.
+/// When the file there is not a receiver's, or its receiver takes another signal.
 pub fn find(
     rendezvous: &Rendezvous,
     signal: Number,
@@ -116,7 +116,7 @@ pub fn find(
 }
 
 fn watch(dir: &Path) -> Result<Inotify> {
-    // Of the file itself we would learn nothing: rename puts another in its place.
+    // A watch on the file itself would report nothing: rename puts another in its place.
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let news = Inotify::init(InitFlags::IN_CLOEXEC)
         .context("inotify_init")
@@ -137,7 +137,7 @@ impl Published {
                 return Err(error).with_context(|| format!("pidfd_open({pid})"));
             }
         };
-        // Looked at after the open: whose start this is, that process is in our hands.
+        // Read after the open: if the start time is the same, the pidfd stands for that process.
         let same =
             u32::try_from(pid).ok().and_then(process_identity::start) == Some(start);
         Ok((same && !is_gone(&pidfd)).then_some(Target { pid, pidfd }))

@@ -43,7 +43,7 @@ pub struct SignalReceiver {
     sender: Option<CurrentSender>,
     /// How many words a sender may send before we have taken them.
     window: u64,
-    /// Our own user id: others' signals are ignored.
+    /// Our own user id: signals of other users are ignored.
     uid: u32,
     takes: Commentary,
     credits: Commentary,
@@ -152,7 +152,7 @@ fn as_length(value: i32) -> Option<usize> {
 // ANCHOR_END: receiver
 
 // ANCHOR: current_sender
-/// The sender that is being heard: from its first word until its goodbye, or its death.
+/// The sender whose words are taken: from its first word until its goodbye, or its death.
 #[derive(Debug)]
 struct CurrentSender {
     pid: i32,
@@ -173,7 +173,7 @@ enum WordFrom {
 }
 
 impl SignalReceiver {
-    /// Which sender a signal is a word of; `None` for one that is ignored, and says why.
+    /// Which sender a signal is a word of; `None` for a signal that is ignored: says why.
     ///
     /// Its pid and uid are what the sender filled in: a hint. The kernel only
     /// checks that the sender has the permission to send us signals (kill(2)).

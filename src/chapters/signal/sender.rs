@@ -63,8 +63,8 @@ pub struct SignalSender {
     credit: u64,
     /// Between messages: only then is a goodbye unambiguous.
     whole: bool,
-    /// How many messages the receiver has lived to be sent, and how many have gone since
-    /// we looked whether it lives, and when that was.
+    /// How many messages were sent while the receiver certainly lived, how many have been sent
+    /// since we last looked whether it lives, and when we last looked.
     handed: u64,
     unseen: u64,
     looked: TimeSpec,
@@ -89,7 +89,7 @@ impl Sender for SignalSender {
         rendezvous: &Rendezvous,
         options: &SignalSenderOptions,
     ) -> Result<SignalSender> {
-        // Blocked before the receiver hears of us: its answer would kill us.
+        // Blocked before the receiver gets our first signal: its answer would kill us.
         let answers = Set::of(&[credit_signal().get()]);
         answers.block().context("sigprocmask")?;
         let credits = signalfd(&answers).context("signalfd")?;
@@ -119,7 +119,7 @@ impl Sender for SignalSender {
             return Ok(sender);
         }
         while !sender.is_heard()? {
-            // It left before it heard us: the next receiver will.
+            // The receiver left before it took our hello: send it to the next one.
             sender.to = find(rendezvous, options, &mut sender.presence)?;
         }
         Ok(sender)
@@ -179,10 +179,10 @@ impl Sender for SignalSender {
 }
 
 impl SignalSender {
-    /// Looks whether the receiver has ended, when the kernel's clock has ticked since the
-    /// last look (every 1 to 10 ms): a look costs as much as a word. Without it we would not
-    /// know of one that has ended, and that nobody has waited for yet: the kernel goes on to
-    /// take signals for it, and drops them.
+    /// Looks whether the receiver has ended, when the kernel's clock has ticked since the last
+    /// look (every 1 to 10 ms): a look costs as much as a word. Without it we would not notice a
+    /// receiver that has ended, and that its parent has not waited for yet: the kernel goes on
+    /// to take signals for it, and drops them.
     fn look(&mut self) -> Result<()> {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)
             .context("clock_gettime")?;

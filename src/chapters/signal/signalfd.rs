@@ -19,7 +19,7 @@ impl Signalfd {
         Ok(Signalfd(signalfd(&Set::of(signals)).context("signalfd")?))
     }
 
-    /// The next signal; `None` when the handler of another interrupted the sleep.
+    /// The next signal; `None` when the handler of another signal interrupted the sleep.
     pub fn take(&mut self) -> Result<Option<Info>> {
         match read_signalfd(&self.0) {
             Ok(info) => Ok(Some(info)),

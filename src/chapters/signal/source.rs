@@ -19,7 +19,7 @@ pub enum SourceKind {
     Handler,
 }
 
-/// One of them, ready.
+/// One of the three calls, ready.
 #[derive(Debug)]
 pub enum SignalSource {
     /// See [`Sigwaitinfo`].

@@ -1,7 +1,7 @@
 //! The process that a signal goes to, and what the signal would do there.
 //!
-//! A pid is a number that the kernel gives to another process once its owner is gone. A
-//! pidfd (pidfd_open(2)) is not: it stands for one process, and after its end for none.
+//! A pid is a number that the kernel gives to another process once its owner is gone. A pidfd
+//! (pidfd_open(2)) stands for one process, and after its end for none.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -90,7 +90,7 @@ pub fn by_pid(pid: i32, signal: Number, force: bool) -> Result<Target> {
 enum Disposition {
     /// It is caught or blocked, as the word says.
     Handled(&'static str),
-    /// Nothing.
+    /// The process ignores it.
     Ignored,
     /// It would end or stop the process.
     Default,
@@ -153,7 +153,7 @@ impl FullQueue {
     /// Sends one signal to `pid` by `call`, once there is room for it.
     ///
     /// # Errors
-    /// What pidfd_send_signal(2) says; EAGAIN where there never will be any room.
+    /// As pidfd_send_signal(2); EAGAIN where there never will be any room.
     pub fn send(
         &mut self,
         pid: i32,

@@ -60,7 +60,7 @@ fn key(text: &str) -> Result<Key, String> {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) id: i32,
-    /// What it was like when we came.
+    /// Its attributes when we opened it.
     pub(super) now: libc::msqid_ds,
     pub(super) was_alone: bool,
     pub(super) rendezvous: Rendezvous,
@@ -91,7 +91,7 @@ pub(super) fn open(
             .with_context(|| format!("msgget({key:#010x})"))
             .advise(why_not)
     };
-    // IPC_CREAT | IPC_EXCL, so that we know who made it.
+    // IPC_CREAT | IPC_EXCL, so that we know whether we made it.
     let made = presence.create_numbered(|| {
         let id = get(IPC_CREAT | IPC_EXCL | 0o600)?;
         Ok((id, Object::SysvQueue(id)))
@@ -110,7 +110,7 @@ pub(super) fn open(
     }
 }
 
-/// A queue that only its identifier finds: a relative inherits it, others are told it.
+/// A queue that only its identifier finds: a child inherits it, other processes are told it.
 fn make_private(rendezvous: &Rendezvous, role: Option<SoleRole>) -> Result<Link> {
     // Its identifier names its place, so it is made before the place is there to note it.
     let make = || -> Result<_> {
@@ -135,7 +135,7 @@ fn make_private(rendezvous: &Rendezvous, role: Option<SoleRole>) -> Result<Link>
     loop {
         let (id, rendezvous, presence) = without_signals(make)?;
         let Some(presence) = presence else {
-            // Somebody clears away there what an earlier queue of this number has left. No
+            // Another process removes there what an earlier queue of this number has left. No
             // signal is held off while we wait for that.
             rendezvous.wait_for_turn()?;
             continue;
@@ -145,7 +145,7 @@ fn make_private(rendezvous: &Rendezvous, role: Option<SoleRole>) -> Result<Link>
     }
 }
 
-/// Goes in, once it is known what the queue is like.
+/// Enters the place, once the attributes of the queue are known.
 fn enter(
     rendezvous: Rendezvous,
     mut presence: Presence,
@@ -171,13 +171,13 @@ fn enter(
 
 // ANCHOR: limits
 impl Link {
-    /// What msgsnd takes: a text over msgmax is EINVAL, and one over msg_qbytes would
-    /// wait for room that never comes.
+    /// The longest text that msgsnd takes: one over msgmax is EINVAL, and one over msg_qbytes
+    /// would wait for room that never comes.
     pub(super) fn largest(&self) -> usize {
         kernel("msgmax").min(self.now.msg_qbytes as usize)
     }
 
-    /// What may be in the queue; msgmax may have been larger when it was sent.
+    /// The longest text in the queue; msgmax may have been larger when that was sent.
     pub(super) fn longest(&self) -> usize {
         kernel("msgmax").max(self.now.msg_qbytes as usize)
     }
@@ -227,7 +227,7 @@ fn why_not(error: &anyhow::Error) -> Option<String> {
     })
 }
 
-/// The queue was removed: a call that sleeps gets EIDRM, a later one EINVAL.
+/// The queue was removed: a call that sleeps returns EIDRM, a later one EINVAL.
 pub(super) fn gone(error: &anyhow::Error) -> Option<String> {
     let gone = matches!(errno(error)?, Errno::EIDRM | Errno::EINVAL);
     gone.then(|| {

@@ -1,4 +1,4 @@
-//! The client: connects, sends what it has to say, and prints the answers.
+//! The client: connects, sends its messages, and prints the answers.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -56,7 +56,7 @@ pub fn talk(rendezvous: &Rendezvous, options: &ClientOptions) -> Result<()> {
 // ANCHOR_END: client
 
 // ANCHOR: end
-/// Looks at a socket of which poll(2) has said that the other side is gone.
+/// Looks at a socket of which poll(2) has reported that the peer is gone.
 fn look_at_the_end(socket: &OwnedFd, events: PollFlags) {
     if !say::on() {
         return;
@@ -66,8 +66,8 @@ fn look_at_the_end(socket: &OwnedFd, events: PollFlags) {
         say!("poll() = POLLHUP, TCP_INFO = TCP_{state}: the connection is over");
         return;
     }
-    // recv(2) said 0 before the reset came, and goes on to say so: this end will never
-    // see ECONNRESET. The next send(2) will fail, with EPIPE.
+    // recv(2) returned 0 before the reset came, and goes on returning 0: this end will never see
+    // ECONNRESET. The next send(2) will fail, with EPIPE.
     say!(
         "poll() = POLLERR | POLLHUP: a reset (RST) has come back: nobody reads there"
     );

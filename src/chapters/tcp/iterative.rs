@@ -1,5 +1,5 @@
-//! One client after the other. While one is served, the kernel still connects others and
-//! lets them send, up to the backlog of listen(2): they believe that they are being
+//! One client after the other. While one is served, the kernel still connects others and lets
+//! them send, up to the backlog of listen(2): those clients cannot tell that they are not being
 //! served, and wait.
 
 use anyhow::Result;
@@ -13,7 +13,7 @@ use wire::say;
 /// Serves each client to its end before it takes up the next.
 ///
 /// # Errors
-/// What accept(2) says, or standard output.
+/// As accept(2), or standard output.
 pub fn serve(mut listener: Listener, server: &Server) -> Result<()> {
     let mut payload = server.payload()?;
     for number in 1..=server.count.unwrap_or(u64::MAX) {

@@ -1,7 +1,7 @@
-//! One answer for each client: the first server that everybody writes. Its client learns
-//! the hard way that there is no second: its next send(2) succeeds, since TCP knows only
-//! that the server will send no more; the server's kernel answers it with a reset, and
-//! the send(2) after that is EPIPE.
+//! One answer for each client: the first server that most people write. Its client learns only
+//! late that there is no second answer: its next send(2) succeeds, since TCP knows only that the
+//! server will send no more; the server's kernel answers it with a reset, and the send(2) after
+//! that is EPIPE.
 
 use anyhow::Result;
 
@@ -15,7 +15,7 @@ use wire::say;
 /// Answers one message of each client, and closes.
 ///
 /// # Errors
-/// What accept(2) says, or standard output.
+/// As accept(2), or standard output.
 pub fn serve(mut listener: Listener, server: &Server) -> Result<()> {
     let mut payload = server.payload()?;
     let mut message = Vec::new();

@@ -19,7 +19,7 @@ use wire::shortage::Shortage;
 /// Serves every client in a thread of its own.
 ///
 /// # Errors
-/// What accept(2) says.
+/// As accept(2).
 pub fn serve(listener: &OwnedFd, server: &Server) -> Result<()> {
     serve_each(listener, server, |socket, client, output| {
         let connection = Connection::new(socket, server, client);
@@ -32,7 +32,7 @@ pub fn serve(listener: &OwnedFd, server: &Server) -> Result<()> {
 /// its own.
 ///
 /// # Errors
-/// What accept(2) says.
+/// As accept(2).
 pub fn serve_each(
     listener: &OwnedFd,
     server: &Server,

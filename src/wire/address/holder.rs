@@ -1,4 +1,4 @@
-//! Who listens at an address, by /proc/net/tcp.
+//! The process that listens at an address, by /proc/net/tcp.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,7 +7,7 @@ use crate::visible::visible;
 use os::proc;
 use os::proc_fd::holders;
 
-/// Who listens at an address.
+/// The process that listens at an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Holder {
     Process { pid: u32, name: String },
@@ -36,12 +36,12 @@ pub(super) fn holder(address: SocketAddr) -> Option<Holder> {
         return Some(Holder::Uid(uid));
     };
     let name = proc::text(format!("/proc/{pid}/comm"));
-    // It is what that process says, and may be meant for a terminal.
+    // The process chose this name: it may hold escape sequences for a terminal.
     let name = visible(name.unwrap_or_default().trim_end());
     Some(Holder::Process { pid, name })
 }
 
-/// The user who listens at `address`, by number.
+/// The user of the process that listens at `address`, by number.
 pub(super) fn owner(address: SocketAddr) -> Option<String> {
     socket_at(address).map(|(uid, _)| uid)
 }

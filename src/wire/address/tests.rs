@@ -1,4 +1,4 @@
-//! Addresses as text, every address of a name, and who listens at one.
+//! Addresses as text, every address of a name, and the process that listens at one.
 
 use super::holder::{Holder, listener};
 use super::*;
@@ -21,7 +21,7 @@ fn the_holder_of_a_port_is_found() {
     }
 }
 
-/// A port where nobody listens, of a loopback address that no other test uses.
+/// A port where no process listens, of a loopback address that no other test uses.
 fn nobody() -> SocketAddr {
     "127.9.0.1:9".parse().unwrap()
 }
@@ -45,13 +45,13 @@ fn each_address_of_a_name_is_tried_until_one_answers() {
         assert_eq!(address, there, "after {before:?}");
     }
     drop(listener);
-    // Somebody may come to one of them: it is worth to wait.
+    // A server may come to one of them: it is worth to wait.
     let waits =
         connect(&list("name:1", &[unroutable, nobody()])).unwrap().unwrap_err();
     let said = waits.to_string();
     assert!(said.contains("connect([fe80::1]:9) = E"), "{said}");
     assert!(said.contains("connect(127.9.0.1:9) = ECONNREFUSED"), "{said}");
-    // Nobody ever will: each is named.
+    // No server ever will: each address is named.
     let error = connect(&list("name:1", &[unroutable, unroutable])).unwrap_err();
     let said = crate::errors::line(&error);
     assert_eq!(said.matches("[fe80::1]:9").count(), 2, "{said}");
@@ -64,7 +64,7 @@ fn a_server_takes_the_first_address_that_the_machine_has() {
     let here: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let (_held, taken) = listen(&list("name:0", &[absent, here])).unwrap();
     assert_eq!(taken.ip(), here.ip());
-    // One that another server has is not passed by: clients would go there.
+    // An address that another server has is not skipped: clients would connect there.
     let error = listen(&list("name:0", &[taken, here])).unwrap_err();
     assert!(crate::errors::line(&error).contains("EADDRINUSE"), "{error:#}");
     let error = listen(&list("name:0", &[absent, absent])).unwrap_err();

@@ -15,8 +15,8 @@ use crate::say;
 use crate::shortage::{Shortage, is_shortage};
 
 // ANCHOR: converse
-/// Sends all that `client` has to say, and prints the answers as they come. The
-/// arguments were checked before the socket was opened.
+/// Sends all messages of `client`, and prints the answers as they come. The arguments were
+/// checked before the socket was opened.
 ///
 /// # Errors
 /// A line that cannot travel: what came before it is sent, and its answers are printed.
@@ -45,7 +45,7 @@ pub fn converse(link: impl Link, client: &Client) -> Result<()> {
     }
 }
 
-/// How far the client is in what it has to say.
+/// How far the client is with its messages.
 enum Stage {
     /// The next message is wanted.
     Asking,
@@ -53,9 +53,9 @@ enum Stage {
     Holding,
     /// A framed message is on its way; the kernel has taken so much of it.
     Sending(usize),
-    /// All is said but the goodbye.
+    /// All is sent but the goodbye.
     Leaving,
-    /// The goodbye is said, or there is nobody left to hear it.
+    /// The goodbye is sent, or the server is gone.
     Left,
 }
 
@@ -70,9 +70,9 @@ struct Talk<L> {
     answer: Vec<u8>,
     /// Until the end of all answers.
     receiving: bool,
-    /// Said poll(2): nobody is there any more. What is still to be sent will fail.
+    /// poll(2) has reported that the server is gone. What is still to be sent will fail.
     hung_up: bool,
-    /// Whoever types knows that no more answers will come.
+    /// The user who types knows that no more answers will come.
     told: bool,
     payload: Payload,
     score: CutShort,
@@ -138,8 +138,8 @@ impl<L: Link> Talk<L> {
         }
     }
 
-    /// A server that is gone cannot be told; whether that matters, `judge` knows. One that is
-    /// there must be.
+    /// A server that is gone gets no goodbye; whether that matters, `judge` knows. A server that
+    /// is there must get one.
     fn says_goodbye(&mut self) -> bool {
         match self.link.goodbye() {
             Err(error) => !self.is_to_try_again(error),
@@ -226,8 +226,8 @@ impl<L: Link> Talk<L> {
             Err(error) => {
                 self.score.broken = true;
                 self.failed("send to the server", error);
-                // What it had answered before may still be read. If it is still there
-                // (an EMSGSIZE, say), it must hear a goodbye, or it would wait for ever.
+                // The server's earlier answers may still be read. If it is still there (an
+                // EMSGSIZE, say), it must get a goodbye, or it would wait for ever.
                 let gone = matches!(error, Errno::EPIPE | Errno::ECONNRESET);
                 self.stage = if gone { Stage::Left } else { Stage::Leaving };
                 return;
@@ -269,12 +269,12 @@ impl<L: Link> Talk<L> {
 // ANCHOR_END: converse
 
 impl<L: Link> Talk<L> {
-    /// Remembers the first failure: those after it are its echo.
+    /// Remembers the first failure: later failures follow from it.
     fn failed(&mut self, call: &'static str, error: Errno) {
         self.score.failure.get_or_insert((call, error));
     }
 
-    /// Tells, once, whoever types what is sent that nobody will answer any more.
+    /// Tells the user who types the messages, once, that no more answers will come.
     fn tell_who_types(&mut self) {
         let types =
             matches!(self.stage, Stage::Asking) && self.questions.input.is_some();
@@ -284,7 +284,7 @@ impl<L: Link> Talk<L> {
         }
     }
 
-    /// How it went, once all is over.
+    /// The result of the conversation, once it is over.
     fn judge(self) -> Result<()> {
         let score = self.score;
         let unanswered = match score.bytes {

@@ -1,4 +1,4 @@
-//! What a client has to say: its arguments, or standard input.
+//! The messages of a client: its arguments, or standard input.
 
 use std::ffi::OsString;
 
@@ -12,7 +12,7 @@ use crate::frame::{CHUNK, Framing, FramingOptions, ReassemblyBuffer};
 use crate::roles::{MessageSource, Progress};
 use crate::standard;
 
-/// What a client has to say: its arguments, or standard input in lines or as it is.
+/// The messages of a client: its arguments, or standard input in lines or as it is.
 pub(super) struct Questions {
     pub(super) arguments: std::vec::IntoIter<OsString>,
     pub(super) input: Option<ReassemblyBuffer>,
@@ -33,7 +33,7 @@ pub(super) enum Next {
     Message,
     /// It waits for more of standard input.
     Later,
-    /// It has said all.
+    /// It has sent all.
     End,
 }
 
@@ -91,7 +91,7 @@ impl Questions {
         }
     }
 
-    /// read(2) of standard input, once poll(2) has said that it will not sleep.
+    /// read(2) of standard input, once poll(2) has reported that it will not sleep.
     pub(super) fn read(&mut self) {
         let Some(input) = &mut self.input else { return };
         self.block.resize(self.chunk, 0);

@@ -31,12 +31,12 @@ pub struct Connection {
 #[derive(Debug)]
 #[must_use]
 pub enum Ended {
-    /// The client has said all, and was answered.
+    /// The client has sent all, and was answered.
     ClientDone,
     /// The client is gone, or sent what cannot be read. That is its own affair: the
     /// server goes on with the others.
     ClientLost(anyhow::Error),
-    /// Nobody reads the server's standard output any more.
+    /// The server's standard output has no reader any more.
     NobodyReads,
 }
 
@@ -57,8 +57,8 @@ impl Connection {
         Connection { socket, stream, reply, incoming, frame, recvs, sends }
     }
 
-    /// Replaces `message` by the client's next one; sleeps until there is one. `false`
-    /// once the client has said all.
+    /// Replaces `message` by the client's next one; sleeps until there is one. `false` once the
+    /// client has sent all.
     ///
     /// # Errors
     /// ECONNRESET when the client is gone with answers unread; a message that is too
@@ -136,12 +136,12 @@ impl Served for Connection {
     }
 }
 
-/// Prints each message of a client and answers it, until the client has said all. One that
-/// takes no more answers may have said more before it left, or still say it: that is
-/// printed, too.
+/// Prints each message of a client and answers it, until the client has sent all. A client that
+/// takes no more answers may have sent more before it left, or still send it: that is printed,
+/// too.
 ///
 /// # Errors
-/// What `print` met: standard output is the server's affair, not the client's.
+/// Those of `print`: standard output is the server's affair, not the client's.
 pub fn answer(
     mut end: impl Served,
     mut print: impl FnMut(&[u8]) -> Result<Printed>,

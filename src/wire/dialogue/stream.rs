@@ -118,7 +118,7 @@ impl Link for StreamLink {
     }
 }
 
-/// Tells what an error of `call` means that says that the server is gone.
+/// Explains an error of `call` that means that the server is gone.
 fn gone(call: &str, error: Errno) {
     match error {
         Errno::EPIPE => say!("{call}() = EPIPE: nobody is there to read it"),

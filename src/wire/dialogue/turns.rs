@@ -25,7 +25,7 @@ pub(super) enum Pause {
 }
 
 impl Pause {
-    /// How long poll(2) may sleep, in ms: nobody can know that nothing will come.
+    /// How long poll(2) may sleep, in ms: no call can report that nothing will come.
     pub(super) fn at_most(self) -> PollTimeout {
         match self {
             Pause::Answer | Pause::Reset => 200_u16.into(),
@@ -60,7 +60,7 @@ impl Turns {
         }
     }
 
-    /// It did not come.
+    /// What `pause` waits for did not come.
     pub(super) fn passed(&mut self, pause: Pause) {
         match pause {
             Pause::Close => self.stayed = true,

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use crate::dirs;
 
-/// Whose place the object of a call is.
+/// In which kind of place the object of a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Location {
     /// Standard output or standard error: a file of the user's, or a pipe.
@@ -22,7 +22,7 @@ enum Location {
     Proc,
     /// The directory for temporary files.
     Temporary,
-    /// Where it is kept what the reader has tried.
+    /// Where the program keeps what the reader has tried.
     State,
     /// Another path of the user's.
     Elsewhere,
@@ -144,7 +144,7 @@ pub(super) fn way_out(what: &str, errno: Errno) -> Option<String> {
         (Errno::ENAMETOOLONG, _) => {
             or_another("a name may have 255 bytes, a path 4,095")
         }
-        // Whose they are.
+        // Which user owns them.
         (
             Errno::EACCES | Errno::EPERM,
             Location::Kernel | Location::SharedMemory,

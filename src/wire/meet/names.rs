@@ -59,7 +59,7 @@ pub(super) fn make_runtime_dir(dir: &Path) -> Result<()> {
     }
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     match made {
-        // What is there instead, the look tells.
+        // The look shows what is there instead.
         Err(error) if dir.symlink_metadata().is_err() => Err(error)
             .with_context(|| format!("mkdir {}", dir.display()))
             .advise(|_| Some("set IPCLAB_DIR to a directory of yours")),
@@ -67,11 +67,11 @@ pub(super) fn make_runtime_dir(dir: &Path) -> Result<()> {
     }
 }
 
-/// Looks that a directory is this user's own, and that nobody else can put another in its
+/// Looks that a directory is this user's own, and that no other user can put another in its
 /// place: then nothing comes in between a look at what is in it and its use.
 ///
 /// # Errors
-/// Why it is not.
+/// Why the directory is not.
 pub fn check_dir(dir: &Path) -> Result<()> {
     let about = std::fs::symlink_metadata(dir)
         .with_context(|| format!("stat {}", dir.display()))?;

@@ -58,12 +58,12 @@ impl<'a> Notes<'a> {
             .collect()
     }
 
-    /// Whether these objects wait for someone, though nobody is there.
+    /// Whether these objects wait for a peer, though no role is there.
     pub fn is_pending(&self) -> bool {
         self.lines().any(|line| line == PENDING)
     }
 
-    /// Whether it is a lock file of ours at all: another program's may be called so, too.
+    /// Whether it is a lock file of ours at all: another program's file may be called so, too.
     pub fn are_ours(&self) -> bool {
         self.lines().next().is_none_or(|first| {
             first == OURS || first == PENDING || Noted::parse(first).is_some()
@@ -106,7 +106,7 @@ impl<'a> Notes<'a> {
 /// The first line of a lock file.
 pub(super) const OURS: &[u8] = b"a meeting place of ipclab";
 
-/// The line of a lock file whose objects wait for someone.
+/// The line of a lock file whose objects wait for a peer.
 pub(super) const PENDING: &[u8] = b"pending";
 
 /// The directory of a lock file, and the name that it is beside.

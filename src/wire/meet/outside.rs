@@ -14,7 +14,7 @@ use super::presence::{lock_options, same_file, take, why_no_lock};
 use os::cleanup::Object;
 use os::owner::Owner;
 
-/// A place where nobody of ours is, and into which nobody comes as long as this lives.
+/// A place where no role of ours is, and which none enters as long as this value lives.
 #[derive(Debug)]
 pub struct Deserted {
     file: File,
@@ -24,11 +24,11 @@ pub struct Deserted {
 /// What came of looking whether a place is deserted.
 #[derive(Debug)]
 pub enum Looked {
-    /// It is.
+    /// The place is deserted.
     Deserted(Deserted),
     /// A role of ours is there, which has made these.
     Inhabited(Vec<Object>),
-    /// The file is not ours, so it says nothing: why.
+    /// The file is not ours, so it says nothing: the reason.
     Strange(String),
     /// It is no lock file of ours, or not there any more.
     None,
@@ -56,14 +56,14 @@ impl Deserted {
             return Ok(Looked::Strange(why));
         }
         let free = take(&file, libc::F_WRLCK, lock)?;
-        // The last one out may have unlinked it, and one who came then made another.
+        // The last role out may have unlinked it, and a role that came then made another.
         if !same_file(&file, lock) {
             return Ok(Looked::None);
         }
         let deserted = Deserted { file, lock: lock.to_owned() };
         let notes = deserted.notes()?;
         let (_, stem) = split(lock);
-        // An empty one may be anybody's, unless a chapter's lock file is called so.
+        // An empty file may be any program's, unless a chapter's lock file is called so.
         let chapter = stem.split(|byte| *byte == b':').next().unwrap_or_default();
         let is_chapter = std::str::from_utf8(chapter).is_ok_and(is_chapter);
         if !notes.are_ours() || notes.is_empty() && !is_chapter {
@@ -98,7 +98,7 @@ impl Deserted {
 /// only if it is this user's own.
 ///
 /// # Errors
-/// What is there instead.
+/// When something else is there.
 pub fn published(path: &Path) -> Result<Option<Vec<u8>>> {
     const MOST: usize = 128;
     let name = path.display();

@@ -1,4 +1,4 @@
-//! A meeting place that a role is in, and the locks that say who is there.
+//! A meeting place that a role is in, and the locks that say which roles are there.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -32,7 +32,7 @@ pub enum SoleRole {
 }
 
 impl SoleRole {
-    /// Takes the role's byte of the lock file, or says who has it.
+    /// Takes the role's byte of the lock file, or names the process that has it.
     pub(super) fn take(self, file: BorrowedFd<'_>) -> Result<()> {
         let name = match self {
             SoleRole::Sender => "sender",
@@ -54,7 +54,7 @@ impl SoleRole {
 /// A meeting place entered. Dropping it leaves; the last role out removes the name.
 #[derive(Debug)]
 pub struct Presence {
-    /// `None` where someone else keeps the place.
+    /// `None` where another user keeps the place.
     pub(super) guard: Option<Guard>,
     pub(super) lock_path: PathBuf,
     pub(super) alone: bool,
@@ -63,28 +63,28 @@ pub struct Presence {
 }
 
 impl Presence {
-    /// Whether nobody was here: what lies here is stale, and nobody comes in before
+    /// Whether no role was here: what lies here is stale, and no role comes in before
     /// [`Presence::admit_peers`], so that no peer ever sees a thing half made.
     pub fn is_alone(&self) -> bool {
         self.alone
     }
 
-    /// Whether the place is in a directory where we may not write: others keep it, and
+    /// Whether the place is in a directory where we may not write: another user keeps it, and
     /// what is not there we cannot make.
     pub fn is_foreign(&self) -> bool {
         self.guard.is_none()
     }
 
-    /// From now on what this role makes goes when it leaves, whoever stays: nobody is
-    /// found there without it.
+    /// From now on what this role makes is removed when it leaves, even if other roles stay:
+    /// without this role no peer is found there.
     #[must_use]
     pub fn removing_at_exit(mut self) -> Presence {
         self.removes_at_exit = true;
         self
     }
 
-    /// We found `object` instead of making it. The last one out removes it all the same
-    /// if it is ours.
+    /// We found `object` instead of making it. The last role out removes it all the same if it
+    /// is ours.
     ///
     /// # Errors
     /// As [`Presence::remove_when_last`].
@@ -100,7 +100,7 @@ impl Presence {
         Ok(!self.users || self.noted()?.contains(object))
     }
 
-    /// The last one out removes `object`; the lock file says so, for `ipclab clean`.
+    /// The last role out removes `object`; the lock file says so, for `ipclab clean`.
     ///
     /// # Errors
     /// ENOSPC and the like, from writing the lock file.
@@ -108,7 +108,7 @@ impl Presence {
         self.note_and_remove(object, self.removes_at_exit)
     }
 
-    /// We remove `object` when we leave, whoever stays: nobody else uses it.
+    /// We remove `object` when we leave, even if other roles stay: no other role uses it.
     ///
     /// # Errors
     /// As [`Presence::remove_when_last`].
@@ -133,16 +133,16 @@ impl Presence {
             .context("write the lock file")
     }
 
-    /// Makes `object` by `make`, as [`Presence::remove_when_last`]: no signal comes between the two.
+    /// Makes `object` by `make`, as [`Presence::remove_when_last`]: no signal comes in between.
     ///
     /// # Errors
-    /// What `make` says; as [`Presence::remove_when_last`].
+    /// As `make`; as [`Presence::remove_when_last`].
     pub fn create<T>(
         &mut self,
         object: &Object,
         make: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        // First, where all that has this name is ours: not even SIGKILL comes in between.
+        // First, where all of this name is ours: not even SIGKILL comes in between.
         // But not if something is in the way, which may not be a role's.
         if !self.users && owner_of(object) == Err(Errno::ENOENT) {
             self.note(object)?;
@@ -154,7 +154,7 @@ impl Presence {
     /// [`Presence::create`]: no signal comes between the making and the note.
     ///
     /// # Errors
-    /// What `make` says; as [`Presence::remove_when_last`].
+    /// As `make`; as [`Presence::remove_when_last`].
     pub fn create_numbered<T>(
         &mut self,
         make: impl FnOnce() -> Result<(T, Object)>,
@@ -166,14 +166,14 @@ impl Presence {
         })
     }
 
-    /// Makes the file that is to be renamed to `path` once it is whole: so nobody reads half
-    /// of it. We remove it when we leave.
+    /// Makes the file that is to be renamed to `path` once it is whole: so no peer reads half of
+    /// it. We remove it when we leave.
     ///
-    /// Only one role makes it, so one that lies there already is what a killed one left; but
+    /// Only one role makes it, so a file that lies there already is what a killed role left; but
     /// not where the user's own files are.
     ///
     /// # Errors
-    /// What is in the way; what open(2) says.
+    /// When something is in the way; as open(2).
     pub fn create_unfinished(&mut self, path: &Path) -> Result<(File, PathBuf)> {
         let unfinished = with_suffix(path, beside::UNFINISHED);
         let (name, object) =
@@ -228,8 +228,8 @@ impl Presence {
         })
     }
 
-    /// What is here waits for someone, so it stays when we leave, and the lock file says
-    /// so. Queues and files need none of this: the kernel knows what waits in them.
+    /// What is here waits for a peer, so it stays when we leave, and the lock file says so.
+    /// Queues and files need none of this: the kernel knows what waits in them.
     ///
     /// # Errors
     /// ENOSPC and the like, from writing the lock file.
@@ -241,8 +241,8 @@ impl Presence {
             .context("write the lock file")
     }
 
-    /// A queue in which nothing but a goodbye waits goes with the last one out: a role
-    /// says so once a receiver of ours has been here, which left before it heard it.
+    /// The last role out removes a queue in which nothing but a goodbye waits: a role says so
+    /// once a receiver of ours has been here, and left before it took the goodbye.
     pub fn discard_goodbye(&mut self) {
         if let Some(guard) = &self.guard {
             guard.discard_goodbye();
@@ -281,7 +281,7 @@ impl Presence {
 
     /// Lets peers in, once what they will find is whole.
     ///
-    /// # Errors
+    /// As fcntl(2).
     /// What fcntl(2) says.
     pub fn admit_peers(&mut self) -> Result<()> {
         if let (true, Some(guard)) = (self.alone, &self.guard) {
@@ -297,16 +297,16 @@ impl Presence {
 
 /// What came of opening a lock file.
 pub(super) enum Opened {
-    /// Its first byte is ours: alone if nobody is here, else shared.
+    /// Its first byte is ours: alone if no other role is here, else shared.
     Ours { file: File, alone: bool },
-    /// Somebody makes the thing, or removes it, just now.
+    /// Another role makes the object, or removes it, just now.
     Busy,
-    /// It is in a directory where we may not write: someone else keeps the place.
+    /// It is in a directory where we may not write: another user keeps the place.
     Foreign,
 }
 
-/// How every lock file is opened: what is there may be a link, a FIFO or a terminal, and
-/// nothing may come of looking.
+/// How every lock file is opened: what is there may be a link, a FIFO or a terminal, and opening
+/// it must have no effect.
 pub(super) fn lock_options() -> OpenOptions {
     let mut options = File::options();
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -352,7 +352,7 @@ pub(super) fn open_lock(path: &Path, users: bool) -> Result<Opened> {
     }
     let alone = take(&file, libc::F_WRLCK, path)?;
     let held = alone || take(&file, libc::F_RDLCK, path)?;
-    // The last one out may have unlinked the file between our open and our lock.
+    // The last role out may have unlinked the file between our open and our lock.
     if !held || !same_file(&file, path) {
         return Ok(Opened::Busy);
     }
@@ -396,7 +396,7 @@ pub(super) fn take(file: &File, kind: i32, path: &Path) -> Result<bool> {
     }
 }
 
-/// Sleeps until nobody holds the place alone; whoever does, does not do so for long.
+/// Sleeps until no role holds the place alone; a role that does, does not do so for long.
 pub(super) fn wait_for_turn(path: &Path) -> Result<()> {
     let Ok(file) = lock_options().open(path) else { return Ok(()) };
     let shared = byte(libc::F_RDLCK, 0);

@@ -1,7 +1,7 @@
 //! The two roles around a ring: from the meeting to the goodbye.
 //!
-//! A sender does not wait for its receiver: what nobody has read yet stays, and a receiver
-//! that comes later takes it. The receiver that takes the goodbye removes the ring.
+//! A sender does not wait for its receiver: what is unread stays, and a receiver that comes
+//! later takes it. The receiver that takes the goodbye removes the ring.
 
 use std::marker::PhantomData;
 
@@ -81,7 +81,7 @@ fn capacity(text: &str) -> Result<u64, String> {
 }
 
 // ANCHOR: roles
-/// The sending end of a ring, whose memory `O` tells of.
+/// The sending end of a ring, whose memory `O` describes.
 #[derive(Debug)]
 pub struct RingSender<O> {
     // The ring is let go before the presence, which may remove it.
@@ -96,8 +96,8 @@ impl<O: BackingOptions> Sender for RingSender<O> {
     /// Joins the ring at `rendezvous` as its sender, or makes it.
     ///
     /// # Errors
-    /// When another sender is there; when messages of an earlier one wait there still;
-    /// when what is there is no ring; what the system calls said.
+    /// When another sender is there; when messages of an earlier one wait there still; when what
+    /// is there is no ring; as the system calls.
     fn open(rendezvous: &Rendezvous, options: &O) -> Result<RingSender<O>> {
         let (backing, options) = (options.backing(rendezvous), options.ring());
         let waiting = options.waiting()?;
@@ -149,7 +149,7 @@ impl<O: BackingOptions> Sender for RingSender<O> {
     }
 }
 
-/// The receiving end of a ring, whose memory `O` tells of.
+/// The receiving end of a ring, whose memory `O` describes.
 #[derive(Debug)]
 pub struct RingReceiver<O> {
     reader: Reader,
@@ -163,8 +163,7 @@ impl<O: BackingOptions> Receiver for RingReceiver<O> {
     /// Joins the ring at `rendezvous` as its receiver, or makes it.
     ///
     /// # Errors
-    /// When another receiver is there; when what is there is no ring; what the system
-    /// calls said.
+    /// When another receiver is there; when what is there is no ring; as the system calls.
     fn open(rendezvous: &Rendezvous, options: &O) -> Result<RingReceiver<O>> {
         let (backing, options) = (options.backing(rendezvous), options.ring());
         let waiting = options.waiting()?;
@@ -178,7 +177,7 @@ impl<O: BackingOptions> Receiver for RingReceiver<O> {
         } else if ring.is_closed() || unread > 0 {
             say!("a sender was here before: {} wait", say::size(unread as usize));
             if joined.lasts && unread > 0 {
-                // Should we be stopped now, they wait for the next.
+                // If we are stopped now, the messages wait for the next receiver.
                 joined.presence.keep_pending()?;
             }
         } else {

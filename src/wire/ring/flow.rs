@@ -1,9 +1,9 @@
 //! The two ends of a ring: what is copied, in which order, and when the other side is
 //! told.
 //!
-//! Each end keeps its own counter and a copy of the other's, and looks at the shared one
-//! only when the copy says that it must: a cache line that the other processor writes is
-//! the dearest thing to read.
+//! Each end keeps its own counter and a copy of the other's, and looks at the shared one only
+//! when the copy says that it must: a cache line that the other processor writes is the most
+//! expensive thing to read.
 
 use std::sync::atomic::Ordering;
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::say::{self, Commentary};
 
-/// A dead peer wakes nobody.
+/// A dead peer wakes no sleeper.
 const LOOKS: &str = "wakes every 0.1 s to see whether";
 
 // ANCHOR: writer
@@ -25,7 +25,7 @@ const LOOKS: &str = "wakes every 0.1 s to see whether";
 #[derive(Debug)]
 pub struct Writer {
     ring: Ring,
-    /// Where the next byte goes; others learn of it by `publish`.
+    /// Where the next byte goes; the receiver learns of it by `publish`.
     head: u64,
     /// What the receiver's tail was when we last looked: it may have moved on since.
     tail: u64,
@@ -125,7 +125,7 @@ impl Writer {
         }
     }
 
-    /// Says goodbye; returns how many bytes nobody has read yet.
+    /// Says goodbye; returns how many bytes are still unread.
     ///
     /// # Errors
     /// A ring that is corrupt.
@@ -249,7 +249,7 @@ impl Reader {
     fn wait_for_more(&mut self) -> Result<bool> {
         let (mut awaited, mut said) = (false, false);
         loop {
-            // Who died, then the goodbye, then the head: what came before is seen.
+            // First a death, then the goodbye, then the head: what came before is seen.
             let died = if awaited { self.ring.sender() } else { None };
             let died = died.filter(|life| !life.lives());
             let closed = self.ring.is_closed();
@@ -284,7 +284,7 @@ impl Reader {
         }
     }
 
-    /// Notes in the ring that the goodbye was taken: nobody will use it again.
+    /// Notes in the ring that the goodbye was taken: no process will use it again.
     pub fn done(&mut self) {
         self.ring.memory.u32(STATE).store(ALL_DONE, Ordering::Release);
     }

@@ -1,8 +1,8 @@
 //! How two processes come to share a ring.
 //!
-//! Whoever is first makes it, under the exclusive lock of the meeting place, so that no
-//! peer sees it half made. What a first one finds there is left from before: messages
-//! that wait for a receiver, a ring whose users died, or something else altogether.
+//! The first role makes it, under the exclusive lock of the meeting place, so that no peer sees
+//! it half made. What the first role finds there is left from before: messages that wait for a
+//! receiver, a ring whose users died, or something else altogether.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -30,13 +30,13 @@ pub trait Backing {
     /// Opens and maps what is there; `None` where nothing is.
     ///
     /// # Errors
-    /// What the system call said.
+    /// As the system call.
     fn find(&self) -> Result<Option<Found>>;
 
     /// Makes and maps a new object of `length` bytes, all zero.
     ///
     /// # Errors
-    /// What the system call said; then nothing is left of it.
+    /// As the system call; then nothing is left of it.
     fn make(&self, length: usize) -> Result<(Shared, Object)>;
 
     /// What it will make, if that has a name before it is made.
@@ -51,11 +51,11 @@ pub trait Backing {
 /// What a [`Backing`] found.
 #[derive(Debug)]
 pub struct Found {
-    /// It is called so.
+    /// The object that was found.
     pub object: Object,
-    /// Whose it is; `None` where the [`Backing`] has looked.
+    /// Its owner; `None` where the [`Backing`] has looked.
     pub owner: Option<Owner>,
-    /// It, mapped; `None` when it has no bytes yet, and so cannot be mapped.
+    /// Its memory, mapped; `None` when it has no bytes yet, and so cannot be mapped.
     pub memory: Option<Shared>,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Joined {
 }
 
 impl Joined {
-    /// Lets the peer in, once the ring says who we are.
+    /// Lets the peer in, once the ring has our process id.
     pub(super) fn welcome(
         mut self,
         rendezvous: &Rendezvous,
@@ -81,8 +81,8 @@ impl Joined {
         Ok(self)
     }
 
-    /// Removes the name now: even while the other side is still leaving, nobody else
-    /// shall take this ring for a new one.
+    /// Removes the name now: even while the other side is still leaving, no other role may take
+    /// this ring for a new one.
     pub(super) fn remove(&self) {
         if self.ours {
             let _ = remove_now(&self.object); // the place tries again
@@ -90,7 +90,7 @@ impl Joined {
     }
 }
 
-/// How often, and after how long, one tries again that came while others were leaving.
+/// How often, and after how long, a role tries again that came while others were leaving.
 const TRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -133,7 +133,7 @@ pub(super) fn join(
                 bail!("{}: {why}", backing.name())
             }
             Ok(Some((presence, Attempt::Later(_)))) => {
-                // Somebody is just leaving: the place is free in a moment.
+                // Another role is just leaving: the place is free in a moment.
                 tries += 1;
                 drop(presence);
                 std::thread::sleep(PAUSE);
@@ -180,8 +180,8 @@ fn find(
     Ok(Some((object, memory)))
 }
 
-/// Nobody of ours is here, and nobody comes in: what lies here is left from before, or
-/// belongs to a stranger, who holds no lock.
+/// No role of ours is here, and none comes in: what lies here is left from before, or belongs to
+/// a stranger, which holds no lock.
 fn as_first(
     rendezvous: &Rendezvous,
     backing: &dyn Backing,
@@ -243,7 +243,7 @@ fn as_first(
     }
 }
 
-/// Somebody of ours is here: then so is the ring, unless that one is just leaving.
+/// A role of ours is here: then so is the ring, unless that role is just leaving.
 fn as_second(
     rendezvous: &Rendezvous,
     backing: &dyn Backing,
@@ -265,7 +265,7 @@ fn as_second(
     let ring = Ring::over(memory).context(backing.name()).advise(elsewhere)?;
     match state_for(side, &ring) {
         State::Busy(why) => Ok(Attempt::Later(why)),
-        // A receiver can wait for a sender, who is not there yet: so nothing is stale.
+        // A receiver can wait for a sender, which is not there yet: so nothing is stale.
         State::Stale if ring.is_closed() || ring.sender().is_some() => {
             later("the receiver still reads what an earlier sender left there")
         }
@@ -282,9 +282,9 @@ fn as_second(
 enum State {
     /// It can be used as it is.
     Usable,
-    /// Whoever used it has gone.
+    /// The processes that used it have gone.
     Stale,
-    /// Somebody uses it, who holds no lock: a stranger, or one who is just leaving.
+    /// A process that holds no lock uses it: a stranger, or a role that is just leaving.
     Busy(String),
 }
 
@@ -303,7 +303,7 @@ fn state_for(side: SoleRole, ring: &Ring) -> State {
     }
     let waits = ring.is_closed() || ring.unread().is_ok_and(|unread| unread > 0);
     let usable = if sends {
-        // A stranger waits for a sender: it holds no lock, but the ring says who it is.
+        // A stranger waits for a sender: it holds no lock, but its process id is in the ring.
         receiver.is_some() && ring.sender().is_none() && !waits
     } else {
         waits || sender.is_some()

@@ -122,11 +122,11 @@ fn who_never_sleeps_says_so_and_the_next_takes_it_back() {
         assert!(reader.recv(&mut got).unwrap());
         assert_eq!(word.load(Ordering::SeqCst), says, "the sender changed it");
     }
-    // One who sleeps is woken, and its word cleared.
+    // A sleeper is woken, and its word cleared.
     word.store(ASLEEP, Ordering::SeqCst);
     writer.send(b"hello").unwrap();
     assert_eq!(word.load(Ordering::SeqCst), AWAKE);
-    // What nobody ever wrote there is nobody who sleeps.
+    // A value that no side writes there means no sleeper.
     word.store(77, Ordering::SeqCst);
     writer.send(b"hello").unwrap();
     assert_eq!(word.load(Ordering::SeqCst), 77);

@@ -17,7 +17,7 @@ use os::calls::{futex_wait, futex_wake};
 use os::cleanup::{Ticks, ticks};
 use os::process_identity::ProcessIdentity;
 
-/// How one waits for the other side.
+/// How a side waits for the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
     /// Looks a short while, then sleeps in the kernel.
@@ -32,7 +32,7 @@ pub(super) struct WaitPolicy {
     waiting: Waiting,
     /// Where the word is that we sleep on.
     word: usize,
-    /// Where the ring says who the other side is.
+    /// Where the ring has the process id of the other side.
     peer: usize,
     /// Whether the other side can run while we look, as far as we know.
     apart: bool,
@@ -47,19 +47,19 @@ pub(super) struct WaitPolicy {
     naps: Commentary,
 }
 
-/// How long to look again and again before a sleep: about as long as it takes until one
-/// who sleeps on another CPU is awake. Who looks no longer than that can lose no more
-/// than the sleep would have cost.
+/// How long to look again and again before a sleep: about as long as it takes to wake a side
+/// that sleeps on another CPU. A side that looks no longer than that can lose no more than the
+/// sleep would have cost.
 const LOOK: Duration = Duration::from_micros(100);
 
 /// A look that was in vain is not repeated for 1 wait, the next for 2, 4, up to so many.
 const LONGEST_REST: u32 = 1024;
 
-/// How long one sleeps before it looks whether its peer still lives: a process that was
-/// killed wakes nobody, and Python's standard library has no futex.
+/// How long a side sleeps before it looks whether its peer still lives: a process that was
+/// killed wakes no sleeper, and Python's standard library has no futex.
 const NAP: Duration = Duration::from_millis(100);
 
-/// So many sleeps have a timeout of their own: for a few, a timer would be the dearer.
+/// So many sleeps have a timeout of their own: for a few, a timer would cost more.
 const TIMED_NAPS: u32 = 16;
 
 // ANCHOR: wait
@@ -97,7 +97,7 @@ impl WaitPolicy {
             }
             let nap = self.nap();
             // The kernel sleeps only if the word is still 1, or the wake-up came too early.
-            // EFAULT: the memory was cut short; our next step there says so (os/sigbus.rs).
+            // EFAULT: the memory was cut short; our next step there reports it (os/sigbus.rs).
             match futex_wait(word, ASLEEP, nap) {
                 Ok(())
                 | Err(
@@ -145,13 +145,13 @@ impl WaitPolicy {
     /// The patience of the side that sleeps on `word`, and waits for `peer`: says in the
     /// ring whether it will ever sleep.
     ///
-    /// The fence in [`sleeps`] is the dearest step of a message, and needless beside one
-    /// who spins: so that one's word says that it never sleeps. When one who sleeps takes
-    /// its place, the other side may have read the old word, and its new number may not
-    /// be seen yet, so both could miss each other. membarrier(2) makes every thread on
-    /// the machine pass a fence: what the other side stored before that, we see; and
-    /// after it, it sees our word, and uses the fence from then on. Where the kernel has
-    /// no such call, the price is one [`NAP`].
+    /// The fence in [`sleeps`] is the most expensive step of a message, and needless beside a
+    /// side that spins: so the word of that side says that it never sleeps. When a side that
+    /// sleeps takes its place, the other side may have read the old word, and its new number may
+    /// not be seen yet, so both could miss each other. membarrier(2) makes every thread on the
+    /// machine pass a fence: what the other side stored before that, we see; and after it, the
+    /// other side sees our word, and uses the fence from then on. Where the kernel has no such
+    /// call, the price is one [`NAP`].
     pub(super) fn announced(
         ring: &Ring,
         waiting: Waiting,

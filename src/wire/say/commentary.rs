@@ -92,8 +92,8 @@ impl Commentary {
         commentary
     }
 
-    /// The same tally, whose lines begin with whose calls they are: a server has one for
-    /// each client.
+    /// The same tally, whose lines begin with `who`, the client: a server has one for each
+    /// client.
     #[must_use]
     pub fn with(mut self, who: &str) -> Commentary {
         if on() {

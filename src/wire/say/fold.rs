@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use rustix::termios::tcgetwinsize;
 use textwrap::core::display_width;
 
-/// A terminal that does not say how wide it is.
+/// The width of a terminal that does not report it.
 const USUAL: usize = 80;
 
 /// Lines of more columns are hard to read, and of fewer nothing can be shown.

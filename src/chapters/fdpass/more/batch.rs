@@ -149,7 +149,7 @@ mod tests {
         let error = take_all(&theirs, b'x', 2, &mut taken).unwrap_err().to_string();
         assert!(error.contains("0x79"), "{error}");
         assert_eq!(taken.len(), 1);
-        // No copy of the writing end is left: the pipe has ended.
+        // No copy of the write end is left: the pipe has ended.
         let n = rustix::io::read(&taken[0], &mut [0; 1]).unwrap();
         assert_eq!(n, 0);
     }

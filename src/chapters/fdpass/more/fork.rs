@@ -1,6 +1,6 @@
-//! Server and worker in one program: socketpair(2) makes both ends at once, so there is
-//! no name, and fork(2) gives one to each. The child is forked before the first client
-//! comes: what it holds of them was passed to it.
+//! Server and worker in one program: socketpair(2) makes both ends at once, so there is no name,
+//! and fork(2) gives one to each. The child is forked before the first client comes: the
+//! connections that it holds were passed to it.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;

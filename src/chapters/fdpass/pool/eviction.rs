@@ -21,7 +21,7 @@ impl WorkerPool {
                     pool.workers.get(index).and_then(|w| w.deadline(pool));
                 deadline.is_some_and(|deadline| deadline <= now)
             };
-            // If the server was stopped, the `OK` may lie in its socket since long ago.
+            // If the server was stopped, the `OK` may have waited in its socket for long.
             if is_late(self) {
                 self.read_or_evict(index);
             }
@@ -49,7 +49,7 @@ impl WorkerPool {
             self.turn = 0;
         }
         if let Acknowledgement::Implicit(_) = worker.acknowledgement {
-            // It may have read some that count as unread, the moment before it ended.
+            // The worker may have read some that count as unread, just before it ended.
             let passed = worker.passed.len();
             worker.passed.retain(|(connection, _)| !was_used(&connection.socket));
             let used = (passed - worker.passed.len()) as u64;

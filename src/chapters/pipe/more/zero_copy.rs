@@ -96,10 +96,10 @@ impl VmspliceSender {
 }
 
 impl Drop for VmspliceSender {
-    /// The pipe outlives it, with the end of the last message, and of the one before it if
-    /// that was cut short. Memory that is given back would be somebody else's while the
-    /// reader reads it. So these few KiB are kept, for as long as the process lives; then the
-    /// kernel keeps the pages, for as long as they are in the pipe.
+    /// The pipe outlives this sender, with the end of the last message, and of the one before it
+    /// if that was cut short. Memory that is given back could have another use while the reader
+    /// reads it. So these few KiB are kept, for as long as the process lives; then the kernel
+    /// keeps the pages, for as long as they are in the pipe.
     fn drop(&mut self) {
         for tail in &mut self.tails {
             std::mem::forget(std::mem::take(tail));
@@ -143,7 +143,7 @@ fn lend(
 /// are in, unless another process has given the pipe more slots since we counted them.
 fn until_no_more_unread_than(bytes: usize, pipe: &File) -> Result<()> {
     while ioctl_fionread(pipe).context("ioctl(FIONREAD)")? > bytes as u64 {
-        // A writing end is told of nothing but the last reader's leaving: so look again
+        // For a write end, poll(2) reports only that the last reader has left: so look again
         // after a millisecond.
         let mut end = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
         match poll(&mut end, PollTimeout::from(1_u8)) {
@@ -191,7 +191,7 @@ pub(in super::super) fn move_on(pipe: &File) -> Result<()> {
     loop {
         let n = match move_some(pipe, out) {
             Err(Errno::EINTR) => continue,
-            // Whichever of the two is not to be waited for by the call itself.
+            // Waits for whichever end the call itself does not wait for (O_NONBLOCK).
             Err(Errno::EAGAIN) => {
                 until_ready(pipe, PollFlags::POLLIN)?;
                 until_ready(out, PollFlags::POLLOUT)?;
@@ -218,8 +218,8 @@ pub(in super::super) fn move_some(
     splice(pipe, None, to, None, 1 << 20, SpliceFFlags::empty())
 }
 
-/// Refuses what would keep the pages themselves. A sender that lends its pages takes them
-/// for free as soon as they have left its pipe; from another pipe or a socket a reader
+/// Refuses an output that would keep the pages themselves. A sender that lends its pages takes
+/// them to be free as soon as they have left its pipe; from another pipe or a socket a reader
 /// would then read what they hold next.
 fn must_keep_nothing(out: impl AsFd) -> Result<()> {
     let about = fstat(out).context("fstat standard output")?;
@@ -235,7 +235,7 @@ fn must_keep_nothing(out: impl AsFd) -> Result<()> {
 }
 // ANCHOR_END: move_on
 
-/// Why splice(2) said EINVAL.
+/// Why splice(2) returned EINVAL.
 fn no_splice(out: impl AsFd) -> anyhow::Error {
     let flags = fcntl(out, FcntlArg::F_GETFL).unwrap_or(0);
     let appends = OFlag::from_bits_truncate(flags).contains(OFlag::O_APPEND);

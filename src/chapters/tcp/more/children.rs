@@ -1,5 +1,5 @@
-//! A parent must ask how its children ended. Until it has, the kernel keeps
-//! of each that has ended its number and its exit status: a zombie (wait(2)).
+//! A parent must ask how its children ended. Until it has, the kernel keeps the pid and the exit
+//! status of each child that has ended: a zombie (wait(2)).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
@@ -43,7 +43,7 @@ pub(super) struct Children {
     reap: Reap,
     /// Readable once a child has ended: the signal, as a descriptor.
     sigchld: OwnedFd,
-    /// Which client each one serves.
+    /// Which client each child serves.
     clients: BTreeMap<i32, u64>,
     /// The children that have ended, and that no waitpid(2) has asked about.
     zombies: BTreeSet<i32>,
@@ -57,15 +57,15 @@ impl Children {
             signal::ignore(libc::SIGCHLD).context("sigaction(SIGCHLD, SIG_IGN)")?;
             say!("sigaction(SIGCHLD, SIG_IGN): no child of ours becomes a zombie");
         } else {
-            // The program that started us may have had it ignored: that is inherited.
+            // The program that started us may have ignored SIGCHLD: that is inherited.
             signal::reset(libc::SIGCHLD).context("sigaction(SIGCHLD, SIG_DFL)")?;
         }
         if reap == Reap::Never {
             let parent = std::process::id();
             say!("look for zombies: ps -o pid,stat,comm --ppid {parent}");
         }
-        // Blocked, it waits until it is read. A handler would interrupt accept(2), but
-        // not one that has not begun: a child that ends just before it would lie there.
+        // Blocked, SIGCHLD waits until it is read. A handler would interrupt accept(2), but only
+        // a call that has begun: a child that ends just before it would stay a zombie.
         let sigchld = signal::Set::of(&[libc::SIGCHLD]);
         sigchld.block().context("sigprocmask(SIG_BLOCK)")?;
         let sigchld = signal::signalfd(&sigchld).context("signalfd")?;
@@ -76,7 +76,7 @@ impl Children {
 
     /// `child` serves this client.
     pub(super) fn add(&mut self, child: Pid, client: u64) {
-        // With SIGCHLD ignored nothing tells us of its end: the list would only grow.
+        // With SIGCHLD ignored nothing reports its end: the list would only grow.
         if self.reap != Reap::Ignore {
             self.clients.insert(child.as_raw(), client);
         }
@@ -85,7 +85,7 @@ impl Children {
     /// Sleeps in poll(2) until a client is connected, and looks after the children meanwhile.
     ///
     /// # Errors
-    /// [`Told`] once a child could not print, which makes `broken` readable: no other could.
+    /// [`Told`] once a child could not print, which makes `broken` readable: no other can.
     pub(super) fn wait_for_connection(
         &mut self,
         listener: &Listener,
@@ -95,8 +95,8 @@ impl Children {
             let mut fds = [
                 PollFd::new(listener.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.sigchld.as_fd(), PollFlags::POLLIN),
-                // A child whose output has no reader cannot tell us. But of
-                // such a pipe poll(2) always says POLLERR, asked or not.
+                // A child whose output has no reader cannot tell us. But for such a pipe poll(2)
+                // always reports POLLERR, asked or not.
                 PollFd::new(stdout(), PollFlags::empty()),
                 PollFd::new(broken.as_fd(), PollFlags::POLLIN),
             ];
@@ -106,8 +106,8 @@ impl Children {
             let [connected, ended, lost, broken] =
                 fds.map(|fd| fd.any() == Some(true));
             if ended {
-                // Which signal it was, we know. Where it cannot be read, it is still there,
-                // and so is what it tells of.
+                // We know which signal it was. Where it cannot be read, it is still there, and
+                // so is the child that has ended.
                 let _ = signal::read_signalfd(&self.sigchld);
                 self.look_after()?;
             }
@@ -169,7 +169,7 @@ impl Children {
 
     /// Sleeps in waitpid(2) until the last child has ended.
     pub(super) fn wait_for_all(&mut self, broken: &OwnedFd) -> Result<()> {
-        // With SIGCHLD ignored it returns once they all have, and then it is ECHILD.
+        // With SIGCHLD ignored, waitpid(2) returns once all children have ended: ECHILD.
         while self.reap == Reap::Ignore || !self.clients.is_empty() {
             match waitpid_any(WaitPidFlag::empty()) {
                 Ok(Some((child, status))) => {
@@ -181,7 +181,7 @@ impl Children {
             }
         }
         say!("done: no child is left");
-        // This tells of a child whose end we did not learn (`--reap ignore`).
+        // `broken` tells of a child whose end we did not learn (`--reap ignore`).
         let mut fds = [PollFd::new(broken.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, PollTimeout::ZERO).context("poll")? {
             0 => Ok(()),
@@ -189,9 +189,9 @@ impl Children {
         }
     }
 
-    /// By this call the kernel has told how `child` ended, and forgotten it.
+    /// By this call the kernel has reported how `child` ended, and forgotten it.
     fn reaped(&mut self, call: &str, child: i32, status: ExitStatus) -> Result<()> {
-        // What became this program by execve(2) may have had children before.
+        // A process may have had children before it became this program by execve(2).
         let Some(client) = self.clients.remove(&child) else { return Ok(()) };
         match (status.code(), status.signal()) {
             (Some(0), _) => {

@@ -1,7 +1,7 @@
-//! A child for each client: fork(2) copies the whole server, and the copy serves one
-//! client and ends. So no client waits for another, and a child that crashes takes only
-//! its own client along. The parent has two new duties: to close what the child has, and
-//! to ask how each child has ended, or it stays behind as a zombie.
+//! A child for each client: fork(2) copies the whole server, and the copy serves one client and
+//! ends. So no client waits for another, and a child that crashes ends only its own client's
+//! connection. The parent has two new duties: to close the sockets that the child has, and to
+//! ask how each child has ended, or that child stays a zombie.
 
 use std::os::fd::OwnedFd;
 
@@ -31,7 +31,7 @@ use wire::shortage::Shortage;
 /// Serves each client by a child of its own.
 ///
 /// # Errors
-/// What accept(2) or fork(2) says; a child that could not print.
+/// As accept(2) or fork(2); a child that could not print.
 pub fn serve(mut listener: Listener, server: &Server, reap: Reap) -> Result<()> {
     let mut stdout = SharedStdout::new(server)?;
     let mut children = Children::new(reap)?;
@@ -49,7 +49,7 @@ pub fn serve(mut listener: Listener, server: &Server, reap: Reap) -> Result<()> 
             }
         };
         let name = format!("client {number}");
-        // Both processes have both sockets now, and each closes the one that it does not
+        // Both processes have both sockets now, and each closes the socket that it does not
         // need. A connection ends once no process has it open.
         let child = loop {
             match fork() {
@@ -95,11 +95,11 @@ fn serve_one(
     Ok(())
 }
 
-/// prctl(PR_SET_PDEATHSIG): however the parent ends, this child ends with it. SIGKILL,
-/// since a child has nothing to clear away, and the others may be ignored.
+/// prctl(PR_SET_PDEATHSIG): however the parent ends, this child ends with it. SIGKILL, since a
+/// child has nothing to clear away, and other signals may be ignored.
 fn die_with(parent: Pid) -> Result<()> {
     set_pdeathsig(Signal::SIGKILL).context("prctl(PR_SET_PDEATHSIG)")?;
-    // If it had ended before that call, no signal would ever come.
+    // If the parent had ended before that call, no signal would ever come.
     if getppid() != parent {
         std::process::exit(0);
     }
@@ -115,8 +115,8 @@ fn die_with(parent: Pid) -> Result<()> {
 #[derive(Debug)]
 struct SharedStdout {
     payload: Payload,
-    /// A file that all children have open, to lock it. The kernel frees the lock of one
-    /// that is killed.
+    /// A file that all children have open, to lock it. The kernel frees the lock of a child that
+    /// is killed.
     turn: OwnedFd,
     /// Readable once a child could not print: an eventfd(2), which all have open.
     broken: OwnedFd,

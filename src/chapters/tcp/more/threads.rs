@@ -1,7 +1,7 @@
-//! A thread for each client. A thread shares the memory and the descriptors of the
-//! others: it costs less than a process, and standard output has one lock for all. Its
-//! handle is dropped, so it is detached: no thread has to join it. It also shares their
-//! fate: one that crashes ends the server and all its clients.
+//! A thread for each client. A thread shares the memory and the descriptors of the others: it
+//! costs less than a process, and standard output has one lock for all. Its handle is dropped,
+//! so it is detached: no thread has to join it. But a thread that crashes ends the server and
+//! all its clients.
 
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;
@@ -21,7 +21,7 @@ use wire::shortage::Shortage;
 /// Serves each client in a thread of its own.
 ///
 /// # Errors
-/// What accept(2) says.
+/// As accept(2).
 pub fn serve(mut listener: Listener, server: &Server) -> Result<()> {
     // Memory is shared, so one lock for it will do: messages of two clients never mix.
     let payload = Mutex::new(server.payload()?);

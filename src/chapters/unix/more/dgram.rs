@@ -1,7 +1,7 @@
-//! Messages without a connection: one socket serves all clients, and each datagram brings
-//! the address of the one that sent it, if it has one. Unlike UDP's they are never lost or
-//! reordered on the way, and a full queue makes the sender sleep. With no connection there
-//! is no end of one: an empty datagram says goodbye, and the server answers it with one.
+//! Messages without a connection: one socket serves all clients, and each datagram brings the
+//! address of its sender, if the sender has one. Unlike UDP's they are never lost or reordered
+//! on the way, and a full queue makes the sender sleep. With no connection there is no end of
+//! one: an empty datagram says goodbye, and the server answers it with one.
 
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -25,7 +25,7 @@ use wire::shortage::{Blame, Shortage, blame};
 /// of its own can send, and never be answered.
 ///
 /// # Errors
-/// What bind(2) says.
+/// As bind(2).
 pub fn bind_to_any_name(socket: &OwnedFd) -> Result<()> {
     bind(socket.as_raw_fd(), &UnixAddr::new_unnamed())
         .context("bind to any name")?;
@@ -38,7 +38,7 @@ pub fn bind_to_any_name(socket: &OwnedFd) -> Result<()> {
 /// Answers every datagram, until `--count` clients have said goodbye.
 ///
 /// # Errors
-/// What recvmsg(2) says, or standard output.
+/// As recvmsg(2), or standard output.
 pub fn serve(
     socket: &OwnedFd,
     send_buffer: Option<u32>,

@@ -28,7 +28,7 @@ use wire::shortage::Shortage;
 /// SO_PASSCRED: each packet that comes brings its sender's pid, uid and gid.
 ///
 /// # Errors
-/// What setsockopt(2) says.
+/// As setsockopt(2).
 pub fn see_credentials(socket: &OwnedFd) -> Result<()> {
     setsockopt(socket, PassCred, &true).context("setsockopt(SO_PASSCRED)")
 }
@@ -78,15 +78,15 @@ pub struct PacketSocket {
 }
 
 impl PacketSocket {
-    /// A client's end of `socket`, on which packets may have up to `largest` bytes. Whether
-    /// they may be `empty` decides which call receives them: recv(2) says 0 of an empty packet
-    /// and of the end, so only recvmsg(2) can tell, by the sender's credentials.
+    /// A client's end of `socket`, on which packets may have up to `largest` bytes. Whether they
+    /// may be `empty` decides which call receives them: recv(2) returns 0 for an empty packet
+    /// and at the end, so only recvmsg(2) can tell, by the sender's credentials.
     ///
     /// # Errors
     /// As [`see_credentials`].
     pub fn on(socket: OwnedFd, largest: usize, empty: bool) -> Result<PacketSocket> {
         if empty {
-            // Kernels before 6.16 do not pass it on from the listening socket.
+            // Before Linux 6.16, this socket does not inherit it from the listening socket.
             see_credentials(&socket)?;
         }
         let recvs = Commentary::of(if empty { "recvmsg" } else { "recv" });
@@ -115,7 +115,7 @@ impl PacketSocket {
         PacketSocket { recvs, sends, ..self }
     }
 
-    /// Replaces `message` by the next packet; `false` once the other side has said all.
+    /// Replaces `message` by the next packet; `false` once the peer has sent all.
     ///
     /// # Errors
     /// ECONNRESET when the other side is gone with packets unread; a packet that is too large.
@@ -194,7 +194,7 @@ impl PacketLimit {
     /// The limit of `socket`, with a send buffer of `wanted` bytes if that was asked for.
     ///
     /// # Errors
-    /// What setsockopt(2) says.
+    /// As setsockopt(2).
     pub fn of(
         socket: &OwnedFd,
         wanted: Option<u32>,
@@ -253,7 +253,7 @@ impl PacketLink {
     /// The client's end of `socket`, which need not be connected yet.
     ///
     /// # Errors
-    /// What setsockopt(2) says.
+    /// As setsockopt(2).
     pub fn new(
         socket: OwnedFd,
         kind: PacketKind,
@@ -380,7 +380,7 @@ impl Link for PacketLink {
     fn still_there(&mut self) -> nix::Result<()> {
         match &self.kind {
             PacketKind::Seqpacket => Ok(()),
-            // To the same socket it changes nothing; to a dead one, ECONNREFUSED.
+            // To the same socket, connect(2) changes nothing; to a dead one, ECONNREFUSED.
             PacketKind::Dgram(server) => {
                 match connect(self.socket.as_raw_fd(), server) {
                     Err(Errno::ENOENT) => Err(Errno::ECONNREFUSED),

@@ -14,7 +14,7 @@ use wire::frame::Framing;
 /// Serves every client in a thread of its own.
 ///
 /// # Errors
-/// What accept(2) says.
+/// As accept(2).
 pub fn serve(
     listener: &OwnedFd,
     send_buffer: Option<u32>,

@@ -32,7 +32,7 @@ pub(super) struct Frame {
 enum Parsed {
     /// So many bytes are missing, at least.
     Missing(usize),
-    /// It is whole, and its payload begins here.
+    /// The frame is whole, and its payload begins here.
     Whole(usize),
 }
 
@@ -74,7 +74,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed> {
     };
     let (start, length) = match (i32::from_be_bytes(*short), rest.first_chunk::<8>())
     {
-        // Python sends what is over 0x7fffffff bytes so: -1, then the length as u64.
+        // Python sends a frame of more than 0x7fffffff bytes so: -1, then the length as u64.
         (-1, None) => return Ok(Parsed::Missing(12 - bytes.len())),
         (-1, Some(long)) => (12, u64::from_be_bytes(*long)),
         (length, _) => match u64::try_from(length) {

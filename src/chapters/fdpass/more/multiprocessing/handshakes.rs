@@ -14,7 +14,7 @@ pub(in super::super::super) const MOST_HANDSHAKES: usize = 16;
 /// A process in the handshake.
 #[derive(Debug)]
 pub(in super::super::super) struct HandshakePeer {
-    /// What epoll(7) calls its socket.
+    /// The number that epoll(7) reports for its socket.
     pub(in super::super::super) id: u64,
     pub(in super::super::super) pid: i32,
     pub(in super::super::super) socket: UnixStream,

@@ -52,10 +52,10 @@ impl Key {
     /// Reads the key: every byte of the file, also a newline at its end.
     ///
     /// # Errors
-    /// When other users may know the key: a link, another user's, open to others, empty.
+    /// When other users may know the key: a link, another user's file, open to others, empty.
     pub(in super::super::super) fn read(path: &Path) -> Result<Key> {
         let name = path.display();
-        // NONBLOCK: to open a FIFO would sleep. What is checked is what was opened.
+        // NONBLOCK: to open a FIFO would sleep. The open file itself is checked.
         let opened = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)

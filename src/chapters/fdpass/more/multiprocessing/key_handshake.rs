@@ -85,7 +85,7 @@ impl KeyHandshake {
     /// whether both have proved that they know the key.
     ///
     /// # Errors
-    /// A peer that is refused; it is told so if `reply` is still sent.
+    /// A peer that is refused; the peer learns it if `reply` is still sent.
     pub(super) fn take(
         &mut self,
         frame: &[u8],

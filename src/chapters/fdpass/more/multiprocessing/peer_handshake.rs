@@ -59,7 +59,7 @@ impl PeerHandshake {
         while self.key.is_some() || self.side == Side::Listener {
             let Some(frame) = self.frame.read(&socket)? else { return Ok(false) };
             let Some(key) = &mut self.key else {
-                // The kernel has told the pid (SO_PEERCRED); this one is not used.
+                // The kernel has reported the pid (SO_PEERCRED); the frame's pid is not used.
                 ensure!(unpickled(&frame).is_some(), "it sent no pid");
                 return Ok(true);
             };
@@ -113,7 +113,7 @@ pub(in super::super::super) fn meet_server(
 }
 // ANCHOR_END: meet
 
-/// What is said of a peer whose handshake was not done in time.
+/// The error text for a peer whose handshake was not done in time.
 pub(super) fn late(within: Duration) -> String {
     let seconds = within.as_secs_f64();
     format!(

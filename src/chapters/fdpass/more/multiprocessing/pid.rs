@@ -24,8 +24,8 @@ pub(super) fn pickled(pid: i32) -> Vec<u8> {
     framed(&pickle)
 }
 
-/// The pid in a pickle: of protocol 2 to 5, and of one small integer. Nothing else that a
-/// pickle can say is done.
+/// The pid in a pickle: of protocol 2 to 5, and of one small integer. Nothing else that a pickle
+/// can ask for is done.
 pub(super) fn unpickled(pickle: &[u8]) -> Option<i32> {
     let [0x80, 2..=5, body @ ..] = pickle else { return None };
     let body = match body {

@@ -1,4 +1,4 @@
-//! How many of the connections that it was passed a worker has read, where it answers nothing.
+//! How many of its connections a worker has read, where the protocol has no answer.
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -13,7 +13,7 @@ use super::frame::BYTE;
 use os::siocoutq::unread;
 
 // ANCHOR: unread
-/// Which of the messages that were sent to a worker lie unread. The worker does not say it;
+/// Which of the messages that were sent to a worker lie unread. The worker does not report it;
 /// the kernel does.
 #[derive(Debug)]
 pub(in super::super::super) struct UnreadMessages {
@@ -21,7 +21,7 @@ pub(in super::super::super) struct UnreadMessages {
     of_one: usize,
     /// Whether the worker has closed its end.
     ended: bool,
-    /// Whether it did so with something unread. recv(2) says so only once.
+    /// Whether it closed its end with messages unread. recv(2) reports this only once.
     reset: bool,
 }
 
@@ -34,15 +34,15 @@ pub(in super::super::super) fn charge_of_one_message() -> Result<usize> {
     Ok(charge.max(1))
 }
 
-/// How many messages lie unread, of which the kernel charges `amount`. When it tells that one
-/// was read, it still charges a byte of that one, for a moment: sock_wfree() in
-/// net/core/sock.c. Nothing tells when that is gone.
+/// How many messages lie unread, of which the kernel charges `amount`. When the kernel reports
+/// that one was read, it still charges a byte of that message, for a moment: sock_wfree() in
+/// net/core/sock.c. Nothing reports when that byte is gone.
 fn messages(amount: usize, of_one: usize) -> usize {
     (amount + of_one / 2) / of_one
 }
 
 impl UnreadMessages {
-    /// Of a new worker, if the kernel charges `of_one` for a message.
+    /// For a new worker, if the kernel charges `of_one` for a message.
     pub(in super::super::super) fn new(of_one: usize) -> UnreadMessages {
         UnreadMessages { of_one, ended: false, reset: false }
     }

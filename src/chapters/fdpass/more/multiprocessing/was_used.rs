@@ -1,4 +1,4 @@
-//! Whether a worker that is gone has used a connection that it was passed.
+//! Whether a worker that is gone has used a connection that was passed to it.
 
 use std::net::TcpStream;
 use std::os::fd::AsFd;

@@ -62,7 +62,7 @@ fn a_recorded_proof_is_accepted_and_no_other() {
     handshake.check(&challenge, &[MD5, &mac].concat()).unwrap();
 }
 
-/// Lets two sides talk until neither has more to say.
+/// Passes frames between two sides until neither has more to send.
 fn meet(listener: &Rules, client: &Rules) -> [Result<bool>; 2] {
     let (mut client, _) = begin(Side::Client, client);
     let (mut listener, mut frame) = begin(Side::Listener, listener);
