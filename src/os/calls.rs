@@ -32,7 +32,8 @@ pub fn read(fd: impl AsFd, space: SpareCapacity<'_, u8>) -> nix::Result<usize> {
     nix(rustix::io::read(fd, space))
 }
 
-/// `recv(socket, space, size, flags)`: as [`read`].
+/// `recv(socket, space, size, flags)`: as [`read`]. With MSG_TRUNC it returns a packet's own
+/// length, which may be greater than what was appended.
 ///
 /// # Errors
 /// As recv(2).
@@ -42,7 +43,7 @@ pub fn recv(
     flags: MsgFlags,
 ) -> nix::Result<usize> {
     let flags = RecvFlags::from_bits_retain(flags.bits().cast_unsigned());
-    nix(rustix::net::recv(socket, space, flags)).map(|(received, _)| received)
+    nix(rustix::net::recv(socket, space, flags)).map(|(_, length)| length)
 }
 
 /// `accept4(listener, NULL, NULL, flags)`: a socket to a client that has connected.

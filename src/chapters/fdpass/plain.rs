@@ -2,12 +2,11 @@
 //! with one descriptor one way, `OK` the other. `OK` means "I hold it, I have read no
 //! byte": the server keeps its own copy until then, and closes it after.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use nix::sys::socket::{MsgFlags, recv, send};
 
-use super::errno::nix_errno;
 use wire::shortage::Shortage;
 
 /// The byte that a descriptor travels with.
@@ -24,11 +23,10 @@ pub(super) const OK: &[u8; 2] = b"OK";
 pub(super) fn acknowledge(server: impl AsFd, held: usize) -> nix::Result<()> {
     // So few bytes go whole, as a rule; half an OK is none.
     let answers = OK.repeat(held);
-    let (mut left, flags) =
-        (answers.as_slice(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    let (server, mut left) = (server.as_fd().as_raw_fd(), answers.as_slice());
     while !left.is_empty() {
-        let sent = Shortage::default()
-            .insist("send", || send(&server, left, flags).map_err(nix_errno));
+        let sent = Shortage::default().insist("send", || send(server, left, flags));
         left = &left[sent?..];
     }
     Ok(())
@@ -60,11 +58,11 @@ impl AcknowledgementReader {
     pub(super) fn read(&mut self, worker: impl AsFd) -> ReceivedAcknowledgements {
         let mut buffer = [0; 64];
         let received = Shortage::default().insist("recv", || {
-            recv(&worker, &mut buffer[..], RecvFlags::DONTWAIT).map_err(nix_errno)
+            recv(worker.as_fd().as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)
         });
         let n = match received {
-            Ok((0, _)) => return ReceivedAcknowledgements::EndOfFile,
-            Ok((n, _)) => n,
+            Ok(0) => return ReceivedAcknowledgements::EndOfFile,
+            Ok(n) => n,
             Err(Errno::EAGAIN) => return ReceivedAcknowledgements::Nothing,
             Err(error) => return ReceivedAcknowledgements::Failed(error),
         };

@@ -13,8 +13,8 @@ use nix::sys::socket::{
     MsgFlags, Shutdown, UnixAddr, connect, getsockopt, send, setsockopt, shutdown,
 };
 use rustix::buffer::spare_capacity;
-use rustix::net::{RecvFlags, recv};
 
+use os::calls::recv;
 use os::memory;
 use os::packet::{self, Packet};
 use wire::dialogue::Link;
@@ -159,8 +159,7 @@ impl PacketSocket {
             room_for(message, room)?;
         }
         let space = spare_capacity(message);
-        let (_, n) = recv(&self.socket, space, RecvFlags::TRUNC)
-            .map_err(|error| Errno::from_raw(error.raw_os_error()))?;
+        let n = recv(&self.socket, space, MsgFlags::MSG_TRUNC)?;
         Ok((n > 0).then_some(n))
     }
 
