@@ -92,7 +92,7 @@ mod tests {
         bytes: &[u8],
     ) -> ReceivedAcknowledgements {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        send(&theirs, bytes, SendFlags::empty()).unwrap();
+        send(theirs.as_raw_fd(), bytes, MsgFlags::empty()).unwrap();
         answers.read(&ours)
     }
 
