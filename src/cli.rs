@@ -149,10 +149,7 @@ fn run_words(all: &Command, words: &[OsString]) -> Result<()> {
     let mut chosen =
         Chosen { all, name, below, quiet, outcome: Ok(()), played: false };
     chapters::each(&mut chosen);
-    if chosen.played {
-        return chosen.outcome;
-    }
-    list::chapter(name, bench::with_figures().contains(&name))
+    if chosen.played { chosen.outcome } else { list::chapter(name) }
 }
 
 /// The words of the command line. A program that a launcher has started plays its chapter's

@@ -11,7 +11,6 @@ use wire::meet::{Meets, Rendezvous};
 
 mod client;
 mod descriptor;
-mod errno;
 pub mod more;
 mod options;
 mod plain;

@@ -75,7 +75,7 @@ fn table() -> String {
 }
 
 /// What can be done with a chapter, beside playing its roles: only what there is.
-fn closer(row: &Row, has_figures: bool) -> Vec<(String, String)> {
+fn closer(row: &Row) -> Vec<(String, String)> {
     let name = row.name;
     let mut all = Vec::new();
     if row.meets != Meets::World {
@@ -93,7 +93,7 @@ fn closer(row: &Row, has_figures: bool) -> Vec<(String, String)> {
             ),
         ));
     }
-    if has_figures {
+    if bench::with_figures().contains(&name) {
         all.push((
             format!("ipclab bench {name}"),
             "how fast it is, in multiples of the machine's best".into(),
@@ -141,12 +141,11 @@ pub fn overview() -> Result<()> {
 const BOOK: &str = "The book has a page for each chapter: `mdbook serve --open` in the source, or \
                     chapters/CHAPTER.md.";
 
-/// `ipclab CHAPTER` alone: its roles, what is on the wire, and the commands; `ipclab bench`
-/// among them if the chapter `has_figures`.
+/// `ipclab CHAPTER` alone: its roles, what is on the wire, and the commands.
 ///
 /// # Errors
 /// From writing standard output.
-pub fn chapter(name: &str, has_figures: bool) -> Result<()> {
+pub fn chapter(name: &str) -> Result<()> {
     let Some(row) = find(name) else { return Ok(()) };
     let width = prose::width();
     let prose = |text: &str| prose::paragraph(width, "", "  ", text);
@@ -178,7 +177,7 @@ pub fn chapter(name: &str, has_figures: bool) -> Result<()> {
         let _ = writeln!(text, "Or all in one program:");
         let _ = writeln!(text, "  {}", example.bold());
     }
-    let closer = closer(&row, has_figures);
+    let closer = closer(&row);
     let closer: Vec<_> =
         closer.iter().map(|(command, does)| (command, does.as_str())).collect();
     let _ = write!(text, "\nLook closer:\n{}\n", prose::pairs(width, &closer));

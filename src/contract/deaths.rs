@@ -14,19 +14,31 @@ use process::{Input, RoleProcess};
 use wire::chapter::OnPeerDeath;
 use wire::meet::Meets;
 
+/// Whether the receiver is given nothing before the sender has ended.
+fn is_file(s: &Subject) -> bool {
+    s.chapter.name == "file"
+}
+
+/// Both roles, once the message `one` has arrived; of a file, once it has been sent.
+fn one_has_arrived(s: &Subject) -> Result<(RoleProcess, RoleProcess)> {
+    let (mut sender, receiver) = s.start(&[], Input::Open, &[])?;
+    sender.feed(b"one\n")?;
+    if s.talks() {
+        sender.wait_for_output(b"one\n", s.deadline())?;
+    } else if !is_file(s) {
+        receiver.wait_for_output(b"one\n", s.deadline())?;
+    }
+    Ok((sender, receiver))
+}
+
 /// Clause: when the sender is killed, the receiver sees what the table says, and keeps
 /// what had arrived.
 ///
 /// # Errors
 /// How the contract is broken.
 pub fn the_sender_is_killed(s: &Subject) -> Result<()> {
-    let (mut sender, receiver) = s.start(&[], Input::Open, &[])?;
-    sender.feed(b"one\n")?;
-    if s.talks() {
-        sender.wait_for_output(b"one\n", s.deadline())?;
-    } else if s.chapter.name != "file" {
-        receiver.wait_for_output(b"one\n", s.deadline())?;
-    } else {
+    let (sender, receiver) = one_has_arrived(s)?;
+    if is_file(s) {
         sender.wait_for_comment("one", s.deadline())?;
     }
     sender.stop(Signal::SIGKILL, s.deadline())?;
@@ -95,13 +107,8 @@ pub fn the_sender_is_killed_in_full_flow(s: &Subject) -> Result<()> {
 /// # Errors
 /// How the contract is broken.
 pub fn the_receiver_is_killed(s: &Subject) -> Result<()> {
-    let (mut sender, receiver) = s.start(&[], Input::Open, &[])?;
-    sender.feed(b"one\n")?;
-    if s.talks() {
-        sender.wait_for_output(b"one\n", s.deadline())?;
-    } else if s.chapter.name != "file" {
-        receiver.wait_for_output(b"one\n", s.deadline())?;
-    } else {
+    let (mut sender, receiver) = one_has_arrived(s)?;
+    if is_file(s) {
         receiver.wait_for_comment("is not there: ", s.deadline())?;
     }
     receiver.stop(Signal::SIGKILL, s.deadline())?;

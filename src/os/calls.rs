@@ -19,9 +19,14 @@ use rustix::net::{RecvFlags, SocketFlags};
 use rustix::process::{Pid, PidfdFlags, WaitOptions};
 use rustix::thread::futex::{self, Timespec};
 
+/// The same error number, as nix has it.
+pub fn nix_errno(error: rustix::io::Errno) -> Errno {
+    Errno::from_raw(error.raw_os_error())
+}
+
 /// A result of rustix, as nix has it.
 fn nix<T>(result: rustix::io::Result<T>) -> nix::Result<T> {
-    result.map_err(|error| Errno::from_raw(error.raw_os_error()))
+    result.map_err(nix_errno)
 }
 
 /// `read(fd, space, size)`: appends what it reads to the vector that `space` belongs to.

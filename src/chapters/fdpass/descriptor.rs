@@ -13,7 +13,7 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use super::errno::nix_errno;
+use os::calls::nix_errno;
 use wire::shortage::Shortage;
 
 // ANCHOR: pass

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::descriptor::pass;
-use super::errno::nix_errno;
 use super::more::multiprocessing::{self, UnreadMessages};
 use super::plain::{self, AcknowledgementReader};
+use os::calls::nix_errno;
 use wire::say::{self, Commentary};
 
 mod acknowledgements;

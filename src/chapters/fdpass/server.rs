@@ -15,7 +15,6 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 use self::accept::WatchedListener;
-use super::errno::nix_errno;
 use super::more::multiprocessing::{
     Handshakes, MOST_HANDSHAKES, UnreadMessages, charge_of_one_message,
 };
@@ -23,6 +22,7 @@ use super::options::{PassingOptions, Protocol, ServerOptions};
 use super::plain::AcknowledgementReader;
 use super::pool::{Acknowledgement, WorkerPool};
 use super::rendezvous::{listen_for_clients, listen_for_workers};
+use os::calls::nix_errno;
 use wire::address::resolve;
 use wire::errors::usage;
 use wire::local::Name;

@@ -12,10 +12,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use self::clients::{AT_ONCE, ClientHandler, NextStep, WorkerClient};
 use super::descriptor::known_peer;
-use super::errno::nix_errno;
 use super::more::multiprocessing;
 use super::options::{PrintingOptions, Protocol, WorkerOptions};
 use super::rendezvous::{connect_to_server, remove_names_when_last};
+use os::calls::nix_errno;
 use wire::errors::line;
 use wire::local::Name;
 use wire::meet::Rendezvous;

@@ -262,7 +262,7 @@ pub(super) const ACCEPT_EMFILE: Experiment = Experiment {
 /// Accepts; if it fails, goes on.
 fn accept_or_log(listener: &UnixListener) -> nix::Result<OwnedFd> {
     let accepted = accept_with(listener, SocketFlags::CLOEXEC);
-    accepted.map_err(|error| Errno::from_raw(error.raw_os_error()))
+    accepted.map_err(os::calls::nix_errno)
 }
 // ANCHOR_END: accept-emfile-broken
 

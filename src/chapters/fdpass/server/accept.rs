@@ -8,9 +8,9 @@ use nix::errno::Errno;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::super::descriptor::known_peer;
-use super::super::errno::nix_errno;
 use super::super::options::Protocol;
 use super::FdpassServer;
+use os::calls::nix_errno;
 use wire::errors::Advise;
 use wire::say;
 use wire::shortage::{Blame, Shortage, blame};

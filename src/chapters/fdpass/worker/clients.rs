@@ -9,10 +9,10 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::super::descriptor::{ReceivedDescriptor, take};
-use super::super::errno::nix_errno;
 use super::super::more::multiprocessing;
 use super::super::options::{PrintingOptions, Protocol};
 use super::super::plain::{self, acknowledge};
+use os::calls::nix_errno;
 use wire::errors::line;
 use wire::frame::{FramingOptions, ReassemblyBuffer};
 use wire::payload::{Payload, Printed, Style};
