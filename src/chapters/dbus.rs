@@ -129,6 +129,7 @@ impl Conversation for Dbus {
             prints: "client",
             expect: "1\thello, object\n",
         },
+        lacks: &[],
     };
     type Roles = DbusRoles;
 }

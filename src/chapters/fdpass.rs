@@ -122,6 +122,7 @@ impl Conversation for Fdpass {
             prints: "client",
             expect: "hello\nfrom a client\n",
         },
+        lacks: &[],
     };
     type Roles = FdpassRoles;
 }

@@ -203,6 +203,7 @@ impl OneWay for Fifo {
             prints: "receiver",
             expect: "hello\nthrough a FIFO\n",
         },
+        lacks: &[],
     };
     type Sender = FifoSender;
     type Receiver = FifoReceiver;

@@ -177,6 +177,7 @@ impl OneWay for Files {
             prints: "receiver",
             expect: "hello\nthrough a file\n",
         },
+        lacks: &[],
     };
     type Sender = FileSender;
     type Receiver = FileReceiver;

@@ -199,6 +199,7 @@ impl OneWay for Mmap {
             prints: "receiver",
             expect: "hello\nthrough mapped pages\n",
         },
+        lacks: &[],
     };
     type Sender = RingSender<MmapOptions>;
     type Receiver = RingReceiver<MmapOptions>;

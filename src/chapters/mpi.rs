@@ -109,6 +109,7 @@ impl Conversation for Mpi {
             prints: "send-receive",
             expect: "before: 0\nafter: 4711\n",
         },
+        lacks: &[],
     };
     type Roles = MpiRoles;
 }

@@ -104,6 +104,7 @@ impl Conversation for Multiplex {
             prints: "client",
             expect: "from one client\n",
         },
+        lacks: &[],
     };
     type Roles = MultiplexRoles;
 }

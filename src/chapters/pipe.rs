@@ -73,6 +73,7 @@ impl OneWay for Pipe {
             prints: "receiver",
             expect: "hello\nthrough a pipe\n",
         },
+        lacks: &[],
     };
     type Sender = PipeSender;
     type Receiver = PipeReceiver;

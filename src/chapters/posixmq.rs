@@ -332,6 +332,7 @@ impl OneWay for Posixmq {
             prints: "receiver",
             expect: "hello\nthrough a queue\n",
         },
+        lacks: &[],
     };
     type Sender = PosixmqSender;
     type Receiver = PosixmqReceiver;

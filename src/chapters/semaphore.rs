@@ -133,6 +133,7 @@ impl Conversation for Semaphores {
             prints: "waiter",
             expect: "took 1\ntook 2\n",
         },
+        lacks: &[],
     };
     type Roles = SemaphoreRoles;
 }

@@ -110,6 +110,7 @@ impl OneWay for Shm {
             prints: "receiver",
             expect: "hello\nthrough shared memory\n",
         },
+        lacks: &[],
     };
     type Sender = RingSender<ShmOptions>;
     type Receiver = RingReceiver<ShmOptions>;

@@ -73,6 +73,7 @@ impl OneWay for Signals {
             prints: "receiver",
             expect: "hello\n4 bytes at a time\n",
         },
+        lacks: &[],
     };
     type Sender = sender::SignalSender;
     type Receiver = receiver::SignalReceiver;

@@ -354,6 +354,7 @@ impl OneWay for Sysvmq {
             prints: "receiver",
             expect: "hello\nthrough a queue\n",
         },
+        lacks: &[],
     };
     type Sender = SysvmqSender;
     type Receiver = SysvmqReceiver;

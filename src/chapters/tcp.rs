@@ -94,6 +94,7 @@ impl Conversation for Tcp {
             prints: "client",
             expect: "hello\nthrough TCP\n",
         },
+        lacks: &[],
     };
     type Roles = TcpRoles;
 }

@@ -229,6 +229,7 @@ impl Conversation for Unix {
             prints: "client",
             expect: "HELLO\nTHROUGH A SOCKET\n",
         },
+        lacks: &[],
     };
     type Roles = UnixRoles;
 }

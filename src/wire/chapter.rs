@@ -29,6 +29,8 @@ pub struct Row {
     pub needs: Option<Feature>,
     /// A short run of all roles, with what it must print.
     pub script: Script,
+    /// What its bare program does not do.
+    pub lacks: &'static [Lack],
 }
 
 impl Row {
@@ -57,6 +59,26 @@ pub struct Feature {
     pub built: bool,
     /// The Debian packages that its build needs, if any.
     pub packages: &'static str,
+}
+
+/// Something that a chapter's bare program does not survive, or does not do.
+#[derive(Debug, Clone, Copy)]
+pub struct Lack {
+    /// What happens to the bare program, and when.
+    pub what: &'static str,
+    /// Where it is seen to happen.
+    pub shown: Shown,
+    /// The part of the role that answers it: a file of `src` and an anchor in it.
+    pub answer: (&'static str, &'static str),
+}
+
+/// What shows a [`Lack`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// An experiment of the chapter, by its name.
+    Experiment(&'static str),
+    /// A test: the file's name in `tests`, and the function.
+    Test(&'static str, &'static str),
 }
 
 /// One role of a chapter.

@@ -1,0 +1,52 @@
+//! A FIFO, bare: mkfifo(3), open(2), write(2), read(2), unlink(2).
+//!
+//! Wire: a message a line. The end is the last writer's close(2).
+//! Not here: a second receiver, a name that is no FIFO, a signal in a call. See chapter fifo.
+//! Cargo.toml: nix = { version = "0.31", features = ["fs"] }
+
+use std::io::stdout;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::unistd::{mkfifo, read, unlink, write};
+
+fn receiver(name: &str) -> nix::Result<()> {
+    make(name)?;
+    let fifo = open(name, OFlag::O_RDONLY, Mode::empty())?; // sleeps until a writer opens it
+    let mut buffer = [0; 4096];
+    loop {
+        let n = read(&fifo, &mut buffer)?; // sleeps while it is empty
+        if n == 0 {
+            return unlink(name); // the last writer has closed it
+        }
+        write(stdout(), &buffer[..n])?;
+    }
+}
+
+fn sender(name: &str, messages: &[String]) -> nix::Result<()> {
+    make(name)?;
+    let fifo = open(name, OFlag::O_WRONLY, Mode::empty())?; // sleeps until a reader opens it
+    for message in messages {
+        write(&fifo, format!("{message}\n").as_bytes())?; // sleeps while it is full
+    }
+    Ok(()) // close(2), by drop: the reader's read returns 0
+}
+
+/// Either side may be first.
+fn make(name: &str) -> nix::Result<()> {
+    match mkfifo(name, Mode::S_IRUSR | Mode::S_IWUSR) {
+        Err(Errno::EEXIST) => Ok(()),
+        made => made,
+    }
+}
+
+pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match &words[..] {
+        [role, name] if role == "receiver" => receiver(name)?,
+        [role, name, messages @ ..] if role == "sender" => sender(name, messages)?,
+        _ => Err("usage: fifo receiver PLACE | sender PLACE MESSAGE...")?,
+    }
+    Ok(())
+}
