@@ -25,6 +25,7 @@ use wire::roles::{self, MessageSource, Sink};
 use wire::say;
 use wire::standard;
 
+mod bare;
 mod completions;
 pub mod experiment;
 pub mod list;
@@ -91,6 +92,8 @@ struct Meeting {
 enum Verb {
     /// List the chapters, what is on their wire, and what a peer's death looks like
     List(list::Options),
+    /// The shortest whole program of each mechanism, in Rust, C and Python
+    Bare(bare::Options),
     /// Run both roles of chapters as real processes, and check what arrived
     Demo(lab::demo::Options),
     /// Pitfalls as questions: guess, and the kernel answers
@@ -197,6 +200,7 @@ fn run_verb(verb: Verb, global: &Global, all: &Command) -> Result<()> {
     standard::output()?;
     match verb {
         Verb::List(options) => list::run(&options),
+        Verb::Bare(options) => bare::run(&options, global.quiet),
         Verb::Demo(options) => lab::demo::run(&options, global.quiet),
         Verb::Experiment(options) => experiment::run(&options, global.quiet),
         Verb::Trace(options) => {

@@ -4,6 +4,9 @@
 os::start!(run);
 
 fn run() -> u8 {
+    if let Some((program, main)) = bare::chosen() {
+        return lab::bare::play(program, main);
+    }
     match ipclab::cli::run() {
         Ok(()) => 0,
         Err(error) => {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use bench::peers::{Peers, Program, Tools, mechanisms};
+use bench::peers::{Peers, Program, mechanisms};
+use lab::tools::Tools;
 use support::skip;
 
 #[path = "bench_peers/pair.rs"]

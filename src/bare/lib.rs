@@ -1,8 +1,8 @@
-//! The shortest whole program of each mechanism, in Rust, C and Python: the texts, and the
-//! Rust ones as functions.
+//! The shortest whole program of each mechanism, in Rust, C and Python: the texts, how they
+//! are played, and the Rust ones as functions.
 //!
-//! Each file stands alone. It takes its arguments from the command line, so that whoever calls
-//! its `main` is to be a process of that program's own.
+//! Each file stands alone, and takes its arguments from the command line. A process plays
+//! the Rust one of `fifo` if it was started under the name `ipclab bare fifo` ([`chosen`]).
 
 use std::error::Error;
 
@@ -13,8 +13,46 @@ pub enum Language {
     Rust,
     /// With the C library.
     C,
-    /// With the standard library, and what the header names.
+    /// With the standard library, or what the program's header names.
     Python,
+}
+
+impl Language {
+    /// All of them.
+    pub const ALL: [Language; 3] = [Language::Rust, Language::C, Language::Python];
+
+    /// How the names of its files end.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Language::Rust => "rs",
+            Language::C => "c",
+            Language::Python => "py",
+        }
+    }
+}
+
+/// What an argument of a role stands for: where the roles meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MeetingPlace {
+    /// A path.
+    Path,
+    /// The name of a POSIX object: a slash, and no other.
+    Name,
+    /// The key of a System V object.
+    Key,
+    /// An IPv4 address and a port.
+    Address,
+}
+
+/// One process of a short run, and what it is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// The role: the first argument.
+    pub role: &'static str,
+    /// The arguments behind it, that say where the roles meet.
+    pub places: &'static [MeetingPlace],
+    /// The arguments behind those: messages, or how often.
+    pub args: &'static [&'static str],
 }
 
 /// The `main` of a bare program.
@@ -23,17 +61,30 @@ pub type Main = fn() -> Result<(), Box<dyn Error>>;
 /// One bare program.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
-    /// Its name: that of its files, without their ends.
+    /// Its name: that of its files, without their endings.
     pub name: &'static str,
     /// The texts, in the order of [`Language`].
     texts: [&'static str; 3],
     /// The Rust one, if this build has its feature.
     pub main: Option<Main>,
+    /// A short run: each part starts once the one before it sleeps or has ended.
+    pub parts: &'static [Part],
+    /// The role whose standard output counts.
+    pub prints: &'static str,
+    /// What it prints, to the byte.
+    pub expect: &'static str,
 }
 
-/// The programs, a line each: a feature that a program needs stands before it.
+/// The programs: a feature that a program needs, its name, its parts in the order in which they
+/// start, and what is printed.
 macro_rules! programs {
-    ($($(#[$feature:meta])* $name:ident;)*) => {
+    ($(
+        $(#[$feature:meta])*
+        $name:ident {
+            $($role:literal [$($place:ident),*] $($arg:literal)*;)*
+            prints $prints:literal $expect:literal
+        }
+    )*) => {
         $(
             $(#[$feature])*
             mod $name;
@@ -53,16 +104,35 @@ macro_rules! programs {
                     include_str!(concat!(stringify!($name), ".py")),
                 ],
                 main,
+                parts: &[$(Part {
+                    role: $role,
+                    places: &[$(MeetingPlace::$place),*],
+                    args: &[$($arg),*],
+                }),*],
+                prints: $prints,
+                expect: $expect,
             }
         }),*];
     };
 }
 
 programs! {
-    fifo;
+    fifo {
+        "receiver" [Path];
+        "sender" [Path] "hello" "through a FIFO";
+        prints "receiver" "hello\nthrough a FIFO\n"
+    }
 }
 
+/// How the name begins under which a process plays a program: `ipclab bare fifo`.
+const PREFIX: &str = "ipclab bare ";
+
 impl Program {
+    /// The program of this name.
+    pub fn find(name: &str) -> Option<&'static Program> {
+        PROGRAMS.iter().find(|program| program.name == name)
+    }
+
     /// The text in `language`.
     pub fn text(&self, language: Language) -> &'static str {
         self.texts[language as usize]
@@ -72,4 +142,40 @@ impl Program {
     pub fn chapter(&self) -> &'static str {
         self.name.split('_').next().unwrap_or(self.name)
     }
+
+    /// What `argv[0]` must be for a process to play this program.
+    pub fn process_name(&self) -> String {
+        format!("{PREFIX}{}", self.name)
+    }
+
+    /// What a role takes before its messages; nothing, if the role is in no short run.
+    pub fn places(&self, role: &str) -> &'static [MeetingPlace] {
+        let part = self.parts.iter().find(|part| part.role == role);
+        part.map_or(&[], |part| part.places)
+    }
+
+    /// A command that builds or runs the text, as its header has it: the one that begins with one
+    /// of `words`.
+    pub fn command(
+        &self,
+        language: Language,
+        words: &[&str],
+    ) -> Option<&'static str> {
+        let header = self.text(language).lines().take(12);
+        let mut commands = header.flat_map(|line| line.split(';')).map(|command| {
+            command
+                .trim_start_matches(['/', '!', ' '])
+                .trim_end_matches(['*', '/', ' '])
+        });
+        commands.find(|command| {
+            words.contains(&command.split(' ').next().unwrap_or_default())
+        })
+    }
+}
+
+/// The program that this process is to play, by the name under which it was started.
+pub fn chosen() -> Option<(&'static Program, Main)> {
+    let name = std::env::args_os().next()?;
+    let program = Program::find(name.to_str()?.strip_prefix(PREFIX)?)?;
+    Some((program, program.main?))
 }

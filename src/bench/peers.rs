@@ -12,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use lab::tools::{NO_COMPILER, Tools, compiler};
+
 /// Which program a peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Program {
@@ -27,27 +29,6 @@ impl Program {
         match self {
             Program::C => "C",
             Program::Python => "Python",
-        }
-    }
-}
-
-/// The program that compiles, and the one that interprets.
-#[derive(Debug, Clone)]
-pub struct Tools {
-    /// A C compiler, with options of its own after blanks: `cc`, `ccache gcc`.
-    pub cc: String,
-    /// Python 3.10 or later.
-    pub python: OsString,
-}
-
-impl Tools {
-    /// `$CC`, else cc; `$IPCLAB_PYTHON`, else python3.
-    pub fn of_environment() -> Tools {
-        let cc = std::env::var("CC").ok().filter(|cc| !cc.trim().is_empty());
-        let python = std::env::var_os("IPCLAB_PYTHON");
-        Tools {
-            cc: cc.unwrap_or_else(|| "cc".into()),
-            python: python.unwrap_or_else(|| "python3".into()),
         }
     }
 }
@@ -206,18 +187,14 @@ fn compile_all(dir: &Path, cc: &str) -> Result<(), String> {
     for (reference, ended) in REFERENCES.iter().zip(ended) {
         let source = reference.source;
         let output = ended.map_err(|error| {
-            format!(
-                "no C compiler: exec {cc}: {error}; apt-get install gcc libc6-dev, or \
-                 name one in CC"
-            )
+            format!("no C compiler: exec {cc}: {error}; {NO_COMPILER}")
         })?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let why =
                 said.lines().find(|line| line.contains("error")).unwrap_or(&said);
             return Err(format!(
-                "{cc} cannot build {source}: {}; apt-get install gcc libc6-dev, or name \
-                 another compiler in CC",
+                "{cc} cannot build {source}: {}; {NO_COMPILER}",
                 why.trim()
             ));
         }
@@ -226,9 +203,7 @@ fn compile_all(dir: &Path, cc: &str) -> Result<(), String> {
 }
 
 fn compile(dir: &Path, cc: &str, reference: &Reference) -> io::Result<Child> {
-    let mut words = cc.split_whitespace();
-    Command::new(words.next().unwrap_or("cc"))
-        .args(words)
+    compiler(cc)
         .args(["-O3", "-Wall", "-Wextra", "-o"])
         .arg(built(dir, reference))
         .args(reference.defines)

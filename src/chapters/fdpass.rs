@@ -19,6 +19,8 @@ mod rendezvous;
 mod server;
 mod worker;
 
+pub use options::ADDRESS;
+
 #[cfg(any(test, fuzzing))]
 pub(crate) use descriptor::fuzz;
 #[cfg(any(test, fuzzing))]

@@ -16,6 +16,8 @@ pub mod more;
 pub mod once;
 mod server;
 
+pub use address::DEFAULT as ADDRESS;
+
 /// The chapter's roles.
 #[derive(Debug, clap::Subcommand)]
 pub enum TcpRoles {

@@ -9,6 +9,10 @@ use experiments::ALL;
 
 /// Other words for the verbs.
 const VERBS: &[(&str, &[&str])] = &[
+    (
+        "bare",
+        &["source", "code", "program", "minimal", "simple", "rust", "c", "python"],
+    ),
     ("list", &["ls", "chapters", "contents", "toc", "index", "all"]),
     ("demo", &["run", "tour", "start", "play", "begin", "intro", "example"]),
     (

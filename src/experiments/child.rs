@@ -13,8 +13,7 @@ use serde::de::DeserializeOwned;
 use syscalls::Sysno;
 
 use super::until::until;
-use os::proc;
-use os::process_identity;
+use os::proc::{self, Activity, activity};
 
 // By which call the C library sleeps in epoll_wait(2), pause(2) and poll(2): newer processors
 // have only the call of which each is a case.
@@ -75,7 +74,10 @@ impl<T: DeserializeOwned> Child<T> {
                 format!("the {} is not asleep in {calls:?}: {activity:?}", self.who)
             },
             || match activity(self.pid) {
-                Activity::Asleep(call) if calls.contains(&call) => Ok(Some(call)),
+                Activity::Asleep(call) => Ok(calls
+                    .iter()
+                    .copied()
+                    .find(|known| known.id() as usize == call)),
                 Activity::AsleepSomewhere => Ok(Some(calls[0])),
                 Activity::Ended => bail!("the {} has ended", self.who),
                 _ => Ok(None),
@@ -160,34 +162,6 @@ impl<T> Drop for Child<T> {
         if !self.reaped {
             let _ = kill(self.pid, Signal::SIGKILL);
             let _ = waitpid(self.pid, None);
-        }
-    }
-}
-
-/// What /proc shows of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Activity {
-    /// It sleeps in this call.
-    Asleep(Sysno),
-    /// It sleeps, and this user may not see where.
-    AsleepSomewhere,
-    /// It has ended.
-    Ended,
-    /// It runs, or is stopped, or is just falling asleep.
-    Other,
-}
-
-fn activity(pid: Pid) -> Activity {
-    match process_identity::state(pid.as_raw().unsigned_abs()) {
-        None | Some('Z' | 'X') => return Activity::Ended,
-        Some('S') => {}
-        Some(_) => return Activity::Other,
-    }
-    match proc::text(format!("/proc/{pid}/syscall")) {
-        Err(_) => Activity::AsleepSomewhere,
-        Ok(line) => {
-            let number = line.split(' ').next().and_then(|word| word.parse().ok());
-            number.and_then(Sysno::new).map_or(Activity::Other, Activity::Asleep)
         }
     }
 }

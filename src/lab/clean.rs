@@ -278,7 +278,7 @@ fn is_same(one: &Object, other: &Object) -> bool {
 }
 
 /// What is in the kernel under `name`, as a chapter calls it.
-fn in_kernel(name: &str) -> Vec<Object> {
+pub(crate) fn in_kernel(name: &str) -> Vec<Object> {
     let mut found = vec![Object::Queue(name.to_owned())];
     let semaphore = semaphore_path(name);
     found.push(Object::Semaphore(semaphore, 0));

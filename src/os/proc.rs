@@ -3,6 +3,10 @@
 use std::io;
 use std::path::Path;
 
+use nix::unistd::Pid;
+
+use super::process_identity;
+
 /// The text of a file of /proc. The names in it, of programs, paths and sockets, are whatever
 /// bytes that a process chose: where they are not UTF-8, they have U+FFFD, and the rest counts.
 ///
@@ -18,6 +22,35 @@ pub fn text(path: impl AsRef<Path>) -> io::Result<String> {
 /// The value of a line `name value` in a file of /proc.
 pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+/// What a process does, as /proc shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    /// It sleeps in the system call of this number.
+    Asleep(usize),
+    /// It sleeps, and this user may not see where.
+    AsleepSomewhere,
+    /// It has ended.
+    Ended,
+    /// It runs, or is stopped, or is just falling asleep.
+    Other,
+}
+
+/// What the process `pid` does now.
+pub fn activity(pid: Pid) -> Activity {
+    match process_identity::state(pid.as_raw().unsigned_abs()) {
+        None | Some('Z' | 'X') => return Activity::Ended,
+        Some('S') => {}
+        Some(_) => return Activity::Other,
+    }
+    match text(format!("/proc/{pid}/syscall")) {
+        Err(_) => Activity::AsleepSomewhere,
+        Ok(line) => {
+            let number = line.split(' ').next().and_then(|word| word.parse().ok());
+            number.map_or(Activity::Other, Activity::Asleep)
+        }
+    }
 }
 
 #[cfg(test)]

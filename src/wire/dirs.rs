@@ -39,6 +39,12 @@ pub fn state() -> Option<PathBuf> {
     Some(absolute("XDG_STATE_HOME").or_else(home)?.join("ipclab"))
 }
 
+/// `$XDG_CACHE_HOME/ipclab`, else `~/.cache/ipclab`; `None` without a home.
+pub fn cache() -> Option<PathBuf> {
+    let home = || Some(absolute("HOME")?.join(".cache"));
+    Some(absolute("XDG_CACHE_HOME").or_else(home)?.join("ipclab"))
+}
+
 /// `$TMPDIR`, else `/tmp`.
 pub fn temporary() -> PathBuf {
     set("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)

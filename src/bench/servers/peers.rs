@@ -16,7 +16,7 @@ use nix::sys::socket::{
 
 use super::kind::{ServerKind, ServerProgram};
 use super::load::address::ServerAddress;
-use crate::peers::Tools;
+use lab::tools::Tools;
 use wire::address;
 
 /// Why a peer is not there: the row has the reason, and the bench goes on.

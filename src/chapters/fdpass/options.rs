@@ -13,7 +13,7 @@ use wire::roles::{MessageSource, seconds};
 use wire::say;
 
 /// Where clients connect, unless `--listen` or `--connect` says otherwise.
-pub(super) const ADDRESS: &str = "127.0.0.1:15000";
+pub const ADDRESS: &str = "127.0.0.1:15000";
 
 /// The options of a server.
 #[derive(Debug, Clone, clap::Args)]

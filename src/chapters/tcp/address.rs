@@ -6,7 +6,7 @@ use wire::address::{Addresses, resolve};
 use wire::meet::Rendezvous;
 
 /// Where the two roles meet unless told otherwise.
-pub(super) const DEFAULT: &str = "127.0.0.1:7777";
+pub const DEFAULT: &str = "127.0.0.1:7777";
 
 /// The addresses that `--at`, or else the option `given`, name.
 pub(super) fn named(

@@ -1,4 +1,4 @@
-//! Stops a build for another system before anything of it is compiled: the crates of ipclab all
+//! Stops a build for another system before anything else is compiled: the crates of ipclab all
 //! depend on this one, and each has its other dependencies for Linux only.
 
 #![allow(clippy::print_stdout, reason = "what Cargo reads")]

@@ -1,0 +1,299 @@
+//! `ipclab bare`: the shortest whole program of each mechanism, printed or played.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::net::SocketAddrV4;
+use std::os::unix::process::CommandExt;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use rustix::stdio::{stderr, stdout};
+
+use super::near::{self, Offers};
+use bare::{Language, MeetingPlace, PROGRAMS, Program};
+use lab::bare::{MeetingPlaces, command, row};
+use lab::prose;
+use os::inheritance::hand_on;
+use wire::chapter::{Lack, Shown};
+use wire::errors::usage;
+use wire::meet::key_of;
+use wire::say::{columns, hanging, tell};
+
+/// The options of `ipclab bare`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = prose::examples(&[
+    ("bare", "the list"),
+    ("bare fifo", "the program, whole"),
+    ("bare fifo --lang python > fifo.py", "a start of your own"),
+    ("bare fifo receiver", "plays a role; in another terminal:"),
+    ("bare fifo sender hello", "the other, or the chapter's: ipclab fifo sender hello"),
+    ("bare fifo --lang c receiver /tmp/f", "the C program, at a path of your choice"),
+    ("bare fifo --lacks", "what it does not survive, and where that is seen"),
+]) + "
+PLACE is where the roles meet; without it, they meet where the chapter's own do. A PLACE is told \
+from a message by its form: a path has a slash, the name of a queue, a segment or a semaphore begins \
+with one (a System V key is made from it, or is a number as 0x1234), and an address is \
+127.0.0.1:7777.")]
+pub(super) struct Options {
+    /// The program; without one, the list
+    #[arg(value_name = "NAME")]
+    #[arg(value_parser = Offers(names), hide_possible_values = true)]
+    name: Option<String>,
+
+    /// The role to play; without one, the program is printed
+    #[arg(value_name = "ROLE")]
+    role: Option<String>,
+
+    /// Where the roles meet, then the messages
+    #[arg(value_name = "[PLACE] MESSAGE")]
+    words: Vec<OsString>,
+
+    /// The language
+    #[arg(long, value_enum, default_value = "rust", value_name = "LANGUAGE")]
+    lang: Lang,
+
+    /// Print what the program lacks: what shows it, and what of the chapter's code answers it
+    #[arg(long, requires = "name", conflicts_with_all = ["role", "lang"])]
+    lacks: bool,
+}
+
+/// `--lang`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Lang {
+    /// With the crates nix and libc
+    Rust,
+    /// With the C library
+    C,
+    /// With its standard library
+    Python,
+}
+
+impl From<Lang> for Language {
+    fn from(lang: Lang) -> Language {
+        match lang {
+            Lang::Rust => Language::Rust,
+            Lang::C => Language::C,
+            Lang::Python => Language::Python,
+        }
+    }
+}
+
+/// What a shell completes.
+fn names() -> &'static [String] {
+    static NAMES: OnceLock<Vec<String>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        PROGRAMS.iter().map(|program| program.name.to_owned()).collect()
+    })
+}
+
+/// `ipclab bare`.
+///
+/// # Errors
+/// A name or a role that there is not; what stands in the way of playing it.
+pub(super) fn run(options: &Options, quiet: bool) -> Result<()> {
+    let Some(name) = &options.name else { return prose::print(&list()) };
+    let program = Program::find(name).ok_or_else(|| usage(unknown(name)))?;
+    let language = options.lang.into();
+    match &options.role {
+        _ if options.lacks => prose::print(&lacks(program)?),
+        None => print(program, language, quiet),
+        Some(role) => play(program, language, role, &options.words, quiet),
+    }
+}
+
+/// That there is no program of this name, and what may have been meant.
+fn unknown(name: &str) -> String {
+    let mut near = near::spelt(name, PROGRAMS.iter().map(|program| program.name));
+    if near.is_empty() {
+        near = near::chapters(&[name]);
+    }
+    let way_out = near::question(&near).unwrap_or("; ipclab bare lists them".into());
+    format!("no such bare program: '{name}'{way_out}")
+}
+
+/// The programs, each with its roles and its calls.
+fn list() -> String {
+    let calls = |program: &Program| {
+        let header = program.text(Language::Rust).lines().next().unwrap_or_default();
+        header.trim_start_matches("//! ").to_owned()
+    };
+    let rows: Vec<_> =
+        PROGRAMS.iter().map(|program| (program.name, calls(program))).collect();
+    let rows: Vec<_> =
+        rows.iter().map(|(name, calls)| (*name, calls.as_str())).collect();
+    let width = prose::width();
+    format!(
+        "The shortest whole program of each mechanism, in Rust, C and Python:\n\n{}\n{}",
+        prose::pairs(width, &rows),
+        prose::paragraph(
+            width,
+            "",
+            "",
+            "ipclab bare NAME prints one (--lang c, --lang python); ipclab bare NAME ROLE \
+             plays one; ipclab trace NAME --bare shows its system calls.",
+        )
+    )
+}
+
+/// Prints the program to the byte; on a terminal, also how it is built and run.
+fn print(program: &Program, language: Language, quiet: bool) -> Result<()> {
+    prose::print(program.text(language))?;
+    if stdout().is_terminal() && !quiet {
+        tell(&format!("\n{}", recipe(program, language)?));
+    }
+    Ok(())
+}
+
+/// The command lines that build and run the printed text.
+fn recipe(program: &Program, language: Language) -> Result<String> {
+    let name = program.name;
+    let places = MeetingPlaces::of_roles(program)?;
+    let mut lines = Vec::new();
+    let start = match language {
+        Language::Rust => {
+            lines.push(format!(
+                "cargo new {name} && cd {name} && ipclab bare {name} > src/main.rs"
+            ));
+            let dependencies = program.text(language).lines();
+            let dependencies = dependencies
+                .filter_map(|line| line.strip_prefix("//! Cargo.toml: "));
+            for line in dependencies {
+                lines.push(format!("echo '{line}' >> Cargo.toml"));
+            }
+            "cargo run -q --".to_owned()
+        }
+        Language::C => {
+            let compile =
+                program.command(language, &["cc", "mpicc"]).unwrap_or_default();
+            lines.push(format!(
+                "ipclab bare {name} --lang c > {name}.c && {compile}"
+            ));
+            format!("./{name}")
+        }
+        Language::Python => {
+            lines.push(format!("ipclab bare {name} --lang python > {name}.py"));
+            format!("python3 {name}.py")
+        }
+    };
+    for part in program.parts {
+        let places = part.places.iter().map(|place| places.argument(*place));
+        let args = part.args.iter().map(|arg| wire::meet::quoted(arg));
+        let words: Vec<_> = places.chain(args).collect();
+        lines.push(
+            format!("{start} {} {}", part.role, words.join(" "))
+                .trim_end()
+                .to_owned(),
+        );
+    }
+    Ok(lines.iter().map(|line| format!("  {line}\n")).collect())
+}
+
+/// Becomes the program, as the role.
+fn play(
+    program: &Program,
+    language: Language,
+    role: &str,
+    words: &[OsString],
+    quiet: bool,
+) -> Result<()> {
+    let mut command = command(program, language)?;
+    let (places, messages, chosen) = arguments(program, role, words)?;
+    if !quiet && stderr().is_terminal() {
+        let place = places.join(" ");
+        announce(&format!("{} {role} {place}", program.name));
+        let other = program.parts.iter().find(|part| part.role != role);
+        if let Some(other) = other.filter(|_| !chosen && !places.is_empty()) {
+            let args: Vec<_> = other
+                .args
+                .first()
+                .map(|arg| wire::meet::quoted(arg))
+                .into_iter()
+                .collect();
+            let args = args.join(" ");
+            let line = format!("bare {} {} {args}", program.name, other.role);
+            announce(&format!(
+                "the other side, in another terminal: ipclab {}",
+                line.trim_end()
+            ));
+        }
+    }
+    command.arg(role).args(places).args(messages);
+    hand_on(&mut command);
+    let name = command.get_program().to_string_lossy().into_owned();
+    Err(command.exec()).with_context(|| format!("exec {name}"))
+}
+
+/// A line of the commentary.
+fn announce(text: &str) {
+    let width = columns(stderr()).unwrap_or(usize::from(u16::MAX));
+    tell(&format!("{}\n", hanging(text, 0, 2, width)));
+}
+
+/// The arguments of a role: its places, chosen among `words` or the chapter's own, and the rest
+/// of the words. Also whether one was chosen.
+fn arguments<'a>(
+    program: &Program,
+    role: &str,
+    mut words: &'a [OsString],
+) -> Result<(Vec<String>, &'a [OsString], bool)> {
+    let default = MeetingPlaces::of_roles(program)?;
+    let (mut all, mut chosen) = (Vec::new(), false);
+    for place in program.places(role) {
+        let given = words.first().and_then(|word| word.to_str());
+        let given = given.and_then(|word| as_place(*place, word));
+        if given.is_some() {
+            (words, chosen) = (&words[1..], true);
+        }
+        all.push(given.unwrap_or_else(|| default.argument(*place)));
+    }
+    Ok((all, words, chosen))
+}
+
+/// The argument for `place` that `word` is, if it has the form of one.
+fn as_place(place: MeetingPlace, word: &str) -> Option<String> {
+    let is = match place {
+        MeetingPlace::Path => word.contains('/'),
+        MeetingPlace::Name => word.starts_with('/'),
+        MeetingPlace::Address => word.parse::<SocketAddrV4>().is_ok(),
+        MeetingPlace::Key => return key(word),
+    };
+    is.then(|| word.to_owned())
+}
+
+/// The key that `word` is: a number in hexadecimal, or made from a name as by the chapter.
+fn key(word: &str) -> Option<String> {
+    if word.starts_with('/') {
+        return Some(key_of(word).to_string());
+    }
+    let number = i32::from_str_radix(word.strip_prefix("0x")?, 16).ok()?;
+    Some(number.to_string())
+}
+
+/// What the program lacks, with the commands that show it.
+fn lacks(program: &Program) -> Result<String> {
+    let row = row(program)?;
+    let width = prose::width();
+    let mut text = prose::paragraph(
+        width,
+        "",
+        "",
+        &format!("What the bare {} does not survive, or does not do:", row.name),
+    );
+    for (number, Lack { what, shown, answer: (file, anchor) }) in
+        (1..).zip(row.lacks)
+    {
+        let shown = match shown {
+            Shown::Experiment(name) => {
+                format!("ipclab experiment {}/{name}", row.name)
+            }
+            Shown::Test(file, name) => format!("cargo test --test {file} {name}"),
+        };
+        text += &prose::paragraph(width, &format!("\n{number:>2}. "), "    ", what);
+        text += &prose::paragraph(width, "    see it:   ", "              ", &shown);
+        let answer = format!("src/{file}, from \"ANCHOR: {anchor}\" on");
+        text +=
+            &prose::paragraph(width, "    answered: ", "              ", &answer);
+    }
+    Ok(text)
+}

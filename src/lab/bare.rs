@@ -1,0 +1,218 @@
+//! The bare programs as processes: where their roles meet, and the command that plays one.
+
+use std::ffi::CString;
+use std::fs::{DirBuilder, rename};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::prctl;
+use tempfile::NamedTempFile;
+
+use bare::{Language, Main, MeetingPlace, Program};
+use chapters::find;
+use os::cleanup::{Object, remove_now};
+use os::inheritance::hand_on;
+use wire::chapter::Row;
+use wire::dirs;
+use wire::errors::Advise;
+use wire::meet::{Rendezvous, describe, kernel_prefix_of, key_of};
+use wire::say::tell;
+
+use super::clean::in_kernel;
+use super::interrupts::Interrupts;
+use super::tools::{NO_COMPILER, Tools, compiler};
+
+/// Where the roles of a bare program meet.
+#[derive(Debug, Clone)]
+pub struct MeetingPlaces {
+    path: PathBuf,
+    name: String,
+    address: String,
+}
+
+impl MeetingPlaces {
+    /// Where the roles of the program's chapter meet if no option says otherwise: so a bare
+    /// role and one of the chapter find each other.
+    ///
+    /// # Errors
+    /// When the runtime directory cannot be made.
+    pub fn of_roles(program: &Program) -> Result<MeetingPlaces> {
+        let row = row(program)?;
+        let rendezvous = Rendezvous::new(row.name, row.meets, None)?;
+        rendezvous.make_dir()?;
+        let address = match row.name {
+            "fdpass" => chapters::fdpass::ADDRESS,
+            _ => chapters::tcp::ADDRESS,
+        };
+        Ok(MeetingPlaces {
+            path: rendezvous.path(),
+            name: rendezvous.kernel_name(),
+            address: address.to_owned(),
+        })
+    }
+
+    /// MeetingPlaces of a run's own: in its directory, and names made from the directory's.
+    pub fn within(dir: &Path, program: &Program) -> MeetingPlaces {
+        let chapter = program.chapter();
+        // An address that no other process of this machine uses, whatever its port.
+        let [_, high, middle, low] = std::process::id().to_be_bytes();
+        MeetingPlaces {
+            path: dir.join(chapter),
+            name: format!("{}{chapter}", kernel_prefix_of(Some(dir.as_os_str()))),
+            address: format!("127.{}.{middle}.{low}:7777", 64 + high % 64),
+        }
+    }
+
+    /// The argument that stands for `place`.
+    pub fn argument(&self, place: MeetingPlace) -> String {
+        match place {
+            MeetingPlace::Path => self.path.display().to_string(),
+            MeetingPlace::Name => self.name.clone(),
+            MeetingPlace::Key => key_of(&self.name).to_string(),
+            MeetingPlace::Address => self.address.clone(),
+        }
+    }
+
+    /// Removes what the roles have left in the kernel, and says what that was.
+    pub fn remove_leftovers(&self) -> Option<String> {
+        let left: Vec<Object> = in_kernel(&self.name);
+        for object in &left {
+            let _ = remove_now(object);
+        }
+        let names: Vec<_> = left.iter().map(describe).collect();
+        (!names.is_empty()).then(|| format!("left behind: {}", names.join(", ")))
+    }
+}
+
+/// Plays in this process the program under whose name it was started; returns the exit status.
+pub fn play(program: &Program, main: Main) -> u8 {
+    // What `ps` and `top` show. For `ipclab trace`, here ends the start of the program.
+    if let Ok(name) = CString::new(program.name) {
+        let _ = prctl::set_name(&name);
+    }
+    // As Rust reports what `main` returns.
+    match main() {
+        Ok(()) => 0,
+        Err(error) => {
+            tell(&format!("Error: {error:?}\n"));
+            1
+        }
+    }
+}
+
+/// The row of the program's chapter.
+///
+/// # Errors
+/// None: each program belongs to a chapter of the table.
+pub fn row(program: &Program) -> Result<Row> {
+    find(program.chapter())
+        .with_context(|| format!("{}: no such chapter", program.name))
+}
+
+/// The command that plays `program`, written in `language`; its arguments are to follow.
+///
+/// # Errors
+/// A C program that cannot be compiled; a directory for it that cannot be made.
+pub fn command(program: &Program, language: Language) -> Result<Command> {
+    match language {
+        Language::Rust => {
+            if let Some(missing) =
+                row(program)?.missing().filter(|_| program.main.is_none())
+            {
+                bail!(missing);
+            }
+            let itself =
+                std::env::current_exe().context("readlink /proc/self/exe")?;
+            let mut command = Command::new(itself);
+            command.arg0(program.process_name());
+            Ok(command)
+        }
+        Language::C => Ok(Command::new(compiled(program)?)),
+        Language::Python => {
+            let file = cached(program, Language::Python, "")?;
+            if !file.exists() {
+                let text = program.text(Language::Python).as_bytes();
+                put(&file, |new| new.write_all(text).context("write"))?;
+            }
+            let mut command = Command::new(Tools::of_environment().python);
+            command.arg(file);
+            Ok(command)
+        }
+    }
+}
+
+/// The C program, compiled as its header says, unless it has been before.
+fn compiled(program: &Program) -> Result<PathBuf> {
+    let line =
+        program.command(Language::C, &["cc", "mpicc"]).with_context(|| {
+            format!("{}.c has no command that compiles it", program.name)
+        })?;
+    let tools = Tools::of_environment();
+    let mut words = line.split(' ');
+    let cc = match words.next() {
+        Some("mpicc") => std::env::var("MPICC").unwrap_or_else(|_| "mpicc".into()),
+        _ => tools.cc,
+    };
+    // The text comes by standard input, and `-o NAME` is not for us.
+    let file = format!("{}.c", program.name);
+    let options = words.filter(|word| ![&file, program.name, "-o"].contains(word));
+    let result = cached(program, Language::C, &cc)?;
+    if result.exists() {
+        return Ok(result);
+    }
+    let mut stop = Interrupts::watch()?;
+    let made = put(&result, |new| {
+        let mut command = compiler(&cc);
+        command.args(["-x", "c", "-"]).args(options).arg("-o").arg(new.path());
+        hand_on(&mut command);
+        let child = command.stdin(Stdio::piped()).spawn();
+        let child = child.with_context(|| format!("exec {cc}"));
+        let mut child = child.advise(|_| Some(NO_COMPILER))?;
+        let mut input = child.stdin.take().context("no pipe to the compiler")?;
+        // A compiler that reads no more says why.
+        let _ = input.write_all(program.text(Language::C).as_bytes());
+        drop(input);
+        match child.wait().context("waitpid")?.success() {
+            true => Ok(()),
+            false => bail!("`{line}` failed"),
+        }
+    });
+    if stop.pending()?
+        && let Some(signal) = stop.caught
+    {
+        stop.end_by(signal)?;
+    }
+    made.map(|()| result)
+}
+
+/// Where what is made of a text is kept: another text, or another tool, is another file.
+fn cached(program: &Program, language: Language, tool: &str) -> Result<PathBuf> {
+    let dir = dirs::cache()
+        .context("no directory for what is compiled: set XDG_CACHE_HOME")?;
+    let dir = dir.join("bare");
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+    made.with_context(|| format!("mkdir {}", dir.display()))
+        .advise(|_| Some("set XDG_CACHE_HOME to a directory of yours"))?;
+    let mut hash = DefaultHasher::new();
+    (program.text(language), tool).hash(&mut hash);
+    let ending = language.ending();
+    Ok(dir.join(format!("{}-{:016x}.{ending}", program.name, hash.finish())))
+}
+
+/// Has `make` fill a file beside `path`, and gives it that name once it is whole.
+fn put(
+    path: &Path,
+    make: impl FnOnce(&mut NamedTempFile) -> Result<()>,
+) -> Result<()> {
+    let dir = path.parent().unwrap_or(path);
+    let new = NamedTempFile::new_in(dir);
+    let mut new = new.with_context(|| format!("open in {}", dir.display()))?;
+    make(&mut new)?;
+    let (_, new) = new.keep().context("keep the file")?;
+    rename(&new, path).with_context(|| format!("rename {}", path.display()))
+}
