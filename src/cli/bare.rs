@@ -177,7 +177,7 @@ fn recipe(program: &Program, language: Language) -> Result<String> {
         }
     };
     for part in program.parts {
-        let places = part.places.iter().map(|place| places.argument(*place));
+        let places = places.arguments(part).into_iter();
         let args = part.args.iter().map(|arg| wire::meet::quoted(arg));
         let words: Vec<_> = places.chain(args).collect();
         lines.push(

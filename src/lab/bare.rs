@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail};
 use nix::sys::prctl;
 use tempfile::NamedTempFile;
 
-use bare::{Language, Main, MeetingPlace, Program};
-use chapters::find;
+use bare::{Language, Main, MeetingPlace, PROGRAMS, Part, Program};
+use chapters::{find, rows};
 use os::cleanup::{Object, remove_now};
 use os::inheritance::hand_on;
 use wire::chapter::Row;
@@ -78,6 +78,11 @@ impl MeetingPlaces {
         }
     }
 
+    /// The arguments of `part` that say where the roles meet.
+    pub fn arguments(&self, part: &Part) -> Vec<String> {
+        part.places.iter().map(|place| self.argument(*place)).collect()
+    }
+
     /// Removes what the roles have left in the kernel, and says what that was.
     pub fn remove_leftovers(&self) -> Option<String> {
         let left: Vec<Object> = in_kernel(&self.name);
@@ -87,6 +92,21 @@ impl MeetingPlaces {
         let names: Vec<_> = left.iter().map(describe).collect();
         (!names.is_empty()).then(|| format!("left behind: {}", names.join(", ")))
     }
+}
+
+/// What a command line may name with `--bare`: the chapters, and the bare programs that are not
+/// called as their chapter.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let variants = PROGRAMS.iter().map(|program| program.name);
+    rows()
+        .iter()
+        .map(|row| row.name)
+        .chain(variants.filter(|name| find(name).is_none()))
+}
+
+/// That `name`, without `--bare`, is no chapter.
+pub fn add_option(name: &str) -> String {
+    format!("{name} is a bare program, not a chapter: add --bare")
 }
 
 /// Plays in this process the program under whose name it was started; returns the exit status.

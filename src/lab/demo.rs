@@ -1,5 +1,6 @@
 //! `ipclab demo`: the roles of a chapter as real processes, in one terminal.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,19 +14,25 @@ use clap::builder::PossibleValuesParser;
 use colored::Colorize;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
-use nix::unistd::pipe2;
+use nix::unistd::{Pid, pipe2};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::stdio::{stderr, stdout};
 use textwrap::core::display_width;
 
+use ::bare as bare_programs;
+use bare_programs::{Language, PROGRAMS, Program};
 use chapters::{find, rows};
+use os::proc::{Activity, activity};
 use process::{Input, Output, RoleProcess, thread};
 use wire::chapter::{Part, Row};
+use wire::errors::usage;
 use wire::launcher;
-use wire::meet::Meets;
+use wire::meet::{Meets, quoted};
 use wire::say::{columns, hanging, tell};
+use wire::transfer::write_all;
 
+use super::bare::{self, MeetingPlaces};
 use super::interrupts::{Interrupts, WaitOutcome, wait_for_all};
 use super::prose;
 use super::scratch::Scratch;
@@ -36,20 +43,81 @@ use super::scratch::Scratch;
     ("demo", "a tour of all chapters"),
     ("demo fifo tcp", "two of them"),
     ("demo -q", "the closing table alone"),
+    ("demo fifo --bare", "its bare program plays both roles"),
 ]))]
 pub struct Options {
     /// The chapters; without any, a tour of all
     #[arg(value_name = "CHAPTER")]
-    #[arg(value_parser = PossibleValuesParser::new(rows().iter().map(|row| row.name)))]
+    #[arg(value_parser = PossibleValuesParser::new(bare::names()), hide_possible_values = true)]
     chapters: Vec<String>,
+
+    /// Play the bare programs: those of the chapters (`ipclab bare`), or all
+    #[arg(long)]
+    bare: bool,
 }
 
 /// How long one chapter may take.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// One chapter's run.
+/// What is run.
+#[derive(Clone, Copy)]
+enum Subject {
+    /// The roles of a chapter.
+    Roles(Row),
+    /// A bare program.
+    Bare(&'static Program, Row),
+}
+
+impl Subject {
+    fn row(&self) -> &Row {
+        match self {
+            Subject::Roles(row) | Subject::Bare(_, row) => row,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Subject::Roles(row) => row.name,
+            Subject::Bare(program, _) => program.name,
+        }
+    }
+
+    /// The role whose standard output is checked, and what it must be.
+    fn expected(&self) -> (&'static str, &'static str) {
+        match self {
+            Subject::Roles(Row { script, .. }) => (script.prints, script.expect),
+            Subject::Bare(program, _) => (program.prints, program.expect),
+        }
+    }
+
+    /// What was asked for.
+    fn chosen(options: &Options) -> Result<Vec<Subject>> {
+        let named = |name: &str| {
+            options.chapters.is_empty()
+                || options.chapters.iter().any(|one| one == name)
+        };
+        if !options.bare {
+            if let Some(name) =
+                options.chapters.iter().find(|name| find(name).is_none())
+            {
+                return Err(usage(bare::add_option(name)));
+            }
+            let rows = match options.chapters.as_slice() {
+                [] => rows().to_vec(),
+                names => names.iter().filter_map(|name| find(name)).collect(),
+            };
+            return Ok(rows.into_iter().map(Subject::Roles).collect());
+        }
+        let programs = PROGRAMS.iter().filter(|program| named(program.name));
+        programs
+            .map(|program| Ok(Subject::Bare(program, bare::row(program)?)))
+            .collect()
+    }
+}
+
+/// One run.
 struct Shown {
-    row: Row,
+    subject: Subject,
     took: Duration,
     verdict: Verdict,
 }
@@ -67,23 +135,21 @@ enum Verdict {
 /// # Errors
 /// When what arrived in some chapter is not what was sent.
 pub fn run(options: &Options, quiet: bool) -> Result<()> {
-    let chosen: Vec<Row> = match options.chapters.as_slice() {
-        [] => rows().to_vec(),
-        names => names.iter().filter_map(|name| find(name)).collect(),
-    };
+    let chosen = Subject::chosen(options)?;
     let mut stop = Interrupts::watch()?;
     let mut shown = Vec::new();
-    for row in chosen {
+    for subject in chosen {
+        let row = subject.row();
         if !quiet {
-            for line in fold(&format!("── {}: {}", row.name, row.summary), 3).lines()
-            {
+            let head = format!("── {}: {}", subject.name(), row.summary);
+            for line in fold(&head, 3).lines() {
                 tell(&format!("{}\n", line.bold()));
             }
         }
         let began = Instant::now();
         let verdict = match row.missing() {
             Some(missing) => Verdict::Skipped(missing),
-            None => match play(&row, &mut stop, quiet) {
+            None => match play(&subject, &mut stop, quiet) {
                 Ok(()) => Verdict::Passed,
                 Err(error) => Verdict::Failed(wire::errors::line(&error)),
             },
@@ -104,7 +170,7 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
             }
             tell("\n");
         }
-        shown.push(Shown { row, took: began.elapsed(), verdict });
+        shown.push(Shown { subject, took: began.elapsed(), verdict });
     }
     prose::print(&table(&shown, quiet))?;
     let failed = |run: &&Shown| matches!(run.verdict, Verdict::Failed(_));
@@ -114,9 +180,9 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     }
     if !quiet {
         let passed = |shown: &&Shown| matches!(shown.verdict, Verdict::Passed);
-        let best = shown.iter().find(|shown| shown.row.name == MODEL);
+        let best = shown.iter().find(|shown| shown.subject.name() == MODEL);
         let model = best.or(shown.first()).into_iter().chain(&shown).find(passed);
-        tell(&model.map_or(String::new(), |shown| next(&shown.row)));
+        tell(&model.map_or(String::new(), |shown| next(&shown.subject)));
     }
     Ok(())
 }
@@ -125,15 +191,23 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
 const MODEL: &str = "fifo";
 
 /// What to do after the demo.
-fn next(row: &Row) -> String {
-    let name = row.name;
-    let mut rows = vec![(
-        format!("ipclab {name}"),
-        "the commands to play the roles yourself, and what is on the wire",
-    )];
-    if row.meets != Meets::World {
+fn next(subject: &Subject) -> String {
+    let name = subject.name();
+    let (mut rows, option) = match subject {
+        Subject::Roles(_) => (
+            vec![(
+                format!("ipclab {name}"),
+                "the commands to play the roles yourself, and what is on the wire",
+            )],
+            "",
+        ),
+        Subject::Bare(..) => {
+            (vec![(format!("ipclab bare {name}"), "the program, whole")], " --bare")
+        }
+    };
+    if subject.row().meets != Meets::World {
         rows.push((
-            format!("ipclab trace {name}"),
+            format!("ipclab trace {name}{option}"),
             "the system calls of its roles, side by side",
         ));
     }
@@ -157,7 +231,9 @@ fn folded(prefix: &str, indent: usize, text: &str) {
 fn table(shown: &[Shown], quiet: bool) -> String {
     let colours = stdout().is_terminal();
     let mut text = String::new();
-    for Shown { row, took, verdict } in shown {
+    let wide = shown.iter().map(|shown| shown.subject.name().len()).max();
+    let wide = wide.unwrap_or(0).max(9);
+    for Shown { subject, took, verdict } in shown {
         let milliseconds = took.as_secs_f64() * 1000.0;
         let (mark, verdict) = match verdict {
             Verdict::Passed => ("✓".green(), "what arrived is what was sent".into()),
@@ -169,20 +245,27 @@ fn table(shown: &[Shown], quiet: bool) -> String {
             Verdict::Failed(failure) => ("✗".red(), failure.clone()),
         };
         let mark = if colours { mark } else { mark.clear() };
-        let first = format!("{mark} {:<9} {milliseconds:>8.1} ms  ", row.name);
-        text += &prose::paragraph(prose::width(), &first, &" ".repeat(25), &verdict);
+        let first =
+            format!("{mark} {:<wide$} {milliseconds:>8.1} ms  ", subject.name());
+        text += &prose::paragraph(
+            prose::width(),
+            &first,
+            &" ".repeat(wide + 16),
+            &verdict,
+        );
     }
     text
 }
 
-/// Runs one chapter's script in a directory of its own, and checks what it printed.
-fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
+/// Runs all roles of `subject` in a directory of their own, and checks what was printed.
+fn play(subject: &Subject, stop: &mut Interrupts, quiet: bool) -> Result<()> {
     let scratch = Scratch::make()?;
     let began = Instant::now();
     let (comments, write_end) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let screen = thread(move || show(comments, began))?;
     let deadline = began + DEADLINE;
-    let running = start_all(row, scratch.path(), quiet, &write_end, stop, deadline);
+    let running =
+        start_all(subject, scratch.path(), quiet, &write_end, stop, deadline);
     drop(write_end); // or the screen would never read the end of the comments
     let mut running = running?;
     let waited = wait_for_all(&mut running, stop, deadline)?;
@@ -194,6 +277,12 @@ fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
         ends.push((name, role.stop(Signal::SIGINT, end)?));
     }
     let said = screen.join().unwrap_or_default();
+    let left = match subject {
+        Subject::Roles(_) => None,
+        Subject::Bare(program, _) => {
+            MeetingPlaces::within(scratch.path(), program).remove_leftovers()
+        }
+    };
     match waited {
         WaitOutcome::Done => {}
         WaitOutcome::Stopped => bail!("not done within {} s", DEADLINE.as_secs()),
@@ -202,16 +291,22 @@ fn play(row: &Row, stop: &mut Interrupts, quiet: bool) -> Result<()> {
             bail!("{name} ended with {}: {said}", outcome.status);
         }
     }
-    let printed = ends.into_iter().find(|(name, _)| name == row.script.prints);
+    let (prints, expect) = subject.expected();
+    let printed = ends.into_iter().find(|(name, _)| name == prints);
     let (_, printed) = printed.context("the script's printing role never ran")?;
-    if printed.stdout != row.script.expect.as_bytes() {
+    if printed.stdout != expect.as_bytes() {
         let got = String::from_utf8_lossy(&printed.stdout);
-        bail!("{got:?} arrived instead of {:?}", row.script.expect);
+        bail!("{got:?} arrived instead of {expect:?}");
     }
-    scratch.leftovers()?.map_or(Ok(()), |left| bail!(left))
+    if matches!(subject, Subject::Bare(..)) && !quiet {
+        for line in expect.lines() {
+            folded(&format!("{:>11}  {prints} printed: ", ""), 13, line);
+        }
+    }
+    left.or(scratch.leftovers()?).map_or(Ok(()), |left| bail!(left))
 }
 
-/// What plays one part of a script: `ipclab`, and these words.
+/// The words behind `ipclab` that play one part of a script.
 fn words(row: &Row, part: &Part, quiet: bool) -> Vec<&'static str> {
     let coloured = colored::control::SHOULD_COLORIZE.should_colorize();
     let colour = if coloured { "always" } else { "never" };
@@ -221,9 +316,38 @@ fn words(row: &Row, part: &Part, quiet: bool) -> Vec<&'static str> {
     words
 }
 
+/// The commands that play the parts of `subject`, each with its role's name.
+fn commands(
+    subject: &Subject,
+    dir: &Path,
+    quiet: bool,
+) -> Result<Vec<(&'static str, Command)>> {
+    let ipclab = std::env::current_exe().context("readlink")?;
+    let mut all = Vec::new();
+    match subject {
+        Subject::Roles(row) => {
+            for part in row.script.parts {
+                let mut command = Command::new(&ipclab);
+                // What the commentary calls the program.
+                command.arg0("ipclab").args(words(row, part, quiet));
+                all.push((part.role, command));
+            }
+        }
+        Subject::Bare(program, _) => {
+            let places = MeetingPlaces::within(dir, program);
+            for part in program.parts {
+                let mut command = bare::command(program, Language::Rust)?;
+                command.arg(part.role).args(places.arguments(part)).args(part.args);
+                all.push((part.role, command));
+            }
+        }
+    }
+    Ok(all)
+}
+
 /// Starts a world in which each part of the script is one rank, in their order.
 fn start_world(
-    row: &Row,
+    subject: &Subject,
     dir: &Path,
     quiet: bool,
     write_end: &OwnedFd,
@@ -234,59 +358,94 @@ fn start_world(
     // The launcher collects its ranks' lines, and may show an answer before its question. Its
     // own standard error is our pipe: each rank opens that, and writes for itself.
     let direct = "exec \"$0\" \"$@\" 2> /proc/$PPID/fd/2";
-    for (rank, part) in row.script.parts.iter().enumerate() {
+    let ranks: Vec<Vec<&str>> = match subject {
+        Subject::Roles(row) => {
+            row.script.parts.iter().map(|part| words(row, part, quiet)).collect()
+        }
+        Subject::Bare(program, _) => {
+            let of = |part: &bare_programs::Part| {
+                [&["bare", program.name, part.role], part.args].concat()
+            };
+            program.parts.iter().map(of).collect()
+        }
+    };
+    for (rank, words) in ranks.into_iter().enumerate() {
         command.args((rank > 0).then_some(":")).args(["-n", "1"]);
-        command.args(["sh", "-c", direct]);
-        command.arg(&ipclab).args(words(row, part, quiet));
+        command.args(["sh", "-c", direct]).arg(&ipclab).args(words);
     }
     let stderr = Some(write_end.try_clone().context("dup")?);
-    let name = row.script.prints;
+    let (name, _) = subject.expected();
     RoleProcess::start_with(name, command, Input::Nothing, Output::Kept, stderr)
 }
 
-/// Starts the script's roles, each once the one before it says that peers may come. Their
-/// comments share one pipe, so that their order on the screen is the order in which they
-/// were written.
+/// Starts the roles, each once peers of the one before it may come. Their comments share one
+/// pipe, so that their order on the screen is the order in which they were written.
 fn start_all(
-    row: &Row,
+    subject: &Subject,
     dir: &Path,
     quiet: bool,
     write_end: &OwnedFd,
     stop: &mut Interrupts,
     deadline: Instant,
 ) -> Result<Vec<RoleProcess>> {
-    if row.meets == Meets::World {
-        return Ok(vec![start_world(row, dir, quiet, write_end)?]);
+    let meets = subject.row().meets;
+    if meets == Meets::World {
+        return Ok(vec![start_world(subject, dir, quiet, write_end)?]);
     }
     let mut link: Option<OwnedFd> = None;
     let mut running = Vec::new();
-    for (index, part) in row.script.parts.iter().enumerate() {
-        let mut command = Command::new(std::env::current_exe().context("readlink")?);
-        command
-            .arg0("ipclab") // what the commentary calls the program
-            .args(words(row, part, quiet))
-            .env("IPCLAB_DIR", dir)
-            .process_group(0); // Ctrl-C comes to the demo alone, or to no process (nohup)
+    let mut commands = commands(subject, dir, quiet)?.into_iter().peekable();
+    while let Some((role, mut command)) = commands.next() {
+        command.env("IPCLAB_DIR", dir).process_group(0); // Ctrl-C comes to the demo alone, or to no process (nohup)
         let input = link.take().map_or(Input::Nothing, Input::From);
         let mut output = Output::Kept;
         // Where the shell would make the link, we are the shell.
-        if row.meets == Meets::Nowhere && index + 1 < row.script.parts.len() {
+        if meets == Meets::Nowhere && commands.peek().is_some() {
             let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
             (link, output) = (Some(reading), Output::To(writing));
         }
         let stderr = Some(write_end.try_clone().context("dup")?);
         let (ready, says_so) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-        if row.meets != Meets::Nowhere {
+        let announces =
+            matches!(subject, Subject::Roles(_)) && meets != Meets::Nowhere;
+        if announces {
             command.args(["--ready-fd", &says_so.as_raw_fd().to_string()]);
             fcntl_setfd(&says_so, FdFlags::empty()).context("fcntl(F_SETFD)")?;
+        } else if matches!(subject, Subject::Bare(..)) && !quiet {
+            let args = command.get_args().map(OsStr::to_string_lossy);
+            let args: Vec<_> = args.map(|arg| quoted(&arg)).collect();
+            let line = format!("{role:<9}│ {} {}\n", subject.name(), args.join(" "));
+            write_all(write_end, line.as_bytes()).context("write a comment")?;
         }
-        running.push(RoleProcess::start_with(
-            part.role, command, input, output, stderr,
-        )?);
+        running.push(RoleProcess::start_with(role, command, input, output, stderr)?);
         drop(says_so);
-        wait_until_ready(&ready, stop, deadline)?;
+        match subject {
+            Subject::Bare(..) if meets != Meets::Nowhere => {
+                let started = running.last().map(RoleProcess::pid);
+                wait_until_asleep(started, stop, deadline)?;
+            }
+            _ => wait_until_ready(&ready, stop, deadline)?,
+        }
     }
     Ok(running)
+}
+
+/// Waits until a process sleeps in a system call or has ended, which no event reports: a bare
+/// program does not say that its peers may come.
+fn wait_until_asleep(
+    process: Option<Pid>,
+    stop: &mut Interrupts,
+    deadline: Instant,
+) -> Result<()> {
+    const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000 };
+    while process.is_some_and(|pid| activity(pid) == Activity::Other) {
+        let mut fds = [PollFd::new(&stop.signals, PollFlags::IN)];
+        let signal = poll(&mut fds, Some(&LOOK)).unwrap_or(0) > 0;
+        if signal || Instant::now() >= deadline {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Waits for a role's line on its `--ready-fd`, or for its end, which closes it.

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
 
-use chapters::{find, rows as chapters};
+use bare::Program;
+use chapters::find;
 use lab::prose;
 use os::process_identity::ProcessIdentity;
 use wire::errors::{Advise, usage};
@@ -52,6 +53,7 @@ mod world;
 #[derive(Debug, clap::Args)]
 #[command(after_help = prose::examples(&[
     ("trace fifo", "both roles of a chapter, side by side"),
+    ("trace fifo --bare", "its bare program: every call that it makes"),
     ("trace fifo --all", "every call, the loader's too"),
     ("trace tcp --svg tcp.svg", "also as a picture"),
     ("trace tcp --json | jq .call", "an event a line"),
@@ -64,8 +66,13 @@ what was seen.")]
 pub struct Options {
     /// The chapter whose roles are traced
     #[arg(value_name = "CHAPTER", conflicts_with = "commands")]
-    #[arg(value_parser = PossibleValuesParser::new(chapters().iter().map(|row| row.name)))]
+    #[arg(value_parser = PossibleValuesParser::new(lab::bare::names()))]
+    #[arg(hide_possible_values = true)]
     chapter: Option<String>,
+
+    /// The chapter's bare program plays all roles (`ipclab bare`)
+    #[arg(long, requires = "chapter")]
+    bare: bool,
 
     /// Show every system call, from execve on
     #[arg(long)]
@@ -95,14 +102,22 @@ pub struct Options {
 pub fn run(options: &Options, coloured: bool) -> Result<()> {
     let subject = match &options.chapter {
         Some(name) => {
-            let row = find(name).context("no such chapter")?;
+            let program = Program::find(name).filter(|_| options.bare);
+            let row = match (program, find(name)) {
+                (Some(program), _) => lab::bare::row(program)?,
+                (None, Some(row)) => row,
+                (None, None) => return Err(usage(lab::bare::add_option(name))),
+            };
             if row.meets == Meets::World {
                 bail!(
                     "trace {name}: mpiexec starts its ranks, and MPI's own threads move their \
                      bytes; ipclab demo {name} shows the calls of MPI"
                 );
             }
-            run::Subject::Chapter(row)
+            match program {
+                Some(program) => run::Subject::Bare(program, row),
+                None => run::Subject::Chapter(row),
+            }
         }
         None => run::Subject::Commands(split(&options.commands)?),
     };
@@ -116,7 +131,10 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
         tell("\n");
     }
     let arrows = pair::arrows(&mut trace);
-    let shown = noise::choose(&trace, &arrows, options.all);
+    let shown = match options.bare && !options.all {
+        true => noise::after_the_start(&trace),
+        false => noise::choose(&trace, &arrows, options.all),
+    };
     if options.json {
         prose::print(&json::lines(&trace, &shown, &arrows))?;
     } else {

@@ -33,6 +33,21 @@ pub(super) fn choose(trace: &Trace, arrows: &[Arrow], all: bool) -> Vec<usize> {
     shown
 }
 
+/// All events of bare programs but their start, which ends where the process gives itself the
+/// program's name. A process that was forked has no start.
+pub(super) fn after_the_start(trace: &Trace) -> Vec<usize> {
+    let is = |event: &Event, name: &str| matches!(&event.what, EventKind::Call(call) if &*call.name == name);
+    let ends_start = |process: usize| {
+        let mut events = trace.events.iter().enumerate();
+        events.find(|(_, event)| event.process == process && is(event, "prctl"))
+    };
+    let starts: Vec<_> = (0..trace.processes.len()).map(ends_start).collect();
+    let shown = trace.events.iter().enumerate().filter(|(index, event)| {
+        starts[event.process].is_none_or(|(start, _)| *index > start)
+    });
+    shown.map(|(index, _)| index).collect()
+}
+
 /// Adds the other end of each arrow to another process: for example a dup2 or a close that
 /// ended a stream.
 fn complete(trace: &Trace, arrows: &[Arrow], shown: &mut Vec<usize>) {

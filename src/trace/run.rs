@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, pipe2};
@@ -19,8 +19,10 @@ use rustix::stdio::{stderr, stdin};
 use super::decode::FOREIGN;
 use super::decode::signal_names::signal_name;
 use super::event::{End, Event, EventKind, Trace};
-use super::start::{Pause, Watch, end_all, follow, start};
+use super::start::{Pause, Until, Watch, end_all, follow, start};
 use super::tracer::{MOST, Tracer};
+use bare::{Language, Program};
+use lab::bare::{MeetingPlaces, command};
 use lab::scratch::Scratch;
 use os::inheritance::{hand_on, reset_signals};
 use wire::chapter::Row;
@@ -35,6 +37,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub(super) enum Subject {
     /// A chapter's script.
     Chapter(Row),
+    /// A bare program of a chapter.
+    Bare(&'static Program, Row),
     /// Commands, all at once.
     Commands(Vec<Vec<OsString>>),
 }
@@ -44,6 +48,9 @@ impl Subject {
     pub(super) fn title(&self) -> String {
         match self {
             Subject::Chapter(row) => format!("ipclab trace {}", row.name),
+            Subject::Bare(program, _) => {
+                format!("ipclab trace {} --bare", program.name)
+            }
             Subject::Commands(commands) => {
                 let words = commands.iter().map(|words| {
                     let words: Vec<_> =
@@ -74,15 +81,43 @@ pub(super) struct Ran {
 /// When a program cannot be started or traced.
 pub(super) fn run(subject: &Subject, watch: &mut Watch) -> Result<Ran> {
     match subject {
-        Subject::Chapter(row) => chapter(row, watch),
+        Subject::Chapter(row) => scripted(row, None, watch),
+        Subject::Bare(program, row) => scripted(row, Some(program), watch),
         Subject::Commands(commands) => programs(commands, watch),
     }
 }
 
-fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
-    if row.script.parts.is_empty() {
-        bail!("the chapter {} has no script that could be traced", row.name);
+/// The parts of a run in `dir`, in the order in which they start: what each is called, and the
+/// command that plays it.
+fn parts(
+    row: &Row,
+    bare: Option<&Program>,
+    dir: &Path,
+) -> Result<Vec<(&'static str, Command)>> {
+    let mut all = Vec::new();
+    let Some(program) = bare else {
+        for part in row.script.parts {
+            let mut command =
+                Command::new(std::env::current_exe().context("readlink")?);
+            command.arg0("ipclab").args([row.name, part.role]).args(part.args);
+            command.arg("-q").env("IPCLAB_DIR", dir);
+            all.push((part.role, command));
+        }
+        return Ok(all);
+    };
+    let places = MeetingPlaces::within(dir, program);
+    for part in program.parts {
+        let mut command = command(program, Language::Rust)?;
+        command.arg(part.role).args(places.arguments(part)).args(part.args);
+        all.push((part.role, command));
     }
+    Ok(all)
+}
+
+/// Runs the script of a chapter, or of its bare program, in a directory of its own: each part
+/// starts once peers of the one before it may come. It announces that on a descriptor; a bare
+/// program does it by falling asleep. Checks what was printed.
+fn scripted(row: &Row, bare: Option<&Program>, watch: &mut Watch) -> Result<Ran> {
     let scratch = Scratch::make()?;
     let mut tracer = Tracer::new(Some(scratch.path().display().to_string()));
     let mut started = Vec::new();
@@ -92,23 +127,20 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
     let deadline = Instant::now() + DEADLINE;
     let mut link = None;
     let mut pause = Pause::Ready;
-    for (index, part) in row.script.parts.iter().enumerate() {
-        let mut command = Command::new(std::env::current_exe().context("readlink")?);
-        command.arg0("ipclab").args([row.name, part.role]).args(part.args).arg("-q");
-        command
-            .env("IPCLAB_DIR", scratch.path())
-            .stderr(write_end.try_clone().context("dup")?);
+    let mut parts = parts(row, bare, scratch.path())?.into_iter().peekable();
+    while let Some((role, mut command)) = parts.next() {
+        command.stderr(write_end.try_clone().context("dup")?);
         command.stdin(link.take().map_or_else(Stdio::null, Stdio::from));
         reset_signals(&mut command);
         // Where the shell would make the link, we are the shell.
-        if row.meets == Meets::Nowhere && index + 1 < row.script.parts.len() {
+        if row.meets == Meets::Nowhere && parts.peek().is_some() {
             let (reading, writing) = pipe()?;
             link = Some(reading);
             command.stdout(writing);
         } else {
             let (reading, writing) = pipe()?;
             tracer.world.outside.insert(inode(&writing)?);
-            watch.keep(reading, part.role);
+            watch.keep(reading, role);
             command.stdout(writing);
         }
         let (ready, low) = pipe()?;
@@ -116,15 +148,19 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
         let says_so = fcntl_dupfd_cloexec(&low, 100).context("fcntl(F_DUPFD)")?;
         drop(low);
         tracer.world.outside.insert(inode(&says_so)?);
-        if row.meets != Meets::Nowhere {
+        if bare.is_none() && row.meets != Meets::Nowhere {
             command.args(["--ready-fd", &says_so.as_raw_fd().to_string()]);
             fcntl_setfd(&says_so, FdFlags::empty()).context("fcntl(F_SETFD)")?;
         }
-        let pid = start(&mut tracer, watch, part.role, command)?;
-        started.push((part.role, pid));
+        let pid = start(&mut tracer, watch, role, command)?;
+        started.push((role, pid));
         tracer.vital.push(pid.as_raw());
         drop(says_so);
-        pause = follow(&mut tracer, watch, Some(&ready), Some(deadline))?;
+        let until = match bare {
+            Some(_) if row.meets != Meets::Nowhere => Until::Asleep(pid),
+            _ => Until::Readable(&ready),
+        };
+        pause = follow(&mut tracer, watch, Some(until), Some(deadline))?;
         if pause != Pause::Ready {
             break;
         }
@@ -140,7 +176,14 @@ fn chapter(row: &Row, watch: &mut Watch) -> Result<Ran> {
     let failed = ends(&tracer);
     finish(&mut tracer, watch, pause)?;
     let failed = failed.or_else(|| ends(&tracer));
-    let failure = verdict(row, failed, watch, pause, &scratch);
+    let expected = match bare {
+        Some(program) => (program.prints, program.expect),
+        None => (row.script.prints, row.script.expect),
+    };
+    let left = bare.and_then(|program| {
+        MeetingPlaces::within(scratch.path(), program).remove_leftovers()
+    });
+    let failure = verdict(expected, failed, watch, pause, &scratch).or(left);
     Ok(Ran { trace: trace(tracer), failure })
 }
 
@@ -221,7 +264,7 @@ fn bad_end(name: &str, pid: Pid, tracer: &Tracer) -> Option<String> {
 }
 
 fn verdict(
-    row: &Row,
+    (prints, expect): (&str, &str),
     failed: Option<String>,
     watch: &mut Watch,
     pause: Pause,
@@ -235,10 +278,10 @@ fn verdict(
         let said = String::from_utf8_lossy(&said).trim_end().replace('\n', "; ");
         return Some(format!("{failure}: {said}"));
     }
-    let printed = watch.kept(row.script.prints);
-    if printed != row.script.expect.as_bytes() {
+    let printed = watch.kept(prints);
+    if printed != expect.as_bytes() {
         let got = String::from_utf8_lossy(&printed);
-        return Some(format!("{got:?} arrived instead of {:?}", row.script.expect));
+        return Some(format!("{got:?} arrived instead of {expect:?}"));
     }
     scratch.leftovers().ok()?
 }

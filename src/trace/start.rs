@@ -19,6 +19,7 @@ use rustix::fs::{OFlags, fcntl_setfl};
 
 use super::tracer::Tracer;
 use os::inheritance::ends_us;
+use os::proc::{Activity, activity};
 use os::spawn::{self, Forked};
 use wire::errors::Advise;
 use wire::visible::visible;
@@ -167,12 +168,12 @@ impl Watch {
 pub(super) fn follow(
     tracer: &mut Tracer,
     watch: &mut Watch,
-    until: Option<&OwnedFd>,
+    until: Option<Until<'_>>,
     deadline: Option<Instant>,
 ) -> Result<Pause> {
     loop {
-        // The descriptor first: that a role has ended closes it as well.
-        if until.is_some_and(is_ready) {
+        // This first: that a role has ended closes its descriptor as well.
+        if until.is_some_and(Until::has_come) {
             return Ok(Pause::Ready);
         }
         // The signals before the stops: poll reports a signal that comes in between.
@@ -211,9 +212,16 @@ pub(super) fn follow(
 
 fn wait(
     watch: &Watch,
-    until: Option<&OwnedFd>,
+    until: Option<Until<'_>>,
     left: Option<Duration>,
 ) -> Result<()> {
+    const LOOK: Duration = Duration::from_micros(500);
+    let (ready, left) = match until {
+        Some(Until::Readable(fd)) => (Some(fd), left),
+        // No event reports that a process falls asleep.
+        Some(Until::Asleep(_)) => (None, left.map(|left| left.min(LOOK))),
+        None => (None, left),
+    };
     let timeout =
         left.map(Timespec::try_from).transpose().context("a far deadline")?;
     let mut fds = vec![PollFd::new(&watch.signals, PollFlags::IN)];
@@ -224,16 +232,33 @@ fn wait(
             .flat_map(|(_, fd, _)| fd)
             .map(|fd| PollFd::new(fd, PollFlags::IN)),
     );
-    fds.extend(until.map(|fd| PollFd::new(fd, PollFlags::IN)));
+    fds.extend(ready.map(|fd| PollFd::new(fd, PollFlags::IN)));
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(error).context("poll"),
     }
 }
 
-fn is_ready(fd: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(fd, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+/// What [`follow`] waits for, beside the end of all.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Until<'a> {
+    /// A descriptor is readable, or its last writer has ended.
+    Readable(&'a OwnedFd),
+    /// A process sleeps in a system call, or has ended.
+    Asleep(Pid),
+}
+
+impl Until<'_> {
+    fn has_come(self) -> bool {
+        match self {
+            Until::Readable(fd) => {
+                let mut fds = [PollFd::new(fd, PollFlags::IN)];
+                poll(&mut fds, Some(&Timespec::default()))
+                    .is_ok_and(|ready| ready > 0)
+            }
+            Until::Asleep(pid) => activity(pid) != Activity::Other,
+        }
+    }
 }
 
 /// Starts `command` under the tracer. Its first traced call is its execve. A chapter's role
