@@ -15,7 +15,7 @@ use bare::{Language, MeetingPlace, PROGRAMS, Program};
 use lab::bare::{MeetingPlaces, command, row};
 use lab::prose;
 use os::inheritance::hand_on;
-use wire::chapter::{Lack, Shown};
+use wire::chapter::{Lack, Row, Shown};
 use wire::errors::usage;
 use wire::meet::key_of;
 use wire::say::{columns, hanging, tell};
@@ -56,6 +56,10 @@ pub(super) struct Options {
     /// Print what the program lacks: what shows it, and what of the chapter's code answers it
     #[arg(long, requires = "name", conflicts_with_all = ["role", "lang"])]
     lacks: bool,
+
+    /// Print it as the table of its chapter's page
+    #[arg(long, hide = true, requires = "lacks")]
+    markdown: bool,
 }
 
 /// `--lang`.
@@ -96,6 +100,7 @@ pub(super) fn run(options: &Options, quiet: bool) -> Result<()> {
     let program = Program::find(name).ok_or_else(|| usage(unknown(name)))?;
     let language = options.lang.into();
     match &options.role {
+        _ if options.markdown => prose::print(&lacks_table(&row(program)?)),
         _ if options.lacks => prose::print(&lacks(program)?),
         None => print(program, language, quiet),
         Some(role) => play(program, language, role, &options.words, quiet),
@@ -296,4 +301,21 @@ fn lacks(program: &Program) -> Result<String> {
             &prose::paragraph(width, "    answered: ", "              ", &answer);
     }
     Ok(text)
+}
+
+/// The same as a table for the chapter's page.
+fn lacks_table(row: &Row) -> String {
+    let mut text =
+        "| what happens to it | see it | what answers it |\n|---|---|---|\n"
+            .to_owned();
+    for Lack { what, shown, answer: (file, anchor) } in row.lacks {
+        let shown = match shown {
+            Shown::Experiment(name) => {
+                format!("[`experiment {}/{name}`](#experiment-{name})", row.name)
+            }
+            Shown::Test(file, name) => format!("`cargo test --test {file} {name}`"),
+        };
+        text += &format!("| {what} | {shown} | `src/{file}`, `{anchor}` |\n");
+    }
+    text
 }

@@ -77,7 +77,10 @@ fn table() -> String {
 /// What can be done with a chapter, beside playing its roles: only what there is.
 fn closer(row: &Row) -> Vec<(String, String)> {
     let name = row.name;
-    let mut all = Vec::new();
+    let mut all = vec![(
+        format!("ipclab bare {name}"),
+        "the shortest whole program, in Rust (--lang c, --lang python)".into(),
+    )];
     if row.meets != Meets::World {
         all.push((
             format!("ipclab trace {name}"),
@@ -114,6 +117,7 @@ pub fn overview() -> Result<()> {
     let width = prose::width();
     let begin = [
         ("ipclab demo", "both roles of every chapter, checked"),
+        ("ipclab bare fifo", "the shortest whole program of a mechanism"),
         ("ipclab fifo", "a chapter: its roles, its wire, the commands"),
         ("ipclab fifo receiver", "one of its roles, and in another terminal:"),
         ("ipclab fifo sender hello", "the other"),

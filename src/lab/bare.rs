@@ -59,8 +59,8 @@ impl MeetingPlaces {
     /// MeetingPlaces of a run's own: in its directory, and names made from the directory's.
     pub fn within(dir: &Path, program: &Program) -> MeetingPlaces {
         let chapter = program.chapter();
-        // An address that no other process of this machine uses, whatever its port.
-        let [_, high, middle, low] = std::process::id().to_be_bytes();
+        // An address that no other run of this machine uses, whatever its port.
+        let [high, middle, low, _] = key_of(&dir.to_string_lossy()).to_be_bytes();
         MeetingPlaces {
             path: dir.join(chapter),
             name: format!("{}{chapter}", kernel_prefix_of(Some(dir.as_os_str()))),
