@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use bare::{Language, MeetingPlace, PROGRAMS, Part, Program};
+use bare::{Language, PROGRAMS, Part, Program};
 use lab::bare::MeetingPlaces;
 use nix::unistd::pipe;
 use os::proc::{Activity, activity};
@@ -56,43 +56,6 @@ fn lang(language: Language) -> &'static str {
 /// The programs that speak a simpler wire than the roles of their chapter, and why.
 const NO_ROLE: &[(&str, &str)] = &[];
 
-/// The options by which a role plays what the bare program plays, and ends by itself.
-fn options(program: &str, role: &str) -> &'static [&'static str] {
-    match (program, role) {
-        _ => &[],
-    }
-}
-
-/// The command of the role that stands for `part`.
-fn role(program: &Program, part: &Part, places: &MeetingPlaces) -> Command {
-    let mut command = Command::new(ipclab());
-    command.args(["-q", program.chapter(), part.role]);
-    let mut meets = part.places.iter();
-    match (program.name, part.role) {
-        ("fdpass", "client") => {
-            command.args(["--connect", &places.argument(MeetingPlace::Address)]);
-        }
-        ("fdpass", "server") => {
-            command.args(["--listen", &places.argument(MeetingPlace::Address)]);
-            command.args(["--at", &places.argument(MeetingPlace::Path)]);
-        }
-        _ => {
-            // The role makes its key from a name.
-            let at = meets.next().map(|place| match place {
-                MeetingPlace::Key => places.argument(MeetingPlace::Name),
-                place => places.argument(*place),
-            });
-            command.args(at.iter().flat_map(|at| ["--at", at]));
-        }
-    }
-    command.args(options(program.name, part.role));
-    match program.chapter() {
-        "semaphore" => command.args(["--times", part.args[0]]),
-        _ => command.args(part.args),
-    };
-    command
-}
-
 /// The command that plays `part`, in a directory of the run's own.
 fn command(
     program: &Program,
@@ -102,7 +65,11 @@ fn command(
     dir: &Path,
 ) -> Command {
     let mut command = match player {
-        Player::Role => role(program, part, places),
+        Player::Role => {
+            let mut command = Command::new(ipclab());
+            command.arg("-q").args(places.role_words(program, part));
+            command
+        }
         Player::Bare(language) => {
             let mut command = Command::new(ipclab());
             command.args(["-q", "bare", program.name, "--lang", lang(language)]);

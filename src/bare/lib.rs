@@ -51,7 +51,9 @@ pub struct Part {
     pub role: &'static str,
     /// The arguments behind it, that say where the roles meet.
     pub places: &'static [MeetingPlace],
-    /// The arguments behind those: messages, or how often.
+    /// The options, before `args`, by which the chapter's role does the same.
+    pub role_options: &'static [&'static str],
+    /// The arguments behind the places: messages, or how often.
     pub args: &'static [&'static str],
 }
 
@@ -76,12 +78,13 @@ pub struct Program {
 }
 
 /// The programs: a feature that a program needs, its name, its parts in the order in which they
-/// start, and what is printed.
+/// start (the role, where the roles meet, the options of the chapter's role, the arguments), and
+/// what is printed.
 macro_rules! programs {
     ($(
         $(#[$feature:meta])*
         $name:ident {
-            $($role:literal [$($place:ident),*] $($arg:literal)*;)*
+            $($role:literal [$($place:ident),*] $(($($option:literal)*))? $($arg:literal)*;)*
             prints $prints:literal $expect:literal
         }
     )*) => {
@@ -107,6 +110,7 @@ macro_rules! programs {
                 parts: &[$(Part {
                     role: $role,
                     places: &[$(MeetingPlace::$place),*],
+                    role_options: &[$($($option),*)?],
                     args: &[$($arg),*],
                 }),*],
                 prints: $prints,

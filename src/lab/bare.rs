@@ -83,6 +83,24 @@ impl MeetingPlaces {
         part.places.iter().map(|place| self.argument(*place)).collect()
     }
 
+    /// The words of a command line by which the chapter's role plays `part`.
+    pub fn role_words(&self, program: &Program, part: &Part) -> Vec<String> {
+        let mut words = vec![program.chapter().to_owned(), part.role.to_owned()];
+        for place in part.places {
+            let (option, place) = match (place, part.role) {
+                (MeetingPlace::Address, "server") => ("--listen", *place),
+                (MeetingPlace::Address, _) => ("--connect", *place),
+                // The role makes its key from the name.
+                (MeetingPlace::Key, _) => ("--at", MeetingPlace::Name),
+                _ => ("--at", *place),
+            };
+            words.extend([option.to_owned(), self.argument(place)]);
+        }
+        let more = part.role_options.iter().chain(part.args);
+        words.extend(more.map(|word| (*word).to_owned()));
+        words
+    }
+
     /// Removes what the roles have left in the kernel, and says what that was.
     pub fn remove_leftovers(&self) -> Option<String> {
         let left: Vec<Object> = in_kernel(&self.name);
