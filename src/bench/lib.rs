@@ -29,6 +29,7 @@ pub mod floors;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/fuzz/bench.rs"]
 pub mod fuzz;
+mod hardening;
 mod head;
 pub mod job;
 mod joined;
@@ -83,7 +84,7 @@ pub struct Options {
     spin: bool,
 
     /// Measure beside it the same work in C, and in Python: on one CPU, and on two where
-    /// nobody sleeps
+    /// nobody sleeps; and what a bare program takes, for which the role does more
     #[arg(long)]
     peers: bool,
 
@@ -182,6 +183,9 @@ fn measure(
     };
     let steps =
         steps + if wanted.servers.is_empty() { 0 } else { servers::steps(&servers) };
+    let hardened = options.peers && !options.servers;
+    let steps =
+        steps + if hardened { hardening::steps(&options.chapters) } else { 0 };
     let mut bar = (!quiet).then(|| Progress::new(steps as u64));
     let mut progress = |text: &str| {
         if let Some(bar) = &mut bar {
@@ -209,6 +213,16 @@ fn measure(
     }
     if !wanted.servers.is_empty() {
         servers::run(&servers, &mut |row| rows.push(row), &mut progress)?;
+    }
+    if hardened {
+        let (chapters, quick) = (&options.chapters, options.quick);
+        hardening::run(
+            chapters,
+            quick,
+            stop,
+            &mut |row| rows.push(row),
+            &mut progress,
+        )?;
     }
     head.seconds = began.elapsed().as_secs_f64();
     Ok(Report { schema: SCHEMA, head, floors, rows })

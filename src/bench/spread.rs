@@ -1,7 +1,7 @@
 //! Windows in turns, how far their figures lie apart, and those that something else spoiled.
 //! What is compared ran side by side; each pair of windows gives one ratio.
 
-use super::model::Ratio;
+use super::model::{Figure, Ratio, Unit};
 
 /// A window that is far off is run again so often.
 pub(super) const AGAIN: usize = 2;
@@ -47,6 +47,24 @@ pub(super) fn median(figures: &[f64]) -> f64 {
 pub(super) fn extent(figures: &[f64]) -> (f64, f64) {
     let start = (f64::INFINITY, f64::NEG_INFINITY);
     figures.iter().fold(start, |(min, max), f| (min.min(*f), max.max(*f)))
+}
+
+/// The figure of windows that nothing was measured of but these figures.
+pub(super) fn figure(unit: Unit, figures: &[f64]) -> Figure {
+    let (min, max) = extent(figures);
+    Figure {
+        value: median(figures),
+        unit,
+        min,
+        max,
+        windows: figures.len(),
+        messages: None,
+        percentiles: None,
+        naive: None,
+        switches: None,
+        ratios: Vec::new(),
+        noisy: None,
+    }
 }
 
 /// The ratios of `ours` to what ran beside it and is called `to`.

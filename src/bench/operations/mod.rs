@@ -21,7 +21,7 @@ use super::placement::{Awake, Cpus};
 use super::role::{DEADLINE, start, why_it_ended};
 use super::settings::Settings;
 use super::spread::{
-    AGAIN, extent, is_long, median, ratio, stalled, there_and_back,
+    AGAIN, figure, is_long, median, ratio, stalled, there_and_back,
 };
 use lab::interrupts::Interrupts;
 use lab::scratch::Scratch;
@@ -255,21 +255,8 @@ impl<'a> Contender<'a> {
     }
 
     fn figure(&self) -> Figure {
-        let figures = self.figures();
-        let (min, max) = extent(&figures);
-        Figure {
-            value: median(&figures),
-            unit: self.operation.unit,
-            min,
-            max,
-            windows: figures.len(),
-            messages: None,
-            percentiles: None,
-            naive: None,
-            switches: None,
-            ratios: Vec::new(),
-            noisy: off(&self.times),
-        }
+        let figure = figure(self.operation.unit, &self.figures());
+        Figure { noisy: off(&self.times), ..figure }
     }
 }
 

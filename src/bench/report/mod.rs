@@ -26,7 +26,7 @@ pub mod units;
 
 /// The programs of peers: the ratio to them shows what a language costs, not what the
 /// machine can do.
-const PEERS: [&str; 2] = ["C", "Python"];
+const PEERS: [&str; 3] = ["C", "Python", super::hardening::BARE];
 
 /// The ratio of a row to its floor: to one of the report's floors, or else to the first
 /// thing that is no program.
