@@ -45,8 +45,8 @@ pub(super) struct Options {
     #[arg(value_name = "ROLE")]
     role: Option<String>,
 
-    /// Where the roles meet, then the messages
-    #[arg(value_name = "[PLACE] MESSAGE")]
+    /// The PLACE where the roles meet, then the messages
+    #[arg(value_name = "ARG")]
     words: Vec<OsString>,
 
     /// The language
