@@ -59,6 +59,9 @@ macro_rules! programs {
 }
 
 programs! {
+    file;
+    signal;
+    pipe;
     fifo;
 }
 
