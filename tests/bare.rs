@@ -232,7 +232,7 @@ macro_rules! pairs {
 }
 
 pairs! {
-    fifo
+    file signal pipe fifo
 }
 
 /// Every text, with its program and its language.

@@ -18,9 +18,13 @@ fn receiver(name: &str) -> nix::Result<()> {
     loop {
         let n = read(&fifo, &mut buffer)?; // sleeps while it is empty
         if n == 0 {
-            return unlink(name); // the last writer has closed it
+            break; // the last writer has closed it
         }
         write(stdout(), &buffer[..n])?;
+    }
+    match unlink(name) {
+        Err(Errno::ENOENT) => Ok(()), // a role as sender has removed the name
+        unlinked => unlinked,
     }
 }
 

@@ -121,6 +121,21 @@ macro_rules! programs {
 }
 
 programs! {
+    file {
+        "sender" [Path] "hello" "through a file";
+        "receiver" [Path];
+        prints "receiver" "hello\nthrough a file\n"
+    }
+    signal {
+        "receiver" [Path];
+        "sender" [Path] "hello" "4 bytes at a time";
+        prints "receiver" "hello\n4 bytes at a time\n"
+    }
+    pipe {
+        "sender" [] "hello" "through a pipe";
+        "receiver" [];
+        prints "receiver" "hello\nthrough a pipe\n"
+    }
     fifo {
         "receiver" [Path];
         "sender" [Path] "hello" "through a FIFO";

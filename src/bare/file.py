@@ -1,0 +1,35 @@
+#!/usr/bin/env python3
+"""A file, bare: open(2), write(2), fsync(2), rename(2), read(2), unlink(2).
+
+Wire: a message a line. The end is the end of the file.
+Not here: waiting for the file, two receivers, what a killed sender left. See chapter file.
+python3 file.py sender /tmp/f hello world; python3 file.py receiver /tmp/f
+"""
+import os
+import sys
+
+
+def sender(name, *messages):
+    unfinished = name + ".tmp"  # a name that no receiver opens
+    new = os.O_CREAT | os.O_EXCL  # EEXIST: another sender writes it
+    file = os.open(unfinished, os.O_WRONLY | new, 0o600)
+    for message in messages:
+        os.write(file, message.encode() + b"\n")
+    os.fsync(file)  # sleeps until all bytes are on the disk
+    os.rename(unfinished, name)  # the whole file appears at once
+
+
+def receiver(name):
+    file = os.open(name, os.O_RDONLY)  # ENOENT: no file was sent yet
+    os.unlink(name)  # the file has no name now, and is there until it is closed
+    while data := os.read(file, 4096):  # b"": the end of the file
+        os.write(1, data)
+
+
+match sys.argv[1:]:
+    case ["sender", name, *messages]:
+        sender(name, *messages)
+    case ["receiver", name]:
+        receiver(name)
+    case _:
+        sys.exit("usage: file.py sender PLACE MESSAGE... | receiver PLACE")
