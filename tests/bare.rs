@@ -12,7 +12,8 @@ use std::time::Instant;
 
 use bare::{Language, PROGRAMS, Part, Program};
 use lab::bare::MeetingPlaces;
-use nix::unistd::pipe;
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 use os::proc::{Activity, activity};
 use support::{
     Input, Outcome, Output, RoleProcess, deadline, program as ipclab, run, skip,
@@ -134,7 +135,7 @@ fn play(program: &Program, first: Player, others: Player) -> Result<(), String> 
         let input = link.take().map_or(Input::Nothing, Input::From);
         let mut output = Output::Kept;
         if alone && index + 1 < program.parts.len() {
-            let (reading, writing) = pipe().unwrap();
+            let (reading, writing) = pipe2(OFlag::O_CLOEXEC).unwrap();
             (link, output) = (Some(reading), Output::To(writing));
         }
         let started =
@@ -215,12 +216,14 @@ fn meets_all(name: &str) {
 
 macro_rules! pairs {
     ($($name:ident)*) => {
-        $(
-            #[test]
-            fn $name() {
-                meets_all(stringify!($name));
-            }
-        )*
+        mod each_pair_of {
+            $(
+                #[test]
+                fn $name() {
+                    super::meets_all(stringify!($name));
+                }
+            )*
+        }
 
         #[test]
         fn each_program_is_tried_here() {
