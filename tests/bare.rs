@@ -4,14 +4,18 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use bare::{Language, PROGRAMS, Part, Program};
 use lab::bare::MeetingPlaces;
+use lab::tools::Tools;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 use os::proc::{Activity, activity};
@@ -93,13 +97,27 @@ fn command(
             command
         }
     };
-    command.env("IPCLAB_DIR", dir).current_dir(dir).env("XDG_CACHE_HOME", cache());
-    command
+    command.env("IPCLAB_DIR", dir).current_dir(dir);
+    with_tools(command)
 }
 
-/// Where the C programs lie once they are compiled.
-fn cache() -> &'static Path {
-    Path::new(env!("CARGO_TARGET_TMPDIR"))
+/// `command` with a directory for what is compiled, and with Python itself: `python3` may be a
+/// script that looks for it, and sleeps meanwhile.
+fn with_tools(mut command: Command) -> Command {
+    static PYTHON: LazyLock<OsString> = LazyLock::new(|| {
+        let python = Tools::of_environment().python;
+        let mut itself = Command::new(&python);
+        itself.args(["-c", "import sys; print(sys.executable, end='')"]);
+        match itself.output() {
+            Ok(output) if output.status.success() => {
+                OsString::from_vec(output.stdout)
+            }
+            _ => python,
+        }
+    });
+    command.env("IPCLAB_PYTHON", &*PYTHON);
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+    command
 }
 
 /// Whether this machine can play the program in `language`: it answers a command line that means
@@ -107,18 +125,13 @@ fn cache() -> &'static Path {
 fn is_there(program: &Program, language: Language) -> bool {
     let mut command = Command::new(ipclab());
     command.args(["bare", program.name, "--lang", lang(language), "nothing"]);
-    let Outcome { stderr, .. } = run(with_cache(command), Input::Nothing);
+    let Outcome { stderr, .. } = run(with_tools(command), Input::Nothing);
     let answers = stderr.contains(&format!("usage: {}", program.name));
     if !answers {
         let last = stderr.lines().last().unwrap_or_default();
         skip(&format!("no {} in {}: {last}", program.name, lang(language)));
     }
     answers
-}
-
-fn with_cache(mut command: Command) -> Command {
-    command.env("XDG_CACHE_HOME", cache());
-    command
 }
 
 /// Plays all parts of the program, the first by one player and the others by another; says what
@@ -166,8 +179,11 @@ fn play(program: &Program, first: Player, others: Player) -> Result<(), String> 
     if let Some(left) = places.remove_leftovers() {
         _ = write!(failures, "{left}; ");
     }
-    for entry in dir.path().read_dir().unwrap() {
-        _ = write!(failures, "left behind: {:?}; ", entry.unwrap().file_name());
+    let names =
+        dir.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+    // A role that leaves while what it has sent still waits leaves its lock file as well.
+    for name in names.filter(|name| !name.as_encoded_bytes().ends_with(b".lock")) {
+        _ = write!(failures, "left behind: {name:?}; ");
     }
     if failures.is_empty() { Ok(()) } else { Err(failures) }
 }
@@ -392,8 +408,7 @@ fn no_compiler_has_anything_to_warn_of() {
             let outcome = run(cc, Input::Nothing);
             assert!(outcome.status.success(), "{name}.c: {}", outcome.stderr);
         }
-        let python = std::env::var_os("IPCLAB_PYTHON").unwrap_or("python3".into());
-        let mut compile = Command::new(python);
+        let mut compile = Command::new(Tools::of_environment().python);
         compile.args(["-W", "error", "-m", "py_compile"]).arg(format!("{name}.py"));
         compile.current_dir(dir.path());
         let outcome = run(compile, Input::Nothing);

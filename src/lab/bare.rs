@@ -83,18 +83,14 @@ impl MeetingPlaces {
         part.places.iter().map(|place| self.argument(*place)).collect()
     }
 
-    /// The words of a command line by which the chapter's role plays `part`.
+    /// The words of a command line by which the chapter's role plays `part`. Where its runtime
+    /// directory is that of [`MeetingPlaces::within`], it needs to be told an address alone.
     pub fn role_words(&self, program: &Program, part: &Part) -> Vec<String> {
         let mut words = vec![program.chapter().to_owned(), part.role.to_owned()];
-        for place in part.places {
-            let (option, place) = match (place, part.role) {
-                (MeetingPlace::Address, "server") => ("--listen", *place),
-                (MeetingPlace::Address, _) => ("--connect", *place),
-                // The role makes its key from the name.
-                (MeetingPlace::Key, _) => ("--at", MeetingPlace::Name),
-                _ => ("--at", *place),
-            };
-            words.extend([option.to_owned(), self.argument(place)]);
+        if part.places.contains(&MeetingPlace::Address) {
+            let option =
+                if part.role == "server" { "--listen" } else { "--connect" };
+            words.extend([option.to_owned(), self.address.clone()]);
         }
         let more = part.role_options.iter().chain(part.args);
         words.extend(more.map(|word| (*word).to_owned()));
