@@ -157,12 +157,7 @@ fn printed(kind: Kind, way: &str, unread: bool, more: &[&str]) -> (Vec<u8>, usiz
     let handed = first + hand_over(&client, &messages[first..]);
     if kind.by == By::Tcp {
         // What its kernel has not sent by then, it loses by a reset.
-        let unsent = || os::siocoutq::unread(&client).unwrap();
-        let late = deadline();
-        while unsent() > 0 {
-            assert!(std::time::Instant::now() < late, "it is never sent");
-            std::thread::yield_now();
-        }
+        until("all is sent", || os::siocoutq::unread(&client).unwrap() == 0);
     }
     leave(client, kind.by, way);
     server.signal(Signal::SIGCONT).unwrap();

@@ -160,9 +160,10 @@ fn overfeed(mut socket: &UnixStream, server: &Running) {
     socket.set_nonblocking(true).unwrap();
     let line = [vec![b'x'; 1023], vec![b'\n']].concat();
     let soon = || std::time::Instant::now() + Duration::from_millis(10);
-    while server.role().wait_for_comment(PAUSED, soon()).is_err() {
+    until("the server reads no more", || {
         while socket.write(&line).is_ok() {}
-    }
+        server.role().wait_for_comment(PAUSED, soon()).is_ok()
+    });
     socket.set_nonblocking(false).unwrap();
 }
 
@@ -665,11 +666,12 @@ fn answers_that_are_on_their_way_by_tcp_outlive_a_message_that_is_refused() {
         let line = [vec![b'x'; 1023], vec![b'\n']].concat();
         let (mut sent, mut at) = (0, 0);
         let soon = || std::time::Instant::now() + Duration::from_millis(10);
-        while server.role().wait_for_comment(PAUSED, soon()).is_err() {
+        until("the server reads no more", || {
             while let Ok(n) = (&slow).write(&line[at..]) {
                 (sent, at) = (sent + n, (at + n) % line.len());
             }
-        }
+            server.role().wait_for_comment(PAUSED, soon()).is_ok()
+        });
         slow.set_nonblocking(false).unwrap();
         let rest = &line[at..];
         let expected = sent + rest.len();
@@ -739,6 +741,7 @@ fn a_signal_ends_it_though_its_output_is_full_and_a_source_never_runs_dry() {
                 let mut buffer = [0; 1 << 16];
                 while !buffer.starts_with(b"enough") {
                     let n = output.read(&mut buffer).unwrap();
+                    assert!(n > 0, "the server has ended");
                     buffer.copy_within(n.saturating_sub(7)..n, 0);
                 }
             });
@@ -753,9 +756,7 @@ fn a_signal_ends_it_though_its_output_is_full_and_a_source_never_runs_dry() {
                 counter.fetch_add(10, Ordering::SeqCst);
             }
         });
-        while fed.load(Ordering::SeqCst) == 0 {
-            std::thread::yield_now();
-        }
+        until("a line is fed", || fed.load(Ordering::SeqCst) > 0);
         server.stop(Signal::SIGTERM);
         feeding.join().unwrap();
     }
@@ -873,9 +874,10 @@ fn answers_that_are_on_their_way_by_tcp_outlive_a_signal() {
         }
         slow.set_nonblocking(true).unwrap();
         let soon = || std::time::Instant::now() + Duration::from_millis(10);
-        while server.role().wait_for_comment(PAUSED, soon()).is_err() {
+        until("the server reads no more", || {
             while slow.write(&[b'x'; 1024]).is_ok() {}
-        }
+            server.role().wait_for_comment(PAUSED, soon()).is_ok()
+        });
         slow.set_nonblocking(false).unwrap();
         server.role().signal(Signal::SIGTERM).unwrap();
         server.role().wait_for_comment("answers may still go", deadline()).unwrap();

@@ -941,16 +941,6 @@ fn a_server_that_cannot_print_ends_with_the_reason_said_once() {
     }
 }
 
-/// What /proc/PID/stat says of a process: user and system time, in ticks of 10 ms.
-fn processor_time(role: &RoleProcess) -> Duration {
-    let stat =
-        std::fs::read_to_string(format!("/proc/{}/stat", role.pid())).unwrap();
-    let after_name = stat.rsplit(')').next().unwrap();
-    let fields: Vec<_> = after_name.split_whitespace().collect();
-    let ticks = |place: usize| fields[place].parse::<u64>().unwrap();
-    Duration::from_millis(10 * (ticks(11) + ticks(12)))
-}
-
 fn does_not_spin(server: &RoleProcess) {
     let (used, began) = (processor_time(server), Instant::now());
     // Not to be in time: what is measured is how much it does meanwhile.
