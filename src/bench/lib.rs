@@ -83,7 +83,7 @@ pub struct Options {
     spin: bool,
 
     /// Measure beside it the same work in C, and in Python: on one CPU, and on two where
-    /// nobody sleeps
+    /// neither side sleeps
     #[arg(long)]
     peers: bool,
 

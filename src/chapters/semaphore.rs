@@ -29,7 +29,7 @@ use options::{Kind, SemaphoreOptions};
 pub enum SemaphoreRoles {
     /// Takes 1 from the semaphore, and sleeps while there is none
     Waiter {
-        /// Those of both roles
+        /// The options of both roles
         #[command(flatten)]
         options: SemaphoreOptions,
 

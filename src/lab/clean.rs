@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long)]
     dry_run: bool,
 
-    /// Also remove what still waits for someone: queues with messages, published files,
+    /// Also remove what still waits to be taken: queues with messages, published files,
     /// semaphores with posts
     #[arg(long)]
     pending: bool,

@@ -232,13 +232,13 @@ pub fn dial(
         }
         if pause.is_first() {
             let what = match waits {
-                Some(tried) => format!("{tried}: nobody listens"),
+                Some(tried) => format!("{tried}: no server listens"),
                 None => format!(
                     "{} is not there: no server",
                     note_of(rendezvous).display()
                 ),
             };
-            let what = format_args!("{what} yet; trying again until somebody does");
+            let what = format_args!("{what} yet; trying again until one listens");
             say::waiting(what, server);
         }
         pause.sleep();
@@ -406,7 +406,7 @@ fn way_out(
         Errno::EADDRINUSE => {
             let who = match holder(address) {
                 Some(holder) => holder.to_string(),
-                None => "`ss -tanp` shows who has it".to_owned(),
+                None => "`ss -tanp` shows which process has it".to_owned(),
             };
             let free = SocketAddr::new(address.ip(), 0);
             Some(format!("{who}; {option} {free} takes any free port"))

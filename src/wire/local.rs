@@ -147,7 +147,7 @@ pub fn bind(
     // it is removed first, but only if no server listens.
     if must_be_socket(path)? && in_use(socket, name).is_none() {
         std::fs::remove_file(path).with_context(|| format!("unlink {name}"))?;
-        say!("unlink({name}): a server that was killed left it, nobody listens");
+        say!("unlink({name}): a server that was killed left it, no server listens");
     }
     presence.create(&Object::Path(path.clone()), bind)
 }
@@ -205,8 +205,8 @@ pub fn connect(
                 }
                 if pause.is_first() {
                     let waits = format_args!(
-                        "connect({name}) = {error:?}: nobody listens there yet; \
-                         trying again until somebody does"
+                        "connect({name}) = {error:?}: no server listens there yet; \
+                         trying again until one does"
                     );
                     say::waiting(waits, &rendezvous.peer("server"));
                 }

@@ -409,7 +409,7 @@ fn a_worker_that_reads_speaks_and_leaves_at_once_has_taken_what_it_read() {
     drop(taken);
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
     let story = ends_by_signal(server);
-    assert!(story.contains("is out: recv() = 0"), "{story}");
+    assert!(story.contains("is disconnected: recv() = 0"), "{story}");
 }
 
 #[test]
@@ -453,7 +453,7 @@ fn a_thousand_clients_are_served_though_workers_are_killed_and_leave() {
     clients.close_stdin();
     clients.wait_for_output(b"333 of 1000\n", deadline()).unwrap();
     let killed = second.stop(Signal::SIGKILL, deadline()).unwrap();
-    server.wait_for_comment("is out", deadline()).unwrap();
+    server.wait_for_comment("is disconnected", deadline()).unwrap();
     let report = String::from_utf8(ended_well(clients).stdout).unwrap();
     let (echoed, ended) =
         (number_after(&report, "echoed"), number_after(&report, "ended"));

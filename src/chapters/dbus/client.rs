@@ -53,9 +53,7 @@ pub fn run(rendezvous: &Rendezvous, options: &DbusClientOptions) -> Result<()> {
     };
     let guid = handshake::introduce(&socket, options.call_timeout)
         .context("the handshake")
-        .advise(|_| {
-            Some("whoever listens there does not speak D-Bus with us now")
-        })?;
+        .advise(|_| Some("the server there does not speak D-Bus with us now"))?;
     let socket = MessageSocket::new(socket, LONGEST, options.call_timeout, "")?;
     let inbox = socket.inbox();
     let runtime = Runtime::new();
@@ -243,8 +241,9 @@ impl DbusClient<'_> {
         let reply = bus::call_daemon(&self.connection, "NameHasOwner", name).await?;
         let mut owned: bool = reply.body().deserialize()?;
         if !owned {
-            let what =
-                format!("NameHasOwner {name}: false; waiting until someone is");
+            let what = format!(
+                "NameHasOwner {name}: false; waiting until a process owns it"
+            );
             say::waiting(what, &self.rendezvous.peer("server"));
         }
         while !owned {

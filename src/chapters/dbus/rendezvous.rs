@@ -46,7 +46,9 @@ pub fn listen_for_clients(
         }
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             std::fs::remove_file(&path).with_context(|| format!("unlink {name}"))?;
-            say!("unlink({name}): a server that was killed left it, nobody listens");
+            say!(
+                "unlink({name}): a server that was killed left it, no server listens"
+            );
         }
         Err(_) => {}
     }

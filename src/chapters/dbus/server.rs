@@ -66,7 +66,8 @@ pub fn serve(rendezvous: &Rendezvous, options: &DbusServerOptions) -> Result<()>
         let socket = UnixStream::from(shortage.accept(&listener)?);
         if server.connected.fetch_add(1, Ordering::Relaxed) >= most {
             server.connected.fetch_sub(1, Ordering::Relaxed);
-            say!("accept(): one more than {most} clients; close()");
+            let most = say::count(most as u64, "client");
+            say!("accept(): one more than {most}; close()");
             continue;
         }
         shortage.thread_for(socket, |take| {
@@ -121,7 +122,7 @@ impl PeerServer {
                 }
                 let served = self.served.fetch_add(1, Ordering::Relaxed) + 1;
                 if self.count == Some(served) {
-                    say!("done: clients: {served}");
+                    say!("done: {}", say::count(served, "client"));
                     cleanup::exit(0);
                 }
             }

@@ -199,7 +199,9 @@ fn until_it_has_a_value(id: i32) -> Result<()> {
             == 0)
     };
     if is_new()? {
-        say!("its sem_otime is 0: whoever made it has yet to give it a value");
+        say!(
+            "its sem_otime is 0: the process that made it has yet to give it a value"
+        );
     }
     while is_new()? {
         if began.elapsed() > SETTLED {
@@ -225,7 +227,7 @@ fn why_not(error: &anyhow::Error) -> Option<&'static str> {
              /proc/sys/kernel/sem: ipcs -s lists them, ipcrm removes one",
         ),
         Errno::ERANGE => Some("its value is SEMVMX, 32,767, as semop(2) says"),
-        Errno::EIDRM | Errno::EINVAL => Some("someone removed the set"),
+        Errno::EIDRM | Errno::EINVAL => Some("the set was removed"),
         _ => None,
     }
 }

@@ -231,7 +231,7 @@ fn why_not(error: &anyhow::Error) -> Option<String> {
 pub(super) fn gone(error: &anyhow::Error) -> Option<String> {
     let gone = matches!(errno(error)?, Errno::EIDRM | Errno::EINVAL);
     gone.then(|| {
-        "the queue is gone: someone removed it (ipcrm can); start anew".into()
+        "the queue is gone: it was removed (ipcrm can do that); start anew".into()
     })
 }
 // ANCHOR_END: limits

@@ -74,7 +74,7 @@ fn look_at_the_end(socket: &OwnedFd, events: PollFlags) {
     say!("getsockopt(): TCP_INFO = TCP_{state}");
     let error = getsockopt(socket, SocketError).map(Errno::from_raw);
     let error = error.unwrap_or_else(|error| error);
-    say!("getsockopt(): SO_ERROR = {error:?}; whoever asks clears it");
+    say!("getsockopt(): SO_ERROR = {error:?}; this call clears it");
     match recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT) {
         Ok(n) => say!("recv() = {n}, as before"),
         Err(error) => say!("recv() = {error:?}"),

@@ -197,7 +197,7 @@ fn as_first(
     let ring = match memory.map_or(Err(Flaw::HalfMade), Ring::over) {
         Ok(ring) => ring,
         Err(Flaw::HalfMade) if ours => {
-            say!("{name} was begun by one who was killed: it is made anew");
+            say!("{name} was begun by a process that was killed: it is made anew");
             remove_now(&object).with_context(|| format!("remove {name}"))?;
             return make(rendezvous, backing, capacity, presence);
         }
@@ -228,7 +228,7 @@ fn as_first(
         }
         State::Stale => {
             match unread {
-                0 => say!("{name} is left from before: nobody uses it"),
+                0 => say!("{name} is left from before: no process uses it"),
                 _ => say!("{name} is left from a sender that died, {waiting} in it"),
             }
             if ours {
@@ -257,11 +257,13 @@ fn as_second(
                 .with_context(|| format!("open {}", backing.name()));
         }
         return later(
-            "somebody is at this place, but not with this ring: start both roles with \
+            "a process is at this place, but not with this ring: start both roles with \
              the same options",
         );
     };
-    let Some(memory) = memory else { return later("whoever made it has gone") };
+    let Some(memory) = memory else {
+        return later("the process that made it has gone");
+    };
     let ring = Ring::over(memory).context(backing.name()).advise(elsewhere)?;
     match state_for(side, &ring) {
         State::Busy(why) => Ok(Attempt::Later(why)),

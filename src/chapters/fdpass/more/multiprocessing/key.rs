@@ -73,7 +73,7 @@ impl Key {
         let (owner, ours) = (about.uid(), geteuid().as_raw());
         ensure!(
             owner == ours,
-            "{name} is uid {owner}'s, and we are uid {ours}: who owns a key knows it; \
+            "{name} is uid {owner}'s, and we are uid {ours}: the owner of a key knows it; \
              use a file of your own, with chmod 600"
         );
         let mode = about.mode() & 0o7777;
