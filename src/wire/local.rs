@@ -15,7 +15,7 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, UnixAddr, getsockopt};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 
-use super::address::Pause;
+use super::address::RetryDelay;
 use super::meet::{FileKind, Presence, Rendezvous, SoleRole, is_taken};
 use super::say;
 use crate::errors::Advise;
@@ -193,7 +193,7 @@ pub fn connect(
     if name.path.is_some() {
         rendezvous.make_dir()?; // a directory that others may write to could hold their server
     }
-    let mut pause = Pause::new();
+    let mut pause = RetryDelay::new();
     loop {
         // Sleeps while the server's backlog is full.
         match socket::connect(socket.as_raw_fd(), &name.address) {

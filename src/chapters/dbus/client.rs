@@ -218,7 +218,7 @@ impl DbusClient<'_> {
                 && header.member().is_some_and(|name| name == "Posted");
             if is_post {
                 let line = values::row(&body_of(&message)?.0);
-                if payload.print(line.as_bytes())? == Printed::NobodyReads {
+                if payload.print(line.as_bytes())? == Printed::NoReader {
                     return Ok(());
                 }
             } else if self.has_left(&message) {
@@ -291,7 +291,7 @@ fn lines(reply: &Message) -> Result<Vec<String>> {
 
 fn print(payload: &mut Payload, reply: &Message) -> Result<()> {
     for line in lines(reply)? {
-        if payload.print(line.as_bytes())? == Printed::NobodyReads {
+        if payload.print(line.as_bytes())? == Printed::NoReader {
             break;
         }
     }

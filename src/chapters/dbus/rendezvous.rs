@@ -15,7 +15,7 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 
 use os::cleanup::Object;
-use wire::address::Pause;
+use wire::address::RetryDelay;
 use wire::errors::{Advise, errno};
 use wire::meet::{FileKind, Presence, Rendezvous, SoleRole, is_taken};
 use wire::say;
@@ -83,7 +83,7 @@ pub fn connect_to_server(rendezvous: &Rendezvous) -> Result<UnixStream> {
     let path = rendezvous.path();
     let name = path.display();
     rendezvous.make_dir()?; // in a directory of others the server could be theirs
-    let mut pause = Pause::new();
+    let mut pause = RetryDelay::new();
     let socket = loop {
         check(&path)?;
         let why = match UnixStream::connect(&path) {

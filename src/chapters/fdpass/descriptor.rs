@@ -64,7 +64,7 @@ pub(super) fn take(server: impl AsFd, byte: u8) -> Result<ReceivedDescriptor> {
     let mut bytes = [IoSliceMut::new(&mut byte_received)];
     // Without CMSG_CLOEXEC the descriptor would stay open in every program that we exec.
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let returned = Shortage::default().insist("recvmsg", || {
+    let returned = Shortage::default().retry("recvmsg", || {
         recvmsg(&server, &mut bytes, &mut control, flags).map_err(nix_errno)
     });
     let got = match returned {

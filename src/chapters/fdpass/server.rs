@@ -273,7 +273,7 @@ impl<'a> FdpassServer<'a> {
         let modify = || {
             epoll::modify(&self.epoll, &peer.socket, data, events).map_err(nix_errno)
         };
-        Shortage::default().insist("epoll_ctl", modify).context("epoll_ctl")?;
+        Shortage::default().retry("epoll_ctl", modify).context("epoll_ctl")?;
         say!("worker {} has sent its pid, and is one of us", peer.pid);
         let unread = UnreadMessages::new(self.charge_of_one);
         let implicit = Acknowledgement::Implicit(unread);

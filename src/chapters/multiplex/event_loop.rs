@@ -10,7 +10,7 @@ use nix::unistd::read;
 use super::connection::Progress;
 use super::inputs::{InputState, WatchedInput};
 use super::limits::{GRACE, TURN};
-use super::selector::{Events, Interest, Key};
+use super::selector::{Events, Interest, Registered};
 use super::server::{MultiplexServer, Token};
 use super::signals::EndingSignals;
 use os::signal::is_to_end;
@@ -176,7 +176,7 @@ impl MultiplexServer<'_> {
         (self.signals, self.stopping.map(|(signal, _)| signal))
     }
 
-    fn say_what_is(&mut self, ready: &[(Key<Token>, Events)]) {
+    fn say_what_is(&mut self, ready: &[(Registered<Token>, Events)]) {
         let selector = &self.selector;
         self.waits.call(0, || {
             let call = selector.call();
@@ -206,7 +206,7 @@ impl MultiplexServer<'_> {
 // ANCHOR_END: tick
 
 /// `7 to read`
-fn described((key, events): &(Key<Token>, Events)) -> String {
+fn described((key, events): &(Registered<Token>, Events)) -> String {
     let what = match (events.read, events.write) {
         (_, false) => "to read",
         (false, true) => "to write",

@@ -245,7 +245,7 @@ impl ClientHandler {
                 Ok(false) => return Ok(None),
                 Err(error) => return Ok(Some(refused(&client.socket, &error))),
             }
-            if self.payload.print(&self.message)? == Printed::NobodyReads {
+            if self.payload.print(&self.message)? == Printed::NoReader {
                 return Ok(Some(NextStep::Exit));
             }
         }
@@ -260,7 +260,7 @@ impl ClientHandler {
         }
         match self.payload.print(&self.message)? {
             Printed::Yes => Ok(NextStep::Close),
-            Printed::NobodyReads => Ok(NextStep::Exit),
+            Printed::NoReader => Ok(NextStep::Exit),
         }
     }
 }
