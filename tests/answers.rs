@@ -135,7 +135,7 @@ fn stop(role: &RoleProcess) {
 /// What is sent: `number` messages, as they go on the wire.
 fn numbers(number: usize, by: By) -> Vec<Vec<u8>> {
     let newline = if by == By::Seqpacket { "" } else { "\n" };
-    (0..number).map(|place| format!("{place:04}{newline}").into_bytes()).collect()
+    (0..number).map(|index| format!("{index:04}{newline}").into_bytes()).collect()
 }
 
 /// What a server prints of a client that hands over `number` messages while the server is

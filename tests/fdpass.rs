@@ -219,9 +219,9 @@ fn workers_take_turns() {
         echo(&connect(&subject), &format!("client {number}"));
     }
     ended_well(server);
-    for (place, worker) in workers.into_iter().enumerate() {
+    for (index, worker) in workers.into_iter().enumerate() {
         let printed = String::from_utf8(ended_well(worker).stdout).unwrap();
-        assert_eq!(printed, format!("client {place}\nclient {}\n", place + 3));
+        assert_eq!(printed, format!("client {index}\nclient {}\n", index + 3));
     }
     subject.nothing_is_left().unwrap();
 }

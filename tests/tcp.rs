@@ -130,10 +130,10 @@ const STEPS: [&str; 10] = [
 fn took_each_step(client: &Outcome) {
     let mut rest = client.stderr.as_str();
     for step in STEPS {
-        let Some(place) = rest.find(step) else {
+        let Some(start) = rest.find(step) else {
             panic!("no {step:?} in its place:\n{}", client.stderr);
         };
-        rest = &rest[place + step.len()..];
+        rest = &rest[start + step.len()..];
     }
     assert_eq!(client.stdout, b"one\n");
     let line = contract::failed_clearly(client).unwrap();

@@ -96,7 +96,7 @@ fn word(cx: &mut Cx<'_>, index: usize) -> Piece {
 }
 
 fn word_at(cx: &mut Cx<'_>, address: u64) -> Piece {
-    match cx.world.word(cx.who, address) {
+    match cx.world.word(cx.process, address) {
         Some((_, offset)) => Piece::text(format!("shared+{offset:#x}")),
         None => super::hex(address),
     }
