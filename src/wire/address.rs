@@ -31,7 +31,7 @@ pub(crate) mod holder;
 use holder::holder;
 
 /// How many clients may wait to be accepted: connected by the kernel, unknown to us.
-const BACKLOG: i32 = 128;
+pub const BACKLOG: i32 = 128;
 
 /// Every address that `HOST:PORT` stands for: a name may have several, and only an answer shows
 /// which of them is right.
