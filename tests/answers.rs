@@ -135,7 +135,7 @@ fn stop(role: &RoleProcess) {
 /// What is sent: `number` messages, as they go on the wire.
 fn numbers(number: usize, by: By) -> Vec<Vec<u8>> {
     let newline = if by == By::Seqpacket { "" } else { "\n" };
-    (0..number).map(|place| format!("{place:04}{newline}").into_bytes()).collect()
+    (0..number).map(|index| format!("{index:04}{newline}").into_bytes()).collect()
 }
 
 /// What a server prints of a client that hands over `number` messages while the server is
@@ -157,12 +157,7 @@ fn printed(kind: Kind, way: &str, unread: bool, more: &[&str]) -> (Vec<u8>, usiz
     let handed = first + hand_over(&client, &messages[first..]);
     if kind.by == By::Tcp {
         // What its kernel has not sent by then, it loses by a reset.
-        let unsent = || os::siocoutq::unread(&client).unwrap();
-        let late = deadline();
-        while unsent() > 0 {
-            assert!(std::time::Instant::now() < late, "it is never sent");
-            std::thread::yield_now();
-        }
+        until("all is sent", || os::siocoutq::unread(&client).unwrap() == 0);
     }
     leave(client, kind.by, way);
     server.signal(Signal::SIGCONT).unwrap();

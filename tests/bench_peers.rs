@@ -43,9 +43,9 @@ fn started(
     mode: &str,
     size: u64,
 ) -> Started {
-    start(mechanism, |side, place| {
+    start(mechanism, |side, base| {
         let program = programs[usize::from(side == 'b')];
-        PEERS.command(program, mechanism, mode, side, size, place).unwrap()
+        PEERS.command(program, mechanism, mode, side, size, base).unwrap()
     })
 }
 
@@ -210,13 +210,13 @@ fn spoilt(name: &str, source: &str, from: &str, to: &str) -> PathBuf {
 /// What the receiver says of a spoilt sender's messages, in both modes.
 fn is_found_wrong(program: Program, sender: &Path, mechanism: &str) {
     let pair = |mode: &str| {
-        let made = start(mechanism, |side, place| match side {
+        let made = start(mechanism, |side, base| match side {
             'a' => {
                 let mut command = Command::new(sender);
-                command.args([mode, "a", "640", place]);
+                command.args([mode, "a", "640", base]);
                 command
             }
-            _ => PEERS.command(program, mechanism, mode, 'b', 640, place).unwrap(),
+            _ => PEERS.command(program, mechanism, mode, 'b', 640, base).unwrap(),
         });
         match made {
             Started::Ready(pair) => *pair,
@@ -236,7 +236,8 @@ fn a_byte_that_is_wrong_is_found() {
         return;
     }
     // What it expects itself stays right.
-    let (right, wrong) = ("base = sum(mine, length, 0);", " mine[length - 1]++;");
+    let (right, wrong) =
+        ("first_sum = sum(mine, length, 0);", " mine[length - 1]++;");
     for (mechanism, source) in [
         ("pipe", "c/pipe.c"),
         ("unix seqpacket", "c/unix_seqpacket.c"),

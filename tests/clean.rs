@@ -3,7 +3,6 @@
 mod support;
 
 use std::os::unix::net::UnixListener;
-use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use support::*;
@@ -76,13 +75,10 @@ fn a_socket_nobody_listens_on_goes_and_a_bound_one_stays() {
     let dead = subject.dir().join("dead");
     drop(UnixListener::bind(&dead).unwrap());
     // A child of a neighbouring test has a copy between its fork and its exec.
-    let deadline = deadline();
-    while String::from_utf8_lossy(&std::fs::read("/proc/net/unix").unwrap())
-        .contains(dead.to_str().unwrap())
-    {
-        assert!(Instant::now() < deadline, "the socket stays bound");
-        std::thread::yield_now();
-    }
+    until("the socket is bound no more", || {
+        let bound = std::fs::read("/proc/net/unix").unwrap();
+        !String::from_utf8_lossy(&bound).contains(dead.to_str().unwrap())
+    });
     let said = clean(&subject, &[]);
     assert!(said.contains("removed path") && said.contains("/dead"), "{said}");
     assert!(subject.dir().join("live").exists(), "{said}");

@@ -234,7 +234,7 @@ fn the_commentary_names_each_message() {
         "client 1: recv() = 114: method_call 1: org.ipclab.Board1.Post",
         "client 1: send(36): method_return ",
         "client 1: recv() = 0: it has left",
-        "done: clients: 1",
+        "done: 1 client",
     ] {
         assert!(server.stderr.contains(line), "{line}\n{}", server.stderr);
     }

@@ -219,9 +219,9 @@ fn workers_take_turns() {
         echo(&connect(&subject), &format!("client {number}"));
     }
     ended_well(server);
-    for (place, worker) in workers.into_iter().enumerate() {
+    for (index, worker) in workers.into_iter().enumerate() {
         let printed = String::from_utf8(ended_well(worker).stdout).unwrap();
-        assert_eq!(printed, format!("client {place}\nclient {}\n", place + 3));
+        assert_eq!(printed, format!("client {index}\nclient {}\n", index + 3));
     }
     subject.nothing_is_left().unwrap();
 }
@@ -410,9 +410,9 @@ fn a_server_that_slept_itself_reads_the_answers_before_it_calls_a_worker_late() 
     let mut worker = UnixStream::connect(subject.dir().join("fdpass")).unwrap();
     server.wait_for_comment("has come", deadline()).unwrap();
     let taken = |worker: &UnixStream| {
-        while rustix::io::ioctl_fionread(worker).unwrap() == 0 {
-            std::thread::yield_now();
-        }
+        until("a connection is passed", || {
+            rustix::io::ioctl_fionread(worker).unwrap() > 0
+        });
     };
     let _client = connect(&subject);
     taken(&worker);
@@ -593,12 +593,12 @@ fn a_client_that_does_not_read_stops_nobody() {
     // Until the worker has stopped reading, since nothing more goes back. What the two
     // sockets hold is bounded (tcp_rmem, tcp_wmem), and 100 ms of EAGAIN is a full pair.
     let mut last = Instant::now();
-    while last.elapsed() < Duration::from_millis(100) {
+    until("the worker stops reading", || {
         if deaf.write(&line).is_ok() {
             last = Instant::now();
         }
-        std::thread::yield_now();
-    }
+        last.elapsed() >= Duration::from_millis(100)
+    });
     echo(&connect(&subject), "not stopped");
     drop(deaf);
     let outcome = ended_well(worker);
@@ -669,11 +669,9 @@ fn descriptors_do_not_leak() {
         }
         assert_eq!(open_descriptors(&worker), before.1 + 50);
         drop(clients);
-        let end = deadline();
-        while (open_descriptors(&server), open_descriptors(&worker)) != before {
-            assert!(Instant::now() < end, "they stay open after batch {batch}");
-            std::thread::yield_now();
-        }
+        until(&format!("all are closed after batch {batch}"), || {
+            (open_descriptors(&server), open_descriptors(&worker)) == before
+        });
     }
     echo(&connect(&subject), "the last");
     ended_well(server);
@@ -706,16 +704,6 @@ fn a_full_table_of_descriptors_is_said_once_and_does_not_spin() {
     assert_eq!(story.matches("EMFILE").count(), 1, "{story}");
     assert!(story.contains("RLIMIT_NOFILE"), "{story}");
     ended_well(worker);
-}
-
-/// What /proc/PID/stat says of a process: user and system time, in ticks of 10 ms.
-fn processor_time(role: &RoleProcess) -> Duration {
-    let stat =
-        std::fs::read_to_string(format!("/proc/{}/stat", role.pid())).unwrap();
-    let after_name = stat.rsplit(')').next().unwrap();
-    let fields: Vec<_> = after_name.split_whitespace().collect();
-    let ticks = |place: usize| fields[place].parse::<u64>().unwrap();
-    Duration::from_millis(10 * (ticks(11) + ticks(12)))
 }
 
 #[test]

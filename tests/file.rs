@@ -211,13 +211,12 @@ fn of_two_receivers_each_file_goes_to_one() {
         .into_iter()
         .collect::<Vec<_>>();
     send(&subject, &["first"]);
-    let faster = loop {
-        if let Some(at) = receivers.iter_mut().position(RoleProcess::has_ended) {
-            break receivers.remove(at);
-        }
-        assert!(std::time::Instant::now() < deadline());
-        std::thread::yield_now();
-    };
+    let mut ended = None;
+    until("one has its file", || {
+        ended = receivers.iter_mut().position(RoleProcess::has_ended);
+        ended.is_some()
+    });
+    let faster = receivers.remove(ended.unwrap());
     assert_eq!(faster.wait(deadline()).unwrap().stdout, b"first\n");
     send(&subject, &["second"]);
     let slower = receivers.remove(0).wait(deadline()).unwrap();

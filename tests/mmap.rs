@@ -256,19 +256,14 @@ fn a_ring_that_a_python_receiver_reads_is_taken_for_a_receiver_not_for_a_sender(
     let opened = std::fs::File::options().write(true).open(&ring).unwrap();
     opened.write_all_at(&[0; 36], 32).unwrap();
     let reader = RoleProcess::start("python", python, Input::Nothing).unwrap();
-    let deadline = deadline();
-    loop {
+    until("Python joins", || {
         let mut pid = [0; 4];
         std::fs::File::open(&ring).unwrap().read_exact_at(&mut pid, 48).unwrap();
-        if i64::from(u32::from_le_bytes(pid)) == i64::from(reader.pid().as_raw()) {
-            break;
-        }
-        assert!(std::time::Instant::now() < deadline, "Python never joined");
-        std::thread::yield_now();
-    }
+        i64::from(u32::from_le_bytes(pid)) == i64::from(reader.pid().as_raw())
+    });
     let line = failure(subject.start_receiver(&["--at", "./ring"]).unwrap());
     assert!(line.contains(&format!("taken by pid {}", reader.pid())), "{line}");
     // But a sender may come: it finds no lock held, and a receiver that lives.
     send(&subject, &["--at", "./ring", "hello"]);
-    assert_eq!(reader.wait(deadline).unwrap().stdout, b"hello\n");
+    assert_eq!(reader.wait(deadline()).unwrap().stdout, b"hello\n");
 }

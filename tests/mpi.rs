@@ -523,8 +523,8 @@ mod with_the_feature {
         assert!(outcome.status.success(), "{}", outcome.stderr);
         assert!(outcome.stdout.starts_with("✓ mpi ".as_bytes()));
         // Each rank writes its own lines, in the order of what happens.
-        let place = |text: &str| outcome.stderr.find(text).expect("the line");
-        assert!(place("MPI_Send(") < place("MPI_Recv() has"), "{}", outcome.stderr);
+        let start = |text: &str| outcome.stderr.find(text).expect("the line");
+        assert!(start("MPI_Send(") < start("MPI_Recv() has"), "{}", outcome.stderr);
         subject.nothing_is_left().unwrap();
     }
 

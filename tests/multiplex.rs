@@ -160,9 +160,10 @@ fn overfeed(mut socket: &UnixStream, server: &Running) {
     socket.set_nonblocking(true).unwrap();
     let line = [vec![b'x'; 1023], vec![b'\n']].concat();
     let soon = || std::time::Instant::now() + Duration::from_millis(10);
-    while server.role().wait_for_comment(PAUSED, soon()).is_err() {
+    until("the server reads no more", || {
         while socket.write(&line).is_ok() {}
-    }
+        server.role().wait_for_comment(PAUSED, soon()).is_ok()
+    });
     socket.set_nonblocking(false).unwrap();
 }
 
@@ -566,7 +567,7 @@ fn what_epoll_cannot_watch_is_refused_with_the_calls_that_can() {
 }
 
 #[test]
-fn doors_of_every_kind_are_watched_at_once() {
+fn inputs_of_every_kind_are_watched_at_once() {
     for way in WAYS {
         let queue = format!("/ipclab-test-{}", std::process::id());
         let mut server = Running::start_with(way, Input::Open, |command| {
@@ -665,11 +666,12 @@ fn answers_that_are_on_their_way_by_tcp_outlive_a_message_that_is_refused() {
         let line = [vec![b'x'; 1023], vec![b'\n']].concat();
         let (mut sent, mut at) = (0, 0);
         let soon = || std::time::Instant::now() + Duration::from_millis(10);
-        while server.role().wait_for_comment(PAUSED, soon()).is_err() {
+        until("the server reads no more", || {
             while let Ok(n) = (&slow).write(&line[at..]) {
                 (sent, at) = (sent + n, (at + n) % line.len());
             }
-        }
+            server.role().wait_for_comment(PAUSED, soon()).is_ok()
+        });
         slow.set_nonblocking(false).unwrap();
         let rest = &line[at..];
         let expected = sent + rest.len();
@@ -739,6 +741,7 @@ fn a_signal_ends_it_though_its_output_is_full_and_a_source_never_runs_dry() {
                 let mut buffer = [0; 1 << 16];
                 while !buffer.starts_with(b"enough") {
                     let n = output.read(&mut buffer).unwrap();
+                    assert!(n > 0, "the server has ended");
                     buffer.copy_within(n.saturating_sub(7)..n, 0);
                 }
             });
@@ -753,9 +756,7 @@ fn a_signal_ends_it_though_its_output_is_full_and_a_source_never_runs_dry() {
                 counter.fetch_add(10, Ordering::SeqCst);
             }
         });
-        while fed.load(Ordering::SeqCst) == 0 {
-            std::thread::yield_now();
-        }
+        until("a line is fed", || fed.load(Ordering::SeqCst) > 0);
         server.stop(Signal::SIGTERM);
         feeding.join().unwrap();
     }
@@ -782,7 +783,7 @@ fn a_place_that_is_named_twice_is_refused_and_left_as_it_was() {
 }
 
 #[test]
-fn what_is_in_the_way_of_a_door_is_named() {
+fn what_has_the_name_of_a_socket_or_an_input_is_named() {
     let subject = subject("multiplex");
     std::fs::write(subject.dir().join("file"), "precious").unwrap();
     let long = "x".repeat(120);
@@ -842,8 +843,8 @@ fn a_signal_lets_the_answers_go_that_wait() {
         overfeed(&slow, &server);
         let (path, role) = (server.path(), server.role());
         role.signal(Signal::SIGTERM).unwrap();
-        role.wait_for_comment("answers may still go", deadline()).unwrap();
-        assert!(!path.exists(), "the door is still there");
+        role.wait_for_comment("answers may still be sent", deadline()).unwrap();
+        assert!(!path.exists(), "the socket is still there");
         let mut back = 4 * "hello\n".len() as u64;
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -873,12 +874,16 @@ fn answers_that_are_on_their_way_by_tcp_outlive_a_signal() {
         }
         slow.set_nonblocking(true).unwrap();
         let soon = || std::time::Instant::now() + Duration::from_millis(10);
-        while server.role().wait_for_comment(PAUSED, soon()).is_err() {
+        until("the server reads no more", || {
             while slow.write(&[b'x'; 1024]).is_ok() {}
-        }
+            server.role().wait_for_comment(PAUSED, soon()).is_ok()
+        });
         slow.set_nonblocking(false).unwrap();
         server.role().signal(Signal::SIGTERM).unwrap();
-        server.role().wait_for_comment("answers may still go", deadline()).unwrap();
+        server
+            .role()
+            .wait_for_comment("answers may still be sent", deadline())
+            .unwrap();
         let mut back = Vec::new();
         let end = slow.read_to_end(&mut back);
         assert!(end.is_ok(), "{way:?}: {end:?} after {} bytes", back.len());
@@ -895,7 +900,7 @@ fn a_client_that_never_takes_its_answers_does_not_keep_the_server_from_ending() 
     let slow = server.connect();
     overfeed(&slow, &server);
     server.role().signal(Signal::SIGINT).unwrap();
-    server.role().wait_for_comment("answers may still go", deadline()).unwrap();
+    server.role().wait_for_comment("answers may still be sent", deadline()).unwrap();
     // The second one is at once.
     server.stop(Signal::SIGINT);
     drop(slow);

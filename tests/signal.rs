@@ -164,14 +164,11 @@ fn python_sends_plain_signals() {
 
 /// Waits until a process sleeps in the system call `number`.
 fn until_asleep_in(pid: &str, number: i64) {
-    let end = deadline();
     let call = format!("{number} ");
-    while !std::fs::read_to_string(format!("/proc/{pid}/syscall"))
-        .is_ok_and(|text| text.starts_with(&call))
-    {
-        assert!(std::time::Instant::now() < end, "pid {pid} never slept there");
-        std::thread::yield_now();
-    }
+    until(&format!("pid {pid} sleeps in call {number}"), || {
+        std::fs::read_to_string(format!("/proc/{pid}/syscall"))
+            .is_ok_and(|text| text.starts_with(&call))
+    });
 }
 
 #[test]

@@ -490,12 +490,14 @@ fn the_directory_may_be_called_by_any_bytes() {
             // Killed as soon as it is there, wherever it is then.
             let role = RoleProcess::start(chapter, command, Input::Open).unwrap();
             let lock = dir.join(format!("{chapter}.lock"));
-            until(|| fs::read(&lock).is_ok_and(|text| text.contains(&b' ')));
-            let until_noted = || {
+            until("it notes itself", || {
+                fs::read(&lock).is_ok_and(|text| text.contains(&b' '))
+            });
+            let noted = || {
                 let text = fs::read(&lock).unwrap_or_default();
                 text.iter().filter(|byte| **byte == b'\n').count() >= 2
             };
-            until(until_noted);
+            until("it notes its object", noted);
             role.stop(Signal::SIGKILL, deadline()).unwrap();
             let clean = |args: &[&str]| {
                 let mut clean = ipclab(&subject, &["clean", "--pending"]);
@@ -519,14 +521,5 @@ fn the_directory_may_be_called_by_any_bytes() {
                 assert_eq!(fs::read(precious).unwrap(), b"precious");
             }
         }
-    }
-}
-
-/// Waits for something that a process does.
-fn until(done: impl Fn() -> bool) {
-    let deadline = deadline();
-    while !done() {
-        assert!(std::time::Instant::now() < deadline, "it does not come");
-        std::thread::yield_now();
     }
 }

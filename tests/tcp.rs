@@ -130,10 +130,10 @@ const STEPS: [&str; 10] = [
 fn took_each_step(client: &Outcome) {
     let mut rest = client.stderr.as_str();
     for step in STEPS {
-        let Some(place) = rest.find(step) else {
+        let Some(start) = rest.find(step) else {
             panic!("no {step:?} in its place:\n{}", client.stderr);
         };
-        rest = &rest[place + step.len()..];
+        rest = &rest[start + step.len()..];
     }
     assert_eq!(client.stdout, b"one\n");
     let line = contract::failed_clearly(client).unwrap();
@@ -939,16 +939,6 @@ fn a_server_that_cannot_print_ends_with_the_reason_said_once() {
         assert!(!server.stderr.contains("--at or IPCLAB_DIR"), "{}", server.stderr);
         subject.nothing_is_left().unwrap();
     }
-}
-
-/// What /proc/PID/stat says of a process: user and system time, in ticks of 10 ms.
-fn processor_time(role: &RoleProcess) -> Duration {
-    let stat =
-        std::fs::read_to_string(format!("/proc/{}/stat", role.pid())).unwrap();
-    let after_name = stat.rsplit(')').next().unwrap();
-    let fields: Vec<_> = after_name.split_whitespace().collect();
-    let ticks = |place: usize| fields[place].parse::<u64>().unwrap();
-    Duration::from_millis(10 * (ticks(11) + ticks(12)))
 }
 
 fn does_not_spin(server: &RoleProcess) {

@@ -778,14 +778,14 @@ fn started_sleeper(args: &[&str]) -> (RoleProcess, Pid) {
     let subject = subject("fifo");
     let role =
         RoleProcess::start("trace", ipclab(&subject, args), Input::Nothing).unwrap();
-    let deadline = deadline();
-    loop {
+    let mut found = None;
+    until("sleep is started", || {
         if let [sleeper] = *sleepers(role.pid()) {
-            return (role, sleeper);
+            found = Some(sleeper);
         }
-        assert!(std::time::Instant::now() < deadline, "no sleep was started");
-        std::thread::yield_now();
-    }
+        found.is_some()
+    });
+    (role, found.unwrap())
 }
 
 #[test]
@@ -804,14 +804,10 @@ fn ctrl_c_ends_the_programs_and_draws_what_was_seen() {
 fn a_killed_tracer_leaves_no_process() {
     let (role, sleeper) = started_sleeper(&["trace", "--", "sleep", "100"]);
     role.stop(Signal::SIGKILL, deadline()).unwrap();
-    let deadline = deadline();
     let state =
         || fs::read_to_string(format!("/proc/{sleeper}/stat")).unwrap_or_default();
     // Whoever adopts it may be slow to reap it.
-    while !state().is_empty() && !state().contains(") Z ") {
-        assert!(std::time::Instant::now() < deadline, "{}", state());
-        std::thread::yield_now();
-    }
+    until("the program is gone", || state().is_empty() || state().contains(") Z "));
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub struct Options {
     spin: bool,
 
     /// Measure beside it the same work in C, and in Python: on one CPU, and on two where
-    /// nobody sleeps; and what a bare program takes, for which the role does more
+    /// neither side sleeps; and what a bare program takes, for which the role does more
     #[arg(long)]
     peers: bool,
 

@@ -4,9 +4,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use nix::errno::Errno;
+use nix::unistd::read;
+use rustix::event::{PollFd, PollFlags};
 
 use lab::interrupts::Interrupts;
+use os::calls::poll_until;
 use process::RoleProcess;
 
 /// A signal has come that ends the bench.
@@ -51,12 +54,7 @@ impl Lines {
             }
             let mut fds = vec![watch(&self.from), watch(&stop.signals)];
             fds.extend(watched.iter().map(|role| watch(role.pidfd())));
-            let timeout =
-                Timespec::try_from(left).context("a deadline too far off")?;
-            match poll(&mut fds, Some(&timeout)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error).context("poll"),
-            }
+            poll_until(&mut fds, Some(left)).context("poll")?;
             let [line, _, ends @ ..] = fds.as_slice() else { continue };
             let comes = !line.revents().is_empty();
             let ended = ends.iter().any(|end| !end.revents().is_empty());
@@ -65,10 +63,10 @@ impl Lines {
             }
             if comes {
                 let mut chunk = [0; 64 * 1024];
-                match rustix::io::read(&self.from, &mut chunk) {
+                match read(&self.from, &mut chunk) {
                     Ok(0) => return Ok(None),
                     Ok(n) => self.bytes.extend_from_slice(&chunk[..n]),
-                    Err(rustix::io::Errno::INTR) => {}
+                    Err(Errno::EINTR) => {}
                     Err(error) => return Err(error).context("read a pipe"),
                 }
             } else if ended {

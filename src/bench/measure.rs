@@ -264,7 +264,7 @@ impl Series {
         let stalled = windows(|series| series.stalls)
             .map(|windows| format!("something else had the CPU in {windows}"));
         let awake = windows(|series| series.awake)
-            .map(|windows| format!("who should sleep did not in {windows}"));
+            .map(|windows| format!("a side that should sleep did not in {windows}"));
         let noisy: Vec<String> = stalled.into_iter().chain(awake).collect();
         Figure {
             value: median(&self.figures),
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(tried(false, &[awake, slept]), (awake, None, 1));
         let series = Series { awake: 1, ..series(&[1.0, 2.0]) };
         let told = series.figure(Unit::Nanoseconds, &[("two wake-ups", &series)]);
-        let why = "who should sleep did not in 1 of 2 windows of two wake-ups, and in 1 \
+        let why = "a side that should sleep did not in 1 of 2 windows of two wake-ups, and in 1 \
                    of 2 windows";
         assert_eq!(told.noisy.as_deref(), Some(why));
     }
@@ -341,7 +341,7 @@ mod tests {
         let mut times = vec![30_000_u32; 2000];
         assert!(!is_stalled(&times), "all alike");
         times[7] = 8_000_000;
-        assert!(is_stalled(&times), "8 ms of 68 are somebody else's");
+        assert!(is_stalled(&times), "8 ms of 68 are another process's");
         assert!(!is_stalled(&[5_000_000; 12]), "slow, and always so");
         times[7] = 2_000_000;
         assert!(!is_stalled(&times), "a tick of the scheduler");

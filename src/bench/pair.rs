@@ -13,7 +13,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair,
 };
 use nix::unistd::{Pid, pipe2};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 
 use super::ends::control::{self, MOST_TIMED};
 use super::job::{ABSENT, OTHER_LEFT, TOO_LARGE};
@@ -21,6 +21,7 @@ use super::joined::Joined;
 use super::placement::pin;
 use super::subject::Waits;
 use lab::interrupts::Interrupts;
+use os::calls::poll_until;
 use os::proc;
 use os::process_identity::minor_faults;
 use os::spawn;
@@ -282,11 +283,7 @@ impl Pair {
             ];
             let asked = if other_left { &mut fds[..2] } else { &mut fds[..] };
             let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = Timespec::try_from(left).context("a deadline")?;
-            match poll(asked, Some(&timeout)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error).context("poll"),
-            }
+            poll_until(asked, Some(left)).context("poll")?;
             let ready = fds[0].revents();
             let leaves = !fds[2].revents().is_empty();
             other_left |= leaves;
@@ -393,9 +390,8 @@ impl Drop for Pair {
 }
 
 fn wait_a_little(roles: &mut [RoleProcess; 1], time: Duration) -> bool {
-    let Ok(timeout) = Timespec::try_from(time) else { return false };
-    let _ =
-        poll(&mut [PollFd::new(roles[0].pidfd(), PollFlags::IN)], Some(&timeout));
+    let mut fds = [PollFd::new(roles[0].pidfd(), PollFlags::IN)];
+    let _ = poll_until(&mut fds, Some(time));
     roles[0].has_ended()
 }
 

@@ -54,7 +54,7 @@ impl RoundTrip {
         {
             return Some(format!(
                 "{time:.0} ns is under {SWITCHES} of two context switches \
-                 ({floor:.0} ns): somebody did not wait"
+                 ({floor:.0} ns): a side did not wait"
             ));
         }
         self.restless()
@@ -137,7 +137,7 @@ mod tests {
         let cross = trip(Placement::CrossSpinning, 400.0, 0.0);
         assert!(
             cross.flaw(FLOORS).is_none(),
-            "who spins is never switched away from"
+            "a side that spins is never switched away from"
         );
     }
 

@@ -58,7 +58,7 @@ impl Backing for RingFile {
             Err(_) => Err(Flaw::NoRing),
         };
         if let Err(flaw) = checked
-            && flaw != Flaw::HalfMade
+            && flaw != Flaw::Uninitialized
         {
             return Err(flaw).with_context(|| self.name()).advise(|_| {
                 Some("it is left as it is: remove it, or use --at NAME for another")

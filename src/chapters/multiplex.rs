@@ -78,7 +78,7 @@ impl Conversation for Multiplex {
                 does: "answers all its clients from one thread, and prints what comes",
                 examples: &[
                     "multiplex server",
-                    "multiplex server --with select --tcp 127.0.0.1:7777 --fifo door",
+                    "multiplex server --with select --tcp 127.0.0.1:7777 --fifo news",
                     "multiplex server --edge --tick 1 --stdin",
                 ],
             },

@@ -24,7 +24,7 @@ use wire::transport::{Receiver, Sender};
 mod open;
 
 pub use open::Shape;
-use open::{Link, open};
+use open::{OpenPosixQueue, open};
 
 /// The goodbye is an empty message at this priority, the lowest, so that it comes last.
 const GOODBYE: u32 = 0;
@@ -62,12 +62,12 @@ pub struct PosixmqReceiverOptions {
 /// The sending end.
 #[derive(Debug)]
 pub struct PosixmqSender {
-    link: Link,
+    opened: OpenPosixQueue,
     priority: u32,
     /// The command that starts a receiver, until it was said of a full queue.
     receiver: Option<String>,
     /// Whether a receiver of ours was here before us.
-    met: bool,
+    receiver_was_here: bool,
     sends: Commentary,
 }
 
@@ -88,11 +88,11 @@ impl Sender for PosixmqSender {
         options: &PosixmqSenderOptions,
     ) -> Result<PosixmqSender> {
         let presence = rendezvous.arrive(Some(SoleRole::Sender))?;
-        let met = !presence.is_alone();
-        let link = open(rendezvous, presence, MQ_OFlag::O_WRONLY, &options.shape)?;
+        let receiver_was_here = !presence.is_alone();
+        let opened = open(rendezvous, presence, MQ_OFlag::O_WRONLY, &options.shape)?;
         let receiver = rendezvous.peer("receiver");
-        if !met {
-            let keeps = match link.attr.curmsgs() {
+        if !receiver_was_here {
+            let keeps = match opened.attr.curmsgs() {
                 0 => "the queue keeps what is sent".to_owned(),
                 old => format!("{} from before in the queue", messages(old as u64)),
             };
@@ -100,11 +100,17 @@ impl Sender for PosixmqSender {
         }
         let (receiver, sends) =
             (Some(receiver), Commentary::of("mq_send of a message"));
-        Ok(PosixmqSender { link, priority: options.priority, receiver, met, sends })
+        Ok(PosixmqSender {
+            opened,
+            priority: options.priority,
+            receiver,
+            receiver_was_here,
+            sends,
+        })
     }
 
     fn largest(&self) -> usize {
-        self.link.attr.msgsize() as usize
+        self.opened.attr.msgsize() as usize
     }
 
     fn limit(&self) -> Option<String> {
@@ -118,31 +124,31 @@ impl Sender for PosixmqSender {
         });
         self.say_if_full()?;
         // Sleeps while the queue is full.
-        retry_on_intr(|| mq_send(&self.link.queue, message, priority))
-            .with_context(|| format!("mq_send {}", self.link.name))
+        retry_on_intr(|| mq_send(&self.opened.queue, message, priority))
+            .with_context(|| format!("mq_send {}", self.opened.name))
     }
 
     fn finish(mut self) -> Result<()> {
-        if self.is_heard() {
+        if self.had_receiver() {
             // A receiver that stops early (--count) never takes the goodbye.
-            self.link.presence.discard_goodbye();
+            self.opened.presence.discard_goodbye();
         }
         say!("mq_send(\"\", 0, priority {GOODBYE}): the goodbye");
         self.say_if_full()?;
-        retry_on_intr(|| mq_send(&self.link.queue, b"", GOODBYE))
-            .with_context(|| format!("mq_send {}: the goodbye", self.link.name))
+        retry_on_intr(|| mq_send(&self.opened.queue, b"", GOODBYE))
+            .with_context(|| format!("mq_send {}: the goodbye", self.opened.name))
     }
 
     fn abandon(self) -> Result<()> {
         // A goodbye would end the next receiver, before the next sender has begun.
-        if self.is_heard() { self.finish() } else { Ok(()) }
+        if self.had_receiver() { self.finish() } else { Ok(()) }
     }
 }
 
 impl PosixmqSender {
     /// Whether a receiver of ours is here, or was when we came.
-    fn is_heard(&self) -> bool {
-        self.met || self.link.presence.has_peers()
+    fn had_receiver(&self) -> bool {
+        self.receiver_was_here || self.opened.presence.has_peers()
     }
 
     /// Says, once, that the call which comes now will sleep.
@@ -150,7 +156,7 @@ impl PosixmqSender {
         if !say::on() || self.receiver.is_none() {
             return Ok(());
         }
-        let now = mq_getattr(&self.link.queue).context("mq_getattr")?;
+        let now = mq_getattr(&self.opened.queue).context("mq_getattr")?;
         if now.curmsgs() < now.maxmsg() {
             return Ok(());
         }
@@ -158,7 +164,7 @@ impl PosixmqSender {
         let full =
             format!("the queue is full, {full}: mq_send sleeps until one is taken");
         match self.receiver.take() {
-            Some(command) if !self.link.presence.has_peers() => {
+            Some(command) if !self.opened.presence.has_peers() => {
                 say::waiting(full, &command)
             }
             _ => say!("{full}"),
@@ -172,9 +178,9 @@ impl PosixmqSender {
 /// The receiving end.
 #[derive(Debug)]
 pub struct PosixmqReceiver {
-    link: Link,
+    opened: OpenPosixQueue,
     /// Whether anything has come: a message, or a goodbye.
-    heard: bool,
+    received_any: bool,
     /// Interrupts mq_receive now and then: mq_timedreceive would start a timer and stop it
     /// for each message.
     _ticks: Option<Ticks>,
@@ -193,14 +199,14 @@ impl Receiver for PosixmqReceiver {
     ) -> Result<PosixmqReceiver> {
         let mut access = MQ_OFlag::O_RDONLY;
         access.set(MQ_OFlag::O_NONBLOCK, options.nonblock);
-        let mut link =
+        let mut opened =
             open(rendezvous, rendezvous.arrive(None)?, access, &options.shape)?;
         // If we stop early (--count), no receiver needs the goodbye that we leave.
-        link.presence.discard_goodbye();
-        let waits = link.attr.curmsgs() == 0 && !options.nonblock;
+        opened.presence.discard_goodbye();
+        let waits = opened.attr.curmsgs() == 0 && !options.nonblock;
         if waits {
             say!("the queue is empty: mq_receive sleeps until a message comes");
-            let there = link.presence.has(SoleRole::Sender);
+            let there = opened.presence.has(SoleRole::Sender);
             say::start_unless(
                 there,
                 "a sender is there already",
@@ -210,8 +216,8 @@ impl Receiver for PosixmqReceiver {
         let receives = Commentary::of("mq_receive of a message");
         let ticks = if options.nonblock { None } else { ticks(TICK).ok() };
         Ok(PosixmqReceiver {
-            link,
-            heard: false,
+            opened,
+            received_any: false,
             _ticks: ticks,
             quiet: 0,
             warned: false,
@@ -222,15 +228,16 @@ impl Receiver for PosixmqReceiver {
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         loop {
             // With less room than msgsize, it is EMSGSIZE, however short the message.
-            let room = self.link.attr.msgsize() as usize;
-            match mq_receive(&*self.link.queue, message, room) {
+            let room = self.opened.attr.msgsize() as usize;
+            match mq_receive(&*self.opened.queue, message, room) {
                 Ok(GOODBYE) if message.is_empty() => {
                     say!("mq_receive() = 0 at priority {GOODBYE}: the goodbye");
                     // Others may have sent since: their messages are taken, without sleep.
                     let flags = MQ_OFlag::O_NONBLOCK.bits().into();
                     let nonblock = MqAttr::new(flags, 0, 0, 0);
-                    mq_setattr(&self.link.queue, &nonblock).context("mq_setattr")?;
-                    self.heard = true;
+                    mq_setattr(&self.opened.queue, &nonblock)
+                        .context("mq_setattr")?;
+                    self.received_any = true;
                 }
                 Ok(priority) => {
                     let n = message.len();
@@ -238,15 +245,15 @@ impl Receiver for PosixmqReceiver {
                         let text = say::bytes(message);
                         format!("mq_receive() = {n}: {text}, priority {priority}")
                     });
-                    (self.heard, self.quiet) = (true, 0);
+                    (self.received_any, self.quiet) = (true, 0);
                     return Ok(true);
                 }
-                Err(Errno::EAGAIN) if self.heard => return Ok(false),
+                Err(Errno::EAGAIN) if self.received_any => return Ok(false),
                 Err(Errno::EINTR) => self.tick()?,
                 Err(error) => {
                     let empty = error == Errno::EAGAIN;
                     return Err(error)
-                        .with_context(|| format!("mq_receive {}", self.link.name))
+                        .with_context(|| format!("mq_receive {}", self.opened.name))
                         .advise(|_| empty.then_some("the queue is empty"));
                 }
             }
@@ -267,12 +274,12 @@ impl PosixmqReceiver {
     /// Nothing came for a while: a queue cannot tell whether a message will ever come.
     fn silence(&mut self) -> Result<()> {
         ensure!(
-            fstat(&*self.link.queue).context("stat the queue")?.st_nlink > 0
-                || self.link.presence.has(SoleRole::Sender),
+            fstat(&*self.opened.queue).context("stat the queue")?.st_nlink > 0
+                || self.opened.presence.has(SoleRole::Sender),
             "the queue {} was unlinked, so no sender can find it; start anew",
-            self.link.name
+            self.opened.name
         );
-        if self.heard && !self.warned {
+        if self.received_any && !self.warned {
             say!("silence: a queue does not say whether its sender still lives");
             say!(
                 "Ctrl-C ends this, or --count N, or the goodbye: an empty message at \

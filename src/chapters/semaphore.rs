@@ -29,7 +29,7 @@ use options::{Kind, SemaphoreOptions};
 pub enum SemaphoreRoles {
     /// Takes 1 from the semaphore, and sleeps while there is none
     Waiter {
-        /// Those of both roles
+        /// The options of both roles
         #[command(flatten)]
         options: SemaphoreOptions,
 
@@ -53,8 +53,8 @@ impl Roles for SemaphoreRoles {
             _ => {}
         }
         match options.kind {
-            Kind::Posix => self.play_with::<posix::Posix>(rendezvous),
-            Kind::Sysv => self.play_with::<sysv::Sysv>(rendezvous),
+            Kind::Posix => self.play_with::<posix::PosixSemaphore>(rendezvous),
+            Kind::Sysv => self.play_with::<sysv::SysvSemaphore>(rendezvous),
             Kind::Futex => self.play_with::<futex::Futex>(rendezvous),
         }
     }

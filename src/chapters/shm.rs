@@ -44,12 +44,14 @@ enum Kind {
 impl BackingOptions for ShmOptions {
     fn backing(&self, rendezvous: &Rendezvous) -> Box<dyn Backing> {
         match self.kind {
-            Kind::Posix => Box::new(posix::Posix { name: rendezvous.kernel_name() }),
+            Kind::Posix => {
+                Box::new(posix::PosixMemory { name: rendezvous.kernel_name() })
+            }
             Kind::Crate => Box::new(library::ByCrate {
                 name: rendezvous.kernel_name(),
                 rendezvous: rendezvous.clone(),
             }),
-            Kind::Sysv => Box::new(sysv::Sysv { key: rendezvous.key() }),
+            Kind::Sysv => Box::new(sysv::SysvMemory { key: rendezvous.key() }),
             Kind::Memfd => {
                 Box::new(memfd::Memfd { note: memfd::note_of(rendezvous) })
             }

@@ -23,7 +23,7 @@ use wire::transport::{Receiver, Sender};
 mod open;
 
 pub use open::Which;
-use open::{Link, gone, open};
+use open::{OpenSysvQueue, gone, open};
 
 /// The type of the goodbye, an empty message: the largest type of 32 bits.
 const GOODBYE: i64 = 0x7fff_ffff;
@@ -75,13 +75,13 @@ pub struct SysvmqReceiverOptions {
 /// The sending end.
 #[derive(Debug)]
 pub struct SysvmqSender {
-    link: Link,
+    opened: OpenSysvQueue,
     mtype: i64,
     buffer: Msgbuf,
     /// The command that starts a receiver, until it was said of a full queue.
     receiver: Option<String>,
     /// Whether a receiver of ours was here before us.
-    met: bool,
+    receiver_was_here: bool,
     sends: Commentary,
 }
 
@@ -92,29 +92,36 @@ impl Sender for SysvmqSender {
         rendezvous: &Rendezvous,
         options: &SysvmqSenderOptions,
     ) -> Result<SysvmqSender> {
-        let link = open(rendezvous, Some(SoleRole::Sender), &options.which)?;
-        let met = !link.was_alone;
-        let receiver = link.rendezvous.peer("receiver");
-        if !met {
-            let keeps = match link.now.msg_qnum {
+        let opened = open(rendezvous, Some(SoleRole::Sender), &options.which)?;
+        let receiver_was_here = !opened.was_alone;
+        let receiver = opened.rendezvous.peer("receiver");
+        if !receiver_was_here {
+            let keeps = match opened.now.msg_qnum {
                 0 => "the queue keeps what is sent".to_owned(),
                 old => format!("{} from before in the queue", messages(old)),
             };
             say::waiting(format_args!("nobody receives yet: {keeps}"), &receiver);
         }
-        let buffer = Msgbuf::with_room(link.largest());
+        let buffer = Msgbuf::with_room(opened.largest());
         let (receiver, sends) =
             (Some(receiver), Commentary::of("msgsnd of a message"));
         let mtype = options.mtype;
-        Ok(SysvmqSender { link, mtype, buffer, receiver, met, sends })
+        Ok(SysvmqSender {
+            opened,
+            mtype,
+            buffer,
+            receiver,
+            receiver_was_here,
+            sends,
+        })
     }
 
     fn largest(&self) -> usize {
-        self.link.largest()
+        self.opened.largest()
     }
 
     fn limit(&self) -> Option<String> {
-        Some(self.link.limit())
+        Some(self.opened.limit())
     }
 
     fn send(&mut self, message: &[u8]) -> Result<()> {
@@ -126,9 +133,9 @@ impl Sender for SysvmqSender {
     }
 
     fn finish(mut self) -> Result<()> {
-        if self.is_heard() {
+        if self.had_receiver() {
             // A receiver that stops early (--count) never takes the goodbye.
-            self.link.presence.discard_goodbye();
+            self.opened.presence.discard_goodbye();
         }
         say!("msgsnd(\"\", 0, type {GOODBYE:#x}): the goodbye");
         self.put(GOODBYE, b"")
@@ -136,14 +143,14 @@ impl Sender for SysvmqSender {
 
     fn abandon(self) -> Result<()> {
         // A goodbye would end the next receiver, before the next sender has begun.
-        if self.is_heard() { self.finish() } else { Ok(()) }
+        if self.had_receiver() { self.finish() } else { Ok(()) }
     }
 }
 
 impl SysvmqSender {
     /// Whether a receiver of ours is here, or was when we came.
-    fn is_heard(&self) -> bool {
-        self.met || self.link.presence.has_peers()
+    fn had_receiver(&self) -> bool {
+        self.receiver_was_here || self.opened.presence.has_peers()
     }
 
     /// Sleeps while the queue is full, in bytes or in messages.
@@ -152,12 +159,12 @@ impl SysvmqSender {
         self.buffer.set(mtype, text);
         loop {
             // The size argument of msgsnd is that of the text, without the type.
-            match msgsnd(self.link.id, &self.buffer, 0) {
+            match msgsnd(self.opened.id, &self.buffer, 0) {
                 // A signal's handler ran; SA_RESTART does not count for msgsnd.
                 Err(Errno::EINTR) => {}
                 sent => {
                     return sent
-                        .with_context(|| format!("msgsnd queue {}", self.link.id))
+                        .with_context(|| format!("msgsnd queue {}", self.opened.id))
                         .advise(gone);
                 }
             }
@@ -169,10 +176,10 @@ impl SysvmqSender {
         if !say::on() || self.receiver.is_none() {
             return Ok(());
         }
-        let Some(full) = self.link.is_full(length)? else { return Ok(()) };
+        let Some(full) = self.opened.is_full(length)? else { return Ok(()) };
         let full = format!("{full}: msgsnd sleeps until one is taken");
         match self.receiver.take() {
-            Some(command) if !self.link.presence.has_peers() => {
+            Some(command) if !self.opened.presence.has_peers() => {
                 say::waiting(full, &command);
             }
             _ => say!("{full}"),
@@ -186,7 +193,7 @@ impl SysvmqSender {
 /// The receiving end.
 #[derive(Debug)]
 pub struct SysvmqReceiver {
-    link: Link,
+    opened: OpenSysvQueue,
     /// Which message msgrcv takes, and whether it sleeps until there is one.
     select: i64,
     flags: i32,
@@ -209,23 +216,23 @@ impl Receiver for SysvmqReceiver {
         if options.except && select <= 0 {
             return Err(usage("--except wants --select N with a type, N > 0"));
         }
-        let mut link = open(rendezvous, None, &options.which)?;
+        let mut opened = open(rendezvous, None, &options.which)?;
         // If we stop early (--count), no receiver needs the goodbye that we leave.
-        link.presence.discard_goodbye();
+        opened.presence.discard_goodbye();
         let drains = select != 0 && !options.wait;
         let flags = if drains { IPC_NOWAIT } else { 0 }
             | if options.except { MSG_EXCEPT } else { 0 };
-        if link.now.msg_qnum == 0 && !drains {
+        if opened.now.msg_qnum == 0 && !drains {
             say!("the queue is empty: msgrcv sleeps until a message comes");
-            let there = link.presence.has(SoleRole::Sender);
-            let command = link.rendezvous.peer("sender");
+            let there = opened.presence.has(SoleRole::Sender);
+            let command = opened.rendezvous.peer("sender");
             say::start_unless(there, "a sender is there already", &command);
         }
         Ok(SysvmqReceiver {
             select,
             flags,
-            buffer: Msgbuf::with_room(link.longest()),
-            link,
+            buffer: Msgbuf::with_room(opened.longest()),
+            opened,
             goodbye: false,
             ticks: None,
             last: None,
@@ -235,7 +242,7 @@ impl Receiver for SysvmqReceiver {
 
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         loop {
-            let id = self.link.id;
+            let id = self.opened.id;
             let n = match msgrcv(id, &mut self.buffer, self.select, self.flags) {
                 Err(Errno::EINTR) => {
                     self.silence();
@@ -270,11 +277,11 @@ impl SysvmqReceiver {
         if !self.goodbye {
             say!("msgrcv: ENOMSG, no message of that type waits");
         }
-        let left = msgstat(self.link.id).map_or(0, |now| now.msg_qnum);
+        let left = msgstat(self.opened.id).map_or(0, |now| now.msg_qnum);
         if self.goodbye && self.select != 0 && left > 0 {
             say!("{} we did not select: the goodbye goes back", messages(left));
             self.buffer.set(GOODBYE, b"");
-            msgsnd(self.link.id, &self.buffer, IPC_NOWAIT).context("msgsnd")?;
+            msgsnd(self.opened.id, &self.buffer, IPC_NOWAIT).context("msgsnd")?;
         }
         Ok(false)
     }

@@ -11,6 +11,7 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, socke
 
 use self::more::packet::{self, PacketKind, PacketLink};
 use self::more::{dgram, seqpacket};
+use wire::address::BACKLOG;
 use wire::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
 use wire::dialogue::{self, StreamLink, converse};
 use wire::errors::usage;
@@ -22,9 +23,6 @@ use wire::standard;
 
 pub mod more;
 pub mod stream;
-
-/// How many clients may be connected, and not yet accepted.
-const BACKLOG: i32 = 128;
 
 /// The options of `unix server`.
 #[derive(Debug, clap::Args)]

@@ -23,7 +23,7 @@ use os::cleanup::{Object, exists, owner_of, remove_now};
 use os::names;
 use os::shm_file::{segment_path, semaphore_path};
 use wire::meet::{
-    self, Deserted, Looked, check_dir, describe, kernel_prefix, runtime_dir,
+    self, Deserted, PlaceState, check_dir, describe, kernel_prefix, runtime_dir,
     with_suffix,
 };
 use wire::say::count;
@@ -42,14 +42,14 @@ pub struct Options {
     #[arg(long)]
     dry_run: bool,
 
-    /// Also remove what still waits for someone: queues with messages, published files,
+    /// Also remove what still waits to be taken: queues with messages, published files,
     /// semaphores with posts
     #[arg(long)]
     pending: bool,
 }
 
 /// What is done with one thing that was found.
-enum Verdict {
+enum CleanAction {
     Stale,
     InUse(String),
     Waits(String),
@@ -131,25 +131,27 @@ impl Cleaner<'_> {
     fn conclude(
         &mut self,
         what: &str,
-        verdict: &Verdict,
+        action: &CleanAction,
         remove: impl FnOnce() -> Result<(), Errno>,
     ) -> bool {
-        let (gone, line) = match verdict {
-            Verdict::Stale if self.options.dry_run => {
+        let (gone, line) = match action {
+            CleanAction::Stale if self.options.dry_run => {
                 (true, format!("would remove {what}"))
             }
-            Verdict::Stale => match remove() {
+            CleanAction::Stale => match remove() {
                 Ok(()) => (true, format!("removed {what}")),
                 Err(error) => {
                     self.failed += 1;
                     (false, format!("could not remove {what}: {error}"))
                 }
             },
-            Verdict::InUse(why) => (false, format!("kept {what}: in use, {why}")),
-            Verdict::Waits(why) => {
+            CleanAction::InUse(why) => {
+                (false, format!("kept {what}: in use, {why}"))
+            }
+            CleanAction::Waits(why) => {
                 (false, format!("kept {what}: {why}; --pending removes it"))
             }
-            Verdict::Strange(why) => (false, format!("kept {what}: it {why}")),
+            CleanAction::Strange(why) => (false, format!("kept {what}: it {why}")),
         };
         self.say(&line);
         gone
@@ -159,18 +161,18 @@ impl Cleaner<'_> {
     fn rendezvous(&mut self, lock: &Path) -> Result<()> {
         let what = format!("path {}", lock.display());
         let deserted = match Deserted::at(lock, |name| find(name).is_some())? {
-            Looked::Deserted(deserted) => deserted,
-            Looked::None => return Ok(()),
-            Looked::Strange(why) => {
-                self.conclude(&what, &Verdict::Strange(why), || Ok(()));
+            PlaceState::Deserted(deserted) => deserted,
+            PlaceState::None => return Ok(()),
+            PlaceState::Foreign(why) => {
+                self.conclude(&what, &CleanAction::Strange(why), || Ok(()));
                 return Ok(());
             }
-            Looked::Inhabited(objects) => {
+            PlaceState::InUse(objects) => {
                 for object in &objects {
                     let why = "a role of ours holds its lock".to_owned();
                     self.conclude(
                         &describe(object),
-                        &Verdict::InUse(why),
+                        &CleanAction::InUse(why),
                         || Ok(()),
                     );
                 }
@@ -199,7 +201,7 @@ impl Cleaner<'_> {
         for object in objects.iter().filter(|object| owner_of(object).is_ok()) {
             let waits = kept && !self.options.pending && exists(object);
             all_gone &= if waits && self.used.by_whom(object).is_none() {
-                let why = Verdict::Waits("nobody has taken it yet".into());
+                let why = CleanAction::Waits("nobody has taken it yet".into());
                 self.conclude(&describe(object), &why, || Ok(()))
             } else {
                 self.object(object)
@@ -207,36 +209,38 @@ impl Cleaner<'_> {
         }
         if all_gone {
             let file = Object::Path(lock.to_owned());
-            self.conclude(&what, &Verdict::Stale, || remove_now(&file));
+            self.conclude(&what, &CleanAction::Stale, || remove_now(&file));
         }
         Ok(())
     }
 
     /// One thing; returns whether it is gone now, or would be.
     fn object(&mut self, object: &Object) -> bool {
-        let verdict = self.verdict(object);
+        let action = self.action(object);
         // Another user's object is no concern of this rendezvous.
-        self.conclude(&describe(object), &verdict, || remove_now(object))
-            || matches!(verdict, Verdict::Strange(_))
+        self.conclude(&describe(object), &action, || remove_now(object))
+            || matches!(action, CleanAction::Strange(_))
     }
 
-    fn verdict(&self, object: &Object) -> Verdict {
+    fn action(&self, object: &Object) -> CleanAction {
         match owner_of(object) {
             Ok(owner) if owner.is_us() => {}
             Ok(owner) => {
                 let why = owner.why_not_ours();
-                return Verdict::Strange(why.unwrap_or_default());
+                return CleanAction::Strange(why.unwrap_or_default());
             }
             Err(error) => {
-                return Verdict::Strange(format!("cannot be looked at: {error}"));
+                return CleanAction::Strange(format!(
+                    "cannot be looked at: {error}"
+                ));
             }
         }
         if let Some(who) = self.used.by_whom(object) {
-            return Verdict::InUse(who);
+            return CleanAction::InUse(who);
         }
         match names::waiting(object) {
             waiting if waiting > 0 && !self.options.pending => {
-                Verdict::Waits(match object {
+                CleanAction::Waits(match object {
                     Object::File(_) => "nobody has taken it yet".into(),
                     Object::Semaphore(..) | Object::SysvSemaphore(..) => {
                         format!(
@@ -247,17 +251,19 @@ impl Cleaner<'_> {
                     _ => format!("{} in it", wire::roles::messages(waiting)),
                 })
             }
-            _ => Verdict::Stale,
+            _ => CleanAction::Stale,
         }
     }
 
     /// What a killed director left: what its run has made elsewhere, then its directory.
     fn left(&mut self, left: DesertedRun) {
         for object in left.objects.iter().filter(|object| exists(object)) {
-            self.conclude(&describe(object), &Verdict::Stale, || remove_now(object));
+            self.conclude(&describe(object), &CleanAction::Stale, || {
+                remove_now(object)
+            });
         }
         let what = format!("path {}", left.dir.display());
-        self.conclude(&what, &Verdict::Stale, || {
+        self.conclude(&what, &CleanAction::Stale, || {
             std::fs::remove_dir_all(&left.dir).map_err(|error| {
                 Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
             })

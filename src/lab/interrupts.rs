@@ -6,8 +6,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 
+use os::calls::poll_until;
 use os::inheritance::ends_us;
 use process::RoleProcess;
 
@@ -48,11 +49,7 @@ pub fn wait_for_all(
         let mut fds: Vec<_> =
             waiting.iter().map(|pidfd| PollFd::new(*pidfd, PollFlags::IN)).collect();
         fds.push(PollFd::new(&stop.signals, PollFlags::IN));
-        let timeout = Timespec::try_from(left).context("a deadline too far off")?;
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error).context("poll"),
-        }
+        poll_until(&mut fds, Some(left)).context("poll")?;
         if stop.pending()? {
             return Ok(WaitOutcome::Stopped);
         }
@@ -116,10 +113,7 @@ impl Interrupts {
                 PollFd::new(input, PollFlags::IN),
                 PollFd::new(&self.signals, PollFlags::IN),
             ];
-            match poll(&mut fds, None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error).context("poll"),
-            }
+            poll_until(&mut fds, None).context("poll")?;
             let readable = !fds[0].revents().is_empty();
             if self.pending()?
                 && let Some(signal) = self.caught

@@ -14,7 +14,7 @@ use chapters::find;
 use os::cleanup::{Object, remove_now};
 use os::owner::Owner;
 use wire::dirs::{self, LIST};
-use wire::meet::{Deserted, Looked, check_dir, kernel_prefix_of, parse};
+use wire::meet::{Deserted, PlaceState, check_dir, kernel_prefix_of, parse};
 
 const PREFIX: &str = "ipclab-";
 
@@ -98,7 +98,7 @@ fn noted(dir: &Path, prefix: &str) -> Vec<Object> {
         .filter(|path| path.extension().is_some_and(|end| end == "lock"));
     let noted = locks.filter_map(|lock| {
         match Deserted::at(&lock, |name| find(name).is_some()).ok()? {
-            Looked::Deserted(deserted) => {
+            PlaceState::Deserted(deserted) => {
                 Some(deserted.notes().ok()?.objects_of(prefix))
             }
             _ => None,

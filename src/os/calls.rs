@@ -1,6 +1,13 @@
 //! Calls that nix lacks, or makes with bare numbers: rustix makes them, and their errors are
 //! nix's. So a file knows one `Errno`.
 //!
+//! Elsewhere a file calls rustix itself where a wrapper would only repeat its types: for
+//! recvmsg(2) and sendmsg(2), whose descriptors nix has as bare numbers; recv(2) and send(2),
+//! to which nix gives a number for the socket; epoll(7) and poll(2), whose time nix counts in
+//! milliseconds; for what nix lacks, as FIONREAD, membarrier(2) and pidfd_getfd(2); and for
+//! standard input, output and error as borrowed descriptors. If the file also knows nix's
+//! `Errno`, it turns the error with [`nix_errno`] at the call.
+//!
 //! [`read`] and [`recv`] fill memory that nothing has filled before: zeros would cost as much
 //! as the copy out of the kernel.
 
@@ -15,6 +22,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockFlag};
 use nix::sys::wait::WaitPidFlag;
 use rustix::buffer::SpareCapacity;
+use rustix::event::PollFd;
 use rustix::net::{RecvFlags, SocketFlags};
 use rustix::process::{Pid, PidfdFlags, WaitOptions};
 use rustix::thread::futex::{self, Timespec};
@@ -72,6 +80,23 @@ pub fn accept4_from(
     let flags = SocketFlags::from_bits_retain(flags.bits().cast_unsigned());
     let (socket, address) = nix(rustix::net::acceptfrom_with(listener, flags))?;
     Ok((socket, address.and_then(|address| address.try_into().ok())))
+}
+
+/// `poll(fds, count, left)`: sleeps until a descriptor is ready, or for as long as `left`
+/// says. A signal's handler ends the wait as the time does: then none may be ready.
+///
+/// # Errors
+/// ENOMEM; EINVAL for a time that no kernel can count.
+pub fn poll_until(
+    fds: &mut [PollFd<'_>],
+    left: Option<Duration>,
+) -> nix::Result<()> {
+    let left = left.map(Timespec::try_from).transpose();
+    let left = left.map_err(|_| Errno::EINVAL)?;
+    match nix(rustix::event::poll(fds, left.as_ref())) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// `pidfd_open(pid, 0)`: a descriptor that stands for a process.

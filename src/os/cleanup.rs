@@ -221,7 +221,7 @@ fn clear(entry: &Entry) {
         remove(object, Discard::All);
     }
     // What SEM_UNDO will do at our end must be done before a process looks at the value.
-    if entry.objects.iter().any(Raw::is_undone) {
+    if entry.objects.iter().any(Raw::has_undo) {
         sysv_semaphore::undo_now();
     }
     let lock = entry.lock.as_raw_fd();

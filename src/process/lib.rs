@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid as RustixPid, PidfdFlags, pidfd_open};
 
+use os::calls::poll_until;
 use os::{inheritance, spawn};
 
 /// A running command.
@@ -223,13 +224,8 @@ impl RoleProcess {
             if left.is_zero() {
                 return Ok(false);
             }
-            let timeout =
-                Timespec::try_from(left).context("a deadline too far off")?;
             let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
-            match poll(&mut fds, Some(&timeout)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error).context("poll a pidfd"),
-            }
+            poll_until(&mut fds, Some(left)).context("poll a pidfd")?;
         }
         Ok(true)
     }

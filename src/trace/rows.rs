@@ -180,9 +180,9 @@ fn notes(trace: &Trace, shown: &[usize], rows: &mut Vec<Row>, joins: &mut [Join]
     for &event in shown {
         for effect in &trace.events[event].effects {
             let Effect::Share(key, id) = effect else { continue };
-            let (who, said) = mapped.entry(key).or_default();
-            who.insert(trace.events[event].process);
-            if who.len() < 2 || *said {
+            let (processes, said) = mapped.entry(key).or_default();
+            processes.insert(trace.events[event].process);
+            if processes.len() < 2 || *said {
                 continue;
             }
             *said = true;

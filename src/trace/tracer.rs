@@ -54,7 +54,7 @@ pub(super) struct Tracer {
 
 #[derive(Debug)]
 struct Thread {
-    who: usize,
+    process: usize,
     call: Option<Unreturned>,
     /// Whether it runs the program, and not yet what we do between fork and exec.
     own: bool,
@@ -122,10 +122,10 @@ impl Tracer {
             | Options::PTRACE_O_TRACEEXIT;
         ptrace::seize(pid, options)?;
         ptrace::interrupt(pid)?;
-        let who = self.world.add(pid.as_raw(), name.to_owned(), None);
-        self.world.live.insert(pid.as_raw(), who);
+        let process = self.world.add(pid.as_raw(), name.to_owned(), None);
+        self.world.live.insert(pid.as_raw(), process);
         self.started.push(pid.as_raw());
-        self.threads.insert(pid.as_raw(), Thread::new(who, false));
+        self.threads.insert(pid.as_raw(), Thread::new(process, false));
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl Tracer {
     /// The traced processes.
     pub(super) fn pids(&self) -> Vec<i32> {
         let all = self.threads.values();
-        all.map(|thread| self.world.processes[thread.who].pid).collect()
+        all.map(|thread| self.world.processes[thread.process].pid).collect()
     }
 
     /// Whether every tracee that is in our process group has been stopped until SIGCONT.
@@ -252,15 +252,15 @@ impl Tracer {
         let group = number("Tgid:").unwrap_or(pid.as_raw());
         let thread_of =
             (group != pid.as_raw()).then(|| self.world.find(group)).flatten();
-        let who = thread_of.unwrap_or_else(|| {
+        let process = thread_of.unwrap_or_else(|| {
             let parent = number("PPid:").and_then(|parent| self.world.find(parent));
-            let who = self.world.add(pid.as_raw(), program_name(pid), parent);
+            let process = self.world.add(pid.as_raw(), program_name(pid), parent);
             let effects = vec![Effect::ChildReported(format!("start {pid}"))];
-            self.point(who, pid, EventKind::Starts, effects);
-            who
+            self.point(process, pid, EventKind::Starts, effects);
+            process
         });
-        self.threads.insert(pid.as_raw(), Thread::new(who, true));
-        self.world.live.insert(pid.as_raw(), who);
+        self.threads.insert(pid.as_raw(), Thread::new(process, true));
+        self.world.live.insert(pid.as_raw(), process);
     }
 
     /// Something that takes no time.
@@ -299,26 +299,27 @@ impl Tracer {
         let Some(thread) = self.threads.get(&pid.as_raw()).filter(|t| t.own) else {
             return;
         };
-        let who = thread.who;
+        let process = thread.process;
         let info = siginfo(pid).map(|bytes| Siginfo::of(&bytes));
-        let to = self.world.processes[who].pid;
+        let to = self.world.processes[process].pid;
         // A signal of the kernel's takes the place of the others, too.
         let (text, effects) = match info {
             Ok(info) => (info.text(), vec![received(to, pid.as_raw(), &info)]),
             Err(_) => (String::new(), Vec::new()),
         };
-        self.point(who, pid, EventKind::Signal { number, info: text }, effects);
+        self.point(process, pid, EventKind::Signal { number, info: text }, effects);
     }
 
     /// It will end, and its descriptors are still open.
     fn exiting(&mut self, pid: Pid) {
         self.note_left(pid);
         let Some(thread) = self.threads.get(&pid.as_raw()) else { return };
-        let who = thread.who;
+        let process = thread.process;
         let last =
-            self.threads.values().filter(|thread| thread.who == who).count() == 1;
+            self.threads.values().filter(|thread| thread.process == process).count()
+                == 1;
         let closing = match last || self.world.tables {
-            true => self.world.open(who, pid),
+            true => self.world.open(process, pid),
             false => Vec::new(),
         };
         let at = self.began.elapsed().as_nanos() as u64;
@@ -333,18 +334,18 @@ impl Tracer {
         let Some(mut thread) = self.leave_unfinished(pid.as_raw(), killed) else {
             return;
         };
-        let who = thread.who;
-        let process = self.world.processes[who].pid;
+        let process = thread.process;
+        let process_pid = self.world.processes[process].pid;
         // No stop reported its end before: what is known of it is what it had.
         let leaves = thread.leaves.take().unwrap_or_else(|| Leaving {
             moment: self.moment,
             at: self.began.elapsed().as_nanos() as u64,
-            closing: self.world.known(who),
+            closing: self.world.known(process),
         });
-        if process != pid.as_raw() {
+        if process_pid != pid.as_raw() {
             // The end of a process's first thread is the last to be reported.
             let first =
-                self.threads.get_mut(&process).and_then(|t| t.leaves.as_mut());
+                self.threads.get_mut(&process_pid).and_then(|t| t.leaves.as_mut());
             if let Some(first) = first {
                 first.moment = first.moment.max(leaves.moment);
                 first.at = first.at.max(leaves.at);
@@ -352,23 +353,23 @@ impl Tracer {
             }
             return;
         }
-        self.ends.insert(process, end);
+        self.ends.insert(process_pid, end);
         if !thread.own {
             return;
         }
         if let End::Signal(signal) = end {
-            self.note_interrupted(who, signal);
+            self.note_interrupted(process, signal);
         }
         let mut effects = self.world.closed(leaves.closing);
         effects.push(Effect::ChildChanged(format!("child {pid}")));
-        let undone = self.world.undone.iter().filter(|(whose, _)| *whose == who);
+        let undone = self.world.undone.iter().filter(|(whose, _)| *whose == process);
         effects.extend(undone.map(|(_, key)| Effect::Wake(key.clone(), None)));
         if end == End::Signal(libc::SIGKILL) {
-            effects.push(told::killed(process));
+            effects.push(told::killed(process_pid));
         }
         self.keep(Event {
-            process: who,
-            tid: process,
+            process,
+            tid: process_pid,
             begin: leaves.moment,
             end: Some(self.moment),
             at: leaves.at,
@@ -389,7 +390,14 @@ fn program_name(pid: Pid) -> String {
 }
 
 impl Thread {
-    fn new(who: usize, own: bool) -> Thread {
-        Thread { who, call: None, own, held: false, stopped: false, leaves: None }
+    fn new(process: usize, own: bool) -> Thread {
+        Thread {
+            process,
+            call: None,
+            own,
+            held: false,
+            stopped: false,
+            leaves: None,
+        }
     }
 }

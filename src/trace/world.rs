@@ -85,18 +85,23 @@ impl World {
     }
 
     /// What descriptor `fd` of a process's thread is.
-    pub(super) fn desc(&mut self, who: usize, tid: Pid, fd: i32) -> Option<Desc> {
+    pub(super) fn desc(
+        &mut self,
+        process: usize,
+        tid: Pid,
+        fd: i32,
+    ) -> Option<Desc> {
         if fd < 0 {
             return None;
         }
         // A socket that is not connected yet may be by now.
         let settled =
             |desc: &&Desc| desc.socket.as_ref().is_none_or(|s| s.connected);
-        let known = self.states[who].fds.get(&fd).filter(settled);
+        let known = self.states[process].fds.get(&fd).filter(settled);
         if let Some(known) = known.filter(|_| !self.tables) {
             return Some(known.clone());
         }
-        let pid = self.processes[who].pid;
+        let pid = self.processes[process].pid;
         let mut desc = self.objects.look(pid, tid, fd)?;
         // A connection that is over no longer has a peer's address.
         if let (Some(new), Some(old)) = (&desc.socket, self.peers.get(&desc.inode))
@@ -107,34 +112,34 @@ impl World {
         if desc.socket.as_ref().is_some_and(|socket| socket.connected) {
             self.peers.insert(desc.inode, desc.clone());
         }
-        self.states[who].fds.insert(fd, desc.clone());
+        self.states[process].fds.insert(fd, desc.clone());
         Some(desc)
     }
 
     /// A descriptor is closed, or has changed.
-    pub(super) fn forget(&mut self, who: usize, fd: i32) {
-        self.states[who].fds.remove(&fd);
+    pub(super) fn forget(&mut self, process: usize, fd: i32) {
+        self.states[process].fds.remove(&fd);
     }
 
     /// Any descriptor may have changed.
-    pub(super) fn forget_all(&mut self, who: usize) {
-        self.states[who].fds.clear();
+    pub(super) fn forget_all(&mut self, process: usize) {
+        self.states[process].fds.clear();
     }
 
     /// A new program: its descriptors must be asked for again, and no mapping is left.
-    pub(super) fn exec(&mut self, who: usize) {
-        self.states[who] = State::default();
+    pub(super) fn exec(&mut self, process: usize) {
+        self.states[process] = State::default();
     }
 
     /// All descriptors that a thread has open: what its end may close.
-    pub(super) fn open(&mut self, who: usize, tid: Pid) -> Vec<Desc> {
+    pub(super) fn open(&mut self, process: usize, tid: Pid) -> Vec<Desc> {
         let numbers = asked::numbers(tid);
-        numbers.into_iter().filter_map(|fd| self.desc(who, tid, fd)).collect()
+        numbers.into_iter().filter_map(|fd| self.desc(process, tid, fd)).collect()
     }
 
     /// What of a process's descriptors is known, without asking.
-    pub(super) fn known(&self, who: usize) -> Vec<Desc> {
-        self.states[who].fds.values().cloned().collect()
+    pub(super) fn known(&self, process: usize) -> Vec<Desc> {
+        self.states[process].fds.values().cloned().collect()
     }
 
     /// What the closing of these descriptors has done to streams: of each that could be
@@ -148,7 +153,7 @@ impl World {
             closing.extend(self.flying.iter().cloned());
         }
         let one_each: BTreeMap<usize, i32> =
-            self.live.iter().map(|(tid, who)| (*who, *tid)).collect();
+            self.live.iter().map(|(tid, process)| (*process, *tid)).collect();
         let tids: Vec<Pid> = match self.tables {
             true => self.live.keys().map(|tid| Pid::from_raw(*tid)).collect(),
             false => one_each.values().map(|tid| Pid::from_raw(*tid)).collect(),
@@ -201,17 +206,23 @@ impl World {
     /// child will share. Returns their key.
     pub(super) fn map(
         &mut self,
-        who: usize,
+        process: usize,
         start: u64,
         length: u64,
         object: Option<(String, u64)>,
     ) -> (String, ObjectId) {
         self.mappings += 1;
         let (key, offset) = object.unwrap_or_else(|| {
-            (format!("anonymous {} {}", self.processes[who].pid, self.mappings), 0)
+            (
+                format!(
+                    "anonymous {} {}",
+                    self.processes[process].pid, self.mappings
+                ),
+                0,
+            )
         });
-        self.unmap(who, start, length);
-        self.states[who].maps.push(Mapping {
+        self.unmap(process, start, length);
+        self.states[process].maps.push(Mapping {
             start,
             length,
             key: key.clone(),
@@ -222,13 +233,13 @@ impl World {
     }
 
     /// No longer mapped: what lies before and behind stays.
-    pub(super) fn unmap(&mut self, who: usize, start: u64, length: u64) {
+    pub(super) fn unmap(&mut self, process: usize, start: u64, length: u64) {
         const PAGE: u64 = 4096;
         let end = length
             .checked_next_multiple_of(PAGE)
             .map_or(u64::MAX, |length| start.saturating_add(length));
         let mut left = Vec::new();
-        for map in self.states[who].maps.drain(..) {
+        for map in self.states[process].maps.drain(..) {
             let map_end = map.start.saturating_add(map.length);
             if map.start < start.min(map_end) {
                 let length = start.min(map_end) - map.start;
@@ -240,17 +251,22 @@ impl World {
                 left.push(Mapping { start, length: map_end - start, offset, ..map });
             }
         }
-        self.states[who].maps = left;
+        self.states[process].maps = left;
     }
 
     /// Pages have moved: addresses and lengths, before and after.
-    pub(super) fn remap(&mut self, who: usize, before: [u64; 2], after: [u64; 2]) {
-        let maps = &self.states[who].maps;
+    pub(super) fn remap(
+        &mut self,
+        process: usize,
+        before: [u64; 2],
+        after: [u64; 2],
+    ) {
+        let maps = &self.states[process].maps;
         let moved = maps.iter().find(|map| map.start == before[0]).cloned();
-        self.unmap(who, before[0], before[1]);
-        self.unmap(who, after[0], after[1]);
+        self.unmap(process, before[0], before[1]);
+        self.unmap(process, after[0], after[1]);
         let [start, length] = after;
-        self.states[who].maps.extend(moved.map(|map| Mapping {
+        self.states[process].maps.extend(moved.map(|map| Mapping {
             start,
             length,
             ..map
@@ -258,13 +274,13 @@ impl World {
     }
 
     /// The segment that begins there is mapped no longer.
-    pub(super) fn detach(&mut self, who: usize, start: u64) {
-        self.states[who].maps.retain(|map| map.start != start);
+    pub(super) fn detach(&mut self, process: usize, start: u64) {
+        self.states[process].maps.retain(|map| map.start != start);
     }
 
     /// What shared pages lie at `address`: their key, and the offset in it.
-    pub(super) fn word(&self, who: usize, address: u64) -> Option<(&str, u64)> {
-        let map = self.states[who].maps.iter().find(|map| {
+    pub(super) fn word(&self, process: usize, address: u64) -> Option<(&str, u64)> {
+        let map = self.states[process].maps.iter().find(|map| {
             (map.start..map.start.saturating_add(map.length)).contains(&address)
         })?;
         Some((&map.key, (address - map.start).wrapping_add(map.offset)))

@@ -31,7 +31,7 @@ pub(crate) mod holder;
 use holder::holder;
 
 /// How many clients may wait to be accepted: connected by the kernel, unknown to us.
-const BACKLOG: i32 = 128;
+pub const BACKLOG: i32 = 128;
 
 /// Every address that `HOST:PORT` stands for: a name may have several, and only an answer shows
 /// which of them is right.
@@ -201,7 +201,7 @@ fn is_missing(error: &anyhow::Error) -> bool {
     matches!(errno(error), Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT))
 }
 
-// ANCHOR: dial
+// ANCHOR: connect_tcp
 /// Connects to a server: at `given`, or else where one is published beside `rendezvous`, or else
 /// at `default`, but not from a runtime directory of the caller's own: a user who sets
 /// `IPCLAB_DIR` wants to meet only peers of that directory. While no server listens it tries
@@ -209,13 +209,13 @@ fn is_missing(error: &anyhow::Error) -> bool {
 ///
 /// # Errors
 /// As connect(2) for each address, unless one of them was ECONNREFUSED.
-pub fn dial(
+pub fn connect_tcp(
     rendezvous: &Rendezvous,
     given: Option<Addresses>,
     default: Addresses,
     server: &str,
 ) -> Result<(OwnedFd, SocketAddr)> {
-    let mut pause = Pause::new();
+    let mut pause = RetryDelay::new();
     loop {
         let fallback =
             (given.is_none() && !rendezvous.is_private()).then_some(&default);
@@ -232,13 +232,13 @@ pub fn dial(
         }
         if pause.is_first() {
             let what = match waits {
-                Some(tried) => format!("{tried}: nobody listens"),
+                Some(tried) => format!("{tried}: no server listens"),
                 None => format!(
                     "{} is not there: no server",
                     note_of(rendezvous).display()
                 ),
             };
-            let what = format_args!("{what} yet; trying again until somebody does");
+            let what = format_args!("{what} yet; trying again until one listens");
             say::waiting(what, server);
         }
         pause.sleep();
@@ -296,7 +296,7 @@ fn connect_to(address: SocketAddr) -> Result<OwnedFd> {
         .advise(|error| way_out(error, address, "--connect"))?;
     Ok(socket)
 }
-// ANCHOR_END: dial
+// ANCHOR_END: connect_tcp
 
 /// A TCP socket for `address`, which no program that we might start inherits.
 fn tcp_socket(address: SocketAddr) -> Result<OwnedFd> {
@@ -339,29 +339,29 @@ pub fn plain(name: &SockaddrStorage) -> SocketAddr {
 
 /// Ever longer pauses between attempts: 10, 20, 40, 80, then 100 ms.
 #[derive(Debug)]
-pub struct Pause {
+pub struct RetryDelay {
     next: Duration,
 }
 
-impl Pause {
+impl RetryDelay {
     const SHORTEST: Duration = Duration::from_millis(10);
     const LONGEST: Duration = Duration::from_millis(100);
 
     /// The first pause is to come.
     #[expect(clippy::new_without_default, reason = "a pause has no default length")]
-    pub fn new() -> Pause {
-        Pause { next: Pause::SHORTEST }
+    pub fn new() -> RetryDelay {
+        RetryDelay { next: RetryDelay::SHORTEST }
     }
 
     /// Whether there has been none yet.
     pub fn is_first(&self) -> bool {
-        self.next == Pause::SHORTEST
+        self.next == RetryDelay::SHORTEST
     }
 
     /// Sleeps.
     pub fn sleep(&mut self) {
         std::thread::sleep(self.next);
-        self.next = (self.next * 2).min(Pause::LONGEST);
+        self.next = (self.next * 2).min(RetryDelay::LONGEST);
     }
 }
 
@@ -406,7 +406,7 @@ fn way_out(
         Errno::EADDRINUSE => {
             let who = match holder(address) {
                 Some(holder) => holder.to_string(),
-                None => "`ss -tanp` shows who has it".to_owned(),
+                None => "`ss -tanp` shows which process has it".to_owned(),
             };
             let free = SocketAddr::new(address.ip(), 0);
             Some(format!("{who}; {option} {free} takes any free port"))

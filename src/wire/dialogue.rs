@@ -27,7 +27,7 @@ mod stream;
 mod turns;
 
 pub use client::converse;
-pub use score::CutShort;
+pub use score::Truncated;
 pub use server::{Connection, Ended, Served, answer};
 pub use stream::StreamLink;
 
@@ -208,7 +208,7 @@ pub trait Link: AsFd {
 
     /// How long poll(2) may wait for the rest of the answers before
     /// [`Link::still_there`] is asked.
-    fn patience(&self) -> PollTimeout {
+    fn answer_timeout(&self) -> PollTimeout {
         PollTimeout::NONE
     }
 

@@ -22,7 +22,7 @@ pub fn usage(text: impl Into<String>) -> anyhow::Error {
 /// An error that no call has returned, but that was seen: a peer that is gone, by poll(2).
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
-pub struct Seen {
+pub struct PeerGone {
     /// What was seen.
     pub what: &'static str,
     /// What a call that meets it returns.
@@ -37,11 +37,11 @@ pub struct TimedOut;
 /// The error of a child, which the child has printed itself: one line is enough. Exit status 1.
 #[derive(Debug, thiserror::Error)]
 #[error("a child has failed, and has said why")]
-pub struct Told;
+pub struct ChildReported;
 
 /// Whether the line of this error has been written by a child.
-pub fn is_told(error: &anyhow::Error) -> bool {
-    error.is::<Told>()
+pub fn is_reported(error: &anyhow::Error) -> bool {
+    error.is::<ChildReported>()
 }
 
 /// An error together with the way out of it.
@@ -93,7 +93,7 @@ pub fn errno(error: &anyhow::Error) -> Option<nix::errno::Errno> {
         Some(advised) => errno(&advised.error),
         None => cause
             .downcast_ref()
-            .map_or_else(|| of_cause(cause), |seen: &Seen| Some(seen.errno)),
+            .map_or_else(|| of_cause(cause), |seen: &PeerGone| Some(seen.errno)),
     })
 }
 

@@ -5,7 +5,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::say;
-use crate::errors::Told;
+use crate::errors::ChildReported;
 
 /// Plays the child's part as the role `name`, and ends the child with it: it must not go
 /// on as the parent.
@@ -32,7 +32,7 @@ pub fn wait_for(child: Pid) -> Result<()> {
             Ok(())
         }
         // However the child ended, as_child has printed it.
-        WaitStatus::Exited(..) => Err(Told.into()),
+        WaitStatus::Exited(..) => Err(ChildReported.into()),
         other => bail!("the child ended badly: {other:?}"),
     }
 }

@@ -228,7 +228,7 @@ pub struct ReassemblyBuffer {
     /// No newline before this index: bytes already looked at are not looked at again.
     searched: usize,
     ended: bool,
-    cut_short: bool,
+    unterminated: bool,
     /// How much a read asks for.
     chunk: usize,
 }
@@ -242,7 +242,7 @@ impl ReassemblyBuffer {
             start: 0,
             searched: 0,
             ended: false,
-            cut_short: false,
+            unterminated: false,
             chunk: CHUNK,
         }
     }
@@ -257,7 +257,7 @@ impl ReassemblyBuffer {
     pub fn reset(&mut self) {
         self.empty();
         self.buffer.shrink_to(CHUNK);
-        (self.ended, self.cut_short) = (false, false);
+        (self.ended, self.unterminated) = (false, false);
         self.chunk = CHUNK;
     }
 
@@ -358,7 +358,7 @@ impl ReassemblyBuffer {
         message.clear();
         message.extend_from_slice(left);
         self.empty();
-        self.cut_short = self.stream.framing == Framing::Lines;
+        self.unterminated = self.stream.framing == Framing::Lines;
         Ok(true)
     }
 
@@ -369,8 +369,8 @@ impl ReassemblyBuffer {
 
     /// Whether the last message was a line that ended with the stream, without a newline: a
     /// server that echoes it to the byte must not add one.
-    pub fn is_cut_short(&self) -> bool {
-        self.cut_short
+    pub fn is_unterminated(&self) -> bool {
+        self.unterminated
     }
 }
 

@@ -15,7 +15,7 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, UnixAddr, getsockopt};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 
-use super::address::Pause;
+use super::address::RetryDelay;
 use super::meet::{FileKind, Presence, Rendezvous, SoleRole, is_taken};
 use super::say;
 use crate::errors::Advise;
@@ -147,7 +147,7 @@ pub fn bind(
     // it is removed first, but only if no server listens.
     if must_be_socket(path)? && in_use(socket, name).is_none() {
         std::fs::remove_file(path).with_context(|| format!("unlink {name}"))?;
-        say!("unlink({name}): a server that was killed left it, nobody listens");
+        say!("unlink({name}): a server that was killed left it, no server listens");
     }
     presence.create(&Object::Path(path.clone()), bind)
 }
@@ -193,7 +193,7 @@ pub fn connect(
     if name.path.is_some() {
         rendezvous.make_dir()?; // a directory that others may write to could hold their server
     }
-    let mut pause = Pause::new();
+    let mut pause = RetryDelay::new();
     loop {
         // Sleeps while the server's backlog is full.
         match socket::connect(socket.as_raw_fd(), &name.address) {
@@ -205,8 +205,8 @@ pub fn connect(
                 }
                 if pause.is_first() {
                     let waits = format_args!(
-                        "connect({name}) = {error:?}: nobody listens there yet; \
-                         trying again until somebody does"
+                        "connect({name}) = {error:?}: no server listens there yet; \
+                         trying again until one does"
                     );
                     say::waiting(waits, &rendezvous.peer("server"));
                 }

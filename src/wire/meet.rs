@@ -43,7 +43,7 @@ pub use names::{
 };
 use names::{check_name, chosen_dir, make_runtime_dir};
 pub use notes::{Notes, describe, parse};
-pub use outside::{Deserted, Looked, published};
+pub use outside::{Deserted, PlaceState, published};
 use presence::{Opened, lock_options, open_lock, wait_for_turn};
 pub use presence::{Presence, SoleRole, byte};
 

@@ -38,7 +38,7 @@ pub enum Printed {
     /// It is on standard output.
     Yes,
     /// Standard output has no reader any more (`| head`): a quiet end.
-    NobodyReads,
+    NoReader,
 }
 
 impl Payload {
@@ -65,7 +65,7 @@ impl Payload {
     /// Prints one message, at once: nothing is held back that a signal could lose.
     ///
     /// # Errors
-    /// ENOSPC and the like; EPIPE is [`Printed::NobodyReads`].
+    /// ENOSPC and the like; EPIPE is [`Printed::NoReader`].
     pub fn print(&mut self, message: &[u8]) -> Result<Printed> {
         print(self.text(message))
     }
@@ -114,7 +114,7 @@ impl Payload {
 pub fn print(text: &[u8]) -> Result<Printed> {
     match write_all(stdout(), text) {
         Ok(()) => Ok(Printed::Yes),
-        Err(Errno::EPIPE) => Ok(Printed::NobodyReads),
+        Err(Errno::EPIPE) => Ok(Printed::NoReader),
         Err(error) => Err(unprinted(error)),
     }
 }

@@ -88,7 +88,7 @@ const _: () = assert!(cfg!(target_endian = "little"), "the ring is little-endian
 pub enum Flaw {
     /// All zero where the magic should be: the ring was not finished.
     #[error("a ring was begun here and not finished")]
-    HalfMade,
+    Uninitialized,
     /// Something else.
     #[error("this is no ring of ipclab's: it does not begin with `ipc-ring`")]
     NoRing,
@@ -148,7 +148,7 @@ pub fn check(header: &[u8; DATA], length: u64) -> Result<u64, Flaw> {
     // While a ring is made, its capacity may be there before its magic, nothing else.
     let begun = header[SENDER..].iter().all(|byte| *byte == 0);
     if magic == 0 && begun && version <= VERSION {
-        return Err(Flaw::HalfMade);
+        return Err(Flaw::Uninitialized);
     }
     if magic != MAGIC {
         return Err(Flaw::NoRing);

@@ -162,7 +162,7 @@ pub fn receive<R: Receiver>(
             crate::say!("done: {} in all", messages(payload.count()));
             break;
         }
-        if payload.print(&message)? == Printed::NobodyReads {
+        if payload.print(&message)? == Printed::NoReader {
             break;
         }
     }

@@ -94,7 +94,7 @@ pub fn tell(text: &str) {
 
 /// Tells of an error in one line, commentary or not.
 pub fn complain(error: &anyhow::Error) {
-    if !errors::is_told(error) {
+    if !errors::is_reported(error) {
         const NAME: &str = "ipclab: ";
         let line = format!("{NAME}{}", errors::line(error));
         let line = match columns(stderr()) {
@@ -125,7 +125,7 @@ pub fn waiting(what: impl fmt::Display, command: &str) {
 
 /// Says what a server waits for; and where no peer is at one of its `listeners` within a moment,
 /// the command that starts such a peer. Peers that wait for a server already are there by then
-/// ([`Pause`](super::address::Pause)).
+/// ([`RetryDelay`](super::address::RetryDelay)).
 pub fn waiting_at(what: impl fmt::Display, listeners: &[(&dyn AsFd, &str)]) {
     /// Longer than the longest pause between two attempts to connect.
     const MOMENT: Duration = Duration::from_millis(150);

@@ -16,29 +16,29 @@ use os::signal::is_to_end;
 
 /// What an error of accept(2) or recvmsg(2) is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
+pub enum ErrorOf {
     /// The client: it gave up, or its network did (accept(2)). The next may do better.
     Client,
     /// Resources: there is no descriptor or no memory for the client, until another leaves. The
     /// connection stays in the backlog, so the next call would fail at once, too.
-    Shortage,
+    Resources,
     /// The listening socket itself: no client can cause such an error, and it stays.
-    Server,
+    Listener,
 }
 
 /// What `error` is about. Linux passes on errors of the network that are the new socket's, so an
 /// unknown error counts as the client's.
-pub fn blame(error: Errno) -> Blame {
+pub fn error_of(error: Errno) -> ErrorOf {
     match error {
         Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => {
-            Blame::Shortage
+            ErrorOf::Resources
         }
         Errno::EBADF
         | Errno::EFAULT
         | Errno::EINVAL
         | Errno::ENOTSOCK
-        | Errno::EOPNOTSUPP => Blame::Server,
-        _ => Blame::Client,
+        | Errno::EOPNOTSUPP => ErrorOf::Listener,
+        _ => ErrorOf::Client,
     }
 }
 
@@ -88,7 +88,7 @@ impl Shortage {
     ///
     /// # Errors
     /// Every other error of the call.
-    pub fn insist<T>(
+    pub fn retry<T>(
         &mut self,
         name: &'static str,
         mut call: impl FnMut() -> nix::Result<T>,
@@ -119,12 +119,12 @@ impl Shortage {
                 }
                 Err(error) => error,
             };
-            match blame(error) {
-                Blame::Client => {}
-                Blame::Shortage => {
+            match error_of(error) {
+                ErrorOf::Client => {}
+                ErrorOf::Resources => {
                     self.rest(error, "accept", "ulimit -n raises RLIMIT_NOFILE");
                 }
-                Blame::Server => return Err(error).context("accept"),
+                ErrorOf::Listener => return Err(error).context("accept"),
             }
         }
     }
@@ -170,7 +170,7 @@ mod tests {
             let lacks = [Errno::EINTR, Errno::ENOBUFS, Errno::EINTR, Errno::ENOMEM];
             let mut answers = lacks.map(Err).into_iter().chain([end]);
             let call = || answers.next().expect("it is not made once more");
-            assert_eq!(Shortage::default().insist("send", call), end);
+            assert_eq!(Shortage::default().retry("send", call), end);
             assert_eq!(answers.next(), None);
         }
     }

@@ -33,7 +33,7 @@ pub(crate) struct Pair {
     pub(crate) a: Side,
     pub(crate) b: Side,
     dir: tempfile::TempDir,
-    place: String,
+    base: String,
 }
 
 /// What came of a start.
@@ -43,20 +43,20 @@ pub(crate) enum Started {
     Refused(i32, String),
 }
 
-/// Starts a pair; `command` makes each side's, of its name and the place.
+/// Starts a pair; `command` makes each side's, of its name and the base.
 pub(crate) fn start(
     mechanism: &str,
     command: impl Fn(char, &str) -> Command,
 ) -> Started {
     let dir = tempfile::tempdir().unwrap();
-    // The kernel's names have no directory: its name, which is unique, is in the place's.
+    // The kernel's names have no directory: its name, which is unique, is in the base.
     let name = dir.path().file_name().unwrap().to_str().unwrap();
-    let mut place = format!("{}/p{name}", dir.path().display());
+    let mut base = format!("{}/p{name}", dir.path().display());
     match mechanism {
-        "tcp" => place += &format!(":{}", free_port()),
+        "tcp" => base += &format!(":{}", free_port()),
         "sysvmq" => {
-            File::create(format!("{place}.there")).unwrap();
-            File::create(format!("{place}.back")).unwrap();
+            File::create(format!("{base}.there")).unwrap();
+            File::create(format!("{base}.back")).unwrap();
         }
         _ => {}
     }
@@ -68,18 +68,18 @@ pub(crate) fn start(
         }
         _ => [(nothing(), nothing()), (nothing(), nothing())],
     };
-    let [a, b] = ['a', 'b'].map(|side| command(side, &place));
+    let [a, b] = ['a', 'b'].map(|side| command(side, &base));
     let [a_ends, b_ends] = ends;
     let mut a = Side::start("a", a, a_ends, dir.path());
     let mut b = Side::start("b", b, b_ends, dir.path());
     if a.is_ready() && b.is_ready() {
-        return Started::Ready(Box::new(Pair { a, b, dir, place }));
+        return Started::Ready(Box::new(Pair { a, b, dir, base }));
     }
     let (a, b) = (a.end(), b.end());
     assert_eq!(a, b, "the sides of {mechanism} disagree");
     fs::remove_file(dir.path().join("a.stderr")).unwrap();
     fs::remove_file(dir.path().join("b.stderr")).unwrap();
-    nothing_is_left(dir.path(), &place);
+    nothing_is_left(dir.path(), &base);
     Started::Refused(a.0, a.1)
 }
 
@@ -211,26 +211,26 @@ impl Pair {
         });
         assert_eq!(self.a.end(), (0, String::new()));
         assert_eq!(self.b.end(), (0, String::new()));
-        nothing_is_left(self.dir.path(), &self.place);
+        nothing_is_left(self.dir.path(), &self.base);
         bad
     }
 
     /// Closes the bench's sockets, as its death would; returns how both ended.
     pub(crate) fn forsake(self) -> [i32; 2] {
-        let Pair { a, b, dir, place } = self;
+        let Pair { a, b, dir, base } = self;
         let statuses = [a.end().0, b.end().0];
-        nothing_is_left(dir.path(), &place);
+        nothing_is_left(dir.path(), &base);
         statuses
     }
 }
 
 /// No file but those of the test, no queue and no shared memory.
-fn nothing_is_left(dir: &Path, place: &str) {
-    let name = Path::new(place).file_name().unwrap().to_str().unwrap();
+fn nothing_is_left(dir: &Path, base: &str) {
+    let name = Path::new(base).file_name().unwrap().to_str().unwrap();
     for end in ["there", "back"] {
         assert!(!queue_exists(&format!("/{name}-{end}")), "a queue is left");
         assert!(!Path::new(&format!("/dev/shm/{name}-{end}")).exists());
-        let file = format!("{place}.{end}");
+        let file = format!("{base}.{end}");
         if let Ok(about) = fs::metadata(&file) {
             assert_eq!(about.len(), 0, "{file} is not the test's");
             // As ftok(3) makes it.

@@ -85,13 +85,13 @@ pub(super) fn row(
 
 fn floor(
     name: &str,
-    place: Option<Placement>,
+    placement: Option<Placement>,
     size: Option<u64>,
     took: f64,
 ) -> Floor {
     Floor {
         name: name.to_owned(),
-        placement: place,
+        placement,
         size,
         apart: size.map(|_| 64),
         nanoseconds: took,

@@ -57,15 +57,15 @@ fn a_question_asks_and_has_two_to_four_answers_of_which_one_is_right() {
 
 #[test]
 fn the_place_of_an_answer_does_not_tell_that_it_is_right() {
-    for places in [3, 4] {
+    for most in [3, 4] {
         let rows: Vec<_> =
-            each().filter(|(_, one)| one.answers.len() == places).collect();
-        for place in 1..=places {
-            let right = rows.iter().filter(|(_, one)| one.expected() == place);
+            each().filter(|(_, one)| one.answers.len() == most).collect();
+        for number in 1..=most {
+            let right = rows.iter().filter(|(_, one)| one.expected() == number);
             let right = right.count();
             assert!(
                 right <= rows.len() / 2 && right * 10 >= rows.len(),
-                "of {} with {places} answers, {right} have the right one at {place}",
+                "of {} with {most} answers, {right} have the right one at {number}",
                 rows.len()
             );
         }

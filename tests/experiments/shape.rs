@@ -33,12 +33,12 @@ fn length(text: &str) -> usize {
 fn shapes(one: &Experiment) -> Vec<Shape> {
     let lengths: Vec<_> = one.answers.iter().map(|a| length(a.text)).collect();
     let mean = lengths.iter().sum::<usize>() as f64 / lengths.len() as f64;
-    let shape = |(place, &length): (usize, &usize)| {
-        let text = one.answers[place].text.to_lowercase();
+    let shape = |(index, &length): (usize, &usize)| {
+        let text = one.answers[index].text.to_lowercase();
         let begins =
             |words: &[&str]| words.iter().any(|word| text.starts_with(word));
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-        let error = one.answers[place].text.split(|c: char| !c.is_alphanumeric());
+        let error = one.answers[index].text.split(|c: char| !c.is_alphanumeric());
         let error = error.into_iter().any(|word| {
             word.len() > 3 && word.starts_with('E') && word.to_uppercase() == word
         });
@@ -62,10 +62,10 @@ fn shapes(one: &Experiment) -> Vec<Shape> {
             has(&[" not ", "n't ", "cannot"]),
             text.chars().any(|c| c.is_ascii_digit()),
             has(&["until", "while"]),
-            place == 0,
-            place == 1,
-            place == 2,
-            place == 3,
+            index == 0,
+            index == 1,
+            index == 2,
+            index == 3,
         ];
         let mut shape = [0.0; FEATURES];
         shape[0] = (length as f64 / mean).ln();
@@ -94,8 +94,8 @@ fn learn(questions: &[(&[Shape], usize)]) -> Shape {
         let mut gradient = [0.0; FEATURES];
         for (answers, right) in questions {
             let chances = chances(&weights, answers);
-            for (place, (shape, chance)) in answers.iter().zip(chances).enumerate() {
-                let missing = f64::from(place == *right) - chance;
+            for (index, (shape, chance)) in answers.iter().zip(chances).enumerate() {
+                let missing = f64::from(index == *right) - chance;
                 for (sum, x) in gradient.iter_mut().zip(shape) {
                     *sum += missing * x;
                 }
@@ -117,29 +117,29 @@ fn score(one: &Experiment, worth: impl Fn(usize) -> f64) -> f64 {
     f64::from(hit) / chosen.len() as f64
 }
 
-/// The worth of a place to one who goes by a simple rule: higher is guessed.
+/// The worth of an answer to one who goes by a simple rule: higher is guessed.
 type Rule = (&'static str, fn(&Experiment, usize) -> f64);
 
-fn long(one: &Experiment, place: usize) -> f64 {
-    length(one.answers[place].text) as f64
+fn long(one: &Experiment, index: usize) -> f64 {
+    length(one.answers[index].text) as f64
 }
 
-fn argues(one: &Experiment, place: usize) -> f64 {
-    f64::from(has_reason(one.answers[place].text)) * 1e6
+fn argues(one: &Experiment, index: usize) -> f64 {
+    f64::from(has_reason(one.answers[index].text)) * 1e6
 }
 
 const RULES: &[Rule] = &[
-    ("shortest", |one, place| -long(one, place)),
+    ("shortest", |one, index| -long(one, index)),
     ("longest", long),
-    ("plain, then shortest", |one, place| -argues(one, place) - long(one, place)),
-    ("plain, then longest", |one, place| -argues(one, place) + long(one, place)),
-    ("with a reason, then longest", |one, place| {
-        argues(one, place) + long(one, place)
+    ("plain, then shortest", |one, index| -argues(one, index) - long(one, index)),
+    ("plain, then longest", |one, index| -argues(one, index) + long(one, index)),
+    ("with a reason, then longest", |one, index| {
+        argues(one, index) + long(one, index)
     }),
-    ("first", |one, place| f64::from(place == 0 && one.answers.len() > 1)),
-    ("second", |_, place| f64::from(place == 1)),
-    ("third", |_, place| f64::from(place == 2)),
-    ("last", |one, place| f64::from(place + 1 == one.answers.len())),
+    ("first", |one, index| f64::from(index == 0 && one.answers.len() > 1)),
+    ("second", |_, index| f64::from(index == 1)),
+    ("third", |_, index| f64::from(index == 2)),
+    ("last", |one, index| f64::from(index + 1 == one.answers.len())),
 ];
 
 /// What each rule scores in `chapter`, and at the end what a regression does that has
@@ -147,7 +147,7 @@ const RULES: &[Rule] = &[
 fn scores(chapter: &str) -> Vec<(&'static str, f64)> {
     let list = experiments::of(chapter);
     let by_rule = |(name, rule): &Rule| {
-        (*name, list.iter().map(|one| score(one, |place| rule(one, place))).sum())
+        (*name, list.iter().map(|one| score(one, |index| rule(one, index))).sum())
     };
     let mut all: Vec<_> = RULES.iter().map(by_rule).collect();
     let others = ALL.iter().filter(|(name, _)| *name != chapter);
@@ -160,7 +160,7 @@ fn scores(chapter: &str) -> Vec<(&'static str, f64)> {
     let weights = learn(&others);
     let learned = list.iter().map(|one| {
         let chances = chances(&weights, &shapes(one));
-        score(one, |place| chances[place])
+        score(one, |index| chances[index])
     });
     all.push((LEARNED, learned.sum()));
     all
@@ -199,9 +199,9 @@ fn the_shape_of_an_answer_does_not_tell_that_it_is_right() {
     };
     for (chapter, list) in ALL {
         let list: Vec<_> = list.iter().collect();
-        for (place, (rule, score)) in scores(chapter).into_iter().enumerate() {
+        for (index, (rule, score)) in scores(chapter).into_iter().enumerate() {
             check(chapter, rule, score, &list);
-            match sums.get_mut(place) {
+            match sums.get_mut(index) {
                 Some((_, sum)) => *sum += score,
                 None => sums.push((rule, score)),
             }
@@ -218,14 +218,14 @@ fn the_shape_of_an_answer_does_not_tell_that_it_is_right() {
 fn each_place_has_its_share_of_a_chapters_right_answers() {
     let mut wrong = Vec::new();
     for (chapter, list) in ALL {
-        for place in 1..=4 {
-            let there = list.iter().filter(|one| one.answers.len() >= place);
+        for number in 1..=4 {
+            let there = list.iter().filter(|one| one.answers.len() >= number);
             let share: f64 = there.map(|one| 1.0 / one.answers.len() as f64).sum();
-            let right = list.iter().filter(|one| one.expected() == place).count();
+            let right = list.iter().filter(|one| one.expected() == number).count();
             let far = (right as f64 - share).abs();
             if far > MARGIN * list.len() as f64 + LUCK {
                 wrong.push(format!(
-                    "{chapter}: {right} at {place}, even is {share:.1}"
+                    "{chapter}: {right} at {number}, even is {share:.1}"
                 ));
             }
         }
@@ -233,10 +233,10 @@ fn each_place_has_its_share_of_a_chapters_right_answers() {
     assert!(wrong.is_empty(), "places that tell:\n{}", wrong.join("\n"));
 }
 
-/// Three answers of which the one on `place` is right, as `shape` would have them.
-fn sample(place: usize, texts: [&'static str; 3]) -> Experiment {
+/// Three answers of which the one at `index` is right, as `shape` would have them.
+fn sample(index: usize, texts: [&'static str; 3]) -> Experiment {
     use experiments::row::{Answer, Kind};
-    let answer = |at| Answer { text: texts[at], why: "", right: at == place };
+    let answer = |at| Answer { text: texts[at], why: "", right: at == index };
     Experiment {
         name: "sample",
         title: "",
@@ -269,5 +269,5 @@ fn the_regression_learns_that_right_answers_do_not_argue() {
     let weights = learn(&rows);
     let asked = sample(2, ["a, since b is c", "b, since c is a", "c is neither"]);
     let chances = chances(&weights, &shapes(&asked));
-    assert_eq!(score(&asked, |place| chances[place]), 1.0, "{chances:?}");
+    assert_eq!(score(&asked, |index| chances[index]), 1.0, "{chances:?}");
 }

@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use os::calls::nix_errno;
 use os::inheritance;
 use os::ptrace::{AT_CALL, Go, Point, point, resume};
 use os::spawn;
@@ -32,9 +34,9 @@ pub(crate) enum Blow {
     /// This signal comes before the call (SIGKILL: it is not made), or right after it.
     Signal { signal: Signal, after: bool },
     /// The call is not made, and fails with this error.
-    Error(nix::errno::Errno),
+    Error(Errno),
     /// As `Error`, and each second call of that name from there on.
-    Errors(nix::errno::Errno),
+    Errors(Errno),
     /// One byte is read or written, where more was asked for.
     Short,
     /// SIGSTOP comes before the call; the test that plays the scene sends SIGCONT.
@@ -248,12 +250,12 @@ impl Tracer {
         let flags = (libc::__WALL | libc::__WNOTHREAD) as u32;
         let options = WaitOptions::from_bits_retain(flags);
         loop {
-            match rustix::process::wait(options) {
+            match rustix::process::wait(options).map_err(nix_errno) {
                 Ok(Some((pid, status))) => {
                     let pid = Pid::from_raw(pid.as_raw_nonzero().get());
                     self.changed(pid, status);
                 }
-                Ok(None) | Err(rustix::io::Errno::INTR) => {}
+                Ok(None) | Err(Errno::EINTR) => {}
                 Err(_) => break,
             }
         }

@@ -322,9 +322,9 @@ fn what_a_leaving_worker_had_taken_is_its_own_and_the_rest_goes_to_another() {
     let leaving = played_worker(&subject, &server);
     let clients = [(); 5].map(|()| connect(&subject));
     // One byte lies here for each connection.
-    while rustix::io::ioctl_fionread(&leaving).unwrap() < 5 {
-        std::thread::yield_now();
-    }
+    until("all five are passed", || {
+        rustix::io::ioctl_fionread(&leaving).unwrap() >= 5
+    });
     // The server sees nothing of what follows before all is over.
     server.signal(Signal::SIGSTOP).unwrap();
     let taken = [(); 3].map(|()| receive(&leaving).unwrap());
@@ -396,9 +396,9 @@ fn a_worker_that_reads_speaks_and_leaves_at_once_has_taken_what_it_read() {
     let server = server(&subject, &["--protocol", "multiprocessing"]);
     let mut worker = played_worker(&subject, &server);
     let mut client = connect(&subject);
-    while rustix::io::ioctl_fionread(&worker).unwrap() < 1 {
-        std::thread::yield_now();
-    }
+    until("a connection is passed", || {
+        rustix::io::ioctl_fionread(&worker).unwrap() >= 1
+    });
     server.signal(Signal::SIGSTOP).unwrap();
     let taken = receive(&worker).unwrap();
     worker.write_all(&[b'!'; 100_000]).unwrap();
@@ -409,7 +409,7 @@ fn a_worker_that_reads_speaks_and_leaves_at_once_has_taken_what_it_read() {
     drop(taken);
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
     let story = ends_by_signal(server);
-    assert!(story.contains("is out: recv() = 0"), "{story}");
+    assert!(story.contains("is disconnected: recv() = 0"), "{story}");
 }
 
 #[test]
@@ -453,7 +453,7 @@ fn a_thousand_clients_are_served_though_workers_are_killed_and_leave() {
     clients.close_stdin();
     clients.wait_for_output(b"333 of 1000\n", deadline()).unwrap();
     let killed = second.stop(Signal::SIGKILL, deadline()).unwrap();
-    server.wait_for_comment("is out", deadline()).unwrap();
+    server.wait_for_comment("is disconnected", deadline()).unwrap();
     let report = String::from_utf8(ended_well(clients).stdout).unwrap();
     let (echoed, ended) =
         (number_after(&report, "echoed"), number_after(&report, "ended"));

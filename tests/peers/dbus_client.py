@@ -47,20 +47,20 @@ def receive(stream):
     kind, body, _, length = struct.unpack(order + "xBxxIII", fixed)
     fields = stream.read(length + -length % 8)
     replied = None
-    place = 0
-    while place < length:
-        place += -place % 8
-        code, size = fields[place], fields[place + 1]
-        of = fields[place + 2 : place + 2 + size]
-        place += 3 + size  # past the signature's NUL
+    offset = 0
+    while offset < length:
+        offset += -offset % 8
+        code, size = fields[offset], fields[offset + 1]
+        of = fields[offset + 2 : offset + 2 + size]
+        offset += 3 + size  # past the signature's NUL
         if of == b"g":
-            place += 2 + fields[place]
+            offset += 2 + fields[offset]
             continue
-        place += -place % 4
-        (number,) = struct.unpack_from(order + "I", fields, place)
+        offset += -offset % 4
+        (number,) = struct.unpack_from(order + "I", fields, offset)
         if code == REPLY_SERIAL:
             replied = number
-        place += 4 + (0 if of == b"u" else number + 1)
+        offset += 4 + (0 if of == b"u" else number + 1)
     return kind, replied, order, stream.read(body)
 
 

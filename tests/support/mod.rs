@@ -67,6 +67,16 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// What /proc/PID/stat says of a process: user and system time, in ticks of 10 ms.
+pub fn processor_time(role: &RoleProcess) -> Duration {
+    let stat =
+        std::fs::read_to_string(format!("/proc/{}/stat", role.pid())).unwrap();
+    let after_name = stat.rsplit(')').next().unwrap();
+    let fields: Vec<_> = after_name.split_whitespace().collect();
+    let ticks = |index: usize| fields[index].parse::<u64>().unwrap();
+    Duration::from_millis(10 * (ticks(11) + ticks(12)))
+}
+
 /// A command of the built program with these arguments, in the subject's directory.
 pub fn ipclab(subject: &Subject, args: &[&str]) -> Command {
     let mut command = Command::new(program());

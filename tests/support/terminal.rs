@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use nix::unistd::{Pid, tcgetpgrp};
 use rustix::io::{FdFlags, fcntl_setfd};
 
-use super::{deadline, have};
+use super::{deadline, have, until};
 
 /// What it has shown, whether that is all, and the waiters that are woken when it shows more.
 type Shown = (Mutex<(Vec<u8>, bool)>, Condvar);
@@ -110,17 +110,12 @@ impl Terminal {
 
     /// Waits until the process group in the foreground is one that `wanted` likes.
     pub fn foreground(&self, wanted: impl Fn(Pid) -> bool) -> Pid {
-        let deadline = deadline();
-        loop {
-            match tcgetpgrp(&self.master) {
-                Ok(group) if wanted(group) => return group,
-                _ => assert!(
-                    std::time::Instant::now() < deadline,
-                    "not in the foreground"
-                ),
-            }
-            std::thread::yield_now();
-        }
+        let mut found = None;
+        until("one is in the foreground", || {
+            found = tcgetpgrp(&self.master).ok().filter(|group| wanted(*group));
+            found.is_some()
+        });
+        found.unwrap()
     }
 
     /// All that was shown, once the program has ended.

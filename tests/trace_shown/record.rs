@@ -127,9 +127,9 @@ fn each_call_its_arguments_and_its_result_are_those_that_the_kernel_recorded() {
         &["sh", "-c", "mkfifo f; echo hi > f & cat f > /dev/null; wait; rm f"],
         &["sh", "-c", "trap : USR1; kill -USR1 $$; ls /proc/self > /dev/null"],
     ];
-    for (place, program) in programs.iter().enumerate() {
+    for (index, program) in programs.iter().enumerate() {
         let subject = subject("fifo");
-        let instance = Instance::new(&tracefs, &place.to_string());
+        let instance = Instance::new(&tracefs, &index.to_string());
         // The shell becomes ipclab, whose own calls are left out.
         let line = "cd \"$0\"; echo $$ > set_event_pid; \
                     echo \"common_pid != $$\" > events/raw_syscalls/filter; \
@@ -166,10 +166,10 @@ fn each_call_its_arguments_and_its_result_are_those_that_the_kernel_recorded() {
                     theirs.iter().position(|call| call.0 == "execve" && call.2 == 0);
                 theirs.drain(..first.unwrap_or(0));
             }
-            for (place, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+            for (index, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
                 assert!(
                     agree(ours, theirs),
-                    "{program:?} {tid} {place}: {ours}\n{theirs:x?}"
+                    "{program:?} {tid} {index}: {ours}\n{theirs:x?}"
                 );
             }
             assert_eq!(

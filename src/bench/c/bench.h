@@ -24,7 +24,7 @@ static void send_message(const unsigned char *message, size_t n);
 static size_t receive(unsigned char *into);
 
 /*
- * Usage: PROGRAM pingpong|oneway a|b SIZE PLACE, with a SOCK_SEQPACKET socket to the bench as
+ * Usage: PROGRAM pingpong|oneway a|b SIZE BASE, with a SOCK_SEQPACKET socket to the bench as
  * descriptor 3. Side a obeys it: `batches MS`, `each MS`, `send MS`, `quit`; side b answers a's
  * messages, or counts them.
  *
@@ -35,7 +35,7 @@ static size_t receive(unsigned char *into);
 #endif
 enum { BENCH = 3, CHUNK = 65536, BATCH = 16, MOST_BATCHES = 16384, MOST_EACH = 32768 };
 
-static const char *program, *place;
+static const char *program, *base;
 static char side;			/* 'a' or 'b' */
 static int oneway;
 static size_t size;			/* SIZE */
@@ -62,12 +62,12 @@ __attribute__((unused)) static void at_most(size_t largest)
 	exit(3);
 }
 
-/* PLACE and a suffix: a name in the file system. */
+/* BASE and a suffix: a name in the file system. */
 __attribute__((unused)) static const char *named(const char *suffix)
 {
 	char *path;
 
-	check(asprintf(&path, "%s%s", place, suffix), "asprintf");
+	check(asprintf(&path, "%s%s", base, suffix), "asprintf");
 	return path;
 }
 
@@ -116,7 +116,7 @@ __attribute__((format(printf, 1, 2))) static void tell(const char *format, ...)
 
 static unsigned char *mine, *chunk;	/* what we send, and what came */
 static uint64_t sent, heard, bad;	/* messages; they are numbered from 0 each way */
-static uint64_t base;			/* the sum of message 0 */
+static uint64_t first_sum;			/* the sum of message 0 */
 static uint64_t mask, top;		/* the bits of a number, and the one of the last */
 static int last;			/* whether the last has come */
 
@@ -156,7 +156,7 @@ static void prepare(void)
 	chunk = buffer(length > CHUNK ? length : CHUNK);
 	for (size_t i = 8; i < length; i++)
 		mine[i] = i * 7 + 3;
-	base = sum(mine, length, 0);
+	first_sum = sum(mine, length, 0);
 	mask = ~0ull >> (64 - 8 * number);
 	top = oneway || size == 0 ? mask - mask / 2 : 0;
 	mask -= top;
@@ -178,7 +178,7 @@ static void judge(uint64_t total, unsigned char highest)
 	uint64_t number = heard++ & mask;
 
 	last = top && highest & 0x80;
-	bad += total != base + (last ? number | top : number);
+	bad += total != first_sum + (last ? number | top : number);
 }
 
 /* Checks what came, in place. */
@@ -328,13 +328,13 @@ int main(int argc, char **argv)
 {
 	program = argv[0];
 	if (argc != 5) {
-		fprintf(stderr, "usage: %s pingpong|oneway a|b SIZE PLACE\n", program);
+		fprintf(stderr, "usage: %s pingpong|oneway a|b SIZE BASE\n", program);
 		return 2;
 	}
 	oneway = strcmp(argv[1], "oneway") == 0;
 	side = argv[2][0];
 	size = length = strtoull(argv[3], NULL, 10);
-	place = argv[4];
+	base = argv[4];
 	signal(SIGPIPE, SIG_IGN);		/* EPIPE is told instead */
 	if (size < (oneway ? 64 : 1) && (size > 0 || LEAST > 0)) {
 		fprintf(stderr, "%s: messages of %zu bytes are too small for %s\n", program, size,

@@ -11,7 +11,7 @@ static mqd_t open_queue(const char *suffix, int flags)
 	char name[256];
 	mqd_t queue;
 
-	snprintf(name, sizeof name, "%s%s", strrchr(place, '/'), suffix);
+	snprintf(name, sizeof name, "%s%s", strrchr(base, '/'), suffix);
 	if (side == 'a')
 		return check(mq_open(name, flags | O_CREAT | O_EXCL, 0600, &limits), "mq_open");
 	while ((queue = mq_open(name, flags)) == -1)

@@ -7,7 +7,7 @@
 
 static void open_ends(void)
 {
-	const char *colon = strrchr(place, ':');
+	const char *colon = strrchr(base, ':');
 	struct sockaddr_in at = {
 		.sin_family = AF_INET,
 		.sin_port = htons(colon ? atoi(colon + 1) : 0),

@@ -8,7 +8,7 @@ static struct sockaddr_un address(const char *suffix)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 
-	snprintf(at.sun_path, sizeof at.sun_path, "%s%s", place, suffix);
+	snprintf(at.sun_path, sizeof at.sun_path, "%s%s", base, suffix);
 	return at;
 }
 

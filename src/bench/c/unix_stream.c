@@ -8,7 +8,7 @@ static void open_ends(void)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 
-	snprintf(at.sun_path, sizeof at.sun_path, "%s.sock", place);
+	snprintf(at.sun_path, sizeof at.sun_path, "%s.sock", base);
 	fd = meet(SOCK_STREAM, &at, sizeof at);
 	if (side == 'b')
 		unlink(at.sun_path);

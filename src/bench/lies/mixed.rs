@@ -53,7 +53,7 @@ pub(super) fn tell(runner: &mut Runner) -> Result<LieReport> {
         facts,
         why: "On one CPU a message costs a context switch. On two it costs a wake-up of \
               the other CPU, which takes many times as long and hides the mechanism. \
-              Who does not pin lets the scheduler choose, for each program anew.",
+              A program that does not pin itself lets the scheduler choose, each time anew.",
         see: "its label, if it has one. If not: sched_getaffinity, or taskset -p PID, or \
               the last CPU in /proc/PID/stat (field 39). Ask of every table: where did \
               the two run, and was it the same for each row?",

@@ -59,8 +59,8 @@ pub(super) fn tell(runner: &mut Runner) -> Result<LieReport> {
     ];
     if lie >= plain {
         facts.push(
-            "not even faster in this run: others want these CPUs, and who never sleeps \
-             is made to make room for them"
+            "not even faster in this run: others want these CPUs, and a process that \
+             never sleeps has to leave them to the others for a time"
                 .to_owned(),
         );
     }
@@ -77,16 +77,16 @@ pub(super) fn tell(runner: &mut Runner) -> Result<LieReport> {
             line(
                 Method::Honest,
                 plain,
-                "two CPUs, kept awake; who waits sleeps in read",
+                "two CPUs, kept awake; each side sleeps in read",
             ),
             line(Method::Beside, alone, "the same busy wait, both on one CPU"),
         ],
         facts,
         why: "O_NONBLOCK makes read return EAGAIN at once, and a loop asks again. Each \
               side burns a CPU of its own to save the wake-up, which is most of what a \
-              blocking pipe costs. With one CPU for both, who waits takes the time that \
+              blocking pipe costs. With one CPU for both, the side that waits takes the time that \
               the other needs to answer.",
-        see: "context switches in /proc/PID/status: who sleeps once a round trip is \
+        see: "context switches in /proc/PID/status: a process that sleeps once a round trip is \
               switched away from once. And by a run on one CPU. Such a figure is not \
               wrong if it is labelled: --spin has a placement of its own.",
     })

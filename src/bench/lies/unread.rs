@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
+use nix::fcntl::{SpliceFFlags, splice};
 use nix::unistd::read;
-use rustix::pipe::{SpliceFlags, splice};
 use rustix::stdio::{stdin, stdout};
 
 use super::runner::{PairPlan, Runner, pipe};
@@ -131,11 +131,11 @@ impl Exchange for Unread {
         }
         let mut left = self.rest;
         while left > 0 {
-            let flags = SpliceFlags::empty();
+            let flags = SpliceFFlags::empty();
             match splice(&self.into, None, &self.nowhere, None, left, flags) {
                 Ok(0) => bail!("the pipe ended within a message"),
                 Ok(n) => left -= n,
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::EINTR) => {}
                 Err(error) => return Err(error).context("splice"),
             }
         }

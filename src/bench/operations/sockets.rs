@@ -31,7 +31,7 @@ pub(super) fn bind(resources: &Resources) -> Result<Batch> {
 }
 
 pub(super) fn unix(resources: &Resources) -> Result<Batch> {
-    let path = resources.path("door");
+    let path = resources.path("socket");
     let listener = UnixListener::bind(&path).context("bind")?;
     Ok(each(move || {
         // The kernel connects it before it is accepted, as long as there is room.

@@ -34,7 +34,7 @@ pub(super) fn nobody(_: &Resources) -> Result<Batch> {
     Ok(each(move || {
         let woken = futex::wake(memory.u32(WORD), Flags::empty(), 1);
         let woken = woken.context("futex(FUTEX_WAKE)")?;
-        ensure!(woken == 0, "somebody slept");
+        ensure!(woken == 0, "a process slept");
         Ok(())
     }))
 }

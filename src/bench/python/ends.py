@@ -1,6 +1,6 @@
 """The Python peers of `ipclab bench`: the same two processes, by the standard library alone.
 
-Usage: ends.py MECHANISM pingpong|oneway a|b SIZE PLACE, with a SOCK_SEQPACKET socket to the
+Usage: ends.py MECHANISM pingpong|oneway a|b SIZE BASE, with a SOCK_SEQPACKET socket to the
 bench as descriptor 3. Side a obeys it (`batches MS`, `each MS`, `send MS`, `quit`); side b
 answers a's messages, or counts them. links.py has the mechanisms; here are the loops.
 
@@ -217,10 +217,10 @@ def count(end, bench):
 
 
 def main():
-    mechanism, mode, side, size, place = sys.argv[1:]
+    mechanism, mode, side, size, base = sys.argv[1:]
     oneway, size = mode == "oneway", int(size)
     bench = socket.socket(fileno=3)
-    link = links.open_link(mechanism, place, side, size, oneway)
+    link = links.open_link(mechanism, base, side, size, oneway)
     end = Bare(link) if size == 0 else End(link, size, oneway)
     bench.send(b"ready")
     if side == "a":

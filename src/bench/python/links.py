@@ -51,14 +51,14 @@ class Stream:
         pass
 
 
-def pipe(place, side, size, oneway):
+def pipe(base, side, size, oneway):
     return Stream(1, 0)  # the bench has made both
 
 
-def fifo(place, side, size, oneway):
+def fifo(base, side, size, oneway):
     ends = {}
     for name in ["there"] if oneway else ["there", "back"]:
-        path = f"{place}.{name}"
+        path = f"{base}.{name}"
         try:
             os.mkfifo(path, 0o600)
         except FileExistsError:
@@ -104,9 +104,9 @@ def meet(link, address, side):
     return connected
 
 
-def unix_stream(place, side, size, oneway):
+def unix_stream(base, side, size, oneway):
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    return Socket(meet(link, f"{place}.sock", side), size)
+    return Socket(meet(link, f"{base}.sock", side), size)
 
 
 def packets(kind, size):
@@ -118,23 +118,23 @@ def packets(kind, size):
     return link
 
 
-def unix_seqpacket(place, side, size, oneway):
+def unix_seqpacket(base, side, size, oneway):
     link = packets(socket.SOCK_SEQPACKET, size)
-    return Socket(meet(link, f"{place}.sock", side), size)
+    return Socket(meet(link, f"{base}.sock", side), size)
 
 
-def unix_dgram(place, side, size, oneway):
+def unix_dgram(base, side, size, oneway):
     us, them = (".a", ".sock") if side == "a" else (".sock", ".a")
     link = packets(socket.SOCK_DGRAM, size)
-    link.bind(place + us)
+    link.bind(base + us)
     missing = FileNotFoundError, ConnectionRefusedError
-    patiently(lambda: link.connect(place + them), *missing)
-    os.unlink(place + them)  # only we had to find it
+    patiently(lambda: link.connect(base + them), *missing)
+    os.unlink(base + them)  # only we had to find it
     return Socket(link, size)
 
 
-def tcp(place, side, size, oneway):
-    port = int(place.rpartition(":")[2])
+def tcp(base, side, size, oneway):
+    port = int(base.rpartition(":")[2])
     link = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     link = meet(link, ("127.0.0.1", port), side)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -148,17 +148,17 @@ class Signals:
 
     MESSAGE, GOODBYE = signal.SIGRTMIN, signal.SIGRTMIN + 1
 
-    def __init__(self, place, side):
+    def __init__(self, base, side):
         us, them = (".a", ".b") if side == "a" else (".b", ".a")
         self.both = {self.MESSAGE, self.GOODBYE}
         # Blocked before the other side hears of us: its signal would kill us.
         signal.pthread_sigmask(signal.SIG_BLOCK, self.both)
-        with open(f"{place}{us}.new", "w") as file:
+        with open(f"{base}{us}.new", "w") as file:
             file.write(str(os.getpid()))
-        os.rename(f"{place}{us}.new", place + us)
-        with patiently(lambda: open(place + them), FileNotFoundError) as file:
+        os.rename(f"{base}{us}.new", base + us)
+        with patiently(lambda: open(base + them), FileNotFoundError) as file:
             self.other = int(file.read())
-        os.unlink(place + them)  # only we had to find it
+        os.unlink(base + them)  # only we had to find it
 
     def send(self):
         os.kill(self.other, self.MESSAGE)
@@ -173,12 +173,12 @@ class Signals:
         pass
 
 
-def signals(place, side, size, oneway):
+def signals(base, side, size, oneway):
     if oneway:
         refuse(4, "the standard library sends no value with a signal: nothing to number")
     if size > 0:
         refuse(3, "the standard library sends no value with a signal: SIZE is 0")
-    return Signals(place, side)
+    return Signals(base, side)
 
 
 class Ring:
@@ -259,7 +259,7 @@ class Rings:
             memory.close()
 
 
-def shm(place, side, size, oneway):
+def shm(base, side, size, oneway):
     from multiprocessing import resource_tracker, shared_memory
 
     # a makes the memory, and b, who finds it, takes the name away. Before Python 3.13 a
@@ -267,7 +267,7 @@ def shm(place, side, size, oneway):
     untracked = {"track": False} if sys.version_info >= (3, 13) else {}
 
     def open_memory(suffix):
-        name = f"{os.path.basename(place)}-{suffix}"
+        name = f"{os.path.basename(base)}-{suffix}"
         if side == "a":
             new = {"create": True, "size": Ring.LENGTH}
             memory = shared_memory.SharedMemory(name, **new, **untracked)
@@ -283,9 +283,9 @@ def shm(place, side, size, oneway):
     return Rings(open_memory, side, size, oneway)
 
 
-def mapped(place, side, size, oneway):
+def mapped(base, side, size, oneway):
     def open_memory(suffix):
-        path = f"{place}.{suffix}"
+        path = f"{base}.{suffix}"
         if side == "a":
             fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
             os.truncate(fd, Ring.LENGTH)
@@ -320,10 +320,10 @@ ABSENT = {
 }
 
 
-def open_link(mechanism, place, side, size, oneway):
+def open_link(mechanism, base, side, size, oneway):
     """This side's end of the link; ends the program where there can be none."""
     if mechanism not in LINKS:
         refuse(4, f"the standard library has no {ABSENT.get(mechanism, mechanism)}")
     if mechanism != "signal" and size < (64 if oneway else 1):
         refuse(3, f"messages of {size} bytes are too small")
-    return LINKS[mechanism](place, side, size, oneway)
+    return LINKS[mechanism](base, side, size, oneway)

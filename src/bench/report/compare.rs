@@ -29,7 +29,7 @@ struct Measure {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum Trend {
     Slower,
     Faster,
     Noise,
@@ -41,7 +41,7 @@ struct Change {
     called: String,
     /// In percent of the old one: more is more time, or a greater rate.
     percent: f64,
-    verdict: Verdict,
+    trend: Trend,
     old: Measure,
     new: Measure,
     /// Whether ratios to the floor were compared, or else the figures themselves.
@@ -184,7 +184,7 @@ impl Found {
         }
         let size = |change: &Change| change.percent.abs();
         found.changes.sort_by(|one, two| {
-            let noise = |change: &Change| change.verdict == Verdict::Noise;
+            let noise = |change: &Change| change.trend == Trend::Noise;
             let sizes = size(two).partial_cmp(&size(one)).unwrap_or(Ordering::Equal);
             noise(one).cmp(&noise(two)).then(sizes)
         });
@@ -202,10 +202,10 @@ impl Found {
             grid.column(head, Side::Left);
         }
         for change in &self.changes {
-            let (word, tone) = match change.verdict {
-                Verdict::Slower => ("slower", Tone::Bad),
-                Verdict::Faster => ("faster", Tone::Strong),
-                Verdict::Noise => ("noise", Tone::Faint),
+            let (word, tone) = match change.trend {
+                Trend::Slower => ("slower", Tone::Bad),
+                Trend::Faster => ("faster", Tone::Strong),
+                Trend::Noise => ("noise", Tone::Faint),
             };
             let show = |measure: Measure| match change.by_floor {
                 true => {
@@ -227,13 +227,13 @@ impl Found {
     }
 
     fn verdict(&self) -> String {
-        let count = |verdict| {
-            self.changes.iter().filter(|change| change.verdict == verdict).count()
+        let count = |trend| {
+            self.changes.iter().filter(|change| change.trend == trend).count()
         };
         let parts = [
-            (count(Verdict::Slower), "slower"),
-            (count(Verdict::Faster), "faster"),
-            (count(Verdict::Noise), "the same within noise"),
+            (count(Trend::Slower), "slower"),
+            (count(Trend::Faster), "faster"),
+            (count(Trend::Noise), "the same within noise"),
             (self.invalid.len(), "invalid now"),
             (self.again.len(), "measured again"),
             (self.appeared.len(), "new"),
@@ -288,12 +288,12 @@ fn change(
         || old.count.min(new.count) < ENOUGH;
     let least = if doubted { LOUD } else { QUIET };
     let apart = new.min > old.max || new.max < old.min;
-    let verdict = match apart && percent.abs() > least {
-        false => Verdict::Noise,
-        true if (percent > 0.0) == unit.less_is_better() => Verdict::Slower,
-        true => Verdict::Faster,
+    let trend = match apart && percent.abs() > least {
+        false => Trend::Noise,
+        true if (percent > 0.0) == unit.less_is_better() => Trend::Slower,
+        true => Trend::Faster,
     };
     let by_floor = both.is_some();
     let called = called.to_owned();
-    Some(Change { called, percent, verdict, old, new, by_floor, unit })
+    Some(Change { called, percent, trend, old, new, by_floor, unit })
 }

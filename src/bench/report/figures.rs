@@ -96,12 +96,14 @@ fn title(placement: Option<Placement>) -> &'static str {
     match placement {
         Some(Placement::Same) => "Both on one CPU",
         Some(Placement::CrossBlocking) => {
-            "On two CPUs, kept awake; who waits sleeps"
+            "On two CPUs, kept awake; the side that waits sleeps"
         }
         Some(Placement::CrossLooking) => {
-            "On two CPUs; who waits looks a moment before it sleeps"
+            "On two CPUs; the side that waits looks a moment before it sleeps"
         }
-        Some(Placement::CrossSpinning) => "On two CPUs; who waits keeps looking",
+        Some(Placement::CrossSpinning) => {
+            "On two CPUs; the side that waits keeps looking"
+        }
         None => "On any CPU",
     }
 }

@@ -74,12 +74,14 @@ fn shared(row: &Row, others: &[&Row]) -> bool {
 fn in_words(placement: Placement) -> &'static str {
     match placement {
         Placement::Same => "same: both on one CPU",
-        Placement::CrossBlocking => "cross, blocking: two CPUs, who waits sleeps",
+        Placement::CrossBlocking => {
+            "cross, blocking: two CPUs, a waiting side sleeps"
+        }
         Placement::CrossLooking => {
-            "cross, looking first: two CPUs, who waits looks before it sleeps"
+            "cross, looking first: two CPUs, a side looks, then sleeps"
         }
         Placement::CrossSpinning => {
-            "cross, spinning: two CPUs, who waits keeps looking"
+            "cross, spinning: two CPUs, a waiting side keeps looking"
         }
     }
 }

@@ -178,7 +178,7 @@ impl SharedBoard {
 fn print(payload: &mut Payload, text: &str) {
     match payload.print(text.as_bytes()) {
         Ok(Printed::Yes) => {}
-        Ok(Printed::NobodyReads) => cleanup::exit(0),
+        Ok(Printed::NoReader) => cleanup::exit(0),
         Err(error) => {
             say::complain(&error);
             cleanup::exit(1);

@@ -53,9 +53,7 @@ pub fn run(rendezvous: &Rendezvous, options: &DbusClientOptions) -> Result<()> {
     };
     let guid = handshake::introduce(&socket, options.call_timeout)
         .context("the handshake")
-        .advise(|_| {
-            Some("whoever listens there does not speak D-Bus with us now")
-        })?;
+        .advise(|_| Some("the server there does not speak D-Bus with us now"))?;
     let socket = MessageSocket::new(socket, LONGEST, options.call_timeout, "")?;
     let inbox = socket.inbox();
     let runtime = Runtime::new();
@@ -220,7 +218,7 @@ impl DbusClient<'_> {
                 && header.member().is_some_and(|name| name == "Posted");
             if is_post {
                 let line = values::row(&body_of(&message)?.0);
-                if payload.print(line.as_bytes())? == Printed::NobodyReads {
+                if payload.print(line.as_bytes())? == Printed::NoReader {
                     return Ok(());
                 }
             } else if self.has_left(&message) {
@@ -243,8 +241,9 @@ impl DbusClient<'_> {
         let reply = bus::call_daemon(&self.connection, "NameHasOwner", name).await?;
         let mut owned: bool = reply.body().deserialize()?;
         if !owned {
-            let what =
-                format!("NameHasOwner {name}: false; waiting until someone is");
+            let what = format!(
+                "NameHasOwner {name}: false; waiting until a process owns it"
+            );
             say::waiting(what, &self.rendezvous.peer("server"));
         }
         while !owned {
@@ -292,7 +291,7 @@ fn lines(reply: &Message) -> Result<Vec<String>> {
 
 fn print(payload: &mut Payload, reply: &Message) -> Result<()> {
     for line in lines(reply)? {
-        if payload.print(line.as_bytes())? == Printed::NobodyReads {
+        if payload.print(line.as_bytes())? == Printed::NoReader {
             break;
         }
     }

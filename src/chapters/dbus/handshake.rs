@@ -87,7 +87,7 @@ pub fn welcome(
                 "REJECTED EXTERNAL\r\n"
             }
             (Some("BEGIN"), None, _) => {
-                ensure!(known, "it said BEGIN, and not who it is");
+                ensure!(known, "it said BEGIN, and not which user it is");
                 say!("{client}: recv(): \"BEGIN\"; from here on, messages");
                 return Ok(());
             }

@@ -15,14 +15,11 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 
 use os::cleanup::Object;
-use wire::address::Pause;
+use wire::address::RetryDelay;
 use wire::errors::{Advise, errno};
+use wire::local::LONGEST_NAME;
 use wire::meet::{FileKind, Presence, Rendezvous, SoleRole, is_taken};
 use wire::say;
-
-/// The longest path that a socket can be bound to, in bytes: `sun_path` has 108, one of
-/// them for the NUL (unix(7)).
-const LONGEST_PATH: usize = 107;
 
 // ANCHOR: listen
 /// The server: binds the socket, and listens for clients.
@@ -46,7 +43,9 @@ pub fn listen_for_clients(
         }
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             std::fs::remove_file(&path).with_context(|| format!("unlink {name}"))?;
-            say!("unlink({name}): a server that was killed left it, nobody listens");
+            say!(
+                "unlink({name}): a server that was killed left it, no server listens"
+            );
         }
         Err(_) => {}
     }
@@ -81,7 +80,7 @@ pub fn connect_to_server(rendezvous: &Rendezvous) -> Result<UnixStream> {
     let path = rendezvous.path();
     let name = path.display();
     rendezvous.make_dir()?; // in a directory of others the server could be theirs
-    let mut pause = Pause::new();
+    let mut pause = RetryDelay::new();
     let socket = loop {
         check(&path)?;
         let why = match UnixStream::connect(&path) {
@@ -112,10 +111,10 @@ pub fn connect_to_server(rendezvous: &Rendezvous) -> Result<UnixStream> {
 /// Whether `path` can be the name of a socket: it is one, or nothing is there yet.
 fn check(path: &Path) -> Result<()> {
     let (name, length) = (path.display(), path.as_os_str().len());
-    if length > LONGEST_PATH {
+    if length > LONGEST_NAME {
         bail!(
             "{name}: a path of {length} bytes is too long for a socket: sun_path holds \
-             {LONGEST_PATH} (unix(7)); use a shorter --at, or IPCLAB_DIR"
+             {LONGEST_NAME} (unix(7)); use a shorter --at, or IPCLAB_DIR"
         );
     }
     match FileKind::at(path).ok().flatten() {

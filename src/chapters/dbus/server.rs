@@ -27,7 +27,7 @@ use os::cleanup::{self, without_signals};
 use wire::errors::line;
 use wire::meet::Rendezvous;
 use wire::say;
-use wire::shortage::{Blame, Shortage, blame};
+use wire::shortage::{ErrorOf, Shortage, error_of};
 
 /// How many clients may be connected, if there are descriptors for them: each has two
 /// threads.
@@ -66,7 +66,8 @@ pub fn serve(rendezvous: &Rendezvous, options: &DbusServerOptions) -> Result<()>
         let socket = UnixStream::from(shortage.accept(&listener)?);
         if server.connected.fetch_add(1, Ordering::Relaxed) >= most {
             server.connected.fetch_sub(1, Ordering::Relaxed);
-            say!("accept(): one more than {most} clients; close()");
+            let most = say::count(most as u64, "client");
+            say!("accept(): one more than {most}; close()");
             continue;
         }
         shortage.thread_for(socket, |take| {
@@ -121,7 +122,7 @@ impl PeerServer {
                 }
                 let served = self.served.fetch_add(1, Ordering::Relaxed) + 1;
                 if self.count == Some(served) {
-                    say!("done: clients: {served}");
+                    say!("done: {}", say::count(served, "client"));
                     cleanup::exit(0);
                 }
             }
@@ -160,7 +161,7 @@ impl PeerServer {
             Ok(()) => {}
             // The inbox has a better reason, or the client has just left.
             Err(zbus::Error::InputOutput(error)) if !lacks_room(&error) => {}
-            Err(error) => inbox.blame(&error),
+            Err(error) => inbox.note_reason(&error),
         }
         Ok(inbox)
     }
@@ -179,5 +180,5 @@ impl Drop for Connected<'_> {
 /// Whether a call failed because there is no room for what it makes.
 fn lacks_room(error: &io::Error) -> bool {
     let error = error.raw_os_error().map(Errno::from_raw);
-    error.is_some_and(|error| blame(error) == Blame::Shortage)
+    error.is_some_and(|error| error_of(error) == ErrorOf::Resources)
 }

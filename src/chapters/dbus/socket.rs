@@ -239,7 +239,7 @@ impl Inbox {
     }
 
     /// Notes why the connection ended; the first reason counts.
-    pub fn blame(&self, error: &impl ToString) {
+    pub fn note_reason(&self, error: &impl ToString) {
         self.state().why.get_or_insert(error.to_string());
     }
 }
@@ -277,7 +277,9 @@ impl ReadHalf for MessageReceiver {
             }
             // An end of the stream is an error to zbus, and none to us.
             Err(_) if inbox.state().ended => {}
-            Err(error) => inbox.blame(&format!("not a D-Bus message: {error}")),
+            Err(error) => {
+                inbox.note_reason(&format!("not a D-Bus message: {error}"))
+            }
         }
         received
     }

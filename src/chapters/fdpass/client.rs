@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::options::{ADDRESS, ClientOptions};
 use super::rendezvous::remove_names_when_last;
-use wire::address::{dial, resolve};
+use wire::address::{connect_tcp, resolve};
 use wire::dialogue::{Client, Reply, StreamLink, converse};
 use wire::meet::Rendezvous;
 
@@ -17,7 +17,8 @@ pub(super) fn run(rendezvous: &Rendezvous, options: &ClientOptions) -> Result<()
     let mut presence = rendezvous.arrive(None)?;
     presence.admit_peers()?;
     let default = resolve(ADDRESS)?;
-    let (socket, _) = dial(rendezvous, given, default, &rendezvous.peer("server"))?;
+    let (socket, _) =
+        connect_tcp(rendezvous, given, default, &rendezvous.peer("server"))?;
     remove_names_when_last(&mut presence)?;
     converse(StreamLink::new(socket, &client.stream), &client)
 }

@@ -5,9 +5,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::cmsg_space;
-use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -27,7 +27,7 @@ pub(super) fn pass(
     worker: impl AsFd,
     connection: impl AsFd,
     byte: u8,
-) -> Result<(), Errno> {
+) -> nix::Result<()> {
     let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut room);
     let descriptors = [connection.as_fd()];
@@ -36,8 +36,7 @@ pub(super) fn pass(
     let bytes = [IoSlice::new(std::slice::from_ref(&byte))];
     // NOSIGNAL: a worker that is gone is an error here, not a SIGPIPE.
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    sendmsg(worker, &bytes, &mut control, flags)?;
-    Ok(())
+    sendmsg(worker, &bytes, &mut control, flags).map(drop).map_err(nix_errno)
 }
 // ANCHOR_END: pass
 
@@ -65,16 +64,14 @@ pub(super) fn take(server: impl AsFd, byte: u8) -> Result<ReceivedDescriptor> {
     let mut bytes = [IoSliceMut::new(&mut byte_received)];
     // Without CMSG_CLOEXEC the descriptor would stay open in every program that we exec.
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let returned = Shortage::default().insist("recvmsg", || {
+    let returned = Shortage::default().retry("recvmsg", || {
         recvmsg(&server, &mut bytes, &mut control, flags).map_err(nix_errno)
     });
     let got = match returned {
         Ok(got) if got.bytes == 0 => return Ok(ReceivedDescriptor::EndOfFile),
         // The server left without reading our last `OK`.
-        Err(nix::errno::Errno::ECONNRESET) => {
-            return Ok(ReceivedDescriptor::EndOfFile);
-        }
-        Err(nix::errno::Errno::EAGAIN) => return Ok(ReceivedDescriptor::Nothing),
+        Err(Errno::ECONNRESET) => return Ok(ReceivedDescriptor::EndOfFile),
+        Err(Errno::EAGAIN) => return Ok(ReceivedDescriptor::Nothing),
         got => got.context("recvmsg")?,
     };
     let descriptors = control.drain().filter_map(|message| match message {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use super::more::multiprocessing::{Key, Rules};
+use super::more::multiprocessing::{AuthKey, Rules};
 use wire::errors::usage;
 use wire::frame::FramingOptions;
 use wire::roles::{MessageSource, seconds};
@@ -162,7 +162,7 @@ impl WireOptions {
                 Ok(None)
             }
             (Protocol::Multiprocessing, Some(path)) => Ok(Some(Rules {
-                key: Key::read(path)?,
+                key: AuthKey::read(path)?,
                 only_sha256: self.require_sha256,
             })),
         }

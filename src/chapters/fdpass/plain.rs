@@ -26,7 +26,7 @@ pub(super) fn acknowledge(server: impl AsFd, held: usize) -> nix::Result<()> {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     let (server, mut left) = (server.as_fd().as_raw_fd(), answers.as_slice());
     while !left.is_empty() {
-        let sent = Shortage::default().insist("send", || send(server, left, flags));
+        let sent = Shortage::default().retry("send", || send(server, left, flags));
         left = &left[sent?..];
     }
     Ok(())
@@ -57,7 +57,7 @@ impl AcknowledgementReader {
     /// Reads the acknowledgements that have arrived; never waits.
     pub(super) fn read(&mut self, worker: impl AsFd) -> ReceivedAcknowledgements {
         let mut buffer = [0; 64];
-        let received = Shortage::default().insist("recv", || {
+        let received = Shortage::default().retry("recv", || {
             recv(worker.as_fd().as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)
         });
         let n = match received {

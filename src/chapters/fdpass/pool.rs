@@ -10,12 +10,11 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
+use nix::errno::Errno;
 
 use super::descriptor::pass;
 use super::more::multiprocessing::{self, UnreadMessages};
 use super::plain::{self, AcknowledgementReader};
-use os::calls::nix_errno;
 use wire::say::{self, Commentary};
 
 mod acknowledgements;
@@ -198,16 +197,19 @@ impl WorkerPool {
                     self.workers[index].passed.push_back((connection, now));
                     self.turn = (index + 1) % self.workers.len();
                 }
-                Err(Errno::INTR) => self.held.push_front(connection),
+                Err(Errno::EINTR) => self.held.push_front(connection),
                 Err(
-                    Errno::AGAIN | Errno::TOOMANYREFS | Errno::NOBUFS | Errno::NOMEM,
+                    Errno::EAGAIN
+                    | Errno::ETOOMANYREFS
+                    | Errno::ENOBUFS
+                    | Errno::ENOMEM,
                 ) => {
                     self.workers[index].paused_until = Some(now + PAUSE);
                     self.held.push_front(connection);
                 }
                 Err(error) => {
                     self.held.push_front(connection);
-                    self.evict(index, &format!("sendmsg: {}", nix_errno(error)));
+                    self.evict(index, &format!("sendmsg: {error}"));
                 }
             }
         }

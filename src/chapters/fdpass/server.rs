@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
@@ -160,8 +161,8 @@ impl FdpassServer<'_> {
             left.map(Timespec::try_from).transpose().context("epoll_wait")?;
         self.events.clear();
         let events = spare_capacity(&mut self.events);
-        match epoll::wait(&self.epoll, events, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        match epoll::wait(&self.epoll, events, timeout.as_ref()).map_err(nix_errno) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(error) => Err(error).context("epoll_wait"),
         }
     }
@@ -272,7 +273,7 @@ impl<'a> FdpassServer<'a> {
         let modify = || {
             epoll::modify(&self.epoll, &peer.socket, data, events).map_err(nix_errno)
         };
-        Shortage::default().insist("epoll_ctl", modify).context("epoll_ctl")?;
+        Shortage::default().retry("epoll_ctl", modify).context("epoll_ctl")?;
         say!("worker {} has sent its pid, and is one of us", peer.pid);
         let unread = UnreadMessages::new(self.charge_of_one);
         let implicit = Acknowledgement::Implicit(unread);

@@ -76,7 +76,7 @@ pub(super) fn serve(
             clients.iter().map(WorkerClient::poll_fd).collect();
         fds.extend(server.iter().map(|server| PollFd::new(server, PollFlags::IN)));
         Shortage::default()
-            .insist("poll", || poll(&mut fds, None).map_err(nix_errno))
+            .retry("poll", || poll(&mut fds, None).map_err(nix_errno))
             .context("poll")?;
         let ready: Vec<bool> =
             fds.iter().map(|fd| !fd.revents().is_empty()).collect();

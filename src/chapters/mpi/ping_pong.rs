@@ -118,14 +118,14 @@ fn each_message(
         let mut lines = Lines::new(Input::buffered()?);
         let mut line = Vec::new();
         while lines.next(&mut line, LARGEST)? {
-            if play(&line)? == Printed::NobodyReads {
+            if play(&line)? == Printed::NoReader {
                 break;
             }
         }
         return Ok(());
     }
     for message in &options.messages {
-        if play(message.as_bytes())? == Printed::NobodyReads {
+        if play(message.as_bytes())? == Printed::NoReader {
             break;
         }
     }

@@ -12,7 +12,7 @@ use super::listener::Accepted;
 use super::selector::Interest;
 use super::server::{MultiplexServer, Token};
 use wire::errors::{Advise, errno};
-use wire::say::grouped;
+use wire::say::count;
 use wire::shortage::is_shortage;
 
 /// How long accept(2) is not tried again at most, when there was no descriptor for a client.
@@ -72,10 +72,9 @@ impl MultiplexServer<'_> {
             }
             _ => "that is a limit of the whole machine",
         };
-        let here = grouped(self.here() as u64);
-        let pause = format!(
-            "{here} clients are here, others wait until one leaves; {limit}"
-        );
+        let here = count(self.here() as u64, "client");
+        let pause =
+            format!("with {here} here, others wait until one leaves; {limit}");
         let error = Err::<(), _>(error).context("accept").advise(|_| Some(pause));
         self.no_room.about(error.unwrap_err());
         self.unwatch_listeners()?;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use wire::address::{dial, resolve, send_at_once};
+use wire::address::{connect_tcp, resolve, send_at_once};
 use wire::dialogue::{self, StreamLink, converse};
 use wire::local::{self, Name};
 use wire::meet::Rendezvous;
@@ -35,7 +35,7 @@ pub(super) fn run(rendezvous: &Rendezvous, options: &Options) -> Result<()> {
             let server = format!("{} --tcp {address}", rendezvous.peer("server"));
             let address = resolve(address)?;
             let (socket, _) =
-                dial(rendezvous, Some(address.clone()), address, &server)?;
+                connect_tcp(rendezvous, Some(address.clone()), address, &server)?;
             send_at_once(&socket)?;
             socket
         }

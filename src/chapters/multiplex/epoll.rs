@@ -10,7 +10,7 @@ use nix::sys::epoll::{
     self, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout,
 };
 
-use super::selector::{Events, Interest, Key, Keys, Selector, milliseconds};
+use super::selector::{Events, Interest, Keys, Registered, Selector, milliseconds};
 use wire::errors::Advise;
 use wire::shortage::Shortage;
 
@@ -77,14 +77,14 @@ impl<D: Copy> Selector<D> for Epoll<D> {
         let mut event = EpollEvent::new(flags(interest), key.fd as u64);
         // It also looks anew: what is ready by now is reported, edge or not, once more.
         Shortage::default()
-            .insist("epoll_ctl", || self.epoll.modify(fd, &mut event))
+            .retry("epoll_ctl", || self.epoll.modify(fd, &mut event))
             .context("epoll_ctl(EPOLL_CTL_MOD)")
     }
 
-    fn unregister(&mut self, fd: BorrowedFd) -> Result<Key<D>> {
+    fn unregister(&mut self, fd: BorrowedFd) -> Result<Registered<D>> {
         let key = self.keys.remove(fd)?;
         Shortage::default()
-            .insist("epoll_ctl", || self.epoll.delete(fd))
+            .retry("epoll_ctl", || self.epoll.delete(fd))
             .context("epoll_ctl(EPOLL_CTL_DEL)")?;
         Ok(key)
     }
@@ -92,7 +92,7 @@ impl<D: Copy> Selector<D> for Epoll<D> {
     fn select(
         &mut self,
         timeout: Option<Duration>,
-        ready: &mut Vec<(Key<D>, Events)>,
+        ready: &mut Vec<(Registered<D>, Events)>,
     ) -> Result<()> {
         ready.clear();
         let timeout = EpollTimeout::try_from(milliseconds(timeout));

@@ -10,14 +10,14 @@ use nix::unistd::read;
 use super::connection::Progress;
 use super::inputs::{InputState, WatchedInput};
 use super::limits::{GRACE, TURN};
-use super::selector::{Events, Interest, Key};
+use super::selector::{Events, Interest, Registered};
 use super::server::{MultiplexServer, Token};
 use super::signals::EndingSignals;
 use os::signal::is_to_end;
 use wire::errors::errno;
 use wire::roles::messages;
 use wire::say;
-use wire::say::grouped;
+use wire::say::count;
 use wire::shortage::{Shortage, is_shortage};
 
 // ANCHOR: loop
@@ -155,7 +155,8 @@ impl MultiplexServer<'_> {
             self.selector.unregister(input.as_fd())?;
         }
         say!(
-            "read() of the signalfd: {signal}; doors are closed, answers may still go"
+            "read() of the signalfd: {signal}; the listening sockets are closed, \
+             answers may still be sent"
         );
         for index in 0..self.clients.len() {
             let Some(client) = &mut self.clients[index] else { continue };
@@ -170,19 +171,19 @@ impl MultiplexServer<'_> {
 
     /// Closes everything, and removes the names; returns the signal that has come.
     pub(super) fn close(self) -> (EndingSignals, Option<Signal>) {
-        let clients = grouped(self.accepted);
-        say!("done: clients: {clients}; {}", messages(self.shared.messages.count));
+        let clients = count(self.accepted, "client");
+        say!("done: {clients}; {}", messages(self.shared.messages.count));
         (self.signals, self.stopping.map(|(signal, _)| signal))
     }
 
-    fn say_what_is(&mut self, ready: &[(Key<Token>, Events)]) {
+    fn say_what_is(&mut self, ready: &[(Registered<Token>, Events)]) {
         let selector = &self.selector;
         self.waits.call(0, || {
             let call = selector.call();
-            let count = ready.len();
+            let number = ready.len();
             let all: Vec<String> = ready.iter().take(8).map(described).collect();
-            let more = if count > all.len() { ", …" } else { "" };
-            format!("{call}() = {count}: {}{more}", all.join(", "))
+            let more = if number > all.len() { ", …" } else { "" };
+            format!("{call}() = {number}: {}{more}", all.join(", "))
         });
     }
 }
@@ -192,13 +193,12 @@ impl MultiplexServer<'_> {
     /// read(2) of the timer: 8 bytes, the number of times that it has expired.
     fn tick(&mut self) -> Result<()> {
         let Some(ticker) = &self.ticker else { return Ok(()) };
-        let mut count = [0; 8];
-        if read(ticker, &mut count) == Ok(count.len()) {
-            let (count, clients) = (u64::from_ne_bytes(count), self.here());
+        let mut expired = [0; 8];
+        if read(ticker, &mut expired) == Ok(expired.len()) {
+            let expired = u64::from_ne_bytes(expired);
+            let clients = count(self.here() as u64, "client");
             let messages = messages(self.shared.messages.count);
-            say!(
-                "tick: read() = {count} expired; clients: {clients}; {messages} so far"
-            );
+            say!("tick: read() = {expired} expired; {clients}; {messages} so far");
         }
         Ok(())
     }
@@ -206,7 +206,7 @@ impl MultiplexServer<'_> {
 // ANCHOR_END: tick
 
 /// `7 to read`
-fn described((key, events): &(Key<Token>, Events)) -> String {
+fn described((key, events): &(Registered<Token>, Events)) -> String {
     let what = match (events.read, events.write) {
         (_, false) => "to read",
         (false, true) => "to write",

@@ -31,7 +31,7 @@ const QUEUE: (i64, i64) = (10, 1024);
 #[derive(Debug)]
 pub(super) struct WatchedInput {
     pub(super) name: String,
-    kind: Kind,
+    kind: InputKind,
     /// The beginning of a message whose end has not come.
     part: Vec<u8>,
     searched: usize,
@@ -39,14 +39,14 @@ pub(super) struct WatchedInput {
 }
 
 #[derive(Debug)]
-enum Kind {
+enum InputKind {
     Stdin(OwnedFd),
-    Fifo(Fifo),
+    Fifo(FifoInput),
     Queue(Queue, Vec<u8>),
 }
 
 #[derive(Debug)]
-struct Fifo {
+struct FifoInput {
     fd: OwnedFd,
     path: PathBuf,
     /// A descriptor in reserve, given up when the FIFO is opened anew: clients may have
@@ -69,7 +69,7 @@ pub(super) enum InputState {
 /// process takes the bytes that poll(2) reported, the read sleeps.
 pub(super) fn stdin() -> Result<WatchedInput> {
     let fd = standard::input()?.try_clone_to_owned();
-    let kind = Kind::Stdin(fd.context("dup standard input")?);
+    let kind = InputKind::Stdin(fd.context("dup standard input")?);
     Ok(WatchedInput::new("standard input".into(), kind, None))
 }
 
@@ -98,7 +98,11 @@ pub(super) fn fifo(rendezvous: &Rendezvous) -> Result<WatchedInput> {
     presence.admit_peers()?;
     say!("open({name}, O_RDONLY | O_NONBLOCK) does not sleep until a writer comes");
     let spare = Some(spare(&fd)?);
-    Ok(WatchedInput::new(name, Kind::Fifo(Fifo { fd, path, spare }), Some(presence)))
+    Ok(WatchedInput::new(
+        name,
+        InputKind::Fifo(FifoInput { fd, path, spare }),
+        Some(presence),
+    ))
 }
 
 pub(super) fn open_fifo(path: &Path) -> Result<OwnedFd> {
@@ -146,13 +150,17 @@ pub(super) fn queue(rendezvous: &Rendezvous) -> Result<WatchedInput> {
     let most = mq_getattr(&queue).context("mq_getattr")?.msgsize();
     say!("mq_open({name}, O_NONBLOCK): a queue is a descriptor, too");
     let buffer = vec![0; usize::try_from(most).context("mq_msgsize")?];
-    Ok(WatchedInput::new(name, Kind::Queue(queue, buffer), Some(presence)))
+    Ok(WatchedInput::new(name, InputKind::Queue(queue, buffer), Some(presence)))
 }
 // ANCHOR_END: queue
 
 // ANCHOR: input
 impl WatchedInput {
-    fn new(name: String, kind: Kind, presence: Option<Presence>) -> WatchedInput {
+    fn new(
+        name: String,
+        kind: InputKind,
+        presence: Option<Presence>,
+    ) -> WatchedInput {
         WatchedInput {
             name,
             kind,
@@ -175,12 +183,12 @@ impl WatchedInput {
         // EAGAIN, or its end: a writer that came and left before a FIFO was opened anew
         // leaves bytes and an end, and of these the end alone makes nothing ready.
         let turn = match &mut self.kind {
-            Kind::Queue(queue, message) => {
+            InputKind::Queue(queue, message) => {
                 take_message(&self.name, queue, message, shared)?;
                 return Ok(InputState::Open);
             }
-            Kind::Stdin(_) => 1,
-            Kind::Fifo(_) => TURN,
+            InputKind::Stdin(_) => 1,
+            InputKind::Fifo(_) => TURN,
         };
         for _ in 0..turn {
             let n = match read(self.as_fd(), buffer) {
@@ -213,7 +221,7 @@ impl WatchedInput {
         // descriptor is not, until a writer has come. It is opened first, so that a reader is
         // always there.
         let next = match &mut self.kind {
-            Kind::Fifo(fifo) => {
+            InputKind::Fifo(fifo) => {
                 drop(fifo.spare.take());
                 open_fifo(&fifo.path).map(Some)
             }
@@ -240,7 +248,7 @@ impl WatchedInput {
 
     /// Goes on with another descriptor; the old one is closed.
     pub(super) fn continue_with(&mut self, fd: OwnedFd) -> Result<()> {
-        if let Kind::Fifo(fifo) = &mut self.kind {
+        if let InputKind::Fifo(fifo) = &mut self.kind {
             fifo.fd = fd;
             fifo.spare = Some(spare(&fifo.fd)?); // there is room: one was just closed
         }
@@ -289,9 +297,9 @@ fn take_message(
 impl AsFd for WatchedInput {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.kind {
-            Kind::Stdin(fd) => fd.as_fd(),
-            Kind::Fifo(fifo) => fifo.fd.as_fd(),
-            Kind::Queue(queue, _) => queue.as_fd(),
+            InputKind::Stdin(fd) => fd.as_fd(),
+            InputKind::Fifo(fifo) => fifo.fd.as_fd(),
+            InputKind::Queue(queue, _) => queue.as_fd(),
         }
     }
 }

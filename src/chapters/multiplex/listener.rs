@@ -11,7 +11,7 @@ use wire::address::{self, Addresses, send_at_once};
 use wire::local::{self, Name};
 use wire::meet::{Presence, Rendezvous};
 use wire::say;
-use wire::shortage::{Blame, blame};
+use wire::shortage::{ErrorOf, error_of};
 
 /// A listening socket that does not block.
 #[derive(Debug)]
@@ -48,10 +48,10 @@ impl NonblockingListener {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         match accept4(&self.socket, flags) {
             Ok(client) => Ok(Accepted::Client(client)),
-            Err(error) => match blame(error) {
-                Blame::Client => Ok(Accepted::Nothing),
-                Blame::Shortage => Ok(Accepted::Shortage(error)),
-                Blame::Server => {
+            Err(error) => match error_of(error) {
+                ErrorOf::Client => Ok(Accepted::Nothing),
+                ErrorOf::Resources => Ok(Accepted::Shortage(error)),
+                ErrorOf::Listener => {
                     Err(error).with_context(|| format!("accept {}", self.name))
                 }
             },

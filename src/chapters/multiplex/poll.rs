@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 use super::selector::{
-    Events, Interest, Key, Keys, Selector, level_only, milliseconds,
+    Events, Interest, Keys, Registered, Selector, level_only, milliseconds,
 };
 use os::ready::poll;
 
@@ -55,7 +55,7 @@ impl<D: Copy> Selector<D> for Poll<D> {
         Ok(())
     }
 
-    fn unregister(&mut self, fd: BorrowedFd) -> Result<Key<D>> {
+    fn unregister(&mut self, fd: BorrowedFd) -> Result<Registered<D>> {
         let key = self.keys.remove(fd)?;
         let (data, index) = key.data;
         self.fds.swap_remove(index);
@@ -65,13 +65,13 @@ impl<D: Copy> Selector<D> for Poll<D> {
         {
             self.keys.set_data(moved.fd as usize, (other.data.0, index));
         }
-        Ok(Key { fd: key.fd, interest: key.interest, data })
+        Ok(Registered { fd: key.fd, interest: key.interest, data })
     }
 
     fn select(
         &mut self,
         timeout: Option<Duration>,
-        ready: &mut Vec<(Key<D>, Events)>,
+        ready: &mut Vec<(Registered<D>, Events)>,
     ) -> Result<()> {
         ready.clear();
         let mut left = match poll(&mut self.fds, milliseconds(timeout)) {
@@ -88,7 +88,7 @@ impl<D: Copy> Selector<D> for Poll<D> {
             }
             left -= 1;
             let Some(key) = self.keys.get(entry.fd as usize) else { continue };
-            let Key { fd, interest, data: (data, _) } = key;
+            let Registered { fd, interest, data: (data, _) } = key;
             // POLLHUP, POLLERR and POLLNVAL come without being asked for.
             let any = entry.revents & !(libc::POLLIN | libc::POLLOUT) != 0;
             let events = Events {
@@ -97,7 +97,7 @@ impl<D: Copy> Selector<D> for Poll<D> {
                 write: interest.has(Interest::WRITE)
                     && (any || entry.revents & libc::POLLOUT != 0),
             };
-            ready.push((Key { fd, interest, data }, events));
+            ready.push((Registered { fd, interest, data }, events));
         }
         Ok(())
     }

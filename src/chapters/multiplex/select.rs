@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
-use super::selector::{Events, Interest, Key, Keys, Selector, level_only};
+use super::selector::{Events, Interest, Keys, Registered, Selector, level_only};
 use os::ready::{FD_SETSIZE, FdSet, select};
 
 // ANCHOR: select
@@ -68,7 +68,7 @@ impl<D: Copy> Selector<D> for Select<D> {
         Ok(())
     }
 
-    fn unregister(&mut self, fd: BorrowedFd) -> Result<Key<D>> {
+    fn unregister(&mut self, fd: BorrowedFd) -> Result<Registered<D>> {
         let key = self.keys.remove(fd)?;
         self.set(key.fd as usize, false, false);
         while self.end > 0 && self.keys.get(self.end - 1).is_none() {
@@ -80,7 +80,7 @@ impl<D: Copy> Selector<D> for Select<D> {
     fn select(
         &mut self,
         timeout: Option<Duration>,
-        ready: &mut Vec<(Key<D>, Events)>,
+        ready: &mut Vec<(Registered<D>, Events)>,
     ) -> Result<()> {
         ready.clear();
         // select(2) leaves only the bits of what is ready, so it gets copies.

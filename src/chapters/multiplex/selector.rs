@@ -58,7 +58,7 @@ pub trait Selector<D: Copy> {
     ///
     /// # Errors
     /// When it is not watched.
-    fn unregister(&mut self, fd: BorrowedFd) -> Result<Key<D>>;
+    fn unregister(&mut self, fd: BorrowedFd) -> Result<Registered<D>>;
 
     /// Sleeps until a descriptor is ready, or for `timeout`, and replaces `ready` by the
     /// keys of those that are. A signal may end the sleep early, with none.
@@ -68,13 +68,13 @@ pub trait Selector<D: Copy> {
     fn select(
         &mut self,
         timeout: Option<Duration>,
-        ready: &mut Vec<(Key<D>, Events)>,
+        ready: &mut Vec<(Registered<D>, Events)>,
     ) -> Result<()>;
 }
 
 /// A descriptor that is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key<D> {
+pub struct Registered<D> {
     /// Its number.
     pub fd: RawFd,
     /// What it is watched for.
@@ -149,7 +149,7 @@ pub fn level_only(call: &str, interest: Interest) -> Result<()> {
 /// The keys of a selector, by the number of the descriptor: the kernel gives out the
 /// lowest number that is free, so the numbers make a good index.
 #[derive(Debug)]
-pub struct Keys<D>(Vec<Option<Key<D>>>);
+pub struct Keys<D>(Vec<Option<Registered<D>>>);
 
 impl<D: Copy> Keys<D> {
     /// No key yet.
@@ -175,7 +175,7 @@ impl<D: Copy> Keys<D> {
         if self.0[index].is_some() {
             return Err(Errno::EEXIST).with_context(|| watch(fd));
         }
-        self.0[index] = Some(Key { fd, interest, data });
+        self.0[index] = Some(Registered { fd, interest, data });
         Ok(index)
     }
 
@@ -183,7 +183,7 @@ impl<D: Copy> Keys<D> {
     ///
     /// # Errors
     /// ENOENT, as epoll_ctl(2).
-    pub fn of(&mut self, fd: BorrowedFd) -> Result<&mut Key<D>> {
+    pub fn of(&mut self, fd: BorrowedFd) -> Result<&mut Registered<D>> {
         let fd = fd.as_raw_fd();
         let key = self.0.get_mut(fd as usize).and_then(Option::as_mut);
         key.ok_or(Errno::ENOENT).with_context(|| watch(fd))
@@ -193,7 +193,7 @@ impl<D: Copy> Keys<D> {
     ///
     /// # Errors
     /// ENOENT, as epoll_ctl(2).
-    pub fn remove(&mut self, fd: BorrowedFd) -> Result<Key<D>> {
+    pub fn remove(&mut self, fd: BorrowedFd) -> Result<Registered<D>> {
         let fd = fd.as_raw_fd();
         let key = self.0.get_mut(fd as usize).and_then(Option::take);
         key.ok_or(Errno::ENOENT).with_context(|| watch(fd))
@@ -207,7 +207,7 @@ impl<D: Copy> Keys<D> {
     }
 
     /// The key at `index`, if there is one.
-    pub fn get(&self, index: usize) -> Option<Key<D>> {
+    pub fn get(&self, index: usize) -> Option<Registered<D>> {
         self.0.get(index).copied().flatten()
     }
 }

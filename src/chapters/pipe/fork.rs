@@ -80,7 +80,7 @@ fn one_way(options: &Options) -> Result<()> {
             let mut payload = Payload::new(Style::Lines)?;
             let mut message = Vec::new();
             while link.recv(&mut message)? {
-                if payload.print(&message)? == Printed::NobodyReads {
+                if payload.print(&message)? == Printed::NoReader {
                     break;
                 }
             }
@@ -133,7 +133,7 @@ fn talk(ends: Ends, options: &Options) -> Result<()> {
         if !answers.recv(&mut answer)? {
             bail!("the child left without an answer");
         }
-        if payload.print(&answer)? == Printed::NobodyReads {
+        if payload.print(&answer)? == Printed::NoReader {
             break;
         }
     }

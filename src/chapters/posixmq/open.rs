@@ -35,7 +35,7 @@ pub struct Shape {
 // ANCHOR: open
 /// A queue that is open, and our presence there.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct OpenPosixQueue {
     pub(super) queue: Queue,
     pub(super) name: String,
     /// Its attributes when it was opened.
@@ -49,7 +49,7 @@ pub(super) fn open(
     mut presence: Presence,
     access: MQ_OFlag,
     shape: &Shape,
-) -> Result<Link> {
+) -> Result<OpenPosixQueue> {
     let name = rendezvous.kernel_name();
     let object = Object::Queue(name.clone());
     let attr = shape.given().map(|(maxmsg, msgsize)| {
@@ -85,7 +85,7 @@ pub(super) fn open(
     }
     presence.admit_peers()?;
     rendezvous.ready(&name)?;
-    Ok(Link { queue, name, attr: now, presence })
+    Ok(OpenPosixQueue { queue, name, attr: now, presence })
 }
 // ANCHOR_END: open
 

@@ -44,7 +44,7 @@ pub(super) trait Semaphore: Sized {
 }
 
 /// The advice of a wait that was given up.
-pub(super) fn impatient(patience: Option<Duration>) -> Option<String> {
+pub(super) fn timeout_advice(patience: Option<Duration>) -> Option<String> {
     let seconds = patience?.as_secs_f64();
     Some(format!("nobody posted within the --patience of {seconds} s"))
 }

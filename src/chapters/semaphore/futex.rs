@@ -12,7 +12,7 @@ use nix::fcntl::{OFlag, posix_fallocate};
 use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::{Mode, fstat};
 
-use super::any::{Semaphore, impatient};
+use super::any::{Semaphore, timeout_advice};
 use super::enter::why_not;
 use super::options::{Kind, SemaphoreOptions};
 use os::calls::{futex_wait, futex_wake};
@@ -190,7 +190,7 @@ impl Semaphore for Futex {
                 return Err(Errno::ETIMEDOUT)
                     .context(TimedOut)
                     .with_context(|| format!("futex(FUTEX_WAIT) {}", self.name))
-                    .advise(|_| impatient(patience));
+                    .advise(|_| timeout_advice(patience));
             }
             self.naps
                 .call(0, || "futex(FUTEX_WAIT, 0) sleeps if the word is still 0");

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 
-use super::any::{Semaphore, impatient};
+use super::any::{Semaphore, timeout_advice};
 use super::enter::why_not;
 use super::options::{Kind, SemaphoreOptions};
 use os::cleanup::Object;
@@ -22,33 +22,36 @@ use wire::say::Commentary;
 
 /// A POSIX semaphore, open.
 #[derive(Debug)]
-pub(super) struct Posix {
+pub(super) struct PosixSemaphore {
     name: String,
     semaphore: Named,
     posts: Commentary,
     waits: Commentary,
 }
 
-impl Posix {
-    fn of(name: String, semaphore: Named) -> Posix {
+impl PosixSemaphore {
+    fn of(name: String, semaphore: Named) -> PosixSemaphore {
         let (posts, waits) =
             (Commentary::of("sem_post"), Commentary::of("sem_wait"));
-        Posix { name, semaphore, posts, waits }
+        PosixSemaphore { name, semaphore, posts, waits }
     }
 }
 
 // ANCHOR: posix
-impl Semaphore for Posix {
+impl Semaphore for PosixSemaphore {
     const KIND: Kind = Kind::Posix;
 
-    fn open(rendezvous: &Rendezvous, _: &SemaphoreOptions) -> Result<Option<Posix>> {
+    fn open(
+        rendezvous: &Rendezvous,
+        _: &SemaphoreOptions,
+    ) -> Result<Option<PosixSemaphore>> {
         let name = rendezvous.kernel_name();
         let path = semaphore_path(&name);
         match rendezvous.opens_ours(&path, || sem_open(&name))? {
             Ok(semaphore) => {
                 let value = sem_getvalue(&semaphore);
                 say!("sem_open({name}, 0) found it; its value is {value}");
-                Ok(Some(Posix::of(name, semaphore)))
+                Ok(Some(PosixSemaphore::of(name, semaphore)))
             }
             Err(Errno::ENOENT) => Ok(None),
             Err(error) => Err(error)
@@ -61,12 +64,12 @@ impl Semaphore for Posix {
         rendezvous: &Rendezvous,
         _: &SemaphoreOptions,
         value: u32,
-    ) -> Result<Posix> {
+    ) -> Result<PosixSemaphore> {
         let name = rendezvous.kernel_name();
         let semaphore = sem_create(&name, value)
             .with_context(|| format!("sem_open {name}"))
             .advise(|error| why_not(error, &semaphore_path(&name)))?;
-        Ok(Posix::of(name, semaphore))
+        Ok(PosixSemaphore::of(name, semaphore))
     }
 
     fn making(&self, value: u32) -> String {
@@ -118,7 +121,7 @@ impl Semaphore for Posix {
                     return Err(Errno::ETIMEDOUT)
                         .context(TimedOut)
                         .with_context(|| format!("{call} {}", self.name))
-                        .advise(|_| impatient(patience));
+                        .advise(|_| timeout_advice(patience));
                 }
                 Err(error) => {
                     return Err(error)

@@ -32,12 +32,12 @@ pub(super) fn post<S: Semaphore>(
     }
     let posts = say::count(options.times, "post");
     let Ok(value) = here.semaphore.value() else {
-        say!("done: {posts}; meanwhile someone removed the semaphore");
+        say!("done: {posts}; meanwhile the semaphore was removed");
         return Ok(());
     };
     say!("done: {posts}; the value is {value} as we leave");
     if value > here.made_with && !options.undo && !here.presence.has_peers() {
-        say!("the semaphore stays, for whoever waits next");
+        say!("the semaphore stays, for the next waiter");
     }
     Ok(())
 }

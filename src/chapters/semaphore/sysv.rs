@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use libc::{IPC_CREAT, IPC_EXCL, IPC_NOWAIT, SEM_UNDO};
 use nix::errno::Errno;
 
-use super::any::{Semaphore, impatient};
+use super::any::{Semaphore, timeout_advice};
 use super::options::{Kind, SemaphoreOptions};
 use os::cleanup::{Object, owner_of, remove_now};
 use os::sysv_semaphore::{
@@ -29,7 +29,7 @@ const SETTLED: Duration = Duration::from_secs(1);
 
 /// A System V set of one semaphore.
 #[derive(Debug)]
-pub(super) struct Sysv {
+pub(super) struct SysvSemaphore {
     key: i32,
     id: i32,
     flags: i32,
@@ -48,23 +48,23 @@ pub(super) fn check(options: &SemaphoreOptions) -> Result<()> {
     }
 }
 
-impl Sysv {
-    fn of(key: i32, id: i32, options: &SemaphoreOptions) -> Sysv {
+impl SysvSemaphore {
+    fn of(key: i32, id: i32, options: &SemaphoreOptions) -> SysvSemaphore {
         let flags = if options.undo { SEM_UNDO } else { 0 };
         let (posts, waits) =
             (Commentary::of("semop(+1)"), Commentary::of("semop(-1)"));
-        Sysv { key, id, flags, posts, waits }
+        SysvSemaphore { key, id, flags, posts, waits }
     }
 }
 
 // ANCHOR: sysv
-impl Semaphore for Sysv {
+impl Semaphore for SysvSemaphore {
     const KIND: Kind = Kind::Sysv;
 
     fn open(
         rendezvous: &Rendezvous,
         options: &SemaphoreOptions,
-    ) -> Result<Option<Sysv>> {
+    ) -> Result<Option<SysvSemaphore>> {
         let key = rendezvous.key();
         let id = match semget(key, 0, 0o600) {
             Ok(id) => id,
@@ -90,14 +90,14 @@ impl Semaphore for Sysv {
         until_it_has_a_value(id)?;
         let value = semctl_getval(id).context("semctl(GETVAL)")?;
         say!("semget({key:#x}, 0, 0600) = {id} found it; its value is {value}");
-        Ok(Some(Sysv::of(key, id, options)))
+        Ok(Some(SysvSemaphore::of(key, id, options)))
     }
 
     fn make(
         rendezvous: &Rendezvous,
         options: &SemaphoreOptions,
         value: u32,
-    ) -> Result<Sysv> {
+    ) -> Result<SysvSemaphore> {
         let key = rendezvous.key();
         let id = semget(key, 1, IPC_CREAT | IPC_EXCL | 0o600)
             .with_context(|| format!("semget {key:#x}"))
@@ -105,7 +105,7 @@ impl Semaphore for Sysv {
         give_it_its_value(id, value).inspect_err(|_| {
             let _ = remove_now(&Object::SysvSemaphore(id, 0));
         })?;
-        Ok(Sysv::of(key, id, options))
+        Ok(SysvSemaphore::of(key, id, options))
     }
 
     fn making(&self, value: u32) -> String {
@@ -161,7 +161,7 @@ impl Semaphore for Sysv {
                     return Err(Errno::EAGAIN)
                         .context(TimedOut)
                         .with_context(|| format!("{call}(-1) {:#x}", self.key))
-                        .advise(|_| impatient(patience));
+                        .advise(|_| timeout_advice(patience));
                 }
                 Err(error) => {
                     return Err(error)
@@ -199,7 +199,9 @@ fn until_it_has_a_value(id: i32) -> Result<()> {
             == 0)
     };
     if is_new()? {
-        say!("its sem_otime is 0: whoever made it has yet to give it a value");
+        say!(
+            "its sem_otime is 0: the process that made it has yet to give it a value"
+        );
     }
     while is_new()? {
         if began.elapsed() > SETTLED {
@@ -225,7 +227,7 @@ fn why_not(error: &anyhow::Error) -> Option<&'static str> {
              /proc/sys/kernel/sem: ipcs -s lists them, ipcrm removes one",
         ),
         Errno::ERANGE => Some("its value is SEMVMX, 32,767, as semop(2) says"),
-        Errno::EIDRM | Errno::EINVAL => Some("someone removed the set"),
+        Errno::EIDRM | Errno::EINVAL => Some("the set was removed"),
         _ => None,
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn wait<S: Semaphore>(
         // Beyond the first value, each take is a post of a role that was here.
         told &= number <= u64::from(value);
         let took = format!("took {number}");
-        if payload.print(took.as_bytes())? == Printed::NobodyReads {
+        if payload.print(took.as_bytes())? == Printed::NoReader {
             break;
         }
     }

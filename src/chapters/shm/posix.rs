@@ -18,13 +18,13 @@ use wire::say;
 
 /// The object of this name, which begins with a slash.
 #[derive(Debug)]
-pub struct Posix {
+pub struct PosixMemory {
     /// The name.
     pub name: String,
 }
 
 // ANCHOR: posix
-impl Backing for Posix {
+impl Backing for PosixMemory {
     fn name(&self) -> String {
         format!("/dev/shm{}", self.name)
     }

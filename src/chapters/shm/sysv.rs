@@ -15,13 +15,13 @@ use wire::say;
 
 /// The segment with this key.
 #[derive(Debug)]
-pub struct Sysv {
+pub struct SysvMemory {
     /// The key.
     pub key: i32,
 }
 
 // ANCHOR: sysv
-impl Backing for Sysv {
+impl Backing for SysvMemory {
     fn name(&self) -> String {
         format!("the segment with key {:#x}", self.key)
     }

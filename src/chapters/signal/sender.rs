@@ -14,7 +14,7 @@ use super::protocol::{GOODBYE, HELLO, LARGEST, credit_signal, word_signal};
 use super::target::{self, FullQueue, Target, is_gone, was_killed};
 use super::{plain, published};
 use os::signal::{Set, pidfd_sigqueue_as, read_signalfd, retry_on_intr, signalfd};
-use wire::errors::{Advise, Seen, errno};
+use wire::errors::{Advise, PeerGone, errno};
 use wire::meet::{Presence, Rendezvous};
 use wire::roles::within;
 use wire::say;
@@ -22,7 +22,7 @@ use wire::say::Commentary;
 use wire::transport::Sender;
 
 /// A signal to a process that has ended, and that its parent has not waited for, is no error.
-const HAS_ENDED: Seen = Seen {
+const HAS_ENDED: PeerGone = PeerGone {
     what: "poll() = POLLIN of the receiver's pidfd: it has ended",
     errno: Errno::ESRCH,
 };
@@ -118,7 +118,7 @@ impl Sender for SignalSender {
             plain::send(&sender.to, signal, options.times, &mut sender.sends)?;
             return Ok(sender);
         }
-        while !sender.is_heard()? {
+        while !sender.is_accepted()? {
             // The receiver left before it took our hello: send it to the next one.
             sender.to = find(rendezvous, options, &mut sender.presence)?;
         }
@@ -210,7 +210,7 @@ impl SignalSender {
     }
 
     /// Says hello, and waits for the first credit; `false` if the receiver is gone.
-    fn is_heard(&mut self) -> Result<bool> {
+    fn is_accepted(&mut self) -> Result<bool> {
         let pid = self.to.pid;
         self.sends.always(4, || {
             format!(

@@ -19,7 +19,7 @@ pub struct Which {
     /// `private` makes one that no key finds
     #[arg(long, value_name = "N|private", value_parser = key, conflicts_with = "at")]
     #[arg(allow_negative_numbers = true)]
-    key: Option<Key>,
+    key: Option<QueueKey>,
 
     /// The queue of this identifier, which must be there already
     #[arg(long, value_name = "ID", conflicts_with_all = ["at", "key"])]
@@ -28,16 +28,16 @@ pub struct Which {
 
 /// What `--key` says.
 #[derive(Debug, Clone, Copy)]
-enum Key {
+enum QueueKey {
     Private,
     Number(i32),
 }
 
 /// Reads a key as ipcs(1) prints it, `0x0052e2c1`, or in decimal: a `key_t` has a sign, and
 /// Python's sysv_ipc shows it.
-fn key(text: &str) -> Result<Key, String> {
+fn key(text: &str) -> Result<QueueKey, String> {
     if text == "private" {
-        return Ok(Key::Private);
+        return Ok(QueueKey::Private);
     }
     let number = match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16).ok().map(u32::cast_signed),
@@ -50,7 +50,7 @@ fn key(text: &str) -> Result<Key, String> {
         Some(0) => {
             Err("0 is IPC_PRIVATE, which finds no queue; say `private`".into())
         }
-        Some(number) => Ok(Key::Number(number)),
+        Some(number) => Ok(QueueKey::Number(number)),
         None => Err("neither a number of 32 bits nor `private`".into()),
     }
 }
@@ -58,7 +58,7 @@ fn key(text: &str) -> Result<Key, String> {
 // ANCHOR: open
 /// A queue that is there, and its place.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct OpenSysvQueue {
     pub(super) id: i32,
     /// Its attributes when we opened it.
     pub(super) now: libc::msqid_ds,
@@ -72,7 +72,7 @@ pub(super) fn open(
     rendezvous: &Rendezvous,
     role: Option<SoleRole>,
     which: &Which,
-) -> Result<Link> {
+) -> Result<OpenSysvQueue> {
     if let Some(id) = which.id {
         let rendezvous = rendezvous.named(format!("id-{id}"));
         let presence = rendezvous.arrive(role)?;
@@ -80,10 +80,10 @@ pub(super) fn open(
     }
     let (key, rendezvous) = match which.key {
         None => (rendezvous.key(), rendezvous.clone()),
-        Some(Key::Number(key)) => {
+        Some(QueueKey::Number(key)) => {
             (key, rendezvous.named(format!("key-{key:#010x}")))
         }
-        Some(Key::Private) => return make_private(rendezvous, role),
+        Some(QueueKey::Private) => return make_private(rendezvous, role),
     };
     let mut presence = rendezvous.arrive(role)?;
     let get = |flags| {
@@ -111,7 +111,10 @@ pub(super) fn open(
 }
 
 /// A queue that only its identifier finds: a child inherits it, other processes are told it.
-fn make_private(rendezvous: &Rendezvous, role: Option<SoleRole>) -> Result<Link> {
+fn make_private(
+    rendezvous: &Rendezvous,
+    role: Option<SoleRole>,
+) -> Result<OpenSysvQueue> {
     // Its identifier names its place, so it is made before the place is there to note it.
     let make = || -> Result<_> {
         let id = msgget(IPC_PRIVATE, 0o600)
@@ -151,7 +154,7 @@ fn enter(
     mut presence: Presence,
     id: i32,
     made: bool,
-) -> Result<Link> {
+) -> Result<OpenSysvQueue> {
     let now = msgstat(id)
         .with_context(|| format!("msgctl(IPC_STAT) queue {id}"))
         .advise(why_not)?;
@@ -165,12 +168,12 @@ fn enter(
     let was_alone = presence.is_alone();
     presence.admit_peers()?;
     rendezvous.ready(id)?;
-    Ok(Link { id, now, was_alone, rendezvous, presence })
+    Ok(OpenSysvQueue { id, now, was_alone, rendezvous, presence })
 }
 // ANCHOR_END: open
 
 // ANCHOR: limits
-impl Link {
+impl OpenSysvQueue {
     /// The longest text that msgsnd takes: one over msgmax is EINVAL, and one over msg_qbytes
     /// would wait for room that never comes.
     pub(super) fn largest(&self) -> usize {
@@ -194,7 +197,7 @@ impl Link {
         }))
     }
 
-    /// Which of the two [`Link::largest`] is, and how to raise it.
+    /// Which of the two [`OpenSysvQueue::largest`] is, and how to raise it.
     pub(super) fn limit(&self) -> String {
         let (name, note) = if kernel("msgmax") <= self.now.msg_qbytes as usize {
             ("msgmax", "")
@@ -231,7 +234,7 @@ fn why_not(error: &anyhow::Error) -> Option<String> {
 pub(super) fn gone(error: &anyhow::Error) -> Option<String> {
     let gone = matches!(errno(error)?, Errno::EIDRM | Errno::EINVAL);
     gone.then(|| {
-        "the queue is gone: someone removed it (ipcrm can); start anew".into()
+        "the queue is gone: it was removed (ipcrm can do that); start anew".into()
     })
 }
 // ANCHOR_END: limits

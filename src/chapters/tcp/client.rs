@@ -10,8 +10,8 @@ use nix::sys::socket::{MsgFlags, getsockopt, recv};
 
 use super::address::{DEFAULT, named};
 use os::tcp;
-use wire::address::{dial, resolve, send_at_once};
-use wire::dialogue::{self, CutShort, StreamLink, converse};
+use wire::address::{connect_tcp, resolve, send_at_once};
+use wire::dialogue::{self, StreamLink, Truncated, converse};
 use wire::errors::Advise;
 use wire::meet::Rendezvous;
 use wire::say;
@@ -40,12 +40,12 @@ pub fn talk(rendezvous: &Rendezvous, options: &ClientOptions) -> Result<()> {
     if let Some(address) = &options.connect {
         server = format!("{server} --listen {address}");
     }
-    let (socket, _) = dial(rendezvous, given, resolve(DEFAULT)?, &server)?;
+    let (socket, _) = connect_tcp(rendezvous, given, resolve(DEFAULT)?, &server)?;
     send_at_once(&socket)?;
     let link = StreamLink::new(socket, &options.client.stream);
     let link = link.step_by_step(look_at_the_end);
     converse(link, &options.client).advise(|error| {
-        let cut = error.downcast_ref::<CutShort>()?;
+        let cut = error.downcast_ref::<Truncated>()?;
         let once = if cut.bytes { cut.broken } else { cut.answered == 1 };
         once.then_some(
             "a server with --strategy once closes after one answer: \
@@ -74,7 +74,7 @@ fn look_at_the_end(socket: &OwnedFd, events: PollFlags) {
     say!("getsockopt(): TCP_INFO = TCP_{state}");
     let error = getsockopt(socket, SocketError).map(Errno::from_raw);
     let error = error.unwrap_or_else(|error| error);
-    say!("getsockopt(): SO_ERROR = {error:?}; whoever asks clears it");
+    say!("getsockopt(): SO_ERROR = {error:?}; this call clears it");
     match recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT) {
         Ok(n) => say!("recv() = {n}, as before"),
         Err(error) => say!("recv() = {error:?}"),

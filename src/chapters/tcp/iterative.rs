@@ -23,7 +23,7 @@ pub fn serve(mut listener: Listener, server: &Server) -> Result<()> {
         match answer(connection, |message| payload.print(message))? {
             Ended::ClientDone => say!("{name}: close()"),
             Ended::ClientLost(why) => say!("{name} is lost: {}", line(&why)),
-            Ended::NobodyReads => break,
+            Ended::NoReader => break,
         }
     }
     Ok(())

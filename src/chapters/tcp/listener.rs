@@ -9,7 +9,7 @@ use nix::sys::socket::SockFlag;
 use os::calls::accept4_from;
 use wire::address::send_at_once;
 use wire::say;
-use wire::shortage::{Blame, Shortage, blame};
+use wire::shortage::{ErrorOf, Shortage, error_of};
 
 // ANCHOR: accept
 /// A listening socket.
@@ -56,18 +56,18 @@ impl Listener {
     }
 
     fn refused(&mut self, error: Errno) -> Result<Option<OwnedFd>> {
-        match blame(error) {
-            Blame::Client => {}
+        match error_of(error) {
+            ErrorOf::Client => {}
             // The connection stays in the backlog, so the next accept() fails at once, too: a
             // loop that only went on would take a whole processor to do nothing.
-            Blame::Shortage => {
+            ErrorOf::Resources => {
                 self.shortage.rest(
                     error,
                     "accept",
                     "ulimit -n raises RLIMIT_NOFILE",
                 );
             }
-            Blame::Server => return Err(error).context("accept"),
+            ErrorOf::Listener => return Err(error).context("accept"),
         }
         Ok(None)
     }

@@ -26,7 +26,7 @@ pub fn serve(mut listener: Listener, server: &Server) -> Result<()> {
         let answered = match connection.next(&mut message) {
             Ok(false) => continue,
             Ok(true) => {
-                if payload.print(&message)? == Printed::NobodyReads {
+                if payload.print(&message)? == Printed::NoReader {
                     break;
                 }
                 connection.reply(&message)

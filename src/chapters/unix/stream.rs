@@ -71,7 +71,7 @@ fn finish(name: &str, ended: Result<Ended>) {
     match ended {
         Ok(Ended::ClientDone) => say!("{name}: close()"),
         Ok(Ended::ClientLost(why)) => say!("{name} is lost: {}", line(&why)),
-        Ok(Ended::NobodyReads) => cleanup::exit(0),
+        Ok(Ended::NoReader) => cleanup::exit(0),
         Err(error) => {
             say::complain(&error);
             cleanup::exit(1);

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result, bail};
 
-use super::link::{Bus, Link};
+use super::link::{Bus, DbusConnection};
 use super::message::{BUS, Message, NO_REPLY_EXPECTED};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
@@ -47,14 +47,14 @@ pub(super) const REPLY_ORDER: Experiment = Experiment {
 
 // ANCHOR: reply-order-broken
 /// Takes what comes next as the reply.
-fn next(stage: &Stage, link: &mut Link, _: u32) -> Result<String> {
+fn next(stage: &Stage, link: &mut DbusConnection, _: u32) -> Result<String> {
     Ok(link.must_hear(stage)?.first())
 }
 // ANCHOR_END: reply-order-broken
 
 // ANCHOR: reply-order-cured
 /// Takes the reply that names the call, and leaves out others.
-fn named(stage: &Stage, link: &mut Link, serial: u32) -> Result<String> {
+fn named(stage: &Stage, link: &mut DbusConnection, serial: u32) -> Result<String> {
     loop {
         let message = link.must_hear(stage)?;
         if message.is_reply() && message.reply_to == serial {
@@ -64,7 +64,7 @@ fn named(stage: &Stage, link: &mut Link, serial: u32) -> Result<String> {
 }
 // ANCHOR_END: reply-order-cured
 
-type Take = fn(&Stage, &mut Link, u32) -> Result<String>;
+type Take = fn(&Stage, &mut DbusConnection, u32) -> Result<String>;
 
 // ANCHOR: reply-order
 fn reply_order(stage: &Stage) -> Result<usize> {
@@ -87,7 +87,7 @@ fn two_calls(stage: &Stage, order: [usize; 2], take: Take) -> Result<String> {
     let (ours, theirs) = UnixStream::pair().context("socketpair")?;
     let both_sent = stage.gate()?;
     let server = stage.fork("server", |stage| {
-        let mut client = Link::server(theirs)?;
+        let mut client = DbusConnection::server(theirs)?;
         both_sent.pass()?;
         let replies = [
             client.must_hear(stage)?.reply().text("from Slow"),
@@ -98,7 +98,7 @@ fn two_calls(stage: &Stage, order: [usize; 2], take: Take) -> Result<String> {
         }
         Ok(())
     })?;
-    let mut link = Link::client(ours)?;
+    let mut link = DbusConnection::client(ours)?;
     let serial = link.send(stage, Message::call("Slow"))?;
     link.send(stage, Message::call("Quick"))?;
     both_sent.open(1)?;

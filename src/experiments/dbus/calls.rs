@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
-use super::link::{Bus, Link};
+use super::link::{Bus, DbusConnection};
 use super::message::{BUS, Message};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
@@ -55,7 +55,7 @@ fn late_reply(stage: &Stage) -> Result<usize> {
     let (ours, theirs) = UnixStream::pair().context("socketpair")?;
     let busy = stage.gate()?;
     let server = stage.fork("server", |stage| {
-        let mut client = Link::server(theirs)?;
+        let mut client = DbusConnection::server(theirs)?;
         busy.pass()?;
         let mut posts = 0;
         let call = client.must_hear(stage)?;
@@ -63,7 +63,7 @@ fn late_reply(stage: &Stage) -> Result<usize> {
         client.send(stage, call.reply().number(posts))?;
         Ok(posts)
     })?;
-    let mut link = Link::client(ours)?;
+    let mut link = DbusConnection::client(ours)?;
     let serial = link.send(stage, Message::call("Post").text("hello"))?;
     link.wait_at_most(SHORT)?;
     let in_time = link.hear(stage)?.is_some();
@@ -123,7 +123,11 @@ pub(super) const AT_MOST_ONCE: Experiment = Experiment {
 
 // ANCHOR: at-most-once-broken
 /// Answers each call by doing it. Returns how many posts that made.
-fn post_each(stage: &Stage, client: &mut Link, calls: usize) -> Result<u32> {
+fn post_each(
+    stage: &Stage,
+    client: &mut DbusConnection,
+    calls: usize,
+) -> Result<u32> {
     let mut posts = 0;
     for _ in 0..calls {
         let call = client.must_hear(stage)?;
@@ -136,7 +140,11 @@ fn post_each(stage: &Stage, client: &mut Link, calls: usize) -> Result<u32> {
 
 // ANCHOR: at-most-once-cured
 /// Answers a call by doing it, unless it has answered one with this key before.
-fn post_once(stage: &Stage, client: &mut Link, calls: usize) -> Result<u32> {
+fn post_once(
+    stage: &Stage,
+    client: &mut DbusConnection,
+    calls: usize,
+) -> Result<u32> {
     let (mut posts, mut answered) = (0, HashMap::new());
     for _ in 0..calls {
         let call = client.must_hear(stage)?;
@@ -151,7 +159,7 @@ fn post_once(stage: &Stage, client: &mut Link, calls: usize) -> Result<u32> {
 }
 // ANCHOR_END: at-most-once-cured
 
-type Serve = fn(&Stage, &mut Link, usize) -> Result<u32>;
+type Serve = fn(&Stage, &mut DbusConnection, usize) -> Result<u32>;
 
 // ANCHOR: at-most-once
 fn at_most_once(stage: &Stage) -> Result<usize> {
@@ -172,11 +180,11 @@ fn call_again(stage: &Stage, call: &Message, serve: Serve) -> Result<u32> {
     let (ours, theirs) = UnixStream::pair().context("socketpair")?;
     let busy = stage.gate()?;
     let server = stage.fork("server", |stage| {
-        let mut client = Link::server(theirs)?;
+        let mut client = DbusConnection::server(theirs)?;
         busy.pass()?;
         serve(stage, &mut client, 2)
     })?;
-    let mut link = Link::client(ours)?;
+    let mut link = DbusConnection::client(ours)?;
     link.send(stage, call.clone())?;
     link.wait_at_most(SHORT)?;
     link.hear(stage)?;
@@ -234,12 +242,12 @@ fn server_dies(stage: &Stage) -> Result<usize> {
     let has_it = stage.gate()?;
     let server = stage.fork("server", |stage| {
         ours = None; // or the stream would have a third holder
-        let mut client = Link::server(theirs)?;
+        let mut client = DbusConnection::server(theirs)?;
         client.must_hear(stage)?;
         has_it.open(1)?;
         client.must_hear(stage).map(|_| ()) // sleeps: there is no second call
     })?;
-    let mut link = Link::client(ours.take().context("taken")?)?;
+    let mut link = DbusConnection::client(ours.take().context("taken")?)?;
     link.send(stage, Message::call("Post").text("hello"))?;
     has_it.pass()?;
     server.kill(Signal::SIGKILL)?;

@@ -25,26 +25,26 @@ const GUID: &str = "00000000000000000000000000000001";
 
 /// One end of a connection.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct DbusConnection {
     socket: UnixStream,
     serial: u32,
     /// What the bus calls it: `:1.0`.
     pub(super) name: String,
 }
 
-impl Link {
+impl DbusConnection {
     /// The client's end of a connection without a bus.
-    pub(super) fn client(socket: UnixStream) -> Result<Link> {
+    pub(super) fn client(socket: UnixStream) -> Result<DbusConnection> {
         introduce(&socket, PATIENCE)?;
         socket.set_read_timeout(None).context("SO_RCVTIMEO")?;
-        Ok(Link { socket, serial: 0, name: String::new() })
+        Ok(DbusConnection { socket, serial: 0, name: String::new() })
     }
 
     /// The server's end.
-    pub(super) fn server(socket: UnixStream) -> Result<Link> {
+    pub(super) fn server(socket: UnixStream) -> Result<DbusConnection> {
         welcome(&socket, GUID, PATIENCE, "a client")?;
         socket.set_read_timeout(None).context("SO_RCVTIMEO")?;
-        Ok(Link { socket, serial: 0, name: String::new() })
+        Ok(DbusConnection { socket, serial: 0, name: String::new() })
     }
 
     /// SO_RCVTIMEO: how long the next recv(2) sleeps at most.
@@ -137,7 +137,7 @@ impl Link {
         }
     }
 
-    /// As [`Link::ask`], with the call and its answer reported.
+    /// As [`DbusConnection::ask`], with the call and its answer reported.
     pub(super) fn ask_aloud(
         &mut self,
         stage: &Stage,
@@ -216,9 +216,9 @@ impl Bus {
     }
 
     /// Connects to it, and calls Hello.
-    pub(super) fn join(&self) -> Result<Link> {
+    pub(super) fn join(&self) -> Result<DbusConnection> {
         let socket = UnixStream::connect(&self.socket).context("connect")?;
-        let mut link = Link::client(socket)?;
+        let mut link = DbusConnection::client(socket)?;
         let (hello, _) = link.ask(Message::to_bus("Hello"))?;
         link.name = hello.first();
         while link.hear_unseen()?.member != "NameAcquired" {}

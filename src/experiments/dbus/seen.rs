@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
 
-use super::link::{Bus, Link};
+use super::link::{Bus, DbusConnection};
 use super::message::{BUS, Message};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
@@ -64,10 +64,10 @@ fn forged_sender(stage: &Stage) -> Result<usize> {
 
     let (ours, theirs) = UnixStream::pair().context("socketpair")?;
     let server = stage.fork("server", |stage| {
-        let mut client = Link::server(theirs)?;
+        let mut client = DbusConnection::server(theirs)?;
         Ok(client.must_hear(stage)?.sender)
     })?;
-    Link::client(ours)?.send(stage, forged)?;
+    DbusConnection::client(ours)?.send(stage, forged)?;
     let alone = server.join()?;
     stage.event("server", format!("SENDER is {alone}"));
     stage.saw("on a bus, the client's own name", on_bus == link.name);

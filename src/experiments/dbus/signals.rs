@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::link::{Bus, Link};
+use super::link::{Bus, DbusConnection};
 use super::message::Message;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::{Gate, Stage};
@@ -49,7 +49,7 @@ pub(super) const LOST_SIGNAL: Experiment = Experiment {
 /// The list first. `between` is when the message is posted.
 fn list_then_listen(
     stage: &Stage,
-    link: &mut Link,
+    link: &mut DbusConnection,
     between: &mut dyn FnMut() -> Result<()>,
 ) -> Result<usize> {
     let listed = list(stage, link)?;
@@ -63,7 +63,7 @@ fn list_then_listen(
 /// The rule first.
 fn listen_then_list(
     stage: &Stage,
-    link: &mut Link,
+    link: &mut DbusConnection,
     between: &mut dyn FnMut() -> Result<()>,
 ) -> Result<usize> {
     link.ask_aloud(stage, listen())?;
@@ -75,12 +75,13 @@ fn listen_then_list(
 // ANCHOR_END: lost-signal-cured
 
 /// Calls List: how many messages are on the board.
-fn list(stage: &Stage, link: &mut Link) -> Result<usize> {
+fn list(stage: &Stage, link: &mut DbusConnection) -> Result<usize> {
     link.send(stage, Message::call("List").to("org.ipclab.Board"))?;
     Ok(link.must_hear(stage)?.first().parse()?)
 }
 
-type Learn = fn(&Stage, &mut Link, &mut dyn FnMut() -> Result<()>) -> Result<usize>;
+type Learn =
+    fn(&Stage, &mut DbusConnection, &mut dyn FnMut() -> Result<()>) -> Result<usize>;
 
 // ANCHOR: lost-signal
 fn lost_signal(stage: &Stage) -> Result<usize> {
@@ -100,7 +101,7 @@ fn learn(stage: &Stage, bus: &Bus, learn: Learn, list_first: bool) -> Result<usi
         let name = "org.ipclab.Board";
         link.ask(Message::to_bus("RequestName").text(name).number(4))?;
         ready.open(1)?;
-        let answer = |link: &mut Link, posts| {
+        let answer = |link: &mut DbusConnection, posts| {
             let asked = link.must_hear(stage)?;
             link.send(stage, asked.reply().number(posts))
         };
@@ -176,7 +177,7 @@ fn two_rules(stage: &Stage) -> Result<usize> {
         Ok(())
     })?;
     let mut link = bus.join()?;
-    let received = |link: &mut Link| {
+    let received = |link: &mut DbusConnection| {
         emit.open(1)?;
         emitted.pass()?;
         let count = link.signals()?.len();

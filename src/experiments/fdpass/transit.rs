@@ -3,9 +3,9 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Uid, read, setuid, write};
-use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::pipe::{PipeFlags, pipe, pipe_with};
 
@@ -13,6 +13,7 @@ use super::{ONE, pair, pass, take};
 use crate::record::Returned;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use os::calls::nix_errno;
 
 pub(super) const OUTLIVES_THE_SENDER: Experiment = Experiment {
     name: "outlives-the-sender",
@@ -75,7 +76,7 @@ fn outlives_the_sender(stage: &Stage) -> Result<usize> {
     stage.saw("the pipe has ended then", then.as_deref() == Ok(""));
     match first.as_deref() {
         Ok("hello") => Ok(3),
-        Err(nix::Error::EBADF) => Ok(2),
+        Err(Errno::EBADF) => Ok(2),
         other => bail!("read: {other:?}"),
     }
 }
@@ -208,7 +209,7 @@ fn dies_unread(stage: &Stage) -> Result<usize> {
         stage.event("worker", "has ended");
         let mut answer = [0; 2];
         let first = recv(&server, &mut answer[..], RecvFlags::empty());
-        let first = first.map(|(n, _)| n);
+        let first = first.map(|(n, _)| n).map_err(nix_errno);
         stage.call("recv(socket, buffer, 2, 0)", &first);
         let then = recv(&server, &mut answer[..], RecvFlags::empty());
         let then = then.map(|(n, _)| n);
@@ -221,9 +222,9 @@ fn dies_unread(stage: &Stage) -> Result<usize> {
     }
     match said[0] {
         Ok(0) => Ok(1),
-        Err(Errno::CONNRESET) => Ok(4),
+        Err(Errno::ECONNRESET) => Ok(4),
         Ok(_) => Ok(2),
-        Err(Errno::PIPE) => Ok(3),
+        Err(Errno::EPIPE) => Ok(3),
         Err(error) => bail!("recv: {error}"),
     }
 }
@@ -288,18 +289,18 @@ fn too_many_in_flight(stage: &Stage) -> Result<usize> {
         let refused = loop {
             match pass(&here, b"x", &[reader.as_fd()]) {
                 Ok(_) => gone += 1,
-                Err(error) => break error,
+                Err(error) => break nix_errno(error),
             }
         };
         stage.call(format!("sendmsg() number {}", gone + 1), &Err::<(), _>(refused));
-        if refused != Errno::TOOMANYREFS {
-            return anyhow::Ok((gone, refused.raw_os_error(), None));
+        if refused != Errno::ETOOMANYREFS {
+            return anyhow::Ok((gone, refused as i32, None));
         }
         let taken = take(&there, 1, ONE, RecvFlags::DONTWAIT);
         stage.call("recvmsg(the other end)", &taken.map(|_| 1));
         let again = pass(&here, b"x", &[reader.as_fd()]);
         stage.call("sendmsg() again", &again);
-        Ok((gone, refused.raw_os_error(), Some(again.is_ok())))
+        Ok((gone, refused as i32, Some(again.is_ok())))
     };
     let root = Uid::effective().is_root();
     let ordinary = stage.fork("ordinary", |stage| {
@@ -314,7 +315,7 @@ fn too_many_in_flight(stage: &Stage) -> Result<usize> {
     })?;
     let (gone, refused, again) = ordinary.join()?;
     stage.saw("messages that went", gone);
-    stage.saw("then", nix::Error::from_raw(refused).to_string());
+    stage.saw("then", Errno::from_raw(refused).to_string());
     stage.saw("one received, one more went", again);
     if root {
         let root = stage.fork("root", |stage| {
@@ -324,7 +325,7 @@ fn too_many_in_flight(stage: &Stage) -> Result<usize> {
         let (gone, refused, _) = root.join()?;
         stage.note(format!(
             "root, with the same limit, sent {gone}, then {}.",
-            nix::Error::from_raw(refused)
+            Errno::from_raw(refused)
         ));
         let [resource, admin] = [may(CAP_SYS_RESOURCE)?, may(CAP_SYS_ADMIN)?];
         stage.saw("root has a capability that excuses it", resource || admin);
@@ -336,10 +337,10 @@ fn too_many_in_flight(stage: &Stage) -> Result<usize> {
             );
         }
     }
-    match Errno::from_raw_os_error(refused) {
-        Errno::AGAIN => Ok(2),
-        Errno::MFILE => Ok(3),
-        Errno::TOOMANYREFS => Ok(1),
+    match Errno::from_raw(refused) {
+        Errno::EAGAIN => Ok(2),
+        Errno::EMFILE => Ok(3),
+        Errno::ETOOMANYREFS => Ok(1),
         error => bail!("sendmsg: {error}"),
     }
 }

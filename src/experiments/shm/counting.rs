@@ -216,7 +216,7 @@ const APART: [usize; 2] = [0, 128];
 const TIMES: u64 = 500_000;
 
 /// What both counters hold in the end, and how many milliseconds it took.
-fn count_at(stage: &Stage, places: [usize; 2]) -> Result<([u64; 2], u128)> {
+fn count_at(stage: &Stage, offsets: [usize; 2]) -> Result<([u64; 2], u128)> {
     let memory = without_name(4096)?;
     let both = stage.gate()?;
     let cpus = race::cpus()?;
@@ -228,14 +228,14 @@ fn count_at(stage: &Stage, places: [usize; 2]) -> Result<([u64; 2], u128)> {
         });
         Ok(())
     };
-    let a = stage.fork("A", |_| count(places[0], cpus[0]))?;
-    let b = stage.fork("B", |_| count(places[1], cpus[cpus.len() - 1]))?;
+    let a = stage.fork("A", |_| count(offsets[0], cpus[0]))?;
+    let b = stage.fork("B", |_| count(offsets[1], cpus[cpus.len() - 1]))?;
     let began = Instant::now();
     both.open(2)?;
     a.join()?;
     b.join()?;
     let took = began.elapsed().as_millis();
-    Ok((places.map(|at| memory.u64(at).load(Ordering::Relaxed)), took))
+    Ok((offsets.map(|at| memory.u64(at).load(Ordering::Relaxed)), took))
 }
 
 fn false_sharing(stage: &Stage) -> Result<usize> {

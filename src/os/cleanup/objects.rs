@@ -297,7 +297,7 @@ fn waits(object: &Raw<'_>, loses: Discard) -> bool {
 
 impl Raw<'_> {
     /// Whether the kernel may have to undo at our end what we did to it: SEM_UNDO.
-    pub(super) fn is_undone(&self) -> bool {
+    pub(super) fn has_undo(&self) -> bool {
         matches!(self, Raw::SysvSemaphore(..))
     }
 }

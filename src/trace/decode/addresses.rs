@@ -91,7 +91,7 @@ fn ends(socket: &Socket, accepted: bool) -> Option<String> {
 }
 
 pub(super) fn connect(cx: &mut Cx<'_>, target: Option<String>) -> Vec<Effect> {
-    cx.world.forget(cx.who, cx.int(0));
+    cx.world.forget(cx.process, cx.int(0));
     let Some(desc) = cx.desc(cx.int(0)) else { return Vec::new() };
     let Some(socket) = &desc.socket else { return Vec::new() };
     if socket.datagram {

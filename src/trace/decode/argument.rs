@@ -59,8 +59,8 @@ pub(super) enum Arg {
 pub(in super::super) struct Cx<'a> {
     /// The thread.
     pub(in super::super) tid: Pid,
-    /// Its process: which of the run's.
-    pub(in super::super) who: usize,
+    /// Its process: the index among the run's.
+    pub(in super::super) process: usize,
     /// The arguments.
     pub(in super::super) args: [u64; 6],
     /// What it returned: a value, or the error as a negative number; `i64::MAX` before.
@@ -75,7 +75,7 @@ impl Cx<'_> {
     }
 
     pub(super) fn pid(&self) -> i32 {
-        self.world.processes[self.who].pid
+        self.world.processes[self.process].pid
     }
 
     pub(super) fn int(&self, index: usize) -> i32 {
@@ -84,7 +84,7 @@ impl Cx<'_> {
 
     /// What descriptor `fd` is.
     pub(super) fn desc(&mut self, fd: i32) -> Option<Desc> {
-        self.world.desc(self.who, self.tid, fd)
+        self.world.desc(self.process, self.tid, fd)
     }
 
     pub(super) fn fd(&mut self, fd: i32) -> Piece {
@@ -93,7 +93,7 @@ impl Cx<'_> {
 
     /// A descriptor that the call has just made.
     pub(super) fn new_fd(&mut self, fd: i32) -> Piece {
-        self.world.forget(self.who, fd);
+        self.world.forget(self.process, fd);
         self.fd(fd)
     }
 

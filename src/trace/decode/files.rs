@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::argument::{Arg, Cx, NEW_FD, Names, names};
+use super::argument::{Arg, Cx, NEW_FD, Names, hex, names, set, word};
 use crate::event::Piece;
 use wire::visible;
 
@@ -202,7 +202,7 @@ pub(super) fn trim(name: &str, args: &mut Vec<Piece>, cx: &Cx<'_>) {
 /// A path, as the program gave it, and whole.
 pub(super) fn path(cx: &mut Cx<'_>, index: usize) -> Piece {
     let Some(said) = cx.memory().text(cx.args[index]) else {
-        return super::hex(cx.args[index]);
+        return hex(cx.args[index]);
     };
     let pid = cx.pid();
     let whole = if said.starts_with('/') || said.is_empty() {
@@ -240,7 +240,7 @@ pub(super) fn open_flags(cx: &mut Cx<'_>, index: usize) -> Piece {
 }
 
 fn open_text(flags: u64) -> String {
-    let text = super::set(flags, OPEN);
+    let text = set(flags, OPEN);
     let reads = flags as i32 & libc::O_ACCMODE == libc::O_RDONLY && flags != 0;
     if reads { format!("O_RDONLY|{text}") } else { text }
 }
@@ -248,7 +248,7 @@ fn open_text(flags: u64) -> String {
 /// `struct open_how`.
 fn open_how(cx: &mut Cx<'_>, index: usize) -> Piece {
     let Some(how) = cx.memory().array::<24>(cx.args[index]) else {
-        return super::hex(cx.args[index]);
+        return hex(cx.args[index]);
     };
     let [flags, mode, resolve] =
         [0, 8, 16].map(|at| super::super::memory::u64_at(&how, at));
@@ -257,7 +257,7 @@ fn open_how(cx: &mut Cx<'_>, index: usize) -> Piece {
         text = format!("{text}, {mode:04o}");
     }
     if resolve != 0 {
-        text = format!("{text}, {}", super::set(resolve, RESOLVE));
+        text = format!("{text}, {}", set(resolve, RESOLVE));
     }
     Piece::text(format!("{{{text}}}"))
 }
@@ -275,7 +275,7 @@ pub(super) fn long(cx: &mut Cx<'_>, index: usize) -> Piece {
 /// The two descriptors that pipe and socketpair give.
 pub(super) fn pair(cx: &mut Cx<'_>, index: usize) -> Piece {
     let Some(pair) = cx.memory().array::<8>(cx.args[index]) else {
-        return super::hex(cx.args[index]);
+        return hex(cx.args[index]);
     };
     let numbers = [0, 4].map(|offset| super::super::memory::i32_at(&pair, offset));
     Piece::Group("[", numbers.map(|fd| cx.new_fd(fd)).to_vec(), "]")
@@ -313,17 +313,17 @@ pub(super) fn buffers(cx: &Cx<'_>, address: u64, count: u64, moved: i64) -> Piec
 fn fcntl_argument(cx: &mut Cx<'_>, index: usize) -> Piece {
     let raw = cx.args[index];
     match cx.int(1) {
-        libc::F_SETFL => Piece::text(super::set(raw, &OPEN[2..])),
+        libc::F_SETFL => Piece::text(set(raw, &OPEN[2..])),
         libc::F_SETFD if raw == 1 => Piece::text("FD_CLOEXEC"),
-        libc::F_ADD_SEALS => Piece::text(super::set(raw, SEALS)),
+        libc::F_ADD_SEALS => Piece::text(set(raw, SEALS)),
         libc::F_SETLK | libc::F_SETLKW | libc::F_OFD_SETLK | libc::F_OFD_SETLKW => {
             let Some(lock) = cx.memory().array::<24>(raw) else {
-                return super::hex(raw);
+                return hex(raw);
             };
             let kind = u64::from(u16::from_ne_bytes([lock[0], lock[1]]));
             let start = super::super::memory::u64_at(&lock, 8) as i64;
             let length = super::super::memory::u64_at(&lock, 16) as i64;
-            let kind = super::word(kind, LOCK_TYPE);
+            let kind = word(kind, LOCK_TYPE);
             Piece::text(format!("{{{kind}, start {start}, length {length}}}"))
         }
         _ => Piece::text((raw as i64).to_string()),

@@ -1,7 +1,7 @@
 //! Mapped memory, and the futex words in it.
 
 use super::super::memory::{i32_at, u64_at};
-use super::argument::{Arg, Cx, Names, names, set};
+use super::argument::{Arg, Cx, Names, hex, names, set};
 use super::clocks::CLOCK;
 use super::data;
 use crate::event::Piece;
@@ -96,9 +96,9 @@ fn word(cx: &mut Cx<'_>, index: usize) -> Piece {
 }
 
 fn word_at(cx: &mut Cx<'_>, address: u64) -> Piece {
-    match cx.world.word(cx.who, address) {
+    match cx.world.word(cx.process, address) {
         Some((_, offset)) => Piece::text(format!("shared+{offset:#x}")),
-        None => super::hex(address),
+        None => hex(address),
     }
 }
 
@@ -118,7 +118,7 @@ fn words(cx: &mut Cx<'_>, index: usize, count: u64) -> Piece {
     let bytes = cx.memory().bytes(cx.args[index], SIZE * count.min(MOST) as usize);
     let (all, _) = bytes.as_chunks::<SIZE>();
     if all.is_empty() {
-        return super::hex(cx.args[index]);
+        return hex(cx.args[index]);
     }
     let mut parts = Vec::new();
     for bytes in all {
@@ -149,7 +149,7 @@ pub(super) fn futex_arguments(cx: &Cx<'_>) -> usize {
 }
 
 fn operation(cx: &mut Cx<'_>, _: usize) -> Piece {
-    let name = super::word(action(cx) as u64, FUTEX);
+    let name = super::argument::word(action(cx) as u64, FUTEX);
     let private = cx.int(1) & libc::FUTEX_PRIVATE_FLAG != 0;
     let text = if private { name + "_PRIVATE" } else { name };
     let real = cx.int(1) & libc::FUTEX_CLOCK_REALTIME != 0;

@@ -253,15 +253,15 @@ fn outcome(cx: &mut Cx<'_>, name: &str) -> Outcome {
 
 /// Drops what is no longer so once the call has been made.
 fn forget(cx: &mut Cx<'_>, name: &str) {
-    let who = cx.who;
+    let process = cx.process;
     match name {
-        "close" => cx.world.forget(who, cx.int(0)),
-        "dup2" | "dup3" => cx.world.forget(who, cx.int(1)),
-        "bind" | "connect" | "listen" => cx.world.forget(who, cx.int(0)),
+        "close" => cx.world.forget(process, cx.int(0)),
+        "dup2" | "dup3" => cx.world.forget(process, cx.int(1)),
+        "bind" | "connect" | "listen" => cx.world.forget(process, cx.int(0)),
         "fcntl" if matches!(cx.int(1), libc::F_SETFD | libc::F_SETFL) => {
-            cx.world.forget(who, cx.int(0));
+            cx.world.forget(process, cx.int(0));
         }
-        "close_range" => cx.world.forget_all(who),
+        "close_range" => cx.world.forget_all(process),
         _ => {}
     }
 }

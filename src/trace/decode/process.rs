@@ -1,7 +1,7 @@
 //! Processes and threads: how they begin, and how their ends are waited for.
 
 use super::super::memory::u64_at;
-use super::argument::{Arg, Cx, Names, hex, names, set};
+use super::argument::{Arg, Cx, Names, hex, names, set, text};
 use super::data;
 use super::signal_names::signal_name;
 use crate::event::Piece;
@@ -126,7 +126,7 @@ fn limit(cx: &mut Cx<'_>, index: usize) -> Piece {
 
 fn prctl_argument(cx: &mut Cx<'_>, index: usize) -> Piece {
     match cx.int(0) {
-        libc::PR_SET_NAME => super::text(cx, index),
+        libc::PR_SET_NAME => text(cx, index),
         libc::PR_SET_PDEATHSIG => Piece::text(signal_name(cx.int(index))),
         _ => hex(cx.args[index]),
     }

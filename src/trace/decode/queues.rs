@@ -1,6 +1,6 @@
 //! Message queues, POSIX and System V.
 
-use super::argument::{Arg, Cx, Names, hex, names};
+use super::argument::{Arg, Cx, Names, hex, names, set};
 use super::{clocks, data, files};
 use crate::event::Piece;
 use crate::memory::u64_at;
@@ -67,7 +67,7 @@ pub(super) fn get_flags(cx: &mut Cx<'_>, index: usize) -> Piece {
     let (flags, mode) = (raw & !0o777, raw & 0o777);
     Piece::text(match flags {
         0 => format!("{mode:04o}"),
-        flags => format!("{}|{mode:04o}", super::set(flags, GET)),
+        flags => format!("{}|{mode:04o}", set(flags, GET)),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Sockets: addresses, messages, and the descriptors and credentials that go with them.
 
 use super::super::memory::{i32_at, u64_at};
-use super::argument::{Arg, Cx, Names, hex, names, word};
+use super::argument::{Arg, Cx, Names, hex, names, set, word};
 use super::{data, files};
 use crate::event::Piece;
 
@@ -70,12 +70,12 @@ fn kind(cx: &mut Cx<'_>, index: usize) -> Piece {
     let kind = word(raw & 0xf, KIND);
     Piece::text(match flags {
         0 => kind,
-        flags => format!("{kind}|{}", super::set(flags, &KIND[4..])),
+        flags => format!("{kind}|{}", set(flags, &KIND[4..])),
     })
 }
 
 fn kind_flags(cx: &mut Cx<'_>, index: usize) -> Piece {
-    Piece::text(super::set(cx.args[index], &KIND[4..]))
+    Piece::text(set(cx.args[index], &KIND[4..]))
 }
 
 fn option(cx: &mut Cx<'_>, index: usize) -> Piece {
@@ -151,7 +151,7 @@ fn message_at(cx: &mut Cx<'_>, address: u64, moved: i64) -> Piece {
     }
     let flags = i32_at(&header, 48) as u64;
     if returned && flags != 0 {
-        parts.push(Piece::text(super::set(flags, MESSAGE)));
+        parts.push(Piece::text(set(flags, MESSAGE)));
     }
     Piece::Group("{", parts, "}")
 }

@@ -153,7 +153,8 @@ pub(super) fn ignored(cx: &Cx<'_>) -> Vec<Effect> {
     if !ignores {
         return Vec::new();
     }
-    let threads = cx.world.live.iter().filter(|(_, who)| **who == cx.who);
+    let threads =
+        cx.world.live.iter().filter(|(_, process)| **process == cx.process);
     let threads = threads.map(|(tid, _)| format!("thread {tid}"));
     let all = threads.chain([cx.pid().to_string()]);
     all.map(|to| Effect::SignalDropped(format!("signal {to} {number}"))).collect()

@@ -32,7 +32,7 @@ pub(super) fn closing(cx: &mut Cx<'_>, name: &str) -> Vec<Desc> {
             all.filter_map(|fd| cx.desc(fd)).collect()
         }
         "execve" | "execveat" => {
-            let open = cx.world.open(cx.who, cx.tid);
+            let open = cx.world.open(cx.process, cx.tid);
             open.into_iter().filter(|desc| desc.cloexec).collect()
         }
         // The receiver may have no room for a descriptor that was sent.
@@ -255,21 +255,25 @@ pub(super) fn after(
         ("wait4" | "waitid", _) => waited(cx, name).into_iter().collect(),
         ("mmap", _) => map(cx),
         ("mremap", _) => {
-            cx.world.remap(cx.who, [cx.args[0], cx.args[1]], [n as u64, cx.args[2]]);
+            cx.world.remap(
+                cx.process,
+                [cx.args[0], cx.args[1]],
+                [n as u64, cx.args[2]],
+            );
             Vec::new()
         }
         ("munmap", _) => {
-            cx.world.unmap(cx.who, cx.args[0], cx.args[1]);
+            cx.world.unmap(cx.process, cx.args[0], cx.args[1]);
             Vec::new()
         }
         ("shmdt", _) => {
-            cx.world.detach(cx.who, cx.args[0]);
+            cx.world.detach(cx.process, cx.args[0]);
             Vec::new()
         }
         ("shmat", _) => {
             let object = Some((format!("segment {}", cx.int(0)), 0));
             let length = mapped_length(cx, n as u64);
-            let (key, id) = cx.world.map(cx.who, n as u64, length, object);
+            let (key, id) = cx.world.map(cx.process, n as u64, length, object);
             vec![Effect::Share(key, id)]
         }
         ("inotify_add_watch", _) => {
@@ -363,7 +367,7 @@ fn mapped_length(cx: &Cx<'_>, start: u64) -> u64 {
 fn map(cx: &mut Cx<'_>) -> Vec<Effect> {
     let (start, length) = (cx.result as u64, cx.args[1]);
     if !memory::shared(cx.args[3]) {
-        cx.world.unmap(cx.who, start, length);
+        cx.world.unmap(cx.process, start, length);
         return Vec::new();
     }
     let object = match cx.int(3) & libc::MAP_ANONYMOUS {
@@ -373,7 +377,7 @@ fn map(cx: &mut Cx<'_>) -> Vec<Effect> {
         },
         _ => None,
     };
-    let (key, id) = cx.world.map(cx.who, start, length, object);
+    let (key, id) = cx.world.map(cx.process, start, length, object);
     vec![Effect::Share(key, id)]
 }
 

@@ -15,7 +15,7 @@ pub(super) fn semaphores(cx: &mut Cx<'_>) -> Vec<Effect> {
         let [up, down] = ways(cx.int(0), op.number);
         if op.undoes() {
             let given_back = if op.change < 0 { &up } else { &down };
-            cx.world.undone.insert((cx.who, given_back.clone()));
+            cx.world.undone.insert((cx.process, given_back.clone()));
         }
         match op.change {
             0 => effects.push(Effect::Woken(down)),
@@ -43,7 +43,7 @@ pub(super) fn set(cx: &Cx<'_>) -> Vec<Effect> {
 pub(super) fn futex(cx: &Cx<'_>) -> Vec<Effect> {
     const EVERY: u32 = u32::MAX;
     let word = |address: u64| {
-        let (pages, offset) = cx.world.word(cx.who, address)?;
+        let (pages, offset) = cx.world.word(cx.process, address)?;
         Some(format!("word {pages} {offset:#x}"))
     };
     let Some(key) = word(cx.args[0]) else { return Vec::new() };

@@ -26,7 +26,7 @@ impl Tracer {
             let (call, effects) = decode::unfinished(&self.world, open.begun);
             let took = self.began.elapsed().as_nanos() as u64 - open.at;
             self.keep(Event {
-                process: thread.who,
+                process: thread.process,
                 tid,
                 begin: open.begin,
                 end: None,
@@ -82,8 +82,8 @@ impl Tracer {
     }
 
     pub(super) fn at_call(&mut self, pid: Pid) {
-        let (who, open) = match self.threads.get_mut(&pid.as_raw()) {
-            Some(thread) => (thread.who, thread.call.take()),
+        let (process, open) = match self.threads.get_mut(&pid.as_raw()) {
+            Some(thread) => (thread.process, thread.call.take()),
             None => return,
         };
         match (point(pid), open) {
@@ -92,7 +92,7 @@ impl Tracer {
                 let sleeps = if can_sleep(&name) { sleeps(pid) } else { 0 };
                 let mut cx = Cx {
                     tid: pid,
-                    who,
+                    process,
                     args,
                     result: i64::MAX,
                     world: &mut self.world,
@@ -112,7 +112,7 @@ impl Tracer {
                 }
             }
             (Ok(Point::Exit(result)), Some(open)) => {
-                self.finished(pid, who, result, open)
+                self.finished(pid, process, result, open)
             }
             _ => {}
         }
@@ -132,8 +132,7 @@ impl Tracer {
         // Stopping for us is one sleep.
         let slept = can_sleep(&open.begun.name) && sleeps(pid) > open.sleeps + 1;
         let (args, asleep) = (open.begun.args, open.asleep);
-        let mut cx =
-            Cx { tid: pid, who: process, args, result, world: &mut self.world };
+        let mut cx = Cx { tid: pid, process, args, result, world: &mut self.world };
         let (call, effects) = decode::leave(&mut cx, open.begun);
         self.keep(Event {
             process,

@@ -13,36 +13,38 @@ impl Tracer {
         let former =
             ptrace::getevent(pid).map_or(pid.as_raw(), |former| former as i32);
         let Some(mut thread) = self.threads.remove(&former) else { return };
-        let who = thread.who;
+        let process = thread.process;
         thread.own = true;
         let gone: Vec<i32> = self
             .threads
             .iter()
-            .filter(|(_, t)| t.who == who)
+            .filter(|(_, t)| t.process == process)
             .map(|(p, _)| *p)
             .collect();
         for tid in gone {
             self.leave_unfinished(tid, false);
         }
         self.world.live.remove(&former);
-        self.world.live.insert(pid.as_raw(), who);
+        self.world.live.insert(pid.as_raw(), process);
         self.threads.insert(pid.as_raw(), thread);
-        self.world.exec(who);
-        if self.world.processes[..who].iter().all(|other| other.pid != pid.as_raw())
+        self.world.exec(process);
+        if self.world.processes[..process]
+            .iter()
+            .all(|other| other.pid != pid.as_raw())
         {
-            self.renamed(who, &program_name(pid));
+            self.renamed(process, &program_name(pid));
         }
         self.warn_of_setuid(pid);
     }
 
-    pub(super) fn renamed(&mut self, who: usize, name: &str) {
+    pub(super) fn renamed(&mut self, process: usize, name: &str) {
         // What we started keeps the name that it was given.
         let forked = self
             .events
             .iter()
-            .any(|e| e.process == who && matches!(e.what, EventKind::Starts));
+            .any(|e| e.process == process && matches!(e.what, EventKind::Starts));
         if forked {
-            name.clone_into(&mut self.world.processes[who].name);
+            name.clone_into(&mut self.world.processes[process].name);
         }
     }
 

@@ -6,8 +6,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::stdio::stdin;
 
 use super::questions::{Next, Questions};
-use super::score::CutShort;
-use super::turns::{Pause, Turns};
+use super::score::Truncated;
+use super::turns::{AwaitedEvent, Turns};
 use super::{Client, Link, Reply, style};
 use crate::payload::{Payload, Printed};
 use crate::roles::messages;
@@ -20,7 +20,7 @@ use crate::shortage::{Shortage, is_shortage};
 ///
 /// # Errors
 /// A line that cannot travel: what came before it is sent, and its answers are printed.
-/// [`CutShort`] when the server ended the conversation first. Standard output that is
+/// [`Truncated`] when the server ended the conversation first. Standard output that is
 /// gone is a quiet end.
 pub fn converse(link: impl Link, client: &Client) -> Result<()> {
     let mut talk = Talk::new(link, client)?;
@@ -39,14 +39,14 @@ pub fn converse(link: impl Link, client: &Client) -> Result<()> {
         if ready.send {
             talk.send();
         }
-        if ready.recv && talk.receive()? == Printed::NobodyReads {
+        if ready.recv && talk.receive()? == Printed::NoReader {
             return Ok(());
         }
     }
 }
 
 /// How far the client is with its messages.
-enum Stage {
+enum SendState {
     /// The next message is wanted.
     Asking,
     /// A framed message is at hand, and waits for its turn.
@@ -63,7 +63,7 @@ enum Stage {
 struct Talk<L> {
     link: L,
     questions: Questions,
-    stage: Stage,
+    state: SendState,
     /// The message that is on its way, as it goes on the wire.
     message: Vec<u8>,
     /// The last answer.
@@ -75,7 +75,7 @@ struct Talk<L> {
     /// The user who types knows that no more answers will come.
     told: bool,
     payload: Payload,
-    score: CutShort,
+    score: Truncated,
     expects: bool,
     turns: Turns,
     shortage: Shortage,
@@ -91,13 +91,13 @@ struct Ready {
 impl<L: Link> Talk<L> {
     fn new(link: L, client: &Client) -> Result<Talk<L>> {
         let questions = Questions::new(&client.source, link.largest());
-        let score = CutShort::of(&questions, !link.has_boundaries());
+        let score = Truncated::of(&questions, !link.has_boundaries());
         let expects = client.reply != Reply::None;
         let turns = link.takes_turns() && link.has_boundaries() && expects;
         Ok(Talk {
             link,
             questions,
-            stage: Stage::Asking,
+            state: SendState::Asking,
             message: Vec::new(),
             answer: Vec::new(),
             receiving: true,
@@ -112,29 +112,29 @@ impl<L: Link> Talk<L> {
     }
 
     fn is_over(&self) -> bool {
-        !self.receiving && matches!(self.stage, Stage::Left)
+        !self.receiving && matches!(self.state, SendState::Left)
     }
 
     /// Takes the next message, or says goodbye once there is none left.
     fn advance(&mut self) {
-        if matches!(self.stage, Stage::Asking) {
+        if matches!(self.state, SendState::Asking) {
             match self.questions.next(&mut self.message, &self.link) {
                 Next::Later => {}
-                Next::End => self.stage = Stage::Leaving,
+                Next::End => self.state = SendState::Leaving,
                 Next::Message => {
                     self.link.frame(&mut self.message);
-                    self.stage = Stage::Holding;
+                    self.state = SendState::Holding;
                 }
             }
         }
-        if matches!(self.stage, Stage::Holding) && self.pause().is_none() {
-            self.stage = Stage::Sending(0);
+        if matches!(self.state, SendState::Holding) && self.pause().is_none() {
+            self.state = SendState::Sending(0);
         }
-        if matches!(self.stage, Stage::Leaving)
+        if matches!(self.state, SendState::Leaving)
             && self.pause().is_none()
             && (self.hung_up || self.says_goodbye())
         {
-            self.stage = Stage::Left;
+            self.state = SendState::Left;
         }
     }
 
@@ -157,10 +157,10 @@ impl<L: Link> Talk<L> {
     }
 
     /// How long to wait, at most, for what the server does before the next step.
-    fn pause(&self) -> Option<Pause> {
-        match self.stage {
-            Stage::Leaving if self.receiving => None, // the goodbye needs no turn
-            Stage::Holding | Stage::Leaving if !self.hung_up => {
+    fn pause(&self) -> Option<AwaitedEvent> {
+        match self.state {
+            SendState::Leaving if self.receiving => None, // the goodbye needs no turn
+            SendState::Holding | SendState::Leaving if !self.hung_up => {
                 self.turns.pause(&self.score, self.receiving)
             }
             _ => None,
@@ -169,11 +169,11 @@ impl<L: Link> Talk<L> {
 
     /// Sleeps in poll(2) until something can be done, in whichever direction.
     fn wait(&mut self) -> Result<Ready> {
-        let reading = matches!(self.stage, Stage::Asking);
+        let reading = matches!(self.state, SendState::Asking);
         let pause = self.pause();
-        let sending = match self.stage {
-            Stage::Sending(_) => true,
-            Stage::Leaving => pause.is_none(),
+        let sending = match self.state {
+            SendState::Sending(_) => true,
+            SendState::Leaving => pause.is_none(),
             _ => false,
         };
         let mut wanted = PollFlags::empty();
@@ -186,13 +186,13 @@ impl<L: Link> Talk<L> {
         // A socket that has hung up is ready at all times: it would never let us sleep.
         let idle = self.hung_up && wanted.is_empty();
         let asked = &mut fds[usize::from(!reading)..2 - usize::from(idle)];
-        let left = matches!(self.stage, Stage::Left);
-        let patience = match pause {
+        let left = matches!(self.state, SendState::Left);
+        let timeout = match pause {
             Some(pause) => pause.at_most(),
-            None if left => self.link.patience(),
+            None if left => self.link.answer_timeout(),
             None => PollTimeout::NONE,
         };
-        let timed_out = match poll(asked, patience) {
+        let timed_out = match poll(asked, timeout) {
             Err(Errno::EINTR) => false,
             count => count.context("poll")? == 0,
         };
@@ -219,7 +219,7 @@ impl<L: Link> Talk<L> {
 
     /// Hands the kernel what it takes now of the message that is on its way.
     fn send(&mut self) {
-        let Stage::Sending(taken) = &mut self.stage else { return };
+        let SendState::Sending(taken) = &mut self.state else { return };
         match self.link.send(&self.message[*taken..]) {
             Ok(more) => *taken += more,
             Err(error) if self.is_to_try_again(error) => return,
@@ -229,13 +229,13 @@ impl<L: Link> Talk<L> {
                 // The server's earlier answers may still be read. If it is still there (an
                 // EMSGSIZE, say), it must get a goodbye, or it would wait for ever.
                 let gone = matches!(error, Errno::EPIPE | Errno::ECONNRESET);
-                self.stage = if gone { Stage::Left } else { Stage::Leaving };
+                self.state = if gone { SendState::Left } else { SendState::Leaving };
                 return;
             }
         }
         if *taken == self.message.len() {
             self.score.handed += self.score.worth(&self.message);
-            self.stage = Stage::Asking;
+            self.state = SendState::Asking;
         }
     }
 
@@ -259,8 +259,8 @@ impl<L: Link> Talk<L> {
         }
         while self.link.next(&mut self.answer, !self.receiving)? {
             self.score.answered += self.score.worth(&self.answer);
-            if self.payload.print(&self.answer)? == Printed::NobodyReads {
-                return Ok(Printed::NobodyReads);
+            if self.payload.print(&self.answer)? == Printed::NoReader {
+                return Ok(Printed::NoReader);
             }
         }
         Ok(Printed::Yes)
@@ -276,8 +276,8 @@ impl<L: Link> Talk<L> {
 
     /// Tells the user who types the messages, once, that no more answers will come.
     fn tell_who_types(&mut self) {
-        let types =
-            matches!(self.stage, Stage::Asking) && self.questions.input.is_some();
+        let types = matches!(self.state, SendState::Asking)
+            && self.questions.input.is_some();
         if types && say::somebody_types() && !std::mem::replace(&mut self.told, true)
         {
             say!("no more answers will come; Ctrl-D ends, and so may Enter");

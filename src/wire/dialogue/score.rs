@@ -9,7 +9,7 @@ use crate::say;
 /// The server ended the conversation before it had answered all, or taken all.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}", self.story())]
-pub struct CutShort {
+pub struct Truncated {
     /// The call that failed first, if the server did not just close.
     pub failure: Option<(&'static str, Errno)>,
     /// How many messages there are, where that is known.
@@ -24,12 +24,12 @@ pub struct CutShort {
     pub bytes: bool,
 }
 
-impl CutShort {
-    pub(super) fn of(questions: &Questions, bytes: bool) -> CutShort {
+impl Truncated {
+    pub(super) fn of(questions: &Questions, bytes: bool) -> Truncated {
         let all = questions.input.is_none() && !bytes;
         let all = all.then_some(questions.arguments.len() as u64);
         let (handed, answered, broken) = (0, 0, false);
-        CutShort { failure: None, all, handed, answered, broken, bytes }
+        Truncated { failure: None, all, handed, answered, broken, bytes }
     }
 
     pub(super) fn worth(&self, message: &[u8]) -> u64 {

@@ -37,7 +37,7 @@ pub enum Ended {
     /// server goes on with the others.
     ClientLost(anyhow::Error),
     /// The server's standard output has no reader any more.
-    NobodyReads,
+    NoReader,
 }
 
 impl Connection {
@@ -101,7 +101,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::reply`].
     pub fn send(&mut self, answer: &[u8]) -> Result<()> {
-        let whole = !self.incoming.is_cut_short();
+        let whole = !self.incoming.is_unterminated();
         let bytes = match whole {
             true => self.stream.frame(answer, &mut self.frame),
             false => answer,
@@ -149,21 +149,21 @@ pub fn answer(
     let mut message = Vec::new();
     let mut answered = Ok(());
     loop {
-        let heard = end.next(&mut message);
-        if let (Err(lost), Ok(())) = (&heard, &answered)
+        let received = end.next(&mut message);
+        if let (Err(lost), Ok(())) = (&received, &answered)
             && errno(lost) == Some(Errno::ECONNRESET)
         {
             // A socket of packets is told of the reset before it is given what came first.
-            answered = heard.map(drop);
+            answered = received.map(drop);
             continue;
         }
-        match (heard, answered) {
+        match (received, answered) {
             (Ok(true), before) => answered = before,
             (Ok(false), Ok(())) => return Ok(Ended::ClientDone),
             (_, Err(lost)) | (Err(lost), _) => return Ok(Ended::ClientLost(lost)),
         }
-        if print(&message)? == Printed::NobodyReads {
-            return Ok(Ended::NobodyReads);
+        if print(&message)? == Printed::NoReader {
+            return Ok(Ended::NoReader);
         }
         if answered.is_ok() {
             answered = end.reply(&message);

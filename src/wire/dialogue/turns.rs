@@ -6,7 +6,7 @@
 
 use nix::poll::PollTimeout;
 
-use super::score::CutShort;
+use super::score::Truncated;
 use crate::say;
 
 // ANCHOR: turns
@@ -15,7 +15,7 @@ const FIRST: u64 = 3;
 
 /// What the next message waits for, all in one poll(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pause {
+pub(super) enum AwaitedEvent {
     /// The answer to the message before it.
     Answer,
     /// The end of the stream, after the first answer: the simplest server closes then.
@@ -24,12 +24,12 @@ pub(super) enum Pause {
     Reset,
 }
 
-impl Pause {
+impl AwaitedEvent {
     /// How long poll(2) may sleep, in ms: no call can report that nothing will come.
     pub(super) fn at_most(self) -> PollTimeout {
         match self {
-            Pause::Answer | Pause::Reset => 200_u16.into(),
-            Pause::Close => 20_u8.into(),
+            AwaitedEvent::Answer | AwaitedEvent::Reset => 200_u16.into(),
+            AwaitedEvent::Close => 20_u8.into(),
         }
     }
 }
@@ -49,26 +49,30 @@ impl Turns {
 
     /// What the next step waits for, after so many messages and answers; `receiving`
     /// until the end of the stream.
-    pub(super) fn pause(&self, score: &CutShort, receiving: bool) -> Option<Pause> {
+    pub(super) fn pause(
+        &self,
+        score: &Truncated,
+        receiving: bool,
+    ) -> Option<AwaitedEvent> {
         let (handed, answered) = (score.handed, score.answered);
         match receiving {
             _ if !self.on => None,
-            false => (answered < handed).then_some(Pause::Reset),
+            false => (answered < handed).then_some(AwaitedEvent::Reset),
             true if handed >= FIRST => None,
-            true if answered < handed => Some(Pause::Answer),
-            true => (handed == 1 && !self.stayed).then_some(Pause::Close),
+            true if answered < handed => Some(AwaitedEvent::Answer),
+            true => (handed == 1 && !self.stayed).then_some(AwaitedEvent::Close),
         }
     }
 
     /// What `pause` waits for did not come.
-    pub(super) fn passed(&mut self, pause: Pause) {
+    pub(super) fn passed(&mut self, pause: AwaitedEvent) {
         match pause {
-            Pause::Close => self.stayed = true,
-            Pause::Answer => {
+            AwaitedEvent::Close => self.stayed = true,
+            AwaitedEvent::Answer => {
                 say!("no answer for 0.2 s: from now on we do not wait for each");
                 self.on = false;
             }
-            Pause::Reset => {
+            AwaitedEvent::Reset => {
                 say!("no reset for 0.2 s: the server may still be reading");
                 self.on = false;
             }

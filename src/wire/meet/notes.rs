@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::uio::pread;
 use nix::unistd::write;
 
-use super::kernel_prefix;
+use super::names::kernel_prefix;
 use os::cleanup::Object;
 use os::cleanup::notes::{MADE_WITH, Noted, beside};
 use os::signal::retry_on_intr;

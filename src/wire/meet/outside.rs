@@ -21,15 +21,15 @@ pub struct Deserted {
     lock: PathBuf,
 }
 
-/// What came of looking whether a place is deserted.
+/// The state of a place, as a look from outside shows it.
 #[derive(Debug)]
-pub enum Looked {
+pub enum PlaceState {
     /// The place is deserted.
     Deserted(Deserted),
     /// A role of ours is there, which has made these.
-    Inhabited(Vec<Object>),
+    InUse(Vec<Object>),
     /// The file is not ours, so it says nothing: the reason.
-    Strange(String),
+    Foreign(String),
     /// It is no lock file of ours, or not there any more.
     None,
 }
@@ -40,25 +40,25 @@ impl Deserted {
     ///
     /// # Errors
     /// EIO and the like.
-    pub fn at(lock: &Path, is_chapter: impl Fn(&str) -> bool) -> Result<Looked> {
+    pub fn at(lock: &Path, is_chapter: impl Fn(&str) -> bool) -> Result<PlaceState> {
         let file = match lock_options().write(true).open(lock) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(Looked::None);
+                return Ok(PlaceState::None);
             }
             Err(error) => {
-                return Ok(Looked::Strange(
+                return Ok(PlaceState::Foreign(
                     Errno::from_raw(error.raw_os_error().unwrap_or(0)).to_string(),
                 ));
             }
         };
         if let Some(why) = why_no_lock(&file)? {
-            return Ok(Looked::Strange(why));
+            return Ok(PlaceState::Foreign(why));
         }
         let free = take(&file, libc::F_WRLCK, lock)?;
         // The last role out may have unlinked it, and a role that came then made another.
         if !same_file(&file, lock) {
-            return Ok(Looked::None);
+            return Ok(PlaceState::None);
         }
         let deserted = Deserted { file, lock: lock.to_owned() };
         let notes = deserted.notes()?;
@@ -67,11 +67,11 @@ impl Deserted {
         let chapter = stem.split(|byte| *byte == b':').next().unwrap_or_default();
         let is_chapter = std::str::from_utf8(chapter).is_ok_and(is_chapter);
         if !notes.are_ours() || notes.is_empty() && !is_chapter {
-            return Ok(Looked::None);
+            return Ok(PlaceState::None);
         }
         Ok(match free {
-            true => Looked::Deserted(deserted),
-            false => Looked::Inhabited(notes.objects()),
+            true => PlaceState::Deserted(deserted),
+            false => PlaceState::InUse(notes.objects()),
         })
     }
 

@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
+use super::names::with_suffix;
 use super::notes::{Notes, PENDING};
-use super::with_suffix;
 use crate::errors::Advise;
 use crate::say;
 use crate::transfer::write_all;

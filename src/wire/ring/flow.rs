@@ -29,7 +29,7 @@ pub struct Writer {
     head: u64,
     /// What the receiver's tail was when we last looked: it may have moved on since.
     tail: u64,
-    patience: WaitPolicy,
+    waiting: WaitPolicy,
     copies: Commentary,
     wakes: Commentary,
 }
@@ -42,11 +42,10 @@ impl Writer {
     pub fn of(ring: Ring, waiting: Waiting) -> Result<Writer> {
         let (head, tail) = ring.indices()?;
         ring.claim(SENDER)?;
-        let patience =
-            WaitPolicy::announced(&ring, waiting, SENDER_SLEEPS, RECEIVER);
+        let waiting = WaitPolicy::announced(&ring, waiting, SENDER_SLEEPS, RECEIVER);
         let wakes = Commentary::of("futex_wake");
         let copies = Commentary::steps("messages into the ring");
-        Ok(Writer { ring, head, tail, patience, copies, wakes })
+        Ok(Writer { ring, head, tail, waiting, copies, wakes })
     }
 
     /// The largest message, in bytes: it must fit with its length.
@@ -121,7 +120,7 @@ impl Writer {
             };
             let why = (!said).then_some(why);
             said = true;
-            awaited = !self.patience.wait(ring, moved, why)?;
+            awaited = !self.waiting.wait(ring, moved, why)?;
         }
     }
 
@@ -163,7 +162,7 @@ pub struct Reader {
     tail: u64,
     /// Where it began when we last looked whether the sender sleeps.
     looked: u64,
-    patience: WaitPolicy,
+    waiting: WaitPolicy,
     copies: Commentary,
     wakes: Commentary,
 }
@@ -176,11 +175,10 @@ impl Reader {
     pub fn of(ring: Ring, waiting: Waiting) -> Result<Reader> {
         let (_, tail) = ring.indices()?;
         ring.claim(RECEIVER)?;
-        let patience =
-            WaitPolicy::announced(&ring, waiting, RECEIVER_SLEEPS, SENDER);
+        let waiting = WaitPolicy::announced(&ring, waiting, RECEIVER_SLEEPS, SENDER);
         let wakes = Commentary::of("futex_wake");
         let copies = Commentary::steps("messages out of the ring");
-        Ok(Reader { ring, head: tail, tail, looked: tail, patience, copies, wakes })
+        Ok(Reader { ring, head: tail, tail, looked: tail, waiting, copies, wakes })
     }
 
     /// Replaces `message` by the next one; `false` once the sender has said goodbye and
@@ -280,7 +278,7 @@ impl Reader {
             };
             let why = (!said).then_some(why);
             said = true;
-            awaited = !self.patience.wait(ring, moved, why)?;
+            awaited = !self.waiting.wait(ring, moved, why)?;
         }
     }
 

@@ -95,7 +95,7 @@ const TRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A ring, what it is called, and whether it is ours to remove; or, for now, why not.
-enum Attempt {
+enum JoinResult {
     Done(Ring, Object, bool),
     Later(String),
 }
@@ -125,14 +125,14 @@ pub(super) fn join(
         });
         match tried {
             Ok(None) => rendezvous.wait_for_turn()?,
-            Ok(Some((presence, Attempt::Done(ring, object, ours)))) => {
+            Ok(Some((presence, JoinResult::Done(ring, object, ours)))) => {
                 let lasts = backing.lasts();
                 return Ok((ring, Joined { object, ours, lasts, presence }));
             }
-            Ok(Some((_, Attempt::Later(why)))) if tries == TRIES => {
+            Ok(Some((_, JoinResult::Later(why)))) if tries == TRIES => {
                 bail!("{}: {why}", backing.name())
             }
-            Ok(Some((presence, Attempt::Later(_)))) => {
+            Ok(Some((presence, JoinResult::Later(_)))) => {
                 // Another role is just leaving: the place is free in a moment.
                 tries += 1;
                 drop(presence);
@@ -188,16 +188,16 @@ fn as_first(
     side: SoleRole,
     capacity: u64,
     presence: &mut Presence,
-) -> Result<Attempt> {
+) -> Result<JoinResult> {
     let Some((object, memory)) = find(rendezvous, backing)? else {
         return make(rendezvous, backing, capacity, presence);
     };
     let name = backing.name();
     let ours = presence.is_ours(&object)?;
-    let ring = match memory.map_or(Err(Flaw::HalfMade), Ring::over) {
+    let ring = match memory.map_or(Err(Flaw::Uninitialized), Ring::over) {
         Ok(ring) => ring,
-        Err(Flaw::HalfMade) if ours => {
-            say!("{name} was begun by one who was killed: it is made anew");
+        Err(Flaw::Uninitialized) if ours => {
+            say!("{name} was begun by a process that was killed: it is made anew");
             remove_now(&object).with_context(|| format!("remove {name}"))?;
             return make(rendezvous, backing, capacity, presence);
         }
@@ -209,12 +209,12 @@ fn as_first(
         State::Usable => {
             presence.adopt(&object)?;
             say!("it begins with `ipc-ring`: a ring of {}", capacity_of(&ring));
-            Ok(Attempt::Done(ring, object, ours))
+            Ok(JoinResult::Done(ring, object, ours))
         }
         State::Busy(why) => {
             presence.adopt(&object)?;
             presence.keep_pending()?;
-            Ok(Attempt::Later(why))
+            Ok(JoinResult::Later(why))
         }
         State::Stale if ring.is_closed() && unread > 0 => {
             presence.adopt(&object)?;
@@ -228,7 +228,7 @@ fn as_first(
         }
         State::Stale => {
             match unread {
-                0 => say!("{name} is left from before: nobody uses it"),
+                0 => say!("{name} is left from before: no process uses it"),
                 _ => say!("{name} is left from a sender that died, {waiting} in it"),
             }
             if ours {
@@ -238,7 +238,7 @@ fn as_first(
             say!("it is not ours to remove: the ring in it begins anew");
             let capacity = ring.capacity();
             let ring = Ring::make(ring.into_memory(), capacity);
-            Ok(Attempt::Done(ring, object, false))
+            Ok(JoinResult::Done(ring, object, false))
         }
     }
 }
@@ -249,22 +249,24 @@ fn as_second(
     backing: &dyn Backing,
     side: SoleRole,
     presence: &mut Presence,
-) -> Result<Attempt> {
-    let later = |why: &str| Ok(Attempt::Later(why.to_owned()));
+) -> Result<JoinResult> {
+    let later = |why: &str| Ok(JoinResult::Later(why.to_owned()));
     let Some((object, memory)) = find(rendezvous, backing)? else {
         if presence.is_foreign() {
             return Err(Errno::EACCES)
                 .with_context(|| format!("open {}", backing.name()));
         }
         return later(
-            "somebody is at this place, but not with this ring: start both roles with \
+            "a process is at this place, but not with this ring: start both roles with \
              the same options",
         );
     };
-    let Some(memory) = memory else { return later("whoever made it has gone") };
+    let Some(memory) = memory else {
+        return later("the process that made it has gone");
+    };
     let ring = Ring::over(memory).context(backing.name()).advise(elsewhere)?;
     match state_for(side, &ring) {
-        State::Busy(why) => Ok(Attempt::Later(why)),
+        State::Busy(why) => Ok(JoinResult::Later(why)),
         // A receiver can wait for a sender, which is not there yet: so nothing is stale.
         State::Stale if ring.is_closed() || ring.sender().is_some() => {
             later("the receiver still reads what an earlier sender left there")
@@ -273,7 +275,7 @@ fn as_second(
             let ours = presence.is_ours(&object)?;
             presence.adopt(&object)?;
             say!("it begins with `ipc-ring`: a ring of {}", capacity_of(&ring));
-            Ok(Attempt::Done(ring, object, ours))
+            Ok(JoinResult::Done(ring, object, ours))
         }
     }
 }
@@ -317,7 +319,7 @@ fn make(
     backing: &dyn Backing,
     capacity: u64,
     presence: &mut Presence,
-) -> Result<Attempt> {
+) -> Result<JoinResult> {
     let ours = !rendezvous.is_users_path();
     let make = || backing.make(length_of(capacity));
     let (memory, object) = match backing.object().filter(|_| ours) {
@@ -329,7 +331,7 @@ fn make(
     }
     let ring = Ring::make(memory, capacity);
     say!("a ring of {} is in it: sizes first, the magic last", capacity_of(&ring));
-    Ok(Attempt::Done(ring, object, ours))
+    Ok(JoinResult::Done(ring, object, ours))
 }
 
 fn capacity_of(ring: &Ring) -> String {

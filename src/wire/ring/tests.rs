@@ -191,7 +191,7 @@ fn a_header_of_all_sorts_of_bytes_never_panics() {
     let mut good = [0; DATA];
     map(&file).read(0, &mut good);
     assert_eq!(check(&good, length), Ok(64));
-    assert_eq!(check(&[0; DATA], length), Err(Flaw::HalfMade));
+    assert_eq!(check(&[0; DATA], length), Err(Flaw::Uninitialized));
     assert_eq!(check(&[0xff; DATA], length), Err(Flaw::NoRing));
     let with = |at: usize, bytes: &[u8]| {
         let mut header = good;

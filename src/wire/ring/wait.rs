@@ -142,7 +142,7 @@ pub(super) fn wake(word: &AtomicU32, wakes: &mut Commentary) {
 // ANCHOR_END: wait
 
 impl WaitPolicy {
-    /// The patience of the side that sleeps on `word`, and waits for `peer`: says in the
+    /// How the side waits that sleeps on `word`, and whose peer is `peer`: says in the
     /// ring whether it will ever sleep.
     ///
     /// The fence in [`sleeps`] is the most expensive step of a message, and needless beside a

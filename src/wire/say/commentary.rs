@@ -21,14 +21,14 @@ pub fn name_all() {
 #[derive(Debug)]
 pub struct Commentary {
     call: &'static str,
-    who: String,
+    client: String,
     unit: &'static str,
     calls: u64,
     bytes: u64,
     burst: Burst,
 }
 
-/// How many calls of a burst are named one by one, unless its tally says otherwise.
+/// How many calls of a burst are named one by one, unless its commentary has another number.
 const NAMED: u64 = 3;
 
 /// A call that comes so long after the one before it begins a new burst.
@@ -78,31 +78,31 @@ impl Burst {
 }
 
 impl Commentary {
-    /// A tally of the system call named `call`.
+    /// The commentary on the system call named `call`.
     pub const fn of(call: &'static str) -> Commentary {
         let burst = Burst { most: NAMED, calls: 0, last: None, hid: false };
-        let who = String::new();
-        Commentary { call, unit: " calls", who, calls: 0, bytes: 0, burst }
+        let client = String::new();
+        Commentary { call, unit: " calls", client, calls: 0, bytes: 0, burst }
     }
 
-    /// A tally of steps that are no system calls.
+    /// The commentary on steps that are no system calls.
     pub const fn steps(step: &'static str) -> Commentary {
         let mut commentary = Commentary::of(step);
         commentary.unit = "";
         commentary
     }
 
-    /// The same tally, whose lines begin with `who`, the client: a server has one for each
+    /// The same commentary, whose lines begin with `client`: a server has one for each
     /// client.
     #[must_use]
-    pub fn with(mut self, who: &str) -> Commentary {
+    pub fn with(mut self, client: &str) -> Commentary {
         if on() {
-            self.who = format!("{who}: ");
+            self.client = format!("{client}: ");
         }
         self
     }
 
-    /// The same tally, which names `calls` calls of a burst instead of three.
+    /// The same commentary, which names `calls` calls of a burst instead of three.
     #[must_use]
     pub const fn naming(mut self, calls: u64) -> Commentary {
         self.burst.most = calls;
@@ -128,10 +128,10 @@ impl Commentary {
                 if unnamed > 0 {
                     self.sum(&format!("{} more", grouped(unnamed)));
                 }
-                line(format_args!("{}{}", self.who, text()));
+                line(format_args!("{}{}", self.client, text()));
             }
             Said::AndSoOn => {
-                line(format_args!("{}{}: … and so on", self.who, self.call));
+                line(format_args!("{}{}: … and so on", self.client, self.call));
             }
             Said::Nothing => {}
         }
@@ -148,7 +148,7 @@ impl Commentary {
     ) {
         if on() {
             self.again(bytes);
-            line(format_args!("{}{}", self.who, text()));
+            line(format_args!("{}{}", self.client, text()));
         }
     }
 
@@ -183,26 +183,26 @@ impl Commentary {
             Errno::EPIPE => "nobody is there to read it",
             error => error.desc(),
         };
-        line(format_args!("{}{call}() = {error:?}: {why}", self.who));
+        line(format_args!("{}{call}() = {error:?}: {why}", self.client));
     }
 
     /// Says how many calls there were: `recv: 1,000 calls in all`.
     fn sum(&self, calls: &str) {
-        let Commentary { who, call, unit, .. } = self;
-        line(format_args!("{who}{call}: {calls}{unit}"));
+        let Commentary { client, call, unit, .. } = self;
+        line(format_args!("{client}{call}: {calls}{unit}"));
     }
 }
 
 impl Drop for Commentary {
     fn drop(&mut self) {
         if self.burst.hid {
-            let Commentary { who, call, unit, .. } = self;
+            let Commentary { client, call, unit, .. } = self;
             let calls = grouped(self.calls);
             let moved = match self.bytes {
                 0 => String::new(),
                 bytes => format!(", {}", count(bytes, "byte")),
             };
-            line(format_args!("{who}{call}: {calls}{unit} in all{moved}"));
+            line(format_args!("{client}{call}: {calls}{unit} in all{moved}"));
         }
     }
 }

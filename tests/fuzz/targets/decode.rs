@@ -37,7 +37,7 @@ pub(crate) fn run(input: &[u8]) {
     }
 
     let mut world = World::default();
-    let who = world.add(Pid::this().as_raw(), "fuzzed".into(), None);
+    let process = world.add(Pid::this().as_raw(), "fuzzed".into(), None);
     for _ in 0..16 {
         if !input.has_more() {
             break;
@@ -47,7 +47,7 @@ pub(crate) fn run(input: &[u8]) {
         let args = [(); 6].map(|()| number(&mut input, start));
         let result = number(&mut input, start) as i64;
         let mut cx =
-            Cx { tid: gettid(), who, args, result: i64::MAX, world: &mut world };
+            Cx { tid: gettid(), process, args, result: i64::MAX, world: &mut world };
         let begun = decode::enter(&mut cx, &name);
         cx.result = result;
         let (call, _effects) = decode::leave(&mut cx, begun);

@@ -33,7 +33,7 @@ pub(crate) fn run(input: &[u8]) {
         again.extend_from_slice(stream.frame(message, &mut scratch));
     }
     let made =
-        if ended == End::CutShort { &again[..again.len() - 1] } else { &again };
+        if ended == End::Unterminated { &again[..again.len() - 1] } else { &again };
     assert!(bytes.starts_with(made), "{stream:?}: {whole:?}");
     assert!(
         ended == End::Error || made.len() == bytes.len(),
@@ -44,7 +44,7 @@ pub(crate) fn run(input: &[u8]) {
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     Whole,
-    CutShort,
+    Unterminated,
     Error,
 }
 
@@ -69,7 +69,7 @@ fn messages<'a>(
         Ok(false) => {}
         Err(_) => return (all, End::Error),
     }
-    (all, if incoming.is_cut_short() { End::CutShort } else { End::Whole })
+    (all, if incoming.is_unterminated() { End::Unterminated } else { End::Whole })
 }
 
 /// The stream in parts; their lengths are `cuts`, again and again.

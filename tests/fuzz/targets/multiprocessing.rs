@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::frame::{Frame, LONGEST, framed};
-use super::key::Key;
+use super::key::AuthKey;
 use super::key_handshake::{Rules, Side};
 use super::peer_handshake::PeerHandshake;
 use super::pid::{pickled, unpickled};
@@ -20,7 +20,7 @@ pub(crate) fn run(input: &[u8]) {
     let kind = input.u8();
     let side = if kind & 1 == 0 { Side::Listener } else { Side::Client };
     let rules = Rules {
-        key: Key::of("a key that no input has"),
+        key: AuthKey::of("a key that no input has"),
         only_sha256: kind & 4 != 0,
     };
     let rules = (kind & 2 == 0).then_some(&rules);

@@ -20,11 +20,11 @@ int main(void) {
             return 1;
         }
         // From the last on, since the last takes the place of one that leaves.
-        for (nfds_t place = count; place-- > 0 && left > 0;) {
-            if (!all[place].revents)
+        for (nfds_t index = count; index-- > 0 && left > 0;) {
+            if (!all[index].revents)
                 continue;
             left--;
-            if (place == 0) {
+            if (index == 0) {
                 int client = accept4(0, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
                 if (client >= 0 && count == MOST)
                     close(client);
@@ -32,11 +32,11 @@ int main(void) {
                     all[count++] = (struct pollfd){.fd = client, .events = POLLIN};
                 continue;
             }
-            int fd = all[place].fd;
+            int fd = all[index].fd;
             ssize_t n = recv(fd, message, sizeof message, 0);
             if (n <= 0 || send(fd, message, n, MSG_NOSIGNAL) != n) {
                 close(fd);
-                all[place] = all[--count];
+                all[index] = all[--count];
             }
         }
     }

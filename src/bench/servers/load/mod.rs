@@ -105,7 +105,7 @@ impl Share {
                 visitors.closed(window)
             }
             (Share::Visit(_), Order::Open { .. }) => {
-                bail!("those who come and go have no open loop")
+                bail!("clients that come and go have no open loop")
             }
         }
     }

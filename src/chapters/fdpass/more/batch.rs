@@ -7,12 +7,14 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use rustix::cmsg_space;
-use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
+
+use os::calls::nix_errno;
 
 /// How many descriptors one message may carry: SCM_MAX_FD (unix(7)).
 pub const MOST: usize = 253;
@@ -28,18 +30,17 @@ pub fn pass_all(
     socket: impl AsFd,
     descriptors: &[BorrowedFd<'_>],
     byte: u8,
-) -> Result<(), Errno> {
+) -> nix::Result<()> {
     let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
     let mut control = SendAncillaryBuffer::new(&mut room);
     let all = SendAncillaryMessage::ScmRights(descriptors);
     // A byte without a descriptor would be a message, too: the peer would have to refuse it.
     if descriptors.is_empty() || descriptors.len() > MOST || !control.push(all) {
-        return Err(Errno::INVAL);
+        return Err(Errno::EINVAL);
     }
     let bytes = [IoSlice::new(std::slice::from_ref(&byte))];
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    sendmsg(socket, &bytes, &mut control, flags)?;
-    Ok(())
+    sendmsg(socket, &bytes, &mut control, flags).map(drop).map_err(nix_errno)
 }
 
 /// What the receiver of several descriptors received.
@@ -72,10 +73,13 @@ pub fn take_all(
     let mut received = [0];
     let mut bytes = [IoSliceMut::new(&mut received)];
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let got = match recvmsg(socket, &mut bytes, &mut control, flags) {
+    let returned = recvmsg(socket, &mut bytes, &mut control, flags);
+    let got = match returned.map_err(nix_errno) {
         Ok(got) if got.bytes == 0 => return Ok(ReceivedDescriptors::EndOfFile),
-        Err(Errno::CONNRESET) => return Ok(ReceivedDescriptors::EndOfFile),
-        Err(Errno::AGAIN | Errno::INTR) => return Ok(ReceivedDescriptors::Nothing),
+        Err(Errno::ECONNRESET) => return Ok(ReceivedDescriptors::EndOfFile),
+        Err(Errno::EAGAIN | Errno::EINTR) => {
+            return Ok(ReceivedDescriptors::Nothing);
+        }
         got => got.context("recvmsg")?,
     };
     let before = taken.len();
@@ -127,7 +131,7 @@ mod tests {
         );
         for number in [0, MOST + 1] {
             let error = pass_all(&ours, &vec![theirs.as_fd(); number], b'x');
-            assert_eq!(error, Err(Errno::INVAL), "{number}");
+            assert_eq!(error, Err(Errno::EINVAL), "{number}");
         }
         drop((taken, ours));
         assert_eq!(

@@ -5,7 +5,7 @@
 
 pub(in super::super) use self::frame::BYTE;
 pub(in super::super) use self::handshakes::{Handshakes, MOST_HANDSHAKES};
-pub(in super::super) use self::key::Key;
+pub(in super::super) use self::key::AuthKey;
 pub(in super::super) use self::key_handshake::Rules;
 pub(in super::super) use self::peer_handshake::meet_server;
 pub(in super::super) use self::unread::{UnreadMessages, charge_of_one_message};

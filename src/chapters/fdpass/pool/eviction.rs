@@ -57,7 +57,7 @@ impl WorkerPool {
             self.acknowledged += used;
         }
         let (pid, held) = (worker.pid, count(worker.acknowledged, "connection"));
-        say!("worker {pid} is out: {why}");
+        say!("worker {pid} is disconnected: {why}");
         let did = match worker.acknowledgement {
             Acknowledgement::Explicit(_) => "acknowledged",
             Acknowledgement::Implicit(_) => "taken",

@@ -13,7 +13,7 @@ use super::FdpassServer;
 use os::calls::nix_errno;
 use wire::errors::Advise;
 use wire::say;
-use wire::shortage::{Blame, Shortage, blame};
+use wire::shortage::{ErrorOf, Shortage, error_of};
 
 /// How long accept(2) is not called again after a resource error.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -93,8 +93,8 @@ impl FdpassServer<'_> {
             Ok(accepted) => return Ok(Some(accepted)),
             Err(error) => error,
         };
-        match blame(Errno::from_raw(error.raw_os_error().unwrap_or_default())) {
-            Blame::Shortage => {
+        match error_of(Errno::from_raw(error.raw_os_error().unwrap_or_default())) {
+            ErrorOf::Resources => {
                 if self.accept_paused_until.is_none() {
                     let tried =
                         "tried again every 0.1 s; ulimit -n raises RLIMIT_NOFILE";
@@ -106,8 +106,8 @@ impl FdpassServer<'_> {
                 self.accept_paused_until = Some(Instant::now() + PAUSE);
                 Ok(None)
             }
-            Blame::Server => Err(error).context("accept"),
-            Blame::Client => Ok(None),
+            ErrorOf::Listener => Err(error).context("accept"),
+            ErrorOf::Client => Ok(None),
         }
     }
 }
@@ -136,7 +136,7 @@ impl<S: AsFd> WatchedListener<S> {
             let events = if watched { EventFlags::IN } else { EventFlags::empty() };
             let id = EventData::new_u64(id);
             Shortage::default()
-                .insist("epoll_ctl", || {
+                .retry("epoll_ctl", || {
                     epoll::modify(epoll, &self.socket, id, events).map_err(nix_errno)
                 })
                 .context("epoll_ctl")?;

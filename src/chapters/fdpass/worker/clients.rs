@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use anyhow::Result;
+use nix::errno::Errno;
 use rustix::event::{PollFd, PollFlags};
-use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::super::descriptor::{ReceivedDescriptor, take};
@@ -184,7 +184,8 @@ impl ClientHandler {
                 Ok(space) => space,
                 Err(error) => return Ok(refused(&client.socket, &error.into())),
             };
-            let n = match recv(&client.socket, space, RecvFlags::DONTWAIT) {
+            let received = recv(&client.socket, space, RecvFlags::DONTWAIT);
+            let n = match received.map_err(nix_errno) {
                 Ok((0, _)) => {
                     self.recvs.always(0, || {
                         format!(
@@ -194,7 +195,7 @@ impl ClientHandler {
                     return self.print_last(client);
                 }
                 Ok((n, _)) => n,
-                Err(Errno::AGAIN | Errno::INTR) => return Ok(NextStep::Keep),
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(NextStep::Keep),
                 Err(error) => {
                     gone(fd, "recv", error);
                     return Ok(NextStep::Close);
@@ -217,12 +218,13 @@ impl ClientHandler {
         }
         let rest = &client.echo[client.sent..];
         self.sends.call(0, || format!("send({fd}, {})", say::data(rest)));
-        match send(&client.socket, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match send(&client.socket, rest, flags).map_err(nix_errno) {
             Ok(n) => {
                 client.sent += n;
                 self.sends.moved(n);
             }
-            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(error) => {
                 gone(fd, "send", error);
                 (client.send_failed, client.sent) = (true, client.echo.len());
@@ -243,7 +245,7 @@ impl ClientHandler {
                 Ok(false) => return Ok(None),
                 Err(error) => return Ok(Some(refused(&client.socket, &error))),
             }
-            if self.payload.print(&self.message)? == Printed::NobodyReads {
+            if self.payload.print(&self.message)? == Printed::NoReader {
                 return Ok(Some(NextStep::Exit));
             }
         }
@@ -258,14 +260,14 @@ impl ClientHandler {
         }
         match self.payload.print(&self.message)? {
             Printed::Yes => Ok(NextStep::Close),
-            Printed::NobodyReads => Ok(NextStep::Exit),
+            Printed::NoReader => Ok(NextStep::Exit),
         }
     }
 }
 // ANCHOR_END: clients
 
 fn gone(fd: i32, call: &str, error: Errno) {
-    say!("{call}({fd}): {}: the client is gone", nix_errno(error));
+    say!("{call}({fd}): {error}: the client is gone");
 }
 
 fn refused(socket: &OwnedFd, error: &anyhow::Error) -> NextStep {

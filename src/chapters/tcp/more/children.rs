@@ -17,7 +17,7 @@ use rustix::stdio::stdout;
 use super::super::listener::Listener;
 use os::calls::waitpid_any;
 use os::{process_identity, signal};
-use wire::errors::Told;
+use wire::errors::ChildReported;
 use wire::payload::Printed;
 use wire::say;
 use wire::shortage::Shortage;
@@ -85,7 +85,7 @@ impl Children {
     /// Sleeps in poll(2) until a client is connected, and looks after the children meanwhile.
     ///
     /// # Errors
-    /// [`Told`] once a child could not print, which makes `broken` readable: no other can.
+    /// [`ChildReported`] once a child could not print, which makes `broken` readable: no other can.
     pub(super) fn wait_for_connection(
         &mut self,
         listener: &Listener,
@@ -101,7 +101,7 @@ impl Children {
                 PollFd::new(broken.as_fd(), PollFlags::POLLIN),
             ];
             self.shortage
-                .insist("poll", || poll(&mut fds, PollTimeout::NONE))
+                .retry("poll", || poll(&mut fds, PollTimeout::NONE))
                 .context("poll")?;
             let [connected, ended, lost, broken] =
                 fds.map(|fd| fd.any() == Some(true));
@@ -112,10 +112,10 @@ impl Children {
                 self.look_after()?;
             }
             if broken {
-                return Err(Told.into());
+                return Err(ChildReported.into());
             }
             if lost {
-                return Ok(Printed::NobodyReads);
+                return Ok(Printed::NoReader);
             }
             if connected {
                 return Ok(Printed::Yes);
@@ -185,7 +185,7 @@ impl Children {
         let mut fds = [PollFd::new(broken.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, PollTimeout::ZERO).context("poll")? {
             0 => Ok(()),
-            _ => Err(Told.into()),
+            _ => Err(ChildReported.into()),
         }
     }
 
@@ -204,7 +204,7 @@ impl Children {
                 "{call} = {child}: signal {signal} has ended client {client}'s child, \
                  and no other"
             ),
-            _ => return Err(Told.into()),
+            _ => return Err(ChildReported.into()),
         }
         Ok(())
     }

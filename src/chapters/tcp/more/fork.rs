@@ -20,7 +20,7 @@ use os::memory;
 use os::signal::retry_on_intr;
 use os::spawn::{Forked, fork};
 use wire::dialogue::{Connection, Ended, Server, answer};
-use wire::errors::{Told, line};
+use wire::errors::{ChildReported, line};
 use wire::fork::as_child;
 use wire::meet::byte;
 use wire::payload::{Payload, Printed};
@@ -40,7 +40,7 @@ pub fn serve(mut listener: Listener, server: &Server, reap: Reap) -> Result<()> 
     for number in 1..=server.count.unwrap_or(u64::MAX) {
         let socket = loop {
             if children.wait_for_connection(&listener, &stdout.broken)?
-                == Printed::NobodyReads
+                == Printed::NoReader
             {
                 return Ok(());
             }
@@ -90,7 +90,7 @@ fn serve_one(
     match answer(connection, |message| stdout.print(message))? {
         Ended::ClientDone => say!("{name}: close(), and exit()"),
         Ended::ClientLost(why) => say!("{name} is lost: {}", line(&why)),
-        Ended::NobodyReads => {} // the parent sees it, too
+        Ended::NoReader => {} // the parent sees it, too
     }
     Ok(())
 }
@@ -138,7 +138,7 @@ impl SharedStdout {
     fn failed(&self, error: &Error) -> Error {
         say::complain(error);
         let told = write(&self.broken, &1_u64.to_ne_bytes());
-        told.map_or_else(Error::new, |_| Told.into())
+        told.map_or_else(Error::new, |_| ChildReported.into())
     }
 
     /// Prints one whole message.

@@ -60,7 +60,7 @@ fn serve_one(
     match ended {
         Ok(Ended::ClientDone) => say!("{name}: close(), and its thread ends"),
         Ok(Ended::ClientLost(why)) => say!("{name} is lost: {}", line(&why)),
-        Ok(Ended::NobodyReads) => cleanup::exit(0),
+        Ok(Ended::NoReader) => cleanup::exit(0),
         Err(error) => {
             say::complain(&error);
             cleanup::exit(1);

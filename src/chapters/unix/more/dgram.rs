@@ -18,7 +18,7 @@ use wire::dialogue::Server;
 use wire::payload::Printed;
 use wire::say;
 use wire::say::Commentary;
-use wire::shortage::{Blame, Shortage, blame};
+use wire::shortage::{ErrorOf, Shortage, error_of};
 
 // ANCHOR: autobind
 /// bind(2) to no name at all: the kernel chooses an abstract one. A client without a name
@@ -55,14 +55,14 @@ pub fn serve(
         let packet = match receive(socket, &mut message, largest, MsgFlags::empty())
         {
             Ok(packet) => packet,
-            Err(error) => match blame(error) {
-                Blame::Client => continue,
-                Blame::Shortage => {
+            Err(error) => match error_of(error) {
+                ErrorOf::Client => continue,
+                ErrorOf::Resources => {
                     let way_out = "a smaller datagram may fit";
                     shortage.rest(error, "recvmsg", way_out);
                     continue;
                 }
-                Blame::Server => return Err(error).context("recvmsg"),
+                ErrorOf::Listener => return Err(error).context("recvmsg"),
             },
         };
         shortage.is_over();
@@ -85,7 +85,7 @@ pub fn serve(
         client
             .recvs
             .call(n, || format!("recvmsg() = {n}: {}", say::bytes(&message)));
-        if payload.print(&message)? == Printed::NobodyReads {
+        if payload.print(&message)? == Printed::NoReader {
             break;
         }
         if let Some(reply) = server.reply.to(&message, &mut scratch)
@@ -156,7 +156,7 @@ impl DgramClient {
         let flags = if self.reads_nothing { libc::MSG_DONTWAIT } else { 0 };
         // The client waits for an answer that is not sent; for the goodbye it waits for ever.
         let send = || sendto(socket, reply, flags, address);
-        match Shortage::default().insist("sendto", send) {
+        match Shortage::default().retry("sendto", send) {
             Ok(()) => true,
             Err(Errno::EAGAIN) => {
                 if !self.reads_nothing {

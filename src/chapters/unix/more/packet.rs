@@ -171,7 +171,7 @@ impl PacketSocket {
         self.sends.call(message.len(), || format!("send({})", say::data(message)));
         let fd = self.socket.as_raw_fd();
         let sent = || send(fd, message, MsgFlags::MSG_NOSIGNAL);
-        let sent = Shortage::default().insist("send", sent).map(drop);
+        let sent = Shortage::default().retry("send", sent).map(drop);
         self.sends.returned(sent).context("send")
     }
 }
@@ -369,7 +369,7 @@ impl Link for PacketLink {
     }
 
     /// A datagram socket does not learn that its peer is gone, unless it sends.
-    fn patience(&self) -> PollTimeout {
+    fn answer_timeout(&self) -> PollTimeout {
         match self.kind {
             PacketKind::Seqpacket => PollTimeout::NONE,
             PacketKind::Dgram(_) => PollTimeout::from(100_u8), // milliseconds

@@ -3,8 +3,10 @@
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::io::Errno;
+use nix::errno::Errno;
 use rustix::net::{RecvFlags, recv};
+
+use os::calls::nix_errno;
 
 /// The byte that a descriptor travels with after the handshake: how many descriptors there
 /// are (send_handle).
@@ -52,7 +54,8 @@ impl Frame {
                 }
             };
             let mut room = [0; LONGEST];
-            match recv(&socket, &mut room[..missing], RecvFlags::DONTWAIT) {
+            let received = recv(&socket, &mut room[..missing], RecvFlags::DONTWAIT);
+            match received.map_err(nix_errno) {
                 Ok((0, _)) if self.bytes.is_empty() => {
                     bail!("it has closed its end")
                 }
@@ -60,8 +63,8 @@ impl Frame {
                     bail!("it has closed its end in the middle of a frame")
                 }
                 Ok((n, _)) => self.bytes.extend_from_slice(&room[..n]),
-                Err(Errno::AGAIN) => return Ok(None),
-                Err(Errno::INTR) => {}
+                Err(Errno::EAGAIN) => return Ok(None),
+                Err(Errno::EINTR) => {}
                 Err(error) => return Err(error).context("recv"),
             }
         }

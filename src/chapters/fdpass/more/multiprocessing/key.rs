@@ -36,16 +36,16 @@ const MAKE: &str = "printf %s SECRET > FILE && chmod 600 FILE makes one";
 
 /// The bytes of a key file. It is never printed, not even for debugging.
 #[derive(Clone, PartialEq, Eq)]
-pub(in super::super::super) struct Key(Vec<u8>);
+pub(in super::super::super) struct AuthKey(Vec<u8>);
 
-impl fmt::Debug for Key {
+impl fmt::Debug for AuthKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(..)")
+        f.write_str("AuthKey(..)")
     }
 }
 
 // ANCHOR: key
-impl Key {
+impl AuthKey {
     /// The longest key, in bytes. A file that is longer is hardly meant to be one.
     const LONGEST: u64 = 4096;
 
@@ -53,7 +53,7 @@ impl Key {
     ///
     /// # Errors
     /// When other users may know the key: a link, another user's file, open to others, empty.
-    pub(in super::super::super) fn read(path: &Path) -> Result<Key> {
+    pub(in super::super::super) fn read(path: &Path) -> Result<AuthKey> {
         let name = path.display();
         // NONBLOCK: to open a FIFO would sleep. The open file itself is checked.
         let opened = OpenOptions::new()
@@ -73,7 +73,7 @@ impl Key {
         let (owner, ours) = (about.uid(), geteuid().as_raw());
         ensure!(
             owner == ours,
-            "{name} is uid {owner}'s, and we are uid {ours}: who owns a key knows it; \
+            "{name} is uid {owner}'s, and we are uid {ours}: the owner of a key knows it; \
              use a file of your own, with chmod 600"
         );
         let mode = about.mode() & 0o7777;
@@ -83,14 +83,14 @@ impl Key {
         );
         ensure!(about.len() > 0, "{name} is empty, so no key; {MAKE}");
         let mut key = Vec::new();
-        let read = file.take(Key::LONGEST + 1).read_to_end(&mut key);
+        let read = file.take(AuthKey::LONGEST + 1).read_to_end(&mut key);
         read.with_context(|| format!("read {name}"))?;
         ensure!(
-            key.len() as u64 <= Key::LONGEST,
+            key.len() as u64 <= AuthKey::LONGEST,
             "{name} has more than {} bytes, the most that a key may have",
-            Key::LONGEST
+            AuthKey::LONGEST
         );
-        Ok(Key(key))
+        Ok(AuthKey(key))
     }
 
     /// The proof for `challenge` that we know the key.
@@ -133,9 +133,9 @@ fn why_not(error: &anyhow::Error) -> Option<&'static str> {
 }
 
 #[cfg(any(test, fuzzing))]
-impl Key {
+impl AuthKey {
     /// A key that came from no file.
-    pub(super) fn of(text: &str) -> Key {
-        Key(text.into())
+    pub(super) fn of(text: &str) -> AuthKey {
+        AuthKey(text.into())
     }
 }

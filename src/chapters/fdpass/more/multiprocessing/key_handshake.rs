@@ -7,7 +7,7 @@
 use anyhow::{Result, anyhow, bail, ensure};
 
 use super::frame::framed;
-use super::key::{Hash, Key};
+use super::key::{AuthKey, Hash};
 use wire::say;
 
 #[cfg(test)]
@@ -31,7 +31,7 @@ type Challenge = [u8; SHA256.len() + 40];
 /// What a peer must prove.
 #[derive(Debug, Clone)]
 pub(in super::super::super) struct Rules {
-    pub(in super::super::super) key: Key,
+    pub(in super::super::super) key: AuthKey,
     /// A peer that proves, or wants us to prove, by MD5 is refused.
     pub(in super::super::super) only_sha256: bool,
 }

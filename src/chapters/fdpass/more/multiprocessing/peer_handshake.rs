@@ -4,13 +4,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 use super::frame::Frame;
 use super::key_handshake::{KeyHandshake, Rules, Side};
 use super::pid::{pickled, unpickled};
+use os::calls::nix_errno;
 
 // ANCHOR: peer_handshake
 /// A handshake with one peer that is under way.
@@ -80,7 +81,7 @@ impl PeerHandshake {
 fn send_frame(socket: impl AsFd, frame: &[u8]) -> Result<()> {
     if !frame.is_empty() {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        send(socket, frame, flags).context("send")?;
+        send(socket, frame, flags).map_err(nix_errno).context("send")?;
     }
     Ok(())
 }
@@ -103,9 +104,10 @@ pub(in super::super::super) fn meet_server(
         let left =
             handshake.deadline.map(|d| d.saturating_duration_since(Instant::now()));
         let left = left.map(Timespec::try_from).transpose().context("poll")?;
-        match poll(&mut [PollFd::new(socket, PollFlags::IN)], left.as_ref()) {
+        let mut fds = [PollFd::new(socket, PollFlags::IN)];
+        match poll(&mut fds, left.as_ref()).map_err(nix_errno) {
             Ok(0) => bail!("{}", late(within)),
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error).context("poll"),
         }
     }

@@ -4,12 +4,13 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
-use rustix::io::Errno;
+use nix::errno::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::super::super::descriptor::pass;
 use super::super::super::plain::ReceivedAcknowledgements;
 use super::frame::BYTE;
+use os::calls::nix_errno;
 use os::siocoutq::unread;
 
 // ANCHOR: unread
@@ -68,9 +69,7 @@ impl UnreadMessages {
             return ReceivedAcknowledgements::Nothing;
         }
         match passed - left {
-            _ if self.reset => {
-                ReceivedAcknowledgements::Failed(nix::errno::Errno::ECONNRESET)
-            }
+            _ if self.reset => ReceivedAcknowledgements::Failed(Errno::ECONNRESET),
             0 if passed == 0 && self.ended => ReceivedAcknowledgements::EndOfFile,
             0 => ReceivedAcknowledgements::Nothing,
             read => ReceivedAcknowledgements::Number(read),
@@ -82,10 +81,11 @@ impl UnreadMessages {
     fn read_end(&mut self, worker: impl AsFd) -> bool {
         let mut ignored = [0; 4096];
         for _ in 0..64 {
-            match recv(&worker, &mut ignored[..], RecvFlags::DONTWAIT) {
-                Ok((1.., _)) | Err(Errno::INTR) => continue,
+            let received = recv(&worker, &mut ignored[..], RecvFlags::DONTWAIT);
+            match received.map_err(nix_errno) {
+                Ok((1.., _)) | Err(Errno::EINTR) => continue,
                 Ok((0, _)) => self.ended = true,
-                Err(Errno::CONNRESET) => self.reset = true,
+                Err(Errno::ECONNRESET) => self.reset = true,
                 Err(_) => {}
             }
             return true;
@@ -128,7 +128,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(
                 unread.read(&ours, 2),
-                ReceivedAcknowledgements::Failed(nix::errno::Errno::ECONNRESET)
+                ReceivedAcknowledgements::Failed(Errno::ECONNRESET)
             );
         }
     }

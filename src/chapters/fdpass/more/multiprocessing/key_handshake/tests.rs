@@ -9,7 +9,7 @@ fn bytes(digits: &str) -> Vec<u8> {
 }
 
 fn rules(key: &str, only_sha256: bool) -> Rules {
-    Rules { key: Key::of(key), only_sha256 }
+    Rules { key: AuthKey::of(key), only_sha256 }
 }
 
 fn begin(side: Side, rules: &Rules) -> (KeyHandshake, Vec<u8>) {
@@ -54,7 +54,7 @@ fn a_recorded_proof_is_accepted_and_no_other() {
         handshake.check(&challenge, &proof[..index]).unwrap_err();
     }
     // By MD5, of all of the challenge, as Python 3.11 does with one from 3.12.
-    let mac = Key::of("secret").prove(Hash::Md5, &challenge);
+    let mac = AuthKey::of("secret").prove(Hash::Md5, &challenge);
     let error = handshake.check(&challenge, &mac).unwrap_err().to_string();
     assert!(error.contains("--require-sha256"), "{error}");
     let (handshake, _) = begin(Side::Client, &rules("secret", false));
@@ -116,6 +116,6 @@ fn a_challenge_in_no_known_form_is_not_answered() {
 fn a_key_is_not_printed_even_for_debugging() {
     let (handshake, _) = begin(Side::Listener, &rules("horse", true));
     let text = format!("{handshake:?}");
-    assert!(text.contains("Key(..)") && !text.contains("horse"), "{text}");
+    assert!(text.contains("AuthKey(..)") && !text.contains("horse"), "{text}");
     assert!(!text.contains("104, 111, 114, 115, 101"), "{text}");
 }
