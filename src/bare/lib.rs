@@ -60,6 +60,13 @@ macro_rules! programs {
 
 programs! {
     fifo;
+    posixmq;
+    sysvmq;
+    shm;
+    mmap;
+    semaphore;
+    semaphore_sysv;
+    semaphore_futex;
 }
 
 impl Program {
