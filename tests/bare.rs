@@ -251,7 +251,7 @@ macro_rules! pairs {
 }
 
 pairs! {
-    file signal pipe fifo
+    file signal pipe fifo posixmq sysvmq shm mmap semaphore semaphore_sysv semaphore_futex
 }
 
 /// Every text, with its program and its language.

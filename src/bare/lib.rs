@@ -141,6 +141,41 @@ programs! {
         "sender" [Path] "hello" "through a FIFO";
         prints "receiver" "hello\nthrough a FIFO\n"
     }
+    posixmq {
+        "sender" [Name] "hello" "through a queue";
+        "receiver" [Name];
+        prints "receiver" "hello\nthrough a queue\n"
+    }
+    sysvmq {
+        "sender" [Key] "hello" "through a queue";
+        "receiver" [Key];
+        prints "receiver" "hello\nthrough a queue\n"
+    }
+    shm {
+        "receiver" [Name];
+        "sender" [Name] "hello" "through shared memory";
+        prints "receiver" "hello\nthrough shared memory\n"
+    }
+    mmap {
+        "receiver" [Path];
+        "sender" [Path] "hello" "through mapped pages";
+        prints "receiver" "hello\nthrough mapped pages\n"
+    }
+    semaphore {
+        "waiter" [Name] ("--times") "2";
+        "poster" [Name] ("--times") "2";
+        prints "waiter" "took 1\ntook 2\n"
+    }
+    semaphore_sysv {
+        "waiter" [Key] ("--kind" "sysv" "--times") "2";
+        "poster" [Key] ("--kind" "sysv" "--times") "2";
+        prints "waiter" "took 1\ntook 2\n"
+    }
+    semaphore_futex {
+        "waiter" [Name] ("--kind" "futex" "--times") "2";
+        "poster" [Name] ("--kind" "futex" "--times") "2";
+        prints "waiter" "took 1\ntook 2\n"
+    }
 }
 
 /// How the name begins under which a process plays a program: `ipclab bare fifo`.

@@ -1,0 +1,59 @@
+/* A POSIX semaphore, bare: sem_open(3), sem_wait(3), sem_post(3), sem_unlink(3).
+   Wire: no bytes but the semaphore's value: a post adds 1, a wait takes 1 or sleeps.
+   Not here: a poster that dies, a name that is left, a signal in a call. See chapter semaphore.
+   cc -Wall semaphore.c -o sem; ./sem waiter /s 3; ./sem poster /s 3 */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Leaves with the name of the error, if a call has failed. */
+static long ok(long result, const char *call)
+{
+    if (result == -1) {
+        fprintf(stderr, "%s: %s\n", call, strerrorname_np(errno));
+        exit(1);
+    }
+    return result;
+}
+
+/* Either side may be first: a new one has the value 0. */
+static sem_t *open_semaphore(const char *name)
+{
+    sem_t *semaphore = sem_open(name, O_CREAT, 0600, 0);
+    if (semaphore == SEM_FAILED)
+        ok(-1, "sem_open");
+    return semaphore;
+}
+
+static void waiter(const char *name, int times)
+{
+    sem_t *semaphore = open_semaphore(name);
+    for (int number = 1; number <= times; number++) {
+        ok(sem_wait(semaphore), "sem_wait"); /* takes 1; sleeps while it is 0 */
+        ok(dprintf(1, "took %d\n", number), "write");
+    }
+    ok(sem_unlink(name), "sem_unlink");
+}
+
+static void poster(const char *name, int times)
+{
+    sem_t *semaphore = open_semaphore(name);
+    for (int number = 1; number <= times; number++)
+        ok(sem_post(semaphore), "sem_post"); /* adds 1; wakes a waiter that sleeps */
+}
+
+int main(int argc, char *argv[])
+{
+    int times = argc == 4 ? atoi(argv[3]) : 1;
+    if ((argc == 3 || argc == 4) && strcmp(argv[1], "waiter") == 0)
+        waiter(argv[2], times);
+    else if ((argc == 3 || argc == 4) && strcmp(argv[1], "poster") == 0)
+        poster(argv[2], times);
+    else
+        return fprintf(stderr, "usage: semaphore waiter|poster PLACE [TIMES]\n"), 2;
+}

@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""A POSIX semaphore, bare: sem_open(3), sem_wait(3), sem_post(3), sem_unlink(3).
+
+Wire: no bytes but the semaphore's value: a post adds 1, a wait takes 1 or sleeps.
+Not here: a poster that dies, a name that is left, a signal in a call. See chapter semaphore.
+The standard library has none with a name: pip install posix_ipc
+python3 semaphore.py waiter /s 3; python3 semaphore.py poster /s 3
+"""
+import os
+import sys
+
+from posix_ipc import O_CREAT, Semaphore
+
+
+def open_semaphore(name):
+    """Either side may be first: a new one has the value 0."""
+    return Semaphore(name, O_CREAT, mode=0o600, initial_value=0)
+
+
+def waiter(name, times=1):
+    semaphore = open_semaphore(name)
+    for number in range(1, times + 1):
+        semaphore.acquire()  # sem_wait takes 1; sleeps while it is 0
+        os.write(1, b"took %d\n" % number)
+    semaphore.unlink()
+
+
+def poster(name, times=1):
+    semaphore = open_semaphore(name)
+    for _ in range(times):
+        semaphore.release()  # sem_post adds 1; wakes a waiter that sleeps
+
+
+match sys.argv[1:]:
+    case ["waiter", name, *times] if len(times) <= 1:
+        waiter(name, *map(int, times))
+    case ["poster", name, *times] if len(times) <= 1:
+        poster(name, *map(int, times))
+    case _:
+        sys.exit("usage: semaphore.py waiter|poster PLACE [TIMES]")

@@ -1,0 +1,54 @@
+//! A System V semaphore, bare: semget(2), semop(2), semctl(2).
+//!
+//! Wire: no bytes but the semaphore's value: a post adds 1, a wait takes 1 or sleeps.
+//! Not here: a poster that dies, a set that is left, a signal in a call. See chapter semaphore.
+//! Cargo.toml: libc = "0.2", nix = "0.31"
+
+use std::io::stdout;
+
+use libc::{IPC_CREAT, IPC_RMID, sembuf, semctl, semget, semop};
+use nix::errno::Errno;
+use nix::unistd::write;
+
+/// Either side may be first: a new one has the value 0, on Linux.
+fn get_semaphore(key: i32) -> nix::Result<i32> {
+    // SAFETY: three numbers.
+    Errno::result(unsafe { semget(key, 1, IPC_CREAT | 0o600) }) // a set of 1
+}
+
+fn waiter(key: i32, times: u32) -> nix::Result<()> {
+    let semaphore = get_semaphore(key)?;
+    let mut take = sembuf { sem_num: 0, sem_op: -1, sem_flg: 0 };
+    for number in 1..=times {
+        // SAFETY: one operation.
+        Errno::result(unsafe { semop(semaphore, &mut take, 1) })?; // takes 1; sleeps while it is 0
+        write(stdout(), format!("took {number}\n").as_bytes())?;
+    }
+    // SAFETY: three numbers.
+    Errno::result(unsafe { semctl(semaphore, 0, IPC_RMID) }).map(drop)
+}
+
+fn poster(key: i32, times: u32) -> nix::Result<()> {
+    let semaphore = get_semaphore(key)?;
+    let mut add = sembuf { sem_num: 0, sem_op: 1, sem_flg: 0 };
+    for _ in 0..times {
+        // SAFETY: one operation.
+        Errno::result(unsafe { semop(semaphore, &mut add, 1) })?; // adds 1; wakes a waiter
+    }
+    Ok(())
+}
+
+pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let times = words.get(2).map_or(Ok(1), |times| times.parse())?;
+    match &words[..] {
+        [role, key] | [role, key, _] if role == "waiter" => {
+            waiter(key.parse()?, times)?
+        }
+        [role, key] | [role, key, _] if role == "poster" => {
+            poster(key.parse()?, times)?
+        }
+        _ => Err("usage: semaphore_sysv waiter|poster PLACE [TIMES]")?,
+    }
+    Ok(())
+}
