@@ -5,8 +5,7 @@
 //! Not here: two senders, a full queue, the pid of a process that has ended. See chapter signal.
 //! Cargo.toml: nix = { version = "0.31", features = ["fs"] }; libc = "0.2"
 
-use std::error::Error;
-use std::{io::stdout, mem, ptr::null_mut};
+use std::{error::Error, io::stdout, mem, ptr::null_mut};
 
 use libc::{SIG_BLOCK, SIGRTMIN, sigaddset, sigprocmask, sigqueue, sigwaitinfo};
 use nix::unistd::{getpid, read, unlink, write};
@@ -52,7 +51,8 @@ fn sender(name: &str, messages: &[String]) -> Result<(), Box<dyn Error>> {
     let place = open(name, OFlag::O_RDONLY, Mode::empty())?; // ENOENT: no receiver yet
     let mut text = [0; 64];
     let n = read(place, &mut text)?;
-    let pid = str::from_utf8(&text[..n])?.split(' ').next().unwrap_or("").parse()?;
+    let text = str::from_utf8(&text[..n])?;
+    let pid = text.split_whitespace().next().unwrap_or_default().parse()?;
     for message in messages {
         queue(pid, SIGRTMIN(), message.len() as i32)?;
         for part in message.as_bytes().chunks(4) {

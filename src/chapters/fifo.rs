@@ -12,7 +12,9 @@ use nix::unistd::mkfifo;
 
 use os::calls::read;
 use os::cleanup::Object;
-use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::chapter::{
+    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown,
+};
 use wire::errors::{Advise, errno};
 use wire::frame::{FramingOptions, ReassemblyBuffer};
 use wire::meet::{FileKind, Meets, Presence, Rendezvous, is_taken};
@@ -203,7 +205,45 @@ impl OneWay for Fifo {
             prints: "receiver",
             expect: "hello\nthrough a FIFO\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "A regular file at the name is read as if it were the FIFO, and \
+                       removed.",
+                shown: Shown::Test("fifo", "a_regular_file_in_the_way_is_explained"),
+                answer: ("chapters/fifo.rs", "make"),
+            },
+            Lack {
+                what: "A message with a newline arrives as two messages.",
+                shown: Shown::Test(
+                    "fifo",
+                    "a_newline_within_a_line_is_refused_before_anything_is_opened",
+                ),
+                answer: ("chapters/fifo.rs", "sender"),
+            },
+            Lack {
+                what: "Alone, a program sleeps in open(2) for ever, and does not say \
+                       why.",
+                shown: Shown::Experiment("open-sleeps"),
+                answer: ("chapters/fifo.rs", "receiver"),
+            },
+            Lack {
+                what: "When the receiver is killed, the sender ends by EPIPE or \
+                       SIGPIPE, and does not say how many messages were written.",
+                shown: Shown::Test(
+                    "fifo",
+                    "a_sender_whose_reader_left_says_how_many_were_handed_over",
+                ),
+                answer: ("chapters/fifo.rs", "sender"),
+            },
+            Lack {
+                what: "A program that is killed leaves the name behind.",
+                shown: Shown::Test(
+                    "killed",
+                    "what_a_role_leaves_that_is_killed_in_a_change_is_found_by_clean",
+                ),
+                answer: ("chapters/fifo.rs", "make"),
+            },
+        ],
     };
     type Sender = FifoSender;
     type Receiver = FifoReceiver;

@@ -5,7 +5,9 @@
 
 use anyhow::Result;
 
-use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::chapter::{
+    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown,
+};
 use wire::frame::FramingOptions;
 use wire::meet::{Meets, Rendezvous};
 use wire::transport::{Receiver, Sender};
@@ -177,7 +179,59 @@ impl OneWay for Files {
             prints: "receiver",
             expect: "hello\nthrough a file\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "A receiver that is first fails with ENOENT, and does not wait \
+                       for the file.",
+                shown: Shown::Test(
+                    "file",
+                    "a_relative_path_of_the_users_is_waited_for",
+                ),
+                answer: ("chapters/file/watch.rs", "watch"),
+            },
+            Lack {
+                what: "A sender that is killed leaves NAME.tmp, and each later sender \
+                       fails with EEXIST.",
+                shown: Shown::Test(
+                    "file",
+                    "what_a_killed_sender_left_goes_by_clean",
+                ),
+                answer: ("chapters/file/publish.rs", "sender"),
+            },
+            Lack {
+                what: "On a full disk write(2) stores a part, and the Rust and the \
+                       Python sender publish that part as the whole.",
+                shown: Shown::Test(
+                    "file",
+                    "a_full_disk_is_named_and_the_old_file_is_untouched",
+                ),
+                answer: ("chapters/file/publish.rs", "sender"),
+            },
+            Lack {
+                what: "Two receivers that open the file before one of them unlinks it \
+                       both print it.",
+                shown: Shown::Test("file", "of_two_receivers_each_file_goes_to_one"),
+                answer: ("chapters/file/publish.rs", "receiver"),
+            },
+            Lack {
+                what: "While a sender writes, a second one fails with EEXIST, and \
+                       does not say which process is there.",
+                shown: Shown::Test(
+                    "file",
+                    "a_second_sender_is_told_who_has_its_place",
+                ),
+                answer: ("chapters/file/publish.rs", "sender"),
+            },
+            Lack {
+                what: "A FIFO at the name makes the receiver sleep in open(2); a link \
+                       leads it to another file.",
+                shown: Shown::Test(
+                    "file",
+                    "what_is_in_the_way_is_named_and_left_alone",
+                ),
+                answer: ("chapters/file/publish.rs", "receiver"),
+            },
+        ],
     };
     type Sender = FileSender;
     type Receiver = FileReceiver;

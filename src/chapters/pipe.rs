@@ -2,7 +2,7 @@
 //! has no name: its two processes got their ends from the process that made it, which is the
 //! shell in `ipclab pipe sender | ipclab pipe receiver`, and a parent in `ipclab pipe fork`.
 
-use wire::chapter::{OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::chapter::{Lack, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown};
 use wire::meet::Meets;
 
 pub mod fork;
@@ -73,7 +73,49 @@ impl OneWay for Pipe {
             prints: "receiver",
             expect: "hello\nthrough a pipe\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "When the receiver is killed, the sender ends by EPIPE or \
+                       SIGPIPE, and does not say how many messages were written.",
+                shown: Shown::Experiment("sigpipe"),
+                answer: ("chapters/pipe/sender.rs", "sender"),
+            },
+            Lack {
+                what: "An end with O_NONBLOCK, which another process may have set, \
+                       ends a program with EAGAIN, in the middle of a message.",
+                shown: Shown::Test(
+                    "streams",
+                    "a_pipe_that_does_not_block_is_waited_for_at_both_ends",
+                ),
+                answer: ("chapters/pipe/receiver.rs", "receiver"),
+            },
+            Lack {
+                what: "When the child of the role fork fails, its parent ends with 0 \
+                       all the same.",
+                shown: Shown::Test(
+                    "one_client",
+                    "one_failure_is_one_line_whichever_process_meets_it",
+                ),
+                answer: ("chapters/pipe/fork.rs", "one_way"),
+            },
+            Lack {
+                what: "Without a standard input, the Rust receiver prints nothing and \
+                       ends with 0.",
+                shown: Shown::Test(
+                    "streams",
+                    "a_standard_input_that_cannot_be_read_is_no_empty_one",
+                ),
+                answer: ("wire/standard.rs", "usable"),
+            },
+            Lack {
+                what: "The pipe goes one way, so the receiver cannot answer.",
+                shown: Shown::Test(
+                    "pipe",
+                    "fork_answers_by_two_pipes_and_by_a_socket_pair",
+                ),
+                answer: ("chapters/pipe/fork.rs", "both_ways"),
+            },
+        ],
     };
     type Sender = PipeSender;
     type Receiver = PipeReceiver;

@@ -4,7 +4,9 @@
 //! enough to send messages, a word at a time. The address is a process, so the receiver
 //! publishes its pid.
 
-use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::chapter::{
+    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown,
+};
 use wire::meet::Meets;
 
 pub mod handler;
@@ -73,7 +75,71 @@ impl OneWay for Signals {
             prints: "receiver",
             expect: "hello\n4 bytes at a time\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "A sender that is first fails with ENOENT, and does not wait \
+                       for a receiver.",
+                shown: Shown::Test("signal", "a_counting_sender_may_be_first"),
+                answer: ("chapters/signal/published.rs", "find"),
+            },
+            Lack {
+                what: "The pid that a killed receiver left may be another process's \
+                       by now, and the sender's signal ends that process.",
+                shown: Shown::Experiment("pid-reuse"),
+                answer: ("chapters/signal/published.rs", "find"),
+            },
+            Lack {
+                what: "A second receiver writes its pid over the first one's, which \
+                       then waits for ever.",
+                shown: Shown::Test(
+                    "signal",
+                    "a_second_receiver_is_told_who_has_the_place",
+                ),
+                answer: ("chapters/signal/receiver.rs", "receiver"),
+            },
+            Lack {
+                what: "The signals of two senders at once are put together as one \
+                       message.",
+                shown: Shown::Test(
+                    "signal",
+                    "a_second_sender_is_told_that_another_is_heard",
+                ),
+                answer: ("chapters/signal/receiver.rs", "current_sender"),
+            },
+            Lack {
+                what: "When a sender is killed in a message, the next sender's \
+                       signals are taken for the rest of it.",
+                shown: Shown::Test(
+                    "signal",
+                    "what_a_dead_sender_left_unfinished_is_discarded_and_said",
+                ),
+                answer: ("chapters/signal/receiver.rs", "current_sender"),
+            },
+            Lack {
+                what: "A signal sent by kill(2) has no value, and is printed as an \
+                       empty message.",
+                shown: Shown::Test(
+                    "signal",
+                    "a_signal_without_a_value_and_a_wrong_length_are_ignored_and_said",
+                ),
+                answer: ("chapters/signal/receiver.rs", "current_sender"),
+            },
+            Lack {
+                what: "When the receiver's queue is full, the sender ends with \
+                       EAGAIN, in the middle of a message.",
+                shown: Shown::Experiment("queue-limit"),
+                answer: ("chapters/signal/sender.rs", "sender"),
+            },
+            Lack {
+                what: "A receiver that was stopped, by Ctrl-Z for example, ends with \
+                       EINTR once it goes on; in Python it does not.",
+                shown: Shown::Test(
+                    "signal",
+                    "of_many_standard_signals_one_is_kept_and_of_many_real_time_signals_all",
+                ),
+                answer: ("chapters/signal/sigwaitinfo.rs", "sigwaitinfo"),
+            },
+        ],
     };
     type Sender = sender::SignalSender;
     type Receiver = receiver::SignalReceiver;
