@@ -13,7 +13,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use bare::{Language, PROGRAMS, Part, Program};
+use bare::{Language, MeetingPlace, PROGRAMS, Part, Program};
 use lab::bare::MeetingPlaces;
 use lab::tools::Tools;
 use nix::fcntl::OFlag;
@@ -90,10 +90,12 @@ fn command(
         Player::Bare(language) => {
             let mut command = Command::new(ipclab());
             command.args(["-q", "bare", program.name, "--lang", lang(language)]);
-            command
-                .args([part.role, "--"])
-                .args(places.arguments(part))
-                .args(part.args);
+            // A key is given by the name that it is made from.
+            let meeting = part.places.iter().map(|place| match place {
+                MeetingPlace::Key => places.argument(MeetingPlace::Name),
+                place => places.argument(*place),
+            });
+            command.args([part.role, "--"]).args(meeting).args(part.args);
             command
         }
     };
@@ -280,7 +282,7 @@ fn each_text_is_short_and_begins_with_what_it_is() {
         let chapter = format!("See chapter {}.", program.chapter());
         let build = match language {
             Language::Rust => "Cargo.toml: ".to_owned(),
-            Language::C => format!("cc {}.c -o {}", program.name, program.name),
+            Language::C => format!(" {}.c -o ", program.name),
             Language::Python => format!("python3 {}.py ", program.name),
         };
         for part in [", bare", "Wire: ", "Not here: ", &chapter, &build] {
@@ -355,13 +357,7 @@ fn the_languages_say_alike_what_sleeps() {
             "{}: {counts:?}",
             program.name
         );
-        let never = ["file"];
-        assert_eq!(
-            counts[0] == 0,
-            never.contains(&program.name),
-            "{}",
-            program.name
-        );
+        assert!(counts[0] > 0, "{}: nothing sleeps", program.name);
     }
 }
 

@@ -174,7 +174,8 @@ fn recipe(program: &Program, language: Language) -> Result<String> {
             lines.push(format!(
                 "ipclab bare {name} --lang c > {name}.c && {compile}"
             ));
-            format!("./{name}")
+            let output = compile.split(' ').skip_while(|word| *word != "-o").nth(1);
+            format!("./{}", output.unwrap_or(name))
         }
         Language::Python => {
             lines.push(format!("ipclab bare {name} --lang python > {name}.py"));

@@ -194,7 +194,9 @@ fn compiled(program: &Program) -> Result<PathBuf> {
     };
     // The text comes by standard input, and `-o NAME` is not for us.
     let file = format!("{}.c", program.name);
-    let options = words.filter(|word| ![&file, program.name, "-o"].contains(word));
+    let words: Vec<_> = words.filter(|word| *word != file).collect();
+    let output = words.iter().position(|word| *word == "-o").unwrap_or(words.len());
+    let options = words[..output].iter().chain(words.iter().skip(output + 2));
     let result = cached(program, Language::C, &cc)?;
     if result.exists() {
         return Ok(result);
