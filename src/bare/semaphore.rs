@@ -2,14 +2,16 @@
 //!
 //! Wire: no bytes but the semaphore's value: a post adds 1, a wait takes 1 or sleeps.
 //! Not here: a poster that dies, a name that is left, a signal in a call. See chapter semaphore.
-//! Cargo.toml: libc = "0.2", nix = "0.31"
+//! Cargo.toml: nix = "0.31"
 
 use std::error::Error;
 use std::ffi::CString;
 use std::io::stdout;
 
-use libc::{O_CREAT, SEM_FAILED, sem_open, sem_post, sem_t, sem_unlink, sem_wait};
 use nix::errno::Errno;
+use nix::libc::{
+    O_CREAT, SEM_FAILED, sem_open, sem_post, sem_t, sem_unlink, sem_wait,
+};
 use nix::unistd::write;
 
 /// Either side may be first: a new one has the value 0.

@@ -2,13 +2,13 @@
 //!
 //! Wire: no bytes but a word of shared memory, the value: a post adds 1, a wait takes 1 or sleeps.
 //! Not here: a poster that dies, a name that is left, the largest value. See chapter semaphore.
-//! Cargo.toml: libc = "0.2", nix = { version = "0.31", features = ["fs", "mman"] }
+//! Cargo.toml: nix = { version = "0.31", features = ["fs", "mman"] }
 
 use std::io::stdout;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use libc::{FUTEX_WAIT, FUTEX_WAKE, SYS_futex, syscall};
 use nix::fcntl::OFlag;
+use nix::libc::{FUTEX_WAIT, FUTEX_WAKE, SYS_futex, syscall};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, shm_open, shm_unlink};
 use nix::sys::stat::Mode;
 use nix::unistd::{ftruncate, write};

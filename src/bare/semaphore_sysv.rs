@@ -2,12 +2,12 @@
 //!
 //! Wire: no bytes but the semaphore's value: a post adds 1, a wait takes 1 or sleeps.
 //! Not here: a poster that dies, a set that is left, a signal in a call. See chapter semaphore.
-//! Cargo.toml: libc = "0.2", nix = "0.31"
+//! Cargo.toml: nix = "0.31"
 
 use std::io::stdout;
 
-use libc::{IPC_CREAT, IPC_RMID, sembuf, semctl, semget, semop};
 use nix::errno::Errno;
+use nix::libc::{IPC_CREAT, IPC_RMID, sembuf, semctl, semget, semop};
 use nix::unistd::write;
 
 /// Either side may be first: a new one has the value 0, on Linux.

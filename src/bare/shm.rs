@@ -2,14 +2,14 @@
 //!
 //! Wire: one slot: a length (0: no line; 0xffffffff: the end), a line. The role's ring is another.
 //! Not here: room for two messages, a peer that dies, a name that is left. See chapter shm.
-//! Cargo.toml: libc = "0.2", nix = { version = "0.31", features = ["fs", "mman"] }
+//! Cargo.toml: nix = { version = "0.31", features = ["fs", "mman"] }
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use libc::{FUTEX_WAIT, FUTEX_WAKE, SYS_futex, syscall};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::libc::{FUTEX_WAIT, FUTEX_WAKE, SYS_futex, syscall};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, shm_open, shm_unlink};
 use nix::sys::stat::Mode;
 use nix::unistd::{ftruncate, write};

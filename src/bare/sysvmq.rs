@@ -2,13 +2,13 @@
 //!
 //! Wire: a queue message each. The end is an empty one of type 0x7fffffff.
 //! Not here: a sender that dies, a second sender, limits, a signal in a call. See chapter sysvmq.
-//! Cargo.toml: libc = "0.2", nix = "0.31"
+//! Cargo.toml: nix = "0.31"
 
 use std::io::stdout;
 use std::ptr::null_mut;
 
-use libc::{IPC_CREAT, IPC_RMID, c_long, msgctl, msgget, msgrcv, msgsnd};
 use nix::errno::Errno;
+use nix::libc::{IPC_CREAT, IPC_RMID, c_long, msgctl, msgget, msgrcv, msgsnd};
 use nix::unistd::write;
 
 const END: c_long = 0x7fff_ffff;

@@ -12,7 +12,9 @@ use nix::errno::Errno;
 use os::cleanup::Object;
 use os::owner::Owner;
 use os::shared::{Shared, map_raw};
-use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::chapter::{
+    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown,
+};
 use wire::errors::{Advise, errno};
 use wire::meet::{FileKind, Meets, Rendezvous, is_taken};
 use wire::ring::ends::{BackingOptions, RingOptions, RingReceiver, RingSender};
@@ -199,7 +201,53 @@ impl OneWay for Mmap {
             prints: "receiver",
             expect: "hello\nthrough mapped pages\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "A sender that is killed wakes nobody: the receiver sleeps \
+                       for ever.",
+                shown: Shown::Test(
+                    "mmap",
+                    "a_receiver_notices_that_a_python_sender_was_killed",
+                ),
+                answer: ("wire/ring/wait.rs", "wait"),
+            },
+            Lack {
+                what: "There is room for one line: without a receiver the sender \
+                       sleeps at its first message, and cannot leave it there.",
+                shown: Shown::Test(
+                    "mmap",
+                    "what_nobody_has_read_waits_in_the_file_for_a_later_receiver",
+                ),
+                answer: ("wire/ring/flow.rs", "writer"),
+            },
+            Lack {
+                what: "A store outlives its process: what a killed sender has \
+                       stored is printed as a line of the next run.",
+                shown: Shown::Experiment("kill-nine"),
+                answer: ("wire/ring/ends.rs", "roles"),
+            },
+            Lack {
+                what: "Any other file under this name is cut to 4,096 bytes, taken \
+                       for a slot and removed.",
+                shown: Shown::Test(
+                    "mmap",
+                    "a_file_that_is_no_ring_is_never_written",
+                ),
+                answer: ("chapters/mmap.rs", "file"),
+            },
+            Lack {
+                what: "If another process cuts the file short meanwhile, SIGBUS \
+                       kills the process at its next access.",
+                shown: Shown::Experiment("peer-truncates"),
+                answer: ("chapters/mmap.rs", "file"),
+            },
+            Lack {
+                what: "Where the file system is full, ftruncate succeeds, and \
+                       SIGBUS kills the process at its first access.",
+                shown: Shown::Experiment("full-disk"),
+                answer: ("chapters/mmap.rs", "file"),
+            },
+        ],
     };
     type Sender = RingSender<MmapOptions>;
     type Receiver = RingReceiver<MmapOptions>;

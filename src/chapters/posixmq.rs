@@ -13,7 +13,9 @@ use nix::sys::stat::fstat;
 use os::cleanup::{Ticks, ticks};
 use os::mqueue::mq_receive;
 use os::signal::retry_on_intr;
-use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::chapter::{
+    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown,
+};
 use wire::errors::Advise;
 use wire::meet::{Meets, Rendezvous, SoleRole};
 use wire::roles::messages;
@@ -339,7 +341,53 @@ impl OneWay for Posixmq {
             prints: "receiver",
             expect: "hello\nthrough a queue\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "A queue outlives its sender: what a killed sender of an \
+                       earlier run has sent is received as a message of this run.",
+                shown: Shown::Experiment("crash-leaves-it"),
+                answer: ("chapters/posixmq/open.rs", "open"),
+            },
+            Lack {
+                what: "The first end removes the queue's name: what a second sender \
+                       sends after that is received by no process.",
+                shown: Shown::Experiment("unlink-while-open"),
+                answer: ("chapters/posixmq.rs", "sender"),
+            },
+            Lack {
+                what: "Of two receivers one takes the end; the other sleeps for \
+                       ever on a queue that has no name any more.",
+                shown: Shown::Test(
+                    "posixmq",
+                    "a_receiver_of_an_unlinked_queue_says_so",
+                ),
+                answer: ("chapters/posixmq.rs", "receiver"),
+            },
+            Lack {
+                what: "Without a receiver the sender sleeps at the eleventh \
+                       message, and does not say why.",
+                shown: Shown::Experiment("full-queue"),
+                answer: ("chapters/posixmq.rs", "sender"),
+            },
+            Lack {
+                what: "A queue that is there keeps its attributes: EMSGSIZE ends \
+                       the sender half way, and the receiver sleeps on.",
+                shown: Shown::Experiment("shape-of-the-first"),
+                answer: ("chapters/posixmq/open.rs", "open"),
+            },
+            Lack {
+                what: "EMFILE ends both roles where RLIMIT_MSGQUEUE is too small, \
+                       although few files are open.",
+                shown: Shown::Experiment("queue-bytes"),
+                answer: ("chapters/posixmq/open.rs", "limits"),
+            },
+            Lack {
+                what: "A queue that another user has made under this name is used, \
+                       and its messages are printed.",
+                shown: Shown::Test("posixmq", "a_queue_of_another_user_is_refused"),
+                answer: ("chapters/posixmq/open.rs", "open"),
+            },
+        ],
     };
     type Sender = PosixmqSender;
     type Receiver = PosixmqReceiver;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use wire::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use wire::chapter::{
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+};
 use wire::errors::usage;
 use wire::meet::{Meets, Rendezvous};
 use wire::roles;
@@ -133,7 +135,59 @@ impl Conversation for Semaphores {
             prints: "waiter",
             expect: "took 1\ntook 2\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "A post outlives its poster: a waiter takes posts of an \
+                       earlier run, and does not sleep.",
+                shown: Shown::Experiment("posts-are-kept"),
+                answer: ("chapters/semaphore/enter.rs", "enter"),
+            },
+            Lack {
+                what: "The first waiter that is done removes the name: a second one \
+                       sleeps for ever, and the next posts go to a new semaphore.",
+                shown: Shown::Experiment("unlink-splits"),
+                answer: ("chapters/semaphore/enter.rs", "enter"),
+            },
+            Lack {
+                what: "When the poster is killed before its last post, the waiter \
+                       sleeps for ever, and does not say for what.",
+                shown: Shown::Test(
+                    "semaphore",
+                    "a_waiter_goes_on_waiting_when_its_poster_was_killed",
+                ),
+                answer: ("chapters/semaphore/waiter.rs", "waiter"),
+            },
+            Lack {
+                what: "What a killed waiter has taken is gone: the next waiter \
+                       sleeps.",
+                shown: Shown::Experiment("undo-after-kill"),
+                answer: ("chapters/semaphore/sysv.rs", "sysv"),
+            },
+            Lack {
+                what: "semaphore_sysv posts to a set that another program has just \
+                       made: a SETVAL that comes after it wipes the post out.",
+                shown: Shown::Experiment("create-then-init"),
+                answer: ("chapters/semaphore/sysv.rs", "sysv"),
+            },
+            Lack {
+                what: "semaphore_sysv ends by ERANGE at the post after the \
+                       32,767th, and does not say how many it has posted.",
+                shown: Shown::Test(
+                    "semaphore",
+                    "a_full_semaphore_is_named_with_its_limit",
+                ),
+                answer: ("chapters/semaphore/poster.rs", "poster"),
+            },
+            Lack {
+                what: "semaphore_futex sleeps on if a process stores the new value \
+                       and does not call futex(FUTEX_WAKE).",
+                shown: Shown::Test(
+                    "semaphore",
+                    "python_posts_to_the_futex_kind_without_a_wake_up",
+                ),
+                answer: ("chapters/semaphore/futex.rs", "futex"),
+            },
+        ],
     };
     type Roles = SemaphoreRoles;
 }

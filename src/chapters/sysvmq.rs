@@ -12,7 +12,9 @@ use nix::errno::Errno;
 
 use os::cleanup::{Ticks, ticks};
 use os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
-use wire::chapter::{NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script};
+use wire::chapter::{
+    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown,
+};
 use wire::errors::{Advise, usage};
 use wire::meet::{Meets, Rendezvous, SoleRole};
 use wire::roles::messages;
@@ -361,7 +363,51 @@ impl OneWay for Sysvmq {
             prints: "receiver",
             expect: "hello\nthrough a queue\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "The first end removes the queue: the next call of a second \
+                       sender or receiver is EIDRM or EINVAL.",
+                shown: Shown::Experiment("removed-under-sleepers"),
+                answer: ("chapters/sysvmq.rs", "receiver"),
+            },
+            Lack {
+                what: "A signal with a handler ends msgsnd and msgrcv by EINTR, and \
+                       the role with it; SA_RESTART does not help.",
+                shown: Shown::Experiment("restart-does-not-help"),
+                answer: ("chapters/sysvmq.rs", "receiver"),
+            },
+            Lack {
+                what: "A message of more than 8,192 bytes ends each receiver by \
+                       E2BIG, one after the other, since it stays in the queue.",
+                shown: Shown::Experiment("too-long-stays"),
+                answer: ("chapters/sysvmq/open.rs", "limits"),
+            },
+            Lack {
+                what: "Where msg_qbytes was lowered, the sender sleeps for ever \
+                       with a message that is longer than that.",
+                shown: Shown::Experiment("larger-than-the-queue"),
+                answer: ("chapters/sysvmq/open.rs", "limits"),
+            },
+            Lack {
+                what: "Without a receiver the sender sleeps once the queue has \
+                       16,384 messages, even if all are empty, and does not say \
+                       why.",
+                shown: Shown::Experiment("empty-messages-fill"),
+                answer: ("chapters/sysvmq.rs", "sender"),
+            },
+            Lack {
+                what: "A key is a number: where another program uses the same one, \
+                       the receiver takes that program's messages.",
+                shown: Shown::Experiment("ftok-collides"),
+                answer: ("chapters/sysvmq/open.rs", "open"),
+            },
+            Lack {
+                what: "A queue that another user has made with this key is used, \
+                       and its messages are printed.",
+                shown: Shown::Test("sysvmq", "a_queue_of_another_user_is_refused"),
+                answer: ("chapters/sysvmq/open.rs", "open"),
+            },
+        ],
     };
     type Sender = SysvmqSender;
     type Receiver = SysvmqReceiver;
