@@ -2,8 +2,10 @@
 //!
 //! # The map, in reading order
 //!
-//! Each folder of src is a crate, and may import only those that stand above it here:
+//! Each folder of src but `cli` is a crate, and may import only those that stand above it here:
 //!
+//! - `linux`: its build script stops a build for another system.
+//! - [`bare`]: the shortest whole program of each mechanism, in Rust, C and Python.
 //! - [`os`]: thin, safe wrappers where no crate has one, and clean-up; the only `unsafe`.
 //! - [`wire`]: what the chapters share: message boundaries, how two processes meet, the
 //!   loops around a link, the commentary, and how a failure reads.

@@ -1,15 +1,16 @@
 //! What chapters share, and the book explains once.
 //!
-//! [`chapter`]: what a chapter is · [`transport`]: the shape of a one-way link · [`frame`]:
-//! message boundaries on a byte stream · [`ring`]: bytes in shared memory · [`meet`]: how two
-//! processes find each other · [`roles`]: the loops around a link · [`dialogue`]: both halves of
-//! a conversation over a socket · [`address`]: network addresses, listened on, connected to and
-//! published · [`local`]: Unix sockets' names, bound and connected to · [`fork`]: parent and
-//! child · [`launcher`]: what starts a world of ranks · [`transfer`]: reading and writing that
-//! goes on · [`standard`]: standard input and output as they were given to us · [`payload`]:
-//! what goes to standard output · [`mod@say`]: the commentary, and all else that goes to
-//! standard error · [`visible`]: what others have named, as it may be shown · [`errors`]: how a
-//! failure reads · [`dirs`]: the directories that the environment names.
+//! [`chapter`]: what a chapter is · [`transport`]: the shape of a one-way link · [`frame`]: message
+//! boundaries on a byte stream · [`ring`]: bytes in shared memory · [`meet`]: how two processes
+//! find each other · [`roles`]: the loops around a link · [`dialogue`]: both halves of a
+//! conversation over a socket · [`address`]: network addresses, listened on, connected to and
+//! published · [`local`]: Unix sockets' names, bound and connected to · [`shortage`]: what a server
+//! does when there is no room for one more client · [`fork`]: parent and child · [`launcher`]: what
+//! starts a world of ranks · [`transfer`]: reading and writing that goes on · [`standard`]:
+//! standard input and output as they were given to us · [`payload`]: what goes to standard output ·
+//! [`mod@say`]: the commentary, and all else that goes to standard error · [`visible`]: what others
+//! have named, as it may be shown · [`errors`]: how a failure reads · [`dirs`]: the directories
+//! that the environment names.
 
 pub mod address;
 pub mod chapter;
