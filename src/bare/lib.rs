@@ -63,6 +63,10 @@ programs! {
     signal;
     pipe;
     fifo;
+    #[cfg(feature = "dbus")]
+    dbus;
+    #[cfg(feature = "mpi")]
+    mpi;
 }
 
 impl Program {
