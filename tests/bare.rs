@@ -253,7 +253,7 @@ macro_rules! pairs {
 }
 
 pairs! {
-    file signal pipe fifo posixmq sysvmq shm mmap semaphore semaphore_sysv semaphore_futex
+    file signal pipe fifo posixmq sysvmq shm mmap semaphore semaphore_sysv semaphore_futex dbus
 }
 
 /// Every text, with its program and its language.

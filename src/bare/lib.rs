@@ -176,6 +176,14 @@ programs! {
         "poster" [Name] ("--kind" "futex" "--times") "2";
         prints "waiter" "took 1\ntook 2\n"
     }
+    #[cfg(feature = "dbus")]
+    dbus {
+        
+    }
+    #[cfg(feature = "mpi")]
+    mpi {
+        
+    }
 }
 
 /// How the name begins under which a process plays a program: `ipclab bare fifo`.
