@@ -60,6 +60,9 @@ macro_rules! programs {
 
 programs! {
     fifo;
+    unix;
+    unix_dgram;
+    unix_seqpacket;
 }
 
 impl Program {
