@@ -63,6 +63,9 @@ programs! {
     unix;
     unix_dgram;
     unix_seqpacket;
+    tcp;
+    tcp_iterative;
+    tcp_fork;
 }
 
 impl Program {
