@@ -66,6 +66,7 @@ programs! {
     tcp;
     tcp_iterative;
     tcp_fork;
+    fdpass;
 }
 
 impl Program {
