@@ -67,6 +67,9 @@ programs! {
     tcp_iterative;
     tcp_fork;
     fdpass;
+    multiplex;
+    multiplex_select;
+    multiplex_epoll;
 }
 
 impl Program {
