@@ -253,7 +253,7 @@ macro_rules! pairs {
 }
 
 pairs! {
-    file signal pipe fifo posixmq sysvmq shm mmap semaphore semaphore_sysv semaphore_futex dbus
+    file signal pipe fifo unix unix_dgram unix_seqpacket tcp tcp_iterative tcp_fork posixmq sysvmq shm mmap fdpass multiplex multiplex_select multiplex_epoll semaphore semaphore_sysv semaphore_futex dbus
 }
 
 /// Every text, with its program and its language.

@@ -141,6 +141,36 @@ programs! {
         "sender" [Path] "hello" "through a FIFO";
         prints "receiver" "hello\nthrough a FIFO\n"
     }
+    unix {
+        "server" [Path] ("--count" "1");
+        "client" [Path] "hello" "through a socket";
+        prints "client" "hello\nthrough a socket\n"
+    }
+    unix_dgram {
+        "server" [Path] ("--type" "dgram" "--count" "1");
+        "client" [Path] ("--type" "dgram") "hello" "in a datagram";
+        prints "client" "hello\nin a datagram\n"
+    }
+    unix_seqpacket {
+        "server" [Path] ("--type" "seqpacket" "--count" "1");
+        "client" [Path] ("--type" "seqpacket") "hello" "in a packet";
+        prints "client" "hello\nin a packet\n"
+    }
+    tcp {
+        "server" [Address] ("--count" "1");
+        "client" [Address] "hello" "through TCP";
+        prints "client" "hello\nthrough TCP\n"
+    }
+    tcp_iterative {
+        "server" [Address] ("--count" "1") "1";
+        "client" [Address] "hello" "through TCP";
+        prints "client" "hello\nthrough TCP\n"
+    }
+    tcp_fork {
+        "server" [Address] ("--strategy" "fork" "--count" "1") "1";
+        "client" [Address] "hello" "through TCP";
+        prints "client" "hello\nthrough TCP\n"
+    }
     posixmq {
         "sender" [Name] "hello" "through a queue";
         "receiver" [Name];
@@ -160,6 +190,27 @@ programs! {
         "receiver" [Path];
         "sender" [Path] "hello" "through mapped pages";
         prints "receiver" "hello\nthrough mapped pages\n"
+    }
+    fdpass {
+        "server" [Path Address] ("--count" "1");
+        "worker" [Path];
+        "client" [Address] "hello" "from a client";
+        prints "client" "hello\nfrom a client\n"
+    }
+    multiplex {
+        "server" [Path] ("--with" "poll" "--count" "1");
+        "client" [Path] "hello" "in one thread";
+        prints "client" "hello\nin one thread\n"
+    }
+    multiplex_select {
+        "server" [Path] ("--with" "select" "--count" "1");
+        "client" [Path] "hello" "in one thread";
+        prints "client" "hello\nin one thread\n"
+    }
+    multiplex_epoll {
+        "server" [Path] ("--with" "epoll" "--count" "1");
+        "client" [Path] "hello" "in one thread";
+        prints "client" "hello\nin one thread\n"
     }
     semaphore {
         "waiter" [Name] ("--times") "2";

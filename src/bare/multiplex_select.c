@@ -1,0 +1,80 @@
+/* Many clients in one thread, bare: select(2), and the calls of program unix.
+   Wire: that of program unix. The server starts first, and ends when its last client has left.
+   Not here: descriptor 1024, a client that reads no answer. See chapter multiplex.
+   cc -Wall multiplex_select.c -o select; ./select server /tmp/m; ./select client /tmp/m hello */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Leaves with the name of the error, if a call has failed. */
+static long ok(long result, const char *call)
+{
+    if (result == -1) {
+        fprintf(stderr, "%s: %s\n", call, strerrorname_np(errno));
+        exit(1);
+    }
+    return result;
+}
+
+static void server(struct sockaddr_un address)
+{
+    int listener = ok(socket(AF_UNIX, SOCK_STREAM, 0), "socket");
+    ok(bind(listener, &address, sizeof address), "bind"); /* makes the name */
+    ok(listen(listener, 5), "listen"); /* from now on the kernel connects clients */
+    fd_set all;
+    FD_ZERO(&all);
+    FD_SET(listener, &all);
+    char data[4096];
+    int clients = 0, n;
+    do {
+        fd_set ready = all; /* select takes out what is not ready */
+        ok(select(FD_SETSIZE, &ready, NULL, NULL, NULL), "select"); /* sleeps until one is ready */
+        for (int fd = 0; fd < FD_SETSIZE; fd++) {
+            if (!FD_ISSET(fd, &ready))
+                continue;
+            if (fd == listener) { /* ready: neither accept nor recv sleeps */
+                int client = ok(accept(listener, NULL, NULL), "accept");
+                FD_SET(client, &all);
+                clients++;
+            } else if ((n = ok(recv(fd, data, sizeof data, 0), "recv")) > 0) {
+                ok(send(fd, data, n, MSG_NOSIGNAL), "send"); /* sleeps while it is full */
+            } else {
+                FD_CLR(fd, &all);
+                close(fd); /* the client's recv returns 0 */
+                clients--;
+            }
+        }
+    } while (clients > 0);
+    unlink(address.sun_path);
+}
+
+static void client(struct sockaddr_un address, char *messages[])
+{
+    int server = ok(socket(AF_UNIX, SOCK_STREAM, 0), "socket");
+    ok(connect(server, &address, sizeof address), "connect"); /* sleeps while the backlog is full */
+    for (; *messages; messages++) /* if the server has left, SIGPIPE ends this process */
+        ok(dprintf(server, "%s\n", *messages), "write"); /* sleeps while the socket is full */
+    ok(shutdown(server, SHUT_WR), "shutdown"); /* the server's recv returns 0 */
+    char data[4096];
+    long n;
+    while ((n = ok(recv(server, data, sizeof data, 0), "recv")) > 0) /* sleeps until data comes */
+        ok(write(1, data, n), "write");
+}
+
+int main(int argc, char *argv[])
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strncpy(address.sun_path, argc > 2 ? argv[2] : "", sizeof address.sun_path - 1); /* 107 bytes */
+    if (argc == 3 && strcmp(argv[1], "server") == 0)
+        server(address);
+    else if (argc >= 3 && strcmp(argv[1], "client") == 0)
+        client(address, argv + 3);
+    else
+        return fputs("usage: multiplex_select server PLACE | client PLACE MESSAGE...\n", stderr), 2;
+}

@@ -1,0 +1,66 @@
+/* TCP, bare: socket(2), bind(2), listen(2), accept(2), connect(2), send(2), recv(2), shutdown(2).
+   Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
+   Not here: a second client, the name of a host, IPv6, full sockets. See chapter tcp.
+   cc -Wall tcp.c -o tcp; ./tcp server 127.0.0.1:7777; ./tcp client 127.0.0.1:7777 hello world */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Leaves with the name of the error, if a call has failed. */
+static long ok(long result, const char *call)
+{
+    if (result == -1) {
+        fprintf(stderr, "%s: %s\n", call, strerrorname_np(errno));
+        exit(1);
+    }
+    return result;
+}
+
+static void server(struct sockaddr_in address)
+{
+    int listener = ok(socket(AF_INET, SOCK_STREAM, 0), "socket");
+    /* SO_REUSEADDR: or bind fails while a connection of an earlier server is in TIME_WAIT. */
+    ok(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)), "setsockopt");
+    ok(bind(listener, &address, sizeof address), "bind");
+    ok(listen(listener, 5), "listen"); /* from now on the kernel connects clients */
+    int client = ok(accept(listener, NULL, NULL), "accept"); /* sleeps until a client comes */
+    char data[4096];
+    long n;
+    while ((n = ok(recv(client, data, sizeof data, 0), "recv")) > 0) /* sleeps until data comes */
+        /* MSG_NOSIGNAL: EPIPE, and no SIGPIPE, if the client has left. */
+        ok(send(client, data, n, MSG_NOSIGNAL), "send"); /* sleeps while the socket is full */
+    close(client); /* the client's recv returns 0 */
+}
+
+static void client(struct sockaddr_in address, char *messages[])
+{
+    int server = ok(socket(AF_INET, SOCK_STREAM, 0), "socket");
+    ok(connect(server, &address, sizeof address), "connect"); /* sleeps until the host answers */
+    for (; *messages; messages++) /* if the server has left, SIGPIPE ends this process */
+        ok(dprintf(server, "%s\n", *messages), "write"); /* sleeps while the socket is full */
+    ok(shutdown(server, SHUT_WR), "shutdown"); /* the server's recv returns 0 */
+    char data[4096];
+    long n;
+    while ((n = ok(recv(server, data, sizeof data, 0), "recv")) > 0) /* sleeps until data comes */
+        ok(write(1, data, n), "write");
+}
+
+int main(int argc, char *argv[])
+{
+    char host[16] = "";
+    unsigned short port = 0;
+    sscanf(argc > 2 ? argv[2] : "", "%15[^:]:%hu", host, &port);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    address.sin_addr.s_addr = inet_addr(host);
+    if (port > 0 && argc == 3 && strcmp(argv[1], "server") == 0)
+        server(address);
+    else if (port > 0 && strcmp(argv[1], "client") == 0)
+        client(address, argv + 3);
+    else
+        return fprintf(stderr, "usage: tcp server PLACE | client PLACE MESSAGE...\n"), 2;
+}

@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""TCP, bare: socket(2), bind(2), listen(2), accept(2), connect(2), send(2), recv(2), shutdown(2).
+
+Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
+Not here: a second client, the name of a host, IPv6, full sockets. See chapter tcp.
+python3 tcp.py server 127.0.0.1:7777; python3 tcp.py client 127.0.0.1:7777 hello world
+"""
+import os
+import sys
+from socket import (AF_INET, MSG_NOSIGNAL, SHUT_WR, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET,
+                    socket)
+
+
+def server(host, port):
+    listener = socket(AF_INET, SOCK_STREAM)
+    # SO_REUSEADDR: or bind fails while a connection of an earlier server is in TIME_WAIT.
+    listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+    listener.bind((host, int(port)))
+    listener.listen(5)  # from now on the kernel connects clients
+    client, _ = listener.accept()  # sleeps until a client comes
+    while data := client.recv(4096):  # sleeps until data comes
+        # MSG_NOSIGNAL: EPIPE, and no SIGPIPE, if the client has left.
+        client.send(data, MSG_NOSIGNAL)  # sleeps while the socket is full
+    client.close()  # the client's recv returns b""
+    listener.close()
+
+
+def client(host, port, *messages):
+    server = socket(AF_INET, SOCK_STREAM)
+    server.connect((host, int(port)))  # sleeps until the host answers
+    for message in messages:
+        server.send(message.encode() + b"\n")  # sleeps while the socket is full
+    server.shutdown(SHUT_WR)  # the server's recv returns b""
+    while data := server.recv(4096):  # sleeps until data comes
+        os.write(1, data)
+    server.close()
+
+
+match sys.argv[1:]:
+    case ["server", place]:
+        server(*place.split(":"))
+    case ["client", place, *messages]:
+        client(*place.split(":"), *messages)
+    case _:
+        sys.exit("usage: tcp.py server PLACE | client PLACE MESSAGE...")

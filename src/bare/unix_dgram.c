@@ -1,0 +1,69 @@
+/* Datagrams on a Unix socket, bare: socket(2), bind(2), connect(2), sendto(2), recvfrom(2).
+   Wire: a message a datagram, sent back. An empty one is the goodbye. The server starts first.
+   Not here: a peer that is killed, more than 4096 bytes, two clients. See chapter unix.
+   cc -Wall unix_dgram.c -o unix; ./unix server /tmp/u; ./unix client /tmp/u hello world */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Leaves with the name of the error, if a call has failed. */
+static long ok(long result, const char *call)
+{
+    if (result == -1) {
+        fprintf(stderr, "%s: %s\n", call, strerrorname_np(errno));
+        exit(1);
+    }
+    return result;
+}
+
+static void server(struct sockaddr_un address)
+{
+    int server = ok(socket(AF_UNIX, SOCK_DGRAM, 0), "socket");
+    ok(bind(server, &address, sizeof address), "bind"); /* makes the name */
+    char data[4096];
+    long n;
+    do {
+        struct sockaddr_un client;
+        socklen_t length = sizeof client;
+        n = ok(recvfrom(server, data, sizeof data, 0, &client, &length),
+               "recvfrom"); /* sleeps until a client sends */
+        ok(sendto(server, data, n, 0, &client, length),
+           "sendto"); /* sleeps while the client's queue is full */
+    } while (n > 0); /* 0: the client's goodbye, and now it has the server's */
+    unlink(address.sun_path);
+}
+
+static void client(struct sockaddr_un address, char *messages[])
+{
+    int server = ok(socket(AF_UNIX, SOCK_DGRAM, 0), "socket");
+    struct sockaddr_un own = {.sun_family = AF_UNIX};
+    ok(bind(server, &own, sizeof own.sun_family), "bind"); /* the kernel chooses a name */
+    ok(connect(server, &address, sizeof address), "connect"); /* no sleep: only notes the address */
+    char data[4097];
+    for (; *messages; messages++) {
+        long n = strlen(*messages);
+        ok(send(server, *messages, n, 0), "send"); /* sleeps while the server's queue is full */
+        n = ok(recv(server, data, 4096, 0), "recv"); /* sleeps until data comes */
+        data[n] = '\n';
+        ok(write(1, data, n + 1), "write");
+    }
+    ok(send(server, "", 0, 0), "send"); /* the server's recvfrom returns 0 */
+    ok(recv(server, data, 4096, 0), "recv"); /* sleeps until the server's goodbye */
+}
+
+int main(int argc, char *argv[])
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strncpy(address.sun_path, argc > 2 ? argv[2] : "", sizeof address.sun_path - 1); /* 107 bytes */
+    if (argc == 3 && strcmp(argv[1], "server") == 0)
+        server(address);
+    else if (argc >= 3 && strcmp(argv[1], "client") == 0)
+        client(address, argv + 3);
+    else
+        return fprintf(stderr, "usage: unix_dgram server PLACE | client PLACE MESSAGE...\n"), 2;
+}
