@@ -229,11 +229,15 @@ programs! {
     }
     #[cfg(feature = "dbus")]
     dbus {
-        
+        "server" [Path] ("--count" "1");
+        "client" [Path] ("call" "Post" "s") "hello, object";
+        prints "client" "1\n"
     }
     #[cfg(feature = "mpi")]
     mpi {
-        
+        "send-receive" [] ("--number") "4711";
+        "send-receive" [] ("--number") "4711";
+        prints "send-receive" "4711\n"
     }
 }
 
