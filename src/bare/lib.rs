@@ -192,7 +192,7 @@ programs! {
         prints "receiver" "hello\nthrough mapped pages\n"
     }
     fdpass {
-        "server" [Path Address] ("--count" "1");
+        "server" [Path, Address] ("--count" "1");
         "worker" [Path];
         "client" [Address] "hello" "from a client";
         prints "client" "hello\nfrom a client\n"
