@@ -162,12 +162,12 @@ programs! {
         prints "client" "hello\nthrough TCP\n"
     }
     tcp_iterative {
-        "server" [Address] ("--count" "1") "1";
+        "server" [Address] ("--count") "1";
         "client" [Address] "hello" "through TCP";
         prints "client" "hello\nthrough TCP\n"
     }
     tcp_fork {
-        "server" [Address] ("--strategy" "fork" "--count" "1") "1";
+        "server" [Address] ("--strategy" "fork" "--count") "1";
         "client" [Address] "hello" "through TCP";
         prints "client" "hello\nthrough TCP\n"
     }

@@ -187,6 +187,10 @@ pub(super) fn follow(
                 return Ok(Pause::Interrupted);
             }
         }
+        // A key signals all of the foreground group before one of it can have ended.
+        if !tracer.alive() && watch.interrupted()? {
+            return Ok(Pause::Interrupted);
+        }
         if tracer.has_failed() {
             return Ok(Pause::Failed);
         }
