@@ -2,7 +2,7 @@
 //!
 //! Wire: D-Bus on a Unix socket, without a bus: a call of Post(s), a reply with a u.
 //! Not here: a second client, another user's client, signals, properties, a bus. See chapter dbus.
-//! Cargo.toml: zbus = { version = "6", features = ["p2p"] }; nix = "0.31"
+//! Cargo.toml: nix = { version = "0.31", features = ["fs"] }, zbus = { version = "6", features = ["p2p"] }
 
 use std::error::Error;
 use std::io::stdout;

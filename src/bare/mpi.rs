@@ -3,7 +3,7 @@
 //! Wire: one MPI_UINT32_T with the tag 1, from rank 1 to rank 0.
 //! Not here: a world of one rank, a message that is no number, an error that ends all ranks.
 //! See chapter mpi. Start it by mpiexec -n 2 target/debug/mpi send-receive 4711.
-//! Cargo.toml: mpi = { version = "0.8", default-features = false }; nix = "0.31"
+//! Cargo.toml: mpi = { version = "0.8", default-features = false }, nix = "0.31"
 
 use std::error::Error;
 use std::io::stdout;

@@ -28,7 +28,7 @@ static void receiver(const char *name)
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGRTMIN);
-    ok(sigprocmask(SIG_BLOCK, &set, NULL), "sigprocmask"); /* from now on it waits */
+    ok(sigprocmask(SIG_BLOCK, &set, NULL), "sigprocmask"); /* from now on the signal waits */
     int place = ok(open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600), "open");
     ok(dprintf(place, "%d", getpid()), "write");
     siginfo_t info;
@@ -37,7 +37,7 @@ static void receiver(const char *name)
         int length = info.si_int;
         if (length == -1)
             break;
-        if (length == -2) /* a role asks how many may come */
+        if (length == -2) /* a role's sender asks how many may come */
             ok(sigqueue(info.si_pid, SIGRTMIN + 1, (union sigval){ 1 << 30 }), "sigqueue");
         for (int at = 0; at < length; at += 4) {
             ok(sigwaitinfo(&set, &info), "sigwaitinfo"); /* sleeps while no signal waits */

@@ -16,7 +16,7 @@ import signal  # noqa: E402
 
 
 def receiver(name):
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])  # from now on it waits
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])  # from now on the signal waits
     place = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.write(place, b"%d" % os.getpid())
     while True:
@@ -24,7 +24,7 @@ def receiver(name):
             case -1, _:
                 return os.unlink(name)
             case -2, pid:
-                queue(pid, signal.SIGRTMIN + 1, 1 << 30)  # a role asks how many may come
+                queue(pid, signal.SIGRTMIN + 1, 1 << 30)  # a role's sender asks how many
             case length, _:
                 for at in range(0, length, 4):
                     word = take()[0].to_bytes(4, "little", signed=True)

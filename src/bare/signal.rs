@@ -3,7 +3,7 @@
 //! Wire: SIGRTMIN with an int: a message's length, then its bytes, 4 a signal; -1 is the end.
 //! PLACE holds the receiver's pid. Simpler than the role's: a role as sender needs --pid.
 //! Not here: two senders, a full queue, the pid of a process that has ended. See chapter signal.
-//! Cargo.toml: nix = { version = "0.31", features = ["fs"] }; libc = "0.2"
+//! Cargo.toml: libc = "0.2", nix = { version = "0.31", features = ["fs", "process"] }
 
 use std::{error::Error, io::stdout, mem, ptr::null_mut};
 
@@ -16,7 +16,7 @@ fn receiver(name: &str) -> Result<(), Box<dyn Error>> {
     let set = unsafe {
         let mut set = mem::zeroed();
         sigaddset(&mut set, SIGRTMIN());
-        Errno::result(sigprocmask(SIG_BLOCK, &set, null_mut()))?; // from now on it waits
+        Errno::result(sigprocmask(SIG_BLOCK, &set, null_mut()))?; // from now on the signal waits
         set
     };
     let new = OFlag::O_CREAT | OFlag::O_TRUNC;
@@ -25,7 +25,7 @@ fn receiver(name: &str) -> Result<(), Box<dyn Error>> {
     loop {
         match take(&set)? {
             (-1, _) => return Ok(unlink(name)?),
-            (-2, pid) => queue(pid, SIGRTMIN() + 1, 1 << 30)?, // a role asks how many may come
+            (-2, pid) => queue(pid, SIGRTMIN() + 1, 1 << 30)?, // a role's sender asks how many
             (length, _) => {
                 for at in (0..length).step_by(4) {
                     let word = take(&set)?.0.to_le_bytes();

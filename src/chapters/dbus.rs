@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use self::options::{DbusClientOptions, DbusServerOptions};
 use wire::chapter::{
-    Conversation, Feature, OnPeerDeath, Part, Role, Roles, Row, Script,
+    Conversation, Feature, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
 };
 use wire::meet::{Meets, Rendezvous};
 
@@ -129,7 +129,67 @@ impl Conversation for Dbus {
             prints: "client",
             expect: "1\thello, object\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "A client that is first fails with ENOENT, and does not wait \
+                       for the server.",
+                shown: Shown::Test("dbus", "the_client_may_be_first"),
+                answer: ("chapters/dbus/rendezvous.rs", "connect"),
+            },
+            Lack {
+                what: "A server that is killed leaves its name, and the next server \
+                       fails with EADDRINUSE.",
+                shown: Shown::Test(
+                    "dbus",
+                    "a_name_left_by_a_killed_server_is_recovered",
+                ),
+                answer: ("chapters/dbus/rendezvous.rs", "listen"),
+            },
+            Lack {
+                what: "A second client waits until the first has left, and then finds \
+                       no server any more.",
+                shown: Shown::Test(
+                    "dbus",
+                    "many_clients_post_at_once_and_each_message_gets_its_own_number",
+                ),
+                answer: ("chapters/dbus/server.rs", "peers"),
+            },
+            Lack {
+                what: "A client that connects and says nothing keeps the server for \
+                       ever.",
+                shown: Shown::Test(
+                    "dbus",
+                    "strangers_that_send_junk_are_refused_in_time_and_the_server_lives_on",
+                ),
+                answer: ("chapters/dbus/handshake.rs", "welcome"),
+            },
+            Lack {
+                what: "Bytes that are no message end the server.",
+                shown: Shown::Test(
+                    "dbus",
+                    "a_message_that_is_junk_too_long_or_unfinished_ends_its_connection_alone",
+                ),
+                answer: ("chapters/dbus/socket.rs", "recv"),
+            },
+            Lack {
+                what: "Where the socket's mode lets other users in, so does the \
+                       server.",
+                shown: Shown::Test(
+                    "dbus",
+                    "another_user_is_refused_whatever_the_modes_say",
+                ),
+                answer: ("chapters/dbus/handshake.rs", "welcome"),
+            },
+            Lack {
+                what: "While the server hangs, the client in Rust or Python waits for \
+                       its reply for ever.",
+                shown: Shown::Test(
+                    "dbus",
+                    "a_server_that_dies_or_hangs_during_a_call_leaves_it_open_whether_it_was_done",
+                ),
+                answer: ("chapters/dbus/client.rs", "call"),
+            },
+        ],
     };
     type Roles = DbusRoles;
 }

@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use wire::chapter::{
-    Conversation, Feature, OnPeerDeath, Part, Role, Roles, Row, Script,
+    Conversation, Feature, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
 };
 use wire::meet::{Meets, Rendezvous};
 
@@ -109,7 +109,41 @@ impl Conversation for Mpi {
             prints: "send-receive",
             expect: "before: 0\nafter: 4711\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "In a world of one rank it ends with MPI_ERR_RANK, in Rust by a \
+                       panic, and does not say how to start it.",
+                shown: Shown::Test("mpi", "a_world_of_one_says_how_to_start_it"),
+                answer: ("chapters/mpi/world.rs", "company"),
+            },
+            Lack {
+                what: "Without a launcher it makes a world of its own, and ends in \
+                       the same way.",
+                shown: Shown::Test(
+                    "mpi",
+                    "with_no_launcher_a_role_says_so_and_does_not_try",
+                ),
+                answer: ("chapters/mpi/world.rs", "join"),
+            },
+            Lack {
+                what: "A message that holds no number leaves 0, which is printed as \
+                       if it had come.",
+                shown: Shown::Test(
+                    "mpi",
+                    "one_that_talks_nonsense_is_refused_and_the_job_ends",
+                ),
+                answer: ("chapters/mpi/send_receive.rs", "send_receive"),
+            },
+            Lack {
+                what: "A rank in Python that leaves early sleeps in MPI_Finalize, and \
+                       the other rank waits for its message, for ever.",
+                shown: Shown::Test(
+                    "mpi",
+                    "one_rank_that_times_out_ends_those_that_would_wait_for_ever",
+                ),
+                answer: ("chapters/mpi/world.rs", "join"),
+            },
+        ],
     };
     type Roles = MpiRoles;
 }
