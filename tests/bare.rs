@@ -256,6 +256,52 @@ pairs! {
     file signal pipe fifo unix unix_dgram unix_seqpacket tcp tcp_iterative tcp_fork posixmq sysvmq shm mmap fdpass multiplex multiplex_select multiplex_epoll semaphore semaphore_sysv semaphore_futex dbus
 }
 
+/// Each language as either rank, with each and with the role: one world of two programs.
+#[cfg(feature = "mpi")]
+#[test]
+#[expect(clippy::print_stdout, reason = "the table is what the test shows")]
+fn mpi() {
+    let program = Program::find("mpi").unwrap();
+    let mut table = format!("\n{:<18}rust    c       python  role", "mpi");
+    let mut failures = Vec::new();
+    for first in PLAYERS {
+        _ = write!(table, "\n  {:<16}", first.name());
+        for second in
+            PLAYERS.into_iter().filter(|second| (first, *second) != TWO_ROLES)
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let places = MeetingPlaces::within(dir.path(), program);
+            let mut world = wire::launcher::mpiexec();
+            for (rank, player) in [first, second].into_iter().enumerate() {
+                let part = &program.parts[rank];
+                let one = command(program, player, part, &places, dir.path());
+                world.args((rank > 0).then_some(":")).args(["-n", "1"]);
+                world.arg(one.get_program()).args(one.get_args());
+            }
+            let outcome = run(with_tools(world), Input::Nothing);
+            let expect = match first {
+                Player::Role => "before: 0\nafter: 4711\n",
+                Player::Bare(_) => program.expect,
+            };
+            let well =
+                outcome.status.success() && outcome.stdout == expect.as_bytes();
+            table += if well { "✓       " } else { "✗       " };
+            if !well {
+                failures.push(format!(
+                    "{} with {}: {outcome:?}",
+                    first.name(),
+                    second.name()
+                ));
+            }
+        }
+    }
+    println!("{table}");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[cfg(feature = "mpi")]
+const TWO_ROLES: (Player, Player) = (Player::Role, Player::Role);
+
 /// Every text, with its program and its language.
 fn texts() -> impl Iterator<Item = (&'static Program, Language, &'static str)> {
     PROGRAMS.iter().flat_map(|program| {
@@ -444,6 +490,25 @@ fn each_lack_is_shown_and_answered() {
             let begins = format!("// ANCHOR: {anchor}\n");
             assert!(text.contains(&begins), "{name}: no {anchor} in {file}");
         }
+    }
+}
+
+#[test]
+fn the_pages_have_the_lacks_of_the_rows() {
+    for row in chapters::rows() {
+        let path = format!("chapters/lacks/{}.md", row.name);
+        let page = std::fs::read_to_string(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(&path),
+        );
+        let mut command = Command::new(ipclab());
+        command.args(["bare", row.name, "--lacks", "--markdown"]);
+        let printed = run(command, Input::Nothing).stdout;
+        let printed = String::from_utf8(printed).unwrap();
+        assert_eq!(
+            page.unwrap_or_default(),
+            printed,
+            "{path}: run chapters/lacks/capture"
+        );
     }
 }
 
