@@ -42,7 +42,7 @@ static void receiver(const char *name)
         buffer[n] = '\n';
         ok(write(1, buffer, n + 1), "write");
     }
-    ok(mq_unlink(name), "mq_unlink"); /* the sender has sent all */
+    mq_unlink(name); /* the sender has sent all. ENOENT: it has removed the name */
 }
 
 static void sender(const char *name, char *messages[])

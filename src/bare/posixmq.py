@@ -8,8 +8,9 @@ python3 posixmq.py receiver /q; python3 posixmq.py sender /q hello world
 """
 import os
 import sys
+from contextlib import suppress
 
-from posix_ipc import O_CREAT, MessageQueue
+from posix_ipc import O_CREAT, ExistentialError, MessageQueue
 
 
 def open_queue(name, **access):
@@ -25,7 +26,8 @@ def receiver(name):
         if message == b"" and priority == 0:
             break
         os.write(1, message + b"\n")
-    queue.unlink()  # the sender has sent all
+    with suppress(ExistentialError):  # ENOENT: the sender has removed the name
+        queue.unlink()  # the sender has sent all
 
 
 def sender(name, *messages):

@@ -27,10 +27,12 @@ fn receiver(name: &str) -> nix::Result<()> {
         let mut priority = 0;
         let n = mq_receive(&queue, &mut buffer, &mut priority)?; // sleeps while it is empty
         if n == 0 && priority == 0 {
-            return mq_unlink(name); // the sender has sent all
+            break;
         }
         write(stdout(), &[&buffer[..n], b"\n"].concat())?;
     }
+    let _ = mq_unlink(name); // the sender has sent all. ENOENT: it has removed the name
+    Ok(())
 }
 
 fn sender(name: &str, messages: &[String]) -> nix::Result<()> {

@@ -37,7 +37,7 @@ static void waiter(const char *name, int times)
         ok(sem_wait(semaphore), "sem_wait"); /* takes 1; sleeps while it is 0 */
         ok(dprintf(1, "took %d\n", number), "write");
     }
-    ok(sem_unlink(name), "sem_unlink");
+    sem_unlink(name); /* ENOENT: the poster has removed the name */
 }
 
 static void poster(const char *name, int times)

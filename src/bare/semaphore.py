@@ -8,8 +8,9 @@ python3 semaphore.py waiter /s 3; python3 semaphore.py poster /s 3
 """
 import os
 import sys
+from contextlib import suppress
 
-from posix_ipc import O_CREAT, Semaphore
+from posix_ipc import O_CREAT, ExistentialError, Semaphore
 
 
 def open_semaphore(name):
@@ -22,7 +23,8 @@ def waiter(name, times=1):
     for number in range(1, times + 1):
         semaphore.acquire()  # sem_wait takes 1; sleeps while it is 0
         os.write(1, b"took %d\n" % number)
-    semaphore.unlink()
+    with suppress(ExistentialError):  # ENOENT: the poster has removed the name
+        semaphore.unlink()
 
 
 def poster(name, times=1):

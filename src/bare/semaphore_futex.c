@@ -49,7 +49,7 @@ static void waiter(const char *name, int times)
         }
         ok(dprintf(1, "took %d\n", number), "write");
     }
-    ok(shm_unlink(name), "shm_unlink");
+    shm_unlink(name); /* ENOENT: the poster has removed the name */
 }
 
 static void poster(const char *name, int times)

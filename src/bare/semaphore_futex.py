@@ -52,7 +52,7 @@ def waiter(name, times=1):
             elif compare_exchange(byref(word), byref(old), old.value - 1, SEQ_CST, SEQ_CST):
                 break  # took 1: no other process has changed it since the load
         os.write(1, b"took %d\n" % number)
-    ok(libc.shm_unlink(name.encode()), "shm_unlink")
+    libc.shm_unlink(name.encode())  # ENOENT: the poster has removed the name
 
 
 def poster(name, times=1):

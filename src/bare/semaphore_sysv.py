@@ -38,7 +38,7 @@ def waiter(key, times=1):
     for number in range(1, times + 1):
         ok(libc.semop(semaphore, byref(take), 1), "semop")  # takes 1; sleeps while it is 0
         os.write(1, b"took %d\n" % number)
-    ok(libc.semctl(semaphore, 0, IPC_RMID), "semctl")
+    libc.semctl(semaphore, 0, IPC_RMID)  # EINVAL: the poster has removed the set
 
 
 def poster(key, times=1):

@@ -8,8 +8,9 @@ python3 sysvmq.py receiver 1234; python3 sysvmq.py sender 1234 hello world
 """
 import os
 import sys
+from contextlib import suppress
 
-from sysv_ipc import IPC_CREAT, MessageQueue
+from sysv_ipc import IPC_CREAT, ExistentialError, MessageQueue
 
 END = 0x7FFFFFFF
 ROOM = 8192
@@ -27,7 +28,8 @@ def receiver(key):
         if mtype == END:
             break
         os.write(1, message + b"\n")
-    queue.remove()  # the sender has sent all
+    with suppress(ExistentialError):  # EINVAL: the sender has removed the queue
+        queue.remove()  # the sender has sent all
 
 
 def sender(key, *messages):
