@@ -57,7 +57,7 @@ pub(super) struct Options {
     #[arg(long, requires = "name", conflicts_with_all = ["role", "lang"])]
     lacks: bool,
 
-    /// Print it as the table of its chapter's page
+    /// Print it as the list of its chapter's page
     #[arg(long, hide = true, requires = "lacks")]
     markdown: bool,
 }
@@ -100,7 +100,7 @@ pub(super) fn run(options: &Options, quiet: bool) -> Result<()> {
     let program = Program::find(name).ok_or_else(|| usage(unknown(name)))?;
     let language = options.lang.into();
     match &options.role {
-        _ if options.markdown => prose::print(&lacks_table(&row(program)?)),
+        _ if options.markdown => prose::print(&lacks_list(&row(program)?)),
         _ if options.lacks => prose::print(&lacks(program)?),
         None => print(program, language, quiet),
         Some(role) => play(program, language, role, &options.words, quiet),
@@ -304,19 +304,22 @@ fn lacks(program: &Program) -> Result<String> {
     Ok(text)
 }
 
-/// The same as a table for the chapter's page.
-fn lacks_table(row: &Row) -> String {
-    let mut text =
-        "| what happens to it | see it | what answers it |\n|---|---|---|\n"
-            .to_owned();
+/// The same as a list for the chapter's page.
+fn lacks_list(row: &Row) -> String {
+    let mut text = String::new();
     for Lack { what, shown, answer: (file, anchor) } in row.lacks {
         let shown = match shown {
             Shown::Experiment(name) => {
-                format!("[`experiment {}/{name}`](#experiment-{name})", row.name)
+                format!(
+                    "[`ipclab experiment {}/{name}`](#experiment-{name})",
+                    row.name
+                )
             }
             Shown::Test(file, name) => format!("`cargo test --test {file} {name}`"),
         };
-        text += &format!("| {what} | {shown} | `src/{file}`, `{anchor}` |\n");
+        text += &format!(
+            "- {what}\n  See it: {shown}. The role's answer: `{anchor}` in `src/{file}`.\n"
+        );
     }
     text
 }
