@@ -37,7 +37,10 @@ static struct sockaddr_in tcp(const char *place)
     unsigned short port = 0;
     sscanf(place, "%15[^:]:%hu", host, &port);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    address.sin_addr.s_addr = inet_addr(host);
+    if (port == 0 || inet_pton(AF_INET, host, &address.sin_addr) != 1) {
+        errno = EINVAL;
+        ok(-1, place);
+    }
     return address;
 }
 

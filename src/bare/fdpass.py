@@ -67,10 +67,10 @@ def client(host, port, *messages):
 
 match sys.argv[1:]:
     case ["server", name, place]:
-        server(name, *place.split(":"))
+        server(name, *place.rsplit(":", 1))
     case ["worker", name]:
         worker(name)
     case ["client", place, *messages]:
-        client(*place.split(":"), *messages)
+        client(*place.rsplit(":", 1), *messages)
     case _:
         sys.exit("usage: fdpass.py server PLACE ADDRESS | worker PLACE | client ADDRESS MESSAGE...")

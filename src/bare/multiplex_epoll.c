@@ -1,6 +1,6 @@
 /* Many clients in one thread, bare: epoll(7), and the calls of program unix.
    Wire: that of program unix. The server starts first, and ends when its last client has left.
-   Not here: a client that reads no answer, a client that is killed. See chapter multiplex.
+   Not here: a client that reads no answer, EINTR after a stop. See chapter multiplex.
    cc -Wall multiplex_epoll.c -o epoll; ./epoll server /tmp/m; ./epoll client /tmp/m hello */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -2,7 +2,7 @@
 """Many clients in one thread, bare: epoll(7), and the calls of program unix.
 
 Wire: that of program unix. The server starts first, and ends when its last client has left.
-Not here: a client that reads no answer, a client that is killed. See chapter multiplex.
+Not here: a client that reads no answer, EINTR after a stop. See chapter multiplex.
 python3 multiplex_epoll.py server /tmp/m; python3 multiplex_epoll.py client /tmp/m hello world
 """
 import os

@@ -1,7 +1,7 @@
 //! Many clients in one thread, bare: epoll(7), and the calls of program unix.
 //!
 //! Wire: that of program unix. The server starts first, and ends when its last client has left.
-//! Not here: a client that reads no answer, a client that is killed. See chapter multiplex.
+//! Not here: a client that reads no answer, EINTR after a stop. See chapter multiplex.
 //! Cargo.toml: nix = { version = "0.31", features = ["event", "fs", "socket"] }
 
 use std::io::stdout;

@@ -1,6 +1,6 @@
 /* Many clients in one thread, bare: select(2), and the calls of program unix.
    Wire: that of program unix. The server starts first, and ends when its last client has left.
-   Not here: descriptor 1024, a client that reads no answer. See chapter multiplex.
+   Not here: a bit for descriptor 1024, a client that reads no answer. See chapter multiplex.
    cc -Wall multiplex_select.c -o select; ./select server /tmp/m; ./select client /tmp/m hello */
 #define _GNU_SOURCE
 #include <errno.h>

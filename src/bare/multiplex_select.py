@@ -2,7 +2,7 @@
 """Many clients in one thread, bare: select(2), and the calls of program unix.
 
 Wire: that of program unix. The server starts first, and ends when its last client has left.
-Not here: descriptor 1024, a client that reads no answer. See chapter multiplex.
+Not here: a bit for descriptor 1024, a client that reads no answer. See chapter multiplex.
 python3 multiplex_select.py server /tmp/m; python3 multiplex_select.py client /tmp/m hello world
 """
 import os

@@ -1,7 +1,7 @@
 //! Many clients in one thread, bare: select(2), and the calls of program unix.
 //!
 //! Wire: that of program unix. The server starts first, and ends when its last client has left.
-//! Not here: descriptor 1024, a client that reads no answer. See chapter multiplex.
+//! Not here: a bit for descriptor 1024, a client that reads no answer. See chapter multiplex.
 //! Cargo.toml: nix = { version = "0.31", features = ["fs", "poll", "socket"] }
 
 use std::io::stdout;

@@ -1,6 +1,6 @@
 /* TCP, bare: socket(2), bind(2), listen(2), accept(2), connect(2), send(2), recv(2), shutdown(2).
    Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
-   Not here: a second client, the name of a host, IPv6, full sockets. See chapter tcp.
+   Not here: a second client, a client that is killed, host names, IPv6. See chapter tcp.
    cc -Wall tcp.c -o tcp; ./tcp server 127.0.0.1:7777; ./tcp client 127.0.0.1:7777 hello world */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -56,10 +56,10 @@ int main(int argc, char *argv[])
     unsigned short port = 0;
     sscanf(argc > 2 ? argv[2] : "", "%15[^:]:%hu", host, &port);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    address.sin_addr.s_addr = inet_addr(host);
-    if (port > 0 && argc == 3 && strcmp(argv[1], "server") == 0)
+    int valid = port > 0 && inet_pton(AF_INET, host, &address.sin_addr) == 1;
+    if (valid && argc == 3 && strcmp(argv[1], "server") == 0)
         server(address);
-    else if (port > 0 && strcmp(argv[1], "client") == 0)
+    else if (valid && strcmp(argv[1], "client") == 0)
         client(address, argv + 3);
     else
         return fprintf(stderr, "usage: tcp server PLACE | client PLACE MESSAGE...\n"), 2;

@@ -2,7 +2,7 @@
 """TCP, bare: socket(2), bind(2), listen(2), accept(2), connect(2), send(2), recv(2), shutdown(2).
 
 Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
-Not here: a second client, the name of a host, IPv6, full sockets. See chapter tcp.
+Not here: a second client, a client that is killed, host names, IPv6. See chapter tcp.
 python3 tcp.py server 127.0.0.1:7777; python3 tcp.py client 127.0.0.1:7777 hello world
 """
 import os
@@ -38,8 +38,8 @@ def client(host, port, *messages):
 
 match sys.argv[1:]:
     case ["server", place]:
-        server(*place.split(":"))
+        server(*place.rsplit(":", 1))
     case ["client", place, *messages]:
-        client(*place.split(":"), *messages)
+        client(*place.rsplit(":", 1), *messages)
     case _:
         sys.exit("usage: tcp.py server PLACE | client PLACE MESSAGE...")

@@ -1,7 +1,7 @@
 //! TCP, bare: socket(2), bind(2), listen(2), accept(2), connect(2), send(2), recv(2), shutdown(2).
 //!
 //! Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
-//! Not here: a second client, the name of a host, IPv6, full sockets. See chapter tcp.
+//! Not here: a second client, a client that is killed, host names, IPv6. See chapter tcp.
 //! Cargo.toml: nix = { version = "0.31", features = ["net"] }
 
 use std::io::stdout;

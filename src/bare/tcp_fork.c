@@ -1,6 +1,6 @@
 /* TCP, a child process for each client, bare: fork(2), waitpid(2), and the calls of program tcp.
    Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
-   Not here: a server that is killed, zombies while no client comes. See chapter tcp.
+   Not here: zombies while no client comes, a server that is killed. See chapter tcp.
    cc -Wall tcp_fork.c -o tcp; ./tcp server 127.0.0.1:7777; ./tcp client 127.0.0.1:7777 hi */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -67,10 +67,10 @@ int main(int argc, char *argv[])
     unsigned short port = 0;
     sscanf(argc > 2 ? argv[2] : "", "%15[^:]:%hu", host, &port);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    address.sin_addr.s_addr = inet_addr(host);
-    if (port > 0 && argc <= 4 && strcmp(argv[1], "server") == 0)
+    int valid = port > 0 && inet_pton(AF_INET, host, &address.sin_addr) == 1;
+    if (valid && argc <= 4 && strcmp(argv[1], "server") == 0)
         server(address, argc == 4 ? atol(argv[3]) : -1);
-    else if (port > 0 && strcmp(argv[1], "client") == 0)
+    else if (valid && strcmp(argv[1], "client") == 0)
         client(address, argv + 3);
     else
         return fprintf(stderr, "usage: tcp_fork server PLACE [CLIENTS] | "

@@ -2,7 +2,7 @@
 """TCP, a child process for each client, bare: fork(2), waitpid(2), and the calls of program tcp.
 
 Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
-Not here: a server that is killed, zombies while no client comes. See chapter tcp.
+Not here: zombies while no client comes, a server that is killed. See chapter tcp.
 python3 tcp_fork.py server 127.0.0.1:7777; python3 tcp_fork.py client 127.0.0.1:7777 hi
 """
 import os
@@ -50,10 +50,10 @@ def client(host, port, *messages):
 
 match sys.argv[1:]:
     case ["server", place]:
-        server(*place.split(":"))
+        server(*place.rsplit(":", 1))
     case ["server", place, clients]:
-        server(*place.split(":"), int(clients))
+        server(*place.rsplit(":", 1), int(clients))
     case ["client", place, *messages]:
-        client(*place.split(":"), *messages)
+        client(*place.rsplit(":", 1), *messages)
     case _:
         sys.exit("usage: tcp_fork.py server PLACE [CLIENTS] | client PLACE MESSAGE...")

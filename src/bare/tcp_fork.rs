@@ -1,7 +1,7 @@
 //! TCP, a child process for each client, bare: fork(2), waitpid(2), and the calls of program tcp.
 //!
 //! Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
-//! Not here: a server that is killed, zombies while no client comes. See chapter tcp.
+//! Not here: zombies while no client comes, a server that is killed. See chapter tcp.
 //! Cargo.toml: nix = { version = "0.31", features = ["net", "process"] }
 
 use std::io::stdout;

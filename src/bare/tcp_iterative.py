@@ -2,7 +2,7 @@
 """TCP, one client after another, bare: accept(2) in a loop, and the calls of program tcp.
 
 Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
-Not here: two clients at once, a client that is killed, full sockets. See chapter tcp.
+Not here: two clients at once, a client that is killed, host names, IPv6. See chapter tcp.
 python3 tcp_iterative.py server 127.0.0.1:7777; python3 tcp_iterative.py client 127.0.0.1:7777 hi
 """
 import os
@@ -40,10 +40,10 @@ def client(host, port, *messages):
 
 match sys.argv[1:]:
     case ["server", place]:
-        server(*place.split(":"))
+        server(*place.rsplit(":", 1))
     case ["server", place, clients]:
-        server(*place.split(":"), int(clients))
+        server(*place.rsplit(":", 1), int(clients))
     case ["client", place, *messages]:
-        client(*place.split(":"), *messages)
+        client(*place.rsplit(":", 1), *messages)
     case _:
         sys.exit("usage: tcp_iterative.py server PLACE [CLIENTS] | client PLACE MESSAGE...")

@@ -1,7 +1,7 @@
 //! TCP, one client after another, bare: accept(2) in a loop, and the calls of program tcp.
 //!
 //! Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
-//! Not here: two clients at once, a client that is killed, full sockets. See chapter tcp.
+//! Not here: two clients at once, a client that is killed, host names, IPv6. See chapter tcp.
 //! Cargo.toml: nix = { version = "0.31", features = ["net"] }
 
 use std::io::stdout;

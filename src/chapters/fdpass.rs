@@ -6,7 +6,9 @@ use anyhow::Result;
 
 use self::more::fork;
 use self::options::{ClientOptions, ForkOptions, ServerOptions, WorkerOptions};
-use wire::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use wire::chapter::{
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+};
 use wire::meet::{Meets, Rendezvous};
 
 mod client;
@@ -124,7 +126,70 @@ impl Conversation for Fdpass {
             prints: "client",
             expect: "hello\nfrom a client\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "A worker that dies before it has received the descriptor \
+                       ends the server by ECONNRESET, and the client is reset.",
+                shown: Shown::Experiment("dies-unread"),
+                answer: ("chapters/fdpass/pool/eviction.rs", "eviction"),
+            },
+            Lack {
+                what: "A worker that never answers OK keeps the server in recv for \
+                       ever.",
+                shown: Shown::Test(
+                    "fdpass",
+                    "a_worker_that_never_answers_is_cut_off_and_its_connection_goes_to_another",
+                ),
+                answer: ("chapters/fdpass/pool/eviction.rs", "eviction"),
+            },
+            Lack {
+                what: "Any two bytes count as OK, and so does the worker's end: \
+                       the server ends with 0, though no worker holds the \
+                       connection.",
+                shown: Shown::Test(
+                    "fdpass",
+                    "a_worker_that_answers_garbage_or_dies_is_cut_off",
+                ),
+                answer: (
+                    "chapters/fdpass/pool/acknowledgements.rs",
+                    "acknowledgements",
+                ),
+            },
+            Lack {
+                what: "Of three descriptors in one message, the C worker gets two \
+                       and closes one, so that its client sees no end.",
+                shown: Shown::Experiment("room-for-one"),
+                answer: ("chapters/fdpass/descriptor.rs", "take"),
+            },
+            Lack {
+                what: "When the worker's table of descriptors is full \
+                       (RLIMIT_NOFILE), the byte comes alone: the C and the Python \
+                       worker give no OK, and Rust's ends.",
+                shown: Shown::Experiment("full-table"),
+                answer: ("chapters/fdpass/descriptor.rs", "take"),
+            },
+            Lack {
+                what: "Under umask 0 a process of any user may be the worker, and \
+                       reads what the client has sent.",
+                shown: Shown::Test("fdpass", "another_users_worker_is_refused"),
+                answer: ("chapters/fdpass/descriptor.rs", "peer"),
+            },
+            Lack {
+                what: "One client that does not read keeps the worker in send: the \
+                       next connection gets no OK.",
+                shown: Shown::Test(
+                    "fdpass",
+                    "a_client_that_does_not_read_stops_nobody",
+                ),
+                answer: ("chapters/fdpass/worker/clients.rs", "clients"),
+            },
+            Lack {
+                what: "A connection that has O_NONBLOCK ends the worker by EAGAIN: \
+                       the flag belongs to the open file, and travels.",
+                shown: Shown::Experiment("nonblock-shared"),
+                answer: ("chapters/fdpass/worker/clients.rs", "clients"),
+            },
+        ],
     };
     type Roles = FdpassRoles;
 }

@@ -5,7 +5,9 @@
 
 use anyhow::Result;
 
-use wire::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use wire::chapter::{
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+};
 use wire::meet::{Meets, Rendezvous};
 
 mod accept;
@@ -104,7 +106,50 @@ impl Conversation for Multiplex {
             prints: "client",
             expect: "from one client\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "One client that sends and does not read stops the server, \
+                       which sleeps in send: no other client is served.",
+                shown: Shown::Test(
+                    "multiplex",
+                    "a_client_that_does_not_read_is_paused_and_the_others_are_served",
+                ),
+                answer: ("chapters/multiplex/connection.rs", "connection"),
+            },
+            Lack {
+                what: "A client that is killed before it has read its answers ends \
+                       the server by ECONNRESET, with all other clients.",
+                shown: Shown::Test(
+                    "multiplex",
+                    "a_reset_within_a_message_or_before_the_answers_is_that_clients_affair",
+                ),
+                answer: ("chapters/multiplex/connection.rs", "connection"),
+            },
+            Lack {
+                what: "At the limit of descriptors (RLIMIT_NOFILE) accept fails by \
+                       EMFILE, and the server ends, with all its clients.",
+                shown: Shown::Experiment("accept-emfile"),
+                answer: ("chapters/multiplex/accept.rs", "accept_clients"),
+            },
+            Lack {
+                what: "Descriptor 1024 ends multiplex_select in Rust and Python; \
+                       in C, FD_SET writes beyond the end of the fd_set.",
+                shown: Shown::Test(
+                    "multiplex",
+                    "select_turns_away_who_is_beyond_1024_and_says_who_would_not",
+                ),
+                answer: ("chapters/multiplex/select.rs", "select"),
+            },
+            Lack {
+                what: "SIGTERM ends the server between any two calls, and its name \
+                       stays: the next server's bind fails by EADDRINUSE.",
+                shown: Shown::Test(
+                    "multiplex",
+                    "a_signal_lets_the_answers_go_that_wait",
+                ),
+                answer: ("chapters/multiplex/signals.rs", "signals"),
+            },
+        ],
     };
     type Roles = MultiplexRoles;
 }

@@ -5,7 +5,9 @@
 
 use anyhow::Result;
 
-use wire::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use wire::chapter::{
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+};
 use wire::meet::{Meets, Rendezvous};
 
 mod address;
@@ -96,7 +98,69 @@ impl Conversation for Tcp {
             prints: "client",
             expect: "hello\nthrough TCP\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "A second client is connected and may send, but sleeps in \
+                       recv until the first has left (tcp_iterative).",
+                shown: Shown::Experiment("second-client"),
+                answer: ("chapters/tcp/more/threads.rs", "threads"),
+            },
+            Lack {
+                what: "A client that is killed before it has read its answers ends \
+                       tcp_iterative by ECONNRESET, and nobody serves the next \
+                       client.",
+                shown: Shown::Test(
+                    "tcp",
+                    "a_client_that_is_killed_in_the_middle_does_not_hurt_the_next",
+                ),
+                answer: ("chapters/tcp/iterative.rs", "iterative"),
+            },
+            Lack {
+                what: "A child of tcp_fork that has ended stays a zombie until the \
+                       next client comes.",
+                shown: Shown::Experiment("zombies"),
+                answer: ("chapters/tcp/more/children.rs", "reap"),
+            },
+            Lack {
+                what: "When tcp_fork is killed, its children serve on: their \
+                       clients learn nothing, and new clients are refused.",
+                shown: Shown::Experiment("orphan"),
+                answer: ("chapters/tcp/more/fork.rs", "fork"),
+            },
+            Lack {
+                what: "At the limit of processes (RLIMIT_NPROC) fork fails by \
+                       EAGAIN, and tcp_fork ends.",
+                shown: Shown::Test(
+                    "tcp",
+                    "without_a_process_left_the_next_client_waits_and_the_others_are_served",
+                ),
+                answer: ("chapters/tcp/more/fork.rs", "fork"),
+            },
+            Lack {
+                what: "At the limit of descriptors (RLIMIT_NOFILE) accept fails by \
+                       EMFILE, and the server ends.",
+                shown: Shown::Test(
+                    "tcp",
+                    "without_a_descriptor_left_the_next_client_waits_and_the_others_are_served",
+                ),
+                answer: ("chapters/tcp/listener.rs", "accept"),
+            },
+            Lack {
+                what: "If the server closes after one answer, the client prints \
+                       that answer and ends with status 0, whatever else it has \
+                       sent.",
+                shown: Shown::Test(
+                    "tcp",
+                    "a_client_of_a_once_server_with_more_messages_says_how_many_were_answered",
+                ),
+                answer: ("chapters/tcp/client.rs", "client"),
+            },
+            Lack {
+                what: "An IPv6 address is refused: the address family is fixed.",
+                shown: Shown::Test("tcp", "both_roles_of_ipv6_meet"),
+                answer: ("wire/address.rs", "listen"),
+            },
+        ],
     };
     type Roles = TcpRoles;
 }

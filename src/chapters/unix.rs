@@ -12,7 +12,9 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, listen, socke
 use self::more::packet::{self, PacketKind, PacketLink};
 use self::more::{dgram, seqpacket};
 use wire::address::BACKLOG;
-use wire::chapter::{Conversation, OnPeerDeath, Part, Role, Roles, Row, Script};
+use wire::chapter::{
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+};
 use wire::dialogue::{self, StreamLink, converse};
 use wire::errors::usage;
 use wire::frame::{Framing, FramingOptions};
@@ -227,7 +229,75 @@ impl Conversation for Unix {
             prints: "client",
             expect: "HELLO\nTHROUGH A SOCKET\n",
         },
-        lacks: &[],
+        lacks: &[
+            Lack {
+                what: "A server that is killed leaves its name: the next server's \
+                       bind fails by EADDRINUSE, and a client's connect by \
+                       ECONNREFUSED.",
+                shown: Shown::Experiment("stale-name"),
+                answer: ("wire/local.rs", "bind"),
+            },
+            Lack {
+                what: "A second client is connected and waits; when the first has \
+                       left, the server ends, and the second gets ECONNRESET.",
+                shown: Shown::Test(
+                    "unix",
+                    "a_hundred_clients_at_once_each_get_their_own_answers",
+                ),
+                answer: ("chapters/unix/stream.rs", "threads"),
+            },
+            Lack {
+                what: "A client that is killed before it has read its answers ends \
+                       the server by ECONNRESET or EPIPE, and the name stays.",
+                shown: Shown::Test(
+                    "unix",
+                    "a_client_that_is_killed_does_not_hurt_the_others",
+                ),
+                answer: ("chapters/unix/stream.rs", "threads"),
+            },
+            Lack {
+                what: "With 2 MB of messages the client and the server both sleep \
+                       in send for ever: neither reads, and both sockets are full.",
+                shown: Shown::Test(
+                    "multiplex",
+                    "sixty_four_mebibytes_come_back_to_the_byte_however_the_server_waits",
+                ),
+                answer: ("wire/dialogue/client.rs", "converse"),
+            },
+            Lack {
+                what: "Under umask 0 the socket file has mode 0777, and any user \
+                       may connect.",
+                shown: Shown::Test(
+                    "unix",
+                    "the_socket_is_the_owners_alone_whatever_the_umask",
+                ),
+                answer: ("wire/local.rs", "bind"),
+            },
+            Lack {
+                what: "The client of unix_dgram sleeps for ever when its server is \
+                       killed before it has answered: no connection ends.",
+                shown: Shown::Test(
+                    "unix",
+                    "a_datagram_client_notices_that_its_server_died_before_it_answered",
+                ),
+                answer: ("chapters/unix/more/packet.rs", "packets"),
+            },
+            Lack {
+                what: "5000 bytes in one packet come back as 4096: recv cuts the \
+                       packet, and returns no error.",
+                shown: Shown::Experiment("boundaries"),
+                answer: ("chapters/unix/more/packet.rs", "receive"),
+            },
+            Lack {
+                what: "An empty packet ends the server of unix_seqpacket: recv \
+                       returns 0, as at the end of the connection.",
+                shown: Shown::Test(
+                    "unix",
+                    "an_empty_packet_is_no_end_and_an_empty_datagram_is",
+                ),
+                answer: ("chapters/unix/more/packet.rs", "socket"),
+            },
+        ],
     };
     type Roles = UnixRoles;
 }
