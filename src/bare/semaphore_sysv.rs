@@ -33,8 +33,8 @@ fn poster(key: i32, times: u32) -> nix::Result<()> {
     let semaphore = get_semaphore(key)?;
     let mut add = sembuf { sem_num: 0, sem_op: 1, sem_flg: 0 };
     for _ in 0..times {
-        // SAFETY: one operation.
-        Errno::result(unsafe { semop(semaphore, &mut add, 1) })?; // adds 1; wakes a waiter
+        // SAFETY: one operation. It adds 1, and wakes a waiter that sleeps.
+        Errno::result(unsafe { semop(semaphore, &mut add, 1) })?;
     }
     Ok(())
 }
