@@ -40,6 +40,28 @@ fn two_cpus() -> bool {
     std::thread::available_parallelism().is_ok_and(|count| count.get() > 1)
 }
 
+/// The bare programs do the same work as the roles, and are timed in turns with them.
+#[test]
+fn what_hardening_costs_is_measured_beside_the_peers() {
+    let report = bench(&["fifo", "posixmq", "tcp", "--size", "64", "--peers"]);
+    let whole =
+        |row: &&Row| row.what == What::Operation && row.subject.contains(" printed");
+    let rows: Vec<_> = report.rows.iter().filter(whole).collect();
+    let programs: Vec<_> = rows
+        .iter()
+        .map(|row| (row.chapter.as_str(), row.program.as_str()))
+        .collect();
+    let both = |chapter| [(chapter, "bare"), (chapter, "ipclab")];
+    assert_eq!(programs, [both("fifo"), both("tcp"), both("posixmq")].concat());
+    for row in rows {
+        assert_eq!(fault(row), None);
+        let Outcome::Measured(figure) = &row.outcome else { panic!("{row:?}") };
+        let to: Vec<_> =
+            figure.ratios.iter().map(|ratio| ratio.to.as_str()).collect();
+        assert_eq!(to == ["bare"], row.program == "ipclab", "{to:?}");
+    }
+}
+
 #[test]
 fn every_mechanism_is_measured_both_ways_with_every_byte_right() {
     let report = bench(&["--size", "64"]);

@@ -3,6 +3,9 @@
 //!
 //! Each is started as one side of a pair, by the same protocol as our own ends. The file
 //! chapter has no peer: a log that is followed is no round trip.
+//!
+//! They share no code with the bare programs of `src/bare`: those have no loop to be steered in,
+//! print what they get, and stay what a learner would write; `hardening` times them as they are.
 
 use std::ffi::OsString;
 use std::fs;
