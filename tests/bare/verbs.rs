@@ -1,0 +1,155 @@
+//! The verbs: `bare` as a user types it, `demo --bare` and `trace --bare`.
+
+use std::path::Path;
+use std::process::Command;
+
+use bare::PROGRAMS;
+
+use super::support::{Input, Outcome, program as ipclab, run};
+use super::with_tools;
+
+/// Runs `ipclab bare …` in `dir`, to its end.
+fn bare(dir: &Path, words: &[&str]) -> Outcome {
+    let mut command = Command::new(ipclab());
+    command.arg("bare").args(words).env("IPCLAB_DIR", dir).current_dir(dir);
+    run(with_tools(command), Input::Nothing)
+}
+
+#[test]
+fn a_place_is_told_from_a_message_by_its_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let sent = |words: &[&str]| {
+        let outcome = bare(dir.path(), words);
+        assert!(outcome.status.success(), "{words:?}: {}", outcome.stderr);
+        outcome.stdout
+    };
+    // A path has a slash.
+    sent(&["file", "sender", "./elsewhere", "hello", "a/b"]);
+    let file = dir.path().join("elsewhere");
+    assert_eq!(std::fs::read(&file).unwrap(), b"hello\na/b\n");
+    assert_eq!(sent(&["file", "receiver", "./elsewhere"]), b"hello\na/b\n");
+    // Without one it is the chapter's; behind -- a message may begin with a dash.
+    sent(&["file", "sender", "--", "hello", "-n"]);
+    assert_eq!(sent(&["file", "receiver", "-q"]), b"hello\n-n\n");
+    // A key is a name, or a number with 0x; another number is a message, or how often.
+    let key = format!("0x{:x}", std::process::id());
+    for place in [vec![], vec![key.as_str()], vec!["/ipclab-test-bare-key"]] {
+        let words = |role, args: &[&'static str]| {
+            [&["sysvmq", role], place.as_slice(), args].concat()
+        };
+        sent(&words("sender", &["42"]));
+        assert_eq!(sent(&words("receiver", &[])), b"42\n");
+    }
+    sent(&["semaphore_sysv", "poster", "2"]);
+    assert_eq!(sent(&["semaphore_sysv", "waiter", "2"]), b"took 1\ntook 2\n");
+}
+
+#[test]
+fn the_demo_plays_them_all_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(ipclab());
+    command.args(["demo", "--bare", "-q"]).env("TMPDIR", dir.path());
+    let Outcome { status, stdout, stderr } = run(command, Input::Nothing);
+    assert!(status.success(), "{stderr}");
+    let table = String::from_utf8(stdout).unwrap();
+    let marks: Vec<_> =
+        table.lines().map(|line| line.split_whitespace().take(2)).collect();
+    let marks: Vec<_> =
+        marks.into_iter().map(|words| words.collect::<Vec<_>>()).collect();
+    for program in PROGRAMS {
+        let mark = if program.main.is_some() { "✓" } else { "–" };
+        assert!(
+            marks.contains(&vec![mark, program.name]),
+            "{}: {table}",
+            program.name
+        );
+    }
+    assert_eq!(dir.path().read_dir().unwrap().count(), 0, "left behind");
+}
+
+/// The trace of a bare program hides nothing but its start: what comes first is its first call,
+/// and its last is exit_group.
+#[test]
+fn the_trace_shows_every_call_behind_the_start() {
+    let calls = |words: &[&str], role: &str| -> Vec<String> {
+        let mut command = Command::new(ipclab());
+        command.arg("trace").args(words).arg("--json");
+        let Outcome { status, stdout, stderr } = run(command, Input::Nothing);
+        assert!(status.success(), "{stderr}");
+        let text = String::from_utf8(stdout).unwrap();
+        let events = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let of = |event: &serde_json::Value| {
+            event["process"] == role && event["call"].is_string()
+        };
+        let names = events
+            .filter(of)
+            .map(|event| event["call"].as_str().unwrap().to_owned());
+        names.collect()
+    };
+    let receiver = calls(&["fifo", "--bare"], "receiver");
+    let first: Vec<_> = receiver.iter().take(4).map(String::as_str).collect();
+    assert!(
+        first[0].starts_with("mknod") && first[1].starts_with("open"),
+        "{receiver:?}"
+    );
+    assert_eq!(first[2..], ["read", "write"], "{receiver:?}");
+    assert_eq!(receiver.last().unwrap(), "exit_group", "{receiver:?}");
+    let all = calls(&["fifo", "--bare", "--all"], "receiver");
+    assert!(all.len() > receiver.len() + 20, "the loader's calls: {all:?}");
+    let of_pipe = calls(&["pipe", "--bare"], "sender");
+    assert_eq!(of_pipe[..2], ["write", "write"], "{of_pipe:?}");
+}
+
+#[test]
+fn a_variant_is_no_chapter_without_the_option() {
+    for verb in ["demo", "trace"] {
+        let mut command = Command::new(ipclab());
+        command.args([verb, "unix_dgram"]);
+        let Outcome { status, stderr, .. } = run(command, Input::Nothing);
+        assert_eq!(status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("add --bare"), "{stderr}");
+    }
+}
+
+#[test]
+fn mistakes_have_one_line_and_a_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    for (words, part) in [
+        (vec!["fofo"], "did you mean 'fifo'?"),
+        (vec!["queue"], "did you mean 'posixmq' or 'sysvmq'?"),
+        (vec!["zzzz"], "ipclab bare lists them"),
+        (vec!["fifo", "sendr"], "usage: fifo receiver PLACE"),
+        (vec!["fifo", "--lang", "java"], "invalid value 'java'"),
+    ] {
+        let Outcome { status, stdout, stderr } = bare(dir.path(), &words);
+        assert!(!status.success() && stdout.is_empty(), "{words:?}: {status}");
+        assert!(
+            stderr.contains(part) && stderr.lines().count() == 1,
+            "{words:?}: {stderr}"
+        );
+    }
+}
+
+#[test]
+fn a_c_program_needs_a_compiler_and_a_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_with = |cc: &str, cache: &Path| {
+        let mut command = Command::new(ipclab());
+        command.args(["bare", "fifo", "--lang", "c", "receiver"]).env("CC", cc);
+        command.env("XDG_CACHE_HOME", cache);
+        let Outcome { status, stderr, .. } = run(command, Input::Nothing);
+        assert_eq!(status.code(), Some(1), "{stderr}");
+        stderr
+    };
+    let none = run_with("no-such-cc", dir.path());
+    assert!(none.contains("exec no-such-cc") && none.contains("CC"), "{none}");
+    let broken = run_with("false", dir.path());
+    assert!(broken.contains("fifo.c -o fifo` failed"), "{broken}");
+    let left = dir.path().join("ipclab/bare").read_dir().unwrap().count();
+    assert_eq!(left, 0, "half a program is kept");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let no_directory = run_with("cc", file.path());
+    assert!(no_directory.contains("set XDG_CACHE_HOME"), "{no_directory}");
+}
