@@ -124,18 +124,30 @@ fn with_tools(mut command: Command) -> Command {
     command
 }
 
-/// Whether this machine can play the program in `language`: it answers a command line that means
-/// nothing. (So the C program is compiled before it is waited for.)
+/// Whether this machine can play the program in `language`. (So the C program is compiled
+/// before it is waited for.)
 fn is_there(program: &Program, language: Language) -> bool {
-    let mut command = Command::new(ipclab());
-    command.args(["bare", program.name, "--lang", lang(language), "nothing"]);
-    let Outcome { stderr, .. } = run(with_tools(command), Input::Nothing);
-    let answers = stderr.contains(&format!("usage: {}", program.name));
-    if !answers {
-        let last = stderr.lines().last().unwrap_or_default();
+    let usage = format!("usage: {}", program.name);
+    let outcome = match language {
+        Language::Rust => return program.main.is_some(),
+        Language::C => {
+            let mut command = Command::new(ipclab());
+            command.args(["bare", program.name, "--lang", "c", "--prepare"]);
+            run(with_tools(command), Input::Nothing)
+        }
+        // A command line that means nothing: its modules are there if it says so.
+        Language::Python => {
+            let mut command = Command::new(Tools::of_environment().python);
+            command.args(["-c", program.text(Language::Python), "nothing"]);
+            run(command, Input::Nothing)
+        }
+    };
+    let there = outcome.status.success() || outcome.stderr.contains(&usage);
+    if !there {
+        let last = outcome.stderr.lines().last().unwrap_or_default();
         skip(&format!("no {} in {}: {last}", program.name, lang(language)));
     }
-    answers
+    there
 }
 
 /// Plays all parts of the program, the first by one player and the others by another; says what

@@ -260,6 +260,25 @@ impl Program {
         self.name.split('_').next().unwrap_or(self.name)
     }
 
+    /// Whether it speaks the wire of its chapter's roles, and so meets them. The memory of shm and
+    /// mmap has one slot for one message, where that of the roles has a ring.
+    pub fn meets_roles(&self) -> bool {
+        !matches!(self.name, "shm" | "mmap")
+    }
+
+    /// What its usage line says of its roles: each role, and the arguments behind it.
+    pub fn usage(&self) -> Vec<(&'static str, &'static str)> {
+        let text = self.text(Language::Rust);
+        let begin = format!("usage: {} ", self.name);
+        let usage =
+            text.split(&begin).nth(1).and_then(|rest| rest.split('"').next());
+        let roles = usage.unwrap_or_default().split(" | ").flat_map(|roles| {
+            let (names, arguments) = roles.split_once(' ').unwrap_or((roles, ""));
+            names.split('|').map(move |name| (name, arguments))
+        });
+        roles.collect()
+    }
+
     /// What `argv[0]` must be for a process to play this program.
     pub fn process_name(&self) -> String {
         format!("{PREFIX}{}", self.name)

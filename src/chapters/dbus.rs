@@ -146,8 +146,8 @@ impl Conversation for Dbus {
                 answer: ("chapters/dbus/rendezvous.rs", "listen"),
             },
             Lack {
-                what: "A second client waits until the first has left, and then finds \
-                       no server any more.",
+                what: "A second client waits until the first has left, and then \
+                       finds no server any more.",
                 shown: Shown::Test(
                     "dbus",
                     "many_clients_post_at_once_and_each_message_gets_its_own_number",
@@ -181,8 +181,8 @@ impl Conversation for Dbus {
                 answer: ("chapters/dbus/handshake.rs", "welcome"),
             },
             Lack {
-                what: "While the server hangs, the client in Rust or Python waits for \
-                       its reply for ever.",
+                what: "While the server hangs, the client in Rust or Python waits \
+                       for its reply for ever.",
                 shown: Shown::Test(
                     "dbus",
                     "a_server_that_dies_or_hangs_during_a_call_leaves_it_open_whether_it_was_done",

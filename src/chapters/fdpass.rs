@@ -129,7 +129,7 @@ impl Conversation for Fdpass {
         lacks: &[
             Lack {
                 what: "A worker that dies before it has received the descriptor \
-                       ends the server by ECONNRESET, and the client is reset.",
+                       ends the server, too.",
                 shown: Shown::Experiment("dies-unread"),
                 answer: ("chapters/fdpass/pool/eviction.rs", "eviction"),
             },
@@ -143,9 +143,8 @@ impl Conversation for Fdpass {
                 answer: ("chapters/fdpass/pool/eviction.rs", "eviction"),
             },
             Lack {
-                what: "Any two bytes count as OK, and so does the worker's end: \
-                       the server ends with 0, though no worker holds the \
-                       connection.",
+                what: "Any two bytes count as OK, and so does the worker's end: the \
+                       server ends with 0, though no worker holds the connection.",
                 shown: Shown::Test(
                     "fdpass",
                     "a_worker_that_answers_garbage_or_dies_is_cut_off",
@@ -156,15 +155,14 @@ impl Conversation for Fdpass {
                 ),
             },
             Lack {
-                what: "Of three descriptors in one message, the C worker gets two \
-                       and closes one, so that its client sees no end.",
+                what: "That one message may carry more descriptors than one is not \
+                       expected.",
                 shown: Shown::Experiment("room-for-one"),
                 answer: ("chapters/fdpass/descriptor.rs", "take"),
             },
             Lack {
-                what: "When the worker's table of descriptors is full \
-                       (RLIMIT_NOFILE), the byte comes alone: the C and the Python \
-                       worker give no OK, and Rust's ends.",
+                what: "A table of descriptors that is full (RLIMIT_NOFILE) is not \
+                       noticed when a descriptor is received.",
                 shown: Shown::Experiment("full-table"),
                 answer: ("chapters/fdpass/descriptor.rs", "take"),
             },
@@ -184,8 +182,8 @@ impl Conversation for Fdpass {
                 answer: ("chapters/fdpass/worker/clients.rs", "clients"),
             },
             Lack {
-                what: "A connection that has O_NONBLOCK ends the worker by EAGAIN: \
-                       the flag belongs to the open file, and travels.",
+                what: "That the connection may have flags which the server has set \
+                       is not expected.",
                 shown: Shown::Experiment("nonblock-shared"),
                 answer: ("chapters/fdpass/worker/clients.rs", "clients"),
             },

@@ -207,8 +207,8 @@ impl OneWay for Fifo {
         },
         lacks: &[
             Lack {
-                what: "A regular file at the name is read as if it were the FIFO, and \
-                       removed.",
+                what: "A regular file at the name is read as if it were the FIFO, \
+                       and removed.",
                 shown: Shown::Test("fifo", "a_regular_file_in_the_way_is_explained"),
                 answer: ("chapters/fifo.rs", "make"),
             },
@@ -221,8 +221,7 @@ impl OneWay for Fifo {
                 answer: ("chapters/fifo.rs", "sender"),
             },
             Lack {
-                what: "Alone, a program sleeps in open(2) for ever, and does not say \
-                       why.",
+                what: "Nothing is said while the other side is missing.",
                 shown: Shown::Experiment("open-sleeps"),
                 answer: ("chapters/fifo.rs", "receiver"),
             },

@@ -181,8 +181,8 @@ impl OneWay for Files {
         },
         lacks: &[
             Lack {
-                what: "A receiver that is first fails with ENOENT, and does not wait \
-                       for the file.",
+                what: "A receiver that is first fails with ENOENT, and does not \
+                       wait for the file.",
                 shown: Shown::Test(
                     "file",
                     "a_relative_path_of_the_users_is_waited_for",
@@ -190,8 +190,8 @@ impl OneWay for Files {
                 answer: ("chapters/file/watch.rs", "watch"),
             },
             Lack {
-                what: "A sender that is killed leaves NAME.tmp, and each later sender \
-                       fails with EEXIST.",
+                what: "A sender that is killed leaves NAME.tmp, and each later \
+                       sender fails with EEXIST.",
                 shown: Shown::Test(
                     "file",
                     "what_a_killed_sender_left_goes_by_clean",
@@ -208,8 +208,8 @@ impl OneWay for Files {
                 answer: ("chapters/file/publish.rs", "sender"),
             },
             Lack {
-                what: "Two receivers that open the file before one of them unlinks it \
-                       both print it.",
+                what: "Two receivers that open the file before one of them unlinks \
+                       it both print it.",
                 shown: Shown::Test("file", "of_two_receivers_each_file_goes_to_one"),
                 answer: ("chapters/file/publish.rs", "receiver"),
             },
@@ -223,8 +223,8 @@ impl OneWay for Files {
                 answer: ("chapters/file/publish.rs", "sender"),
             },
             Lack {
-                what: "A FIFO at the name makes the receiver sleep in open(2); a link \
-                       leads it to another file.",
+                what: "A FIFO at the name makes the receiver sleep in open(2); a \
+                       link leads it to another file.",
                 shown: Shown::Test(
                     "file",
                     "what_is_in_the_way_is_named_and_left_alone",

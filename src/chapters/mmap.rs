@@ -221,8 +221,8 @@ impl OneWay for Mmap {
                 answer: ("wire/ring/flow.rs", "writer"),
             },
             Lack {
-                what: "A store outlives its process: what a killed sender has \
-                       stored is printed as a line of the next run.",
+                what: "What a killed sender of an earlier run has left is not told \
+                       from the line of this one.",
                 shown: Shown::Experiment("kill-nine"),
                 answer: ("wire/ring/ends.rs", "roles"),
             },
@@ -236,14 +236,13 @@ impl OneWay for Mmap {
                 answer: ("chapters/mmap.rs", "file"),
             },
             Lack {
-                what: "If another process cuts the file short meanwhile, SIGBUS \
-                       kills the process at its next access.",
+                what: "That another process may cut the file short meanwhile is not \
+                       expected.",
                 shown: Shown::Experiment("peer-truncates"),
                 answer: ("chapters/mmap.rs", "file"),
             },
             Lack {
-                what: "Where the file system is full, ftruncate succeeds, and \
-                       SIGBUS kills the process at its first access.",
+                what: "A full file system is not noticed in time.",
                 shown: Shown::Experiment("full-disk"),
                 answer: ("chapters/mmap.rs", "file"),
             },

@@ -111,8 +111,8 @@ impl Conversation for Mpi {
         },
         lacks: &[
             Lack {
-                what: "In a world of one rank it ends with MPI_ERR_RANK, in Rust by a \
-                       panic, and does not say how to start it.",
+                what: "In a world of one rank it ends with MPI_ERR_RANK, in Rust by \
+                       a panic, and does not say how to start it.",
                 shown: Shown::Test("mpi", "a_world_of_one_says_how_to_start_it"),
                 answer: ("chapters/mpi/world.rs", "company"),
             },
@@ -135,8 +135,8 @@ impl Conversation for Mpi {
                 answer: ("chapters/mpi/send_receive.rs", "send_receive"),
             },
             Lack {
-                what: "A rank in Python that leaves early sleeps in MPI_Finalize, and \
-                       the other rank waits for its message, for ever.",
+                what: "A rank in Python that leaves early sleeps in MPI_Finalize, \
+                       and the other rank waits for its message, for ever.",
                 shown: Shown::Test(
                     "mpi",
                     "one_rank_that_times_out_ends_those_that_would_wait_for_ever",

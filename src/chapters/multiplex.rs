@@ -126,14 +126,14 @@ impl Conversation for Multiplex {
                 answer: ("chapters/multiplex/connection.rs", "connection"),
             },
             Lack {
-                what: "At the limit of descriptors (RLIMIT_NOFILE) accept fails by \
-                       EMFILE, and the server ends, with all its clients.",
+                what: "At the limit of descriptors (RLIMIT_NOFILE) the server ends, \
+                       with all its clients.",
                 shown: Shown::Experiment("accept-emfile"),
                 answer: ("chapters/multiplex/accept.rs", "accept_clients"),
             },
             Lack {
-                what: "Descriptor 1024 ends multiplex_select in Rust and Python; \
-                       in C, FD_SET writes beyond the end of the fd_set.",
+                what: "Descriptor 1024 ends multiplex_select in Rust and Python; in \
+                       C, FD_SET writes beyond the end of the fd_set.",
                 shown: Shown::Test(
                     "multiplex",
                     "select_turns_away_who_is_beyond_1024_and_says_who_would_not",
@@ -148,6 +148,15 @@ impl Conversation for Multiplex {
                     "a_signal_lets_the_answers_go_that_wait",
                 ),
                 answer: ("chapters/multiplex/signals.rs", "signals"),
+            },
+            Lack {
+                what: "A server of multiplex_epoll or multiplex_select that was stopped \
+                       ends once it goes on (Rust, C).",
+                shown: Shown::Test(
+                    "bare",
+                    "a_stop_ends_a_program_that_does_not_expect_eintr",
+                ),
+                answer: ("chapters/multiplex/epoll.rs", "epoll"),
             },
         ],
     };

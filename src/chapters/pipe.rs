@@ -75,8 +75,8 @@ impl OneWay for Pipe {
         },
         lacks: &[
             Lack {
-                what: "When the receiver is killed, the sender ends by EPIPE or \
-                       SIGPIPE, and does not say how many messages were written.",
+                what: "When the receiver is killed, the sender does not say how \
+                       many messages were written.",
                 shown: Shown::Experiment("sigpipe"),
                 answer: ("chapters/pipe/sender.rs", "sender"),
             },
@@ -90,8 +90,8 @@ impl OneWay for Pipe {
                 answer: ("chapters/pipe/receiver.rs", "receiver"),
             },
             Lack {
-                what: "When the child of the role fork fails, its parent ends with 0 \
-                       all the same.",
+                what: "When the child of the role fork fails, its parent ends with \
+                       0 all the same.",
                 shown: Shown::Test(
                     "one_client",
                     "one_failure_is_one_line_whichever_process_meets_it",
@@ -99,8 +99,8 @@ impl OneWay for Pipe {
                 answer: ("chapters/pipe/fork.rs", "one_way"),
             },
             Lack {
-                what: "Without a standard input, the Rust receiver prints nothing and \
-                       ends with 0.",
+                what: "Without a standard input, the Rust receiver prints nothing \
+                       and ends with 0.",
                 shown: Shown::Test(
                     "streams",
                     "a_standard_input_that_cannot_be_read_is_no_empty_one",

@@ -343,14 +343,14 @@ impl OneWay for Posixmq {
         },
         lacks: &[
             Lack {
-                what: "A queue outlives its sender: what a killed sender of an \
-                       earlier run has sent is received as a message of this run.",
+                what: "What a killed sender of an earlier run has left is not told \
+                       from the messages of this one.",
                 shown: Shown::Experiment("crash-leaves-it"),
                 answer: ("chapters/posixmq/open.rs", "open"),
             },
             Lack {
-                what: "The first end removes the queue's name: what a second sender \
-                       sends after that is received by no process.",
+                what: "The first end removes the name, and a second sender is not \
+                       told.",
                 shown: Shown::Experiment("unlink-while-open"),
                 answer: ("chapters/posixmq.rs", "sender"),
             },
@@ -364,20 +364,19 @@ impl OneWay for Posixmq {
                 answer: ("chapters/posixmq.rs", "receiver"),
             },
             Lack {
-                what: "Without a receiver the sender sleeps at the eleventh \
-                       message, and does not say why.",
+                what: "Nothing is said when no receiver takes the messages.",
                 shown: Shown::Experiment("full-queue"),
                 answer: ("chapters/posixmq.rs", "sender"),
             },
             Lack {
-                what: "A queue that is there keeps its attributes: EMSGSIZE ends \
-                       the sender half way, and the receiver sleeps on.",
+                what: "A program trusts that the queue has the attributes that it \
+                       has asked for.",
                 shown: Shown::Experiment("shape-of-the-first"),
                 answer: ("chapters/posixmq/open.rs", "open"),
             },
             Lack {
-                what: "EMFILE ends both roles where RLIMIT_MSGQUEUE is too small, \
-                       although few files are open.",
+                what: "The limit on a user's queues (RLIMIT_MSGQUEUE) ends both \
+                       roles, and is not explained.",
                 shown: Shown::Experiment("queue-bytes"),
                 answer: ("chapters/posixmq/open.rs", "limits"),
             },

@@ -137,14 +137,13 @@ impl Conversation for Semaphores {
         },
         lacks: &[
             Lack {
-                what: "A post outlives its poster: a waiter takes posts of an \
-                       earlier run, and does not sleep.",
+                what: "Posts of an earlier run are not told from those of this one.",
                 shown: Shown::Experiment("posts-are-kept"),
                 answer: ("chapters/semaphore/enter.rs", "enter"),
             },
             Lack {
-                what: "The first waiter that is done removes the name: a second one \
-                       sleeps for ever, and the next posts go to a new semaphore.",
+                what: "The first waiter that is done removes the name under all \
+                       others.",
                 shown: Shown::Experiment("unlink-splits"),
                 answer: ("chapters/semaphore/enter.rs", "enter"),
             },
@@ -158,14 +157,13 @@ impl Conversation for Semaphores {
                 answer: ("chapters/semaphore/waiter.rs", "waiter"),
             },
             Lack {
-                what: "What a killed waiter has taken is gone: the next waiter \
-                       sleeps.",
+                what: "Nothing gives back what a killed waiter has taken.",
                 shown: Shown::Experiment("undo-after-kill"),
                 answer: ("chapters/semaphore/sysv.rs", "sysv"),
             },
             Lack {
-                what: "semaphore_sysv posts to a set that another program has just \
-                       made: a SETVAL that comes after it wipes the post out.",
+                what: "semaphore_sysv does not wait until another program that has \
+                       just made the set gives it its first value.",
                 shown: Shown::Experiment("create-then-init"),
                 answer: ("chapters/semaphore/sysv.rs", "sysv"),
             },
@@ -186,6 +184,14 @@ impl Conversation for Semaphores {
                     "python_posts_to_the_futex_kind_without_a_wake_up",
                 ),
                 answer: ("chapters/semaphore/futex.rs", "futex"),
+            },
+            Lack {
+                what: "A waiter of semaphore_sysv that was stopped ends once it goes on.",
+                shown: Shown::Test(
+                    "bare",
+                    "a_stop_ends_a_program_that_does_not_expect_eintr",
+                ),
+                answer: ("chapters/semaphore/sysv.rs", "sysv"),
             },
         ],
     };

@@ -143,9 +143,12 @@ impl OneWay for Shm {
                 answer: ("wire/ring/flow.rs", "writer"),
             },
             Lack {
-                what: "A name outlives its processes: what a killed sender has left \
-                       is printed as a line of the next run.",
-                shown: Shown::Experiment("crate-killed"),
+                what: "What a killed sender of an earlier run has left is not told from \
+                       the line of this one.",
+                shown: Shown::Test(
+                    "shm",
+                    "what_a_killed_sender_sent_is_read_before_its_death_is_told",
+                ),
                 answer: ("wire/ring/ends.rs", "roles"),
             },
             Lack {

@@ -83,8 +83,8 @@ impl OneWay for Signals {
                 answer: ("chapters/signal/published.rs", "find"),
             },
             Lack {
-                what: "The pid that a killed receiver left may be another process's \
-                       by now, and the sender's signal ends that process.",
+                what: "The pid that a killed receiver left is believed, whichever \
+                       process has it now.",
                 shown: Shown::Experiment("pid-reuse"),
                 answer: ("chapters/signal/published.rs", "find"),
             },
@@ -125,17 +125,16 @@ impl OneWay for Signals {
                 answer: ("chapters/signal/receiver.rs", "current_sender"),
             },
             Lack {
-                what: "When the receiver's queue is full, the sender ends with \
-                       EAGAIN, in the middle of a message.",
+                what: "Nothing waits for room in the receiver's queue of signals.",
                 shown: Shown::Experiment("queue-limit"),
                 answer: ("chapters/signal/sender.rs", "sender"),
             },
             Lack {
-                what: "A receiver that was stopped, by Ctrl-Z for example, ends with \
-                       EINTR once it goes on; in Python it does not.",
+                what: "A receiver that was stopped, by Ctrl-Z for example, ends once it \
+                       goes on; in Python it does not.",
                 shown: Shown::Test(
-                    "signal",
-                    "of_many_standard_signals_one_is_kept_and_of_many_real_time_signals_all",
+                    "bare",
+                    "a_stop_ends_a_program_that_does_not_expect_eintr",
                 ),
                 answer: ("chapters/signal/sigwaitinfo.rs", "sigwaitinfo"),
             },

@@ -365,38 +365,36 @@ impl OneWay for Sysvmq {
         },
         lacks: &[
             Lack {
-                what: "The first end removes the queue: the next call of a second \
-                       sender or receiver is EIDRM or EINVAL.",
+                what: "The first end removes the queue under a second sender or \
+                       receiver, which ends by it.",
                 shown: Shown::Experiment("removed-under-sleepers"),
                 answer: ("chapters/sysvmq.rs", "receiver"),
             },
             Lack {
-                what: "A signal with a handler ends msgsnd and msgrcv by EINTR, and \
-                       the role with it; SA_RESTART does not help.",
+                what: "A signal that is caught during the sleep is not dealt with.",
                 shown: Shown::Experiment("restart-does-not-help"),
                 answer: ("chapters/sysvmq.rs", "receiver"),
             },
             Lack {
-                what: "A message of more than 8,192 bytes ends each receiver by \
-                       E2BIG, one after the other, since it stays in the queue.",
+                what: "Where msgmax was raised, a message of more than 8,192 bytes \
+                       is more than a receiver can deal with.",
                 shown: Shown::Experiment("too-long-stays"),
                 answer: ("chapters/sysvmq/open.rs", "limits"),
             },
             Lack {
-                what: "Where msg_qbytes was lowered, the sender sleeps for ever \
-                       with a message that is longer than that.",
+                what: "Whether the queue can take a message of this length at all \
+                       is not looked at before it is sent.",
                 shown: Shown::Experiment("larger-than-the-queue"),
                 answer: ("chapters/sysvmq/open.rs", "limits"),
             },
             Lack {
-                what: "Without a receiver the sender sleeps once the queue has \
-                       16,384 messages, even if all are empty, and does not say \
+                what: "A sender without a receiver does not say when it stops, or \
                        why.",
                 shown: Shown::Experiment("empty-messages-fill"),
                 answer: ("chapters/sysvmq.rs", "sender"),
             },
             Lack {
-                what: "A key is a number: where another program uses the same one, \
+                what: "A key is a number, which another program may use as well: \
                        the receiver takes that program's messages.",
                 shown: Shown::Experiment("ftok-collides"),
                 answer: ("chapters/sysvmq/open.rs", "open"),

@@ -100,8 +100,7 @@ impl Conversation for Tcp {
         },
         lacks: &[
             Lack {
-                what: "A second client is connected and may send, but sleeps in \
-                       recv until the first has left (tcp_iterative).",
+                what: "A second client has to wait (tcp, tcp_iterative).",
                 shown: Shown::Experiment("second-client"),
                 answer: ("chapters/tcp/more/threads.rs", "threads"),
             },
@@ -116,14 +115,14 @@ impl Conversation for Tcp {
                 answer: ("chapters/tcp/iterative.rs", "iterative"),
             },
             Lack {
-                what: "A child of tcp_fork that has ended stays a zombie until the \
-                       next client comes.",
+                what: "Children of tcp_fork are waited for only when the next \
+                       client comes.",
                 shown: Shown::Experiment("zombies"),
                 answer: ("chapters/tcp/more/children.rs", "reap"),
             },
             Lack {
-                what: "When tcp_fork is killed, its children serve on: their \
-                       clients learn nothing, and new clients are refused.",
+                what: "Nothing is arranged for the children of a tcp_fork that is \
+                       killed.",
                 shown: Shown::Experiment("orphan"),
                 answer: ("chapters/tcp/more/fork.rs", "fork"),
             },
@@ -146,9 +145,9 @@ impl Conversation for Tcp {
                 answer: ("chapters/tcp/listener.rs", "accept"),
             },
             Lack {
-                what: "If the server closes after one answer, the client prints \
-                       that answer and ends with status 0, whatever else it has \
-                       sent.",
+                what: "If the server has read everything and closes after one answer, \
+                       the client ends with status 0, though its other messages have \
+                       none.",
                 shown: Shown::Test(
                     "tcp",
                     "a_client_of_a_once_server_with_more_messages_says_how_many_were_answered",

@@ -231,9 +231,8 @@ impl Conversation for Unix {
         },
         lacks: &[
             Lack {
-                what: "A server that is killed leaves its name: the next server's \
-                       bind fails by EADDRINUSE, and a client's connect by \
-                       ECONNREFUSED.",
+                what: "A server that is killed leaves its name: neither the next \
+                       server nor a client gets past it.",
                 shown: Shown::Experiment("stale-name"),
                 answer: ("wire/local.rs", "bind"),
             },
@@ -283,8 +282,8 @@ impl Conversation for Unix {
                 answer: ("chapters/unix/more/packet.rs", "packets"),
             },
             Lack {
-                what: "5000 bytes in one packet come back as 4096: recv cuts the \
-                       packet, and returns no error.",
+                what: "unix_seqpacket and unix_dgram have room for 4,096 bytes, and \
+                       do not notice a longer packet.",
                 shown: Shown::Experiment("boundaries"),
                 answer: ("chapters/unix/more/packet.rs", "receive"),
             },

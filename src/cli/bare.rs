@@ -17,7 +17,7 @@ use lab::prose;
 use os::inheritance::hand_on;
 use wire::chapter::{Lack, Row, Shown};
 use wire::errors::usage;
-use wire::meet::key_of;
+use wire::meet::{Meets, key_of, quoted};
 use wire::say::{columns, hanging, tell};
 
 /// The options of `ipclab bare`.
@@ -29,12 +29,13 @@ use wire::say::{columns, hanging, tell};
     ("bare fifo receiver", "plays a role; in another terminal:"),
     ("bare fifo sender hello", "the other, or the chapter's: ipclab fifo sender hello"),
     ("bare fifo --lang c receiver /tmp/f", "the C program, at a path of your choice"),
+    ("bare fifo sender -- -x", "a message that begins with -"),
     ("bare fifo --lacks", "what it does not survive, and where that is seen"),
 ]) + "
-PLACE is where the roles meet; without it, they meet where the chapter's own do. A PLACE is told \
-from a message by its form: a path has a slash, the name of a queue, a segment or a semaphore begins \
-with one (a System V key is made from it, or is a number as 0x1234), and an address is \
-127.0.0.1:7777.")]
+PLACE is where the roles meet; without it, they meet where the chapter's own do (shm and mmap have a \
+place of their own, for their wire is another). A PLACE is told from a message by its form: a path begins \
+with / or ./, the name of a queue, a segment or a semaphore with / (a System V key is made from it, or is a \
+number as 0x1234), and an address is 127.0.0.1:7777.")]
 pub(super) struct Options {
     /// The program; without one, the list
     #[arg(value_name = "NAME")]
@@ -46,7 +47,7 @@ pub(super) struct Options {
     role: Option<String>,
 
     /// The PLACE where the roles meet, then the messages
-    #[arg(value_name = "ARG")]
+    #[arg(value_name = "ARG", allow_hyphen_values = true)]
     words: Vec<OsString>,
 
     /// The language
@@ -56,6 +57,10 @@ pub(super) struct Options {
     /// Print what the program lacks: what shows it, and what of the chapter's code answers it
     #[arg(long, requires = "name", conflicts_with_all = ["role", "lang"])]
     lacks: bool,
+
+    /// Compile it, and play nothing
+    #[arg(long, hide = true, requires = "name", conflicts_with = "role")]
+    prepare: bool,
 
     /// Print it as the list of its chapter's page
     #[arg(long, hide = true, requires = "lacks")]
@@ -101,6 +106,7 @@ pub(super) fn run(options: &Options, quiet: bool) -> Result<()> {
     let language = options.lang.into();
     match &options.role {
         _ if options.markdown => prose::print(&lacks_list(&row(program)?)),
+        _ if options.prepare => command(program, language).map(drop),
         _ if options.lacks => prose::print(&lacks(program)?),
         None => print(program, language, quiet),
         Some(role) => play(program, language, role, &options.words, quiet),
@@ -121,7 +127,7 @@ fn unknown(name: &str) -> String {
 fn list() -> String {
     let calls = |program: &Program| {
         let header = program.text(Language::Rust).lines().next().unwrap_or_default();
-        header.trim_start_matches("//! ").to_owned()
+        header.trim_start_matches("//! ").replacen(", bare", "", 1)
     };
     let rows: Vec<_> =
         PROGRAMS.iter().map(|program| (program.name, calls(program))).collect();
@@ -178,19 +184,27 @@ fn recipe(program: &Program, language: Language) -> Result<String> {
             format!("./{}", output.unwrap_or(name))
         }
         Language::Python => {
+            lines.extend(program.command(language, &["pip"]).map(str::to_owned));
             lines.push(format!("ipclab bare {name} --lang python > {name}.py"));
             format!("python3 {name}.py")
         }
     };
-    for part in program.parts {
-        let places = places.arguments(part).into_iter();
-        let args = part.args.iter().map(|arg| wire::meet::quoted(arg));
-        let words: Vec<_> = places.chain(args).collect();
-        lines.push(
+    let mut runs: Vec<String> = program
+        .parts
+        .iter()
+        .map(|part| {
+            let args = part.args.iter().map(|arg| quoted(arg));
+            let words: Vec<_> =
+                places.arguments(part).into_iter().chain(args).collect();
             format!("{start} {} {}", part.role, words.join(" "))
                 .trim_end()
-                .to_owned(),
-        );
+                .to_owned()
+        })
+        .collect();
+    match row(program)?.meets {
+        Meets::Nowhere => lines.push(runs.join(" | ")),
+        Meets::World => lines.push(format!("mpiexec -n 2 {}", runs.swap_remove(0))),
+        _ => lines.push(runs.join("    # and in another terminal:\n  ")),
     }
     Ok(lines.iter().map(|line| format!("  {line}\n")).collect())
 }
@@ -203,31 +217,50 @@ fn play(
     words: &[OsString],
     quiet: bool,
 ) -> Result<()> {
-    let mut command = command(program, language)?;
     let (places, messages, chosen) = arguments(program, role, words)?;
+    check(program, role, messages)?;
+    let mut command = command(program, language)?;
     if !quiet && stderr().is_terminal() {
         let place = places.join(" ");
         announce(&format!("{} {role} {place}", program.name));
-        let other = program.parts.iter().find(|part| part.role != role);
-        if let Some(other) = other.filter(|_| !chosen && !places.is_empty()) {
-            let args: Vec<_> = other
+        let others = program.parts.iter().filter(|part| part.role != role);
+        for other in others.filter(|_| !chosen && !places.is_empty()) {
+            let arg = other
                 .args
                 .first()
-                .map(|arg| wire::meet::quoted(arg))
-                .into_iter()
-                .collect();
-            let args = args.join(" ");
-            let line = format!("bare {} {} {args}", program.name, other.role);
-            announce(&format!(
-                "the other side, in another terminal: ipclab {}",
-                line.trim_end()
-            ));
+                .map_or(String::new(), |arg| format!(" {}", quoted(arg)));
+            let line = format!("ipclab bare {} {}{arg}", program.name, other.role);
+            announce(&format!("in another terminal: {line}"));
         }
     }
     command.arg(role).args(places).args(messages);
     hand_on(&mut command);
     let name = command.get_program().to_string_lossy().into_owned();
     Err(command.exec()).with_context(|| format!("exec {name}"))
+}
+
+/// Refuses a role that there is not, and words that the role does not take.
+fn check(program: &Program, role: &str, words: &[OsString]) -> Result<()> {
+    let usage_line = program.usage();
+    let name = program.name;
+    let Some((_, takes)) = usage_line.iter().find(|(known, _)| *known == role)
+    else {
+        let roles: Vec<_> = usage_line.iter().map(|(role, _)| *role).collect();
+        let near = near::roles(role, roles.iter().copied());
+        let way_out = near::question(&near)
+            .unwrap_or_else(|| format!("; {name} has {}", roles.join(", ")));
+        return Err(usage(format!("no such role of {name}: '{role}'{way_out}")));
+    };
+    let takes_words =
+        takes.contains("...") || takes.contains('[') || takes == &"NUMBER";
+    match words.first() {
+        Some(word) if !takes_words => Err(usage(format!(
+            "{name} {role} takes no message, and '{}' has not the form of a PLACE; see ipclab bare \
+             --help",
+            word.to_string_lossy()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// A line of the commentary.
@@ -259,7 +292,9 @@ fn arguments<'a>(
 /// The argument for `place` that `word` is, if it has the form of one.
 fn as_place(place: MeetingPlace, word: &str) -> Option<String> {
     let is = match place {
-        MeetingPlace::Path => word.contains('/'),
+        MeetingPlace::Path => {
+            ["/", "./", "../"].iter().any(|begin| word.starts_with(begin))
+        }
         MeetingPlace::Name => word.starts_with('/'),
         MeetingPlace::Address => word.parse::<SocketAddrV4>().is_ok(),
         MeetingPlace::Key => return key(word),
@@ -289,17 +324,20 @@ fn lacks(program: &Program) -> Result<String> {
     for (number, Lack { what, shown, answer: (file, anchor) }) in
         (1..).zip(row.lacks)
     {
-        let shown = match shown {
+        let (label, shown) = match shown {
             Shown::Experiment(name) => {
-                format!("ipclab experiment {}/{name}", row.name)
+                ("see it:   ", format!("ipclab experiment {}/{name}", row.name))
             }
-            Shown::Test(file, name) => format!("cargo test --test {file} {name}"),
+            Shown::Test(file, name) => {
+                ("tested by:", format!("cargo test --test {file} {name}"))
+            }
         };
         text += &prose::paragraph(width, &format!("\n{number:>2}. "), "    ", what);
-        text += &prose::paragraph(width, "    see it:   ", "              ", &shown);
+        let first = format!("    {label} ");
+        text += &prose::paragraph(width, &first, "               ", &shown);
         let answer = format!("src/{file}, from \"ANCHOR: {anchor}\" on");
         text +=
-            &prose::paragraph(width, "    answered: ", "              ", &answer);
+            &prose::paragraph(width, "    answered:  ", "               ", &answer);
     }
     Ok(text)
 }
@@ -318,7 +356,7 @@ fn lacks_list(row: &Row) -> String {
             Shown::Test(file, name) => format!("`cargo test --test {file} {name}`"),
         };
         text += &format!(
-            "- {what}\n  See it: {shown}. The role's answer: `{anchor}` in `src/{file}`.\n"
+            "- {what}\n  {shown}. The role's answer: `{anchor}` in `src/{file}`.\n"
         );
     }
     text

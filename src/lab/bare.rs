@@ -20,7 +20,7 @@ use os::inheritance::hand_on;
 use wire::chapter::Row;
 use wire::dirs;
 use wire::errors::Advise;
-use wire::meet::{Rendezvous, describe, kernel_prefix_of, key_of};
+use wire::meet::{Rendezvous, describe, kernel_prefix, kernel_prefix_of, key_of};
 use wire::say::tell;
 
 use super::clean::in_kernel;
@@ -43,7 +43,9 @@ impl MeetingPlaces {
     /// When the runtime directory cannot be made.
     pub fn of_roles(program: &Program) -> Result<MeetingPlaces> {
         let row = row(program)?;
-        let rendezvous = Rendezvous::new(row.name, row.meets, None)?;
+        let place = place_name(program);
+        let given = (!program.meets_roles()).then(|| place.clone());
+        let rendezvous = Rendezvous::new(row.name, row.meets, given)?;
         rendezvous.make_dir()?;
         let address = match row.name {
             "fdpass" => chapters::fdpass::ADDRESS,
@@ -51,19 +53,19 @@ impl MeetingPlaces {
         };
         Ok(MeetingPlaces {
             path: rendezvous.path(),
-            name: rendezvous.kernel_name(),
+            name: format!("{}{place}", kernel_prefix()),
             address: address.to_owned(),
         })
     }
 
-    /// MeetingPlaces of a run's own: in its directory, and names made from the directory's.
+    /// Places of a run's own: in its directory, and names made from the directory's.
     pub fn within(dir: &Path, program: &Program) -> MeetingPlaces {
-        let chapter = program.chapter();
+        let place = place_name(program);
         // An address that no other run of this machine uses, whatever its port.
         let [high, middle, low, _] = key_of(&dir.to_string_lossy()).to_be_bytes();
         MeetingPlaces {
-            path: dir.join(chapter),
-            name: format!("{}{chapter}", kernel_prefix_of(Some(dir.as_os_str()))),
+            path: dir.join(&place),
+            name: format!("{}{place}", kernel_prefix_of(Some(dir.as_os_str()))),
             address: format!("127.{}.{middle}.{low}:7777", 64 + high % 64),
         }
     }
@@ -107,6 +109,16 @@ impl MeetingPlaces {
         (!names.is_empty()).then(|| format!("left behind: {}", names.join(", ")))
     }
 }
+
+/// The name of the place where the roles meet: that of the chapter's roles, unless the program
+/// would not understand them.
+fn place_name(program: &Program) -> String {
+    let own = if program.meets_roles() { "" } else { OWN_PLACE };
+    format!("{}{own}", program.chapter())
+}
+
+/// How the name of a place ends that bare programs have for themselves.
+pub(crate) const OWN_PLACE: &str = "-bare";
 
 /// What a command line may name with `--bare`: the chapters, and the bare programs that are not
 /// called as their chapter.
@@ -215,7 +227,7 @@ fn compiled(program: &Program) -> Result<PathBuf> {
         drop(input);
         match child.wait().context("waitpid")?.success() {
             true => Ok(()),
-            false => bail!("`{line}` failed"),
+            false => bail!("{cc} failed to compile {}.c", program.name),
         }
     });
     if stop.pending()?
@@ -236,8 +248,9 @@ fn cached(program: &Program, language: Language, tool: &str) -> Result<PathBuf> 
         .advise(|_| Some("set XDG_CACHE_HOME to a directory of yours"))?;
     let mut hash = DefaultHasher::new();
     (program.text(language), tool).hash(&mut hash);
-    let ending = language.ending();
-    Ok(dir.join(format!("{}-{:016x}.{ending}", program.name, hash.finish())))
+    // What is compiled is no text any more.
+    let ending = if language == Language::C { "" } else { ".py" };
+    Ok(dir.join(format!("{}-{:016x}{ending}", program.name, hash.finish())))
 }
 
 /// Has `make` fill a file beside `path`, and gives it that name once it is whole.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
+use super::bare::OWN_PLACE;
 use super::prose;
 use super::scratch::{DesertedRun, deserted};
 use chapters::find;
@@ -84,8 +85,10 @@ pub fn run(options: &Options) -> Result<()> {
     objects.retain(|path| is_fifo_or_socket(path));
     let mut objects: Vec<_> = objects.into_iter().map(Object::Path).collect();
     for row in chapters::rows() {
-        if lone(&dir.join(row.name)) {
-            objects.extend(in_kernel(&format!("{}{}", kernel_prefix(), row.name)));
+        for place in [row.name.to_owned(), format!("{}{OWN_PLACE}", row.name)] {
+            if lone(&dir.join(&place)) {
+                objects.extend(in_kernel(&format!("{}{place}", kernel_prefix())));
+            }
         }
     }
     for object in objects {

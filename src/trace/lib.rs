@@ -131,7 +131,10 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
         tell("\n");
     }
     let arrows = pair::arrows(&mut trace);
-    let shown = match options.bare && !options.all {
+    // The library zbus makes calls of its own, many of them.
+    let is_library =
+        matches!(subject, run::Subject::Bare(program, _) if program.name == "dbus");
+    let shown = match options.bare && !options.all && !is_library {
         true => noise::after_the_start(&trace),
         false => noise::choose(&trace, &arrows, options.all),
     };

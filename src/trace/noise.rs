@@ -36,16 +36,30 @@ pub(super) fn choose(trace: &Trace, arrows: &[Arrow], all: bool) -> Vec<usize> {
 /// All events of bare programs but their start, which ends where the process gives itself the
 /// program's name. A process that was forked has no start.
 pub(super) fn after_the_start(trace: &Trace) -> Vec<usize> {
-    let is = |event: &Event, name: &str| matches!(&event.what, EventKind::Call(call) if &*call.name == name);
-    let ends_start = |process: usize| {
-        let mut events = trace.events.iter().enumerate();
-        events.find(|(_, event)| event.process == process && is(event, "prctl"))
+    let is = |index: usize, name: &str| matches!(&trace.events[index].what, EventKind::Call(call) if &*call.name == name);
+    let mut starts = vec![None; trace.processes.len()];
+    let mut threads: HashMap<i32, usize> = HashMap::new();
+    let mut checks = HashSet::new();
+    for (index, event) in trace.events.iter().enumerate() {
+        if is(index, "prctl") {
+            starts[event.process].get_or_insert(index);
+        }
+        // Where Rust checks itself (in a debug build), it looks whether a descriptor is open
+        // before it closes it; and a thread of the C library registers its list of locks.
+        if let Some(before) = threads.insert(event.tid, index)
+            && is(before, "fcntl")
+            && is(index, "close")
+        {
+            checks.insert(before);
+        }
+    }
+    let shown = |index: &usize| {
+        let start = starts[trace.events[*index].process];
+        start.is_none_or(|start| *index > start)
+            && !checks.contains(index)
+            && !is(*index, "set_robust_list")
     };
-    let starts: Vec<_> = (0..trace.processes.len()).map(ends_start).collect();
-    let shown = trace.events.iter().enumerate().filter(|(index, event)| {
-        starts[event.process].is_none_or(|(start, _)| *index > start)
-    });
-    shown.map(|(index, _)| index).collect()
+    (0..trace.events.len()).filter(shown).collect()
 }
 
 /// Adds the other end of each arrow to another process: for example a dup2 or a close that

@@ -3,10 +3,16 @@
 use std::path::Path;
 use std::process::Command;
 
-use bare::PROGRAMS;
+use bare::{Language, PROGRAMS, Program};
 
-use super::support::{Input, Outcome, program as ipclab, run};
-use super::with_tools;
+use nix::sys::signal::Signal;
+use os::proc::{Activity, activity};
+use os::process_identity;
+
+use super::support::{
+    Input, Outcome, RoleProcess, deadline, program as ipclab, run, until,
+};
+use super::{is_there, with_tools};
 
 /// Runs `ipclab bare …` in `dir`, to its end.
 fn bare(dir: &Path, words: &[&str]) -> Outcome {
@@ -102,6 +108,50 @@ fn the_trace_shows_every_call_behind_the_start() {
     assert_eq!(of_pipe[..2], ["write", "write"], "{of_pipe:?}");
 }
 
+/// signal(7): after SIGSTOP and SIGCONT some calls are not taken up again, and fail with
+/// EINTR. The bare programs end by it; the chapters' roles call again.
+#[test]
+fn a_stop_ends_a_program_that_does_not_expect_eintr() {
+    for (program, role, hardened) in [
+        ("signal", "receiver", &["signal", "receiver"][..]),
+        ("semaphore_sysv", "waiter", &["semaphore", "waiter", "--kind", "sysv"]),
+        ("multiplex_epoll", "server", &["multiplex", "server"]),
+    ] {
+        // Compiled before it is waited for.
+        if !is_there(Program::find(program).unwrap(), Language::C) {
+            return;
+        }
+        let stopped = |words: &[&str]| {
+            let dir = tempfile::tempdir().unwrap();
+            let mut command = Command::new(ipclab());
+            command.args(words).env("IPCLAB_DIR", dir.path());
+            let process =
+                RoleProcess::start(program, with_tools(command), Input::Nothing);
+            let process = process.unwrap();
+            let is = |wanted: char| {
+                until(&format!("{words:?} is {wanted}"), || {
+                    process_identity::state(process.pid().as_raw() as u32)
+                        == Some(wanted)
+                });
+            };
+            is('S');
+            process.signal(Signal::SIGSTOP).unwrap();
+            is('T');
+            process.signal(Signal::SIGCONT).unwrap();
+            (process, dir)
+        };
+        let (bare, _dir) = stopped(&["bare", program, "--lang", "c", role]);
+        let outcome = bare.wait(deadline()).unwrap();
+        assert!(outcome.stderr.ends_with(": EINTR\n"), "{program}: {outcome:?}");
+        let (role, _dir) = stopped(hardened);
+        let asleep = || activity(role.pid()) != Activity::Other;
+        until("the role sleeps again, or has ended", asleep);
+        assert_ne!(activity(role.pid()), Activity::Ended, "{hardened:?}");
+        let ended = role.stop(Signal::SIGINT, deadline()).unwrap();
+        assert!(!ended.stderr.contains("EINTR"), "{ended:?}");
+    }
+}
+
 #[test]
 fn a_variant_is_no_chapter_without_the_option() {
     for verb in ["demo", "trace"] {
@@ -120,7 +170,9 @@ fn mistakes_have_one_line_and_a_way_out() {
         (vec!["fofo"], "did you mean 'fifo'?"),
         (vec!["queue"], "did you mean 'posixmq' or 'sysvmq'?"),
         (vec!["zzzz"], "ipclab bare lists them"),
-        (vec!["fifo", "sendr"], "usage: fifo receiver PLACE"),
+        (vec!["fifo", "sendr"], "did you mean 'sender'?"),
+        (vec!["fifo", "receiver", "f"], "'f' has not the form of a PLACE"),
+        (vec!["pipe", "nope"], "pipe has sender, receiver, fork"),
         (vec!["fifo", "--lang", "java"], "invalid value 'java'"),
     ] {
         let Outcome { status, stdout, stderr } = bare(dir.path(), &words);
@@ -146,7 +198,7 @@ fn a_c_program_needs_a_compiler_and_a_directory() {
     let none = run_with("no-such-cc", dir.path());
     assert!(none.contains("exec no-such-cc") && none.contains("CC"), "{none}");
     let broken = run_with("false", dir.path());
-    assert!(broken.contains("fifo.c -o fifo` failed"), "{broken}");
+    assert!(broken.contains("false failed to compile fifo.c"), "{broken}");
     let left = dir.path().join("ipclab/bare").read_dir().unwrap().count();
     assert_eq!(left, 0, "half a program is kept");
     let file = tempfile::NamedTempFile::new().unwrap();
