@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::net::SocketAddrV4;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
@@ -223,20 +224,37 @@ fn play(
     if !quiet && stderr().is_terminal() {
         let place = places.join(" ");
         announce(&format!("{} {role} {place}", program.name));
-        let others = program.parts.iter().filter(|part| part.role != role);
-        for other in others.filter(|_| !chosen && !places.is_empty()) {
-            let arg = other
-                .args
-                .first()
-                .map_or(String::new(), |arg| format!(" {}", quoted(arg)));
-            let line = format!("ipclab bare {} {}{arg}", program.name, other.role);
-            announce(&format!("in another terminal: {line}"));
+        if !chosen && !places.is_empty() {
+            tell_of_peers(program, role, &places[0]);
         }
     }
     command.arg(role).args(places).args(messages);
     hand_on(&mut command);
     let name = command.get_program().to_string_lossy().into_owned();
     Err(command.exec()).with_context(|| format!("exec {name}"))
+}
+
+/// Says how to start the other roles, unless they seem to be there: they have made `place`.
+fn tell_of_peers(program: &Program, role: &str, place: &str) {
+    let first = program.parts.first().is_some_and(|part| part.role == role);
+    let is_there = Path::new(place).exists();
+    // A server binds the name, which one that was killed has left.
+    if is_there && role == "server" {
+        announce(&format!(
+            "{place} is there already: ipclab clean removes it, if it is unused"
+        ));
+    }
+    if is_there && !first {
+        return;
+    }
+    for other in program.parts.iter().filter(|part| part.role != role) {
+        let arg = other
+            .args
+            .first()
+            .map_or(String::new(), |arg| format!(" {}", quoted(arg)));
+        let line = format!("ipclab bare {} {}{arg}", program.name, other.role);
+        announce(&format!("in another terminal: {line}"));
+    }
 }
 
 /// Refuses a role that there is not, and words that the role does not take.
