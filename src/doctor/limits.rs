@@ -48,6 +48,7 @@ pub(crate) fn all(chapter: Option<&str>) -> Vec<Finding> {
 impl Limit {
     fn finding(&self) -> Option<Finding> {
         let amount = self.amount()?;
+        let raised = amount.value.is_some();
         let left = amount.left().or(amount.value);
         let enough = left.is_none_or(|left| left >= self.wants);
         let number = |n: u64| grouped(n);
@@ -76,7 +77,7 @@ impl Limit {
                 if unit.is_empty() { "" } else { " " }
             ),
             loses: self.loses.to_owned(),
-            cure: Some(cure),
+            cure: raised.then_some(cure),
             necessary: false,
             experiments: &[],
             took_us: None,
@@ -86,12 +87,17 @@ impl Limit {
 
     fn amount(&self) -> Option<Amount> {
         let (unit, used) = (self.unit, (self.used)());
-        let wants = self.wants;
+        // What there is and a half, where that is enough; else what the book wants.
+        let wants = self.wants.saturating_add(used.unwrap_or(0));
+        let raised = |value: Option<u64>| {
+            let value = value.unwrap_or(0);
+            if value >= wants { value.saturating_add(value / 2) } else { wants }
+        };
         Some(match self.source {
             Source::Rlimit { resource, letter, by, word } => {
                 let (soft, hard) = getrlimit(resource).ok()?;
                 let limited = |n: u64| (n != u64::MAX).then_some(n);
-                let more = wants.saturating_add(used.unwrap_or(0));
+                let more = raised(limited(soft));
                 Amount {
                     value: limited(soft),
                     used,
@@ -108,20 +114,24 @@ impl Limit {
             Source::Sysctl(file, which) => {
                 let text = os::proc::text(format!("/proc/sys/{file}")).ok()?;
                 let numbers: Vec<&str> = text.split_whitespace().collect();
-                let value = numbers.get(which)?.parse().ok()?;
+                let value: u64 = numbers.get(which)?.parse().ok()?;
+                // Some say "as many as can be counted", and 0 is no limit of pipes.
+                let is_none =
+                    value >= 1 << 60 || value == 0 && file.contains("pipe");
+                let value = (!is_none).then_some(value);
                 let key = file.replace('/', ".");
                 // Of several numbers only one is raised.
-                let mut raised: Vec<String> =
+                let mut all: Vec<String> =
                     numbers.iter().map(|n| (*n).to_owned()).collect();
-                raised[which] = wants.saturating_add(used.unwrap_or(0)).to_string();
-                let raised = raised.join(" ");
+                all[which] = raised(value).to_string();
+                let raised = all.join(" ");
                 let quoted = if raised.contains(' ') {
                     format!("'{key}={raised}'")
                 } else {
                     format!("{key}={raised}")
                 };
                 Amount {
-                    value: Some(value),
+                    value,
                     used,
                     unit,
                     set_in: key.clone(),
@@ -142,7 +152,10 @@ impl Limit {
                     used: Some(size.saturating_sub(free)),
                     unit,
                     set_in: "/dev/shm".to_owned(),
-                    now: format!("mount -o remount,size={}M /dev/shm", wants >> 20),
+                    now: format!(
+                        "mount -o remount,size={}M /dev/shm",
+                        raised(Some(size)) >> 20
+                    ),
                     for_good: "a line in /etc/fstab; docker run --shm-size 1g"
                         .to_owned(),
                     needs_root: true,

@@ -48,28 +48,27 @@ pub(crate) fn block(found: &[Finding], sentence: &str) -> String {
     text
 }
 
-/// The directories whose names are the same everywhere.
-const COMMON: [&str; 4] = ["/dev", "/proc", "/sys", "/etc"];
+/// Whether a path is the same on every machine, and so tells nothing of this one's users.
+fn is_common(path: &str) -> bool {
+    let path = path.trim_end_matches([',', ';', ':', '.', ')']);
+    ["/dev/shm", "/dev/mqueue", "/proc", "/proc/self"].contains(&path)
+        || ["/proc/self/", "/proc/sys/", "/sys/"]
+            .iter()
+            .any(|dir| path.starts_with(dir))
+}
 
 /// `text` without paths of the user's, and without the user's name.
 fn without_names(text: &str) -> String {
     let user = User::from_uid(geteuid()).ok().flatten().map(|user| user.name);
-    let home = std::env::var("HOME").unwrap_or_default();
-    let text =
-        if home.len() > 1 { text.replace(&home, "...") } else { text.to_owned() };
-    let words = text.split(' ').map(|word| {
-        let path = word.find('/').map(|at| &word[at..]);
-        let is_common = |path: &str| {
-            COMMON
-                .iter()
-                .any(|dir| path == *dir || path.starts_with(&format!("{dir}/")))
-        };
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-        match path {
-            Some(path) if !is_common(path) => "...".to_owned(),
-            _ if user.as_deref() == Some(bare) => "...".to_owned(),
-            _ => word.to_owned(),
-        }
+    let named = |word: &str| {
+        user.as_deref().is_some_and(|user| {
+            word.split(|c: char| !c.is_alphanumeric()).any(|part| part == user)
+        })
+    };
+    let words = text.split(' ').map(|word| match word.find('/') {
+        Some(at) if !is_common(&word[at..]) => "...",
+        _ if named(word) => "...",
+        _ => word,
     });
     words.collect::<Vec<_>>().join(" ")
 }

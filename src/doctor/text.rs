@@ -10,7 +10,7 @@ use super::has_signs;
 use lab::prose::{paragraph, width};
 
 /// The sections that are no chapters, after those.
-const OTHERS: [&str; 4] = ["trace", "bench", "bare", "exercise"];
+const OTHERS: [&str; 4] = ["trace", "bench", "bare", "experiment"];
 
 /// All of it. What is ok is left out, unless `all` is wanted or one chapter is.
 pub(crate) fn page(
@@ -156,7 +156,7 @@ pub(crate) fn sentence(found: &[Finding], chapter: Option<&str>) -> String {
              {needed}.{with_limits}"
         ),
         (_, 1..) => format!(
-            "Most of {all} runs here, but not what needs ({mark}): {}.{with_limits}",
+            "Most of {all} runs here; missing ({mark}): {}.{with_limits}",
             lacking(false)
         ),
         _ if limited == 0 => format!("Everything in {all} runs here."),

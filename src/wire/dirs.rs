@@ -64,13 +64,14 @@ pub fn scratch(prefix: &str) -> Result<tempfile::TempDir> {
 ///
 /// # Errors
 /// ENOENT, EACCES, ENOSPC, EROFS.
-pub fn scratch_in(parent: &Path, prefix: &str) -> std::io::Result<tempfile::TempDir> {
+pub fn scratch_in(
+    parent: &Path,
+    prefix: &str,
+) -> std::io::Result<tempfile::TempDir> {
     // Ours alone, whatever the umask: a role that runs in it refuses what others may write to.
     let mode = Permissions::from_mode(0o700);
-    let made = tempfile::Builder::new()
-        .prefix(prefix)
-        .permissions(mode)
-        .tempdir_in(parent);
+    let made =
+        tempfile::Builder::new().prefix(prefix).permissions(mode).tempdir_in(parent);
     made.map_err(|error| {
         // tempfile hides the number behind words; its mkdir(2) was the last call that failed.
         let last = std::io::Error::last_os_error();

@@ -160,6 +160,6 @@ pub(super) fn caveat(kind: Kind) -> Option<String> {
     match kind {
         Kind::Kernel => None,
         Kind::Model => Some("Computed by a model, not by the kernel.".into()),
-        Kind::Needs(what) => Some(format!("Needs {what}.")),
+        Kind::Needs(probe) => Some(format!("Needs {}.", probe.what)),
     }
 }

@@ -21,7 +21,7 @@ use crate::probe::Probe;
 pub static SIGNALFD: Probe = Probe {
     name: "signalfd",
     chapters: &["signal", "multiplex"],
-    what: "signalfd(2): a signal that is read",
+    what: "signalfd(2) (a signal that is read)",
     loses: "signal, and all commands that start roles and wait for Ctrl-C",
     necessary: true,
     experiments: &[],
@@ -44,7 +44,7 @@ pub static SIGNALFD: Probe = Probe {
 pub static EVENTFD: Probe = Probe {
     name: "eventfd",
     chapters: &["multiplex"],
-    what: "eventfd(2): a count that is written and read",
+    what: "eventfd(2) (a count that is written and read)",
     loses: "the gates of all experiments, which force an order",
     necessary: true,
     experiments: &[],
@@ -61,7 +61,7 @@ pub static EVENTFD: Probe = Probe {
 pub static TIMERFD: Probe = Probe {
     name: "timerfd",
     chapters: &["multiplex"],
-    what: "timerfd_create(2): a time that is read",
+    what: "timerfd_create(2) (a time that is read)",
     loses: "programs of your own that wait for a time with poll; no role needs it",
     necessary: false,
     experiments: &[],
@@ -81,7 +81,7 @@ pub static TIMERFD: Probe = Probe {
 pub static EPOLL: Probe = Probe {
     name: "epoll",
     chapters: &["multiplex"],
-    what: "epoll(7): epoll_create1, epoll_ctl, epoll_wait",
+    what: "epoll(7) (epoll_create1, epoll_ctl, epoll_wait)",
     loses: "multiplex --by epoll, and its experiments",
     necessary: true,
     experiments: &[],

@@ -23,7 +23,7 @@ use wire::say::grouped;
 pub static PIPE: Probe = Probe {
     name: "pipe",
     chapters: &["pipe"],
-    what: "a pipe from a child: write, read, end of file, its capacity",
+    what: "a pipe from a child (write, read, end of file, its capacity)",
     loses: "pipe has no link; a small capacity changes what its experiments show",
     necessary: true,
     experiments: &[],
@@ -56,7 +56,7 @@ pub static PIPE: Probe = Probe {
 pub static UNIX: Probe = Probe {
     name: "unix-socket",
     chapters: &["unix", "fdpass", "multiplex", "dbus"],
-    what: "a Unix socket in the runtime directory: bind, connect, accept, SO_PEERCRED",
+    what: "a Unix socket in the runtime directory (bind, connect, accept, SO_PEERCRED)",
     loses: "unix, fdpass, multiplex and dbus have no place to meet",
     necessary: true,
     experiments: &[],
@@ -138,7 +138,7 @@ fn pass(from: &UnixStream, to: &UnixStream, count: usize) -> Result<()> {
 pub static UNIX_DIAG: Probe = Probe {
     name: "sock-diag-unix",
     chapters: &["unix"],
-    what: "sock_diag(7) of Unix sockets: who is at the other end",
+    what: "sock_diag(7) of Unix sockets (who is at the other end)",
     loses: "ss -x, and all that shows which two sockets are a pair",
     necessary: false,
     experiments: &[],

@@ -17,7 +17,7 @@ use wire::meet::key_of;
 pub static POSIX: Probe = Probe {
     name: "posix-segment",
     chapters: &["shm", "semaphore"],
-    what: "a POSIX shared memory object: shm_open, ftruncate, mmap by two processes, shm_unlink",
+    what: "a POSIX shared memory object (shm_open, ftruncate, mmap by two processes, shm_unlink)",
     loses: "shm has no memory; posix semaphores and futex words are files of /dev/shm, too",
     necessary: true,
     experiments: &[],
@@ -46,7 +46,7 @@ fn use_segment(file: &File) -> Result<Answer> {
 pub static SYSV: Probe = Probe {
     name: "sysv-segment",
     chapters: &["shm"],
-    what: "a System V segment: shmget, shmat by two processes, shmctl",
+    what: "a System V segment (shmget, shmat by two processes, shmctl)",
     loses: "the experiments of shm that compare the two kinds; no role needs it",
     necessary: false,
     experiments: &[],
@@ -73,7 +73,7 @@ pub static SYSV: Probe = Probe {
 pub static MEMFD: Probe = Probe {
     name: "memfd",
     chapters: &["fdpass", "shm"],
-    what: "memory without a name: memfd_create, and a seal",
+    what: "memory without a name (memfd_create, and a seal)",
     loses: "fdpass/sealed and the like: memory that is passed as a descriptor",
     necessary: false,
     experiments: &[],

@@ -20,7 +20,7 @@ use os::spawn::{Forked, fork};
 pub static PIDFD: Probe = Probe {
     name: "pidfd",
     chapters: &["signal"],
-    what: "pidfd_open(2): a descriptor of a process, its end, a signal through it",
+    what: "pidfd_open(2) (a descriptor of a process, its end, a signal through it)",
     loses: "demo, experiment, trace and bench wait for their processes by it",
     necessary: true,
     experiments: &[],
@@ -45,7 +45,7 @@ pub static PIDFD: Probe = Probe {
 pub static PTRACE: Probe = Probe {
     name: "ptrace",
     chapters: &["trace"],
-    what: "ptrace(2): a child is traced, stops at a system call, goes on",
+    what: "ptrace(2) (a child is traced, stops at a system call, goes on)",
     loses: "ipclab trace, strace and gdb do not work",
     necessary: false,
     experiments: &[],
@@ -106,8 +106,8 @@ fn traced() -> Result<Answer> {
 /// unshare(2).
 pub static NAMESPACES: Probe = Probe {
     name: "namespaces",
-    chapters: &["exercise"],
-    what: "namespaces of one's own: unshare of user, IPC and PID",
+    chapters: &["experiment"],
+    what: "namespaces of one's own (unshare of user, IPC and PID)",
     loses: "runs that are kept apart from the rest of the machine",
     necessary: false,
     experiments: &[],

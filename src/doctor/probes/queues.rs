@@ -16,7 +16,7 @@ use wire::meet::key_of;
 pub static POSIX: Probe = Probe {
     name: "posix-queue",
     chapters: &["posixmq"],
-    what: "a POSIX message queue: mq_open, mq_send, mq_receive, mq_unlink",
+    what: "a POSIX message queue (mq_open, mq_send, mq_receive, mq_unlink)",
     loses: "posixmq has no queue",
     necessary: true,
     experiments: &[],
@@ -65,7 +65,7 @@ fn use_queue(queue: &os::mqueue::Queue) -> Result<()> {
 pub static SYSV: Probe = Probe {
     name: "sysv-queue",
     chapters: &["sysvmq"],
-    what: "a System V message queue: msgget, msgsnd, msgrcv, msgctl",
+    what: "a System V message queue (msgget, msgsnd, msgrcv, msgctl)",
     loses: "sysvmq has no queue",
     necessary: true,
     experiments: &[],

@@ -21,7 +21,7 @@ use os::spawn::{Forked, fork};
 pub static DIRECTORY: Probe = Probe {
     name: "runtime-directory",
     chapters: &[],
-    what: "the runtime directory: a file and a lock in it",
+    what: "the runtime directory (a file and a lock in it)",
     loses: "all roles meet there",
     necessary: true,
     experiments: &[],
@@ -145,7 +145,7 @@ pub(super) fn in_a_child(part: impl FnOnce() -> Result<()>) -> Result<bool> {
 pub static FIFO: Probe = Probe {
     name: "fifo",
     chapters: &["fifo"],
-    what: "a FIFO in the runtime directory: mkfifo, open, write, read",
+    what: "a FIFO in the runtime directory (mkfifo, open, write, read)",
     loses: "fifo has no place to meet",
     necessary: true,
     experiments: &[],

@@ -20,7 +20,7 @@ use wire::meet::key_of;
 pub static POSIX: Probe = Probe {
     name: "posix-semaphore",
     chapters: &["semaphore", "shm"],
-    what: "a POSIX semaphore: sem_open, a child's sem_post, sem_wait, sem_unlink",
+    what: "a POSIX semaphore (sem_open, a child's sem_post, sem_wait, sem_unlink)",
     loses: "semaphore --kind posix",
     necessary: true,
     experiments: &[],
@@ -40,7 +40,7 @@ pub static POSIX: Probe = Probe {
 pub static SYSV: Probe = Probe {
     name: "sysv-semaphore",
     chapters: &["semaphore"],
-    what: "a System V semaphore: semget, a child's semop, semop, semctl",
+    what: "a System V semaphore (semget, a child's semop, semop, semctl)",
     loses: "semaphore --kind sysv",
     necessary: true,
     experiments: &[],
@@ -61,7 +61,7 @@ pub static SYSV: Probe = Probe {
 pub static FUTEX: Probe = Probe {
     name: "futex",
     chapters: &["semaphore", "shm", "mmap"],
-    what: "futex(2) between processes: a child wakes a sleeper",
+    what: "futex(2) between processes (a child wakes a sleeper)",
     loses: "semaphore --kind futex, and who sleeps in shm and mmap is not woken",
     necessary: true,
     experiments: &[],

@@ -23,7 +23,7 @@ const LOOPBACK: &str =
 pub static TCP4: Probe = Probe {
     name: "tcp-v4",
     chapters: &["tcp"],
-    what: "TCP over 127.0.0.1: listen, connect, write, read",
+    what: "TCP over 127.0.0.1 (listen, connect, write, read)",
     loses: "tcp has no link",
     necessary: true,
     experiments: &[],
@@ -38,7 +38,7 @@ pub static TCP4: Probe = Probe {
 pub static TCP6: Probe = Probe {
     name: "tcp-v6",
     chapters: &["tcp"],
-    what: "TCP over ::1: listen, connect, write, read",
+    what: "TCP over ::1 (listen, connect, write, read)",
     loses: "tcp at [::1]; over 127.0.0.1 all works without it",
     necessary: false,
     experiments: &[],
@@ -67,7 +67,7 @@ fn round_trip(address: &str) -> Result<Answer> {
 pub static INET_DIAG: Probe = Probe {
     name: "sock-diag-inet",
     chapters: &["tcp"],
-    what: "sock_diag(7) of TCP sockets: states, queues",
+    what: "sock_diag(7) of TCP sockets (states, queues)",
     loses: "ss -t, and all that shows which two sockets are a connection",
     necessary: false,
     experiments: &[],

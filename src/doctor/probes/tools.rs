@@ -39,7 +39,7 @@ pub(super) fn printed(command: &mut Command) -> Result<Result<String, String>> {
 pub static COMPILER: Probe = Probe {
     name: "c-compiler",
     chapters: &["bare"],
-    what: "a C compiler: a program of one line, compiled and run",
+    what: "a C compiler (a program of one line, compiled and run)",
     loses: "ipclab bare --lang c prints programs that cannot be compiled here",
     necessary: false,
     experiments: &[],
@@ -101,7 +101,7 @@ print('%d.%d' % sys.version_info[:2], *missing)";
 pub static SESSION_BUS: Probe = Probe {
     name: "session-bus",
     chapters: &["dbus"],
-    what: "a D-Bus session bus: connect, and authenticate",
+    what: "a D-Bus session bus (connect, and authenticate)",
     loses: "busctl --user and gdbus --session; the chapter's roles need no bus",
     necessary: false,
     experiments: &[],
