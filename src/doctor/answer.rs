@@ -43,6 +43,15 @@ impl Answer {
         Answer { mark: Mark::Missing, found: found.into(), cure: None }
     }
 
+    /// It does not work: the error, and the way out that it comes with.
+    pub fn failed(error: &anyhow::Error) -> Answer {
+        let line = wire::errors::line(error);
+        match line.split_once("; ") {
+            Some((found, cure)) => Answer::missing(found).cure(cure),
+            None => Answer::missing(line),
+        }
+    }
+
     /// What helps.
     #[must_use]
     pub fn cure(mut self, cure: impl Into<String>) -> Answer {

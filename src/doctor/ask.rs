@@ -113,7 +113,7 @@ pub fn one(probe: &Probe, place: &Place) -> Result<Answer> {
 }
 
 fn failed(error: &anyhow::Error) -> Asked {
-    Asked { answer: Answer::missing(wire::errors::line(error)), took_us: 0 }
+    Asked { answer: Answer::failed(error), took_us: 0 }
 }
 
 /// Sleeps until one of `running` has something to say or its time is over.

@@ -21,8 +21,8 @@ enum Source {
     Sysctl(&'static str, usize),
     /// The size of /dev/shm.
     SharedMemory,
-    /// A file of this process's control group.
-    Cgroup(&'static str),
+    /// What this process's control group may have.
+    Cgroup(used::Group),
 }
 
 /// One limit.
@@ -60,12 +60,14 @@ impl Limit {
             format!("; {} used{left}", number(used))
         });
         let unit = if amount.value.is_none() { "" } else { amount.unit };
-        let cure = format!(
-            "{}{}; for good: {}",
-            amount.now,
-            if amount.needs_root { " (root)" } else { "" },
-            amount.for_good
-        );
+        let (now, root) =
+            (&amount.now, if amount.needs_root { ", as root" } else { "" });
+        let until = match self.source {
+            Source::Rlimit { .. } => "in this shell",
+            Source::Sysctl(..) | Source::SharedMemory => "until the next boot",
+            Source::Cgroup(..) => "now",
+        };
+        let cure = format!("{until}: {now}{root}; for good: {}", amount.for_good);
         Some(Finding {
             name: self.name,
             kind: Kind::Limit,
@@ -161,20 +163,13 @@ impl Limit {
                     needs_root: true,
                 }
             }
-            Source::Cgroup(file) => {
-                let group = os::proc::text("/proc/self/cgroup").ok()?;
-                let path =
-                    group.lines().find_map(|line| line.strip_prefix("0::"))?;
-                let own =
-                    format!("/sys/fs/cgroup{}/{file}", path.trim_end_matches('/'));
-                let text = os::proc::text(own)
-                    .or_else(|_| os::proc::text(format!("/sys/fs/cgroup/{file}")))
-                    .ok()?;
+            Source::Cgroup(group) => {
+                let text = group.most()?;
                 Amount {
-                    value: text.trim().parse().ok(),
+                    value: text.parse().ok().filter(|value| *value < 1 << 60),
                     used,
                     unit,
-                    set_in: format!("cgroup {file}"),
+                    set_in: format!("cgroup {}", group.most),
                     now: "systemctl set-property --runtime, or the container's options".to_owned(),
                     for_good: "systemctl set-property, or the container's options".to_owned(),
                     needs_root: true,

@@ -119,7 +119,7 @@ fn lines(one: &Finding) -> String {
 /// A time of microseconds.
 fn time(us: u64) -> String {
     match us {
-        0..10_000 => format!("{}.{} ms", us / 1000, us % 1000 / 100),
+        0..10_000 => format!("{}.{:02} ms", us / 1000, us % 1000 / 10),
         _ => format!("{} ms", us / 1000),
     }
 }

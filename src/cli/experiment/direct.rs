@@ -58,7 +58,10 @@ impl Observed {
         match &self.ended {
             Ended::Answered(_) => String::new(),
             Ended::Needs(what) => {
-                format!("experiment {id} cannot run here: it needs {what}")
+                format!(
+                    "experiment {id} cannot run here: it needs {what}; ipclab doctor {chapter} \
+                     tells more"
+                )
             }
             Ended::Failed(why) => format!("experiment {id}: {why}"),
         }

@@ -56,10 +56,10 @@ rows! {
         sysctl("vm/max_map_count"), "", used::mappings, 1000,
         "mmap fails with ENOMEM";
     "cgroup-pids" [] "processes and threads of this control group",
-        Source::Cgroup("pids.max"), "", used::group_processes, 64,
+        Source::Cgroup(used::PIDS), "", used::group_processes, 64,
         "fork fails with EAGAIN";
     "cgroup-memory" [] "memory of this control group",
-        Source::Cgroup("memory.max"), "bytes", used::group_memory, 256 << 20,
+        Source::Cgroup(used::MEMORY), "bytes", used::group_memory, 256 << 20,
         "the kernel ends a process by SIGKILL; /dev/shm counts here, too";
     "inotify-watches" ["file"] "watches of inotify(7) of this user",
         sysctl("fs/inotify/max_user_watches"), "", used::watches, 64,

@@ -144,21 +144,68 @@ pub(super) fn sysv_sets() -> Option<u64> {
     Some(table("sem")?.len() as u64)
 }
 
-/// What this process's control group counts.
-fn group(file: &str) -> Option<u64> {
-    let group = text("/proc/self/cgroup").ok()?;
-    let path = group.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let own = format!("/sys/fs/cgroup{}/{file}", path.trim_end_matches('/'));
-    let root = || text(format!("/sys/fs/cgroup/{file}"));
-    text(own).or_else(|_| root()).ok()?.trim().parse().ok()
+/// A controller of cgroups(7), with its files in version 2, and those of version 1.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Group {
+    controller: &'static str,
+    pub(super) most: &'static str,
+    now: &'static str,
+    most_v1: &'static str,
+    now_v1: &'static str,
+}
+
+/// Processes.
+pub(super) const PIDS: Group = Group {
+    controller: "pids",
+    most: "pids.max",
+    now: "pids.current",
+    most_v1: "pids.max",
+    now_v1: "pids.current",
+};
+
+/// Memory.
+pub(super) const MEMORY: Group = Group {
+    controller: "memory",
+    most: "memory.max",
+    now: "memory.current",
+    most_v1: "memory.limit_in_bytes",
+    now_v1: "memory.usage_in_bytes",
+};
+
+impl Group {
+    /// What this process's group may have; `None` where no group counts it.
+    pub(super) fn most(self) -> Option<String> {
+        self.read(self.most, self.most_v1)
+    }
+
+    fn now(self) -> Option<u64> {
+        self.read(self.now, self.now_v1)?.parse().ok()
+    }
+
+    /// A file of this process's group, or of the one that a container takes for the root.
+    fn read(self, v2: &str, v1: &str) -> Option<String> {
+        let groups = text("/proc/self/cgroup").ok()?;
+        let of_v1 = groups.lines().find_map(|line| {
+            let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+            controllers.split(',').any(|one| one == self.controller).then_some(path)
+        });
+        let of_v2 = || groups.lines().find_map(|line| line.strip_prefix("0::"));
+        let (root, path, file) = match of_v1 {
+            Some(path) => (format!("/sys/fs/cgroup/{}", self.controller), path, v1),
+            None => ("/sys/fs/cgroup".to_owned(), of_v2()?, v2),
+        };
+        let own = format!("{root}{}/{file}", path.trim_end_matches('/'));
+        let found = text(own).or_else(|_| text(format!("{root}/{file}"))).ok()?;
+        Some(found.trim().to_owned())
+    }
 }
 
 /// Processes of the control group.
 pub(super) fn group_processes() -> Option<u64> {
-    group("pids.current")
+    PIDS.now()
 }
 
 /// Memory of the control group.
 pub(super) fn group_memory() -> Option<u64> {
-    group("memory.current")
+    MEMORY.now()
 }

@@ -104,7 +104,7 @@ fn ready() -> Result<()> {
 }
 
 fn failed(error: &anyhow::Error) -> Answer {
-    let answer = Answer::missing(wire::errors::line(error));
+    let answer = Answer::failed(error);
     match wire::errors::errno(error) {
         Some(nix::errno::Errno::ENOSPC) => {
             answer.cure("root raises it: sysctl fs.epoll.max_user_watches=N")

@@ -51,7 +51,7 @@ pub static PTRACE: Probe = Probe {
     experiments: &[],
     run: |_| {
         Ok(traced().unwrap_or_else(|error| {
-            let answer = Answer::missing(wire::errors::line(&error));
+            let answer = Answer::failed(&error);
             let yama = os::proc::text("/proc/sys/kernel/yama/ptrace_scope");
             match yama.as_deref().map(str::trim) {
                 Ok("2" | "3") => {

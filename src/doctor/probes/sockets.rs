@@ -28,9 +28,8 @@ pub static TCP4: Probe = Probe {
     necessary: true,
     experiments: &[],
     run: |_| {
-        Ok(round_trip("127.0.0.1:0").unwrap_or_else(|error| {
-            Answer::missing(wire::errors::line(&error)).cure(LOOPBACK)
-        }))
+        Ok(round_trip("127.0.0.1:0")
+            .unwrap_or_else(|error| Answer::failed(&error).cure(LOOPBACK)))
     },
 };
 
@@ -44,7 +43,7 @@ pub static TCP6: Probe = Probe {
     experiments: &[],
     run: |_| {
         Ok(round_trip("[::1]:0").unwrap_or_else(|error| {
-        Answer::missing(wire::errors::line(&error))
+        Answer::failed(&error)
             .cure("sysctl net.ipv6.conf.lo.disable_ipv6=0, and ip link set lo up, as root")
     }))
     },
