@@ -16,6 +16,7 @@ pub mod tools;
 /// All of them.
 pub static ALL: &[&Probe] = &[
     &runtime::DIRECTORY,
+    &processes::PROC,
     &runtime::RENAME,
     &runtime::INOTIFY,
     &runtime::MAPPING,

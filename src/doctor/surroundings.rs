@@ -268,11 +268,11 @@ fn remove_ipc() -> bool {
         more.sort();
         files.extend(more);
     }
-    let said = files.iter().filter_map(|file| {
+    let said = files.iter().rev().find_map(|file| {
         let text = text(file).ok()?;
-        let value =
-            text.lines().filter_map(|line| line.trim().strip_prefix("RemoveIPC="));
-        value.last().map(|value| matches!(value.trim(), "yes" | "true" | "on" | "1"))
+        let mut lines = text.lines().rev();
+        let value = lines.find_map(|line| line.trim().strip_prefix("RemoveIPC="))?;
+        Some(matches!(value.trim(), "yes" | "true" | "on" | "1"))
     });
-    said.last().unwrap_or(true)
+    said.unwrap_or(true)
 }

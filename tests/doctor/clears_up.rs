@@ -40,9 +40,10 @@ fn after_kill_9_in_the_middle_clean_removes_what_is_left() {
         let doctor = doctor_after(&subject, &["env"]);
         let doctor = RoleProcess::start("doctor", doctor, Input::Nothing).unwrap();
         let mut dirs = Vec::new();
+        // With its list: before that it is a directory that nobody knows.
         until("a directory", || {
             dirs = runs(&subject);
-            !dirs.is_empty()
+            dirs.iter().any(|dir| dir.join(wire::dirs::LIST).exists())
         });
         // Each round at another moment: after so many looks.
         (0..round * 40).for_each(|_| drop(runs(&subject)));

@@ -200,9 +200,22 @@ fn a_filter_that_refuses_ptrace_takes_the_trace_away() {
 }
 
 #[test]
+fn without_proc_all_else_is_told() {
+    let Some(all) = with_mounts("umount -l /proc") else { return };
+    assert_eq!(all.mark("proc"), "missing");
+    assert_eq!(all.mark("next-pid"), "missing");
+    for name in ["pipe", "posix-queue", "ptrace", "futex"] {
+        assert_eq!(all.mark(name), "ok", "{name}: {}", all.finding(name)["found"]);
+    }
+    assert_eq!(all.status, Some(1));
+}
+
+#[test]
 fn process_1_is_told() {
     let Some(all) = after(&["unshare", "-p", "-f"]) else { return };
     assert_eq!(all.mark("pid-1"), "limited");
+    // The /proc that is still mounted is of the processes outside.
+    assert_eq!(all.mark("proc"), "missing");
 }
 
 #[test]

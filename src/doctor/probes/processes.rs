@@ -16,6 +16,28 @@ use os::calls::{pidfd_open, poll_until};
 use os::signal::pidfd_kill;
 use os::spawn::{Forked, fork};
 
+/// proc(5).
+pub static PROC: Probe = Probe {
+    name: "proc",
+    chapters: &[],
+    what: "/proc of this PID namespace",
+    loses: "experiment, trace and demo look there at what their processes do",
+    necessary: true,
+    experiments: &[],
+    run: |_| {
+        let seen =
+            std::fs::read_link("/proc/self").context("readlink /proc/self")?;
+        let own = nix::unistd::getpid().to_string();
+        ensure!(
+            seen.as_os_str() == own.as_str(),
+            "/proc/self is {}, and getpid says {own}: it is the /proc of another PID \
+             namespace; mount -t proc proc /proc, as root",
+            seen.display()
+        );
+        Ok(Answer::ok("/proc/self is this process"))
+    },
+};
+
 /// pidfd_open(2).
 pub static PIDFD: Probe = Probe {
     name: "pidfd",
