@@ -108,6 +108,8 @@ enum Verb {
     /// A process of `bench --servers`
     #[command(hide = true, subcommand)]
     BenchServers(bench::play::BenchProcess),
+    /// What this machine offers: what runs here, what is limited, what is missing
+    Doctor(doctor::Options),
     /// Remove what a `kill -9` left behind
     Clean(lab::clean::Options),
     /// Print a completion script for a shell
@@ -212,6 +214,11 @@ fn run_verb(verb: Verb, global: &Global, all: &Command) -> Result<()> {
             let coloured = wants_colours(global.color, stdout().is_terminal());
             colored::control::set_override(coloured);
             bench::run(&options, global.quiet)
+        }
+        Verb::Doctor(options) => {
+            let coloured = wants_colours(global.color, stdout().is_terminal());
+            colored::control::set_override(coloured);
+            doctor::run(&options)
         }
         Verb::BenchEnd(job) => bench::play::play(&job),
         Verb::BenchServers(process) => process.run(),

@@ -13,8 +13,9 @@
 //! - `contract`: what every chapter keeps, over command lines; only the tests use it.
 //! - [`chapters`]: the mechanisms, with their roles. The code that the book shows is the
 //!   code that runs. Begin with `fifo`; [`wire::chapter`] says what a chapter is.
-//! - [`experiments`]: each chapter's pitfalls, as questions that the kernel answers.
 //! - [`lab`]: the demo, and the clean-up.
+//! - [`doctor`]: what this machine offers, by trying it.
+//! - [`experiments`]: each chapter's pitfalls, as questions that the kernel answers.
 //! - [`trace`]: the system calls of both roles, in one picture.
 //! - [`mod@bench`]: what each mechanism costs, beside what it could cost at best.
 //! - [`cli`]: the command line, made from the table of the chapters.

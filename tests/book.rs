@@ -105,7 +105,9 @@ fn no_page_and_no_source_stands_outside_the_table() {
     assert_eq!(stems("chapters/transcripts", ".txt"), known);
     let traced = known.iter().filter(|name| is_traced(name)).cloned().collect();
     assert_eq!(stems("chapters/traces", ".svg"), traced);
-    known.extend(["SUMMARY", "introduction", "trace", "bench"].map(str::to_owned));
+    known.extend(
+        ["SUMMARY", "introduction", "trace", "doctor", "bench"].map(str::to_owned),
+    );
     assert_eq!(stems("chapters", ".md"), known);
 }
 
@@ -271,6 +273,18 @@ fn each_lie_was_captured_and_is_on_the_page_of_the_bench() {
             "{name}"
         );
         let include = format!("{{{{#include bench/{name}.txt}}}}");
+        assert!(page.contains(&include), "{name} is not on the page");
+    }
+}
+
+#[test]
+fn each_run_of_the_doctor_was_captured_and_is_on_its_page() {
+    let page = read("chapters/doctor.md");
+    for name in stems_of(&files("chapters/doctor"), ".txt") {
+        let text = read(format!("chapters/doctor/{name}.txt"));
+        assert!(text.starts_with("$ ipclab doctor"), "{name}: {text}");
+        assert!(text.contains(" of the book ") || text.contains(" in chapter "));
+        let include = format!("{{{{#include doctor/{name}.txt}}}}");
         assert!(page.contains(&include), "{name} is not on the page");
     }
 }

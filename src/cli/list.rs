@@ -130,6 +130,7 @@ pub fn overview() -> Result<()> {
             "ipclab bench --quick",
             "how fast each is, in multiples of the machine's best",
         ),
+        ("ipclab doctor", "what this machine offers, and what it lacks"),
         ("ipclab help", "all verbs; help CHAPTER ROLE has all options"),
     ];
     prose::print(&format!(

@@ -3,6 +3,8 @@
 //! The ranks are this program again, started by mpiexec in the middle of a run. Only a
 //! program that was built for MPI can run these; any can show the questions.
 
+use doctor::probes::needs;
+
 use super::row::{Experiment, Kind, right, wrong};
 
 #[cfg(feature = "mpi")]
@@ -27,12 +29,12 @@ use needs_the_feature as wildcard_order;
 /// What a program that was built without MPI does instead of each run.
 #[cfg(not(feature = "mpi"))]
 fn needs_the_feature(stage: &super::stage::Stage) -> anyhow::Result<usize> {
-    stage.needs(false, "the feature mpi: cargo run --features mpi, and mpiexec")?;
-    Ok(0)
+    stage.needs(&needs::MPI)?;
+    anyhow::bail!("this program was built without the feature mpi")
 }
 
 /// What each needs.
-const NEEDS: Kind = Kind::Needs("the feature mpi, and mpiexec");
+const NEEDS: Kind = Kind::Needs(&needs::MPI);
 
 /// The chapter's experiments, in the order of its page.
 pub const ALL: &[Experiment] = &[BOTH_SEND_FIRST, WAITING_RANK, WILDCARD_ORDER];

@@ -14,7 +14,7 @@ pub fn play(experiment: &Experiment, scratch: &Path, report: OwnedFd) {
     stage.tell(&match (experiment.run)(&stage) {
         Ok(answer) => Record::Answer(answer),
         Err(error) => match error.downcast_ref::<Missing>() {
-            Some(Missing(what)) => Record::Needs(what.clone()),
+            Some(Missing(what)) => Record::Needs((*what).to_owned()),
             None => Record::Failed(wire::errors::line(&error)),
         },
     });

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::stage::Stage;
+use doctor::probe::Probe;
 
 /// One pitfall, as a row of its chapter's list.
 ///
@@ -64,8 +65,9 @@ pub enum Kind {
     Kernel,
     /// A model: arithmetic, or a checker that tries every interleaving. It says so.
     Model,
-    /// The kernel, if this process may: the privilege or the setting is named.
-    Needs(&'static str),
+    /// The kernel, if this process may, and there is what it needs: `ipclab doctor` asks the same
+    /// probe.
+    Needs(&'static Probe),
 }
 
 impl Experiment {

@@ -21,6 +21,8 @@ use serde::de::DeserializeOwned;
 
 use super::child::Child;
 use super::record::{Record, Returned};
+use doctor::ask;
+use doctor::probe::{Place, Probe};
 use os::cleanup::Object;
 use os::shm_file::semaphore_path;
 use os::spawn::{Forked, fork};
@@ -108,12 +110,14 @@ impl Stage {
         self.tell(&Record::Note(text.to_string()));
     }
 
-    /// Ends the run where it cannot be made, and reports what is missing.
+    /// Ends the run where it cannot be made, and reports what is missing. `ipclab doctor` asks the
+    /// same probe.
     ///
     /// # Errors
-    /// If it is not `there`.
-    pub fn needs(&self, there: bool, what: &str) -> Result<()> {
-        if there { Ok(()) } else { Err(Missing(what.to_owned()).into()) }
+    /// If the probe finds that it is missing.
+    pub fn needs(&self, probe: &'static Probe) -> Result<()> {
+        let there = ask::one(probe, &Place::at(&self.scratch))?.is_there();
+        if there { Ok(()) } else { Err(Missing(probe.what).into()) }
     }
 
     /// fork(2): `part` is played by a child called `who`, and its result is what
@@ -202,4 +206,4 @@ impl Gate {
 /// What an experiment needs, and this machine or this user does not have.
 #[derive(Debug, thiserror::Error)]
 #[error("needs {0}")]
-pub(super) struct Missing(pub(super) String);
+pub(super) struct Missing(pub(super) &'static str);

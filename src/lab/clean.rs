@@ -34,7 +34,7 @@ use wire::visible::visible;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "It looks in the runtime directory, at the kernel names that go with it, \
-                  and in TMPDIR for what a demo, a trace, an experiment or a bench left; what \
+                  and in TMPDIR for what a demo, a trace, an experiment, a bench or the doctor left; what \
                   `--at DIR/NAME` left elsewhere, the next start there recovers.\n\n\
                   Examples:\n  ipclab clean --dry-run\n  ipclab clean --pending"
 )]

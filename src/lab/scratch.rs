@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use super::clean::in_kernel;
 use chapters::find;
 use os::cleanup::{Object, remove_now};
 use os::owner::Owner;
@@ -17,6 +18,9 @@ use wire::dirs::{self, LIST};
 use wire::meet::{Deserted, PlaceState, check_dir, kernel_prefix_of, parse};
 
 const PREFIX: &str = "ipclab-";
+
+/// How the kernel objects of a probe are called, after their prefix.
+pub const PROBED: &str = "doctor";
 
 /// The directory of a run that is being directed; it goes when this is dropped.
 #[derive(Debug)]
@@ -32,7 +36,20 @@ impl Scratch {
     /// # Errors
     /// EACCES or ENOSPC in TMPDIR.
     pub fn make() -> Result<Scratch> {
-        let dir = dirs::scratch(PREFIX)?;
+        Scratch::of(dirs::scratch(PREFIX)?)
+    }
+
+    /// Makes one in the runtime directory, which is there.
+    ///
+    /// # Errors
+    /// EACCES or ENOSPC there.
+    pub fn in_runtime_dir() -> Result<Scratch> {
+        let parent = dirs::runtime();
+        let dir = dirs::scratch_in(&parent, PREFIX);
+        Scratch::of(dir.with_context(|| format!("mkdir in {}", parent.display()))?)
+    }
+
+    fn of(dir: TempDir) -> Result<Scratch> {
         // Locked before it has its name: under that name it is never found unlocked.
         let unnamed = dir.path().join(".new");
         let list = File::create_new(&unnamed).context("open in TMPDIR")?;
@@ -81,9 +98,12 @@ impl DesertedRun {
     }
 }
 
-/// What killed directors of this user have left in TMPDIR.
+/// What killed directors of this user have left in TMPDIR and in the runtime directory.
 pub fn deserted() -> Vec<DesertedRun> {
-    let Ok(entries) = dirs::temporary().read_dir() else { return Vec::new() };
+    let (temporary, runtime) = (dirs::temporary(), dirs::runtime());
+    let runtime = Some(runtime).filter(|dir| *dir != temporary);
+    let parents = [temporary].into_iter().chain(runtime);
+    let entries = parents.filter_map(|dir| dir.read_dir().ok()).flatten();
     let dirs = entries.filter_map(Result::ok).filter(|entry| {
         entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())
     });
@@ -129,6 +149,8 @@ fn stale(dir: PathBuf) -> Option<DesertedRun> {
     list.read_to_string(&mut text).ok()?;
     let prefix = kernel_prefix_of(Some(dir.as_os_str()));
     let listed = text.lines().filter_map(|line| parse(line, &prefix));
-    let objects = listed.chain(noted(&dir, &prefix)).collect();
+    // The probes of `ipclab doctor` make one object of each kind, by this name alone.
+    let probed = in_kernel(&format!("{prefix}{PROBED}"));
+    let objects = listed.chain(noted(&dir, &prefix)).chain(probed).collect();
     Some(DesertedRun { dir, objects, _list: list })
 }

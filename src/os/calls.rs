@@ -82,6 +82,19 @@ pub fn accept4_from(
     Ok((socket, address.and_then(|address| address.try_into().ok())))
 }
 
+/// `gnu_get_libc_version()`: the C library that runs, `glibc 2.39`; elsewhere its name.
+pub fn c_library() -> String {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: it returns a C string that is never changed.
+        let version =
+            unsafe { std::ffi::CStr::from_ptr(libc::gnu_get_libc_version()) };
+        format!("glibc {}", version.to_string_lossy())
+    }
+    #[cfg(not(target_env = "gnu"))]
+    "musl or another".to_owned()
+}
+
 /// `poll(fds, count, left)`: sleeps until a descriptor is ready, or for as long as `left`
 /// says. A signal's handler ends the wait as the time does: then none may be ready.
 ///

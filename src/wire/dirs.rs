@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::unistd::geteuid;
@@ -56,16 +56,25 @@ pub fn temporary() -> PathBuf {
 /// ENOENT, EACCES, ENOSPC, EROFS.
 pub fn scratch(prefix: &str) -> Result<tempfile::TempDir> {
     let parent = temporary();
+    let made = scratch_in(&parent, prefix);
+    made.with_context(|| format!("mkdir in TMPDIR, {}", parent.display()))
+}
+
+/// The same in another directory.
+///
+/// # Errors
+/// ENOENT, EACCES, ENOSPC, EROFS.
+pub fn scratch_in(
+    parent: &Path,
+    prefix: &str,
+) -> std::io::Result<tempfile::TempDir> {
     // Ours alone, whatever the umask: a role that runs in it refuses what others may write to.
     let mode = Permissions::from_mode(0o700);
-    let made = tempfile::Builder::new()
-        .prefix(prefix)
-        .permissions(mode)
-        .tempdir_in(&parent);
-    let made = made.map_err(|error| {
+    let made =
+        tempfile::Builder::new().prefix(prefix).permissions(mode).tempdir_in(parent);
+    made.map_err(|error| {
         // tempfile hides the number behind words; its mkdir(2) was the last call that failed.
         let last = std::io::Error::last_os_error();
         if last.kind() == error.kind() { last } else { error }
-    });
-    made.with_context(|| format!("mkdir in TMPDIR, {}", parent.display()))
+    })
 }

@@ -49,8 +49,8 @@ mod without_the_feature {
         let told = show("mpi/both-send-first");
         assert_eq!(told.status.code(), Some(1));
         assert_eq!(told.stderr.lines().count(), 1, "{}", told.stderr);
-        let says = "experiment mpi/both-send-first cannot run here: it needs the feature \
-                    mpi: cargo run --features mpi, and mpiexec";
+        let says = "experiment mpi/both-send-first cannot run here: it needs the feature mpi, \
+                    and mpiexec; ipclab doctor mpi tells more";
         assert!(told.stderr.contains(says), "{}", told.stderr);
     }
 

@@ -58,7 +58,10 @@ impl Observed {
         match &self.ended {
             Ended::Answered(_) => String::new(),
             Ended::Needs(what) => {
-                format!("experiment {id} cannot run here: it needs {what}")
+                format!(
+                    "experiment {id} cannot run here: it needs {what}; ipclab doctor {chapter} \
+                     tells more"
+                )
             }
             Ended::Failed(why) => format!("experiment {id}: {why}"),
         }
@@ -160,6 +163,6 @@ pub(super) fn caveat(kind: Kind) -> Option<String> {
     match kind {
         Kind::Kernel => None,
         Kind::Model => Some("Computed by a model, not by the kernel.".into()),
-        Kind::Needs(what) => Some(format!("Needs {what}.")),
+        Kind::Needs(probe) => Some(format!("Needs {}.", probe.what)),
     }
 }

@@ -8,6 +8,7 @@ use super::link::{Bus, DbusConnection};
 use super::message::{BUS, Message, NO_REPLY_EXPECTED};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 
 /// The name that the servers of these runs own.
 const NAME: &str = "org.ipclab.Board";
@@ -131,7 +132,7 @@ pub(super) const WRONG_SIGNATURE: Experiment = Experiment {
              description first, when they are told to; nothing makes them.",
         ),
     ],
-    kind: Kind::Needs("dbus-daemon"),
+    kind: Kind::Needs(&needs::DBUS_DAEMON),
     run: wrong_signature,
     moral: "A description is a promise for readers, not a check. Compare the signature \
             before you read the body, and answer InvalidArgs; libraries that make the \
@@ -219,7 +220,7 @@ pub(super) const NO_REPLY: Experiment = Experiment {
              from there is not known to send(2).",
         ),
     ],
-    kind: Kind::Needs("dbus-daemon"),
+    kind: Kind::Needs(&needs::DBUS_DAEMON),
     run: no_reply,
     moral: "A client that asks for no reply may still be sent one, for a call that \
             it keeps no record of, and has to ignore it. It cannot rely on getting \

@@ -11,6 +11,7 @@ use super::link::{Bus, DbusConnection};
 use super::message::{BUS, Message};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 
 /// How long the impatient clients wait. They are never answered before it is over.
 const SHORT: Option<Duration> = Some(Duration::from_millis(50));
@@ -222,7 +223,7 @@ pub(super) const SERVER_DIES: Experiment = Experiment {
              after: it cannot know.",
         ),
     ],
-    kind: Kind::Needs("dbus-daemon"),
+    kind: Kind::Needs(&needs::DBUS_DAEMON),
     run: server_dies,
     moral: "NoReply means: there will be no answer. It does not mean that nothing was \
             done. A caller that must know has to ask the next server what it finds.",

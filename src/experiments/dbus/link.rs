@@ -1,7 +1,7 @@
 //! A connection that speaks D-Bus by send(2) and recv(2), and a bus of the run's own.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use super::message::Message;
 use crate::stage::Stage;
 use chapters::dbus::handshake::{introduce, welcome};
+use doctor::probes::needs;
 use os::spawn::die_with_parent;
 
 /// How long a handshake may take.
@@ -193,6 +194,7 @@ impl Bus {
         );
         let file = stage.path("bus.conf");
         std::fs::write(&file, config).context("write bus.conf")?;
+        stage.needs(&needs::DBUS_DAEMON)?;
         let mut command = Command::new("dbus-daemon");
         command
             .args(["--nofork", "--nopidfile", "--print-address=1"])
@@ -203,9 +205,6 @@ impl Bus {
             .stderr(Stdio::null());
         die_with_parent(&mut command);
         let started = command.spawn();
-        let missing =
-            matches!(&started, Err(error) if error.kind() == ErrorKind::NotFound);
-        stage.needs(!missing, "dbus-daemon")?;
         let mut daemon = started.context("exec dbus-daemon")?;
         let output = daemon.stdout.take().context("no pipe to the daemon")?;
         let mut bus = Bus { daemon, socket, output: BufReader::new(output) };

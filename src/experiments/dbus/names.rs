@@ -6,6 +6,7 @@ use super::link::Bus;
 use super::message::Message;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 
 /// The name that all clients request.
 const NAME: &str = "org.ipclab.Board";
@@ -43,7 +44,7 @@ pub(super) const NAME_TAKEN: Experiment = Experiment {
              REPLACE_EXISTING, and the owner has allowed that.",
         ),
     ],
-    kind: Kind::Needs("dbus-daemon"),
+    kind: Kind::Needs(&needs::DBUS_DAEMON),
     run: name_taken,
     moral: "Look at the number, or ask with DO_NOT_QUEUE, which answers 3 for a name that \
             is taken. This is how a program finds out that it is already running.",
@@ -109,7 +110,7 @@ pub(super) const TAKE_OVER: Experiment = Experiment {
             "A name has one owner at a time; the others are a queue.",
         ),
     ],
-    kind: Kind::Needs("dbus-daemon"),
+    kind: Kind::Needs(&needs::DBUS_DAEMON),
     run: take_over,
     moral: "A server that wants to be replaced one day must say so from the start. When it \
             happens it gets the signal NameLost, and runs on, without calls.",
@@ -178,7 +179,7 @@ pub(super) const ACTIVATION: Experiment = Experiment {
              owner is something that the bus knows and says.",
         ),
     ],
-    kind: Kind::Needs("dbus-daemon"),
+    kind: Kind::Needs(&needs::DBUS_DAEMON),
     run: activation,
     moral: "Under D-Bus a call may start its server. That a call was answered does not \
             mean that the server was running before, and an error may mean that the \

@@ -8,6 +8,7 @@ use super::link::{Bus, DbusConnection};
 use super::message::{BUS, Message};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 
 /// The name that the servers of these runs own.
 const NAME: &str = "org.ipclab.Board";
@@ -35,7 +36,7 @@ pub(super) const FORGED_SENDER: Experiment = Experiment {
              is well formed, and the field is simply overwritten.",
         ),
     ],
-    kind: Kind::Needs("dbus-daemon"),
+    kind: Kind::Needs(&needs::DBUS_DAEMON),
     run: forged_sender,
     moral: "On a bus a server may trust SENDER, and ask the bus for the uid behind it. On \
             a connection without a bus it is only what the peer says: ask the socket, by \
@@ -100,7 +101,7 @@ pub(super) const MONITOR: Experiment = Experiment {
              nothing in the messages, and no reply, is different for them.",
         ),
     ],
-    kind: Kind::Needs("dbus-daemon"),
+    kind: Kind::Needs(&needs::DBUS_DAEMON),
     run: monitor,
     moral: "On a bus every program of its user can listen. A secret that must go \
             through it has to be encrypted for the program that may read it.",

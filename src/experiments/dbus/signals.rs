@@ -6,6 +6,7 @@ use super::link::{Bus, DbusConnection};
 use super::message::Message;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::{Gate, Stage};
+use doctor::probes::needs;
 
 /// AddMatch for the board's signals.
 fn listen() -> Message {
@@ -36,7 +37,7 @@ pub(super) const LOST_SIGNAL: Experiment = Experiment {
              without rules is sent no broadcast at all.",
         ),
     ],
-    kind: Kind::Needs("dbus-daemon"),
+    kind: Kind::Needs(&needs::DBUS_DAEMON),
     run: lost_signal,
     moral: "Subscribe first, then ask for the state. What comes twice that way can be \
             recognised by its number; what never comes cannot.",
@@ -153,7 +154,7 @@ pub(super) const TWO_RULES: Experiment = Experiment {
              one of the two rules is left.",
         ),
     ],
-    kind: Kind::Needs("dbus-daemon"),
+    kind: Kind::Needs(&needs::DBUS_DAEMON),
     run: two_rules,
     moral: "AddMatch and RemoveMatch come in pairs, like open and close. A pair too few \
             leaves a rule that costs the bus work and this client messages, for ever.",
@@ -228,7 +229,7 @@ pub(super) const SLOW_LISTENER: Experiment = Experiment {
              shows.",
         ),
     ],
-    kind: Kind::Needs("dbus-daemon"),
+    kind: Kind::Needs(&needs::DBUS_DAEMON),
     run: slow_listener,
     moral: "There is no back-pressure through a bus: a listener that sleeps costs the \
             daemon memory, and beyond the limit it misses signals without a word to \

@@ -16,6 +16,7 @@ use super::{ONE, ReceivedMessage, pair, pass, take};
 use crate::record::Returned;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 
 /// The one descriptor that came.
 fn only(taken: ReceivedMessage) -> Result<std::os::fd::OwnedFd> {
@@ -218,7 +219,7 @@ pub(super) const RIGHTS_TRAVEL: Experiment = Experiment {
              it: recvmsg(2) does not ask whose the file is.",
         ),
     ],
-    kind: Kind::Needs("root, to become another user"),
+    kind: Kind::Needs(&needs::OTHER_USER),
     run: rights_travel,
     moral: "A descriptor is a right that can be handed over: a small privileged process \
             opens, an unprivileged one works. What was handed over cannot be taken back.",
@@ -229,7 +230,7 @@ pub(super) const RIGHTS_TRAVEL: Experiment = Experiment {
 
 // ANCHOR: rights-travel
 fn rights_travel(stage: &Stage) -> Result<usize> {
-    stage.needs(Uid::effective().is_root(), "root, to become another user")?;
+    stage.needs(&needs::OTHER_USER)?;
     let path = stage.path("secret");
     std::fs::write(&path, "secret").context("write")?;
     let mode = std::fs::Permissions::from_mode(0o600);

@@ -9,10 +9,11 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::Signal;
 use rustix::mm::{MapFlags, MsyncFlags};
 
-use super::{file_with, map_shared, on_a_disk};
+use super::{file_with, map_shared};
 use crate::fault::{attempt, shown};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 use os::mmap::{PAGE, Pages};
 
 pub(super) const PAST_THE_END: Experiment = Experiment {
@@ -166,7 +167,7 @@ pub(super) const TAIL_BYTES: Experiment = Experiment {
             "No store makes a file longer. And what is stored past its end is not kept.",
         ),
     ],
-    kind: Kind::Needs("a file on a disk: TMPDIR on no tmpfs"),
+    kind: Kind::Needs(&needs::ON_A_DISK),
     run: tail_bytes,
     moral: "ftruncate first, then map and store. And count on nothing past the end: it is \
             neither kept nor, on every file system, cleared.",
@@ -190,8 +191,8 @@ fn store_past_the_end(file: &File) -> Result<(u8, u64)> {
 }
 
 fn tail_bytes(stage: &Stage) -> Result<usize> {
+    stage.needs(&needs::ON_A_DISK)?;
     let file = file_with(stage, "file", b"")?;
-    stage.needs(on_a_disk(&file)?, "a file on a disk: TMPDIR on no tmpfs")?;
     let writer = stage.fork("writer", |_| store_past_the_end(&file))?;
     let (byte, size) = writer.join()?;
     stage.event("writer", "stores at 6000, msync(MS_SYNC)");

@@ -7,9 +7,10 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, raise};
 use rustix::mm::MsyncFlags;
 
-use super::{file_with, map_shared, on_a_disk};
+use super::{file_with, map_shared};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 use os::mmap::Pages;
 
 pub(super) const KILL_NINE: Experiment = Experiment {
@@ -114,7 +115,7 @@ pub(super) const MSYNC_ASYNC: Experiment = Experiment {
              seconds, asked or not. MS_ASYNC has nothing to add.",
         ),
     ],
-    kind: Kind::Needs("a file on a disk: TMPDIR on no tmpfs"),
+    kind: Kind::Needs(&needs::ON_A_DISK),
     run: msync_async,
     moral: "To have it on the disk: msync with MS_SYNC, or fsync(2). To have the write \
             begin: sync_file_range(2). MS_ASYNC does neither.",
@@ -136,8 +137,8 @@ fn dirty(pages: &Pages) -> Result<u64> {
 }
 
 fn msync_async(stage: &Stage) -> Result<usize> {
+    stage.needs(&needs::ON_A_DISK)?;
     let file = file_with(stage, "file", b"old")?;
-    stage.needs(on_a_disk(&file)?, "a file on a disk: TMPDIR on no tmpfs")?;
     let pages = map_shared(&file, 3).context("mmap")?;
     // Another process's sync(2) may come between: again, at most a few times.
     let mut after = [0; 3];

@@ -12,6 +12,7 @@ use crate::fault::attempt;
 use crate::record::Returned;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 use os::mmap::PAGE;
 use os::namespace::{mount_tmpfs, unshare_mounts};
 
@@ -131,7 +132,7 @@ pub(super) const FULL_DISK: Experiment = Experiment {
             "Pages of this file system can go to swap. Its limit counts them there too.",
         ),
     ],
-    kind: Kind::Needs("the right to mount: root, or user namespaces"),
+    kind: Kind::Needs(&needs::MOUNT),
     run: full_disk,
     moral: "posix_fallocate before mmap: then ENOSPC is an error that one call returns, and \
             not a signal in the middle of some later store. Docker gives a container 64 MiB \
@@ -155,22 +156,23 @@ fn make_room(file: &File) -> nix::Result<()> {
 
 // ANCHOR: full-disk
 fn full_disk(stage: &Stage) -> Result<usize> {
+    stage.needs(&needs::MOUNT)?;
     let small = stage.path("small");
     std::fs::create_dir(&small).context("mkdir")?;
     let program = stage.fork("program", |stage| {
         // Only this process and its children see what is mounted here.
-        if unshare_mounts().and_then(|()| mount_tmpfs(&small, 64 << 10)).is_err() {
-            return Ok(None);
-        }
+        unshare_mounts()
+            .and_then(|()| mount_tmpfs(&small, 64 << 10))
+            .context("mount")?;
         let file = file_with(stage, "small/file", b"")?;
         let sized = note_the_size(&file);
         stage.call("ftruncate(1 MiB)", &sized);
         if sized.is_err() {
-            return Ok(Some(1));
+            return Ok(1);
         }
         let mapped = map_shared(&file, 1 << 20);
         stage.call("mmap(1 MiB, MAP_SHARED)", &mapped);
-        let Ok(pages) = mapped else { return Ok(Some(2)) };
+        let Ok(pages) = mapped else { return Ok(2) };
         let store_all = || {
             (0..1 << 20).step_by(PAGE).for_each(|at| pages.store(at, b'!'));
             b'!'
@@ -187,11 +189,8 @@ fn full_disk(stage: &Stage) -> Result<usize> {
         stage.saw("posix_fallocate", room.shown());
         let by_write = other.write_at(b"?", 0);
         stage.call("write(1 byte)", &by_write);
-        Ok(Some(if stored.is_err() { 3 } else { 4 }))
+        Ok(if stored.is_err() { 3 } else { 4 })
     })?;
-    let answer = program.join()?;
-    let what = "the right to mount: root, or user namespaces";
-    stage.needs(answer.is_some(), what)?;
-    answer.context(what)
+    program.join()
 }
 // ANCHOR_END: full-disk

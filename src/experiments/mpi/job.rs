@@ -4,7 +4,7 @@
 //! a FIFO in the run's directory, each line by one write(2).
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -22,6 +22,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::stage::Stage;
+use doctor::probes::needs;
 use os::spawn::die_with_parent;
 use wire::launcher;
 
@@ -117,6 +118,7 @@ impl Job<'_> {
         let reports = open(&stage.path("reports"), flags, Mode::empty())?;
         let log = File::create(stage.path("log")).context("open")?;
         let directory = stage.path("");
+        stage.needs(&needs::MPI)?;
         let mut command = launcher::mpiexec();
         command
             .args(["-n", "2"])
@@ -134,9 +136,6 @@ impl Job<'_> {
         launcher::outside(&mut command);
         die_with_parent(&mut command);
         let mpiexec = command.spawn();
-        let missing =
-            matches!(&mpiexec, Err(error) if error.kind() == ErrorKind::NotFound);
-        stage.needs(!missing, launcher::program())?;
         let mpiexec = mpiexec.context("exec mpiexec")?;
         let (text, said) = (Vec::new(), Vec::new());
         let (told, pids, ended) = (0, [None; 2], false);

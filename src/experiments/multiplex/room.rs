@@ -19,6 +19,7 @@ use rustix::net::{SocketFlags, accept_with};
 use crate::record::Returned;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 use os::{ready, select_bits};
 
 fn event(value: u32) -> Result<EventFd> {
@@ -68,8 +69,8 @@ pub(super) const FD_SETSIZE: Experiment = Experiment {
 // ANCHOR: fd-setsize
 fn fd_setsize(stage: &Stage) -> Result<usize> {
     const NUMBER: usize = 1500;
-    let limit = all_files_allowed()?;
-    stage.needs(limit > NUMBER as u64, "an RLIMIT_NOFILE above 1500")?;
+    stage.needs(&needs::HIGH_DESCRIPTOR)?;
+    all_files_allowed()?;
     let readable = event(1)?; // a count that is not 0 can be read
     let high = fcntl_dupfd_cloexec(&readable, NUMBER as i32).context("fcntl")?;
     let number = high.as_raw_fd() as usize;

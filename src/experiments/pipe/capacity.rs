@@ -11,6 +11,7 @@ use nix::unistd::{pipe, pipe2, read, write};
 
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 
 /// How many bytes a pipe takes in writes of `size` bytes before one would wait.
 fn fill(writing: &OwnedFd, size: usize) -> Result<usize> {
@@ -63,6 +64,7 @@ pub(super) const CAPACITY: Experiment = Experiment {
 
 // ANCHOR: capacity
 fn capacity(stage: &Stage) -> Result<usize> {
+    stage.needs(&needs::LARGE_PIPE)?;
     let (_reading, writing) = pipe2(OFlag::O_NONBLOCK).context("pipe")?;
     stage.call("fcntl(F_GETPIPE_SZ)", &fcntl(&writing, FcntlArg::F_GETPIPE_SZ));
     let new = fill(&writing, 1)?;
@@ -78,8 +80,6 @@ fn capacity(stage: &Stage) -> Result<usize> {
     let (_reading, writing) = pipe2(OFlag::O_NONBLOCK).context("pipe")?;
     let resized = fcntl(&writing, FcntlArg::F_SETPIPE_SZ(100_000));
     stage.call("fcntl(F_SETPIPE_SZ, 100000)", &resized);
-    stage
-        .needs(resized.is_ok(), "a /proc/sys/fs/pipe-max-size of 131072 or more")?;
     let holds = fill(&writing, 1)?;
     stage.call("write(1 byte), how often before EAGAIN", &holds);
     stage.saw("bytes that it holds after F_SETPIPE_SZ", holds);

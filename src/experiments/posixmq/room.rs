@@ -12,6 +12,7 @@ use syscalls::Sysno;
 use super::{MAKE, OURS, room_for};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 
 pub(super) const FULL_QUEUE: Experiment = Experiment {
     name: "full-queue",
@@ -370,8 +371,8 @@ pub(super) const QUEUE_BYTES: Experiment = Experiment {
 
 // ANCHOR: queue-bytes
 fn queue_bytes(stage: &Stage) -> Result<usize> {
+    stage.needs(&needs::QUEUE_BYTES)?;
     let (_, hard) = getrlimit(Resource::RLIMIT_MSGQUEUE).context("getrlimit")?;
-    stage.needs(hard >= 819_200, "an RLIMIT_MSGQUEUE of 819,200 bytes")?;
     let names: Vec<_> = (1..=20).map(|n| stage.queue(&n.to_string())).collect();
     let alone = geteuid().is_root();
     let program = stage.fork("program", |stage| {

@@ -10,6 +10,7 @@ use super::model::outcomes;
 use super::race::{Round, cpus, race};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 
 pub(super) const RELAXED: Experiment = Experiment {
     name: "relaxed",
@@ -142,7 +143,7 @@ pub(super) const STORE_BUFFERING: Experiment = Experiment {
             "That ensures it, but it is more than is needed, and takes longer.",
         ),
     ],
-    kind: Kind::Needs("two CPUs"),
+    kind: Kind::Needs(&needs::TWO_CPUS),
     run: store_buffering,
     moral: "`I sleep` and `there is something to read` are two such flags: without SeqCst, \
             or a fence, the sender sees no sleeper, the receiver sees no message, and sleeps \
@@ -178,7 +179,7 @@ fn b_in_one_order(flags: &Round) -> u32 {
 
 // ANCHOR: store-buffering
 fn store_buffering(stage: &Stage) -> Result<usize> {
-    stage.needs(cpus()?.len() >= 2, "two CPUs")?;
+    stage.needs(&needs::TWO_CPUS)?;
     let orders = [(Release, Acquire), (Release, SeqCst), (SeqCst, SeqCst)];
     let both_zero = orders.map(|(stored, loaded)| {
         let a = [Store(0, stored), Load(1, loaded)];

@@ -11,6 +11,7 @@ use crate::child::End;
 use crate::record::Returned;
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 use os::handlers::take;
 use os::signal::{Set, pidfd_kill, pidfd_sigqueue_as};
 
@@ -122,7 +123,7 @@ pub(super) const PID_REUSE: Experiment = Experiment {
              it was made for, in Linux 5.1.",
         ),
     ],
-    kind: Kind::Needs("the right to choose the next pid: root"),
+    kind: Kind::Needs(&needs::NEXT_PID),
     run: pid_reuse,
     moral: "A pid file is a guess. Open a pidfd while you know which process it is, or \
             note its start time beside the pid and compare.",
@@ -147,9 +148,7 @@ fn fork_as<T>(wanted: Pid, fork: impl Fn() -> Result<(Pid, T)>) -> Result<T> {
 }
 
 fn pid_reuse(stage: &Stage) -> Result<usize> {
-    let settable =
-        std::fs::File::options().write(true).open("/proc/sys/kernel/ns_last_pid");
-    stage.needs(settable.is_ok(), "to write /proc/sys/kernel/ns_last_pid: root")?;
+    stage.needs(&needs::NEXT_PID)?;
     let server = stage.fork("server", |_| Ok(()))?;
     let noted = server.pid();
     let number = rustix::process::Pid::from_raw(noted.as_raw()).context("a pid")?;

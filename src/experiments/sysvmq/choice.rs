@@ -9,6 +9,7 @@ use nix::sys::stat::Mode;
 use super::{make, message, text_of};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 use os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
 
 pub(super) const LOWEST_NOT_FIRST: Experiment = Experiment {
@@ -296,7 +297,7 @@ pub(super) const PEEK_BY_COPY: Experiment = Experiment {
              message. It is copied and stays where it is.",
         ),
     ],
-    kind: Kind::Needs("a kernel built with CONFIG_CHECKPOINT_RESTORE, as most are"),
+    kind: Kind::Needs(&needs::COPY),
     run: peek_by_copy,
     moral: "MSG_COPY lets a debugger look at a whole queue: 0, 1, 2 … until \
             ENOMSG. It needs IPC_NOWAIT (else EINVAL, and without the kernel's \
@@ -309,6 +310,7 @@ pub(super) const PEEK_BY_COPY: Experiment = Experiment {
 
 // ANCHOR: peek-by-copy
 fn peek_by_copy(stage: &Stage) -> Result<usize> {
+    stage.needs(&needs::COPY)?;
     let id = make(stage)?;
     for mtype in [30, 10, 20] {
         let sent = msgsnd(id, &message(mtype, b""), 0);
@@ -316,8 +318,6 @@ fn peek_by_copy(stage: &Stage) -> Result<usize> {
     }
     let mut copy = Msgbuf::with_room(0);
     let peeked = msgrcv(id, &mut copy, 1, MSG_COPY | IPC_NOWAIT);
-    let there = peeked != Err(Errno::ENOSYS);
-    stage.needs(there, "a kernel built with CONFIG_CHECKPOINT_RESTORE")?;
     let peeked = peeked.map(|_| copy.mtype());
     stage.call(
         "msgrcv(id, &m, 0, 1, MSG_COPY | IPC_NOWAIT)",

@@ -8,6 +8,7 @@ use syscalls::Sysno;
 use super::{make, message, text_of};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 use os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
 use os::sysv_control::{msgsnd_memory, set_qbytes};
 
@@ -66,7 +67,7 @@ fn send_sizeof_mtext(id: i32, memory: &[c_long; 3]) -> nix::Result<()> {
 
 // ANCHOR: size-without-type
 fn size_without_type(stage: &Stage) -> Result<usize> {
-    stage.needs(size_of::<c_long>() == 8, "a 64-bit machine")?;
+    stage.needs(&needs::LONG)?;
     let id = make(stage)?;
     // m.mtype, m.mtext, and another variable that happens to lie behind m.
     let memory = [

@@ -16,6 +16,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::record::{Failure, Returned};
 use crate::row::{Experiment, Kind, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 
 pub(super) const STALE_NAME: Experiment = Experiment {
     name: "stale-name",
@@ -266,9 +267,7 @@ pub(super) const ABSTRACT: Experiment = Experiment {
              too.",
         ),
     ],
-    kind: Kind::Needs(
-        "to become another user, and to leave the network namespace: root",
-    ),
+    kind: Kind::Needs(&needs::OTHER_NETWORK),
     run: abstract_names,
     moral: "An abstract name is convenient, and public: a server at one must look at its \
             client's uid (SO_PEERCRED) itself.",
@@ -279,7 +278,7 @@ pub(super) const ABSTRACT: Experiment = Experiment {
 
 // ANCHOR: abstract
 fn abstract_names(stage: &Stage) -> Result<usize> {
-    stage.needs(Uid::effective().is_root(), "to be root")?;
+    stage.needs(&needs::OTHER_NETWORK)?;
     let path = stage.path("sock");
     let mode = |mode| std::fs::Permissions::from_mode(mode);
     let parent = path.parent().context("a directory")?;
@@ -307,13 +306,7 @@ fn abstract_names(stage: &Stage) -> Result<usize> {
         left?;
         try_both(stage)
     })?;
-    let elsewhere = match elsewhere.join() {
-        Ok(through) => through,
-        Err(_) => {
-            stage.needs(false, "a new network namespace (CAP_SYS_ADMIN)")?;
-            (false, false)
-        }
-    };
+    let elsewhere = elsewhere.join()?;
     stage.saw("another user: path, abstract", vec![other.0, other.1]);
     stage.saw("other namespace: path, abstract", vec![elsewhere.0, elsewhere.1]);
     Ok(match (other, elsewhere) {

@@ -1,0 +1,141 @@
+//! The same probes decide what an experiment says: the two never disagree.
+
+use std::process::Command;
+
+use crate::support::*;
+use crate::{Found, doctor_after, found};
+use doctor::probes;
+use experiments::row::Kind;
+use serde_json::Value;
+
+#[test]
+fn each_need_of_an_experiment_is_a_probe_that_names_it() {
+    for (chapter, list) in experiments::ALL {
+        for one in *list {
+            let id = format!("{chapter}/{}", one.name);
+            let names_it: Vec<_> = probes::ALL
+                .iter()
+                .filter(|probe| probe.experiments.contains(&id.as_str()))
+                .collect();
+            if let Kind::Needs(probe) = one.kind {
+                assert!(
+                    names_it.contains(&&probe),
+                    "{} does not name {id}",
+                    probe.name
+                );
+            }
+            assert!(names_it.len() <= 1, "{id} has two needs");
+        }
+    }
+}
+
+#[test]
+fn a_probe_names_experiments_and_chapters_that_there_are() {
+    let mut known = std::collections::BTreeSet::new();
+    for probe in probes::ALL {
+        assert!(known.insert(probe.name), "{} twice", probe.name);
+        for id in probe.experiments {
+            assert!(experiments::find(id).is_some(), "{}: no {id}", probe.name);
+            let chapter = id.split('/').next().unwrap();
+            assert!(probe.chapters.contains(&chapter), "{}: {chapter}", probe.name);
+        }
+        for name in probe.chapters {
+            let command = ipclab::cli::command();
+            assert!(
+                command.find_subcommand(name).is_some(),
+                "{}: {name}",
+                probe.name
+            );
+        }
+    }
+}
+
+/// Runs each experiment that some probe names, after the same words in the same environment,
+/// and compares.
+fn agree(subject: &Subject, before: &[&str], set: impl Fn(&mut Command)) -> Found {
+    let mut doctor = doctor_after(subject, before);
+    set(&mut doctor);
+    let all = found(doctor);
+    for probe in probes::ALL {
+        let missing = all.mark(probe.name) == "missing";
+        for id in probe.experiments {
+            let program = program();
+            let mut words: Vec<_> = before.to_vec();
+            words.extend([
+                program.to_str().unwrap(),
+                "experiment",
+                id,
+                "--show",
+                "--json",
+            ]);
+            let mut command = Command::new(words[0]);
+            command.args(&words[1..]).current_dir(subject.dir());
+            command.env("IPCLAB_DIR", subject.dir()).env("TMPDIR", subject.dir());
+            set(&mut command);
+            let outcome = run(command, Input::Nothing);
+            let seen: Value = serde_json::from_slice(&outcome.stdout)
+                .unwrap_or_else(|error| panic!("{id}: {error}: {}", outcome.stderr));
+            let needs = seen["needs"].as_str();
+            assert_eq!(
+                needs.is_some(),
+                missing,
+                "{id}: {needs:?}, and doctor: {}; {}",
+                all.finding(probe.name),
+                outcome.stderr
+            );
+            assert!(
+                needs.is_none_or(|needs| needs == probe.what),
+                "{id}: {needs:?}"
+            );
+        }
+    }
+    all
+}
+
+#[test]
+fn where_all_is_there_both_say_so() {
+    let subject = subject("fifo");
+    agree(&subject, &["env"], |_| ());
+}
+
+#[test]
+fn where_little_is_there_both_say_so() {
+    let subject = subject("fifo");
+    if !["prlimit", "taskset", "unshare"].iter().all(|tool| have(tool)) {
+        return;
+    }
+    let before = [
+        "/usr/bin/env",
+        "prlimit",
+        "--msgqueue=1000:1000",
+        "--nofile=900:900",
+        "taskset",
+        "-c",
+        "0",
+        "unshare",
+        "-r",
+        "env",
+        "PATH=/nonexistent",
+    ];
+    let trial = Command::new(before[0]).args(&before[1..9]).arg("true").status();
+    if !trial.is_ok_and(|status| status.success()) {
+        return skip("no user namespace, or no CPU 0");
+    }
+    let memory =
+        tempfile::Builder::new().prefix("ipclab-test-").tempdir_in("/dev/shm");
+    let memory = memory.unwrap();
+    let all = agree(&subject, &before, |command| {
+        command.env("TMPDIR", memory.path());
+    });
+    for name in [
+        "other-user",
+        "other-network",
+        "queue-bytes",
+        "descriptor-1500",
+        "two-cpus",
+        "disk",
+        "dbus-daemon",
+    ] {
+        assert_eq!(all.mark(name), "missing", "{name}: {}", all.finding(name));
+    }
+}

@@ -1,0 +1,233 @@
+//! Each surrounding that takes something away, and the mark that it gets.
+
+use crate::support::*;
+use crate::{Found, doctor_after, found};
+
+/// What is found after the words `before`; `None`, with a line on the terminal, where they cannot
+/// be done: a test needs root for most.
+fn after(before: &[&str]) -> Option<Found> {
+    let subject = subject("fifo");
+    if !have(before[0]) {
+        return None;
+    }
+    let mut trial = std::process::Command::new(before[0]);
+    let at = if before.contains(&"-c") { before.len() - 2 } else { before.len() };
+    let possible = trial.args(&before[1..at]).arg("true").output();
+    if !possible.is_ok_and(|output| output.status.success()) && at == before.len() {
+        skip(&format!("{} is not allowed here", before.join(" ")));
+        return None;
+    }
+    let all = found(doctor_after(&subject, before));
+    subject.nothing_is_left().unwrap();
+    assert_eq!(std::fs::read_dir(subject.dir()).unwrap().count(), 0, "left behind");
+    Some(all)
+}
+
+/// As [`after`], with mounts that a shell makes first.
+fn with_mounts(mounts: &str) -> Option<Found> {
+    if !nix::unistd::geteuid().is_root() {
+        skip("mounting needs root");
+        return None;
+    }
+    let script = format!("{mounts} && exec \"$0\" \"$@\"");
+    after(&["unshare", "-m", "sh", "-c", &script])
+}
+
+#[test]
+fn tight_limits_are_seen_with_what_is_lost() {
+    let limits = [
+        "prlimit",
+        "--nofile=100:100",
+        "--msgqueue=1000:1000",
+        "--sigpending=20:20",
+    ];
+    let Some(all) = after(&limits) else { return };
+    assert_eq!(all.mark("open-files"), "limited");
+    assert_eq!(all.mark("pending-signals"), "limited");
+    assert_eq!(all.mark("queue-bytes-of-user"), "limited");
+    assert_eq!(all.mark("queue-bytes"), "missing");
+    assert_eq!(all.mark("descriptor-1500"), "missing");
+    // Other queues of this user may have used up these bytes.
+    let none = all.mark("posix-queue") == "missing";
+    assert_ne!(all.mark("posix-queue"), "ok");
+    assert_eq!(all.status, Some(i32::from(none)), "{:?}", all.not_ok());
+    let limit = &all.finding("queue-bytes-of-user")["limit"];
+    assert_eq!(limit["value"], 1000);
+    assert!(limit["now"].as_str().unwrap().starts_with("ulimit -q "), "{limit}");
+    assert_eq!(limit["needs_root"], true);
+}
+
+#[test]
+fn no_room_for_a_queue_is_something_necessary() {
+    let Some(all) = after(&["prlimit", "--msgqueue=0:0"]) else { return };
+    assert_eq!(all.mark("posix-queue"), "missing");
+    assert_eq!(all.status, Some(1));
+}
+
+#[test]
+fn a_few_descriptors_are_enough_for_all_probes() {
+    let Some(all) = after(&["prlimit", "--nofile=24:24"]) else { return };
+    for name in ["pipe", "fifo", "unix-socket", "epoll", "ptrace"] {
+        assert_eq!(all.mark(name), "ok", "{name}: {}", all.finding(name)["found"]);
+    }
+    assert_eq!(all.mark("open-files"), "limited");
+}
+
+#[test]
+fn without_processes_nothing_can_be_tried() {
+    let limits =
+        ["prlimit", "--nproc=0:0", "setpriv", "--reuid=65533", "--clear-groups"];
+    let subject = subject("fifo");
+    let root = nix::unistd::geteuid().is_root();
+    if !root || !have("prlimit") || !have("setpriv") {
+        return skip("it needs root, prlimit and setpriv");
+    }
+    let opened = std::fs::File::open(program()).unwrap();
+    let dir = subject.dir().to_owned();
+    std::os::unix::fs::chown(&dir, Some(65_533), None).unwrap();
+    let mut command = std::process::Command::new(limits[0]);
+    command.args(&limits[1..]);
+    // What is open may be executed where that user may not go.
+    use std::os::fd::AsRawFd;
+    let flags = rustix::io::FdFlags::empty();
+    rustix::io::fcntl_setfd(&opened, flags).unwrap();
+    command.arg(format!("/proc/self/fd/{}", opened.as_raw_fd()));
+    command.args(["doctor", "--json"]).current_dir("/");
+    command.env("IPCLAB_DIR", &dir).env("TMPDIR", &dir);
+    let all = found(command);
+    assert_eq!(all.mark("processes"), "limited");
+    assert_eq!(all.mark("pipe"), "missing");
+    let why = all.finding("pipe")["found"].as_str().unwrap();
+    assert!(why.starts_with("fork: EAGAIN") && why.contains("ulimit -u"), "{why}");
+    assert_eq!(all.status, Some(1));
+}
+
+#[test]
+fn a_network_namespace_has_no_loopback() {
+    let Some(all) = after(&["unshare", "-n"]) else { return };
+    assert_eq!(all.mark("tcp-v4"), "missing");
+    assert_eq!(all.mark("tcp-v6"), "missing");
+    for name in ["unix-socket", "sock-diag-unix", "posix-queue"] {
+        assert_eq!(all.mark(name), "ok", "{name}");
+    }
+    assert_eq!(all.status, Some(1));
+    let sentence = all.whole["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("Not all of the book runs here"), "{sentence}");
+    assert!(
+        sentence.contains("tcp-v4") && !sentence.contains("tcp-v6"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn an_ipc_namespace_is_told_and_all_works_in_it() {
+    let Some(all) = after(&["unshare", "-i"]) else { return };
+    assert_eq!(all.mark("ipc-namespace"), "limited");
+    for name in ["posix-queue", "sysv-queue", "sysv-segment", "sysv-semaphore"] {
+        assert_eq!(all.mark(name), "ok", "{name}");
+    }
+    assert_eq!(all.finding("sysv-queues")["limit"]["used"], 0);
+    assert_eq!(all.status, Some(0));
+}
+
+#[test]
+fn a_small_dev_shm_is_limited() {
+    let Some(all) = with_mounts("mount -t tmpfs -o size=1m none /dev/shm") else {
+        return;
+    };
+    assert_eq!(all.mark("shared-memory"), "limited");
+    assert_eq!(all.finding("shared-memory")["limit"]["value"], 1 << 20);
+    assert_eq!(all.mark("posix-segment"), "ok");
+    assert_eq!(all.status, Some(0));
+}
+
+#[test]
+fn a_full_or_a_read_only_dev_shm_has_no_segments() {
+    let full = "mount -t tmpfs -o size=4k none /dev/shm && head -c 4096 /dev/zero > /dev/shm/x";
+    for mounts in [full, "mount -t tmpfs -o ro none /dev/shm"] {
+        let Some(all) = with_mounts(mounts) else { return };
+        assert_eq!(all.mark("posix-segment"), "missing", "{mounts}");
+        assert_eq!(all.mark("posix-semaphore"), "missing", "{mounts}");
+        assert_eq!(all.mark("sysv-segment"), "ok", "{mounts}");
+        assert_eq!(all.status, Some(1));
+    }
+}
+
+#[test]
+fn without_dev_mqueue_queues_work_and_are_not_counted() {
+    let hide = "if mountpoint -q /dev/mqueue; then umount -l /dev/mqueue; fi";
+    let Some(all) = with_mounts(hide) else { return };
+    assert_eq!(all.mark("posix-queue"), "ok");
+    assert!(all.finding("queues")["limit"]["used"].is_null());
+    assert!(all.finding("queue-bytes-of-user")["limit"]["used"].is_null());
+}
+
+#[test]
+fn with_dev_mqueue_the_bytes_of_a_users_queues_are_counted() {
+    let mount = "mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue";
+    let Some(all) = with_mounts(mount) else { return };
+    assert!(all.finding("queues")["limit"]["used"].is_u64());
+    assert!(all.finding("queue-bytes-of-user")["limit"]["left"].is_u64());
+}
+
+#[test]
+fn in_a_user_namespace_root_is_no_other_user() {
+    let Some(all) = after(&["unshare", "-r"]) else { return };
+    assert_eq!(all.mark("other-user"), "missing");
+    assert_eq!(all.mark("other-network"), "missing");
+    assert_eq!(all.mark("mount"), "ok", "{}", all.finding("mount")["found"]);
+    assert_eq!(all.status, Some(0));
+}
+
+#[test]
+fn a_filter_that_refuses_ptrace_takes_the_trace_away() {
+    let subject = subject("fifo");
+    let program = program();
+    let words = [program.to_str().unwrap(), "doctor", "--json"];
+    let Some(mut command) = python(&subject, "refuse_ptrace.py", &words) else {
+        return;
+    };
+    command.env("TMPDIR", subject.dir());
+    let all = found(command);
+    assert_eq!(all.mark("ptrace"), "missing");
+    let why = all.finding("ptrace")["found"].as_str().unwrap();
+    assert!(why.contains("EPERM"), "{why}");
+    let seccomp = all.finding("seccomp")["found"].as_str().unwrap();
+    assert_eq!(seccomp, "a filter; sudo gives no rights here");
+    assert_eq!(all.status, Some(0), "roles run without it");
+    let sentence = all.whole["sentence"].as_str().unwrap();
+    assert!(sentence.contains("ptrace"), "{sentence}");
+}
+
+#[test]
+fn without_proc_all_else_is_told() {
+    let Some(all) = with_mounts("umount -l /proc") else { return };
+    assert_eq!(all.mark("proc"), "missing");
+    assert_eq!(all.mark("next-pid"), "missing");
+    for name in ["pipe", "posix-queue", "ptrace", "futex"] {
+        assert_eq!(all.mark(name), "ok", "{name}: {}", all.finding(name)["found"]);
+    }
+    assert_eq!(all.status, Some(1));
+}
+
+#[test]
+fn process_1_is_told() {
+    let Some(all) = after(&["unshare", "-p", "-f"]) else { return };
+    assert_eq!(all.mark("pid-1"), "limited");
+    // The /proc that is still mounted is of the processes outside.
+    assert_eq!(all.mark("proc"), "missing");
+}
+
+#[test]
+fn a_runtime_directory_that_cannot_be_made_is_something_necessary() {
+    let subject = subject("fifo");
+    let mut command = doctor_after(&subject, &["env"]);
+    command.env("IPCLAB_DIR", "/proc/none");
+    let all = found(command);
+    for name in ["runtime-directory", "fifo", "unix-socket", "rename"] {
+        assert_eq!(all.mark(name), "missing", "{name}");
+    }
+    assert_eq!(all.mark("posix-queue"), "ok");
+    assert_eq!(all.status, Some(1));
+    assert_eq!(std::fs::read_dir(subject.dir()).unwrap().count(), 0, "left behind");
+}
