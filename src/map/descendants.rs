@@ -4,15 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use super::model::Map;
 
-/// These processes, with all that they have started.
-pub(super) fn descendants(map: &Map, pids: &[i32]) -> HashSet<usize> {
+/// All that this process has started, and what those have started.
+pub(super) fn descendants(map: &Map) -> HashSet<usize> {
     let mut children: HashMap<i32, Vec<usize>> = HashMap::new();
     for (at, process) in map.processes.iter().enumerate() {
         children.entry(process.parent).or_default().push(at);
     }
+    let own = std::process::id().cast_signed();
     let mut found = HashSet::new();
-    let mut next: Vec<usize> =
-        pids.iter().filter_map(|pid| map.by_pid.get(pid).copied()).collect();
+    let mut next = children.get(&own).cloned().unwrap_or_default();
     while let Some(at) = next.pop() {
         if found.insert(at) {
             let pid = map.processes[at].pid;
@@ -22,9 +22,9 @@ pub(super) fn descendants(map: &Map, pids: &[i32]) -> HashSet<usize> {
     found
 }
 
-/// The drawn processes as a tree: each with its depth, parents first, in the order of their
-/// pids. A process whose parent is not drawn is a root.
-pub(super) fn tree(map: &Map) -> Vec<(usize, usize)> {
+/// The drawn processes as a tree: each with the branches that lead to it, parents first, in the
+/// order of their pids. A process whose parent is not drawn is a root.
+pub(super) fn tree(map: &Map) -> Vec<(usize, String)> {
     let mut children: HashMap<i32, Vec<usize>> = HashMap::new();
     let mut roots = Vec::new();
     for (at, process) in map.processes.iter().enumerate().filter(|(_, it)| it.shown)
@@ -36,16 +36,25 @@ pub(super) fn tree(map: &Map) -> Vec<(usize, usize)> {
         }
     }
     let mut all = Vec::new();
-    let mut next: Vec<(usize, usize)> =
-        roots.into_iter().rev().map(|at| (at, 0)).collect();
+    // What stands before the children of a process, below its own branch.
+    let mut next: Vec<(usize, String, String)> = roots
+        .into_iter()
+        .rev()
+        .map(|at| (at, String::new(), String::new()))
+        .collect();
     let mut seen = HashSet::new();
-    while let Some((at, depth)) = next.pop() {
-        if seen.insert(at) {
-            all.push((at, depth));
-            let pid = map.processes[at].pid;
-            let below = children.get(&pid).into_iter().flatten().rev();
-            next.extend(below.map(|at| (*at, depth + 1)));
+    while let Some((at, branch, before)) = next.pop() {
+        if !seen.insert(at) {
+            continue;
         }
+        all.push((at, branch));
+        let pid = map.processes[at].pid;
+        let below = children.get(&pid).into_iter().flatten().rev().enumerate();
+        next.extend(below.map(|(from_last, child)| {
+            let (branch, rest) =
+                if from_last == 0 { ("└ ", "  ") } else { ("├ ", "│ ") };
+            (*child, format!("{before}{branch}"), format!("{before}{rest}"))
+        }));
     }
     all
 }

@@ -33,7 +33,7 @@ pub(super) fn line(map: &Map) -> String {
             json!({
                 "about": remark.about,
                 "object": id(&map.objects[remark.object]),
-                "pid": remark.process.map(|at| map.processes[at].pid),
+                "pids": remark.processes.iter().map(|at| map.processes[*at].pid).collect::<Vec<_>>(),
                 "text": remark.text,
             })
         })

@@ -4,6 +4,7 @@
 //!   `diag` and `sockets`, `fill` with `duplicate`, `sleepers` with `calls`.
 //! - `model`: what was found; `select`, `descendants`: what of it is drawn.
 //! - `cycles`: who waits for whom in a circle; `mistakes`: sentences.
+//! - `commands`: programs of the user's, until they sleep; `watch`: one look after another.
 //! - `label`, `text`, `json`: how it is shown.
 //!
 //! It changes nothing that it looks at: no pipe, FIFO or terminal of another process is opened.
@@ -18,6 +19,7 @@ use os::process_identity::ProcessIdentity;
 use wire::errors::usage;
 
 mod calls;
+mod commands;
 mod cycles;
 mod descendants;
 mod descriptors;
@@ -37,6 +39,7 @@ mod sleepers;
 mod sockets;
 mod sysv;
 mod text;
+mod watch;
 
 use select::Selection;
 
@@ -46,8 +49,13 @@ use select::Selection;
     ("map", "ipclab's processes, and those of this terminal"),
     ("map fifo", "a chapter's roles, and who has its FIFO open"),
     ("map 4211 4212", "two processes, and who shares an object with them"),
+    ("map --watch fifo", "and then what comes and goes, every second"),
+    ("map -- ./send ::: ./receive", "two programs of your own, once they sleep"),
     ("map --all --json | jq .cycles", "the whole machine, for a program"),
 ]) + "
+Commands are started, drawn once all of them sleep or Ctrl-C comes, and ended. Their output goes \
+to standard error; standard input is the first one's, unless it is a terminal.
+
 It opens no pipe and no FIFO anew, so no reader or writer comes into being. What it may not look \
 into, such as another user's processes, it lists.")]
 pub struct Options {
@@ -62,6 +70,10 @@ pub struct Options {
     /// One JSON object: the book's page "Who holds it" tells the fields
     #[arg(long)]
     json: bool,
+
+    /// Look again every second, and tell what came (+) and went (-), until Ctrl-C
+    #[arg(long, conflicts_with = "commands")]
+    watch: bool,
 
     /// How many columns the drawing may have; the terminal's, or 80
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(60..=400))]
@@ -79,9 +91,13 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     // A /proc of another namespace would show other processes under our numbers.
     ProcessIdentity::own().context("readlink /proc/self")?;
+    if !options.commands.is_empty() {
+        return commands::run(&options.commands, |map| show(options, map));
+    }
     let selection = selection(options)?;
     let map = look::look(&selection)?;
-    show(options, &map)
+    show(options, &map)?;
+    if options.watch { watch::watch(&selection, &map, options.json) } else { Ok(()) }
 }
 
 fn show(options: &Options, map: &model::Map) -> Result<()> {

@@ -32,11 +32,21 @@ pub(super) fn look(selection: &Selection) -> Result<Map> {
     let wanted = locks::wanted();
     sleepers::gather(&mut map, &memory, space);
     show_what_is_slept_on(&mut map);
-    fill::gather(&mut map);
+    again(&mut map);
     map.cycles = cycles::find(&map, &wanted);
     map.remarks = mistakes::find(&map);
     not_seen(&mut map, refused);
     Ok(map)
+}
+
+/// Asks once more how much lies in each: a look takes time, and what changed meanwhile is
+/// marked.
+fn again(map: &mut Map) {
+    let before: Vec<_> = map.objects.iter().map(|object| object.fill).collect();
+    fill::gather(map);
+    for (object, before) in map.objects.iter_mut().zip(before) {
+        object.moved = before.is_some() && object.fill != before;
+    }
 }
 
 /// A FIFO that a process sleeps in open(2) of may be held by nobody.

@@ -13,7 +13,7 @@ pub(super) fn find(map: &Map) -> Vec<Remark> {
             waits_for_opening(map, at, object, &mut all);
         }
         let mut say = |about, process, text: String| {
-            all.push(Remark { about, object: at, process, text });
+            all.push(Remark { about, object: at, processes: process, text });
         };
         sockets(map, object, &mut say);
         inherited_locks(map, object, &mut say);
@@ -32,7 +32,7 @@ pub(super) fn find(map: &Map) -> Vec<Remark> {
                     kind.noun()
                 ),
             };
-            say("name-gone", None, text);
+            say("name-gone", Vec::new(), text);
         }
     }
     all
@@ -51,7 +51,10 @@ fn forgotten(map: &Map, at: usize, object: &Object, all: &mut Vec<Remark>) {
         if asleep.is_empty() {
             continue;
         }
-        let end = if wants == Wants::Data { "write" } else { "read" };
+        let (end, about) = match wants {
+            Wants::Data => ("write", "write-end-held"),
+            _ => ("read", "read-end-held"),
+        };
         let has = |process: usize, write: bool| {
             let theirs = object.holders.iter().filter(|it| it.process == process);
             theirs.into_iter().any(|it| if write { it.write } else { it.read })
@@ -63,30 +66,41 @@ fn forgotten(map: &Map, at: usize, object: &Object, all: &mut Vec<Remark>) {
         others.retain(|process| has(*process, wants == Wants::Data));
         let used = in_use(map, at, object, &others, &asleep, wants);
         let alone = others.len() == 1;
-        for process in &others {
-            let itself = asleep.contains(process);
-            let waits = map.processes[*process].sleeps.iter().any(|sleep| {
+        let mut too = Vec::new();
+        for process in others {
+            let itself = asleep.contains(&process);
+            let waits = map.processes[process].sleeps.iter().any(|sleep| {
                 sleep.waits.iter().any(|it| matches!(it.on, On::Child(_)))
             });
-            let told = if alone { itself || waits } else { Some(*process) != used };
-            if !told {
-                continue;
-            }
-            let who = map.who(*process);
-            let text = match (itself, alone) {
+            let who = map.who(process);
+            let text = match (alone, itself) {
                 (true, true) => format!(
                     "{who} itself holds the {end} end, and nobody else does: {gone}, ever"
                 ),
-                (false, true) => {
+                (true, false) if waits => {
                     format!("only {who} holds the {end} end: {gone} while it does")
                 }
-                _ => format!("{who} holds the {end} end too: {gone} while it does"),
+                (false, _) if Some(process) != used => {
+                    too.push(process);
+                    continue;
+                }
+                _ => continue,
             };
-            let about = match wants {
-                Wants::Data => "write-end-held",
-                _ => "read-end-held",
+            all.push(Remark { about, object: at, processes: vec![process], text });
+        }
+        if let [first, rest @ ..] = &too[..] {
+            let who = map.who(*first);
+            let who = match rest {
+                [] => format!("{who} holds"),
+                [second] => format!("{who} and {} hold", map.who(*second)),
+                [second, ..] => {
+                    let more = rest.len() - 1;
+                    format!("{who}, {} and {more} more hold", map.who(*second))
+                }
             };
-            all.push(Remark { about, object: at, process: Some(*process), text });
+            let does = if rest.is_empty() { "it does" } else { "they do" };
+            let text = format!("{who} the {end} end too: {gone} while {does}");
+            all.push(Remark { about, object: at, processes: too, text });
         }
     }
 }
@@ -122,7 +136,7 @@ fn waits_for_opening(map: &Map, at: usize, object: &Object, all: &mut Vec<Remark
         all.push(Remark {
             about: "open-waits",
             object: at,
-            process: Some(process),
+            processes: vec![process],
             text: format!(
                 "{} sleeps in open(2) of {}: no process has opened its other end",
                 map.who(process),
@@ -135,7 +149,7 @@ fn waits_for_opening(map: &Map, at: usize, object: &Object, all: &mut Vec<Remark
 fn sockets(
     map: &Map,
     object: &Object,
-    say: &mut impl FnMut(&'static str, Option<usize>, String),
+    say: &mut impl FnMut(&'static str, Vec<usize>, String),
 ) {
     for (number, end) in object.ends.iter().enumerate() {
         let holder = object.holders.iter().find(|holder| holder.end == number);
@@ -147,7 +161,11 @@ fn sockets(
                  connect(2) until a process accepts",
                 backlog.waiting
             );
-            say("backlog-full", holder.map(|it| it.process), text);
+            say(
+                "backlog-full",
+                holder.map(|it| it.process).into_iter().collect(),
+                text,
+            );
         }
         if end.in_flight > 0 {
             let to = holder.map_or("nobody".to_owned(), |it| map.who(it.process));
@@ -161,7 +179,11 @@ fn sockets(
                      until they are received, or the socket is closed"
                 ),
             };
-            say("in-flight", holder.map(|it| it.process), text);
+            say(
+                "in-flight",
+                holder.map(|it| it.process).into_iter().collect(),
+                text,
+            );
         }
     }
 }
@@ -170,7 +192,7 @@ fn sockets(
 fn inherited_locks(
     map: &Map,
     object: &Object,
-    say: &mut impl FnMut(&'static str, Option<usize>, String),
+    say: &mut impl FnMut(&'static str, Vec<usize>, String),
 ) {
     let of = |kind: &str| {
         let mut all: Vec<usize> = object
@@ -192,7 +214,7 @@ fn inherited_locks(
                     map.who(*other),
                     map.who(*first)
                 );
-                say("lock-inherited", Some(*other), text);
+                say("lock-inherited", vec![*other], text);
             }
         }
     }

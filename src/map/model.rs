@@ -319,8 +319,8 @@ pub(super) struct Remark {
     pub(super) about: &'static str,
     /// The index of the object.
     pub(super) object: usize,
-    /// The index of the process, if it is about one.
-    pub(super) process: Option<usize>,
+    /// The indices of the processes that it is about.
+    pub(super) processes: Vec<usize>,
     /// The sentence.
     pub(super) text: String,
 }

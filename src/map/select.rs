@@ -26,8 +26,8 @@ pub(super) enum Selection {
     Chapter(Row),
     /// These processes.
     Processes(Vec<i32>),
-    /// These commands, with all that they have started.
-    Commands(Vec<i32>),
+    /// What this process has started, with all that those have started.
+    Commands,
 }
 
 /// Marks what is drawn.
@@ -47,7 +47,7 @@ pub(super) fn choose(map: &mut Map, selection: &Selection) -> Result<()> {
             }
             pids.iter().filter_map(|pid| map.by_pid.get(pid).copied()).collect()
         }
-        Selection::Commands(pids) => descendants(map, pids),
+        Selection::Commands => descendants(map),
     };
     let all = matches!(selection, Selection::All);
     let place = match selection {
@@ -96,8 +96,6 @@ fn tells_something(
     chosen: &HashSet<usize>,
     selection: &Selection,
 ) -> bool {
-    let processes: HashSet<usize> =
-        object.holders.iter().map(|holder| holder.process).collect();
     match object.kind() {
         Kind::File => {
             let locked =
@@ -105,7 +103,15 @@ fn tells_something(
             let mapped = object.holders.iter().any(|holder| holder.fd.is_none());
             let written = object.holders.iter().any(|holder| holder.write);
             let named = matches!(selection, Selection::Chapter(_));
-            locked || (mapped || named) && written || written && processes.len() > 1
+            // A log that all write into is no message to any of them.
+            let read_by_another = object.holders.iter().any(|holder| {
+                holder.read
+                    && object
+                        .holders
+                        .iter()
+                        .any(|other| other.write && other.process != holder.process)
+            });
+            locked || (mapped || named) && written || read_by_another
         }
         // The terminal of all of them says nothing, unless its master is among them.
         Kind::Pty => object.holders.iter().any(|holder| {

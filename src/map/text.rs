@@ -58,14 +58,10 @@ fn processes(map: &Map, width: usize) -> String {
     if tree.is_empty() {
         return "No process to draw. --all draws the whole machine.\n".to_owned();
     }
-    let names = tree.iter().map(|(at, depth)| {
-        let name = map.who(*at);
-        match depth {
-            0 => name,
-            _ => format!("{}└ {name}", "  ".repeat(depth - 1)),
-        }
-    });
-    let names: Vec<String> = names.collect();
+    let names: Vec<String> = tree
+        .iter()
+        .map(|(at, branch)| format!("{branch}{}", map.who(*at)))
+        .collect();
     let column =
         names.iter().map(|name| display_width(name)).max().unwrap_or(0).min(36);
     let mut out = String::new();
@@ -225,7 +221,7 @@ fn holders(map: &Map, at: usize, end: usize, width: usize, indent: &str) -> Stri
 }
 
 /// `3r`, `4rwc`, `mapped rw`.
-fn descriptor(holder: &Holder) -> String {
+pub(super) fn descriptor(holder: &Holder) -> String {
     let mode = match (holder.read, holder.write) {
         (true, true) => "rw",
         (false, true) => "w",
