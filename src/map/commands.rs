@@ -158,8 +158,10 @@ fn end_all(stop: &mut Interrupts) -> Result<()> {
             let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
         }
         loop {
+            let ended = living().is_empty();
+            // What a parent has left unwaited for has come to us with the parent's end.
             while matches!(waitpid_any(WaitPidFlag::WNOHANG), Ok(Some(_))) {}
-            if living().is_empty() {
+            if ended {
                 return Ok(());
             }
             let left = deadline.saturating_duration_since(Instant::now()).min(LOOK);

@@ -179,8 +179,10 @@ fn wakers(
         (_, Wants::Lock) => {
             let pid = map.processes[at].pid;
             let inode = object.key.number;
-            let wants =
-                wanted.iter().find(|it| it.pid == pid && it.inode == inode)?;
+            let wants = wanted.iter().find(|it| {
+                // An OFD lock is no process's: the table has -1.
+                it.inode == inode && (it.pid == pid || it.pid == -1)
+            })?;
             holders(&|holder| {
                 holder.locks.iter().any(|it| it.conflicts(&wants.lock))
             })

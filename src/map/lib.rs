@@ -1,6 +1,6 @@
 //! `ipclab map`: which process holds which object, and who sleeps on it.
 //!
-//! - `look`: one look, by the gatherers: `processes`, `descriptors`, `mappings`, `locks`, `sysv`,
+//! - `look`: one look, by the gatherers: `processes`, `descriptors`, `mappings`, `locks`, `sysv`, `epolls`,
 //!   `diag` and `sockets`, `fill` with `duplicate`, `sleepers` with `calls`.
 //! - `model`: what was found; `select`, `descendants`: what of it is drawn.
 //! - `cycles`: who waits for whom in a circle; `mistakes`: sentences.
@@ -25,6 +25,7 @@ mod descendants;
 mod descriptors;
 mod diag;
 mod duplicate;
+mod epolls;
 mod fill;
 mod json;
 mod label;

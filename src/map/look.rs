@@ -8,8 +8,8 @@ use anyhow::Result;
 use super::model::{Map, On};
 use super::select::{Selection, choose};
 use super::{
-    cycles, descriptors, fill, locks, mappings, mistakes, processes, sleepers,
-    sockets, sysv,
+    cycles, descriptors, epolls, fill, locks, mappings, mistakes, processes,
+    sleepers, sockets, sysv,
 };
 
 /// Looks at the machine, and marks what is to be drawn.
@@ -25,7 +25,7 @@ pub(super) fn look(selection: &Selection) -> Result<Map> {
     sysv::gather(&mut map, space);
     locks::gather(&mut map);
     sockets::gather(&mut map);
-    // Their order is that of the pids and descriptors that lead to them.
+    epolls::join(&mut map);
     choose(&mut map, selection)?;
     waits_for_opening(&mut map);
     let refused = fill::gather(&mut map);
@@ -52,7 +52,7 @@ fn again(map: &mut Map) {
 /// A FIFO that a process sleeps in open(2) of may be held by nobody.
 fn waits_for_opening(map: &mut Map) {
     for (at, key, name) in sleepers::openings(map) {
-        if map.processes[at].shown {
+        if map.processes[at].chosen {
             let object = map.object(key);
             let object = &mut map.objects[object];
             object.name.get_or_insert(name);
@@ -64,7 +64,8 @@ fn waits_for_opening(map: &mut Map) {
 /// A System V object that nobody has open is seen by those that sleep on it.
 fn show_what_is_slept_on(map: &mut Map) {
     let Map { processes, objects, .. } = map;
-    for sleep in processes.iter().flat_map(|process| &process.sleeps) {
+    let chosen = processes.iter().filter(|process| process.chosen);
+    for sleep in chosen.flat_map(|process| &process.sleeps) {
         for wait in &sleep.waits {
             if let On::Object(object, _) = wait.on {
                 let is_terminal = objects[object].kind() == super::model::Kind::Pty;

@@ -133,6 +133,8 @@ pub(super) struct Process {
     pub(super) closed: bool,
     /// Whether it is drawn.
     pub(super) shown: bool,
+    /// Whether it was asked for: others are drawn because they share an object with those.
+    pub(super) chosen: bool,
     /// Its threads that sleep in a system call.
     pub(super) sleeps: Vec<Sleep>,
     /// Whether all its threads sleep, and we know in which calls.

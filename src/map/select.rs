@@ -72,6 +72,7 @@ pub(super) fn choose(map: &mut Map, selection: &Selection) -> Result<()> {
     }
     for at in &chosen {
         map.processes[*at].shown = !map.processes[*at].kernel;
+        map.processes[*at].chosen = true;
     }
     mark_holders(map);
     Ok(())
