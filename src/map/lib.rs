@@ -5,11 +5,12 @@
 //! - `model`: what was found; `select`, `descendants`: what of it is drawn.
 //! - `cycles`: who waits for whom in a circle; `mistakes`: sentences.
 //! - `commands`: programs of the user's, until they sleep; `watch`: one look after another.
-//! - `label`, `text`, `json`: how it is shown.
+//! - `label`, `text`, `json`, `svg` with `shapes`: how it is shown.
 //!
 //! It changes nothing that it looks at: no pipe, FIFO or terminal of another process is opened.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use rustix::stdio::stdout;
@@ -36,8 +37,10 @@ mod mistakes;
 mod model;
 mod processes;
 mod select;
+mod shapes;
 mod sleepers;
 mod sockets;
+mod svg;
 mod sysv;
 mod text;
 mod watch;
@@ -52,6 +55,7 @@ use select::Selection;
     ("map 4211 4212", "two processes, and who shares an object with them"),
     ("map --watch fifo", "and then what comes and goes, every second"),
     ("map -- ./send ::: ./receive", "two programs of your own, once they sleep"),
+    ("map fifo --svg fifo.svg", "also as a picture"),
     ("map --all --json | jq .cycles", "the whole machine, for a program"),
 ]) + "
 Commands are started, drawn once all of them sleep or Ctrl-C comes, and ended. Their output goes \
@@ -75,6 +79,10 @@ pub struct Options {
     /// Look again every second, and tell what came (+) and went (-), until Ctrl-C
     #[arg(long, conflicts_with = "commands")]
     watch: bool,
+
+    /// Also draw it as a picture, into FILE
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 
     /// How many columns the drawing may have; the terminal's, or 80
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(60..=400))]
@@ -102,12 +110,31 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn show(options: &Options, map: &model::Map) -> Result<()> {
+    if let Some(path) = &options.svg {
+        let picture = svg::picture(map, &title(options));
+        std::fs::write(path, picture)
+            .with_context(|| format!("write {}", path.display()))?;
+    }
     if options.json {
         return prose::print(&json::line(map));
     }
     let width = options.width.map(usize::from);
     let width = width.or_else(|| wire::say::columns(stdout())).unwrap_or(80);
     prose::print(&text::text(map, width))
+}
+
+/// What was asked, as the picture's title.
+fn title(options: &Options) -> String {
+    let mut words = vec!["ipclab map".to_owned()];
+    words.extend(options.all.then(|| "--all".to_owned()));
+    words.extend(options.what.iter().cloned());
+    if !options.commands.is_empty() {
+        words.push("--".to_owned());
+        let commands =
+            options.commands.iter().map(|it| it.to_string_lossy().into_owned());
+        words.extend(commands);
+    }
+    words.join(" ")
 }
 
 fn selection(options: &Options) -> Result<Selection> {

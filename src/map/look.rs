@@ -31,6 +31,7 @@ pub(super) fn look(selection: &Selection) -> Result<Map> {
     let refused = fill::gather(&mut map);
     let wanted = locks::wanted();
     sleepers::gather(&mut map, &memory, space);
+    map.index_sleepers();
     show_what_is_slept_on(&mut map);
     again(&mut map);
     map.cycles = cycles::find(&map, &wanted);

@@ -338,6 +338,8 @@ pub(super) struct Map {
     pub(super) not_seen: Vec<String>,
     /// Indices of processes by pid.
     pub(super) by_pid: HashMap<i32, usize>,
+    /// The threads that sleep on an object: process, sleep and wait, by their indices.
+    pub(super) asleep_on: HashMap<usize, Vec<(usize, usize, usize)>>,
     /// Indices of objects by key.
     pub(super) by_key: HashMap<Key, usize>,
 }
@@ -358,19 +360,32 @@ impl Map {
         format!("{} {}", wire::visible::visible(&process.name), process.pid)
     }
 
+    /// Notes which threads sleep on which object.
+    pub(super) fn index_sleepers(&mut self) {
+        self.asleep_on.clear();
+        for (process, sleeps) in
+            self.processes.iter().map(|it| &it.sleeps).enumerate()
+        {
+            for (sleep, waits) in sleeps.iter().map(|it| &it.waits).enumerate() {
+                for (wait, it) in waits.iter().enumerate() {
+                    if let On::Object(on, _) = it.on {
+                        let all = self.asleep_on.entry(on).or_default();
+                        all.push((process, sleep, wait));
+                    }
+                }
+            }
+        }
+    }
+
     /// All threads that sleep on the object, with their process.
     pub(super) fn sleepers(
         &self,
         object: usize,
     ) -> impl Iterator<Item = (usize, &Sleep, &Wait)> {
-        self.processes.iter().enumerate().flat_map(move |(index, process)| {
-            process.sleeps.iter().flat_map(move |sleep| {
-                sleep
-                    .waits
-                    .iter()
-                    .filter(move |wait| matches!(wait.on, On::Object(on, _) if on == object))
-                    .map(move |wait| (index, sleep, wait))
-            })
+        let all = self.asleep_on.get(&object).into_iter().flatten();
+        all.map(|(process, sleep, wait)| {
+            let sleep = &self.processes[*process].sleeps[*sleep];
+            (*process, sleep, &sleep.waits[*wait])
         })
     }
 }

@@ -75,7 +75,7 @@ fn processes(map: &Map, width: usize) -> String {
 }
 
 /// What a process does, in a few words.
-fn doing(map: &Map, at: usize) -> String {
+pub(super) fn doing(map: &Map, at: usize) -> String {
     let process = &map.processes[at];
     if process.zombie {
         return "has ended, and its parent has not waited for it".to_owned();
@@ -235,7 +235,7 @@ pub(super) fn descriptor(holder: &Holder) -> String {
 }
 
 /// What lies in it, in words, and for what may be full in blocks.
-fn fill(object: &Object) -> String {
+pub(super) fn fill(object: &Object) -> String {
     let bar = |part: u64, of: u64| {
         let blocks = (part.saturating_mul(8)).div_ceil(of.max(1)).min(8) as usize;
         format!("{}{}", "█".repeat(blocks), "░".repeat(8 - blocks))
