@@ -100,6 +100,8 @@ enum Verb {
     Experiment(experiment::Options),
     /// Draw the system calls of a chapter's roles, or of any programs, side by side
     Trace(trace::Options),
+    /// Show who holds which pipe, socket, queue or lock, who sleeps on it, and why
+    Map(map::Options),
     /// Measure the chapters' own code, in multiples of what the machine can do at best
     Bench(bench::Options),
     /// One end of a measurement; only `ipclab bench` starts it
@@ -209,6 +211,11 @@ fn run_verb(verb: Verb, global: &Global, all: &Command) -> Result<()> {
             let coloured = wants_colours(global.color, stdout().is_terminal());
             colored::control::set_override(coloured);
             trace::run(&options, coloured)
+        }
+        Verb::Map(options) => {
+            let coloured = wants_colours(global.color, stdout().is_terminal());
+            colored::control::set_override(coloured);
+            map::run(&options)
         }
         Verb::Bench(options) => {
             let coloured = wants_colours(global.color, stdout().is_terminal());

@@ -17,6 +17,7 @@
 //! - [`doctor`]: what this machine offers, by trying it.
 //! - [`experiments`]: each chapter's pitfalls, as questions that the kernel answers.
 //! - [`trace`]: the system calls of both roles, in one picture.
+//! - [`mod@map`]: which process holds which object, and who sleeps on it.
 //! - [`mod@bench`]: what each mechanism costs, beside what it could cost at best.
 //! - [`cli`]: the command line, made from the table of the chapters.
 

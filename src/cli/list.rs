@@ -87,6 +87,10 @@ fn closer(row: &Row) -> Vec<(String, String)> {
             "the system calls of all roles, side by side".into(),
         ));
     }
+    all.push((
+        format!("ipclab map {name}"),
+        "while they run: who holds which end, and who sleeps on it".into(),
+    ));
     let experiments = experiments::of(name).len();
     if experiments > 0 {
         all.push((
@@ -122,6 +126,7 @@ pub fn overview() -> Result<()> {
         ("ipclab fifo receiver", "one of its roles, and in another terminal:"),
         ("ipclab fifo sender hello", "the other"),
         ("ipclab trace fifo", "the system calls of both, side by side"),
+        ("ipclab map", "who holds which object now, and who sleeps on it"),
         (
             "ipclab experiment",
             "pitfalls as questions: guess, and the kernel answers",

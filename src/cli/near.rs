@@ -30,6 +30,13 @@ const VERBS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "map",
+        &[
+            "lsof", "lsfd", "ss", "fuser", "who", "holds", "holders", "ps",
+            "deadlock", "stuck", "hang", "hangs",
+        ],
+    ),
+    (
         "bench",
         &[
             "benchmark",

@@ -92,3 +92,29 @@ pub fn mq_notify(queue: impl AsFd, signal: i32) -> nix::Result<()> {
     // SAFETY: an open descriptor, and a whole sigevent that is only read.
     Errno::result(unsafe { libc::mq_notify(queue, &event) }).map(drop)
 }
+
+/// What a queue has, and may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fill {
+    /// How many messages are in it.
+    pub messages: u64,
+    /// How many may be.
+    pub most: u64,
+}
+
+/// `mq_getattr(queue, &attributes)`: how many messages are in it, and may be.
+///
+/// # Errors
+/// EBADF for what is no queue.
+pub fn mq_fill(queue: impl AsFd) -> nix::Result<Fill> {
+    // SAFETY: an open descriptor, and an out-parameter of the right type.
+    let (done, about) = unsafe {
+        let mut about: libc::mq_attr = zeroed();
+        (libc::mq_getattr(queue.as_fd().as_raw_fd(), &mut about), about)
+    };
+    Errno::result(done)?;
+    Ok(Fill {
+        messages: about.mq_curmsgs.cast_unsigned(),
+        most: about.mq_maxmsg.cast_unsigned(),
+    })
+}

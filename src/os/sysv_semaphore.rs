@@ -135,6 +135,23 @@ pub fn semctl_getpid(id: i32) -> nix::Result<i32> {
     Errno::result(unsafe { libc::semctl(id, 0, libc::GETPID) })
 }
 
+/// `semctl(id, number, GETVAL)` and `semctl(id, number, GETPID)` of each semaphore of the set:
+/// the values, and the process that changed each last; 0 if none has.
+///
+/// # Errors
+/// As [`semctl_getval`].
+pub fn semctl_each(id: i32) -> nix::Result<Vec<(u16, i32)>> {
+    let count = semctl_stat(id)?.sem_nsems as i32;
+    let each = (0..count).map(|number| {
+        // SAFETY: GETVAL takes no argument.
+        let value = unsafe { libc::semctl(id, number, libc::GETVAL) };
+        // SAFETY: GETPID takes no argument.
+        let pid = unsafe { libc::semctl(id, number, libc::GETPID) };
+        Ok((Errno::result(value)? as u16, Errno::result(pid)?))
+    });
+    each.collect()
+}
+
 /// `semctl(id, 0, IPC_STAT, &about)`: how many semaphores are in the set, and when
 /// semop(2) last changed one: 0 if it never has. Async-signal-safe.
 ///

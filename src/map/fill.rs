@@ -1,0 +1,69 @@
+//! How much lies in an object, and how much may. Asked of a duplicate of a descriptor of a
+//! holder; a queue's, of its file in /proc/PID/fd, which is opened for reading and not read.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+
+use os::mqueue::mq_fill;
+use rustix::io::ioctl_fionread;
+use rustix::pipe::fcntl_getpipe_size;
+
+use super::duplicate::duplicate;
+use super::model::{Holder, Kind, Map, Object, Process};
+use super::sysv;
+
+/// Asks all that are drawn. Returns how many pipes we could not ask.
+pub(super) fn gather(map: &mut Map) -> usize {
+    let Map { objects, processes, .. } = map;
+    let mut refused = 0;
+    for object in objects.iter_mut().filter(|object| object.shown) {
+        match object.kind() {
+            Kind::Pipe | Kind::Fifo => {
+                match any(object, processes, |pid, fd| duplicate(pid, fd)) {
+                    Some(copy) => pipe(object, &copy),
+                    None if object.holders.is_empty() => {}
+                    None => refused += 1,
+                }
+            }
+            Kind::PosixQueue => {
+                let open = |pid: i32, fd: i32| {
+                    File::open(format!("/proc/{pid}/fd/{fd}"))
+                        .ok()
+                        .map(OwnedFd::from)
+                };
+                if let Some(fill) = any(object, processes, open)
+                    .and_then(|queue| mq_fill(&queue).ok())
+                {
+                    object.fill = Some(fill.messages);
+                    object.capacity = Some(fill.most);
+                }
+            }
+            Kind::Segment | Kind::PosixSemaphore | Kind::File => {
+                let size = |pid: i32, fd: i32| {
+                    std::fs::metadata(format!("/proc/{pid}/fd/{fd}")).ok()
+                };
+                object.capacity =
+                    any(object, processes, size).map(|about| about.size());
+            }
+            Kind::SysvQueue | Kind::SysvSemaphore => sysv::details(object),
+            _ => {}
+        }
+    }
+    refused
+}
+
+fn pipe(object: &mut Object, copy: &OwnedFd) {
+    object.fill = ioctl_fionread(copy).ok();
+    object.capacity = fcntl_getpipe_size(copy).ok().map(|size| size as u64);
+}
+
+/// What the first holder that can be asked answers.
+fn any<T>(
+    object: &Object,
+    processes: &[Process],
+    ask: impl Fn(i32, i32) -> Option<T>,
+) -> Option<T> {
+    let of = |holder: &Holder| ask(processes[holder.process].pid, holder.fd?);
+    object.holders.iter().find_map(of)
+}

@@ -1,0 +1,118 @@
+//! One look: all gatherers, one after the other, over one list of processes.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use anyhow::Result;
+
+use super::model::{Map, On};
+use super::select::{Selection, choose};
+use super::{
+    cycles, descriptors, epolls, fill, locks, mappings, mistakes, processes,
+    sleepers, sockets, sysv,
+};
+
+/// Looks at the machine, and marks what is to be drawn.
+///
+/// # Errors
+/// When a process that was named is not there.
+pub(super) fn look(selection: &Selection) -> Result<Map> {
+    let mut map = Map::default();
+    let space = fs::metadata("/proc/self/ns/ipc").map_or(0, |about| about.ino());
+    processes::gather(&mut map);
+    descriptors::gather(&mut map);
+    let memory = mappings::gather(&mut map, space);
+    sysv::gather(&mut map, space);
+    locks::gather(&mut map);
+    sockets::gather(&mut map);
+    epolls::join(&mut map);
+    choose(&mut map, selection)?;
+    waits_for_opening(&mut map);
+    let refused = fill::gather(&mut map);
+    let wanted = locks::wanted();
+    sleepers::gather(&mut map, &memory, space);
+    map.index_sleepers();
+    show_what_is_slept_on(&mut map);
+    again(&mut map);
+    map.cycles = cycles::find(&map, &wanted);
+    map.remarks = mistakes::find(&map);
+    not_seen(&mut map, refused);
+    Ok(map)
+}
+
+/// Asks once more how much lies in each: a look takes time, and what changed meanwhile is
+/// marked.
+fn again(map: &mut Map) {
+    let before: Vec<_> = map.objects.iter().map(|object| object.fill).collect();
+    fill::gather(map);
+    for (object, before) in map.objects.iter_mut().zip(before) {
+        object.moved = before.is_some() && object.fill != before;
+    }
+}
+
+/// A FIFO that a process sleeps in open(2) of may be held by nobody.
+fn waits_for_opening(map: &mut Map) {
+    for (at, key, name) in sleepers::openings(map) {
+        if map.processes[at].chosen {
+            let object = map.object(key);
+            let object = &mut map.objects[object];
+            object.name.get_or_insert(name);
+            object.shown = true;
+        }
+    }
+}
+
+/// A System V object that nobody has open is seen by those that sleep on it.
+fn show_what_is_slept_on(map: &mut Map) {
+    let Map { processes, objects, .. } = map;
+    let chosen = processes.iter().filter(|process| process.chosen);
+    for sleep in chosen.flat_map(|process| &process.sleeps) {
+        for wait in &sleep.waits {
+            if let On::Object(object, _) = wait.on {
+                let is_terminal = objects[object].kind() == super::model::Kind::Pty;
+                objects[object].shown |= !is_terminal;
+            }
+        }
+    }
+}
+
+/// What may not be looked into, in sentences.
+fn not_seen(map: &mut Map, refused: usize) {
+    let closed: Vec<usize> =
+        (0..map.processes.len()).filter(|at| map.processes[*at].closed).collect();
+    let mut users: Vec<(u32, usize)> = Vec::new();
+    for at in closed {
+        let uid = map.processes[at].uid;
+        match users.iter_mut().find(|(known, _)| *known == uid) {
+            Some((_, count)) => *count += 1,
+            None => users.push((uid, 1)),
+        }
+    }
+    for (uid, count) in users {
+        let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
+        let user = user.map_or(format!("user {uid}"), |user| user.name);
+        let noun = wire::say::count(count as u64, "process");
+        let noun = noun.replace("processs", "processes");
+        map.not_seen.push(format!(
+            "{noun} of {}: whatever they hold is missing here (root may see it)",
+            wire::visible::visible(user)
+        ));
+    }
+    if refused > 0 {
+        map.not_seen.push(format!(
+            "how much lies in {}: ptrace is refused",
+            wire::say::count(refused as u64, "pipe")
+        ));
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let hidden = mounts.lines().any(|line| {
+        line.contains(" /proc ")
+            && ["hidepid=1", "hidepid=2", "hidepid=invisible", "hidepid=noaccess"]
+                .iter()
+                .any(|option| line.contains(option))
+    });
+    if hidden && !nix::unistd::geteuid().is_root() {
+        map.not_seen
+            .push("processes of other users: /proc hides them (hidepid)".to_owned());
+    }
+}

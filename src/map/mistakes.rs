@@ -1,0 +1,221 @@
+//! Sentences about what is often a mistake: an end that nobody has closed, a full backlog, a
+//! name that leads elsewhere.
+
+use super::label::label;
+use super::model::{Kind, Map, Object, On, Remark, Wants};
+
+/// Finds them in what is drawn.
+pub(super) fn find(map: &Map) -> Vec<Remark> {
+    let mut all = Vec::new();
+    for (at, object) in map.objects.iter().enumerate().filter(|(_, it)| it.shown) {
+        if object.kind().is_pipe() {
+            forgotten(map, at, object, &mut all);
+            waits_for_opening(map, at, object, &mut all);
+        }
+        let mut say = |about, process, text: String| {
+            all.push(Remark { about, object: at, processes: process, text });
+        };
+        sockets(map, object, &mut say);
+        inherited_locks(map, object, &mut say);
+        if object.name_gone
+            && let Some(name) = &object.name
+        {
+            let name = wire::visible::visible(name);
+            let text = match object.kind() {
+                Kind::SysvSegment => format!(
+                    "{} was removed: it goes when the last process has detached it",
+                    label(object)
+                ),
+                kind => format!(
+                    "the name {name} leads to this {} no more: who opens the name now gets \
+                     another one, or ENOENT",
+                    kind.noun()
+                ),
+            };
+            say("name-gone", Vec::new(), text);
+        }
+    }
+    all
+}
+
+/// Who keeps the end of file, or SIGPIPE, away from a process that sleeps.
+fn forgotten(map: &Map, at: usize, object: &Object, all: &mut Vec<Remark>) {
+    for (wants, gone) in
+        [(Wants::Data, "no end of file"), (Wants::Room, "no SIGPIPE")]
+    {
+        let asleep: Vec<usize> = map
+            .sleepers(at)
+            .filter(|(.., wait)| wait.wants == wants)
+            .map(|(process, ..)| process)
+            .collect();
+        if asleep.is_empty() {
+            continue;
+        }
+        let (end, about) = match wants {
+            Wants::Data => ("write", "write-end-held"),
+            _ => ("read", "read-end-held"),
+        };
+        let has = |process: usize, write: bool| {
+            let theirs = object.holders.iter().filter(|it| it.process == process);
+            theirs.into_iter().any(|it| if write { it.write } else { it.read })
+        };
+        let mut others: Vec<usize> =
+            object.holders.iter().map(|it| it.process).collect();
+        others.sort_unstable();
+        others.dedup();
+        others.retain(|process| has(*process, wants == Wants::Data));
+        let used = in_use(map, at, object, &others, &asleep, wants);
+        let alone = others.len() == 1;
+        let mut too = Vec::new();
+        for process in others {
+            let itself = asleep.contains(&process);
+            let waits = map.processes[process].sleeps.iter().any(|sleep| {
+                sleep.waits.iter().any(|it| matches!(it.on, On::Child(_)))
+            });
+            let who = map.who(process);
+            let text = match (alone, itself) {
+                (true, true) => format!(
+                    "{who} itself holds the {end} end, and nobody else does: {gone}, ever"
+                ),
+                (true, false) if waits => {
+                    format!("only {who} holds the {end} end: {gone} while it does")
+                }
+                (false, _) if Some(process) != used => {
+                    too.push(process);
+                    continue;
+                }
+                _ => continue,
+            };
+            all.push(Remark { about, object: at, processes: vec![process], text });
+        }
+        if let [first, rest @ ..] = &too[..] {
+            let who = map.who(*first);
+            let who = match rest {
+                [] => format!("{who} holds"),
+                [second] => format!("{who} and {} hold", map.who(*second)),
+                [second, ..] => {
+                    let more = rest.len() - 1;
+                    format!("{who}, {} and {more} more hold", map.who(*second))
+                }
+            };
+            let does = if rest.is_empty() { "it does" } else { "they do" };
+            let text = format!("{who} the {end} end too: {gone} while {does}");
+            all.push(Remark { about, object: at, processes: too, text });
+        }
+    }
+}
+
+/// Of several holders of an end, the one that seems to use it: it sleeps on it, or has it as
+/// standard input or output, or was started last.
+fn in_use(
+    map: &Map,
+    at: usize,
+    object: &Object,
+    others: &[usize],
+    asleep: &[usize],
+    wants: Wants,
+) -> Option<usize> {
+    let counterpart = if wants == Wants::Data { Wants::Room } else { Wants::Data };
+    let standard = if wants == Wants::Data { 1 } else { 0 };
+    let candidates = others.iter().copied().filter(|it| !asleep.contains(it));
+    candidates.max_by_key(|process| {
+        let sleeps = map
+            .sleepers(at)
+            .any(|(it, _, wait)| it == *process && wait.wants == counterpart);
+        let theirs = || object.holders.iter().filter(|it| it.process == *process);
+        let both = theirs().any(|it| it.read) && theirs().any(|it| it.write);
+        let is_standard = theirs().any(|it| it.fd == Some(standard));
+        (sleeps, !both, is_standard, map.processes[*process].start, *process)
+    })
+}
+
+fn waits_for_opening(map: &Map, at: usize, object: &Object, all: &mut Vec<Remark>) {
+    for (process, ..) in
+        map.sleepers(at).filter(|(.., it)| it.wants == Wants::Opening)
+    {
+        all.push(Remark {
+            about: "open-waits",
+            object: at,
+            processes: vec![process],
+            text: format!(
+                "{} sleeps in open(2) of {}: no process has opened its other end",
+                map.who(process),
+                label(object)
+            ),
+        });
+    }
+}
+
+fn sockets(
+    map: &Map,
+    object: &Object,
+    say: &mut impl FnMut(&'static str, Vec<usize>, String),
+) {
+    for (number, end) in object.ends.iter().enumerate() {
+        let holder = object.holders.iter().find(|holder| holder.end == number);
+        if let Some(backlog) = &end.backlog
+            && backlog.waiting > backlog.most
+        {
+            let text = format!(
+                "the backlog is full, {} clients wait in it: further ones sleep in \
+                 connect(2) until a process accepts",
+                backlog.waiting
+            );
+            say(
+                "backlog-full",
+                holder.map(|it| it.process).into_iter().collect(),
+                text,
+            );
+        }
+        if end.in_flight > 0 {
+            let to = holder.map_or("nobody".to_owned(), |it| map.who(it.process));
+            let text = match end.in_flight {
+                1 => format!(
+                    "1 descriptor is in flight to {to}: what it leads to stays open until \
+                     it is received, or the socket is closed"
+                ),
+                many => format!(
+                    "{many} descriptors are in flight to {to}: what they lead to stays open \
+                     until they are received, or the socket is closed"
+                ),
+            };
+            say(
+                "in-flight",
+                holder.map(|it| it.process).into_iter().collect(),
+                text,
+            );
+        }
+    }
+}
+
+/// A lock belongs to an open file description: children that have inherited it keep it.
+fn inherited_locks(
+    map: &Map,
+    object: &Object,
+    say: &mut impl FnMut(&'static str, Vec<usize>, String),
+) {
+    let of = |kind: &str| {
+        let mut all: Vec<usize> = object
+            .holders
+            .iter()
+            .filter(|it| it.locks.iter().any(|lock| lock.kind == kind && lock.write))
+            .map(|it| it.process)
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    for kind in ["flock", "OFD"] {
+        if let [first, others @ ..] = &of(kind)[..] {
+            for other in others {
+                let text = format!(
+                    "{} has inherited the {kind} lock of {}: it is given up when both have \
+                     closed the file, or one unlocks it",
+                    map.who(*other),
+                    map.who(*first)
+                );
+                say("lock-inherited", vec![*other], text);
+            }
+        }
+    }
+}

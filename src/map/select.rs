@@ -1,0 +1,217 @@
+//! Which processes and objects are drawn.
+
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::Result;
+
+use wire::chapter::Row;
+use wire::errors::usage;
+use wire::meet::{kernel_prefix, key_of, runtime_dir};
+use wire::visible;
+
+use super::descendants::descendants;
+use super::model::{Kind, Map, Object};
+use super::processes::{own_terminal, words};
+
+/// What the user asked for.
+#[derive(Debug, Clone)]
+pub(super) enum Selection {
+    /// ipclab's processes, and those of this terminal.
+    Near,
+    /// Everything.
+    All,
+    /// A chapter's roles, and who has something open at its default place.
+    Chapter(Row),
+    /// These processes.
+    Processes(Vec<i32>),
+    /// What this process has started, with all that those have started.
+    Commands,
+}
+
+/// Marks what is drawn.
+///
+/// # Errors
+/// When there is no process of a pid that was named.
+pub(super) fn choose(map: &mut Map, selection: &Selection) -> Result<()> {
+    let chosen: HashSet<usize> = match selection {
+        Selection::All => (0..map.processes.len()).collect(),
+        Selection::Near => near(map),
+        Selection::Chapter(row) => of_chapter(map, row),
+        Selection::Processes(pids) => {
+            for pid in pids {
+                if !map.by_pid.contains_key(pid) {
+                    return Err(usage(format!("there is no process {pid}")));
+                }
+            }
+            pids.iter().filter_map(|pid| map.by_pid.get(pid).copied()).collect()
+        }
+        Selection::Commands => descendants(map),
+    };
+    let all = matches!(selection, Selection::All);
+    let place = match selection {
+        Selection::Chapter(row) => Some(Place::of(row)),
+        _ => None,
+    };
+    let pids: HashSet<i32> =
+        chosen.iter().map(|at| map.processes[*at].pid).collect();
+    for object in &mut map.objects {
+        let by_holder =
+            object.holders.iter().any(|holder| chosen.contains(&holder.process));
+        // A System V object has no holders: who used it last counts.
+        let is_sysv = matches!(
+            object.kind(),
+            Kind::SysvQueue | Kind::SysvSemaphore | Kind::SysvSegment
+        );
+        let by_use =
+            is_sysv && (all || object.pids.iter().any(|pid| pids.contains(pid)));
+        let by_name = place.as_ref().is_some_and(|place| place.has(object));
+        object.shown = (by_holder || by_use || by_name)
+            && tells_something(object, &chosen, selection);
+    }
+    for at in &chosen {
+        map.processes[*at].shown = !map.processes[*at].kernel;
+        map.processes[*at].chosen = true;
+    }
+    mark_holders(map);
+    Ok(())
+}
+
+/// The processes that share a drawn object with those that were chosen are drawn, too; one
+/// with the same terminal, file or set alone is not.
+fn mark_holders(map: &mut Map) {
+    let Map { objects, processes, .. } = map;
+    for object in objects.iter().filter(|object| object.shown) {
+        if !matches!(object.kind(), Kind::Pty | Kind::Epoll) {
+            for holder in &object.holders {
+                processes[holder.process].shown = true;
+            }
+        }
+    }
+}
+
+/// Whether the object can be a means of communication as it is used.
+fn tells_something(
+    object: &Object,
+    chosen: &HashSet<usize>,
+    selection: &Selection,
+) -> bool {
+    match object.kind() {
+        Kind::File => {
+            let locked =
+                object.holders.iter().any(|holder| !holder.locks.is_empty());
+            let mapped = object.holders.iter().any(|holder| holder.fd.is_none());
+            let written = object.holders.iter().any(|holder| holder.write);
+            let named = matches!(selection, Selection::Chapter(_));
+            // A log that all write into is no message to any of them.
+            let read_by_another = object.holders.iter().any(|holder| {
+                holder.read
+                    && object
+                        .holders
+                        .iter()
+                        .any(|other| other.write && other.process != holder.process)
+            });
+            locked || (mapped || named) && written || read_by_another
+        }
+        // The terminal of all of them says nothing, unless its master is among them.
+        Kind::Pty => object.holders.iter().any(|holder| {
+            chosen.contains(&holder.process) && is_master(object, holder)
+        }),
+        Kind::Socket => !object.holders.is_empty(),
+        _ => true,
+    }
+}
+
+/// Whether the descriptor is the master's end of a pseudoterminal.
+fn is_master(_: &Object, holder: &super::model::Holder) -> bool {
+    holder.end == 0
+}
+
+fn near(map: &Map) -> HashSet<usize> {
+    let terminal = own_terminal();
+    let ours =
+        std::fs::metadata("/proc/self/exe").ok().map(|about| identity(&about));
+    let all = map.processes.iter().enumerate();
+    let chosen = all.filter(|(_, process)| {
+        let exe = || std::fs::metadata(format!("/proc/{}/exe", process.pid)).ok();
+        (terminal != 0 && process.terminal == terminal)
+            || process.name == "ipclab"
+            || (!process.kernel
+                && ours.is_some()
+                && exe().map(|e| identity(&e)) == ours)
+    });
+    chosen.map(|(at, _)| at).collect()
+}
+
+fn identity(about: &std::fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (about.dev(), about.ino())
+}
+
+fn of_chapter(map: &Map, row: &Row) -> HashSet<usize> {
+    let place = Place::of(row);
+    let held = map.objects.iter().filter(|object| place.has(object));
+    let mut chosen: HashSet<usize> = held
+        .flat_map(|object| object.holders.iter().map(|holder| holder.process))
+        .collect();
+    let plays = |pid: i32| {
+        let words = words(pid);
+        let program =
+            words.first().map(|word| Path::new(std::ffi::OsStr::from_bytes(word)));
+        let name = program.and_then(Path::file_name);
+        name.is_some_and(|name| name == "ipclab")
+            && words.iter().skip(1).any(|word| word == row.name.as_bytes())
+    };
+    let roles = map.processes.iter().enumerate().filter(|(_, it)| plays(it.pid));
+    chosen.extend(roles.map(|(at, _)| at));
+    chosen
+}
+
+/// Where the roles of a chapter meet by default.
+struct Place {
+    path: String,
+    kernel: String,
+    key: String,
+    address: Option<&'static str>,
+}
+
+impl Place {
+    fn of(row: &Row) -> Place {
+        let dir = runtime_dir();
+        let dir = dir.canonicalize().unwrap_or(dir);
+        let kernel = format!("{}{}", kernel_prefix(), row.name);
+        Place {
+            path: visible::text(dir.join(row.name).as_os_str().as_bytes()),
+            key: format!("key {:#x}", key_of(&kernel) as u32),
+            kernel,
+            address: (row.name == "tcp").then_some(chapters::tcp::ADDRESS),
+        }
+    }
+
+    fn has(&self, object: &Object) -> bool {
+        let Some(name) = &object.name else { return false };
+        let below = |path: &str| {
+            name == path
+                || name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
+        };
+        match object.kind() {
+            Kind::PosixQueue => *name == self.kernel,
+            Kind::Segment => *name == format!("/dev/shm{}", self.kernel),
+            Kind::PosixSemaphore => {
+                *name
+                    == format!(
+                        "/dev/shm/sem.{}",
+                        self.kernel.trim_start_matches('/')
+                    )
+            }
+            Kind::SysvQueue | Kind::SysvSegment | Kind::SysvSemaphore => {
+                name.ends_with(&self.key)
+            }
+            Kind::Tcp => {
+                object.ends.iter().any(|end| end.name.as_deref() == self.address)
+            }
+            _ => below(&self.path),
+        }
+    }
+}
