@@ -33,6 +33,7 @@ use wire::say::{columns, hanging, tell};
 use wire::transfer::write_all;
 
 use super::bare::{self, MeetingPlaces};
+use super::holders::map_of;
 use super::interrupts::{Interrupts, WaitOutcome, wait_for_all};
 use super::prose;
 use super::scratch::Scratch;
@@ -269,6 +270,10 @@ fn play(subject: &Subject, stop: &mut Interrupts, quiet: bool) -> Result<()> {
     drop(write_end); // or the screen would never read the end of the comments
     let mut running = running?;
     let waited = wait_for_all(&mut running, stop, deadline)?;
+    if waited == WaitOutcome::Stopped && stop.caught.is_none() {
+        let processes: Vec<_> = running.iter().map(RoleProcess::pid).collect();
+        tell(&map_of(&processes));
+    }
     let mut ends = Vec::new();
     for role in running {
         let name = role.name.clone();

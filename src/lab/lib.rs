@@ -3,6 +3,7 @@
 pub mod bare;
 pub mod clean;
 pub mod demo;
+pub mod holders;
 pub mod interrupts;
 pub mod prose;
 pub mod scratch;

@@ -23,10 +23,12 @@ use super::start::{Pause, Until, Watch, end_all, follow, start};
 use super::tracer::{MOST, Tracer};
 use bare::{Language, Program};
 use lab::bare::{MeetingPlaces, command};
+use lab::holders::map_of;
 use lab::scratch::Scratch;
 use os::inheritance::{hand_on, reset_signals};
 use wire::chapter::Row;
 use wire::meet::Meets;
+use wire::say::tell;
 use wire::visible;
 
 /// How long a chapter may take.
@@ -240,6 +242,9 @@ fn finish(tracer: &mut Tracer, watch: &mut Watch, pause: Pause) -> Result<()> {
             end_all(tracer, watch, watch.caught.unwrap_or(Signal::SIGINT))?;
         }
         Pause::Late => {
+            let pids: Vec<_> =
+                tracer.pids().into_iter().map(Pid::from_raw).collect();
+            tell(&map_of(&pids));
             let seconds = DEADLINE.as_secs();
             tracer.notes.push(format!(
                 "Not done within {seconds} s: what was seen until then."
