@@ -106,7 +106,8 @@ fn no_page_and_no_source_stands_outside_the_table() {
     let traced = known.iter().filter(|name| is_traced(name)).cloned().collect();
     assert_eq!(stems("chapters/traces", ".svg"), traced);
     known.extend(
-        ["SUMMARY", "introduction", "trace", "doctor", "bench"].map(str::to_owned),
+        ["SUMMARY", "introduction", "trace", "map", "doctor", "bench"]
+            .map(str::to_owned),
     );
     assert_eq!(stems("chapters", ".md"), known);
 }
@@ -255,6 +256,25 @@ fn each_trace_is_a_captured_picture_of_all_roles() {
         for part in row.script.parts {
             assert!(text.contains(&format!(">{}</text>", part.role)), "{name}");
         }
+    }
+}
+
+#[test]
+fn the_map_was_captured_and_is_on_its_page() {
+    let page = read("chapters/map.md");
+    for (file, says) in [
+        ("forgotten.txt", "no end of file while it does"),
+        ("deadlock.txt", "deadlock"),
+        ("forgotten.svg", "<title>ipclab map -- sh forgotten.sh</title>"),
+    ] {
+        let text = read(format!("chapters/map/{file}"));
+        assert!(text.contains(says), "{file}: {text}");
+        assert!(
+            !text.trim_end().contains("\n\n") || file.ends_with(".txt"),
+            "{file}"
+        );
+        let include = format!("{{{{#include map/{file}}}}}");
+        assert!(page.contains(&include), "{file} is not on the page");
     }
 }
 

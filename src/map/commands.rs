@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -14,7 +15,6 @@ use nix::sys::wait::WaitPidFlag;
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags};
 use rustix::stdio::{stderr, stdin};
-use std::io::IsTerminal;
 
 use lab::interrupts::Interrupts;
 use os::calls::{poll_until, waitpid_any};
@@ -23,6 +23,7 @@ use os::spawn::die_with_parent;
 use wire::errors::usage;
 use wire::visible::visible;
 
+use super::calls::{Meaning, of_line};
 use super::descendants::descendants;
 use super::look::look;
 use super::model::Map;
@@ -31,8 +32,10 @@ use super::select::Selection;
 
 /// No event reports that a process falls asleep.
 const LOOK: Duration = Duration::from_millis(20);
-/// How many looks in turn must find them asleep in the same calls.
+/// How many looks in turn must find them asleep in the same calls; more where one of them
+/// waits for nothing but time, as sleep(1) does: it will go on.
 const LOOKS: usize = 6;
+const LOOKS_AT_SLEEP: usize = 150;
 /// How long they have to end by themselves.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -104,8 +107,10 @@ fn until_asleep(stop: &mut Interrupts) -> Result<bool> {
         if now.as_ref().is_some_and(Vec::is_empty) {
             return Ok(true);
         }
+        let sleeps = now.iter().flatten().any(|(.., sleeps)| *sleeps);
+        let looks = if sleeps { LOOKS_AT_SLEEP } else { LOOKS };
         same = if now.is_some() && now == before { same + 1 } else { 0 };
-        if same >= LOOKS {
+        if same >= looks {
             return Ok(true);
         }
         before = now;
@@ -117,8 +122,9 @@ fn until_asleep(stop: &mut Interrupts) -> Result<bool> {
     }
 }
 
-/// Where each thread sleeps, and how often it has slept; `None` while one runs.
-fn calls() -> Option<Vec<(i32, String)>> {
+/// Each thread, how often it has slept, and whether it waits for time alone; `None` while one
+/// runs.
+fn calls() -> Option<Vec<(i32, String, bool)>> {
     let mut all = Vec::new();
     for pid in living() {
         let tasks = fs::read_dir(format!("/proc/{pid}/task"));
@@ -132,7 +138,10 @@ fn calls() -> Option<Vec<(i32, String)>> {
                 Some(_) => return None,
             }
             let switches = os::proc::field(&status, "voluntary_ctxt_switches:");
-            all.push((tid, switches.unwrap_or_default().to_owned()));
+            let line = os::proc::text(task.path().join("syscall"));
+            let call = line.ok().and_then(|line| of_line(&line));
+            let sleeps = call.is_some_and(|call| call.means == Meaning::Time);
+            all.push((tid, switches.unwrap_or_default().to_owned(), sleeps));
         }
     }
     all.sort();

@@ -19,13 +19,11 @@ pub(super) fn gather(map: &mut Map) -> usize {
     let mut refused = 0;
     for object in objects.iter_mut().filter(|object| object.shown) {
         match object.kind() {
-            Kind::Pipe | Kind::Fifo => {
-                match any(object, processes, |pid, fd| duplicate(pid, fd)) {
-                    Some(copy) => pipe(object, &copy),
-                    None if object.holders.is_empty() => {}
-                    None => refused += 1,
-                }
-            }
+            Kind::Pipe | Kind::Fifo => match any(object, processes, duplicate) {
+                Some(copy) => pipe(object, &copy),
+                None if object.holders.is_empty() => {}
+                None => refused += 1,
+            },
             Kind::PosixQueue => {
                 let open = |pid: i32, fd: i32| {
                     File::open(format!("/proc/{pid}/fd/{fd}"))

@@ -13,7 +13,7 @@ pub(super) struct Wanted {
     pub(super) lock: Lock,
 }
 
-/// A line of fdinfo: `lock:	1: FLOCK  ADVISORY  WRITE 361 00:13:23894 0 EOF`.
+/// A line of fdinfo: `lock: 1: FLOCK  ADVISORY  WRITE 361 00:13:23894 0 EOF`.
 pub(super) fn of_info(line: &str) -> Option<Lock> {
     parse(line.strip_prefix("lock:")?).map(|(_, _, lock)| lock)
 }

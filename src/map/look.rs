@@ -91,10 +91,16 @@ fn not_seen(map: &mut Map, refused: usize) {
     for (uid, count) in users {
         let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
         let user = user.map_or(format!("user {uid}"), |user| user.name);
-        let noun = wire::say::count(count as u64, "process");
-        let noun = noun.replace("processs", "processes");
+        let (noun, they) = match count {
+            1 => ("1 process".to_owned(), "it holds"),
+            more => (format!("{more} processes"), "they hold"),
+        };
+        let why = match nix::unistd::geteuid().is_root() {
+            true => "the kernel refuses it even to root",
+            false => "root may see it",
+        };
         map.not_seen.push(format!(
-            "{noun} of {}: whatever they hold is missing here (root may see it)",
+            "{noun} of {}: what {they} is missing here ({why})",
             wire::visible::visible(user)
         ));
     }

@@ -2,7 +2,7 @@
 //! name that leads elsewhere.
 
 use super::label::label;
-use super::model::{Kind, Map, Object, On, Remark, Wants};
+use super::model::{Kind, Map, Object, Remark, Wants};
 
 /// Finds them in what is drawn.
 pub(super) fn find(map: &Map) -> Vec<Remark> {
@@ -69,9 +69,7 @@ fn forgotten(map: &Map, at: usize, object: &Object, all: &mut Vec<Remark>) {
         let mut too = Vec::new();
         for process in others {
             let itself = asleep.contains(&process);
-            let waits = map.processes[process].sleeps.iter().any(|sleep| {
-                sleep.waits.iter().any(|it| matches!(it.on, On::Child(_)))
-            });
+            let waits = waits_for_another(map, process);
             let who = map.who(process);
             let text = match (alone, itself) {
                 (true, true) => format!(
@@ -103,6 +101,13 @@ fn forgotten(map: &Map, at: usize, object: &Object, all: &mut Vec<Remark>) {
             all.push(Remark { about, object: at, processes: too, text });
         }
     }
+}
+
+/// Whether a process sleeps until a child ends or a signal comes, as shells do in `wait`.
+fn waits_for_another(map: &Map, process: usize) -> bool {
+    map.processes[process].sleeps.iter().any(|sleep| {
+        matches!(sleep.call.as_str(), "wait4" | "waitid" | "rt_sigsuspend" | "pause")
+    })
 }
 
 /// Of several holders of an end, the one that seems to use it: it sleeps on it, or has it as
@@ -206,16 +211,20 @@ fn inherited_locks(
         all
     };
     for kind in ["flock", "OFD"] {
-        if let [first, others @ ..] = &of(kind)[..] {
-            for other in others {
-                let text = format!(
-                    "{} has inherited the {kind} lock of {}: it is given up when both have \
-                     closed the file, or one unlocks it",
-                    map.who(*other),
-                    map.who(*first)
-                );
-                say("lock-inherited", vec![*other], text);
-            }
+        if let [first, others @ ..] = &of(kind)[..]
+            && let [other, rest @ ..] = others
+        {
+            let (who, first) = (map.who(*other), map.who(*first));
+            let who = match rest.len() {
+                0 => format!("{who} has"),
+                1 => format!("{who} and {} have", map.who(rest[0])),
+                more => format!("{who} and {more} more have"),
+            };
+            let text = format!(
+                "{who} inherited the {kind} lock of {first}: it is given up when all of \
+                 them have closed the file, or one unlocks it"
+            );
+            say("lock-inherited", others.to_vec(), text);
         }
     }
 }
