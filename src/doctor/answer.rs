@@ -45,10 +45,14 @@ impl Answer {
 
     /// It does not work: the error, and the way out that it comes with.
     pub fn failed(error: &anyhow::Error) -> Answer {
-        let line = wire::errors::line(error);
-        match line.split_once("; ") {
+        Answer::of_text(&wire::errors::line(error))
+    }
+
+    /// It does not work: why, and after a semicolon the way out.
+    pub fn of_text(text: &str) -> Answer {
+        match text.split_once("; ") {
             Some((found, cure)) => Answer::missing(found).cure(cure),
-            None => Answer::missing(line),
+            None => Answer::missing(text),
         }
     }
 

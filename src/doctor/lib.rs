@@ -100,6 +100,8 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// All that is found out, of one chapter or of all.
 fn examine(chapter: Option<&str>) -> Result<Vec<Finding>> {
+    // Before anything is made: a signal from now on ends this process once all is removed.
+    let mut stop = Interrupts::watch()?;
     // As a role makes it: a probe tells if it cannot be made.
     let made = Rendezvous::new("fifo", Meets::Path, None)
         .and_then(|place| place.make_dir())
@@ -121,7 +123,6 @@ fn examine(chapter: Option<&str>) -> Result<Vec<Finding>> {
         .copied()
         .filter(|probe| finding::concerns(probe.chapters, chapter))
         .collect();
-    let mut stop = Interrupts::watch()?;
     let asked = ask::all(&probes, &place, &mut stop)?;
     drop(scratch);
     if let Some(signal) = stop.caught {

@@ -52,6 +52,7 @@ pub static ALL: &[&Probe] = &[
     &semaphores::POSIX,
     &semaphores::SYSV,
     &semaphores::FUTEX,
+    &tools::DBUS,
     &needs::DBUS_DAEMON,
     &tools::SESSION_BUS,
     &needs::MPI,

@@ -13,6 +13,7 @@ use crate::answer::Answer;
 use crate::ask::DEADLINE;
 use crate::probe::Probe;
 use os::calls::{pidfd_open, poll_until};
+use os::process_identity::ProcessIdentity;
 use os::signal::pidfd_kill;
 use os::spawn::{Forked, fork};
 
@@ -25,15 +26,7 @@ pub static PROC: Probe = Probe {
     necessary: true,
     experiments: &[],
     run: |_| {
-        let seen =
-            std::fs::read_link("/proc/self").context("readlink /proc/self")?;
-        let own = nix::unistd::getpid().to_string();
-        ensure!(
-            seen.as_os_str() == own.as_str(),
-            "/proc/self is {}, and getpid says {own}: it is the /proc of another PID \
-             namespace; mount -t proc proc /proc, as root",
-            seen.display()
-        );
+        ProcessIdentity::own().context("readlink /proc/self")?;
         Ok(Answer::ok("/proc/self is this process"))
     },
 };

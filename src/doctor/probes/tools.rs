@@ -97,6 +97,22 @@ print('%d.%d' % sys.version_info[:2], *missing)";
     },
 };
 
+/// The feature of cargo.
+pub static DBUS: Probe = Probe {
+    name: "dbus-feature",
+    chapters: &["dbus"],
+    what: "the feature dbus, with which this program is built unless it is left out",
+    loses: "the roles of dbus do not run",
+    necessary: false,
+    experiments: &[],
+    run: |_| {
+        Ok(match chapters::find("dbus").and_then(|row| row.missing()) {
+            Some(missing) => Answer::of_text(&missing),
+            None => Answer::ok("it is built in"),
+        })
+    },
+};
+
 /// The session bus.
 pub static SESSION_BUS: Probe = Probe {
     name: "session-bus",
