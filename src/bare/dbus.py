@@ -3,15 +3,14 @@
 
 Wire: D-Bus on a Unix socket, without a bus: a call of Post(s), a reply with a u.
 Not here: a second client, another user's client, signals, properties, a bus. See chapter dbus.
-pip install jeepney; python3 dbus.py server /tmp/d; python3 dbus.py client /tmp/d hello world
+pip install jeepney; python3 dbus.py server /tmp/d & sleep 1; python3 dbus.py client /tmp/d hello
 """
-import itertools
 import os
 import socket
 import sys
 
-from jeepney import DBusAddress, HeaderFields, Parser
-from jeepney import new_error, new_method_call, new_method_return
+from jeepney import (DBusAddress, HeaderFields, Parser, new_error, new_method_call,
+                     new_method_return)
 from jeepney.io.blocking import prep_socket
 from jeepney.wrappers import unwrap_msg
 
@@ -27,7 +26,7 @@ def post(call, number):
 
 def server(name):
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(name)  # EADDRINUSE: the name is there already
+    listener.bind(name)  # EADDRINUSE: the name exists
     listener.listen()
     client, _ = listener.accept()  # sleeps until a client connects
     lines = client.makefile("rb", buffering=0)
@@ -39,10 +38,9 @@ def server(name):
                 client.sendall(b"OK 0123456789abcdef0123456789abcdef\r\n")
             case _:
                 client.sendall(b"ERROR\r\n")
-    parser = Parser()
-    for number in itertools.count(1):
-        if not (call := receive(client, parser)):
-            break
+    parser, number = Parser(), 0
+    while call := receive(client, parser):
+        number += 1
         client.sendall(post(call, number).serialise(number))
     client.close()
     listener.close()
@@ -60,15 +58,15 @@ def receive(peer, parser):
 
 
 def client(name, *messages):
-    server, parser = prep_socket(name), Parser()  # ENOENT: no server yet
+    connection, parser = prep_socket(name), Parser()  # ENOENT: no server yet
     for number, message in enumerate(messages, 1):
         call = new_method_call(BOARD, "Post", "s", (message,))
-        server.sendall(call.serialise(number))
-        while reply := receive(server, parser):
+        connection.sendall(call.serialise(number))
+        while reply := receive(connection, parser):
             if reply.header.fields.get(HeaderFields.reply_serial) == number:
                 break  # other messages may come before
         os.write(1, b"%d\n" % unwrap_msg(reply))
-    server.close()
+    connection.close()
 
 
 match sys.argv[1:]:
@@ -77,4 +75,5 @@ match sys.argv[1:]:
     case ["client", name, *messages]:
         client(name, *messages)
     case _:
-        sys.exit("usage: dbus.py server PLACE | client PLACE MESSAGE...")
+        print("usage: dbus.py server PLACE | client PLACE MESSAGE...", file=sys.stderr)
+        sys.exit(2)

@@ -2,12 +2,15 @@
 //!
 //! Wire: D-Bus on a Unix socket, without a bus: a call of Post(s), a reply with a u.
 //! Not here: a second client, another user's client, signals, properties, a bus. See chapter dbus.
-//! Cargo.toml: nix = { version = "0.31", features = ["fs"] }, zbus = { version = "6", features = ["p2p"] }
+//! Cargo.toml: nix = { version = "0.31", features = ["fs", "socket"] }
+//! Cargo.toml: zbus = { version = "6", features = ["p2p"] }
 
 use std::error::Error;
 use std::io::stdout;
-use std::os::unix::net::UnixListener;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
+use nix::sys::socket::*;
 use nix::unistd::{unlink, write};
 use zbus::connection::Builder;
 use zbus::{Guid, block_on, fdo, interface};
@@ -29,19 +32,24 @@ impl Board {
 }
 
 async fn server(name: &str) -> Result<(), Box<dyn Error>> {
-    let listener = UnixListener::bind(name)?; // socket(2), bind(2), listen(2)
-    let (client, _) = listener.accept()?; // sleeps until a client connects
-    let server = Builder::unix_stream(client).p2p().server(Guid::generate());
-    let server = server.serve_at(OBJECT, Board(0)).build().await?; // sleeps until AUTH is done
-    server.closed().await; // sleeps until the client closes; zbus calls post meanwhile
+    let listener =
+        socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None)?;
+    bind(listener.as_raw_fd(), &UnixAddr::new(name)?)?; // EADDRINUSE: the name exists
+    listen(&listener, Backlog::new(1)?)?;
+    let client = accept(listener.as_raw_fd())?; // sleeps until a client connects
+    // SAFETY: accept has made this descriptor, and nothing else owns it.
+    let client = UnixStream::from(unsafe { OwnedFd::from_raw_fd(client) });
+    let connection = Builder::unix_stream(client).p2p().server(Guid::generate());
+    let connection = connection.serve_at(OBJECT, Board(0)).build().await?; // sleeps during AUTH
+    connection.closed().await; // sleeps until the client closes; zbus calls post meanwhile
     Ok(unlink(name)?)
 }
 
 async fn client(name: &str, messages: &[String]) -> Result<(), Box<dyn Error>> {
     let address = format!("unix:path={name}");
-    let server = Builder::address(&*address).p2p().build().await?; // ENOENT: no server yet
+    let connection = Builder::address(&*address).p2p().build().await?; // ENOENT: no server yet
     for message in messages {
-        let call = server.call_method(
+        let call = connection.call_method(
             None::<&str>,
             OBJECT,
             Some(INTERFACE),
@@ -61,6 +69,9 @@ pub fn main() -> Result<(), Box<dyn Error>> {
         [role, name, messages @ ..] if role == "client" => {
             block_on(client(name, messages))
         }
-        _ => Err("usage: dbus server PLACE | client PLACE MESSAGE...")?,
+        _ => {
+            eprintln!("usage: dbus server PLACE | client PLACE MESSAGE...");
+            std::process::exit(2)
+        }
     }
 }

@@ -3,13 +3,13 @@
 
 Wire: the byte x with a descriptor, then OK. The client's: program tcp's. The server is first.
 Not here: a worker that ends without its OK, two workers, two clients. See chapter fdpass.
-python3 fdpass.py server /tmp/s 127.0.0.1:7777; python3 fdpass.py worker /tmp/s;
+python3 fdpass.py server /tmp/s 127.0.0.1:7777 & sleep 1; python3 fdpass.py worker /tmp/s &
 python3 fdpass.py client 127.0.0.1:7777 hello world
 """
 import os
 import struct
 import sys
-from socket import (AF_INET, AF_UNIX, CMSG_SPACE, MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, MSG_WAITALL,
+from socket import (AF_INET, AF_UNIX, CMSG_LEN, MSG_CMSG_CLOEXEC, MSG_NOSIGNAL, MSG_WAITALL,
                     SCM_RIGHTS, SHUT_WR, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket)
 
 
@@ -36,33 +36,34 @@ def server(name, host, port):
 
 
 def worker(name):
-    server = socket(AF_UNIX, SOCK_STREAM)
-    server.connect(name)  # sleeps while the backlog is full
+    sock = socket(AF_UNIX, SOCK_STREAM)
+    sock.connect(name)  # sleeps while the backlog is full
     while True:
         # MSG_CMSG_CLOEXEC: no program that this one starts inherits the descriptor.
-        x, rights, *_ = server.recvmsg(1, CMSG_SPACE(4), MSG_CMSG_CLOEXEC)  # sleeps until x comes
+        x, rights, *_ = sock.recvmsg(1, CMSG_LEN(4), MSG_CMSG_CLOEXEC)  # sleeps until x comes
         if x == b"":
             break  # the server has left
         if rights == []:
             continue
+        # CMSG_LEN(4) has room for one: the kernel closes any other.
         (fd,) = struct.unpack("i", rights[0][2])
         client = socket(fileno=fd)  # another number than the server's, of the same open socket
-        server.send(b"OK", MSG_NOSIGNAL)  # the server's recv returns
+        sock.send(b"OK", MSG_NOSIGNAL)  # the server's recv returns
         while data := client.recv(4096):  # sleeps until data comes
             client.send(data, MSG_NOSIGNAL)  # sleeps while the socket is full
         client.close()  # the last copy: the client's recv returns b""
-    server.close()
+    sock.close()
 
 
 def client(host, port, *messages):
-    server = socket(AF_INET, SOCK_STREAM)
-    server.connect((host, int(port)))  # sleeps until the host answers
+    sock = socket(AF_INET, SOCK_STREAM)
+    sock.connect((host, int(port)))  # sleeps until the host answers
     for message in messages:
-        server.send(message.encode() + b"\n")  # sleeps while the socket is full
-    server.shutdown(SHUT_WR)  # the server's recv returns b""
-    while data := server.recv(4096):  # sleeps until data comes
+        sock.send(message.encode() + b"\n")  # sleeps while the socket is full
+    sock.shutdown(SHUT_WR)  # the server's recv returns b""
+    while data := sock.recv(4096):  # sleeps until data comes
         os.write(1, data)
-    server.close()
+    sock.close()
 
 
 match sys.argv[1:]:
@@ -73,4 +74,6 @@ match sys.argv[1:]:
     case ["client", place, *messages]:
         client(*place.rsplit(":", 1), *messages)
     case _:
-        sys.exit("usage: fdpass.py server PLACE ADDRESS | worker PLACE | client ADDRESS MESSAGE...")
+        print("usage: fdpass.py server PLACE ADDRESS | worker PLACE | "
+              "client ADDRESS MESSAGE...", file=sys.stderr)
+        sys.exit(2)

@@ -34,9 +34,9 @@ fn server(name: &str, address: SockaddrIn) -> nix::Result<()> {
 }
 
 fn worker(name: &str) -> nix::Result<()> {
-    let server =
+    let sock =
         socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None)?;
-    let fd = server.as_raw_fd();
+    let fd = sock.as_raw_fd();
     connect(fd, &UnixAddr::new(name)?)?; // sleeps while the backlog is full
     loop {
         let (mut byte, mut room) = ([0], nix::cmsg_space!(i32));
@@ -50,6 +50,7 @@ fn worker(name: &str) -> nix::Result<()> {
         let rights = got.cmsgs()?.next();
         let Some(ControlMessageOwned::ScmRights(rights)) = rights else { continue };
         let client = rights[0]; // another number than the server's, of the same open socket
+        rights[1..].iter().try_for_each(|other| close(*other))?; // cmsg_space has room for two
         send(fd, b"OK", MsgFlags::MSG_NOSIGNAL)?; // the server's recv returns
         let mut data = [0; 4096];
         loop {
@@ -64,16 +65,16 @@ fn worker(name: &str) -> nix::Result<()> {
 }
 
 fn client(address: SockaddrIn, messages: &[String]) -> nix::Result<()> {
-    let server =
+    let sock =
         socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None)?;
-    connect(server.as_raw_fd(), &address)?; // sleeps until the host answers
+    connect(sock.as_raw_fd(), &address)?; // sleeps until the host answers
     for message in messages {
-        write(&server, format!("{message}\n").as_bytes())?; // sleeps while the socket is full
+        write(&sock, format!("{message}\n").as_bytes())?; // sleeps while the socket is full
     }
-    shutdown(server.as_raw_fd(), Shutdown::Write)?; // the server's recv returns 0
+    shutdown(sock.as_raw_fd(), Shutdown::Write)?; // the server's recv returns 0
     let mut data = [0; 4096];
     loop {
-        let n = recv(server.as_raw_fd(), &mut data, MsgFlags::empty())?; // sleeps until data comes
+        let n = recv(sock.as_raw_fd(), &mut data, MsgFlags::empty())?; // sleeps until data comes
         if n == 0 {
             return Ok(());
         }
@@ -89,9 +90,12 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
         [role, place, messages @ ..] if role == "client" => {
             client(place.parse()?, messages)?
         }
-        _ => Err(
-            "usage: fdpass server PLACE ADDRESS | worker PLACE | client ADDRESS MESSAGE...",
-        )?,
+        _ => {
+            eprintln!(
+                "usage: fdpass server PLACE ADDRESS | worker PLACE | client ADDRESS MESSAGE..."
+            );
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ fn receiver(name: &str) -> nix::Result<()> {
         write(stdout(), &buffer[..n])?;
     }
     match unlink(name) {
-        Err(Errno::ENOENT) => Ok(()), // a role as sender has removed the name
+        Err(Errno::ENOENT) => Ok(()), // the role (ipclab fifo sender) has removed it
         unlinked => unlinked,
     }
 }
@@ -50,7 +50,10 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     match &words[..] {
         [role, name] if role == "receiver" => receiver(name)?,
         [role, name, messages @ ..] if role == "sender" => sender(name, messages)?,
-        _ => Err("usage: fifo receiver PLACE | sender PLACE MESSAGE...")?,
+        _ => {
+            eprintln!("usage: fifo receiver PLACE | sender PLACE MESSAGE...");
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

@@ -32,4 +32,5 @@ match sys.argv[1:]:
     case ["receiver", name]:
         receiver(name)
     case _:
-        sys.exit("usage: file.py sender PLACE MESSAGE... | receiver PLACE")
+        print("usage: file.py sender PLACE MESSAGE... | receiver PLACE", file=sys.stderr)
+        sys.exit(2)

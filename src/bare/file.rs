@@ -40,7 +40,10 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     match &words[..] {
         [role, name, messages @ ..] if role == "sender" => sender(name, messages)?,
         [role, name] if role == "receiver" => receiver(name)?,
-        _ => Err("usage: file sender PLACE MESSAGE... | receiver PLACE")?,
+        _ => {
+            eprintln!("usage: file sender PLACE MESSAGE... | receiver PLACE");
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

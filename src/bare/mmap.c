@@ -1,7 +1,7 @@
 /* A mapped file, bare: open(2), ftruncate(2), mmap(2), futex(2), unlink(2).
    Wire: one slot: a length (0: no line; 0xffffffff: the end), a line. The role's ring is another.
    Not here: room for two messages, a peer that dies, a file that is left. See chapter mmap.
-   cc -Wall mmap.c -o mmap; ./mmap receiver /tmp/m; ./mmap sender /tmp/m hello world */
+   cc -Wall mmap.c -o mmap; ./mmap receiver /tmp/m & ./mmap sender /tmp/m hello world */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -60,7 +60,7 @@ static void sender(const char *name, char *messages[])
         size_t length = strlen(*messages) + 1;
         ok(length <= 4092 ? 0 : (errno = EMSGSIZE, -1), "message");
         *stpcpy(slot->line, *messages) = '\n'; /* in place of the NUL */
-        slot->length = length; /* after the line */
+        slot->length = length; /* only now: the receiver waits for a length */
         futex(&slot->length, FUTEX_WAKE, 1);
         while (slot->length != 0)
             futex(&slot->length, FUTEX_WAIT, length); /* sleeps until it is 0 */

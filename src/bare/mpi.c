@@ -16,7 +16,8 @@ static void receiver(void)
     uint32_t number = 0;
     /* sleeps, or spins, until it comes */
     MPI_Recv(&number, 1, MPI_UINT32_T, 1, NUMBER, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-    dprintf(1, "%" PRIu32 "\n", number);
+    if (dprintf(1, "%" PRIu32 "\n", number) == -1)
+        MPI_Abort(MPI_COMM_WORLD, (perror("write"), 1));
 }
 
 static void sender(uint32_t number)
@@ -27,7 +28,10 @@ static void sender(uint32_t number)
 
 int main(int argc, char *argv[])
 {
-    if (argc != 3 || strcmp(argv[1], "send-receive") != 0)
+    char *end = "";
+    long long number = argc == 3 && *argv[2] ? strtoll(argv[2], &end, 10) : -1;
+    int valid = number >= 0 && number <= UINT32_MAX && *end == '\0';
+    if (!valid || strcmp(argv[1], "send-receive") != 0)
         return fprintf(stderr, "usage: mpi send-receive NUMBER\n"), 2;
     MPI_Init(&argc, &argv); /* sleeps until all ranks are there */
     int rank;
@@ -35,6 +39,6 @@ int main(int argc, char *argv[])
     if (rank == 0)
         receiver();
     else if (rank == 1)
-        sender(strtoul(argv[2], NULL, 10));
+        sender(number);
     MPI_Finalize(); /* sleeps until all ranks have come to it */
 }

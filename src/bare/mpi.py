@@ -10,7 +10,14 @@ import os
 import sys
 from array import array
 
-from mpi4py import MPI  # sleeps until all ranks are there
+match sys.argv[1:]:
+    case ["send-receive", number] if number.isdecimal() and int(number) <= 0xFFFFFFFF:
+        number = int(number)
+    case _:
+        print("usage: mpi.py send-receive NUMBER", file=sys.stderr)
+        sys.exit(2)
+
+from mpi4py import MPI  # noqa: E402; sleeps until all ranks are there
 
 NUMBER = 1  # the tag
 
@@ -25,12 +32,8 @@ def sender(world, number):
     world.Send([array("I", [number]), MPI.UINT32_T], 0, NUMBER)  # may sleep until rank 0 receives
 
 
-match sys.argv[1:]:
-    case ["send-receive", number]:
-        world = MPI.COMM_WORLD
-        if world.rank == 0:
-            receiver(world)
-        elif world.rank == 1:
-            sender(world, int(number))
-    case _:
-        sys.exit("usage: mpi.py send-receive NUMBER")
+world = MPI.COMM_WORLD
+if world.rank == 0:
+    receiver(world)
+elif world.rank == 1:
+    sender(world, number)

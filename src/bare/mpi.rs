@@ -3,7 +3,8 @@
 //! Wire: one MPI_UINT32_T with the tag 1, from rank 1 to rank 0.
 //! Not here: a world of one rank, a message that is no number, an error that ends all ranks.
 //! See chapter mpi. Start it by mpiexec -n 2 target/debug/mpi send-receive 4711.
-//! Cargo.toml: mpi = { version = "0.8", default-features = false }, nix = "0.31"
+//! Cargo.toml: mpi = { version = "0.8", default-features = false }
+//! Cargo.toml: nix = "0.31"
 
 use std::error::Error;
 use std::io::stdout;
@@ -16,21 +17,25 @@ const NUMBER: i32 = 1; // the tag
 
 fn receiver(world: &SimpleCommunicator) -> nix::Result<()> {
     let mut number = 0_u32;
-    let sender = world.process_at_rank(1);
-    sender.receive_into_with_tag(&mut number, NUMBER); // sleeps, or spins, until it comes
+    let from = world.process_at_rank(1);
+    from.receive_into_with_tag(&mut number, NUMBER); // sleeps, or spins, until it comes
     write(stdout(), format!("{number}\n").as_bytes()).map(drop)
 }
 
 fn sender(world: &SimpleCommunicator, number: u32) {
-    let receiver = world.process_at_rank(0);
-    receiver.send_with_tag(&number, NUMBER); // may sleep until rank 0 receives
+    let to = world.process_at_rank(0);
+    to.send_with_tag(&number, NUMBER); // may sleep until rank 0 receives
 }
 
 pub fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let number = match &words[..] {
-        [role, number] if role == "send-receive" => number.parse()?,
-        _ => Err("usage: mpi send-receive NUMBER")?,
+        [role, number] if role == "send-receive" => number.parse().ok(),
+        _ => None,
+    };
+    let Some(number) = number else {
+        eprintln!("usage: mpi send-receive NUMBER");
+        std::process::exit(2)
     };
     let universe = mpi::initialize().ok_or("MPI_Init")?; // sleeps until all ranks are there
     let world = universe.world();

@@ -48,16 +48,16 @@ fn server(name: &str) -> nix::Result<()> {
 }
 
 fn client(name: &str, messages: &[String]) -> nix::Result<()> {
-    let server =
+    let sock =
         socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None)?;
-    connect(server.as_raw_fd(), &UnixAddr::new(name)?)?; // sleeps while the backlog is full
+    connect(sock.as_raw_fd(), &UnixAddr::new(name)?)?; // sleeps while the backlog is full
     for message in messages {
-        write(&server, format!("{message}\n").as_bytes())?; // sleeps while the socket is full
+        write(&sock, format!("{message}\n").as_bytes())?; // sleeps while the socket is full
     }
-    shutdown(server.as_raw_fd(), Shutdown::Write)?; // the server's recv returns 0
+    shutdown(sock.as_raw_fd(), Shutdown::Write)?; // the server's recv returns 0
     let mut data = [0; 4096];
     loop {
-        let n = recv(server.as_raw_fd(), &mut data, MsgFlags::empty())?; // sleeps until data comes
+        let n = recv(sock.as_raw_fd(), &mut data, MsgFlags::empty())?; // sleeps until data comes
         if n == 0 {
             return Ok(());
         }
@@ -70,7 +70,10 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     match &words[..] {
         [role, name] if role == "server" => server(name)?,
         [role, name, messages @ ..] if role == "client" => client(name, messages)?,
-        _ => Err("usage: multiplex server PLACE | client PLACE MESSAGE...")?,
+        _ => {
+            eprintln!("usage: multiplex server PLACE | client PLACE MESSAGE...");
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

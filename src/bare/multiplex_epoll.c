@@ -1,7 +1,7 @@
 /* Many clients in one thread, bare: epoll(7), and the calls of program unix.
    Wire: that of program unix. The server starts first, and ends when its last client has left.
    Not here: a client that reads no answer, EINTR after a stop. See chapter multiplex.
-   cc -Wall multiplex_epoll.c -o epoll; ./epoll server /tmp/m; ./epoll client /tmp/m hello */
+   cc -Wall multiplex_epoll.c -o epoll; ./epoll server /tmp/m & sleep 1; ./epoll client /tmp/m hi */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -43,34 +43,34 @@ static void server(struct sockaddr_un address)
             } else if ((n = ok(recv(fd, data, sizeof data, 0), "recv")) > 0) {
                 ok(send(fd, data, n, MSG_NOSIGNAL), "send"); /* sleeps while it is full */
             } else {
-                close(fd); /* the client's recv returns 0; fd leaves the interest list */
+                ok(close(fd), "close"); /* the client's recv returns 0; fd leaves the list */
                 clients--;
             }
         }
     } while (clients > 0);
-    unlink(address.sun_path);
+    ok(unlink(address.sun_path), "unlink");
 }
 
 static void client(struct sockaddr_un address, char *messages[])
 {
-    int server = ok(socket(AF_UNIX, SOCK_STREAM, 0), "socket");
-    ok(connect(server, &address, sizeof address), "connect"); /* sleeps while the backlog is full */
+    int sock = ok(socket(AF_UNIX, SOCK_STREAM, 0), "socket");
+    ok(connect(sock, &address, sizeof address), "connect"); /* sleeps while the backlog is full */
     for (; *messages; messages++) /* if the server has left, SIGPIPE ends this process */
-        ok(dprintf(server, "%s\n", *messages), "write"); /* sleeps while the socket is full */
-    ok(shutdown(server, SHUT_WR), "shutdown"); /* the server's recv returns 0 */
+        ok(dprintf(sock, "%s\n", *messages), "write"); /* sleeps while the socket is full */
+    ok(shutdown(sock, SHUT_WR), "shutdown"); /* the server's recv returns 0 */
     char data[4096];
     long n;
-    while ((n = ok(recv(server, data, sizeof data, 0), "recv")) > 0) /* sleeps until data comes */
+    while ((n = ok(recv(sock, data, sizeof data, 0), "recv")) > 0) /* sleeps until data comes */
         ok(write(1, data, n), "write");
 }
 
 int main(int argc, char *argv[])
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strncpy(address.sun_path, argc > 2 ? argv[2] : "", sizeof address.sun_path - 1); /* 107 bytes */
-    if (argc == 3 && strcmp(argv[1], "server") == 0)
+    strcpy(address.sun_path, argc > 2 && strlen(argv[2]) <= 107 ? argv[2] : "");
+    if (*address.sun_path && argc == 3 && strcmp(argv[1], "server") == 0) /* 1 to 107 bytes */
         server(address);
-    else if (argc >= 3 && strcmp(argv[1], "client") == 0)
+    else if (*address.sun_path && strcmp(argv[1], "client") == 0)
         client(address, argv + 3);
     else
         return fputs("usage: multiplex_epoll server PLACE | client PLACE MESSAGE...\n", stderr), 2;

@@ -3,7 +3,7 @@
 
 Wire: that of program unix. The server starts first, and ends when its last client has left.
 Not here: a client that reads no answer, EINTR after a stop. See chapter multiplex.
-python3 multiplex_epoll.py server /tmp/m; python3 multiplex_epoll.py client /tmp/m hello world
+python3 multiplex_epoll.py server /tmp/m & sleep 1; python3 multiplex_epoll.py client /tmp/m hello
 """
 import os
 import select
@@ -36,14 +36,14 @@ def server(name):
 
 
 def client(name, *messages):
-    server = socket(AF_UNIX, SOCK_STREAM)
-    server.connect(name)  # sleeps while the backlog is full
+    sock = socket(AF_UNIX, SOCK_STREAM)
+    sock.connect(name)  # sleeps while the backlog is full
     for message in messages:
-        server.send(message.encode() + b"\n")  # sleeps while the socket is full
-    server.shutdown(SHUT_WR)  # the server's recv returns b""
-    while data := server.recv(4096):  # sleeps until data comes
+        sock.send(message.encode() + b"\n")  # sleeps while the socket is full
+    sock.shutdown(SHUT_WR)  # the server's recv returns b""
+    while data := sock.recv(4096):  # sleeps until data comes
         os.write(1, data)
-    server.close()
+    sock.close()
 
 
 match sys.argv[1:]:
@@ -52,4 +52,5 @@ match sys.argv[1:]:
     case ["client", name, *messages]:
         client(name, *messages)
     case _:
-        sys.exit("usage: multiplex_epoll.py server PLACE | client PLACE MESSAGE...")
+        print("usage: multiplex_epoll.py server PLACE | client PLACE MESSAGE...", file=sys.stderr)
+        sys.exit(2)

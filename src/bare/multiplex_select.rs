@@ -7,8 +7,7 @@
 use std::io::stdout;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-use nix::sys::select::{FdSet, select};
-use nix::sys::socket::*;
+use nix::sys::{select::*, socket::*};
 use nix::unistd::{unlink, write};
 
 fn server(name: &str) -> nix::Result<()> {
@@ -24,7 +23,7 @@ fn server(name: &str) -> nix::Result<()> {
             set.insert(socket.as_fd());
         }
         select(None, &mut set, None, None, None)?; // sleeps until a socket is ready
-        let ready: Vec<bool> =
+        let ready: Vec<_> =
             sockets.iter().map(|s| set.contains(s.as_fd())).collect();
         // Downwards, since the last moves into a gap.
         for i in (0..sockets.len()).rev().filter(|i| ready[*i]) {
@@ -49,16 +48,16 @@ fn server(name: &str) -> nix::Result<()> {
 }
 
 fn client(name: &str, messages: &[String]) -> nix::Result<()> {
-    let server =
+    let sock =
         socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None)?;
-    connect(server.as_raw_fd(), &UnixAddr::new(name)?)?; // sleeps while the backlog is full
+    connect(sock.as_raw_fd(), &UnixAddr::new(name)?)?; // sleeps while the backlog is full
     for message in messages {
-        write(&server, format!("{message}\n").as_bytes())?; // sleeps while the socket is full
+        write(&sock, format!("{message}\n").as_bytes())?; // sleeps while the socket is full
     }
-    shutdown(server.as_raw_fd(), Shutdown::Write)?; // the server's recv returns 0
+    shutdown(sock.as_raw_fd(), Shutdown::Write)?; // the server's recv returns 0
     let mut data = [0; 4096];
     loop {
-        let n = recv(server.as_raw_fd(), &mut data, MsgFlags::empty())?; // sleeps until data comes
+        let n = recv(sock.as_raw_fd(), &mut data, MsgFlags::empty())?; // sleeps until data comes
         if n == 0 {
             return Ok(());
         }
@@ -68,10 +67,14 @@ fn client(name: &str, messages: &[String]) -> nix::Result<()> {
 
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    let usage = "usage: multiplex_select server PLACE | client PLACE MESSAGE...";
     match &words[..] {
         [role, name] if role == "server" => server(name)?,
         [role, name, messages @ ..] if role == "client" => client(name, messages)?,
-        _ => Err("usage: multiplex_select server PLACE | client PLACE MESSAGE...")?,
+        _ => {
+            eprintln!("{usage}");
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

@@ -36,19 +36,19 @@ static void receiver(int reading)
     /* 0: the last writer has closed it */
 }
 
-/* Makes the pipe, and a second process that gets both ends, too. */
+/* Makes the pipe, and a second process that gets both ends as well. */
 static void both(char *messages[])
 {
     int ends[2]; /* to read from, to write to */
     ok(pipe(ends), "pipe");
     pid_t child = ok(fork(), "fork");
     if (child == 0) {
-        ok(close(ends[1]), "close"); /* or read never returns 0: the child is a writer, too */
+        ok(close(ends[1]), "close"); /* or read never returns 0: the child is a writer as well */
         receiver(ends[0]);
         exit(0);
     }
-    ok(close(ends[0]), "close"); /* or write never fails: the parent is a reader, too */
-    sender(ends[1], messages); /* closes it, too: the child's read returns 0 */
+    ok(close(ends[0]), "close"); /* or write would never fail with EPIPE: the parent is a reader */
+    sender(ends[1], messages); /* closes it as well: the child's read returns 0 */
     ok(waitpid(child, NULL, 0), "waitpid"); /* sleeps until the child has ended */
 }
 

@@ -22,15 +22,15 @@ def receiver(reading):
 
 
 def both(*messages):
-    """Makes the pipe, and a second process that gets both ends, too."""
+    """Makes the pipe, and a second process that gets both ends as well."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(writing)  # or read never returns b"": the child is a writer, too
+        os.close(writing)  # or read never returns b"": the child is a writer as well
         receiver(reading)
         os._exit(0)
-    os.close(reading)  # or write never fails: the parent is a reader, too
-    sender(writing, *messages)  # closes it, too: the child's read returns b""
+    os.close(reading)  # or write would never fail with EPIPE: the parent is a reader
+    sender(writing, *messages)  # closes it as well: the child's read returns b""
     os.waitpid(child, 0)  # sleeps until the child has ended
 
 
@@ -42,4 +42,5 @@ match sys.argv[1:]:
     case ["fork", *messages]:
         both(*messages)
     case _:
-        sys.exit("usage: pipe.py sender MESSAGE... | receiver | fork MESSAGE...")
+        print("usage: pipe.py sender MESSAGE... | receiver | fork MESSAGE...", file=sys.stderr)
+        sys.exit(2)

@@ -28,19 +28,19 @@ fn receiver(reading: impl AsFd) -> nix::Result<()> {
     }
 }
 
-/// Makes the pipe, and a second process that gets both ends, too.
+/// Makes the pipe, and a second process that gets both ends as well.
 fn both(messages: &[String]) -> nix::Result<()> {
     let (reading, writing) = pipe()?;
     // SAFETY: this process has one thread, so its child may call what it likes.
     match unsafe { fork() }? {
         ForkResult::Child => {
-            drop(writing); // or read never returns 0: the child is a writer, too
+            drop(writing); // or read never returns 0: the child is a writer as well
             receiver(reading)?;
             std::process::exit(0)
         }
         ForkResult::Parent { child } => {
-            drop(reading); // or write never fails: the parent is a reader, too
-            sender(writing, messages)?; // closes it, too: the child's read returns 0
+            drop(reading); // or write would never fail with EPIPE: the parent is a reader
+            sender(writing, messages)?; // closes it as well: the child's read returns 0
             waitpid(child, None).map(drop) // sleeps until the child has ended
         }
     }
@@ -52,7 +52,10 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
         [role, messages @ ..] if role == "sender" => sender(stdout(), messages)?,
         [role] if role == "receiver" => receiver(stdin())?,
         [role, messages @ ..] if role == "fork" => both(messages)?,
-        _ => Err("usage: pipe sender MESSAGE... | receiver | fork MESSAGE...")?,
+        _ => {
+            eprintln!("usage: pipe sender MESSAGE... | receiver | fork MESSAGE...");
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 Wire: a queue message each. The end is an empty one of priority 0, the lowest.
 Not here: a sender that dies, a second sender, limits, a signal in a call. See chapter posixmq.
 The standard library has no such queue: pip install posix_ipc
-python3 posixmq.py receiver /q; python3 posixmq.py sender /q hello world
+python3 posixmq.py receiver /q & python3 posixmq.py sender /q hello world
 """
 import os
 import sys
@@ -26,7 +26,7 @@ def receiver(name):
         if message == b"" and priority == 0:
             break
         os.write(1, message + b"\n")
-    with suppress(ExistentialError):  # ENOENT: the sender has removed the name
+    with suppress(ExistentialError):  # ENOENT: the role (ipclab posixmq sender) has removed it
         queue.unlink()  # the sender has sent all
 
 
@@ -43,4 +43,5 @@ match sys.argv[1:]:
     case ["sender", name, *messages]:
         sender(name, *messages)
     case _:
-        sys.exit("usage: posixmq.py receiver PLACE | sender PLACE MESSAGE...")
+        print("usage: posixmq.py receiver PLACE | sender PLACE MESSAGE...", file=sys.stderr)
+        sys.exit(2)

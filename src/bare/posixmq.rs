@@ -6,6 +6,7 @@
 
 use std::io::stdout;
 
+use nix::errno::Errno;
 use nix::mqueue::{
     MQ_OFlag, MqAttr, MqdT, mq_getattr, mq_open, mq_receive, mq_send, mq_unlink,
 };
@@ -31,8 +32,10 @@ fn receiver(name: &str) -> nix::Result<()> {
         }
         write(stdout(), &[&buffer[..n], b"\n"].concat())?;
     }
-    let _ = mq_unlink(name); // the sender has sent all. ENOENT: it has removed the name
-    Ok(())
+    match mq_unlink(name) {
+        Err(Errno::ENOENT) => Ok(()), // the role (ipclab posixmq sender) has removed it
+        unlinked => unlinked,         // the sender has sent all
+    }
 }
 
 fn sender(name: &str, messages: &[String]) -> nix::Result<()> {
@@ -48,7 +51,10 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     match &words[..] {
         [role, name] if role == "receiver" => receiver(name)?,
         [role, name, messages @ ..] if role == "sender" => sender(name, messages)?,
-        _ => Err("usage: posixmq receiver PLACE | sender PLACE MESSAGE...")?,
+        _ => {
+            eprintln!("usage: posixmq receiver PLACE | sender PLACE MESSAGE...");
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

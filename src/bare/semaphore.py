@@ -4,7 +4,7 @@
 Wire: no bytes but the semaphore's value: a post adds 1, a wait takes 1 or sleeps.
 Not here: a poster that dies, a name that is left, a signal in a call. See chapter semaphore.
 The standard library has none with a name: pip install posix_ipc
-python3 semaphore.py waiter /s 3; python3 semaphore.py poster /s 3
+python3 semaphore.py waiter /s 3 & python3 semaphore.py poster /s 3
 """
 import os
 import sys
@@ -23,7 +23,7 @@ def waiter(name, times=1):
     for number in range(1, times + 1):
         semaphore.acquire()  # sem_wait takes 1; sleeps while it is 0
         os.write(1, b"took %d\n" % number)
-    with suppress(ExistentialError):  # ENOENT: the poster has removed the name
+    with suppress(ExistentialError):  # ENOENT: the role (ipclab semaphore poster) has removed it
         semaphore.unlink()
 
 
@@ -34,9 +34,14 @@ def poster(name, times=1):
 
 
 match sys.argv[1:]:
-    case ["waiter", name, *times] if len(times) <= 1:
-        waiter(name, *map(int, times))
-    case ["poster", name, *times] if len(times) <= 1:
-        poster(name, *map(int, times))
+    case ["waiter", name]:
+        waiter(name)
+    case ["waiter", name, times] if times.isdecimal() and int(times) > 0:
+        waiter(name, int(times))
+    case ["poster", name]:
+        poster(name)
+    case ["poster", name, times] if times.isdecimal() and int(times) > 0:
+        poster(name, int(times))
     case _:
-        sys.exit("usage: semaphore.py waiter|poster PLACE [TIMES]")
+        print("usage: semaphore.py waiter|poster PLACE [TIMES]", file=sys.stderr)
+        sys.exit(2)

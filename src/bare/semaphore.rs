@@ -33,8 +33,10 @@ fn waiter(name: &str, times: u32) -> Result<(), Box<dyn Error>> {
     }
     let name = CString::new(name)?;
     // SAFETY: a string that ends with a NUL.
-    unsafe { sem_unlink(name.as_ptr()) }; // ENOENT: the poster has removed the name
-    Ok(())
+    match Errno::result(unsafe { sem_unlink(name.as_ptr()) }) {
+        Err(Errno::ENOENT) => Ok(()), // the role (ipclab semaphore poster) has removed it
+        unlinked => Ok(unlinked.map(drop)?),
+    }
 }
 
 fn poster(name: &str, times: u32) -> Result<(), Box<dyn Error>> {
@@ -48,11 +50,18 @@ fn poster(name: &str, times: u32) -> Result<(), Box<dyn Error>> {
 
 pub fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let times = words.get(2).map_or(Ok(1), |times| times.parse())?;
+    let times = words.get(2).map_or(1, |times| times.parse().unwrap_or(0));
     match &words[..] {
-        [role, name] | [role, name, _] if role == "waiter" => waiter(name, times)?,
-        [role, name] | [role, name, _] if role == "poster" => poster(name, times)?,
-        _ => Err("usage: semaphore waiter|poster PLACE [TIMES]")?,
+        [role, name] | [role, name, _] if role == "waiter" && times > 0 => {
+            waiter(name, times)?
+        }
+        [role, name] | [role, name, _] if role == "poster" && times > 0 => {
+            poster(name, times)?
+        }
+        _ => {
+            eprintln!("usage: semaphore waiter|poster PLACE [TIMES]");
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 use std::io::stdout;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc::{FUTEX_WAIT, FUTEX_WAKE, SYS_futex, syscall};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, shm_open, shm_unlink};
@@ -43,8 +44,10 @@ fn waiter(name: &str, times: u32) -> nix::Result<()> {
         }
         write(stdout(), format!("took {number}\n").as_bytes())?;
     }
-    let _ = shm_unlink(name); // ENOENT: the poster has removed the name
-    Ok(())
+    match shm_unlink(name) {
+        Err(Errno::ENOENT) => Ok(()), // the role (ipclab semaphore poster) has removed it
+        unlinked => unlinked,
+    }
 }
 
 fn poster(name: &str, times: u32) -> nix::Result<()> {
@@ -58,11 +61,18 @@ fn poster(name: &str, times: u32) -> nix::Result<()> {
 
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let times = words.get(2).map_or(Ok(1), |times| times.parse())?;
+    let times = words.get(2).map_or(1, |times| times.parse().unwrap_or(0));
     match &words[..] {
-        [role, name] | [role, name, _] if role == "waiter" => waiter(name, times)?,
-        [role, name] | [role, name, _] if role == "poster" => poster(name, times)?,
-        _ => Err("usage: semaphore_futex waiter|poster PLACE [TIMES]")?,
+        [role, name] | [role, name, _] if role == "waiter" && times > 0 => {
+            waiter(name, times)?
+        }
+        [role, name] | [role, name, _] if role == "poster" && times > 0 => {
+            poster(name, times)?
+        }
+        _ => {
+            eprintln!("usage: semaphore_futex waiter|poster PLACE [TIMES]");
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

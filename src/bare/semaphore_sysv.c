@@ -1,7 +1,7 @@
 /* A System V semaphore, bare: semget(2), semop(2), semctl(2).
    Wire: no bytes but the semaphore's value: a post adds 1, a wait takes 1 or sleeps.
-   Not here: a poster that dies, a set that is left, a signal in a call. See chapter semaphore.
-   cc -Wall semaphore_sysv.c -o sem; ./sem waiter 1234 3; ./sem poster 1234 3 */
+   Not here: a poster that dies, a set that is left, EINTR after a stop. See chapter semaphore.
+   cc -Wall semaphore_sysv.c -o sem; ./sem waiter 0x4d2 3 & ./sem poster 0x4d2 3 */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -26,32 +26,38 @@ static int get_semaphore(int key)
     return ok(semget(key, 1, IPC_CREAT | 0600), "semget"); /* a set of 1 */
 }
 
-static void waiter(int key, int times)
+static void waiter(int key, long times)
 {
     int semaphore = get_semaphore(key);
     struct sembuf take = {.sem_op = -1};
-    for (int number = 1; number <= times; number++) {
+    for (long number = 1; number <= times; number++) {
         ok(semop(semaphore, &take, 1), "semop"); /* takes 1; sleeps while it is 0 */
-        ok(dprintf(1, "took %d\n", number), "write");
+        ok(dprintf(1, "took %ld\n", number), "write");
     }
-    semctl(semaphore, 0, IPC_RMID); /* EINVAL: the poster has removed the set */
+    /* EINVAL: the role (ipclab semaphore poster) has removed the set. */
+    if (semctl(semaphore, 0, IPC_RMID) == -1 && errno != EINVAL)
+        ok(-1, "semctl");
 }
 
-static void poster(int key, int times)
+static void poster(int key, long times)
 {
     int semaphore = get_semaphore(key);
     struct sembuf add = {.sem_op = 1};
-    for (int number = 1; number <= times; number++)
+    for (long number = 1; number <= times; number++)
         ok(semop(semaphore, &add, 1), "semop"); /* adds 1; wakes a waiter that sleeps */
 }
 
 int main(int argc, char *argv[])
 {
-    int times = argc == 4 ? atoi(argv[3]) : 1;
-    if ((argc == 3 || argc == 4) && strcmp(argv[1], "waiter") == 0)
-        waiter(atoi(argv[2]), times);
-    else if ((argc == 3 || argc == 4) && strcmp(argv[1], "poster") == 0)
-        poster(atoi(argv[2]), times);
+    char *end = "", *rest = "";
+    int key = argc > 2 ? strtol(argv[2], &end, 0) : 0; /* decimal, or hexadecimal behind 0x */
+    long times = argc > 3 ? strtol(argv[3], &rest, 10) : 1;
+    int valid = argc <= 4 && key != 0 && *end == '\0' && times > 0 && *rest == '\0';
+    /* 0, IPC_PRIVATE: the roles would never meet. */
+    if (valid && strcmp(argv[1], "waiter") == 0)
+        waiter(key, times);
+    else if (valid && strcmp(argv[1], "poster") == 0)
+        poster(key, times);
     else
         return fprintf(stderr, "usage: semaphore_sysv waiter|poster PLACE [TIMES]\n"), 2;
 }

@@ -1,7 +1,7 @@
 //! A System V semaphore, bare: semget(2), semop(2), semctl(2).
 //!
 //! Wire: no bytes but the semaphore's value: a post adds 1, a wait takes 1 or sleeps.
-//! Not here: a poster that dies, a set that is left, a signal in a call. See chapter semaphore.
+//! Not here: a poster that dies, a set that is left, EINTR after a stop. See chapter semaphore.
 //! Cargo.toml: nix = "0.31"
 
 use std::io::stdout;
@@ -25,8 +25,10 @@ fn waiter(key: i32, times: u32) -> nix::Result<()> {
         write(stdout(), format!("took {number}\n").as_bytes())?;
     }
     // SAFETY: three numbers.
-    unsafe { semctl(semaphore, 0, IPC_RMID) }; // EINVAL: the poster has removed the set
-    Ok(())
+    match Errno::result(unsafe { semctl(semaphore, 0, IPC_RMID) }) {
+        Err(Errno::EINVAL) => Ok(()), // the role (ipclab semaphore poster) has removed the set
+        removed => removed.map(drop),
+    }
 }
 
 fn poster(key: i32, times: u32) -> nix::Result<()> {
@@ -39,17 +41,27 @@ fn poster(key: i32, times: u32) -> nix::Result<()> {
     Ok(())
 }
 
+/// Decimal, or hexadecimal behind 0x; 0, if it is no number.
+fn number(word: &str) -> i32 {
+    let hex = word.strip_prefix("0x");
+    hex.map_or(word.parse(), |hex| i32::from_str_radix(hex, 16)).unwrap_or(0)
+}
+
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let times = words.get(2).map_or(Ok(1), |times| times.parse())?;
+    let key = words.get(1).map_or(0, |key| number(key)); // 0, IPC_PRIVATE: they would never meet
+    let times = words.get(2).map_or(1, |times| times.parse().unwrap_or(0));
     match &words[..] {
-        [role, key] | [role, key, _] if role == "waiter" => {
-            waiter(key.parse()?, times)?
+        [role, _] | [role, _, _] if role == "waiter" && key != 0 && times > 0 => {
+            waiter(key, times)?
         }
-        [role, key] | [role, key, _] if role == "poster" => {
-            poster(key.parse()?, times)?
+        [role, _] | [role, _, _] if role == "poster" && key != 0 && times > 0 => {
+            poster(key, times)?
         }
-        _ => Err("usage: semaphore_sysv waiter|poster PLACE [TIMES]")?,
+        _ => {
+            eprintln!("usage: semaphore_sysv waiter|poster PLACE [TIMES]");
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 Wire: one slot: a length (0: no line; 0xffffffff: the end), a line. The role's ring is another.
 Not here: room for two messages, a peer that dies, a name that is left. See chapter shm.
 By ctypes: libc's calls (futex's number is the processor's), and atomic operations of libatomic1.
-python3 shm.py receiver /m; python3 shm.py sender /m hello world
+python3 shm.py receiver /m & python3 shm.py sender /m hello world
 """
 import ctypes
 import os
@@ -13,12 +13,10 @@ from ctypes import byref
 from errno import EMSGSIZE, errorcode
 
 libc, atomic = ctypes.CDLL(None, use_errno=True), ctypes.CDLL("libatomic.so.1")
-libc.mmap.restype = ctypes.c_long
 load, store = atomic.__atomic_load_4, atomic.__atomic_store_4
-load.restype = ctypes.c_uint
+libc.mmap.restype, load.restype = ctypes.c_long, ctypes.c_uint
 SYS_FUTEX = {"x86_64": 202, "aarch64": 98}[os.uname().machine]
-FUTEX_WAIT, FUTEX_WAKE, SEQ_CST = 0, 1, 5
-PROT_READ, PROT_WRITE, MAP_SHARED = 1, 2, 1
+PROT_READ, PROT_WRITE, MAP_SHARED, FUTEX_WAIT, FUTEX_WAKE, SEQ_CST = 1, 2, 1, 0, 1, 5
 
 
 class Slot(ctypes.Structure):
@@ -63,7 +61,7 @@ def sender(name, *messages):
         if len(line) > 4092:
             sys.exit(f"message: {errorcode[EMSGSIZE]}")
         slot.line[:len(line)] = line
-        store(byref(slot), len(line), SEQ_CST)  # after the line
+        store(byref(slot), len(line), SEQ_CST)  # only now: the receiver waits for a length
         futex(slot, FUTEX_WAKE, 1)
         while load(byref(slot), SEQ_CST) != 0:
             futex(slot, FUTEX_WAIT, len(line))  # sleeps until it is 0
@@ -77,4 +75,5 @@ match sys.argv[1:]:
     case ["sender", name, *messages]:
         sender(name, *messages)
     case _:
-        sys.exit("usage: shm.py receiver PLACE | sender PLACE MESSAGE...")
+        print("usage: shm.py receiver PLACE | sender PLACE MESSAGE...", file=sys.stderr)
+        sys.exit(2)

@@ -4,15 +4,12 @@
 //! Not here: room for two messages, a peer that dies, a name that is left. See chapter shm.
 //! Cargo.toml: nix = { version = "0.31", features = ["fs", "mman"] }
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::{cell::Cell, sync::atomic::AtomicU32, sync::atomic::Ordering::SeqCst};
 
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::libc::{FUTEX_WAIT, FUTEX_WAKE, SYS_futex, syscall};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, shm_open, shm_unlink};
-use nix::sys::stat::Mode;
 use nix::unistd::{ftruncate, write};
+use nix::{errno::Errno, fcntl::OFlag, sys::stat::Mode};
 
 #[repr(C)]
 struct Slot {
@@ -58,7 +55,7 @@ fn sender(name: &str, messages: &[String]) -> nix::Result<()> {
     for line in messages.iter().map(|message| format!("{message}\n")) {
         let place = slot.line.get(..line.len()).ok_or(Errno::EMSGSIZE)?;
         place.iter().zip(line.bytes()).for_each(|(to, byte)| to.set(byte));
-        slot.length.store(line.len() as u32, SeqCst); // after the line
+        slot.length.store(line.len() as u32, SeqCst); // only now: the receiver waits for a length
         futex(&slot.length, FUTEX_WAKE, 1);
         while slot.length.load(SeqCst) != 0 {
             futex(&slot.length, FUTEX_WAIT, line.len() as u32); // sleeps until it is 0
@@ -74,7 +71,10 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     match &words[..] {
         [role, name] if role == "receiver" => receiver(name)?,
         [role, name, messages @ ..] if role == "sender" => sender(name, messages)?,
-        _ => Err("usage: shm receiver PLACE | sender PLACE MESSAGE...")?,
+        _ => {
+            eprintln!("usage: shm receiver PLACE | sender PLACE MESSAGE...");
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

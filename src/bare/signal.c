@@ -1,8 +1,8 @@
 /* Signals, bare: sigprocmask(2), sigwaitinfo(2), sigqueue(3).
    Wire: SIGRTMIN with an int: a message's length, then its bytes, 4 a signal; -1 is the end.
-   PLACE holds the receiver's pid. Simpler than the role's: a role as sender needs --pid.
-   Not here: two senders, a full queue, the pid of a process that has ended. See chapter signal.
-   cc -Wall signal.c -o signal; ./signal receiver /tmp/s; ./signal sender /tmp/s hello world */
+   PLACE holds the receiver's pid. Simpler than the role's: ipclab signal sender needs --pid.
+   Not here: two senders, a full queue, an old or empty pid file, EINTR. See chapter signal.
+   cc -Wall signal.c -o signal; ./signal receiver /tmp/s & sleep 1; ./signal sender /tmp/s hello */
 #define _GNU_SOURCE
 #include <endian.h>
 #include <errno.h>
@@ -26,8 +26,8 @@ static long ok(long result, const char *call)
 static void receiver(const char *name)
 {
     sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGRTMIN);
+    ok(sigemptyset(&set), "sigemptyset");
+    ok(sigaddset(&set, SIGRTMIN), "sigaddset");
     ok(sigprocmask(SIG_BLOCK, &set, NULL), "sigprocmask"); /* from now on the signal waits */
     int place = ok(open(name, O_WRONLY | O_CREAT | O_TRUNC, 0600), "open");
     ok(dprintf(place, "%d", getpid()), "write");
@@ -37,7 +37,7 @@ static void receiver(const char *name)
         int length = info.si_int;
         if (length == -1)
             break;
-        if (length == -2) /* a role's sender asks how many may come */
+        if (length == -2) /* ipclab signal sender asks how many may come */
             ok(sigqueue(info.si_pid, SIGRTMIN + 1, (union sigval){ 1 << 30 }), "sigqueue");
         for (int at = 0; at < length; at += 4) {
             ok(sigwaitinfo(&set, &info), "sigwaitinfo"); /* sleeps while no signal waits */

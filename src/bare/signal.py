@@ -2,9 +2,10 @@
 """Signals, bare: sigprocmask(2), sigwaitinfo(2), sigqueue(3).
 
 Wire: SIGRTMIN with an int: a message's length, then its bytes, 4 a signal; -1 is the end.
-PLACE holds the receiver's pid. Simpler than the role's: a role as sender needs --pid.
-Not here: two senders, a full queue, the pid of a process that has ended. See chapter signal.
-python3 signal.py receiver /tmp/s; python3 signal.py sender /tmp/s hello world
+PLACE holds the receiver's pid. Simpler than the role's: ipclab signal sender needs --pid.
+Not here: two senders, a full queue, an old or empty pid file, EINTR. See chapter signal.
+python3 bare_signal.py receiver /tmp/s & sleep 1; python3 bare_signal.py sender /tmp/s hello world
+Named so, since python3 signal.py would hide Python's own module signal from its neighbours.
 ctypes calls the C library's sigqueue: the standard library has none.
 """
 import ctypes
@@ -24,7 +25,7 @@ def receiver(name):
             case -1, _:
                 return os.unlink(name)
             case -2, pid:
-                queue(pid, signal.SIGRTMIN + 1, 1 << 30)  # a role's sender asks how many
+                queue(pid, signal.SIGRTMIN + 1, 1 << 30)  # ipclab signal sender asks
             case length, _:
                 for at in range(0, length, 4):
                     word = take()[0].to_bytes(4, "little", signed=True)
@@ -67,4 +68,5 @@ match sys.argv[1:]:
     case ["sender", name, *messages]:
         sender(name, *messages)
     case _:
-        sys.exit("usage: signal.py receiver PLACE | sender PLACE MESSAGE...")
+        print("usage: signal.py receiver PLACE | sender PLACE MESSAGE...", file=sys.stderr)
+        sys.exit(2)

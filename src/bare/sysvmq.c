@@ -1,7 +1,7 @@
 /* A System V message queue, bare: msgget(2), msgsnd(2), msgrcv(2), msgctl(2).
    Wire: a queue message each. The end is an empty one of type 0x7fffffff.
    Not here: a sender that dies, a second sender, limits, a signal in a call. See chapter sysvmq.
-   cc -Wall sysvmq.c -o sysvmq; ./sysvmq receiver 1234; ./sysvmq sender 1234 hello world */
+   cc -Wall sysvmq.c -o sysvmq; ./sysvmq receiver 0x4d2 & ./sysvmq sender 0x4d2 hello world */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -46,7 +46,9 @@ static void receiver(int key)
         message.mtext[n] = '\n';
         ok(write(1, message.mtext, n + 1), "write");
     }
-    msgctl(queue, IPC_RMID, NULL); /* the sender has sent all. EINVAL: it has removed the queue */
+    /* The sender has sent all. EINVAL: the role (ipclab sysvmq sender) has removed the queue. */
+    if (msgctl(queue, IPC_RMID, NULL) == -1 && errno != EINVAL)
+        ok(-1, "msgctl");
 }
 
 static void sender(int key, char *messages[])
@@ -55,10 +57,7 @@ static void sender(int key, char *messages[])
     struct message message = {.mtype = 1};
     for (; *messages; messages++) {
         size_t size = strlen(*messages);
-        if (size > ROOM) {
-            errno = EMSGSIZE;
-            ok(-1, "message");
-        }
+        ok(size <= ROOM ? 0 : (errno = EMSGSIZE, -1), "message");
         memcpy(message.mtext, *messages, size);
         ok(msgsnd(queue, &message, size, 0), "msgsnd"); /* sleeps while it is full */
     }
@@ -68,10 +67,13 @@ static void sender(int key, char *messages[])
 
 int main(int argc, char *argv[])
 {
-    if (argc == 3 && strcmp(argv[1], "receiver") == 0)
-        receiver(atoi(argv[2]));
-    else if (argc >= 3 && strcmp(argv[1], "sender") == 0)
-        sender(atoi(argv[2]), argv + 3);
+    char *end = "";
+    int key = argc > 2 ? strtol(argv[2], &end, 0) : 0; /* decimal, or hexadecimal behind 0x */
+    int valid = key != 0 && *end == '\0'; /* 0, IPC_PRIVATE: the roles would never meet */
+    if (valid && argc == 3 && strcmp(argv[1], "receiver") == 0)
+        receiver(key);
+    else if (valid && strcmp(argv[1], "sender") == 0)
+        sender(key, argv + 3);
     else
         return fprintf(stderr, "usage: sysvmq receiver PLACE | sender PLACE MESSAGE...\n"), 2;
 }

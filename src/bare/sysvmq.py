@@ -4,7 +4,7 @@
 Wire: a queue message each. The end is an empty one of type 0x7fffffff.
 Not here: a sender that dies, a second sender, limits, a signal in a call. See chapter sysvmq.
 The standard library has no such queue: pip install sysv_ipc
-python3 sysvmq.py receiver 1234; python3 sysvmq.py sender 1234 hello world
+python3 sysvmq.py receiver 0x4d2 & python3 sysvmq.py sender 0x4d2 hello world
 """
 import os
 import sys
@@ -28,7 +28,7 @@ def receiver(key):
         if mtype == END:
             break
         os.write(1, message + b"\n")
-    with suppress(ExistentialError):  # EINVAL: the sender has removed the queue
+    with suppress(ExistentialError):  # EINVAL: the role (ipclab sysvmq sender) removed it
         queue.remove()  # the sender has sent all
 
 
@@ -39,10 +39,19 @@ def sender(key, *messages):
     queue.send(b"", type=END)  # sleeps while it is full
 
 
+def number(word):
+    """Decimal, or hexadecimal behind 0x; 0, if it is no number."""
+    try:
+        return int(word, 0)
+    except ValueError:
+        return 0
+
+
 match sys.argv[1:]:
-    case ["receiver", key]:
-        receiver(int(key))
-    case ["sender", key, *messages]:
-        sender(int(key), *messages)
+    case ["receiver", key] if number(key) != 0:  # IPC_PRIVATE: the roles would never meet
+        receiver(number(key))
+    case ["sender", key, *messages] if number(key) != 0:
+        sender(number(key), *messages)
     case _:
-        sys.exit("usage: sysvmq.py receiver PLACE | sender PLACE MESSAGE...")
+        print("usage: sysvmq.py receiver PLACE | sender PLACE MESSAGE...", file=sys.stderr)
+        sys.exit(2)

@@ -1,7 +1,7 @@
 /* TCP, bare: socket(2), bind(2), listen(2), accept(2), connect(2), send(2), recv(2), shutdown(2).
    Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
    Not here: a second client, a client that is killed, host names, IPv6. See chapter tcp.
-   cc -Wall tcp.c -o tcp; ./tcp server 127.0.0.1:7777; ./tcp client 127.0.0.1:7777 hello world */
+   cc -Wall tcp.c -o tcp; ./tcp server 127.0.0.1:7777 & sleep 1; ./tcp client 127.0.0.1:7777 hi */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,19 +34,19 @@ static void server(struct sockaddr_in address)
     while ((n = ok(recv(client, data, sizeof data, 0), "recv")) > 0) /* sleeps until data comes */
         /* MSG_NOSIGNAL: EPIPE, and no SIGPIPE, if the client has left. */
         ok(send(client, data, n, MSG_NOSIGNAL), "send"); /* sleeps while the socket is full */
-    close(client); /* the client's recv returns 0 */
+    ok(close(client), "close"); /* the client's recv returns 0 */
 }
 
 static void client(struct sockaddr_in address, char *messages[])
 {
-    int server = ok(socket(AF_INET, SOCK_STREAM, 0), "socket");
-    ok(connect(server, &address, sizeof address), "connect"); /* sleeps until the host answers */
+    int sock = ok(socket(AF_INET, SOCK_STREAM, 0), "socket");
+    ok(connect(sock, &address, sizeof address), "connect"); /* sleeps until the host answers */
     for (; *messages; messages++) /* if the server has left, SIGPIPE ends this process */
-        ok(dprintf(server, "%s\n", *messages), "write"); /* sleeps while the socket is full */
-    ok(shutdown(server, SHUT_WR), "shutdown"); /* the server's recv returns 0 */
+        ok(dprintf(sock, "%s\n", *messages), "write"); /* sleeps while the socket is full */
+    ok(shutdown(sock, SHUT_WR), "shutdown"); /* the server's recv returns 0 */
     char data[4096];
     long n;
-    while ((n = ok(recv(server, data, sizeof data, 0), "recv")) > 0) /* sleeps until data comes */
+    while ((n = ok(recv(sock, data, sizeof data, 0), "recv")) > 0) /* sleeps until data comes */
         ok(write(1, data, n), "write");
 }
 

@@ -3,7 +3,7 @@
 
 Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
 Not here: a second client, a client that is killed, host names, IPv6. See chapter tcp.
-python3 tcp.py server 127.0.0.1:7777; python3 tcp.py client 127.0.0.1:7777 hello world
+python3 tcp.py server 127.0.0.1:7777 & sleep 1; python3 tcp.py client 127.0.0.1:7777 hello
 """
 import os
 import sys
@@ -26,14 +26,14 @@ def server(host, port):
 
 
 def client(host, port, *messages):
-    server = socket(AF_INET, SOCK_STREAM)
-    server.connect((host, int(port)))  # sleeps until the host answers
+    sock = socket(AF_INET, SOCK_STREAM)
+    sock.connect((host, int(port)))  # sleeps until the host answers
     for message in messages:
-        server.send(message.encode() + b"\n")  # sleeps while the socket is full
-    server.shutdown(SHUT_WR)  # the server's recv returns b""
-    while data := server.recv(4096):  # sleeps until data comes
+        sock.send(message.encode() + b"\n")  # sleeps while the socket is full
+    sock.shutdown(SHUT_WR)  # the server's recv returns b""
+    while data := sock.recv(4096):  # sleeps until data comes
         os.write(1, data)
-    server.close()
+    sock.close()
 
 
 match sys.argv[1:]:
@@ -42,4 +42,5 @@ match sys.argv[1:]:
     case ["client", place, *messages]:
         client(*place.rsplit(":", 1), *messages)
     case _:
-        sys.exit("usage: tcp.py server PLACE | client PLACE MESSAGE...")
+        print("usage: tcp.py server PLACE | client PLACE MESSAGE...", file=sys.stderr)
+        sys.exit(2)

@@ -30,16 +30,16 @@ fn server(address: SockaddrIn) -> nix::Result<()> {
 }
 
 fn client(address: SockaddrIn, messages: &[String]) -> nix::Result<()> {
-    let server =
+    let sock =
         socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None)?;
-    connect(server.as_raw_fd(), &address)?; // sleeps until the host answers
+    connect(sock.as_raw_fd(), &address)?; // sleeps until the host answers
     for message in messages {
-        write(&server, format!("{message}\n").as_bytes())?; // sleeps while the socket is full
+        write(&sock, format!("{message}\n").as_bytes())?; // sleeps while the socket is full
     }
-    shutdown(server.as_raw_fd(), Shutdown::Write)?; // the server's recv returns 0
+    shutdown(sock.as_raw_fd(), Shutdown::Write)?; // the server's recv returns 0
     let mut data = [0; 4096];
     loop {
-        let n = recv(server.as_raw_fd(), &mut data, MsgFlags::empty())?; // sleeps until data comes
+        let n = recv(sock.as_raw_fd(), &mut data, MsgFlags::empty())?; // sleeps until data comes
         if n == 0 {
             return Ok(());
         }
@@ -54,7 +54,10 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
         [role, place, messages @ ..] if role == "client" => {
             client(place.parse()?, messages)?
         }
-        _ => Err("usage: tcp server PLACE | client PLACE MESSAGE...")?,
+        _ => {
+            eprintln!("usage: tcp server PLACE | client PLACE MESSAGE...");
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 /* TCP, a child process for each client, bare: fork(2), waitpid(2), and the calls of program tcp.
    Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
    Not here: zombies while no client comes, a server that is killed. See chapter tcp.
-   cc -Wall tcp_fork.c -o tcp; ./tcp server 127.0.0.1:7777; ./tcp client 127.0.0.1:7777 hi */
+   cc -Wall tcp_fork.c -o tcp; ./tcp server 127.0.0.1:7777 1 &
+   sleep 1; ./tcp client 127.0.0.1:7777 hello world */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,33 +32,32 @@ static void server(struct sockaddr_in address, long clients)
     ok(listen(listener, 5), "listen"); /* from now on the kernel connects clients */
     char data[4096];
     long n;
-    for (; clients != 0; clients--) { /* -1: for ever */
+    for (; clients != 0; clients--) {
         int client = ok(accept(listener, NULL, NULL), "accept"); /* sleeps until a client comes */
         if (ok(fork(), "fork") == 0) {
-            close(listener);
-            /* recv sleeps until data comes. */
+            ok(close(listener), "close");
+            /* recv sleeps until data comes. MSG_NOSIGNAL: EPIPE, no SIGPIPE, if it has left. */
             while ((n = ok(recv(client, data, sizeof data, 0), "recv")) > 0)
-                /* MSG_NOSIGNAL: EPIPE, and no SIGPIPE, if the client has left. */
                 ok(send(client, data, n, MSG_NOSIGNAL), "send"); /* sleeps while it is full */
             exit(0); /* and close: the client's recv returns 0 */
         }
-        close(client); /* or the client's recv would not return 0 */
+        ok(close(client), "close"); /* or the client's recv would not return 0 */
         while (waitpid(-1, NULL, WNOHANG) > 0) {} /* each child that has ended */
     }
-    close(listener); /* a later client is refused */
+    ok(close(listener), "close"); /* a later client is refused */
     while (waitpid(-1, NULL, 0) > 0) {} /* sleeps until a child has ended; ECHILD: all have */
 }
 
 static void client(struct sockaddr_in address, char *messages[])
 {
-    int server = ok(socket(AF_INET, SOCK_STREAM, 0), "socket");
-    ok(connect(server, &address, sizeof address), "connect"); /* sleeps until the host answers */
+    int sock = ok(socket(AF_INET, SOCK_STREAM, 0), "socket");
+    ok(connect(sock, &address, sizeof address), "connect"); /* sleeps until the host answers */
     for (; *messages; messages++) /* if the server has left, SIGPIPE ends this process */
-        ok(dprintf(server, "%s\n", *messages), "write"); /* sleeps while the socket is full */
-    ok(shutdown(server, SHUT_WR), "shutdown"); /* the server's recv returns 0 */
+        ok(dprintf(sock, "%s\n", *messages), "write"); /* sleeps while the socket is full */
+    ok(shutdown(sock, SHUT_WR), "shutdown"); /* the server's recv returns 0 */
     char data[4096];
     long n;
-    while ((n = ok(recv(server, data, sizeof data, 0), "recv")) > 0) /* sleeps until data comes */
+    while ((n = ok(recv(sock, data, sizeof data, 0), "recv")) > 0) /* sleeps until data comes */
         ok(write(1, data, n), "write");
 }
 
@@ -68,8 +68,10 @@ int main(int argc, char *argv[])
     sscanf(argc > 2 ? argv[2] : "", "%15[^:]:%hu", host, &port);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     int valid = port > 0 && inet_pton(AF_INET, host, &address.sin_addr) == 1;
-    if (valid && argc <= 4 && strcmp(argv[1], "server") == 0)
-        server(address, argc == 4 ? atol(argv[3]) : -1);
+    char *end = "";
+    long clients = argc > 3 ? strtol(argv[3], &end, 10) : -1; /* for ever */
+    if (valid && argc <= 4 && (argc == 3 || clients > 0) && !*end && strcmp(argv[1], "server") == 0)
+        server(address, clients);
     else if (valid && strcmp(argv[1], "client") == 0)
         client(address, argv + 3);
     else

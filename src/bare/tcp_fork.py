@@ -3,7 +3,8 @@
 
 Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
 Not here: zombies while no client comes, a server that is killed. See chapter tcp.
-python3 tcp_fork.py server 127.0.0.1:7777; python3 tcp_fork.py client 127.0.0.1:7777 hi
+python3 tcp_fork.py server 127.0.0.1:7777 1 &
+sleep 1; python3 tcp_fork.py client 127.0.0.1:7777 hello world
 """
 import os
 import sys
@@ -38,22 +39,24 @@ def server(host, port, clients=-1):
 
 
 def client(host, port, *messages):
-    server = socket(AF_INET, SOCK_STREAM)
-    server.connect((host, int(port)))  # sleeps until the host answers
+    sock = socket(AF_INET, SOCK_STREAM)
+    sock.connect((host, int(port)))  # sleeps until the host answers
     for message in messages:
-        server.send(message.encode() + b"\n")  # sleeps while the socket is full
-    server.shutdown(SHUT_WR)  # the server's recv returns b""
-    while data := server.recv(4096):  # sleeps until data comes
+        sock.send(message.encode() + b"\n")  # sleeps while the socket is full
+    sock.shutdown(SHUT_WR)  # the server's recv returns b""
+    while data := sock.recv(4096):  # sleeps until data comes
         os.write(1, data)
-    server.close()
+    sock.close()
 
 
 match sys.argv[1:]:
     case ["server", place]:
         server(*place.rsplit(":", 1))
-    case ["server", place, clients]:
+    case ["server", place, clients] if clients.isdecimal() and int(clients) > 0:
         server(*place.rsplit(":", 1), int(clients))
     case ["client", place, *messages]:
         client(*place.rsplit(":", 1), *messages)
     case _:
-        sys.exit("usage: tcp_fork.py server PLACE [CLIENTS] | client PLACE MESSAGE...")
+        print("usage: tcp_fork.py server PLACE [CLIENTS] | "
+              "client PLACE MESSAGE...", file=sys.stderr)
+        sys.exit(2)

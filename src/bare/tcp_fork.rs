@@ -4,12 +4,9 @@
 //! Not here: zombies while no client comes, a server that is killed. See chapter tcp.
 //! Cargo.toml: nix = { version = "0.31", features = ["net", "process"] }
 
-use std::io::stdout;
-use std::os::fd::AsRawFd;
-use std::process::exit;
+use std::{io::stdout, os::fd::AsRawFd, process::exit};
 
-use nix::sys::socket::*;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::{socket::*, wait::*};
 use nix::unistd::{close, fork, write};
 
 fn server(address: SockaddrIn, mut clients: i64) -> nix::Result<()> {
@@ -35,7 +32,7 @@ fn server(address: SockaddrIn, mut clients: i64) -> nix::Result<()> {
             }
         }
         close(client)?; // or the client's recv would not return 0
-        let ended = |child| child != WaitStatus::StillAlive;
+        let ended = |child| child != WaitStatus::StillAlive; // each child that has ended
         while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(ended) {}
         clients -= 1;
     }
@@ -45,16 +42,16 @@ fn server(address: SockaddrIn, mut clients: i64) -> nix::Result<()> {
 }
 
 fn client(address: SockaddrIn, messages: &[String]) -> nix::Result<()> {
-    let server =
+    let sock =
         socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None)?;
-    connect(server.as_raw_fd(), &address)?; // sleeps until the host answers
+    connect(sock.as_raw_fd(), &address)?; // sleeps until the host answers
     for message in messages {
-        write(&server, format!("{message}\n").as_bytes())?; // sleeps while the socket is full
+        write(&sock, format!("{message}\n").as_bytes())?; // sleeps while the socket is full
     }
-    shutdown(server.as_raw_fd(), Shutdown::Write)?; // the server's recv returns 0
+    shutdown(sock.as_raw_fd(), Shutdown::Write)?; // the server's recv returns 0
     let mut data = [0; 4096];
     loop {
-        let n = recv(server.as_raw_fd(), &mut data, MsgFlags::empty())?; // sleeps until data comes
+        let n = recv(sock.as_raw_fd(), &mut data, MsgFlags::empty())?; // sleeps until data comes
         if n == 0 {
             return Ok(());
         }
@@ -64,16 +61,19 @@ fn client(address: SockaddrIn, messages: &[String]) -> nix::Result<()> {
 
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    let clients = words.get(2).map_or(0, |clients| clients.parse().unwrap_or(0));
+    let usage = "usage: tcp_fork server PLACE [CLIENTS] | client PLACE MESSAGE...";
     match &words[..] {
         [role, place] if role == "server" => server(place.parse()?, -1)?, // for ever
-        [role, place, clients] if role == "server" => {
-            server(place.parse()?, clients.parse()?)?
+        [role, place, _] if role == "server" && clients > 0 => {
+            server(place.parse()?, clients)?
         }
         [role, place, messages @ ..] if role == "client" => {
             client(place.parse()?, messages)?
         }
         _ => {
-            Err("usage: tcp_fork server PLACE [CLIENTS] | client PLACE MESSAGE...")?
+            eprintln!("{usage}");
+            exit(2)
         }
     }
     Ok(())

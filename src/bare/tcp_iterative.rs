@@ -35,16 +35,16 @@ fn server(address: SockaddrIn, mut clients: i64) -> nix::Result<()> {
 }
 
 fn client(address: SockaddrIn, messages: &[String]) -> nix::Result<()> {
-    let server =
+    let sock =
         socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None)?;
-    connect(server.as_raw_fd(), &address)?; // sleeps until the host answers
+    connect(sock.as_raw_fd(), &address)?; // sleeps until the host answers
     for message in messages {
-        write(&server, format!("{message}\n").as_bytes())?; // sleeps while the socket is full
+        write(&sock, format!("{message}\n").as_bytes())?; // sleeps while the socket is full
     }
-    shutdown(server.as_raw_fd(), Shutdown::Write)?; // the server's recv returns 0
+    shutdown(sock.as_raw_fd(), Shutdown::Write)?; // the server's recv returns 0
     let mut data = [0; 4096];
     loop {
-        let n = recv(server.as_raw_fd(), &mut data, MsgFlags::empty())?; // sleeps until data comes
+        let n = recv(sock.as_raw_fd(), &mut data, MsgFlags::empty())?; // sleeps until data comes
         if n == 0 {
             return Ok(());
         }
@@ -54,17 +54,21 @@ fn client(address: SockaddrIn, messages: &[String]) -> nix::Result<()> {
 
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    let clients = words.get(2).map_or(0, |clients| clients.parse().unwrap_or(0));
+    let usage =
+        "usage: tcp_iterative server PLACE [CLIENTS] | client PLACE MESSAGE...";
     match &words[..] {
         [role, place] if role == "server" => server(place.parse()?, -1)?, // for ever
-        [role, place, clients] if role == "server" => {
-            server(place.parse()?, clients.parse()?)?
+        [role, place, _] if role == "server" && clients > 0 => {
+            server(place.parse()?, clients)?
         }
         [role, place, messages @ ..] if role == "client" => {
             client(place.parse()?, messages)?
         }
-        _ => Err(
-            "usage: tcp_iterative server PLACE [CLIENTS] | client PLACE MESSAGE...",
-        )?,
+        _ => {
+            eprintln!("{usage}");
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 /* A Unix socket, bare: socket(2), bind(2), listen(2), accept(2), connect(2), send(2), recv(2).
    Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
    Not here: a second client, a name that a killed server left, full sockets. See chapter unix.
-   cc -Wall unix.c -o unix; ./unix server /tmp/u; ./unix client /tmp/u hello world */
+   cc -Wall unix.c -o unix; ./unix server /tmp/u & sleep 1; ./unix client /tmp/u hello world */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -32,30 +32,30 @@ static void server(struct sockaddr_un address)
     while ((n = ok(recv(client, data, sizeof data, 0), "recv")) > 0) /* sleeps until data comes */
         /* MSG_NOSIGNAL: EPIPE, and no SIGPIPE, if the client has left. */
         ok(send(client, data, n, MSG_NOSIGNAL), "send"); /* sleeps while the socket is full */
-    close(client); /* the client's recv returns 0 */
-    unlink(address.sun_path);
+    ok(close(client), "close"); /* the client's recv returns 0 */
+    ok(unlink(address.sun_path), "unlink");
 }
 
 static void client(struct sockaddr_un address, char *messages[])
 {
-    int server = ok(socket(AF_UNIX, SOCK_STREAM, 0), "socket");
-    ok(connect(server, &address, sizeof address), "connect"); /* sleeps while the backlog is full */
+    int sock = ok(socket(AF_UNIX, SOCK_STREAM, 0), "socket");
+    ok(connect(sock, &address, sizeof address), "connect"); /* sleeps while the backlog is full */
     for (; *messages; messages++) /* if the server has left, SIGPIPE ends this process */
-        ok(dprintf(server, "%s\n", *messages), "write"); /* sleeps while the socket is full */
-    ok(shutdown(server, SHUT_WR), "shutdown"); /* the server's recv returns 0 */
+        ok(dprintf(sock, "%s\n", *messages), "write"); /* sleeps while the socket is full */
+    ok(shutdown(sock, SHUT_WR), "shutdown"); /* the server's recv returns 0 */
     char data[4096];
     long n;
-    while ((n = ok(recv(server, data, sizeof data, 0), "recv")) > 0) /* sleeps until data comes */
+    while ((n = ok(recv(sock, data, sizeof data, 0), "recv")) > 0) /* sleeps until data comes */
         ok(write(1, data, n), "write");
 }
 
 int main(int argc, char *argv[])
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strncpy(address.sun_path, argc > 2 ? argv[2] : "", sizeof address.sun_path - 1); /* 107 bytes */
-    if (argc == 3 && strcmp(argv[1], "server") == 0)
+    strcpy(address.sun_path, argc > 2 && strlen(argv[2]) <= 107 ? argv[2] : "");
+    if (*address.sun_path && argc == 3 && strcmp(argv[1], "server") == 0) /* 1 to 107 bytes */
         server(address);
-    else if (argc >= 3 && strcmp(argv[1], "client") == 0)
+    else if (*address.sun_path && strcmp(argv[1], "client") == 0)
         client(address, argv + 3);
     else
         return fprintf(stderr, "usage: unix server PLACE | client PLACE MESSAGE...\n"), 2;

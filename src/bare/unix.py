@@ -3,7 +3,7 @@
 
 Wire: a message a line, sent back. shutdown(2) is the end. The server starts first.
 Not here: a second client, a name that a killed server left, full sockets. See chapter unix.
-python3 unix.py server /tmp/u; python3 unix.py client /tmp/u hello world
+python3 unix.py server /tmp/u & sleep 1; python3 unix.py client /tmp/u hello world
 """
 import os
 import sys
@@ -24,14 +24,14 @@ def server(name):
 
 
 def client(name, *messages):
-    server = socket(AF_UNIX, SOCK_STREAM)
-    server.connect(name)  # sleeps while the backlog is full
+    sock = socket(AF_UNIX, SOCK_STREAM)
+    sock.connect(name)  # sleeps while the backlog is full
     for message in messages:
-        server.send(message.encode() + b"\n")  # sleeps while the socket is full
-    server.shutdown(SHUT_WR)  # the server's recv returns b""
-    while data := server.recv(4096):  # sleeps until data comes
+        sock.send(message.encode() + b"\n")  # sleeps while the socket is full
+    sock.shutdown(SHUT_WR)  # the server's recv returns b""
+    while data := sock.recv(4096):  # sleeps until data comes
         os.write(1, data)
-    server.close()
+    sock.close()
 
 
 match sys.argv[1:]:
@@ -40,4 +40,5 @@ match sys.argv[1:]:
     case ["client", name, *messages]:
         client(name, *messages)
     case _:
-        sys.exit("usage: unix.py server PLACE | client PLACE MESSAGE...")
+        print("usage: unix.py server PLACE | client PLACE MESSAGE...", file=sys.stderr)
+        sys.exit(2)

@@ -1,7 +1,7 @@
 /* Datagrams on a Unix socket, bare: socket(2), bind(2), connect(2), sendto(2), recvfrom(2).
    Wire: a message a datagram, sent back. An empty one is the goodbye. The server starts first.
    Not here: a peer that is killed, more than 4096 bytes, two clients. See chapter unix.
-   cc -Wall unix_dgram.c -o unix; ./unix server /tmp/u; ./unix client /tmp/u hello world */
+   cc -Wall unix_dgram.c -o unix; ./unix server /tmp/u & sleep 1; ./unix client /tmp/u hello */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -23,46 +23,46 @@ static long ok(long result, const char *call)
 
 static void server(struct sockaddr_un address)
 {
-    int server = ok(socket(AF_UNIX, SOCK_DGRAM, 0), "socket");
-    ok(bind(server, &address, sizeof address), "bind"); /* makes the name */
+    int sock = ok(socket(AF_UNIX, SOCK_DGRAM, 0), "socket");
+    ok(bind(sock, &address, sizeof address), "bind"); /* makes the name */
     char data[4096];
     long n;
     do {
         struct sockaddr_un client;
         socklen_t length = sizeof client;
-        n = ok(recvfrom(server, data, sizeof data, 0, &client, &length),
+        n = ok(recvfrom(sock, data, sizeof data, 0, &client, &length),
                "recvfrom"); /* sleeps until a client sends */
-        ok(sendto(server, data, n, 0, &client, length),
+        ok(sendto(sock, data, n, 0, &client, length),
            "sendto"); /* sleeps while the client's queue is full */
     } while (n > 0); /* 0: the client's goodbye, and now it has the server's */
-    unlink(address.sun_path);
+    ok(unlink(address.sun_path), "unlink");
 }
 
 static void client(struct sockaddr_un address, char *messages[])
 {
-    int server = ok(socket(AF_UNIX, SOCK_DGRAM, 0), "socket");
+    int sock = ok(socket(AF_UNIX, SOCK_DGRAM, 0), "socket");
     struct sockaddr_un own = {.sun_family = AF_UNIX};
-    ok(bind(server, &own, sizeof own.sun_family), "bind"); /* the kernel chooses a name */
-    ok(connect(server, &address, sizeof address), "connect"); /* no sleep: only notes the address */
+    ok(bind(sock, &own, sizeof own.sun_family), "bind"); /* the kernel chooses a name */
+    ok(connect(sock, &address, sizeof address), "connect"); /* no sleep: only notes the address */
     char data[4097];
     for (; *messages; messages++) {
         long n = strlen(*messages);
-        ok(send(server, *messages, n, 0), "send"); /* sleeps while the server's queue is full */
-        n = ok(recv(server, data, 4096, 0), "recv"); /* sleeps until data comes */
+        ok(send(sock, *messages, n, 0), "send"); /* sleeps while the server's queue is full */
+        n = ok(recv(sock, data, 4096, 0), "recv"); /* sleeps until data comes */
         data[n] = '\n';
         ok(write(1, data, n + 1), "write");
     }
-    ok(send(server, "", 0, 0), "send"); /* the server's recvfrom returns 0 */
-    ok(recv(server, data, 4096, 0), "recv"); /* sleeps until the server's goodbye */
+    ok(send(sock, "", 0, 0), "send"); /* the server's recvfrom returns 0 */
+    ok(recv(sock, data, 4096, 0), "recv"); /* sleeps until the server's goodbye */
 }
 
 int main(int argc, char *argv[])
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strncpy(address.sun_path, argc > 2 ? argv[2] : "", sizeof address.sun_path - 1); /* 107 bytes */
-    if (argc == 3 && strcmp(argv[1], "server") == 0)
+    strcpy(address.sun_path, argc > 2 && strlen(argv[2]) <= 107 ? argv[2] : "");
+    if (*address.sun_path && argc == 3 && strcmp(argv[1], "server") == 0) /* 1 to 107 bytes */
         server(address);
-    else if (argc >= 3 && strcmp(argv[1], "client") == 0)
+    else if (*address.sun_path && strcmp(argv[1], "client") == 0)
         client(address, argv + 3);
     else
         return fprintf(stderr, "usage: unix_dgram server PLACE | client PLACE MESSAGE...\n"), 2;

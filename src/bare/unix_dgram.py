@@ -3,7 +3,7 @@
 
 Wire: a message a datagram, sent back. An empty one is the goodbye. The server starts first.
 Not here: a peer that is killed, more than 4096 bytes, two clients. See chapter unix.
-python3 unix_dgram.py server /tmp/u; python3 unix_dgram.py client /tmp/u hello world
+python3 unix_dgram.py server /tmp/u & sleep 1; python3 unix_dgram.py client /tmp/u hello world
 """
 import os
 import sys
@@ -11,28 +11,28 @@ from socket import AF_UNIX, SOCK_DGRAM, socket
 
 
 def server(name):
-    server = socket(AF_UNIX, SOCK_DGRAM)
-    server.bind(name)  # makes the name
+    sock = socket(AF_UNIX, SOCK_DGRAM)
+    sock.bind(name)  # makes the name
     while True:
-        data, client = server.recvfrom(4096)  # sleeps until a client sends
-        server.sendto(data, client)  # sleeps while the client's queue is full
+        data, client = sock.recvfrom(4096)  # sleeps until a client sends
+        sock.sendto(data, client)  # sleeps while the client's queue is full
         if data == b"":
             break  # the client's goodbye, and now it has the server's
-    server.close()
+    sock.close()
     os.unlink(name)
 
 
 def client(name, *messages):
-    server = socket(AF_UNIX, SOCK_DGRAM)
-    server.bind("")  # the kernel chooses a name
-    server.connect(name)  # no sleep: only notes the address
+    sock = socket(AF_UNIX, SOCK_DGRAM)
+    sock.bind("")  # the kernel chooses a name
+    sock.connect(name)  # no sleep: only notes the address
     for message in messages:
-        server.send(message.encode())  # sleeps while the server's queue is full
-        data = server.recv(4096)  # sleeps until data comes
+        sock.send(message.encode())  # sleeps while the server's queue is full
+        data = sock.recv(4096)  # sleeps until data comes
         os.write(1, data + b"\n")
-    server.send(b"")  # the server's recvfrom returns b""
-    server.recv(4096)  # sleeps until the server's goodbye
-    server.close()
+    sock.send(b"")  # the server's recvfrom returns b""
+    sock.recv(4096)  # sleeps until the server's goodbye
+    sock.close()
 
 
 match sys.argv[1:]:
@@ -41,4 +41,5 @@ match sys.argv[1:]:
     case ["client", name, *messages]:
         client(name, *messages)
     case _:
-        sys.exit("usage: unix_dgram.py server PLACE | client PLACE MESSAGE...")
+        print("usage: unix_dgram.py server PLACE | client PLACE MESSAGE...", file=sys.stderr)
+        sys.exit(2)

@@ -12,9 +12,9 @@ use nix::sys::socket::*;
 use nix::unistd::{unlink, write};
 
 fn server(name: &str) -> nix::Result<()> {
-    let server =
+    let sock =
         socket(AddressFamily::Unix, SockType::Datagram, SockFlag::empty(), None)?;
-    let fd = server.as_raw_fd();
+    let fd = sock.as_raw_fd();
     bind(fd, &UnixAddr::new(name)?)?; // makes the name
     let mut data = [0; 4096];
     loop {
@@ -28,9 +28,9 @@ fn server(name: &str) -> nix::Result<()> {
 }
 
 fn client(name: &str, messages: &[String]) -> nix::Result<()> {
-    let server =
+    let sock =
         socket(AddressFamily::Unix, SockType::Datagram, SockFlag::empty(), None)?;
-    let fd = server.as_raw_fd();
+    let fd = sock.as_raw_fd();
     bind(fd, &UnixAddr::new_unnamed())?; // the kernel chooses a name
     connect(fd, &UnixAddr::new(name)?)?; // no sleep: only notes the address
     let mut data = [0; 4097];
@@ -50,7 +50,10 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     match &words[..] {
         [role, name] if role == "server" => server(name)?,
         [role, name, messages @ ..] if role == "client" => client(name, messages)?,
-        _ => Err("usage: unix_dgram server PLACE | client PLACE MESSAGE...")?,
+        _ => {
+            eprintln!("usage: unix_dgram server PLACE | client PLACE MESSAGE...");
+            std::process::exit(2)
+        }
     }
     Ok(())
 }

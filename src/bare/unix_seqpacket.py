@@ -3,7 +3,7 @@
 
 Wire: a message a packet, sent back; simpler than the role's: no empty one. The server is first.
 Not here: more than 4096 bytes, a second client, a client that is killed. See chapter unix.
-python3 unix_seqpacket.py server /tmp/u; python3 unix_seqpacket.py client /tmp/u hello world
+python3 unix_seqpacket.py server /tmp/u & sleep 1; python3 unix_seqpacket.py client /tmp/u hello
 """
 import os
 import sys
@@ -24,15 +24,15 @@ def server(name):
 
 
 def client(name, *messages):
-    server = socket(AF_UNIX, SOCK_SEQPACKET)
-    server.connect(name)  # sleeps while the backlog is full
+    sock = socket(AF_UNIX, SOCK_SEQPACKET)
+    sock.connect(name)  # sleeps while the backlog is full
     for message in messages:
-        server.send(message.encode(), MSG_NOSIGNAL)  # sleeps while the socket is full
-        data = server.recv(4096)  # sleeps until data comes
+        sock.send(message.encode(), MSG_NOSIGNAL)  # sleeps while the socket is full
+        data = sock.recv(4096)  # sleeps until data comes
         os.write(1, data + b"\n")
-    server.shutdown(SHUT_WR)  # the server's recv returns b""
-    server.recv(4096)  # sleeps until the server's close
-    server.close()
+    sock.shutdown(SHUT_WR)  # the server's recv returns b""
+    sock.recv(4096)  # sleeps until the server's close
+    sock.close()
 
 
 match sys.argv[1:]:
@@ -41,4 +41,5 @@ match sys.argv[1:]:
     case ["client", name, *messages]:
         client(name, *messages)
     case _:
-        sys.exit("usage: unix_seqpacket.py server PLACE | client PLACE MESSAGE...")
+        print("usage: unix_seqpacket.py server PLACE | client PLACE MESSAGE...", file=sys.stderr)
+        sys.exit(2)

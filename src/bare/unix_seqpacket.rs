@@ -29,9 +29,9 @@ fn server(name: &str) -> nix::Result<()> {
 }
 
 fn client(name: &str, messages: &[String]) -> nix::Result<()> {
-    let server =
+    let sock =
         socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::empty(), None)?;
-    let fd = server.as_raw_fd();
+    let fd = sock.as_raw_fd();
     connect(fd, &UnixAddr::new(name)?)?; // sleeps while the backlog is full
     let mut data = [0; 4097];
     for message in messages {
@@ -50,7 +50,12 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     match &words[..] {
         [role, name] if role == "server" => server(name)?,
         [role, name, messages @ ..] if role == "client" => client(name, messages)?,
-        _ => Err("usage: unix_seqpacket server PLACE | client PLACE MESSAGE...")?,
+        _ => {
+            eprintln!(
+                "usage: unix_seqpacket server PLACE | client PLACE MESSAGE..."
+            );
+            std::process::exit(2)
+        }
     }
     Ok(())
 }
