@@ -1,4 +1,5 @@
-//! `ipclab map` on real processes: each test makes a scene, and asserts on what --json shows.
+//! `ipclab map`, the kinds of objects: each test makes a scene of real processes, and asserts on
+//! what --json shows of it. tests/map_waits.rs has who waits for whom, tests/map_shown.rs the rest.
 //!
 //! Where lsof(8) 4.95 or lsfd(1) 2.38 differ from it, the test says who is right.
 
@@ -6,10 +7,10 @@ mod map_scenes;
 mod support;
 
 use map_scenes::{
-    behind, cycles, held, holders, ipclab_map, named, objects, other, remarks,
-    scene, scene_by, sleeps, until_map,
+    behind, held, holders, named, objects, other, remarks, remove, scene, scene_by,
+    sleeps,
 };
-use support::{have, skip};
+use support::skip;
 
 #[test]
 fn a_pipe_has_its_bytes_its_size_and_every_holder() {
@@ -31,62 +32,6 @@ fn a_pipe_has_its_bytes_its_size_and_every_holder() {
     all.sort_unstable();
     assert_eq!(held(pipe), all);
     assert!(holders(pipe).iter().all(|holder| holder["cloexec"] == true));
-}
-
-#[test]
-fn a_third_process_that_keeps_the_write_end_is_told() {
-    // Neither lsof nor lsfd says so; lsofgraph draws no pipe with three holders.
-    let Some(scene) = scene(
-        "r, w = os.pipe()\n\
-         reader = child(lambda: (close_all_but(r), os.read(r, 1)))\n\
-         sender = child(lambda: (os.dup2(w, 1), close_all_but(), forever()))\n\
-         os.close(r)\nready(w)\nforever()",
-    ) else {
-        return;
-    };
-    let map = scene.map("the reader sleeps", |map| {
-        sleeps(map, scene.child(0), "read")
-            && sleeps(map, scene.child(1), "nanosleep")
-    });
-    let told = remarks(&map, "write-end-held");
-    let parent = scene.pids[0];
-    assert!(
-        told.iter().any(|text| text.contains(&format!(" {parent} holds the write end too"))),
-        "{told:?}"
-    );
-    assert!(scene.text().contains("no end of file while it does"));
-    assert_eq!(cycles(&map), []);
-}
-
-#[test]
-fn a_reader_that_has_the_only_write_end_itself_waits_for_ever() {
-    let Some(scene) = scene(
-        "r, w = os.pipe()\nchild(lambda: os.read(r, 1))\nos.close(r); os.close(w)\n\
-         ready()\nforever()",
-    ) else {
-        return;
-    };
-    let child = scene.child(0);
-    let map = scene.map("it is stuck", |map| !cycles(map).is_empty());
-    assert_eq!(cycles(&map), [("deadlock".to_owned(), vec![child])]);
-    assert!(
-        remarks(&map, "write-end-held")[0].contains("itself holds the write end")
-    );
-}
-
-#[test]
-fn a_parent_that_waits_for_the_child_that_reads_from_it_is_a_deadlock() {
-    let Some(scene) = scene(
-        "r, w = os.pipe()\nchild(lambda: (os.close(w), os.read(r, 1)))\nos.close(r)\n\
-         ready()\nos.wait()",
-    ) else {
-        return;
-    };
-    let map = scene.map("both wait", |map| !cycles(map).is_empty());
-    let mut both = scene.pids.clone();
-    both.sort_unstable();
-    assert_eq!(cycles(&map), [("deadlock".to_owned(), both)]);
-    assert!(remarks(&map, "write-end-held")[0].starts_with("only "));
 }
 
 #[test]
@@ -188,83 +133,6 @@ fn a_pair_of_unix_sockets_is_one_object_with_what_each_end_has_unread() {
         .collect();
     assert_eq!(unread.iter().flatten().sum::<u64>(), 5, "{pair:#}");
     assert_eq!(holders(pair).len(), 3);
-}
-
-#[test]
-fn two_that_read_from_each_other_are_a_deadlock() {
-    let Some(scene) = scene(
-        "a, b = socket.socketpair()\nchild(lambda: (b.close(), a.recv(1)))\n\
-         child(lambda: (a.close(), b.recv(1)))\na.close(); b.close()\nready()\nforever()",
-    ) else {
-        return;
-    };
-    let map = scene.map("both read", |map| !cycles(map).is_empty());
-    let mut both = scene.pids[1..].to_vec();
-    both.sort_unstable();
-    assert_eq!(cycles(&map), [("deadlock".to_owned(), both)]);
-}
-
-#[test]
-fn a_timeout_makes_a_deadlock_a_possible_one() {
-    for by in [
-        "a.settimeout(1000)",
-        "a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack('ll', 1000, 0))",
-    ] {
-        let Some(scene) = scene(&format!(
-            "a, b = socket.socketpair()\n\
-             def one():\n    b.close(); {by}; a.recv(1)\n\
-             child(one)\nchild(lambda: (a.close(), b.recv(1)))\na.close(); b.close()\n\
-             ready()\nforever()",
-        )) else {
-            return;
-        };
-        let map = scene.map("both wait", |map| !cycles(map).is_empty());
-        assert_eq!(cycles(&map)[0].0, "possible", "{by}");
-        assert_eq!(map["cycles"][0]["why"], "a timeout may end it");
-    }
-}
-
-#[test]
-fn a_full_backlog_has_its_clients() {
-    // lsfd and `ss -p` show no link from these clients to the server: their peer is 0.
-    let Some(scene) = scene(
-        "s = socket.socket(socket.AF_UNIX); s.bind('door'); s.listen(2)\n\
-         clients = [socket.socket(socket.AF_UNIX) for _ in range(3)]\n\
-         [c.connect('door') for c in clients]\n\
-         late = socket.socket(socket.AF_UNIX)\nchild(lambda: late.connect('door'))\n\
-         ready(s.fileno())\nforever()",
-    ) else {
-        return;
-    };
-    let map = scene.map("the last one sleeps in connect", |map| {
-        sleeps(map, scene.child(0), "connect")
-    });
-    let listening = behind(&map, scene.pids[0], scene.names[0].parse().unwrap());
-    let backlog = &listening["ends"][0]["backlog"];
-    assert_eq!((&backlog["waiting"], &backlog["most"]), (&3.into(), &2.into()));
-    assert_eq!(backlog["clients"].as_array().unwrap().len(), 3);
-    assert_eq!(remarks(&map, "backlog-full").len(), 1);
-    let clients = holders(listening).iter().filter(|it| {
-        it["end"] != listening["ends"][0]["inode"] && it["pid"] == scene.pids[0]
-    });
-    assert_eq!(clients.count(), 3, "{listening:#}");
-}
-
-#[test]
-fn a_descriptor_that_nobody_has_received_yet_is_in_flight() {
-    let Some(scene) = scene(
-        "a, b = socket.socketpair()\nr, w = os.pipe()\n\
-         socket.send_fds(a, [b'x'], [r, w])\nready(a.fileno())\nforever()",
-    ) else {
-        return;
-    };
-    let map = scene.map("it is there", |_| true);
-    let pair = behind(&map, scene.pids[0], scene.names[0].parse().unwrap());
-    let ends = pair["ends"].as_array().unwrap();
-    let flying: Vec<_> =
-        ends.iter().map(|end| end["in_flight"].as_u64().unwrap()).collect();
-    assert_eq!(flying.iter().sum::<u64>(), 2, "{pair:#}");
-    assert_eq!(remarks(&map, "in-flight").len(), 1);
 }
 
 #[test]
@@ -387,39 +255,6 @@ fn a_system_v_queue_is_shown_by_who_used_it_and_who_sleeps_on_it() {
     remove("-q", &id);
 }
 
-/// System V objects outlive their processes.
-fn remove(option: &str, id: &str) {
-    let done = std::process::Command::new("ipcrm").args([option, id]).status();
-    assert!(done.unwrap().success());
-}
-
-#[test]
-fn two_that_took_two_semaphores_in_two_orders_are_a_possible_deadlock() {
-    let Some(scene) = scene(
-        "s = libc.semget(0, 2, 0o600)\n\
-         def op(n, by): libc.semop(s, struct.pack('Hhh', n, by, 0), 1)\n\
-         op(0, 1); op(1, 1)\nr, w = os.pipe()\n\
-         def take(one, other):\n    \
-             op(one, -1); os.write(w, b'x')\n    \
-             while struct.unpack('i', fcntl.ioctl(r, 0x541b, b'1234'))[0] < 2: time.sleep(0.01)\n    \
-             op(other, -1)\n\
-         child(lambda: take(0, 1)); child(lambda: take(1, 0))\nready(s)\nforever()",
-    ) else {
-        return;
-    };
-    let map = scene.map("both sleep in semop", |map| !cycles(map).is_empty());
-    let mut both = scene.pids[1..].to_vec();
-    both.sort_unstable();
-    // The kernel notes who changed a semaphore last, not who holds it.
-    assert_eq!(cycles(&map), [("possible".to_owned(), both)]);
-    let set = &objects(&map, "sysv-semaphore");
-    assert!(
-        set.iter()
-            .any(|it| it["values"].as_array().is_some_and(|all| all.len() == 2))
-    );
-    remove("-s", &scene.names[0]);
-}
-
 #[test]
 fn segments_of_all_kinds_have_their_mappings() {
     let Some(scene) = scene(
@@ -480,51 +315,6 @@ fn a_posix_semaphore_has_who_sleeps_on_it() {
 }
 
 #[test]
-fn two_that_locked_two_files_in_two_orders_are_a_deadlock() {
-    // flock(2) and OFD locks only: for those of fcntl(2) the kernel gives EDEADLK instead.
-    for lock in [
-        "def lock(fd): fcntl.flock(fd, fcntl.LOCK_EX)",
-        "def lock(fd): fcntl.fcntl(fd, 38, struct.pack('hhqqi', fcntl.F_WRLCK, 0, 0, 0, 0))",
-    ] {
-        let Some(scene) = scene(&format!(
-            "{lock}\nr, w = os.pipe()\n\
-             def take(one, other):\n    \
-                 a = os.open(one, os.O_RDWR | os.O_CREAT); b = os.open(other, os.O_RDWR | os.O_CREAT)\n    \
-                 lock(a); os.write(w, b'x')\n    \
-                 while struct.unpack('i', fcntl.ioctl(r, 0x541b, b'1234'))[0] < 2: time.sleep(0.01)\n    \
-                 lock(b)\n\
-             child(lambda: take('one', 'two')); child(lambda: take('two', 'one'))\n\
-             ready()\nforever()",
-        )) else {
-            return;
-        };
-        let map = scene.map("both sleep", |map| !cycles(map).is_empty());
-        let mut both = scene.pids[1..].to_vec();
-        both.sort_unstable();
-        assert_eq!(cycles(&map), [("deadlock".to_owned(), both)], "{lock}");
-    }
-}
-
-#[test]
-fn a_lock_that_a_child_has_inherited_is_told() {
-    let Some(scene) = scene(
-        "f = os.open('pidfile', os.O_RDWR | os.O_CREAT); fcntl.flock(f, fcntl.LOCK_EX)\n\
-         child(forever)\ng = os.open('pidfile', os.O_RDWR)\n\
-         child(lambda: (os.close(f), fcntl.flock(g, fcntl.LOCK_EX)))\nready(f)\nforever()",
-    ) else {
-        return;
-    };
-    let map = scene.map("one waits for it", |map| {
-        sleeps(map, scene.child(1), "flock")
-            && !remarks(map, "lock-inherited").is_empty()
-    });
-    let file = named(&map, "file", "/pidfile");
-    let locked = holders(file).iter().filter(|it| it["locks"][0]["kind"] == "flock");
-    // /proc/locks, and so lslocks(8), names one process: the one that called flock(2).
-    assert_eq!(locked.count(), 2, "{file:#}");
-}
-
-#[test]
 fn counters_processes_and_sets_are_objects() {
     let Some(scene) = scene(
         "e = ctypes.CDLL(None).eventfd(26, 0o2000000)\n\
@@ -566,58 +356,6 @@ fn a_pseudoterminal_has_both_ends() {
 }
 
 #[test]
-fn three_that_read_from_each_other_are_a_deadlock() {
-    let Some(scene) = scene(
-        "p = [os.pipe() for _ in range(3)]\n\
-         def one(i):\n    r, w = p[i][0], p[(i + 1) % 3][1]\n    \
-             close_all_but(r, w); os.read(r, 1)\n\
-         for i in range(3): child(lambda: one(i))\n\
-         close_all_but()\nready()\nforever()",
-    ) else {
-        return;
-    };
-    let map = scene.map("all three sleep", |map| !cycles(map).is_empty());
-    let mut three = scene.pids[1..].to_vec();
-    three.sort_unstable();
-    assert_eq!(cycles(&map), [("deadlock".to_owned(), three)]);
-    assert!(
-        scene.text().contains("   deadlock") || scene.text().contains("deadlock\n")
-    );
-}
-
-#[test]
-fn a_full_pipe_in_both_directions_is_a_deadlock_too() {
-    let Some(scene) = scene(
-        "a, b = os.pipe(), os.pipe()\n\
-         def both(r, w):\n    close_all_but(r, w)\n    \
-             while True: os.write(w, b'x' * 65536)\n\
-         child(lambda: both(a[0], b[1])); child(lambda: both(b[0], a[1]))\n\
-         close_all_but()\nready()\nforever()",
-    ) else {
-        return;
-    };
-    let map = scene.map("both sleep in write", |map| !cycles(map).is_empty());
-    assert_eq!(cycles(&map)[0].0, "deadlock");
-    let full =
-        objects(&map, "pipe").into_iter().filter(|it| it["fill"] == 65536).count();
-    assert_eq!(full, 2, "{map:#}");
-}
-
-#[test]
-fn a_pipe_of_ones_own_that_is_polled_is_no_deadlock() {
-    // A handler of a signal writes into it.
-    let Some(scene) = scene(
-        "r, w = os.pipe()\ndef wait():\n    q = select.poll(); q.register(r); q.poll()\n\
-         child(wait)\nos.close(r); os.close(w)\nready()\nforever()",
-    ) else {
-        return;
-    };
-    let map =
-        scene.map("it sleeps in poll", |map| sleeps(map, scene.child(0), "poll"));
-    assert_eq!(cycles(&map), []);
-}
-
-#[test]
 fn a_name_that_was_replaced_under_its_holder_leads_elsewhere() {
     let Some(scene) = scene(
         "os.mkfifo('f'); a = os.open('f', os.O_RDWR)\n\
@@ -635,140 +373,4 @@ fn a_name_that_was_replaced_under_its_holder_leads_elsewhere() {
         (&old["name_gone"], &new["name_gone"]),
         (&true.into(), &false.into())
     );
-}
-
-#[test]
-fn another_users_processes_are_listed_as_not_looked_into() {
-    if !nix::unistd::geteuid().is_root() {
-        skip("becoming another user needs root");
-        return;
-    }
-    let Some(scene) = scene("r, w = os.pipe()\nready(r)\nforever()") else { return };
-    let opened = std::fs::File::open(support::program()).unwrap();
-    let pid = scene.pids[0].to_string();
-    let command = support::as_nobody(&opened, &["map", &pid, "--json"]);
-    let outcome = support::run(command, support::Input::Nothing);
-    assert!(outcome.status.success(), "{}", outcome.stderr);
-    let map: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
-    assert_eq!(map["processes"][0]["looked_into"], false, "{map:#}");
-    let not_seen = map["not_looked_into"].as_array().unwrap();
-    assert!(
-        not_seen.iter().any(|it| it.as_str().unwrap().contains("of root")),
-        "{not_seen:?}"
-    );
-}
-
-#[test]
-fn rubbish_in_names_reaches_no_terminal() {
-    let Some(scene) = scene(
-        "libc.prctl(15, b'a\\n\\x1b[2J) Z \\xff')\n\
-         os.mkfifo(b'x\\n\\x1b]0;\\xfe'); f = os.open(b'x\\n\\x1b]0;\\xfe', os.O_RDWR)\n\
-         s = socket.socket(socket.AF_UNIX); s.bind(b'\\0\\n\\x1b\\xff'); s.listen()\n\
-         m = os.memfd_create('m\\n\\x1b'); os.ftruncate(m, 1); a = mmap.mmap(m, 1)\n\
-         ready(f, s.fileno(), m)\nforever()",
-    ) else {
-        return;
-    };
-    let map = scene.map("it is there", |_| true);
-    let pid = scene.pids[0];
-    assert_eq!(behind(&map, pid, scene.names[0].parse().unwrap())["kind"], "fifo");
-    assert_eq!(behind(&map, pid, scene.names[1].parse().unwrap())["kind"], "unix");
-    let memfd = behind(&map, pid, scene.names[2].parse().unwrap());
-    assert!(holders(memfd).iter().any(|it| it["mapped"] == true), "{memfd:#}");
-    let text = scene.text();
-    assert!(
-        !text.contains('\x1b') && text.contains("a\\n\\x1b[2J) Z \\xff"),
-        "{text}"
-    );
-    // lsof writes `^[`, lsfd `\x1b`: all three are safe.
-}
-
-#[test]
-fn processes_that_end_meanwhile_do_no_harm() {
-    let Some(_scene) =
-        scene("import subprocess\nready()\nwhile True: os.system('true | true')")
-    else {
-        return;
-    };
-    for _ in 0..20 {
-        until_map(&["--all"], "a map", |_| true);
-    }
-}
-
-#[test]
-fn commands_are_drawn_once_they_sleep_and_are_ended() {
-    if !have("cat") {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let fifo = dir.path().join("f");
-    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let fifo = fifo.to_str().unwrap();
-    let script = format!("exec 3>{fifo}; echo one >&3; read line <&3; sleep 1000");
-    let outcome =
-        ipclab_map(&["--json", "--", "sh", "-c", &script, ":::", "cat", fifo]);
-    assert!(outcome.status.success(), "{}", outcome.stderr);
-    let map: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
-    let shown = named(&map, "fifo", "/f");
-    assert!(holders(shown).len() >= 2, "{shown:#}");
-    for process in map["processes"].as_array().unwrap() {
-        if holders(shown).iter().any(|it| it["pid"] == process["pid"]) {
-            let pid = process["pid"].as_i64().unwrap();
-            let there = std::path::Path::new(&format!("/proc/{pid}")).exists();
-            assert!(!there, "{pid} was not ended");
-        }
-    }
-}
-
-#[test]
-fn a_chapters_roles_are_found_by_its_default_place() {
-    let subject = support::subject("fifo");
-    let mut receiver = support::ipclab(&subject, &["fifo", "receiver"]);
-    receiver.arg("-q");
-    let role =
-        support::RoleProcess::start("receiver", receiver, support::Input::Nothing)
-            .unwrap();
-    support::until("the receiver is drawn", || {
-        let command = support::ipclab(&subject, &["map", "fifo", "--json"]);
-        let outcome = support::run(command, support::Input::Nothing);
-        assert!(outcome.status.success(), "{}", outcome.stderr);
-        let map: serde_json::Value =
-            serde_json::from_slice(&outcome.stdout).unwrap();
-        let name = subject.dir().join("fifo");
-        objects(&map, "fifo").iter().any(|it| {
-            it["name"].as_str().is_some_and(|it| it == name.to_str().unwrap())
-                && sleeps(&map, role.pid().as_raw().into(), "")
-        })
-    });
-}
-
-#[test]
-fn what_is_neither_a_chapter_nor_a_process_is_a_mistake_of_the_command_line() {
-    for (words, says) in [
-        (&["fifi"][..], "neither a chapter nor"),
-        (&["999999999"], "no process 999999999"),
-    ] {
-        let outcome = ipclab_map(words);
-        assert_eq!(outcome.status.code(), Some(2), "{}", outcome.stderr);
-        assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
-    }
-}
-
-#[test]
-fn no_line_is_wider_than_it_may_be() {
-    let Some(scene) = scene(
-        "os.mkdir('d' * 200); os.mkfifo('d' * 200 + '/f')\n\
-         f = os.open('d' * 200 + '/f', os.O_RDWR)\n\
-         for _ in range(40): os.dup(f)\nready()\nforever()",
-    ) else {
-        return;
-    };
-    for width in [60, 80, 100] {
-        let outcome =
-            ipclab_map(&[&scene.pids[0].to_string(), "--width", &width.to_string()]);
-        let text = String::from_utf8(outcome.stdout).unwrap();
-        for line in text.lines() {
-            assert!(textwrap::core::display_width(line) <= width, "{line}");
-        }
-    }
 }

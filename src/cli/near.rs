@@ -33,7 +33,7 @@ const VERBS: &[(&str, &[&str])] = &[
         "map",
         &[
             "lsof", "lsfd", "ss", "fuser", "who", "holds", "holders", "ps",
-            "deadlock", "stuck", "hang", "hangs",
+            "deadlock", "stuck", "hang",
         ],
     ),
     (

@@ -89,7 +89,7 @@ pub struct Options {
     width: Option<u16>,
 
     /// Programs of your own, with `:::` between them
-    #[arg(last = true, value_name = "COMMAND")]
+    #[arg(last = true, value_name = "CMD")]
     commands: Vec<OsString>,
 }
 

@@ -1,6 +1,8 @@
 //! A scene of the map's tests: a Python program that makes processes and objects, and what
 //! `ipclab map --json` shows of them.
 
+#![allow(dead_code)]
+
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::process::Command;
 
@@ -238,4 +240,10 @@ pub(crate) fn cycles(map: &Value) -> Vec<(String, Vec<i64>)> {
 pub(crate) fn other(program: &str, words: &[&str]) -> Option<String> {
     let output = Command::new(program).args(words).output().ok()?;
     Some(visible::text(&output.stdout))
+}
+
+/// System V objects outlive their processes.
+pub(crate) fn remove(option: &str, id: &str) {
+    let done = std::process::Command::new("ipcrm").args([option, id]).status();
+    assert!(done.unwrap().success());
 }

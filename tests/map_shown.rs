@@ -1,0 +1,268 @@
+//! `ipclab map`, what of all is shown, and how: selection, commands, text, picture, `--watch`.
+
+mod map_scenes;
+mod support;
+
+use map_scenes::{
+    behind, cycles, held, holders, ipclab_map, named, objects, other, scene, sleeps,
+    until_map,
+};
+use support::{have, skip};
+
+#[test]
+fn another_users_processes_are_listed_as_not_looked_into() {
+    if !nix::unistd::geteuid().is_root() {
+        skip("becoming another user needs root");
+        return;
+    }
+    let Some(scene) = scene("r, w = os.pipe()\nready(r)\nforever()") else { return };
+    let opened = std::fs::File::open(support::program()).unwrap();
+    let pid = scene.pids[0].to_string();
+    let command = support::as_nobody(&opened, &["map", &pid, "--json"]);
+    let outcome = support::run(command, support::Input::Nothing);
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    let map: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
+    assert_eq!(map["processes"][0]["looked_into"], false, "{map:#}");
+    let not_seen = map["not_looked_into"].as_array().unwrap();
+    assert!(
+        not_seen.iter().any(|it| it.as_str().unwrap().contains("of root")),
+        "{not_seen:?}"
+    );
+}
+
+#[test]
+fn rubbish_in_names_reaches_no_terminal() {
+    let Some(scene) = scene(
+        "libc.prctl(15, b'a\\n\\x1b[2J) Z \\xff')\n\
+         os.mkfifo(b'x\\n\\x1b]0;\\xfe'); f = os.open(b'x\\n\\x1b]0;\\xfe', os.O_RDWR)\n\
+         s = socket.socket(socket.AF_UNIX); s.bind(b'\\0\\n\\x1b\\xff'); s.listen()\n\
+         m = os.memfd_create('m\\n\\x1b'); os.ftruncate(m, 1); a = mmap.mmap(m, 1)\n\
+         ready(f, s.fileno(), m)\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("it is there", |_| true);
+    let pid = scene.pids[0];
+    assert_eq!(behind(&map, pid, scene.names[0].parse().unwrap())["kind"], "fifo");
+    assert_eq!(behind(&map, pid, scene.names[1].parse().unwrap())["kind"], "unix");
+    let memfd = behind(&map, pid, scene.names[2].parse().unwrap());
+    assert!(holders(memfd).iter().any(|it| it["mapped"] == true), "{memfd:#}");
+    let text = scene.text();
+    assert!(
+        !text.contains('\x1b') && text.contains("a\\n\\x1b[2J) Z \\xff"),
+        "{text}"
+    );
+    // lsof writes `^[`, lsfd `\x1b`: all three are safe.
+}
+
+#[test]
+fn processes_that_end_meanwhile_do_no_harm() {
+    let Some(_scene) =
+        scene("import subprocess\nready()\nwhile True: os.system('true | true')")
+    else {
+        return;
+    };
+    for _ in 0..20 {
+        until_map(&["--all"], "a map", |_| true);
+    }
+}
+
+#[test]
+fn commands_are_drawn_once_they_sleep_and_are_ended() {
+    if !have("cat") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("f");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let fifo = fifo.to_str().unwrap();
+    let script = format!("exec 3>{fifo}; echo one >&3; read line <&3; sleep 1000");
+    let outcome =
+        ipclab_map(&["--json", "--", "sh", "-c", &script, ":::", "cat", fifo]);
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    let map: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
+    let shown = named(&map, "fifo", "/f");
+    assert!(holders(shown).len() >= 2, "{shown:#}");
+    for process in map["processes"].as_array().unwrap() {
+        if holders(shown).iter().any(|it| it["pid"] == process["pid"]) {
+            let pid = process["pid"].as_i64().unwrap();
+            let there = std::path::Path::new(&format!("/proc/{pid}")).exists();
+            assert!(!there, "{pid} was not ended");
+        }
+    }
+}
+
+#[test]
+fn a_chapters_roles_are_found_by_its_default_place() {
+    let subject = support::subject("fifo");
+    let mut receiver = support::ipclab(&subject, &["fifo", "receiver"]);
+    receiver.arg("-q");
+    let role =
+        support::RoleProcess::start("receiver", receiver, support::Input::Nothing)
+            .unwrap();
+    support::until("the receiver is drawn", || {
+        let command = support::ipclab(&subject, &["map", "fifo", "--json"]);
+        let outcome = support::run(command, support::Input::Nothing);
+        assert!(outcome.status.success(), "{}", outcome.stderr);
+        let map: serde_json::Value =
+            serde_json::from_slice(&outcome.stdout).unwrap();
+        let name = subject.dir().join("fifo");
+        objects(&map, "fifo").iter().any(|it| {
+            it["name"].as_str().is_some_and(|it| it == name.to_str().unwrap())
+                && sleeps(&map, role.pid().as_raw().into(), "")
+        })
+    });
+}
+
+#[test]
+fn what_is_neither_a_chapter_nor_a_process_is_a_mistake_of_the_command_line() {
+    for (words, says) in [
+        (&["fifi"][..], "neither a chapter nor"),
+        (&["999999999"], "no process 999999999"),
+    ] {
+        let outcome = ipclab_map(words);
+        assert_eq!(outcome.status.code(), Some(2), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(says), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn no_line_is_wider_than_it_may_be() {
+    let Some(scene) = scene(
+        "os.mkdir('d' * 200); os.mkfifo('d' * 200 + '/f')\n\
+         f = os.open('d' * 200 + '/f', os.O_RDWR)\n\
+         for _ in range(40): os.dup(f)\nready()\nforever()",
+    ) else {
+        return;
+    };
+    for width in [60, 80, 100] {
+        let outcome =
+            ipclab_map(&[&scene.pids[0].to_string(), "--width", &width.to_string()]);
+        let text = String::from_utf8(outcome.stdout).unwrap();
+        for line in text.lines() {
+            assert!(textwrap::core::display_width(line) <= width, "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_picture_is_xml_with_a_title_for_each_box_and_line() {
+    let Some(scene) = scene(
+        "p = [os.pipe() for _ in range(2)]\n\
+         def one(r, w): close_all_but(r, w); os.read(r, 1)\n\
+         child(lambda: one(p[0][0], p[1][1])); child(lambda: one(p[1][0], p[0][1]))\n\
+         libc.prctl(15, b'<&\\x1b\\xff>')\nclose_all_but()\nready()\nforever()",
+    ) else {
+        return;
+    };
+    scene.map("both sleep", |map| !cycles(map).is_empty());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("map.svg");
+    let pids: Vec<String> = scene.pids.iter().map(i64::to_string).collect();
+    let mut words: Vec<&str> = pids.iter().map(String::as_str).collect();
+    words.extend(["--svg", file.to_str().unwrap()]);
+    assert!(ipclab_map(&words).status.success());
+    let text = std::fs::read_to_string(file).unwrap();
+    let tree = roxmltree::Document::parse(&text).unwrap();
+    for group in tree.descendants().filter(|it| it.has_tag_name("g")) {
+        let titles = group.children().filter(|it| it.has_tag_name("title"));
+        assert_eq!(titles.count(), 1, "{group:?}");
+    }
+    let boxes = tree.descendants().filter(|it| it.attribute("class") == Some("box"));
+    assert!(boxes.count() >= 3, "{text}");
+    assert!(tree.descendants().any(|it| it.has_tag_name("desc")));
+    // No program but browsers knows the style sheet's colours.
+    for node in tree.descendants().filter(|it| it.has_tag_name("text")) {
+        assert!(node.has_attribute("fill"), "{node:?}");
+    }
+    assert!(text.contains("deadlock"));
+}
+
+#[test]
+fn what_comes_and_goes_is_told_every_second() {
+    let Some(scene) = scene(
+        "import signal\nr, w = os.pipe()\n\
+         def more(*_): globals().update(x=os.dup(w))\n\
+         signal.signal(signal.SIGUSR1, more)\nready(w)\nforever()",
+    ) else {
+        return;
+    };
+    let mut command = std::process::Command::new(support::program());
+    command.args(["map", "--watch", &scene.pids[0].to_string()]);
+    let watch =
+        support::RoleProcess::start("watch", command, support::Input::Nothing)
+            .unwrap();
+    watch.wait_for_output(b"close-on-exec", support::deadline()).unwrap();
+    let pid = nix::unistd::Pid::from_raw(scene.pids[0] as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGUSR1).unwrap();
+    watch.wait_for_output(b"+ python", support::deadline()).unwrap();
+    let end =
+        watch.stop(nix::sys::signal::Signal::SIGINT, support::deadline()).unwrap();
+    use std::os::unix::process::ExitStatusExt;
+    assert_eq!(end.status.signal(), Some(libc::SIGINT), "{}", end.stderr);
+    let said = String::from_utf8(end.stdout).unwrap();
+    assert!(said.contains(" holds pipe "), "{said}");
+}
+
+#[test]
+fn without_arguments_it_is_this_terminals_processes() {
+    // The terminal's end ends them both: SIGHUP.
+    let script = "sleep 100 | sleep 100 & exec \"$0\" map";
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", script]).arg(support::program()).current_dir("/");
+    let Some(terminal) = support::terminal::Terminal::of(&command) else { return };
+    let (_, said) = terminal.ends();
+    let both = |pipe: &str| pipe.contains("─▶ sleep") && pipe.contains("◀─ sleep");
+    assert!(said.split("\npipe ").any(both), "{said}");
+}
+
+#[test]
+fn what_proc_hides_is_said() {
+    if !nix::unistd::geteuid().is_root() {
+        skip("mounting needs root");
+        return;
+    }
+    let opened = std::fs::File::open(support::program()).unwrap();
+    // A /proc of a PID namespace of its own: the options are no other's.
+    let script = "mount -t proc -o hidepid=2 proc /proc || exit 9; sleep 1000 & \
+                  exec setpriv --reuid 65534 --regid 65534 --clear-groups /dev/fd/3 map \
+                  --all --json";
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-m", "-p", "-f", "--kill-child", "sh", "-c", script]);
+    os::spawn::give(&mut command, opened.into(), 3).unwrap();
+    let outcome = support::run(command, support::Input::Nothing);
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    let map: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
+    let not_seen = map["not_looked_into"].to_string();
+    assert!(not_seen.contains("hidepid"), "{not_seen}");
+}
+
+#[test]
+fn lsof_has_the_same_holders_of_a_pipe() {
+    let Some(scene) = scene(
+        "r, w = os.pipe()\nchild(forever); child(forever)\nready(r, w)\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("all sleep", |map| sleeps(map, scene.child(1), "nanosleep"));
+    let w = scene.names[1].parse::<i64>().unwrap();
+    let pipe = behind(&map, scene.pids[0], w);
+    let inode = pipe["id"].as_str().unwrap().rsplit(':').next().unwrap();
+    let pids: Vec<String> = scene.pids.iter().map(i64::to_string).collect();
+    let Some(text) = other("lsof", &["-Fpfi", "-p", &pids.join(",")]) else {
+        return;
+    };
+    let (mut pid, mut fd, mut all) = (0, 0, Vec::new());
+    for line in text.split("\\n").flat_map(str::lines) {
+        match line.split_at_checked(1) {
+            Some(("p", number)) => pid = number.parse().unwrap(),
+            Some(("f", number)) => fd = number.parse().unwrap_or(-1),
+            Some(("i", number)) if number == inode => all.push((pid, fd)),
+            _ => {}
+        }
+    }
+    all.sort_unstable();
+    let ours: Vec<(i64, i64)> =
+        held(pipe).into_iter().map(|(pid, fd, _)| (pid, fd.unwrap())).collect();
+    assert_eq!(all, ours);
+}

@@ -1,0 +1,265 @@
+//! `ipclab map`, who waits for whom: ends that are held, backlogs, cycles.
+
+mod map_scenes;
+mod support;
+
+use map_scenes::{
+    behind, cycles, holders, named, objects, remarks, remove, scene, sleeps,
+};
+
+#[test]
+fn a_third_process_that_keeps_the_write_end_is_told() {
+    // Neither lsof nor lsfd says so; lsofgraph draws no pipe with three holders.
+    let Some(scene) = scene(
+        "r, w = os.pipe()\n\
+         reader = child(lambda: (close_all_but(r), os.read(r, 1)))\n\
+         sender = child(lambda: (os.dup2(w, 1), close_all_but(), forever()))\n\
+         os.close(r)\nready(w)\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("the reader sleeps", |map| {
+        sleeps(map, scene.child(0), "read")
+            && sleeps(map, scene.child(1), "nanosleep")
+    });
+    let told = remarks(&map, "write-end-held");
+    let parent = scene.pids[0];
+    assert!(
+        told.iter().any(|text| text.contains(&format!(" {parent} holds the write end too"))),
+        "{told:?}"
+    );
+    assert!(scene.text().contains("no end of file while it does"));
+    assert_eq!(cycles(&map), []);
+}
+
+#[test]
+fn a_reader_that_has_the_only_write_end_itself_waits_for_ever() {
+    let Some(scene) = scene(
+        "r, w = os.pipe()\nchild(lambda: os.read(r, 1))\nos.close(r); os.close(w)\n\
+         ready()\nforever()",
+    ) else {
+        return;
+    };
+    let child = scene.child(0);
+    let map = scene.map("it is stuck", |map| !cycles(map).is_empty());
+    assert_eq!(cycles(&map), [("deadlock".to_owned(), vec![child])]);
+    assert!(
+        remarks(&map, "write-end-held")[0].contains("itself holds the write end")
+    );
+}
+
+#[test]
+fn a_parent_that_waits_for_the_child_that_reads_from_it_is_a_deadlock() {
+    let Some(scene) = scene(
+        "r, w = os.pipe()\nchild(lambda: (os.close(w), os.read(r, 1)))\nos.close(r)\n\
+         ready()\nos.wait()",
+    ) else {
+        return;
+    };
+    let map = scene.map("both wait", |map| !cycles(map).is_empty());
+    let mut both = scene.pids.clone();
+    both.sort_unstable();
+    assert_eq!(cycles(&map), [("deadlock".to_owned(), both)]);
+    assert!(remarks(&map, "write-end-held")[0].starts_with("only "));
+}
+
+#[test]
+fn two_that_read_from_each_other_are_a_deadlock() {
+    let Some(scene) = scene(
+        "a, b = socket.socketpair()\nchild(lambda: (b.close(), a.recv(1)))\n\
+         child(lambda: (a.close(), b.recv(1)))\na.close(); b.close()\nready()\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("both read", |map| !cycles(map).is_empty());
+    let mut both = scene.pids[1..].to_vec();
+    both.sort_unstable();
+    assert_eq!(cycles(&map), [("deadlock".to_owned(), both)]);
+}
+
+#[test]
+fn a_timeout_makes_a_deadlock_a_possible_one() {
+    for by in [
+        "a.settimeout(1000)",
+        "a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack('ll', 1000, 0))",
+    ] {
+        let Some(scene) = scene(&format!(
+            "a, b = socket.socketpair()\n\
+             def one():\n    b.close(); {by}; a.recv(1)\n\
+             child(one)\nchild(lambda: (a.close(), b.recv(1)))\na.close(); b.close()\n\
+             ready()\nforever()",
+        )) else {
+            return;
+        };
+        let map = scene.map("both wait", |map| !cycles(map).is_empty());
+        assert_eq!(cycles(&map)[0].0, "possible", "{by}");
+        assert_eq!(map["cycles"][0]["why"], "a timeout may end it");
+    }
+}
+
+#[test]
+fn a_full_backlog_has_its_clients() {
+    // lsfd and `ss -p` show no link from these clients to the server: their peer is 0.
+    let Some(scene) = scene(
+        "s = socket.socket(socket.AF_UNIX); s.bind('door'); s.listen(2)\n\
+         clients = [socket.socket(socket.AF_UNIX) for _ in range(3)]\n\
+         [c.connect('door') for c in clients]\n\
+         late = socket.socket(socket.AF_UNIX)\nchild(lambda: late.connect('door'))\n\
+         ready(s.fileno())\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("the last one sleeps in connect", |map| {
+        sleeps(map, scene.child(0), "connect")
+    });
+    let listening = behind(&map, scene.pids[0], scene.names[0].parse().unwrap());
+    let backlog = &listening["ends"][0]["backlog"];
+    assert_eq!((&backlog["waiting"], &backlog["most"]), (&3.into(), &2.into()));
+    assert_eq!(backlog["clients"].as_array().unwrap().len(), 3);
+    assert_eq!(remarks(&map, "backlog-full").len(), 1);
+    let clients = holders(listening).iter().filter(|it| {
+        it["end"] != listening["ends"][0]["inode"] && it["pid"] == scene.pids[0]
+    });
+    assert_eq!(clients.count(), 3, "{listening:#}");
+}
+
+#[test]
+fn a_descriptor_that_nobody_has_received_yet_is_in_flight() {
+    let Some(scene) = scene(
+        "a, b = socket.socketpair()\nr, w = os.pipe()\n\
+         socket.send_fds(a, [b'x'], [r, w])\nready(a.fileno())\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("it is there", |_| true);
+    let pair = behind(&map, scene.pids[0], scene.names[0].parse().unwrap());
+    let ends = pair["ends"].as_array().unwrap();
+    let flying: Vec<_> =
+        ends.iter().map(|end| end["in_flight"].as_u64().unwrap()).collect();
+    assert_eq!(flying.iter().sum::<u64>(), 2, "{pair:#}");
+    assert_eq!(remarks(&map, "in-flight").len(), 1);
+}
+
+#[test]
+fn two_that_took_two_semaphores_in_two_orders_are_a_possible_deadlock() {
+    let Some(scene) = scene(
+        "s = libc.semget(0, 2, 0o600)\n\
+         def op(n, by): libc.semop(s, struct.pack('Hhh', n, by, 0), 1)\n\
+         op(0, 1); op(1, 1)\nr, w = os.pipe()\n\
+         def take(one, other):\n    \
+             op(one, -1); os.write(w, b'x')\n    \
+             while struct.unpack('i', fcntl.ioctl(r, 0x541b, b'1234'))[0] < 2: time.sleep(0.01)\n    \
+             op(other, -1)\n\
+         child(lambda: take(0, 1)); child(lambda: take(1, 0))\nready(s)\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("both sleep in semop", |map| !cycles(map).is_empty());
+    let mut both = scene.pids[1..].to_vec();
+    both.sort_unstable();
+    // The kernel notes who changed a semaphore last, not who holds it.
+    assert_eq!(cycles(&map), [("possible".to_owned(), both)]);
+    let set = &objects(&map, "sysv-semaphore");
+    assert!(
+        set.iter()
+            .any(|it| it["values"].as_array().is_some_and(|all| all.len() == 2))
+    );
+    remove("-s", &scene.names[0]);
+}
+
+#[test]
+fn two_that_locked_two_files_in_two_orders_are_a_deadlock() {
+    // flock(2) and OFD locks only: for those of fcntl(2) the kernel gives EDEADLK instead.
+    for lock in [
+        "def lock(fd): fcntl.flock(fd, fcntl.LOCK_EX)",
+        "def lock(fd): fcntl.fcntl(fd, 38, struct.pack('hhqqi', fcntl.F_WRLCK, 0, 0, 0, 0))",
+    ] {
+        let Some(scene) = scene(&format!(
+            "{lock}\nr, w = os.pipe()\n\
+             def take(one, other):\n    \
+                 a = os.open(one, os.O_RDWR | os.O_CREAT); b = os.open(other, os.O_RDWR | os.O_CREAT)\n    \
+                 lock(a); os.write(w, b'x')\n    \
+                 while struct.unpack('i', fcntl.ioctl(r, 0x541b, b'1234'))[0] < 2: time.sleep(0.01)\n    \
+                 lock(b)\n\
+             child(lambda: take('one', 'two')); child(lambda: take('two', 'one'))\n\
+             ready()\nforever()",
+        )) else {
+            return;
+        };
+        let map = scene.map("both sleep", |map| !cycles(map).is_empty());
+        let mut both = scene.pids[1..].to_vec();
+        both.sort_unstable();
+        assert_eq!(cycles(&map), [("deadlock".to_owned(), both)], "{lock}");
+    }
+}
+
+#[test]
+fn a_lock_that_a_child_has_inherited_is_told() {
+    let Some(scene) = scene(
+        "f = os.open('pidfile', os.O_RDWR | os.O_CREAT); fcntl.flock(f, fcntl.LOCK_EX)\n\
+         child(forever)\ng = os.open('pidfile', os.O_RDWR)\n\
+         child(lambda: (os.close(f), fcntl.flock(g, fcntl.LOCK_EX)))\nready(f)\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("one waits for it", |map| {
+        sleeps(map, scene.child(1), "flock")
+            && !remarks(map, "lock-inherited").is_empty()
+    });
+    let file = named(&map, "file", "/pidfile");
+    let locked = holders(file).iter().filter(|it| it["locks"][0]["kind"] == "flock");
+    // /proc/locks, and so lslocks(8), names one process: the one that called flock(2).
+    assert_eq!(locked.count(), 2, "{file:#}");
+}
+
+#[test]
+fn three_that_read_from_each_other_are_a_deadlock() {
+    let Some(scene) = scene(
+        "p = [os.pipe() for _ in range(3)]\n\
+         def one(i):\n    r, w = p[i][0], p[(i + 1) % 3][1]\n    \
+             close_all_but(r, w); os.read(r, 1)\n\
+         for i in range(3): child(lambda: one(i))\n\
+         close_all_but()\nready()\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("all three sleep", |map| !cycles(map).is_empty());
+    let mut three = scene.pids[1..].to_vec();
+    three.sort_unstable();
+    assert_eq!(cycles(&map), [("deadlock".to_owned(), three)]);
+    assert!(
+        scene.text().contains("   deadlock") || scene.text().contains("deadlock\n")
+    );
+}
+
+#[test]
+fn a_full_pipe_in_both_directions_is_a_deadlock_too() {
+    let Some(scene) = scene(
+        "a, b = os.pipe(), os.pipe()\n\
+         def both(r, w):\n    close_all_but(r, w)\n    \
+             while True: os.write(w, b'x' * 65536)\n\
+         child(lambda: both(a[0], b[1])); child(lambda: both(b[0], a[1]))\n\
+         close_all_but()\nready()\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("both sleep in write", |map| !cycles(map).is_empty());
+    assert_eq!(cycles(&map)[0].0, "deadlock");
+    let full =
+        objects(&map, "pipe").into_iter().filter(|it| it["fill"] == 65536).count();
+    assert_eq!(full, 2, "{map:#}");
+}
+
+#[test]
+fn a_pipe_of_ones_own_that_is_polled_is_no_deadlock() {
+    // A handler of a signal writes into it.
+    let Some(scene) = scene(
+        "r, w = os.pipe()\ndef wait():\n    q = select.poll(); q.register(r); q.poll()\n\
+         child(wait)\nos.close(r); os.close(w)\nready()\nforever()",
+    ) else {
+        return;
+    };
+    let map =
+        scene.map("it sleeps in poll", |map| sleeps(map, scene.child(0), "poll"));
+    assert_eq!(cycles(&map), []);
+}
