@@ -75,8 +75,14 @@ impl Place {
         self.scratch.as_deref().map_err(|why| anyhow!("{why}"))
     }
 
-    /// The name of a kernel object: one of each kind may have it at a time.
+    /// The name of a kernel object. Probes run at the same time: only one makes a kind of object
+    /// by this name.
     pub fn kernel_name(&self) -> String {
-        format!("{}{PROBED}", self.prefix)
+        format!("{}{}", self.prefix, PROBED[0])
+    }
+
+    /// Another name, for a second probe that makes an object of the same kind.
+    pub fn second_kernel_name(&self) -> String {
+        format!("{}{}", self.prefix, PROBED[1])
     }
 }

@@ -22,10 +22,14 @@ pub(crate) fn page(
     let whole = all || chapter.is_some();
     let mut text = String::new();
     for (name, section) in sections(found, chapter) {
-        let worst = section.iter().map(|one| one.mark).max().unwrap_or(Mark::Ok);
         let good = section.iter().filter(|one| one.mark == Mark::Ok).count();
         let count = format!("{good} of {}", section.len());
-        let _ = writeln!(text, "{} {:<12} {count}", sign(worst), name.bold());
+        let _ = writeln!(
+            text,
+            "{} {:<12} {count}",
+            sign(mark_of(&section)),
+            name.bold()
+        );
         for one in section {
             if whole || one.mark != Mark::Ok {
                 text += &lines(one);
@@ -64,6 +68,20 @@ pub(crate) fn sections<'a>(
     }
     all.retain(|(_, section)| !section.is_empty());
     all
+}
+
+/// The mark of a section: where its roles run, what else is missing is a limit.
+fn mark_of(section: &[&Finding]) -> Mark {
+    let missing = |one: &&Finding| one.mark == Mark::Missing;
+    let nothing = !section.iter().any(|one| one.mark == Mark::Ok);
+    match section.iter().map(|one| one.mark).max() {
+        None | Some(Mark::Ok) => Mark::Ok,
+        _ if section.iter().any(|one| missing(one) && one.necessary) => {
+            Mark::Missing
+        }
+        Some(Mark::Missing) if nothing => Mark::Missing,
+        Some(_) => Mark::Limited,
+    }
 }
 
 /// The mark, as a sign and a colour.

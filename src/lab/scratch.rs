@@ -19,8 +19,9 @@ use wire::meet::{Deserted, PlaceState, check_dir, kernel_prefix_of, parse};
 
 const PREFIX: &str = "ipclab-";
 
-/// How the kernel objects of a probe are called, after their prefix.
-pub const PROBED: &str = "doctor";
+/// How the kernel objects of probes are called, after their prefix: two of a kind may be there at
+/// the same time.
+pub const PROBED: [&str; 2] = ["doctor", "doctor-too"];
 
 /// The directory of a run that is being directed; it goes when this is dropped.
 #[derive(Debug)]
@@ -149,8 +150,9 @@ fn stale(dir: PathBuf) -> Option<DesertedRun> {
     list.read_to_string(&mut text).ok()?;
     let prefix = kernel_prefix_of(Some(dir.as_os_str()));
     let listed = text.lines().filter_map(|line| parse(line, &prefix));
-    // The probes of `ipclab doctor` make one object of each kind, by this name alone.
-    let probed = in_kernel(&format!("{prefix}{PROBED}"));
+    // The probes of `ipclab doctor` make objects by these names alone, and list none.
+    let probed = PROBED.map(|name| in_kernel(&format!("{prefix}{name}")));
+    let probed = probed.into_iter().flatten();
     let objects = listed.chain(noted(&dir, &prefix)).chain(probed).collect();
     Some(DesertedRun { dir, objects, _list: list })
 }

@@ -58,9 +58,17 @@ pub(crate) fn found(command: Command) -> Found {
 
 /// `ipclab doctor --json`, started by the words of `before`, in the subject's directory.
 pub(crate) fn doctor_after(subject: &Subject, before: &[&str]) -> Command {
-    let program = program();
+    doctor_of(&program(), subject, before)
+}
+
+/// The same of another copy of the program.
+pub(crate) fn doctor_of(
+    program: &std::path::Path,
+    subject: &Subject,
+    before: &[&str],
+) -> Command {
     let mut words: Vec<_> = before.iter().map(std::ffi::OsString::from).collect();
-    words.extend([program.into(), "doctor".into(), "--json".into()]);
+    words.extend([program.as_os_str().into(), "doctor".into(), "--json".into()]);
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).current_dir(subject.dir());
     command.env("IPCLAB_DIR", subject.dir()).env("TMPDIR", subject.dir());

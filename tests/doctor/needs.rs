@@ -1,9 +1,11 @@
 //! The same probes decide what an experiment says: the two never disagree.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::*;
-use crate::{Found, doctor_after, found};
+use crate::{Found, doctor_of, found};
 use doctor::probes;
 use experiments::row::Kind;
 use serde_json::Value;
@@ -52,14 +54,18 @@ fn a_probe_names_experiments_and_chapters_that_there_are() {
 
 /// Runs each experiment that some probe names, after the same words in the same environment,
 /// and compares.
-fn agree(subject: &Subject, before: &[&str], set: impl Fn(&mut Command)) -> Found {
-    let mut doctor = doctor_after(subject, before);
+fn agree(
+    program: &Path,
+    subject: &Subject,
+    before: &[&str],
+    set: impl Fn(&mut Command),
+) -> Found {
+    let mut doctor = doctor_of(program, subject, before);
     set(&mut doctor);
     let all = found(doctor);
     for probe in probes::ALL {
         let missing = all.mark(probe.name) == "missing";
         for id in probe.experiments {
-            let program = program();
             let mut words: Vec<_> = before.to_vec();
             words.extend([
                 program.to_str().unwrap(),
@@ -95,7 +101,7 @@ fn agree(subject: &Subject, before: &[&str], set: impl Fn(&mut Command)) -> Foun
 #[test]
 fn where_all_is_there_both_say_so() {
     let subject = subject("fifo");
-    agree(&subject, &["env"], |_| ());
+    agree(&program(), &subject, &["env"], |_| ());
 }
 
 #[test]
@@ -124,7 +130,7 @@ fn where_little_is_there_both_say_so() {
     let memory =
         tempfile::Builder::new().prefix("ipclab-test-").tempdir_in("/dev/shm");
     let memory = memory.unwrap();
-    let all = agree(&subject, &before, |command| {
+    let all = agree(&program(), &subject, &before, |command| {
         command.env("TMPDIR", memory.path());
     });
     for name in [
@@ -138,4 +144,27 @@ fn where_little_is_there_both_say_so() {
     ] {
         assert_eq!(all.mark(name), "missing", "{name}: {}", all.finding(name));
     }
+}
+
+#[test]
+fn an_ordinary_user_is_told_the_same_by_both() {
+    if !nix::unistd::geteuid().is_root() || !have("setpriv") {
+        return skip("to become another user needs root, and setpriv");
+    }
+    let subject = subject("fifo");
+    // Where that user may go; copied by another process, so that none of ours has it open.
+    let open = std::fs::Permissions::from_mode(0o755);
+    let place = tempfile::Builder::new().permissions(open).tempdir().unwrap();
+    let copy = place.path().join("ipclab");
+    let copied = Command::new("cp").arg(program()).arg(&copy).status();
+    assert!(copied.unwrap().success());
+    std::os::unix::fs::chown(subject.dir(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let user = format!("--reuid={NOBODY}");
+    let group = format!("--regid={NOBODY}");
+    let before = ["setpriv", &user, &group, "--clear-groups", "env", "HOME=/"];
+    let all = agree(&copy, &subject, &before, |_| ());
+    for name in ["other-user", "other-network", "next-pid"] {
+        assert_eq!(all.mark(name), "missing", "{name}: {}", all.finding(name));
+    }
+    assert_eq!(all.mark("ptrace"), "ok");
 }

@@ -48,8 +48,24 @@ fn the_sentence_and_the_counts_agree_with_the_marks() {
         let tells = sentence.contains("limited");
         assert_eq!(tells, limited > 0, "{args:?}: {sentence}");
         assert_eq!(all.status, Some(i32::from(necessary > 0)));
-        let (text, _) = printed(&subject, args, &[]);
-        assert!(text.contains(sentence), "{text}");
+    }
+}
+
+#[test]
+fn what_is_printed_ends_with_a_sentence_that_agrees_with_its_marks() {
+    let subject = subject("fifo");
+    for args in [&["--all"][..], &["fifo"], &["dbus"]] {
+        let (text, _) = printed(&subject, args, &[("DBUS_SESSION_BUS_ADDRESS", "")]);
+        let sentence = text.lines().last().unwrap_or_default();
+        let count =
+            |begin| text.lines().filter(|line| line.starts_with(begin)).count();
+        let tells = match count("  ! ") {
+            0 => !sentence.contains("limited"),
+            1 => sentence.contains("One thing is limited (!)."),
+            n => sentence.contains(&format!("{n} things are limited (!).")),
+        };
+        assert!(tells, "{sentence}: {text}");
+        assert_eq!(sentence.contains('✗'), count("  ✗ ") > 0, "{sentence}: {text}");
     }
 }
 

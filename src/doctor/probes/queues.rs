@@ -6,7 +6,7 @@ use nix::mqueue::{MQ_OFlag, MqAttr, mq_send, mq_unlink};
 use nix::sys::stat::Mode;
 
 use crate::answer::Answer;
-use crate::probe::{Place, Probe};
+use crate::probe::Probe;
 use os::mqueue::{mq_open, mq_receive};
 use os::sysv::{Msgbuf, msgget, msgrcv, msgsnd};
 use os::sysv_control;
@@ -70,7 +70,7 @@ pub static SYSV: Probe = Probe {
     necessary: true,
     experiments: &[],
     run: |place| {
-        with_queue(place, |id| {
+        with_queue(&place.kernel_name(), |id| {
             let mut message = Msgbuf::with_room(4);
             message.set(2, b"ping");
             msgsnd(id, &message, libc::IPC_NOWAIT).context("msgsnd")?;
@@ -83,11 +83,11 @@ pub static SYSV: Probe = Probe {
 
 /// Uses a queue that is removed afterwards.
 pub(super) fn with_queue(
-    place: &Place,
+    name: &str,
     part: impl FnOnce(i32) -> Result<Answer>,
 ) -> Result<Answer> {
     let flags = libc::IPC_CREAT | libc::IPC_EXCL | 0o600;
-    let id = msgget(key_of(&place.kernel_name()), flags).context("msgget")?;
+    let id = msgget(key_of(name), flags).context("msgget")?;
     let answer = part(id);
     sysv_control::remove(id).context("msgctl")?;
     answer
