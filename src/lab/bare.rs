@@ -75,7 +75,7 @@ impl MeetingPlaces {
         match place {
             MeetingPlace::Path => self.path.display().to_string(),
             MeetingPlace::Name => self.name.clone(),
-            MeetingPlace::Key => key_of(&self.name).to_string(),
+            MeetingPlace::Key => format!("{:#x}", key_of(&self.name)),
             MeetingPlace::Address => self.address.clone(),
         }
     }
