@@ -61,6 +61,16 @@ pub fn all(
     place: &Place,
     stop: &mut Interrupts,
 ) -> Result<Vec<Asked>> {
+    let asked = ask_all(probes, place, stop);
+    place.clear();
+    asked
+}
+
+fn ask_all(
+    probes: &[&Probe],
+    place: &Place,
+    stop: &mut Interrupts,
+) -> Result<Vec<Asked>> {
     let end = Instant::now() + ALTOGETHER;
     let mut asked: Vec<Option<Asked>> = vec![None; probes.len()];
     let mut running: Vec<Running> = Vec::new();
@@ -99,18 +109,20 @@ pub fn all(
 /// When its process cannot be made.
 pub fn one(probe: &Probe, place: &Place) -> Result<Answer> {
     let mut running = start(0, probe, place, Instant::now() + DEADLINE)?;
-    loop {
+    let asked = loop {
         let left = running.deadline.saturating_duration_since(Instant::now());
         let mut fds = [PollFd::new(&running.report, PollFlags::IN)];
         poll_until(&mut fds, Some(left)).context("poll")?;
         let readable = !fds[0].revents().is_empty();
         if readable && running.has_reported() {
-            return Ok(running.end().answer);
+            break running.end();
         }
         if left.is_zero() {
-            return Ok(running.kill().answer);
+            break running.kill();
         }
-    }
+    };
+    place.clear();
+    Ok(asked.answer)
 }
 
 fn failed(error: &anyhow::Error) -> Asked {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 
 use super::answer::Answer;
-use lab::scratch::PROBED;
+use lab::scratch::{PROBED, remove_probed};
 use wire::meet::kernel_prefix_of;
 
 /// One thing that the book needs of a machine, and how it is tried.
@@ -73,6 +73,11 @@ impl Place {
     /// Why there is none.
     pub fn scratch(&self) -> Result<&Path> {
         self.scratch.as_deref().map_err(|why| anyhow!("{why}"))
+    }
+
+    /// Removes the kernel objects of probes that could not do it themselves.
+    pub(crate) fn clear(&self) {
+        remove_probed(&self.prefix);
     }
 
     /// The name of a kernel object. Probes run at the same time: only one makes a kind of object

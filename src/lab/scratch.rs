@@ -128,6 +128,20 @@ fn noted(dir: &Path, prefix: &str) -> Vec<Object> {
     noted.flatten().collect()
 }
 
+/// What probes have made, and have not removed: they make objects by these names alone, and list
+/// none.
+fn probed(prefix: &str) -> impl Iterator<Item = Object> {
+    PROBED.into_iter().flat_map(move |name| in_kernel(&format!("{prefix}{name}")))
+}
+
+/// Removes what probes have left that were killed. Names of our kernel objects begin with
+/// `prefix`.
+pub fn remove_probed(prefix: &str) {
+    for object in probed(prefix) {
+        let _ = remove_now(&object);
+    }
+}
+
 /// `dir`, if it is ours and its director has ended.
 fn stale(dir: PathBuf) -> Option<DesertedRun> {
     // TMPDIR is shared: the owner of the list says what is removed.
@@ -150,9 +164,7 @@ fn stale(dir: PathBuf) -> Option<DesertedRun> {
     list.read_to_string(&mut text).ok()?;
     let prefix = kernel_prefix_of(Some(dir.as_os_str()));
     let listed = text.lines().filter_map(|line| parse(line, &prefix));
-    // The probes of `ipclab doctor` make objects by these names alone, and list none.
-    let probed = PROBED.map(|name| in_kernel(&format!("{prefix}{name}")));
-    let probed = probed.into_iter().flatten();
-    let objects = listed.chain(noted(&dir, &prefix)).chain(probed).collect();
+    let objects =
+        listed.chain(noted(&dir, &prefix)).chain(probed(&prefix)).collect();
     Some(DesertedRun { dir, objects, _list: list })
 }

@@ -67,6 +67,28 @@ fn after_kill_9_in_the_middle_clean_removes_what_is_left() {
 }
 
 #[test]
+fn what_a_killed_probe_has_made_is_removed_by_its_parent() {
+    if !have("strace") || !have("unshare") {
+        return;
+    }
+    // The probe is killed when its queue is there, and it is about to use it. In a namespace of
+    // its own the table has no other queues: only its head is left, one line.
+    let script = "strace -f -qq -o /dev/null -e trace=msgsnd \
+                  -e inject=msgsnd:signal=SIGKILL:when=1 \"$0\" doctor --json sysvmq; \
+                  wc -l < /proc/sysvipc/msg >&2";
+    let subject = subject("fifo");
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-r", "-i", "sh", "-c", script]).arg(program());
+    command.env("IPCLAB_DIR", subject.dir()).env("TMPDIR", subject.dir());
+    let outcome = run(command, Input::Nothing);
+    let said = String::from_utf8_lossy(&outcome.stdout);
+    assert!(said.contains("ended by SIGKILL"), "{said}{}", outcome.stderr);
+    assert!(said.contains("necessary is missing (✗): sysv-queue"), "{said}");
+    assert_eq!(outcome.stderr.lines().last().map(str::trim), Some("1"));
+    assert_eq!(runs(&subject), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn ctrl_c_leaves_nothing() {
     let subject = subject("fifo");
     let doctor = doctor_after(&subject, &["env"]);
