@@ -296,22 +296,37 @@ fn segments_of_all_kinds_have_their_mappings() {
 }
 
 #[test]
-fn a_posix_semaphore_has_who_sleeps_on_it() {
+fn a_posix_semaphore_has_its_name_its_value_and_who_sleeps_on_it() {
     let Some(scene) = scene(
-        "name = b'/ipclab-map-%d' % os.getpid()\n\
+        "name = 'ipclab-map-%d' % os.getpid()\n\
          libc.sem_open.restype = ctypes.c_void_p\n\
-         s = ctypes.c_void_p(libc.sem_open(name, os.O_CREAT, 0o600, 0))\n\
-         libc.sem_unlink(name)\nchild(lambda: libc.sem_wait(s))\nready()\nforever()",
+         s = ctypes.c_void_p(libc.sem_open(b'/' + name.encode(), os.O_CREAT, 0o600, 0))\n\
+         t = ctypes.c_void_p(libc.sem_open(b'/t' + name.encode(), os.O_CREAT, 0o600, 3))\n\
+         libc.sem_unlink(b'/t' + name.encode())\n\
+         child(lambda: libc.sem_wait(s))\nready(name)\nforever()",
     ) else {
         return;
     };
     let map =
         scene.map("the child sleeps", |map| sleeps(map, scene.child(0), "futex"));
-    let semaphore = &objects(&map, "posix-semaphore");
-    assert_eq!(semaphore.len(), 1, "{map:#}");
+    // lsof and lsfd show the name under which sem_open(3) has made it, as deleted: they are
+    // wrong, it has another one.
+    let name = format!("/dev/shm/sem.{}", scene.names[0]);
+    std::fs::remove_file(&name).unwrap();
+    let semaphore = named(&map, "posix-semaphore", &name);
+    assert_eq!(
+        (&semaphore["name_gone"], &semaphore["fill"]),
+        (&false.into(), &0.into())
+    );
+    let all = objects(&map, "posix-semaphore");
+    assert_eq!(
+        all.iter().filter(|it| it["name_gone"] == true).count(),
+        1,
+        "{map:#}"
+    );
     let processes = map["processes"].as_array().unwrap();
     let child = processes.iter().find(|it| it["pid"] == scene.child(0)).unwrap();
-    assert_eq!(child["asleep"][0]["waits"][0]["object"], semaphore[0]["id"]);
+    assert_eq!(child["asleep"][0]["waits"][0]["object"], semaphore["id"]);
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! How much lies in an object, and how much may. Asked of a duplicate of a descriptor of a
 //! holder; a queue's, of its file in /proc/PID/fd, which is opened for reading and not read.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use os::mqueue::mq_fill;
+use os::shm_file::value_in_file;
 use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_getpipe_size;
 
@@ -41,14 +45,29 @@ pub(super) fn gather(map: &mut Map) -> usize {
                 let size = |pid: i32, fd: i32| {
                     std::fs::metadata(format!("/proc/{pid}/fd/{fd}")).ok()
                 };
-                object.capacity =
-                    any(object, processes, size).map(|about| about.size());
+                object.capacity = any(object, processes, size)
+                    .or_else(|| named(object, processes)?.metadata().ok())
+                    .map(|about| about.size());
+                if object.kind() == Kind::PosixSemaphore {
+                    let path = named(object, processes);
+                    let path = path.and_then(|path| {
+                        CString::new(path.into_os_string().into_vec()).ok()
+                    });
+                    object.fill = path.map(|path| value_in_file(&path).into());
+                }
             }
             Kind::SysvQueue | Kind::SysvSemaphore => sysv::details(object),
             _ => {}
         }
     }
     refused
+}
+
+/// The file that its name leads to, for a process that has it mapped.
+fn named(object: &Object, processes: &[Process]) -> Option<PathBuf> {
+    let name = object.name.as_ref().filter(|name| name.starts_with('/'))?;
+    let holder = object.holders.first().filter(|_| !object.name_gone)?;
+    Some(format!("/proc/{}/root{name}", processes[holder.process].pid).into())
 }
 
 fn pipe(object: &mut Object, copy: &OwnedFd) {

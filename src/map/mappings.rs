@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
 use wire::visible;
@@ -89,6 +90,12 @@ fn one(map: &mut Map, process: usize, line: &[u8], space: u64) -> Option<Mapping
     if object.name.is_none() && kind != Kind::SysvSegment {
         object.name = (name != "/dev/zero").then(|| name.to_owned());
         object.name_gone = gone && !unnamed;
+        if object.name_gone && name.starts_with("/dev/shm/") {
+            let pid = map.processes[process].pid;
+            let other = other_name(pid, inode);
+            object.name_gone = other.is_none();
+            object.name = other.or(object.name.take());
+        }
     }
     let (read, write) = (mode[0] == b'r', mode[1] == b'w');
     let known = object.holders.iter_mut().find(|holder| {
@@ -104,4 +111,14 @@ fn one(map: &mut Map, process: usize, line: &[u8], space: u64) -> Option<Mapping
         }
     }
     Some(Mapping { from, to, object: index })
+}
+
+/// The name in /dev/shm of that inode. sem_open(3) makes a semaphore under another name, gives it
+/// its own by link(2), and unlinks the first: /proc goes on to show the first, as deleted.
+fn other_name(pid: i32, inode: u64) -> Option<String> {
+    let names = fs::read_dir(format!("/proc/{pid}/root/dev/shm")).ok()?;
+    let found = names
+        .flatten()
+        .find(|name| name.metadata().is_ok_and(|about| about.ino() == inode))?;
+    Some(format!("/dev/shm/{}", visible::text(found.file_name().as_bytes())))
 }

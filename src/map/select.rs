@@ -115,17 +115,13 @@ fn tells_something(
             locked || (mapped || named) && written || read_by_another
         }
         // The terminal of all of them says nothing, unless its master is among them.
-        Kind::Pty => object.holders.iter().any(|holder| {
-            chosen.contains(&holder.process) && is_master(object, holder)
-        }),
+        Kind::Pty => object
+            .holders
+            .iter()
+            .any(|holder| chosen.contains(&holder.process) && holder.end == 0),
         Kind::Socket => !object.holders.is_empty(),
         _ => true,
     }
-}
-
-/// Whether the descriptor is the master's end of a pseudoterminal.
-fn is_master(_: &Object, holder: &super::model::Holder) -> bool {
-    holder.end == 0
 }
 
 fn near(map: &Map) -> HashSet<usize> {

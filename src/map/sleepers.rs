@@ -287,18 +287,42 @@ impl Looker<'_> {
         self.map.objects.iter().position(listens).map(|object| On::Object(object, 0))
     }
 
-    /// Without its call: the kernel's function that it sleeps in, and the one object that fits.
+    /// Without its call: the kernel's function that it sleeps in, and the object, if only one of
+    /// what it holds fits.
     fn by_wchan(&self, at: usize, tid: i32, task: &str) -> Option<Sleep> {
         let function = fs::read_to_string(format!("{task}/wchan")).ok()?;
-        let (call, _) = calls::of_wchan(&function)?;
+        let (call, wants) = calls::of_wchan(&function)?;
+        let fits = |object: usize, fd: i32| {
+            let object = &self.map.objects[object];
+            object.holders.iter().any(|holder| {
+                let mode = match wants {
+                    Wants::Data => holder.read,
+                    Wants::Room => holder.write,
+                    _ => false,
+                };
+                let kind = function.contains("pipe") == object.kind().is_pipe()
+                    && function.contains("unix") == (object.kind() == Kind::Unix);
+                (holder.process, holder.fd) == (at, Some(fd)) && mode && kind
+            })
+        };
+        let all = self.leads.iter().filter(|((process, fd), (object, _))| {
+            *process == at && fits(*object, *fd)
+        });
+        let all: Vec<_> = all.collect();
+        let only = match all[..] {
+            [((_, fd), (object, end))] => {
+                Some(Wait { on: On::Object(*object, *end), fd: Some(*fd), wants })
+            }
+            _ => None,
+        };
         Some(Sleep {
             tid,
             call: call.to_owned(),
-            fd: None,
+            fd: only.and_then(|wait| wait.fd),
             since: None,
             timed: false,
-            waits: Vec::new(),
-            unknown: self.map.processes.get(at).is_some(),
+            unknown: only.is_none(),
+            waits: only.into_iter().collect(),
         })
     }
 }

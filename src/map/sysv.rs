@@ -51,6 +51,10 @@ fn describe(object: &mut Object, id: i64, value: impl Fn(&str) -> Option<i64>) {
             object.messages = number("qnum");
             object.fill = number("cbytes");
         }
+        // A set may have 32,000: those of large ones are asked for if they are drawn.
+        Kind::SysvSemaphore if number("nsems").is_some_and(|count| count <= 64) => {
+            details(object);
+        }
         Kind::SysvSegment => {
             object.capacity = number("size");
             // IPC_RMID was called, and somebody still has it attached: SHM_DEST, 01000.

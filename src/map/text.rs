@@ -266,6 +266,7 @@ pub(super) fn fill(object: &Object) -> String {
                 .collect();
             format!("values {}", values.join(" "))
         }
+        (Kind::PosixSemaphore, Some(value), _) => format!("value {value}"),
         (Kind::Eventfd, Some(count), _) => format!("count {count}"),
         (kind, _, Some(size)) if kind.is_memory() => {
             format!("{} bytes", grouped(size))
