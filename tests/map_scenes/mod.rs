@@ -19,8 +19,7 @@ import ctypes, ctypes.util, fcntl, mmap, os, pty, select, socket, struct, sys, t
 libc = ctypes.CDLL(None, use_errno=True)
 # What whoever started the tests has left open would join all scenes.
 os.closerange(3, 1024)
-here = tempfile.mkdtemp()
-os.chdir(here)
+here = os.getcwd()
 children = []
 def child(work):
     pid = os.fork()
@@ -47,6 +46,8 @@ def close_all_but(*kept):
 /// A running scene.
 pub(crate) struct Scene {
     _role: RoleProcess,
+    /// Where it runs; removed after it.
+    _dir: tempfile::TempDir,
     /// The pid of the program, and those of its children.
     pub(crate) pids: Vec<i64>,
     /// What it has printed after `ready`.
@@ -75,6 +76,8 @@ pub(crate) fn scene_by(before: &[&str], script: &str) -> Option<Scene> {
         }
     };
     command.arg("-c").arg(format!("{PRELUDE}{script}"));
+    let dir = tempfile::tempdir().unwrap();
+    command.current_dir(dir.path());
     let (said, stdout) = std::io::pipe().unwrap();
     let mut stderr = tempfile::tempfile().unwrap();
     let role = RoleProcess::start_with(
@@ -100,7 +103,7 @@ pub(crate) fn scene_by(before: &[&str], script: &str) -> Option<Scene> {
     };
     let pids = words(lines.next()).iter().map(|pid| pid.parse().unwrap()).collect();
     let names = words(lines.next()).split_off(1);
-    Some(Scene { _role: role, pids, names })
+    Some(Scene { _role: role, _dir: dir, pids, names })
 }
 
 impl Scene {
