@@ -186,8 +186,12 @@ fn recipe(program: &Program, language: Language) -> Result<String> {
         }
         Language::Python => {
             lines.extend(program.command(language, &["pip"]).map(str::to_owned));
-            lines.push(format!("ipclab bare {name} --lang python > {name}.py"));
-            format!("python3 {name}.py")
+            // By another name than the module that the program imports: bare_signal.py.
+            let line = program.command(language, &["python3"]).unwrap_or_default();
+            let file =
+                line.split(' ').nth(1).map_or(format!("{name}.py"), str::to_owned);
+            lines.push(format!("ipclab bare {name} --lang python > {file}"));
+            format!("python3 {file}")
         }
     };
     let mut runs: Vec<String> = program
