@@ -1,7 +1,7 @@
 //! `ipclab map`, the kinds of objects: each test makes a scene of real processes, and asserts on
 //! what --json shows of it. tests/map_waits.rs has who waits for whom, tests/map_shown.rs the rest.
 //!
-//! Where lsof(8) 4.95 or lsfd(1) 2.38 differ from it, the test says who is right.
+//! Where lsof(8) 4.95 differs from it, the test says who is right.
 
 mod map_scenes;
 mod support;
@@ -69,7 +69,7 @@ fn a_fifo_has_its_name_and_who_sleeps_in_opening_it() {
     let fifo = named(&map, "fifo", "/held");
     assert_eq!(fifo["fill"], 3);
     assert_eq!(held(fifo)[0].2, "rw");
-    // A FIFO that nobody has open yet: lsof and lsfd do not show it.
+    // A FIFO that nobody has open yet.
     let alone = named(&map, "fifo", "alone");
     assert_eq!(held(alone), []);
 }
@@ -166,7 +166,7 @@ fn a_socket_whose_path_was_removed_has_no_name_that_leads_to_it() {
     };
     let map = scene.map("it is there", |_| true);
     let [s, t] = [0, 1].map(|at| scene.names[at].parse::<i64>().unwrap());
-    // Both are shown with one path; lsof and lsfd do not tell which one a client would get.
+    // Both are shown with one path.
     assert_eq!(behind(&map, scene.pids[0], s)["name_gone"], true);
     assert_eq!(behind(&map, scene.pids[0], t)["name_gone"], false);
 }
@@ -283,7 +283,7 @@ fn segments_of_all_kinds_have_their_mappings() {
     // Python's mmap keeps a duplicate of the descriptor.
     let mapped = holders(posix).iter().filter(|it| it["mapped"] == true).count();
     assert_eq!((mapped, holders(posix).len()), (2, 4), "{posix:#}");
-    // Memory without any name: lsof has it as a mapped /dev/zero, lsfd as well.
+    // Memory without any name.
     let unnamed =
         objects(&map, "segment").into_iter().filter(|it| it["name"].is_null());
     assert_eq!(unnamed.filter(|it| holders(it).len() == 2).count(), 1, "{map:#}");
@@ -309,8 +309,7 @@ fn a_posix_semaphore_has_its_name_its_value_and_who_sleeps_on_it() {
     };
     let map =
         scene.map("the child sleeps", |map| sleeps(map, scene.child(0), "futex"));
-    // lsof and lsfd show the name under which sem_open(3) has made it, as deleted: they are
-    // wrong, it has another one.
+    // sem_open(3) maps it under a name that is removed by now: the inode leads to the right one.
     let name = format!("/dev/shm/sem.{}", scene.names[0]);
     std::fs::remove_file(&name).unwrap();
     let semaphore = named(&map, "posix-semaphore", &name);

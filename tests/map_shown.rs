@@ -52,7 +52,6 @@ fn rubbish_in_names_reaches_no_terminal() {
         !text.contains('\x1b') && text.contains("a\\n\\x1b[2J) Z \\xff"),
         "{text}"
     );
-    // lsof writes `^[`, lsfd `\x1b`: all three are safe.
 }
 
 #[test]

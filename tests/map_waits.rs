@@ -9,7 +9,6 @@ use map_scenes::{
 
 #[test]
 fn a_third_process_that_keeps_the_write_end_is_told() {
-    // Neither lsof nor lsfd says so; lsofgraph draws no pipe with three holders.
     let Some(scene) = scene(
         "r, w = os.pipe()\n\
          reader = child(lambda: (close_all_but(r), os.read(r, 1)))\n\
@@ -99,7 +98,6 @@ fn a_timeout_makes_a_deadlock_a_possible_one() {
 
 #[test]
 fn a_full_backlog_has_its_clients() {
-    // lsfd and `ss -p` show no link from these clients to the server: their peer is 0.
     let Some(scene) = scene(
         "s = socket.socket(socket.AF_UNIX); s.bind('door'); s.listen(2)\n\
          clients = [socket.socket(socket.AF_UNIX) for _ in range(3)]\n\
