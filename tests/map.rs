@@ -223,8 +223,7 @@ fn a_queue_has_its_messages_and_who_sleeps_on_it() {
     let Some(scene) = scene(&format!(
         "{QUEUE}buf = ctypes.create_string_buffer(64)\n\
          child(lambda: [libc.mq_receive(q, buf, 64, None) for _ in range(3)])\n\
-         ready(q)\nimport atexit\n\
-         while True:\n    time.sleep(0.05)\n    libc.mq_unlink(name)",
+         libc.mq_unlink(name)\nready(q)\nforever()",
     )) else {
         return;
     };

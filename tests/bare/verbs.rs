@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use bare::{Language, PROGRAMS, Program};
+use lab::bare::MeetingPlaces;
 
 use nix::sys::signal::Signal;
 use os::proc::{Activity, activity};
@@ -140,9 +141,15 @@ fn a_stop_ends_a_program_that_does_not_expect_eintr() {
             process.signal(Signal::SIGCONT).unwrap();
             (process, dir)
         };
-        let (bare, _dir) = stopped(&["bare", program, "--lang", "c", role]);
+        let (bare, dir) = stopped(&["bare", program, "--lang", "c", role]);
         let outcome = bare.wait(deadline()).unwrap();
-        assert!(outcome.stderr.ends_with(": EINTR\n"), "{program}: {outcome:?}");
+        let program = Program::find(program).unwrap();
+        let _ = MeetingPlaces::within(dir.path(), program).remove_leftovers();
+        assert!(
+            outcome.stderr.ends_with(": EINTR\n"),
+            "{}: {outcome:?}",
+            program.name
+        );
         let (role, _dir) = stopped(hardened);
         let asleep = || activity(role.pid()) != Activity::Other;
         until("the role sleeps again, or has ended", asleep);
