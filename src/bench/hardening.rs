@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::fcntl::OFlag;
 use nix::unistd::{pipe2, read};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 
 use bare::{Language, Program};
 use lab::bare::{MeetingPlaces, command, row};
-use lab::interrupts::Interrupts;
+use lab::interrupts::{Interrupts, wait_until_asleep};
 use lab::scratch::Scratch;
-use os::proc::{Activity, activity};
+use os::calls::poll_until;
 use process::{Input, Output, RoleProcess};
 use wire::errors::line;
 use wire::meet::Meets;
@@ -183,11 +183,8 @@ fn carry(
         };
         let process = start(program.name, command, input, output, cpu)?;
         let until = Instant::now() + DEADLINE;
-        while !piped
-            && activity(process.pid()) == Activity::Other
-            && Instant::now() < until
-        {
-            std::thread::sleep(Duration::from_micros(200));
+        if !piped {
+            wait_until_asleep(process.pid(), stop, until)?;
         }
         running.push(process);
     }
@@ -203,23 +200,28 @@ fn follow(
     bytes: usize,
     stop: &mut Interrupts,
 ) -> Result<Duration> {
-    let timeout = Timespec::try_from(DEADLINE).context("a deadline too far off")?;
     let mut buffer = vec![0; 1 << 16];
     let (mut began, mut seen) = (None, 0);
+    let mut until = Instant::now() + DEADLINE;
     loop {
         let mut fds = [
             PollFd::new(printed, PollFlags::IN),
             PollFd::new(&stop.signals, PollFlags::IN),
         ];
-        if poll(&mut fds, Some(&timeout)).context("poll")? == 0 {
-            bail!(
-                "{seen} of {bytes} bytes were printed within {} s",
-                DEADLINE.as_secs()
-            );
-        }
+        let left = until.saturating_duration_since(Instant::now());
+        poll_until(&mut fds, Some(left)).context("poll")?;
+        let readable = !fds[0].revents().is_empty();
         if stop.pending()? {
             return Err(NotMeasured::Interrupted.into());
         }
+        if !readable && left.is_zero() {
+            let seconds = DEADLINE.as_secs();
+            bail!("{seen} of {bytes} bytes were printed within {seconds} s");
+        }
+        if !readable {
+            continue;
+        }
+        until = Instant::now() + DEADLINE;
         let n = read(printed, &mut buffer).context("read")?;
         let began = *began.get_or_insert_with(Instant::now);
         if n == 0 && seen == bytes {

@@ -333,6 +333,18 @@ fn key(word: &str) -> Option<String> {
     Some(number.to_string())
 }
 
+/// How a lack is seen, and the command by which.
+fn seen(chapter: &str, shown: &Shown) -> (&'static str, String) {
+    match shown {
+        Shown::Experiment(name) => {
+            ("See it", format!("ipclab experiment {chapter}/{name}"))
+        }
+        Shown::Test(file, name) => {
+            ("Tested by", format!("cargo test --test {file} {name}"))
+        }
+    }
+}
+
 /// What the program lacks, with the commands that show it.
 fn lacks(program: &Program) -> Result<String> {
     let row = row(program)?;
@@ -346,17 +358,10 @@ fn lacks(program: &Program) -> Result<String> {
     for (number, Lack { what, shown, answer: (file, anchor) }) in
         (1..).zip(row.lacks)
     {
-        let (label, shown) = match shown {
-            Shown::Experiment(name) => {
-                ("see it:   ", format!("ipclab experiment {}/{name}", row.name))
-            }
-            Shown::Test(file, name) => {
-                ("tested by:", format!("cargo test --test {file} {name}"))
-            }
-        };
+        let (label, command) = seen(row.name, shown);
         text += &prose::paragraph(width, &format!("\n{number:>2}. "), "    ", what);
-        let first = format!("    {label} ");
-        text += &prose::paragraph(width, &first, "               ", &shown);
+        let first = format!("    {:<10} ", format!("{label}:"));
+        text += &prose::paragraph(width, &first, "               ", &command);
         let answer = format!("src/{file}, from \"ANCHOR: {anchor}\" on");
         text +=
             &prose::paragraph(width, "    answered:  ", "               ", &answer);
@@ -368,17 +373,13 @@ fn lacks(program: &Program) -> Result<String> {
 fn lacks_list(row: &Row) -> String {
     let mut text = String::new();
     for Lack { what, shown, answer: (file, anchor) } in row.lacks {
-        let shown = match shown {
-            Shown::Experiment(name) => {
-                format!(
-                    "[`ipclab experiment {}/{name}`](#experiment-{name})",
-                    row.name
-                )
-            }
-            Shown::Test(file, name) => format!("`cargo test --test {file} {name}`"),
+        let (label, command) = seen(row.name, shown);
+        let command = match shown {
+            Shown::Experiment(name) => format!("[`{command}`](#experiment-{name})"),
+            Shown::Test(..) => format!("`{command}`"),
         };
         text += &format!(
-            "- {what}\n  {shown}. The role's answer: `{anchor}` in `src/{file}`.\n"
+            "- {what}\n  {label}: {command}. The role's answer: `{anchor}` in `src/{file}`.\n"
         );
     }
     text

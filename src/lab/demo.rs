@@ -14,8 +14,8 @@ use clap::builder::PossibleValuesParser;
 use colored::Colorize;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, pipe2};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use nix::unistd::pipe2;
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::stdio::{stderr, stdout};
 use textwrap::core::display_width;
@@ -23,7 +23,7 @@ use textwrap::core::display_width;
 use ::bare as bare_programs;
 use bare_programs::{Language, PROGRAMS, Program};
 use chapters::{find, rows};
-use os::proc::{Activity, activity};
+use os::calls::poll_until;
 use process::{Input, Output, RoleProcess, thread};
 use wire::chapter::{Part, Row};
 use wire::errors::usage;
@@ -34,7 +34,7 @@ use wire::transfer::write_all;
 
 use super::bare::{self, MeetingPlaces};
 use super::holders::map_of;
-use super::interrupts::{Interrupts, WaitOutcome, wait_for_all};
+use super::interrupts::{Interrupts, WaitOutcome, wait_for_all, wait_until_asleep};
 use super::prose;
 use super::scratch::Scratch;
 
@@ -427,30 +427,13 @@ fn start_all(
         match subject {
             Subject::Bare(..) if meets != Meets::Nowhere => {
                 let started = running.last().map(RoleProcess::pid);
-                wait_until_asleep(started, stop, deadline)?;
+                started
+                    .map_or(Ok(()), |pid| wait_until_asleep(pid, stop, deadline))?;
             }
             _ => wait_until_ready(&ready, stop, deadline)?,
         }
     }
     Ok(running)
-}
-
-/// Waits until a process sleeps in a system call or has ended, which no event reports: a bare
-/// program does not say that its peers may come.
-fn wait_until_asleep(
-    process: Option<Pid>,
-    stop: &mut Interrupts,
-    deadline: Instant,
-) -> Result<()> {
-    const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000 };
-    while process.is_some_and(|pid| activity(pid) == Activity::Other) {
-        let mut fds = [PollFd::new(&stop.signals, PollFlags::IN)];
-        let signal = poll(&mut fds, Some(&LOOK)).unwrap_or(0) > 0;
-        if signal || Instant::now() >= deadline {
-            break;
-        }
-    }
-    Ok(())
 }
 
 /// Waits for a role's line on its `--ready-fd`, or for its end, which closes it.
@@ -460,15 +443,11 @@ fn wait_until_ready(
     deadline: Instant,
 ) -> Result<()> {
     let left = deadline.saturating_duration_since(Instant::now());
-    let timeout = Timespec::try_from(left).context("a deadline too far off")?;
     let mut fds = [
         PollFd::new(ready, PollFlags::IN),
         PollFd::new(&stop.signals, PollFlags::IN),
     ];
-    match poll(&mut fds, Some(&timeout)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error).context("poll"),
-    }
+    poll_until(&mut fds, Some(left)).context("poll")
 }
 
 /// Shows each line of the roles with the time since the start; returns the first error.

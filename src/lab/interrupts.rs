@@ -1,15 +1,17 @@
 //! Waiting for roles, until they end or Ctrl-C comes.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags};
 
 use os::calls::poll_until;
 use os::inheritance::ends_us;
+use os::proc::{Activity, activity};
 use process::RoleProcess;
 
 /// Why the waiting for roles is over.
@@ -54,6 +56,27 @@ pub fn wait_for_all(
             return Ok(WaitOutcome::Stopped);
         }
     }
+}
+
+/// Waits until `process` sleeps in a system call or has ended, which no event reports: a bare
+/// program does not say that its peers may come. A signal or the deadline ends the wait, too.
+///
+/// # Errors
+/// As poll(2).
+pub fn wait_until_asleep(
+    process: Pid,
+    stop: &Interrupts,
+    deadline: Instant,
+) -> Result<()> {
+    const LOOK: Duration = Duration::from_micros(500);
+    while activity(process) == Activity::Other && Instant::now() < deadline {
+        let mut fds = [PollFd::new(&stop.signals, PollFlags::IN)];
+        poll_until(&mut fds, Some(LOOK)).context("poll")?;
+        if !fds[0].revents().is_empty() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// SIGINT, SIGTERM and SIGHUP, unless they are ignored, as something to poll, so that Ctrl-C

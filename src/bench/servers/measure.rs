@@ -13,7 +13,7 @@ use super::session::{Sample, ServerBench, ServerCase, Session};
 use super::times::Times;
 use crate::lines::Interrupted;
 use crate::model::{Figure, Outcome, Placement, Ratio, Row, Unit, What};
-use crate::spread::{self, AGAIN, extent, is_slow, median, stalled, there_and_back};
+use crate::spread::{self, AGAIN, is_slow, median, stalled, there_and_back};
 use wire::errors::line;
 
 /// Descriptors that a server or a load has beside those of its clients.
@@ -275,20 +275,8 @@ fn missed(rates: &[f64], offered: u64) -> Option<String> {
 }
 
 fn figure(rates: &[f64], times: &Times, noisy: Option<String>) -> Figure {
-    let (min, max) = extent(rates);
-    Figure {
-        value: median(rates),
-        unit: Unit::PerSecond,
-        min,
-        max,
-        windows: rates.len(),
-        messages: None,
-        percentiles: times.percentiles(),
-        naive: None,
-        switches: None,
-        ratios: Vec::new(),
-        noisy,
-    }
+    let figure = spread::figure(Unit::PerSecond, rates);
+    Figure { percentiles: times.percentiles(), noisy, ..figure }
 }
 
 /// The ratios of the windows of one round each; `None` where there was no whole round.
