@@ -273,7 +273,6 @@ pairs! {
 /// Each language as either rank, with each and with the role: one world of two programs.
 #[cfg(feature = "mpi")]
 #[test]
-#[expect(clippy::print_stdout, reason = "the table is what the test shows")]
 fn mpi() {
     let program = Program::find("mpi").unwrap();
     let mut table = format!("\n{:<18}rust    c       python  role", "mpi");
