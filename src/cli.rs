@@ -19,6 +19,7 @@ use os::spawn::inherited;
 use wire::chapter::{Conversation, OneWay, Roles, Row, Visitor};
 use wire::errors::{Usage, usage};
 use wire::frame::Framing;
+use wire::holders;
 use wire::launcher::launched;
 use wire::meet::{Meets, Rendezvous};
 use wire::roles::{self, MessageSource, Sink};
@@ -384,6 +385,7 @@ impl Chosen<'_> {
             say::name_all();
         }
         cleanup::install(common.timeout);
+        holders::look_on(row.name);
         Ok(Some((matches, rendezvous)))
     }
 
