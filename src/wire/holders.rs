@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::stdio::stderr;
 
+use crate::errors;
 use crate::meet::{in_this_dir, program};
 use crate::say;
 use os::proc::{field, text};
@@ -23,15 +24,17 @@ use os::{onlooker, sock_diag};
 /// A role that sleeps no longer says nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Looks on from now on, for a role of `chapter`, if somebody sits at a terminal.
-pub fn look_on(chapter: &'static str) {
+/// Looks on from now on, for the role that this process plays, if somebody sits at a terminal.
+pub fn look_on() {
+    let Some(chapter) = errors::section() else { return };
     if say::on() && stderr().is_terminal() && Path::new("/proc/self/task").exists() {
         let command = in_this_dir(&format!("{} map {chapter}", program()));
         let mut sleepers = Sleepers::default();
         onlooker::start(PATIENCE / 4, move || match sleepers.others() {
             None => true,
             Some(said) => {
-                say::line(format_args!("{said}; `{command}` shows more"));
+                say::line(format_args!("{said}"));
+                say::command_line("who holds what: ", &command);
                 false
             }
         });
@@ -185,17 +188,18 @@ impl End {
         }
         let pid = *others.first()?;
         let name = text(format!("/proc/{pid}/comm")).ok()?;
-        let more = match others.len() - 1 {
-            0 => String::new(),
-            more => format!(" (and {more} more)"),
+        let (more, hold) = match others.len() - 1 {
+            0 => (String::new(), "holds"),
+            more => (format!(" and {more} more"), "hold"),
         };
+        let does = if others.len() == 1 { "it does" } else { "they do" };
         let (end, without) = match self {
             End::Pipe { writes: true, .. } => ("the write end", "no end of file"),
             End::Pipe { writes: false, .. } => ("the read end", "no EPIPE"),
             End::Socket(_) => ("the peer's end", "no end of file"),
         };
         let who = format!("{} {pid}{more}", name.trim_end());
-        Some(format!("{who} holds {end}: {without} comes while it does"))
+        Some(format!("{who} {hold} {end}: {without} comes while {does}"))
     }
 }
 
