@@ -77,7 +77,8 @@ impl Limit {
         let value = amount.value.map_or("no limit".to_owned(), number);
         let used = match (amount.used, self.used) {
             (Ok(used), _) => {
-                let left = amount.left().map(|left| format!(", {} left", number(left)));
+                let left =
+                    amount.left().map(|left| format!(", {} left", number(left)));
                 format!("; {} used{}", number(used), left.unwrap_or_default())
             }
             (Err(_), Used::OfEach) => String::new(),

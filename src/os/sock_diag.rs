@@ -40,7 +40,11 @@ pub fn ask(request: &[u8], flags: libc::c_int) -> nix::Result<Vec<u8>> {
     // The end of an empty list carries an error, too, where there is no handler.
     if matches!(kind, libc::NLMSG_ERROR | libc::NLMSG_DONE) {
         let error = word(&answer, HEAD).map_or(0, u32::cast_signed);
-        return if error < 0 { Err(Errno::from_raw(-error)) } else { Ok(Vec::new()) };
+        return if error < 0 {
+            Err(Errno::from_raw(-error))
+        } else {
+            Ok(Vec::new())
+        };
     }
     Ok(answer.split_off(HEAD))
 }

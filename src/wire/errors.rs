@@ -119,7 +119,11 @@ fn failed_call(error: &anyhow::Error) -> Option<(String, Errno, bool)> {
     for cause in error.chain() {
         if let Some(advised) = cause.downcast_ref::<Advised>() {
             let (within, errno, _) = failed_call(&advised.error)?;
-            return Some((if within.is_empty() { what } else { within }, errno, true));
+            return Some((
+                if within.is_empty() { what } else { within },
+                errno,
+                true,
+            ));
         }
         match of_cause(cause) {
             Some(errno) => return Some((what, errno, false)),

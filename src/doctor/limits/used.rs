@@ -78,7 +78,8 @@ pub(super) fn instances() -> Option<u64> {
 /// How many lines of such files begin so.
 fn lines_of(kind: &str, begin: &str) -> u64 {
     let count = |info: String| info.lines().filter(|l| l.starts_with(begin)).count();
-    anonymous(kind).filter_map(|path| text(path).ok()).map(count).sum::<usize>() as u64
+    anonymous(kind).filter_map(|path| text(path).ok()).map(count).sum::<usize>()
+        as u64
 }
 
 /// Watches of inotify(7) of this user.
