@@ -9,7 +9,7 @@ use std::process::Command;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-use nix::unistd::{Uid, mkfifo, pipe2};
+use nix::unistd::{mkfifo, pipe2};
 use support::*;
 
 /// A published file outlives a receiver that was killed before it came.

@@ -4,7 +4,6 @@ mod support;
 
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::process::Command;
 
 use nix::sys::signal::Signal;
 use support::*;
