@@ -256,7 +256,7 @@ pub static DBUS_DAEMON: Probe = Probe {
 pub static MPI: Probe = Probe {
     name: "mpiexec",
     chapters: &["mpi"],
-    what: "the feature mpi, and mpiexec (two ranks, a number from one to the other)",
+    what: "the feature mpi, and mpiexec",
     loses: "mpi does not run: neither its roles nor its experiments",
     necessary: false,
     experiments: &["mpi/both-send-first", "mpi/waiting-rank", "mpi/wildcard-order"],
@@ -273,7 +273,7 @@ pub static MPI: Probe = Probe {
         command.env("TMPDIR", place.scratch()?);
         Ok(match printed(&mut command)? {
             Ok(text) if text == "before: 0\nafter: 4711" => {
-                Answer::ok("4711 came from rank 1 to rank 0")
+                Answer::ok("two ranks: 4711 came from one to the other")
             }
             Ok(text) => Answer::missing(format!("the ranks print {text:?}")),
             Err(why) => Answer::missing(why).cure("apt-get install openmpi-bin"),

@@ -51,9 +51,6 @@ pub(super) const OVER_EXEC: Experiment = Experiment {
     shows: &["over-exec-broken", "over-exec-cured", "over-exec"],
 };
 
-/// How a pipe is made.
-type Make = fn() -> Result<(OwnedFd, OwnedFd)>;
-
 // ANCHOR: over-exec-broken
 /// Another program gets both ends.
 fn for_all_programs() -> Result<(OwnedFd, OwnedFd)> {
@@ -70,8 +67,11 @@ fn for_this_program() -> Result<(OwnedFd, OwnedFd)> {
 
 // ANCHOR: over-exec
 /// What the reader does while `sleep` runs: it waits, or it has read the end.
-fn waits(stage: &Stage, make: Make) -> Result<bool> {
-    let (reading, writing) = make()?;
+fn waits(
+    stage: &Stage,
+    how: &str,
+    (reading, writing): (OwnedFd, OwnedFd),
+) -> Result<bool> {
     let pipe_itself = read_link(format!("/proc/self/fd/{}", reading.as_raw_fd()))?;
     let helper = stage.fork("sleep", |_| -> Result<()> {
         Err(Command::new("sleep").arg("600").exec().into())
@@ -81,7 +81,7 @@ fn waits(stage: &Stage, make: Make) -> Result<bool> {
     let open = open.filter_map(|entry| read_link(entry.ok()?.path()).ok());
     let held = open.filter(|link| *link == pipe_itself).count();
     stage.event("sleep", format!("runs, and holds {held} ends of the pipe"));
-    stage.saw("ends that sleep holds", held);
+    stage.saw(&format!("ends that sleep holds, {how}"), held);
 
     let (mut writing, read_done) = (Some(writing), stage.gate()?);
     let reader = stage.fork("reader", |stage| {
@@ -101,19 +101,19 @@ fn waits(stage: &Stage, make: Make) -> Result<bool> {
     let waits = reader.until_asleep_in(&[Sysno::read]).is_ok();
     if waits {
         stage.event("reader", "sleeps in read()");
+        stage.event("main", "ends sleep by SIGKILL");
         helper.kill(Signal::SIGKILL)?;
         helper.status()?;
-        stage.event("sleep", "ended by SIGKILL");
     }
     let end = reader.join()?; // main is still there
-    stage.saw("the reader's second read", end);
+    stage.saw(&format!("the second read, {how}"), end);
     Ok(waits)
 }
 
 fn over_exec(stage: &Stage) -> Result<usize> {
-    let waited = waits(stage, for_all_programs)?;
+    let waited = waits(stage, "by pipe()", for_all_programs()?)?;
     stage.saw("the reader waits for sleep", waited);
-    let cured = waits(stage, for_this_program)?;
+    let cured = waits(stage, "by pipe2()", for_this_program()?)?;
     stage.saw("with O_CLOEXEC it waits", cured);
     Ok(if waited { 3 } else { 1 })
 }
