@@ -192,8 +192,8 @@ mod tests {
         let (read, mut write) = std::io::pipe().unwrap();
         let mut read = File::from(OwnedFd::from(read));
         let second = std::thread::spawn(move || read.read(&mut [0]).unwrap());
-        assert!(!has_one_thread());
-        // SAFETY: as in `has_one_thread`.
+        assert!(!has_one_thread_but(false));
+        // SAFETY: as in `has_one_thread_but`.
         assert_eq!(unsafe { libc::unshare(libc::CLONE_THREAD) }, -1);
         write.write_all(b"x").unwrap();
         second.join().unwrap();

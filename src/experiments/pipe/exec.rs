@@ -91,7 +91,7 @@ fn waits(
         read_done.open(1)?;
         let end = read(&reading, &mut [0; 16]);
         stage.call("read()", &end);
-        Ok(end.context("read")?)
+        end.context("read")
     })?;
     stage.event("main", "writes \"done\", and closes both ends");
     write(writing.iter().next().context("its own copy")?, b"done")?;
