@@ -205,8 +205,11 @@ fn what_comes_and_goes_is_told_every_second() {
 
 #[test]
 fn without_arguments_it_is_this_terminals_processes() {
-    // The terminal's end ends them both: SIGHUP.
-    let script = "sleep 100 | sleep 100 & exec \"$0\" map";
+    // The terminal's end ends them both: SIGHUP. Until execve(2) they have the shell's name.
+    let script = "sleep 100 | sleep 100 & \
+                  until map=$(\"$0\" map) && case \"$map\" in \
+                  (*'─▶ sleep'*'◀─ sleep'*|*'◀─ sleep'*'─▶ sleep'*) ;; (*) false ;; esac; \
+                  do :; done; echo \"$map\"";
     let mut command = std::process::Command::new("sh");
     command.args(["-c", script]).arg(support::program()).current_dir("/");
     let Some(terminal) = support::terminal::Terminal::of(&command) else { return };
@@ -264,4 +267,85 @@ fn lsof_has_the_same_holders_of_a_pipe() {
     let ours: Vec<(i64, i64)> =
         held(pipe).into_iter().map(|(pid, fd, _)| (pid, fd.unwrap())).collect();
     assert_eq!(all, ours);
+}
+
+/// The picture of two roles of a chapter, once each sleeps in its call.
+fn picture_of_roles(
+    subject: &support::Subject,
+    chapter: &str,
+    roles: [(&str, &str); 2],
+    kind: &str,
+) -> String {
+    let running = roles.map(|(role, _)| {
+        let mut command = support::ipclab(subject, &[chapter, role]);
+        command.arg("-q");
+        // It sleeps in reading what never comes.
+        let input = support::Input::Open;
+        let running = support::RoleProcess::start(role, command, input).unwrap();
+        let pid = running.pid().as_raw();
+        let has_begun = |map: &serde_json::Value| {
+            let all = map["processes"].as_array().unwrap();
+            all.iter().any(|it| it["pid"] == pid && it["role"] == role)
+                && sleeps(map, pid.into(), "")
+        };
+        until_map(&[&pid.to_string()], "it sleeps", has_begun);
+        running
+    });
+    let pids = running.each_ref().map(|role| role.pid().to_string());
+    until_map(&[&pids[0], &pids[1]], "both sleep", |map| {
+        let mut all = running.iter().zip(roles);
+        all.all(|(it, (_, call))| sleeps(map, it.pid().as_raw().into(), call))
+    });
+    let file = subject.dir().join("picture.svg");
+    let mut command = support::ipclab(subject, &["map", "--plain-ids"]);
+    command.args(["--only", kind]).args(pids).arg("--svg").arg(&file);
+    let outcome = support::run(command, support::Input::Nothing);
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    std::fs::read_to_string(file).unwrap()
+}
+
+#[test]
+fn two_pictures_of_one_scene_are_equal() {
+    for (chapter, roles, kind) in [
+        ("fifo", [("receiver", "read"), ("sender", "read")], "fifo"),
+        ("tcp", [("server", "recvfrom"), ("client", "poll")], "tcp"),
+        ("shm", [("receiver", "futex"), ("sender", "read")], "segment"),
+        ("sysvmq", [("sender", "read"), ("receiver", "msgrcv")], "sysv-queue"),
+    ] {
+        let subject = support::subject(chapter);
+        let picture = picture_of_roles(&subject, chapter, roles, kind);
+        let again = picture_of_roles(&subject, chapter, roles, kind);
+        assert_eq!(picture, again);
+        for (role, _) in roles {
+            assert!(picture.contains(role), "{role}: {picture}");
+        }
+        let tree = roxmltree::Document::parse(&picture).unwrap();
+        let svg = tree.root_element();
+        let width: f64 = svg.attribute("width").unwrap().parse().unwrap();
+        let height: f64 = svg.attribute("height").unwrap().parse().unwrap();
+        assert!(width <= 720.0 && height <= 300.0, "{width} × {height}");
+        assert_eq!(svg.attribute("font-size"), Some("12"));
+        nothing_is_outside(svg);
+        // Nothing else is drawn: the lock that the roles meet at, their input and output.
+        let boxes =
+            svg.descendants().filter(|it| it.attribute("class") == Some("box"));
+        assert_eq!(boxes.count(), 2, "{picture}");
+        assert!(!picture.contains(".lock"), "{picture}");
+    }
+}
+
+/// Each text begins in the picture, and ends in it where a character is as wide as most fonts
+/// have it.
+fn nothing_is_outside(svg: roxmltree::Node) {
+    let number = |node: &roxmltree::Node, name| -> f64 {
+        node.attribute(name).unwrap().parse().unwrap()
+    };
+    let (width, height) = (number(&svg, "width"), number(&svg, "height"));
+    for text in svg.descendants().filter(|it| it.has_tag_name("text")) {
+        let (x, y) = (number(&text, "x"), number(&text, "y"));
+        let words = text.text().unwrap_or_default();
+        let end = x + textwrap::core::display_width(words) as f64 * 7.2;
+        assert!(x >= 0.0 && end <= width, "{words}: {x} to {end}");
+        assert!((12.0..height).contains(&y), "{words}: {y}");
+    }
 }

@@ -16,6 +16,7 @@ pub(super) fn line(map: &Map) -> String {
                 "parent": process.parent,
                 "start": process.start,
                 "name": process.name,
+                "role": process.role,
                 "uid": process.uid,
                 "zombie": process.zombie,
                 "looked_into": !process.closed,

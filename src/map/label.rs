@@ -10,7 +10,7 @@ pub(super) fn label(object: &Object) -> String {
     let number = object.key.number;
     let name = object.name.as_deref().map(visible);
     match (object.kind(), name) {
-        (Kind::Fifo | Kind::File, Some(name)) => {
+        (Kind::Fifo | Kind::File, Some(name)) if object.key.space != 0 => {
             let (major, minor) = device(object.key.space);
             format!("{noun} {name} ({major},{minor}):{number}")
         }

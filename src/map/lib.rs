@@ -5,6 +5,7 @@
 //! - `model`: what was found; `select`, `descendants`: what of it is drawn.
 //! - `cycles`: who waits for whom in a circle; `mistakes`: sentences.
 //! - `commands`: programs of the user's, until they sleep; `watch`: one look after another.
+//! - `plain`: numbers that do not differ from run to run.
 //! - `label`, `text`, `json`, `svg` with `shapes`: how it is shown.
 //!
 //! It changes nothing that it looks at: no pipe, FIFO or terminal of another process is opened.
@@ -35,6 +36,7 @@ mod look;
 mod mappings;
 mod mistakes;
 mod model;
+mod plain;
 mod processes;
 mod select;
 mod shapes;
@@ -84,6 +86,20 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
+    /// Draw objects of these kinds alone, with commas between them
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_delimiter = ',',
+        hide_possible_values = true
+    )]
+    only: Vec<model::Kind>,
+
+    /// Count processes, inodes and chosen ports, and leave out times and what may not be looked
+    /// into: two maps of one scene are equal then
+    #[arg(long, conflicts_with = "watch")]
+    plain_ids: bool,
+
     /// How many columns the drawing may have; the terminal's, or 80
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(60..=400))]
     width: Option<u16>,
@@ -101,19 +117,27 @@ pub fn run(options: &Options) -> Result<()> {
     // A /proc of another namespace would show other processes under our numbers.
     ProcessIdentity::own().context("readlink /proc/self")?;
     if !options.commands.is_empty() {
-        return commands::run(&options.commands, |map| show(options, map));
+        return commands::run(&options.commands, &options.only, |map| {
+            show(options, map)
+        });
     }
     let selection = selection(options)?;
-    let map = look::look(&selection)?;
-    show(options, &map)?;
-    if options.watch { watch::watch(&selection, &map, options.json) } else { Ok(()) }
+    let mut map = look::look(&selection, &options.only)?;
+    show(options, &mut map)?;
+    if options.watch {
+        watch::watch(&selection, &options.only, &map, options.json)
+    } else {
+        Ok(())
+    }
 }
 
-fn show(options: &Options, map: &model::Map) -> Result<()> {
+fn show(options: &Options, map: &mut model::Map) -> Result<()> {
+    if options.plain_ids {
+        plain::number(map);
+    }
     if let Some(path) = &options.svg {
         let picture = svg::picture(map, &title(options));
-        std::fs::write(path, picture)
-            .with_context(|| format!("write {}", path.display()))?;
+        lab::whole::write(path, &picture)?;
     }
     if options.json {
         return prose::print(&json::line(map));
@@ -127,7 +151,10 @@ fn show(options: &Options, map: &model::Map) -> Result<()> {
 fn title(options: &Options) -> String {
     let mut words = vec!["ipclab map".to_owned()];
     words.extend(options.all.then(|| "--all".to_owned()));
-    words.extend(options.what.iter().cloned());
+    let what = options.what.iter();
+    let is_plain =
+        |word: &&String| !options.plain_ids || word.parse::<i32>().is_err();
+    words.extend(what.filter(is_plain).cloned());
     if !options.commands.is_empty() {
         words.push("--".to_owned());
         let commands =

@@ -5,18 +5,19 @@ use std::os::unix::fs::MetadataExt;
 
 use anyhow::Result;
 
-use super::model::{Map, On};
-use super::select::{Selection, choose};
+use super::model::{Kind, Map, On};
+use super::select::{Selection, choose, only};
 use super::{
     cycles, descriptors, epolls, fill, locks, mappings, mistakes, processes,
     sleepers, sockets, sysv,
 };
 
-/// Looks at the machine, and marks what is to be drawn.
+/// Looks at the machine, and marks what is to be drawn: of all objects those of `kinds`, if there
+/// are any.
 ///
 /// # Errors
 /// When a process that was named is not there.
-pub(super) fn look(selection: &Selection) -> Result<Map> {
+pub(super) fn look(selection: &Selection, kinds: &[Kind]) -> Result<Map> {
     let mut map = Map::default();
     let space = fs::metadata("/proc/self/ns/ipc").map_or(0, |about| about.ino());
     processes::gather(&mut map);
@@ -35,6 +36,7 @@ pub(super) fn look(selection: &Selection) -> Result<Map> {
     show_what_is_slept_on(&mut map);
     again(&mut map);
     map.cycles = cycles::find(&map, &wanted);
+    only(&mut map, kinds);
     map.remarks = mistakes::find(&map);
     not_seen(&mut map, refused);
     Ok(map)
@@ -69,7 +71,7 @@ fn show_what_is_slept_on(map: &mut Map) {
     for sleep in chosen.flat_map(|process| &process.sleeps) {
         for wait in &sleep.waits {
             if let On::Object(object, _) = wait.on {
-                let is_terminal = objects[object].kind() == super::model::Kind::Pty;
+                let is_terminal = objects[object].kind() == Kind::Pty;
                 objects[object].shown |= !is_terminal;
             }
         }

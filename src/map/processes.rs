@@ -36,16 +36,30 @@ fn process(pid: i32) -> Option<Process> {
     let number = |field: usize| fields.get(field - 3)?.parse::<i64>().ok();
     let flags = number(9)?.cast_unsigned();
     let uid = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+    let name = visible::text(&stat[open + 1..close]);
     Some(Process {
         pid,
         parent: i32::try_from(number(4)?).ok()?,
         start: number(22)?.cast_unsigned(),
-        name: visible::text(&stat[open + 1..close]),
+        role: if name == "ipclab" { role(&words(pid)) } else { None },
+        name,
         uid,
         terminal: i32::try_from(number(7)?).ok()?,
         kernel: flags & PF_KTHREAD != 0,
         zombie: matches!(fields.first(), Some(&("Z" | "X"))),
         ..Process::default()
+    })
+}
+
+/// The role in a command line of ipclab's: the word after a chapter's name that is one of its.
+fn role(words: &[Vec<u8>]) -> Option<&'static str> {
+    let mut words = words.iter().skip(1).filter_map(|it| str::from_utf8(it).ok());
+    let row = words.find_map(chapters::find)?;
+    words.find_map(|word| {
+        let is_so = |role: &&wire::chapter::Role| {
+            role.name == word || role.aliases().contains(&word)
+        };
+        row.roles.iter().find(is_so).map(|role| role.name)
     })
 }
 

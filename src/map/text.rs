@@ -144,7 +144,9 @@ fn object(map: &Map, at: usize, width: usize) -> String {
                 }
                 _ if is_client => "waits in the backlog".to_owned(),
                 (_, Some(0)) => "nothing unread".to_owned(),
-                (_, Some(bytes)) => format!("{} bytes unread", grouped(bytes)),
+                (_, Some(bytes)) => {
+                    format!("{} unread", wire::say::count(bytes, "byte"))
+                }
                 _ => String::new(),
             };
             let inode = match end.inode {
@@ -167,13 +169,12 @@ fn object(map: &Map, at: usize, width: usize) -> String {
     out
 }
 
-/// Those that sleep on it and do not hold it: on a System V object, in open(2), in connect(2).
+/// Those that use it and do not hold it.
 fn strangers(map: &Map, at: usize) -> Vec<String> {
-    let object = &map.objects[at];
-    let holds = |process| object.holders.iter().any(|it| it.process == process);
-    let all = map.sleepers(at).filter(|(process, ..)| !holds(*process));
-    all.map(|(process, sleep, _)| {
-        format!("   {}  {}", map.who(process), asleep(sleep))
+    let all = map.strangers(at).into_iter();
+    all.map(|(process, sleep)| {
+        let does = sleep.map_or("used it last".to_owned(), asleep);
+        format!("   {}  {does}", map.who(process))
     })
     .collect()
 }
@@ -182,19 +183,19 @@ fn holders(map: &Map, at: usize, end: usize, width: usize, indent: &str) -> Stri
     let object = &map.objects[at];
     let of_end = |it: &&Holder| end == usize::MAX || it.end == end;
     // Descriptors of one process in one mode stand in one line.
-    let mut lines: Vec<(usize, bool, bool, usize, Vec<String>)> = Vec::new();
+    let mut lines: Vec<((usize, bool, bool, usize), Vec<&Holder>)> = Vec::new();
     for holder in object.holders.iter().filter(of_end) {
-        let shown = descriptor(holder);
         let key = (holder.process, holder.read, holder.write, holder.end);
-        match lines.iter_mut().find(|it| (it.0, it.1, it.2, it.3) == key) {
-            Some(line) => line.4.push(shown),
-            None => lines.push((key.0, key.1, key.2, key.3, vec![shown])),
+        match lines.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, theirs)) => theirs.push(holder),
+            None => lines.push((key, vec![holder])),
         }
     }
     let column =
-        lines.iter().map(|it| display_width(&map.who(it.0))).max().unwrap_or(0);
+        lines.iter().map(|(it, _)| display_width(&map.who(it.0))).max().unwrap_or(0);
     let mut out = String::new();
-    for (process, read, write, end, descriptors) in lines {
+    for ((process, read, write, end), theirs) in lines {
+        let descriptors: Vec<_> = theirs.iter().map(|it| descriptor(it)).collect();
         let arrow = match (read, write) {
             (true, true) => "◀▶",
             (false, true) => "─▶",
@@ -204,14 +205,15 @@ fn holders(map: &Map, at: usize, end: usize, width: usize, indent: &str) -> Stri
         let blanks = " ".repeat(column.min(30).saturating_sub(display_width(&who)));
         let mut line =
             format!("{indent}{arrow} {who}{blanks}  {}", descriptors.join(" "));
-        let locks = object.holders.iter().filter(|it| it.process == process);
-        for lock in locks.flat_map(|it| &it.locks) {
+        for lock in theirs.iter().flat_map(|it| &it.locks) {
             let _ = write!(line, "  {}", lock.text());
         }
         for (it, sleep, wait) in map.sleepers(at) {
             let same = object.ends.is_empty()
                 || matches!(wait.on, On::Object(_, of) if of == end);
-            if it == process && same {
+            let by_fd =
+                wait.fd.is_none() || theirs.iter().any(|it| it.fd == wait.fd);
+            if it == process && same && by_fd {
                 let _ = write!(line, "  asleep in {}", sleep.call);
             }
         }

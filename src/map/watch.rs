@@ -14,7 +14,7 @@ use os::calls::poll_until;
 use super::json;
 use super::label::short;
 use super::look::look;
-use super::model::Map;
+use super::model::{Kind, Map};
 use super::select::Selection;
 use super::text::{cycle_text, descriptor};
 
@@ -27,6 +27,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// As [`look`]: a process that was named has ended.
 pub(super) fn watch(
     selection: &Selection,
+    kinds: &[Kind],
     first: &Map,
     as_json: bool,
 ) -> Result<()> {
@@ -40,7 +41,7 @@ pub(super) fn watch(
         {
             return stop.end_by(signal);
         }
-        let map = look(selection)?;
+        let map = look(selection, kinds)?;
         if as_json {
             prose::print(&json::line(&map))?;
             continue;
