@@ -183,18 +183,19 @@ fn holders(map: &Map, at: usize, end: usize, width: usize, indent: &str) -> Stri
     let object = &map.objects[at];
     let of_end = |it: &&Holder| end == usize::MAX || it.end == end;
     // Descriptors of one process in one mode stand in one line.
-    let mut lines: Vec<((usize, bool, bool, usize), Vec<&Holder>)> = Vec::new();
+    let mut lines: Vec<Vec<&Holder>> = Vec::new();
+    let key = |it: &Holder| (it.process, it.read, it.write, it.end);
     for holder in object.holders.iter().filter(of_end) {
-        let key = (holder.process, holder.read, holder.write, holder.end);
-        match lines.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, theirs)) => theirs.push(holder),
-            None => lines.push((key, vec![holder])),
+        match lines.iter_mut().find(|line| key(line[0]) == key(holder)) {
+            Some(line) => line.push(holder),
+            None => lines.push(vec![holder]),
         }
     }
-    let column =
-        lines.iter().map(|(it, _)| display_width(&map.who(it.0))).max().unwrap_or(0);
+    let widths = lines.iter().map(|line| display_width(&map.who(line[0].process)));
+    let column = widths.max().unwrap_or(0);
     let mut out = String::new();
-    for ((process, read, write, end), theirs) in lines {
+    for theirs in lines {
+        let (process, read, write, end) = key(theirs[0]);
         let descriptors: Vec<_> = theirs.iter().map(|it| descriptor(it)).collect();
         let arrow = match (read, write) {
             (true, true) => "◀▶",
