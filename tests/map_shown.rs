@@ -255,7 +255,7 @@ fn lsof_has_the_same_holders_of_a_pipe() {
         return;
     };
     let (mut pid, mut fd, mut all) = (0, 0, Vec::new());
-    for line in text.split("\\n").flat_map(str::lines) {
+    for line in text.lines() {
         match line.split_at_checked(1) {
             Some(("p", number)) => pid = number.parse().unwrap(),
             Some(("f", number)) => fd = number.parse().unwrap_or(-1),

@@ -238,6 +238,11 @@ pub(super) fn without_mark(path: &str) -> (&str, bool) {
 fn describe(object: &mut Object, found: &Found, info: &str) {
     if let Some(path) = &found.name {
         let (path, gone) = without_mark(path);
+        // O_TMPFILE: it never had a name, and /proc shows its number.
+        let number = format!("/#{}", object.key.number);
+        if gone && path.ends_with(&number) {
+            return;
+        }
         object.name_gone = found.links == 0 && gone && !path.starts_with("/memfd:");
         object.name = Some(path.to_owned());
     }

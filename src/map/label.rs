@@ -16,7 +16,9 @@ pub(super) fn label(object: &Object) -> String {
         }
         (Kind::Epoll, _) => format!("{noun} of descriptor {}", number & 0xffff_ffff),
         (Kind::Pidfd, _) => format!("{noun} of process {number}"),
-        (Kind::Segment, None) => format!("{noun} without a name, {number}"),
+        (Kind::Segment | Kind::File, None) => {
+            format!("{noun} without a name, {number}")
+        }
         (Kind::Tcp | Kind::Udp, Some(name)) => {
             let names: Vec<_> =
                 object.ends.iter().filter_map(|end| end.name.as_deref()).collect();
