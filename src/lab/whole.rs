@@ -31,9 +31,18 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
         .map_or(Permissions::from_mode(0o666), |about| about.permissions());
     let mut new = tempfile::Builder::new()
         .permissions(permissions)
-        .tempfile_in(directory.unwrap_or(Path::new(".")))?;
-    new.write_all(text.as_bytes())?;
+        .tempfile_in(directory.unwrap_or(Path::new(".")))
+        .map_err(bare)?;
+    new.as_file_mut().write_all(text.as_bytes())?;
     new.persist(&path).map(drop).map_err(|failure| failure.error)
+}
+
+/// The error without the name of the new file, which nobody has chosen.
+fn bare(error: std::io::Error) -> std::io::Error {
+    let inner = error.get_ref().and_then(|error| error.source());
+    let inner = inner.and_then(|inner| inner.downcast_ref::<std::io::Error>());
+    let number = inner.and_then(std::io::Error::raw_os_error);
+    number.map_or(error, std::io::Error::from_raw_os_error)
 }
 
 fn elsewhere(error: &anyhow::Error) -> Option<&'static str> {

@@ -1,17 +1,18 @@
 //! `ipclab map`: which process holds which object, and who sleeps on it.
 //!
 //! - `look`: one look, by the gatherers: `processes`, `descriptors`, `mappings`, `locks`, `sysv`, `epolls`,
-//!   `diag` and `sockets`, `fill` with `duplicate`, `sleepers` with `calls`.
+//!   `diag` and `sockets`, `fill` with `duplicate`, `sleepers` with `calls`; `again`: what moved.
 //! - `model`: what was found; `select`, `descendants`: what of it is drawn.
 //! - `cycles`: who waits for whom in a circle; `mistakes`: sentences.
-//! - `commands`: programs of the user's, until they sleep; `watch`: one look after another.
+//! - `commands`: programs of the user's, until they sleep; `watch`: one look after another;
+//!   `facts`: in what two looks differ.
 //! - `plain`: numbers that do not differ from run to run.
 //! - `label`, `text`, `json`, `svg` with `shapes`: how it is shown.
 //!
 //! It changes nothing that it looks at: no pipe, FIFO or terminal of another process is opened.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::stdio::stdout;
@@ -20,6 +21,7 @@ use lab::prose;
 use os::process_identity::ProcessIdentity;
 use wire::errors::usage;
 
+mod again;
 mod calls;
 mod commands;
 mod cycles;
@@ -28,6 +30,7 @@ mod descriptors;
 mod diag;
 mod duplicate;
 mod epolls;
+mod facts;
 mod fill;
 mod json;
 mod label;
@@ -58,6 +61,7 @@ use select::Selection;
     ("map --watch fifo", "and then what comes and goes, every second"),
     ("map -- ./send ::: ./receive", "two programs of your own, once they sleep"),
     ("map fifo --svg fifo.svg", "also as a picture"),
+    ("map fifo --diff before.json", "what has changed since --json printed that"),
     ("map --all --json | jq .cycles", "the whole machine, for a program"),
 ]) + "
 Commands are started, drawn once all of them sleep or Ctrl-C comes, and ended. Their output goes \
@@ -81,6 +85,10 @@ pub struct Options {
     /// Look again every second, and tell what came (+) and went (-), until Ctrl-C
     #[arg(long, conflicts_with = "commands")]
     watch: bool,
+
+    /// Tell what came (+) and went (-) since a map that --json has printed into FILE
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "watch", "plain_ids"])]
+    diff: Option<PathBuf>,
 
     /// Also draw it as a picture, into FILE
     #[arg(long, value_name = "FILE")]
@@ -142,9 +150,25 @@ fn show(options: &Options, map: &mut model::Map) -> Result<()> {
     if options.json {
         return prose::print(&json::line(map));
     }
+    if let Some(path) = &options.diff {
+        return difference(path, map);
+    }
     let width = options.width.map(usize::from);
     let width = width.or_else(|| wire::say::columns(stdout())).unwrap_or(80);
     prose::print(&text::text(map, width))
+}
+
+/// What has changed since a map was saved.
+fn difference(path: &Path, map: &model::Map) -> Result<()> {
+    let name = path.display();
+    let before =
+        std::fs::read_to_string(path).with_context(|| format!("read {name}"))?;
+    let before = facts::of(&before).with_context(|| name.to_string())?;
+    let changes = facts::changes(&before, &facts::of(&json::line(map))?);
+    match changes.is_empty() {
+        true => prose::print("Nothing has come or gone.\n"),
+        false => prose::print(&changes),
+    }
 }
 
 /// What was asked, as the picture's title.

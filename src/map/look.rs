@@ -1,5 +1,6 @@
 //! One look: all gatherers, one after the other, over one list of processes.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -8,7 +9,7 @@ use anyhow::Result;
 use super::model::{Kind, Map, On};
 use super::select::{Selection, choose, only};
 use super::{
-    cycles, descriptors, epolls, fill, locks, mappings, mistakes, processes,
+    again, cycles, descriptors, epolls, fill, locks, mappings, mistakes, processes,
     sleepers, sockets, sysv,
 };
 
@@ -28,13 +29,14 @@ pub(super) fn look(selection: &Selection, kinds: &[Kind]) -> Result<Map> {
     sockets::gather(&mut map);
     epolls::join(&mut map);
     choose(&mut map, selection)?;
-    waits_for_opening(&mut map);
+    let tasks = sleepers::tasks(&map);
+    waits_for_opening(&mut map, &tasks);
     let refused = fill::gather(&mut map);
     let wanted = locks::wanted();
-    sleepers::gather(&mut map, &memory, space);
+    sleepers::gather(&mut map, &tasks, &memory, space);
     map.index_sleepers();
     show_what_is_slept_on(&mut map);
-    again(&mut map);
+    again::look(&mut map);
     map.cycles = cycles::find(&map, &wanted);
     only(&mut map, kinds);
     map.remarks = mistakes::find(&map);
@@ -42,19 +44,9 @@ pub(super) fn look(selection: &Selection, kinds: &[Kind]) -> Result<Map> {
     Ok(map)
 }
 
-/// Asks once more how much lies in each: a look takes time, and what changed meanwhile is
-/// marked.
-fn again(map: &mut Map) {
-    let before: Vec<_> = map.objects.iter().map(|object| object.fill).collect();
-    fill::gather(map);
-    for (object, before) in map.objects.iter_mut().zip(before) {
-        object.moved = before.is_some() && object.fill != before;
-    }
-}
-
 /// A FIFO that a process sleeps in open(2) of may be held by nobody.
-fn waits_for_opening(map: &mut Map) {
-    for (at, key, name) in sleepers::openings(map) {
+fn waits_for_opening(map: &mut Map, tasks: &HashMap<usize, Vec<sleepers::Task>>) {
+    for (at, key, name) in sleepers::openings(map, tasks) {
         if map.processes[at].chosen {
             let object = map.object(key);
             let object = &mut map.objects[object];

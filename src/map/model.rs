@@ -140,6 +140,10 @@ pub(super) struct Process {
     pub(super) zombie: bool,
     /// Whether its descriptors may not be read.
     pub(super) closed: bool,
+    /// The numbers of all its descriptors.
+    pub(super) descriptors: Vec<i32>,
+    /// Whether it ended, or opened or closed one, between two looks.
+    pub(super) moved: bool,
     /// Whether it is drawn.
     pub(super) shown: bool,
     /// Whether it was asked for: others are drawn because they share an object with those.

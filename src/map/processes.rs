@@ -13,10 +13,15 @@ const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// Finds all processes but this one, in the order of their pids.
 pub(super) fn gather(map: &mut Map) {
+    gather_but(map, |_| false);
+}
+
+/// The same of those alone that are not known.
+pub(super) fn gather_but(map: &mut Map, known: impl Fn(&i32) -> bool) {
     let own = std::process::id().cast_signed();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut pids: Vec<i32> = pids.filter(|pid| *pid != own).collect();
+    let mut pids: Vec<i32> = pids.filter(|pid| *pid != own && !known(pid)).collect();
     pids.sort_unstable();
     for pid in pids {
         if let Some(process) = process(pid) {
@@ -27,7 +32,7 @@ pub(super) fn gather(map: &mut Map) {
 }
 
 fn process(pid: i32) -> Option<Process> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = os::proc::bytes(format!("/proc/{pid}/stat")).ok()?;
     let open = stat.iter().position(|byte| *byte == b'(')?;
     let close = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = after_name(&stat)?;

@@ -77,6 +77,7 @@ fn processes(map: &Map, width: usize) -> String {
 /// What a process does, in a few words.
 pub(super) fn doing(map: &Map, at: usize) -> String {
     let process = &map.processes[at];
+    let mark = if process.moved { " (moving)" } else { "" };
     if process.zombie {
         return "has ended, and its parent has not waited for it".to_owned();
     }
@@ -86,13 +87,13 @@ pub(super) fn doing(map: &Map, at: usize) -> String {
     let Some(sleep) = process.sleeps.iter().min_by_key(|sleep| {
         (sleep.waits.iter().all(|wait| wait.on == On::Own), sleep.tid)
     }) else {
-        return String::new();
+        return mark.trim_start().to_owned();
     };
     let threads = match process.sleeps.len() {
         1 => String::new(),
         more => format!(", {more} threads"),
     };
-    format!("{}{threads}", asleep(sleep))
+    format!("{}{threads}{mark}", asleep(sleep))
 }
 
 /// `asleep in read(3)   0.3 s`.
@@ -225,15 +226,28 @@ fn holders(map: &Map, at: usize, end: usize, width: usize, indent: &str) -> Stri
 
 /// `3r`, `4rwc`, `mapped rw`.
 pub(super) fn descriptor(holder: &Holder) -> String {
-    let mode = match (holder.read, holder.write) {
+    let mapped = holder.fd.is_none() && holder.locks.is_empty();
+    let fd = holder.fd.map(i64::from);
+    mode_of(fd, holder.read, holder.write, holder.cloexec, mapped)
+}
+
+/// The same, of its parts.
+pub(super) fn mode_of(
+    fd: Option<i64>,
+    read: bool,
+    write: bool,
+    cloexec: bool,
+    mapped: bool,
+) -> String {
+    let mode = match (read, write) {
         (true, true) => "rw",
         (false, true) => "w",
         _ => "r",
     };
-    match holder.fd {
-        Some(fd) => format!("{fd}{mode}{}", if holder.cloexec { "c" } else { "" }),
-        None if !holder.locks.is_empty() => String::new(),
-        None => format!("mapped {mode}"),
+    match fd {
+        Some(fd) => format!("{fd}{mode}{}", if cloexec { "c" } else { "" }),
+        None if mapped => format!("mapped {mode}"),
+        None => String::new(),
     }
 }
 
