@@ -263,6 +263,14 @@ pub fn command() -> Command {
     Verb::augment_subcommands(chapters.0)
         .about("A workbook for inter-process communication on Linux")
         .subcommand_required(false)
+        .mut_subcommand("map", |map| {
+            let what = Offers(completions::chapters);
+            // It puts the argument behind the other one, which must be the last.
+            map.mut_arg("what", |arg| {
+                arg.value_parser(what).hide_possible_values(true)
+            })
+            .mut_arg("commands", |arg| arg)
+        })
 }
 
 /// Adds each chapter's subcommand.

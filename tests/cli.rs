@@ -230,7 +230,13 @@ fn the_listing_is_also_json() {
 
 #[test]
 fn completions_and_the_man_page_are_printed() {
-    assert!(printed(&["completions", "bash"]).contains("_ipclab()"));
+    let bash = printed(&["completions", "bash"]);
+    assert!(bash.contains("_ipclab()"));
+    let (_, map) = bash.split_once("ipclab__subcmd__map)").unwrap();
+    assert!(map.split(";;").next().unwrap().contains(" sysvmq "), "{map}");
+    let fish = printed(&["completions", "fish"]);
+    let map = fish.lines().find(|line| line.contains("subcommand map\" -f -a"));
+    assert!(map.unwrap().contains(" sysvmq "), "{map:?}");
     assert!(printed(&["man"]).contains(".TH ipclab"));
 }
 

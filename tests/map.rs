@@ -1,7 +1,8 @@
 //! `ipclab map`, the kinds of objects: each test makes a scene of real processes, and asserts on
 //! what --json shows of it. tests/map_waits.rs has who waits for whom, tests/map_shown.rs the rest.
 //!
-//! Where lsof(8) 4.95 differs from it, the test says who is right.
+//! Each scene is held against lsof(8) and lsfd(1), descriptor by descriptor: map_scenes/proof.rs.
+//! Where they or others differ (lsof 4.95, util-linux 2.38), the test says who is right.
 
 mod map_scenes;
 mod support;
@@ -133,6 +134,37 @@ fn a_pair_of_unix_sockets_is_one_object_with_what_each_end_has_unread() {
         .collect();
     assert_eq!(unread.iter().flatten().sum::<u64>(), 5, "{pair:#}");
     assert_eq!(holders(pair).len(), 3);
+}
+
+#[test]
+fn a_connection_in_another_network_namespace_has_both_its_ends() {
+    if !nix::unistd::geteuid().is_root() {
+        skip("a network namespace needs root");
+        return;
+    }
+    let Some(scene) = scene_by(
+        &["unshare", "-n"],
+        "s = socket.socket(); fcntl.ioctl(s, 0x8914, struct.pack('16sH14x', b'lo', 1))\n\
+         s.bind(('127.0.0.1', 7)); s.listen()\n\
+         c = socket.create_connection(('127.0.0.1', 7)); k = s.accept()[0]\n\
+         a, b = socket.socketpair()\nc.send(b'abc'); a.send(b'abcd')\n\
+         ready(c.fileno(), k.fileno(), a.fileno(), b.fileno())\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("it is there", |_| true);
+    let pid = scene.pids[0];
+    let fds: Vec<i64> = scene.names.iter().map(|fd| fd.parse().unwrap()).collect();
+    for (one, other, unread) in [(fds[0], fds[1], 3), (fds[2], fds[3], 4)] {
+        let pair = behind(&map, pid, one);
+        assert_eq!(pair["id"], behind(&map, pid, other)["id"]);
+        let ends = pair["ends"].as_array().unwrap();
+        assert_eq!(ends.iter().filter(|end| end["unread"] == unread).count(), 1);
+    }
+    // lsof asks about the sockets of its own namespace: of this one's it knows no address.
+    if let Some(text) = other("lsof", &["-wnP", "-p", &pid.to_string()]) {
+        assert!(!text.contains("127.0.0.1:7"), "lsof was mended: {text}");
+    }
 }
 
 #[test]

@@ -4,8 +4,9 @@ mod map_scenes;
 mod support;
 
 use map_scenes::{
-    behind, cycles, holders, named, objects, remarks, remove, scene, sleeps,
+    behind, cycles, holders, named, objects, other, remarks, remove, scene, sleeps,
 };
+use support::skip;
 
 #[test]
 fn a_third_process_that_keeps_the_write_end_is_told() {
@@ -119,6 +120,16 @@ fn a_full_backlog_has_its_clients() {
         it["end"] != listening["ends"][0]["inode"] && it["pid"] == scene.pids[0]
     });
     assert_eq!(clients.count(), 3, "{listening:#}");
+    // ss(8) has the same numbers, and not whose the clients are.
+    if let Some(text) = other("ss", &["-xlnH"]) {
+        let inode = listening["ends"][0]["inode"].to_string();
+        let mut lines = text.lines().map(str::split_whitespace);
+        let line = lines.find_map(|words| {
+            let words: Vec<&str> = words.collect();
+            words.contains(&inode.as_str()).then_some(words)
+        });
+        assert_eq!(&line.unwrap()[2..4], ["3", "2"], "{text}");
+    }
 }
 
 #[test]
@@ -206,8 +217,21 @@ fn a_lock_that_a_child_has_inherited_is_told() {
     });
     let file = named(&map, "file", "/pidfile");
     let locked = holders(file).iter().filter(|it| it["locks"][0]["kind"] == "flock");
-    // /proc/locks, and so lslocks(8), names one process: the one that called flock(2).
     assert_eq!(locked.count(), 2, "{file:#}");
+    // lslocks(8) is wrong, as is /proc/locks: it names one process, which called flock(2). While
+    // the other lives, the lock is not given up.
+    if let Some(text) = other("lslocks", &["-nro", "PID,INODE"]) {
+        let number = file["id"].as_str().unwrap().rsplit(':').next().unwrap();
+        let lines = text.lines().map(str::split_whitespace);
+        let holders: Vec<&str> = lines
+            .filter_map(|mut words| Some((words.next()?, words.next()?)))
+            .filter(|(pid, inode)| {
+                *inode == number && *pid != scene.child(1).to_string()
+            })
+            .map(|(pid, _)| pid)
+            .collect();
+        assert_eq!(holders, [scene.pids[0].to_string()], "{text}");
+    }
 }
 
 #[test]
@@ -260,4 +284,131 @@ fn a_pipe_of_ones_own_that_is_polled_is_no_deadlock() {
     let map =
         scene.map("it sleeps in poll", |map| sleeps(map, scene.child(0), "poll"));
     assert_eq!(cycles(&map), []);
+}
+
+#[test]
+fn two_that_read_from_each_other_by_tcp_are_a_deadlock() {
+    let Some(scene) = scene(
+        "s = socket.create_server(('127.0.0.1', 0))\n\
+         a = socket.create_connection(s.getsockname()); b = s.accept()[0]; s.close()\n\
+         child(lambda: (b.close(), a.recv(1))); child(lambda: (a.close(), b.recv(1)))\n\
+         a.close(); b.close()\nready()\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("both read", |map| !cycles(map).is_empty());
+    let mut both = scene.pids[1..].to_vec();
+    both.sort_unstable();
+    assert_eq!(cycles(&map), [("deadlock".to_owned(), both)]);
+    let text = map["cycles"][0]["text"].as_str().unwrap();
+    assert!(text.contains("TCP socket 127.0.0.1:"), "{text}");
+}
+
+#[test]
+fn two_that_receive_from_each_others_posix_queue_are_a_deadlock() {
+    let Some(scene) = scene(
+        "class Attr(ctypes.Structure): _fields_ = [('all', ctypes.c_long * 8)]\n\
+         attr = Attr(); attr.all[1] = 5; attr.all[2] = 64\n\
+         names = [b'/ipclab-map-%d-%d' % (os.getpid(), n) for n in range(2)]\n\
+         fds = [[libc.mq_open(n, f | os.O_CREAT, 0o600, ctypes.byref(attr))\n\
+             for f in (os.O_RDONLY, os.O_WRONLY)] for n in names]\n\
+         [libc.mq_unlink(n) for n in names]\nassert min(map(min, fds)) >= 0\n\
+         def one(i):\n    r, w = fds[i][0], fds[1 - i][1]\n    close_all_but(r, w)\n    \
+             libc.mq_receive(r, ctypes.create_string_buffer(64), 64, None)\n\
+         child(lambda: one(0)); child(lambda: one(1))\nclose_all_but()\nready()\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("both receive", |map| !cycles(map).is_empty());
+    let mut both = scene.pids[1..].to_vec();
+    both.sort_unstable();
+    assert_eq!(cycles(&map), [("deadlock".to_owned(), both)]);
+    assert_eq!(objects(&map, "posix-queue").len(), 2);
+}
+
+#[test]
+fn two_that_receive_from_each_others_system_v_queue_are_a_possible_deadlock() {
+    let Some(scene) = scene(
+        "q = [libc.msgget(0, 0o600) for _ in range(2)]\n\
+         buf = ctypes.create_string_buffer(64)\n\
+         def one(i):\n    libc.msgsnd(q[1 - i], struct.pack('l', 1) + b'abcd', 4, 0)\n    \
+             libc.msgrcv(q[i], buf, 56, 0, 0); libc.msgrcv(q[i], buf, 56, 0, 0)\n\
+         child(lambda: one(0)); child(lambda: one(1))\nready(*q)\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("both receive", |map| !cycles(map).is_empty());
+    let mut both = scene.pids[1..].to_vec();
+    both.sort_unstable();
+    // Any process may send: the kernel notes only who did so last.
+    assert_eq!(cycles(&map), [("possible".to_owned(), both)]);
+    assert!(scene.text().contains(" used it last"));
+    scene.names.iter().for_each(|id| remove("-q", id));
+}
+
+#[test]
+fn without_the_right_to_ptrace_the_kernels_function_tells_who_sleeps() {
+    if !nix::unistd::geteuid().is_root() {
+        skip("mounting needs root");
+        return;
+    }
+    let Some(scene) = scene(
+        "r, w = os.pipe()\nchild(lambda: (os.close(w), os.read(r, 1)))\nos.close(r)\n\
+         ready(w)\nforever()",
+    ) else {
+        return;
+    };
+    let child = scene.child(0);
+    scene.map("the child reads", |map| sleeps(map, child, "read"));
+    // What Yama's ptrace_scope forbids is this file, and the memory: a reader gets an error.
+    let task = format!("/proc/{child}/task/{child}/syscall");
+    let script = format!(
+        "mount --bind /proc/$$/mem {task} && exec \"$0\" map {child} {} --json",
+        scene.pids[0]
+    );
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script]).arg(support::program());
+    let outcome = support::run(command, support::Input::Nothing);
+    assert!(outcome.status.success(), "{}", outcome.stderr);
+    let map: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
+    assert!(sleeps(&map, child, "read"), "{map:#}");
+    let pipe = behind(&map, scene.pids[0], scene.names[0].parse().unwrap());
+    let processes = map["processes"].as_array().unwrap();
+    let process = processes.iter().find(|it| it["pid"] == child).unwrap();
+    assert_eq!(process["asleep"][0]["waits"][0]["object"], pipe["id"]);
+    let not_seen = map["not_looked_into"].to_string();
+    assert!(not_seen.contains("ptrace is refused"), "{not_seen}");
+}
+
+#[test]
+fn what_is_in_flight_alone_is_in_no_list_of_descriptors() {
+    let Some(scene) = scene(
+        "a, b = socket.socketpair()\nr, w = os.pipe()\n\
+         socket.send_fds(a, [b'x'], [w])\nos.close(w)\n\
+         child(lambda: (a.close(), b.close(), os.read(r, 1)))\n\
+         ready(a.fileno(), r, os.fstat(r).st_ino)\nforever()",
+    ) else {
+        return;
+    };
+    let map =
+        scene.map("the child reads", |map| sleeps(map, scene.child(0), "read"));
+    let [socket, r, inode] =
+        [0, 1, 2].map(|at| scene.names[at].parse::<i64>().unwrap());
+    // No process has the write end, and there is no end of file. lsof and lsfd have the two read
+    // ends and leave it at that; the map tells where the third descriptor is.
+    let pipe = behind(&map, scene.pids[0], r);
+    assert!(holders(pipe).iter().all(|it| it["write"] == false), "{pipe:#}");
+    let told = remarks(&map, "in-flight");
+    assert!(told.len() == 1 && told[0].starts_with("1 descriptor"), "{told:?}");
+    let pair = behind(&map, scene.pids[0], socket);
+    let all = map["remarks"].as_array().unwrap();
+    let told = all.iter().find(|remark| remark["about"] == "in-flight").unwrap();
+    assert_eq!(told["object"], pair["id"]);
+    if let Some(text) = other("lsof", &["-wnP", "-F", "pai"]) {
+        let inode = format!("i{inode}");
+        let lines: Vec<&str> = text.lines().collect();
+        let those = (1..lines.len()).filter(|at| lines[*at] == inode);
+        let modes: Vec<&str> = those.map(|at| lines[at - 1].trim()).collect();
+        assert_eq!(modes, ["ar", "ar"], "lsof shows what is in flight");
+    }
 }

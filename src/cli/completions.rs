@@ -39,3 +39,11 @@ pub(super) fn topics() -> &'static [String] {
         shown.map(|command| command.get_name().to_owned()).collect()
     })
 }
+
+/// What a shell completes after `ipclab map`: the ids of processes it has itself.
+pub(super) fn chapters() -> &'static [String] {
+    static CHAPTERS: OnceLock<Vec<String>> = OnceLock::new();
+    CHAPTERS.get_or_init(|| {
+        chapters::rows().iter().map(|row| row.name.to_owned()).collect()
+    })
+}

@@ -8,3 +8,4 @@ pub mod interrupts;
 pub mod prose;
 pub mod scratch;
 pub mod tools;
+pub mod whole;

@@ -26,7 +26,7 @@ use wire::visible::visible;
 use super::calls::{Meaning, of_line};
 use super::descendants::descendants;
 use super::look::look;
-use super::model::Map;
+use super::model::{Kind, Map};
 use super::processes;
 use super::select::Selection;
 
@@ -45,7 +45,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// When a command cannot be started, or all have ended before anything was seen.
 pub(super) fn run(
     words: &[OsString],
-    show: impl FnOnce(&Map) -> Result<()>,
+    kinds: &[Kind],
+    show: impl FnOnce(&mut Map) -> Result<()>,
 ) -> Result<()> {
     let commands: Vec<&[OsString]> = words.split(|word| word == ":::").collect();
     if commands.iter().any(|command| command.is_empty()) {
@@ -58,12 +59,12 @@ pub(super) fn run(
     let outcome = start_all(&commands, &mut started)
         .and_then(|()| until_asleep(&mut stop))
         .and_then(|asleep| {
-            let map = look(&Selection::Commands)?;
+            let mut map = look(&Selection::Commands, kinds)?;
             if !map.processes.iter().any(|process| process.shown && !process.zombie)
             {
                 bail!("all programs have ended: nothing is left to draw");
             }
-            show(&map)?;
+            show(&mut map)?;
             Ok(asleep)
         });
     end_all(&mut stop)?;

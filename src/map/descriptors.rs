@@ -2,16 +2,17 @@
 //! about it. /proc/PID/fd is asked by readlink(2) and statx(2), /proc/PID/fdinfo is read:
 //! nothing is opened that a process has open.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, Statx, StatxFlags};
-use rustix::fs::{openat, readlinkat, statx};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{AtFlags, CWD, Dir, OFlags, Statx, StatxFlags};
+use rustix::fs::{readlinkat, statx};
 
-use os::proc::field;
+use os::proc::{field, open};
 use wire::visible;
 
 use super::locks;
@@ -21,10 +22,36 @@ use super::model::{Holder, Key, Kind, Map, Object};
 const MQUEUE: u32 = 0x1980_0202;
 
 /// The memory that the gatherer keeps between descriptors.
-#[derive(Debug, Default)]
-pub(super) struct Devices {
+#[derive(Default)]
+struct Devices {
     /// Whether a device is the file system of the POSIX queues.
     queues: HashMap<u64, bool>,
+    /// A socket, and a pipe.
+    alike: [Option<Statx>; 2],
+}
+
+impl Devices {
+    /// What the file system knows of a descriptor. Of a pipe and a socket its link has all that
+    /// differs from the one before.
+    fn about(&mut self, fds: &OwnedFd, name: &CStr, link: &[u8]) -> Option<Statx> {
+        let kind = link.iter().position(|byte| *byte == b'[').map(|at| &link[..at]);
+        let kind = kind.filter(|kind| matches!(*kind, b"pipe:" | b"socket:"));
+        let number = kind.and_then(|kind| {
+            str::from_utf8(&link[kind.len() + 1..link.len() - 1]).ok()?.parse().ok()
+        });
+        let place = usize::from(kind == Some(b"pipe:"));
+        if let (Some(mut known), Some(number)) = (self.alike[place], number) {
+            known.stx_ino = number;
+            return Some(known);
+        }
+        // What a server of files would have to be asked for is not asked.
+        let flags = AtFlags::STATX_DONT_SYNC;
+        let about = statx(fds, name, flags, StatxFlags::BASIC_STATS).ok()?;
+        if number == Some(about.stx_ino) {
+            self.alike[place] = Some(about);
+        }
+        Some(about)
+    }
 }
 
 /// What a descriptor leads to, as the file system knows it.
@@ -51,42 +78,26 @@ fn is_there(pid: i32) -> bool {
     Path::new(&format!("/proc/{pid}/stat")).exists()
 }
 
-fn open(at: &str) -> Option<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat(CWD, at, flags, Mode::empty()).ok()
+/// The directory `name` of a process in /proc.
+fn directory(pid: i32, name: &str) -> Option<OwnedFd> {
+    open(CWD, format!("/proc/{pid}/{name}"), OFlags::DIRECTORY).ok()
 }
 
 /// `None` where the directory of descriptors may not be read, or the process has ended.
 fn of_process(map: &mut Map, process: usize, devices: &mut Devices) -> Option<()> {
     let pid = map.processes[process].pid;
-    let fds = open(&format!("/proc/{pid}/fd"))?;
-    let infos = open(&format!("/proc/{pid}/fdinfo"))?;
-    let mut buffer = Vec::with_capacity(512);
-    for entry in Dir::read_from(&fds).ok()? {
-        let Ok(entry) = entry else { break };
-        let name = entry.file_name();
-        let Some(fd) = name.to_str().ok().and_then(|n| n.parse::<i32>().ok()) else {
-            continue;
-        };
-        let Ok(link) = readlinkat(&fds, name, Vec::new()) else { continue };
+    let fds = directory(pid, "fd")?;
+    let infos = directory(pid, "fdinfo")?;
+    let mut buffer = Vec::with_capacity(4096);
+    for (fd, name) in listed(&fds)? {
+        map.processes[process].descriptors.push(fd);
+        let Ok(link) = readlinkat(&fds, &name, Vec::new()) else { continue };
         let link = link.to_bytes();
-        // What a server of files would have to be asked for is not asked.
-        let Ok(about) =
-            statx(&fds, name, AtFlags::STATX_DONT_SYNC, StatxFlags::BASIC_STATS)
-        else {
-            continue;
-        };
+        let Some(about) = devices.about(&fds, &name, link) else { continue };
         if uninteresting(link, &about) {
             continue;
         }
-        buffer.clear();
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let info = openat(&infos, name, flags, Mode::empty());
-        let read = info.map(|info| File::from(info).read_to_end(&mut buffer));
-        if !matches!(read, Ok(Ok(_))) {
-            continue;
-        }
-        let info = String::from_utf8_lossy(&buffer);
+        let Some(info) = info(&infos, &name, &mut buffer) else { continue };
         let Some(found) = found(pid, fd, link, &about, &info, devices) else {
             continue;
         };
@@ -100,6 +111,43 @@ fn of_process(map: &mut Map, process: usize, devices: &mut Devices) -> Option<()
         object.holders.push(holder);
     }
     Some(())
+}
+
+/// The numbers of a process's descriptors now; `None` as above.
+pub(super) fn numbers(pid: i32) -> Option<Vec<i32>> {
+    let all = listed(&directory(pid, "fd")?)?;
+    Some(all.into_iter().map(|(fd, _)| fd).collect())
+}
+
+/// The descriptors that a directory /proc/PID/fd lists.
+fn listed(fds: &OwnedFd) -> Option<Vec<(i32, CString)>> {
+    let mut all = Vec::new();
+    for entry in Dir::read_from(fds).ok()? {
+        let Ok(entry) = entry else { break };
+        let name = entry.file_name();
+        if let Some(fd) = name.to_str().ok().and_then(|n| n.parse::<i32>().ok()) {
+            all.push((fd, name.to_owned()));
+        }
+    }
+    Some(all)
+}
+
+/// What the kernel says about a descriptor. It gives all of it to one read(2) that has room.
+fn info<'a>(
+    infos: &OwnedFd,
+    name: &CStr,
+    buffer: &'a mut Vec<u8>,
+) -> Option<Cow<'a, str>> {
+    let file = open(infos, name, OFlags::empty()).ok()?;
+    buffer.clear();
+    loop {
+        let room = buffer.capacity() - buffer.len();
+        let count = rustix::io::read(&file, spare_capacity(buffer)).ok()?;
+        if count < room {
+            return Some(String::from_utf8_lossy(buffer));
+        }
+        buffer.reserve(buffer.capacity());
+    }
 }
 
 /// Directories, block devices, and character devices but terminals.
@@ -238,6 +286,11 @@ pub(super) fn without_mark(path: &str) -> (&str, bool) {
 fn describe(object: &mut Object, found: &Found, info: &str) {
     if let Some(path) = &found.name {
         let (path, gone) = without_mark(path);
+        // O_TMPFILE: it never had a name, and /proc shows its number.
+        let number = format!("/#{}", object.key.number);
+        if gone && path.ends_with(&number) {
+            return;
+        }
         object.name_gone = found.links == 0 && gone && !path.starts_with("/memfd:");
         object.name = Some(path.to_owned());
     }

@@ -13,7 +13,7 @@ use os::shm_file::value_in_file;
 use rustix::io::ioctl_fionread;
 use rustix::pipe::fcntl_getpipe_size;
 
-use super::duplicate::duplicate;
+use super::duplicate::Duplicates;
 use super::model::{Holder, Kind, Map, Object, Process};
 use super::sysv;
 
@@ -21,6 +21,8 @@ use super::sysv;
 pub(super) fn gather(map: &mut Map) -> usize {
     let Map { objects, processes, .. } = map;
     let mut refused = 0;
+    let duplicates = Duplicates::default();
+    let duplicate = |pid, fd| duplicates.of(pid, fd);
     for object in objects.iter_mut().filter(|object| object.shown) {
         match object.kind() {
             Kind::Pipe | Kind::Fifo => match any(object, processes, duplicate) {
@@ -61,6 +63,15 @@ pub(super) fn gather(map: &mut Map) -> usize {
         }
     }
     refused
+}
+
+/// How much lies in those of the drawn objects that are pipes or FIFOs now, by their indices.
+pub(super) fn now(map: &Map) -> Vec<(usize, u64)> {
+    let duplicates = Duplicates::default();
+    let ask = |pid, fd| ioctl_fionread(duplicates.of(pid, fd)?).ok();
+    let all = map.objects.iter().enumerate();
+    let pipes = all.filter(|(_, it)| it.shown && it.kind().is_pipe());
+    pipes.filter_map(|(at, it)| Some((at, any(it, &map.processes, ask)?))).collect()
 }
 
 /// The file that its name leads to, for a process that has it mapped.

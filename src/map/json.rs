@@ -6,6 +6,9 @@ use super::label::label;
 use super::model::{Cycle, Holder, Map, Object, On, Sleep, Wants};
 use wire::visible;
 
+/// It grows when a field changes its meaning.
+pub(super) const SCHEMA: u64 = 1;
+
 /// The whole map, in one line.
 pub(super) fn line(map: &Map) -> String {
     let processes = map.processes.iter().filter(|process| process.shown);
@@ -16,8 +19,10 @@ pub(super) fn line(map: &Map) -> String {
                 "parent": process.parent,
                 "start": process.start,
                 "name": process.name,
+                "role": process.role,
                 "uid": process.uid,
                 "zombie": process.zombie,
+                "moving": process.moved,
                 "looked_into": !process.closed,
                 "asleep": process.sleeps.iter().map(|it| sleep(map, it)).collect::<Vec<_>>(),
             })
@@ -39,7 +44,7 @@ pub(super) fn line(map: &Map) -> String {
         })
         .collect();
     let all = json!({
-        "schema": 1,
+        "schema": SCHEMA,
         "processes": processes,
         "objects": objects,
         "cycles": cycles,

@@ -10,13 +10,15 @@ pub(super) fn label(object: &Object) -> String {
     let number = object.key.number;
     let name = object.name.as_deref().map(visible);
     match (object.kind(), name) {
-        (Kind::Fifo | Kind::File, Some(name)) => {
+        (Kind::Fifo | Kind::File, Some(name)) if object.key.space != 0 => {
             let (major, minor) = device(object.key.space);
             format!("{noun} {name} ({major},{minor}):{number}")
         }
         (Kind::Epoll, _) => format!("{noun} of descriptor {}", number & 0xffff_ffff),
         (Kind::Pidfd, _) => format!("{noun} of process {number}"),
-        (Kind::Segment, None) => format!("{noun} without a name, {number}"),
+        (Kind::Segment | Kind::File, None) => {
+            format!("{noun} without a name, {number}")
+        }
         (Kind::Tcp | Kind::Udp, Some(name)) => {
             let names: Vec<_> =
                 object.ends.iter().filter_map(|end| end.name.as_deref()).collect();

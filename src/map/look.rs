@@ -1,22 +1,24 @@
 //! One look: all gatherers, one after the other, over one list of processes.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::Result;
 
-use super::model::{Map, On};
-use super::select::{Selection, choose};
+use super::model::{Kind, Map, On};
+use super::select::{Selection, choose, only};
 use super::{
-    cycles, descriptors, epolls, fill, locks, mappings, mistakes, processes,
+    again, cycles, descriptors, epolls, fill, locks, mappings, mistakes, processes,
     sleepers, sockets, sysv,
 };
 
-/// Looks at the machine, and marks what is to be drawn.
+/// Looks at the machine, and marks what is to be drawn: of all objects those of `kinds`, if there
+/// are any.
 ///
 /// # Errors
 /// When a process that was named is not there.
-pub(super) fn look(selection: &Selection) -> Result<Map> {
+pub(super) fn look(selection: &Selection, kinds: &[Kind]) -> Result<Map> {
     let mut map = Map::default();
     let space = fs::metadata("/proc/self/ns/ipc").map_or(0, |about| about.ino());
     processes::gather(&mut map);
@@ -27,32 +29,24 @@ pub(super) fn look(selection: &Selection) -> Result<Map> {
     sockets::gather(&mut map);
     epolls::join(&mut map);
     choose(&mut map, selection)?;
-    waits_for_opening(&mut map);
+    let tasks = sleepers::tasks(&map);
+    waits_for_opening(&mut map, &tasks);
     let refused = fill::gather(&mut map);
     let wanted = locks::wanted();
-    sleepers::gather(&mut map, &memory, space);
+    sleepers::gather(&mut map, &tasks, &memory, space);
     map.index_sleepers();
     show_what_is_slept_on(&mut map);
-    again(&mut map);
+    again::look(&mut map);
     map.cycles = cycles::find(&map, &wanted);
+    only(&mut map, kinds);
     map.remarks = mistakes::find(&map);
     not_seen(&mut map, refused);
     Ok(map)
 }
 
-/// Asks once more how much lies in each: a look takes time, and what changed meanwhile is
-/// marked.
-fn again(map: &mut Map) {
-    let before: Vec<_> = map.objects.iter().map(|object| object.fill).collect();
-    fill::gather(map);
-    for (object, before) in map.objects.iter_mut().zip(before) {
-        object.moved = before.is_some() && object.fill != before;
-    }
-}
-
 /// A FIFO that a process sleeps in open(2) of may be held by nobody.
-fn waits_for_opening(map: &mut Map) {
-    for (at, key, name) in sleepers::openings(map) {
+fn waits_for_opening(map: &mut Map, tasks: &HashMap<usize, Vec<sleepers::Task>>) {
+    for (at, key, name) in sleepers::openings(map, tasks) {
         if map.processes[at].chosen {
             let object = map.object(key);
             let object = &mut map.objects[object];
@@ -69,7 +63,7 @@ fn show_what_is_slept_on(map: &mut Map) {
     for sleep in chosen.flat_map(|process| &process.sleeps) {
         for wait in &sleep.waits {
             if let On::Object(object, _) = wait.on {
-                let is_terminal = objects[object].kind() == super::model::Kind::Pty;
+                let is_terminal = objects[object].kind() == Kind::Pty;
                 objects[object].shown |= !is_terminal;
             }
         }

@@ -29,7 +29,9 @@ pub(super) fn gather(map: &mut Map, space: u64) -> HashMap<usize, Vec<Mapping>> 
         }
         let pid = process.pid;
         // Also one whose directory of descriptors was readable may have ended.
-        let Ok(maps) = fs::read(format!("/proc/{pid}/maps")) else { continue };
+        let Ok(maps) = os::proc::bytes(format!("/proc/{pid}/maps")) else {
+            continue;
+        };
         let mut found = Vec::new();
         for line in maps.split(|byte| *byte == b'\n') {
             if let Some(mapping) = one(map, index, line, space) {

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// What an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum,
+)]
 pub(super) enum Kind {
     /// A pipe without a name.
     Pipe,
@@ -94,6 +96,11 @@ impl Kind {
         matches!(self, Kind::Pipe | Kind::Fifo)
     }
 
+    /// Whether it is of System V: a process has no descriptor of it.
+    pub(super) fn is_sysv(self) -> bool {
+        matches!(self, Kind::SysvQueue | Kind::SysvSemaphore | Kind::SysvSegment)
+    }
+
     /// Whether it is memory.
     pub(super) fn is_memory(self) -> bool {
         matches!(
@@ -122,6 +129,8 @@ pub(super) struct Process {
     pub(super) start: u64,
     /// As `visible::text` keeps it.
     pub(super) name: String,
+    /// The role that it plays, if it is ipclab's.
+    pub(super) role: Option<&'static str>,
     pub(super) uid: u32,
     /// Of its controlling terminal; 0 for none.
     pub(super) terminal: i32,
@@ -131,6 +140,10 @@ pub(super) struct Process {
     pub(super) zombie: bool,
     /// Whether its descriptors may not be read.
     pub(super) closed: bool,
+    /// The numbers of all its descriptors.
+    pub(super) descriptors: Vec<i32>,
+    /// Whether it ended, or opened or closed one, between two looks.
+    pub(super) moved: bool,
     /// Whether it is drawn.
     pub(super) shown: bool,
     /// Whether it was asked for: others are drawn because they share an object with those.
@@ -354,10 +367,32 @@ impl Map {
         })
     }
 
-    /// `name pid`, as it is shown.
+    /// `name pid`, as it is shown; of ipclab's own the role.
     pub(super) fn who(&self, process: usize) -> String {
         let process = &self.processes[process];
-        format!("{} {}", wire::visible::visible(&process.name), process.pid)
+        let name = process.role.unwrap_or(&process.name);
+        format!("{} {}", wire::visible::visible(name), process.pid)
+    }
+
+    /// The drawn processes that hold nothing of the object and yet use it, with the call that they
+    /// sleep in: on a System V object, in open(2), in connect(2). Without a call, one that has
+    /// used a System V object last.
+    pub(super) fn strangers(&self, object: usize) -> Vec<(usize, Option<&Sleep>)> {
+        let holders = &self.objects[object].holders;
+        let holds = |process| holders.iter().any(|it| it.process == process);
+        let asleep = self.sleepers(object).map(|(at, sleep, _)| (at, Some(sleep)));
+        let mut all: Vec<_> = asleep.filter(|(at, _)| !holds(*at)).collect();
+        let users = match self.objects[object].kind() {
+            Kind::SysvQueue | Kind::SysvSemaphore => &self.objects[object].pids[..],
+            _ => &[],
+        };
+        for at in users.iter().filter_map(|pid| self.by_pid.get(pid).copied()) {
+            if self.processes[at].shown && !all.iter().any(|(known, _)| *known == at)
+            {
+                all.push((at, None));
+            }
+        }
+        all
     }
 
     /// Notes which threads sleep on which object.

@@ -13,10 +13,15 @@ const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// Finds all processes but this one, in the order of their pids.
 pub(super) fn gather(map: &mut Map) {
+    gather_but(map, |_| false);
+}
+
+/// The same of those alone that are not known.
+pub(super) fn gather_but(map: &mut Map, known: impl Fn(&i32) -> bool) {
     let own = std::process::id().cast_signed();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut pids: Vec<i32> = pids.filter(|pid| *pid != own).collect();
+    let mut pids: Vec<i32> = pids.filter(|pid| *pid != own && !known(pid)).collect();
     pids.sort_unstable();
     for pid in pids {
         if let Some(process) = process(pid) {
@@ -27,7 +32,7 @@ pub(super) fn gather(map: &mut Map) {
 }
 
 fn process(pid: i32) -> Option<Process> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = os::proc::bytes(format!("/proc/{pid}/stat")).ok()?;
     let open = stat.iter().position(|byte| *byte == b'(')?;
     let close = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = after_name(&stat)?;
@@ -36,16 +41,30 @@ fn process(pid: i32) -> Option<Process> {
     let number = |field: usize| fields.get(field - 3)?.parse::<i64>().ok();
     let flags = number(9)?.cast_unsigned();
     let uid = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+    let name = visible::text(&stat[open + 1..close]);
     Some(Process {
         pid,
         parent: i32::try_from(number(4)?).ok()?,
         start: number(22)?.cast_unsigned(),
-        name: visible::text(&stat[open + 1..close]),
+        role: if name == "ipclab" { role(&words(pid)) } else { None },
+        name,
         uid,
         terminal: i32::try_from(number(7)?).ok()?,
         kernel: flags & PF_KTHREAD != 0,
         zombie: matches!(fields.first(), Some(&("Z" | "X"))),
         ..Process::default()
+    })
+}
+
+/// The role in a command line of ipclab's: the word after a chapter's name that is one of its.
+fn role(words: &[Vec<u8>]) -> Option<&'static str> {
+    let mut words = words.iter().skip(1).filter_map(|it| str::from_utf8(it).ok());
+    let row = words.find_map(chapters::find)?;
+    words.find_map(|word| {
+        let is_so = |role: &&wire::chapter::Role| {
+            role.name == word || role.aliases().contains(&word)
+        };
+        row.roles.iter().find(is_so).map(|role| role.name)
     })
 }
 

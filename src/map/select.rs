@@ -60,12 +60,8 @@ pub(super) fn choose(map: &mut Map, selection: &Selection) -> Result<()> {
         let by_holder =
             object.holders.iter().any(|holder| chosen.contains(&holder.process));
         // A System V object has no holders: who used it last counts.
-        let is_sysv = matches!(
-            object.kind(),
-            Kind::SysvQueue | Kind::SysvSemaphore | Kind::SysvSegment
-        );
-        let by_use =
-            is_sysv && (all || object.pids.iter().any(|pid| pids.contains(pid)));
+        let by_use = object.kind().is_sysv()
+            && (all || object.pids.iter().any(|pid| pids.contains(pid)));
         let by_name = place.as_ref().is_some_and(|place| place.has(object));
         object.shown = (by_holder || by_use || by_name)
             && tells_something(object, &chosen, selection);
@@ -89,6 +85,16 @@ fn mark_holders(map: &mut Map) {
             }
         }
     }
+}
+
+/// Draws objects of these kinds alone; of all without any.
+pub(super) fn only(map: &mut Map, kinds: &[Kind]) {
+    if kinds.is_empty() {
+        return;
+    }
+    map.objects.iter_mut().for_each(|it| it.shown &= kinds.contains(&it.kind()));
+    map.processes.iter_mut().for_each(|it| it.shown = it.chosen && !it.kernel);
+    mark_holders(map);
 }
 
 /// Whether the object can be a means of communication as it is used.

@@ -15,7 +15,7 @@ use os::proc::field;
 use wire::visible;
 
 use super::calls::{self, Call, Meaning};
-use super::duplicate::duplicate;
+use super::duplicate::Duplicates;
 use super::mappings::Mapping;
 use super::model::{Key, Kind, Map, On, Sleep, Wait, Wants};
 
@@ -25,10 +25,27 @@ const MOST: u64 = 1024;
 /// Where the descriptors of all processes lead, by process and number.
 type Leads = HashMap<(usize, i32), (usize, usize)>;
 
+/// A thread, and what it does.
+pub(super) struct Task {
+    tid: i32,
+    path: String,
+    call: Doing,
+}
+
+enum Doing {
+    Sleeps(Call),
+    /// It sleeps, and we may not see in which call.
+    Refused,
+    /// Or it is stopped.
+    Runs,
+    Ended,
+}
+
 struct Looker<'a> {
     map: &'a Map,
     leads: Leads,
     mappings: &'a HashMap<usize, Vec<Mapping>>,
+    duplicates: Duplicates,
     /// The number of this IPC namespace.
     space: u64,
     /// The kernel's clock that counts running time, in milliseconds.
@@ -38,6 +55,7 @@ struct Looker<'a> {
 /// Finds the sleeping threads of the processes that are drawn.
 pub(super) fn gather(
     map: &mut Map,
+    tasks: &HashMap<usize, Vec<Task>>,
     mappings: &HashMap<usize, Vec<Mapping>>,
     space: u64,
 ) {
@@ -51,9 +69,11 @@ pub(super) fn gather(
     }
     let own = std::process::id();
     let now = ran_last(&format!("/proc/self/task/{own}"));
-    let looker = Looker { map, leads, mappings, space, now };
-    let shown = (0..map.processes.len()).filter(|at| map.processes[*at].shown);
-    let found: Vec<_> = shown.map(|at| (at, looker.process(at))).collect();
+    let duplicates = Duplicates::default();
+    let looker = Looker { map, leads, mappings, duplicates, space, now };
+    let mut found: Vec<_> =
+        tasks.iter().map(|(at, tasks)| (*at, looker.process(*at, tasks))).collect();
+    found.sort_by_key(|(at, ..)| *at);
     let mut unseen = Vec::new();
     for (at, (sleeps, all, refused)) in found {
         map.processes[at].sleeps = sleeps;
@@ -70,24 +90,51 @@ pub(super) fn gather(
     }
 }
 
+/// The threads of the processes that are drawn, by process.
+pub(super) fn tasks(map: &Map) -> HashMap<usize, Vec<Task>> {
+    let shown = (0..map.processes.len()).filter(|at| map.processes[*at].shown);
+    shown.map(|at| (at, tasks_of(map.processes[at].pid))).collect()
+}
+
+fn tasks_of(pid: i32) -> Vec<Task> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let tasks = tasks.into_iter().flatten().flatten();
+    let one = |task: fs::DirEntry| {
+        let tid: i32 = task.file_name().to_str()?.parse().ok()?;
+        let path = format!("/proc/{pid}/task/{tid}");
+        let state = os::process_identity::state(tid.unsigned_abs());
+        let call = match state {
+            Some('S' | 'D') => match os::proc::text(format!("{path}/syscall")) {
+                Ok(line) => calls::of_line(&line).map_or(Doing::Runs, Doing::Sleeps),
+                Err(_) => Doing::Refused,
+            },
+            None | Some('Z' | 'X') => Doing::Ended,
+            Some(_) => Doing::Runs,
+        };
+        Some(Task { tid, path, call })
+    };
+    tasks.filter_map(one).collect()
+}
+
 /// The FIFOs that the processes which are drawn sleep in open(2) of, with their names.
-pub(super) fn openings(map: &Map) -> Vec<(usize, Key, String)> {
+pub(super) fn openings(
+    map: &Map,
+    tasks: &HashMap<usize, Vec<Task>>,
+) -> Vec<(usize, Key, String)> {
     let mut all = Vec::new();
-    for (at, process) in map.processes.iter().enumerate().filter(|(_, it)| it.shown)
-    {
-        let pid = process.pid;
-        let tasks = fs::read_dir(format!("/proc/{pid}/task"));
-        for task in tasks.into_iter().flatten().flatten() {
-            let line = fs::read_to_string(task.path().join("syscall"));
-            let call = line.ok().and_then(|line| calls::of_line(&line));
-            if let Some(Call { means: Meaning::Open(directory, address), .. }) = call
+    for (at, tasks) in tasks {
+        for task in tasks {
+            if let Doing::Sleeps(Call {
+                means: Meaning::Open(directory, address),
+                ..
+            }) = task.call
             {
-                all.extend(
-                    fifo(pid, directory, address).map(|(key, name)| (at, key, name)),
-                );
+                let found = fifo(map.processes[*at].pid, directory, address);
+                all.extend(found.map(|(key, name)| (*at, key, name)));
             }
         }
     }
+    all.sort_unstable();
     all
 }
 
@@ -117,34 +164,21 @@ fn ran_last(task: &str) -> Option<f64> {
 
 impl Looker<'_> {
     /// Its sleeping threads, whether these are all, and whether we were refused.
-    fn process(&self, at: usize) -> (Vec<Sleep>, bool, bool) {
-        let pid = self.map.processes[at].pid;
-        let tasks = fs::read_dir(format!("/proc/{pid}/task"));
-        let tasks = tasks.into_iter().flatten().flatten();
+    fn process(&self, at: usize, tasks: &[Task]) -> (Vec<Sleep>, bool, bool) {
         let (mut sleeps, mut all, mut refused) = (Vec::new(), true, false);
         for task in tasks {
-            let path = task.path().display().to_string();
-            let Some(tid) = task.file_name().to_str().and_then(|n| n.parse().ok())
-            else {
-                continue;
-            };
-            let state = os::process_identity::state(i32::unsigned_abs(tid));
-            if !matches!(state, Some('S' | 'D')) {
-                all &= matches!(state, None | Some('Z' | 'X'));
-                continue;
-            }
-            let sleep = match fs::read_to_string(format!("{path}/syscall")) {
-                Ok(line) => {
-                    calls::of_line(&line).map(|call| self.sleep(at, tid, &call))
-                }
-                Err(_) => {
+            let sleep = match &task.call {
+                Doing::Ended => continue,
+                Doing::Runs => None,
+                Doing::Sleeps(call) => Some(self.sleep(at, task.tid, call)),
+                Doing::Refused => {
                     refused = true;
-                    self.by_wchan(at, tid, &path)
+                    self.by_wchan(at, task.tid, &task.path)
                 }
             };
             all &= sleep.is_some();
             sleeps.extend(
-                sleep.map(|sleep| Sleep { since: self.since(&path), ..sleep }),
+                sleep.map(|sleep| Sleep { since: self.since(&task.path), ..sleep }),
             );
         }
         sleeps.sort_by_key(|sleep| sleep.tid);
@@ -252,7 +286,7 @@ impl Looker<'_> {
         if self.map.objects[*object].ends.is_empty() {
             return false;
         }
-        let Some(copy) = duplicate(self.map.processes[at].pid, fd) else {
+        let Some(copy) = self.duplicates.of(self.map.processes[at].pid, fd) else {
             return false;
         };
         let time = match wants {

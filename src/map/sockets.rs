@@ -23,11 +23,17 @@ pub(super) fn gather(map: &mut Map) {
             held.insert(object.key.number, at);
         }
     }
-    for group in groups(&sockets, &index) {
-        let is_held = |at: &usize| held.contains_key(&sockets[*at].inode);
-        if group.iter().any(is_held) {
-            join(map, &sockets, &group, &held);
-        }
+    // The kernel lists them in the order of a hash: here they stand as processes hold them.
+    let first = |group: &Vec<usize>| {
+        group.iter().filter_map(|at| held.get(&sockets[*at].inode)).min().copied()
+    };
+    let mut groups: Vec<_> = groups(&sockets, &index)
+        .into_iter()
+        .filter_map(|group| Some((first(&group)?, group)))
+        .collect();
+    groups.sort_unstable();
+    for (_, group) in groups {
+        join(map, &sockets, &group, &held);
     }
 }
 
@@ -106,8 +112,12 @@ fn join(
     held: &HashMap<u64, usize>,
 ) {
     let mut group = group.to_vec();
-    // The listening socket first, then by number.
-    group.sort_by_key(|at| (sockets[*at].state != LISTEN, sockets[*at].inode));
+    // The listening socket first, then as they are held.
+    group.sort_by_key(|at| {
+        let socket = &sockets[*at];
+        let holder = held.get(&socket.inode);
+        (socket.state != LISTEN, holder.is_none(), holder, socket.inode)
+    });
     let first = &sockets[group[0]];
     let kind = match (i32::from(first.family), i32::from(first.kind)) {
         (libc::AF_UNIX, _) => Kind::Unix,

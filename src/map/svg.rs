@@ -1,5 +1,8 @@
-//! The map as a picture: processes on the left as a tree, objects on the right, a line for each
-//! process that holds an object.
+//! The map as a picture, at most 720 pixels wide where the tree of processes is not deep.
+//!
+//! Two processes stand at the left and at the right, with the objects between them. Others
+//! stand on the left as a tree, the objects on the right. A line joins a process with what it
+//! holds.
 //!
 //! The layout is our own and stable: processes stand in the order of the tree, objects in the
 //! order of the processes that hold them, whatever else changes. Each shape has its colours as
@@ -16,38 +19,45 @@ use super::model::{Holder, Map, On};
 use super::shapes;
 use super::text::{cycle_text, descriptor, doing};
 
-/// How far apart two lines' ends are, and what a box is high at least.
-const PORT: f64 = 15.0;
-const LEAST: f64 = 40.0;
+/// How far apart two lines' ends are, and two boxes.
+const PORT: f64 = 19.0;
 const GAP: f64 = 14.0;
-const MARGIN: f64 = 12.0;
+const MARGIN: f64 = 4.0;
 /// The widths of a process's box, of the gap between the columns, and of an object's box.
-const PROCESS: f64 = 210.0;
-const BETWEEN: f64 = 190.0;
-const OBJECT: f64 = 330.0;
+const PROCESS: f64 = 154.0;
+const BETWEEN: f64 = 86.0;
+const OBJECT: f64 = 232.0;
+/// The same where all processes stand on the left.
+const WIDE_BETWEEN: f64 = 150.0;
+const WIDE_OBJECT: f64 = 300.0;
 /// What a process is moved to the right for each of its parents.
 const STEP: f64 = 16.0;
-/// How many characters of these widths there are room for.
-const CHARACTER: f64 = 6.6;
+/// How wide a character is, and how high a line of text.
+pub(super) const CHARACTER: f64 = 7.25;
+pub(super) const LINE: f64 = 16.0;
 
 const STYLE: &str = "\
-.ipclab-map{LIGHT;max-width:100%;height:auto}\
+.ipclab-map{LIGHT;font:12px ui-monospace,Menlo,Consolas,monospace;max-width:100%;height:auto}\
 @media(prefers-color-scheme:dark){.ipclab-map{DARK}}\
 .js.light .ipclab-map,.js.rust .ipclab-map{LIGHT}\
 .js.coal .ipclab-map,.js.navy .ipclab-map,.js.ayu .ipclab-map{DARK}\
 .ipclab-map text{fill:var(--t)}.ipclab-map text.f{fill:var(--f)}.ipclab-map text.b{fill:var(--b)}\
-.ipclab-map .box{fill:var(--p);stroke:var(--r)}.ipclab-map .thing{fill:var(--p);stroke:var(--t)}\
-.ipclab-map .part{fill:var(--u)}.ipclab-map .way{stroke:var(--l)}.ipclab-map .tip{fill:var(--l)}\
+.ipclab-map .box{fill:var(--p);stroke:var(--r)}.ipclab-map .head{fill:var(--h)}\
+.ipclab-map .thing{fill:var(--p);stroke:var(--l)}.ipclab-map .ink{fill:var(--p);stroke:var(--t)}\
+.ipclab-map .part{fill:var(--u);stroke:var(--v)}.ipclab-map .way{stroke:var(--l)}\
+.ipclab-map .tip{fill:var(--l)}\
 .ipclab-map .sleeps{stroke:var(--s)}.ipclab-map .slept{fill:var(--s)}";
 
 /// Each colour's name, and what it is in light and in dark.
-const COLOURS: [[&str; 3]; 8] = [
+const COLOURS: [[&str; 3]; 10] = [
     ["t", "#24292f", "#d6dde4"],
     ["f", "#5f6872", "#98a4b0"],
     ["b", "#b3261e", "#ff8a80"],
     ["p", "#ffffff", "#1b2030"],
     ["r", "#0b7285", "#5fd3e6"],
-    ["u", "#c9b8f2", "#54468a"],
+    ["h", "#e3f3f6", "#173642"],
+    ["u", "#ece5fa", "#342a52"],
+    ["v", "#6941b8", "#c3a6ff"],
     ["l", "#6e7781", "#8b98a5"],
     ["s", "#8a5a00", "#f0c05a"],
 ];
@@ -75,88 +85,171 @@ struct Line {
     words: String,
 }
 
+/// Where a box is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) width: f64,
+    pub(super) height: f64,
+}
+
 /// The picture, `title` being what it shows.
 pub(super) fn picture(map: &Map, title: &str) -> String {
     let tree = tree(map);
     let places: BTreeMap<usize, usize> =
         tree.iter().enumerate().map(|(place, (at, _))| (*at, place)).collect();
-    let mut objects: Vec<usize> =
-        (0..map.objects.len()).filter(|at| map.objects[*at].shown).collect();
-    objects.sort_by_key(|at| {
-        let holders = &map.objects[*at].holders;
-        let places: Vec<usize> = holders
-            .iter()
-            .filter_map(|it| places.get(&it.process).copied())
-            .collect();
-        let sum: usize = places.iter().sum();
-        (sum * 64 / places.len().max(1), map.objects[*at].key)
-    });
+    let objects = in_order(map, &places);
     let lines = lines(map, &objects, &places);
-    let depth = tree.iter().map(|(_, branch)| branch.chars().count() / 2).max();
-    let left = MARGIN + depth.unwrap_or(0) as f64 * STEP + PROCESS;
-    let right = left + BETWEEN;
-    let width = right + OBJECT + MARGIN;
-    let (process_tops, process_end) = stack(
-        tree.iter()
-            .map(|(at, _)| lines.iter().filter(|it| it.process == *at).count()),
-    );
-    let (object_tops, object_end) = stack(
-        objects.iter().map(|at| lines.iter().filter(|it| it.object == *at).count()),
-    );
     let mut out = String::new();
-    let mut from = BTreeMap::new();
-    for ((at, branch), (top, height)) in tree.iter().zip(&process_tops) {
-        let x = MARGIN + (branch.chars().count() / 2) as f64 * STEP;
-        process(map, *at, (x, *top), (left - x, *height), &mut out);
-        let mut port = ports(
-            *top,
-            *height,
-            lines.iter().filter(|it| it.process == *at).count(),
-        );
-        for (number, _) in
-            lines.iter().enumerate().filter(|(_, it)| it.process == *at)
-        {
-            from.insert(number, port.next().unwrap_or(*top));
+    let (width, end) = match tree[..] {
+        [(left, _), (right, _)] => {
+            between_two(map, [left, right], &objects, &lines, &mut out)
         }
-    }
-    for (at, (top, height)) in objects.iter().zip(&object_tops) {
-        shapes::object(map, *at, (right, *top), (OBJECT, *height), &mut out);
-        let theirs: Vec<_> =
-            lines.iter().enumerate().filter(|(_, it)| it.object == *at).collect();
-        let ports = ports(*top, *height, theirs.len());
-        for ((number, line), y) in theirs.into_iter().zip(ports) {
-            draw(map, line, (left, from[&number]), (right, y), &mut out);
-        }
-    }
-    let end = sentences(map, process_end.max(object_end), width, &mut out);
+        _ => beside_all(map, &tree, &objects, &lines, &mut out),
+    };
+    let end = sentences(map, !lines.is_empty(), end, width, &mut out);
     let style = STYLE.replace("DARK", &variables(2)).replace("LIGHT", &variables(1));
     let title = escaped(title);
+    let about = escaped(&description(map, &tree, &objects));
     format!(
         "<svg class=\"ipclab-map\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" \
          viewBox=\"0 0 {width:.0} {end:.0}\" width=\"{width:.0}\" height=\"{end:.0}\" \
-         font-family=\"monospace\" font-size=\"11\">\n<title>{title}</title>\n\
-         <desc>Processes on the left, the objects that they hold on the right. A line has the \
-         descriptor and its mode; a thick one: the process sleeps on it; a dashed one: \
-         close-on-exec.</desc>\n<style>{style}</style>\n{out}</svg>\n"
+         font-family=\"monospace\" font-size=\"12\">\n<title>{title}</title>\n\
+         <desc>{about}</desc>\n<style>{style}</style>\n{out}</svg>\n"
     )
 }
 
-/// Where boxes begin that have so many lines each, one below the other, and how high they are;
-/// and where the last one ends.
-fn stack(lines: impl Iterator<Item = usize>) -> (Vec<(f64, f64)>, f64) {
-    let mut top = MARGIN;
+/// The same in words.
+fn description(map: &Map, tree: &[(usize, String)], objects: &[usize]) -> String {
     let mut all = Vec::new();
-    for count in lines {
-        let height = (count as f64 * PORT + 8.0).max(LEAST);
-        all.push((top, height));
-        top += height + GAP;
+    for (at, _) in tree {
+        let does = doing(map, *at);
+        let does = does.split("   ").next().filter(|does| !does.is_empty());
+        let does = does.map(|does| format!(" ({does})")).unwrap_or_default();
+        let holds: Vec<String> = objects
+            .iter()
+            .filter_map(|object| {
+                let object = &map.objects[*object];
+                let theirs = object.holders.iter().filter(|it| it.process == *at);
+                let words: Vec<_> = theirs.map(descriptor).collect();
+                (!words.is_empty())
+                    .then(|| format!("{} as {}", label(object), words.join(" ")))
+            })
+            .collect();
+        let holds = match holds.is_empty() {
+            true => "nothing that is drawn".to_owned(),
+            false => holds.join(", "),
+        };
+        all.push(format!("{}{does} holds {holds}.", map.who(*at)));
     }
-    (all, top)
+    all.join(" ")
+}
+
+/// The objects by the places of their holders; what is between equals, by the descriptors.
+fn in_order(map: &Map, places: &BTreeMap<usize, usize>) -> Vec<usize> {
+    let mut objects: Vec<usize> =
+        (0..map.objects.len()).filter(|at| map.objects[*at].shown).collect();
+    objects.sort_by_cached_key(|at| {
+        let holders = &map.objects[*at].holders;
+        let mut theirs: Vec<_> = holders
+            .iter()
+            .filter_map(|it| Some((*places.get(&it.process)?, it.fd)))
+            .collect();
+        theirs.sort_unstable();
+        let sum: usize = theirs.iter().map(|(place, _)| place).sum();
+        (sum * 64 / theirs.len().max(1), map.objects[*at].kind(), theirs, *at)
+    });
+    objects
+}
+
+/// Two tall boxes, and the objects between them: all lines are level. Returns how wide and how
+/// high that is.
+fn between_two(
+    map: &Map,
+    [left, right]: [usize; 2],
+    objects: &[usize],
+    lines: &[Line],
+    out: &mut String,
+) -> (f64, f64) {
+    let x = MARGIN + PROCESS + BETWEEN;
+    let (right_x, mut y) = (x + OBJECT + BETWEEN, MARGIN);
+    let mut drawn = String::new();
+    for object in objects {
+        let of = |process| {
+            let is_so =
+                move |it: &&Line| it.object == *object && it.process == process;
+            lines.iter().filter(is_so)
+        };
+        let ports = of(left).count().max(of(right).count());
+        let height = shapes::height(map, *object, OBJECT).max(ports as f64 * PORT);
+        let place = Place { x, y, width: OBJECT, height };
+        shapes::object(map, *object, place, &mut drawn);
+        for (process, from, to) in
+            [(left, x - BETWEEN, x), (right, right_x, x + OBJECT)]
+        {
+            for (line, y) in of(process).zip(ends(place, of(process).count())) {
+                draw(map, line, (from, y), (to, y), &mut drawn);
+            }
+        }
+        y += height + GAP;
+    }
+    let height = (y - GAP - MARGIN).max(head(map, left).max(head(map, right)));
+    for (at, x) in [(left, MARGIN), (right, right_x)] {
+        process(map, at, Place { x, y: MARGIN, width: PROCESS, height }, out);
+    }
+    out.push_str(&drawn);
+    (right_x + PROCESS + MARGIN, MARGIN + height + GAP)
+}
+
+/// All processes on the left, all objects on the right.
+fn beside_all(
+    map: &Map,
+    tree: &[(usize, String)],
+    objects: &[usize],
+    lines: &[Line],
+    out: &mut String,
+) -> (f64, f64) {
+    let mut of_process: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut of_object: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (number, line) in lines.iter().enumerate() {
+        of_process.entry(line.process).or_default().push(number);
+        of_object.entry(line.object).or_default().push(number);
+    }
+    let depth = |branch: &str| (branch.chars().count() / 2) as f64 * STEP;
+    let deepest = tree.iter().map(|(_, branch)| depth(branch)).fold(0.0, f64::max);
+    let left = MARGIN + deepest + PROCESS;
+    let x = left + WIDE_BETWEEN;
+    let mut from = BTreeMap::new();
+    let mut y = MARGIN;
+    for (at, branch) in tree {
+        let theirs = of_process.get(at).map_or(&[][..], Vec::as_slice);
+        let height = head(map, *at).max(theirs.len() as f64 * PORT + 6.0);
+        let x = MARGIN + depth(branch);
+        let place = Place { x, y, width: left - x, height };
+        process(map, *at, place, out);
+        from.extend(theirs.iter().copied().zip(ends(place, theirs.len())));
+        y += height + GAP;
+    }
+    let end = y;
+    y = MARGIN;
+    for object in objects {
+        let theirs = of_object.get(object).map_or(&[][..], Vec::as_slice);
+        let height = shapes::height(map, *object, WIDE_OBJECT)
+            .max(theirs.len() as f64 * PORT + 6.0);
+        let place = Place { x, y, width: WIDE_OBJECT, height };
+        shapes::object(map, *object, place, out);
+        for (number, y) in theirs.iter().zip(ends(place, theirs.len())) {
+            draw(map, &lines[*number], (left, from[number]), (x, y), out);
+        }
+        y += height + GAP;
+    }
+    (x + WIDE_OBJECT + MARGIN, end.max(y))
 }
 
 /// Where the lines of a box end, from top to bottom.
-fn ports(top: f64, height: f64, count: usize) -> impl Iterator<Item = f64> {
-    let first = top + (height - count as f64 * PORT) / 2.0 + PORT * 0.7;
+fn ends(place: Place, count: usize) -> impl Iterator<Item = f64> {
+    let first = place.y + (place.height - count as f64 * PORT) / 2.0 + PORT * 0.7;
     (0..count).map(move |number| first + number as f64 * PORT)
 }
 
@@ -176,13 +269,13 @@ fn lines(
                 grouped.entry(key).or_default().push(holder);
             }
         }
+        let is_pair = !map.objects[*object].ends.is_empty();
         for ((_, end, (not_write, read), process), holders) in grouped {
-            let is_pair = !map.objects[*object].ends.is_empty();
             let sleeps = map.sleepers(*object).any(|(it, _, wait)| {
                 let same =
                     !is_pair || matches!(wait.on, On::Object(_, of) if of == end);
                 let fits =
-                    holders.iter().any(|it| it.fd == wait.fd || wait.fd.is_none());
+                    wait.fd.is_none() || holders.iter().any(|it| it.fd == wait.fd);
                 it == process && same && fits
             });
             let words: Vec<_> = holders.iter().map(|it| descriptor(it)).collect();
@@ -196,36 +289,61 @@ fn lines(
                 words: words.join(" "),
             });
         }
+        for (process, sleep) in map.strangers(*object) {
+            all.push(Line {
+                process,
+                object: *object,
+                read: false,
+                write: false,
+                cloexec: false,
+                sleeps: sleep.is_some(),
+                words: sleep.map_or("used last", |it| &it.call).to_owned(),
+            });
+        }
     }
     all
 }
 
-fn process(
-    map: &Map,
-    at: usize,
-    (x, y): (f64, f64),
-    (width, height): (f64, f64),
-    out: &mut String,
-) {
-    let room = (width / CHARACTER) as usize - 2;
-    let (name, does) = (map.who(at), doing(map, at));
-    let ghost = if map.processes[at].closed || map.processes[at].zombie {
-        r#" stroke-dasharray="4 3""#
-    } else {
-        ""
-    };
-    let _ = writeln!(
+/// How high a process's box is at least.
+fn head(map: &Map, at: usize) -> f64 {
+    30.0 + LINE * does(map, at).len() as f64
+}
+
+/// What the process does, in lines that fit its box.
+fn does(map: &Map, at: usize) -> Vec<String> {
+    let room = ((PROCESS - 16.0) / CHARACTER) as usize;
+    let does = doing(map, at);
+    // For how long stands after three blanks: a line of its own.
+    let parts = does.split("   ").flat_map(|part| textwrap::wrap(part, room));
+    parts.filter(|part| !part.is_empty()).map(|it| short(&it, room)).collect()
+}
+
+fn process(map: &Map, at: usize, place: Place, out: &mut String) {
+    let Place { x, y, width, height } = place;
+    let room = ((width - 16.0) / CHARACTER) as usize;
+    let name = map.who(at);
+    let closed = map.processes[at].closed || map.processes[at].zombie;
+    let ghost = if closed { r#" stroke-dasharray="4 3""# } else { "" };
+    let _ = write!(
         out,
         "<g><title>{}: {}</title><rect class=\"box\" x=\"{x:.1}\" y=\"{y:.1}\" \
          width=\"{width:.1}\" height=\"{height:.1}\" rx=\"7\" fill=\"{}\" stroke=\"{}\" \
-         stroke-width=\"1.6\"{ghost}/>",
+         stroke-width=\"1.6\"{ghost}/><path class=\"head\" d=\"M{:.1} {:.1}v-15a6.2 6.2 0 0 1 \
+         6.2 -6.2H{:.1}a6.2 6.2 0 0 1 6.2 6.2v15z\" fill=\"{}\"/>",
         escaped(&name),
-        escaped(&does),
+        escaped(&doing(map, at)),
         light("p"),
-        light("r")
+        light("r"),
+        x + 0.8,
+        y + 22.0,
+        x + width - 7.0,
+        light("h"),
     );
     text(out, "t", (x + 9.0, y + 16.0), true, &short(&name, room));
-    text(out, "f", (x + 9.0, y + 31.0), false, &short(&does, room));
+    for (number, line) in does(map, at).iter().enumerate() {
+        let y = y + 38.0 + number as f64 * LINE;
+        text(out, "f", (x + 9.0, y), false, line);
+    }
     out.push_str("</g>\n");
 }
 
@@ -243,37 +361,60 @@ fn draw(
     };
     let thick = if line.sleeps { 3.0 } else { 1.3 };
     let dashed = if line.cloexec { r#" stroke-dasharray="5 3""# } else { "" };
-    // The words stand on the last part of the line, which is straight.
-    let straight =
-        x2 - (line.words.chars().count().min(16) as f64 * CHARACTER) - 14.0;
-    let middle = (x1 + straight) / 2.0;
+    // The words stand on the part of the line beside the object, which is straight.
+    let straight = BETWEEN - 2.0 * 10.0;
+    let words = short(&line.words, (straight / CHARACTER) as usize);
+    let long = words.chars().count() as f64 * CHARACTER;
+    let to = (x2 - x1).signum();
     let who = escaped(&map.who(line.process));
     let what = escaped(&label(&map.objects[line.object]));
+    // A dash may not lie upon a head.
+    let (start, end) = (
+        x1 + if line.read { 8.0 * to } else { 0.0 },
+        x2 - if line.write { 8.0 * to } else { 0.0 },
+    );
+    let path = match y1 == y2 {
+        true => format!("M{start:.1} {y1:.1}H{end:.1}"),
+        false => {
+            let bend = x2 - (straight + 10.0) * to;
+            let middle = (x1 + bend) / 2.0;
+            format!(
+                "M{start:.1} {y1:.1}C{middle:.1} {y1:.1} {middle:.1} {y2:.1} {bend:.1} \
+                 {y2:.1}H{end:.1}"
+            )
+        }
+    };
     let _ = write!(
         out,
-        "<g><title>{who} holds {what}: {}</title><path class=\"{class}\" d=\"M{x1:.1} {y1:.1}\
-         C{middle:.1} {y1:.1} {middle:.1} {y2:.1} {straight:.1} {y2:.1}H{x2:.1}\" fill=\"none\" \
-         stroke=\"{colour}\" stroke-width=\"{thick}\"{dashed}/>",
+        "<g><title>{who} holds {what}: {}</title><path class=\"{class}\" d=\"{path}\" \
+         fill=\"none\" stroke=\"{colour}\" stroke-width=\"{thick}\"{dashed}/>",
         escaped(&line.words)
     );
-    if line.write {
+    let mut head = |x: f64, y: f64, back: f64| {
         let _ = write!(
             out,
-            r#"<path class="{tip}" d="M{x2:.1} {y2:.1}l-8 -4v8z" fill="{colour}"/>"#
+            r#"<path class="{tip}" d="M{x:.1} {y:.1}l{back:.0} -4.5v9z" fill="{colour}"/>"#
         );
+    };
+    if line.write {
+        head(x2, y2, -9.0 * to);
     }
     if line.read {
-        let _ = write!(
-            out,
-            r#"<path class="{tip}" d="M{x1:.1} {y1:.1}l8 -4v8z" fill="{colour}"/>"#
-        );
+        head(x1, y1, 9.0 * to);
     }
-    text(out, "t", (straight + 2.0, y2 - 3.0), false, &short(&line.words, 16));
+    let middle = x2 - (straight / 2.0 + 10.0) * to;
+    text(out, "t", (middle - long / 2.0, y2 - 4.0), false, &words);
     out.push_str("</g>\n");
 }
 
-/// The sentences and cycles, below; returns where they end.
-fn sentences(map: &Map, mut y: f64, width: f64, out: &mut String) -> f64 {
+/// The sentences and cycles, below, and how to read a line; returns where they end.
+fn sentences(
+    map: &Map,
+    has_lines: bool,
+    mut y: f64,
+    width: f64,
+    out: &mut String,
+) -> f64 {
     let columns = ((width - 2.0 * MARGIN) / CHARACTER) as usize;
     let cycles =
         map.cycles.iter().map(|cycle| format!("cycle: {}", cycle_text(map, cycle)));
@@ -281,14 +422,17 @@ fn sentences(map: &Map, mut y: f64, width: f64, out: &mut String) -> f64 {
     let remarks = map.remarks.iter().map(|remark| ("t", remark.text.clone()));
     let not_seen =
         map.not_seen.iter().map(|what| ("f", format!("not looked into: {what}")));
-    y += 6.0;
-    for (class, sentence) in cycles.chain(remarks).chain(not_seen) {
+    let legend = has_lines.then(|| {
+        ("f", "thick: the process sleeps on it; dashed: close-on-exec".to_owned())
+    });
+    y += 8.0;
+    for (class, sentence) in cycles.chain(remarks).chain(not_seen).chain(legend) {
         for line in textwrap::wrap(&sentence, columns) {
             text(out, class, (MARGIN, y), class == "b", &line);
-            y += 16.0;
+            y += LINE;
         }
     }
-    y + 4.0
+    y
 }
 
 /// A line of text.

@@ -77,6 +77,7 @@ fn processes(map: &Map, width: usize) -> String {
 /// What a process does, in a few words.
 pub(super) fn doing(map: &Map, at: usize) -> String {
     let process = &map.processes[at];
+    let mark = if process.moved { " (moving)" } else { "" };
     if process.zombie {
         return "has ended, and its parent has not waited for it".to_owned();
     }
@@ -86,13 +87,13 @@ pub(super) fn doing(map: &Map, at: usize) -> String {
     let Some(sleep) = process.sleeps.iter().min_by_key(|sleep| {
         (sleep.waits.iter().all(|wait| wait.on == On::Own), sleep.tid)
     }) else {
-        return String::new();
+        return mark.trim_start().to_owned();
     };
     let threads = match process.sleeps.len() {
         1 => String::new(),
         more => format!(", {more} threads"),
     };
-    format!("{}{threads}", asleep(sleep))
+    format!("{}{threads}{mark}", asleep(sleep))
 }
 
 /// `asleep in read(3)   0.3 s`.
@@ -144,7 +145,9 @@ fn object(map: &Map, at: usize, width: usize) -> String {
                 }
                 _ if is_client => "waits in the backlog".to_owned(),
                 (_, Some(0)) => "nothing unread".to_owned(),
-                (_, Some(bytes)) => format!("{} bytes unread", grouped(bytes)),
+                (_, Some(bytes)) => {
+                    format!("{} unread", wire::say::count(bytes, "byte"))
+                }
                 _ => String::new(),
             };
             let inode = match end.inode {
@@ -167,13 +170,12 @@ fn object(map: &Map, at: usize, width: usize) -> String {
     out
 }
 
-/// Those that sleep on it and do not hold it: on a System V object, in open(2), in connect(2).
+/// Those that use it and do not hold it.
 fn strangers(map: &Map, at: usize) -> Vec<String> {
-    let object = &map.objects[at];
-    let holds = |process| object.holders.iter().any(|it| it.process == process);
-    let all = map.sleepers(at).filter(|(process, ..)| !holds(*process));
-    all.map(|(process, sleep, _)| {
-        format!("   {}  {}", map.who(process), asleep(sleep))
+    let all = map.strangers(at).into_iter();
+    all.map(|(process, sleep)| {
+        let does = sleep.map_or("used it last".to_owned(), asleep);
+        format!("   {}  {does}", map.who(process))
     })
     .collect()
 }
@@ -182,19 +184,20 @@ fn holders(map: &Map, at: usize, end: usize, width: usize, indent: &str) -> Stri
     let object = &map.objects[at];
     let of_end = |it: &&Holder| end == usize::MAX || it.end == end;
     // Descriptors of one process in one mode stand in one line.
-    let mut lines: Vec<(usize, bool, bool, usize, Vec<String>)> = Vec::new();
+    let mut lines: Vec<Vec<&Holder>> = Vec::new();
+    let key = |it: &Holder| (it.process, it.read, it.write, it.end);
     for holder in object.holders.iter().filter(of_end) {
-        let shown = descriptor(holder);
-        let key = (holder.process, holder.read, holder.write, holder.end);
-        match lines.iter_mut().find(|it| (it.0, it.1, it.2, it.3) == key) {
-            Some(line) => line.4.push(shown),
-            None => lines.push((key.0, key.1, key.2, key.3, vec![shown])),
+        match lines.iter_mut().find(|line| key(line[0]) == key(holder)) {
+            Some(line) => line.push(holder),
+            None => lines.push(vec![holder]),
         }
     }
-    let column =
-        lines.iter().map(|it| display_width(&map.who(it.0))).max().unwrap_or(0);
+    let widths = lines.iter().map(|line| display_width(&map.who(line[0].process)));
+    let column = widths.max().unwrap_or(0);
     let mut out = String::new();
-    for (process, read, write, end, descriptors) in lines {
+    for theirs in lines {
+        let (process, read, write, end) = key(theirs[0]);
+        let descriptors: Vec<_> = theirs.iter().map(|it| descriptor(it)).collect();
         let arrow = match (read, write) {
             (true, true) => "◀▶",
             (false, true) => "─▶",
@@ -204,14 +207,15 @@ fn holders(map: &Map, at: usize, end: usize, width: usize, indent: &str) -> Stri
         let blanks = " ".repeat(column.min(30).saturating_sub(display_width(&who)));
         let mut line =
             format!("{indent}{arrow} {who}{blanks}  {}", descriptors.join(" "));
-        let locks = object.holders.iter().filter(|it| it.process == process);
-        for lock in locks.flat_map(|it| &it.locks) {
+        for lock in theirs.iter().flat_map(|it| &it.locks) {
             let _ = write!(line, "  {}", lock.text());
         }
         for (it, sleep, wait) in map.sleepers(at) {
             let same = object.ends.is_empty()
                 || matches!(wait.on, On::Object(_, of) if of == end);
-            if it == process && same {
+            let by_fd =
+                wait.fd.is_none() || theirs.iter().any(|it| it.fd == wait.fd);
+            if it == process && same && by_fd {
                 let _ = write!(line, "  asleep in {}", sleep.call);
             }
         }
@@ -222,15 +226,28 @@ fn holders(map: &Map, at: usize, end: usize, width: usize, indent: &str) -> Stri
 
 /// `3r`, `4rwc`, `mapped rw`.
 pub(super) fn descriptor(holder: &Holder) -> String {
-    let mode = match (holder.read, holder.write) {
+    let mapped = holder.fd.is_none() && holder.locks.is_empty();
+    let fd = holder.fd.map(i64::from);
+    mode_of(fd, holder.read, holder.write, holder.cloexec, mapped)
+}
+
+/// The same, of its parts.
+pub(super) fn mode_of(
+    fd: Option<i64>,
+    read: bool,
+    write: bool,
+    cloexec: bool,
+    mapped: bool,
+) -> String {
+    let mode = match (read, write) {
         (true, true) => "rw",
         (false, true) => "w",
         _ => "r",
     };
-    match holder.fd {
-        Some(fd) => format!("{fd}{mode}{}", if holder.cloexec { "c" } else { "" }),
-        None if !holder.locks.is_empty() => String::new(),
-        None => format!("mapped {mode}"),
+    match fd {
+        Some(fd) => format!("{fd}{mode}{}", if cloexec { "c" } else { "" }),
+        None if mapped => format!("mapped {mode}"),
+        None => String::new(),
     }
 }
 

@@ -1,9 +1,12 @@
 //! Reading /proc.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::unistd::Pid;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::path::Arg;
 
 use super::process_identity;
 
@@ -13,10 +16,38 @@ use super::process_identity;
 /// # Errors
 /// As open(2) and read(2): ENOENT and ESRCH of a process that has ended.
 pub fn text(path: impl AsRef<Path>) -> io::Result<String> {
-    let bytes = std::fs::read(path)?;
+    let bytes = bytes(path)?;
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| {
         String::from_utf8_lossy(error.as_bytes()).into_owned()
     }))
+}
+
+/// The bytes of a file of /proc: open(2), and read(2) until there are no more. std::fs::read
+/// also asks for a size, which such a file does not have.
+///
+/// # Errors
+/// As open(2) and read(2).
+pub fn bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let file = open(CWD, path.as_ref(), OFlags::empty())?;
+    let mut bytes = Vec::with_capacity(4096);
+    loop {
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve(4096);
+        }
+        if rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))? == 0
+        {
+            return Ok(bytes);
+        }
+    }
+}
+
+/// Opens a file below a directory of /proc for reading.
+///
+/// # Errors
+/// As openat(2).
+pub fn open(at: impl AsFd, path: impl Arg, flags: OFlags) -> io::Result<OwnedFd> {
+    let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
+    Ok(openat(at, path, flags, Mode::empty())?)
 }
 
 /// The value of a line `name value` in a file of /proc.

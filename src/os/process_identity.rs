@@ -76,7 +76,7 @@ fn stat(pid: u32) -> Option<(u8, u64)> {
 
 /// The fields of a process's `stat` from the third on.
 fn fields(pid: u32) -> Option<String> {
-    after_name(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+    after_name(&super::proc::bytes(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// The same, of that line.

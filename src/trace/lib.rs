@@ -9,7 +9,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
@@ -18,7 +18,7 @@ use bare::Program;
 use chapters::find;
 use lab::prose;
 use os::process_identity::ProcessIdentity;
-use wire::errors::{Advise, usage};
+use wire::errors::usage;
 use wire::meet::Meets;
 use wire::say::tell;
 
@@ -147,9 +147,7 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
     if let Some(path) = &options.svg {
         let drawing = rows::layout(&trace, &shown, &arrows, options.all);
         let picture = svg::picture(&trace, &drawing, &subject.title());
-        whole(path, &picture)
-            .with_context(|| format!("write {}", path.display()))
-            .advise(elsewhere)?;
+        lab::whole::write(path, &picture)?;
     }
     if let Some(signal) = watch.caught {
         return watch.end_by(signal);
@@ -158,25 +156,6 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
         Some(failure) => bail!(failure),
         None => Ok(()),
     }
-}
-
-/// Writes the file, or leaves none: half a picture is no picture.
-fn whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let written = std::fs::write(path, text);
-    let half = |_: &_| std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
-    if written.as_ref().is_err_and(half) {
-        let _ = std::fs::remove_file(path);
-    }
-    written
-}
-
-fn elsewhere(error: &anyhow::Error) -> Option<&'static str> {
-    use nix::errno::Errno;
-    matches!(
-        wire::errors::errno(error),
-        Some(Errno::ENOSPC | Errno::EDQUOT | Errno::EACCES | Errno::EROFS)
-    )
-    .then_some("choose another place for the picture")
 }
 
 /// The commands between the `:::`.

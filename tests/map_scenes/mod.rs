@@ -3,6 +3,8 @@
 
 #![allow(dead_code)]
 
+mod proof;
+
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::process::Command;
 
@@ -110,12 +112,22 @@ impl Scene {
         self.pids[index + 1]
     }
 
-    /// What the map shows of the scene's processes, once it is as `is_so` wants.
+    /// What the map shows of the scene's processes, once it is as `is_so` wants, and lsof(8) and
+    /// lsfd(1) have the same.
     #[track_caller]
     pub(crate) fn map(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let pids: Vec<String> = self.pids.iter().map(i64::to_string).collect();
         let words: Vec<&str> = pids.iter().map(String::as_str).collect();
-        until_map(&words, what, is_so)
+        let end = deadline();
+        loop {
+            let map = until_map(&words, what, &is_so);
+            let Some(difference) = proof::difference(&map, &self.pids) else {
+                return map;
+            };
+            // A process may have closed one meanwhile.
+            let late = std::time::Instant::now() > end;
+            assert!(!late, "{what}: {difference}: {map:#}");
+        }
     }
 
     /// The text of the map.
