@@ -98,6 +98,11 @@ enum Verb {
     Demo(lab::demo::Options),
     /// Pitfalls as questions: guess, and the kernel answers
     Experiment(experiment::Options),
+    /// Write programs of your own, and have them graded: start, check, hint, show
+    Exercise(exercises::Options),
+    /// The partner of an exercise; only `ipclab exercise check` starts it
+    #[command(hide = true)]
+    ExercisePartner(exercises::partner::Options),
     /// Draw the system calls of a chapter's roles, or of any programs, side by side
     Trace(trace::Options),
     /// Show who holds which pipe, socket, queue or lock, who sleeps on it, and why
@@ -207,6 +212,12 @@ fn run_verb(verb: Verb, global: &Global, all: &Command) -> Result<()> {
         Verb::Bare(options) => bare::run(&options, global.quiet),
         Verb::Demo(options) => lab::demo::run(&options, global.quiet),
         Verb::Experiment(options) => experiment::run(&options, global.quiet),
+        Verb::Exercise(options) => {
+            let coloured = wants_colours(global.color, stdout().is_terminal());
+            colored::control::set_override(coloured);
+            exercises::run(&options)
+        }
+        Verb::ExercisePartner(options) => exercises::partner::play(&options),
         Verb::Trace(options) => {
             let coloured = wants_colours(global.color, stdout().is_terminal());
             colored::control::set_override(coloured);

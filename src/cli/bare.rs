@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use rustix::stdio::{stderr, stdout};
 
 use super::near::{self, Offers};
@@ -52,8 +51,9 @@ pub(super) struct Options {
     words: Vec<OsString>,
 
     /// The language
-    #[arg(long, value_enum, default_value = "rust", value_name = "LANGUAGE")]
-    lang: Lang,
+    #[arg(long, default_value = "rust", value_name = "LANGUAGE")]
+    #[arg(value_parser = lab::language::parser())]
+    lang: Language,
 
     /// Print what the program lacks: what shows it, and what of the chapter's code answers it
     #[arg(long, requires = "name", conflicts_with_all = ["role", "lang"])]
@@ -66,27 +66,6 @@ pub(super) struct Options {
     /// Print it as the list of its chapter's page
     #[arg(long, hide = true, requires = "lacks")]
     markdown: bool,
-}
-
-/// `--lang`.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Lang {
-    /// With the crates nix and libc
-    Rust,
-    /// With the C library
-    C,
-    /// With its standard library
-    Python,
-}
-
-impl From<Lang> for Language {
-    fn from(lang: Lang) -> Language {
-        match lang {
-            Lang::Rust => Language::Rust,
-            Lang::C => Language::C,
-            Lang::Python => Language::Python,
-        }
-    }
 }
 
 /// What a shell completes.
@@ -104,7 +83,7 @@ fn names() -> &'static [String] {
 pub(super) fn run(options: &Options, quiet: bool) -> Result<()> {
     let Some(name) = &options.name else { return prose::print(&list()) };
     let program = Program::find(name).ok_or_else(|| usage(unknown(name)))?;
-    let language = options.lang.into();
+    let language = options.lang;
     match &options.role {
         _ if options.markdown => prose::print(&lacks_list(&row(program)?)),
         _ if options.prepare => command(program, language).map(drop),

@@ -5,6 +5,7 @@ pub mod clean;
 pub mod demo;
 pub mod holders;
 pub mod interrupts;
+pub mod language;
 pub mod prose;
 pub mod scratch;
 pub mod tools;
