@@ -196,7 +196,7 @@ fn chosen(options: &Options) -> Result<Checked> {
     let (dir, language) = match of_here {
         Some((about, dir)) => (dir, about.language),
         None => {
-            let progress = Progress::read()?;
+            let progress = Progress::read_or_tell();
             let done = progress.exercises.get(&id).cloned().unwrap_or_default();
             let (Some(dir), Some(language)) = (done.dir, done.language) else {
                 bail!("{id} has not been started: ipclab exercise start {id}");

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use lab::prose;
 
-use super::progress::Progress;
+use super::progress::{Progress, told};
 use super::{find, id};
 
 /// The options of `hint`.
@@ -21,12 +21,12 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Result<()> {
     let entry = find(&options.exercise).context("no such exercise")?;
     let (exercise, id) = (entry.1, id(entry));
-    let done = Progress::read()?.exercises.get(&id).cloned().unwrap_or_default();
+    let done = Progress::read_or_tell().exercises.get(&id).cloned().unwrap_or_default();
     let number = match options.number {
         Some(number) => usize::from(number),
         None => (done.hints + 1).min(exercise.hints.len()),
     };
-    Progress::note(&id, |done| done.hints = done.hints.max(number))?;
+    told(Progress::note(&id, |done| done.hints = done.hints.max(number)));
     let hint = exercise.hints[number - 1];
     let all = exercise.hints.len();
     prose::print(&prose::paragraph(

@@ -4,7 +4,7 @@
 //! - `row`: what an exercise is; `texts`: what it begins with, and our solution.
 //! - `scene`, `draw`: where a stage is played, and with which data; `partner`: who plays against
 //!   the learner's program; `run`, `sleep`: the play; `judge`, `verdict`: what came of it.
-//! - `folder`: the learner's folder; `progress`: what was done.
+//! - `folder`: the learner's folder; what was done is in `lab::progress`.
 //! - `check`, `start`, `list`, `hint`, `show`: the verbs.
 //! - A module a chapter: its exercises.
 
@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use anyhow::Result;
 use clap::Subcommand;
 
-use lab::prose;
+use lab::{progress, prose};
 
 mod check;
 pub mod draw;
@@ -22,7 +22,6 @@ mod hint;
 mod judge;
 mod list;
 pub mod partner;
-pub mod progress;
 pub mod row;
 pub mod run;
 pub mod scene;

@@ -9,7 +9,7 @@ use lab::prose;
 use wire::meet::quoted;
 
 use super::folder::{beginning, default, make, source};
-use super::progress::Progress;
+use super::progress::{Progress, told};
 use super::row::{Exercise, Kind};
 use super::{find, id};
 
@@ -47,10 +47,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
         None => default(&id, language)?,
     };
     make(&dir, &id, &task(exercise, &id, language), &text, language)?;
-    Progress::note(&id, |done| {
+    told(Progress::note(&id, |done| {
         done.dir = Some(dir.clone());
         done.language = Some(language.name().to_owned());
-    })?;
+    }));
     let shown = quoted(&dir.display().to_string());
     let rows = [
         (format!("cd {shown}"), "your folder"),
