@@ -13,7 +13,7 @@ use rustix::stdio::{stderr, stdout};
 use super::near::{self, Offers};
 use bare::{Language, MeetingPlace, PROGRAMS, Program};
 use lab::bare::{MeetingPlaces, command, row};
-use lab::prose;
+use lab::{progress, prose};
 use os::inheritance::hand_on;
 use wire::chapter::{Lack, Row, Shown};
 use wire::errors::usage;
@@ -130,6 +130,7 @@ fn list() -> String {
 /// Prints the program to the byte; on a terminal, also how it is built and run.
 fn print(program: &Program, language: Language, quiet: bool) -> Result<()> {
     prose::print(program.text(language))?;
+    progress::done("bare", [program.name], quiet);
     if stdout().is_terminal() && !quiet {
         tell(&format!("\n{}", recipe(program, language)?));
     }
@@ -204,6 +205,7 @@ fn play(
     let (places, messages, chosen) = arguments(program, role, words)?;
     check(program, role, messages)?;
     let mut command = command(program, language)?;
+    progress::done("bare", [program.name], quiet);
     if !quiet && stderr().is_terminal() {
         let place = places.join(" ");
         announce(&format!("{} {role} {place}", program.name));

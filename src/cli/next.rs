@@ -84,7 +84,8 @@ fn steps(row: &Row, progress: &Progress) -> Vec<Step> {
     let mut all = Vec::new();
     let mut add = |does, id: String, command: String, about: String, state| {
         let skipped = progress.skipped.contains_key(&id);
-        let state = if skipped && state != State::Done { State::Skipped } else { state };
+        let state =
+            if skipped && state != State::Done { State::Skipped } else { state };
         all.push(Step { does, id, command, about, state });
     };
     let kept = |id: &str| match progress.steps.contains_key(id) {
@@ -111,7 +112,13 @@ fn steps(row: &Row, progress: &Progress) -> Vec<Step> {
             Some(_) => State::Done,
         };
         let command = format!("ipclab experiment {id}");
-        add("break", format!("experiment {id}"), command, one.title.to_owned(), state);
+        add(
+            "break",
+            format!("experiment {id}"),
+            command,
+            one.title.to_owned(),
+            state,
+        );
     }
     let of_chapter = exercises::entries().filter(|(chapter, _)| *chapter == name);
     for entry in of_chapter {
@@ -139,7 +146,9 @@ fn steps(row: &Row, progress: &Progress) -> Vec<Step> {
     let id = format!("role {name}");
     let state = kept(&id);
     let about = match (row.meets, lines.get(1)) {
-        (Meets::Nowhere | Meets::World, _) | (_, None) => "the role, at work".to_owned(),
+        (Meets::Nowhere | Meets::World, _) | (_, None) => {
+            "the role, at work".to_owned()
+        }
         (_, Some(other)) => format!("and in another terminal: {other}"),
     };
     add("play", id, lines[0].clone(), about, state);
@@ -209,7 +218,8 @@ pub(super) fn run(options: &Options) -> Result<()> {
     }
     text += &path(&progress);
     let Some(row) = chosen.or_else(|| current(&progress)) else {
-        text += "\nYou have done every step. The experiments go on: ipclab experiment\n";
+        text +=
+            "\nYou have done every step. The experiments go on: ipclab experiment\n";
         return prose::print(&text);
     };
     text += &chapter(&row, &progress);
@@ -218,7 +228,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
 
 fn unknown(name: &str) -> String {
     let near = near::question(&near::chapters(&[name]));
-    format!("no such chapter: '{name}'{}", near.unwrap_or("; ipclab list has them".into()))
+    format!(
+        "no such chapter: '{name}'{}",
+        near.unwrap_or("; ipclab list has them".into())
+    )
 }
 
 /// All chapters, a line each.
@@ -235,7 +248,12 @@ fn path(progress: &Progress) -> String {
         let _ = match all.len() {
             0 => writeln!(text, "  {:<10} not in this build", row.name),
             count => {
-                writeln!(text, "{} {:<10} {over:>2} of {count} steps", state.mark(), row.name)
+                writeln!(
+                    text,
+                    "{} {:<10} {over:>2} of {count} steps",
+                    state.mark(),
+                    row.name
+                )
             }
         };
     }
@@ -244,10 +262,17 @@ fn path(progress: &Progress) -> String {
 
 /// The steps of a chapter, and the command.
 fn chapter(row: &Row, progress: &Progress) -> String {
-    let mut text = format!("\n{}\n", format!("{}: {}", row.name, row.summary).bold());
+    let mut text =
+        format!("\n{}\n", format!("{}: {}", row.name, row.summary).bold());
     let all = steps(row, progress);
     for step in &all {
-        let _ = writeln!(text, "{} {:<8} {}", step.state.mark(), step.does, step.command);
+        let _ = writeln!(
+            text,
+            "{} {:<8} {}",
+            step.state.mark(),
+            step.does,
+            step.command
+        );
     }
     match (all.iter().find(|step| !step.state.is_over()), row.missing()) {
         (Some(step), _) => {
@@ -259,7 +284,11 @@ fn chapter(row: &Row, progress: &Progress) -> String {
             text += &prose::paragraph(prose::width(), "Not here: ", "  ", &missing);
         }
         (None, None) => {
-            let _ = write!(text, "\n{} is done. The path goes on: ipclab next\n", row.name);
+            let _ = write!(
+                text,
+                "\n{} is done. The path goes on: ipclab next\n",
+                row.name
+            );
         }
     }
     text

@@ -21,7 +21,8 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Result<()> {
     let entry = find(&options.exercise).context("no such exercise")?;
     let (exercise, id) = (entry.1, id(entry));
-    let done = Progress::read_or_tell().exercises.get(&id).cloned().unwrap_or_default();
+    let done =
+        Progress::read_or_tell().exercises.get(&id).cloned().unwrap_or_default();
     let number = match options.number {
         Some(number) => usize::from(number),
         None => (done.hints + 1).min(exercise.hints.len()),

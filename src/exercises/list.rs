@@ -6,7 +6,7 @@ use serde_json::json;
 
 use lab::prose;
 
-use super::progress::{Done, Progress};
+use super::progress::{Done, Progress, ago};
 use super::{entries, id};
 
 /// The options of `list`.
@@ -21,7 +21,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {
-    let progress = Progress::read()?;
+    let progress = Progress::read_or_tell();
     let chosen = |(chapter, _): &super::Entry| {
         options.chapter.as_ref().is_none_or(|wanted| wanted == chapter)
     };
@@ -39,8 +39,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
             text += &format!("{line}\n");
             continue;
         }
-        if done.passed.is_none() {
-            next = next.or(Some(name.clone()));
+        if done.passed.is_none() && next.is_none() {
+            let verb = if done.dir.is_some() { "check" } else { "start" };
+            next = Some(format!("ipclab exercise {verb} {name}"));
         }
         let first = format!("{} {name:<24} ", mark(&done));
         let about = format!(
@@ -53,7 +54,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
         text += &prose::paragraph(prose::width(), &first, &" ".repeat(27), &about);
     }
     if let Some(next) = next {
-        text += &format!("\nNext: ipclab exercise start {next}\n");
+        text += &format!("\nNext: {next}\n");
     }
     prose::print(&text)
 }
@@ -69,8 +70,12 @@ fn mark(done: &Done) -> colored::ColoredString {
 /// How far an exercise is that has been begun.
 fn reached(done: &Done, stages: usize) -> String {
     let mut text = String::new();
-    if done.passed.is_none() && done.checked.is_some() {
-        text += &format!(", {} of {stages} stages", done.stages);
+    match (done.passed, done.checked) {
+        (Some(at), _) => text += &format!(", passed {}", ago(at)),
+        (None, Some(at)) => {
+            text += &format!(", {} of {stages} stages {}", done.stages, ago(at));
+        }
+        (None, None) => {}
     }
     if done.hints > 0 {
         text += &format!(", {}", wire::say::count(done.hints as u64, "hint"));

@@ -26,7 +26,8 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Result<()> {
     let entry = find(&options.exercise).context("no such exercise")?;
     let (exercise, id) = (entry.1, id(entry));
-    let done = Progress::read_or_tell().exercises.get(&id).cloned().unwrap_or_default();
+    let done =
+        Progress::read_or_tell().exercises.get(&id).cloned().unwrap_or_default();
     if done.passed.is_none() && !options.anyway {
         bail!(
             "{id}: your program has not passed yet: ipclab exercise check {id}; or add --anyway"

@@ -210,7 +210,11 @@ pub fn told(kept: Result<()>) {
 
 /// Keeps that steps of the path are done, `bare fifo` by its verb and its chapter, where a
 /// learner sits at a terminal: a script and a program that is traced are no learners.
-pub fn done<'a>(verb: &str, chapters: impl IntoIterator<Item = &'a str>, quiet: bool) {
+pub fn done<'a>(
+    verb: &str,
+    chapters: impl IntoIterator<Item = &'a str>,
+    quiet: bool,
+) {
     if !stderr().is_terminal() {
         return;
     }

@@ -54,7 +54,8 @@ pub(super) fn print(chosen: &[Entry], as_json: bool) -> Result<()> {
         }
     }
     let count = |wanted: fn(&Tried) -> bool| {
-        let tried = chosen.iter().filter_map(|one| progress.experiments.get(&id(*one)));
+        let tried =
+            chosen.iter().filter_map(|one| progress.experiments.get(&id(*one)));
         tried.filter(|tried| wanted(tried)).count()
     };
     let totals = format!(

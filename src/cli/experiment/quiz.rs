@@ -32,13 +32,17 @@ pub(super) fn run(
         )));
     }
     let progress = Progress::read_or_tell();
-    let is_right =
-        |one: &Entry| progress.experiments.get(&id(*one)).is_some_and(Tried::is_right);
+    let is_right = |one: &Entry| {
+        progress.experiments.get(&id(*one)).is_some_and(Tried::is_right)
+    };
     let mut to_come: VecDeque<Entry> = in_order(chosen).into();
     to_come.retain(|one| !is_right(one));
     let (mut right, mut cannot, mut failed) = (all - to_come.len(), 0, 0);
     while let Some(one) = to_come.pop_front() {
-        prose::print(&format!("{right} of {all} right, {} to come\n\n", to_come.len() + 1))?;
+        prose::print(&format!(
+            "{right} of {all} right, {} to come\n\n",
+            to_come.len() + 1
+        ))?;
         let Some(guess) = ask(one, stop)? else { return leave(chapter) };
         let observed = direct::run(one, stop, quiet)?;
         prose::print(&tell::outcome(one, guess, &observed))?;
@@ -66,7 +70,9 @@ pub(super) fn run(
     if failed > 0 {
         bail!("{failed} of {all} experiments could not be run");
     }
-    prose::print(&format!("\n{right} of {all} right in {chapter}. What comes next: ipclab next\n"))
+    prose::print(&format!(
+        "\n{right} of {all} right in {chapter}. What comes next: ipclab next\n"
+    ))
 }
 
 fn leave(chapter: &str) -> Result<()> {
