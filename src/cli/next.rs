@@ -161,23 +161,29 @@ fn steps(row: &Row, progress: &Progress) -> Vec<Step> {
     all
 }
 
-/// The first step of a chapter that is not over.
-fn open(row: &Row, progress: &Progress) -> Option<Step> {
-    steps(row, progress).into_iter().find(|step| !step.state.is_over())
+/// The step to do now: an experiment that was guessed wrong comes again after the others.
+fn open(steps: &[Step]) -> Option<&Step> {
+    let to_do = || steps.iter().filter(|step| !step.state.is_over());
+    let first = to_do().next()?;
+    let mut alike = to_do().filter(|step| step.does == first.does);
+    match first.does {
+        "break" => alike.find(|step| step.state == State::Open).or(Some(first)),
+        _ => Some(first),
+    }
 }
 
 /// The chapter to go on with: that in which the learner was, then the first that is not done.
 fn current(progress: &Progress) -> Option<Row> {
     let was = progress.last.as_ref().and_then(|last| find(&last.chapter));
     let mut all = was.into_iter().chain(rows().iter().copied());
-    all.find(|row| open(row, progress).is_some())
+    all.find(|row| open(&steps(row, progress)).is_some())
 }
 
 /// The line of the overview: the command to type now.
 pub(super) fn line() -> String {
     let progress = Progress::read_or_tell();
-    let step = current(&progress).and_then(|row| open(&row, &progress));
-    let Some(Step { command, .. }) = step else {
+    let all = current(&progress).map(|row| steps(&row, &progress));
+    let Some(Step { command, .. }) = all.as_deref().and_then(open) else {
         return "You have done every step: ipclab next\n".to_owned();
     };
     match &progress.last {
@@ -208,7 +214,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     }
     if options.skip
         && let Some(row) = chosen.or_else(|| current(&progress))
-        && let Some(step) = open(&row, &progress)
+        && let Some(step) = open(&steps(&row, &progress))
     {
         let _ = write!(text, "Skipped: {}\n\n", step.command);
         Progress::change(row.name, &step.command, |progress| {
@@ -274,7 +280,7 @@ fn chapter(row: &Row, progress: &Progress) -> String {
             step.command
         );
     }
-    match (all.iter().find(|step| !step.state.is_over()), row.missing()) {
+    match (open(&all), row.missing()) {
         (Some(step), _) => {
             let width = prose::width();
             let _ = write!(text, "\nNext: {}\n", step.command.bold());

@@ -60,10 +60,3 @@ pub fn find(id: &str) -> Option<(&'static str, &'static Experiment)> {
 pub fn of(chapter: &str) -> &'static [Experiment] {
     ALL.iter().find(|(name, _)| *name == chapter).map_or(&[], |(_, list)| list)
 }
-
-/// The same, in the order in which they are asked.
-pub fn by_level(chapter: &str) -> Vec<&'static Experiment> {
-    let mut all: Vec<_> = of(chapter).iter().collect();
-    all.sort_by_key(|one| one.level);
-    all
-}

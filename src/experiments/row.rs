@@ -72,9 +72,6 @@ pub enum Level {
 }
 
 impl Level {
-    /// All of them, in their order.
-    pub const ALL: [Level; 3] = [Level::First, Level::Later, Level::Deep];
-
     /// As the list shows it.
     pub fn text(self) -> &'static str {
         match self {

@@ -31,7 +31,7 @@ pub(super) fn choose(which: Option<&str>) -> Result<Vec<Entry>> {
 }
 
 /// Those of a chapter.
-fn of(chapter: &str) -> Vec<Entry> {
+pub(super) fn of(chapter: &str) -> Vec<Entry> {
     let list = ALL.iter().find(|(name, _)| *name == chapter);
     list.map_or(Vec::new(), |(chapter, list)| {
         list.iter().map(|one| (*chapter, one)).collect()

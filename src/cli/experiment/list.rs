@@ -5,9 +5,8 @@ use std::fmt::Write;
 use anyhow::Result;
 use colored::Colorize;
 
-use super::entry::{Entry, choose, id, in_order};
+use super::entry::{Entry, choose, id, in_order, of};
 use super::tell::asked;
-use experiments;
 use lab::progress::{Progress, Tried};
 use lab::prose;
 
@@ -100,8 +99,7 @@ fn onward(chosen: &[Entry], progress: &Progress) -> String {
 /// After the answer: how many of the chapter are right by now, and the next one.
 pub(super) fn next(done: Entry) -> String {
     let progress = Progress::read_or_tell();
-    let (chapter, list) = (done.0, experiments::of(done.0));
-    let of = in_order(list.iter().map(|one| (chapter, one)).collect());
+    let (chapter, of) = (done.0, in_order(of(done.0)));
     let right = of.iter().filter(|one| is_right(**one, &progress)).count();
     // Those after this one come first, and then the others.
     let index = of.iter().position(|one| one.1.name == done.1.name).unwrap_or(0);
