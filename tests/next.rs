@@ -26,7 +26,7 @@ impl Learner {
     }
 
     fn command(&self, words: &str) -> Command {
-        command(self.0.path(), words)
+        command(self.0.path(), self.0.path(), words)
     }
 
     /// What a command prints that ends well, and has nothing to tell.
@@ -54,10 +54,10 @@ impl Learner {
     }
 }
 
-fn command(state: &Path, words: &str) -> Command {
+fn command(home: &Path, state: &Path, words: &str) -> Command {
     let mut command = Command::new(program());
     command.args(words.split(' ').filter(|word| !word.is_empty()));
-    command.env("XDG_STATE_HOME", state).env("IPCLAB_DIR", state.join("run"));
+    command.env("XDG_STATE_HOME", state).env("IPCLAB_DIR", home.join("run"));
     command.current_dir("/").env_remove("CLICOLOR_FORCE");
     command
 }
@@ -226,10 +226,10 @@ fn what_an_older_version_kept_is_taken_over_once() {
 #[test]
 fn a_file_that_cannot_be_read_costs_one_line_and_stays_as_it_is() {
     for (text, says) in [
-        ("{\"version\": 1, \"exp", "is damaged; move it away"),
-        ("", "is damaged; move it away"),
-        ("[1]", "is damaged; move it away"),
-        ("{\"version\": 1, \"steps\": 7}", "is damaged; move it away"),
+        ("{\"version\": 1, \"exp", "; move it away to begin again"),
+        ("", "; move it away to begin again"),
+        ("[]", "; move it away to begin again"),
+        ("{\"version\": 1, \"steps\": 7}", "; move it away to begin again"),
         ("{\"version\": 2, \"steps\": 7}", "was written by a newer ipclab"),
     ] {
         let learner = Learner::new();
@@ -245,6 +245,8 @@ fn a_file_that_cannot_be_read_costs_one_line_and_stays_as_it_is() {
             let outcome = run(learner.command(words), Input::Nothing);
             assert!(outcome.status.success(), "{words}: {}", outcome.stderr);
             assert!(!outcome.stdout.is_empty(), "{words}");
+            let lines = outcome.stderr.matches("progress is not kept: ").count();
+            assert_eq!(lines, 1, "{text}: {words}: {}", outcome.stderr);
             assert!(outcome.stderr.contains(says), "{words}: {}", outcome.stderr);
         }
         let kept = std::fs::read_to_string(learner.file("progress.json")).unwrap();
@@ -261,13 +263,13 @@ fn a_home_that_cannot_be_written_costs_the_mark_and_one_line() {
         for words in
             ["experiment fifo/open-sleeps --guess 1", "exercise hint fifo/receiver"]
         {
-            let outcome = run(command(state, words), Input::Nothing);
+            let outcome = run(command(home.0.path(), state, words), Input::Nothing);
             assert!(outcome.status.success(), "{words}: {}", outcome.stderr);
             let kept =
                 outcome.stderr.matches("ipclab: progress is not kept: ").count();
             assert_eq!(kept, 1, "{words}: {}", outcome.stderr);
         }
-        let mut bare = command(state, "bare fifo");
+        let mut bare = command(home.0.path(), state, "bare fifo");
         let Some(terminal) = Terminal::of(&bare) else { return };
         let (status, text) = terminal.ends();
         assert!(status.success() && text.contains("progress is not kept"), "{text}");

@@ -6,6 +6,7 @@ use std::fs::{DirBuilder, File, rename};
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +14,7 @@ use rustix::stdio::stderr;
 use serde::{Deserialize, Serialize};
 
 use wire::dirs;
-use wire::errors;
+use wire::errors::{self, Advise};
 use wire::say;
 
 /// The form of the file. A newer one is left alone.
@@ -130,7 +131,7 @@ impl Progress {
     /// The same; where it cannot be read, nothing is, and one line says why.
     pub fn read_or_tell() -> Progress {
         Progress::read().unwrap_or_else(|error| {
-            say::tell(&format!("ipclab: no progress: {}\n", errors::line(&error)));
+            complain(&error);
             Progress::default()
         })
     }
@@ -203,9 +204,15 @@ impl Progress {
 /// Says in one line that progress is not kept, if it is not: no command fails for that.
 pub fn told(kept: Result<()>) {
     if let Err(error) = kept {
-        let why = errors::line(&error);
-        say::tell(&format!("ipclab: progress is not kept: {why}\n"));
+        complain(&error);
     }
+}
+
+/// One line, also of a command that has read the file and then written it.
+fn complain(error: &anyhow::Error) {
+    static ONCE: Once = Once::new();
+    let why = errors::line(error);
+    ONCE.call_once(|| say::tell(&format!("ipclab: progress is not kept: {why}\n")));
 }
 
 /// Keeps that steps of the path are done, `bare fifo` by its verb and its chapter, where a
@@ -255,13 +262,16 @@ fn read(dir: &Path) -> Result<Progress> {
     struct Versioned {
         version: u32,
     }
-    let damaged = || format!("{} is damaged; move it away", path.display());
-    let Versioned { version } =
-        serde_json::from_slice(&text).with_context(damaged)?;
-    if version > VERSION {
-        bail!("{} was written by a newer ipclab", path.display());
-    }
-    serde_json::from_slice(&text).with_context(damaged)
+    let read = || -> Result<Progress> {
+        let Versioned { version } = serde_json::from_slice(&text)?;
+        if version > VERSION {
+            bail!("it was written by a newer ipclab");
+        }
+        Ok(serde_json::from_slice(&text)?)
+    };
+    read()
+        .with_context(|| format!("read {}", path.display()))
+        .advise(|_| Some("move it away to begin again"))
 }
 
 /// What ipclab 0.1.0 has kept, which had a line a run of an experiment: it is read until this
