@@ -13,7 +13,7 @@ use rustix::stdio::{stderr, stdout};
 
 use crate::cli::near::Offers;
 use chapters::find;
-use lab::prose;
+use lab::{progress, prose};
 use os::cleanup;
 use os::spawn::inherited;
 use wire::chapter::{Conversation, OneWay, Roles, Row, Visitor};
@@ -32,6 +32,7 @@ pub mod experiment;
 pub mod list;
 mod man;
 pub mod near;
+mod next;
 mod peer;
 mod refused;
 
@@ -99,6 +100,13 @@ enum Verb {
     Demo(lab::demo::Options),
     /// Pitfalls as questions: guess, and the kernel answers
     Experiment(experiment::Options),
+    /// Your path through the chapters: what is done, and the one command to type now
+    Next(next::Options),
+    /// Write programs of your own, and have them graded: start, check, hint, show
+    Exercise(exercises::Options),
+    /// The partner of an exercise; only `ipclab exercise check` starts it
+    #[command(hide = true)]
+    ExercisePartner(exercises::partner::Options),
     /// Draw the system calls of a chapter's roles, or of any programs, side by side
     Trace(trace::Options),
     /// Show who holds which pipe, socket, queue or lock, who sleeps on it, and why
@@ -157,7 +165,13 @@ fn run_words(all: &Command, words: &[OsString]) -> Result<()> {
     let mut chosen =
         Chosen { all, name, below, quiet, outcome: Ok(()), played: false };
     chapters::each(&mut chosen);
-    if chosen.played { chosen.outcome } else { list::chapter(name) }
+    let Chosen { played, outcome, .. } = chosen;
+    if !played {
+        return list::chapter(name);
+    }
+    outcome?;
+    progress::done("role", [name], quiet);
+    Ok(())
 }
 
 /// The words of the command line. A program that a launcher has started plays its chapter's
@@ -208,6 +222,17 @@ fn run_verb(verb: Verb, global: &Global, all: &Command) -> Result<()> {
         Verb::Bare(options) => bare::run(&options, global.quiet),
         Verb::Demo(options) => lab::demo::run(&options, global.quiet),
         Verb::Experiment(options) => experiment::run(&options, global.quiet),
+        Verb::Next(options) => {
+            let coloured = wants_colours(global.color, stdout().is_terminal());
+            colored::control::set_override(coloured);
+            next::run(&options)
+        }
+        Verb::Exercise(options) => {
+            let coloured = wants_colours(global.color, stdout().is_terminal());
+            colored::control::set_override(coloured);
+            exercises::run(&options)
+        }
+        Verb::ExercisePartner(options) => exercises::partner::play(&options),
         Verb::Trace(options) => {
             errors::begin_section("trace");
             let coloured = wants_colours(global.color, stdout().is_terminal());

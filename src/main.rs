@@ -4,6 +4,7 @@
 os::start!(run);
 
 fn run() -> u8 {
+    exercises::partner::tell_of_use();
     if let Some((program, main)) = bare::chosen() {
         return lab::bare::play(program, main);
     }

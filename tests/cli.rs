@@ -109,6 +109,11 @@ fn a_mistaken_command_line_gets_what_may_have_been_meant() {
         ("epoll", "did you mean 'multiplex'?"),
         ("run fifo", "did you mean 'demo'?"),
         ("learn", "did you mean 'experiment'?"),
+        ("continue", "did you mean 'next'?"),
+        ("resume", "did you mean 'next'?"),
+        ("practice", "did you mean 'exercise'?"),
+        ("next epoll", "did you mean 'multiplex'?"),
+        ("experiment fifo --ask", "did you mean '--quiz'?"),
         ("help queue", "did you mean 'posixmq' or 'sysvmq'?"),
         ("fifo reader", "did you mean 'receiver'?"),
         ("fifo server", "did you mean 'receiver'?"),
@@ -151,7 +156,7 @@ fn help_is_a_word_before_and_after_a_chapter_too() {
 #[test]
 fn the_first_pages_name_what_can_be_done_next_and_only_what_there_is() {
     let first = printed(&[]);
-    for verb in ["demo", "trace", "experiment", "bench", "help", "book"] {
+    for verb in ["demo", "trace", "experiment", "bench", "next", "help", "book"] {
         assert!(first.contains(verb), "{verb}: {first}");
     }
     for row in chapters::rows() {

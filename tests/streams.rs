@@ -75,6 +75,7 @@ const VERBS: &[(&str, i32)] = &[
     ("experiment --json", 0),
     ("experiment fifo/no-reader-enxio --guess 1", 0),
     ("bench --help", 0),
+    ("next", 0),
     ("clean", 0),
     ("clean --dry-run", 0),
     ("completions bash", 0),
@@ -85,13 +86,17 @@ const VERBS: &[(&str, i32)] = &[
     ("fifo receiver --count 0", 2),
     ("trace", 2),
     ("experiment fifo/no-reader-enxio", 2),
+    ("experiment fifo --quiz", 2),
     ("fifo receiver --at /nosuch/x", 1),
     ("fifo receiver --ready-fd 99", 1),
     ("fifo receiver --timeout 0.05", 124),
 ];
 
 fn verb(subject: &Subject, words: &str) -> Command {
-    ipclab(subject, &words.split_whitespace().collect::<Vec<_>>())
+    let words: Vec<_> = words.split_whitespace().collect();
+    let mut command = ipclab(subject, &words);
+    command.env("XDG_STATE_HOME", subject.dir().join("state"));
+    command
 }
 
 #[test]

@@ -76,6 +76,7 @@ fn the_help_of_every_role_fits_into_any_width() {
 fn lists_answers_errors_and_the_demo_fit_into_any_width() {
     all_fit(&[
         &["experiment", "fifo"],
+        &["next"],
         &["experiment", "signal", "--show"],
         &["experiment", "fifo/no-reader-enxio", "--guess", "1"],
         &["experiment", "nothing-of-that-name"],

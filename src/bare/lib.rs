@@ -21,6 +21,15 @@ impl Language {
     /// All of them.
     pub const ALL: [Language; 3] = [Language::Rust, Language::C, Language::Python];
 
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Language::Rust => "rust",
+            Language::C => "c",
+            Language::Python => "python",
+        }
+    }
+
     /// How the names of its files end.
     pub fn ending(self) -> &'static str {
         match self {
@@ -297,16 +306,19 @@ impl Program {
         language: Language,
         words: &[&str],
     ) -> Option<&'static str> {
-        let header = self.text(language).lines().take(12);
-        let mut commands = header.flat_map(|line| line.split(';')).map(|command| {
-            command
-                .trim_start_matches(['/', '!', ' '])
-                .trim_end_matches(['*', '/', ' '])
-        });
-        commands.find(|command| {
-            words.contains(&command.split(' ').next().unwrap_or_default())
-        })
+        header_command(self.text(language), words)
     }
+}
+
+/// The command in the header of a program's text that begins with one of `words`.
+pub fn header_command<'a>(text: &'a str, words: &[&str]) -> Option<&'a str> {
+    let header = text.lines().take(12);
+    let mut commands = header.flat_map(|line| line.split(';')).map(|command| {
+        command.trim_start_matches(['/', '!', ' ']).trim_end_matches(['*', '/', ' '])
+    });
+    commands.find(|command| {
+        words.contains(&command.split(' ').next().unwrap_or_default())
+    })
 }
 
 /// The program that this process is to play, by the name under which it was started.

@@ -14,7 +14,7 @@ use clap::builder::PossibleValuesParser;
 use rustix::stdio::stdout;
 
 use lab::interrupts::Interrupts;
-use lab::{prose, scratch};
+use lab::{progress, prose, scratch};
 use model::{Placement, Report, SCHEMA};
 use peers::Peers;
 use placement::Cpus;
@@ -139,7 +139,14 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     let wanted = wanted(options)?;
     let mut stop = Interrupts::watch()?;
     let report = measure(options, &wanted, &mut stop, quiet);
-    outputs.write(&heard(report, &mut stop)?, old.as_ref())
+    outputs.write(&heard(report, &mut stop)?, old.as_ref())?;
+    let chosen = options.chapters.iter().map(String::as_str);
+    match options.chapters.is_empty() {
+        _ if options.servers => {}
+        true => progress::done("bench", with_figures(), quiet),
+        false => progress::done("bench", chosen, quiet),
+    }
+    Ok(())
 }
 
 /// What came of it; if a signal came meanwhile, it ends us.

@@ -8,13 +8,12 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use rustix::stdio::{stderr, stdout};
 
 use super::near::{self, Offers};
 use bare::{Language, MeetingPlace, PROGRAMS, Program};
 use lab::bare::{MeetingPlaces, command, row};
-use lab::prose;
+use lab::{progress, prose};
 use os::inheritance::hand_on;
 use wire::chapter::{Lack, Row, Shown};
 use wire::errors::usage;
@@ -52,8 +51,9 @@ pub(super) struct Options {
     words: Vec<OsString>,
 
     /// The language
-    #[arg(long, value_enum, default_value = "rust", value_name = "LANGUAGE")]
-    lang: Lang,
+    #[arg(long, default_value = "rust", value_name = "LANGUAGE")]
+    #[arg(value_parser = lab::language::parser())]
+    lang: Language,
 
     /// Print what the program lacks: what shows it, and what of the chapter's code answers it
     #[arg(long, requires = "name", conflicts_with_all = ["role", "lang"])]
@@ -66,27 +66,6 @@ pub(super) struct Options {
     /// Print it as the list of its chapter's page
     #[arg(long, hide = true, requires = "lacks")]
     markdown: bool,
-}
-
-/// `--lang`.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Lang {
-    /// With the crates nix and libc
-    Rust,
-    /// With the C library
-    C,
-    /// With its standard library
-    Python,
-}
-
-impl From<Lang> for Language {
-    fn from(lang: Lang) -> Language {
-        match lang {
-            Lang::Rust => Language::Rust,
-            Lang::C => Language::C,
-            Lang::Python => Language::Python,
-        }
-    }
 }
 
 /// What a shell completes.
@@ -104,7 +83,7 @@ fn names() -> &'static [String] {
 pub(super) fn run(options: &Options, quiet: bool) -> Result<()> {
     let Some(name) = &options.name else { return prose::print(&list()) };
     let program = Program::find(name).ok_or_else(|| usage(unknown(name)))?;
-    let language = options.lang.into();
+    let language = options.lang;
     match &options.role {
         _ if options.markdown => prose::print(&lacks_list(&row(program)?)),
         _ if options.prepare => command(program, language).map(drop),
@@ -151,6 +130,7 @@ fn list() -> String {
 /// Prints the program to the byte; on a terminal, also how it is built and run.
 fn print(program: &Program, language: Language, quiet: bool) -> Result<()> {
     prose::print(program.text(language))?;
+    progress::done("bare", [program.name], quiet);
     if stdout().is_terminal() && !quiet {
         tell(&format!("\n{}", recipe(program, language)?));
     }
@@ -225,6 +205,7 @@ fn play(
     let (places, messages, chosen) = arguments(program, role, words)?;
     check(program, role, messages)?;
     let mut command = command(program, language)?;
+    progress::done("bare", [program.name], quiet);
     if !quiet && stderr().is_terminal() {
         let place = places.join(" ");
         announce(&format!("{} {role} {place}", program.name));

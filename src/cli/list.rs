@@ -11,6 +11,7 @@ use experiments;
 use wire::chapter::{Role, Row};
 use wire::meet::Meets;
 
+use super::next;
 use lab::prose;
 
 /// The options of `ipclab list`.
@@ -135,15 +136,17 @@ pub fn overview() -> Result<()> {
             "ipclab bench --quick",
             "how fast each is, in multiples of the machine's best",
         ),
+        ("ipclab next", "your path: what is done, and the command to type now"),
         ("ipclab doctor", "what this machine offers, and what it lacks"),
         ("ipclab help", "all verbs; help CHAPTER ROLE has all options"),
     ];
     prose::print(&format!(
         "ipclab: learn inter-process communication by running it.\n\n{}\n\
-         Begin with these; fifo stands for any chapter:\n{}\n{}",
+         Begin with these; fifo stands for any chapter:\n{}\n{}\n{}",
         table(),
         prose::pairs(width, &begin),
         prose::paragraph(width, "", "", BOOK),
+        next::line(),
     ))
 }
 

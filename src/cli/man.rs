@@ -15,8 +15,10 @@ const FILES: &[(&str, &str)] = &[
          The last role out removes what it made; ipclab clean removes what a kill -9 left.",
     ),
     (
-        "$XDG_STATE_HOME/ipclab/experiments, else ~/.local/state/ipclab/experiments",
-        "Which experiments you have tried, a line each.",
+        "$XDG_STATE_HOME/ipclab/progress.json, else ~/.local/state/ipclab/progress.json",
+        "What you have done: bare programs, traces, experiments, exercises, roles and figures. \
+         ipclab next shows it. The file experiments beside it is an older version's, which is \
+         read until there is this one.",
     ),
     (
         "$TMPDIR/ipclab-*, else /tmp/ipclab-*",
@@ -38,7 +40,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "XDG_RUNTIME_DIR",
         "Its directory ipclab is the runtime directory, unless IPCLAB_DIR is set.",
     ),
-    ("XDG_STATE_HOME, HOME", "Where it is kept which experiments you have tried."),
+    ("XDG_STATE_HOME, HOME", "Where it is kept what you have done."),
     (
         "TMPDIR",
         "Where the demo, trace, experiment and bench have a directory while they run; /tmp \
@@ -109,7 +111,7 @@ pub(super) fn page(command: Command) -> Result<String> {
     list(&mut page, "ENVIRONMENT", ENVIRONMENT);
     list(&mut page, "EXIT STATUS", STATUS);
     page += ".SH EXAMPLES\n.nf\nipclab demo\nipclab fifo receiver\nipclab fifo sender hello\n\
-             ipclab trace fifo\nipclab experiment fifo\n.fi\n";
+             ipclab trace fifo\nipclab experiment fifo\nipclab next\n.fi\n";
     Ok(page)
 }
 

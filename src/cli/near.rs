@@ -18,10 +18,18 @@ const VERBS: &[(&str, &[&str])] = &[
     (
         "experiment",
         &[
-            "learn", "next", "quiz", "question", "guess", "exercise", "pitfall",
-            "test", "practice", "lesson", "answer", "exp", "try",
+            "learn", "quiz", "question", "guess", "pitfall", "test", "lesson",
+            "answer", "exp", "try", "level",
         ],
     ),
+    (
+        "next",
+        &[
+            "continue", "resume", "path", "progress", "step", "todo", "where",
+            "skip", "history", "done",
+        ],
+    ),
+    ("exercise", &["practice", "task", "homework", "grade", "write", "kata"]),
     (
         "trace",
         &[
@@ -90,6 +98,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("all", &["verbose", "full"]),
     ("guess", &["answer"]),
     ("show", &["solution", "solve"]),
+    ("quiz", &["ask", "test", "all"]),
     ("size", &["length"]),
     ("dry-run", &["simulate"]),
 ];
@@ -294,7 +303,10 @@ mod tests {
             (&["D-Bus"], &["dbus"]),
             (&["run", "fifo"], &["demo"]),
             (&["learn"], &["experiment"]),
-            (&["next"], &["experiment"]),
+            (&["quiz"], &["experiment"]),
+            (&["continue"], &["next"]),
+            (&["resume"], &["next"]),
+            (&["practice"], &["exercise"]),
             (&["benchmark"], &["bench"]),
             (&["semaphor"], &["semaphore"]),
             (&["multi"], &["multiplex"]),

@@ -5,7 +5,7 @@
 
 use doctor::probes::needs;
 
-use super::row::{Experiment, Kind, right, wrong};
+use super::row::{Experiment, Kind, Level, right, wrong};
 
 #[cfg(feature = "mpi")]
 mod blocking;
@@ -42,6 +42,7 @@ pub const ALL: &[Experiment] = &[BOTH_SEND_FIRST, WAITING_RANK, WILDCARD_ORDER];
 const BOTH_SEND_FIRST: Experiment = Experiment {
     name: "both-send-first",
     title: "Two ranks that both send first",
+    level: Level::First,
     question: "Two ranks on one machine exchange messages of the same length. Both run \
                the same lines: MPI_Send to the other, then MPI_Recv from the other. They \
                do it once with a message of 1 byte, and once with one of 1 MiB. What \
@@ -87,6 +88,7 @@ const BOTH_SEND_FIRST: Experiment = Experiment {
 const WAITING_RANK: Experiment = Experiment {
     name: "waiting-rank",
     title: "A rank that waits for a message",
+    level: Level::First,
     question: "Rank 0 calls MPI_Recv, and its message will not come for a long \
                time: rank 1, which is to send it, is in open(2) of a FIFO that \
                nobody else has open. Which of the two takes processor time, with \
@@ -124,6 +126,7 @@ const WAITING_RANK: Experiment = Experiment {
 const WILDCARD_ORDER: Experiment = Experiment {
     name: "wildcard-order",
     title: "Asking for the second message first",
+    level: Level::First,
     question: "Rank 1 sends rank 0 a first message with tag 1 and a second with \
                tag 2. Rank 0 calls MPI_Recv for tag 2, then for tag 1. Later it \
                receives a thousand, of both tags in turn, with MPI_ANY_TAG. In \

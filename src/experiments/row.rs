@@ -15,6 +15,8 @@ pub struct Experiment {
     pub name: &'static str,
     /// A few words for the listing and the page's heading, which give nothing away.
     pub title: &'static str,
+    /// When it is asked: those of a level in the order of the chapter's list.
+    pub level: Level,
     /// The situation in a sentence or two, then what is asked.
     pub question: &'static str,
     /// Two to four answers that people really believe; one is right. Over all rows
@@ -56,6 +58,28 @@ pub const fn right(text: &'static str, why: &'static str) -> Answer {
 /// An answer that people really believe, and what is wrong with it.
 pub const fn wrong(text: &'static str, why: &'static str) -> Answer {
     Answer { text, why, right: false }
+}
+
+/// How much of its chapter's page an experiment takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// No more than the beginning of the page: three to five of a chapter.
+    First,
+    /// What is used every day, and what goes wrong then.
+    Later,
+    /// Limits, corners, and what few programs need.
+    Deep,
+}
+
+impl Level {
+    /// As the list shows it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Level::First => "first",
+            Level::Later => "later",
+            Level::Deep => "deep",
+        }
+    }
 }
 
 /// What answers the question.

@@ -60,11 +60,15 @@ impl MeetingPlaces {
 
     /// Places of a run's own: in its directory, and names made from the directory's.
     pub fn within(dir: &Path, program: &Program) -> MeetingPlaces {
-        let place = place_name(program);
+        MeetingPlaces::at(dir, &place_name(program))
+    }
+
+    /// The same for programs that are none of ours, by the name `place`.
+    pub fn at(dir: &Path, place: &str) -> MeetingPlaces {
         // An address that no other run of this machine uses, whatever its port.
         let [high, middle, low, _] = key_of(&dir.to_string_lossy()).to_be_bytes();
         MeetingPlaces {
-            path: dir.join(&place),
+            path: dir.join(place),
             name: format!("{}{place}", kernel_prefix_of(Some(dir.as_os_str()))),
             address: format!("127.{}.{middle}.{low}:7777", 64 + high % 64),
         }

@@ -5,6 +5,8 @@ pub mod clean;
 pub mod demo;
 pub mod holders;
 pub mod interrupts;
+pub mod language;
+pub mod progress;
 pub mod prose;
 pub mod scratch;
 pub mod tools;

@@ -163,6 +163,11 @@ impl RoleProcess {
         self.has_ended() && self.ended.is_some_and(|status| !status.success())
     }
 
+    /// How much it has written to standard output so far, in bytes.
+    pub fn output_length(&self) -> usize {
+        self.stdout.length()
+    }
+
     /// The descriptor that is readable once it has ended.
     pub fn pidfd(&self) -> &OwnedFd {
         &self.pidfd
@@ -345,6 +350,10 @@ impl Tape {
 
     fn so_far(&self) -> Vec<u8> {
         self.shared.0.lock().expect("no panic while it is held").bytes.clone()
+    }
+
+    fn length(&self) -> usize {
+        self.shared.0.lock().expect("no panic while it is held").bytes.len()
     }
 
     fn finish(&mut self) -> Vec<u8> {

@@ -16,7 +16,7 @@ use clap::builder::PossibleValuesParser;
 
 use bare::Program;
 use chapters::find;
-use lab::prose;
+use lab::{progress, prose};
 use os::process_identity::ProcessIdentity;
 use wire::errors::usage;
 use wire::meet::Meets;
@@ -152,10 +152,13 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
     if let Some(signal) = watch.caught {
         return watch.end_by(signal);
     }
-    match failure {
-        Some(failure) => bail!(failure),
-        None => Ok(()),
+    if let Some(failure) = failure {
+        bail!(failure);
     }
+    if let run::Subject::Bare(program, _) = subject {
+        progress::done("trace", [program.name], false);
+    }
+    Ok(())
 }
 
 /// The commands between the `:::`.

@@ -138,6 +138,26 @@ fn one_line(text: &str) -> String {
 }
 
 #[test]
+fn a_chapter_is_listed_by_level_and_the_next_is_the_first_that_is_not_solved() {
+    let home = tempfile::tempdir().unwrap();
+    let list = || printed(&experiment(home.path(), &["fifo"]));
+    let text = list();
+    let places = ["fifo, first\n", "fifo, later\n", "fifo, deep\n"]
+        .map(|heading| text.find(heading).expect(heading));
+    assert!(places.is_sorted(), "{text}");
+    assert!(text.contains("Try this one: ipclab experiment fifo/open-sleeps\n"));
+    let wrong = row("fifo/open-sleeps").expected() % 2 + 1;
+    experiment(home.path(), &["fifo/open-sleeps", "--guess", &wrong.to_string()]);
+    assert!(list().contains("Try this one: ipclab experiment fifo/wrong-order\n"));
+    for one in experiments::of("fifo").iter().skip(1) {
+        let id = format!("fifo/{}", one.name);
+        let guess = one.expected().to_string();
+        experiment(home.path(), &[&id, "--guess", &guess]);
+    }
+    assert!(list().contains("Try this one: ipclab experiment fifo/open-sleeps\n"));
+}
+
+#[test]
 fn a_wrong_guess_is_told_why() {
     let home = tempfile::tempdir().unwrap();
     let told = experiment(home.path(), &["fifo/no-reader-enxio", "--guess", "2"]);

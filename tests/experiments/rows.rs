@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use experiments::ALL;
-use experiments::row::Experiment;
+use experiments::row::{Experiment, Level};
 
 fn each() -> impl Iterator<Item = (&'static str, &'static Experiment)> {
     ALL.iter().flat_map(|(chapter, list)| list.iter().map(|one| (*chapter, one)))
@@ -52,6 +52,14 @@ fn a_question_asks_and_has_two_to_four_answers_of_which_one_is_right() {
         }
         assert!(one.moral.ends_with('.') && !one.see.is_empty(), "{id}");
         assert!(one.title.len() <= 60, "{id}: {}", one.title);
+    }
+}
+
+#[test]
+fn each_chapter_has_three_to_five_experiments_of_level_first() {
+    for (chapter, all) in ALL {
+        let first = all.iter().filter(|one| one.level == Level::First).count();
+        assert!((3..=5).contains(&first), "{chapter}: {first}");
     }
 }
 

@@ -240,6 +240,7 @@ fn sample(index: usize, texts: [&'static str; 3]) -> Experiment {
     Experiment {
         name: "sample",
         title: "",
+        level: experiments::row::Level::First,
         question: "",
         answers: Box::leak(Box::new([answer(0), answer(1), answer(2)])),
         kind: Kind::Kernel,

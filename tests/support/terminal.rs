@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use nix::unistd::{Pid, tcgetpgrp};
 use rustix::io::{FdFlags, fcntl_setfd};
+use tempfile::TempDir;
 
 use super::{deadline, have, until};
 
@@ -18,6 +19,7 @@ pub struct Terminal {
     master: File,
     child: Child,
     shown: Arc<Shown>,
+    _state: TempDir,
 }
 
 impl Terminal {
@@ -45,6 +47,9 @@ impl Terminal {
         let slave = || Stdio::from(pair.slave.try_clone().expect("dup"));
         let mut setsid = Command::new("setsid");
         setsid.arg("--ctty").arg(command.get_program()).args(command.get_args());
+        // What is done at a terminal is kept: not in the home of the person who runs the tests.
+        let state = TempDir::new().expect("a directory");
+        setsid.env("XDG_STATE_HOME", state.path());
         for (name, value) in command.get_envs() {
             match value {
                 Some(value) => setsid.env(name, value),
@@ -70,7 +75,7 @@ impl Terminal {
             tape.0.lock().unwrap().1 = true;
             tape.1.notify_all();
         });
-        Some(Terminal { master, child, shown })
+        Some(Terminal { master, child, shown, _state: state })
     }
 
     /// The program's process id.

@@ -10,22 +10,40 @@ use wire::errors::usage;
 /// One experiment, with the chapter it belongs to.
 pub(super) type Entry = (&'static str, &'static Experiment);
 
-/// The experiments that were asked for.
+/// What an experiment is called: CHAPTER/NAME.
+pub(super) fn id((chapter, experiment): Entry) -> String {
+    format!("{chapter}/{}", experiment.name)
+}
+
+/// The experiments that were asked for, in the order of their pages.
 pub(super) fn choose(which: Option<&str>) -> Result<Vec<Entry>> {
-    let all = || {
-        ALL.iter().flat_map(|(chapter, list)| {
-            list.iter().map(|experiment| (*chapter, experiment))
-        })
+    let Some(which) = which else {
+        return Ok(ALL.iter().flat_map(|(chapter, _)| of(chapter)).collect());
     };
-    let Some(which) = which else { return Ok(all().collect()) };
     if let Some(one) = experiments::find(which) {
         return Ok(vec![one]);
     }
-    let found: Vec<Entry> = all().filter(|(chapter, _)| *chapter == which).collect();
+    let found = of(which);
     if !found.is_empty() {
         return Ok(found);
     }
     Err(usage(unknown(which)))
+}
+
+/// Those of a chapter.
+pub(super) fn of(chapter: &str) -> Vec<Entry> {
+    let list = ALL.iter().find(|(name, _)| *name == chapter);
+    list.map_or(Vec::new(), |(chapter, list)| {
+        list.iter().map(|one| (*chapter, one)).collect()
+    })
+}
+
+/// The same in the order in which they are asked: by chapter, then by level.
+pub(super) fn in_order(mut chosen: Vec<Entry>) -> Vec<Entry> {
+    chosen.sort_by_key(|(chapter, one)| {
+        (ALL.iter().position(|(name, _)| name == chapter), one.level)
+    });
+    chosen
 }
 
 /// That there is none of this name, and what may have been meant.

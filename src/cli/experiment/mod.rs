@@ -15,10 +15,10 @@ use wire::standard::Input;
 
 use direct::{Ended, Observed};
 use entry::{Entry, choose};
-use tried::Tried;
 
 use super::near::Offers;
 use lab::interrupts::Interrupts;
+use lab::progress::{Progress, told};
 use lab::prose;
 use lab::scratch::{DesertedRun, deserted};
 
@@ -26,14 +26,15 @@ mod direct;
 mod entry;
 mod list;
 mod page;
+mod quiz;
 mod tell;
-pub(crate) mod tried;
 
 /// The options of `ipclab experiment`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = prose::examples(&[
     ("experiment", "all of them, and what you have tried"),
     ("experiment fifo", "those of a chapter"),
+    ("experiment fifo --quiz", "asks them all; q leaves, and the next time goes on"),
     ("experiment fifo/no-reader-enxio", "asks, then runs it"),
     ("experiment fifo/no-reader-enxio --guess 2", "runs it, without asking"),
     ("experiment fifo --show", "a chapter's answers, without a guess"),
@@ -47,6 +48,11 @@ pub struct Options {
     /// Your answer's number: nothing is asked
     #[arg(long, value_name = "N", conflicts_with = "show")]
     guess: Option<usize>,
+
+    /// Ask the chapter's questions that you have not guessed right yet, wrong ones again at
+    /// the end; q leaves, and the next time goes on
+    #[arg(long, conflicts_with_all = ["guess", "show", "json", "markdown"])]
+    quiz: bool,
 
     /// Run it and tell the answer, without a guess
     #[arg(long)]
@@ -101,11 +107,17 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     let asks =
         single && !options.show && !options.markdown && options.guess.is_none();
     let runs = options.show || options.markdown || options.guess.is_some();
-    if !runs && (options.json || !single) {
+    if options.quiz && (single || options.which.is_none()) {
+        return Err(usage("--quiz asks the questions of a chapter: give CHAPTER"));
+    }
+    if !runs && !options.quiz && (options.json || !single) {
         return list::print(&chosen, options.json);
     }
     deserted().into_iter().for_each(DesertedRun::remove);
     let mut stop = Interrupts::watch()?;
+    if options.quiz {
+        return quiz::run(chosen, &mut stop, quiet);
+    }
     let (mut failures, mut cannot) = (0, 0);
     if options.markdown && !single {
         prose::print(&page::contents(&chosen))?;
@@ -162,30 +174,36 @@ fn report(
         }
     };
     prose::print(&text)?;
-    if let Ended::Answered(answer) = observed.ended {
-        if !options.markdown && !options.json {
-            tried::note(one, &Tried { guess, answer });
-            if single {
-                prose::print(&list::next(one))?;
-            }
+    if !options.markdown && !options.json {
+        keep(one, guess, observed);
+        if single && matches!(observed.ended, Ended::Answered(_)) {
+            prose::print(&list::next(one))?;
         }
-        return Ok(false);
     }
-    Ok(true)
+    Ok(!matches!(observed.ended, Ended::Answered(_)))
+}
+
+/// Keeps what was tried. What cannot run here has been shown: the book's answer was told.
+fn keep(one: Entry, guess: Option<usize>, observed: &Observed) {
+    let (guess, answer) = match observed.ended {
+        Ended::Answered(answer) => (guess, answer),
+        Ended::Needs(_) => (None, one.1.expected()),
+        Ended::Failed(_) => return,
+    };
+    told(Progress::tried(&entry::id(one), guess, answer));
 }
 
 /// Prints the question and waits for a guess: `Some(None)` to be shown the answer, `None`
 /// when the reader stops. Never waits for input that is no terminal.
 fn ask(one: Entry, stop: &mut Interrupts) -> Result<Option<Option<usize>>> {
     prose::print(&tell::question(one))?;
-    let (chapter, experiment) = one;
-    let id = format!("{chapter}/{}", experiment.name);
     if !stdin().is_terminal() {
+        let id = entry::id(one);
         return Err(usage(format!(
             "standard input is no terminal: ipclab experiment {id} --guess N, or --show"
         )));
     }
-    let most = experiment.answers.len();
+    let most = one.1.answers.len();
     let mut mistaken = false;
     loop {
         say::tell(&format!("your guess (1 to {most}; Enter shows it; q leaves): "));

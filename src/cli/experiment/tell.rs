@@ -248,6 +248,7 @@ pub(super) fn asked((chapter, experiment): Entry) -> Value {
     json!({
         "experiment": format!("{chapter}/{}", experiment.name),
         "title": experiment.title,
+        "level": experiment.level.text(),
         "question": experiment.question,
         "answers": answers,
         "expected": experiment.expected(),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::link::{Bus, DbusConnection};
 use super::message::{BUS, Message, NO_REPLY_EXPECTED};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 
@@ -16,6 +16,7 @@ const NAME: &str = "org.ipclab.Board";
 pub(super) const REPLY_ORDER: Experiment = Experiment {
     name: "reply-order",
     title: "Two calls on one connection",
+    level: Level::Later,
     question: "A client sends two calls on one connection, without waiting in \
                between: Slow, then Quick. The socket keeps the order of what is \
                sent. The client calls recv(2). Which reply does it get?",
@@ -111,6 +112,7 @@ fn two_calls(stage: &Stage, order: [usize; 2], take: Take) -> Result<String> {
 pub(super) const WRONG_SIGNATURE: Experiment = Experiment {
     name: "wrong-signature",
     title: "An argument of the wrong type",
+    level: Level::First,
     question: "A server on a bus has the method Post, which takes a string; its \
                description (introspection) says so. A client calls Post with a number, \
                7, instead. The message is well formed. Who refuses it?",
@@ -198,6 +200,7 @@ fn wrong_signature(stage: &Stage) -> Result<usize> {
 pub(super) const NO_REPLY: Experiment = Experiment {
     name: "no-reply-expected",
     title: "A call that asks for no reply",
+    level: Level::Deep,
     question: "NO_REPLY_EXPECTED is the flag of a call that asks for no reply. A \
                client on a bus sets it. By mistake it calls a name that nobody \
                owns; without the flag the bus would answer with the error \

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::link::{Bus, DbusConnection};
 use super::message::{BUS, Message};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 
@@ -19,6 +19,7 @@ const SHORT: Option<Duration> = Some(Duration::from_millis(50));
 pub(super) const LATE_REPLY: Experiment = Experiment {
     name: "late-reply",
     title: "A call that has timed out",
+    level: Level::First,
     question: "A client sends a call, Post, to an object of a server that is busy. \
                The client waits for the reply as long as its timeout allows, and \
                gives up; its connection stays open. Then the server comes to the \
@@ -88,6 +89,7 @@ fn late_reply(stage: &Stage) -> Result<usize> {
 pub(super) const AT_MOST_ONCE: Experiment = Experiment {
     name: "at-most-once",
     title: "A call that is made again",
+    level: Level::Later,
     question: "A client calls Post(\"hello\") and gets no reply in time, because \
                the server is busy. It makes the same call again on the same \
                connection, and waits long enough. You may have read that D-Bus \
@@ -201,6 +203,7 @@ fn call_again(stage: &Stage, call: &Message, serve: Serve) -> Result<u32> {
 pub(super) const SERVER_DIES: Experiment = Experiment {
     name: "server-dies",
     title: "The server is killed in the middle of a call",
+    level: Level::Later,
     question: "On a bus, a client has made a call and sleeps in recv(2), with a timeout of \
                25 seconds. The server has received the call, and SIGKILL ends it before \
                it replies. What does the client get, and when?",

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use super::link::Bus;
 use super::message::Message;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 
@@ -23,6 +23,7 @@ fn request(flags: u32) -> Message {
 pub(super) const NAME_TAKEN: Experiment = Experiment {
     name: "name-taken",
     title: "A name that another program owns",
+    level: Level::First,
     question: "A server owns a name on a bus. A second one calls RequestName for the same \
                name, with the flags 0. Its library throws an exception when the bus \
                replies with an error. What does the second server get?",
@@ -89,6 +90,7 @@ fn name_taken(stage: &Stage) -> Result<usize> {
 pub(super) const TAKE_OVER: Experiment = Experiment {
     name: "take-over",
     title: "Taking a name from its owner",
+    level: Level::Later,
     question: "A server owns a name on a bus, and asked for it with the flags 0. A \
                newer version of it calls RequestName with REPLACE_EXISTING, the \
                flag that asks for a name which has an owner. Whom do calls to the \
@@ -158,6 +160,7 @@ fn replace(stage: &Stage, bus: &Bus, flags: u32) -> Result<(bool, Vec<String>)> 
 pub(super) const ACTIVATION: Experiment = Experiment {
     name: "activation",
     title: "A call to a name that nobody owns",
+    level: Level::First,
     question: "A client calls a method of a name on a bus before the server has \
                been started. The bus has no file that says which program to start \
                for this name. What becomes of the call?",

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::link::{Bus, DbusConnection};
 use super::message::{BUS, Message};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 
@@ -16,6 +16,7 @@ const NAME: &str = "org.ipclab.Board";
 pub(super) const FORGED_SENDER: Experiment = Experiment {
     name: "forged-sender",
     title: "A sender that is not true",
+    level: Level::Later,
     question: "A message has a header field SENDER. A client on a bus makes its messages \
                by hand, and writes org.freedesktop.DBus there, the name of the bus. What \
                does the server find in the field?",
@@ -80,6 +81,7 @@ fn forged_sender(stage: &Stage) -> Result<usize> {
 pub(super) const MONITOR: Experiment = Experiment {
     name: "monitor",
     title: "Who else reads a call",
+    level: Level::Later,
     question: "On a session bus a client calls a server's method Unlock with a password. \
                A call goes to one destination. A third program of the same user, which \
                owns no name and was started as any other, would like to read it. Can it?",

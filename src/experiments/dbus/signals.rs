@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use super::link::{Bus, DbusConnection};
 use super::message::Message;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::{Gate, Stage};
 use doctor::probes::needs;
 
@@ -16,6 +16,7 @@ fn listen() -> Message {
 pub(super) const LOST_SIGNAL: Experiment = Experiment {
     name: "lost-signal",
     title: "First the list, then the news",
+    level: Level::Later,
     question: "A program shows a board's messages. It calls List to get those that are \
                there, and then AddMatch to get the signal Posted for each new one. \
                Between the two calls, somebody posts a message. When does the program \
@@ -133,6 +134,7 @@ fn learn(stage: &Stage, bus: &Bus, learn: Learn, list_first: bool) -> Result<usi
 pub(super) const TWO_RULES: Experiment = Experiment {
     name: "two-rules",
     title: "Two match rules for one signal",
+    level: Level::Deep,
     question: "A client on a bus calls AddMatch twice, with the same rule: two \
                parts of it want the signal Posted. Then one part is done and calls \
                RemoveMatch. A board emits Posted once before that, and once after. \
@@ -207,6 +209,7 @@ fn two_rules(stage: &Stage) -> Result<usize> {
 pub(super) const SLOW_LISTENER: Experiment = Experiment {
     name: "slow-listener",
     title: "A listener that does not read",
+    level: Level::Deep,
     question: "A client on a session bus has a rule for a signal, and is stopped \
                (Ctrl-Z): it does not call recv(2). A server emits the signal 1,000 \
                times, with 10,000 bytes each. A socket's buffer holds some hundred \

@@ -10,12 +10,13 @@ use rustix::pipe::{PipeFlags, pipe, pipe_with};
 
 use super::{ONE, open_now, pair, pair_of, pass, take};
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 pub(super) const PLAIN_READ: Experiment = Experiment {
     name: "plain-read",
     title: "Receiving with read",
+    level: Level::First,
     question: "A process sends one byte and a descriptor over a Unix socket. The receiver \
                does not know of descriptors: it calls read(2), not recvmsg(2). What becomes \
                of the two?",
@@ -83,6 +84,7 @@ fn plain_read(stage: &Stage) -> Result<usize> {
 pub(super) const BARRIER: Experiment = Experiment {
     name: "barrier",
     title: "Where in the stream is the descriptor?",
+    level: Level::Later,
     question: "Over a Unix stream socket a process sends `one`, then `two` with a \
                descriptor, then `three`: three calls of sendmsg(2). Only then does the \
                receiver call recvmsg(2), with room for 100 bytes and a descriptor. What \
@@ -157,6 +159,7 @@ fn barrier(stage: &Stage) -> Result<usize> {
 pub(super) const NO_BYTE: Experiment = Experiment {
     name: "no-byte",
     title: "A descriptor and nothing else",
+    level: Level::First,
     question: "A process wants to pass a descriptor, and has nothing to say: it calls \
                sendmsg(2) with SCM_RIGHTS and 0 bytes of data, on a Unix stream socket. \
                What does it return, and what does the receiver get?",
@@ -214,6 +217,7 @@ fn no_byte(stage: &Stage) -> Result<usize> {
 pub(super) const PEEK_LEAKS: Experiment = Experiment {
     name: "peek-leaks",
     title: "Looking at a message first",
+    level: Level::Deep,
     question: "One byte and one descriptor wait in a Unix socket. A careful receiver looks \
                at the message three times with recvmsg(2) and MSG_PEEK, which takes nothing \
                out, and then receives it for good. It gave room for control messages each \

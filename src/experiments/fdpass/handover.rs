@@ -17,7 +17,7 @@ use syscalls::Sysno;
 use super::{ONE, pair, pass, take};
 use crate::child::End;
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::{Gate, Stage};
 
 /// What came with the next message of this socket.
@@ -29,6 +29,7 @@ fn next_descriptor(socket: &OwnedFd) -> Result<OwnedFd> {
 pub(super) const LATE_OK: Experiment = Experiment {
     name: "late-ok",
     title: "A worker that says OK a little later",
+    level: Level::Later,
     question: "A client has sent `hello`. The server passes the connection to a \
                worker, keeps its own descriptor, and waits for the worker's OK. The \
                worker reads 2 bytes, and is killed before it says OK. So the server \
@@ -143,6 +144,7 @@ fn late_ok(stage: &Stage) -> Result<usize> {
 pub(super) const UPGRADE: Experiment = Experiment {
     name: "upgrade",
     title: "A new server on the old port",
+    level: Level::Deep,
     question: "A TCP server is to be replaced. One client has connected and waits in \
                the queue: no process has called accept(2) for it yet. The old server \
                closes its listening socket and ends; the new one binds the same port \
@@ -282,6 +284,7 @@ fn upgrade(stage: &Stage) -> Result<usize> {
 pub(super) const PASSED_PIDFD: Experiment = Experiment {
     name: "passed-pidfd",
     title: "A child, passed to another process",
+    level: Level::Deep,
     question: "A pidfd is a descriptor that names a process (pidfd_open(2)). A parent \
                passes one of its child to a supervisor of the same user. By it the \
                supervisor sends the child a signal (pidfd_send_signal(2)), waits for \

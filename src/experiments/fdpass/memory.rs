@@ -15,7 +15,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use super::{ONE, pair, pass, take};
 use crate::child::End;
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::shared::{Shared, mmap};
 
@@ -30,6 +30,7 @@ fn memory_of(bytes: u64) -> Result<OwnedFd> {
 pub(super) const TRUSTED_SIZE: Experiment = Experiment {
     name: "trusted-size",
     title: "Sealed, mapped, checked, and then",
+    level: Level::Deep,
     question: "A client passes memory to a server: a memfd of 8,192 bytes, sealed with \
                F_SEAL_SHRINK. The server sees the seal, maps the memory and checks what \
                is in it. Then the client, which kept its descriptor, calls pwrite(2), \
@@ -147,6 +148,7 @@ fn trusted_size(stage: &Stage) -> Result<usize> {
 pub(super) const SEAL_WHILE_MAPPED: Experiment = Experiment {
     name: "seal-while-mapped",
     title: "Sealing what is still mapped",
+    level: Level::Deep,
     question: "The seal F_SEAL_WRITE says that the content of a memfd is final. A \
                process fills a memfd through a shared, writable map, and adds this seal \
                by fcntl(2) with F_ADD_SEALS. The map is still there. What does fcntl \

@@ -14,7 +14,7 @@ use rustix::net::RecvFlags;
 
 use super::{ONE, ReceivedMessage, pair, pass, take};
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 
@@ -27,6 +27,7 @@ fn only(taken: ReceivedMessage) -> Result<std::os::fd::OwnedFd> {
 pub(super) const SAME_OPEN_FILE: Experiment = Experiment {
     name: "same-open-file",
     title: "One file, two numbers",
+    level: Level::First,
     question: "A process opens a file that holds `abcdef`. It passes the descriptor to \
                another process over a Unix socket (sendmsg(2) with SCM_RIGHTS), and \
                keeps its own. The receiver calls read(2) for 3 bytes, and gets `abc`. \
@@ -111,6 +112,7 @@ fn same_open_file(stage: &Stage) -> Result<usize> {
 pub(super) const NONBLOCK_SHARED: Experiment = Experiment {
     name: "nonblock-shared",
     title: "Flags set on one side",
+    level: Level::Later,
     question: "A process passes the read end of a pipe over a Unix socket, and keeps \
                its own descriptor of it. On the one that it got, the receiver sets \
                O_NONBLOCK (fcntl with F_SETFL) and FD_CLOEXEC (fcntl with F_SETFD). \
@@ -193,6 +195,7 @@ fn nonblock_shared(stage: &Stage) -> Result<usize> {
 pub(super) const RIGHTS_TRAVEL: Experiment = Experiment {
     name: "rights-travel",
     title: "A secret file, passed to another user",
+    level: Level::Later,
     question: "A file of root's has mode 0600. Root opens it, and passes the \
                descriptor to a process of another user, which may not open the file. \
                That process calls read(2) on what it got. It also opens the same file \
@@ -277,6 +280,7 @@ fn rights_travel(stage: &Stage) -> Result<usize> {
 pub(super) const CLOEXEC: Experiment = Experiment {
     name: "cloexec",
     title: "What the next program inherits",
+    level: Level::Later,
     question: "A sender opens a file with O_CLOEXEC, and passes the descriptor. The \
                receiver takes it by recvmsg(2) with no flags. Then the two processes \
                each start a program (fork(2), execve(2)). Which of the two programs has \

@@ -10,12 +10,13 @@ use rustix::pipe::pipe;
 
 use super::{ONE, open_now, pair, pass, take};
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 pub(super) const ROOM_FOR_ONE: Experiment = Experiment {
     name: "room-for-one",
     title: "Room for one descriptor, by the book",
+    level: Level::Later,
     question: "A receiver expects one descriptor. It does what the manual page shows: \
                a buffer of CMSG_SPACE(sizeof(int)) bytes, and msg_controllen set to \
                that. A sender puts three descriptors into the message. How many does \
@@ -91,6 +92,7 @@ fn room_for_one(stage: &Stage) -> Result<usize> {
 pub(super) const AT_MOST_253: Experiment = Experiment {
     name: "at-most-253",
     title: "One descriptor too many in one message",
+    level: Level::Deep,
     question: "A process wants to hand over its connections to its successor, many in \
                each message. The constant SCM_MAX_FD of the kernel is 253. By mistake \
                it puts 254 into one sendmsg(2). The receiver has room for them. What \
@@ -166,6 +168,7 @@ fn at_most_253(stage: &Stage) -> Result<usize> {
 pub(super) const FULL_TABLE: Experiment = Experiment {
     name: "full-table",
     title: "No number left",
+    level: Level::Deep,
     question: "A process has as many descriptors open as it may (RLIMIT_NOFILE). One \
                byte with a descriptor waits for it in a Unix socket. It calls \
                recvmsg(2), with room for the two. How does it learn that there is no \

@@ -11,13 +11,14 @@ use rustix::pipe::{PipeFlags, pipe, pipe_with};
 
 use super::{ONE, pair, pass, take};
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::calls::nix_errno;
 
 pub(super) const OUTLIVES_THE_SENDER: Experiment = Experiment {
     name: "outlives-the-sender",
     title: "A descriptor from a process that has ended",
+    level: Level::First,
     question: "A process makes a pipe, writes `hello` into it, and passes the read end over \
                a Unix socket. Then it ends, and everything that it had open is closed. Only \
                now does the receiver call recvmsg(2). What does it get?",
@@ -85,6 +86,7 @@ fn outlives_the_sender(stage: &Stage) -> Result<usize> {
 pub(super) const EOF_IN_FLIGHT: Experiment = Experiment {
     name: "eof-in-flight",
     title: "A pipe with no writer anywhere",
+    level: Level::Later,
     question: "A process passes the write end of a pipe over a Unix socket and closes \
                its own copy. The receiver has not yet called recvmsg(2), so no process \
                has the write end open. What does read(2) return on the read end, which \
@@ -154,6 +156,7 @@ fn eof_in_flight(stage: &Stage) -> Result<usize> {
 pub(super) const DIES_UNREAD: Experiment = Experiment {
     name: "dies-unread",
     title: "A worker dies before it has looked",
+    level: Level::Later,
     question: "A server passes a descriptor to a worker: one byte, over a Unix stream \
                socket. The worker dies before it has received it. The server waits for the \
                worker's answer, in recv(2) on the same socket. What does it get?",
@@ -233,6 +236,7 @@ fn dies_unread(stage: &Stage) -> Result<usize> {
 pub(super) const TOO_MANY_IN_FLIGHT: Experiment = Experiment {
     name: "too-many-in-flight",
     title: "Passing to a process that does not receive",
+    level: Level::Deep,
     question: "An ordinary process may have 50 files open (RLIMIT_NOFILE). It has a \
                handful. It passes one of them again and again over a Unix socket, one a \
                message, and nothing is received. The socket has room for hundreds of \

@@ -12,12 +12,13 @@ use nix::sys::stat::{Mode, stat};
 use nix::unistd::{mkfifo, read, write};
 use syscalls::Sysno;
 
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 pub(super) const EMPTY_OR_ENDED: Experiment = Experiment {
     name: "empty-or-ended",
     title: "Nothing to read: empty, or ended?",
+    level: Level::Later,
     question: "A program reads a FIFO with O_NONBLOCK, twice. The first time the FIFO is \
                empty, and a writer has it open. The second time all writers have closed \
                it. What does read(2) return?",
@@ -46,7 +47,7 @@ pub(super) const EMPTY_OR_ENDED: Experiment = Experiment {
     kind: Kind::Kernel,
     run: empty_or_ended,
     moral: "0 is the end of a stream, EAGAIN is \"not yet\". But a FIFO that never had a \
-            writer also reads 0: see the next experiment.",
+            writer also reads 0: see fifo/never-a-writer.",
     see: "fifo(7), read(2), poll(2)",
     file: file!(),
     shows: &["empty-or-ended"],
@@ -87,6 +88,7 @@ fn open_without_waiting(stage: &Stage) -> Result<File> {
 pub(super) const NEVER_A_WRITER: Experiment = Experiment {
     name: "never-a-writer",
     title: "Before the first writer",
+    level: Level::Deep,
     question: "A program opens a FIFO for reading with O_NONBLOCK, before any writer has \
                come. read(2) returns 0, as it does after the last writer has gone. You \
                may have read that poll(2) can tell \"not yet\" from \"no more\". What \
@@ -150,6 +152,7 @@ fn never_a_writer(stage: &Stage) -> Result<usize> {
 pub(super) const DUMMY_WRITER: Experiment = Experiment {
     name: "dummy-writer",
     title: "A server between two clients",
+    level: Level::First,
     question: "A server opens a FIFO for reading and reads requests in a loop. The first \
                client writes its request and closes. The next client has not come yet. \
                What does the server's read(2) do?",
@@ -230,6 +233,7 @@ fn dummy_writer(stage: &Stage) -> Result<usize> {
 pub(super) const NAME_STAYS: Experiment = Experiment {
     name: "name-stays",
     title: "What is left in a FIFO that all have closed",
+    level: Level::First,
     question: "A writer and a reader have a FIFO open. The writer writes 100 bytes, the \
                reader reads none of them, and both close. The FIFO's name is still in \
                its directory. How long did the bytes stay in the FIFO?",

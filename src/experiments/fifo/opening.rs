@@ -8,12 +8,13 @@ use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, write};
 use syscalls::Sysno;
 
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 pub(super) const OPEN_SLEEPS: Experiment = Experiment {
     name: "open-sleeps",
     title: "Opening a FIFO that nobody has open",
+    level: Level::First,
     question: "A FIFO exists, and no process has it open. A program opens it for \
                reading, with no flag but O_RDONLY. When does open(2) return?",
     answers: &[
@@ -68,6 +69,7 @@ fn open_sleeps(stage: &Stage) -> Result<usize> {
 pub(super) const NO_READER_ENXIO: Experiment = Experiment {
     name: "no-reader-enxio",
     title: "Opening for writing without waiting",
+    level: Level::Later,
     question: "A FIFO exists, and no process has it open for reading. A program opens it \
                for writing with O_NONBLOCK, because it does not want to wait. What \
                becomes of its open(2)?",
@@ -133,6 +135,7 @@ fn no_reader_enxio(stage: &Stage) -> Result<usize> {
 pub(super) const WRONG_ORDER: Experiment = Experiment {
     name: "wrong-order",
     title: "Two FIFOs, one for each direction",
+    level: Level::First,
     question: "A client and a server talk through two FIFOs, one for requests and one for \
                replies. The server opens `requests` for reading, then `replies` for \
                writing. The client opens `replies` for reading, then `requests` for \

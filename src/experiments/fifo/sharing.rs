@@ -7,12 +7,13 @@ use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, read, write};
 use syscalls::Sysno;
 
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 pub(super) const TWO_READERS: Experiment = Experiment {
     name: "two-readers",
     title: "Two readers of one FIFO",
+    level: Level::First,
     question: "Two processes, A and B, have the same FIFO open for reading. A writer writes \
                `hello all` once. B reads 5 bytes, then A reads. What does each of them \
                get?",
@@ -83,6 +84,7 @@ fn two_readers(stage: &Stage) -> Result<usize> {
 pub(super) const REPLY_FIFO: Experiment = Experiment {
     name: "reply-fifo",
     title: "One FIFO for all replies",
+    level: Level::Later,
     question: "Two clients, A and B, have sent a request, and both wait in read(2) on \
                the one FIFO into which the server writes its replies. A waited first. \
                The server now writes the reply to B, with its name in it. Who gets it?",

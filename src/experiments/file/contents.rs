@@ -8,12 +8,13 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 pub(super) const HALF_WRITTEN: Experiment = Experiment {
     name: "half-written",
     title: "Reading a file while it is written",
+    level: Level::First,
     question: "A file holds `old price 10`. A writer replaces it: it opens the file with \
                O_TRUNC and writes `new price ` and then `20`. A reader reads the file \
                between the two writes. What does it see?",
@@ -106,6 +107,7 @@ fn half_written(stage: &Stage) -> Result<usize> {
 pub(super) const LOST_APPEND: Experiment = Experiment {
     name: "lost-append",
     title: "Two programs append to one log",
+    level: Level::First,
     question: "Two processes have an empty log file open, each by an open(2) of its own. \
                To append a line, each calls lseek(2) to the end of the file and then \
                write(2). A seeks, B seeks, A writes `from A`, B writes `from B`. What is \
@@ -182,6 +184,7 @@ fn lost_append(stage: &Stage) -> Result<usize> {
 pub(super) const CREATED_TWICE: Experiment = Experiment {
     name: "created-twice",
     title: "Who made the lock file?",
+    level: Level::First,
     question: "Two programs use a file as a lock. Each looks by stat(2) whether the file \
                is there, and makes it by open(2) with O_CREAT if it is not. Both look \
                before either makes it. How many of them now believe that they hold the \
@@ -250,6 +253,7 @@ fn created_twice(stage: &Stage) -> Result<usize> {
 pub(super) const OWN_WORDS: Experiment = Experiment {
     name: "own-words",
     title: "One file for both directions",
+    level: Level::First,
     question: "A client and a server share one file for both directions. The client \
                opens it with O_RDWR, writes `question`, and calls read(2) to get the \
                answer. The server has not written anything yet. What does the client's \

@@ -12,13 +12,14 @@ use rustix::fs::FlockOperation;
 use syscalls::Sysno;
 
 use crate::child::Child;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::{Gate, Stage};
 use wire::meet::byte;
 
 pub(super) const CLOSE_DROPS_LOCK: Experiment = Experiment {
     name: "close-drops-lock",
     title: "A lock, and a library that reads the same file",
+    level: Level::Later,
     question: "With F_SETLK, fcntl(2) locks bytes of a file. A program holds such a \
                lock, and calls a library that opens the same file, reads a byte, and \
                closes its own descriptor. Later the program closes the descriptor with \
@@ -99,6 +100,7 @@ fn close_drops_lock(stage: &Stage) -> Result<usize> {
 pub(super) const LOCK_AND_FORK: Experiment = Experiment {
     name: "lock-and-fork",
     title: "A locked file, and a fork",
+    level: Level::Later,
     question: "A process holds two locks, one by flock(2) on one file, one by fcntl(2) \
                on another. It forks. The child unlocks both, with LOCK_UN and F_UNLCK. \
                Which of the parent's locks are still held?",
@@ -167,6 +169,7 @@ fn lock_and_fork(stage: &Stage) -> Result<usize> {
 pub(super) const DEADLOCK: Experiment = Experiment {
     name: "deadlock",
     title: "Two locks, taken in opposite order",
+    level: Level::Later,
     question: "A holds a lock on byte 0 of a file and wants byte 1. B holds byte 1 and wants \
                byte 0. Both ask with fcntl(2) F_SETLKW, which waits. What happens?",
     answers: &[

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 /// The events that wait in `inotify`, by name.
@@ -32,6 +32,7 @@ fn listed(events: &[String]) -> String {
 pub(super) const WATCHED_FILE: Experiment = Experiment {
     name: "watched-file",
     title: "Watching a file that is replaced",
+    level: Level::Later,
     question: "A program watches the file `config` with inotify, for IN_MODIFY and \
                IN_CLOSE_WRITE. An editor writes `config.new`, then renames it to \
                `config`. Later the new `config` is written to again. Which event tells \
@@ -105,6 +106,7 @@ fn watched_file(stage: &Stage) -> Result<usize> {
 pub(super) const COUNTED_EVENTS: Experiment = Experiment {
     name: "counted-events",
     title: "Three writes to a watched file",
+    level: Level::Deep,
     question: "A program watches a file for IN_MODIFY, and is busy with something else. \
                Meanwhile another program calls write(2) on the file three times. How \
                many events does the first program then read?",

@@ -10,13 +10,14 @@ use rustix::mm::MapFlags;
 
 use super::{file_with, map_shared};
 use crate::fault::shown;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::mmap::{PAGE, Pages};
 
 pub(super) const READ_AND_MAP: Experiment = Experiment {
     name: "read-and-map",
     title: "One maps the file, the other reads it",
+    level: Level::First,
     question: "A has mapped a file MAP_SHARED and stores `n` over the `o` in it. You may \
                have read that on Linux others see this without msync(2) or munmap(2) by A. B \
                calls read(2) on the file. What does it get?",
@@ -80,6 +81,7 @@ fn read_and_map(stage: &Stage) -> Result<usize> {
 pub(super) const PRIVATE: Experiment = Experiment {
     name: "private",
     title: "MAP_PRIVATE, and the file changes",
+    level: Level::First,
     question: "MAP_PRIVATE keeps a process's stores out of the file. A file has two pages of \
                `a`. P maps it this way, loads a byte of each, and stores `p` at byte 0. \
                Another process fills it with `b`. What does P find, on Linux, in byte 1 of \
@@ -151,6 +153,7 @@ fn private(stage: &Stage) -> Result<usize> {
 pub(super) const ANONYMOUS: Experiment = Experiment {
     name: "anonymous",
     title: "Memory without a file, and fork",
+    level: Level::Later,
     question: "A program gets memory without a file in three ways: (a) before fork, \
                MmapMut::map_anon of the crate memmap2; (b) before fork, mmap with MAP_SHARED \
                | MAP_ANONYMOUS; (c) like (b), but after the fork, parent and child each. The \

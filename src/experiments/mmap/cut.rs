@@ -11,13 +11,14 @@ use nix::unistd::{ftruncate, pipe, read, write};
 use super::{file_with, map_shared};
 use crate::child::End;
 use crate::fault::{attempt, shown};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::mmap::PAGE;
 
 pub(super) const PEER_TRUNCATES: Experiment = Experiment {
     name: "peer-truncates",
     title: "The peer cuts the file short, and makes it long again",
+    level: Level::Later,
     question: "A process has mapped 8192 bytes of a file, and has stored `!` at byte 4096. \
                Another process calls ftruncate(4096), and later ftruncate(8192). The first \
                process loads byte 4096 before the second call, or after it. What does it \
@@ -116,6 +117,7 @@ fn peer_truncates(stage: &Stage) -> Result<usize> {
 pub(super) const READ_INTO_IT: Experiment = Experiment {
     name: "read-into-it",
     title: "read(2) into a mapping that was cut short",
+    level: Level::Deep,
     question: "A process has mapped 8192 bytes of a file, which was then cut to 4096. A load \
                from the second page would be SIGBUS. The process gives the address of that \
                page to read(2), as the buffer for 5 bytes that wait in a pipe. What happens?",

@@ -11,7 +11,7 @@ use rustix::mm::{MapFlags, MsyncFlags};
 
 use super::{file_with, map_shared};
 use crate::fault::{attempt, shown};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 use os::mmap::{PAGE, Pages};
@@ -19,6 +19,7 @@ use os::mmap::{PAGE, Pages};
 pub(super) const PAST_THE_END: Experiment = Experiment {
     name: "past-the-end",
     title: "A mapping that is longer than the file",
+    level: Level::First,
     question: "A file has 5000 bytes, all `x`. A program maps 12,288 bytes of it, which is \
                three pages of 4096, and loads one byte after the other. Which is the first \
                that it does not get?",
@@ -79,6 +80,7 @@ fn past_the_end(stage: &Stage) -> Result<usize> {
 pub(super) const PAST_THE_MAP: Experiment = Experiment {
     name: "past-the-map",
     title: "A mapping that is shorter than the file",
+    level: Level::Later,
     question: "A file has 12,288 bytes, all `x`. A program maps only 5000 bytes of it, and \
                loads byte 5000, the first that it did not ask for. What does it get?",
     answers: &[
@@ -142,6 +144,7 @@ fn past_the_map(stage: &Stage) -> Result<usize> {
 pub(super) const TAIL_BYTES: Experiment = Experiment {
     name: "tail-bytes",
     title: "A store past the end of the file",
+    level: Level::Later,
     question: "A file on a disk has 5000 bytes. A program maps it, stores `X` at 6000, in \
                its last page, and has it written to the disk by msync(2) with MS_SYNC. It \
                asks for the size, and makes it 8192. What was it, and what does read(2) find \
@@ -223,6 +226,7 @@ fn tail_bytes(stage: &Stage) -> Result<usize> {
 pub(super) const GROWING: Experiment = Experiment {
     name: "growing",
     title: "A file that grows under its mapping",
+    level: Level::Later,
     question: "You may have read that a file can grow into a longer mapping. A file has 4096 \
                bytes. A maps 8192 bytes of it, B maps 4096. Then the file gets 8192 bytes, \
                with `y` at 4096. What do A and B find there, on Linux?",

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, raise};
 use rustix::mm::MsyncFlags;
 
 use super::{file_with, map_shared};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 use os::mmap::Pages;
@@ -16,6 +16,7 @@ use os::mmap::Pages;
 pub(super) const KILL_NINE: Experiment = Experiment {
     name: "kill-nine",
     title: "kill -9 before msync",
+    level: Level::First,
     question: "A process stores `new` over `old` in a file mapped MAP_SHARED. Before it can \
                call msync or munmap, it is killed by kill -9. Another writes `new` over \
                `old` in a file of its own through a BufWriter, and is killed before it \
@@ -95,6 +96,7 @@ fn kill_nine(stage: &Stage) -> Result<usize> {
 pub(super) const MSYNC_ASYNC: Experiment = Experiment {
     name: "msync-async",
     title: "What MS_ASYNC does",
+    level: Level::Deep,
     question: "A process has stored in a mapped file on a disk. msync(2) with MS_SYNC writes \
                the change to the disk and returns when it is there. You may have read that \
                with MS_ASYNC it begins the write and returns. What does MS_ASYNC do on \

@@ -10,7 +10,7 @@ use nix::unistd::{Whence, ftruncate, lseek};
 use super::{file_with, map_shared, on_a_disk};
 use crate::fault::attempt;
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 use os::mmap::PAGE;
@@ -19,6 +19,7 @@ use os::namespace::{mount_tmpfs, unshare_mounts};
 pub(super) const SPARSE: Experiment = Experiment {
     name: "sparse",
     title: "One byte in the middle of a gigabyte",
+    level: Level::Later,
     question: "A new file is made 1 GiB long by ftruncate, and mapped whole. The program's \
                first access, and its only one, is a store of one byte in the middle. How \
                much room does the file take then?",
@@ -109,6 +110,7 @@ fn sparse(stage: &Stage) -> Result<usize> {
 pub(super) const FULL_DISK: Experiment = Experiment {
     name: "full-disk",
     title: "1 MiB on a file system of 64 KiB",
+    level: Level::Deep,
     question: "A file system in memory holds 64 KiB. A program makes a file of 1 MiB there \
                by ftruncate, maps it, and stores a byte in each page. Which step fails, and \
                how?",

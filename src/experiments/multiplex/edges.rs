@@ -13,7 +13,7 @@ use nix::unistd::{pipe, read, write};
 use syscalls::Sysno;
 
 use crate::child::{Child, EPOLL_WAIT};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 /// An epoll that watches one descriptor.
@@ -32,6 +32,7 @@ fn look(epoll: &Epoll) -> nix::Result<usize> {
 pub(super) const LEVEL_OR_EDGE: Experiment = Experiment {
     name: "level-or-edge",
     title: "One more byte, behind ninety unread ones",
+    level: Level::Later,
     question: "A program watches a socket with EPOLLET. 100 bytes come, it is told, \
                reads 10 of them, and sleeps in epoll_wait(2). Then one more byte comes, \
                behind the 90. From now on it reads 10 bytes each time that it is told. \
@@ -105,6 +106,7 @@ fn level_or_edge(stage: &Stage) -> Result<usize> {
 pub(super) const EDGE_NOT_DRAINED: Experiment = Experiment {
     name: "edge-not-drained",
     title: "One read for each edge",
+    level: Level::Later,
     question: "A server watches a client with EPOLLET, and calls read(2) once, with room \
                for 4 bytes, each time that epoll_wait(2) tells it to. The client sends a \
                request of 8 bytes, and waits for the answer, which the server sends when it \
@@ -213,6 +215,7 @@ fn edge_not_drained(stage: &Stage) -> Result<usize> {
 pub(super) const ONESHOT: Experiment = Experiment {
     name: "oneshot",
     title: "Two threads, one epoll, one client",
+    level: Level::Deep,
     question: "Two threads wait on one epoll. A client's message comes; thread A is \
                told, and has not read yet, when more comes from the same client. Thread \
                B calls epoll_wait(2). Is B told of it by default, with EPOLLET, and \

@@ -14,7 +14,7 @@ use nix::unistd::{Pid, pipe2, read, write};
 use syscalls::Sysno;
 
 use crate::child::{Child, EPOLL_WAIT};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::{Gate, Stage};
 use os::proc;
 
@@ -57,6 +57,7 @@ fn end_all(workers: Vec<Child<()>>) -> Result<()> {
 pub(super) const HERD: Experiment = Experiment {
     name: "herd",
     title: "Eight processes wait for one client",
+    level: Level::Deep,
     question: "Eight processes sleep in epoll_wait(2), each on an epoll of its own, \
                for one listening socket. One client connects. How many are woken by \
                default, and how many if each has added the socket with the flag \
@@ -158,6 +159,7 @@ fn woken(
 pub(super) const INHERITED_EPOLL: Experiment = Experiment {
     name: "inherited-epoll",
     title: "One epoll for eight processes",
+    level: Level::Deep,
     question: "To spare itself the herd, a server makes one epoll, adds its listening \
                socket, and then forks eight processes, which all sleep in epoll_wait(2) on \
                that one epoll. One client connects, and nobody has accepted it yet. How many \
@@ -210,6 +212,7 @@ fn inherited_epoll(stage: &Stage) -> Result<usize> {
 pub(super) const BLOCKING_ACCEPT: Experiment = Experiment {
     name: "blocking-accept",
     title: "Eight processes asleep in accept",
+    level: Level::Later,
     question: "Eight processes sleep in accept(2) on one listening TCP socket, without \
                any epoll. One client connects. You may have read that the kernel wakes \
                only one of them for it. How many does it wake, and what do the others \

@@ -14,12 +14,13 @@ use syscalls::Sysno;
 
 use crate::child::{Child, POLL};
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::{Gate, Stage};
 
 pub(super) const REGULAR_FILE: Experiment = Experiment {
     name: "regular-file",
     title: "Waiting for a file to grow",
+    level: Level::First,
     question: "A program has read a log file to its end, and wants to sleep until another \
                process appends to it. It asks poll(2), with POLLIN; then it tries epoll(7). \
                What happens?",
@@ -91,6 +92,7 @@ fn regular_file(stage: &Stage) -> Result<usize> {
 pub(super) const READY_THEN_BLOCKS: Experiment = Experiment {
     name: "ready-then-blocks",
     title: "poll said that it is readable",
+    level: Level::First,
     question: "Two processes wait in poll(2) for the same pipe. One byte is written, \
                and poll tells each of them that the pipe is readable. Then the two call \
                read(2), one after the other. The pipe is blocking, as pipes are. What \

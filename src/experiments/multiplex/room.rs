@@ -17,7 +17,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{SocketFlags, accept_with};
 
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 use os::{ready, select_bits};
@@ -36,6 +36,7 @@ fn all_files_allowed() -> Result<u64> {
 pub(super) const FD_SETSIZE: Experiment = Experiment {
     name: "fd-setsize",
     title: "select, and the descriptor 1500",
+    level: Level::Later,
     question: "A program has a readable descriptor whose number is 1500. It calls \
                select(2) with a set of 4096 bits of its own making, in which the bit \
                1500 is set. You may have read that select can watch only descriptors \
@@ -99,6 +100,7 @@ fn fd_setsize(stage: &Stage) -> Result<usize> {
 pub(super) const ONE_OF_MANY: Experiment = Experiment {
     name: "one-of-many",
     title: "One is ready among ten thousand",
+    level: Level::First,
     question: "A server watches 10,000 descriptors, and the last of them is ready. It \
                calls poll(2) for all, or epoll_wait(2) with a set that it has filled \
                before. The call returns one. How many entries must the program look at \
@@ -228,6 +230,7 @@ fn fastest(mut call: impl FnMut() -> nix::Result<usize>) -> Result<f64> {
 pub(super) const ACCEPT_EMFILE: Experiment = Experiment {
     name: "accept-emfile",
     title: "No descriptor left for the next client",
+    level: Level::Later,
     question: "A server waits in epoll_wait(2) for its listening socket, and accepts \
                each client. It has used up its descriptors (RLIMIT_NOFILE) when one \
                more client connects. accept(2) fails with EMFILE; the server writes \

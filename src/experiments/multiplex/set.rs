@@ -10,12 +10,13 @@ use nix::sys::epoll::{
 use nix::unistd::{dup, pipe, write};
 
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 pub(super) const CLOSED_BUT_WATCHED: Experiment = Experiment {
     name: "closed-but-watched",
     title: "A closed descriptor that epoll remembers",
+    level: Level::Deep,
     question: "A program watches the reading end of a pipe with epoll, under its \
                number. Somewhere a library, or a child that was forked, has a duplicate \
                of the descriptor. The program closes its own. Then a byte comes into \

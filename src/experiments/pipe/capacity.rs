@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, vmsplice};
 use nix::unistd::{pipe, pipe2, read, write};
 
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 
@@ -28,6 +28,7 @@ fn fill(writing: &OwnedFd, size: usize) -> Result<usize> {
 pub(super) const CAPACITY: Experiment = Experiment {
     name: "capacity",
     title: "A pipe of 100,000 bytes",
+    level: Level::Later,
     question: "A new pipe is 16 pages of 4096 bytes. With F_SETPIPE_SZ, fcntl(2) changes \
                the size. A program asks for 100,000 bytes, and the pipe is empty. How \
                much does it hold then?",
@@ -96,6 +97,7 @@ fn capacity(stage: &Stage) -> Result<usize> {
 pub(super) const PAGES: Experiment = Experiment {
     name: "pages",
     title: "Writes of an odd size",
+    level: Level::Deep,
     question: "A pipe holds 65,536 bytes. A writer fills it with writes of 2049 bytes each, \
                and nobody reads. How many bytes are in it when write(2) would wait?",
     answers: &[
@@ -147,6 +149,7 @@ fn pages(stage: &Stage) -> Result<usize> {
 pub(super) const PARTIAL_WRITE: Experiment = Experiment {
     name: "partial-write",
     title: "5000 bytes into 4096 bytes of room",
+    level: Level::Later,
     question: "A pipe with O_NONBLOCK has room for 4096 bytes. A program writes 5000 bytes \
                with one write(2). What does it return?",
     answers: &[
@@ -199,6 +202,7 @@ fn partial_write(stage: &Stage) -> Result<usize> {
 pub(super) const VMSPLICE: Experiment = Experiment {
     name: "vmsplice",
     title: "Changing a buffer after it was sent",
+    level: Level::Deep,
     question: "A program puts a buffer that holds `before` into a pipe: once with write(2), \
                once with vmsplice(2). Then it overwrites the buffer with `after!`. Only now \
                does the reader read. What does it get?",

@@ -14,7 +14,7 @@ use rustix::io::ioctl_fionread;
 use syscalls::Sysno;
 
 use crate::child::End;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use crate::until::until;
 use os::signal;
@@ -22,6 +22,7 @@ use os::signal;
 pub(super) const FORGOTTEN_END: Experiment = Experiment {
     name: "forgotten-end",
     title: "A reader that forked and closed nothing",
+    level: Level::First,
     question: "A parent makes a pipe and forks. The child reads until read(2) returns 0. \
                The parent writes `done`, closes both of its ends, and waits for the \
                child. The child has closed neither of its own. What does the child do?",
@@ -117,6 +118,7 @@ fn forgotten_end(stage: &Stage) -> Result<usize> {
 pub(super) const SIGPIPE: Experiment = Experiment {
     name: "sigpipe",
     title: "Writing to a pipe that nobody reads",
+    level: Level::First,
     question: "The last reader of a pipe has gone. A C program and a Rust program write \
                to it; neither has said anything about signals. A write without a reader \
                causes SIGPIPE, which by default ends the process. In which program does \
@@ -187,6 +189,7 @@ fn sigpipe(stage: &Stage) -> Result<usize> {
 pub(super) const STDIO_BUFFER: Experiment = Experiment {
     name: "stdio-buffer",
     title: "A filter that has printed, and nothing comes",
+    level: Level::First,
     question: "`grep one` reads lines from one pipe and prints those with `one` to another, \
                by the C library's stdio. On a terminal each line comes at once. Now the \
                line `one` is written into the first pipe, which stays open. When does a \

@@ -8,12 +8,13 @@ use nix::fcntl::{SpliceFFlags, splice, vmsplice};
 use nix::unistd::{pipe, read};
 use rustix::io::ioctl_fionread;
 
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 pub(super) const MOVED_ON: Experiment = Experiment {
     name: "moved-on",
     title: "A lent page that was moved on",
+    level: Level::Deep,
     question: "By vmsplice(2) a sender lends its buffer, `before`, to a pipe. By \
                splice(2) another process moves it on into a second pipe. FIONREAD now \
                tells the sender that its pipe is empty, and it overwrites the buffer \

@@ -9,13 +9,14 @@ use nix::sys::signal::Signal;
 use nix::unistd::{pipe, read, write};
 use syscalls::Sysno;
 
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use wire::transfer::write_all;
 
 pub(super) const SHORT_READS: Experiment = Experiment {
     name: "short-reads",
     title: "Three writes, and a reader in no hurry",
+    level: Level::First,
     question: "A writer makes three calls of write(2) on a pipe: `one`, `two`, `three`. Then \
                the reader makes its first call, read(2) with room for 100 bytes. What does \
                it get?",
@@ -67,6 +68,7 @@ fn short_reads(stage: &Stage) -> Result<usize> {
 pub(super) const ATOMIC_WRITES: Experiment = Experiment {
     name: "atomic-writes",
     title: "Two writers at once",
+    level: Level::Later,
     question: "You may have read that Linux never mixes the bytes of two writes to a \
                pipe if they have at most 4096 bytes, PIPE_BUF. Two processes write \
                40,960 bytes each, by one write(2) each, at the same time, while the pipe \
@@ -150,6 +152,7 @@ fn atomic_writes(stage: &Stage) -> Result<usize> {
 pub(super) const BOTH_FULL: Experiment = Experiment {
     name: "both-full",
     title: "Two pipes, and both sides write first",
+    level: Level::First,
     question: "Two processes talk through two pipes, one for each direction. Each has a \
                megabyte for the other, writes all of it, and then reads. What happens to \
                their write(2)?",

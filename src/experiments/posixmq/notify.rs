@@ -11,7 +11,7 @@ use nix::sys::stat::Mode;
 use syscalls::Sysno;
 
 use super::{MAKE, OURS, room_for};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::mqueue::mq_notify;
 use os::ready::poll;
@@ -20,6 +20,7 @@ use os::signal::{Set, read_signalfd, signalfd};
 pub(super) const NOTIFY_ONE_SHOT: Experiment = Experiment {
     name: "notify-one-shot",
     title: "How often mq_notify tells",
+    level: Level::Later,
     question: "mq_notify(3) registers a process to be told of a new message, here \
                by a real-time signal; those are counted, and none is merged with \
                another. The queue is empty. Three messages arrive, the process \
@@ -52,7 +53,7 @@ pub(super) const NOTIFY_ONE_SHOT: Experiment = Experiment {
     kind: Kind::Kernel,
     run: notify_one_shot,
     moral: "mq_notify fires once, and only when a message makes an empty queue not empty. \
-            So each time: register again, then receive until EAGAIN; the next experiment \
+            So each time: register again, then receive until EAGAIN; posixmq/rearm-then-drain \
             shows why in this order.",
     see: "mq_notify(3)",
     file: file!(),
@@ -102,6 +103,7 @@ fn notify_one_shot(stage: &Stage) -> Result<usize> {
 pub(super) const REARM_THEN_DRAIN: Experiment = Experiment {
     name: "rearm-then-drain",
     title: "Between the last message and the next mq_notify",
+    level: Level::Deep,
     question: "A program is told by a signal that its queue is no longer empty. It \
                receives messages until the queue is empty, and then calls mq_notify(3) \
                for the next signal. Message B arrives between these two steps, and \
@@ -234,6 +236,7 @@ fn rearm_then_drain(stage: &Stage) -> Result<usize> {
 pub(super) const NOTIFY_AND_A_SLEEPER: Experiment = Experiment {
     name: "notify-and-a-sleeper",
     title: "One is registered, another sleeps in mq_receive",
+    level: Level::Deep,
     question: "A queue is empty. Process A has asked by mq_notify(3) for a signal. \
                Process B sleeps in mq_receive(3) on the same queue. A message \
                arrives. Who learns of it, and is A registered afterwards?",
@@ -318,6 +321,7 @@ fn notify_and_a_sleeper(stage: &Stage) -> Result<usize> {
 pub(super) const NOTIFY_LOST_BY_CLOSE: Experiment = Experiment {
     name: "notify-lost-by-close",
     title: "Closing another descriptor of the queue",
+    level: Level::Deep,
     question: "A program has asked by mq_notify(3) for a signal. Then another \
                process opens the same queue and closes it. Later a library in the \
                program opens the queue too, looks how full it is, and closes what \

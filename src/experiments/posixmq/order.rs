@@ -9,12 +9,13 @@ use nix::sys::time::{TimeSpec, TimeValLike};
 use syscalls::Sysno;
 
 use super::{MAKE, OURS, room_for};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 pub(super) const PRIORITY_ORDER: Experiment = Experiment {
     name: "priority-order",
     title: "In what order messages come out",
+    level: Level::First,
     question: "Each message of a POSIX queue has a priority, a number. A program sends \
                four with mq_send(3): \"a\" at priority 1, \"b\" at 5, \"c\" at 1, \"d\" \
                at 5. Then another receives them all with mq_receive(3). In what order?",
@@ -89,6 +90,7 @@ fn priority_order(stage: &Stage) -> Result<usize> {
 pub(super) const URGENT_WAITS_OUTSIDE: Experiment = Experiment {
     name: "urgent-waits-outside",
     title: "An urgent message for a full queue",
+    level: Level::Deep,
     question: "A queue has room for one message, and holds one of priority 0. One \
                sender comes with a message of priority 1 and sleeps; then another \
                comes with one of priority 9 and sleeps too. A receiver takes three \
@@ -167,6 +169,7 @@ fn urgent_waits_outside(stage: &Stage) -> Result<usize> {
 pub(super) const TIMEOUT_IS_A_TIME: Experiment = Experiment {
     name: "timeout-is-a-time",
     title: "Waiting at most a minute",
+    level: Level::Later,
     question: "A queue is empty. A program wants to wait for a message for at most a \
                minute: it calls mq_timedreceive(3) with a struct timespec of 60 seconds \
                and 0 nanoseconds. What happens?",

@@ -10,13 +10,14 @@ use nix::unistd::{Uid, geteuid, setuid};
 use syscalls::Sysno;
 
 use super::{MAKE, OURS, room_for};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 
 pub(super) const FULL_QUEUE: Experiment = Experiment {
     name: "full-queue",
     title: "When a queue is full",
+    level: Level::First,
     question: "A queue was made with mq_maxmsg 2 and mq_msgsize 1024, so it can hold \
                2,048 bytes. Two messages of one byte each are in it. A program calls \
                mq_send(3) with a third of one byte. What happens?",
@@ -99,6 +100,7 @@ fn full_queue(stage: &Stage) -> Result<usize> {
 pub(super) const SMALL_BUFFER: Experiment = Experiment {
     name: "small-buffer",
     title: "A short message, a short buffer",
+    level: Level::First,
     question: "A queue has mq_msgsize 1024. In it is one message: \"hello\", 5 bytes. A \
                program that knows that its messages are short calls mq_receive(3) with a \
                buffer of 100 bytes. What does it get?",
@@ -176,6 +178,7 @@ fn small_buffer(stage: &Stage) -> Result<usize> {
 pub(super) const SHAPE_OF_THE_FIRST: Experiment = Experiment {
     name: "shape-of-the-first",
     title: "Two programs, two ideas of one queue",
+    level: Level::Later,
     question: "Two programs open a queue with O_CREAT, whoever is first. One asks for 2 \
                messages of 64 bytes and comes first. The other asks for 8 messages of \
                256 bytes. What does the second mq_open(3) do?",
@@ -248,6 +251,7 @@ fn shape_of_the_first(stage: &Stage) -> Result<usize> {
 pub(super) const OVER_MSG_MAX: Experiment = Experiment {
     name: "over-msg-max",
     title: "A queue that is larger than allowed",
+    level: Level::Later,
     question: "/proc/sys/fs/mqueue/msg_max says how many messages a queue may be made \
                for: 10, unless somebody has raised it. An ordinary program calls \
                mq_open(3) with O_CREAT and mq_maxmsg one above it. What happens?",
@@ -336,6 +340,7 @@ fn unlink_all(names: &[String]) {
 pub(super) const QUEUE_BYTES: Experiment = Experiment {
     name: "queue-bytes",
     title: "How much room a queue takes",
+    level: Level::Deep,
     question: "A user's queues may take RLIMIT_MSGQUEUE bytes together (ulimit \
                -q). A program has no other queue and sets that limit to 81,920 \
                bytes. Then it calls mq_open(3) to make one for 10 messages of \

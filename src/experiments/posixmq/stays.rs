@@ -18,12 +18,13 @@ use syscalls::Sysno;
 use super::{MAKE, OURS, room_for};
 use crate::child::End;
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 pub(super) const POLLABLE: Experiment = Experiment {
     name: "pollable",
     title: "Waiting for a queue and for something else",
+    level: Level::Later,
     question: "A program must wait for a message in a POSIX queue and for a byte in a \
                pipe, whichever is first. It gives both descriptors to poll(2). What \
                happens on Linux?",
@@ -107,6 +108,7 @@ fn pollable(stage: &Stage) -> Result<usize> {
 pub(super) const READ_TELLS: Experiment = Experiment {
     name: "read-tells",
     title: "read(2) of a queue",
+    level: Level::Deep,
     question: "A POSIX queue on Linux is a file descriptor. Two messages are in the \
                queue, of 5 and of 6 bytes. A program calls not mq_receive(3) but read(2) \
                on the descriptor. What does it get?",
@@ -166,6 +168,7 @@ fn read_tells(stage: &Stage) -> Result<usize> {
 pub(super) const UNLINK_WHILE_OPEN: Experiment = Experiment {
     name: "unlink-while-open",
     title: "Removing a queue that a server has open",
+    level: Level::Later,
     question: "A server sleeps in mq_receive(3) on the queue /queue. Somebody \
                tidies up and calls mq_unlink(3) on it. Then a client opens /queue \
                with O_CREAT, and sends. What becomes of the message?",
@@ -250,6 +253,7 @@ fn unlink_while_open(stage: &Stage) -> Result<usize> {
 pub(super) const CRASH_LEAVES_IT: Experiment = Experiment {
     name: "crash-leaves-it",
     title: "What a crash leaves",
+    level: Level::First,
     question: "A program makes a queue, sends two messages, and is killed by SIGKILL \
                before anybody has received them. No process has the queue open now. \
                What is left of it?",

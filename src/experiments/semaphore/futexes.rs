@@ -10,7 +10,7 @@ use syscalls::Sysno;
 
 use super::sleeps;
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::shared::{Shared, mmap};
 
@@ -27,6 +27,7 @@ fn shared_word() -> Result<Shared> {
 pub(super) const WAKE_BEFORE_SLEEP: Experiment = Experiment {
     name: "wake-before-sleep",
     title: "A wake-up that comes too early",
+    level: Level::Later,
     question: "A semaphore made by hand: a word in shared memory, and futex(2). A \
                waiter sees that the word is 0, and decides to sleep. Before its \
                call, a poster makes the word 1, and its FUTEX_WAKE wakes nobody. \
@@ -126,6 +127,7 @@ fn wake_before_sleep(stage: &Stage) -> Result<usize> {
 pub(super) const PRIVATE_FUTEX: Experiment = Experiment {
     name: "private-futex",
     title: "The faster futex",
+    level: Level::Deep,
     question: "A word lies in memory that two processes share. A sleeps on it by \
                FUTEX_WAIT_PRIVATE of futex(2). B makes the word 1 and calls \
                FUTEX_WAKE_PRIVATE. The private form is faster; sem_init(3) with \

@@ -6,7 +6,7 @@ use nix::unistd::write;
 
 use super::{WAITS, set_of, sleeps};
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::semaphore::{
     sem_create, sem_getvalue, sem_getvalue_or_sleepers, sem_open, sem_post,
@@ -17,6 +17,7 @@ use os::sysv_semaphore::{semctl_getncnt, semctl_getval, semop};
 pub(super) const POSTS_ARE_KEPT: Experiment = Experiment {
     name: "posts-are-kept",
     title: "Posts that nobody waits for",
+    level: Level::First,
     question: "A POSIX semaphore has the value 0, and nobody waits for it. A \
                process opens it, calls sem_post(3) three times, closes it, and \
                ends. No process has it open now. Then another opens it, and calls \
@@ -89,6 +90,7 @@ fn posts_are_kept(stage: &Stage) -> Result<usize> {
 pub(super) const NO_OWNER: Experiment = Experiment {
     name: "no-owner",
     title: "A post by a process that has not waited",
+    level: Level::First,
     question: "Processes use a POSIX semaphore of the value 1 as a lock: \
                sem_wait(3) to enter, sem_post(3) to leave. A is inside. B has not \
                entered, but calls sem_post on its way out of an error. Then C \
@@ -171,6 +173,7 @@ fn no_owner(stage: &Stage) -> Result<usize> {
 pub(super) const VALUE_OF_SLEEPERS: Experiment = Experiment {
     name: "value-of-sleepers",
     title: "How many are waiting?",
+    level: Level::First,
     question: "Two processes sleep in sem_wait(3) on a POSIX semaphore. A third \
                would like to know how many wait, and calls sem_getvalue(3). You \
                may have read that POSIX allows two answers. Which value does it \

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::{WAITS, set_of, sleeps};
 use crate::child::Child;
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::{Gate, Stage};
 use os::sysv_semaphore::{
     semctl_getall, semctl_getval, semop, semop_all, semtimedop,
@@ -18,6 +18,7 @@ use os::sysv_semaphore::{
 pub(super) const ALL_OR_NOTHING: Experiment = Experiment {
     name: "all-or-nothing",
     title: "Two resources in one call",
+    level: Level::Later,
     question: "A set of two System V semaphores has the values 1 and 0. A wants \
                both: one call of semop(2) with two operations, -1 on each. It \
                sleeps, since the second is 0. B wants the first one alone. Does it \
@@ -94,6 +95,7 @@ fn all_or_nothing(stage: &Stage) -> Result<usize> {
 pub(super) const SWAPPED_WAITS: Experiment = Experiment {
     name: "swapped-waits",
     title: "Two locks, taken in two orders",
+    level: Level::Later,
     question: "There are two locks, System V semaphores of the value 1. A has taken the first \
                and now waits for the second, in semop(2). B has taken the second and now \
                waits for the first. What does the kernel do?",
@@ -198,6 +200,7 @@ fn swapped_waits(stage: &Stage) -> Result<usize> {
 pub(super) const BIG_WAIT_STARVES: Experiment = Experiment {
     name: "big-wait-starves",
     title: "Waiting for two",
+    level: Level::Deep,
     question: "A System V semaphore has the value 0. A sleeps first, in semop(2) \
                of -2: it needs two. B comes later and sleeps in semop of -1. Now a \
                process posts one: semop of +1. What becomes of it?",
@@ -273,6 +276,7 @@ fn big_wait_starves(stage: &Stage) -> Result<usize> {
 pub(super) const WAIT_FOR_ZERO: Experiment = Experiment {
     name: "wait-for-zero",
     title: "A barrier in one call",
+    level: Level::Deep,
     question: "In semop(2) an operation of 0 waits until the value is 0. Two \
                workers share a System V semaphore of the value 2. To wait for each \
                other, each makes one call with two operations on it: -1, then 0. \

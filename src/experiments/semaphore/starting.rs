@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use syscalls::Sysno;
 
 use super::{WAITS, set_of, sleeps};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::cleanup::Object;
 use os::semaphore::{
@@ -22,6 +22,7 @@ use os::sysv_semaphore::{semctl_getval, semctl_setval, semctl_stat, semget, semo
 pub(super) const CREATE_THEN_INIT: Experiment = Experiment {
     name: "create-then-init",
     title: "A semaphore that is there and not ready",
+    level: Level::Later,
     question: "A makes a System V semaphore that counts items: semget(2) with \
                IPC_CREAT and IPC_EXCL, then semctl(2) with SETVAL to 0. Between \
                these two calls B finds the semaphore by its key, has an item, and \
@@ -137,6 +138,7 @@ fn create_then_init(stage: &Stage) -> Result<usize> {
 pub(super) const SETVAL_LEAVES_OTIME: Experiment = Experiment {
     name: "setval-leaves-otime",
     title: "Has anybody set a value?",
+    level: Level::Deep,
     question: "A System V set has sem_otime, the time of its last semop(2). It is \
                0 in a new set. A program makes a set and gives it the value 5 by \
                semctl(2) with SETVAL. Another looks at sem_otime to see whether \
@@ -198,6 +200,7 @@ fn setval_leaves_otime(stage: &Stage) -> Result<usize> {
 pub(super) const STALE_VALUE: Experiment = Experiment {
     name: "stale-value",
     title: "Starting again after a crash",
+    level: Level::First,
     question: "A program calls sem_open(3) with O_CREAT and the value 1, uses the \
                semaphore as a lock, and is killed by SIGKILL while it holds the \
                lock. It is started again and makes the same call. What is the \
@@ -275,6 +278,7 @@ fn stale_value(stage: &Stage) -> Result<usize> {
 pub(super) const UNLINK_SPLITS: Experiment = Experiment {
     name: "unlink-splits",
     title: "Unlink first, to be sure",
+    level: Level::Later,
     question: "A program begins with sem_unlink(3) and then sem_open(3) with \
                O_CREAT, to be sure of the value. A waiter of an earlier run still \
                sleeps in sem_wait(3) on the semaphore of that name. The program \

@@ -5,13 +5,14 @@ use libc::SEM_UNDO;
 use nix::sys::signal::Signal;
 
 use super::{WAITS, set_of, sleeps};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::sysv_semaphore::{semctl_getval, semctl_setval, semop};
 
 pub(super) const UNDO_AFTER_KILL: Experiment = Experiment {
     name: "undo-after-kill",
     title: "Killed while it holds the lock",
+    level: Level::Later,
     question: "A process takes a lock, a System V semaphore of the value 1, by \
                semop(2) of -1 with the flag SEM_UNDO. Another one sleeps in semop \
                for the same lock. Now the first is killed by SIGKILL, which no \
@@ -90,6 +91,7 @@ fn undo_after_kill(stage: &Stage) -> Result<usize> {
 pub(super) const UNDO_A_POST: Experiment = Experiment {
     name: "undo-a-post",
     title: "A producer with SEM_UNDO",
+    level: Level::Later,
     question: "SEM_UNDO has the kernel undo, at the end of a process, what it did \
                to a semaphore. A producer makes three items and posts each by \
                semop(2) of +1 with that flag. One item has been taken when the \
@@ -162,6 +164,7 @@ fn undo_a_post(stage: &Stage) -> Result<usize> {
 pub(super) const GIVEN_BACK_BY_A_CHILD: Experiment = Experiment {
     name: "given-back-by-a-child",
     title: "Taken by the parent, given back by the child",
+    level: Level::Deep,
     question: "A server takes a lock (a System V semaphore of the value 1) with \
                SEM_UNDO, and forks a child that does the work. The child gives the \
                lock back, with SEM_UNDO too, and ends. The server lives on. Is the \
@@ -235,6 +238,7 @@ fn given_back_by_a_child(stage: &Stage) -> Result<usize> {
 pub(super) const SETVAL_FORGETS_UNDO: Experiment = Experiment {
     name: "setval-forgets-undo",
     title: "Setting a lock right by hand",
+    level: Level::Deep,
     question: "A process holds a lock, a System V semaphore, which it took with \
                SEM_UNDO: the value is 0. An administrator thinks that it was left \
                behind, and sets the value to 1 by semctl(2) with SETVAL. Then the \

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use syscalls::Sysno;
 
 use super::{race, without_name};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::cleanup::Object;
 use os::semaphore::{Named, sem_create, sem_post, sem_wait};
@@ -16,6 +16,7 @@ use os::shm_file::semaphore_path;
 pub(super) const LOST_COUNTS: Experiment = Experiment {
     name: "lost-counts",
     title: "Two processes count in one number",
+    level: Level::First,
     question: "A number in shared memory is 0. Two processes each add 1 to it, 100 times: \
                load it, add 1, store the sum. No load and no store is ever torn. What is the \
                least that the number can be in the end?",
@@ -169,6 +170,7 @@ fn with_a_semaphore(stage: &Stage) -> Result<()> {
 pub(super) const FALSE_SHARING: Experiment = Experiment {
     name: "false-sharing",
     title: "Two counters side by side",
+    level: Level::Later,
     question: "Two processes on two CPUs each add 1, 500,000 times, to a counter of their \
                own in shared memory, by fetch_add with Relaxed. The counters are 8 bytes \
                apart, in one cache line of 64 bytes, which only one CPU at a time can \

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use shared_memory::{Shmem, ShmemConf, ShmemError};
 
 use crate::fault::{attempt, shown as shown_byte};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::shared::Shared;
 use os::shm_file::segment_path;
@@ -21,6 +21,7 @@ fn shown(result: &Result<Shmem, ShmemError>) -> String {
 pub(super) const CRATE_FORK: Experiment = Experiment {
     name: "crate-fork",
     title: "fork, and a value that cleans up",
+    level: Level::Later,
     question: "A program makes shared memory with the crate shared_memory, whose Shmem \
                removes the name when its owner drops it. The program forks. The child drops \
                its Shmem and ends. Then the parent loads a byte of the memory, and another \
@@ -110,6 +111,7 @@ fn crate_fork(stage: &Stage) -> Result<usize> {
 pub(super) const CRATE_KILLED: Experiment = Experiment {
     name: "crate-killed",
     title: "Starting again after kill -9",
+    level: Level::Later,
     question: "A program makes shared memory with the crate shared_memory, under a name of \
                its own: ShmemConf::new().os_id(name).size(4096).create(). It is killed by \
                kill -9, and started again. What does create() return now?",
@@ -181,6 +183,7 @@ fn crate_killed(stage: &Stage) -> Result<usize> {
 pub(super) const CRATE_FORCE: Experiment = Experiment {
     name: "crate-force",
     title: "force_create_flink, twice",
+    level: Level::Deep,
     question: "With the crate shared_memory, two programs create memory with the same file \
                link, `link`, which tells others its name; both say force_create_flink(), so \
                that an old link is no error. The first ends while the second runs. Now a \

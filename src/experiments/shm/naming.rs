@@ -6,13 +6,14 @@ use nix::sys::mman::{shm_open, shm_unlink};
 use nix::sys::stat::Mode;
 use nix::unistd::ftruncate;
 
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::shared::{Shared, mmap};
 
 pub(super) const UNLINKED_NAME: Experiment = Experiment {
     name: "unlinked-name",
     title: "Removing the name while it is mapped",
+    level: Level::First,
     question: "A and B have mapped the shared memory object `/board`. Somebody calls \
                shm_unlink(\"/board\"). Then A stores `one`. Then C comes: \
                shm_open(\"/board\") with O_CREAT, ftruncate, mmap. A stores `two`. What do B \

@@ -8,13 +8,14 @@ use anyhow::Result;
 use super::model::Step::{Load, Store};
 use super::model::outcomes;
 use super::race::{Round, cpus, race};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 
 pub(super) const RELAXED: Experiment = Experiment {
     name: "relaxed",
     title: "A message, and a flag that says it is there",
+    level: Level::Later,
     question: "A message and a flag, both atomic, are 0. A writer stores the message, then \
                the flag, with Release. A reader loads the flag, with Acquire, and if it is \
                set, the message. By the rules of Rust, which of the two could be Relaxed \
@@ -117,6 +118,7 @@ fn on_this_cpu(stage: &Stage) -> Result<()> {
 pub(super) const STORE_BUFFERING: Experiment = Experiment {
     name: "store-buffering",
     title: "Each sets its flag, then looks at the other's",
+    level: Level::Deep,
     question: "Two flags in shared memory are 0. On one CPU, A stores 1 in its flag, then \
                loads B's. On another, B stores 1 in its flag, then loads A's. They must \
                never both load 0. What is the least that ensures this, by the rules of Rust?",

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use syscalls::Sysno;
 
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::mutex::Mutex;
 
@@ -31,6 +31,7 @@ fn die_as_owner(stage: &Stage, mutex: &Mutex) -> Result<()> {
 pub(super) const OWNER_DIES: Experiment = Experiment {
     name: "owner-dies",
     title: "A lock whose owner was killed",
+    level: Level::Later,
     question: "A pthread mutex in shared memory, made with PTHREAD_PROCESS_SHARED and \
                nothing else, can be locked by every process that maps it. One process locks \
                it and is killed by kill -9. Another then calls pthread_mutex_lock(3). What \
@@ -129,6 +130,7 @@ fn owner_dies(stage: &Stage) -> Result<usize> {
 pub(super) const NOT_MENDED: Experiment = Experiment {
     name: "not-mended",
     title: "Unlocking after EOWNERDEAD",
+    level: Level::Deep,
     question: "A robust mutex reports that its owner died: the next pthread_mutex_lock gets \
                the mutex, and returns EOWNERDEAD. Then pthread_mutex_consistent(3) declares \
                that the data are whole. One process gets EOWNERDEAD and unlocks without that \

@@ -15,7 +15,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::child::End;
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::shared::{Shared, mmap};
 use os::shm_file::segment_path;
@@ -23,6 +23,7 @@ use os::shm_file::segment_path;
 pub(super) const ADDRESSES: Experiment = Experiment {
     name: "addresses",
     title: "A pointer in shared memory",
+    level: Level::First,
     question: "Two children, A and B, of one process map two shared objects: A first \
                `greetings`, then `farewells`; B the other way round. At the same offset is \
                `hello` in greetings and `adieu` in farewells. A stores a pointer to `hello` \
@@ -124,6 +125,7 @@ fn addresses(stage: &Stage) -> Result<usize> {
 pub(super) const BEFORE_SIZED: Experiment = Experiment {
     name: "before-sized",
     title: "Opening before it has a size",
+    level: Level::First,
     question: "One process makes a shared memory object: shm_open with O_CREAT, then \
                ftruncate to 4096. Between the two calls another process opens it, calls mmap \
                for 4096 bytes, and loads the first of them. What happens?",
@@ -239,6 +241,7 @@ fn open_at_once(stage: &Stage, name: &str) -> Result<Option<u8>> {
 pub(super) const LOOKING_COSTS: Experiment = Experiment {
     name: "looking-costs",
     title: "What it takes to look at empty memory",
+    level: Level::Deep,
     question: "A shared memory object (a file in a tmpfs) is made 1 MiB long by ftruncate. \
                One process reads all of it by read(2). Then another maps it and loads a byte \
                of each page. Nobody stores anything. When does the object take 1 MiB of the \

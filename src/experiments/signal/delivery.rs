@@ -9,7 +9,7 @@ use nix::unistd::{Pid, getpid};
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::child::End;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::handlers::{self, is_pending, take};
 use os::signal::{Set, pidfd_sigqueue};
@@ -27,6 +27,7 @@ fn own_pidfd() -> Result<std::os::fd::OwnedFd> {
 pub(super) const THOUSAND: Experiment = Experiment {
     name: "thousand",
     title: "A thousand signals while they are blocked",
+    level: Level::First,
     question: "A process has SIGUSR1 and SIGRTMIN blocked. Each is sent to it 1000 times \
                by sigqueue(3), which lets a signal carry a value: here the values 0 to \
                999. Then it takes what waits. SIGRTMIN comes with all 1000 values. Which \
@@ -86,6 +87,7 @@ fn thousand(stage: &Stage) -> Result<usize> {
 pub(super) const OVERTAKEN: Experiment = Experiment {
     name: "overtaken",
     title: "Three signals in a row",
+    level: Level::Later,
     question: "A process has three signals blocked, and they are sent to it in this order: \
                SIGRTMIN+1, SIGRTMIN, SIGUSR2. Then it takes them one by one. In which order \
                does it get them?",
@@ -145,6 +147,7 @@ fn overtaken(stage: &Stage) -> Result<usize> {
 pub(super) const QUEUE_LIMIT: Experiment = Experiment {
     name: "queue-limit",
     title: "When the queue of signals is full",
+    level: Level::Deep,
     question: "RLIMIT_SIGPENDING leaves room for 10 more signals to a receiver that has \
                SIGRTMIN blocked. A sender without such a limit calls sigqueue(3) 100 times, \
                and then kill(2) once with the same signal. What do the last sigqueue and the kill return?",
@@ -241,6 +244,7 @@ fn queue_limit(stage: &Stage) -> Result<usize> {
 pub(super) const UNSTOPPABLE: Experiment = Experiment {
     name: "unstoppable",
     title: "Catching and blocking SIGKILL",
+    level: Level::First,
     question: "A process wants to survive everything. It calls sigaction(2) to handle \
                SIGKILL, and sigprocmask(2) to block it. What do the two calls return?",
     answers: &[
@@ -304,6 +308,7 @@ fn unstoppable(stage: &Stage) -> Result<usize> {
 pub(super) const FIVE_CHILDREN: Experiment = Experiment {
     name: "five-children",
     title: "Five children end at once",
+    level: Level::First,
     question: "A parent has SIGCHLD blocked while its five children end. Then it takes a \
                SIGCHLD and calls wait(2) once, and repeats this while a SIGCHLD waits. \
                How many of the five stay zombies?",

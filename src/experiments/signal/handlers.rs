@@ -7,13 +7,14 @@ use nix::sys::signal::{Signal, raise};
 use syscalls::Sysno;
 
 use crate::child::End;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::handlers;
 
 pub(super) const LOCK_IN_HANDLER: Experiment = Experiment {
     name: "lock-in-handler",
     title: "A lock that a handler wants too",
+    level: Level::Later,
     question: "A program holds a mutex, of the usual kind. A signal comes, and its \
                handler, on the same thread, locks the same mutex to add a line to a \
                shared list. Nothing is printed. What does the handler's lock do?",

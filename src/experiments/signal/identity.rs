@@ -9,7 +9,7 @@ use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::child::End;
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 use os::handlers::take;
@@ -18,6 +18,7 @@ use os::signal::{Set, pidfd_kill, pidfd_sigqueue_as};
 pub(super) const FORGED: Experiment = Experiment {
     name: "forged",
     title: "From process 1, it says",
+    level: Level::Deep,
     question: "A receiver takes a queued signal and looks at siginfo_t to see who sent it: \
                si_code is SI_QUEUE, si_pid is 1, si_uid is 4242. The sender was an ordinary \
                process of the receiver's own user. Who filled in si_pid and si_uid?",
@@ -102,6 +103,7 @@ fn forged(stage: &Stage) -> Result<usize> {
 pub(super) const PID_REUSE: Experiment = Experiment {
     name: "pid-reuse",
     title: "A signal to a process that has gone",
+    level: Level::Deep,
     question: "A program has noted the pid of a server, and opened a pidfd for it. The \
                server ended and was reaped, and the kernel has given its pid to another \
                process. The program sends SIGTERM, by kill(2) with the pid and by \

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, raise};
 use nix::unistd::pipe;
 use syscalls::Sysno;
 
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::handlers;
 use os::signal::{Set, read_signalfd, signalfd};
@@ -16,6 +16,7 @@ use os::signal::{Set, read_signalfd, signalfd};
 pub(super) const SELF_PIPE: Experiment = Experiment {
     name: "self-pipe",
     title: "A byte into a pipe for each signal",
+    level: Level::Later,
     question: "A program sleeps in poll(2), and signals must wake it too: their handler \
                writes a byte into a pipe that poll watches. While the program is busy \
                elsewhere, so many signals come that the pipe is full. What does write(2) \

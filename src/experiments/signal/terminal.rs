@@ -8,13 +8,14 @@ use nix::unistd::{pause, setsid, write};
 use rustix::process::ioctl_tiocsctty;
 
 use crate::child::PAUSE;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::handlers;
 
 pub(super) const CTRL_Z: Experiment = Experiment {
     name: "ctrl-z",
     title: "Ctrl-Z, and a program that does not want to stop",
+    level: Level::Later,
     question: "An editor must put the terminal in order before it stops, and has \
                installed a handler for SIGTSTP, which only notes that it ran. Its user \
                presses Ctrl-Z. You may have read that Ctrl-Z sends SIGTSTP, and not \

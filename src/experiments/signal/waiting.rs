@@ -11,7 +11,7 @@ use nix::unistd::{getpid, pause, pipe, read, write};
 use syscalls::Sysno;
 
 use crate::child::{End, PAUSE, POLL};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::handlers;
 use os::signal::{Set, read_signalfd, signalfd, sigsuspend};
@@ -19,6 +19,7 @@ use os::signal::{Set, read_signalfd, signalfd, sigsuspend};
 pub(super) const EINTR: Experiment = Experiment {
     name: "eintr",
     title: "SA_RESTART, in read and in poll",
+    level: Level::First,
     question: "A program has installed a handler with SA_RESTART, a flag of sigaction(2) \
                by which calls that the signal interrupts are started again. The signal \
                comes while one process sleeps in read(2) on a pipe and another in \
@@ -98,6 +99,7 @@ fn eintr(stage: &Stage) -> Result<usize> {
 pub(super) const LOST_WAKEUP: Experiment = Experiment {
     name: "lost-wakeup",
     title: "Check a flag, then pause",
+    level: Level::Later,
     question: "A handler sets a flag. The main program does: `if (!flag) pause();`. The \
                signal comes after the check and before pause(2), which sleeps until a \
                handler has run. What does pause do?",
@@ -180,6 +182,7 @@ fn lost_wakeup(stage: &Stage) -> Result<usize> {
 pub(super) const SIGNALFD: Experiment = Experiment {
     name: "signalfd",
     title: "A signalfd, and a signal that is not blocked",
+    level: Level::Later,
     question: "A program opens a signalfd(2) for SIGTERM, a descriptor from which the \
                signal can be read, and waits in poll(2) until it is readable. It has not \
                blocked SIGTERM. Another process sends SIGTERM. What happens?",

@@ -7,7 +7,7 @@ use nix::mqueue::{MQ_OFlag, MqAttr, mq_open, mq_receive, mq_send};
 use nix::sys::stat::Mode;
 
 use super::{make, message, text_of};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 use os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
@@ -15,6 +15,7 @@ use os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
 pub(super) const LOWEST_NOT_FIRST: Experiment = Experiment {
     name: "lowest-not-first",
     title: "A negative type",
+    level: Level::Later,
     question: "Messages of the types 70, 30, 50, 20 and 90 were sent, in this \
                order. A receiver calls msgrcv(2) with msgtyp -50. You may have \
                read that it takes the lowest type. Which message does it get?",
@@ -81,6 +82,7 @@ fn lowest_not_first(stage: &Stage) -> Result<usize> {
 pub(super) const TYPE_IS_NO_PRIORITY: Experiment = Experiment {
     name: "type-is-no-priority",
     title: "A type here, a priority there",
+    level: Level::First,
     question: "A System V message has a type, a POSIX message a priority. Into a \
                queue of each kind goes first a message numbered 1, then one \
                numbered 9. Then the usual receiver comes: msgrcv(2) with msgtyp 0, \
@@ -162,6 +164,7 @@ fn type_is_no_priority(stage: &Stage) -> Result<usize> {
 pub(super) const REPLIES_BY_PID: Experiment = Experiment {
     name: "replies-by-pid",
     title: "One queue for requests and replies",
+    level: Level::Later,
     question: "A server and its clients share one System V queue. A client sends a \
                request of type 1 with its process id in the text, and receives by \
                that id as the type; the server replies with that type. The server \
@@ -276,6 +279,7 @@ fn text_type(message: &Msgbuf) -> String {
 pub(super) const PEEK_BY_COPY: Experiment = Experiment {
     name: "peek-by-copy",
     title: "Looking without taking",
+    level: Level::Deep,
     question: "MSG_COPY lets msgrcv(2) copy a message and leave it in the queue. \
                Messages of the types 30, 10 and 20 lie in a queue, in this order. \
                A debugger calls msgrcv with msgtyp 1, MSG_COPY and IPC_NOWAIT. \

@@ -11,7 +11,7 @@ use nix::sys::stat::{Mode, fstat, umask};
 use nix::unistd::{Uid, geteuid, setuid};
 
 use super::{message, text_of};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::cleanup::Object;
 use os::sysv::{Msgbuf, msgget, msgrcv, msgsnd, msgstat};
@@ -20,6 +20,7 @@ use os::sysv_control::ftok;
 pub(super) const FTOK_COLLIDES: Experiment = Experiment {
     name: "ftok-collides",
     title: "Two keys that should differ",
+    level: Level::Later,
     question: "ftok(3) makes a key from a path and a number, so that programs need no \
                constant. One program takes the key of a file with the number 1, another \
                of the same file with 257, a third of a hard link to it with 1. Which \
@@ -88,6 +89,7 @@ fn ftok_collides(stage: &Stage) -> Result<usize> {
 pub(super) const FTOK_OF_A_NEW_FILE: Experiment = Experiment {
     name: "ftok-of-a-new-file",
     title: "The same path an hour later",
+    level: Level::Later,
     question: "A server and its clients take their key from ftok(\"app.conf\", 1). The \
                server starts and makes its queue. Then somebody edits app.conf; the \
                editor writes a new file and renames it over the old one. Now a client \
@@ -159,6 +161,7 @@ fn ftok_of_a_new_file(stage: &Stage) -> Result<usize> {
 pub(super) const PRIVATE_IS_NO_SECRET: Experiment = Experiment {
     name: "private-is-no-secret",
     title: "How private is IPC_PRIVATE",
+    level: Level::Later,
     question: "A program makes a queue by msgget(IPC_PRIVATE, 0666). You may have \
                read that such a queue is for the process and its children. A \
                program of another user, started from elsewhere, wants to send to \
@@ -259,6 +262,7 @@ fn private_is_no_secret(stage: &Stage) -> Result<usize> {
 pub(super) const UMASK_IS_IGNORED: Experiment = Experiment {
     name: "umask-is-ignored",
     title: "Permissions under a strict umask",
+    level: Level::Deep,
     question: "A program runs with umask(077). It makes a System V queue by \
                msgget(key, IPC_CREAT | 0666) and a POSIX queue by mq_open(name, \
                O_CREAT, 0666, …). msgget(2) says that its bits mean what the mode \

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use syscalls::Sysno;
 
 use super::{make, message, text_of};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 use os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
@@ -15,6 +15,7 @@ use os::sysv_control::{msgsnd_memory, set_qbytes};
 pub(super) const SIZE_WITHOUT_TYPE: Experiment = Experiment {
     name: "size-without-type",
     title: "The size that msgsnd wants",
+    level: Level::First,
     question: "In C: struct { long mtype; char mtext[8]; } m = { 1, \"hello\" }. \
                On a 64-bit machine a program sends it by msgsnd(id, &m, sizeof m, \
                0); the size is 16. You may have read that the size counts the \
@@ -103,6 +104,7 @@ fn size_without_type(stage: &Stage) -> Result<usize> {
 pub(super) const TOO_LONG_STAYS: Experiment = Experiment {
     name: "too-long-stays",
     title: "A message that is longer than the buffer",
+    level: Level::First,
     question: "The oldest message in a System V queue is 12 bytes long. A receiver \
                has room for 8, and calls msgrcv(2) in a loop that goes on after an \
                error. It does not set MSG_NOERROR, the flag that lets a message be \
@@ -171,6 +173,7 @@ fn too_long_stays(stage: &Stage) -> Result<usize> {
 pub(super) const EMPTY_MESSAGES_FILL: Experiment = Experiment {
     name: "empty-messages-fill",
     title: "How many empty messages fit",
+    level: Level::Deep,
     question: "A System V queue holds msg_qbytes bytes, 16,384 unless changed. Types alone \
                carry the meaning, so a program sends messages of 0 bytes, with \
                IPC_NOWAIT. How many fit?",
@@ -243,6 +246,7 @@ fn empty_messages_fill(stage: &Stage) -> Result<usize> {
 pub(super) const LARGER_THAN_THE_QUEUE: Experiment = Experiment {
     name: "larger-than-the-queue",
     title: "A message that no room is enough for",
+    level: Level::Deep,
     question: "An administrator has lowered a queue's msg_qbytes to 100 by msgctl(2). The \
                queue is empty. A program sends a message of 200 bytes, which is far \
                below msgmax (8,192). What does msgsnd(2) do?",

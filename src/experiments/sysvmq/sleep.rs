@@ -15,7 +15,7 @@ use syscalls::Sysno;
 
 use super::{make, message};
 use crate::child::Child;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::ready::poll;
 use os::signal::catch_restarting;
@@ -25,6 +25,7 @@ use os::sysv_control::{remove, set_qbytes};
 pub(super) const REMOVED_UNDER_SLEEPERS: Experiment = Experiment {
     name: "removed-under-sleepers",
     title: "Removing a queue that others sleep on",
+    level: Level::Later,
     question: "One process sleeps in msgsnd(2), since the queue is full; another \
                sleeps in msgrcv(2) for a type that is not there. A third removes \
                the queue by msgctl(id, IPC_RMID). After that a fourth calls \
@@ -119,6 +120,7 @@ fn removed_under_sleepers(stage: &Stage) -> Result<usize> {
 pub(super) const ONE_QUEUE_BOTH_WAYS: Experiment = Experiment {
     name: "one-queue-both-ways",
     title: "Requests and replies in one full queue",
+    level: Level::Later,
     question: "A server and its clients share one queue: requests are of type 1, \
                and replies of the client's process id as the type. Every process \
                selects correctly. The queue is small, and there are more requests \
@@ -240,6 +242,7 @@ fn one_queue_both_ways(stage: &Stage) -> Result<usize> {
 pub(super) const SELECT_CANNOT_WATCH: Experiment = Experiment {
     name: "select-cannot-watch",
     title: "Polling a System V queue",
+    level: Level::First,
     question: "A program waits in poll(2) for several sockets, and for a System V queue as \
                well: it puts the number that msgget(2) returned into the set, with POLLIN. \
                A message is in the queue. What does poll(2) say of it?",
@@ -349,6 +352,7 @@ fn revents(events: i16) -> String {
 pub(super) const RESTART_DOES_NOT_HELP: Experiment = Experiment {
     name: "restart-does-not-help",
     title: "A handler with SA_RESTART",
+    level: Level::Deep,
     question: "SA_RESTART is the flag of sigaction(2) that has an interrupted call \
                go on after the handler. Two processes have installed a handler \
                with it. One sleeps in mq_receive(3), the other in msgrcv(2). Each \

@@ -14,7 +14,7 @@ use nix::unistd::read;
 use super::{listen, recv, send};
 use crate::child::End;
 use crate::record::{Failure, Returned};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::signal::reset;
 use os::tcp::info;
@@ -31,6 +31,7 @@ fn until_gone(stage: &Stage, socket: &TcpStream) -> Result<String> {
 pub(super) const ONCE_SERVER: Experiment = Experiment {
     name: "once-server",
     title: "A client that writes to a server which has closed",
+    level: Level::Later,
     question: "A server answers one message and closes the connection. A C program, \
                its client, has read the answer and then 0. It never mentions signals. \
                It calls send(2) with no flags; the bytes reach the other side, and it \
@@ -151,6 +152,7 @@ fn once_server(stage: &Stage) -> Result<usize> {
 pub(super) const UNREAD_DATA: Experiment = Experiment {
     name: "unread-data",
     title: "Answered, but not read to the end",
+    level: Level::Later,
     question: "A server reads the first line of a request, sends its answer of 1 MB, as much \
                as send(2) takes at once, and calls close(2). The rest of the request lies \
                unread in its socket. The client reads slowly. What does it get?",

@@ -13,7 +13,7 @@ use syscalls::Sysno;
 
 use super::{recv, recv_with, send};
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use crate::until::until;
 use os::tcp::{dropped, info};
@@ -21,6 +21,7 @@ use os::tcp::{dropped, info};
 pub(super) const SECOND_CLIENT: Experiment = Experiment {
     name: "second-client",
     title: "A second client of a server that serves one at a time",
+    level: Level::First,
     question: "A server accepts a client and serves it until it leaves; then it accepts the \
                next. While it serves the first, a second client calls connect(2), send(2) \
                and recv(2). Which of its calls is the first that has to wait?",
@@ -112,6 +113,7 @@ fn second_client(stage: &Stage) -> Result<usize> {
 pub(super) const FULL_BACKLOG: Experiment = Experiment {
     name: "full-backlog",
     title: "Connecting where no server accepts, over TCP",
+    level: Level::Later,
     question: "A server called listen(fd, 1), and never calls accept(2). Clients call \
                connect(2) one after the other, without blocking (O_NONBLOCK). How many are \
                connected, and what becomes of the next one?",

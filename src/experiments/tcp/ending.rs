@@ -9,12 +9,13 @@ use syscalls::Sysno;
 
 use super::{listen, recv, send, shut_down};
 use crate::child::Child;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 pub(super) const HALF_CLOSE: Experiment = Experiment {
     name: "half-close",
     title: "That was all; and now the answer",
+    level: Level::First,
     question: "A server adds up what a client sends, and answers with the sum when \
                recv(2) returns 0. The client has sent all its numbers, and calls recv \
                for the sum. What happens?",
@@ -117,6 +118,7 @@ fn half_close(stage: &Stage) -> Result<usize> {
 pub(super) const FORGOTTEN_CLOSE: Experiment = Experiment {
     name: "forgotten-close",
     title: "A server that forks and keeps the connections",
+    level: Level::Later,
     question: "A server forks a child for each client, and forgets to close its own \
                copies of the connections. One child answers client A, calls close(2) \
                and exits; another answers client B, calls shutdown(2) and exits. Which \

@@ -10,7 +10,7 @@ use rustix::process::{set_child_subreaper, set_parent_process_death_signal};
 
 use super::{listen, recv, send};
 use crate::child::PAUSE;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use crate::until::until;
 use os::handlers::take;
@@ -20,6 +20,7 @@ use os::signal::{Set, ignore};
 pub(super) const ZOMBIES: Experiment = Experiment {
     name: "zombies",
     title: "What three clients leave behind",
+    level: Level::Later,
     question: "SIGCHLD is ignored by default, says signal(7). A server forks three \
                children, which serve three clients and exit. It never calls wait(2). \
                How many zombies are there, if it left SIGCHLD at SIG_DFL, and if it has \
@@ -147,6 +148,7 @@ fn state(pid: Pid) -> Option<char> {
 pub(super) const ORPHAN: Experiment = Experiment {
     name: "orphan",
     title: "The server is killed, its child serves on",
+    level: Level::Deep,
     question: "A server has forked a child that serves a client, and is then killed by \
                SIGKILL. An ancestor of the two is a subreaper: it had called \
                prctl(PR_SET_CHILD_SUBREAPER). You may have read that an orphan is \

@@ -15,7 +15,7 @@ use nix::unistd::{getpid, read};
 
 use super::{recv, send};
 use crate::record::Returned;
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use crate::until::until;
 use os::tcp::STATES;
@@ -28,6 +28,7 @@ fn tcp_socket() -> Result<OwnedFd> {
 pub(super) const TIME_WAIT: Experiment = Experiment {
     name: "time-wait",
     title: "Starting a server again",
+    level: Level::First,
     question: "A server that never heard of SO_REUSEADDR has closed a client's connection, \
                before the client did, and has ended. Its author adds SO_REUSEADDR before \
                bind(2), and starts it again at once. What does bind return?",
@@ -176,6 +177,7 @@ fn until_settled(local: &SockaddrIn) -> Result<Option<u64>> {
 pub(super) const SELF_CONNECT: Experiment = Experiment {
     name: "self-connect",
     title: "A client that tries until somebody answers",
+    level: Level::Deep,
     question: "A server on this machine should listen at port 40000, but is not \
                running. A client calls connect(2) again and again, each time with a new \
                socket, whose port the kernel chooses. One day the kernel chooses 40000. \

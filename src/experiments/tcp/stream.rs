@@ -10,13 +10,14 @@ use nix::sys::socket::sockopt::{RcvBuf, SndBuf};
 use nix::sys::socket::{MsgFlags, recv, setsockopt};
 
 use super::{listen, send};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::tcp::info;
 
 pub(super) const TWO_SENDS: Experiment = Experiment {
     name: "two-sends",
     title: "Two sends, one recv; one send, many",
+    level: Level::First,
     question: "A client sends `one\\n` and `two\\n` by two calls of send(2). When both \
                have come, the server calls recv(2) with room for 100 bytes. Then the \
                client sends 100,000 bytes by one call, and the server calls recv with \
@@ -127,6 +128,7 @@ fn until_there(connection: &TcpStream, bytes: usize) -> Result<()> {
 pub(super) const NAGLE: Experiment = Experiment {
     name: "nagle",
     title: "Three small sends in a row",
+    level: Level::Deep,
     question: "A client and a server have exchanged a few messages. Now the client sends a \
                request in three pieces, by three calls of send(2) of one byte each, and \
                waits for the answer. In how many packets do the three bytes travel, if \

@@ -12,7 +12,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::{Uid, getpid, setuid};
 
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 /// A connected pair of sockets, made by this process.
@@ -43,6 +43,7 @@ fn sender_of_next(socket: &OwnedFd) -> Result<Option<UnixCredentials>> {
 pub(super) const WHO_CONNECTED: Experiment = Experiment {
     name: "who-connected",
     title: "A connection that changes hands",
+    level: Level::Deep,
     question: "A process connects to a server and forks. The child, which has the \
                connection now, sends a byte. The server asks with SO_PEERCRED who its \
                peer is, and looks at the credentials that came with the byte \
@@ -125,6 +126,7 @@ fn who_connected(stage: &Stage) -> Result<usize> {
 pub(super) const PASSCRED_LATE: Experiment = Experiment {
     name: "passcred-late",
     title: "Asking for credentials after the send",
+    level: Level::Deep,
     question: "A byte is sent over a Unix socket. Only then does the receiver set SO_PASSCRED, \
                and call recvmsg(2) with room for credentials. What does it get?",
     answers: &[

@@ -14,12 +14,13 @@ use nix::sys::socket::{
 use std::os::fd::AsFd;
 
 use crate::record::{Failure, Returned};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 pub(super) const BOUNDARIES: Experiment = Experiment {
     name: "boundaries",
     title: "Two sends, and a receive with little room",
+    level: Level::First,
     question: "On a pair of Unix sockets one side sends `one` and `two`, by two calls \
                of send(2). Then the other side calls recv(2) twice, each time with room \
                for 2 bytes. What does the second recv return from a stream, a seqpacket \
@@ -98,6 +99,7 @@ fn two_bytes(socket: &impl AsRawFd) -> nix::Result<(String, bool)> {
 pub(super) const UNBOUND_CLIENT: Experiment = Experiment {
     name: "unbound-client",
     title: "Answering a datagram",
+    level: Level::First,
     question: "A client makes a datagram socket and calls sendto(2) with the server's \
                path. It has called neither bind(2) nor connect(2). The server calls \
                recvfrom(2), and then sendto(2) with the address that it got. Which is \
@@ -169,6 +171,7 @@ fn unbound_client(stage: &Stage) -> Result<usize> {
 pub(super) const FULL_BACKLOG: Experiment = Experiment {
     name: "full-backlog",
     title: "Connecting where no server accepts",
+    level: Level::Later,
     question: "A server called listen(fd, 1) and never calls accept(2). Clients connect one \
                after the other without blocking (O_NONBLOCK). You may have read that a full \
                backlog refuses them. How many get through, and what does the next one get?",

@@ -14,13 +14,14 @@ use nix::unistd::{Uid, setuid};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::record::{Failure, Returned};
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs;
 
 pub(super) const STALE_NAME: Experiment = Experiment {
     name: "stale-name",
     title: "The name of a server that was killed",
+    level: Level::First,
     question: "A server was bound to the path `sock` and was killed. Its socket file \
                is still there. A new server calls bind(2) with the same path, and a \
                client calls connect(2). You may have read that bind says EADDRINUSE. \
@@ -46,7 +47,7 @@ pub(super) const STALE_NAME: Experiment = Experiment {
     kind: Kind::Kernel,
     run: stale_name,
     moral: "A socket's file outlives its socket. ECONNREFUSED tells that the name is \
-            stale: unlink it then, but only under a lock, as the next experiment \
+            stale: unlink it then, but only under a lock, as unix/stolen-name \
             shows.",
     see: "unix(7), bind(2)",
     file: file!(),
@@ -91,6 +92,7 @@ fn stale_name(stage: &Stage) -> Result<usize> {
 pub(super) const STOLEN_NAME: Experiment = Experiment {
     name: "stolen-name",
     title: "Unlink, then bind",
+    level: Level::First,
     question: "To be safe from stale names, each server calls unlink(2) on its path before it \
                binds. One server is running and has a client. A second one is started by \
                mistake, with the same path. What happens?",
@@ -183,6 +185,7 @@ fn stolen_name(stage: &Stage) -> Result<usize> {
 pub(super) const LONG_PATH: Experiment = Experiment {
     name: "long-path",
     title: "A path that does not fit",
+    level: Level::Later,
     question: "sun_path in struct sockaddr_un has 108 bytes. A server wants to bind to a longer \
                path, in a directory that it can open. Can it?",
     answers: &[
@@ -245,6 +248,7 @@ fn long_path(stage: &Stage) -> Result<usize> {
 pub(super) const ABSTRACT: Experiment = Experiment {
     name: "abstract",
     title: "A name without a file",
+    level: Level::Later,
     question: "root's server listens at a path of mode 0600, and at an abstract name, \
                which begins with a NUL byte and has no file. A process of another user \
                connects to both; then root does, from another network namespace. Which \

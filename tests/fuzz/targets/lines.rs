@@ -27,7 +27,7 @@ pub(crate) fn run(input: &[u8]) {
             assert!(name == b"/ours-x" || name == b"/x");
         }
     }
-    for (id, tried) in crate::cli::experiment::tried::parse(&text) {
+    for (id, tried) in lab::progress::parse(&text, 0).experiments {
         assert!(text.contains(&id) && !id.contains(' '), "{id:?}: {tried:?}");
     }
     again::<Order>(&text);

@@ -1,0 +1,66 @@
+/* A FIFO that is one: mkfifo(3), open(2), fstat(2), write(2), read(2), unlink(2).
+   Wire: a message a line. The end is the last writer's close(2).
+   cc -Wall fifo.c -o fifo; ./fifo receiver /tmp/f & ./fifo sender /tmp/f hello world */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Leaves with the name of the error, if a call has failed. */
+static long ok(long result, const char *call)
+{
+    if (result == -1) {
+        fprintf(stderr, "%s: %s\n", call, strerrorname_np(errno));
+        exit(1);
+    }
+    return result;
+}
+
+/* Either side may be first. What was opened is looked at, not what has the name now. */
+static int open_fifo(const char *name, int flags)
+{
+    if (mkfifo(name, 0600) == -1 && errno != EEXIST)
+        ok(-1, "mkfifo");
+    int fifo = ok(open(name, flags | O_NOFOLLOW), "open"); /* ELOOP: a symbolic link */
+    struct stat about;
+    ok(fstat(fifo, &about), "fstat");
+    if (!S_ISFIFO(about.st_mode)) {
+        fprintf(stderr, "%s: no FIFO\n", name);
+        exit(1);
+    }
+    return fifo;
+}
+
+static void receiver(const char *name)
+{
+    int fifo = open_fifo(name, O_RDONLY); /* sleeps until a writer opens it */
+    char buffer[4096];
+    long n;
+    while ((n = ok(read(fifo, buffer, sizeof buffer), "read")) > 0) /* sleeps while it is empty */
+        ok(write(1, buffer, n), "write");
+    /* 0: the last writer has closed it */
+    if (unlink(name) == -1 && errno != ENOENT) /* the role (ipclab fifo sender) has removed it */
+        ok(-1, "unlink");
+}
+
+static void sender(const char *name, char *messages[])
+{
+    int fifo = open_fifo(name, O_WRONLY); /* sleeps until a reader opens it */
+    for (; *messages; messages++)
+        ok(dprintf(fifo, "%s\n", *messages), "write"); /* sleeps while it is full */
+    ok(close(fifo), "close"); /* the reader's read returns 0 */
+}
+
+int main(int argc, char *argv[])
+{
+    if (argc == 3 && strcmp(argv[1], "receiver") == 0)
+        receiver(argv[2]);
+    else if (argc >= 3 && strcmp(argv[1], "sender") == 0)
+        sender(argv[2], argv + 3);
+    else
+        return fprintf(stderr, "usage: fifo receiver PLACE | sender PLACE MESSAGE...\n"), 2;
+}

@@ -1,0 +1,235 @@
+//! A learner's folder: what it begins with, and how the program in it is built and started.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use bare::{Language, Program, header_command};
+use lab::tools::{NO_COMPILER, Tools, compiler};
+use wire::dirs;
+use wire::errors::Advise;
+
+use super::row::{Begin, Exercise};
+use super::texts;
+
+/// The file that says which exercise a folder is for.
+const ABOUT: &str = ".ipclab-exercise";
+
+/// What [`ABOUT`] says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct About {
+    /// The exercise: CHAPTER/NAME.
+    pub(super) exercise: String,
+    /// The language, by its name.
+    pub(super) language: String,
+}
+
+/// A command that starts the learner's program; its role and arguments are to follow.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// The words.
+    pub words: Vec<OsString>,
+    /// The directory that it runs in.
+    pub dir: PathBuf,
+}
+
+impl Started {
+    /// As a command.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]).current_dir(&self.dir);
+        command
+    }
+}
+
+/// What a compiler has said, in place of a program.
+#[derive(Debug)]
+pub struct NotBuilt(pub String);
+
+/// The file that holds the program.
+pub fn source(language: Language) -> &'static str {
+    match language {
+        Language::Rust => "src/main.rs",
+        Language::C => "main.c",
+        Language::Python => "main.py",
+    }
+}
+
+/// Where an exercise is kept unless the learner says otherwise.
+///
+/// # Errors
+/// Without a home directory.
+pub(super) fn default(id: &str, language: Language) -> Result<PathBuf> {
+    let home = dirs::set("HOME").context("HOME is not set: say where by --dir")?;
+    let folder = PathBuf::from(home).join("ipclab-exercises").join(id);
+    Ok(folder.join(language.name()))
+}
+
+/// The text that the learner begins with; `None` where the exercise has none in `language`.
+pub fn beginning(exercise: &Exercise, language: Language) -> Option<String> {
+    let text = match exercise.begin {
+        Begin::Bare(name) => {
+            exercise.solutions[language as usize]?;
+            Program::find(name)?.text(language).to_owned()
+        }
+        Begin::Solution => {
+            texts::beginning(exercise.solutions[language as usize]?, language)
+        }
+    };
+    Some(with_file_names(&text, language))
+}
+
+/// Our solution in `language`.
+pub fn solution(exercise: &Exercise, language: Language) -> Option<String> {
+    let text = exercise.solutions[language as usize]?;
+    Some(with_file_names(&texts::solution(text, language), language))
+}
+
+/// The commands in a program's header name its file: here it is called `main`.
+fn with_file_names(text: &str, language: Language) -> String {
+    let command = match language {
+        Language::Rust => return text.to_owned(),
+        Language::C => header_command(text, &["cc", "mpicc"]),
+        Language::Python => header_command(text, &["python3"]),
+    };
+    let ending = format!(".{}", language.ending());
+    let file = command.into_iter().flat_map(|line| line.split(' '));
+    let file = file.filter_map(|word| word.strip_suffix(&ending)).next();
+    let Some(name) = file else { return text.to_owned() };
+    text.replace(&format!("{name}{ending}"), &format!("main{ending}"))
+        .replace(&format!("-o {name}"), "-o main")
+        .replace(&format!("./{name} "), "./main ")
+}
+
+/// Makes the folder with the program that the exercise begins with.
+///
+/// # Errors
+/// A program that is there already; a directory that cannot be made.
+pub(super) fn make(
+    dir: &Path,
+    id: &str,
+    task: &str,
+    text: &str,
+    language: Language,
+) -> Result<()> {
+    let file = dir.join(source(language));
+    if file.exists() {
+        bail!(
+            "{} is there already: go on with it, or begin again in another place by --dir",
+            file.display()
+        );
+    }
+    let parent = file.parent().unwrap_or(dir);
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
+    made.with_context(|| format!("mkdir {}", parent.display()))?;
+    write(&dir.join("TASK.md"), task)?;
+    if language == Language::Rust {
+        write(&dir.join("Cargo.toml"), &manifest(text))?;
+    }
+    let about =
+        About { exercise: id.to_owned(), language: language.name().to_owned() };
+    write(&dir.join(ABOUT), &(serde_json::to_string(&about)? + "\n"))?;
+    // The program last: where it is, the rest is.
+    write(&file, text)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let file = File::create(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("write {}", path.display()))
+}
+
+/// The manifest of a Rust program: what its header says that it needs.
+pub fn manifest(text: &str) -> String {
+    let dependencies: String = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! Cargo.toml: "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    format!(
+        "[package]\nname = \"exercise\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
+         [dependencies]\n{dependencies}\n[workspace]\n"
+    )
+}
+
+/// Which exercise the folder `dir` is for.
+pub(super) fn about(dir: &Path) -> Option<About> {
+    serde_json::from_slice(&std::fs::read(dir.join(ABOUT)).ok()?).ok()
+}
+
+/// The line that builds the program in `dir`, if it must be built.
+pub(super) fn build_line(
+    dir: &Path,
+    language: Language,
+) -> Result<Option<Vec<String>>> {
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect();
+    Ok(match language {
+        Language::Python => None,
+        Language::Rust => Some(words("cargo build --quiet --target-dir target")),
+        Language::C => {
+            let file = dir.join("main.c");
+            let text = std::fs::read(&file)
+                .with_context(|| format!("open {}", file.display()))?;
+            let text = String::from_utf8_lossy(&text);
+            let line = header_command(&text, &["cc", "mpicc"]);
+            let tools = Tools::of_environment();
+            // The options of the header, whatever the learner has called the files in it.
+            let options =
+                line.into_iter().flat_map(|line| line.split(' ')).filter(|word| {
+                    word.starts_with('-') && *word != "-o" && !word.ends_with(".c")
+                });
+            let mpi = line.is_some_and(|line| line.starts_with("mpicc"));
+            let cc = if mpi { mpicc() } else { tools.cc };
+            let mut all =
+                vec![cc, "-Wall".into(), "-Wextra".into(), "main.c".into()];
+            all.extend(
+                options.filter(|word| !word.starts_with("-W")).map(str::to_owned),
+            );
+            all.extend(["-o", "main"].map(str::to_owned));
+            Some(all)
+        }
+    })
+}
+
+fn mpicc() -> String {
+    std::env::var("MPICC").unwrap_or_else(|_| "mpicc".into())
+}
+
+/// Builds the program in `dir`.
+///
+/// # Errors
+/// When there is no compiler. What the compiler finds wrong is [`NotBuilt`].
+pub(super) fn build(
+    dir: &Path,
+    language: Language,
+) -> Result<std::result::Result<Started, NotBuilt>> {
+    if let Some(words) = build_line(dir, language)? {
+        let mut command = compiler(&words[0]);
+        let output = command.args(&words[1..]).current_dir(dir).output();
+        let output = output.with_context(|| format!("exec {}", words[0]));
+        let output = output.advise(|_| Some(NO_COMPILER))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Ok(Err(NotBuilt(said)));
+        }
+    }
+    Ok(Ok(started(dir, language)))
+}
+
+/// The command that starts what was built in `dir`.
+fn started(dir: &Path, language: Language) -> Started {
+    let words = match language {
+        Language::Rust => vec![dir.join("target/debug/exercise").into()],
+        Language::C => vec![dir.join("main").into()],
+        Language::Python => {
+            vec![Tools::of_environment().python, dir.join("main.py").into()]
+        }
+    };
+    Started { words, dir: dir.to_owned() }
+}

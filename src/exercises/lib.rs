@@ -1,0 +1,146 @@
+//! `ipclab exercise`: programs that the learner writes, in any language, graded by what the
+//! kernel sees of them.
+//!
+//! - `row`: what an exercise is; `texts`: what it begins with, and our solution.
+//! - `scene`, `draw`: where a stage is played, and with which data; `partner`: who plays against
+//!   the learner's program; `run`, `sleep`: the play; `judge`, `verdict`: what came of it.
+//! - `folder`: the learner's folder; what was done is in `lab::progress`.
+//! - `check`, `start`, `list`, `hint`, `show`: the verbs.
+//! - A module a chapter: its exercises.
+
+use std::sync::OnceLock;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use lab::{progress, prose};
+
+mod check;
+pub mod draw;
+pub mod folder;
+mod hint;
+mod judge;
+mod list;
+pub mod partner;
+pub mod row;
+pub mod run;
+pub mod scene;
+mod show;
+mod sleep;
+mod start;
+pub mod texts;
+pub mod verdict;
+
+mod dbus;
+mod fdpass;
+mod fifo;
+mod file;
+mod mmap;
+mod mpi;
+mod multiplex;
+mod pipe;
+mod posixmq;
+mod semaphore;
+mod shm;
+mod signal;
+mod sysvmq;
+mod tcp;
+mod unix;
+
+use row::Exercise;
+
+/// The exercises of each chapter, in the order of the book.
+pub const ALL: &[(&str, &[Exercise])] = &[
+    ("file", file::ALL),
+    ("signal", signal::ALL),
+    ("pipe", pipe::ALL),
+    ("fifo", fifo::ALL),
+    ("unix", unix::ALL),
+    ("tcp", tcp::ALL),
+    ("posixmq", posixmq::ALL),
+    ("sysvmq", sysvmq::ALL),
+    ("shm", shm::ALL),
+    ("mmap", mmap::ALL),
+    ("fdpass", fdpass::ALL),
+    ("multiplex", multiplex::ALL),
+    ("semaphore", semaphore::ALL),
+    ("dbus", dbus::ALL),
+    ("mpi", mpi::ALL),
+];
+
+/// A chapter's name, and one of its exercises.
+pub type Entry = (&'static str, &'static Exercise);
+
+/// All exercises.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    ALL.iter().flat_map(|(chapter, all)| all.iter().map(move |one| (*chapter, one)))
+}
+
+/// What an exercise is called: CHAPTER/NAME.
+pub fn id((chapter, exercise): Entry) -> String {
+    format!("{chapter}/{}", exercise.name)
+}
+
+/// The exercise CHAPTER/NAME.
+pub fn find(wanted: &str) -> Option<Entry> {
+    entries().find(|entry| id(*entry) == wanted)
+}
+
+/// What a shell completes.
+pub fn ids() -> &'static [String] {
+    static IDS: OnceLock<Vec<String>> = OnceLock::new();
+    IDS.get_or_init(|| entries().map(id).collect())
+}
+
+/// A seed as it is printed.
+fn seed(text: &str) -> Result<u64> {
+    Ok(u64::from_str_radix(text, 16)?)
+}
+
+/// `ipclab exercise`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = prose::examples(&[
+    ("exercise list", "all exercises, and what you have passed"),
+    ("exercise start fifo/receiver --lang python", "a folder of your own, with the task"),
+    ("exercise check fifo/receiver", "run your program against a stern partner"),
+    ("exercise hint fifo/receiver", "a hint, the first of three"),
+    ("exercise show fifo/receiver", "our solution, once yours has passed"),
+]))]
+pub struct Options {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List the exercises, and what you have passed
+    List(list::Options),
+    /// Make a folder of your own, with the task and a program to begin with
+    Start(start::Options),
+    /// Build your program, and try it stage by stage
+    Check(check::Options),
+    /// Show a hint: three, each more direct than the one before it
+    Hint(hint::Options),
+    /// Show our solution and its reasons, once yours has passed
+    Show(show::Options),
+}
+
+/// `ipclab exercise`.
+///
+/// # Errors
+/// An exercise that is none, a program that does not pass, a folder that cannot be made.
+pub fn run(options: &Options) -> Result<()> {
+    match &options.verb {
+        None => list::run(&list::Options::default()),
+        Some(Verb::List(options)) => list::run(options),
+        Some(Verb::Start(options)) => start::run(options),
+        Some(Verb::Check(options)) => check::run(options),
+        Some(Verb::Hint(options)) => hint::run(options),
+        Some(Verb::Show(options)) => show::run(options),
+    }
+}
+
+/// Takes CHAPTER/NAME.
+fn offers() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(ids().iter().map(String::as_str))
+}

@@ -1,0 +1,274 @@
+//! The stern partner of a stage: a process that speaks the chapter's wire, and does on purpose
+//! what a peer may do. It logs each step on standard error.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, read, write};
+
+use os::proc::{Activity, activity};
+use wire::payload;
+use wire::say::{bytes as shown, tell};
+use wire::standard;
+
+use super::row::{Exercise, Stage};
+use super::scene::Scene;
+use super::{find, seed};
+
+/// The environment variable that all processes of a stage have: its directory.
+pub(super) const MARK: &str = "IPCLAB_STAGE";
+
+/// What a program leaves in a stage's directory that is not to do the learner's work: its name.
+pub(super) const USED: &str = ".used";
+
+/// This program's word for the partner.
+pub(super) const VERB: &str = "exercise-partner";
+
+/// Longer than any wait of a partner: by then the check has ended it.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long a partner pauses where a stage says so: long for a program, short for a reader.
+pub const PAUSE: Duration = Duration::from_millis(150);
+
+/// The words that make this program a partner. `ipclab exercise check` starts it.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// The exercise: CHAPTER/NAME
+    exercise: String,
+    /// The stage
+    stage: String,
+    /// The seed
+    seed: String,
+}
+
+/// Leaves this program's name in the stage's directory if the learner's program has started it.
+pub fn tell_of_use() {
+    let Some(dir) = std::env::var_os(MARK) else { return };
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == VERB) {
+        return;
+    }
+    // Whoever removes the variable is seen in /proc.
+    let used =
+        File::options().append(true).create(true).open(Path::new(&dir).join(USED));
+    let _ = used.and_then(|mut used| used.write_all(b"ipclab\n"));
+}
+
+/// Plays the partner of a stage.
+///
+/// # Errors
+/// What the learner's program did wrong, or what the kernel refused.
+pub fn play(options: &Options) -> Result<()> {
+    let (_, exercise) = find(&options.exercise).context("no such exercise")?;
+    let stage = exercise.stages.iter().find(|stage| stage.name == options.stage);
+    let stage = stage.context("no such stage")?;
+    let dir = std::env::var_os(MARK).context("only `exercise check` starts it")?;
+    let _ = nix::sys::prctl::set_name(c"partner");
+    let mut partner =
+        Partner::new(exercise, stage, Path::new(&dir), seed(&options.seed)?);
+    (stage.partner)(&mut partner)
+}
+
+/// The partner while it plays.
+#[derive(Debug)]
+pub struct Partner {
+    /// Where it plays, and what is sent.
+    pub scene: Scene,
+    began: Instant,
+}
+
+impl Partner {
+    fn new(exercise: &Exercise, stage: &Stage, dir: &Path, seed: u64) -> Partner {
+        let scene = Scene::new(exercise, stage, dir, seed);
+        Partner { scene, began: Instant::now() }
+    }
+
+    /// Says what it does.
+    pub fn log(&self, text: &str) {
+        tell(&format!("partner │ {text}\n"));
+    }
+
+    /// Does a call, and logs it with what came of it.
+    ///
+    /// # Errors
+    /// The call's.
+    pub fn call<T, E: Into<io::Error>>(
+        &self,
+        call: &str,
+        result: std::result::Result<T, E>,
+    ) -> Result<T> {
+        match result {
+            Ok(value) => {
+                self.log(call);
+                Ok(value)
+            }
+            Err(error) => {
+                let error = error.into();
+                self.log(&format!("{call}: {error}"));
+                Err(error).context(call.to_owned())
+            }
+        }
+    }
+
+    /// Writes all of `bytes`; `remark` says why it is written so.
+    ///
+    /// # Errors
+    /// As write(2).
+    pub fn write(&self, fd: impl AsFd, bytes: &[u8], remark: &str) -> Result<()> {
+        let remark =
+            if remark.is_empty() { String::new() } else { format!(": {remark}") };
+        self.log(&format!("write({}){remark}", shown(bytes)));
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let n = write(&fd, rest).context("write")?;
+            rest = &rest[n..];
+        }
+        Ok(())
+    }
+
+    /// Reads at most `most` bytes; none at the end.
+    ///
+    /// # Errors
+    /// As read(2).
+    pub fn read(&self, fd: impl AsFd, most: usize) -> Result<Vec<u8>> {
+        let mut buffer = vec![0; most];
+        let n = read(&fd, &mut buffer).context("read")?;
+        buffer.truncate(n);
+        match n {
+            0 => self.log("read() = 0: the end"),
+            n => self.log(&format!("read() = {n}: {}", shown(&buffer))),
+        }
+        Ok(buffer)
+    }
+
+    /// Reads to the end.
+    ///
+    /// # Errors
+    /// As read(2).
+    pub fn read_to_end(&self, fd: impl AsFd) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        loop {
+            let part = self.read(&fd, 64 * 1024)?;
+            if part.is_empty() {
+                return Ok(all);
+            }
+            all.extend(part);
+        }
+    }
+
+    /// Hands over what it has received, to be compared.
+    ///
+    /// # Errors
+    /// ENOSPC and the like.
+    pub fn received(&self, bytes: &[u8]) -> Result<()> {
+        payload::print(bytes).map(drop)
+    }
+
+    /// Does nothing for a while, on purpose.
+    pub fn pause(&self, remark: &str) {
+        self.log(&format!("pauses: {remark}"));
+        std::thread::sleep(PAUSE);
+    }
+
+    /// Says what the learner's program did wrong; the partner is to return it.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn wrong<T>(&self, what: &str) -> Result<T> {
+        bail!("{what}")
+    }
+
+    /// Waits until all of the learner's processes have ended: the check closes standard input.
+    ///
+    /// # Errors
+    /// As read(2).
+    pub fn until_all_have_ended(&self) -> Result<()> {
+        while read(standard::input()?, &mut [0]).context("read")? > 0 {}
+        self.log("the learner's program has ended");
+        Ok(())
+    }
+
+    /// The process of the learner's program that plays `role`.
+    ///
+    /// # Errors
+    /// When none is there by the deadline.
+    pub fn learner(&self, role: &str) -> Result<Pid> {
+        let plays = |pid: &Pid| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline"));
+            words.is_ok_and(|words| {
+                words.split(|byte| *byte == 0).any(|word| word == role.as_bytes())
+            })
+        };
+        self.until("the learner's process", || {
+            processes_of(&self.scene.dir).into_iter().find(plays)
+        })
+    }
+
+    /// Waits until the learner's program sleeps in a system call.
+    ///
+    /// # Errors
+    /// When it does not by the deadline.
+    pub fn until_asleep(&self, pid: Pid) -> Result<()> {
+        self.until("a sleep", || (activity(pid) != Activity::Other).then_some(()))
+    }
+
+    /// Waits until `look` sees something.
+    ///
+    /// # Errors
+    /// When it does not by the deadline.
+    pub fn until<T>(
+        &self,
+        what: &str,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> Result<T> {
+        loop {
+            if let Some(seen) = look() {
+                return Ok(seen);
+            }
+            if self.began.elapsed() > DEADLINE {
+                bail!("waited for {what} for {} s", DEADLINE.as_secs());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Sends the learner's program a signal.
+    ///
+    /// # Errors
+    /// ESRCH when it has ended.
+    pub fn signal(&self, pid: Pid, signal: Signal, remark: &str) -> Result<()> {
+        self.log(&format!("kill({signal}): {remark}"));
+        kill(pid, signal).context("kill")
+    }
+}
+
+/// The processes that were started for the stage in `dir`, and their children, without those of
+/// ipclab's own.
+pub(super) fn processes_of(dir: &Path) -> Vec<Pid> {
+    let mark = OsString::from(format!("{MARK}={}", dir.display()));
+    let itself = std::fs::read_link("/proc/self/exe").ok();
+    let is_theirs = |pid: &PathBuf| {
+        let marked = std::fs::read(pid.join("environ")).is_ok_and(|environment| {
+            let mut words = environment.split(|byte| *byte == 0);
+            words.any(|word| word == mark.as_encoded_bytes())
+        });
+        marked && std::fs::read_link(pid.join("exe")).ok() != itself
+    };
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let mut pids: Vec<i32> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit())
+        })
+        .filter(is_theirs)
+        .filter_map(|path| path.file_name()?.to_str()?.parse().ok())
+        .collect();
+    pids.sort_unstable();
+    pids.into_iter().map(Pid::from_raw).collect()
+}

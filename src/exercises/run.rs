@@ -1,0 +1,509 @@
+//! One stage, played by real processes: the learner's program against the partner.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::resource::Resource;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{Pid, pipe2};
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::set_child_subreaper;
+
+use lab::holders::map_of;
+use lab::interrupts::Interrupts;
+use lab::scratch::Scratch;
+use os::calls::poll_until;
+use os::proc::{Activity, activity};
+use os::spawn::limit;
+use process::{Input, Outcome, Output, RoleProcess};
+use wire::say::{count, grouped};
+
+use super::folder::Started;
+use super::judge::judge;
+use super::partner::{MARK, USED, VERB, processes_of};
+use super::row::{Ends, Exercise, PARTNER, Player, Stage};
+use super::scene::Scene;
+use super::sleep::Sleep;
+use super::verdict::{Report, Verdict};
+
+/// How a run is measured: in the time in which the learner's program starts and ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// That time.
+    start: Duration,
+}
+
+impl Pace {
+    /// How long a stage may take.
+    fn deadline(self) -> Duration {
+        (self.start * 15).max(Duration::from_secs(4))
+    }
+
+    /// How long a program must have slept that waits for another: at its start it may sleep, too.
+    fn settled(self) -> Duration {
+        (self.start / 2).max(Duration::from_millis(20))
+    }
+
+    /// How long all must have slept, with nothing that could wake them, to be called hung.
+    fn quiet(self) -> Duration {
+        (self.start * 8).max(Duration::from_millis(800))
+    }
+}
+
+/// How often a run is looked at that does not end.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// More than any stage prints.
+pub(super) const MOST_PRINTED: usize = 64 << 20;
+
+/// How long a program is watched that must sleep.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// How often it may wake in that time, and how much it may compute, in clock ticks of 10 ms.
+const IDLE_WAKES: u64 = 3;
+const IDLE_TICKS: u64 = 2;
+
+/// Programs that would do the learner's work: in their place, in PATH, stands one that tells.
+const NOT_THEIRS: [&str; 4] = ["ipclab", "socat", "nc", "ncat"];
+
+/// Where those programs are.
+const BIN: &str = ".bin";
+
+/// Starts the program without arguments, as a program is that prints its usage: how long that
+/// takes, or why it cannot be.
+///
+/// # Errors
+/// None of the program's: those are the report.
+pub fn measure(
+    started: &Started,
+    stop: &mut Interrupts,
+) -> Result<std::result::Result<Pace, Report>> {
+    let began = Instant::now();
+    let mut command = started.command();
+    command.process_group(0);
+    let process = match RoleProcess::start("program", command, Input::Nothing) {
+        Ok(process) => process,
+        Err(error) => {
+            let fault =
+                format!("It cannot be started: {}.", wire::errors::line(&error));
+            return Ok(Err(Report::new(Verdict::CouldNotRun, fault)));
+        }
+    };
+    let mut all = [process];
+    let _ = wait(&mut all, stop, Instant::now() + Duration::from_secs(20), None)?;
+    let [mut process] = all;
+    if !process.has_ended() {
+        let _ = process.stop(Signal::SIGKILL, Instant::now() + LOOK * 100)?;
+        let fault = "Started without arguments, it does not end: it must print its usage, \
+                     and end with status 2.";
+        return Ok(Err(Report::new(Verdict::CouldNotRun, fault.into())));
+    }
+    let outcome = process.wait(Instant::now() + LOOK * 100)?;
+    let start = began.elapsed();
+    if outcome.status.code() == Some(127) || outcome.status.code() == Some(126) {
+        let fault =
+            format!("It ended with {}, before its program began.", outcome.status);
+        let mut report = Report::new(Verdict::CouldNotRun, fault);
+        report.tell("It said", &outcome.stderr);
+        return Ok(Err(report));
+    }
+    Ok(Ok(Pace { start }))
+}
+
+/// Why a wait was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// All have ended.
+    Ended,
+    /// All that live sleep, and nothing will wake them.
+    Quiet,
+    /// One has failed that should not, and the others would wait for it.
+    Failed,
+    /// The deadline has passed.
+    Late,
+    /// Too much was printed.
+    Flood,
+    /// A signal for the check itself.
+    Interrupted,
+}
+
+/// Plays `stage`.
+///
+/// # Errors
+/// When this machine refuses a directory or a process.
+pub fn play(
+    exercise: &Exercise,
+    id: &str,
+    stage: &Stage,
+    started: &Started,
+    (seed, pace): (u64, Pace),
+    stop: &mut Interrupts,
+) -> Result<Report> {
+    set_child_subreaper(rustix::process::Pid::from_raw(1)).context("prctl")?;
+    let scratch = Scratch::make()?;
+    stand_in(scratch.path())?;
+    let scene = Scene::new(exercise, stage, scratch.path(), seed);
+    let players = (stage.players)(&scene);
+    let began = Instant::now();
+    let deadline = began + pace.deadline();
+    let mut report = Report::well();
+    let mut running: Vec<RoleProcess> = Vec::new();
+    let mut link = None;
+    let mut over = Over::Ended;
+    for (index, player) in players.iter().enumerate() {
+        let command = match player.learners {
+            true => started.command(),
+            false => partner(id, stage, seed)?,
+        };
+        let output = match player.piped {
+            true => {
+                let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+                (Output::To(writing), Some(reading))
+            }
+            false => (Output::Kept, None),
+        };
+        let input = match link.take() {
+            Some(link) => Input::From(link),
+            None if !player.learners => Input::Open,
+            None if player.stdin.is_empty() => Input::Nothing,
+            None => Input::Bytes(player.stdin.clone()),
+        };
+        link = output.1;
+        running.push(start(player, command, &scene, input, output.0)?);
+        if index + 1 == players.len() {
+            break;
+        }
+        over = settle(&mut running, stop, deadline, pace)?;
+        if matches!(over, Over::Flood | Over::Interrupted) {
+            break;
+        }
+        if player.idles
+            && let Some(fault) = idle(&mut running[index], stop)?
+        {
+            report.fault(Verdict::Wrong, fault);
+            over = Over::Failed;
+            break;
+        }
+        // The next one would wait for a peer that is gone.
+        if player.ends == Ends::Well && running[index].has_failed() {
+            break;
+        }
+    }
+    drop(link);
+    if !matches!(over, Over::Flood | Over::Failed | Over::Interrupted) {
+        let early = Early { players: &players, quiet: pace.quiet() };
+        over = wait(&mut running, stop, deadline, Some(early))?;
+    }
+    let asleep = match over {
+        Over::Quiet | Over::Late => map_of(&processes(&running)),
+        _ => String::new(),
+    };
+    let strangers = strangers(scratch.path());
+    let unended: Vec<bool> =
+        running.iter_mut().map(|process| !process.has_ended()).collect();
+    let outcomes = end(running)?;
+    let survivors = end_family(scratch.path());
+    report.took = began.elapsed();
+    if over == Over::Interrupted {
+        return Ok(report);
+    }
+    judge(&mut report, &players, &outcomes, &unended, over);
+    if !asleep.is_empty() {
+        report.story.insert(0, ("Who sleeps where".into(), asleep));
+    }
+    for name in strangers {
+        report.fault(
+            Verdict::Wrong,
+            format!("{name} did the work, and not your program."),
+        );
+    }
+    let judged = players.iter().all(|player| {
+        !player.learners || matches!(player.ends, Ends::Well | Ends::Failing)
+    });
+    // What a program leaves that has failed follows from that.
+    if over == Over::Ended && judged && report.verdict == Verdict::Passed {
+        let left = leftovers(&scratch, &scene)?;
+        report
+            .faults
+            .extend(left.iter().map(|left| format!("When all had ended, {left}.")));
+        if survivors > 0 {
+            report.faults.push(format!(
+                "When all had ended, {} of yours still ran.",
+                count(survivors as u64, "process")
+            ));
+        }
+    } else {
+        let _ = scene.remove_leftovers();
+    }
+    if !report.faults.is_empty() && report.verdict == Verdict::Passed {
+        report.verdict = Verdict::Wrong;
+    }
+    Ok(report)
+}
+
+/// Puts programs into the stage's directory that are found before those of their names.
+fn stand_in(dir: &Path) -> Result<()> {
+    let bin = dir.join(BIN);
+    DirBuilder::new().mode(0o700).create(&bin).context("mkdir in TMPDIR")?;
+    for name in NOT_THEIRS {
+        let script =
+            format!("#!/bin/sh\necho {name} >> {}/{USED}\nexit 1\n", dir.display());
+        let path = bin.join(name);
+        std::fs::write(&path, script).context("write in TMPDIR")?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o700))
+            .context("chmod")?;
+    }
+    Ok(())
+}
+
+/// The command that plays the partner.
+fn partner(id: &str, stage: &Stage, seed: u64) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("readlink")?);
+    command.arg(VERB).arg(id).arg(stage.name).arg(format!("{seed:x}"));
+    Ok(command)
+}
+
+fn start(
+    player: &Player,
+    mut command: Command,
+    scene: &Scene,
+    input: Input,
+    output: Output,
+) -> Result<RoleProcess> {
+    command.args(&player.args).env(MARK, &scene.dir).process_group(0);
+    if player.learners {
+        let mut path = OsString::from(scene.dir.join(BIN));
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        command.env("PATH", path);
+        limit(&mut command, Resource::RLIMIT_CORE, 0, 0);
+        limit(&mut command, Resource::RLIMIT_FSIZE, 1 << 30, 1 << 30);
+    }
+    RoleProcess::start_with(&player.name, command, input, output, None)
+}
+
+fn processes(running: &[RoleProcess]) -> Vec<Pid> {
+    running.iter().map(RoleProcess::pid).collect()
+}
+
+/// What ends a wait early.
+struct Early<'a> {
+    /// The players, who are all there.
+    players: &'a [Player],
+    /// That none has done anything for so long.
+    quiet: Duration,
+}
+
+/// How long the others may go on when one has failed: they see its end, and say so.
+const AFTERWARDS: Duration = Duration::from_millis(300);
+
+/// Waits until all have ended, or there is nothing more to wait for.
+fn wait(
+    running: &mut [RoleProcess],
+    stop: &mut Interrupts,
+    mut deadline: Instant,
+    early: Option<Early<'_>>,
+) -> Result<Over> {
+    let mut last = HashMap::new();
+    let mut since = Instant::now();
+    let mut late = Over::Late;
+    loop {
+        if running.iter_mut().all(RoleProcess::has_ended) {
+            return Ok(Over::Ended);
+        }
+        if let Some(Early { players, .. }) = early {
+            tell_partners(running);
+            let mut all = running.iter_mut().zip(players);
+            let vital =
+                |player: &Player| player.learners && player.ends == Ends::Well;
+            if late != Over::Failed
+                && all.any(|(process, player)| vital(player) && process.has_failed())
+            {
+                (late, deadline) =
+                    (Over::Failed, deadline.min(Instant::now() + AFTERWARDS));
+            }
+        }
+        if running.iter().map(RoleProcess::output_length).sum::<usize>()
+            > MOST_PRINTED
+        {
+            return Ok(Over::Flood);
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            return Ok(late);
+        }
+        let mut living: Vec<&RoleProcess> = Vec::new();
+        for process in &mut *running {
+            if !process.has_ended() {
+                living.push(process);
+            }
+        }
+        if let Some(Early { quiet, .. }) = early {
+            let newest: HashMap<_, _> = living
+                .iter()
+                .map(|process| (process.pid(), Sleep::of(process.pid())))
+                .collect();
+            if newest != last || newest.values().any(|sleep| !sleep.sound) {
+                (last, since) = (newest, now);
+            } else if since.elapsed() > quiet {
+                return Ok(Over::Quiet);
+            }
+        }
+        let mut fds: Vec<_> = living
+            .iter()
+            .map(|process| PollFd::new(process.pidfd(), PollFlags::IN))
+            .collect();
+        fds.push(PollFd::new(&stop.signals, PollFlags::IN));
+        poll_until(&mut fds, Some(LOOK.min(deadline - now))).context("poll")?;
+        if stop.pending()? {
+            return Ok(Over::Interrupted);
+        }
+    }
+}
+
+/// Waits until the last one that was started has fallen asleep, and stays so, or has ended.
+fn settle(
+    running: &mut [RoleProcess],
+    stop: &mut Interrupts,
+    deadline: Instant,
+    pace: Pace,
+) -> Result<Over> {
+    let Some(pid) = running.last().map(RoleProcess::pid) else {
+        return Ok(Over::Ended);
+    };
+    let (mut last, mut since) = (None, Instant::now());
+    loop {
+        let over = wait(running, stop, Instant::now() + LOOK / 10, None)?;
+        let newest = Some(Sleep::of(pid));
+        if newest != last {
+            (last, since) = (newest, Instant::now());
+        }
+        let settled =
+            newest.is_some_and(|it| it.sound) && since.elapsed() > pace.settled();
+        let ended = activity(pid) == Activity::Ended;
+        if over != Over::Late || settled || ended || Instant::now() > deadline {
+            return Ok(over);
+        }
+    }
+}
+
+/// Closes the partner's standard input once all of the learner's processes have ended.
+fn tell_partners(running: &mut [RoleProcess]) {
+    let is_partner = |process: &RoleProcess| process.name == PARTNER;
+    if running.iter_mut().all(|process| is_partner(process) || process.has_ended()) {
+        running
+            .iter_mut()
+            .filter(|process| is_partner(process))
+            .for_each(RoleProcess::close_stdin);
+    }
+}
+
+/// What a process does that should sleep.
+fn idle(process: &mut RoleProcess, stop: &mut Interrupts) -> Result<Option<String>> {
+    let pid = process.pid();
+    let before = Sleep::of(pid);
+    let over =
+        wait(std::slice::from_mut(process), stop, Instant::now() + IDLE, None)?;
+    if over != Over::Late {
+        return Ok(None); // how it ended is judged
+    }
+    let now = Sleep::of(pid);
+    let (woken, computed) = (
+        now.wakes.saturating_sub(before.wakes),
+        now.ticks.saturating_sub(before.ticks),
+    );
+    let name = &process.name;
+    let while_waiting = format!(
+        "while it waited, for {} ms in which nothing happened",
+        IDLE.as_millis()
+    );
+    Ok(if computed > IDLE_TICKS || !now.sound {
+        Some(format!(
+            "Your {name} did not sleep {while_waiting}: it used the CPU for {} ms.",
+            computed * 10
+        ))
+    } else if woken > IDLE_WAKES {
+        Some(format!(
+            "Your {name} woke {} times {while_waiting}: it looks again and again, where it \
+             could sleep until the kernel wakes it.",
+            grouped(woken)
+        ))
+    } else {
+        None
+    })
+}
+
+/// Ends what still runs; how each ended, and what it wrote.
+fn end(running: Vec<RoleProcess>) -> Result<Vec<(String, Outcome)>> {
+    let mut outcomes = Vec::new();
+    // The last first: none of them is to see the others go.
+    let mut running = running;
+    for process in &running {
+        let _ = process.signal(Signal::SIGSTOP);
+    }
+    for process in running.drain(..) {
+        let name = process.name.clone();
+        let _ = nix::sys::signal::killpg(process.pid(), Signal::SIGKILL);
+        outcomes.push((
+            name,
+            process.stop(Signal::SIGKILL, Instant::now() + LOOK * 500)?,
+        ));
+    }
+    Ok(outcomes)
+}
+
+/// Ends the processes that the learner's program has left; how many there were.
+fn end_family(dir: &Path) -> usize {
+    let mut all = 0;
+    // A process may start another before it is ended.
+    loop {
+        let left = processes_of(dir);
+        for pid in &left {
+            let _ = kill(*pid, Signal::SIGKILL);
+        }
+        all += left.len();
+        while !matches!(
+            waitpid(None, Some(WaitPidFlag::WNOHANG)),
+            Err(Errno::ECHILD) | Ok(nix::sys::wait::WaitStatus::StillAlive)
+        ) {}
+        if left.is_empty() {
+            return all;
+        }
+    }
+}
+
+/// Which of the programs that are not to do the work have done it.
+fn strangers(dir: &Path) -> Vec<String> {
+    let told = std::fs::read_to_string(dir.join(USED)).unwrap_or_default();
+    let mut names: Vec<String> = told.lines().map(str::to_owned).collect();
+    for pid in processes_of(dir) {
+        let name = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+        let name =
+            name.and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
+        names.extend(name.filter(|name| NOT_THEIRS.contains(&name.as_str())));
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// What the stage has left, in its directory and in the kernel.
+fn leftovers(scratch: &Scratch, scene: &Scene) -> Result<Vec<String>> {
+    let _ = std::fs::remove_dir_all(scratch.path().join(BIN));
+    let _ = std::fs::remove_file(scratch.path().join(USED));
+    let here = scratch.leftovers()?;
+    let left = here.into_iter().chain(scene.remove_leftovers());
+    Ok(left
+        .map(|left| left.replacen("left behind: ", "there was still ", 1))
+        .collect())
+}

@@ -1,0 +1,72 @@
+//! Whether a program sleeps, and how soundly, as /proc shows it: the process and all that it has
+//! started. A program may be started by a script, which waits for it.
+
+use nix::unistd::Pid;
+
+use os::proc::{Activity, activity, field, text};
+
+/// What all processes of a program have done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sleep {
+    /// How often one of them has given up its CPU: each time that it fell asleep.
+    pub(super) wakes: u64,
+    /// The clock ticks that they have computed.
+    pub(super) ticks: u64,
+    /// How many they are.
+    processes: usize,
+    /// Whether each of them sleeps now, and not for a time that it has set.
+    pub(super) sound: bool,
+}
+
+impl Sleep {
+    /// Of the program whose first process is `pid`.
+    pub(super) fn of(pid: Pid) -> Sleep {
+        let all = family(pid);
+        Sleep {
+            wakes: all.iter().map(|pid| wakes(*pid)).sum(),
+            ticks: all.iter().map(|pid| ticks(*pid)).sum(),
+            processes: all.len(),
+            sound: !all.is_empty() && all.iter().all(|pid| sleeps(*pid)),
+        }
+    }
+}
+
+/// The process and its descendants, without those that have ended.
+fn family(pid: Pid) -> Vec<Pid> {
+    let (mut all, mut next) = (Vec::new(), vec![pid]);
+    while let Some(pid) = next.pop() {
+        if activity(pid) == Activity::Ended {
+            continue;
+        }
+        all.push(pid);
+        let children = text(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        let children =
+            children.split_whitespace().filter_map(|word| word.parse().ok());
+        next.extend(children.map(Pid::from_raw));
+    }
+    all
+}
+
+fn sleeps(pid: Pid) -> bool {
+    const TIMED: [i64; 2] = [libc::SYS_nanosleep, libc::SYS_clock_nanosleep];
+    match activity(pid) {
+        Activity::Asleep(number) => !TIMED.contains(&(number as i64)),
+        Activity::AsleepSomewhere => true,
+        Activity::Ended | Activity::Other => false,
+    }
+}
+
+fn wakes(pid: Pid) -> u64 {
+    let status = text(format!("/proc/{pid}/status")).unwrap_or_default();
+    let times = field(&status, "voluntary_ctxt_switches:");
+    times.and_then(|times| times.parse().ok()).unwrap_or(0)
+}
+
+fn ticks(pid: Pid) -> u64 {
+    let line = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let line = os::process_identity::after_name(&line).unwrap_or_default();
+    // utime and stime are fields 14 and 15 of proc_pid_stat(5); the state is the third.
+    let fields = line.split_whitespace().skip(11).take(2);
+    fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+}

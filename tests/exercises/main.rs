@@ -1,0 +1,259 @@
+//! The table of exercises checks itself: what a learner begins with builds, runs and fails for
+//! the stated reason; our solutions pass; wrong solutions are caught where they should be.
+//!
+//! What the check says of each is kept in `messages`: `IPCLAB_KEEP=1 cargo test --test exercises`
+//! writes it anew. `IPCLAB_ROUNDS=20` tries each solution and each wrong one 20 times.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod programs;
+mod table;
+mod verbs;
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bare::Language;
+use exercises::row::{Exercise, Wrong};
+use exercises::{ALL, id};
+use serde_json::Value;
+
+use programs::Which;
+use support::*;
+
+/// What one check came to.
+pub(crate) struct Check {
+    whole: Value,
+}
+
+impl Check {
+    /// The verdict, and the stage that it was given in.
+    fn verdict(&self) -> (&str, &str) {
+        let stages = self.whole["stages"].as_array().expect("a list");
+        let last = stages.last().expect("a stage");
+        (
+            self.whole["verdict"].as_str().expect("a text"),
+            last["stage"].as_str().expect("a text"),
+        )
+    }
+
+    /// What the check says of the stage that failed, without what differs from run to run.
+    fn message(&self) -> String {
+        let stages = self.whole["stages"].as_array().expect("a list");
+        let last = stages.last().expect("a stage");
+        let mut text = String::new();
+        for fault in last["faults"].as_array().expect("a list") {
+            let _ = writeln!(text, "{}", fault.as_str().expect("a text"));
+        }
+        for part in last["story"].as_array().expect("a list") {
+            let title = part["title"].as_str().expect("a text");
+            if ["Printed by", "Received by"]
+                .iter()
+                .any(|begin| title.starts_with(begin))
+            {
+                let shown = part["text"].as_str().expect("a text");
+                let _ = write!(text, "{title}:\n{shown}");
+            }
+        }
+        without_what_differs(&text)
+    }
+}
+
+/// The same text with N for each time and count that differs from run to run, and PLACE for the
+/// stage's directory.
+fn without_what_differs(text: &str) -> String {
+    let words = text.split_inclusive([' ', '\n']).map(|word| {
+        let path = word.trim_end();
+        if path.contains("/ipclab-") {
+            word.replace(path, "PLACE")
+        } else {
+            word.to_owned()
+        }
+    });
+    let mut out: String = words.collect();
+    for (before, behind) in [("used the CPU for ", " ms"), ("woke ", " times")] {
+        let Some(from) = out.find(before).map(|at| at + before.len()) else {
+            continue;
+        };
+        let Some(length) = out[from..].find(behind) else { continue };
+        out.replace_range(from..from + length, "N");
+    }
+    out
+}
+
+/// Checks `program`, a command line, against the exercise.
+fn check(id: &str, program: &[String]) -> Check {
+    let state = tempfile::tempdir().unwrap();
+    let mut command = Command::new(support::program());
+    command
+        .args(["exercise", "check", id, "--json", "--seed", "1", "--"])
+        .args(program);
+    command.env("XDG_STATE_HOME", state.path()).current_dir(state.path());
+    // Longer than all stages may take together.
+    let process = RoleProcess::start("check", command, Input::Nothing).unwrap();
+    let outcome = process.wait(Instant::now() + Duration::from_secs(300)).unwrap();
+    let whole = serde_json::from_slice(&outcome.stdout).unwrap_or_else(|error| {
+        panic!("{id}: {error}: {}", outcome.stderr);
+    });
+    Check { whole }
+}
+
+/// How often each program is tried.
+fn rounds() -> usize {
+    let rounds = std::env::var("IPCLAB_ROUNDS").ok();
+    rounds.map_or(1, |rounds| rounds.parse().expect("a number"))
+}
+
+fn of_chapter(chapter: &str) -> impl Iterator<Item = (String, &'static Exercise)> {
+    let (chapter, all) =
+        ALL.iter().find(|(name, _)| *name == chapter).expect("a chapter");
+    all.iter().map(move |exercise| (id((chapter, exercise)), exercise))
+}
+
+fn languages(exercise: &Exercise) -> impl Iterator<Item = Language> {
+    let solutions = exercise.solutions;
+    Language::ALL
+        .into_iter()
+        .filter(move |language| solutions[*language as usize].is_some())
+}
+
+/// How many checks run at the same time: for most of its time each sleeps.
+const AT_ONCE: usize = 6;
+
+/// What `work` makes of each of `all`, in their order.
+fn each<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    let run = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = all.get(index) else { return };
+            let result = work(one);
+            done.lock().unwrap().push((index, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(all.len()) {
+            scope.spawn(run);
+        }
+    });
+    let mut done = done.into_inner().unwrap();
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Each solution passes, in each language.
+fn solutions_pass(chapter: &str) {
+    let all: Vec<_> = of_chapter(chapter)
+        .flat_map(|(id, exercise)| {
+            languages(exercise).map(move |language| (id.clone(), language))
+        })
+        .collect();
+    each(&all, |(id, language)| {
+        let program = programs::built(id, &Which::Solution, *language);
+        for round in 1..=rounds() {
+            let check = check(id, &program);
+            let whole = &check.whole;
+            assert_eq!(
+                check.verdict().0,
+                "passed",
+                "{id}, {language:?}, round {round}: {whole:#}"
+            );
+        }
+    });
+}
+
+/// What a learner begins with, and each wrong solution, fails where it should, and with the words
+/// that are kept.
+fn failures_are_told(chapter: &str) {
+    for (id, exercise) in of_chapter(chapter) {
+        let languages: Vec<_> = languages(exercise).collect();
+        let mut told = each(&languages, |language| begins(&id, *language));
+        told.extend(each(exercise.wrong, |wrong| caught(&id, wrong)));
+        kept(&id, &told.concat());
+    }
+}
+
+/// That what one begins with runs, and fails; what is said of it.
+fn begins(id: &str, language: Language) -> String {
+    let check = check(id, &programs::built(id, &Which::Beginning, language));
+    let (verdict, stage) = check.verdict();
+    assert_ne!(
+        verdict, "passed",
+        "{id}: what one begins with passes in {language:?}"
+    );
+    assert_ne!(
+        stage, "start",
+        "{id}: what one begins with does not run in {language:?}"
+    );
+    let language = language.name();
+    format!(
+        "## as it begins, in {language}: {stage}: {verdict}\n\n{}\n",
+        check.message()
+    )
+}
+
+/// That the wrong solution is caught; what is said of it.
+fn caught(id: &str, wrong: &Wrong) -> String {
+    let program = programs::built(id, &Which::Wrong(wrong), wrong.language);
+    let mut message = String::new();
+    for round in 1..=rounds() {
+        let check = check(id, &program);
+        let (verdict, stage) = check.verdict();
+        let (what, whole) = (wrong.what, &check.whole);
+        assert_eq!(
+            stage, wrong.stage,
+            "{id}, wrong: {what}, round {round}: {whole:#}"
+        );
+        assert_ne!(verdict, "passed", "{id}, wrong: {what}, round {round}");
+        message = format!("## {what}: {stage}: {verdict}\n\n{}\n", check.message());
+    }
+    message
+}
+
+/// Compares with the kept file, or keeps it.
+fn kept(id: &str, told: &str) {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exercises/messages");
+    let file = file.join(id.replace('/', "-") + ".txt");
+    if std::env::var_os("IPCLAB_KEEP").is_some() {
+        std::fs::write(&file, told).unwrap();
+    }
+    let before = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(before, told, "{} is not what is said now", file.display());
+}
+
+macro_rules! chapters {
+    ($($chapter:ident)*) => {
+        $(
+            mod $chapter {
+                #[test]
+                fn solutions_pass() {
+                    super::solutions_pass(stringify!($chapter));
+                }
+
+                #[test]
+                fn failures_are_told() {
+                    super::failures_are_told(stringify!($chapter));
+                }
+            }
+        )*
+
+        #[test]
+        fn each_chapter_with_exercises_is_tried_here() {
+            let tried = [$(stringify!($chapter)),*];
+            let names: Vec<_> = ALL.iter().map(|(name, _)| *name).collect();
+            assert_eq!(names, tried);
+        }
+    };
+}
+
+chapters! {
+    file signal pipe fifo unix tcp posixmq sysvmq
+    shm mmap fdpass multiplex semaphore dbus mpi
+}

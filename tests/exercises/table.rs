@@ -1,0 +1,62 @@
+//! The rows themselves.
+
+use std::collections::BTreeSet;
+
+use bare::{Language, Program};
+use chapters::find as chapter;
+use exercises::row::Begin;
+use exercises::{ALL, entries, find, id};
+
+use super::programs::{Which, text};
+
+#[test]
+fn each_row_is_whole() {
+    let mut ids = BTreeSet::new();
+    for entry in entries() {
+        let (id, exercise) = (id(entry), entry.1);
+        assert!(ids.insert(id.clone()), "{id} is there twice");
+        assert!(chapter(entry.0).is_some(), "{id}: no such chapter");
+        assert!((5..=120).contains(&exercise.minutes), "{id}");
+        assert!(exercise.title.len() <= 72, "{id}: {}", exercise.title);
+        for (name, text) in [("task", exercise.task), ("reasons", exercise.reasons)]
+        {
+            assert!(text.len() > 80, "{id}: {name}");
+        }
+        for hint in exercise.hints {
+            assert!(hint.len() > 20, "{id}: a hint");
+        }
+        assert!(
+            exercise.solutions[Language::Rust as usize].is_some(),
+            "{id}: no Rust"
+        );
+        for before in exercise.after {
+            assert!(
+                ids.contains(*before),
+                "{id} comes before {before}, which it needs"
+            );
+        }
+        if let Begin::Bare(name) = exercise.begin {
+            assert!(Program::find(name).is_some(), "{id}: no bare program {name}");
+        }
+        let mut stages = BTreeSet::new();
+        for stage in exercise.stages {
+            assert!(stages.insert(stage.name), "{id}: two stages {}", stage.name);
+            assert!(stage.name.len() <= 10, "{id}: {}", stage.name);
+            assert!((1..=3).contains(&stage.hint), "{id}: {}", stage.name);
+            let caught =
+                exercise.wrong.iter().any(|wrong| wrong.stage == stage.name);
+            assert!(caught, "{id}: no wrong solution is caught at {}", stage.name);
+        }
+        let mut wrongs = BTreeSet::new();
+        for wrong in exercise.wrong {
+            assert!(wrongs.insert(wrong.what), "{id}: twice wrong: {}", wrong.what);
+            assert!(stages.contains(wrong.stage), "{id}: no stage {}", wrong.stage);
+            text(&id, &Which::Wrong(wrong), wrong.language);
+        }
+    }
+    for (chapter, all) in ALL {
+        let easy = all.is_empty() || all.iter().any(|one| one.minutes <= 10);
+        assert!(easy, "{chapter}: none is easy");
+    }
+    assert!(find("fifo/receiver").is_some());
+}

@@ -1,0 +1,102 @@
+//! The verbs, as a learner types them.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::support::{self, Input, Outcome, run};
+
+/// Runs `ipclab exercise …` with a home of its own.
+fn exercise(home: &Path, words: &[&str]) -> Outcome {
+    let mut command = Command::new(support::program());
+    command.arg("exercise").args(words).current_dir(home);
+    command.env("HOME", home).env("XDG_STATE_HOME", home.join("state"));
+    run(command, Input::Nothing)
+}
+
+fn printed(outcome: &Outcome) -> String {
+    String::from_utf8(outcome.stdout.clone()).unwrap()
+}
+
+#[test]
+fn a_learner_starts_fails_is_helped_and_passes() {
+    let home = tempfile::tempdir().unwrap();
+    let started =
+        exercise(home.path(), &["start", "fifo/receiver", "--lang", "python"]);
+    assert!(started.status.success(), "{}", started.stderr);
+    let dir = home.path().join("ipclab-exercises/fifo/receiver/python");
+    assert!(printed(&started).contains(&dir.display().to_string()));
+
+    let again =
+        exercise(home.path(), &["start", "fifo/receiver", "--lang", "python"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(again.stderr.contains("is there already"), "{}", again.stderr);
+
+    let failed = exercise(home.path(), &["check", "fifo/receiver"]);
+    assert_eq!(failed.status.code(), Some(1));
+    let text = printed(&failed);
+    assert!(text.contains("--stage plain --seed "), "{text}");
+    assert!(text.contains("ipclab exercise hint fifo/receiver"), "{text}");
+
+    let early = exercise(home.path(), &["show", "fifo/receiver"]);
+    assert_eq!(early.status.code(), Some(1));
+    for number in 1..=3 {
+        let hint = exercise(home.path(), &["hint", "fifo/receiver"]);
+        assert!(printed(&hint).starts_with(&format!("{number}/3 ")));
+    }
+
+    let solution = exercise(home.path(), &["show", "fifo/receiver", "--anyway"]);
+    let solution = printed(&solution);
+    let program = &solution[solution.find("#!").unwrap()..];
+    std::fs::write(dir.join("main.py"), program).unwrap();
+    // In the folder the name need not be said.
+    let mut command = Command::new(support::program());
+    command.args(["exercise", "check"]).current_dir(&dir);
+    command
+        .env("HOME", home.path())
+        .env("XDG_STATE_HOME", home.path().join("state"));
+    let passed = run(command, Input::Nothing);
+    assert!(passed.status.success(), "{}\n{}", printed(&passed), passed.stderr);
+    assert!(printed(&passed).contains("fifo/receiver is passed"));
+    let list = printed(&exercise(home.path(), &["list"]));
+    assert!(list.contains("✓ fifo/receiver"), "{list}");
+    assert!(list.contains("3 hints"), "{list}");
+    assert!(exercise(home.path(), &["show", "fifo/receiver"]).status.success());
+}
+
+#[test]
+fn a_program_that_has_another_do_its_work_does_not_pass() {
+    let home = tempfile::tempdir().unwrap();
+    let ipclab = support::program();
+    for (name, line) in [
+        (
+            "ipclab",
+            format!(
+                "exec {} -q fifo receiver --at \"$2\" --bytes",
+                ipclab.display()
+            ),
+        ),
+        ("socat", "exec socat -u PIPE:\"$2\" STDOUT".to_owned()),
+    ] {
+        let script = home.path().join("cheat.sh");
+        std::fs::write(&script, format!("[ $# -gt 0 ] || exit 2\n{line}\n"))
+            .unwrap();
+        let check = ["check", "fifo/receiver", "--", "sh", script.to_str().unwrap()];
+        let outcome = exercise(home.path(), &check);
+        assert_eq!(outcome.status.code(), Some(1), "{name}: {}", printed(&outcome));
+        let text = printed(&outcome);
+        assert!(text.contains(&format!("{name} did the work")), "{name}: {text}");
+    }
+}
+
+#[test]
+fn a_program_that_does_not_compile_or_start_is_not_called_wrong() {
+    let home = tempfile::tempdir().unwrap();
+    exercise(home.path(), &["start", "fifo/receiver", "--lang", "c"]);
+    let file = home.path().join("ipclab-exercises/fifo/receiver/c/main.c");
+    std::fs::write(&file, "int main(void) { return 0 }\n").unwrap();
+    let outcome = exercise(home.path(), &["check", "fifo/receiver"]);
+    assert!(outcome.stderr.contains("could not run"), "{}", outcome.stderr);
+    assert!(printed(&outcome).contains("main.c:1:"), "{}", printed(&outcome));
+    let outcome = exercise(home.path(), &["check", "fifo/receiver", "--", "./none"]);
+    assert!(outcome.stderr.contains("could not run"), "{}", outcome.stderr);
+}
