@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -24,7 +23,7 @@ use lab::interrupts::Interrupts;
 use lab::scratch::Scratch;
 use os::calls::poll_until;
 use os::proc::{Activity, activity};
-use os::spawn::limit;
+use os::spawn::{lead_session, limit};
 use process::{Input, Outcome, Output, RoleProcess};
 use wire::say::{count, grouped};
 
@@ -90,7 +89,7 @@ pub fn measure(
 ) -> Result<std::result::Result<Pace, Report>> {
     let began = Instant::now();
     let mut command = started.command();
-    command.process_group(0);
+    lead_session(&mut command);
     let process = match RoleProcess::start("program", command, Input::Nothing) {
         Ok(process) => process,
         Err(error) => {
@@ -267,7 +266,7 @@ fn stand_in(dir: &Path) -> Result<()> {
 }
 
 /// The command that plays the partner.
-fn partner(id: &str, stage: &Stage, seed: u64) -> Result<Command> {
+pub(super) fn partner(id: &str, stage: &Stage, seed: u64) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("readlink")?);
     command.arg(VERB).arg(id).arg(stage.name).arg(format!("{seed:x}"));
     Ok(command)
@@ -280,16 +279,32 @@ fn start(
     input: Input,
     output: Output,
 ) -> Result<RoleProcess> {
-    command.args(&player.args).env(MARK, &scene.dir).process_group(0);
+    prepared(&mut command, player, scene);
+    lead_session(&mut command);
     if player.learners {
         let mut path = OsString::from(scene.dir.join(BIN));
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
         command.env("PATH", path);
-        limit(&mut command, Resource::RLIMIT_CORE, 0, 0);
-        limit(&mut command, Resource::RLIMIT_FSIZE, 1 << 30, 1 << 30);
+        for (what, most) in LIMITS {
+            limit(&mut command, what, most, most);
+        }
     }
     RoleProcess::start_with(&player.name, command, input, output, None)
+}
+
+/// What bounds a program that has gone wrong. A limit of processes is none of them: it counts all
+/// processes of the user.
+const LIMITS: [(Resource, u64); 4] = [
+    (Resource::RLIMIT_CORE, 0),
+    (Resource::RLIMIT_FSIZE, 1 << 30),
+    (Resource::RLIMIT_CPU, 60),
+    (Resource::RLIMIT_AS, 16 << 30),
+];
+
+/// Gives a player's command its arguments, and the stage's mark.
+pub(super) fn prepared(command: &mut Command, player: &Player, scene: &Scene) {
+    command.args(&player.args).env(MARK, &scene.dir);
 }
 
 fn processes(running: &[RoleProcess]) -> Vec<Pid> {
