@@ -16,7 +16,6 @@ use lab::scratch::Scratch;
 use os::namespace::Apart;
 use wire::errors::usage;
 use wire::meet::quoted;
-use wire::visible::visible_but;
 
 use super::class::{self, names};
 use super::folder::{NotBuilt, Started, about, build, build_line};
@@ -25,10 +24,11 @@ use super::progress::{Progress, now};
 use super::row::{Exercise, Stage};
 use super::run::{measure, play};
 use super::schema::{Played, START, Submission, VERSION};
+use super::told::{done, line, told, way_out};
 use super::tracing::traced;
 use super::verdict::{Report, Verdict};
 use super::watch::{self, Watched};
-use super::{Entry, find, seed};
+use super::{Entry, find, id, own, seed};
 
 /// The options of `check`.
 #[derive(Debug, clap::Args)]
@@ -48,13 +48,13 @@ pub(super) struct Options {
     exercise: Option<String>,
     /// Try this stage alone
     #[arg(long, value_name = "NAME")]
-    stage: Option<String>,
+    pub(super) stage: Option<String>,
     /// Draw the same data as the run that printed this seed
     #[arg(long, value_name = "HEX", value_parser = seed)]
     seed: Option<u64>,
     /// Also draw the system calls of both sides: of the stage that fails, or of the one named
     #[arg(long)]
-    trace: bool,
+    pub(super) trace: bool,
     /// Check at once, and each time that a file is saved
     #[arg(long, conflicts_with_all = ["json", "format", "all"])]
     watch: bool,
@@ -69,6 +69,10 @@ pub(super) struct Options {
     #[arg(long, value_name = "NUMBER", requires = "all")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
+    /// An exercise of your teacher's own, in FOLDER (`exercise new`)
+    #[arg(long, value_name = "FOLDER", requires = "command")]
+    #[arg(conflicts_with_all = ["exercise", "all"])]
+    pub(super) own: Option<PathBuf>,
     /// One JSON object: each stage with its verdict; the same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
@@ -80,7 +84,7 @@ pub(super) struct Options {
     apart: bool,
     /// A command that starts your program; its role and arguments follow
     #[arg(last = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
+    pub(super) command: Vec<OsString>,
 }
 
 impl Options {
@@ -94,6 +98,14 @@ impl Options {
         self.format() == Format::Table
     }
 
+    /// The words that name the exercise again.
+    pub(super) fn named(&self, id: &str) -> String {
+        match &self.own {
+            Some(dir) => format!("--own {}", quoted(&dir.display().to_string())),
+            None => id.to_owned(),
+        }
+    }
+
     fn seed(&self) -> Result<u64> {
         match self.seed {
             Some(seed) => Ok(seed),
@@ -103,9 +115,9 @@ impl Options {
 }
 
 /// What is to be checked.
-struct Checked {
-    entry: Entry,
-    id: String,
+pub(super) struct Checked {
+    pub(super) entry: Entry,
+    pub(super) id: String,
     /// The learner's folder, where no command was given.
     dir: Option<(PathBuf, Language)>,
 }
@@ -135,9 +147,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let apart = options.apart && go_apart()?;
     let before = if options.apart { names() } else { BTreeSet::new() };
     let built = match built {
-        Ok(started) => {
-            measure(&started, &mut stop)?.map(|pace| (started, pace))
-        }
+        Ok(started) => measure(&started, &mut stop)?.map(|pace| (started, pace)),
         Err(report) => Err(report),
     };
     let mut played: Vec<(&str, &str, Report)> = Vec::new();
@@ -175,13 +185,24 @@ pub(super) fn run(options: &Options) -> Result<()> {
         learner: None,
         folder: None,
         exercise: checked.id.clone(),
-        language: checked.dir.as_ref().map(|(_, language)| language.name().to_owned()),
+        language: checked
+            .dir
+            .as_ref()
+            .map(|(_, language)| language.name().to_owned()),
         seed: format!("{seed:x}"),
         isolated: apart,
-        verdict: played.last().map_or(Verdict::Passed, |(.., report)| report.verdict),
-        passed: played.iter().filter(|(.., it)| it.verdict == Verdict::Passed).count(),
+        verdict: played
+            .last()
+            .map_or(Verdict::Passed, |(.., report)| report.verdict),
+        passed: played
+            .iter()
+            .filter(|(.., it)| it.verdict == Verdict::Passed)
+            .count(),
         of: stages.len(),
-        stages: played.iter().map(|(name, about, it)| Played::new(name, about, it)).collect(),
+        stages: played
+            .iter()
+            .map(|(name, about, it)| Played::new(name, about, it))
+            .collect(),
         not_tried: stages
             .iter()
             .map(|stage| stage.name.to_owned())
@@ -242,7 +263,11 @@ fn watched(checked: &Checked, options: &Options) -> Result<()> {
         None => Watched::command(&options.command)?,
     };
     let mut words: Vec<OsString> =
-        ["exercise", "check", &checked.id].map(OsString::from).to_vec();
+        ["exercise", "check"].map(OsString::from).to_vec();
+    match &options.own {
+        Some(dir) => words.extend(["--own".into(), dir.into()]),
+        None => words.push(checked.id.clone().into()),
+    }
     if let Some(stage) = &options.stage {
         words.extend(["--stage".into(), stage.into()]);
     }
@@ -260,8 +285,14 @@ fn watched(checked: &Checked, options: &Options) -> Result<()> {
 /// The stage's calls, or why they cannot be seen.
 fn drawn(checked: &Checked, stage: &Stage, started: &Started, seed: u64) -> String {
     match traced((&checked.id, checked.entry.1), stage, started, seed) {
-        Ok(seen) => format!("\n{}:\n{}", "The system calls of both sides".bold(), seen.drawing),
-        Err(error) => format!("\nIts calls cannot be seen: {}\n", wire::errors::line(&error)),
+        Ok(seen) => format!(
+            "\n{}:\n{}",
+            "The system calls of both sides".bold(),
+            seen.drawing
+        ),
+        Err(error) => {
+            format!("\nIts calls cannot be seen: {}\n", wire::errors::line(&error))
+        }
     }
 }
 
@@ -287,6 +318,10 @@ fn begin(
 
 /// The exercise and the folder, from the command line or from where we are.
 fn chosen(options: &Options) -> Result<Checked> {
+    if let Some(dir) = &options.own {
+        let entry = own::load(dir)?;
+        return Ok(Checked { entry, id: id(entry), dir: None });
+    }
     let here = std::env::current_dir().ok();
     let here = here.and_then(|dir| Some((about(&dir)?, dir)));
     let id = match (&options.exercise, &here) {
@@ -330,7 +365,7 @@ fn stages(exercise: &Exercise, only: Option<&str>) -> Result<Vec<&'static Stage>
     }
 }
 
-fn find_stage(exercise: &Exercise, name: &str) -> Result<&'static Stage> {
+pub(super) fn find_stage(exercise: &Exercise, name: &str) -> Result<&'static Stage> {
     let found = exercise.stages.iter().find(|stage| stage.name == name);
     found.ok_or_else(|| {
         let names: Vec<_> = exercise.stages.iter().map(|stage| stage.name).collect();
@@ -356,88 +391,13 @@ fn start(
     build(dir, *language)
 }
 
-/// One line for a stage that was played.
-fn line(number: usize, all: usize, stage: &Stage, report: &Report) -> String {
-    let milliseconds = report.took.as_millis();
-    let verdict = match report.verdict {
-        Verdict::Passed => "✓".green(),
-        Verdict::NotHere => "–".yellow(),
-        _ => "✗".red(),
-    };
-    let first = format!("{verdict} {number}/{all} {:<10} ", stage.name);
-    let rest = " ".repeat(17);
-    let end = match report.verdict {
-        Verdict::Passed => format!("{milliseconds} ms"),
-        other => other.text().to_uppercase(),
-    };
-    prose::paragraph(
-        prose::width(),
-        &first,
-        &rest,
-        &format!("{}  {end}", stage.about),
-    )
-}
-
-/// What was wrong, and the story of the run.
-fn told(report: &Report) -> String {
-    let mut text = String::from("\n");
-    for fault in &report.faults {
-        text += &prose::paragraph(prose::width(), "", "", fault);
-    }
-    for (title, part) in &report.story {
-        text += &format!("\n{}:\n", title.bold());
-        for line in part.lines() {
-            text += format!("  {}", visible_but(line, "\t")).trim_end();
-            text.push('\n');
-        }
-    }
-    text
-}
-
-/// How to go on after a stage that failed.
-fn way_out(checked: &Checked, options: &Options, stage: &str, seed: u64) -> String {
-    let id = &checked.id;
-    let command: String = options
-        .command
-        .iter()
-        .map(|word| format!(" {}", quoted(&word.to_string_lossy())))
-        .collect();
-    let command = if command.is_empty() { command } else { format!(" --{command}") };
-    let again = format!("ipclab exercise check {id} --stage {stage} --seed {seed:x}");
-    let mut rows = vec![
-        (format!("{again}{command}"), "this stage alone, with the same data"),
-        (format!("{again} --trace{command}"), "the same, with the system calls of both sides"),
-        (format!("ipclab exercise hint {id}"), "a hint for this stage"),
-    ];
-    if stage == START {
-        rows.drain(..2);
-    }
-    if options.trace {
-        rows.remove(1);
-    }
-    format!("\nNext:\n{}", prose::pairs(prose::width(), &rows))
-}
-
-fn done(checked: &Checked, options: &Options) -> String {
-    let id = &checked.id;
-    if options.stage.is_some() {
-        return format!(
-            "\nThat stage passes. All of them: ipclab exercise check {id}\n"
-        );
-    }
-    let rows = [
-        (format!("ipclab exercise show {id}"), "our solution, its reasons, and its calls beside yours"),
-        ("ipclab next".to_owned(), "what comes next"),
-    ];
-    format!("\n{id} is passed.\n\nNext:\n{}", prose::pairs(prose::width(), &rows))
-}
-
 /// Keeps what was reached. A home that cannot be written costs the mark in the list, no more.
 fn note(checked: &Checked, options: &Options, submission: &Submission) {
-    if options.apart {
+    if options.apart || options.own.is_some() {
         return;
     }
-    let last = submission.stages.last().filter(|last| last.verdict != Verdict::Passed);
+    let last =
+        submission.stages.last().filter(|last| last.verdict != Verdict::Passed);
     let noted = Progress::note(&checked.id, |done| {
         done.failed = last.map(|stage| stage.stage.clone());
         if options.stage.is_some() {

@@ -78,7 +78,8 @@ pub(super) fn run(asked: &Asked<'_>) -> Result<()> {
                         let index = next.fetch_add(1, Ordering::Relaxed);
                         let Some(folder) = folders.get(index) else { return };
                         let graded = grade(folder, asked.seed, &stopped);
-                        let mut done = done.lock().expect("no panic while it is held");
+                        let mut done =
+                            done.lock().expect("no panic while it is held");
                         done.push((index, graded));
                     }
                 })
@@ -98,7 +99,8 @@ pub(super) fn run(asked: &Asked<'_>) -> Result<()> {
     }
     let mut done = done.into_inner().expect("as above");
     done.sort_by_key(|(index, _)| *index);
-    let submissions = done.into_iter().map(|(_, one)| one).collect::<Result<Vec<_>>>()?;
+    let submissions =
+        done.into_iter().map(|(_, one)| one).collect::<Result<Vec<_>>>()?;
     let class = Class { version: VERSION, submissions, without };
     prose::print(&shown(&class, asked.format))?;
     ending(&class, asked.format)
@@ -112,7 +114,8 @@ fn handed_in(asked: &Asked<'_>) -> Result<(Vec<Folder>, Vec<String>)> {
     let (mut folders, mut without) = (Vec::new(), Vec::new());
     let failed = || format!("open {}", asked.dir.display());
     for dir in below(asked.dir).with_context(failed)? {
-        let Some(learner) = dir.file_name().map(|name| name.to_string_lossy()) else {
+        let Some(learner) = dir.file_name().map(|name| name.to_string_lossy())
+        else {
             continue;
         };
         let mut of_learner = Vec::new();
@@ -120,7 +123,8 @@ fn handed_in(asked: &Asked<'_>) -> Result<(Vec<Folder>, Vec<String>)> {
         let before = folders.len();
         for dir in of_learner {
             let Some(about) = about(&dir) else { continue };
-            let wanted = asked.exercise.is_none_or(|wanted| wanted == about.exercise);
+            let wanted =
+                asked.exercise.is_none_or(|wanted| wanted == about.exercise);
             if wanted && find(&about.exercise).is_some() {
                 let shown = dir.strip_prefix(asked.dir).unwrap_or(&dir);
                 let shown = shown.display().to_string();
@@ -182,7 +186,8 @@ fn grade(folder: &Folder, seed: u64, stopped: &AtomicUsize) -> Result<Submission
         poll_until(&mut fds, Some(LOOK)).context("poll a pidfd")?;
     }
     let outcome = process.wait(Instant::now() + Duration::from_secs(20))?;
-    let read: serde_json::Result<Submission> = serde_json::from_slice(&outcome.stdout);
+    let read: serde_json::Result<Submission> =
+        serde_json::from_slice(&outcome.stdout);
     let mut submission = match read {
         Ok(submission) => submission,
         Err(_) => match outcome.status.signal() {
@@ -205,10 +210,16 @@ fn shown(class: &Class, format: Format) -> String {
 
 fn table(class: &Class) -> String {
     let wide = |of: fn(&Submission) -> &str| {
-        class.submissions.iter().map(|one| of(one).chars().count()).max().unwrap_or(0)
+        class
+            .submissions
+            .iter()
+            .map(|one| of(one).chars().count())
+            .max()
+            .unwrap_or(0)
     };
-    let learner = wide(|one| one.learner.as_deref().unwrap_or_default())
-        .max(class.without.iter().map(|name| name.chars().count()).max().unwrap_or(0));
+    let learner = wide(|one| one.learner.as_deref().unwrap_or_default()).max(
+        class.without.iter().map(|name| name.chars().count()).max().unwrap_or(0),
+    );
     let exercise = wide(|one| &one.exercise);
     let mut text = String::new();
     for one in &class.submissions {
@@ -226,7 +237,9 @@ fn table(class: &Class) -> String {
             one.of
         );
         let mut rest = one.verdict.text().to_owned();
-        if let Some(last) = one.stages.last().filter(|_| one.verdict != Verdict::Passed) {
+        if let Some(last) =
+            one.stages.last().filter(|_| one.verdict != Verdict::Passed)
+        {
             let fault = last.faults.first().map_or("", |fault| fault);
             rest = format!("{}: {rest}: {fault}", last.stage);
         }
@@ -237,7 +250,8 @@ fn table(class: &Class) -> String {
         text += &prose::paragraph(prose::width(), &first, &indentation, &rest);
     }
     for name in &class.without {
-        text += &format!("{} {name:<learner$}  no exercise in this folder\n", "✗".red());
+        text +=
+            &format!("{} {name:<learner$}  no exercise in this folder\n", "✗".red());
     }
     let apart = class.submissions.iter().filter(|one| one.isolated).count();
     text += &match apart == class.submissions.len() {

@@ -111,14 +111,16 @@ impl Test<'_> {
 
 /// All stages of the submission. That the program does not build is in the place of the first.
 fn tests(submission: &Submission) -> Vec<Test<'_>> {
-    let played = submission
-        .stages
-        .iter()
-        .map(|played| Test { submission, name: &played.stage, played: Some(played) });
-    let rest = submission
-        .not_tried
-        .iter()
-        .map(|name| Test { submission, name, played: None });
+    let played = submission.stages.iter().map(|played| Test {
+        submission,
+        name: &played.stage,
+        played: Some(played),
+    });
+    let rest = submission.not_tried.iter().map(|name| Test {
+        submission,
+        name,
+        played: None,
+    });
     let begun = submission.stages.first().is_some_and(|one| one.is_start());
     // With the start there is one test more than there are stages.
     played.chain(rest.skip(usize::from(begun))).collect()
@@ -269,7 +271,8 @@ fn utc(time: SystemTime) -> String {
 }
 
 fn junit(all: &[Submission]) -> String {
-    let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
+    let mut text =
+        String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
     for one in all {
         let tests = tests(one);
         let failed = |test: &&Test<'_>| {
@@ -298,7 +301,11 @@ fn junit(all: &[Submission]) -> String {
                 Some(verdict) if failed(&test) => format!(
                     ">\n      <failure type=\"{verdict}\" message=\"{}\">{}</failure>\n    \
                      </testcase>\n",
-                    escaped(test.played.and_then(|it| it.faults.first()).map_or("", |it| it)),
+                    escaped(
+                        test.played
+                            .and_then(|it| it.faults.first())
+                            .map_or("", |it| it)
+                    ),
                     escaped(&test.text())
                 ),
                 _ => format!(

@@ -74,15 +74,19 @@ pub(super) fn run(options: &Options) -> Result<()> {
 fn beside(entry: Entry, dir: &Path, language: Language) -> Result<String> {
     let (exercise, id) = (entry.1, id(entry));
     let stage = &exercise.stages[0];
-    let text = solution(exercise, language).context("no solution in your language")?;
+    let text =
+        solution(exercise, language).context("no solution in your language")?;
     let (_place, ours) = built_solution(dir, &text, language)?;
     let built = |program: std::result::Result<Started, NotBuilt>, whose| {
-        program.map_err(|NotBuilt(said)| anyhow::anyhow!("{whose} does not compile: {said}"))
+        program.map_err(|NotBuilt(said)| {
+            anyhow::anyhow!("{whose} does not compile: {said}")
+        })
     };
     let yours = built(build(dir, language)?, "yours")?;
     let ours = built(ours, "ours")?;
     // The data are the same for both, and for each learner.
-    let seen = [&yours, &ours].map(|program| traced((&id, exercise), stage, program, 1));
+    let seen =
+        [&yours, &ours].map(|program| traced((&id, exercise), stage, program, 1));
     let [yours, ours] = seen;
     let (yours, ours) = (yours?, ours?);
     Ok(format!(

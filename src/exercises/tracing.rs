@@ -34,7 +34,7 @@ pub(super) fn traced(
     for player in (stage.players)(&scene) {
         let mut command: Command = match player.learners {
             true => started.command(),
-            false => partner(id, stage, seed)?,
+            false => partner(&player, id, stage, seed)?,
         };
         prepared(&mut command, &player, &scene);
         parts.push(Part {

@@ -80,7 +80,9 @@ impl Watched {
                 let below = below.filter(|entry| {
                     let name = entry.file_name();
                     let name = name.as_encoded_bytes();
-                    name != b"target" && !name.starts_with(b".") && !name.starts_with(b"__")
+                    name != b"target"
+                        && !name.starts_with(b".")
+                        && !name.starts_with(b"__")
                         && entry.file_type().is_ok_and(|kind| kind.is_dir())
                 });
                 dirs.extend(below.map(|entry| entry.path()).collect::<Vec<_>>());
@@ -88,7 +90,9 @@ impl Watched {
             }
         }
         let parents = self.files.iter().filter_map(|file| file.parent());
-        dirs.extend(parents.filter(|dir| !dir.as_os_str().is_empty()).map(Path::to_owned));
+        dirs.extend(
+            parents.filter(|dir| !dir.as_os_str().is_empty()).map(Path::to_owned),
+        );
         dirs.sort();
         dirs.dedup();
         dirs
@@ -98,7 +102,8 @@ impl Watched {
     fn state(&self) -> BTreeMap<PathBuf, (SystemTime, u64)> {
         let mut files = self.files.clone();
         if files.is_empty() {
-            let entries = self.dirs().into_iter().filter_map(|dir| dir.read_dir().ok());
+            let entries =
+                self.dirs().into_iter().filter_map(|dir| dir.read_dir().ok());
             let paths = entries.flatten().flatten().map(|entry| entry.path());
             files.extend(paths.filter(|path| {
                 let ending = path.extension().and_then(|ending| ending.to_str());
@@ -118,7 +123,12 @@ impl Watched {
 /// File systems that others write to without an event here: NFS, CIFS and SMB, 9p (also the
 /// Windows drives of WSL 2), FUSE, the shared folders of VirtualBox, the drives of WSL 1.
 const WITHOUT_EVENTS: [i64; 7] = [
-    0x6969, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x6573_5546, 0x786f_4256,
+    0x6969,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x0102_1997,
+    0x6573_5546,
+    0x786f_4256,
     0x5346_4846,
 ];
 
@@ -127,20 +137,25 @@ fn events(watched: &Watched, poll: bool) -> std::result::Result<Inotify, String>
     if poll {
         return Err("as --poll says".into());
     }
-    let FsType(kind) = statfs(&watched.folder).map_err(|error| error.to_string())?.filesystem_type();
+    let FsType(kind) = statfs(&watched.folder)
+        .map_err(|error| error.to_string())?
+        .filesystem_type();
     if WITHOUT_EVENTS.contains(&(kind as i64)) {
-        return Err("inotify(7) does not report all changes on this file system".into());
+        return Err(
+            "inotify(7) does not report all changes on this file system".into()
+        );
     }
     let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
-    let inotify = Inotify::init(flags).map_err(|error| format!("inotify_init1: {error}"))?;
+    let inotify =
+        Inotify::init(flags).map_err(|error| format!("inotify_init1: {error}"))?;
     let wanted = AddWatchFlags::IN_CLOSE_WRITE
         | AddWatchFlags::IN_MOVED_TO
         | AddWatchFlags::IN_DELETE
         | AddWatchFlags::IN_ATTRIB;
     for dir in watched.dirs() {
-        inotify
-            .add_watch(&dir, wanted)
-            .map_err(|error| format!("inotify_add_watch {}: {error}", dir.display()))?;
+        inotify.add_watch(&dir, wanted).map_err(|error| {
+            format!("inotify_add_watch {}: {error}", dir.display())
+        })?;
     }
     Ok(inotify)
 }
@@ -218,7 +233,9 @@ pub(super) fn run(watched: &Watched, words: &[OsString], poll: bool) -> Result<(
 }
 
 /// The first byte of what was typed; at its end nothing more is read.
-fn typed(input: &mut Option<std::os::fd::BorrowedFd<'static>>) -> Result<Option<u8>> {
+fn typed(
+    input: &mut Option<std::os::fd::BorrowedFd<'static>>,
+) -> Result<Option<u8>> {
     let Some(fd) = input else { return Ok(None) };
     let mut bytes = [0; 512];
     match read(*fd, &mut bytes) {

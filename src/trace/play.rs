@@ -99,8 +99,12 @@ pub fn play(parts: Vec<Part>, most: Duration, coloured: bool) -> Result<Seen> {
         } else {
             waits_for_others.push(pid);
         }
-        pause =
-            follow(&mut tracer, &mut watch, Some(Until::Asleep(pid)), Some(deadline))?;
+        pause = follow(
+            &mut tracer,
+            &mut watch,
+            Some(Until::Asleep(pid)),
+            Some(deadline),
+        )?;
         if pause != Pause::Ready {
             break;
         }

@@ -232,7 +232,11 @@ fn programs(commands: &[Vec<OsString>], watch: &mut Watch) -> Result<Ran> {
 }
 
 /// Ends what did not end by itself, and reports it.
-pub(super) fn finish(tracer: &mut Tracer, watch: &mut Watch, pause: Pause) -> Result<()> {
+pub(super) fn finish(
+    tracer: &mut Tracer,
+    watch: &mut Watch,
+    pause: Pause,
+) -> Result<()> {
     tracer.vital.clear();
     match pause {
         Pause::Ended | Pause::Ready => {}

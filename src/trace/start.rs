@@ -223,7 +223,9 @@ fn wait(
     let (ready, left) = match until {
         Some(Until::Readable(fd)) => (Some(fd), left),
         // No event reports that a process falls asleep.
-        Some(Until::Asleep(_) | Until::Gone(_)) => (None, left.map(|left| left.min(LOOK))),
+        Some(Until::Asleep(_) | Until::Gone(_)) => {
+            (None, left.map(|left| left.min(LOOK)))
+        }
         None => (None, left),
     };
     let timeout =
