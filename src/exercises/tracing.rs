@@ -1,8 +1,10 @@
 //! A stage under the tracer: both sides' calls, drawn and counted.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::Result;
 
@@ -14,9 +16,6 @@ use super::folder::Started;
 use super::row::{Exercise, PARTNER, Stage};
 use super::run::{partner, prepared};
 use super::scene::Scene;
-
-/// Under the tracer each call takes several times as long.
-const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Plays `stage` with the program under the tracer.
 ///
@@ -30,6 +29,7 @@ pub(super) fn traced(
 ) -> Result<Seen> {
     let scratch = Scratch::make()?;
     let scene = Scene::new(exercise, stage, scratch.path(), seed);
+    let started = direct(started);
     let mut parts = Vec::new();
     for player in (stage.players)(&scene) {
         let mut command: Command = match player.learners {
@@ -45,9 +45,27 @@ pub(super) fn traced(
         });
     }
     let coloured = colored::control::SHOULD_COLORIZE.should_colorize();
-    let seen = play(parts, DEADLINE, coloured);
+    let seen = play(parts, coloured);
     let _ = scene.remove_leftovers();
     seen
+}
+
+/// The same without a script in between, as pyenv has one that is called python3: its calls are not
+/// the program's.
+fn direct(started: &Started) -> Started {
+    let mut started = started.clone();
+    let first =
+        Path::new(&started.words[0]).file_name().map(|name| name.to_string_lossy());
+    if first.is_some_and(|name| name.starts_with("python")) {
+        let asked = Command::new(&started.words[0])
+            .args(["-c", "import sys; print(sys.executable, end='')"])
+            .output();
+        let itself = asked.ok().filter(|asked| asked.status.success());
+        if let Some(itself) = itself.filter(|itself| !itself.stdout.is_empty()) {
+            started.words[0] = OsString::from_vec(itself.stdout);
+        }
+    }
+    started
 }
 
 /// The learner's calls, by name.

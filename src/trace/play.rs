@@ -9,13 +9,18 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use nix::unistd::Pid;
 use os::inheritance::reset_signals;
+use os::proc::{Activity, activity};
 
 use super::event::{EventKind, Outcome, Trace};
-use super::run::{finish, inode, pipe, trace};
+use super::run::{DEADLINE, finish, inode, pipe, trace};
 use super::start::{Pause, Until, Watch, follow, start};
 use super::tracer::Tracer;
 use super::{draw, noise, pair, rows};
+
+/// How long a process must have slept that waits for the next one.
+const SETTLED: Duration = Duration::from_millis(30);
 
 /// One process of a scene.
 #[derive(Debug)]
@@ -52,17 +57,17 @@ pub struct Seen {
     pub calls: BTreeMap<(String, String), Calls>,
 }
 
-/// Runs the parts under the tracer, for `most` at the longest.
+/// Runs the parts under the tracer.
 ///
 /// # Errors
 /// When a program cannot be started or traced.
 ///
 /// # Panics
 /// When this process has a second thread.
-pub fn play(parts: Vec<Part>, most: Duration, coloured: bool) -> Result<Seen> {
+pub fn play(parts: Vec<Part>, coloured: bool) -> Result<Seen> {
     let mut watch = Watch::begin(false)?;
     let mut tracer = Tracer::new(None);
-    let deadline = Instant::now() + most;
+    let deadline = Instant::now() + DEADLINE;
     let (mut pids, mut open): (Vec<_>, Vec<OwnedFd>) = (Vec::new(), Vec::new());
     let (mut link, mut pause) = (None, Pause::Ready);
     let mut waits_for_others = Vec::new();
@@ -99,12 +104,7 @@ pub fn play(parts: Vec<Part>, most: Duration, coloured: bool) -> Result<Seen> {
         } else {
             waits_for_others.push(pid);
         }
-        pause = follow(
-            &mut tracer,
-            &mut watch,
-            Some(Until::Asleep(pid)),
-            Some(deadline),
-        )?;
+        pause = until_asleep(&mut tracer, &mut watch, pid, deadline)?;
         if pause != Pause::Ready {
             break;
         }
@@ -130,6 +130,30 @@ pub fn play(parts: Vec<Part>, most: Duration, coloured: bool) -> Result<Seen> {
     let drawing = rows::layout(&trace, &shown, &arrows, false);
     let drawing = draw::text(&trace, &drawing, None, coloured);
     Ok(Seen { drawing, calls: calls(&trace, &shown) })
+}
+
+/// Waits until the process sleeps and goes on sleeping, or has ended: at its start it may sleep, too.
+fn until_asleep(
+    tracer: &mut Tracer,
+    watch: &mut Watch,
+    pid: Pid,
+    deadline: Instant,
+) -> Result<Pause> {
+    loop {
+        let asleep = Some(Until::Asleep(pid));
+        let pause = follow(tracer, watch, asleep, Some(deadline))?;
+        if pause != Pause::Ready {
+            return Ok(pause);
+        }
+        let settled = deadline.min(Instant::now() + SETTLED);
+        match follow(tracer, watch, None, Some(settled))? {
+            // What has ended is waited for as the others are.
+            Pause::Ended => return Ok(Pause::Ready),
+            Pause::Late if activity(pid) == Activity::Other => {}
+            Pause::Late => return Ok(Pause::Ready),
+            other => return Ok(other),
+        }
+    }
 }
 
 fn calls(trace: &Trace, shown: &[usize]) -> BTreeMap<(String, String), Calls> {

@@ -32,7 +32,7 @@ use wire::say::tell;
 use wire::visible;
 
 /// How long a chapter may take.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What is traced.
 #[derive(Debug)]
