@@ -291,13 +291,14 @@ fn start(
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
         command.env("PATH", path);
-        LIMITS.map(|(what, most)| limit(&mut command, what, most, most));
+        LIMITS
+            .iter()
+            .for_each(|(what, most)| limit(&mut command, *what, *most, *most));
     }
     RoleProcess::start_with(&player.name, command, input, output, None)
 }
 
-/// What bounds a program that has gone wrong. A limit of processes is none of them: it counts all
-/// processes of the user.
+/// What bounds a program that has gone wrong. RLIMIT_NPROC would count all of the user's processes.
 const LIMITS: [(Resource, u64); 4] = [
     (Resource::RLIMIT_CORE, 0),
     (Resource::RLIMIT_FSIZE, 1 << 30),
