@@ -436,10 +436,9 @@ fn idle(process: &mut RoleProcess, stop: &mut Interrupts) -> Result<Option<Strin
 }
 
 /// Ends what still runs; how each ended, and what it wrote.
-fn end(running: Vec<RoleProcess>) -> Result<Vec<(String, Outcome)>> {
+fn end(mut running: Vec<RoleProcess>) -> Result<Vec<(String, Outcome)>> {
     let mut outcomes = Vec::new();
     // The last first: none of them is to see the others go.
-    let mut running = running;
     for process in &running {
         let _ = process.signal(Signal::SIGSTOP);
     }

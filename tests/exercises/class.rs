@@ -221,3 +221,59 @@ fn what_a_submission_leaves_stays_in_its_namespaces() {
         printed(&table)
     );
 }
+
+#[test]
+fn a_teachers_own_exercise_is_one_as_it_is_made() {
+    let home = tempfile::tempdir().unwrap();
+    let exercise = |words: &[&str]| {
+        let mut command = Command::new(support::program());
+        command.arg("exercise").args(words).current_dir(home.path());
+        command
+            .env("XDG_STATE_HOME", home.path().join("state"))
+            .env("NO_COLOR", "1");
+        run(command, Input::Nothing)
+    };
+    if !support::have("python3") {
+        return skip("there is no python3");
+    }
+    let made = exercise(&["new", "lesson"]);
+    assert!(made.status.success(), "{}", made.stderr);
+    let again = exercise(&["new", "lesson"]);
+    assert!(again.stderr.contains("is there already"), "{}", again.stderr);
+    let test = exercise(&["self-test", "--own", "lesson", "--rounds", "1"]);
+    assert!(test.status.success(), "{}\n{}", printed(&test), test.stderr);
+    assert_eq!(printed(&test).matches("✓ ").count(), 3, "{}", printed(&test));
+    let solution = home.path().join("lesson/solution.py");
+    let solution = solution.to_str().unwrap();
+    let own = ["check", "--own", "lesson", "--", "python3", solution];
+    let passed = exercise(&own);
+    assert!(
+        printed(&passed).contains("own/upper is passed"),
+        "{}",
+        printed(&passed)
+    );
+
+    // One whose solution is wrong is none.
+    let text = std::fs::read_to_string(solution).unwrap().replace(".upper()", "");
+    std::fs::write(solution, text).unwrap();
+    let test = exercise(&["self-test", "--own", "lesson", "--rounds", "1"]);
+    assert_eq!(test.status.code(), Some(1));
+    let must = "✗ the solution: must pass; in round 1 it came to: plain: wrong";
+    assert!(printed(&test).contains(must), "{}", printed(&test));
+    assert!(!home.path().join("state").exists(), "it is in the learner's progress");
+}
+
+#[test]
+fn an_exercise_of_ours_is_tried_by_itself() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(support::program());
+    command.args(["exercise", "self-test", ID, "--lang", "c", "--rounds", "1"]);
+    command.env("XDG_STATE_HOME", home.path().join("state")).env("NO_COLOR", "1");
+    let test = run(command, Input::Nothing);
+    assert!(test.status.success(), "{}\n{}", printed(&test), test.stderr);
+    assert!(
+        printed(&test).contains("fifo/receiver, c, the solution: 1 of 1"),
+        "{}",
+        printed(&test)
+    );
+}
