@@ -133,6 +133,9 @@ pub struct Player {
     pub idles: bool,
 }
 
+/// No further arguments of a player.
+pub const NOTHING: [&str; 0] = [];
+
 /// What messages call the partner.
 pub const PARTNER: &str = "partner";
 
