@@ -11,7 +11,9 @@ use wire::say::bytes as shown;
 
 use super::draw::joined;
 use super::partner::Partner;
-use super::row::{Begin, Ends, Exercise, Kind, NOTHING, Player, Stage, Wrong, no_partner};
+use super::row::{
+    Begin, Ends, Exercise, Kind, NOTHING, Player, Stage, Wrong, no_partner,
+};
 use super::scene::Scene;
 
 /// The exercises.
@@ -227,7 +229,10 @@ const PATIENCE: Exercise = Exercise {
             what: "waits for ever",
             stage: "never",
             language: Language::C,
-            edits: &[("until.tv_sec += seconds;", "until.tv_sec += 1000 * seconds;")],
+            edits: &[(
+                "until.tv_sec += seconds;",
+                "until.tv_sec += 1000 * seconds;",
+            )],
         },
         Wrong {
             what: "leaves the name of the queue",

@@ -45,7 +45,8 @@ const WORKER: Exercise = Exercise {
             about: "three messages for the worker, who is there first",
             players: |scene| vec![worker(scene).idles(), Player::partner()],
             partner: |partner| {
-                let queue = partner.call("msgget(PLACE, 0)", msgget(key(partner), 0))?;
+                let queue =
+                    partner.call("msgget(PLACE, 0)", msgget(key(partner), 0))?;
                 send_all(partner, queue)?;
                 look_afterwards(partner, queue)
             },
@@ -85,7 +86,10 @@ const WORKER: Exercise = Exercise {
             what: "removes the queue",
             stage: "plain",
             language: Language::Python,
-            edits: &[("            break\n", "            queue.remove()\n            break\n")],
+            edits: &[(
+                "            break\n",
+                "            queue.remove()\n            break\n",
+            )],
         },
         Wrong {
             what: "looks again and again",
@@ -123,7 +127,10 @@ const WORKER: Exercise = Exercise {
             what: "counts the type into the size",
             stage: "large",
             language: Language::C,
-            edits: &[("&message, 8192, type", "&message, 8192 - sizeof(long), type")],
+            edits: &[(
+                "&message, 8192, type",
+                "&message, 8192 - sizeof(long), type",
+            )],
         },
     ],
 };
@@ -271,7 +278,8 @@ const SIGNAL: Exercise = Exercise {
             about: "SIGTERM while the receiver sleeps",
             players: receiver_first,
             partner: |partner| {
-                let queue = partner.call("msgget(PLACE, 0)", msgget(key(partner), 0))?;
+                let queue =
+                    partner.call("msgget(PLACE, 0)", msgget(key(partner), 0))?;
                 let (mtype, message) = sent(&partner.scene).remove(0);
                 send(partner, queue, mtype, &message)?;
                 send_signal(partner, queue, Signal::SIGTERM)
@@ -290,7 +298,10 @@ const SIGNAL: Exercise = Exercise {
             what: "takes EINTR for the end",
             stage: "count",
             language: Language::C,
-            edits: &[("has run */\n            continue;", "has run */\n            break;")],
+            edits: &[(
+                "has run */\n            continue;",
+                "has run */\n            break;",
+            )],
         },
         Wrong {
             what: "calls msgrcv again without a look at the notes",
@@ -321,7 +332,10 @@ const SIGNAL: Exercise = Exercise {
             what: "is ended by SIGTERM",
             stage: "leave",
             language: Language::C,
-            edits: &[("    ok(sigaction(SIGTERM, &action, NULL), \"sigaction\");\n", "")],
+            edits: &[(
+                "    ok(sigaction(SIGTERM, &action, NULL), \"sigaction\");\n",
+                "",
+            )],
         },
     ],
 };
@@ -337,8 +351,7 @@ const ROOM: usize = 8192;
 fn sent(scene: &Scene) -> Vec<(i64, Vec<u8>)> {
     let mut draw = scene.draw();
     let lines = draw.lines(3).into_iter();
-    let mut all: Vec<_> =
-        lines.map(|line| (ITS_TYPE, line.into_bytes())).collect();
+    let mut all: Vec<_> = lines.map(|line| (ITS_TYPE, line.into_bytes())).collect();
     match scene.stage {
         "others" => {
             for (at, mtype) in [(3, 1), (2, END), (1, 2), (1, 4), (0, 2)] {
@@ -394,12 +407,15 @@ fn send(partner: &Partner, queue: i32, mtype: i64, message: &[u8]) -> Result<()>
     partner.call(&call, msgsnd(queue, &buffer, 0))
 }
 
-/// Sends all, and the worker's end.
+/// Sends all, with the worker's end behind its last message.
 fn send_all(partner: &Partner, queue: i32) -> Result<()> {
-    for (mtype, message) in sent(&partner.scene) {
+    let mut all = sent(&partner.scene);
+    let last = all.iter().rposition(|(mtype, _)| *mtype == ITS_TYPE);
+    all.insert(last.map_or(0, |last| last + 1), (ITS_TYPE, Vec::new()));
+    for (mtype, message) in all {
         send(partner, queue, mtype, &message)?;
     }
-    send(partner, queue, ITS_TYPE, b"")
+    Ok(())
 }
 
 /// When the worker has ended: what belongs to others is still in the queue, and goes with it.
@@ -419,7 +435,8 @@ fn look_afterwards(partner: &Partner, queue: i32) -> Result<()> {
     let mut others = sent(&partner.scene);
     others.retain(|(mtype, _)| *mtype != ITS_TYPE);
     if left != others {
-        return partner.wrong("the others' messages are not in the queue as they were");
+        return partner
+            .wrong("the others' messages are not in the queue as they were");
     }
     Ok(())
 }
