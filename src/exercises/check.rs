@@ -18,9 +18,10 @@ use wire::meet::quoted;
 use wire::visible::visible_but;
 
 use super::folder::{NotBuilt, Started, about, build, build_line};
+use super::pace::{Pace, measure};
 use super::progress::{Progress, now};
 use super::row::{Exercise, Stage};
-use super::run::{Pace, measure, play};
+use super::run::play;
 use super::verdict::{Report, Verdict};
 use super::{Entry, find, seed};
 
@@ -143,7 +144,7 @@ fn begin(
             return Ok(Err(report));
         }
     };
-    Ok(measure(&started, stop)?.map(|pace| (started, pace)))
+    Ok(measure(checked.entry.1, &started, stop)?.map(|pace| (started, pace)))
 }
 
 /// The check as one JSON object.

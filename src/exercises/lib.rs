@@ -3,7 +3,7 @@
 //!
 //! - `row`: what an exercise is; `texts`: what it begins with, and our solution.
 //! - `scene`, `draw`: where a stage is played, and with which data; `partner`: who plays against
-//!   the learner's program; `run`, `sleep`: the play; `judge`, `verdict`: what came of it.
+//!   the learner's program; `pace`, `run`, `sleep`: the play; `judge`, `verdict`: what came of it.
 //! - `folder`: the learner's folder; `progress`: what was done.
 //! - `check`, `start`, `list`, `hint`, `show`: the verbs.
 //! - A module a chapter: its exercises.
@@ -21,6 +21,7 @@ pub mod folder;
 mod hint;
 mod judge;
 mod list;
+mod pace;
 pub mod partner;
 pub mod progress;
 pub mod row;
