@@ -256,7 +256,7 @@ const CALLER: Exercise = Exercise {
             language: Language::Python,
             edits: &[(
                 "    fields = padded(fields) + b\"\\x08",
-                "    fields = fields + bytes(7) + b\"\\x08",
+                "    fields = fields + bytes(3) + b\"\\x08",
             )],
         },
         Wrong {

@@ -77,7 +77,7 @@ pub(super) enum Over {
 ///
 /// # Errors
 /// When this machine refuses a directory or a process.
-pub fn play(
+pub(super) fn play(
     exercise: &Exercise,
     id: &str,
     stage: &Stage,

@@ -18,7 +18,7 @@ use os::cleanup::{Object, remove_now};
 use os::process_identity::state;
 use os::semaphore::{sem_create, sem_post};
 use os::shared::{Shared, mmap};
-use os::sysv_semaphore::{semctl_getval, semctl_setval, semget, semop_all};
+use os::sysv_semaphore::{semctl_getncnt, semctl_getval, semctl_setval, semget, semop_all};
 
 use super::partner::{Partner, processes_of};
 use super::row::{
@@ -330,7 +330,11 @@ const FUTEX: Exercise = Exercise {
                 let memory = map_word(partner, OFlag::empty())?;
                 let word = memory.u32(0);
                 post(partner, word, 1, 2)?;
+                partner.until("a take", || {
+                    (word.load(Ordering::SeqCst) != 1).then_some(())
+                })?;
                 partner.pause("one of the waiters must sleep on");
+                partner.pause("and on");
                 look_at(partner, word)?;
                 post(partner, word, 1, 2)
             },
@@ -382,7 +386,7 @@ const FUTEX: Exercise = Exercise {
             language: Language::C,
             edits: &[(
                 "            else if (atomic_compare_exchange_strong(word, &old, old - 1))\n",
-                "            else if (usleep(20000), atomic_fetch_sub(word, 1))\n",
+                "            else if (usleep(300000), atomic_fetch_sub(word, 1))\n",
             )],
         },
     ],
@@ -442,6 +446,11 @@ fn use_set(
         return partner.wrong("the worker has ended, and nobody had let it leave");
     }
     let worker = partner.learner("worker")?;
+    let is_taken = matches!(partner.scene.stage, "taken" | "stopped");
+    let waits = semctl_getncnt(set).context("semctl")?;
+    if is_taken && waits == 0 {
+        return partner.wrong("the worker has not waited for the lock");
+    }
     act(partner, set, worker)?;
     partner.call("semop(LEAVE, +1)", semop_all(set, &[(LEAVE, 1, 0)]))?;
     partner.until_all_have_ended()?;

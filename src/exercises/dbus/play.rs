@@ -33,11 +33,13 @@ fn signal(serial: u32, number: u32) -> Message {
     message.text(MEMBER, 's', "Posted").body("u", &number.to_le_bytes())
 }
 
-/// Sends each of them by a write of its own.
+/// Sends each of them by a write of its own, once the reader has read the one before.
 pub(super) fn one_by_one(partner: &mut Partner) -> Result<()> {
     let peer = listen(partner)?;
+    let learner = partner.learner("reader")?;
     for message in messages(&partner.scene) {
         partner.write(&peer, &message.bytes(), "")?;
+        partner.until_asleep(learner)?;
     }
     Ok(())
 }
