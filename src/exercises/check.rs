@@ -20,9 +20,10 @@ use wire::meet::quoted;
 use super::class::{self, names};
 use super::folder::{NotBuilt, Started, about, build, build_line};
 use super::formats::{Format, write};
+use super::pace::measure;
 use super::progress::{Progress, now};
 use super::row::{Exercise, Stage};
-use super::run::{measure, play};
+use super::run::play;
 use super::schema::{Played, START, Submission, VERSION};
 use super::told::{done, line, told, way_out};
 use super::tracing::traced;
@@ -147,7 +148,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let apart = options.apart && go_apart()?;
     let before = if options.apart { names() } else { BTreeSet::new() };
     let built = match built {
-        Ok(started) => measure(&started, &mut stop)?.map(|pace| (started, pace)),
+        Ok(started) => measure(exercise, &started, &mut stop)?.map(|pace| (started, pace)),
         Err(report) => Err(report),
     };
     let mut played: Vec<(&str, &str, Report)> = Vec::new();

@@ -13,7 +13,9 @@ use bare::{Language, MeetingPlace};
 
 use super::draw::joined;
 use super::partner::Partner;
-use super::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner};
+use super::row::{
+    Begin, Ends, Exercise, Kind, NOTHING, Player, Stage, Wrong, no_partner,
+};
 use super::scene::Scene;
 
 /// The exercises.
@@ -254,9 +256,6 @@ const NOT_A_FIFO: Exercise = Exercise {
         },
     ],
 };
-
-/// No further arguments.
-const NOTHING: [&str; 0] = [];
 
 /// What the sender of a stage sends.
 fn sent(scene: &Scene) -> Vec<u8> {

@@ -15,6 +15,7 @@ use bare::{Language, Program, header_command};
 use lab::tools::{NO_COMPILER, Tools, compiler};
 use wire::dirs;
 use wire::errors::Advise;
+use wire::launcher::mpiexec_within;
 
 use super::row::{Begin, Exercise};
 use super::texts;
@@ -45,6 +46,14 @@ impl Started {
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]).current_dir(&self.dir);
+        command
+    }
+
+    /// As a command that starts it as so many ranks. What the launcher makes is in `dir`.
+    pub(super) fn world(&self, ranks: u32, dir: &Path) -> Command {
+        let mut command = mpiexec_within(dir);
+        command.args(["-n", &ranks.to_string()]).args(&self.words);
+        command.current_dir(&self.dir);
         command
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! - `row`: what an exercise is; `texts`: what it begins with, and our solution.
 //! - `scene`, `draw`: where a stage is played, and with which data; `partner`: who plays against
-//!   the learner's program; `run`, `sleep`: the play; `judge`, `verdict`: what came of it.
+//!   the learner's program; `pace`, `run`, `sleep`: the play; `judge`, `verdict`: what came of it.
 //! - `folder`: the learner's folder; what was done is in `lab::progress`.
 //! - `check`, `told`, `start`, `list`, `hint`, `show`: the verbs. `watch`: a check at each saved file;
 //!   `tracing`: the calls of both sides; `class`: a folder of submissions.
@@ -27,6 +27,7 @@ mod hint;
 mod judge;
 mod list;
 mod own;
+mod pace;
 pub mod partner;
 pub mod row;
 pub mod run;

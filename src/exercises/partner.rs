@@ -193,6 +193,17 @@ impl Partner {
         Ok(())
     }
 
+    /// The same, but awake: for a program that is to end by itself after a while. All would
+    /// seem to sleep for good.
+    ///
+    /// # Errors
+    /// When it has not by the deadline.
+    pub fn until_none_is_left(&self) -> Result<()> {
+        self.until("the end of the learner's program", || {
+            processes_of(&self.scene.dir).is_empty().then_some(())
+        })
+    }
+
     /// The process of the learner's program that plays `role`.
     ///
     /// # Errors

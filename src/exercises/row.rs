@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use bare::{Language, MeetingPlace};
 use doctor::probe::Probe;
+use doctor::probes::needs;
 
 use super::partner::Partner;
 use super::scene::Scene;
@@ -43,6 +44,13 @@ pub struct Exercise {
     pub stages: &'static [Stage],
     /// Wrong solutions, and the stage that catches each.
     pub wrong: &'static [Wrong],
+}
+
+impl Exercise {
+    /// Whether its program is started by `mpiexec`.
+    pub fn is_launched(&self) -> bool {
+        self.needs == Some(&needs::MPI)
+    }
 }
 
 /// What kind of work an exercise is.
@@ -134,7 +142,12 @@ pub struct Player {
     pub piped: bool,
     /// Whether it must sleep, and not wake, until the next one starts.
     pub idles: bool,
+    /// How many of it `mpiexec` starts, as one world; 0 where the check starts it itself.
+    pub ranks: u32,
 }
+
+/// No further arguments of a player.
+pub const NOTHING: [&str; 0] = [];
 
 /// What messages call the partner.
 pub const PARTNER: &str = "partner";
@@ -177,6 +190,7 @@ impl Player {
             ends: Ends::Well,
             piped: false,
             idles: false,
+            ranks: 0,
         }
     }
 
@@ -205,6 +219,13 @@ impl Player {
     #[must_use]
     pub fn piped(mut self) -> Player {
         self.piped = true;
+        self
+    }
+
+    /// Makes it a world of so many ranks.
+    #[must_use]
+    pub fn ranks(mut self, ranks: u32) -> Player {
+        self.ranks = ranks;
         self
     }
 

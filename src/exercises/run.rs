@@ -29,38 +29,15 @@ use wire::say::count;
 
 use super::folder::Started;
 use super::judge::judge;
+use super::pace::Pace;
 use super::partner::{MARK, USED, VERB, processes_of};
 use super::row::{Ends, Exercise, PARTNER, Player, Stage};
 use super::scene::Scene;
 use super::sleep::{IDLE, Sleep, restless};
 use super::verdict::{Report, Verdict};
 
-/// How a run is measured: in the time in which the learner's program starts and ends.
-#[derive(Debug, Clone, Copy)]
-pub struct Pace {
-    /// That time.
-    start: Duration,
-}
-
-impl Pace {
-    /// How long a stage may take.
-    fn deadline(self) -> Duration {
-        (self.start * 15).max(Duration::from_secs(4))
-    }
-
-    /// How long a program must have slept that waits for another: at its start it may sleep, too.
-    fn settled(self) -> Duration {
-        (self.start / 2).max(Duration::from_millis(20))
-    }
-
-    /// How long all must have slept, with nothing that could wake them, to be called hung.
-    fn quiet(self) -> Duration {
-        (self.start * 8).max(Duration::from_millis(800))
-    }
-}
-
 /// How often a run is looked at that does not end.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// More than any stage prints.
 pub(super) const MOST_PRINTED: usize = 64 << 20;
@@ -68,49 +45,8 @@ pub(super) const MOST_PRINTED: usize = 64 << 20;
 /// Programs that would do the learner's work: in their place, in PATH, stands one that tells.
 const NOT_THEIRS: [&str; 4] = ["ipclab", "socat", "nc", "ncat"];
 
-/// Where those programs are.
+/// Where those programs are, and what is not the learner's besides.
 const BIN: &str = ".bin";
-
-/// Starts the program without arguments, as a program is that prints its usage: how long that
-/// takes, or why it cannot be.
-///
-/// # Errors
-/// None of the program's: those are the report.
-pub fn measure(
-    started: &Started,
-    stop: &mut Interrupts,
-) -> Result<std::result::Result<Pace, Report>> {
-    let began = Instant::now();
-    let mut command = started.command();
-    lead_session(&mut command);
-    let process = match RoleProcess::start("program", command, Input::Nothing) {
-        Ok(process) => process,
-        Err(error) => {
-            let fault =
-                format!("It cannot be started: {}.", wire::errors::line(&error));
-            return Ok(Err(Report::new(Verdict::CouldNotRun, fault)));
-        }
-    };
-    let mut all = [process];
-    let _ = wait(&mut all, stop, Instant::now() + Duration::from_secs(20), None)?;
-    let [mut process] = all;
-    if !process.has_ended() {
-        let _ = process.stop(Signal::SIGKILL, Instant::now() + LOOK * 100)?;
-        let fault = "Started without arguments, it does not end: it must print its usage, \
-                     and end with status 2.";
-        return Ok(Err(Report::new(Verdict::CouldNotRun, fault.into())));
-    }
-    let outcome = process.wait(Instant::now() + LOOK * 100)?;
-    let start = began.elapsed();
-    if outcome.status.code() == Some(127) || outcome.status.code() == Some(126) {
-        let fault =
-            format!("It ended with {}, before its program began.", outcome.status);
-        let mut report = Report::new(Verdict::CouldNotRun, fault);
-        report.tell("It said", &outcome.stderr);
-        return Ok(Err(report));
-    }
-    Ok(Ok(Pace { start }))
-}
 
 /// Why a wait was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +69,7 @@ pub(super) enum Over {
 ///
 /// # Errors
 /// When this machine refuses a directory or a process.
-pub fn play(
+pub(super) fn play(
     exercise: &Exercise,
     id: &str,
     stage: &Stage,
@@ -153,9 +89,10 @@ pub fn play(
     let mut link = None;
     let mut over = Over::Ended;
     for (index, player) in players.iter().enumerate() {
-        let command = match player.learners {
-            true => started.command(),
-            false => partner(player, id, stage, seed)?,
+        let command = match (player.learners, player.ranks) {
+            (true, 0) => started.command(),
+            (true, ranks) => started.world(ranks, &scratch.path().join(BIN)),
+            (false, _) => partner(player, id, stage, seed)?,
         };
         let output = match player.piped {
             true => {
@@ -312,7 +249,7 @@ pub(super) fn prepared(command: &mut Command, player: &Player, scene: &Scene) {
 }
 
 /// What ends a wait early.
-struct Early<'a> {
+pub(super) struct Early<'a> {
     /// The players, who are all there.
     players: &'a [Player],
     /// That none has done anything for so long.
@@ -323,7 +260,7 @@ struct Early<'a> {
 const AFTERWARDS: Duration = Duration::from_millis(300);
 
 /// Waits until all have ended, or there is nothing more to wait for.
-fn wait(
+pub(super) fn wait(
     running: &mut [RoleProcess],
     stop: &mut Interrupts,
     mut deadline: Instant,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bare::MeetingPlace;
 use lab::bare::MeetingPlaces;
+use wire::meet::key_of;
 
 use super::draw::Draw;
 use super::row::{Exercise, Stage};
@@ -46,6 +47,11 @@ impl Scene {
     /// The first of them.
     pub fn place(&self) -> String {
         self.places().into_iter().next().unwrap_or_default()
+    }
+
+    /// What stands for [`MeetingPlace::Key`], as a number.
+    pub fn key(&self) -> i32 {
+        key_of(&self.meeting.argument(MeetingPlace::Name))
     }
 
     /// Removes what is left in the kernel by the stage's names, and says what that was.

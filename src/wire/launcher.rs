@@ -1,7 +1,7 @@
 //! The program that starts a world of ranks: a launcher, such as `mpiexec` or Slurm's `srun`. It
 //! tells each process by its environment that it is one of many.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::unistd::geteuid;
@@ -83,6 +83,19 @@ pub fn mpiexec() -> Command {
             ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
         ]);
     }
+    command
+}
+
+/// The same from outside of any world, with all files of its world in `dir`; for ranks that do
+/// not keep the processors from others while they wait.
+pub fn mpiexec_within(dir: &Path) -> Command {
+    let mut command = mpiexec();
+    outside(&mut command);
+    command
+        .env("TMPDIR", dir)
+        .env("OMPI_MCA_btl_vader_backing_directory", dir)
+        // A rank that waits runs: others want the processor too.
+        .env("OMPI_MCA_mpi_yield_when_idle", "1");
     command
 }
 

@@ -119,21 +119,16 @@ impl Job<'_> {
         let log = File::create(stage.path("log")).context("open")?;
         let directory = stage.path("");
         stage.needs(&needs::MPI)?;
-        let mut command = launcher::mpiexec();
+        let mut command = launcher::mpiexec_within(&directory);
         command
             .args(["-n", "2"])
             .arg(std::env::current_exe().context("readlink")?)
             .args(["experiment", &format!("mpi/{name}"), "--on-stage"])
             .arg(&directory)
             .env(MARK, name)
-            .env("TMPDIR", &directory)
-            .env("OMPI_MCA_btl_vader_backing_directory", &directory)
-            // A rank that waits runs: others want the processor too.
-            .env("OMPI_MCA_mpi_yield_when_idle", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
-        launcher::outside(&mut command);
         die_with_parent(&mut command);
         let mpiexec = command.spawn();
         let mpiexec = mpiexec.context("exec mpiexec")?;
