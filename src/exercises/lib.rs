@@ -4,6 +4,7 @@
 //! - `row`: what an exercise is; `texts`: what it begins with, and our solution.
 //! - `scene`, `draw`: where a stage is played, and with which data; `partner`: who plays against
 //!   the learner's program; `run`, `sleep`: the play; `judge`, `verdict`: what came of it.
+//! - `slot`: what the partners of shm and mmap share.
 //! - `folder`: the learner's folder; `progress`: what was done.
 //! - `check`, `start`, `list`, `hint`, `show`: the verbs.
 //! - A module a chapter: its exercises.
@@ -28,6 +29,7 @@ pub mod run;
 pub mod scene;
 mod show;
 mod sleep;
+mod slot;
 mod start;
 pub mod texts;
 pub mod verdict;

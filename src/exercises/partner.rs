@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, read, write};
 
 use os::proc::{Activity, activity};
+use os::process_identity::state;
 use wire::payload;
 use wire::say::{bytes as shown, tell};
 use wire::standard;
@@ -198,15 +200,22 @@ impl Partner {
     /// # Errors
     /// When none is there by the deadline.
     pub fn learner(&self, role: &str) -> Result<Pid> {
+        self.until("the learner's process", || self.playing(role))
+    }
+
+    /// Whether a process of the learner's program plays `role` now.
+    pub fn plays(&self, role: &str) -> bool {
+        self.playing(role).is_some()
+    }
+
+    fn playing(&self, role: &str) -> Option<Pid> {
         let plays = |pid: &Pid| {
             let words = std::fs::read(format!("/proc/{pid}/cmdline"));
             words.is_ok_and(|words| {
                 words.split(|byte| *byte == 0).any(|word| word == role.as_bytes())
             })
         };
-        self.until("the learner's process", || {
-            processes_of(&self.scene.dir).into_iter().find(plays)
-        })
+        processes_of(&self.scene.dir).into_iter().find(plays)
     }
 
     /// Waits until the learner's program sleeps in a system call.
@@ -235,6 +244,37 @@ impl Partner {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Sleeps until another process opens the file, which is there.
+    ///
+    /// # Errors
+    /// As inotify(7).
+    pub fn until_opened(&self, path: &Path) -> Result<()> {
+        let watch = Inotify::init(InitFlags::IN_CLOEXEC).context("inotify_init1")?;
+        watch.add_watch(path, AddWatchFlags::IN_OPEN).context("inotify_add_watch")?;
+        self.log("waits until the file is opened");
+        watch.read_events().context("read").map(drop)
+    }
+
+    /// Stops the learner's program; returns when it is stopped.
+    ///
+    /// # Errors
+    /// ESRCH when it has ended.
+    pub fn stop(&self, pid: Pid, remark: &str) -> Result<()> {
+        self.signal(pid, Signal::SIGSTOP, remark)?;
+        self.until_stopped(pid)
+    }
+
+    /// Waits until the learner's program is stopped, or has ended.
+    ///
+    /// # Errors
+    /// When it is not by the deadline.
+    pub fn until_stopped(&self, pid: Pid) -> Result<()> {
+        self.until("a stop", || {
+            let now = state(pid.as_raw().unsigned_abs());
+            (!matches!(now, Some('R' | 'S' | 'D'))).then_some(())
+        })
     }
 
     /// Sends the learner's program a signal.
