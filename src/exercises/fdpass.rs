@@ -16,12 +16,12 @@ use super::partner::Partner;
 use super::row::Exercise;
 
 mod giver;
-//mod prefork;
+mod prefork;
 mod receiver;
 mod surplus;
 
 /// The exercises.
-pub(super) const ALL: &[Exercise] = &[giver::ROW, receiver::ROW, surplus::ROW];
+pub(super) const ALL: &[Exercise] = &[giver::ROW, receiver::ROW, surplus::ROW, prefork::ROW];
 
 /// More descriptors than a stage passes at once.
 const MOST: usize = 64;
@@ -75,9 +75,4 @@ fn receive(partner: &Partner, from: &OwnedFd) -> Result<(Vec<u8>, Vec<OwnedFd>)>
 fn until_received(partner: &Partner, connection: &OwnedFd, learner: Pid) -> Result<()> {
     partner.until("a recvmsg", || (os::siocoutq::unread(connection).ok()? == 0).then_some(()))?;
     partner.until_asleep(learner)
-}
-
-/// How many descriptors the process has.
-fn descriptors(pid: Pid) -> Result<usize> {
-    Ok(std::fs::read_dir(format!("/proc/{pid}/fd")).context("open /proc/PID/fd")?.count())
 }

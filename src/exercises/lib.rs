@@ -17,6 +17,7 @@ use clap::Subcommand;
 use lab::prose;
 
 mod check;
+mod design;
 pub mod draw;
 pub mod folder;
 mod hint;

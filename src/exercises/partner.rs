@@ -13,7 +13,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, read, write};
 
-use os::proc::{Activity, activity};
+use os::proc::{Activity, activity, field, text};
 use os::process_identity::state;
 use wire::payload;
 use wire::say::{bytes as shown, tell};
@@ -203,19 +203,36 @@ impl Partner {
         self.until("the learner's process", || self.playing(role))
     }
 
+    /// Ends the server of a stage in which nothing else may be left; returns when it has ended.
+    ///
+    /// # Errors
+    /// ESRCH when it had ended before.
+    pub fn end(&self, role: &str) -> Result<()> {
+        self.signal(self.learner(role)?, Signal::SIGTERM, "it must end with status 0")?;
+        self.until_all_have_ended()
+    }
+
     /// Whether a process of the learner's program plays `role` now.
     pub fn plays(&self, role: &str) -> bool {
         self.playing(role).is_some()
     }
 
     fn playing(&self, role: &str) -> Option<Pid> {
+        let all = self.all_playing(role);
+        // A child has its parent's words, unless it has others.
+        let first = all.iter().find(|pid| !all.contains(&parent(**pid)));
+        first.copied()
+    }
+
+    /// All processes of the learner's program that play `role` now.
+    pub fn all_playing(&self, role: &str) -> Vec<Pid> {
         let plays = |pid: &Pid| {
             let words = std::fs::read(format!("/proc/{pid}/cmdline"));
             words.is_ok_and(|words| {
                 words.split(|byte| *byte == 0).any(|word| word == role.as_bytes())
             })
         };
-        processes_of(&self.scene.dir).into_iter().find(plays)
+        processes_of(&self.scene.dir).into_iter().filter(plays).collect()
     }
 
     /// Waits until the learner's program sleeps in a system call.
@@ -285,6 +302,26 @@ impl Partner {
         self.log(&format!("kill({signal}): {remark}"));
         kill(pid, signal).context("kill")
     }
+}
+
+/// The parent of a process; 0 when it has ended.
+fn parent(pid: Pid) -> Pid {
+    let status = text(format!("/proc/{pid}/status")).unwrap_or_default();
+    let parent = field(&status, "PPid:").and_then(|pid| pid.parse().ok());
+    Pid::from_raw(parent.unwrap_or(0))
+}
+
+/// How many descriptors a process has.
+pub(super) fn descriptors(pid: Pid) -> Result<usize> {
+    Ok(std::fs::read_dir(format!("/proc/{pid}/fd")).context("open /proc/PID/fd")?.count())
+}
+
+/// The children of a process.
+pub(super) fn children(pid: Pid) -> Vec<Pid> {
+    let children = text(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|word| word.parse().ok());
+    children.map(Pid::from_raw).collect()
 }
 
 /// The processes that were started for the stage in `dir`, and their children, without those of

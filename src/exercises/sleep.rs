@@ -5,6 +5,8 @@ use nix::unistd::Pid;
 
 use os::proc::{Activity, activity, field, text};
 
+use super::partner::children;
+
 /// What all processes of a program have done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sleep {
@@ -39,11 +41,7 @@ fn family(pid: Pid) -> Vec<Pid> {
             continue;
         }
         all.push(pid);
-        let children = text(format!("/proc/{pid}/task/{pid}/children"));
-        let children = children.unwrap_or_default();
-        let children =
-            children.split_whitespace().filter_map(|word| word.parse().ok());
-        next.extend(children.map(Pid::from_raw));
+        next.extend(children(pid));
     }
     all
 }

@@ -11,10 +11,10 @@ use nix::unistd::{Pid, pipe2};
 use bare::{Language, MeetingPlace};
 
 use super::super::draw::joined;
-use super::super::partner::Partner;
+use super::super::partner::{Partner, descriptors};
 use super::super::row::{Begin, Exercise, Kind, Player, Stage, Wrong};
 use super::super::scene::Scene;
-use super::{connected, descriptors, pass, until_received};
+use super::{connected, pass, until_received};
 
 pub(super) const ROW: Exercise = Exercise {
     name: "receiver",

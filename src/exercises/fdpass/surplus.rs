@@ -7,11 +7,11 @@ use anyhow::Result;
 use bare::{Language, MeetingPlace};
 
 use super::super::draw::joined;
-use super::super::partner::Partner;
+use super::super::partner::{Partner, descriptors};
 use super::super::row::{Begin, Exercise, Kind, Player, Stage, Wrong};
 use super::super::scene::Scene;
 use super::receiver::{all_closed, file_with};
-use super::{connected, descriptors, pass, until_received};
+use super::{connected, pass, until_received};
 
 pub(super) const ROW: Exercise = Exercise {
     name: "surplus",
