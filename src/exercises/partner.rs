@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::SocketAddrV4;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -309,6 +310,18 @@ fn parent(pid: Pid) -> Pid {
     let status = text(format!("/proc/{pid}/status")).unwrap_or_default();
     let parent = field(&status, "PPid:").and_then(|pid| pid.parse().ok());
     Pid::from_raw(parent.unwrap_or(0))
+}
+
+/// The link of the socket that listens at `address`, as /proc/PID/fd shows it.
+pub(super) fn listening(address: &str) -> Result<String> {
+    let address: SocketAddrV4 = address.parse()?;
+    let number = u32::from_ne_bytes(address.ip().octets());
+    let local = format!("{number:08X}:{:04X}", address.port());
+    let table = text("/proc/net/tcp")?;
+    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let line = lines.find(|words| words.get(1) == Some(&&*local) && words.get(3) == Some(&"0A"));
+    let inode = line.and_then(|words| words.get(9).map(|inode| format!("socket:[{inode}]")));
+    inode.context("nobody listens at the address")
 }
 
 /// How many descriptors a process has.

@@ -46,7 +46,7 @@ pub struct Pace {
 impl Pace {
     /// How long a stage may take.
     fn deadline(self) -> Duration {
-        (self.start * 15).max(Duration::from_secs(4))
+        (self.start * 15).max(Duration::from_secs(10))
     }
 
     /// How long a program must have slept that waits for another: at its start it may sleep, too.
@@ -211,8 +211,9 @@ pub fn play(
     let strangers = strangers(scratch.path());
     let unended: Vec<bool> =
         running.iter_mut().map(|process| !process.has_ended()).collect();
+    let left = if over == Over::Ended { left_running(scratch.path()) } else { 0 };
     let outcomes = end(running)?;
-    let survivors = end_family(scratch.path());
+    let survivors = left.max(end_family(scratch.path()));
     report.took = began.elapsed();
     if over == Over::Interrupted {
         return Ok(report);
@@ -460,6 +461,18 @@ fn end(running: Vec<RoleProcess>) -> Result<Vec<(String, Outcome)>> {
         ));
     }
     Ok(outcomes)
+}
+
+/// How many processes the learner's program has left: those that are just ending may do so.
+fn left_running(dir: &Path) -> usize {
+    let until = Instant::now() + AFTERWARDS;
+    loop {
+        let left = processes_of(dir).len();
+        if left == 0 || Instant::now() > until {
+            return left;
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Ends the processes that the learner's program has left; how many there were.

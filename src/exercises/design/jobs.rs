@@ -55,14 +55,14 @@ pub(in super::super) const ROW: Exercise = Exercise {
         Stage {
             name: "left",
             about: "the shell ends, and has left a process",
-            players: |scene| vec![run(scene, "sleep 1000 & echo done").prints("done\n")],
+            players: |scene| vec![run(scene, &family(scene, "cat <&3 & echo done")).prints("done\n")],
             partner: no_partner,
             hint: 2,
         },
         Stage {
             name: "term",
             about: "SIGTERM comes while two processes of the command sleep",
-            players: |scene| ended(scene, "sleep 1000 & sleep 1000 & wait", ""),
+            players: |scene| ended(scene, "cat <&3 & cat <&3 & wait", ""),
             partner: terminate,
             hint: 2,
         },
@@ -70,7 +70,7 @@ pub(in super::super) const ROW: Exercise = Exercise {
             name: "cleanly",
             about: "the command has a handler for SIGTERM, which cleans up",
             players: |scene| {
-                let job = "trap 'echo cleaned up; exit' TERM; sleep 1000 & wait";
+                let job = "trap 'echo cleaned up; exit' TERM; cat <&3 & wait";
                 ended(scene, job, "cleaned up\n")
             },
             partner: terminate,
@@ -79,14 +79,14 @@ pub(in super::super) const ROW: Exercise = Exercise {
         Stage {
             name: "stubborn",
             about: "the command ignores SIGTERM",
-            players: |scene| ended(scene, "trap '' TERM; sleep 1000 & wait", ""),
+            players: |scene| ended(scene, "trap '' TERM; cat <&3 & wait", ""),
             partner: terminate,
             hint: 3,
         },
         Stage {
             name: "session",
             about: "a process has a session of its own, and its parent has ended",
-            players: |scene| ended(scene, "(setsid sleep 1000 &); sleep 1000", ""),
+            players: |scene| ended(scene, "(setsid cat <&3 &); cat <&3", ""),
             partner: terminate,
             hint: 1,
         },
@@ -114,7 +114,10 @@ pub(in super::super) const ROW: Exercise = Exercise {
             what: "ends the shell alone",
             stage: "term",
             language: Language::Python,
-            edits: &[("            os.kill(pid, number)\n", "            os.kill(pid, number)\n            os._exit(1)\n")],
+            edits: &[(
+                "        end_family(signal.SIGTERM, 0.5)\n",
+                "        job.terminate(), job.wait(), print(\"ended\", file=sys.stderr), os._exit(143)\n",
+            )],
         },
         Wrong {
             what: "kills at once",
@@ -126,7 +129,7 @@ pub(in super::super) const ROW: Exercise = Exercise {
             what: "asks only",
             stage: "stubborn",
             language: Language::Python,
-            edits: &[("end_family(signal.SIGTERM, 0.5)", "end_family(signal.SIGTERM, 0.5), os._exit(1)")],
+            edits: &[("end_family(signal.SIGTERM, 0.5)", "end_family(signal.SIGTERM, 0.5), print(\"ended\", file=sys.stderr), os._exit(143)")],
         },
         Wrong {
             what: "is no subreaper",
@@ -141,8 +144,15 @@ fn run(scene: &Scene, command: &str) -> Player {
     Player::learner(scene, "run", [command])
 }
 
+/// A command whose `cat <&3` sleeps for ever: it reads from a pipe that it holds open itself.
+fn family(scene: &Scene, command: &str) -> String {
+    let fifo = scene.dir.join("fifo");
+    let fifo = fifo.display();
+    format!("mkfifo {fifo}; exec 3<>{fifo}; rm {fifo}; {command}")
+}
+
 fn ended(scene: &Scene, command: &str, printed: &str) -> Vec<Player> {
-    let run = run(scene, command).prints(printed).ends(Ends::Failing).idles();
+    let run = run(scene, &family(scene, command)).prints(printed).ends(Ends::Failing).idles();
     vec![run, Player::partner()]
 }
 

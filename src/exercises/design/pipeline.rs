@@ -150,7 +150,7 @@ pub(in super::super) const ROW: Exercise = Exercise {
             language: Language::Python,
             edits: &[(
                 "        source = child.stdout\n",
-                "        source = child.stdout\n        if command == \"cat\" and len(children) == 2:\n            \
+                "        source = child.stdout\n        if command == \"cat\" and len(children) == 2 and source:\n            \
                  import tempfile\n            kept = tempfile.TemporaryFile()\n            \
                  kept.write(source.read())\n            kept.seek(0)\n            source.close()\n            source = kept\n",
             )],
@@ -162,10 +162,10 @@ pub(in super::super) const ROW: Exercise = Exercise {
             edits: &[("    sys.exit(statuses[-1] if statuses[-1] >= 0 else 128 - statuses[-1])", "    sys.exit(0)")],
         },
         Wrong {
-            what: "ends with the worst status",
+            what: "ends with the status of whoever failed",
             stage: "first",
             language: Language::Python,
-            edits: &[("    sys.exit(statuses[-1] if statuses[-1] >= 0 else 128 - statuses[-1])", "    sys.exit(max(statuses))")],
+            edits: &[("    sys.exit(statuses[-1] if statuses[-1] >= 0 else 128 - statuses[-1])", "    sys.exit(next((status for status in statuses if 0 < status < 128), 0))")],
         },
         Wrong {
             what: "waits for the last alone",

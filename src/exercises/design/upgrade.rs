@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use bare::{Language, MeetingPlace};
 
-use super::super::partner::{Partner, descriptors};
+use super::super::partner::{Partner, descriptors, listening};
 use super::super::row::{Begin, Exercise, Kind, Player, Stage, Wrong};
 use super::super::scene::Scene;
 
@@ -56,29 +56,6 @@ pub(in super::super) const ROW: Exercise = Exercise {
                 partner.end("server")
             },
             hint: 1,
-        },
-        Stage {
-            name: "backlog",
-            about: "five connections wait to be accepted when SIGHUP comes",
-            players,
-            partner: |partner| {
-                let server = partner.learner("server")?;
-                partner.stop(server, "it accepts nothing now")?;
-                let mut clients = Vec::new();
-                for _ in 0..5 {
-                    let mut client = Client::connect(partner)?;
-                    client.send(partner)?;
-                    clients.push(client);
-                }
-                partner.signal(server, Signal::SIGHUP, "a new generation")?;
-                partner.signal(server, Signal::SIGCONT, "it goes on")?;
-                for client in &mut clients {
-                    client.answer(partner, &[1, 2])?;
-                }
-                drop(clients);
-                end_all(partner)
-            },
-            hint: 2,
         },
         Stage {
             name: "kept",
@@ -131,6 +108,29 @@ pub(in super::super) const ROW: Exercise = Exercise {
                 end_all(partner)
             },
             hint: 3,
+        },
+        Stage {
+            name: "backlog",
+            about: "five connections wait to be accepted when SIGHUP comes",
+            players,
+            partner: |partner| {
+                let server = partner.learner("server")?;
+                partner.stop(server, "it accepts nothing now")?;
+                let mut clients = Vec::new();
+                for _ in 0..5 {
+                    let mut client = Client::connect(partner)?;
+                    client.send(partner)?;
+                    clients.push(client);
+                }
+                partner.signal(server, Signal::SIGHUP, "a new generation")?;
+                partner.signal(server, Signal::SIGCONT, "it goes on")?;
+                for client in &mut clients {
+                    client.answer(partner, &[1, 2])?;
+                }
+                drop(clients);
+                end_all(partner)
+            },
+            hint: 2,
         },
     ],
     wrong: &[
@@ -241,6 +241,8 @@ fn upgrade(partner: &Partner, server: Pid) -> Result<Pid> {
         partner.all_playing("server").into_iter().find(|pid| !before.contains(pid))
     })?;
     partner.log("the successor is there");
+    let place = partner.scene.place();
+    partner.until("a listening socket", || listening(&place).ok())?;
     Ok(next)
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
 
 use bare::{Language, MeetingPlace};
 
@@ -68,9 +69,12 @@ pub(super) const ROW: Exercise = Exercise {
                 write_files(&partner.scene)?;
                 let connection = connected(partner)?;
                 receive(partner, &connection)?;
-                partner.until_asleep(partner.learner("giver")?)?;
+                let learner = partner.learner("giver")?;
+                partner.until_asleep(learner)?;
+                partner.stop(learner, "it sleeps, for the socket is full")?;
                 partner.log("close()");
                 drop(connection);
+                partner.signal(learner, Signal::SIGCONT, "it goes on")?;
                 partner.until_all_have_ended()?;
                 remove_files(&partner.scene)
             },

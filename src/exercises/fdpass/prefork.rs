@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use bare::{Language, MeetingPlace};
 
-use super::super::partner::{Partner, children};
+use super::super::partner::{Partner, children, listening};
 use super::super::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong};
 use super::super::scene::Scene;
 
@@ -267,18 +267,6 @@ fn four(partner: &Partner) -> Result<Vec<Client>> {
         return partner.wrong(&format!("{count} workers answer four clients at once"));
     }
     Ok(clients)
-}
-
-/// The link of the socket that listens at `address`, as /proc/PID/fd shows it.
-fn listening(address: &str) -> Result<String> {
-    let address: std::net::SocketAddrV4 = address.parse()?;
-    let number = u32::from_ne_bytes(address.ip().octets());
-    let local = format!("{number:08X}:{:04X}", address.port());
-    let table = os::proc::text("/proc/net/tcp")?;
-    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let line = lines.find(|words| words.get(1) == Some(&&*local) && words.get(3) == Some(&"0A"));
-    let inode = line.and_then(|words| words.get(9).map(|inode| format!("socket:[{inode}]")));
-    inode.context("nobody listens at the address")
 }
 
 /// Whether a process has what this link stands for.

@@ -52,7 +52,7 @@ pub(super) const ROW: Exercise = Exercise {
             name: "together",
             about: "the partner adds to the same counter meanwhile",
             players,
-            partner: |partner| count(partner, 60),
+            partner: |partner| count(partner, 12),
             hint: 2,
         },
     ],
@@ -84,8 +84,11 @@ fn players(scene: &Scene) -> Vec<Player> {
     vec![Player::partner(), Player::learner(scene, "counter", NOTHING)]
 }
 
-/// What the partner adds each time.
+/// What the partner adds while the other one is stopped.
 const STEP: u32 = 1_000_000;
+
+/// How often it adds 1 then, while the other one runs.
+const ONES: u32 = 200_000;
 
 /// Adds so many times, whenever it has stopped the learner's program somewhere.
 fn count(partner: &mut Partner, times: u32) -> Result<()> {
@@ -103,20 +106,25 @@ fn count(partner: &mut Partner, times: u32) -> Result<()> {
     counts(partner)?;
     if times > 0 {
         let learner = partner.learner("counter")?;
-        partner.log(&format!("{times} times: stops the counter, adds {STEP}, continues it"));
+        partner.log(&format!(
+            "{times} times: stops the counter, adds {STEP}, continues it, and adds {ONES} times 1"
+        ));
         for _ in 0..times {
             nix::sys::signal::kill(learner, Signal::SIGSTOP)?;
             partner.until_stopped(learner)?;
             count.fetch_add(STEP, SeqCst);
             nix::sys::signal::kill(learner, Signal::SIGCONT)?;
             counts(partner)?;
+            for _ in 0..ONES {
+                count.fetch_add(1, SeqCst);
+            }
         }
     }
     partner.log("stores 1 in the second word: stop");
     stop.store(1, SeqCst);
     partner.until_all_have_ended()?;
     remove(partner)?;
-    let (total, own, added) = (count.load(SeqCst), own.load(SeqCst), times * STEP);
+    let (total, own, added) = (count.load(SeqCst), own.load(SeqCst), times * (STEP + ONES));
     partner.log(&format!("the count is {total}; the partner has added {added}, yours {own}"));
     match total == own.wrapping_add(added) {
         true => Ok(()),

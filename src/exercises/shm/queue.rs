@@ -57,6 +57,17 @@ pub(super) const ROW: Exercise = Exercise {
             hint: 2,
         },
         Stage {
+            name: "empty",
+            about: "the queue is empty: take sleeps until a message is put",
+            players: |scene| {
+                let messages = scene.draw().lines(2);
+                let empty = take(scene, &messages).idles();
+                within(scene, vec![empty, put(scene, &messages)])
+            },
+            partner: no_partner,
+            hint: 2,
+        },
+        Stage {
             name: "full",
             about: "the ninth message has no room: put sleeps until one is taken",
             players: |scene| {
@@ -68,17 +79,6 @@ pub(super) const ROW: Exercise = Exercise {
                 true => Ok(()),
                 false => partner.wrong("put has ended, with nine messages for eight places"),
             },
-            hint: 2,
-        },
-        Stage {
-            name: "empty",
-            about: "the queue is empty: take sleeps until a message is put",
-            players: |scene| {
-                let messages = scene.draw().lines(2);
-                let empty = take(scene, &messages).idles();
-                within(scene, vec![empty, put(scene, &messages)])
-            },
-            partner: no_partner,
             hint: 2,
         },
         Stage {

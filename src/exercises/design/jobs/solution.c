@@ -1,6 +1,6 @@
 /* A job runner: fork(2), waitpid(2), kill(2), prctl(2).
 
-   cc -Wall jobs.c -o jobs; ./jobs run 'sleep 1000 & sleep 1000' */
+   cc -Wall jobs.c -o jobs; ./jobs run 'sleep 60 & sleep 60' */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A job runner: fork(2), waitpid(2), kill(2), prctl(2).
 
-python3 jobs.py run 'sleep 1000 & sleep 1000'
+python3 jobs.py run 'sleep 60 & sleep 60'
 """
 #[
 import ctypes
