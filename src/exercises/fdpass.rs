@@ -7,9 +7,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use anyhow::{Context, Result};
 use nix::unistd::Pid;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketType, accept, bind, listen, recvmsg,
-    sendmsg, socket,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketType, accept, bind, listen, recvmsg, sendmsg, socket,
 };
 
 use super::partner::Partner;
@@ -21,7 +21,8 @@ mod receiver;
 mod surplus;
 
 /// The exercises.
-pub(super) const ALL: &[Exercise] = &[giver::ROW, receiver::ROW, surplus::ROW, prefork::ROW];
+pub(super) const ALL: &[Exercise] =
+    &[giver::ROW, receiver::ROW, surplus::ROW, prefork::ROW];
 
 /// More descriptors than a stage passes at once.
 const MOST: usize = 64;
@@ -29,7 +30,8 @@ const MOST: usize = 64;
 /// Waits at PLACE for the learner's program, and removes the name then.
 fn connected(partner: &Partner) -> Result<OwnedFd> {
     let place = partner.scene.place();
-    let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).context("socket")?;
+    let listener =
+        socket(AddressFamily::UNIX, SocketType::STREAM, None).context("socket")?;
     let bound = bind(&listener, &SocketAddrUnix::new(place.as_str())?);
     partner.call("bind(PLACE)", bound)?;
     partner.call("listen()", listen(&listener, 5))?;
@@ -39,14 +41,20 @@ fn connected(partner: &Partner) -> Result<OwnedFd> {
 }
 
 /// Sends a byte with descriptors.
-fn pass(partner: &Partner, to: &OwnedFd, byte: u8, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+fn pass(
+    partner: &Partner,
+    to: &OwnedFd,
+    byte: u8,
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<()> {
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = SendAncillaryBuffer::new(&mut room);
     if !descriptors.is_empty() {
         control.push(SendAncillaryMessage::ScmRights(descriptors));
     }
     let bytes = [byte];
-    let sent = sendmsg(to, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL);
+    let sent =
+        sendmsg(to, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL);
     let (shown, count) = (char::from(byte), descriptors.len());
     partner.call(&format!("sendmsg({shown:?}, {count} descriptors)"), sent).map(drop)
 }
@@ -67,12 +75,22 @@ fn receive(partner: &Partner, from: &OwnedFd) -> Result<(Vec<u8>, Vec<OwnedFd>)>
     }
     let bytes = bytes[..got.bytes].to_vec();
     let shown = wire::say::bytes(&bytes);
-    partner.log(&format!("recvmsg() = {}: {shown}, {} descriptors", got.bytes, descriptors.len()));
+    partner.log(&format!(
+        "recvmsg() = {}: {shown}, {} descriptors",
+        got.bytes,
+        descriptors.len()
+    ));
     Ok((bytes, descriptors))
 }
 
 /// Waits until the learner's program has received all that was sent, and sleeps.
-fn until_received(partner: &Partner, connection: &OwnedFd, learner: Pid) -> Result<()> {
-    partner.until("a recvmsg", || (os::siocoutq::unread(connection).ok()? == 0).then_some(()))?;
+fn until_received(
+    partner: &Partner,
+    connection: &OwnedFd,
+    learner: Pid,
+) -> Result<()> {
+    partner.until("a recvmsg", || {
+        (os::siocoutq::unread(connection).ok()? == 0).then_some(())
+    })?;
     partner.until_asleep(learner)
 }

@@ -209,7 +209,11 @@ impl Partner {
     /// # Errors
     /// ESRCH when it had ended before.
     pub fn end(&self, role: &str) -> Result<()> {
-        self.signal(self.learner(role)?, Signal::SIGTERM, "it must end with status 0")?;
+        self.signal(
+            self.learner(role)?,
+            Signal::SIGTERM,
+            "it must end with status 0",
+        )?;
         self.until_all_have_ended()
     }
 
@@ -270,7 +274,9 @@ impl Partner {
     /// As inotify(7).
     pub fn until_opened(&self, path: &Path) -> Result<()> {
         let watch = Inotify::init(InitFlags::IN_CLOEXEC).context("inotify_init1")?;
-        watch.add_watch(path, AddWatchFlags::IN_OPEN).context("inotify_add_watch")?;
+        watch
+            .add_watch(path, AddWatchFlags::IN_OPEN)
+            .context("inotify_add_watch")?;
         self.log("waits until the file is opened");
         watch.read_events().context("read").map(drop)
     }
@@ -318,15 +324,20 @@ pub(super) fn listening(address: &str) -> Result<String> {
     let number = u32::from_ne_bytes(address.ip().octets());
     let local = format!("{number:08X}:{:04X}", address.port());
     let table = text("/proc/net/tcp")?;
-    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let line = lines.find(|words| words.get(1) == Some(&&*local) && words.get(3) == Some(&"0A"));
-    let inode = line.and_then(|words| words.get(9).map(|inode| format!("socket:[{inode}]")));
+    let mut lines =
+        table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let line = lines
+        .find(|words| words.get(1) == Some(&&*local) && words.get(3) == Some(&"0A"));
+    let inode =
+        line.and_then(|words| words.get(9).map(|inode| format!("socket:[{inode}]")));
     inode.context("nobody listens at the address")
 }
 
 /// How many descriptors a process has.
 pub(super) fn descriptors(pid: Pid) -> Result<usize> {
-    Ok(std::fs::read_dir(format!("/proc/{pid}/fd")).context("open /proc/PID/fd")?.count())
+    Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .context("open /proc/PID/fd")?
+        .count())
 }
 
 /// The children of a process.
@@ -361,4 +372,16 @@ pub(super) fn processes_of(dir: &Path) -> Vec<Pid> {
         .collect();
     pids.sort_unstable();
     pids.into_iter().map(Pid::from_raw).collect()
+}
+
+/// How many processes the learner's program has left: those that are just ending may do so.
+pub(super) fn left_running(dir: &Path) -> usize {
+    let until = Instant::now() + PAUSE * 2;
+    loop {
+        let left = processes_of(dir).len();
+        if left == 0 || Instant::now() > until {
+            return left;
+        }
+        std::thread::sleep(PAUSE / 10);
+    }
 }

@@ -30,7 +30,7 @@ use wire::say::{count, grouped};
 
 use super::folder::Started;
 use super::judge::judge;
-use super::partner::{MARK, USED, VERB, processes_of};
+use super::partner::{MARK, USED, VERB, left_running, processes_of};
 use super::row::{Ends, Exercise, PARTNER, Player, Stage};
 use super::scene::Scene;
 use super::sleep::Sleep;
@@ -461,18 +461,6 @@ fn end(running: Vec<RoleProcess>) -> Result<Vec<(String, Outcome)>> {
         ));
     }
     Ok(outcomes)
-}
-
-/// How many processes the learner's program has left: those that are just ending may do so.
-fn left_running(dir: &Path) -> usize {
-    let until = Instant::now() + AFTERWARDS;
-    loop {
-        let left = processes_of(dir).len();
-        if left == 0 || Instant::now() > until {
-            return left;
-        }
-        std::thread::sleep(LOOK);
-    }
 }
 
 /// Ends the processes that the learner's program has left; how many there were.

@@ -16,7 +16,8 @@ mod queue;
 mod stranger;
 
 /// The exercises.
-pub(super) const ALL: &[Exercise] = &[counts::ROW, hostile::ROW, stranger::ROW, queue::ROW];
+pub(super) const ALL: &[Exercise] =
+    &[counts::ROW, hostile::ROW, stranger::ROW, queue::ROW];
 
 /// No further arguments.
 const NOTHING: [&str; 0] = [];
@@ -33,7 +34,8 @@ fn make(partner: &Partner, size: u64) -> Result<File> {
 
 /// Opens the object that the learner's program has made.
 fn open(partner: &Partner) -> Result<File> {
-    let opened = shm_open(partner.scene.place().as_str(), OFlag::O_RDWR, Mode::empty());
+    let opened =
+        shm_open(partner.scene.place().as_str(), OFlag::O_RDWR, Mode::empty());
     Ok(partner.call("shm_open(PLACE)", opened)?.into())
 }
 

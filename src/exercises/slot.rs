@@ -25,7 +25,12 @@ impl Slot {
     }
 
     /// Stores a line, then `length`, and wakes who sleeps.
-    pub(super) fn publish(&self, partner: &Partner, line: &[u8], length: u32) -> Result<()> {
+    pub(super) fn publish(
+        &self,
+        partner: &Partner,
+        line: &[u8],
+        length: u32,
+    ) -> Result<()> {
         self.0.write(4, line);
         self.set(partner, length)
     }
@@ -49,7 +54,13 @@ impl Slot {
     }
 
     /// Makes `learner`, who sleeps, wake to this line in a file that has no bytes any more.
-    pub(super) fn cut(&self, partner: &Partner, learner: Pid, file: &File, length: u32) -> Result<()> {
+    pub(super) fn cut(
+        &self,
+        partner: &Partner,
+        learner: Pid,
+        file: &File,
+        length: u32,
+    ) -> Result<()> {
         partner.until_asleep(learner)?;
         partner.stop(learner, "it will go on when the file is short")?;
         self.set(partner, length)?;

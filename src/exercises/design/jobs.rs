@@ -6,7 +6,9 @@ use nix::sys::signal::Signal;
 use bare::Language;
 
 use super::super::partner::Partner;
-use super::super::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner};
+use super::super::row::{
+    Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner,
+};
 use super::super::scene::Scene;
 
 /// For the chapter signal.
@@ -48,14 +50,23 @@ pub(in super::super) const ROW: Exercise = Exercise {
         Stage {
             name: "status",
             about: "a command ends with status 3",
-            players: |scene| vec![run(scene, "echo no >&2; exit 3").prints("").ends(Ends::Failing)],
+            players: |scene| {
+                vec![
+                    run(scene, "echo no >&2; exit 3").prints("").ends(Ends::Failing),
+                ]
+            },
             partner: no_partner,
             hint: 1,
         },
         Stage {
             name: "left",
             about: "the shell ends, and has left a process",
-            players: |scene| vec![run(scene, &family(scene, "cat <&3 & echo done")).prints("done\n")],
+            players: |scene| {
+                vec![
+                    run(scene, &family(scene, "cat <&3 & echo done"))
+                        .prints("done\n"),
+                ]
+            },
             partner: no_partner,
             hint: 2,
         },
@@ -96,13 +107,19 @@ pub(in super::super) const ROW: Exercise = Exercise {
             what: "keeps the output to itself",
             stage: "plain",
             language: Language::Python,
-            edits: &[("[\"sh\", \"-c\", command]", "[\"sh\", \"-c\", command], stdout=subprocess.DEVNULL")],
+            edits: &[(
+                "[\"sh\", \"-c\", command]",
+                "[\"sh\", \"-c\", command], stdout=subprocess.DEVNULL",
+            )],
         },
         Wrong {
             what: "ends with 0 whatever comes",
             stage: "status",
             language: Language::Python,
-            edits: &[("        status = job.wait()", "        status = job.wait() and 0")],
+            edits: &[(
+                "        status = job.wait()",
+                "        status = job.wait() and 0",
+            )],
         },
         Wrong {
             what: "leaves what the shell has left",
@@ -123,19 +140,28 @@ pub(in super::super) const ROW: Exercise = Exercise {
             what: "kills at once",
             stage: "cleanly",
             language: Language::Python,
-            edits: &[("end_family(signal.SIGTERM, 0.5)", "end_family(signal.SIGKILL, 0.5)")],
+            edits: &[(
+                "end_family(signal.SIGTERM, 0.5)",
+                "end_family(signal.SIGKILL, 0.5)",
+            )],
         },
         Wrong {
             what: "asks only",
             stage: "stubborn",
             language: Language::Python,
-            edits: &[("end_family(signal.SIGTERM, 0.5)", "end_family(signal.SIGTERM, 0.5), print(\"ended\", file=sys.stderr), os._exit(143)")],
+            edits: &[(
+                "end_family(signal.SIGTERM, 0.5)",
+                "end_family(signal.SIGTERM, 0.5), print(\"ended\", file=sys.stderr), os._exit(143)",
+            )],
         },
         Wrong {
             what: "is no subreaper",
             stage: "session",
             language: Language::Python,
-            edits: &[("libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)", "libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)")],
+            edits: &[(
+                "libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)",
+                "libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)",
+            )],
         },
     ],
 };
@@ -152,7 +178,10 @@ fn family(scene: &Scene, command: &str) -> String {
 }
 
 fn ended(scene: &Scene, command: &str, printed: &str) -> Vec<Player> {
-    let run = run(scene, &family(scene, command)).prints(printed).ends(Ends::Failing).idles();
+    let run = run(scene, &family(scene, command))
+        .prints(printed)
+        .ends(Ends::Failing)
+        .idles();
     vec![run, Player::partner()]
 }
 

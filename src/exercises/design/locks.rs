@@ -174,19 +174,28 @@ pub(in super::super) const ROW: Exercise = Exercise {
             what: "gives the lock to all",
             stage: "wait",
             language: Language::Python,
-            edits: &[("            if queue[0] is client:\n", "            if queue:\n")],
+            edits: &[(
+                "            if queue[0] is client:\n",
+                "            if queue:\n",
+            )],
         },
         Wrong {
             what: "the last one is first",
             stage: "order",
             language: Language::Python,
-            edits: &[("            queue.append(client)\n", "            queue.insert(1, client)\n")],
+            edits: &[(
+                "            queue.append(client)\n",
+                "            queue.insert(1, client)\n",
+            )],
         },
         Wrong {
             what: "takes what recv returns for a request",
             stage: "pieces",
             language: Language::Python,
-            edits: &[("        while b\"\\n\" in pending[client]:\n", "        while pending[client]:\n")],
+            edits: &[(
+                "        while b\"\\n\" in pending[client]:\n",
+                "        while pending[client]:\n",
+            )],
         },
         Wrong {
             what: "anybody may unlock",
@@ -201,13 +210,19 @@ pub(in super::super) const ROW: Exercise = Exercise {
             what: "the dead keep their locks",
             stage: "dies",
             language: Language::Python,
-            edits: &[("        for name in list(queues):\n", "        for name in []:\n")],
+            edits: &[(
+                "        for name in list(queues):\n",
+                "        for name in []:\n",
+            )],
         },
         Wrong {
             what: "the dead keep their place in the queue",
             stage: "leaves",
             language: Language::Python,
-            edits: &[("            if client in queues[name]:\n", "            if client is queues[name][0]:\n")],
+            edits: &[(
+                "            if client in queues[name]:\n",
+                "            if client is queues[name][0]:\n",
+            )],
         },
     ],
 };
@@ -253,7 +268,11 @@ impl<'a> Client<'a> {
     fn expect(&mut self, answer: &str) -> Result<()> {
         let mut line = String::new();
         let who = self.who;
-        self.stream.as_mut().context("connected")?.read_line(&mut line).context("recv")?;
+        self.stream
+            .as_mut()
+            .context("connected")?
+            .read_line(&mut line)
+            .context("recv")?;
         self.partner.log(&format!("client {who}: receives {line:?}"));
         match line.strip_suffix('\n') == Some(answer) {
             true => Ok(()),
@@ -271,13 +290,18 @@ impl<'a> Client<'a> {
     /// The server has read the request, sleeps, and has not answered.
     fn waits(&self) -> Result<()> {
         let (partner, stream) = (self.partner, self.stream()?);
-        partner.until("a recv", || (os::siocoutq::unread(stream).ok()? == 0).then_some(()))?;
+        partner.until("a recv", || {
+            (os::siocoutq::unread(stream).ok()? == 0).then_some(())
+        })?;
         partner.until_asleep(partner.learner("server")?)?;
         let mut answer = [0; 16];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         match recv(stream, &mut answer, flags) {
             Err(rustix::io::Errno::AGAIN) => {
-                partner.log(&format!("client {}: no answer so far, as it should be", self.who));
+                partner.log(&format!(
+                    "client {}: no answer so far, as it should be",
+                    self.who
+                ));
                 Ok(())
             }
             Err(error) => Err(error).context("recv"),

@@ -7,7 +7,9 @@ use anyhow::Result;
 use bare::Language;
 
 use super::super::partner::Partner;
-use super::super::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner};
+use super::super::row::{
+    Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner,
+};
 use super::super::scene::Scene;
 
 /// For the chapter pipe.
@@ -56,7 +58,11 @@ pub(in super::super) const ROW: Exercise = Exercise {
             about: "300,000 bytes run through three commands",
             players: |scene| {
                 let bytes = scene.draw().bytes(300_000);
-                vec![run(scene, &["cat", "cat", "cat"]).prints(bytes.clone()).reading(bytes)]
+                vec![
+                    run(scene, &["cat", "cat", "cat"])
+                        .prints(bytes.clone())
+                        .reading(bytes),
+                ]
             },
             partner: no_partner,
             hint: 1,
@@ -64,7 +70,9 @@ pub(in super::super) const ROW: Exercise = Exercise {
         Stage {
             name: "stops",
             about: "the second command reads three lines, the first would write 9,999,999",
-            players: |scene| vec![run(scene, &["seq 9999999", "head -n 3"]).prints("1\n2\n3\n")],
+            players: |scene| {
+                vec![run(scene, &["seq 9999999", "head -n 3"]).prints("1\n2\n3\n")]
+            },
             partner: no_partner,
             hint: 2,
         },
@@ -72,7 +80,10 @@ pub(in super::super) const ROW: Exercise = Exercise {
             name: "signals",
             about: "a command is ended by SIGPIPE",
             players: |scene| {
-                vec![run(scene, &["kill -PIPE $$; echo SIGPIPE is ignored", "cat"]).prints("")]
+                vec![
+                    run(scene, &["kill -PIPE $$; echo SIGPIPE is ignored", "cat"])
+                        .prints(""),
+                ]
             },
             partner: no_partner,
             hint: 3,
@@ -82,7 +93,9 @@ pub(in super::super) const ROW: Exercise = Exercise {
             about: "the last command does not read for a while: all others sleep",
             players: |scene| {
                 let last = format!("{}; head -n 2", held_up(scene));
-                let run = run(scene, &["seq 9999999", "cat", &last]).prints("1\n2\n").idles();
+                let run = run(scene, &["seq 9999999", "cat", &last])
+                    .prints("1\n2\n")
+                    .idles();
                 vec![run, Player::partner()]
             },
             partner: |partner| release(partner),
@@ -93,7 +106,11 @@ pub(in super::super) const ROW: Exercise = Exercise {
             about: "the last command ends with status 3",
             players: |scene| {
                 let last = "cat; echo no >&2; exit 3";
-                vec![run(scene, &["echo yes", last]).prints("yes\n").ends(Ends::Failing)]
+                vec![
+                    run(scene, &["echo yes", last])
+                        .prints("yes\n")
+                        .ends(Ends::Failing),
+                ]
             },
             partner: no_partner,
             hint: 2,
@@ -101,7 +118,9 @@ pub(in super::super) const ROW: Exercise = Exercise {
         Stage {
             name: "first",
             about: "the first command ends with status 3, and the last with 0",
-            players: |scene| vec![run(scene, &["echo yes; exit 3", "cat"]).prints("yes\n")],
+            players: |scene| {
+                vec![run(scene, &["echo yes; exit 3", "cat"]).prints("yes\n")]
+            },
             partner: no_partner,
             hint: 2,
         },
@@ -110,7 +129,10 @@ pub(in super::super) const ROW: Exercise = Exercise {
             about: "the last command ends before the first",
             players: |scene| {
                 let first = format!("exec >&-; {}", held_up(scene));
-                vec![run(scene, &[&first, "cat"]).prints("").idles(), Player::partner()]
+                vec![
+                    run(scene, &[&first, "cat"]).prints("").idles(),
+                    Player::partner(),
+                ]
             },
             partner: |partner| match partner.plays("run") {
                 true => release(partner),
@@ -124,25 +146,37 @@ pub(in super::super) const ROW: Exercise = Exercise {
             what: "starts the last one alone",
             stage: "plain",
             language: Language::Python,
-            edits: &[("    for command in commands:\n", "    for command in commands[-1:]:\n")],
+            edits: &[(
+                "    for command in commands:\n",
+                "    for command in commands[-1:]:\n",
+            )],
         },
         Wrong {
             what: "waits for each before it starts the next",
             stage: "large",
             language: Language::Python,
-            edits: &[("        children.append(child)\n", "        children.append(child)\n        child.wait()\n")],
+            edits: &[(
+                "        children.append(child)\n",
+                "        children.append(child)\n        child.wait()\n",
+            )],
         },
         Wrong {
             what: "keeps the pipes open",
             stage: "stops",
             language: Language::Python,
-            edits: &[("            source.close()  # ours: the command's own is enough\n", "            globals().setdefault(\"kept\", []).append(source)\n")],
+            edits: &[(
+                "            source.close()  # ours: the command's own is enough\n",
+                "            globals().setdefault(\"kept\", []).append(source)\n",
+            )],
         },
         Wrong {
             what: "hands on that SIGPIPE is ignored",
             stage: "signals",
             language: Language::Python,
-            edits: &[("stdin=source, stdout=output)", "stdin=source, stdout=output, restore_signals=False)")],
+            edits: &[(
+                "stdin=source, stdout=output)",
+                "stdin=source, stdout=output, restore_signals=False)",
+            )],
         },
         Wrong {
             what: "keeps what the slow one does not take",
@@ -159,19 +193,28 @@ pub(in super::super) const ROW: Exercise = Exercise {
             what: "ends with 0 whatever comes",
             stage: "status",
             language: Language::Python,
-            edits: &[("    sys.exit(statuses[-1] if statuses[-1] >= 0 else 128 - statuses[-1])", "    sys.exit(0)")],
+            edits: &[(
+                "    sys.exit(statuses[-1] if statuses[-1] >= 0 else 128 - statuses[-1])",
+                "    sys.exit(0)",
+            )],
         },
         Wrong {
             what: "ends with the status of whoever failed",
             stage: "first",
             language: Language::Python,
-            edits: &[("    sys.exit(statuses[-1] if statuses[-1] >= 0 else 128 - statuses[-1])", "    sys.exit(next((status for status in statuses if 0 < status < 128), 0))")],
+            edits: &[(
+                "    sys.exit(statuses[-1] if statuses[-1] >= 0 else 128 - statuses[-1])",
+                "    sys.exit(next((status for status in statuses if 0 < status < 128), 0))",
+            )],
         },
         Wrong {
             what: "waits for the last alone",
             stage: "all",
             language: Language::Python,
-            edits: &[("[child.wait() for child in children]", "[children[-1].wait()]")],
+            edits: &[(
+                "[child.wait() for child in children]",
+                "[children[-1].wait()]",
+            )],
         },
     ],
 };
@@ -189,7 +232,8 @@ fn held_up(scene: &Scene) -> String {
 
 /// Lets such a command go on.
 fn release(partner: &Partner) -> Result<()> {
-    let fifo = std::fs::File::options().write(true).open(partner.scene.dir.join("go"));
+    let fifo =
+        std::fs::File::options().write(true).open(partner.scene.dir.join("go"));
     let mut fifo = partner.call("opens the FIFO that a command waits at", fifo)?;
     partner.call("lets the command go on", fifo.write_all(b"go\n"))?;
     partner.until_all_have_ended()

@@ -49,7 +49,8 @@ pub(in super::super) const ROW: Exercise = Exercise {
             about: "two clients at once are answered by generation 1",
             players,
             partner: |partner| {
-                let (mut one, mut two) = (Client::connect(partner)?, Client::connect(partner)?);
+                let (mut one, mut two) =
+                    (Client::connect(partner)?, Client::connect(partner)?);
                 two.ask(partner, &[1])?;
                 one.ask(partner, &[1])?;
                 two.ask(partner, &[1])?;
@@ -71,11 +72,14 @@ pub(in super::super) const ROW: Exercise = Exercise {
                 new.ask(partner, &[2])?;
                 old.ask(partner, &[1])?;
                 drop(old);
-                partner.log("the old server's last connection has ended: it must end now");
+                partner.log(
+                    "the old server's last connection has ended: it must end now",
+                );
                 partner.until_all_have_ended()?;
                 new.ask(partner, &[2])?;
                 if !alive(partner, next) {
-                    return partner.wrong("the successor has ended with the old server");
+                    return partner
+                        .wrong("the successor has ended with the old server");
                 }
                 end_all(partner)
             },
@@ -94,7 +98,9 @@ pub(in super::super) const ROW: Exercise = Exercise {
                     let next = upgrade(partner, server)?;
                     drop(client);
                     partner.log("waits until the old server has ended");
-                    partner.until("its end", || (!alive(partner, server)).then_some(()))?;
+                    partner.until("its end", || {
+                        (!alive(partner, server)).then_some(())
+                    })?;
                     server = next;
                 }
                 Client::connect(partner)?.ask(partner, &[4])?;
@@ -149,11 +155,16 @@ pub(in super::super) const ROW: Exercise = Exercise {
             stage: "backlog",
             language: Language::Python,
             edits: &[
-                ("                start(listener, generation + 1)\n                select.unregister(listener)\n                listener.close()\n",
-                 "                select.unregister(listener)\n                listener.close()\n                start(None, generation + 1)\n"),
+                (
+                    "                start(listener, generation + 1)\n                select.unregister(listener)\n                listener.close()\n",
+                    "                select.unregister(listener)\n                listener.close()\n                start(None, generation + 1)\n",
+                ),
                 ("    os.set_inheritable(listener.fileno(), True)\n", ""),
                 ("f\"{listener.fileno()} {generation}\"", "f\"-1 {generation}\""),
-                ("    if \"SUCCESSOR\" in os.environ:\n", "    generation = int(os.environ.get(\"SUCCESSOR\", \"-1 1\").split()[1])\n    if False:\n"),
+                (
+                    "    if \"SUCCESSOR\" in os.environ:\n",
+                    "    generation = int(os.environ.get(\"SUCCESSOR\", \"-1 1\").split()[1])\n    if False:\n",
+                ),
                 ("        generation = 1\n", "        pass\n"),
             ],
         },
@@ -161,13 +172,19 @@ pub(in super::super) const ROW: Exercise = Exercise {
             what: "ends as soon as the successor is there",
             stage: "kept",
             language: Language::Python,
-            edits: &[("                listener.close()\n", "                listener.close()\n                os._exit(0)\n")],
+            edits: &[(
+                "                listener.close()\n",
+                "                listener.close()\n                os._exit(0)\n",
+            )],
         },
         Wrong {
             what: "stays when its last connection has ended",
             stage: "kept",
             language: Language::Python,
-            edits: &[("        if replaced and len(select.get_map()) == 1:\n", "        if False:\n")],
+            edits: &[(
+                "        if replaced and len(select.get_map()) == 1:\n",
+                "        if False:\n",
+            )],
         },
         Wrong {
             what: "the successor does not know its generation",
@@ -179,7 +196,10 @@ pub(in super::super) const ROW: Exercise = Exercise {
             what: "the successors inherit more and more",
             stage: "again",
             language: Language::Python,
-            edits: &[("    os.set_inheritable(listener.fileno(), True)\n", "    os.set_inheritable(listener.fileno(), True)\n    os.set_inheritable(os.dup(0), True)\n    os.set_inheritable(os.dup(listener.fileno()), True)\n")],
+            edits: &[(
+                "    os.set_inheritable(listener.fileno(), True)\n",
+                "    os.set_inheritable(listener.fileno(), True)\n    os.set_inheritable(os.dup(0), True)\n    os.set_inheritable(os.dup(listener.fileno()), True)\n",
+            )],
         },
     ],
 };
@@ -212,7 +232,8 @@ impl Client {
         let received = self.stream.read_line(&mut answer);
         partner.call("recv()", received)?;
         partner.log(&format!("receives {answer:?}"));
-        let mut wanted = generations.iter().map(|number| format!("{number} {}\n", self.line));
+        let mut wanted =
+            generations.iter().map(|number| format!("{number} {}\n", self.line));
         if wanted.any(|wanted| wanted == answer) {
             return Ok(());
         }

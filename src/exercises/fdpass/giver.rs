@@ -95,13 +95,19 @@ pub(super) const ROW: Exercise = Exercise {
             what: "sends a byte alone",
             stage: "plain",
             language: Language::Python,
-            edits: &[("sock.sendmsg([b\"x\"], rights, MSG_NOSIGNAL)", "sock.send(b\"x\")")],
+            edits: &[(
+                "sock.sendmsg([b\"x\"], rights, MSG_NOSIGNAL)",
+                "sock.send(b\"x\")",
+            )],
         },
         Wrong {
             what: "has read from the file",
             stage: "plain",
             language: Language::Python,
-            edits: &[("            rights = ", "            file.read(1)\n            rights = ")],
+            edits: &[(
+                "            rights = ",
+                "            file.read(1)\n            rights = ",
+            )],
         },
         Wrong {
             what: "sends the last one first",
@@ -134,7 +140,10 @@ fn files(scene: &Scene) -> (Vec<PathBuf>, usize) {
         "absent" => (2, 1),
         _ => (3, 3),
     };
-    ((1..=all).map(|number| scene.dir.join(format!("file{number}"))).collect(), there)
+    (
+        (1..=all).map(|number| scene.dir.join(format!("file{number}"))).collect(),
+        there,
+    )
 }
 
 fn write_files(scene: &Scene) -> Result<Vec<String>> {
@@ -170,13 +179,18 @@ fn take(partner: &mut Partner, count: usize) -> Result<()> {
     for (number, text) in (1..=count).zip(&texts) {
         let (bytes, descriptors) = receive(partner, &connection)?;
         if bytes.is_empty() {
-            return partner.wrong(&format!("the end came in place of file {number} of {count}"));
+            return partner.wrong(&format!(
+                "the end came in place of file {number} of {count}"
+            ));
         }
         if bytes != b"x" {
             return partner.wrong("what came is not the one byte x");
         }
         let [file] = &descriptors[..] else {
-            return partner.wrong(&format!("the byte came with {} descriptors", descriptors.len()));
+            return partner.wrong(&format!(
+                "the byte came with {} descriptors",
+                descriptors.len()
+            ));
         };
         let got = partner.read_to_end(file)?;
         if got != text.as_bytes() {

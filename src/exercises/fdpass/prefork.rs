@@ -55,7 +55,8 @@ pub(super) const ROW: Exercise = Exercise {
                     return partner.wrong("two workers have answered one client");
                 }
                 if !children(partner.learner("server")?).contains(&first) {
-                    return partner.wrong("the answer does not begin with the id of a worker");
+                    return partner
+                        .wrong("the answer does not begin with the id of a worker");
                 }
                 drop(client);
                 partner.end("server")
@@ -70,12 +71,16 @@ pub(super) const ROW: Exercise = Exercise {
                 let workers = children(partner.learner("server")?);
                 if workers.len() != COUNT {
                     let count = workers.len();
-                    return partner.wrong(&format!("the server has {count} children, and not 4"));
+                    return partner.wrong(&format!(
+                        "the server has {count} children, and not 4"
+                    ));
                 }
                 let inode = listening(&partner.scene.place())?;
                 for worker in workers {
                     if holds(worker, &inode) {
-                        return partner.wrong(&format!("worker {worker} has the listening socket"));
+                        return partner.wrong(&format!(
+                            "worker {worker} has the listening socket"
+                        ));
                     }
                 }
                 partner.end("server")
@@ -106,7 +111,9 @@ pub(super) const ROW: Exercise = Exercise {
                 let worker = first.worker;
                 drop(first);
                 if fifth.answer(partner)? != worker {
-                    return partner.wrong("it was not answered by the worker that became free");
+                    return partner.wrong(
+                        "it was not answered by the worker that became free",
+                    );
                 }
                 clients[0].ask(partner)?;
                 partner.end("server")
@@ -140,13 +147,18 @@ pub(super) const ROW: Exercise = Exercise {
             name: "orphans",
             about: "the server is killed: its workers end",
             players: |scene| {
-                vec![server(scene).ends(Ends::By(Signal::SIGKILL)).idles(), Player::partner()]
+                vec![
+                    server(scene).ends(Ends::By(Signal::SIGKILL)).idles(),
+                    Player::partner(),
+                ]
             },
             partner: |partner| {
                 let server = partner.learner("server")?;
                 partner.signal(server, Signal::SIGKILL, "the server")?;
                 partner.log("waits until no worker is left");
-                partner.until("the workers' end", || (!partner.plays("server")).then_some(()))
+                partner.until("the workers' end", || {
+                    (!partner.plays("server")).then_some(())
+                })
             },
             hint: 1,
         },
@@ -156,7 +168,10 @@ pub(super) const ROW: Exercise = Exercise {
             what: "answers itself",
             stage: "plain",
             language: Language::Python,
-            edits: &[("f\"{os.getpid()} \".encode()", "f\"{os.getppid()} \".encode()")],
+            edits: &[(
+                "f\"{os.getpid()} \".encode()",
+                "f\"{os.getppid()} \".encode()",
+            )],
         },
         Wrong {
             what: "does not end its workers",
@@ -174,13 +189,19 @@ pub(super) const ROW: Exercise = Exercise {
             what: "passes all to the first worker",
             stage: "together",
             language: Language::Python,
-            edits: &[("            chosen = free.pop()\n", "            chosen = min(free, key=socket.fileno)\n")],
+            edits: &[(
+                "            chosen = free.pop()\n",
+                "            chosen = min(free, key=socket.fileno)\n",
+            )],
         },
         Wrong {
             what: "forgets who is free again",
             stage: "wait",
             language: Language::Python,
-            edits: &[("            elif byte:\n                free.add(sock)\n", "            elif byte:\n                pass\n")],
+            edits: &[(
+                "            elif byte:\n                free.add(sock)\n",
+                "            elif byte:\n                pass\n",
+            )],
         },
         Wrong {
             what: "does not replace a worker",
@@ -192,7 +213,10 @@ pub(super) const ROW: Exercise = Exercise {
             what: "lets workers keep each other's sockets",
             stage: "orphans",
             language: Language::Python,
-            edits: &[("        for other in [ours, *workers]:\n", "        for other in [ours]:\n")],
+            edits: &[(
+                "        for other in [ours, *workers]:\n",
+                "        for other in [ours]:\n",
+            )],
         },
     ],
 };
@@ -228,7 +252,10 @@ impl Client {
 
     fn send(&self, partner: &Partner) -> Result<()> {
         let line = format!("{}\n", self.line(partner));
-        partner.call(&format!("sends {line:?}"), self.stream.get_ref().write_all(line.as_bytes()))
+        partner.call(
+            &format!("sends {line:?}"),
+            self.stream.get_ref().write_all(line.as_bytes()),
+        )
     }
 
     /// The worker that has answered.
@@ -239,9 +266,13 @@ impl Client {
         let line = self.line(partner);
         self.sent += 1;
         let parts = answer.trim_end_matches('\n').split_once(' ');
-        let worker = parts.filter(|(_, rest)| *rest == line).and_then(|(pid, _)| pid.parse().ok());
+        let worker = parts
+            .filter(|(_, rest)| *rest == line)
+            .and_then(|(pid, _)| pid.parse().ok());
         let Some(worker) = worker else {
-            bail!("the answer to {line:?} was {answer:?}, and should be a process id and the line");
+            bail!(
+                "the answer to {line:?} was {answer:?}, and should be a process id and the line"
+            );
         };
         self.worker = Pid::from_raw(worker);
         Ok(self.worker)
@@ -264,15 +295,19 @@ fn four(partner: &Partner) -> Result<Vec<Client>> {
     let workers: BTreeSet<_> = clients.iter().map(|client| client.worker).collect();
     if workers.len() != COUNT {
         let count = workers.len();
-        return partner.wrong(&format!("{count} workers answer four clients at once"));
+        return partner
+            .wrong(&format!("{count} workers answer four clients at once"));
     }
     Ok(clients)
 }
 
 /// Whether a process has what this link stands for.
 fn holds(pid: Pid, link: &str) -> bool {
-    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
     entries.flatten().any(|entry| {
-        std::fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == link)
+        std::fs::read_link(entry.path())
+            .is_ok_and(|target| target.as_os_str() == link)
     })
 }

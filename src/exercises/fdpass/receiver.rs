@@ -104,13 +104,19 @@ pub(super) const ROW: Exercise = Exercise {
             what: "reads the byte without room for a descriptor",
             stage: "plain",
             language: Language::Python,
-            edits: &[("sock.recvmsg(1, CMSG_LEN(4), MSG_CMSG_CLOEXEC)", "(sock.recv(1), [])")],
+            edits: &[(
+                "sock.recvmsg(1, CMSG_LEN(4), MSG_CMSG_CLOEXEC)",
+                "(sock.recv(1), [])",
+            )],
         },
         Wrong {
             what: "takes the number for the file's own",
             stage: "plain",
             language: Language::Python,
-            edits: &[("            (fd,) = struct.unpack(\"i\", rights[0][2])\n", "            fd = 5\n")],
+            edits: &[(
+                "            (fd,) = struct.unpack(\"i\", rights[0][2])\n",
+                "            fd = 5\n",
+            )],
         },
         Wrong {
             what: "wants a descriptor with each byte",
@@ -186,9 +192,15 @@ fn give(partner: &mut Partner, bytes: &str) -> Result<()> {
 }
 
 /// Whether the learner's program has closed what it was passed.
-pub(super) fn all_closed(partner: &Partner, learner: Pid, before: usize) -> Result<()> {
+pub(super) fn all_closed(
+    partner: &Partner,
+    learner: Pid,
+    before: usize,
+) -> Result<()> {
     let now = descriptors(learner)?;
-    partner.log(&format!("before, your program had {before} descriptors; now it has {now}"));
+    partner.log(&format!(
+        "before, your program had {before} descriptors; now it has {now}"
+    ));
     match now <= before {
         true => Ok(()),
         false => partner.wrong(&format!(
@@ -220,7 +232,8 @@ fn close_on_exec(learner: Pid, pipe: &OwnedFd) -> Result<bool> {
         if std::fs::read_link(&path).ok().as_ref() != Some(&own) {
             continue;
         }
-        let number = path.file_name().context("a number")?.to_string_lossy().into_owned();
+        let number =
+            path.file_name().context("a number")?.to_string_lossy().into_owned();
         let about = os::proc::text(format!("/proc/{learner}/fdinfo/{number}"))?;
         let flags = os::proc::field(&about, "flags:").context("flags")?;
         let flags = i32::from_str_radix(flags, 8).context("flags")?;

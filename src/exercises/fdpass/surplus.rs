@@ -74,13 +74,19 @@ pub(super) const ROW: Exercise = Exercise {
             what: "prints the first",
             stage: "two",
             language: Language::Python,
-            edits: &[("        if len(fds) == 1 and not flags & MSG_CTRUNC:\n", "        if fds:\n")],
+            edits: &[(
+                "        if len(fds) == 1 and not flags & MSG_CTRUNC:\n",
+                "        if fds:\n",
+            )],
         },
         Wrong {
             what: "closes none of them",
             stage: "two",
             language: Language::Python,
-            edits: &[("        for fd in fds:\n", "        for fd in fds if len(fds) == 1 else []:\n")],
+            edits: &[(
+                "        for fd in fds:\n",
+                "        for fd in fds if len(fds) == 1 else []:\n",
+            )],
         },
         Wrong {
             what: "closes the first two",
@@ -94,7 +100,10 @@ pub(super) const ROW: Exercise = Exercise {
             language: Language::Python,
             edits: &[
                 ("CMSG_LEN(253 * 4)", "CMSG_LEN(4)"),
-                ("        if len(fds) == 1 and not flags & MSG_CTRUNC:\n", "        if len(fds) == 1:\n"),
+                (
+                    "        if len(fds) == 1 and not flags & MSG_CTRUNC:\n",
+                    "        if len(fds) == 1:\n",
+                ),
             ],
         },
     ],
@@ -102,7 +111,10 @@ pub(super) const ROW: Exercise = Exercise {
 
 fn players(scene: &Scene) -> Vec<Player> {
     let printed = joined(&scene.draw().lines(2));
-    vec![Player::partner(), Player::learner(scene, "receiver", [""; 0]).prints(printed)]
+    vec![
+        Player::partner(),
+        Player::learner(scene, "receiver", [""; 0]).prints(printed),
+    ]
 }
 
 /// Passes messages with so many descriptors each.
@@ -115,8 +127,14 @@ fn give(partner: &mut Partner, counts: &[usize]) -> Result<()> {
     let before = descriptors(learner)?;
     for count in counts {
         let files: Vec<OwnedFd> = match count {
-            1 => lines.next().into_iter().map(|line| file_with(line)).collect::<Result<_>>()?,
-            _ => (0..*count).map(|_| file_with("not to be printed")).collect::<Result<_>>()?,
+            1 => lines
+                .next()
+                .into_iter()
+                .map(|line| file_with(line))
+                .collect::<Result<_>>()?,
+            _ => (0..*count)
+                .map(|_| file_with("not to be printed"))
+                .collect::<Result<_>>()?,
         };
         let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
         pass(partner, &connection, b'x', &files)?;

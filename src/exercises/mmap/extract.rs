@@ -89,19 +89,28 @@ pub(super) const ROW: Exercise = Exercise {
             what: "shows the rest of the last page",
             stage: "beyond",
             language: Language::C,
-            edits: &[("offset + length > size", "offset + length > (size + 4095) / 4096 * 4096")],
+            edits: &[(
+                "offset + length > size",
+                "offset + length > (size + 4095) / 4096 * 4096",
+            )],
         },
         Wrong {
-            what: "believes the request",
+            what: "takes what is far away for nothing",
             stage: "huge",
-            language: Language::C,
-            edits: &[("if (offset + length > size)", "if (offset < 10000 && offset + length > size)")],
+            language: Language::Python,
+            edits: &[(
+                "offset + length > size",
+                "size < offset + length < 2 * size",
+            )],
         },
         Wrong {
             what: "asks for the length once",
             stage: "grown",
             language: Language::Python,
-            edits: &[("        size = os.fstat(file).st_size\n", "        size = 10000\n")],
+            edits: &[(
+                "        size = os.fstat(file).st_size\n",
+                "        size = 10000\n",
+            )],
         },
         Wrong {
             what: "maps once",
@@ -131,7 +140,10 @@ fn players(scene: &Scene) -> Vec<Player> {
     let (bytes, parts) = asked(scene);
     let well = ["plain", "grown"].contains(&scene.stage);
     let shown: Vec<u8> = match well {
-        true => parts.iter().flat_map(|(at, length)| bytes[*at..at + length].to_vec()).collect(),
+        true => parts
+            .iter()
+            .flat_map(|(at, length)| bytes[*at..at + length].to_vec())
+            .collect(),
         false => bytes[5..12].to_vec(),
     };
     let learner = Player::learner(scene, "extract", [""; 0]).prints(shown);
@@ -146,7 +158,8 @@ fn ask(partner: &mut Partner) -> Result<()> {
     let (bytes, parts) = asked(&partner.scene);
     let path = partner.scene.place();
     let mut file = File::create(&path).context("open")?;
-    partner.call("writes 10,000 bytes to PLACE", file.write_all(&bytes[..10_000]))?;
+    partner
+        .call("writes 10,000 bytes to PLACE", file.write_all(&bytes[..10_000]))?;
     partner.until_opened(path.as_ref())?;
     let requests = standard::output()?;
     let request = |(at, length): &(usize, usize)| format!("{at} {length}\n");

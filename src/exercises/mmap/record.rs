@@ -86,13 +86,19 @@ pub(super) const ROW: Exercise = Exercise {
             what: "cuts what lies behind",
             stage: "keep",
             language: Language::Python,
-            edits: &[("    if os.fstat(file).st_size < at + 64:\n        os.ftruncate(file, at + 64)", "    os.ftruncate(file, at + 64)")],
+            edits: &[(
+                "    if os.fstat(file).st_size < at + 64:\n        os.ftruncate(file, at + 64)",
+                "    os.ftruncate(file, at + 64)",
+            )],
         },
         Wrong {
             what: "maps more than the file has",
             stage: "grow",
             language: Language::C,
-            edits: &[("        ok(ftruncate(file, end), \"ftruncate\");", "        (void)ftruncate;")],
+            edits: &[(
+                "        ok(ftruncate(file, end), \"ftruncate\");",
+                "        (void)ftruncate;",
+            )],
         },
         Wrong {
             what: "wants a file to be there",
@@ -127,7 +133,10 @@ fn look(partner: &mut Partner) -> Result<()> {
     let mut wanted = Vec::new();
     if partner.scene.stage != "new" {
         wanted = draw.bytes(5 * 64);
-        partner.call("writes a file of 320 bytes to PLACE", std::fs::write(&place, &wanted))?;
+        partner.call(
+            "writes a file of 320 bytes to PLACE",
+            std::fs::write(&place, &wanted),
+        )?;
     }
     partner.until_all_have_ended()?;
     let got = std::fs::read(&place);
@@ -142,13 +151,18 @@ fn look(partner: &mut Partner) -> Result<()> {
     wanted[at..at + 20].copy_from_slice(text.as_bytes());
     if got.len() != wanted.len() {
         let (got, wanted) = (got.len(), wanted.len());
-        return partner.wrong(&format!("the file has {got} bytes, and should have {wanted}"));
+        return partner
+            .wrong(&format!("the file has {got} bytes, and should have {wanted}"));
     }
     if got[at..at + 64] != wanted[at..at + 64] {
-        return partner.wrong(&format!("record {number} is not the text and bytes of 0 behind it"));
+        return partner.wrong(&format!(
+            "record {number} is not the text and bytes of 0 behind it"
+        ));
     }
     if got != wanted {
-        return partner.wrong(&format!("bytes other than those of record {number} have changed"));
+        return partner.wrong(&format!(
+            "bytes other than those of record {number} have changed"
+        ));
     }
     if mode? != Permissions::from_mode(0o100_600) && partner.scene.stage == "new" {
         return partner.wrong("the mode of the new file is not 0600");

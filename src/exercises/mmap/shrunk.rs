@@ -8,7 +8,9 @@ use bare::{Language, MeetingPlace};
 
 use super::super::draw::joined;
 use super::super::partner::Partner;
-use super::super::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner};
+use super::super::row::{
+    Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner,
+};
 use super::super::scene::Scene;
 use super::super::slot::Slot;
 
@@ -45,7 +47,9 @@ pub(super) const ROW: Exercise = Exercise {
             players: |scene| {
                 let messages = scene.draw().lines(3);
                 vec![
-                    Player::learner(scene, "receiver", [""; 0]).prints(joined(&messages)).idles(),
+                    Player::learner(scene, "receiver", [""; 0])
+                        .prints(joined(&messages))
+                        .idles(),
                     Player::learner(scene, "sender", messages),
                 ]
             },
@@ -72,13 +76,19 @@ pub(super) const ROW: Exercise = Exercise {
             what: "leaves the file",
             stage: "plain",
             language: Language::C,
-            edits: &[("    ok(unlink(name), \"unlink\"); /* the sender has sent all */\n", "    (void)unlink;\n")],
+            edits: &[(
+                "    ok(unlink(name), \"unlink\"); /* the sender has sent all */\n",
+                "    (void)unlink;\n",
+            )],
         },
         Wrong {
             what: "says nothing",
             stage: "receiver",
             language: Language::C,
-            edits: &[("write(2, \"the file was cut short\\n\", 23) == -1", "unlink(\"\") == 0")],
+            edits: &[(
+                "write(2, \"the file was cut short\\n\", 23) == -1",
+                "unlink(\"\") == 0",
+            )],
         },
         Wrong {
             what: "ends as if all were well",
@@ -92,7 +102,10 @@ pub(super) const ROW: Exercise = Exercise {
             language: Language::C,
             edits: &[
                 ("    signal(SIGBUS, cut_short);\n", ""),
-                ("    for (unsigned length;", "    signal(SIGBUS, cut_short);\n    for (unsigned length;"),
+                (
+                    "    for (unsigned length;",
+                    "    signal(SIGBUS, cut_short);\n    for (unsigned length;",
+                ),
             ],
         },
     ],
@@ -101,7 +114,10 @@ pub(super) const ROW: Exercise = Exercise {
 fn cut_short(scene: &Scene, role: &str) -> Vec<Player> {
     let messages = if role == "sender" { scene.draw().lines(2) } else { Vec::new() };
     vec![
-        Player::learner(scene, role, messages).prints("").ends(Ends::Failing).idles(),
+        Player::learner(scene, role, messages)
+            .prints("")
+            .ends(Ends::Failing)
+            .idles(),
         Player::partner(),
     ]
 }

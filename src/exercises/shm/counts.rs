@@ -73,9 +73,10 @@ pub(super) const ROW: Exercise = Exercise {
             what: "loads, and then stores",
             stage: "together",
             language: Language::C,
-            edits: &[
-                ("        words->count++;", "        words->count = words->count + 1;"),
-            ],
+            edits: &[(
+                "        words->count++;",
+                "        words->count = words->count + 1;",
+            )],
         },
     ],
 };
@@ -124,8 +125,11 @@ fn count(partner: &mut Partner, times: u32) -> Result<()> {
     stop.store(1, SeqCst);
     partner.until_all_have_ended()?;
     remove(partner)?;
-    let (total, own, added) = (count.load(SeqCst), own.load(SeqCst), times * (STEP + ONES));
-    partner.log(&format!("the count is {total}; the partner has added {added}, yours {own}"));
+    let (total, own, added) =
+        (count.load(SeqCst), own.load(SeqCst), times * (STEP + ONES));
+    partner.log(&format!(
+        "the count is {total}; the partner has added {added}, yours {own}"
+    ));
     match total == own.wrapping_add(added) {
         true => Ok(()),
         false if times == 0 => partner.wrong(

@@ -6,7 +6,9 @@ use bare::{Language, MeetingPlace};
 
 use super::super::draw::joined;
 use super::super::partner::Partner;
-use super::super::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner};
+use super::super::row::{
+    Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner,
+};
 use super::super::scene::Scene;
 use super::super::slot::Slot;
 use super::{NOTHING, open, remove};
@@ -65,7 +67,9 @@ pub(super) const ROW: Exercise = Exercise {
             players: |scene| {
                 let message = scene.draw().lines(1);
                 vec![
-                    Player::learner(scene, "sender", message).ends(Ends::Failing).idles(),
+                    Player::learner(scene, "sender", message)
+                        .ends(Ends::Failing)
+                        .idles(),
                     Player::partner(),
                 ]
             },
@@ -115,7 +119,10 @@ pub(super) const ROW: Exercise = Exercise {
             what: "takes any answer for 0",
             stage: "answer",
             language: Language::Python,
-            edits: &[("        if now != 0:\n            sys.exit(f\"{name}: the length became {now}\")\n", "")],
+            edits: &[(
+                "        if now != 0:\n            sys.exit(f\"{name}: the length became {now}\")\n",
+                "",
+            )],
         },
     ],
 };
@@ -124,14 +131,19 @@ pub(super) const ROW: Exercise = Exercise {
 pub(super) fn both(scene: &Scene) -> Vec<Player> {
     let messages = scene.draw().lines(3);
     vec![
-        Player::learner(scene, "receiver", NOTHING).prints(joined(&messages)).idles(),
+        Player::learner(scene, "receiver", NOTHING)
+            .prints(joined(&messages))
+            .idles(),
         Player::learner(scene, "sender", messages),
     ]
 }
 
 fn receiver(scene: &Scene) -> Vec<Player> {
     vec![
-        Player::learner(scene, "receiver", NOTHING).prints("").ends(Ends::Failing).idles(),
+        Player::learner(scene, "receiver", NOTHING)
+            .prints("")
+            .ends(Ends::Failing)
+            .idles(),
         Player::partner(),
     ]
 }

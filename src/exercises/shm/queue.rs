@@ -8,7 +8,9 @@ use wire::standard;
 
 use super::super::draw::joined;
 use super::super::partner::Partner;
-use super::super::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner};
+use super::super::row::{
+    Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner,
+};
 use super::super::scene::Scene;
 use super::NOTHING;
 
@@ -77,7 +79,8 @@ pub(super) const ROW: Exercise = Exercise {
             },
             partner: |partner| match partner.plays("put") {
                 true => Ok(()),
-                false => partner.wrong("put has ended, with nine messages for eight places"),
+                false => partner
+                    .wrong("put has ended, with nine messages for eight places"),
             },
             hint: 2,
         },
@@ -85,8 +88,10 @@ pub(super) const ROW: Exercise = Exercise {
             name: "many",
             about: "three processes put 30 messages each, and one takes them all",
             players: |scene| {
-                let mut all: Vec<Player> =
-                    three(scene).iter().map(|messages| put(scene, messages)).collect();
+                let mut all: Vec<Player> = three(scene)
+                    .iter()
+                    .map(|messages| put(scene, messages))
+                    .collect();
                 all.push(Player::learner(scene, "take", ["90"]).piped());
                 all.push(Player::partner());
                 within(scene, all)
@@ -99,14 +104,27 @@ pub(super) const ROW: Exercise = Exercise {
             about: "a process is killed while it sleeps in take",
             players: |scene| {
                 let messages = scene.draw().lines(12);
-                let killed =
-                    Player::learner(scene, "take", ["1"]).ends(Ends::By(Signal::SIGKILL)).idles();
+                let killed = Player::learner(scene, "take", ["1"])
+                    .ends(Ends::By(Signal::SIGKILL))
+                    .idles();
                 let killer = Player::partner();
-                within(scene, vec![killed, killer, put(scene, &messages), take(scene, &messages)])
+                within(
+                    scene,
+                    vec![
+                        killed,
+                        killer,
+                        put(scene, &messages),
+                        take(scene, &messages),
+                    ],
+                )
             },
             partner: |partner| {
                 let learner = partner.learner("take")?;
-                partner.signal(learner, Signal::SIGKILL, "it sleeps, for the queue is empty")
+                partner.signal(
+                    learner,
+                    Signal::SIGKILL,
+                    "it sleeps, for the queue is empty",
+                )
             },
             hint: 3,
         },
@@ -125,7 +143,10 @@ pub(super) const ROW: Exercise = Exercise {
             what: "leaves its memory",
             stage: "plain",
             language: Language::Python,
-            edits: &[("    ok(libc.shm_unlink(name.encode()), \"shm_unlink\")\n", "    pass\n")],
+            edits: &[(
+                "    ok(libc.shm_unlink(name.encode()), \"shm_unlink\")\n",
+                "    pass\n",
+            )],
         },
         Wrong {
             what: "has room for seven",
@@ -194,13 +215,18 @@ fn put(scene: &Scene, messages: &[String]) -> Player {
 }
 
 fn take(scene: &Scene, messages: &[String]) -> Player {
-    Player::learner(scene, "take", [messages.len().to_string()]).prints(joined(messages))
+    Player::learner(scene, "take", [messages.len().to_string()])
+        .prints(joined(messages))
 }
 
 /// What three processes put.
 fn three(scene: &Scene) -> Vec<Vec<String>> {
     let mut draw = scene.draw();
-    ["a", "b", "c"].map(|name| draw.lines(30).iter().map(|line| format!("{name} {line}")).collect()).into()
+    ["a", "b", "c"]
+        .map(|name| {
+            draw.lines(30).iter().map(|line| format!("{name} {line}")).collect()
+        })
+        .into()
 }
 
 /// Reads what was taken: the lines of each of the three must be there, in their order.
@@ -209,8 +235,13 @@ fn compare(partner: &mut Partner) -> Result<()> {
     let text = String::from_utf8_lossy(&bytes);
     for expected in three(&partner.scene) {
         let name = &expected[0][..2];
-        let got: Vec<&str> = text.lines().filter(|line| line.starts_with(name)).collect();
-        let same = got.iter().zip(&expected).take_while(|(got, expected)| got == expected).count();
+        let got: Vec<&str> =
+            text.lines().filter(|line| line.starts_with(name)).collect();
+        let same = got
+            .iter()
+            .zip(&expected)
+            .take_while(|(got, expected)| got == expected)
+            .count();
         if got.len() != expected.len() || same != expected.len() {
             return partner.wrong(&format!(
                 "of the {} messages of a process {} came out, the first {same} of them in order \
@@ -222,6 +253,7 @@ fn compare(partner: &mut Partner) -> Result<()> {
     }
     match text.lines().count() {
         90 => Ok(()),
-        count => partner.wrong(&format!("{count} lines came out, and 90 messages went in")),
+        count => partner
+            .wrong(&format!("{count} lines came out, and 90 messages went in")),
     }
 }

@@ -6,7 +6,9 @@ use bare::{Language, MeetingPlace};
 use os::shm_file::segment_path;
 
 use super::super::partner::Partner;
-use super::super::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner};
+use super::super::row::{
+    Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner,
+};
 use super::super::scene::Scene;
 use super::hostile::both;
 use super::{make, remove};
@@ -75,9 +77,10 @@ pub(super) const ROW: Exercise = Exercise {
             what: "asks when it has changed the size",
             stage: "large",
             language: Language::Python,
-            edits: &[
-                ("    size = os.fstat(memory).st_size\n", "    os.truncate(memory, 4096); size = os.fstat(memory).st_size\n"),
-            ],
+            edits: &[(
+                "    size = os.fstat(memory).st_size\n",
+                "    os.truncate(memory, 4096); size = os.fstat(memory).st_size\n",
+            )],
         },
         Wrong {
             what: "refuses larger ones alone",
@@ -116,12 +119,15 @@ fn look(partner: &mut Partner, size: u64) -> Result<()> {
     partner.until_all_have_ended()?;
     let now = std::fs::read(&path);
     let Ok(now) = now else {
-        return partner.wrong("the object at PLACE, of another program, has been removed");
+        return partner
+            .wrong("the object at PLACE, of another program, has been removed");
     };
     if now.len() != bytes.len() {
         let (before, now) = (bytes.len(), now.len());
         let _ = remove(partner);
-        return partner.wrong(&format!("the object at PLACE had {before} bytes, and has {now} now"));
+        return partner.wrong(&format!(
+            "the object at PLACE had {before} bytes, and has {now} now"
+        ));
     }
     remove(partner)?;
     match now == bytes {
