@@ -101,7 +101,13 @@ pub(super) const ROW: Exercise = Exercise {
             what: "takes the length for a signed number",
             stage: "huge",
             language: Language::C,
-            edits: &[("length > sizeof slot->line", "(int)length > 4092")],
+            edits: &[
+                ("length > sizeof slot->line", "(int)length > 4092"),
+                (
+                    "slot->line, length), \"write\"",
+                    "slot->line, length % 4096), \"write\"",
+                ),
+            ],
         },
         Wrong {
             what: "leaves the name",

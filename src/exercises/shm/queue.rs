@@ -242,13 +242,14 @@ fn compare(partner: &mut Partner) -> Result<()> {
             .zip(&expected)
             .take_while(|(got, expected)| got == expected)
             .count();
-        if got.len() != expected.len() || same != expected.len() {
-            return partner.wrong(&format!(
-                "of the {} messages of a process {} came out, the first {same} of them in order \
-                 and unchanged",
-                expected.len(),
-                got.len()
-            ));
+        let (got, all) = (got.len(), expected.len());
+        partner.log(&format!(
+            "of the {all} messages of a process {got} came out, the first {same} in order and unchanged"
+        ));
+        if got != all || same != all {
+            return partner.wrong(
+                "not all messages of a process came out once, unchanged and in order",
+            );
         }
     }
     match text.lines().count() {
