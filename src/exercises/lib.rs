@@ -4,6 +4,7 @@
 //! - `row`: what an exercise is; `texts`: what it begins with, and our solution.
 //! - `scene`, `draw`: where a stage is played, and with which data; `partner`: who plays against
 //!   the learner's program; `pace`, `run`, `sleep`: the play; `judge`, `verdict`: what came of it.
+//! - `slot`: what the partners of shm and mmap share.
 //! - `folder`: the learner's folder; what was done is in `lab::progress`.
 //! - `check`, `told`, `start`, `list`, `hint`, `show`: the verbs. `watch`: a check at each saved file;
 //!   `tracing`: the calls of both sides; `class`: a folder of submissions.
@@ -20,6 +21,7 @@ use lab::{progress, prose};
 
 mod check;
 mod class;
+mod design;
 pub mod draw;
 pub mod folder;
 pub mod formats;
@@ -36,6 +38,7 @@ pub mod schema;
 mod self_test;
 mod show;
 mod sleep;
+mod slot;
 mod start;
 pub mod texts;
 mod told;

@@ -4,15 +4,18 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::SocketAddrV4;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, read, write};
 
-use os::proc::{Activity, activity};
+use os::proc::{Activity, activity, field, text};
+use os::process_identity::state;
 use wire::payload;
 use wire::say::{bytes as shown, tell};
 use wire::standard;
@@ -209,15 +212,43 @@ impl Partner {
     /// # Errors
     /// When none is there by the deadline.
     pub fn learner(&self, role: &str) -> Result<Pid> {
+        self.until("the learner's process", || self.playing(role))
+    }
+
+    /// Ends the server of a stage in which nothing else may be left; returns when it has ended.
+    ///
+    /// # Errors
+    /// ESRCH when it had ended before.
+    pub fn end(&self, role: &str) -> Result<()> {
+        self.signal(
+            self.learner(role)?,
+            Signal::SIGTERM,
+            "it must end with status 0",
+        )?;
+        self.until_all_have_ended()
+    }
+
+    /// Whether a process of the learner's program plays `role` now.
+    pub fn plays(&self, role: &str) -> bool {
+        self.playing(role).is_some()
+    }
+
+    fn playing(&self, role: &str) -> Option<Pid> {
+        let all = self.all_playing(role);
+        // A child has its parent's words, unless it has others.
+        let first = all.iter().find(|pid| !all.contains(&parent(**pid)));
+        first.copied()
+    }
+
+    /// All processes of the learner's program that play `role` now.
+    pub fn all_playing(&self, role: &str) -> Vec<Pid> {
         let plays = |pid: &Pid| {
             let words = std::fs::read(format!("/proc/{pid}/cmdline"));
             words.is_ok_and(|words| {
                 words.split(|byte| *byte == 0).any(|word| word == role.as_bytes())
             })
         };
-        self.until("the learner's process", || {
-            processes_of(&self.scene.dir).into_iter().find(plays)
-        })
+        processes_of(&self.scene.dir).into_iter().filter(plays).collect()
     }
 
     /// Waits until the learner's program sleeps in a system call.
@@ -248,6 +279,39 @@ impl Partner {
         }
     }
 
+    /// Sleeps until another process opens the file, which is there.
+    ///
+    /// # Errors
+    /// As inotify(7).
+    pub fn until_opened(&self, path: &Path) -> Result<()> {
+        let watch = Inotify::init(InitFlags::IN_CLOEXEC).context("inotify_init1")?;
+        watch
+            .add_watch(path, AddWatchFlags::IN_OPEN)
+            .context("inotify_add_watch")?;
+        self.log("waits until the file is opened");
+        watch.read_events().context("read").map(drop)
+    }
+
+    /// Stops the learner's program; returns when it is stopped.
+    ///
+    /// # Errors
+    /// ESRCH when it has ended.
+    pub fn stop(&self, pid: Pid, remark: &str) -> Result<()> {
+        self.signal(pid, Signal::SIGSTOP, remark)?;
+        self.until_stopped(pid)
+    }
+
+    /// Waits until the learner's program is stopped, or has ended.
+    ///
+    /// # Errors
+    /// When it is not by the deadline.
+    pub fn until_stopped(&self, pid: Pid) -> Result<()> {
+        self.until("a stop", || {
+            let now = state(pid.as_raw().unsigned_abs());
+            (!matches!(now, Some('R' | 'S' | 'D'))).then_some(())
+        })
+    }
+
     /// Sends the learner's program a signal.
     ///
     /// # Errors
@@ -256,6 +320,43 @@ impl Partner {
         self.log(&format!("kill({signal}): {remark}"));
         kill(pid, signal).context("kill")
     }
+}
+
+/// The parent of a process; 0 when it has ended.
+fn parent(pid: Pid) -> Pid {
+    let status = text(format!("/proc/{pid}/status")).unwrap_or_default();
+    let parent = field(&status, "PPid:").and_then(|pid| pid.parse().ok());
+    Pid::from_raw(parent.unwrap_or(0))
+}
+
+/// The link of the socket that listens at `address`, as /proc/PID/fd shows it.
+pub(super) fn listening(address: &str) -> Result<String> {
+    let address: SocketAddrV4 = address.parse()?;
+    let number = u32::from_ne_bytes(address.ip().octets());
+    let local = format!("{number:08X}:{:04X}", address.port());
+    let table = text("/proc/net/tcp")?;
+    let mut lines =
+        table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let line = lines
+        .find(|words| words.get(1) == Some(&&*local) && words.get(3) == Some(&"0A"));
+    let inode =
+        line.and_then(|words| words.get(9).map(|inode| format!("socket:[{inode}]")));
+    inode.context("nobody listens at the address")
+}
+
+/// How many descriptors a process has.
+pub(super) fn descriptors(pid: Pid) -> Result<usize> {
+    Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .context("open /proc/PID/fd")?
+        .count())
+}
+
+/// The children of a process.
+pub(super) fn children(pid: Pid) -> Vec<Pid> {
+    let children = text(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|word| word.parse().ok());
+    children.map(Pid::from_raw).collect()
 }
 
 /// The processes that were started for the stage in `dir`, and their children, without those of
@@ -282,4 +383,16 @@ pub(super) fn processes_of(dir: &Path) -> Vec<Pid> {
         .collect();
     pids.sort_unstable();
     pids.into_iter().map(Pid::from_raw).collect()
+}
+
+/// How many processes the learner's program has left: those that are just ending may do so.
+pub(super) fn left_running(dir: &Path) -> usize {
+    let until = Instant::now() + PAUSE * 2;
+    loop {
+        let left = processes_of(dir).len();
+        if left == 0 || Instant::now() > until {
+            return left;
+        }
+        std::thread::sleep(PAUSE / 10);
+    }
 }

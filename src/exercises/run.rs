@@ -30,7 +30,7 @@ use wire::say::count;
 use super::folder::Started;
 use super::judge::judge;
 use super::pace::Pace;
-use super::partner::{MARK, USED, VERB, processes_of};
+use super::partner::{MARK, USED, VERB, left_running, processes_of};
 use super::row::{Ends, Exercise, PARTNER, Player, Stage};
 use super::scene::Scene;
 use super::sleep::{IDLE, Sleep, restless};
@@ -142,8 +142,9 @@ pub(super) fn play(
     let strangers = strangers(scratch.path());
     let unended: Vec<bool> =
         running.iter_mut().map(|process| !process.has_ended()).collect();
+    let left = if over == Over::Ended { left_running(scratch.path()) } else { 0 };
     let outcomes = end(running)?;
-    let survivors = end_family(scratch.path());
+    let survivors = left.max(end_family(scratch.path()));
     report.took = began.elapsed();
     if over == Over::Interrupted {
         return Ok(report);

@@ -15,6 +15,8 @@ pub(super) const IDLE: Duration = Duration::from_millis(200);
 const IDLE_WAKES: u64 = 3;
 const IDLE_TICKS: u64 = 2;
 
+use super::partner::children;
+
 /// What all processes of a program have done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sleep {
@@ -75,11 +77,7 @@ fn family(pid: Pid) -> Vec<Pid> {
             continue;
         }
         all.push(pid);
-        let children = text(format!("/proc/{pid}/task/{pid}/children"));
-        let children = children.unwrap_or_default();
-        let children =
-            children.split_whitespace().filter_map(|word| word.parse().ok());
-        next.extend(children.map(Pid::from_raw));
+        next.extend(children(pid));
     }
     all
 }
