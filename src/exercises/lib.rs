@@ -2,8 +2,8 @@
 //! kernel sees of them.
 //!
 //! - `row`: what an exercise is; `texts`: what it begins with, and our solution.
-//! - `scene`, `draw`: where a stage is played, and with which data; `partner`: who plays against
-//!   the learner's program; `run`, `sleep`: the play; `judge`, `verdict`: what came of it.
+//! - `scene`, `draw`: where a stage is played, and with which data; `partner`, `stream`: who plays
+//!   against the learner's program; `run`, `sleep`: the play; `judge`, `verdict`: what came of it.
 //! - `folder`: the learner's folder; `progress`: what was done.
 //! - `check`, `start`, `list`, `hint`, `show`: the verbs.
 //! - A module a chapter: its exercises.
@@ -29,6 +29,7 @@ pub mod scene;
 mod show;
 mod sleep;
 mod start;
+mod stream;
 pub mod texts;
 pub mod verdict;
 

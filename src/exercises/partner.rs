@@ -19,6 +19,7 @@ use wire::standard;
 
 use super::row::{Exercise, Stage};
 use super::scene::Scene;
+use super::sleep::{IDLE, Sleep, restless};
 use super::{find, seed};
 
 /// The environment variable that all processes of a stage have: its directory.
@@ -215,6 +216,26 @@ impl Partner {
     /// When it does not by the deadline.
     pub fn until_asleep(&self, pid: Pid) -> Result<()> {
         self.until("a sleep", || (activity(pid) != Activity::Other).then_some(()))
+    }
+
+    /// Wants the learner's process that plays `role` to sleep while nothing happens.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn must_sleep(&self, role: &str) -> Result<()> {
+        let pid = self.learner(role)?;
+        self.log(&format!("does nothing: the {role} must sleep"));
+        // A program that has something to do is done with it by then.
+        let until = Instant::now() + 5 * IDLE;
+        while !Sleep::of(pid).sound && Instant::now() < until {
+            std::thread::sleep(IDLE / 20);
+        }
+        let before = Sleep::of(pid);
+        std::thread::sleep(IDLE);
+        match restless(role, before, Sleep::of(pid)) {
+            Some(fault) => self.wrong(&fault),
+            None => Ok(()),
+        }
     }
 
     /// Waits until `look` sees something.

@@ -26,14 +26,14 @@ use os::calls::poll_until;
 use os::proc::{Activity, activity};
 use os::spawn::limit;
 use process::{Input, Outcome, Output, RoleProcess};
-use wire::say::{count, grouped};
+use wire::say::count;
 
 use super::folder::Started;
 use super::judge::judge;
 use super::partner::{MARK, USED, VERB, processes_of};
 use super::row::{Ends, Exercise, PARTNER, Player, Stage};
 use super::scene::Scene;
-use super::sleep::Sleep;
+use super::sleep::{IDLE, Sleep, restless};
 use super::verdict::{Report, Verdict};
 
 /// How a run is measured: in the time in which the learner's program starts and ends.
@@ -65,13 +65,6 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// More than any stage prints.
 pub(super) const MOST_PRINTED: usize = 64 << 20;
-
-/// How long a program is watched that must sleep.
-const IDLE: Duration = Duration::from_millis(200);
-
-/// How often it may wake in that time, and how much it may compute, in clock ticks of 10 ms.
-const IDLE_WAKES: u64 = 3;
-const IDLE_TICKS: u64 = 2;
 
 /// Programs that would do the learner's work: in their place, in PATH, stands one that tells.
 const NOT_THEIRS: [&str; 4] = ["ipclab", "socat", "nc", "ncat"];
@@ -417,30 +410,7 @@ fn idle(process: &mut RoleProcess, stop: &mut Interrupts) -> Result<Option<Strin
     if over != Over::Late {
         return Ok(None); // how it ended is judged
     }
-    let now = Sleep::of(pid);
-    let (woken, computed) = (
-        now.wakes.saturating_sub(before.wakes),
-        now.ticks.saturating_sub(before.ticks),
-    );
-    let name = &process.name;
-    let while_waiting = format!(
-        "while it waited, for {} ms in which nothing happened",
-        IDLE.as_millis()
-    );
-    Ok(if computed > IDLE_TICKS || !now.sound {
-        Some(format!(
-            "Your {name} did not sleep {while_waiting}: it used the CPU for {} ms.",
-            computed * 10
-        ))
-    } else if woken > IDLE_WAKES {
-        Some(format!(
-            "Your {name} woke {} times {while_waiting}: it looks again and again, where it \
-             could sleep until the kernel wakes it.",
-            grouped(woken)
-        ))
-    } else {
-        None
-    })
+    Ok(restless(&process.name, before, Sleep::of(pid)))
 }
 
 /// Ends what still runs; how each ended, and what it wrote.

@@ -2,5 +2,11 @@
 
 use super::row::Exercise;
 
+mod lines;
+mod lost_client;
+mod restart;
+mod zombies;
+
 /// The exercises.
-pub(super) const ALL: &[Exercise] = &[];
+pub(super) const ALL: &[Exercise] =
+    &[restart::ROW, lines::ROW, lost_client::ROW, zombies::ROW];

@@ -2,5 +2,10 @@
 
 use super::row::Exercise;
 
+mod both_full;
+mod cut;
+mod stale;
+mod who;
+
 /// The exercises.
-pub(super) const ALL: &[Exercise] = &[];
+pub(super) const ALL: &[Exercise] = &[who::ROW, stale::ROW, cut::ROW, both_full::ROW];

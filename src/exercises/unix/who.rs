@@ -1,0 +1,123 @@
+//! `unix/who`.
+
+use anyhow::Result;
+use nix::unistd::{getgid, getpid, getuid};
+
+use bare::{Language, MeetingPlace};
+
+use crate::partner::Partner;
+use crate::row::{Begin, Exercise, Kind, Player, Stage, Wrong};
+use crate::scene::Scene;
+
+pub(super) const ROW: Exercise = Exercise {
+    name: "who",
+    title: "a server that tells each client who the client is",
+    kind: Kind::Write,
+    minutes: 10,
+    after: &[],
+    task: include_str!("who/task.md"),
+    begin: Begin::Solution,
+    places: &[MeetingPlace::Path],
+    solutions: [
+        Some(include_str!("who/solution.rs")),
+        Some(include_str!("who/solution.c")),
+        Some(include_str!("who/solution.py")),
+    ],
+    reasons: "SO_PEERCRED is what the kernel wrote down at connect(2): the process, user and group \
+              of whoever called it. The client cannot change it, and need not send anything. \
+              A process ID in a message is only what the client says.",
+    hints: [
+        "The calls are those of `ipclab bare unix`, without recv: socket, bind, listen, accept, \
+         send, close, unlink. One more is needed: getsockopt.",
+        "Neither recv nor a message is needed: the kernel knows the client since its connect.",
+        "getsockopt(client, SOL_SOCKET, SO_PEERCRED, …) fills a struct ucred: pid, uid, gid. In \
+         Rust it is sockopt::PeerCredentials.",
+    ],
+    needs: None,
+    stages: &[
+        Stage {
+            name: "plain",
+            about: "a client that sends nothing, and says that it will not",
+            players: server_first,
+            partner: |partner| {
+                let client = partner.connect()?;
+                partner.finish(&client)?;
+                answer(partner, client)
+            },
+            hint: 1,
+        },
+        Stage {
+            name: "silent",
+            about: "a client that sends nothing, and could still do so",
+            players: server_first,
+            partner: |partner| {
+                let client = partner.connect()?;
+                answer(partner, client)
+            },
+            hint: 2,
+        },
+        Stage {
+            name: "liar",
+            about: "a client that says that it is another one",
+            players: server_first,
+            partner: |partner| {
+                let client = partner.connect()?;
+                partner.write(&client, b"1 0 0\n", "process 1 is somebody else")?;
+                answer(partner, client)
+            },
+            hint: 3,
+        },
+    ],
+    wrong: &[
+        Wrong {
+            what: "tells who the server is",
+            stage: "plain",
+            language: Language::Python,
+            edits: &[("pid, uid, gid = struct", "pid, uid, gid = os.getpid(), 0, 0 #")],
+        },
+        Wrong {
+            what: "leaves the name",
+            stage: "plain",
+            language: Language::Python,
+            edits: &[("    os.unlink(name)\n", "")],
+        },
+        Wrong {
+            what: "waits for a message",
+            stage: "silent",
+            language: Language::Python,
+            edits: &[("    pid, uid", "    client.recv(100)\n    pid, uid")],
+        },
+        Wrong {
+            what: "believes the client",
+            stage: "liar",
+            language: Language::Python,
+            edits: &[(
+                "    client.sendall(",
+                "    import select\n    if select.select([client], [], [], 0.3)[0]:\n        \
+                 pid, uid, gid = map(int, client.recv(100).split() or (pid, uid, gid))\n    \
+                 client.sendall(",
+            )],
+        },
+    ],
+};
+
+fn server_first(scene: &Scene) -> Vec<Player> {
+    let nothing: [&str; 0] = [];
+    let server = Player::learner(scene, "server", nothing);
+    vec![server.prints("").idles(), Player::partner()]
+}
+
+/// Reads the answer to the end. It must name this process.
+fn answer(partner: &mut Partner, client: std::os::fd::OwnedFd) -> Result<()> {
+    let itself = format!("{} {} {}\n", getpid(), getuid(), getgid());
+    let length = itself.len();
+    let mut answer = partner.read_exactly(&client, length)?;
+    answer.extend(partner.read_to_end(&client)?);
+    if answer != itself.as_bytes() {
+        let answer = String::from_utf8_lossy(&answer);
+        partner.log(&format!("this is process, user and group {}", itself.trim_end()));
+        return partner
+            .wrong(&format!("the answer, {:?}, is not who the client is", answer));
+    }
+    Ok(())
+}
