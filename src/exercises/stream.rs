@@ -6,13 +6,20 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
 use os::calls::poll_until;
 use os::proc::{Activity, activity};
+use os::process_identity::state;
+use wire::say::count;
 
 use super::partner::Partner;
+
+/// More than the sockets of one connection hold, and a server needs to keep.
+const MOST_KEPT: usize = 32 << 20;
 
 impl Partner {
     /// Connects to the learner's server.
@@ -34,6 +41,19 @@ impl Partner {
         } else {
             TcpStream::connect(&place).map(OwnedFd::from)
         }
+    }
+
+    /// Stops the learner's process that plays `role`, and waits until it is stopped.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn stop(&self, role: &str) -> Result<Pid> {
+        let pid = self.learner(role)?;
+        self.signal(pid, Signal::SIGSTOP, "on purpose; SIGCONT will follow")?;
+        self.until("a stop", || {
+            (state(pid.as_raw().unsigned_abs()) == Some('T')).then_some(())
+        })?;
+        Ok(pid)
     }
 
     /// Says that nothing more will come: the peer's recv returns 0.
@@ -64,7 +84,8 @@ impl Partner {
         while all.len() < length {
             let part = self.read(&socket, length - all.len())?;
             if part.is_empty() {
-                return self.wrong("the connection ended before the answer was there");
+                return self
+                    .wrong("the connection ended before the answer was there");
             }
             all.extend(part);
         }
@@ -91,32 +112,30 @@ impl Partner {
     pub fn leave_unread(&self, bytes: &[u8]) -> Result<()> {
         let socket = self.connect()?;
         self.write(&socket, bytes, "")?;
-        poll_until(&mut [PollFd::new(&socket, PollFlags::IN)], None).context("poll")?;
+        poll_until(&mut [PollFd::new(&socket, PollFlags::IN)], None)
+            .context("poll")?;
         drop(socket);
         self.log("close(): the answer is there, and was not read, on purpose");
         Ok(())
     }
 
-    /// Sends without a read until no more goes into the sockets, and the server, whose process is
-    /// `pid`, sleeps. How much that was; `None` if it is more than `most`.
+    /// Sends `x` without a read until no more goes into the sockets, and the server sleeps. How
+    /// many bytes that were: no more than [`MOST_KEPT`].
     ///
     /// # Errors
-    /// As send(2).
-    pub fn fill(
-        &self,
-        socket: impl AsFd,
-        pid: nix::unistd::Pid,
-        most: usize,
-    ) -> Result<Option<usize>> {
+    /// As send(2), or when the server keeps more.
+    pub fn fill(&self, socket: impl AsFd) -> Result<usize> {
+        let pid = self.learner("server")?;
         self.log("sends, and does not read, until the sockets are full");
         let (part, mut sent, mut quiet) = ([b'x'; 4096], 0, 0);
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        while quiet < 10 {
+        while quiet < 200 {
             let asleep = activity(pid) != Activity::Other;
             match send(&socket, &part, flags) {
                 Ok(n) => (sent, quiet) = (sent + n, 0),
                 Err(rustix::io::Errno::AGAIN) => {
-                    quiet = if asleep { quiet + 1 } else { 0 };
+                    // One that does not sleep has had a second, and is found out elsewhere.
+                    quiet += if asleep { 20 } else { 1 };
                     std::thread::sleep(std::time::Duration::from_millis(5));
                 }
                 Err(error) => {
@@ -124,11 +143,15 @@ impl Partner {
                         .context("send");
                 }
             }
-            if sent > most {
-                return Ok(None);
+            if sent > MOST_KEPT {
+                let sent = count(sent as u64, "byte");
+                return self.wrong(&format!(
+                    "the server has read {sent}, and no answer was read: it keeps them without \
+                     a bound"
+                ));
             }
         }
-        self.log(&format!("{} are on the way", wire::say::count(sent as u64, "byte")));
-        Ok(Some(sent))
+        self.log(&format!("{} have gone", count(sent as u64, "byte")));
+        Ok(sent)
     }
 }

@@ -8,4 +8,5 @@ mod stale;
 mod who;
 
 /// The exercises.
-pub(super) const ALL: &[Exercise] = &[who::ROW, stale::ROW, cut::ROW, both_full::ROW];
+pub(super) const ALL: &[Exercise] =
+    &[who::ROW, stale::ROW, cut::ROW, both_full::ROW];

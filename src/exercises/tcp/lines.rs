@@ -65,7 +65,11 @@ pub(super) const ROW: Exercise = Exercise {
                 let learner = partner.learner("server")?;
                 let bytes = joined(&lines(&partner.scene));
                 let (half, rest) = bytes.split_at(2);
-                partner.write(&client, half, "a part of the first line, on purpose")?;
+                partner.write(
+                    &client,
+                    half,
+                    "a part of the first line, on purpose",
+                )?;
                 partner.pause("the server reads it alone");
                 partner.until_asleep(learner)?;
                 partner.write(&client, rest, "the rest of it, and more lines")?;
@@ -107,40 +111,61 @@ pub(super) const ROW: Exercise = Exercise {
             what: "counts the newline",
             stage: "plain",
             language: Language::Python,
-            edits: &[("length = 0  # of the line", "length = 1  # of the line"), ("                length = 0\n", "                length = 1\n")],
+            edits: &[
+                ("length = 0  # of the line", "length = 1  # of the line"),
+                ("                length = 0\n", "                length = 1\n"),
+            ],
         },
         Wrong {
             what: "begins a line with each recv",
             stage: "halves",
             language: Language::Python,
-            edits: &[("        for byte in data:", "        length = 0\n        for byte in data:")],
+            edits: &[(
+                "        for byte in data:",
+                "        length = 0\n        for byte in data:",
+            )],
         },
         Wrong {
             what: "takes one line of each recv",
             stage: "halves",
             language: Language::Python,
-            edits: &[("                length = 0\n", "                length = 0\n                break\n")],
+            edits: &[(
+                "                length = 0\n",
+                "                length = 0\n                break\n",
+            )],
         },
         Wrong {
             what: "takes a hundred lines of each recv at most",
             stage: "many",
             language: Language::Python,
             edits: &[
-                ("        for byte in data:", "        answered = 0\n        for byte in data:"),
-                ("                length = 0\n", "                length = 0\n                answered += 1\n                if answered == 100:\n                    break\n"),
+                (
+                    "        for byte in data:",
+                    "        answered = 0\n        for byte in data:",
+                ),
+                (
+                    "                length = 0\n",
+                    "                length = 0\n                answered += 1\n                if answered == 100:\n                    break\n",
+                ),
             ],
         },
         Wrong {
             what: "has room for 65536 bytes",
             stage: "large",
             language: Language::Python,
-            edits: &[("                length += 1", "                length = min(length + 1, 65536)")],
+            edits: &[(
+                "                length += 1",
+                "                length = min(length + 1, 65536)",
+            )],
         },
         Wrong {
             what: "answers the tail",
             stage: "tail",
             language: Language::Python,
-            edits: &[("    client.close()", "    if length:\n        client.sendall(f\"{length}\\n\".encode())\n    client.close()")],
+            edits: &[(
+                "    client.close()",
+                "    if length:\n        client.sendall(f\"{length}\\n\".encode())\n    client.close()",
+            )],
         },
     ],
 };

@@ -36,9 +36,7 @@ pub(super) const ROW: Exercise = Exercise {
         Stage {
             name: "plain",
             about: "a client gets the message",
-            players: |scene| {
-                vec![server(scene, 0).idles(), client(scene, &[0])]
-            },
+            players: |scene| vec![server(scene, 0).idles(), client(scene, &[0])],
             partner: read_once,
             hint: 1,
         },
@@ -51,9 +49,8 @@ pub(super) const ROW: Exercise = Exercise {
             partner: |partner| {
                 read_once(partner)?;
                 partner.log("connects as soon as the second server listens");
-                let client = partner.until("the second server", || {
-                    partner.try_to_connect().ok()
-                })?;
+                let client = partner
+                    .until("the second server", || partner.try_to_connect().ok())?;
                 let data = partner.read_to_end(&client)?;
                 partner.received(&data)
             },
@@ -83,7 +80,10 @@ pub(super) const ROW: Exercise = Exercise {
             language: Language::Python,
             edits: &[
                 ("    listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)\n", ""),
-                ("    listener.listen(5)", "    listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)\n    listener.listen(5)"),
+                (
+                    "    listener.listen(5)",
+                    "    listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)\n    listener.listen(5)",
+                ),
             ],
         },
         Wrong {

@@ -1,6 +1,7 @@
 //! `tcp/zombies`.
 
 use anyhow::Result;
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use bare::{Language, MeetingPlace};
@@ -67,8 +68,8 @@ pub(super) const ROW: Exercise = Exercise {
             hint: 2,
         },
         Stage {
-            name: "next",
-            about: "three children end while the server sleeps in accept",
+            name: "three",
+            about: "three children end at the same time",
             players: |scene| {
                 let server = server(scene, "4");
                 vec![server, Player::partner().prints(message(scene))]
@@ -77,9 +78,15 @@ pub(super) const ROW: Exercise = Exercise {
                 let clients = [(); 3].map(|()| open(partner));
                 let clients: Vec<_> = clients.into_iter().collect::<Result<_>>()?;
                 let all = children(partner)?;
+                partner.log("the children end while the server is stopped: one SIGCHLD is pending");
+                let server = partner.stop("server")?;
                 for client in &clients {
                     partner.finish(client)?;
                 }
+                for child in &all {
+                    has_ended(partner, *child)?;
+                }
+                partner.signal(server, Signal::SIGCONT, "it goes on")?;
                 for child in all {
                     gone(partner, child)?;
                 }
@@ -96,7 +103,9 @@ pub(super) const ROW: Exercise = Exercise {
                 let client = open(partner)?;
                 let server = partner.learner("server")?;
                 partner.until_asleep(server)?;
-                partner.pause("the server accepts nobody else, and its child still serves");
+                partner.pause(
+                    "the server accepts nobody else, and its child still serves",
+                );
                 if activity(server) == Activity::Ended {
                     return partner.wrong("the server has ended before its child");
                 }
@@ -120,21 +129,32 @@ pub(super) const ROW: Exercise = Exercise {
         },
         Wrong {
             what: "is interrupted in accept",
-            stage: "zombies",
+            stage: "plain",
             language: Language::C,
             edits: &[
-                ("    signal(SIGCHLD, SIG_IGN);", "    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = reap}, NULL);"),
-                ("static void server(", "static void reap(int signal)\n{\n    (void)signal;\n    while (waitpid(-1, NULL, WNOHANG) > 0) {}\n}\n\nstatic void server("),
+                (
+                    "    signal(SIGCHLD, SIG_IGN);",
+                    "    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = reap}, NULL);",
+                ),
+                (
+                    "static void server(",
+                    "static void reap(int signal)\n{\n    (void)signal;\n    while (waitpid(-1, NULL, WNOHANG) > 0) {}\n}\n\nstatic void server(",
+                ),
             ],
         },
         Wrong {
             what: "waits for one child a signal",
-            stage: "next",
+            stage: "three",
             language: Language::C,
             edits: &[
-                ("    signal(SIGCHLD, SIG_IGN);", "    sigset_t blocked;\n    sigemptyset(&blocked);\n    sigaddset(&blocked, SIGCHLD);\n    \
-                  sigaction(SIGCHLD, &(struct sigaction){.sa_handler = reap, .sa_flags = SA_RESTART}, NULL);"),
-                ("static void server(", "static void reap(int signal)\n{\n    (void)signal;\n    usleep(100000);\n    waitpid(-1, NULL, WNOHANG);\n}\n\nstatic void server("),
+                (
+                    "    signal(SIGCHLD, SIG_IGN);",
+                    "    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = reap, .sa_flags = SA_RESTART}, NULL);",
+                ),
+                (
+                    "static void server(",
+                    "static void reap(int signal)\n{\n    (void)signal;\n    waitpid(-1, NULL, WNOHANG);\n}\n\nstatic void server(",
+                ),
             ],
         },
         Wrong {
@@ -180,12 +200,17 @@ fn serve_one(partner: &Partner) -> Result<()> {
     all.into_iter().try_for_each(|child| gone(partner, child))
 }
 
-/// Waits until the child has ended: nothing of it may be left while the server sleeps.
-fn gone(partner: &Partner, child: Pid) -> Result<()> {
+fn has_ended(partner: &Partner, child: Pid) -> Result<()> {
     partner.until("the child's end", || {
         (activity(child) == Activity::Ended).then_some(())
     })?;
     partner.log(&format!("the child {child} has ended"));
+    Ok(())
+}
+
+/// Waits until the child has ended: nothing of it may be left while the server sleeps.
+fn gone(partner: &Partner, child: Pid) -> Result<()> {
+    has_ended(partner, child)?;
     let entry = format!("/proc/{child}");
     let server = partner.learner("server")?;
     let mut asleep = 0;

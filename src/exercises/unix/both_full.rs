@@ -85,16 +85,25 @@ pub(super) const ROW: Exercise = Exercise {
             what: "sends all, and reads then",
             stage: "large",
             language: Language::Python,
-            edits: &[("pool.submit(send_all)", "pool.submit(send_all)\n        sender.result()")],
+            edits: &[(
+                "pool.submit(send_all)",
+                "pool.submit(send_all)\n        sender.result()",
+            )],
         },
         Wrong {
             what: "does not look how the sending went",
             stage: "gone",
             language: Language::Python,
             edits: &[
-                ("        while data := sock.recv(4096):", "        while data := recv():"),
-                ("    def send_all():", "    def recv():\n        try:\n            return sock.recv(4096)\n        \
-                 except ConnectionResetError:\n            return b\"\"\n\n    def send_all():"),
+                (
+                    "        while data := sock.recv(4096):",
+                    "        while data := recv():",
+                ),
+                (
+                    "    def send_all():",
+                    "    def recv():\n        try:\n            return sock.recv(4096)\n        \
+                 except ConnectionResetError:\n            return b\"\"\n\n    def send_all():",
+                ),
                 ("        sender.result()  # raises", "        # raises"),
             ],
         },
@@ -102,13 +111,16 @@ pub(super) const ROW: Exercise = Exercise {
             what: "is ended by SIGPIPE",
             stage: "gone",
             language: Language::C,
-            edits: &[(
-                "    signal(SIGPIPE, SIG_IGN); /* if the server has left, write fails by EPIPE */\n",
-                "",
-            ), (
-                "    if (status != 0)\n        exit(1);",
-                "    if (status != 0)\n        raise(SIGPIPE);",
-            )],
+            edits: &[
+                (
+                    "    signal(SIGPIPE, SIG_IGN); /* if the server has left, write fails by EPIPE */\n",
+                    "",
+                ),
+                (
+                    "    if (status != 0)\n        exit(1);",
+                    "    if (status != 0)\n        raise(SIGPIPE);",
+                ),
+            ],
         },
     ],
 };
@@ -131,7 +143,8 @@ fn client_second(scene: &Scene) -> Vec<Player> {
 
 fn listen(partner: &Partner) -> Result<(UnixListener, String)> {
     let place = partner.scene.place();
-    let listener = partner.call("bind(PLACE), listen()", UnixListener::bind(&place))?;
+    let listener =
+        partner.call("bind(PLACE), listen()", UnixListener::bind(&place))?;
     Ok((listener, place))
 }
 
@@ -140,7 +153,8 @@ fn serve(partner: &mut Partner) -> Result<()> {
     let (listener, place) = listen(partner)?;
     let client =
         partner.call("accept()", accept4(&listener, SockFlag::SOCK_CLOEXEC))?;
-    partner.log("sends back what it has read, 4096 bytes or fewer, and reads on then");
+    partner
+        .log("sends back what it has read, 4096 bytes or fewer, and reads on then");
     let mut data = [0; 4096];
     let mut all = 0;
     loop {
@@ -154,7 +168,10 @@ fn serve(partner: &mut Partner) -> Result<()> {
             rest = &rest[write(&client, rest).context("write")?..];
         }
     }
-    partner.log(&format!("read() = 0: the end, after {} bytes", wire::say::grouped(all as u64)));
+    partner.log(&format!(
+        "read() = 0: the end, after {} bytes",
+        wire::say::grouped(all as u64)
+    ));
     drop(client);
     partner.call("unlink(PLACE)", std::fs::remove_file(place))
 }

@@ -88,7 +88,10 @@ pub(super) const ROW: Exercise = Exercise {
             what: "the server has room for 4096 bytes",
             stage: "server",
             language: Language::Python,
-            edits: &[("receive(sock)  # sleeps until a", "sock.recvfrom(4096)  # sleeps until a")],
+            edits: &[(
+                "receive(sock)  # sleeps until a",
+                "sock.recvfrom(4096)  # sleeps until a",
+            )],
         },
         Wrong {
             what: "takes the datagram in pieces",
@@ -135,7 +138,8 @@ fn server_first(scene: &Scene) -> Vec<Player> {
 /// Is a client: sends each message, and hands over each answer.
 fn ask(partner: &mut Partner) -> Result<()> {
     let own = partner.scene.dir.join("partner");
-    let socket = partner.call("bind(a name of its own)", UnixDatagram::bind(&own))?;
+    let socket =
+        partner.call("bind(a name of its own)", UnixDatagram::bind(&own))?;
     let connected = socket.connect(partner.scene.place());
     partner.call("connect(PLACE)", connected)?;
     let mut data = vec![0; 1 << 20];

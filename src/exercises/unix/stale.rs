@@ -7,7 +7,8 @@ use std::os::unix::net::UnixListener;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen,
+    socket,
 };
 
 use bare::{Language, MeetingPlace};
@@ -61,7 +62,8 @@ pub(super) const ROW: Exercise = Exercise {
             partner: |partner| {
                 let place = partner.scene.place();
                 partner.call("bind(PLACE), listen()", UnixListener::bind(place))?;
-                partner.log("ends without unlink(PLACE), as a server that is killed");
+                partner
+                    .log("ends without unlink(PLACE), as a server that is killed");
                 Ok(())
             },
             hint: 1,
@@ -107,13 +109,19 @@ pub(super) const ROW: Exercise = Exercise {
             what: "leaves its own name",
             stage: "plain",
             language: Language::Python,
-            edits: &[("    listener.close()\n    os.unlink(name)", "    listener.close()")],
+            edits: &[(
+                "    listener.close()\n    os.unlink(name)",
+                "    listener.close()",
+            )],
         },
         Wrong {
             what: "takes a dead server for a live one",
             stage: "stale",
             language: Language::Python,
-            edits: &[("    except ConnectionRefusedError:\n        pass  #", "    except ConnectionRefusedError:\n        raise  #")],
+            edits: &[(
+                "    except ConnectionRefusedError:\n        pass  #",
+                "    except ConnectionRefusedError:\n        raise  #",
+            )],
         },
         Wrong {
             what: "removes whatever is there",
@@ -131,7 +139,10 @@ pub(super) const ROW: Exercise = Exercise {
             what: "waits for the backlog",
             stage: "busy",
             language: Language::Python,
-            edits: &[("    probe.setblocking(False)", "    probe.setblocking(True)")],
+            edits: &[(
+                "    probe.setblocking(False)",
+                "    probe.setblocking(True)",
+            )],
         },
     ],
 };

@@ -73,7 +73,10 @@ pub(super) const ROW: Exercise = Exercise {
             what: "tells who the server is",
             stage: "plain",
             language: Language::Python,
-            edits: &[("pid, uid, gid = struct", "pid, uid, gid = os.getpid(), 0, 0 #")],
+            edits: &[(
+                "pid, uid, gid = struct",
+                "pid, uid, gid = os.getpid(), 0, 0 #",
+            )],
         },
         Wrong {
             what: "leaves the name",
@@ -115,7 +118,8 @@ fn answer(partner: &mut Partner, client: std::os::fd::OwnedFd) -> Result<()> {
     answer.extend(partner.read_to_end(&client)?);
     if answer != itself.as_bytes() {
         let answer = String::from_utf8_lossy(&answer);
-        partner.log(&format!("this is process, user and group {}", itself.trim_end()));
+        partner
+            .log(&format!("this is process, user and group {}", itself.trim_end()));
         return partner
             .wrong(&format!("the answer, {:?}, is not who the client is", answer));
     }
