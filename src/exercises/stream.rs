@@ -120,7 +120,7 @@ impl Partner {
     }
 
     /// Sends `x` without a read until no more goes into the sockets, and the server sleeps. How
-    /// many bytes that were: no more than [`MOST_KEPT`].
+    /// many bytes that was.
     ///
     /// # Errors
     /// As send(2), or when the server keeps more.
