@@ -75,6 +75,15 @@ impl Partner {
         self.read_to_end(&socket)
     }
 
+    /// Leaves as a client should: it says that nothing more will come, and reads to the end.
+    ///
+    /// # Errors
+    /// As the calls.
+    pub fn leave(&self, socket: OwnedFd) -> Result<()> {
+        self.finish(&socket)?;
+        self.read_to_end(&socket).map(drop)
+    }
+
     /// Reads `length` bytes, in as many pieces as they come.
     ///
     /// # Errors

@@ -78,27 +78,6 @@ pub(super) const ROW: Exercise = Exercise {
             hint: 2,
         },
         Stage {
-            name: "mixed",
-            about: "the halves of two clients' lines come in turn",
-            players: server_first,
-            partner: |partner| {
-                let bytes = joined(&lines(&partner.scene));
-                let one = partner.connect()?;
-                let other = partner.connect()?;
-                partner.log("writes to both in turn, a byte each time");
-                for byte in &bytes {
-                    write(&one, &[*byte]).context("write")?;
-                    if *byte != b'\n' {
-                        write(&other, b"z").context("write")?;
-                    }
-                }
-                partner.finish(&one)?;
-                let answers = partner.read_to_end(&one)?;
-                partner.received(&answers)
-            },
-            hint: 3,
-        },
-        Stage {
             name: "many",
             about: "a hundred clients at once, each with a line",
             players: |scene| {
@@ -158,7 +137,7 @@ pub(super) const ROW: Exercise = Exercise {
         },
         Wrong {
             what: "has one state for all clients",
-            stage: "mixed",
+            stage: "halves",
             language: Language::Python,
             edits: &[
                 (

@@ -115,10 +115,11 @@ pub(super) const ROW: Exercise = Exercise {
             stage: "full",
             language: Language::Python,
             edits: &[(
-                "                    clients[fd].send(data, MSG_NOSIGNAL)  #",
-                "                    \
-                      try:\n                        clients[fd].send(data, MSG_NOSIGNAL)\n                    \
-                      except OSError as error:\n                        sys.exit(str(error))\n                    #",
+                "                        clients[fd].send(data, MSG_NOSIGNAL)  #",
+                "                        try:\n                            \
+                 clients[fd].send(data, MSG_NOSIGNAL)\n                        \
+                 except OSError as error:\n                            \
+                 sys.exit(str(error))\n                        #",
             )],
         },
     ],

@@ -58,13 +58,9 @@ pub(super) const ROW: Exercise = Exercise {
             about: "no descriptor for a third client: the other two are served",
             players: server_first,
             partner: |partner| {
-                let message = message(&partner.scene);
-                let (first, _second, _third) = exhausted(partner)?;
+                let clients = exhausted(partner)?;
                 partner.pause("the server cannot accept the third client");
-                partner.log("the first client sends again");
-                partner.write(&first, &message, "")?;
-                let answer = partner.read_exactly(&first, message.len())?;
-                partner.received(&answer)
+                end(partner, clients)
             },
             hint: 1,
         },
@@ -73,11 +69,9 @@ pub(super) const ROW: Exercise = Exercise {
             about: "the server sleeps while the third client waits",
             players: server_first,
             partner: |partner| {
-                let message = message(&partner.scene);
-                let (first, _second, _third) = exhausted(partner)?;
+                let clients = exhausted(partner)?;
                 partner.must_sleep("server")?;
-                partner.echoed(&first, &message)?;
-                partner.received(&message)
+                end(partner, clients)
             },
             hint: 2,
         },
@@ -87,12 +81,15 @@ pub(super) const ROW: Exercise = Exercise {
             players: server_first,
             partner: |partner| {
                 let message = message(&partner.scene);
-                let (first, _second, third) = exhausted(partner)?;
+                let [first, second, third] = exhausted(partner)?;
+                partner.write(&third, &message, "the third client's message")?;
                 partner.pause("the server cannot accept the third client");
-                drop(first);
-                partner.log("close(): the first client leaves");
+                partner.log("the first client leaves");
+                partner.leave(first)?;
                 let answer = partner.read_exactly(&third, message.len())?;
-                partner.received(&answer)
+                partner.received(&answer)?;
+                partner.leave(third)?;
+                partner.leave(second)
             },
             hint: 3,
         },
@@ -154,7 +151,7 @@ fn server_first(scene: &Scene) -> Vec<Player> {
 }
 
 /// Two clients that are served, and a third one that waits: there are no descriptors for more.
-fn exhausted(partner: &Partner) -> Result<(OwnedFd, OwnedFd, OwnedFd)> {
+fn exhausted(partner: &Partner) -> Result<[OwnedFd; 3]> {
     let pid = partner.learner("server")?;
     let open = std::fs::read_dir(format!("/proc/{pid}/fd")).context("opendir")?;
     let open =
@@ -172,6 +169,18 @@ fn exhausted(partner: &Partner) -> Result<(OwnedFd, OwnedFd, OwnedFd)> {
     let second = partner.connect()?;
     partner.echoed(&second, &message)?;
     let third = partner.connect()?;
-    partner.write(&third, &message, "the third client's message")?;
-    Ok((first, second, third))
+    Ok([first, second, third])
+}
+
+/// The first client is served still. Then all leave, the third one first.
+fn end(partner: &Partner, [first, second, third]: [OwnedFd; 3]) -> Result<()> {
+    let message = message(&partner.scene);
+    partner.log("the first client sends again");
+    partner.write(&first, &message, "")?;
+    let answer = partner.read_exactly(&first, message.len())?;
+    partner.received(&answer)?;
+    drop(third);
+    partner.log("close(): the third client does not wait any longer");
+    partner.leave(first)?;
+    partner.leave(second)
 }

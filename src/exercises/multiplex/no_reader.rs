@@ -57,8 +57,9 @@ pub(super) const ROW: Exercise = Exercise {
             about: "a client sends and does not read; another one is served",
             players: server_first,
             partner: |partner| {
-                let (_full, _) = full(partner)?;
-                hand_over(partner)
+                let (full, _) = full(partner)?;
+                hand_over(partner)?;
+                partner.leave(full)
             },
             hint: 1,
         },
@@ -69,9 +70,10 @@ pub(super) const ROW: Exercise = Exercise {
             partner: |partner| {
                 let idle = partner.connect()?;
                 partner.echoed(&idle, &message(&partner.scene))?;
-                let (_full, _) = full(partner)?;
+                let (full, _) = full(partner)?;
                 partner.must_sleep("server")?;
-                hand_over(partner)
+                hand_over(partner)?;
+                partner.leave(full)
             },
             hint: 3,
         },

@@ -132,5 +132,9 @@ fn answer(partner: &mut Partner, client: OwnedFd) -> Result<()> {
         return Ok(());
     }
     let (itself, answer) = (itself.as_bytes(), &answer[..]);
-    partner.wrong(&format!("it is {}, and was told {}", bytes(itself), bytes(answer)))
+    partner.wrong(&format!(
+        "it is {}, and was told {}",
+        bytes(itself),
+        bytes(answer)
+    ))
 }

@@ -26,8 +26,8 @@ def server(name):
                 clients[client.fileno()] = client
             else:
                 try:
-                    data = clients[fd].recv(4096)
-                    clients[fd].send(data, MSG_NOSIGNAL)  # sleeps while it is full
+                    if data := clients[fd].recv(4096):
+                        clients[fd].send(data, MSG_NOSIGNAL)  # sleeps while it is full
                 except (ConnectionResetError, BrokenPipeError):
                     data = b""  # this client is lost, and the others are not
                 if not data:
