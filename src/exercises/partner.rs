@@ -20,7 +20,7 @@ use wire::standard;
 use super::row::{Exercise, Stage};
 use super::scene::Scene;
 use super::sleep::{IDLE, Sleep, restless};
-use super::{find, seed};
+use super::{find, seed, stream};
 
 /// The environment variable that all processes of a stage have: its directory.
 pub(super) const MARK: &str = "IPCLAB_STAGE";
@@ -72,7 +72,13 @@ pub fn play(options: &Options) -> Result<()> {
     let _ = nix::sys::prctl::set_name(c"partner");
     let mut partner =
         Partner::new(exercise, stage, Path::new(&dir), seed(&options.seed)?);
-    (stage.partner)(&mut partner)
+    match (stage.partner)(&mut partner) {
+        Err(error) if stream::is_lost(&error) => {
+            partner.log(&wire::errors::line(&error));
+            partner.wrong(stream::LOST)
+        }
+        played => played,
+    }
 }
 
 /// The partner while it plays.
@@ -126,7 +132,8 @@ impl Partner {
         self.log(&format!("write({}){remark}", shown(bytes)));
         let mut rest = bytes;
         while !rest.is_empty() {
-            let n = write(&fd, rest).context("write")?;
+            let n = write(&fd, rest).map_err(|error| stream::lost(&fd, error));
+            let n = n.context("write")?;
             rest = &rest[n..];
         }
         Ok(())

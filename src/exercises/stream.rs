@@ -18,6 +18,28 @@ use wire::say::count;
 
 use super::partner::Partner;
 
+/// What is said of each way in which a server's end is seen: which of them it is, is chance.
+pub(super) const LOST: &str = "the server has ended the connection, or is gone";
+
+/// Whether this is one of those ways.
+pub(super) fn is_lost(error: &anyhow::Error) -> bool {
+    let number = |number: Option<i32>| {
+        let ways = [Errno::ECONNRESET, Errno::ECONNREFUSED];
+        ways.iter().any(|way| Some(*way as i32) == number)
+    };
+    error.chain().any(|error| {
+        let io = error.downcast_ref::<std::io::Error>();
+        let errno = error.downcast_ref::<Errno>().map(|errno| *errno as i32);
+        number(io.and_then(std::io::Error::raw_os_error)) || number(errno)
+    })
+}
+
+/// EPIPE of a connection is the same as ECONNRESET.
+pub(super) fn lost(fd: impl AsFd, error: Errno) -> Errno {
+    let is_socket = rustix::net::sockopt::socket_type(fd).is_ok();
+    if error == Errno::EPIPE && is_socket { Errno::ECONNRESET } else { error }
+}
+
 /// More than the sockets of one connection hold, and a server needs to keep.
 const MOST_KEPT: usize = 32 << 20;
 
@@ -93,8 +115,7 @@ impl Partner {
         while all.len() < length {
             let part = self.read(&socket, length - all.len())?;
             if part.is_empty() {
-                return self
-                    .wrong("the connection ended before the answer was there");
+                return self.wrong(LOST);
             }
             all.extend(part);
         }
@@ -148,8 +169,8 @@ impl Partner {
                     std::thread::sleep(std::time::Duration::from_millis(5));
                 }
                 Err(error) => {
-                    return Err(Errno::from_raw(error.raw_os_error()))
-                        .context("send");
+                    let error = Errno::from_raw(error.raw_os_error());
+                    return Err(lost(&socket, error)).context("send");
                 }
             }
             if sent > MOST_KEPT {

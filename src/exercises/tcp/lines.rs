@@ -81,7 +81,7 @@ pub(super) const ROW: Exercise = Exercise {
         },
         Stage {
             name: "many",
-            about: "2,000 lines at once, before the first answer is read",
+            about: "40 lines at once, before the first answer is read",
             players: server_first,
             partner: all_at_once,
             hint: 2,
@@ -135,7 +135,7 @@ pub(super) const ROW: Exercise = Exercise {
             )],
         },
         Wrong {
-            what: "takes a hundred lines of each recv at most",
+            what: "takes ten lines of each recv at most",
             stage: "many",
             language: Language::Python,
             edits: &[
@@ -145,7 +145,7 @@ pub(super) const ROW: Exercise = Exercise {
                 ),
                 (
                     "                length = 0\n",
-                    "                length = 0\n                answered += 1\n                if answered == 100:\n                    break\n",
+                    "                length = 0\n                answered += 1\n                if answered == 10:\n                    break\n",
                 ),
             ],
         },
@@ -173,7 +173,7 @@ pub(super) const ROW: Exercise = Exercise {
 fn lines(scene: &Scene) -> Vec<String> {
     let mut draw = scene.draw();
     match scene.stage {
-        "many" => draw.lines(2000),
+        "many" => draw.lines(40),
         "large" => vec![draw.line(200_000), String::new(), draw.line(7)],
         _ => draw.lines(3),
     }

@@ -2,7 +2,7 @@
 
 use bare::{Language, MeetingPlace};
 
-use crate::partner::Partner;
+use crate::partner::{Partner, processes_of};
 use crate::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong};
 use crate::scene::Scene;
 
@@ -57,7 +57,22 @@ pub(super) const ROW: Exercise = Exercise {
                 let second = server(scene, 1).ends(Ends::Failing);
                 vec![server(scene, 0), second, client(scene, 0)]
             },
-            partner: read_once,
+            partner: |partner| {
+                let second = message(&partner.scene, 1);
+                let is_second = |pid: &nix::unistd::Pid| {
+                    let words = std::fs::read(format!("/proc/{pid}/cmdline"));
+                    words.is_ok_and(|words| {
+                        words
+                            .split(|byte| *byte == 0)
+                            .any(|word| word == second.as_bytes())
+                    })
+                };
+                if processes_of(&partner.scene.dir).iter().any(is_second) {
+                    return partner
+                        .wrong("two servers listen at PLACE at the same time");
+                }
+                read_once(partner)
+            },
             hint: 3,
         },
     ],

@@ -113,13 +113,15 @@ pub(super) const ROW: Exercise = Exercise {
             language: Language::C,
             edits: &[
                 (
-                    "    signal(SIGPIPE, SIG_IGN); /* if the server has left, write fails by EPIPE */\n",
+                    "    signal(SIGPIPE, SIG_IGN); /* if the server has left, write fails by \
+                     EPIPE */\n",
                     "",
                 ),
                 (
-                    "    if (status != 0)\n        exit(1);",
-                    "    if (status != 0)\n        raise(SIGPIPE);",
+                    "    if (ok(fork(), \"fork\") == 0) {",
+                    "    if (ok(fork(), \"fork\") != 0) {",
                 ),
+                ("        exit(0);", "        exit(wait(NULL) == -1);"),
             ],
         },
     ],
