@@ -2,8 +2,8 @@
 //! kernel sees of them.
 //!
 //! - `row`: what an exercise is; `texts`: what it begins with, and our solution.
-//! - `scene`, `draw`: where a stage is played, and with which data; `partner`: who plays against
-//!   the learner's program; `pace`, `run`, `sleep`: the play; `judge`, `verdict`: what came of it.
+//! - `scene`, `draw`: where a stage is played, and with which data; `partner`, `stream`: who plays
+//!   against the learner's program; `pace`, `run`, `sleep`: the play; `judge`, `verdict`: what came of it.
 //! - `slot`: what the partners of shm and mmap share.
 //! - `folder`: the learner's folder; what was done is in `lab::progress`.
 //! - `check`, `told`, `start`, `list`, `hint`, `show`: the verbs. `watch`: a check at each saved file;
@@ -40,6 +40,7 @@ mod show;
 mod sleep;
 mod slot;
 mod start;
+mod stream;
 pub mod texts;
 mod told;
 mod tracing;

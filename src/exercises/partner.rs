@@ -22,7 +22,8 @@ use wire::standard;
 
 use super::row::{Exercise, Stage};
 use super::scene::Scene;
-use super::{find, seed};
+use super::sleep::{IDLE, Sleep, restless};
+use super::{find, seed, stream};
 
 /// The environment variable that all processes of a stage have: its directory.
 pub(super) const MARK: &str = "IPCLAB_STAGE";
@@ -74,7 +75,13 @@ pub fn play(options: &Options) -> Result<()> {
     let _ = nix::sys::prctl::set_name(c"partner");
     let mut partner =
         Partner::new(exercise, stage, Path::new(&dir), seed(&options.seed)?);
-    (stage.partner)(&mut partner)
+    match (stage.partner)(&mut partner) {
+        Err(error) if stream::is_lost(&error) => {
+            partner.log(&wire::errors::line(&error));
+            partner.wrong(stream::LOST)
+        }
+        played => played,
+    }
 }
 
 /// The partner while it plays.
@@ -128,7 +135,8 @@ impl Partner {
         self.log(&format!("write({}){remark}", shown(bytes)));
         let mut rest = bytes;
         while !rest.is_empty() {
-            let n = write(&fd, rest).context("write")?;
+            let n = write(&fd, rest).map_err(|error| stream::lost(&fd, error));
+            let n = n.context("write")?;
             rest = &rest[n..];
         }
         Ok(())
@@ -257,6 +265,26 @@ impl Partner {
     /// When it does not by the deadline.
     pub fn until_asleep(&self, pid: Pid) -> Result<()> {
         self.until("a sleep", || (activity(pid) != Activity::Other).then_some(()))
+    }
+
+    /// Wants the learner's process that plays `role` to sleep while nothing happens.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn must_sleep(&self, role: &str) -> Result<()> {
+        let pid = self.learner(role)?;
+        self.log(&format!("does nothing: the {role} must sleep"));
+        // A program that has something to do is done with it by then.
+        let until = Instant::now() + 5 * IDLE;
+        while !Sleep::of(pid).sound && Instant::now() < until {
+            std::thread::sleep(IDLE / 20);
+        }
+        let before = Sleep::of(pid);
+        std::thread::sleep(IDLE);
+        match restless(role, before, Sleep::of(pid)) {
+            Some(fault) => self.wrong(&fault),
+            None => Ok(()),
+        }
     }
 
     /// Waits until `look` sees something.

@@ -277,8 +277,8 @@ pub(super) fn wait(
         if let Some(Early { players, .. }) = early {
             tell_partners(running);
             let mut all = running.iter_mut().zip(players);
-            let vital =
-                |player: &Player| player.learners && player.ends == Ends::Well;
+            // The partner, too: the learner's program would wait for it.
+            let vital = |player: &Player| player.ends == Ends::Well;
             if late != Over::Failed
                 && all.any(|(process, player)| vital(player) && process.has_failed())
             {

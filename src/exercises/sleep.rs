@@ -8,14 +8,14 @@ use nix::unistd::Pid;
 use os::proc::{Activity, activity, field, text};
 use wire::say::grouped;
 
+use super::partner::children;
+
 /// How long a program is watched that must sleep.
 pub(super) const IDLE: Duration = Duration::from_millis(200);
 
 /// How often it may wake in that time, and how much it may compute, in clock ticks of 10 ms.
 const IDLE_WAKES: u64 = 3;
 const IDLE_TICKS: u64 = 2;
-
-use super::partner::children;
 
 /// What all processes of a program have done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,5 +2,12 @@
 
 use super::row::Exercise;
 
+mod lines;
+mod lost_client;
+mod restart;
+mod zombies;
+
 /// The exercises.
-pub(super) const ALL: &[Exercise] = &[super::design::upgrade::ROW];
+pub(super) const ALL: &[Exercise] = &[
+    restart::ROW, lines::ROW, lost_client::ROW, zombies::ROW, super::design::upgrade::ROW,
+];

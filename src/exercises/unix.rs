@@ -2,5 +2,11 @@
 
 use super::row::Exercise;
 
+mod both_full;
+mod cut;
+mod stale;
+mod who;
+
 /// The exercises.
-pub(super) const ALL: &[Exercise] = &[super::design::locks::ROW];
+pub(super) const ALL: &[Exercise] =
+    &[who::ROW, stale::ROW, cut::ROW, both_full::ROW, super::design::locks::ROW];

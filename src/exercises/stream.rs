@@ -1,0 +1,187 @@
+//! What partners do with connections: the calls of a client, of a Unix socket or of TCP.
+
+use std::net::TcpStream;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags};
+use rustix::net::{SendFlags, Shutdown, send, shutdown};
+
+use os::calls::poll_until;
+use os::proc::{Activity, activity};
+use os::process_identity::state;
+use wire::say::count;
+
+use super::partner::Partner;
+
+/// What is said of each way in which a server's end is seen: which of them it is, is chance.
+pub(super) const LOST: &str = "the server has ended the connection, or is gone";
+
+/// Whether this is one of those ways.
+pub(super) fn is_lost(error: &anyhow::Error) -> bool {
+    let number = |number: Option<i32>| {
+        let ways = [Errno::ECONNRESET, Errno::ECONNREFUSED];
+        ways.iter().any(|way| Some(*way as i32) == number)
+    };
+    error.chain().any(|error| {
+        let io = error.downcast_ref::<std::io::Error>();
+        let errno = error.downcast_ref::<Errno>().map(|errno| *errno as i32);
+        number(io.and_then(std::io::Error::raw_os_error)) || number(errno)
+    })
+}
+
+/// EPIPE of a connection is the same as ECONNRESET.
+pub(super) fn lost(fd: impl AsFd, error: Errno) -> Errno {
+    let is_socket = rustix::net::sockopt::socket_type(fd).is_ok();
+    if error == Errno::EPIPE && is_socket { Errno::ECONNRESET } else { error }
+}
+
+/// More than the sockets of one connection hold, and a server needs to keep.
+const MOST_KEPT: usize = 32 << 20;
+
+impl Partner {
+    /// Connects to the learner's server.
+    ///
+    /// # Errors
+    /// As connect(2).
+    pub fn connect(&self) -> Result<OwnedFd> {
+        self.call("connect(PLACE)", self.try_to_connect())
+    }
+
+    /// The same, without a line in the log: for a server that may not be there yet.
+    ///
+    /// # Errors
+    /// As connect(2).
+    pub fn try_to_connect(&self) -> std::io::Result<OwnedFd> {
+        let place = self.scene.place();
+        if place.starts_with('/') {
+            UnixStream::connect(&place).map(OwnedFd::from)
+        } else {
+            TcpStream::connect(&place).map(OwnedFd::from)
+        }
+    }
+
+    /// Stops the learner's process that plays `role`, and waits until it is stopped.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn stop(&self, role: &str) -> Result<Pid> {
+        let pid = self.learner(role)?;
+        self.signal(pid, Signal::SIGSTOP, "on purpose; SIGCONT will follow")?;
+        self.until("a stop", || {
+            (state(pid.as_raw().unsigned_abs()) == Some('T')).then_some(())
+        })?;
+        Ok(pid)
+    }
+
+    /// Says that nothing more will come: the peer's recv returns 0.
+    ///
+    /// # Errors
+    /// As shutdown(2).
+    pub fn finish(&self, socket: impl AsFd) -> Result<()> {
+        self.call("shutdown(SHUT_WR)", shutdown(socket, Shutdown::Write))
+    }
+
+    /// Is a client that sends `bytes`, and reads to the end.
+    ///
+    /// # Errors
+    /// As the calls.
+    pub fn ask(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+        let socket = self.connect()?;
+        self.write(&socket, bytes, "")?;
+        self.finish(&socket)?;
+        self.read_to_end(&socket)
+    }
+
+    /// Leaves as a client should: it says that nothing more will come, and reads to the end.
+    ///
+    /// # Errors
+    /// As the calls.
+    pub fn leave(&self, socket: OwnedFd) -> Result<()> {
+        self.finish(&socket)?;
+        self.read_to_end(&socket).map(drop)
+    }
+
+    /// Reads `length` bytes, in as many pieces as they come.
+    ///
+    /// # Errors
+    /// As read(2), or when the end comes before.
+    pub fn read_exactly(&self, socket: impl AsFd, length: usize) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        while all.len() < length {
+            let part = self.read(&socket, length - all.len())?;
+            if part.is_empty() {
+                return self.wrong(LOST);
+            }
+            all.extend(part);
+        }
+        Ok(all)
+    }
+
+    /// Sends `bytes`, and wants them back; the connection stays open.
+    ///
+    /// # Errors
+    /// As the calls, or when something else comes back.
+    pub fn echoed(&self, socket: impl AsFd, bytes: &[u8]) -> Result<()> {
+        self.write(&socket, bytes, "")?;
+        if self.read_exactly(&socket, bytes.len())? != bytes {
+            return self.wrong("what came back is not what was sent");
+        }
+        Ok(())
+    }
+
+    /// Is a client that sends `bytes`, and leaves while the answer is there, unread: the server's
+    /// next call with this connection fails.
+    ///
+    /// # Errors
+    /// As the calls.
+    pub fn leave_unread(&self, bytes: &[u8]) -> Result<()> {
+        let socket = self.connect()?;
+        self.write(&socket, bytes, "")?;
+        poll_until(&mut [PollFd::new(&socket, PollFlags::IN)], None)
+            .context("poll")?;
+        drop(socket);
+        self.log("close(): the answer is there, and was not read, on purpose");
+        Ok(())
+    }
+
+    /// Sends `x` without a read until no more goes into the sockets, and the server sleeps. How
+    /// many bytes that was.
+    ///
+    /// # Errors
+    /// As send(2), or when the server keeps more.
+    pub fn fill(&self, socket: impl AsFd) -> Result<usize> {
+        let pid = self.learner("server")?;
+        self.log("sends, and does not read, until the sockets are full");
+        let (part, mut sent, mut quiet) = ([b'x'; 4096], 0, 0);
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        while quiet < 200 {
+            let asleep = activity(pid) != Activity::Other;
+            match send(&socket, &part, flags) {
+                Ok(n) => (sent, quiet) = (sent + n, 0),
+                Err(rustix::io::Errno::AGAIN) => {
+                    // One that does not sleep has had a second, and is found out elsewhere.
+                    quiet += if asleep { 20 } else { 1 };
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+                Err(error) => {
+                    let error = Errno::from_raw(error.raw_os_error());
+                    return Err(lost(&socket, error)).context("send");
+                }
+            }
+            if sent > MOST_KEPT {
+                let sent = count(sent as u64, "byte");
+                return self.wrong(&format!(
+                    "the server has read {sent}, and no answer was read: it keeps them without \
+                     a bound"
+                ));
+            }
+        }
+        self.log(&format!("{} have gone", count(sent as u64, "byte")));
+        Ok(sent)
+    }
+}
