@@ -16,8 +16,12 @@ use super::partner::Partner;
 use super::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner};
 use super::scene::Scene;
 
+mod one_receiver;
+mod sender;
+
 /// The exercises.
-pub(super) const ALL: &[Exercise] = &[RECEIVER, NOT_A_FIFO];
+pub(super) const ALL: &[Exercise] =
+    &[RECEIVER, NOT_A_FIFO, sender::SENDER, one_receiver::ONE_RECEIVER];
 
 const RECEIVER: Exercise = Exercise {
     name: "receiver",

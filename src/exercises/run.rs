@@ -24,7 +24,7 @@ use lab::interrupts::Interrupts;
 use lab::scratch::Scratch;
 use os::calls::poll_until;
 use os::proc::{Activity, activity};
-use os::spawn::limit;
+use os::spawn::{ignore, limit};
 use process::{Input, Outcome, Output, RoleProcess};
 use wire::say::{count, grouped};
 
@@ -287,7 +287,9 @@ fn start(
         path.push(std::env::var_os("PATH").unwrap_or_default());
         command.env("PATH", path);
         limit(&mut command, Resource::RLIMIT_CORE, 0, 0);
-        limit(&mut command, Resource::RLIMIT_FSIZE, 1 << 30, 1 << 30);
+        limit(&mut command, Resource::RLIMIT_FSIZE, player.room, player.room);
+        // As on a full disk: write(2) fails, and no signal ends the program.
+        ignore(&mut command, Signal::SIGXFSZ);
     }
     RoleProcess::start_with(&player.name, command, input, output, None)
 }

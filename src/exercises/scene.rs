@@ -3,6 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
 use bare::MeetingPlace;
 use lab::bare::MeetingPlaces;
 
@@ -46,6 +49,12 @@ impl Scene {
     /// The first of them.
     pub fn place(&self) -> String {
         self.places().into_iter().next().unwrap_or_default()
+    }
+
+    /// Makes a FIFO at `path`, before any process of the stage is there.
+    pub fn make_fifo(&self, path: &str) {
+        // Where it cannot be, the partner's open(2) says so.
+        let _ = mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR);
     }
 
     /// Removes what is left in the kernel by the stage's names, and says what that was.
