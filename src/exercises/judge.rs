@@ -32,7 +32,8 @@ pub(super) fn judge(
         let status = outcome.status;
         if player.learners {
             judge_end(report, player, name, status, &outcome.stderr);
-            if let Some(word) = player.says.as_deref().filter(|_| report.verdict == Verdict::Passed)
+            if let Some(word) =
+                player.says.as_deref().filter(|_| report.verdict == Verdict::Passed)
                 && !has_word(&outcome.stderr, word)
             {
                 let fault = format!(

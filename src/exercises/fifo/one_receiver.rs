@@ -67,8 +67,10 @@ pub(super) const ONE_RECEIVER: Exercise = Exercise {
             },
             partner: |partner| {
                 let all = processes_of(&partner.scene.dir);
-                let mut groups: Vec<_> =
-                    all.into_iter().filter_map(|pid| getpgid(Some(pid)).ok()).collect();
+                let mut groups: Vec<_> = all
+                    .into_iter()
+                    .filter_map(|pid| getpgid(Some(pid)).ok())
+                    .collect();
                 groups.dedup();
                 if groups.len() < 2 {
                     return send(partner);
@@ -76,7 +78,9 @@ pub(super) const ONE_RECEIVER: Exercise = Exercise {
                 // Without a message: which of them would get it is left to chance.
                 let fifo = super::open_to_write(partner)?;
                 drop(fifo);
-                partner.wrong("two receivers wait at the FIFO, and would share what comes")
+                partner.wrong(
+                    "two receivers wait at the FIFO, and would share what comes",
+                )
             },
             hint: 1,
         },
@@ -107,7 +111,10 @@ pub(super) const ONE_RECEIVER: Exercise = Exercise {
             what: "takes no writer for the end",
             stage: "plain",
             language: Language::Python,
-            edits: &[("    select.select([fifo], [], [])  # sleeps", "    # sleeps")],
+            edits: &[(
+                "    select.select([fifo], [], [])  # sleeps",
+                "    # sleeps",
+            )],
         },
         Wrong {
             what: "looks again and again for a writer",
@@ -122,7 +129,10 @@ pub(super) const ONE_RECEIVER: Exercise = Exercise {
             what: "takes no lock",
             stage: "second",
             language: Language::Python,
-            edits: &[("        fcntl.flock(fifo, fcntl.LOCK_EX | fcntl.LOCK_NB)", "        pass")],
+            edits: &[(
+                "        fcntl.flock(fifo, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+                "        pass",
+            )],
         },
         Wrong {
             what: "removes the name of the first",

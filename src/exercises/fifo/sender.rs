@@ -46,7 +46,8 @@ pub(super) const SENDER: Exercise = Exercise {
             players: |scene| {
                 let messages = scene.draw().lines(3);
                 vec![
-                    Player::learner(scene, "receiver", [""; 0]).prints(joined(&messages)),
+                    Player::learner(scene, "receiver", [""; 0])
+                        .prints(joined(&messages)),
                     Player::learner(scene, "sender", messages),
                 ]
             },
@@ -88,7 +89,10 @@ pub(super) const SENDER: Exercise = Exercise {
             what: "is ended by the signal",
             stage: "dead",
             language: Language::C,
-            edits: &[("    signal(SIGPIPE, SIG_IGN);", "    signal(SIGPIPE, SIG_DFL);")],
+            edits: &[(
+                "    signal(SIGPIPE, SIG_IGN);",
+                "    signal(SIGPIPE, SIG_DFL);",
+            )],
         },
         Wrong {
             what: "counts the message that was not taken",
@@ -100,7 +104,10 @@ pub(super) const SENDER: Exercise = Exercise {
             what: "takes a part for the whole",
             stage: "part",
             language: Language::Python,
-            edits: &[("rest = rest[os.write(fifo, rest):]", "rest = rest[:0 * os.write(fifo, rest)]")],
+            edits: &[(
+                "rest = rest[os.write(fifo, rest):]",
+                "rest = rest[:0 * os.write(fifo, rest)]",
+            )],
         },
     ],
 };

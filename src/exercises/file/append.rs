@@ -142,7 +142,11 @@ pub(super) const APPEND: Exercise = Exercise {
             partner: |partner| {
                 let lines = joined(&partner.scene.draw().lines(3));
                 let input = Input::open(partner)?;
-                partner.write(&input.fifo, &lines[..lines.len() - 1], "no newline at the end")?;
+                partner.write(
+                    &input.fifo,
+                    &lines[..lines.len() - 1],
+                    "no newline at the end",
+                )?;
                 input.end(partner, &lines)
             },
             hint: 3,
@@ -159,13 +163,19 @@ pub(super) const APPEND: Exercise = Exercise {
             what: "begins the file anew",
             stage: "old",
             language: Language::Python,
-            edits: &[("os.O_CREAT | os.O_APPEND", "os.O_CREAT | os.O_APPEND | os.O_TRUNC")],
+            edits: &[(
+                "os.O_CREAT | os.O_APPEND",
+                "os.O_CREAT | os.O_APPEND | os.O_TRUNC",
+            )],
         },
         Wrong {
             what: "goes to the end once",
             stage: "others",
             language: Language::Python,
-            edits: &[("os.O_CREAT | os.O_APPEND, 0o600)", "os.O_CREAT, 0o600)\n    os.lseek(log, 0, os.SEEK_END)")],
+            edits: &[(
+                "os.O_CREAT | os.O_APPEND, 0o600)",
+                "os.O_CREAT, 0o600)\n    os.lseek(log, 0, os.SEEK_END)",
+            )],
         },
         Wrong {
             what: "keeps the lines until the end",
@@ -179,14 +189,20 @@ pub(super) const APPEND: Exercise = Exercise {
             language: Language::Python,
             edits: &[
                 ("os.O_CREAT | os.O_APPEND, 0o600)", "os.O_CREAT, 0o600)"),
-                ("            os.write(log,", "            os.lseek(log, 0, os.SEEK_END)\n            os.write(log,"),
+                (
+                    "            os.write(log,",
+                    "            os.lseek(log, 0, os.SEEK_END)\n            os.write(log,",
+                ),
             ],
         },
         Wrong {
             what: "writes the newline by itself",
             stage: "whole",
             language: Language::Python,
-            edits: &[("os.write(log, line.rstrip(b\"\\n\") + b\"\\n\")", "os.write(log, line.rstrip(b\"\\n\"))\n            os.write(log, b\"\\n\")")],
+            edits: &[(
+                "os.write(log, line.rstrip(b\"\\n\") + b\"\\n\")",
+                "os.write(log, line.rstrip(b\"\\n\"))\n            os.write(log, b\"\\n\")",
+            )],
         },
         Wrong {
             what: "takes a read for a line",
@@ -216,10 +232,7 @@ const OLD: &[u8] = b"an old line\n";
 fn players(scene: &Scene) -> Vec<Player> {
     let input = input(scene);
     scene.make_fifo(&input);
-    vec![
-        Player::learner(scene, "logger", [input]).prints(""),
-        Player::partner(),
-    ]
+    vec![Player::learner(scene, "logger", [input]).prints(""), Player::partner()]
 }
 
 fn input(scene: &Scene) -> String {
@@ -284,14 +297,15 @@ fn three(partner: &Partner) -> [Vec<u8>; 3] {
 /// Whether a process that has the file open has it open with O_APPEND.
 fn appends(place: &str, pid: Pid) -> bool {
     let Ok(fds) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return true };
-    fds.flatten().filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|file| file == *place)).all(
-        |fd| {
+    fds.flatten()
+        .filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|file| file == *place))
+        .all(|fd| {
             let about = format!("/proc/{pid}/fdinfo/{}", fd.file_name().display());
             let about = text(about).unwrap_or_default();
-            let flags = field(&about, "flags:").and_then(|flags| i32::from_str_radix(flags, 8).ok());
+            let flags = field(&about, "flags:")
+                .and_then(|flags| i32::from_str_radix(flags, 8).ok());
             flags.is_none_or(|flags| flags & libc::O_APPEND != 0)
-        },
-    )
+        })
 }
 
 /// How often it has called write(2) and its like, where the kernel tells.

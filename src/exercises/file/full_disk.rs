@@ -40,7 +40,8 @@ pub(super) const FULL_DISK: Exercise = Exercise {
                 let messages = scene.draw().lines(3);
                 vec![
                     Player::learner(scene, "sender", &messages),
-                    Player::learner(scene, "receiver", [""; 0]).prints(joined(&messages)),
+                    Player::learner(scene, "receiver", [""; 0])
+                        .prints(joined(&messages)),
                 ]
             },
             partner: no_partner,
@@ -101,13 +102,19 @@ pub(super) const FULL_DISK: Exercise = Exercise {
             what: "publishes nothing",
             stage: "plain",
             language: Language::Python,
-            edits: &[("        os.rename(unfinished, name)  #", "        os.unlink(unfinished)  #")],
+            edits: &[(
+                "        os.rename(unfinished, name)  #",
+                "        os.unlink(unfinished)  #",
+            )],
         },
         Wrong {
             what: "does not look at what write returns",
             stage: "full",
             language: Language::Python,
-            edits: &[("rest = rest[os.write(file, rest):]", "rest = rest[:0 * os.write(file, rest)]")],
+            edits: &[(
+                "rest = rest[os.write(file, rest):]",
+                "rest = rest[:0 * os.write(file, rest)]",
+            )],
         },
         Wrong {
             what: "says nothing when it fails",
@@ -119,7 +126,10 @@ pub(super) const FULL_DISK: Exercise = Exercise {
             what: "removes the older file first",
             stage: "old",
             language: Language::Python,
-            edits: &[("    try:\n", "    if os.path.exists(name):\n        os.unlink(name)\n    try:\n")],
+            edits: &[(
+                "    try:\n",
+                "    if os.path.exists(name):\n        os.unlink(name)\n    try:\n",
+            )],
         },
         Wrong {
             what: "leaves the unfinished file",
@@ -137,8 +147,5 @@ fn failing(scene: &Scene) -> Vec<Player> {
     let _ = draw.lines(2);
     let messages = [draw.line(100), draw.line(20_000)];
     let sender = Player::learner(scene, "sender", messages);
-    vec![
-        Player::partner(),
-        sender.prints("").ends(Ends::Failing).room(10_000),
-    ]
+    vec![Player::partner(), sender.prints("").ends(Ends::Failing).room(10_000)]
 }

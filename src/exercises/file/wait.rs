@@ -75,7 +75,8 @@ pub(super) const WAIT: Exercise = Exercise {
                 let receiver = partner.learner("receiver")?;
                 for other in partner.scene.draw().lines(3) {
                     let other = partner.scene.dir.join(other.replace(' ', "_"));
-                    partner.call("makes another file", std::fs::write(&other, "no"))?;
+                    partner
+                        .call("makes another file", std::fs::write(&other, "no"))?;
                     partner.pause("the receiver looks, and waits again");
                     partner.until_asleep(receiver)?;
                     partner.call("removes it", remove_file(other))?;
@@ -90,13 +91,19 @@ pub(super) const WAIT: Exercise = Exercise {
             what: "waits for a file that is there",
             stage: "first",
             language: Language::C,
-            edits: &[("    int file;\n    while", "    int file;\n    char first[4096];\n    ok(read(watch, first, sizeof first), \"read\");\n    while")],
+            edits: &[(
+                "    int file;\n    while",
+                "    int file;\n    char first[4096];\n    ok(read(watch, first, sizeof first), \"read\");\n    while",
+            )],
         },
         Wrong {
             what: "looks every millisecond",
             stage: "rename",
             language: Language::C,
-            edits: &[("        ok(read(watch, events, sizeof events), \"read\");", "        memset(events, 0, sizeof events);\n        usleep(1000);")],
+            edits: &[(
+                "        ok(read(watch, events, sizeof events), \"read\");",
+                "        memset(events, 0, sizeof events);\n        usleep(1000);",
+            )],
         },
         Wrong {
             what: "hears of rename alone",
@@ -108,8 +115,16 @@ pub(super) const WAIT: Exercise = Exercise {
             what: "takes any file for its own",
             stage: "others",
             language: Language::C,
-            edits: &[("    while ((file = open(name, O_RDONLY)) == -1 && errno == ENOENT) {", "    if ((file = open(name, O_RDONLY)) == -1 && errno == ENOENT) {"),
-                ("        ok(read(watch, events, sizeof events), \"read\");", "        ok(read(watch, events, sizeof events), \"read\");\n        file = open(name, O_RDONLY);")],
+            edits: &[
+                (
+                    "    while ((file = open(name, O_RDONLY)) == -1 && errno == ENOENT) {",
+                    "    if ((file = open(name, O_RDONLY)) == -1 && errno == ENOENT) {",
+                ),
+                (
+                    "        ok(read(watch, events, sizeof events), \"read\");",
+                    "        ok(read(watch, events, sizeof events), \"read\");\n        file = open(name, O_RDONLY);",
+                ),
+            ],
         },
     ],
 };

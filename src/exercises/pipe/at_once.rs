@@ -57,7 +57,11 @@ pub(super) const AT_ONCE: Exercise = Exercise {
             partner: |partner| {
                 play(partner, |partner, fifo, _| {
                     let lines = joined(&partner.scene.draw().lines(3));
-                    partner.write(fifo, &lines[..lines.len() - 1], "no newline at the end")
+                    partner.write(
+                        fifo,
+                        &lines[..lines.len() - 1],
+                        "no newline at the end",
+                    )
                 })
             },
             hint: 2,
@@ -155,11 +159,7 @@ fn play(
     partner.received(&printed)
 }
 
-fn one_by_one(
-    partner: &Partner,
-    fifo: &File,
-    printed: &mut Vec<u8>,
-) -> Result<()> {
+fn one_by_one(partner: &Partner, fifo: &File, printed: &mut Vec<u8>) -> Result<()> {
     for line in partner.scene.draw().lines(3) {
         partner.write(fifo, &joined(&[line]), "and waits for the answer")?;
         loop {

@@ -49,10 +49,16 @@ pub(super) const RUN: Exercise = Exercise {
             about: "a command that prints more than a pipe holds",
             players: |scene| {
                 let first = 100_000 + scene.draw().below(10_000);
-                let lines: String =
-                    (first..first + 50_000).map(|number| format!("{number}\n")).collect();
-                let (first, last) = (first.to_string(), (first + 49_999).to_string());
-                running(scene, &["seq", &first, &last], &format!("status 0\n{lines}"))
+                let lines: String = (first..first + 50_000)
+                    .map(|number| format!("{number}\n"))
+                    .collect();
+                let (first, last) =
+                    (first.to_string(), (first + 49_999).to_string());
+                running(
+                    scene,
+                    &["seq", &first, &last],
+                    &format!("status 0\n{lines}"),
+                )
             },
             partner: no_partner,
             hint: 2,
@@ -111,7 +117,10 @@ pub(super) const RUN: Exercise = Exercise {
             stage: "large",
             language: Language::Python,
             edits: &[
-                ("    printed = b\"\"\n", "    printed = b\"\"\n    _, status = os.waitpid(child, 0)\n"),
+                (
+                    "    printed = b\"\"\n",
+                    "    printed = b\"\"\n    _, status = os.waitpid(child, 0)\n",
+                ),
                 ("    _, status = os.waitpid(child, 0)  #", "    #"),
             ],
         },
@@ -147,7 +156,10 @@ pub(super) const RUN: Exercise = Exercise {
             what: "gives the command the read end",
             stage: "inherited",
             language: Language::Python,
-            edits: &[("        os.dup2(writing, 1)", "        os.dup2(writing, 1)\n        os.set_inheritable(reading, True)")],
+            edits: &[(
+                "        os.dup2(writing, 1)",
+                "        os.dup2(writing, 1)\n        os.set_inheritable(reading, True)",
+            )],
         },
     ],
 };

@@ -53,7 +53,8 @@ pub(super) const STREAMS: Exercise = Exercise {
             about: "200,000 bytes on standard error, then a line on standard output",
             players: |scene| {
                 let (out, err) = words(scene);
-                let script = format!("yes '{err}' | head -n 20000 >&2; echo '{out}'");
+                let script =
+                    format!("yes '{err}' | head -n 20000 >&2; echo '{out}'");
                 running(scene, &script, (&out, 1), (&err, 20_000))
             },
             partner: no_partner,
@@ -64,7 +65,8 @@ pub(super) const STREAMS: Exercise = Exercise {
             about: "200,000 bytes on standard output, then a line on standard error",
             players: |scene| {
                 let (out, err) = words(scene);
-                let script = format!("yes '{out}' | head -n 20000; echo '{err}' >&2");
+                let script =
+                    format!("yes '{out}' | head -n 20000; echo '{err}' >&2");
                 running(scene, &script, (&out, 20_000), (&err, 1))
             },
             partner: no_partner,
@@ -99,26 +101,39 @@ pub(super) const STREAMS: Exercise = Exercise {
             what: "mixes the two",
             stage: "plain",
             language: Language::Python,
-            edits: &[("stderr=pipe)", "stderr=subprocess.STDOUT)"), ("b\"\", child.stderr: b\"\"}", "b\"\"}"), ("out, err = kept.values()", "out, err = *kept.values(), b\"\"")],
+            edits: &[
+                ("stderr=pipe)", "stderr=subprocess.STDOUT)"),
+                ("b\"\", child.stderr: b\"\"}", "b\"\"}"),
+                ("out, err = kept.values()", "out, err = *kept.values(), b\"\""),
+            ],
         },
         Wrong {
             what: "reads one after the other",
             stage: "errors",
             language: Language::Python,
-            edits: &[("for ready, _ in streams.select():", "for ready, _ in [(list(streams.get_map().values())[0], 1)]:")],
+            edits: &[(
+                "for ready, _ in streams.select():",
+                "for ready, _ in [(list(streams.get_map().values())[0], 1)]:",
+            )],
         },
         Wrong {
             what: "reads the errors first",
             stage: "output",
             language: Language::Python,
-            edits: &[("for ready, _ in streams.select():", "for ready, _ in [(list(streams.get_map().values())[-1], 1)]:")],
+            edits: &[(
+                "for ready, _ in streams.select():",
+                "for ready, _ in [(list(streams.get_map().values())[-1], 1)]:",
+            )],
         },
         Wrong {
             what: "asks poll for a stream that has ended",
             stage: "idle",
             language: Language::Python,
             edits: &[
-                ("while streams.get_map():", "ended = set()\n            while len(ended) < 2:"),
+                (
+                    "while streams.get_map():",
+                    "ended = set()\n            while len(ended) < 2:",
+                ),
                 ("streams.unregister(ready.fileobj)", "ended.add(ready.fileobj)"),
             ],
         },
@@ -143,7 +158,9 @@ fn running(
     out: (&str, usize),
     err: (&str, usize),
 ) -> Vec<Player> {
-    let [out, err] = [out, err].map(|(word, count)| format!("{word}\n").repeat(count));
-    let printed = format!("status 0\nout {}\n{out}err {}\n{err}", out.len(), err.len());
+    let [out, err] =
+        [out, err].map(|(word, count)| format!("{word}\n").repeat(count));
+    let printed =
+        format!("status 0\nout {}\n{out}err {}\n{err}", out.len(), err.len());
     vec![Player::learner(scene, "run", ["sh", "-c", script]).prints(printed)]
 }
