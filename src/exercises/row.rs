@@ -138,7 +138,7 @@ pub struct Player {
 }
 
 /// More than any stage writes into a file.
-const ROOM: u64 = 1 << 30;
+pub const ROOM: u64 = 1 << 30;
 
 /// What messages call the partner.
 pub const PARTNER: &str = "partner";

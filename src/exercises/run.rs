@@ -24,14 +24,14 @@ use lab::interrupts::Interrupts;
 use lab::scratch::Scratch;
 use os::calls::poll_until;
 use os::proc::{Activity, activity};
-use os::spawn::{ignore, limit};
+use os::spawn::limit;
 use process::{Input, Outcome, Output, RoleProcess};
 use wire::say::{count, grouped};
 
 use super::folder::Started;
 use super::judge::judge;
 use super::partner::{MARK, USED, VERB, processes_of};
-use super::row::{Ends, Exercise, PARTNER, Player, Stage};
+use super::row::{Ends, Exercise, PARTNER, Player, ROOM, Stage};
 use super::scene::Scene;
 use super::sleep::Sleep;
 use super::verdict::{Report, Verdict};
@@ -46,7 +46,7 @@ pub struct Pace {
 impl Pace {
     /// How long a stage may take.
     fn deadline(self) -> Duration {
-        (self.start * 15).max(Duration::from_secs(4))
+        (self.start * 15).max(Duration::from_secs(15))
     }
 
     /// How long a program must have slept that waits for another: at its start it may sleep, too.
@@ -162,6 +162,7 @@ pub fn play(
     let mut over = Over::Ended;
     for (index, player) in players.iter().enumerate() {
         let command = match player.learners {
+            true if player.room < ROOM => started.command_without_sigxfsz(),
             true => started.command(),
             false => partner(id, stage, seed)?,
         };
@@ -288,8 +289,6 @@ fn start(
         command.env("PATH", path);
         limit(&mut command, Resource::RLIMIT_CORE, 0, 0);
         limit(&mut command, Resource::RLIMIT_FSIZE, player.room, player.room);
-        // As on a full disk: write(2) fails, and no signal ends the program.
-        ignore(&mut command, Signal::SIGXFSZ);
     }
     RoleProcess::start_with(&player.name, command, input, output, None)
 }

@@ -6,11 +6,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::Signal;
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::thread::{CpuSet, sched_setaffinity};
-
-use super::signal;
 
 /// Makes `command` die with its parent: prctl(PR_SET_PDEATHSIG, SIGKILL).
 ///
@@ -41,12 +38,6 @@ pub fn pin(command: &mut Command, cpus: &[usize]) {
 pub fn limit(command: &mut Command, what: Resource, soft: u64, hard: u64) {
     // SAFETY: between fork and exec only setrlimit runs.
     unsafe { command.pre_exec(move || Ok(setrlimit(what, soft, hard)?)) };
-}
-
-/// Makes `command` start with this signal ignored, which is inherited: sigaction(2).
-pub fn ignore(command: &mut Command, signal: Signal) {
-    // SAFETY: between fork and exec only sigaction runs.
-    unsafe { command.pre_exec(move || signal::ignore(signal as i32)) };
 }
 
 /// Gives `command` the descriptor `given`, under the number that it has here.

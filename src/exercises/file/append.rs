@@ -8,7 +8,7 @@ use rustix::io::ioctl_fionread;
 
 use bare::{Language, MeetingPlace};
 use os::proc::{field, text};
-use wire::say::bytes as shown;
+use wire::visible::visible;
 
 use crate::draw::joined;
 use crate::partner::Partner;
@@ -274,9 +274,9 @@ impl Input {
         match now == expected {
             true => Ok(()),
             false => partner.wrong(&format!(
-                "the file at PLACE should have {}, and has {}",
-                shown(expected),
-                shown(&now)
+                "the file at PLACE should have \"{}\", and has \"{}\"",
+                visible(expected),
+                visible(&now)
             )),
         }
     }
