@@ -18,8 +18,12 @@ use super::row::{
 };
 use super::scene::Scene;
 
+mod one_receiver;
+mod sender;
+
 /// The exercises.
-pub(super) const ALL: &[Exercise] = &[RECEIVER, NOT_A_FIFO];
+pub(super) const ALL: &[Exercise] =
+    &[RECEIVER, NOT_A_FIFO, sender::SENDER, one_receiver::ONE_RECEIVER];
 
 const RECEIVER: Exercise = Exercise {
     name: "receiver",

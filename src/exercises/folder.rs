@@ -56,6 +56,15 @@ impl Started {
         command.current_dir(&self.dir);
         command
     }
+
+    /// The same with SIGXFSZ ignored, so that a limit looks like a full disk: write(2) fails,
+    /// and no signal ends the program. A shell ignores it, since a `RoleProcess` ignores none.
+    pub fn command_without_sigxfsz(&self) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+        command.args(&self.words).current_dir(&self.dir);
+        command
+    }
 }
 
 /// What a compiler has said, in place of a program.

@@ -32,6 +32,15 @@ pub(super) fn judge(
         let status = outcome.status;
         if player.learners {
             judge_end(report, player, name, status, &outcome.stderr);
+            if let Some(word) =
+                player.says.as_deref().filter(|_| report.verdict == Verdict::Passed)
+                && !has_word(&outcome.stderr, word)
+            {
+                let fault = format!(
+                    "Your {name} should say \"{word}\" on standard error, and did not."
+                );
+                report.fault(Verdict::Wrong, fault);
+            }
         } else if !status.success() {
             let said =
                 outcome.stderr.lines().rfind(|line| !line.starts_with("partner │"));
@@ -85,6 +94,11 @@ pub(super) fn judge(
         };
         report.tell(&title, &outcome.stderr.replace("partner │ ", ""));
     }
+}
+
+/// Whether `word`, of letters and digits, stands in `text` by itself.
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric()).any(|one| one == word)
 }
 
 fn judge_end(

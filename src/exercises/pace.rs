@@ -26,7 +26,7 @@ impl Pace {
     /// How long a stage may take. One that sleeps for good is found out long before: this is
     /// for those that do not sleep, and long enough for a machine with much else to do.
     pub(super) fn deadline(self) -> Duration {
-        (self.start * 15).max(Duration::from_secs(10))
+        (self.start * 15).max(Duration::from_secs(15))
     }
 
     /// How long a program must have slept that waits for another: at its start it may sleep, too.

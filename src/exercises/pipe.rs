@@ -2,5 +2,10 @@
 
 use super::row::Exercise;
 
+mod at_once;
+mod run;
+mod streams;
+
 /// The exercises.
-pub(super) const ALL: &[Exercise] = &[super::design::pipeline::ROW];
+pub(super) const ALL: &[Exercise] =
+    &[at_once::AT_ONCE, run::RUN, streams::STREAMS, super::design::pipeline::ROW];

@@ -138,6 +138,10 @@ pub struct Player {
     pub prints: Option<Vec<u8>>,
     /// How it must end.
     pub ends: Ends,
+    /// What must be on its standard error as a word: a number, or a name.
+    pub says: Option<String>,
+    /// How many bytes a file may have that it writes to, as on a disk that is full then.
+    pub room: u64,
     /// Whether its standard output is the next one's standard input.
     pub piped: bool,
     /// Whether it must sleep, and not wake, until the next one starts.
@@ -148,6 +152,9 @@ pub struct Player {
 
 /// No further arguments of a player.
 pub const NOTHING: [&str; 0] = [];
+
+/// More than any stage writes into a file.
+pub const ROOM: u64 = 1 << 30;
 
 /// What messages call the partner.
 pub const PARTNER: &str = "partner";
@@ -188,6 +195,8 @@ impl Player {
             stdin: Vec::new(),
             prints: None,
             ends: Ends::Well,
+            says: None,
+            room: ROOM,
             piped: false,
             idles: false,
             ranks: 0,
@@ -212,6 +221,20 @@ impl Player {
     #[must_use]
     pub fn ends(mut self, ends: Ends) -> Player {
         self.ends = ends;
+        self
+    }
+
+    /// Wants this word on its standard error.
+    #[must_use]
+    pub fn says(mut self, word: impl Into<String>) -> Player {
+        self.says = Some(word.into());
+        self
+    }
+
+    /// Leaves it this much room for a file, in bytes.
+    #[must_use]
+    pub fn room(mut self, bytes: u64) -> Player {
+        self.room = bytes;
         self
     }
 

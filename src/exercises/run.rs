@@ -31,7 +31,7 @@ use super::folder::Started;
 use super::judge::judge;
 use super::pace::Pace;
 use super::partner::{MARK, USED, VERB, left_running, processes_of};
-use super::row::{Ends, Exercise, PARTNER, Player, Stage};
+use super::row::{Ends, Exercise, PARTNER, Player, ROOM, Stage};
 use super::scene::Scene;
 use super::sleep::{IDLE, Sleep, restless};
 use super::verdict::{Report, Verdict};
@@ -90,6 +90,7 @@ pub(super) fn play(
     let mut over = Over::Ended;
     for (index, player) in players.iter().enumerate() {
         let command = match (player.learners, player.ranks) {
+            (true, 0) if player.room < ROOM => started.command_without_sigxfsz(),
             (true, 0) => started.command(),
             (true, ranks) => started.world(ranks, &scratch.path().join(BIN)),
             (false, _) => partner(player, id, stage, seed)?,
@@ -232,14 +233,14 @@ fn start(
         LIMITS
             .iter()
             .for_each(|(what, most)| limit(&mut command, *what, *most, *most));
+        limit(&mut command, Resource::RLIMIT_FSIZE, player.room, player.room);
     }
     RoleProcess::start_with(&player.name, command, input, output, None)
 }
 
 /// What bounds a program that has gone wrong. RLIMIT_NPROC would count all of the user's processes.
-const LIMITS: [(Resource, u64); 4] = [
+const LIMITS: [(Resource, u64); 3] = [
     (Resource::RLIMIT_CORE, 0),
-    (Resource::RLIMIT_FSIZE, 1 << 30),
     (Resource::RLIMIT_CPU, 60),
     (Resource::RLIMIT_AS, 16 << 30),
 ];

@@ -3,6 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
 use bare::MeetingPlace;
 use lab::bare::MeetingPlaces;
 use wire::meet::key_of;
@@ -52,6 +55,12 @@ impl Scene {
     /// What stands for [`MeetingPlace::Key`], as a number.
     pub fn key(&self) -> i32 {
         key_of(&self.meeting.argument(MeetingPlace::Name))
+    }
+
+    /// Makes a FIFO at `path`, before any process of the stage is there.
+    pub fn make_fifo(&self, path: &str) {
+        // Where it cannot be, the partner's open(2) says so.
+        let _ = mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR);
     }
 
     /// Removes what is left in the kernel by the stage's names, and says what that was.
