@@ -13,7 +13,7 @@
 //! - `contract`: what every chapter keeps, over command lines; only the tests use it.
 //! - [`chapters`]: the mechanisms, with their roles. The code that the book shows is the
 //!   code that runs. Begin with `fifo`; [`wire::chapter`] says what a chapter is.
-//! - [`lab`]: the demo, and the clean-up.
+//! - [`lab`]: the demo, the clean-up, and what the learner has done.
 //! - [`doctor`]: what this machine offers, by trying it.
 //! - [`experiments`]: each chapter's pitfalls, as questions that the kernel answers.
 //! - [`trace`]: the system calls of both roles, in one picture.
