@@ -148,7 +148,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let apart = options.apart && go_apart()?;
     let before = if options.apart { names() } else { BTreeSet::new() };
     let built = match built {
-        Ok(started) => measure(exercise, &started, &mut stop)?.map(|pace| (started, pace)),
+        Ok(started) => {
+            measure(exercise, &started, &mut stop)?.map(|pace| (started, pace))
+        }
         Err(report) => Err(report),
     };
     let mut played: Vec<(&str, &str, Report)> = Vec::new();

@@ -69,7 +69,7 @@ impl Partner {
     ///
     /// # Errors
     /// When it has ended.
-    pub fn stop(&self, role: &str) -> Result<Pid> {
+    pub fn stop_role(&self, role: &str) -> Result<Pid> {
         let pid = self.learner(role)?;
         self.signal(pid, Signal::SIGSTOP, "on purpose; SIGCONT will follow")?;
         self.until("a stop", || {

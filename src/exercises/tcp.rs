@@ -9,5 +9,9 @@ mod zombies;
 
 /// The exercises.
 pub(super) const ALL: &[Exercise] = &[
-    restart::ROW, lines::ROW, lost_client::ROW, zombies::ROW, super::design::upgrade::ROW,
+    restart::ROW,
+    lines::ROW,
+    lost_client::ROW,
+    zombies::ROW,
+    super::design::upgrade::ROW,
 ];

@@ -58,7 +58,7 @@ pub(super) const ROW: Exercise = Exercise {
             about: "the server is stopped, and goes on",
             players: server_first,
             partner: |partner| {
-                let pid = partner.stop("server")?;
+                let pid = partner.stop_role("server")?;
                 partner.signal(pid, Signal::SIGCONT, "it goes on")?;
                 hand_over(partner, &sent(&partner.scene))
             },
@@ -69,7 +69,7 @@ pub(super) const ROW: Exercise = Exercise {
             about: "three clients have connected before the server looks",
             players: server_first,
             partner: |partner| {
-                let pid = partner.stop("server")?;
+                let pid = partner.stop_role("server")?;
                 let all = [(); 3].map(|()| partner.connect());
                 partner.signal(pid, Signal::SIGCONT, "it goes on")?;
                 let bytes = sent(&partner.scene);

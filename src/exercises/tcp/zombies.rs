@@ -79,7 +79,7 @@ pub(super) const ROW: Exercise = Exercise {
                 let clients: Vec<_> = clients.into_iter().collect::<Result<_>>()?;
                 let all = children(partner)?;
                 partner.log("the children end while the server is stopped: one SIGCHLD is pending");
-                let server = partner.stop("server")?;
+                let server = partner.stop_role("server")?;
                 for client in &clients {
                     partner.finish(client)?;
                 }

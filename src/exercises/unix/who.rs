@@ -65,7 +65,7 @@ pub(super) const ROW: Exercise = Exercise {
             about: "a client that says that it is another one",
             players: server_first,
             partner: |partner| {
-                let server = partner.stop("server")?;
+                let server = partner.stop_role("server")?;
                 let client = partner.connect()?;
                 partner.write(&client, b"1 0 0\n", "process 1 is somebody else")?;
                 partner.signal(server, Signal::SIGCONT, "it goes on")?;

@@ -11,12 +11,13 @@ use nix::sys::signal::Signal;
 use nix::unistd::{pipe, pipe2, read, write};
 use syscalls::Sysno;
 
-use crate::row::{Experiment, Kind, right, wrong};
+use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 
 pub(super) const OVER_EXEC: Experiment = Experiment {
     name: "over-exec",
     title: "A helper that knows nothing of the pipe",
+    level: Level::Later,
     question: "A program calls pipe(2), and starts a reader, which has the read end alone. \
                It also starts `sleep 600` by fork(2) and execve(2), which has nothing to do \
                with the pipe. Then it writes `done`, closes both of its ends, and goes on \
