@@ -14,15 +14,27 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 /// A demo or a test that is itself killed leaves no orphan. It is the *thread* that
 /// spawns whose end counts, so spawn from one that lasts.
 pub fn die_with_parent(command: &mut Command) {
-    // SAFETY: between fork and exec only prctl runs, which is async-signal-safe.
+    let parent = std::process::id() as i32;
+    // SAFETY: between fork and exec only prctl and getppid run, which are async-signal-safe.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == -1 {
                 return Err(io::Error::last_os_error());
+            }
+            // A parent that had ended before the prctl sends no signal.
+            if libc::getppid() != parent {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
             Ok(())
         });
     }
+}
+
+/// Makes `command` lead a session of its own, and so a process group: setsid(2). It has no
+/// terminal then.
+pub fn lead_session(command: &mut Command) {
+    // SAFETY: between fork and exec only setsid runs, which is async-signal-safe.
+    unsafe { command.pre_exec(|| Ok(nix::unistd::setsid().map(drop)?)) };
 }
 
 /// Makes `command` run on `cpus` alone, from its first instruction on:
