@@ -5,6 +5,7 @@
 //!   means.
 //! - `event`: what was seen; `pair`: which call woke or fed which; `noise`: what of it is
 //!   shown.
+//! - `play`: a scene of processes that is traced for its numbers of calls.
 //! - `cell`, `text`, `rows`, `draw`, `svg`, `json`: how it is shown.
 
 use std::ffi::OsString;
@@ -40,6 +41,7 @@ mod named;
 mod noise;
 mod objects;
 mod pair;
+pub mod play;
 mod rows;
 mod run;
 mod socket;

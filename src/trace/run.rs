@@ -32,7 +32,7 @@ use wire::say::tell;
 use wire::visible;
 
 /// How long a chapter may take.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What is traced.
 #[derive(Debug)]
@@ -232,7 +232,11 @@ fn programs(commands: &[Vec<OsString>], watch: &mut Watch) -> Result<Ran> {
 }
 
 /// Ends what did not end by itself, and reports it.
-fn finish(tracer: &mut Tracer, watch: &mut Watch, pause: Pause) -> Result<()> {
+pub(super) fn finish(
+    tracer: &mut Tracer,
+    watch: &mut Watch,
+    pause: Pause,
+) -> Result<()> {
     tracer.vital.clear();
     match pause {
         Pause::Ended | Pause::Ready => {}
@@ -291,7 +295,7 @@ fn verdict(
     scratch.leftovers().ok()?
 }
 
-fn trace(tracer: Tracer) -> Trace {
+pub(super) fn trace(tracer: Tracer) -> Trace {
     let Tracer { world, mut events, mut notes, .. } = tracer;
     events.sort_by_key(|event| event.begin);
     if events.len() >= MOST {
@@ -316,11 +320,11 @@ fn trace(tracer: Tracer) -> Trace {
     }
 }
 
-fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     pipe2(OFlag::O_CLOEXEC).context("pipe")
 }
 
-fn inode(fd: &OwnedFd) -> Result<u64> {
+pub(super) fn inode(fd: &OwnedFd) -> Result<u64> {
     let file = std::fs::File::from(fd.try_clone().context("dup")?);
     Ok(file.metadata().context("fstat")?.ino())
 }

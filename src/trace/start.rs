@@ -223,7 +223,9 @@ fn wait(
     let (ready, left) = match until {
         Some(Until::Readable(fd)) => (Some(fd), left),
         // No event reports that a process falls asleep.
-        Some(Until::Asleep(_)) => (None, left.map(|left| left.min(LOOK))),
+        Some(Until::Asleep(_) | Until::Gone(_)) => {
+            (None, left.map(|left| left.min(LOOK)))
+        }
         None => (None, left),
     };
     let timeout =
@@ -250,6 +252,8 @@ pub(super) enum Until<'a> {
     Readable(&'a OwnedFd),
     /// A process sleeps in a system call, or has ended.
     Asleep(Pid),
+    /// A process has ended.
+    Gone(Pid),
 }
 
 impl Until<'_> {
@@ -261,6 +265,7 @@ impl Until<'_> {
                     .is_ok_and(|ready| ready > 0)
             }
             Until::Asleep(pid) => activity(pid) != Activity::Other,
+            Until::Gone(pid) => activity(pid) == Activity::Ended,
         }
     }
 }
