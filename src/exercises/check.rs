@@ -1,11 +1,11 @@
 //! `ipclab exercise check`: builds, then tries stage by stage, and says what it does.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use colored::Colorize;
-use serde_json::{Value, json};
 
 use bare::Language;
 use doctor::ask;
@@ -13,16 +13,22 @@ use doctor::probe::Place;
 use lab::interrupts::Interrupts;
 use lab::prose;
 use lab::scratch::Scratch;
+use os::namespace::Apart;
 use wire::errors::usage;
 use wire::meet::quoted;
-use wire::visible::visible_but;
 
+use super::class::{self, names};
 use super::folder::{NotBuilt, Started, about, build, build_line};
+use super::formats::{Format, write};
 use super::progress::{Progress, now};
 use super::row::{Exercise, Stage};
-use super::run::{Pace, measure, play};
+use super::run::{measure, play};
+use super::schema::{Played, START, Submission, VERSION};
+use super::told::{done, line, told, way_out};
+use super::tracing::traced;
 use super::verdict::{Report, Verdict};
-use super::{Entry, find, seed};
+use super::watch::{self, Watched};
+use super::{Entry, find, id, own, seed};
 
 /// The options of `check`.
 #[derive(Debug, clap::Args)]
@@ -31,6 +37,10 @@ use super::{Entry, find, seed};
     ("exercise check", "the same, from within that folder"),
     ("exercise check fifo/receiver -- ./mine", "another program"),
     ("exercise check fifo/receiver --stage halves --seed 81f3", "a stage alone, again"),
+    ("exercise check fifo/receiver --stage halves --trace", "its system calls, too"),
+    ("exercise check fifo/receiver --watch", "again, each time that you save a file"),
+    ("exercise check --all handed-in", "a folder of submissions, a folder a learner"),
+    ("exercise check --all handed-in --format junit", "the same for a build server"),
 ]))]
 pub(super) struct Options {
     /// CHAPTER/NAME; in its folder it need not be said
@@ -38,44 +48,116 @@ pub(super) struct Options {
     exercise: Option<String>,
     /// Try this stage alone
     #[arg(long, value_name = "NAME")]
-    stage: Option<String>,
+    pub(super) stage: Option<String>,
     /// Draw the same data as the run that printed this seed
     #[arg(long, value_name = "HEX", value_parser = seed)]
     seed: Option<u64>,
-    /// One JSON object: each stage with its verdict
+    /// Also draw the system calls of both sides: of the stage that fails, or of the one named
     #[arg(long)]
+    pub(super) trace: bool,
+    /// Check at once, and each time that a file is saved
+    #[arg(long, conflicts_with_all = ["json", "format", "all"])]
+    watch: bool,
+    /// With --watch: look at the files each second, where inotify(7) does not report
+    #[arg(long, requires = "watch")]
+    poll: bool,
+    /// Check all submissions in FOLDER: it has a folder a learner, with the folders of `start`
+    #[arg(long, value_name = "FOLDER")]
+    #[arg(conflicts_with_all = ["stage", "trace", "command"])]
+    all: Option<PathBuf>,
+    /// With --all: so many at the same time; as many as there are CPUs without it
+    #[arg(long, value_name = "NUMBER", requires = "all")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// An exercise of your teacher's own, in FOLDER (`exercise new`)
+    #[arg(long, value_name = "FOLDER", requires = "command")]
+    #[arg(conflicts_with_all = ["exercise", "all"])]
+    pub(super) own: Option<PathBuf>,
+    /// One JSON object: each stage with its verdict; the same as --format json
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// The form of the result
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// In namespaces of its own, and without a note of it; `--all` starts it
+    #[arg(long, hide = true)]
+    apart: bool,
     /// A command that starts your program; its role and arguments follow
     #[arg(last = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
+    pub(super) command: Vec<OsString>,
 }
 
-/// What comes before the stages: the program is built, and started without arguments.
-const START: &str = "start";
+impl Options {
+    fn format(&self) -> Format {
+        let json = self.json.then_some(Format::Json);
+        json.or(self.format).unwrap_or(Format::Table)
+    }
+
+    /// Whether it is for a reader.
+    fn is_told(&self) -> bool {
+        self.format() == Format::Table
+    }
+
+    /// The words that name the exercise again.
+    pub(super) fn named(&self, id: &str) -> String {
+        match &self.own {
+            Some(dir) => format!("--own {}", quoted(&dir.display().to_string())),
+            None => id.to_owned(),
+        }
+    }
+
+    fn seed(&self) -> Result<u64> {
+        match self.seed {
+            Some(seed) => Ok(seed),
+            None => Ok(u64::from(getrandom::u32().context("getrandom")?)),
+        }
+    }
+}
 
 /// What is to be checked.
-struct Checked {
-    entry: Entry,
-    id: String,
+pub(super) struct Checked {
+    pub(super) entry: Entry,
+    pub(super) id: String,
     /// The learner's folder, where no command was given.
     dir: Option<(PathBuf, Language)>,
 }
 
 /// `ipclab exercise check`.
 pub(super) fn run(options: &Options) -> Result<()> {
+    if let Some(dir) = &options.all {
+        return class::run(&class::Asked {
+            dir,
+            exercise: options.exercise.as_deref(),
+            seed: options.seed()?,
+            jobs: options.jobs.map(usize::from),
+            format: options.format(),
+        });
+    }
     let checked = chosen(options)?;
+    if options.watch {
+        return watched(&checked, options);
+    }
     let (_, exercise) = checked.entry;
     let stages = stages(exercise, options.stage.as_deref())?;
-    let seed = match options.seed {
-        Some(seed) => seed,
-        None => u64::from(getrandom::u32().context("getrandom")?),
-    };
+    let seed = options.seed()?;
     let mut stop = Interrupts::watch()?;
-    let mut played = Vec::new();
-    let report = match begin(&checked, options, &mut stop)? {
-        Err(report) => Some((START, report)),
+    let built = begin(&checked, options)?;
+    end_if_asked(&mut stop)?;
+    // The build has this machine's network and its files; the program has not.
+    let apart = options.apart && go_apart()?;
+    let before = if options.apart { names() } else { BTreeSet::new() };
+    let built = match built {
+        Ok(started) => measure(&started, &mut stop)?.map(|pace| (started, pace)),
+        Err(report) => Err(report),
+    };
+    let mut played: Vec<(&str, &str, Report)> = Vec::new();
+    let started = match built {
+        Err(report) => {
+            let about = "the program is built, and started without arguments";
+            played.push((START, about, report));
+            None
+        }
         Ok((started, pace)) => {
-            let mut last = None;
             for (number, stage) in (1..).zip(&stages) {
                 let report = play(
                     exercise,
@@ -85,48 +167,140 @@ pub(super) fn run(options: &Options) -> Result<()> {
                     (seed, pace),
                     &mut stop,
                 )?;
-                if let Some(signal) = stop.caught {
-                    stop.end_by(signal)?;
-                }
-                if !options.json {
+                end_if_asked(&mut stop)?;
+                if options.is_told() {
                     prose::print(&line(number, stages.len(), stage, &report))?;
                 }
-                if report.verdict != Verdict::Passed {
-                    last = Some((stage.name, report));
+                let ends = report.verdict != Verdict::Passed;
+                played.push((stage.name, stage.about, report));
+                if ends {
                     break;
                 }
-                played.push((stage.name, report));
             }
-            last
+            Some(started)
         }
     };
-    note(&checked, options, played.len(), report.is_none());
-    if options.json {
-        prose::print(&format!(
-            "{}\n",
-            json(&checked, seed, &played, report.as_ref())
-        ))?;
-    }
-    let Some((stage, report)) = report else {
-        return if options.json {
-            Ok(())
+    let submission = Submission {
+        version: VERSION,
+        learner: None,
+        folder: None,
+        exercise: checked.id.clone(),
+        language: checked
+            .dir
+            .as_ref()
+            .map(|(_, language)| language.name().to_owned()),
+        seed: format!("{seed:x}"),
+        isolated: apart,
+        verdict: played
+            .last()
+            .map_or(Verdict::Passed, |(.., report)| report.verdict),
+        passed: played
+            .iter()
+            .filter(|(.., it)| it.verdict == Verdict::Passed)
+            .count(),
+        of: stages.len(),
+        stages: played
+            .iter()
+            .map(|(name, about, it)| Played::new(name, about, it))
+            .collect(),
+        not_tried: stages
+            .iter()
+            .map(|stage| stage.name.to_owned())
+            .filter(|name| played.iter().all(|(played, ..)| played != name))
+            .collect(),
+        left: if options.apart {
+            names().difference(&before).cloned().collect()
         } else {
-            prose::print(&done(&checked, options))
-        };
+            Vec::new()
+        },
     };
-    if !options.json {
-        prose::print(&told(&report))?;
-        prose::print(&way_out(&checked, options, stage, seed))?;
+    note(&checked, options, &submission);
+    if !options.is_told() {
+        prose::print(&write(options.format(), std::slice::from_ref(&submission)))?;
     }
-    bail!("{}: {stage}: {}", checked.id, report.verdict.text());
+    let failed = played.pop().filter(|_| submission.verdict != Verdict::Passed);
+    let traced = failed.as_ref().map_or(stages[0].name, |(name, ..)| name);
+    if options.is_told() {
+        if let Some((_, _, report)) = &failed {
+            prose::print(&told(report))?;
+        }
+        if let Some(started) = started.filter(|_| options.trace) {
+            let stage = find_stage(exercise, traced)?;
+            prose::print(&drawn(&checked, stage, &started, seed))?;
+        }
+        prose::print(&match &failed {
+            Some((stage, ..)) => way_out(&checked, options, stage, seed),
+            None => done(&checked, options),
+        })?;
+    }
+    match failed {
+        Some((stage, _, report)) if !options.format().ends_well() => {
+            bail!("{}: {stage}: {}", checked.id, report.verdict.text())
+        }
+        _ => Ok(()),
+    }
 }
 
-/// Builds the program, and starts it once; or the report of what came in the way.
+/// Ends this process if a signal has asked for it.
+fn end_if_asked(stop: &mut Interrupts) -> Result<()> {
+    let _ = stop.pending()?;
+    stop.caught.map_or(Ok(()), |signal| stop.end_by(signal))
+}
+
+/// Whether we are in namespaces of our own now. The process that waits for that ends here.
+fn go_apart() -> Result<bool> {
+    match os::namespace::go_apart().context("fork")? {
+        Apart::Inside => Ok(true),
+        Apart::Refused => Ok(false),
+        Apart::Ended(status) => std::process::exit(status.into()),
+    }
+}
+
+/// Checks at each saved file, by a process of its own with the same options.
+fn watched(checked: &Checked, options: &Options) -> Result<()> {
+    let watched = match &checked.dir {
+        Some((dir, language)) => Watched::folder(dir, *language),
+        None => Watched::command(&options.command)?,
+    };
+    let mut words: Vec<OsString> =
+        ["exercise", "check"].map(OsString::from).to_vec();
+    match &options.own {
+        Some(dir) => words.extend(["--own".into(), dir.into()]),
+        None => words.push(checked.id.clone().into()),
+    }
+    if let Some(stage) = &options.stage {
+        words.extend(["--stage".into(), stage.into()]);
+    }
+    if let Some(seed) = options.seed {
+        words.extend(["--seed".into(), format!("{seed:x}").into()]);
+    }
+    words.extend(options.trace.then(|| "--trace".into()));
+    if !options.command.is_empty() {
+        words.push("--".into());
+        words.extend(options.command.iter().cloned());
+    }
+    watch::run(&watched, &words, options.poll)
+}
+
+/// The stage's calls, or why they cannot be seen.
+fn drawn(checked: &Checked, stage: &Stage, started: &Started, seed: u64) -> String {
+    match traced((&checked.id, checked.entry.1), stage, started, seed) {
+        Ok(seen) => format!(
+            "\n{}:\n{}",
+            "The system calls of both sides".bold(),
+            seen.drawing
+        ),
+        Err(error) => {
+            format!("\nIts calls cannot be seen: {}\n", wire::errors::line(&error))
+        }
+    }
+}
+
+/// Builds the program; or the report of what came in the way.
 fn begin(
     checked: &Checked,
     options: &Options,
-    stop: &mut Interrupts,
-) -> Result<std::result::Result<(Started, Pace), Report>> {
+) -> Result<std::result::Result<Started, Report>> {
     if let Some(probe) = checked.entry.1.needs
         && let answer = ask::one(probe, &Place::at(Scratch::make()?.path()))?
         && !answer.is_there()
@@ -134,48 +308,20 @@ fn begin(
         let fault = format!("{}; ipclab doctor tells more.", answer.found);
         return Ok(Err(Report::new(Verdict::NotHere, fault)));
     }
-    let started = match start(checked, options)? {
-        Ok(started) => started,
-        Err(NotBuilt(said)) => {
-            let mut report =
-                Report::new(Verdict::CouldNotRun, "It does not compile.".into());
-            report.tell("The compiler", &said);
-            return Ok(Err(report));
-        }
-    };
-    Ok(measure(&started, stop)?.map(|pace| (started, pace)))
-}
-
-/// The check as one JSON object.
-fn json(
-    checked: &Checked,
-    seed: u64,
-    played: &[(&str, Report)],
-    last: Option<&(&str, Report)>,
-) -> Value {
-    let stage = |(name, report): &(&str, Report)| {
-        let story = report
-            .story
-            .iter()
-            .map(|(title, text)| json!({"title": title, "text": text}));
-        json!({
-            "stage": name, "verdict": report.verdict, "faults": report.faults,
-            "story": story.collect::<Vec<_>>(), "seconds": report.took.as_secs_f64(),
-        })
-    };
-    json!({
-        "version": 1,
-        "exercise": checked.id,
-        "seed": format!("{seed:x}"),
-        "verdict": last.map_or(Verdict::Passed, |(_, report)| report.verdict),
-        "passed": played.len(),
-        "of": checked.entry.1.stages.len(),
-        "stages": played.iter().chain(last).map(stage).collect::<Vec<_>>(),
-    })
+    Ok(start(checked, options)?.map_err(|NotBuilt(said)| {
+        let mut report =
+            Report::new(Verdict::CouldNotRun, "It does not compile.".into());
+        report.tell("The compiler", &said);
+        report
+    }))
 }
 
 /// The exercise and the folder, from the command line or from where we are.
 fn chosen(options: &Options) -> Result<Checked> {
+    if let Some(dir) = &options.own {
+        let entry = own::load(dir)?;
+        return Ok(Checked { entry, id: id(entry), dir: None });
+    }
     let here = std::env::current_dir().ok();
     let here = here.and_then(|dir| Some((about(&dir)?, dir)));
     let id = match (&options.exercise, &here) {
@@ -213,15 +359,18 @@ fn chosen(options: &Options) -> Result<Checked> {
 }
 
 fn stages(exercise: &Exercise, only: Option<&str>) -> Result<Vec<&'static Stage>> {
-    let Some(name) = only else { return Ok(exercise.stages.iter().collect()) };
-    match exercise.stages.iter().find(|stage| stage.name == name) {
-        Some(stage) => Ok(vec![stage]),
-        None => {
-            let names: Vec<_> =
-                exercise.stages.iter().map(|stage| stage.name).collect();
-            Err(usage(format!("no stage {name}: there are {}", names.join(", "))))
-        }
+    match only {
+        Some(name) => Ok(vec![find_stage(exercise, name)?]),
+        None => Ok(exercise.stages.iter().collect()),
     }
+}
+
+pub(super) fn find_stage(exercise: &Exercise, name: &str) -> Result<&'static Stage> {
+    let found = exercise.stages.iter().find(|stage| stage.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<_> = exercise.stages.iter().map(|stage| stage.name).collect();
+        usage(format!("no stage {name}: there are {}", names.join(", ")))
+    })
 }
 
 /// Builds the program, and says how.
@@ -234,7 +383,7 @@ fn start(
         return Ok(Ok(Started { words: options.command.clone(), dir }));
     };
     if let Some(words) = build_line(dir, *language)?
-        && !options.json
+        && options.is_told()
     {
         let shown = quoted(&dir.display().to_string());
         prose::print(&format!("$ cd {shown} && {}\n", words.join(" ")))?;
@@ -242,95 +391,25 @@ fn start(
     build(dir, *language)
 }
 
-/// One line for a stage that was played.
-fn line(number: usize, all: usize, stage: &Stage, report: &Report) -> String {
-    let milliseconds = report.took.as_millis();
-    let verdict = match report.verdict {
-        Verdict::Passed => "✓".green(),
-        Verdict::NotHere => "–".yellow(),
-        _ => "✗".red(),
-    };
-    let first = format!("{verdict} {number}/{all} {:<10} ", stage.name);
-    let rest = " ".repeat(17);
-    let end = match report.verdict {
-        Verdict::Passed => format!("{milliseconds} ms"),
-        other => other.text().to_uppercase(),
-    };
-    prose::paragraph(
-        prose::width(),
-        &first,
-        &rest,
-        &format!("{}  {end}", stage.about),
-    )
-}
-
-/// What was wrong, and the story of the run.
-fn told(report: &Report) -> String {
-    let mut text = String::from("\n");
-    for fault in &report.faults {
-        text += &prose::paragraph(prose::width(), "", "", fault);
-    }
-    for (title, part) in &report.story {
-        text += &format!("\n{}:\n", title.bold());
-        for line in part.lines() {
-            text += format!("  {}", visible_but(line, "\t")).trim_end();
-            text.push('\n');
-        }
-    }
-    text
-}
-
-/// How to go on after a stage that failed.
-fn way_out(checked: &Checked, options: &Options, stage: &str, seed: u64) -> String {
-    let id = &checked.id;
-    let command: String = options
-        .command
-        .iter()
-        .map(|word| format!(" {}", quoted(&word.to_string_lossy())))
-        .collect();
-    let command = if command.is_empty() { command } else { format!(" --{command}") };
-    let mut rows = vec![
-        (
-            format!(
-                "ipclab exercise check {id} --stage {stage} --seed {seed:x}{command}"
-            ),
-            "this stage alone, with the same data",
-        ),
-        (format!("ipclab exercise hint {id}"), "a hint for this stage"),
-    ];
-    if stage == START {
-        rows.remove(0);
-    }
-    format!("\nNext:\n{}", prose::pairs(prose::width(), &rows))
-}
-
-fn done(checked: &Checked, options: &Options) -> String {
-    let id = &checked.id;
-    if options.stage.is_some() {
-        return format!(
-            "\nThat stage passes. All of them: ipclab exercise check {id}\n"
-        );
-    }
-    let rows = [
-        (format!("ipclab exercise show {id}"), "our solution, and its reasons"),
-        ("ipclab next".to_owned(), "what comes next"),
-    ];
-    format!("\n{id} is passed.\n\nNext:\n{}", prose::pairs(prose::width(), &rows))
-}
-
 /// Keeps what was reached. A home that cannot be written costs the mark in the list, no more.
-fn note(checked: &Checked, options: &Options, stages: usize, passed: bool) {
-    if options.stage.is_some() {
+fn note(checked: &Checked, options: &Options, submission: &Submission) {
+    if options.apart || options.own.is_some() {
         return;
     }
+    let last =
+        submission.stages.last().filter(|last| last.verdict != Verdict::Passed);
     let noted = Progress::note(&checked.id, |done| {
+        done.failed = last.map(|stage| stage.stage.clone());
+        if options.stage.is_some() {
+            return;
+        }
         if let Some((dir, language)) = &checked.dir {
             done.dir = Some(dir.clone());
             done.language = Some(language.name().to_owned());
         }
-        done.stages = stages;
+        done.stages = submission.passed;
         done.checked = Some(now());
-        if passed {
+        if submission.verdict == Verdict::Passed {
             done.passed.get_or_insert(now());
         }
     });

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 
 use bare::{Language, Program, header_command};
 use lab::tools::{NO_COMPILER, Tools, compiler};
@@ -19,7 +20,7 @@ use super::row::{Begin, Exercise};
 use super::texts;
 
 /// The file that says which exercise a folder is for.
-const ABOUT: &str = ".ipclab-exercise";
+pub(super) const ABOUT: &str = ".ipclab-exercise";
 
 /// What [`ABOUT`] says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -220,6 +221,45 @@ pub(super) fn build(
         }
     }
     Ok(Ok(started(dir, language)))
+}
+
+/// Builds our solution beside the learner's program in `dir`; what is built of both is shared. The
+/// directory is where it is, and goes when it is dropped.
+///
+/// # Errors
+/// As [`build`].
+pub(super) fn built_solution(
+    dir: &Path,
+    text: &str,
+    language: Language,
+) -> Result<(TempDir, std::result::Result<Started, NotBuilt>)> {
+    let place = dirs::scratch("ipclab-solution-")?;
+    make(place.path(), "", "", text, language)?;
+    if language == Language::Rust {
+        let named = manifest(text).replacen("\"exercise\"", "\"solution\"", 1);
+        write(&place.path().join("Cargo.toml"), &named)?;
+        // The same versions: they are built, and on this machine.
+        let lock = std::fs::read_to_string(dir.join("Cargo.lock"));
+        let lock = lock.context("open Cargo.lock")?;
+        let lock = lock.replacen("name = \"exercise\"", "name = \"solution\"", 1);
+        write(&place.path().join("Cargo.lock"), &lock)?;
+        let target = dir.join("target");
+        let output = compiler("cargo")
+            .args(["build", "--quiet", "--target-dir"])
+            .arg(&target)
+            .current_dir(place.path())
+            .output()
+            .context("exec cargo")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Ok((place, Err(NotBuilt(said))));
+        }
+        let words = vec![target.join("debug/solution").into()];
+        let started = Started { words, dir: place.path().to_owned() };
+        return Ok((place, Ok(started)));
+    }
+    let built = build(place.path(), language)?;
+    Ok((place, built))
 }
 
 /// The command that starts what was built in `dir`.

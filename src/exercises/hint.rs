@@ -1,4 +1,4 @@
-//! `ipclab exercise hint`: one at a time.
+//! `ipclab exercise hint`: the one that the failure asks for, then one at a time.
 
 use anyhow::{Context, Result};
 
@@ -9,6 +9,11 @@ use super::{find, id};
 
 /// The options of `hint`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = prose::examples(&[
+    ("exercise hint fifo/receiver", "after a check that failed: the hint for its stage"),
+    ("exercise hint fifo/receiver", "again: the first of three, the second, the third"),
+    ("exercise hint fifo/receiver --number 3", "the third at once"),
+]))]
 pub(super) struct Options {
     /// CHAPTER/NAME
     #[arg(value_parser = super::offers(), hide_possible_values = true)]
@@ -22,17 +27,29 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let entry = find(&options.exercise).context("no such exercise")?;
     let (exercise, id) = (entry.1, id(entry));
     let done = Progress::read()?.exercises.get(&id).cloned().unwrap_or_default();
-    let number = match options.number {
-        Some(number) => usize::from(number),
-        None => (done.hints + 1).min(exercise.hints.len()),
+    let failed = exercise
+        .stages
+        .iter()
+        .find(|stage| Some(stage.name) == done.failed.as_deref());
+    let next = (done.hints + 1).min(exercise.hints.len());
+    let (number, stage) = match (options.number, failed) {
+        (Some(number), _) => (usize::from(number), None),
+        (None, Some(stage)) => (stage.hint, Some(stage.name)),
+        (None, None) => (next, None),
     };
-    Progress::note(&id, |done| done.hints = done.hints.max(number))?;
+    Progress::note(&id, |done| {
+        // The one for a failure is not repeated, and does not take its turn.
+        done.failed = None;
+        if stage.is_none() || number == next {
+            done.hints = done.hints.max(number);
+        }
+        done.seen.insert(number);
+    })?;
     let hint = exercise.hints[number - 1];
     let all = exercise.hints.len();
-    prose::print(&prose::paragraph(
-        prose::width(),
-        &format!("{number}/{all} "),
-        "    ",
-        hint,
-    ))
+    let first = match stage {
+        Some(stage) => format!("{number}/{all} (for the stage {stage}) "),
+        None => format!("{number}/{all} "),
+    };
+    prose::print(&prose::paragraph(prose::width(), &first, "    ", hint))
 }

@@ -5,7 +5,10 @@
 //! - `scene`, `draw`: where a stage is played, and with which data; `partner`: who plays against
 //!   the learner's program; `run`, `sleep`: the play; `judge`, `verdict`: what came of it.
 //! - `folder`: the learner's folder; `progress`: what was done.
-//! - `check`, `start`, `list`, `hint`, `show`: the verbs.
+//! - `check`, `told`, `start`, `list`, `hint`, `show`: the verbs. `watch`: a check at each saved file;
+//!   `tracing`: the calls of both sides; `class`: a folder of submissions.
+//! - `schema`: what a check came to, as data; `formats`: that in the forms of other programs.
+//! - `own`: an exercise of a teacher's own; `self_test`: whether an exercise is one.
 //! - A module a chapter: its exercises.
 
 use std::sync::OnceLock;
@@ -16,21 +19,29 @@ use clap::Subcommand;
 use lab::prose;
 
 mod check;
+mod class;
 pub mod draw;
 pub mod folder;
+pub mod formats;
 mod hint;
 mod judge;
 mod list;
+mod own;
 pub mod partner;
 pub mod progress;
 pub mod row;
 pub mod run;
 pub mod scene;
+pub mod schema;
+mod self_test;
 mod show;
 mod sleep;
 mod start;
 pub mod texts;
+mod told;
+mod tracing;
 pub mod verdict;
+mod watch;
 
 mod dbus;
 mod fdpass;
@@ -104,8 +115,11 @@ fn seed(text: &str) -> Result<u64> {
     ("exercise list", "all exercises, and what you have passed"),
     ("exercise start fifo/receiver --lang python", "a folder of your own, with the task"),
     ("exercise check fifo/receiver", "run your program against a stern partner"),
-    ("exercise hint fifo/receiver", "a hint, the first of three"),
-    ("exercise show fifo/receiver", "our solution, once yours has passed"),
+    ("exercise check fifo/receiver --watch", "the same, each time that you save a file"),
+    ("exercise hint fifo/receiver", "a hint: the one for the stage that failed, then three"),
+    ("exercise show fifo/receiver", "our solution, once yours has passed, and its calls beside yours"),
+    ("exercise check --all handed-in", "a folder of submissions, a folder a learner"),
+    ("exercise new lesson", "an exercise of your own, for teachers"),
 ]))]
 pub struct Options {
     #[command(subcommand)]
@@ -124,6 +138,10 @@ enum Verb {
     Hint(hint::Options),
     /// Show our solution and its reasons, once yours has passed
     Show(show::Options),
+    /// Make a folder with an exercise of your own, for teachers
+    New(own::Options),
+    /// Try whether an exercise is one: the beginning fails, the solution passes, wrong ones are caught
+    SelfTest(self_test::Options),
 }
 
 /// `ipclab exercise`.
@@ -138,6 +156,8 @@ pub fn run(options: &Options) -> Result<()> {
         Some(Verb::Check(options)) => check::run(options),
         Some(Verb::Hint(options)) => hint::run(options),
         Some(Verb::Show(options)) => show::run(options),
+        Some(Verb::New(options)) => own::run(options),
+        Some(Verb::SelfTest(options)) => self_test::run(options),
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
                 "exercise": name, "title": exercise.title, "kind": exercise.kind.text(),
                 "minutes": exercise.minutes, "after": exercise.after,
                 "stages": exercise.stages.len(), "stages_passed": done.stages,
-                "hints": done.hints, "passed": done.passed, "checked": done.checked,
+                "hints": done.seen, "passed": done.passed, "checked": done.checked,
             });
             text += &format!("{line}\n");
             continue;
@@ -72,8 +72,8 @@ fn reached(done: &Done, stages: usize) -> String {
     if done.passed.is_none() && done.checked.is_some() {
         text += &format!(", {} of {stages} stages", done.stages);
     }
-    if done.hints > 0 {
-        text += &format!(", {}", wire::say::count(done.hints as u64, "hint"));
+    if !done.seen.is_empty() {
+        text += &format!(", {}", wire::say::count(done.seen.len() as u64, "hint"));
     }
     text
 }

@@ -1,6 +1,6 @@
 //! What the learner has done: one file in the state directory, written whole or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File, rename};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
@@ -34,8 +34,12 @@ pub struct Done {
     pub language: Option<String>,
     /// How many stages the last check has passed.
     pub stages: usize,
-    /// How many hints were shown.
+    /// The hint that was shown last in their order.
     pub hints: usize,
+    /// The hints that were shown.
+    pub seen: BTreeSet<usize>,
+    /// The stage in which the last check failed, until its hint has been shown.
+    pub failed: Option<String>,
     /// When it was last checked, in seconds since 1970.
     pub checked: Option<u64>,
     /// When it was passed first.

@@ -1,6 +1,7 @@
 //! What an exercise is: a row of data, and functions that say who plays in each of its stages.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
@@ -119,6 +120,8 @@ pub struct Player {
     pub name: String,
     /// Whether it is the learner's program.
     pub learners: bool,
+    /// The command of a partner that is a teacher's own, and the directory it runs in.
+    pub command: Option<(Vec<OsString>, PathBuf)>,
     /// Its arguments.
     pub args: Vec<OsString>,
     /// What it reads from standard input.
@@ -167,6 +170,7 @@ impl Player {
         Player {
             name: PARTNER.to_owned(),
             learners: false,
+            command: None,
             args: Vec::new(),
             stdin: Vec::new(),
             prints: None,

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use nix::fcntl::OFlag;
 use nix::sys::resource::Resource;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::{Pid, pipe2};
+use nix::unistd::pipe2;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::set_child_subreaper;
 
@@ -24,16 +23,16 @@ use lab::interrupts::Interrupts;
 use lab::scratch::Scratch;
 use os::calls::poll_until;
 use os::proc::{Activity, activity};
-use os::spawn::limit;
+use os::spawn::{lead_session, limit};
 use process::{Input, Outcome, Output, RoleProcess};
-use wire::say::{count, grouped};
+use wire::say::count;
 
 use super::folder::Started;
 use super::judge::judge;
 use super::partner::{MARK, USED, VERB, processes_of};
 use super::row::{Ends, Exercise, PARTNER, Player, Stage};
 use super::scene::Scene;
-use super::sleep::Sleep;
+use super::sleep::{IDLE, Sleep, restless};
 use super::verdict::{Report, Verdict};
 
 /// How a run is measured: in the time in which the learner's program starts and ends.
@@ -66,13 +65,6 @@ const LOOK: Duration = Duration::from_millis(20);
 /// More than any stage prints.
 pub(super) const MOST_PRINTED: usize = 64 << 20;
 
-/// How long a program is watched that must sleep.
-const IDLE: Duration = Duration::from_millis(200);
-
-/// How often it may wake in that time, and how much it may compute, in clock ticks of 10 ms.
-const IDLE_WAKES: u64 = 3;
-const IDLE_TICKS: u64 = 2;
-
 /// Programs that would do the learner's work: in their place, in PATH, stands one that tells.
 const NOT_THEIRS: [&str; 4] = ["ipclab", "socat", "nc", "ncat"];
 
@@ -90,7 +82,7 @@ pub fn measure(
 ) -> Result<std::result::Result<Pace, Report>> {
     let began = Instant::now();
     let mut command = started.command();
-    command.process_group(0);
+    lead_session(&mut command);
     let process = match RoleProcess::start("program", command, Input::Nothing) {
         Ok(process) => process,
         Err(error) => {
@@ -163,7 +155,7 @@ pub fn play(
     for (index, player) in players.iter().enumerate() {
         let command = match player.learners {
             true => started.command(),
-            false => partner(id, stage, seed)?,
+            false => partner(player, id, stage, seed)?,
         };
         let output = match player.piped {
             true => {
@@ -205,7 +197,9 @@ pub fn play(
         over = wait(&mut running, stop, deadline, Some(early))?;
     }
     let asleep = match over {
-        Over::Quiet | Over::Late => map_of(&processes(&running)),
+        Over::Quiet | Over::Late => {
+            map_of(&running.iter().map(RoleProcess::pid).collect::<Vec<_>>())
+        }
         _ => String::new(),
     };
     let strangers = strangers(scratch.path());
@@ -267,7 +261,17 @@ fn stand_in(dir: &Path) -> Result<()> {
 }
 
 /// The command that plays the partner.
-fn partner(id: &str, stage: &Stage, seed: u64) -> Result<Command> {
+pub(super) fn partner(
+    player: &Player,
+    id: &str,
+    stage: &Stage,
+    seed: u64,
+) -> Result<Command> {
+    if let Some((words, dir)) = &player.command {
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).current_dir(dir);
+        return Ok(command);
+    }
     let mut command = Command::new(std::env::current_exe().context("readlink")?);
     command.arg(VERB).arg(id).arg(stage.name).arg(format!("{seed:x}"));
     Ok(command)
@@ -280,20 +284,31 @@ fn start(
     input: Input,
     output: Output,
 ) -> Result<RoleProcess> {
-    command.args(&player.args).env(MARK, &scene.dir).process_group(0);
+    prepared(&mut command, player, scene);
+    lead_session(&mut command);
     if player.learners {
         let mut path = OsString::from(scene.dir.join(BIN));
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
         command.env("PATH", path);
-        limit(&mut command, Resource::RLIMIT_CORE, 0, 0);
-        limit(&mut command, Resource::RLIMIT_FSIZE, 1 << 30, 1 << 30);
+        LIMITS
+            .iter()
+            .for_each(|(what, most)| limit(&mut command, *what, *most, *most));
     }
     RoleProcess::start_with(&player.name, command, input, output, None)
 }
 
-fn processes(running: &[RoleProcess]) -> Vec<Pid> {
-    running.iter().map(RoleProcess::pid).collect()
+/// What bounds a program that has gone wrong. RLIMIT_NPROC would count all of the user's processes.
+const LIMITS: [(Resource, u64); 4] = [
+    (Resource::RLIMIT_CORE, 0),
+    (Resource::RLIMIT_FSIZE, 1 << 30),
+    (Resource::RLIMIT_CPU, 60),
+    (Resource::RLIMIT_AS, 16 << 30),
+];
+
+/// Gives a player's command its arguments, and the stage's mark.
+pub(super) fn prepared(command: &mut Command, player: &Player, scene: &Scene) {
+    command.args(&player.args).env(MARK, &scene.dir);
 }
 
 /// What ends a wait early.
@@ -417,37 +432,13 @@ fn idle(process: &mut RoleProcess, stop: &mut Interrupts) -> Result<Option<Strin
     if over != Over::Late {
         return Ok(None); // how it ended is judged
     }
-    let now = Sleep::of(pid);
-    let (woken, computed) = (
-        now.wakes.saturating_sub(before.wakes),
-        now.ticks.saturating_sub(before.ticks),
-    );
-    let name = &process.name;
-    let while_waiting = format!(
-        "while it waited, for {} ms in which nothing happened",
-        IDLE.as_millis()
-    );
-    Ok(if computed > IDLE_TICKS || !now.sound {
-        Some(format!(
-            "Your {name} did not sleep {while_waiting}: it used the CPU for {} ms.",
-            computed * 10
-        ))
-    } else if woken > IDLE_WAKES {
-        Some(format!(
-            "Your {name} woke {} times {while_waiting}: it looks again and again, where it \
-             could sleep until the kernel wakes it.",
-            grouped(woken)
-        ))
-    } else {
-        None
-    })
+    Ok(restless(&process.name, before, Sleep::of(pid)))
 }
 
 /// Ends what still runs; how each ended, and what it wrote.
-fn end(running: Vec<RoleProcess>) -> Result<Vec<(String, Outcome)>> {
+fn end(mut running: Vec<RoleProcess>) -> Result<Vec<(String, Outcome)>> {
     let mut outcomes = Vec::new();
     // The last first: none of them is to see the others go.
-    let mut running = running;
     for process in &running {
         let _ = process.signal(Signal::SIGSTOP);
     }

@@ -1,9 +1,19 @@
 //! Whether a program sleeps, and how soundly, as /proc shows it: the process and all that it has
 //! started. A program may be started by a script, which waits for it.
 
+use std::time::Duration;
+
 use nix::unistd::Pid;
 
 use os::proc::{Activity, activity, field, text};
+use wire::say::grouped;
+
+/// How long a program is watched that must sleep.
+pub(super) const IDLE: Duration = Duration::from_millis(200);
+
+/// How often it may wake in that time, and how much it may compute, in clock ticks of 10 ms.
+const IDLE_WAKES: u64 = 3;
+const IDLE_TICKS: u64 = 2;
 
 /// What all processes of a program have done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +38,32 @@ impl Sleep {
             processes: all.len(),
             sound: !all.is_empty() && all.iter().all(|pid| sleeps(*pid)),
         }
+    }
+}
+
+/// What a program called `name` has done that should have slept for as long as [`IDLE`].
+pub(super) fn restless(name: &str, before: Sleep, now: Sleep) -> Option<String> {
+    let (woken, computed) = (
+        now.wakes.saturating_sub(before.wakes),
+        now.ticks.saturating_sub(before.ticks),
+    );
+    let while_waiting = format!(
+        "while it waited, for {} ms in which nothing happened",
+        IDLE.as_millis()
+    );
+    if computed > IDLE_TICKS || !now.sound {
+        Some(format!(
+            "Your {name} did not sleep {while_waiting}: it used the CPU for {} ms.",
+            computed * 10
+        ))
+    } else if woken > IDLE_WAKES {
+        Some(format!(
+            "Your {name} woke {} times {while_waiting}: it looks again and again, where it \
+             could sleep until the kernel wakes it.",
+            grouped(woken)
+        ))
+    } else {
+        None
     }
 }
 
