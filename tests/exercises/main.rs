@@ -7,9 +7,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod class;
 mod programs;
 mod table;
 mod verbs;
+mod watching;
 
 use std::fmt::Write;
 use std::path::Path;
