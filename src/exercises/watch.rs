@@ -120,18 +120,6 @@ impl Watched {
     }
 }
 
-/// File systems that others write to without an event here: NFS, CIFS and SMB, 9p (also the
-/// Windows drives of WSL 2), FUSE, the shared folders of VirtualBox, the drives of WSL 1.
-const WITHOUT_EVENTS: [i64; 7] = [
-    0x6969,
-    0xff53_4d42,
-    0xfe53_4d42,
-    0x0102_1997,
-    0x6573_5546,
-    0x786f_4256,
-    0x5346_4846,
-];
-
 /// How files are watched: by inotify(7), or why not.
 fn events(watched: &Watched, poll: bool) -> std::result::Result<Inotify, String> {
     if poll {
@@ -140,7 +128,19 @@ fn events(watched: &Watched, poll: bool) -> std::result::Result<Inotify, String>
     let FsType(kind) = statfs(&watched.folder)
         .map_err(|error| error.to_string())?
         .filesystem_type();
-    if WITHOUT_EVENTS.contains(&(kind as i64)) {
+    // NFS, CIFS and SMB, 9p (also the Windows drives of WSL 2), FUSE, the shared folders of
+    // VirtualBox, the drives of WSL 1: others write to them without an event here.
+    let without = matches!(
+        kind,
+        0x6969
+            | 0xff53_4d42
+            | 0xfe53_4d42
+            | 0x0102_1997
+            | 0x6573_5546
+            | 0x786f_4256
+            | 0x5346_4846
+    );
+    if without {
         return Err(
             "inotify(7) does not report all changes on this file system".into()
         );
