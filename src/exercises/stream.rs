@@ -174,10 +174,12 @@ impl Partner {
                 }
             }
             if sent > MOST_KEPT {
+                // It is not to end by what follows from the partner's end.
+                self.stop("server")?;
                 let sent = count(sent as u64, "byte");
                 return self.wrong(&format!(
-                    "the server has read {sent}, and no answer was read: it keeps them without \
-                     a bound"
+                    "the server has taken {sent} from a client that reads nothing: at some \
+                     point it must not read on"
                 ));
             }
         }

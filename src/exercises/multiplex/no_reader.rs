@@ -155,11 +155,20 @@ pub(super) const ROW: Exercise = Exercise {
         },
         Wrong {
             what: "forgets what send has not taken",
-            stage: "whole",
+            stage: "others",
             language: Language::Python,
             edits: &[(
                 "                pass  # EAGAIN: full",
                 "                waiting[fd] = b\"\"",
+            )],
+        },
+        Wrong {
+            what: "loses a byte where there is no room",
+            stage: "whole",
+            language: Language::Python,
+            edits: &[(
+                "                pass  # EAGAIN: full",
+                "                waiting[fd] = waiting[fd][1:]",
             )],
         },
     ],
