@@ -104,6 +104,15 @@ pub(in super::super) const ROW: Exercise = Exercise {
     ],
     wrong: &[
         Wrong {
+            what: "spares what has a session of its own",
+            stage: "session",
+            language: Language::Python,
+            edits: &[(
+                "        found += pids\n",
+                "        found += [pid for pid in pids if os.getsid(pid) == os.getsid(0)]\n",
+            )],
+        },
+        Wrong {
             what: "keeps the output to itself",
             stage: "plain",
             language: Language::Python,
@@ -156,7 +165,7 @@ pub(in super::super) const ROW: Exercise = Exercise {
         },
         Wrong {
             what: "is no subreaper",
-            stage: "session",
+            stage: "left",
             language: Language::Python,
             edits: &[(
                 "libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)",

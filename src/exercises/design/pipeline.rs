@@ -98,7 +98,15 @@ pub(in super::super) const ROW: Exercise = Exercise {
                     .idles();
                 vec![run, Player::partner()]
             },
-            partner: |partner| release(partner),
+            partner: |partner| {
+                match partner.plays(MANY) {
+                true => release(partner),
+                false => partner.wrong(
+                    "the first command has ended, though nobody has read what it wrote: it was \
+                     kept in between",
+                ),
+            }
+            },
             hint: 1,
         },
         Stage {
@@ -218,6 +226,9 @@ pub(in super::super) const ROW: Exercise = Exercise {
         },
     ],
 };
+
+/// The word of `seq` that tells it from others.
+const MANY: &str = "9999999";
 
 fn run(scene: &Scene, commands: &[&str]) -> Player {
     Player::learner(scene, "run", commands)

@@ -210,12 +210,12 @@ pub(super) const ROW: Exercise = Exercise {
             edits: &[("                start()  # in its place\n", "")],
         },
         Wrong {
-            what: "lets workers keep each other's sockets",
+            what: "leaves each worker the server's end",
             stage: "orphans",
             language: Language::Python,
             edits: &[(
                 "        for other in [ours, *workers]:\n",
-                "        for other in [ours]:\n",
+                "        for other in workers:\n",
             )],
         },
     ],
