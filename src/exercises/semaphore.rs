@@ -18,7 +18,9 @@ use os::cleanup::{Object, remove_now};
 use os::process_identity::state;
 use os::semaphore::{sem_create, sem_post};
 use os::shared::{Shared, mmap};
-use os::sysv_semaphore::{semctl_getncnt, semctl_getval, semctl_setval, semget, semop_all};
+use os::sysv_semaphore::{
+    semctl_getncnt, semctl_getval, semctl_setval, semget, semop_all,
+};
 
 use super::partner::Partner;
 use super::row::{
