@@ -125,14 +125,10 @@ const FRAME: Exercise = Exercise {
         Wrong {
             what: "takes a read for a message",
             stage: "joined",
-            language: Language::C,
+            language: Language::Python,
             edits: &[
-                (
-                    "        read_all(peer, head, sizeof head, 1);\n",
-                    "        unsigned char first[65536];\n        \
-                  if (read(peer, first, sizeof first) <= 0)\n            exit(0);\n        memcpy(head, first, 16);\n",
-                ),
-                ("        read_all(peer, bytes, rest, 0);\n", ""),
+                ("head := read_all(peer, 16)", "head := peer.recv(65536)[:16]"),
+                ("rest = len(read_all(peer, length))", "rest = length"),
             ],
         },
         Wrong {

@@ -40,8 +40,12 @@ const PROBE: Exercise = Exercise {
     stages: &[
         Stage {
             name: "plain",
-            about: "three short texts",
-            players: |scene| texts(scene, scene.draw().lines(3)),
+            about: "three texts of at most 16 bytes",
+            players: |scene| {
+                let mut lines = scene.draw().lines(3);
+                lines.iter_mut().for_each(|line| line.truncate(16));
+                texts(scene, lines)
+            },
             partner: no_partner,
             hint: 1,
         },
@@ -58,11 +62,11 @@ const PROBE: Exercise = Exercise {
         },
         Stage {
             name: "long",
-            about: "a text of 50,000 bytes between two others",
+            about: "a text of 3,000 bytes before two others",
             players: |scene| {
                 let mut draw = scene.draw();
                 let mut lines = draw.lines(3);
-                lines[1] = draw.line(50_000);
+                lines[0] = draw.line(3000);
                 texts(scene, lines)
             },
             partner: no_partner,
@@ -83,13 +87,13 @@ const PROBE: Exercise = Exercise {
             edits: &[("if (status.MPI_TAG == END)", "if (length == 0)")],
         },
         Wrong {
-            what: "has room for 4,096 bytes",
+            what: "has room for 1,024 bytes",
             stage: "long",
             language: Language::C,
             edits: &[(
                 "        MPI_Get_count(&status, MPI_CHAR, &length);\n",
-                "        MPI_Get_count(&status, MPI_CHAR, &length);\n        if (length > 4096)\n            \
-                 length = 4096;\n",
+                "        MPI_Get_count(&status, MPI_CHAR, &length);\n        if (length > 1024)\n            \
+                 length = 1024;\n",
             )],
         },
     ],

@@ -369,7 +369,10 @@ fn idle(process: &mut RoleProcess, stop: &mut Interrupts) -> Result<Option<Strin
     let over =
         wait(std::slice::from_mut(process), stop, Instant::now() + IDLE, None)?;
     if over != Over::Late {
-        return Ok(None); // how it ended is judged
+        // How one ended that has failed is judged.
+        let early = over == Over::Ended && !process.has_failed();
+        let fault = || format!("Your {} ended, and did not wait.", process.name);
+        return Ok(early.then(fault));
     }
     Ok(restless(&process.name, before, Sleep::of(pid)))
 }

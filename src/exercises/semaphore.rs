@@ -22,7 +22,7 @@ use os::sysv_semaphore::{
     semctl_getncnt, semctl_getval, semctl_setval, semget, semop_all,
 };
 
-use super::partner::{Partner, processes_of};
+use super::partner::Partner;
 use super::row::{
     Begin, Ends, Exercise, Kind, NOTHING, Player, Stage, Wrong, no_partner,
 };
@@ -444,9 +444,6 @@ fn use_set(
     set: i32,
     act: impl FnOnce(&Partner, i32, Pid) -> Result<()>,
 ) -> Result<()> {
-    if processes_of(&partner.scene.dir).is_empty() {
-        return partner.wrong("the worker has ended, and nobody had let it leave");
-    }
     let worker = partner.learner("worker")?;
     let is_taken = matches!(partner.scene.stage, "taken" | "stopped");
     let waits = semctl_getncnt(set).context("semctl")?;
