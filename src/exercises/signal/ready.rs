@@ -145,13 +145,20 @@ pub(super) const READY: Exercise = Exercise {
             )],
         },
         Wrong {
-            what: "leaves SIGTERM as it is",
+            what: "blocks SIGTERM late",
             stage: "end",
             language: Language::Python,
-            edits: &[(
-                "signals = [signal.SIGUSR1, signal.SIGTERM]",
-                "signals = [signal.SIGUSR1]",
-            )],
+            edits: &[
+                (
+                    "signal.SIG_BLOCK, signals)  #",
+                    "signal.SIG_BLOCK, [signal.SIGUSR1])  #",
+                ),
+                (
+                    "        if signal.sigwaitinfo(signals)",
+                    "        signal.pthread_sigmask(signal.SIG_BLOCK, signals)\n        \
+                     if signal.sigwaitinfo(signals)",
+                ),
+            ],
         },
         Wrong {
             what: "looks, and sleeps then",
