@@ -216,6 +216,7 @@ fn asleep(partner: &Partner, worker: Pid) -> Result<()> {
 /// Takes the pid once more, and ends the worker.
 fn end(partner: &Partner, fifo: &mut BufReader<File>) -> Result<()> {
     let worker = take_pid(partner, fifo)?;
+    asleep(partner, worker)?;
     partner.signal(worker, Signal::SIGTERM, "the end")?;
     leave(partner)
 }
