@@ -26,16 +26,17 @@ pub(super) const AT_ONCE: Exercise = Exercise {
         Some(include_str!("at_once/solution.c")),
         Some(include_str!("at_once/solution.py")),
     ],
-    reasons: "The C library and Python write to a terminal at each newline, and to a pipe when \
-              4 to 8 KiB have come; Rust's stdout does so at each newline, unless a BufWriter is \
-              around it. A flush a line costs a write(2) a line: where nobody waits for the \
-              answer, the buffer is right. `stdbuf -oL` asks a C program for it from outside.",
+    reasons: "The C library and Python (unless PYTHONUNBUFFERED is set) write to a terminal at each \
+              newline, and to a pipe when 4 to 8 KiB have come. Rust's stdout writes at each newline, \
+              unless a BufWriter is around it. A flush a line costs a write(2) a line: where nobody \
+              waits for the answer, the buffer is right. `stdbuf -oL` asks a C program for it from \
+              outside.",
     hints: [
         "The kernel hands bytes on as soon as write(2) is called. The program calls something \
          else, which calls write later.",
         "Standard output has a buffer in your process: in C by stdio (setvbuf(3)), in Python by \
          sys.stdout, in Rust by BufWriter.",
-        "Flush after each line: fflush(stdout), sys.stdout.buffer.flush(), output.flush().",
+        "Flush after each line: fflush(stdout), output.flush().",
     ],
     needs: None,
     stages: &[
@@ -110,8 +111,8 @@ pub(super) const AT_ONCE: Exercise = Exercise {
             stage: "answer",
             language: Language::Python,
             edits: &[(
-                "            sys.stdout.buffer.flush()  #",
-                "            pass\n    sys.stdout.buffer.flush()  #",
+                "            output.flush()  #",
+                "            pass\n        output.flush()  #",
             )],
         },
         Wrong {

@@ -125,16 +125,6 @@ pub(super) const RUN: Exercise = Exercise {
             ],
         },
         Wrong {
-            what: "reads once",
-            stage: "large",
-            language: Language::Python,
-            edits: &[(
-                "    while data := os.read(reading, 65536):  # sleeps until the command prints\n        \
-                 printed += data\n",
-                "    printed = os.read(reading, 65536)\n    os.close(reading)\n",
-            )],
-        },
-        Wrong {
             what: "prints the status of waitpid as it is",
             stage: "status",
             language: Language::Python,

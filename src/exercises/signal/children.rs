@@ -135,12 +135,6 @@ pub(super) const CHILDREN: Exercise = Exercise {
             edits: &[("if status == 0 else", "if status >= 0 else")],
         },
         Wrong {
-            what: "sleeps until all have ended",
-            stage: "killed",
-            language: Language::Python,
-            edits: &[("os.WNOHANG)", "0)")],
-        },
-        Wrong {
             what: "collects one for each signal",
             stage: "five",
             language: Language::Python,

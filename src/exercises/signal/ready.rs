@@ -1,11 +1,10 @@
 //! A signal that cannot come too early.
 
-use std::fs::remove_file;
+use std::fs::{File, remove_file};
+use std::io::{BufRead, BufReader};
 
 use anyhow::Result;
-use nix::fcntl::{OFlag, open};
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
 use bare::{Language, MeetingPlace};
@@ -48,12 +47,13 @@ pub(super) const READY: Exercise = Exercise {
             about: "each signal comes when the worker sleeps",
             players: |scene| players(scene, 3),
             partner: |partner| {
+                let mut fifo = open(partner)?;
                 for _ in 0..3 {
-                    let worker = take_pid(partner)?;
+                    let worker = take_pid(partner, &mut fifo)?;
                     asleep(partner, worker)?;
                     partner.signal(worker, Signal::SIGUSR1, "work")?;
                 }
-                end(partner)
+                end(partner, &mut fifo)
             },
             hint: 1,
         },
@@ -68,8 +68,9 @@ pub(super) const READY: Exercise = Exercise {
                     Signal::SIGUSR1,
                     "nobody has read PLACE yet",
                 )?;
-                take_pid(partner)?;
-                end(partner)
+                let mut fifo = open(partner)?;
+                take_pid(partner, &mut fifo)?;
+                end(partner, &mut fifo)
             },
             hint: 2,
         },
@@ -84,12 +85,7 @@ pub(super) const READY: Exercise = Exercise {
                     Signal::SIGTERM,
                     "nobody has read PLACE yet",
                 )?;
-                // The worker may have ended without a write: then nobody opens the FIFO.
-                let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
-                let fifo =
-                    open(partner.scene.place().as_str(), flags, Mode::empty());
-                let _fifo =
-                    partner.call("open(PLACE, O_RDONLY | O_NONBLOCK)", fifo)?;
+                let _fifo = open(partner)?;
                 leave(partner)
             },
             hint: 3,
@@ -99,7 +95,7 @@ pub(super) const READY: Exercise = Exercise {
             about: "no call to pause(2), before which a signal could come",
             players: |scene| players(scene, 0),
             partner: |partner| {
-                let worker = take_pid(partner)?;
+                let worker = take_pid(partner, &mut open(partner)?)?;
                 asleep(partner, worker)?;
                 if in_pause(worker) {
                     partner.signal(worker, Signal::SIGTERM, "enough is seen")?;
@@ -149,13 +145,20 @@ pub(super) const READY: Exercise = Exercise {
             )],
         },
         Wrong {
-            what: "leaves SIGTERM as it is",
+            what: "blocks SIGTERM late",
             stage: "end",
             language: Language::Python,
-            edits: &[(
-                "signals = [signal.SIGUSR1, signal.SIGTERM]",
-                "signals = [signal.SIGUSR1]",
-            )],
+            edits: &[
+                (
+                    "signal.SIG_BLOCK, signals)  #",
+                    "signal.SIG_BLOCK, [signal.SIGUSR1])  #",
+                ),
+                (
+                    "        if signal.sigwaitinfo(signals)",
+                    "        signal.pthread_sigmask(signal.SIG_BLOCK, signals)\n        \
+                     if signal.sigwaitinfo(signals)",
+                ),
+            ],
         },
         Wrong {
             what: "looks, and sleeps then",
@@ -186,15 +189,21 @@ fn players(scene: &Scene, works: usize) -> Vec<Player> {
     ]
 }
 
+/// Opens the FIFO, for good: the partner is a writer, too, so that no read ends it.
+fn open(partner: &Partner) -> Result<BufReader<File>> {
+    let fifo = File::options().read(true).write(true).open(partner.scene.place());
+    Ok(BufReader::new(partner.call("open(PLACE, O_RDWR)", fifo)?))
+}
+
 /// Reads the worker's pid from the FIFO.
-fn take_pid(partner: &Partner) -> Result<Pid> {
-    let place = partner.scene.place();
-    let fifo = open(place.as_str(), OFlag::O_RDONLY, Mode::empty());
-    let fifo = partner.call("open(PLACE, O_RDONLY)", fifo)?;
-    let text = partner.read_to_end(&fifo)?;
-    match str::from_utf8(&text).map(|text| text.trim().parse()) {
-        Ok(Ok(pid)) => Ok(Pid::from_raw(pid)),
-        _ => partner.wrong("what your worker writes at PLACE is no pid"),
+fn take_pid(partner: &Partner, fifo: &mut BufReader<File>) -> Result<Pid> {
+    let mut line = String::new();
+    let read = fifo.read_line(&mut line);
+    partner.call("reads a line from PLACE", read)?;
+    match line.trim().parse() {
+        Ok(pid) => Ok(Pid::from_raw(pid)),
+        _ => partner
+            .wrong(&format!("what your worker writes at PLACE is no pid: {line:?}")),
     }
 }
 
@@ -205,8 +214,9 @@ fn asleep(partner: &Partner, worker: Pid) -> Result<()> {
 }
 
 /// Takes the pid once more, and ends the worker.
-fn end(partner: &Partner) -> Result<()> {
-    let worker = take_pid(partner)?;
+fn end(partner: &Partner, fifo: &mut BufReader<File>) -> Result<()> {
+    let worker = take_pid(partner, fifo)?;
+    asleep(partner, worker)?;
     partner.signal(worker, Signal::SIGTERM, "the end")?;
     leave(partner)
 }

@@ -7,12 +7,12 @@ import sys
 
 
 def number(name):
-    with open(name, "rb") as lines:
+    with open(name, "rb") as lines, open(1, "wb", closefd=False) as output:
         for count, line in enumerate(lines, 1):  # sleeps until a line has come
             numbered = b"%d %s\n" % (count, line.rstrip(b"\n"))
-            sys.stdout.buffer.write(numbered)  # into the buffer of this process
+            output.write(numbered)  # into the buffer of this process
             #[
-            sys.stdout.buffer.flush()  # into the pipe: write(2)
+            output.flush()  # into the pipe: write(2)
             #]
 
 
