@@ -107,9 +107,6 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
     deserted().into_iter().for_each(DesertedRun::remove);
     let mut stop = Interrupts::watch()?;
     let (mut failures, mut cannot) = (0, 0);
-    if options.markdown && !single {
-        prose::print(&page::contents(&chosen))?;
-    }
     for (number, one) in chosen.iter().enumerate() {
         let guess = match asks {
             true => match ask(*one, &mut stop)? {
