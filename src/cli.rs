@@ -17,8 +17,9 @@ use lab::prose;
 use os::cleanup;
 use os::spawn::inherited;
 use wire::chapter::{Conversation, OneWay, Roles, Row, Visitor};
-use wire::errors::{Usage, usage};
+use wire::errors::{self, Usage, usage};
 use wire::frame::Framing;
+use wire::holders;
 use wire::launcher::launched;
 use wire::meet::{Meets, Rendezvous};
 use wire::roles::{self, MessageSource, Sink};
@@ -208,6 +209,7 @@ fn run_verb(verb: Verb, global: &Global, all: &Command) -> Result<()> {
         Verb::Demo(options) => lab::demo::run(&options, global.quiet),
         Verb::Experiment(options) => experiment::run(&options, global.quiet),
         Verb::Trace(options) => {
+            errors::begin_section("trace");
             let coloured = wants_colours(global.color, stdout().is_terminal());
             colored::control::set_override(coloured);
             trace::run(&options, coloured)
@@ -351,6 +353,7 @@ impl Chosen<'_> {
     /// The role and its place, once everything that all roles share is set up.
     fn begin(&self, row: Row) -> Result<Option<(&ArgMatches, Rendezvous)>> {
         let Some((role, matches)) = self.below.subcommand() else { return Ok(None) };
+        errors::begin_section(row.name);
         let (given, ready) = if row.meets.by_name() {
             let meeting = Meeting::from_arg_matches(matches)?;
             // Before anything is opened: by now a number that was not given to us is no descriptor.
@@ -384,6 +387,7 @@ impl Chosen<'_> {
             say::name_all();
         }
         cleanup::install(common.timeout);
+        holders::look_on();
         Ok(Some((matches, rendezvous)))
     }
 

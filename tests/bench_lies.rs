@@ -40,12 +40,7 @@ fn told(name: &str) -> String {
 
 /// Whether there are two CPUs; said aloud if not.
 fn two_cpus() -> bool {
-    let two =
-        std::thread::available_parallelism().is_ok_and(|count| count.get() > 1);
-    if !two {
-        skip("this machine has one CPU");
-    }
-    two
+    offers("shm", "two-cpus")
 }
 
 /// The line of the table by this method, `as published:`, the first that has `what`.

@@ -9,7 +9,7 @@ use std::process::Command;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-use nix::unistd::{Uid, mkfifo, pipe2};
+use nix::unistd::{mkfifo, pipe2};
 use support::*;
 
 /// A published file outlives a receiver that was killed before it came.
@@ -481,10 +481,8 @@ fn a_file_that_may_be_read_needs_no_more() {
 #[test]
 fn a_file_that_may_not_be_read_is_not_claimed() {
     let subject = files();
-    if !Uid::effective().is_root() {
-        return skip(
-            "only root makes a file that the owner of its directory cannot read",
-        );
+    if !offers("fdpass", "other-user") {
+        return;
     }
     let (_, play) = foreign(&subject);
     let own = subject.dir().join("own");
@@ -503,26 +501,13 @@ fn a_file_that_may_not_be_read_is_not_claimed() {
 /// Runs a script in a mount namespace of its own where `small` is a file system of
 /// 64 KiB that holds the file `old`; it is gone with the script, however that ends.
 fn on_a_small_disk(subject: &Subject, script: &str) -> Option<Outcome> {
-    if !have("unshare") {
-        return None;
-    }
-    let script = format!(
-        "mkdir -p small && mount -t tmpfs -o size=64k none small || exit 77
-         cd small || exit 77; echo old > old; {script}"
-    );
-    let mut command = Command::new("unshare");
-    command.arg("--mount");
-    if !Uid::effective().is_root() {
-        command.arg("--map-root-user");
-    }
-    command.args(["sh", "-c", &script, "sh"]).arg(program());
+    let mut command = with_mounts(&format!(
+        "mkdir -p small; mount -t tmpfs -o size=64k none small
+         cd small; echo old > old; set +e; {script}"
+    ))?;
+    command.arg("sh").arg(program());
     command.current_dir(subject.dir()).env("IPCLAB_DIR", subject.dir());
-    let outcome = run(command, Input::Nothing);
-    if outcome.status.code() == Some(77) || outcome.stderr.starts_with("unshare:") {
-        skip(&format!("may not mount a tmpfs: {}", outcome.stderr));
-        return None;
-    }
-    Some(outcome)
+    Some(run(command, Input::Nothing))
 }
 
 #[test]
@@ -598,7 +583,7 @@ fn the_limit_of_a_files_size_is_named() {
 #[test]
 fn the_ration_of_inotify_is_named() {
     let subject = files();
-    if !have("unshare") {
+    if !have("unshare") || !offers("experiment", "namespaces") {
         return;
     }
     for (limit, name) in [

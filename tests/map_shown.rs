@@ -7,12 +7,11 @@ use map_scenes::{
     behind, cycles, held, holders, ipclab_map, named, objects, other, scene, sleeps,
     until_map,
 };
-use support::{have, skip};
+use support::{have, offers, skip};
 
 #[test]
 fn another_users_processes_are_listed_as_not_looked_into() {
-    if !nix::unistd::geteuid().is_root() {
-        skip("becoming another user needs root");
+    if !offers("fdpass", "other-user") {
         return;
     }
     let Some(scene) = scene("r, w = os.pipe()\nready(r)\nforever()") else { return };

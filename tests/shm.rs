@@ -74,8 +74,7 @@ fn a_ring_of_64_bytes_carries_what_is_far_longer_than_it() {
 
 #[test]
 fn spinning_sides_carry_the_same() {
-    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
-        skip("one processor: two sides cannot spin on it");
+    if !offers("shm", "two-cpus") {
         return;
     }
     let subject = of_kind("posix");
@@ -120,8 +119,7 @@ fn spinning_where_the_other_side_cannot_run_is_refused() {
 
 #[test]
 fn one_who_spins_alone_gives_up_when_the_other_side_comes_to_its_processor() {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    if !have("taskset") || processors < 2 {
+    if !have("taskset") || !offers("shm", "two-cpus") {
         return;
     }
     let subject = subject("shm");
@@ -139,8 +137,7 @@ fn one_who_spins_alone_gives_up_when_the_other_side_comes_to_its_processor() {
 
 #[test]
 fn two_who_spin_on_a_processor_each_make_no_system_call() {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    if !have("taskset") || !have("strace") || processors < 2 {
+    if !have("taskset") || !have("strace") || !offers("shm", "two-cpus") {
         return;
     }
     let subject = subject("shm");
@@ -455,24 +452,16 @@ fn a_segment_that_was_cut_short_is_refused_and_not_a_sigbus() {
 
 #[test]
 fn a_full_dev_shm_is_enospc_and_not_a_sigbus() {
-    if !have("unshare") || !have("mount") {
-        return;
-    }
     for kind in ["crate", "posix"] {
         let subject = of_kind(kind);
         // A mount name space of its own, where /dev/shm has room for 64 KiB.
-        let mut shell = Command::new("unshare");
-        shell.args(["-m", "sh", "-c"]);
-        shell.arg(
-            "mount -t tmpfs -o size=64k none /dev/shm || exit 77; \
+        let shell = with_mounts(
+            "mount -t tmpfs -o size=64k none /dev/shm; \
              exec \"$0\" shm receiver --kind \"$1\" 2>&1",
         );
+        let Some(mut shell) = shell else { return };
         shell.arg(program()).arg(kind).env("IPCLAB_DIR", subject.dir());
         let outcome = run(shell, Input::Nothing);
-        if outcome.status.code() == Some(77) || outcome.stdout.is_empty() {
-            skip("mounting a tmpfs is not permitted");
-            return;
-        }
         let text = String::from_utf8(outcome.stdout).unwrap();
         assert_eq!(outcome.status.code(), Some(1), "{text}");
         assert!(text.contains("ENOSPC") && text.contains("size="), "{text}");

@@ -56,8 +56,8 @@ pub(crate) struct Finding {
 pub(crate) struct Amount {
     /// `None` if there is no limit.
     pub(crate) value: Option<u64>,
-    /// `None` where the kernel does not tell.
-    pub(crate) used: Option<u64>,
+    /// Or why that is not known.
+    pub(crate) used: Result<u64, &'static str>,
     pub(crate) unit: &'static str,
     /// Where it is set.
     pub(crate) set_in: String,
@@ -71,7 +71,7 @@ pub(crate) struct Amount {
 impl Amount {
     /// What is left: `None` where there is no limit, or the kernel does not tell.
     pub(crate) fn left(&self) -> Option<u64> {
-        Some(self.value?.saturating_sub(self.used?))
+        Some(self.value?.saturating_sub(self.used.ok()?))
     }
 }
 

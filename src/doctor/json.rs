@@ -43,7 +43,8 @@ fn finding(one: &Finding) -> Value {
 fn amount(amount: &Amount) -> Value {
     json!({
         "value": amount.value,
-        "used": amount.used,
+        "used": amount.used.ok(),
+        "not_counted": amount.used.err(),
         "left": amount.left(),
         "unit": amount.unit,
         "set_in": amount.set_in,

@@ -43,7 +43,7 @@ use probe::{Place, Probe};
 ✓ is there, ! is there but limited, ✗ is missing. Exit status: 1 if something necessary is \
 missing; with --strict also if anything is limited or missing.")]
 pub struct Options {
-    /// Only what concerns this chapter, and all of it
+    /// Only what concerns this chapter, and all of it; also trace, bench, bare, experiment
     #[arg(value_name = "CHAPTER")]
     #[arg(value_parser = PossibleValuesParser::new(names()))]
     #[arg(hide_possible_values = true)]
@@ -68,7 +68,8 @@ pub struct Options {
 }
 
 fn names() -> Vec<&'static str> {
-    chapters::rows().iter().map(|row| row.name).collect()
+    let chapters = chapters::rows().iter().map(|row| row.name);
+    chapters.chain(text::OTHERS).collect()
 }
 
 /// `ipclab doctor`.

@@ -14,15 +14,38 @@ use rows::ROWS;
 /// Where a limit is set.
 #[derive(Debug, Clone, Copy)]
 enum Source {
-    /// getrlimit(2), with the letter of `ulimit` and how many bytes it counts by, and the word of
-    /// limits.conf(5).
-    Rlimit { resource: Resource, letter: char, by: u64, word: &'static str },
+    /// getrlimit(2), with the letter of `ulimit`, and the word of limits.conf(5).
+    Rlimit(Resource, char, &'static str),
     /// A file below /proc/sys, and which of its numbers.
     Sysctl(&'static str, usize),
     /// The size of /dev/shm.
     SharedMemory,
     /// What this process's control group may have.
     Cgroup(used::Group),
+}
+
+/// How much of a limit is used.
+#[derive(Debug, Clone, Copy)]
+enum Used {
+    /// So much, where /proc shows it.
+    Of(fn() -> Option<u64>),
+    /// So much, where the file system of POSIX queues is mounted.
+    OfQueues(fn() -> Option<u64>),
+    /// It bounds each one by itself: a queue, a message. They do not add up.
+    OfEach,
+    /// Nothing tells, for this reason.
+    Untold(&'static str),
+}
+
+impl Used {
+    fn look(self) -> Result<u64, &'static str> {
+        match self {
+            Used::Of(count) => count().ok_or("/proc does not show it here"),
+            Used::OfQueues(count) => count().ok_or("/dev/mqueue is not mounted"),
+            Used::OfEach => Err("it bounds each one by itself"),
+            Used::Untold(why) => Err(why),
+        }
+    }
 }
 
 /// One limit.
@@ -32,8 +55,7 @@ struct Limit {
     chapters: &'static [&'static str],
     what: &'static str,
     source: Source,
-    unit: &'static str,
-    used: fn() -> Option<u64>,
+    used: Used,
     /// With less left, the learner loses something: this much is suggested, too.
     wants: u64,
     loses: &'static str,
@@ -53,17 +75,20 @@ impl Limit {
         let enough = left.is_none_or(|left| left >= self.wants);
         let number = |n: u64| grouped(n);
         let value = amount.value.map_or("no limit".to_owned(), number);
-        let used = amount.used.map_or(String::new(), |used| {
-            let left = amount
-                .left()
-                .map_or(String::new(), |left| format!(", {} left", number(left)));
-            format!("; {} used{left}", number(used))
-        });
+        let used = match (amount.used, self.used) {
+            (Ok(used), _) => {
+                let left =
+                    amount.left().map(|left| format!(", {} left", number(left)));
+                format!("; {} used{}", number(used), left.unwrap_or_default())
+            }
+            (Err(_), Used::OfEach) => String::new(),
+            (Err(why), _) => format!("; how much is used is not known: {why}"),
+        };
         let unit = if amount.value.is_none() { "" } else { amount.unit };
         let (now, root) =
             (&amount.now, if amount.needs_root { ", as root" } else { "" });
         let until = match self.source {
-            Source::Rlimit { .. } => "in this shell",
+            Source::Rlimit(..) => "in this shell",
             Source::Sysctl(..) | Source::SharedMemory => "until the next boot",
             Source::Cgroup(..) => "now",
         };
@@ -88,7 +113,9 @@ impl Limit {
     }
 
     fn amount(&self) -> Option<Amount> {
-        let (unit, used) = (self.unit, (self.used)());
+        let used = self.used.look();
+        let first = self.what.split(' ').next().unwrap_or_default();
+        let unit = if ["bytes", "pages"].contains(&first) { first } else { "" };
         // What there is and a half, where that is enough; else what the book wants.
         let wants = self.wants.saturating_add(used.unwrap_or(0));
         let raised = |value: Option<u64>| {
@@ -96,7 +123,9 @@ impl Limit {
             if value >= wants { value.saturating_add(value / 2) } else { wants }
         };
         Some(match self.source {
-            Source::Rlimit { resource, letter, by, word } => {
+            Source::Rlimit(resource, letter, word) => {
+                // Both count addresses by 1024 bytes.
+                let by = if word == "as" { 1024 } else { 1 };
                 let (soft, hard) = getrlimit(resource).ok()?;
                 let limited = |n: u64| (n != u64::MAX).then_some(n);
                 let more = raised(limited(soft));
@@ -108,7 +137,7 @@ impl Limit {
                     now: format!("ulimit -{letter} {}", more.div_ceil(by)),
                     for_good: format!(
                         "a line `* - {word} {}` in /etc/security/limits.conf, as root",
-                        more.div_ceil(if word == "as" { 1024 } else { 1 })
+                        more.div_ceil(by)
                     ),
                     needs_root: hard < more,
                 }
@@ -145,13 +174,10 @@ impl Limit {
                 }
             }
             Source::SharedMemory => {
-                let about = nix::sys::statvfs::statvfs("/dev/shm").ok()?;
-                let block = about.fragment_size();
-                let (size, free) =
-                    (about.blocks() * block, about.blocks_available() * block);
+                let size = used::shared_memory_size()?;
                 Amount {
                     value: Some(size),
-                    used: Some(size.saturating_sub(free)),
+                    used,
                     unit,
                     set_in: "/dev/shm".to_owned(),
                     now: format!(

@@ -10,7 +10,7 @@ use super::has_signs;
 use lab::prose::{paragraph, width};
 
 /// The sections that are no chapters, after those.
-const OTHERS: [&str; 4] = ["trace", "bench", "bare", "experiment"];
+pub(crate) const OTHERS: [&str; 4] = ["trace", "bench", "bare", "experiment"];
 
 /// All of it. What is ok is left out, unless `all` is wanted or one chapter is.
 pub(crate) fn page(
@@ -145,6 +145,7 @@ fn time(us: u64) -> String {
 /// The last sentence: it says what the marks say.
 pub(crate) fn sentence(found: &[Finding], chapter: Option<&str>) -> String {
     let all = match chapter {
+        Some(verb) if OTHERS.contains(&verb) => format!("ipclab {verb}"),
         Some(chapter) => format!("chapter {chapter}"),
         None => "the book".to_owned(),
     };

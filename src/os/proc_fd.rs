@@ -1,20 +1,29 @@
 //! Which processes have a thing open.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// `readlink(/proc/PID/fd/*)` for every PID: the processes in which some descriptor is
-/// `link`, such as `socket:[1234]` with the inode number of a socket; as far as we may
-/// look, which is to our own user's processes (proc_pid_fd(5)).
-pub fn holders(link: &str) -> impl Iterator<Item = u32> {
+/// The entries of /proc/PID/fd of every process for which `leads_there`, each with its PID; as far
+/// as we may look, which is to our own user's processes (proc_pid_fd(5)).
+pub fn descriptors(
+    leads_there: impl Fn(&Path) -> bool + Copy,
+) -> impl Iterator<Item = (u32, PathBuf)> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes.filter_map(move |process| {
-        let pid = process.file_name().to_string_lossy().parse().ok()?;
-        has(&process.path().join("fd"), link).then_some(pid)
+    let processes = processes.filter_map(|process| {
+        let pid: u32 = process.file_name().to_string_lossy().parse().ok()?;
+        Some((pid, process.path().join("fd")))
+    });
+    processes.flat_map(move |(pid, fds)| {
+        let fds = std::fs::read_dir(fds).into_iter().flatten().flatten();
+        let fds = fds.map(|fd| fd.path()).filter(move |fd| leads_there(fd));
+        fds.map(move |fd| (pid, fd))
     })
 }
 
-fn has(fds: &Path, link: &str) -> bool {
-    std::fs::read_dir(fds).into_iter().flatten().flatten().any(|fd| {
-        std::fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == link)
-    })
+/// The processes in which some descriptor is `link`, such as `socket:[1234]` with the inode number
+/// of a socket; each as often as it has one.
+pub fn holders(link: &str) -> impl Iterator<Item = u32> {
+    let is_it = move |fd: &Path| {
+        std::fs::read_link(fd).is_ok_and(|to| to.as_os_str() == link)
+    };
+    descriptors(is_it).map(|(pid, _)| pid)
 }

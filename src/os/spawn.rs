@@ -9,6 +9,8 @@ use nix::sys::resource::{Resource, setrlimit};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::onlooker;
+
 /// Makes `command` die with its parent: prctl(PR_SET_PDEATHSIG, SIGKILL).
 ///
 /// A demo or a test that is itself killed leaves no orphan. It is the *thread* that
@@ -104,23 +106,27 @@ pub fn fork() -> nix::Result<Forked> {
 /// # Panics
 /// As [`fork`].
 pub fn fork_after(last: impl FnOnce()) -> nix::Result<Forked> {
-    assert!(has_one_thread(), "fork with several threads");
+    let mut onlooker = onlooker::held_off();
+    assert!(has_one_thread_but(*onlooker), "fork with several threads");
     last();
-    // SAFETY: this process has one thread, so the child's copy of the memory is whole;
-    // `last` is a caller in this crate that reads the clock.
+    // SAFETY: this process has one thread but for an onlooker that sleeps, so the child's copy of
+    // the memory is whole; `last` is a caller in this crate that reads the clock.
     Ok(match unsafe { nix::unistd::fork() }? {
         nix::unistd::ForkResult::Parent { child } => Forked::Parent(child),
-        nix::unistd::ForkResult::Child => Forked::Child,
+        nix::unistd::ForkResult::Child => {
+            *onlooker = false; // fork(2) copies the calling thread alone
+            Forked::Child
+        }
     })
 }
 
-/// Whether this is the process's only thread. Without /proc an error of unshare(2) shows it: the
-/// call "unshares" what one thread alone has, and so changes nothing.
-fn has_one_thread() -> bool {
+/// Whether this is the process's only thread, but for an `onlooker`. Without /proc an error of
+/// unshare(2) shows it: the call "unshares" what one thread alone has, and so changes nothing.
+fn has_one_thread_but(onlooker: bool) -> bool {
     match std::fs::read_dir("/proc/self/task") {
-        Ok(threads) => threads.count() == 1,
+        Ok(threads) => threads.count() == 1 + usize::from(onlooker),
         // SAFETY: takes a plain number, and changes nothing.
-        Err(_) => unsafe { libc::unshare(libc::CLONE_THREAD) == 0 },
+        Err(_) => onlooker || unsafe { libc::unshare(libc::CLONE_THREAD) == 0 },
     }
 }
 
@@ -186,8 +192,8 @@ mod tests {
         let (read, mut write) = std::io::pipe().unwrap();
         let mut read = File::from(OwnedFd::from(read));
         let second = std::thread::spawn(move || read.read(&mut [0]).unwrap());
-        assert!(!has_one_thread());
-        // SAFETY: as in `has_one_thread`.
+        assert!(!has_one_thread_but(false));
+        // SAFETY: as in `has_one_thread_but`.
         assert_eq!(unsafe { libc::unshare(libc::CLONE_THREAD) }, -1);
         write.write_all(b"x").unwrap();
         second.join().unwrap();

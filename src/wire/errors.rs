@@ -4,7 +4,11 @@
 //! the way out with [`Advise`]; `wire::say::complain` prints it.
 
 use std::fmt;
+use std::sync::OnceLock;
 
+use nix::errno::Errno;
+
+use crate::meet::program;
 use crate::visible::visible;
 
 mod advice;
@@ -26,7 +30,7 @@ pub struct PeerGone {
     /// What was seen.
     pub what: &'static str,
     /// What a call that meets it returns.
-    pub errno: nix::errno::Errno,
+    pub errno: Errno,
 }
 
 /// The context of an error: the time that an option gave is over. Exit status 124.
@@ -88,7 +92,7 @@ impl<T, E: Into<anyhow::Error>> Advise<T> for Result<T, E> {
 }
 
 /// The error number at the root of an error, if a system call failed.
-pub fn errno(error: &anyhow::Error) -> Option<nix::errno::Errno> {
+pub fn errno(error: &anyhow::Error) -> Option<Errno> {
     error.chain().find_map(|cause| match cause.downcast_ref::<Advised>() {
         Some(advised) => errno(&advised.error),
         None => cause
@@ -97,8 +101,7 @@ pub fn errno(error: &anyhow::Error) -> Option<nix::errno::Errno> {
     })
 }
 
-fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<nix::errno::Errno> {
-    use nix::errno::Errno;
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Errno> {
     if let Some(errno) = cause.downcast_ref::<Errno>() {
         return Some(*errno);
     }
@@ -109,17 +112,38 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<nix::errno::Err
     error.raw_os_error().map(Errno::from_raw)
 }
 
-/// The way out of errors that came without one of their own.
-fn common_advice(error: &anyhow::Error) -> Option<String> {
-    // What failed stands right before the error number: `open /run/…/fifo`.
+/// The call that failed, `open /run/…/fifo`, which stands right before the error number; that
+/// number; and whether the error has a way out of its own.
+fn failed_call(error: &anyhow::Error) -> Option<(String, Errno, bool)> {
     let mut what = String::new();
     for cause in error.chain() {
+        if let Some(advised) = cause.downcast_ref::<Advised>() {
+            let (within, errno, _) = failed_call(&advised.error)?;
+            return Some((
+                if within.is_empty() { what } else { within },
+                errno,
+                true,
+            ));
+        }
         match of_cause(cause) {
-            Some(errno) => return advice::way_out(&what, errno),
+            Some(errno) => return Some((what, errno, false)),
             None => what = cause.to_string(),
         }
     }
     None
+}
+
+static SECTION: OnceLock<&'static str> = OnceLock::new();
+
+/// From now on an error that a limit of the machine may have caused names `ipclab doctor SECTION`:
+/// the chapter whose role this process plays, or the verb.
+pub fn begin_section(name: &'static str) {
+    let _ = SECTION.set(name);
+}
+
+/// What [`begin_section`] has been told.
+pub fn section() -> Option<&'static str> {
+    SECTION.get().copied()
 }
 
 /// The whole error in one line: what others have named, a path, a program, a server's
@@ -135,12 +159,15 @@ fn common_advice(error: &anyhow::Error) -> Option<String> {
 /// assert_eq!(line(&error), "open /run/fifo: EACCES: Permission denied; run it as the owner");
 /// ```
 pub fn line(error: &anyhow::Error) -> String {
-    let text = without_advice(error);
-    let advised = error.chain().any(|cause| cause.is::<Advised>());
-    visible(match common_advice(error).filter(|_| !advised) {
-        Some(advice) => format!("{text}; {advice}"),
-        None => text,
-    })
+    let mut text = without_advice(error);
+    if let Some((what, errno, advised)) = failed_call(error) {
+        let advice = advice::way_out(&what, errno).filter(|_| !advised);
+        text += &advice.map_or(String::new(), |advice| format!("; {advice}"));
+        if let Some(name) = section().filter(|_| advice::is_limit(&what, errno)) {
+            text += &format!("; {} doctor {name} tells more", program());
+        }
+    }
+    visible(text)
 }
 
 fn without_advice(error: &anyhow::Error) -> String {

@@ -4,13 +4,14 @@ use anyhow::{Context, Result, bail};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::say;
+use super::{holders, say};
 use crate::errors::ChildReported;
 
 /// Plays the child's part as the role `name`, and ends the child with it: it must not go
 /// on as the parent.
 pub fn as_child(name: &'static str, part: impl FnOnce() -> Result<()>) -> ! {
     say::rename(name, 1);
+    holders::look_on();
     let status = match part() {
         Ok(()) => 0,
         Err(error) => {

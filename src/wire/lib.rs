@@ -5,7 +5,8 @@
 //! find each other · [`roles`]: the loops around a link · [`dialogue`]: both halves of a
 //! conversation over a socket · [`address`]: network addresses, listened on, connected to and
 //! published · [`local`]: Unix sockets' names, bound and connected to · [`shortage`]: what a server
-//! does when there is no room for one more client · [`fork`]: parent and child · [`launcher`]: what
+//! does when there is no room for one more client · [`fork`]: parent and child · [`holders`]: who
+//! else holds the peer's end · [`launcher`]: what
 //! starts a world of ranks · [`transfer`]: reading and writing that goes on · [`standard`]:
 //! standard input and output as they were given to us · [`payload`]: what goes to standard output ·
 //! [`mod@say`]: the commentary, and all else that goes to standard error · [`visible`]: what others
@@ -22,6 +23,7 @@ pub mod frame;
 #[cfg(any(test, fuzzing))]
 #[path = "../../tests/fuzz/wire.rs"]
 pub mod fuzz;
+pub mod holders;
 pub mod launcher;
 pub mod local;
 pub mod meet;

@@ -70,7 +70,7 @@ impl Meets {
 }
 
 /// A command as another terminal must type it to come to the same directory.
-fn in_this_dir(command: &str) -> String {
+pub(crate) fn in_this_dir(command: &str) -> String {
     match chosen_dir() {
         Some(dir) => {
             format!("IPCLAB_DIR={} {command}", quoted(&dir.to_string_lossy()))

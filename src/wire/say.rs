@@ -66,7 +66,7 @@ pub fn line(text: fmt::Arguments<'_>) {
 /// Says `text`, in lines as `fold` makes them for a terminal.
 fn styled(
     text: &str,
-    fold: fn(&str, usize, usize, usize) -> Vec<String>,
+    fold: impl Fn(&str, usize, usize, usize) -> Vec<String>,
     style: fn(&str) -> ColoredString,
 ) {
     let Ok(role) = ROLE.lock() else { return };
@@ -172,23 +172,25 @@ pub fn start_unless(there: bool, already: &str, command: &str) {
 /// Names the command that starts the role that is not there yet.
 pub fn start_the_other(command: &str) {
     if on() && !THE_OTHER_COMES.load(Ordering::Relaxed) {
-        styled(
-            &visible(format!("{START_THE_OTHER}{command}")),
-            |text, first, rest, width| {
-                let command = text.strip_prefix(START_THE_OTHER).unwrap_or(text);
-                let first = first + START_THE_OTHER.len();
-                let mut lines = fold_command(command, first, rest, width);
-                lines[0] =
-                    format!("{START_THE_OTHER}{}", lines[0]).trim_end().into();
-                lines
-            },
-            |text| text.bold(),
-        );
+        command_line("start the other: ", command);
         ctrl_c_ends();
     }
 }
 
-const START_THE_OTHER: &str = "start the other: ";
+/// Says what a command is for, and the command, folded so that a shell takes it as it is.
+pub fn command_line(purpose: &str, command: &str) {
+    styled(
+        &visible(format!("{purpose}{command}")),
+        |text, first, rest, width| {
+            let command = text.strip_prefix(purpose).unwrap_or(text);
+            let mut lines =
+                fold_command(command, first + purpose.len(), rest, width);
+            lines[0] = format!("{purpose}{}", lines[0]).trim_end().into();
+            lines
+        },
+        |text| text.bold(),
+    );
+}
 
 /// Says once, on a terminal, that Ctrl-C ends this role: where the terminal would send the
 /// signal to us, and not to another job.

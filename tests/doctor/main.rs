@@ -4,6 +4,7 @@
 mod support;
 
 mod clears_up;
+mod named;
 mod needs;
 mod shown;
 mod surroundings;

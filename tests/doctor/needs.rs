@@ -148,8 +148,8 @@ fn where_little_is_there_both_say_so() {
 
 #[test]
 fn an_ordinary_user_is_told_the_same_by_both() {
-    if !nix::unistd::geteuid().is_root() || !have("setpriv") {
-        return skip("to become another user needs root, and setpriv");
+    if !offers("fdpass", "other-user") || !have("setpriv") {
+        return;
     }
     let subject = subject("fifo");
     // Where that user may go; copied by another process, so that none of ours has it open.
@@ -167,4 +167,66 @@ fn an_ordinary_user_is_told_the_same_by_both() {
         assert_eq!(all.mark(name), "missing", "{name}: {}", all.finding(name));
     }
     assert_eq!(all.mark("ptrace"), "ok");
+}
+
+/// The section and the name of each probe that tests ask for: `offers("mmap", "mount")`.
+fn asked_for() -> std::collections::BTreeSet<(String, String)> {
+    let mut asked = std::collections::BTreeSet::new();
+    let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")];
+    while let Some(dir) = dirs.pop() {
+        for path in
+            std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path())
+        {
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = std::fs::read_to_string(path).unwrap();
+                for call in text.split("offers(\"").skip(1) {
+                    let mut words = call.split('"');
+                    let section = words.next().unwrap().to_owned();
+                    asked.insert((section, words.nth(1).unwrap().to_owned()));
+                }
+            }
+        }
+    }
+    asked
+}
+
+/// Run by the next test, once here and once where less is there.
+#[test]
+#[ignore = "the test after it runs it"]
+fn asks_all_that_tests_ask() {
+    for (section, name) in asked_for() {
+        if offers(&section, &name) {
+            println!("{name}: there");
+        }
+    }
+}
+
+#[test]
+fn a_test_runs_where_doctor_finds_what_it_needs_and_is_skipped_elsewhere() {
+    let subject = subject("fifo");
+    let all = asked_for();
+    assert!(all.len() > 6, "{all:?}");
+    let poor: &[&str] = &["taskset", "-c", "0", "unshare", "-r", "env", "CC=/none"];
+    for before in [&["env"][..], poor] {
+        if !have(before[0]) || !offers("experiment", "namespaces") {
+            return;
+        }
+        let found = found(doctor_of(&program(), &subject, before));
+        let mut asks = Command::new(before[0]);
+        asks.args(&before[1..]).arg(std::env::current_exe().unwrap());
+        asks.args(["--exact", "needs::asks_all_that_tests_ask", "--ignored"]);
+        asks.arg("--nocapture").env_remove("IPCLAB_NO_SKIP");
+        let outcome = run(asks, Input::Nothing);
+        let said = String::from_utf8(outcome.stdout).unwrap();
+        assert!(outcome.status.success(), "{said}{}", outcome.stderr);
+        for (_, name) in &all {
+            let runs = said.contains(&format!("{name}: there\n"));
+            assert_eq!(runs, found.mark(name) != "missing", "{name}: {said}");
+        }
+        let missing = all.iter().filter(|(_, name)| found.mark(name) == "missing");
+        assert_eq!(outcome.stderr.matches("SKIPPED").count(), missing.count());
+        assert_eq!(before.len() > 1, outcome.stderr.contains("SKIPPED"), "{said}");
+    }
 }

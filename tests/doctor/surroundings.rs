@@ -25,8 +25,8 @@ fn after(before: &[&str]) -> Option<Found> {
 
 /// As [`after`], with mounts that a shell makes first.
 fn with_mounts(mounts: &str) -> Option<Found> {
-    if !nix::unistd::geteuid().is_root() {
-        skip("mounting needs root");
+    // In a user namespace the marks of some probes would be others.
+    if !offers("fdpass", "other-user") || !offers("mmap", "mount") {
         return None;
     }
     let script = format!("{mounts} && exec \"$0\" \"$@\"");
@@ -73,34 +73,93 @@ fn a_few_descriptors_are_enough_for_all_probes() {
     assert_eq!(all.mark("open-files"), "limited");
 }
 
-#[test]
-fn without_processes_nothing_can_be_tried() {
-    let limits =
-        ["prlimit", "--nproc=0:0", "setpriv", "--reuid=65533", "--clear-groups"];
-    let subject = subject("fifo");
-    let root = nix::unistd::geteuid().is_root();
-    if !root || !have("prlimit") || !have("setpriv") {
-        return skip("it needs root, prlimit and setpriv");
-    }
-    let opened = std::fs::File::open(program()).unwrap();
-    let dir = subject.dir().to_owned();
-    std::os::unix::fs::chown(&dir, Some(65_533), None).unwrap();
-    let mut command = std::process::Command::new(limits[0]);
-    command.args(&limits[1..]);
-    // What is open may be executed where that user may not go.
+/// What a user that has no other processes finds, with these limits of prlimit(1).
+fn as_user(uid: u32, limits: &[&str]) -> Option<Found> {
     use std::os::fd::AsRawFd;
+    if !offers("fdpass", "other-user") || !have("prlimit") || !have("setpriv") {
+        return None;
+    }
+    let subject = subject("fifo");
+    let dir = subject.dir().to_owned();
+    std::os::unix::fs::chown(&dir, Some(uid), None).unwrap();
+    let mut command = std::process::Command::new("prlimit");
+    command.args(limits).args(["setpriv", "--clear-groups"]);
+    command.arg(format!("--reuid={uid}"));
+    // What is open may be executed where that user may not go.
+    let opened = std::fs::File::open(program()).unwrap();
     let flags = rustix::io::FdFlags::empty();
     rustix::io::fcntl_setfd(&opened, flags).unwrap();
     command.arg(format!("/proc/self/fd/{}", opened.as_raw_fd()));
     command.args(["doctor", "--json"]).current_dir("/");
-    command.env("IPCLAB_DIR", &dir).env("TMPDIR", &dir);
+    command.env("IPCLAB_DIR", &dir).env("TMPDIR", &dir).env("HOME", "/");
     let all = found(command);
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0, "left behind");
+    Some(all)
+}
+
+#[test]
+fn without_processes_nothing_can_be_tried() {
+    let Some(all) = as_user(65_533, &["--nproc=0:0"]) else { return };
     assert_eq!(all.mark("processes"), "limited");
     assert_eq!(all.mark("pipe"), "missing");
     let why = all.finding("pipe")["found"].as_str().unwrap();
     assert!(why.starts_with("fork: EAGAIN"), "{why}");
     let cure = all.finding("pipe")["cure"].as_str().unwrap();
     assert!(cure.contains("ulimit -u"), "{cure}");
+    assert_eq!(all.status, Some(1));
+}
+
+#[test]
+fn a_user_with_tight_limits_is_told_what_is_left_and_who_may_raise_it() {
+    let limits = [
+        "--nofile=100:150",
+        "--msgqueue=1000:1000",
+        "--sigpending=20:20",
+        "--nproc=60:60",
+    ];
+    let Some(all) = as_user(65_532, &limits) else { return };
+    for name in ["open-files", "queue-bytes-of-user", "pending-signals", "processes"]
+    {
+        assert_eq!(all.mark(name), "limited", "{name}");
+        let limit = &all.finding(name)["limit"];
+        assert_eq!(limit["needs_root"], true, "{limit}");
+        assert!(limit["now"].as_str().unwrap().starts_with("ulimit -"), "{limit}");
+    }
+    for name in ["queue-bytes", "descriptor-1500", "other-user", "next-pid"] {
+        assert_eq!(all.mark(name), "missing", "{name}");
+    }
+    assert_eq!(all.mark("posix-queue"), "limited");
+    for name in ["pipe", "unix-socket", "posix-segment", "ptrace"] {
+        assert_eq!(all.mark(name), "ok", "{name}: {}", all.finding(name)["found"]);
+    }
+    assert_eq!(all.status, Some(0), "{:?}", all.not_ok());
+}
+
+#[test]
+fn what_is_used_is_counted_or_it_is_said_why_not() {
+    use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent};
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
+    let watched: Vec<_> = (0..70).map(|_| std::io::pipe().unwrap()).collect();
+    for (reading, _) in &watched {
+        epoll.add(reading, EpollEvent::empty()).unwrap();
+    }
+    let Some(all) = after(&["env"]) else { return };
+    let used = &all.finding("epoll-watches")["limit"]["used"];
+    assert!(used.as_u64().unwrap() >= 70, "{used}");
+    assert!(all.finding("shared-memory")["limit"]["used"].is_u64());
+    for one in all.whole["findings"].as_array().unwrap() {
+        let limit = &one["limit"];
+        let told = limit["used"].is_u64() != limit["not_counted"].is_string();
+        assert!(limit.is_null() || told, "{one}");
+    }
+}
+
+#[test]
+fn a_network_and_an_ipc_namespace_are_both_told() {
+    let Some(all) = after(&["unshare", "-n", "-i"]) else { return };
+    assert_eq!(all.mark("tcp-v4"), "missing");
+    assert_eq!(all.mark("ipc-namespace"), "limited");
+    assert_eq!(all.mark("sysv-queue"), "ok");
     assert_eq!(all.status, Some(1));
 }
 
@@ -162,6 +221,8 @@ fn without_dev_mqueue_queues_work_and_are_not_counted() {
     assert_eq!(all.mark("posix-queue"), "ok");
     assert!(all.finding("queues")["limit"]["used"].is_null());
     assert!(all.finding("queue-bytes-of-user")["limit"]["used"].is_null());
+    let why = &all.finding("queues")["limit"]["not_counted"];
+    assert_eq!(why, "/dev/mqueue is not mounted");
 }
 
 #[test]

@@ -11,6 +11,17 @@ fn a_reader_that_holds_the_writing_end_never_sees_the_end() {
 }
 
 #[test]
+fn a_program_that_was_given_the_writing_end_by_exec_keeps_the_end_away() {
+    let Some(saw) = seen("pipe/over-exec") else { return };
+    assert_eq!(saw["ends that sleep holds, by pipe()"], 2);
+    assert_eq!(saw["ends that sleep holds, by pipe2()"], 0);
+    assert_eq!(saw["the second read, by pipe()"], 0);
+    assert_eq!(saw["the second read, by pipe2()"], 0);
+    assert_eq!(saw["the reader waits for sleep"], true);
+    assert_eq!(saw["with O_CLOEXEC it waits"], false);
+}
+
+#[test]
 fn sigpipe_ends_c_and_is_an_error_in_rust() {
     let Some(saw) = seen("pipe/sigpipe") else { return };
     assert_eq!(saw["Rust saw EPIPE"], true);

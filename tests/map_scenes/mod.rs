@@ -10,7 +10,7 @@ use serde_json::Value;
 use wire::visible;
 
 use crate::support::{
-    Input, Outcome, Output, RoleProcess, deadline, program, run, skip,
+    Input, Outcome, Output, RoleProcess, deadline, offers, program, run,
 };
 
 /// What each scene may use. A child ends with its parent, which is killed with the scene.
@@ -61,12 +61,10 @@ pub(crate) fn scene(script: &str) -> Option<Scene> {
 
 /// The same by other words before the interpreter's, as `unshare -m`.
 pub(crate) fn scene_by(before: &[&str], script: &str) -> Option<Scene> {
-    let python = std::env::var_os("IPCLAB_PYTHON").unwrap_or("python3".into());
-    let there = Command::new(&python).arg("--version").output();
-    if !there.is_ok_and(|output| output.status.success()) {
-        skip("no python3 on this machine");
+    if !offers("bare", "python") {
         return None;
     }
+    let python = std::env::var_os("IPCLAB_PYTHON").unwrap_or("python3".into());
     let mut command = match before {
         [] => Command::new(&python),
         [first, rest @ ..] => {

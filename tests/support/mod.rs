@@ -3,8 +3,10 @@
 
 pub mod terminal;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 // A crate that a test names is linked to it: those of the chapters need no more than these.
@@ -147,13 +149,11 @@ pub fn python(subject: &Subject, script: &str, args: &[&str]) -> Option<Command>
     let path =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script);
     assert!(path.exists(), "no such script: {}", path.display());
-    // IPCLAB_PYTHON may name the one of a virtual environment, with posix_ipc in it.
-    let interpreter = std::env::var_os("IPCLAB_PYTHON").unwrap_or("python3".into());
-    let there = Command::new(&interpreter).arg("--version").output();
-    if !there.is_ok_and(|output| output.status.success()) {
-        skip("no python3 on this machine");
+    if !offers("bare", "python") {
         return None;
     }
+    // IPCLAB_PYTHON may name the one of a virtual environment, with posix_ipc in it.
+    let interpreter = std::env::var_os("IPCLAB_PYTHON").unwrap_or("python3".into());
     let mut command = Command::new(interpreter);
     command.arg(path).args(args).env("IPCLAB_DIR", subject.dir());
     command.current_dir(subject.dir());
@@ -200,7 +200,7 @@ pub fn struck_at(call: &str, which: u32, command: &Command) -> Option<String> {
     Some(said)
 }
 
-/// Whether a program is on the path; of a missing one a line is printed.
+/// Whether a program is on the path, and can do its work; of a missing one a line is printed.
 pub fn have(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&paths).any(|dir| dir.join(program).exists());
@@ -208,6 +208,45 @@ pub fn have(program: &str) -> bool {
         skip(&format!("no {program} on this machine"));
     }
     found
+        && match program {
+            "cc" => offers("bare", "c-compiler"),
+            "strace" => offers("trace", "ptrace"),
+            _ => true,
+        }
+}
+
+/// Whether this machine has what the probe `name` of `ipclab doctor SECTION` tries; of what is
+/// missing a line is printed. A test asks no other way where there is a probe.
+pub fn offers(section: &str, name: &str) -> bool {
+    static KNOWN: Mutex<BTreeMap<String, serde_json::Value>> =
+        Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let whole = known.entry(section.to_owned()).or_insert_with(|| {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let mut doctor = Command::new(program());
+        doctor.args(["doctor", section, "--json"]).env("IPCLAB_DIR", dir.path());
+        let said = run(doctor, Input::Nothing).stdout;
+        serde_json::from_slice(&said).expect("what doctor has found")
+    });
+    let all = whole["findings"].as_array().expect("a list");
+    let one = all.iter().find(|one| one["name"] == name).expect("a probe");
+    let there = one["mark"] != "missing";
+    if !there {
+        skip(&format!("{}: {}; {}", one["what"], one["found"], one["cure"]));
+    }
+    there
+}
+
+/// `unshare`, for a script that mounts what only it sees; with a line on the terminal where that
+/// is not possible.
+pub fn with_mounts(script: &str) -> Option<Command> {
+    if !have("unshare") || !have("mount") || !offers("mmap", "mount") {
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    let root = nix::unistd::geteuid().is_root();
+    command.args([if root { "-m" } else { "-rm" }, "sh", "-ec", script]);
+    Some(command)
 }
 
 /// Prints that a test does not run: cargo hides captured output, so it goes to the

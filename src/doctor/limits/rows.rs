@@ -2,140 +2,121 @@
 
 use nix::sys::resource::Resource;
 
+use super::Limit;
+use super::Source::{self, Cgroup, Rlimit, SharedMemory, Sysctl};
+use super::Used::{self, Of, OfEach, OfQueues, Untold};
 use super::used;
-use super::{Limit, Source};
 
-/// The kernel does not tell how much is used.
-fn untold() -> Option<u64> {
-    None
+const UNTOLD_PAGES: Used =
+    Untold("the kernel counts by the user that made a pipe, and tells nobody");
+
+/// What it counts says the first word: bytes, pages.
+const fn row(
+    name: &'static str,
+    chapters: &'static [&'static str],
+    what: &'static str,
+    source: Source,
+    used: Used,
+    wants: u64,
+    loses: &'static str,
+) -> Limit {
+    Limit { name, chapters, what, source, used, wants, loses }
 }
 
-/// A limit of getrlimit(2).
-const fn rlimit(
-    resource: Resource,
-    letter: char,
-    by: u64,
-    word: &'static str,
-) -> Source {
-    Source::Rlimit { resource, letter, by, word }
-}
-
-/// A number below /proc/sys.
-const fn sysctl(file: &'static str) -> Source {
-    Source::Sysctl(file, 0)
-}
-
-/// A row, its fields in their order.
-macro_rules! rows {
-    ($($name:literal [$($chapter:literal),*] $what:literal, $source:expr, $unit:literal,
-        $used:expr, $wants:expr, $loses:literal;)*) => {
-        pub(super) static ROWS: &[Limit] = &[$(Limit {
-            name: $name,
-            chapters: &[$($chapter),*],
-            what: $what,
-            source: $source,
-            unit: $unit,
-            used: $used,
-            wants: $wants,
-            loses: $loses,
-        }),*];
-    };
-}
-
-rows! {
-    "open-files" [] "open files of a process",
-        rlimit(Resource::RLIMIT_NOFILE, 'n', 1, "nofile"), "", used::descriptors, 200,
-        "a server with many clients gets EMFILE from accept";
-    "processes" [] "processes and threads of this user",
-        rlimit(Resource::RLIMIT_NPROC, 'u', 1, "nproc"), "", used::processes, 64,
-        "fork fails with EAGAIN: demo, experiment and bench start processes";
-    "address-space" [] "memory addresses of a process",
-        rlimit(Resource::RLIMIT_AS, 'v', 1024, "as"), "bytes", used::address_space, 1 << 30,
-        "mmap fails with ENOMEM: shm and mmap map what they share";
-    "map-count" [] "mappings of a process",
-        sysctl("vm/max_map_count"), "", used::mappings, 1000,
-        "mmap fails with ENOMEM";
-    "cgroup-pids" [] "processes and threads of this control group",
-        Source::Cgroup(used::PIDS), "", used::group_processes, 64,
-        "fork fails with EAGAIN";
-    "cgroup-memory" [] "memory of this control group",
-        Source::Cgroup(used::MEMORY), "bytes", used::group_memory, 256 << 20,
-        "the kernel ends a process by SIGKILL; /dev/shm counts here, too";
-    "inotify-watches" ["file"] "watches of inotify(7) of this user",
-        sysctl("fs/inotify/max_user_watches"), "", used::watches, 64,
-        "inotify_add_watch fails with ENOSPC: who waits for a file looks again and again";
-    "inotify-instances" ["file"] "descriptors of inotify(7) of this user",
-        sysctl("fs/inotify/max_user_instances"), "", used::instances, 8,
-        "inotify_init fails with EMFILE";
-    "pending-signals" ["signal"] "queued signals of this user",
-        rlimit(Resource::RLIMIT_SIGPENDING, 'i', 1, "sigpending"), "", used::signals, 128,
-        "sigqueue fails with EAGAIN, and timers cannot be made: --timeout is less exact";
-    "pipe-size" ["pipe"] "bytes that a pipe may hold",
-        sysctl("fs/pipe-max-size"), "bytes", untold, 1 << 20,
-        "F_SETPIPE_SZ fails with EPERM above it";
-    "pipe-pages-soft" ["pipe"] "pages in all pipes of this user, before new ones are small",
-        sysctl("fs/pipe-user-pages-soft"), "pages", untold, 0,
-        "past it, new pipes hold two pages, and F_SETPIPE_SZ fails with EPERM";
-    "pipe-pages-hard" ["pipe"] "pages in all pipes of this user (0: no limit)",
-        sysctl("fs/pipe-user-pages-hard"), "pages", untold, 0,
-        "past it, pipe fails with ENFILE";
-    "datagram-queue" ["unix"] "datagrams that wait at a Unix socket",
-        sysctl("net/unix/max_dgram_qlen"), "", untold, 10,
-        "a sender sleeps sooner: unix --type datagram";
-    "write-memory" ["unix"] "bytes of a socket's send buffer, at most",
-        sysctl("net/core/wmem_max"), "bytes", untold, 212_992,
-        "larger datagrams fail with EMSGSIZE";
-    "backlog" ["unix", "tcp"] "connections in a backlog",
-        sysctl("net/core/somaxconn"), "", untold, 128,
-        "a client's connect sleeps or fails while a server is busy";
-    "queue-bytes-of-user" ["posixmq"] "bytes of all POSIX queues of this user",
-        rlimit(Resource::RLIMIT_MSGQUEUE, 'q', 1, "msgqueue"), "bytes", used::queue_bytes,
-        100_000,
-        "mq_open fails with EMFILE: a queue of 10 messages of 8,192 bytes takes 82 kB";
-    "queue-messages" ["posixmq"] "messages of a POSIX queue",
-        sysctl("fs/mqueue/msg_max"), "", untold, 10,
-        "mq_open fails with EINVAL for --maxmsg above it";
-    "queue-message-size" ["posixmq"] "bytes of a message of a POSIX queue",
-        sysctl("fs/mqueue/msgsize_max"), "bytes", untold, 8192,
-        "mq_open fails with EINVAL for --msgsize above it";
-    "queues" ["posixmq"] "POSIX queues of this IPC namespace",
-        sysctl("fs/mqueue/queues_max"), "", used::queues, 20,
-        "mq_open fails with ENOSPC";
-    "sysv-queue-bytes" ["sysvmq"] "bytes in a System V queue",
-        sysctl("kernel/msgmnb"), "bytes", untold, 16_384,
-        "a sender sleeps sooner";
-    "sysv-message-size" ["sysvmq"] "bytes of a System V message",
-        sysctl("kernel/msgmax"), "bytes", untold, 8192,
-        "msgsnd fails with EINVAL for larger ones";
-    "sysv-queues" ["sysvmq"] "System V queues of this IPC namespace",
-        sysctl("kernel/msgmni"), "", used::sysv_queues, 20,
-        "msgget fails with ENOSPC";
-    "shared-memory" ["shm", "semaphore"] "bytes of POSIX segments and semaphores",
-        Source::SharedMemory, "bytes", untold, 128 << 20,
+#[rustfmt::skip]
+pub(super) static ROWS: &[Limit] = &[
+    row("open-files", &[], "open files of a process",
+        Rlimit(Resource::RLIMIT_NOFILE, 'n', "nofile"), Of(used::descriptors), 200,
+        "a server with many clients gets EMFILE from accept"),
+    row("processes", &[], "processes and threads of this user",
+        Rlimit(Resource::RLIMIT_NPROC, 'u', "nproc"), Of(used::processes), 64,
+        "fork fails with EAGAIN: demo, experiment and bench start processes"),
+    row("address-space", &[], "bytes of addresses of a process",
+        Rlimit(Resource::RLIMIT_AS, 'v', "as"), Of(used::address_space), 1 << 30,
+        "mmap fails with ENOMEM: shm and mmap map what they share"),
+    row("map-count", &[], "mappings of a process",
+        Sysctl("vm/max_map_count", 0), Of(used::mappings), 1000,
+        "mmap fails with ENOMEM"),
+    row("cgroup-pids", &[], "processes and threads of this control group",
+        Cgroup(used::PIDS), Of(used::group_processes), 64,
+        "fork fails with EAGAIN"),
+    row("cgroup-memory", &[], "bytes of memory of this control group",
+        Cgroup(used::MEMORY), Of(used::group_memory), 256 << 20,
+        "the kernel ends a process by SIGKILL; /dev/shm counts here, too"),
+    row("inotify-watches", &["file"], "watches of inotify(7) of this user",
+        Sysctl("fs/inotify/max_user_watches", 0), Of(used::watches), 64,
+        "inotify_add_watch fails with ENOSPC: who waits for a file looks again and again"),
+    row("inotify-instances", &["file"], "descriptors of inotify(7) of this user",
+        Sysctl("fs/inotify/max_user_instances", 0), Of(used::instances), 8,
+        "inotify_init fails with EMFILE"),
+    row("pending-signals", &["signal"], "queued signals of this user",
+        Rlimit(Resource::RLIMIT_SIGPENDING, 'i', "sigpending"), Of(used::signals), 128,
+        "sigqueue fails with EAGAIN, and timers cannot be made: --timeout is less exact"),
+    row("pipe-size", &["pipe"], "bytes that a pipe may hold",
+        Sysctl("fs/pipe-max-size", 0), OfEach, 1 << 20,
+        "F_SETPIPE_SZ fails with EPERM above it"),
+    row("pipe-pages-soft", &["pipe"], "pages in all pipes of this user, before new ones are small",
+        Sysctl("fs/pipe-user-pages-soft", 0), UNTOLD_PAGES, 0,
+        "past it, new pipes hold two pages, and F_SETPIPE_SZ fails with EPERM"),
+    row("pipe-pages-hard", &["pipe"], "pages in all pipes of this user (0: no limit)",
+        Sysctl("fs/pipe-user-pages-hard", 0), UNTOLD_PAGES, 0,
+        "past it, pipe fails with ENFILE"),
+    row("datagram-queue", &["unix"], "datagrams that wait at a Unix socket",
+        Sysctl("net/unix/max_dgram_qlen", 0), OfEach, 10,
+        "a sender sleeps sooner: unix --type datagram"),
+    row("write-memory", &["unix"], "bytes of a socket's send buffer, at most",
+        Sysctl("net/core/wmem_max", 0), OfEach, 212_992,
+        "larger datagrams fail with EMSGSIZE"),
+    row("backlog", &["unix", "tcp"], "connections in a backlog",
+        Sysctl("net/core/somaxconn", 0), OfEach, 128,
+        "a client's connect sleeps or fails while a server is busy"),
+    row("queue-bytes-of-user", &["posixmq"], "bytes of all POSIX queues of this user",
+        Rlimit(Resource::RLIMIT_MSGQUEUE, 'q', "msgqueue"), OfQueues(used::queue_bytes), 100_000,
+        "mq_open fails with EMFILE: a queue of 10 messages of 8,192 bytes takes 82 kB"),
+    row("queue-messages", &["posixmq"], "messages of a POSIX queue",
+        Sysctl("fs/mqueue/msg_max", 0), OfEach, 10,
+        "mq_open fails with EINVAL for --maxmsg above it"),
+    row("queue-message-size", &["posixmq"], "bytes of a message of a POSIX queue",
+        Sysctl("fs/mqueue/msgsize_max", 0), OfEach, 8192,
+        "mq_open fails with EINVAL for --msgsize above it"),
+    row("queues", &["posixmq"], "POSIX queues of this IPC namespace",
+        Sysctl("fs/mqueue/queues_max", 0), OfQueues(used::queues), 20,
+        "mq_open fails with ENOSPC"),
+    row("sysv-queue-bytes", &["sysvmq"], "bytes in a System V queue",
+        Sysctl("kernel/msgmnb", 0), OfEach, 16_384,
+        "a sender sleeps sooner"),
+    row("sysv-message-size", &["sysvmq"], "bytes of a System V message",
+        Sysctl("kernel/msgmax", 0), OfEach, 8192,
+        "msgsnd fails with EINVAL for larger ones"),
+    row("sysv-queues", &["sysvmq"], "System V queues of this IPC namespace",
+        Sysctl("kernel/msgmni", 0), Of(used::sysv_queues), 20,
+        "msgget fails with ENOSPC"),
+    row("shared-memory", &["shm", "semaphore"], "bytes of POSIX segments and semaphores",
+        SharedMemory, Of(used::shared_memory), 128 << 20,
         "a store into a page for which there is no room is SIGBUS; posix_fallocate says ENOSPC \
-         beforehand. Docker gives 64 MiB";
-    "sysv-segment-pages" ["shm"] "pages of all System V segments of this IPC namespace",
-        sysctl("kernel/shmall"), "pages", used::sysv_pages, 4096,
-        "shmget fails with ENOSPC";
-    "sysv-segment-size" ["shm"] "bytes of a System V segment",
-        sysctl("kernel/shmmax"), "bytes", untold, 16 << 20,
-        "shmget fails with EINVAL for larger ones";
-    "message-options" ["fdpass"] "bytes of what is sent beside a message",
-        sysctl("net/core/optmem_max"), "bytes", untold, 8192,
-        "sendmsg of many descriptors fails with ENOBUFS";
-    "epoll-watches" ["multiplex"] "descriptors in all epolls of this user",
-        sysctl("fs/epoll/max_user_watches"), "", untold, 1024,
-        "epoll_ctl fails with ENOSPC";
-    "sysv-semaphores-of-set" ["semaphore"] "semaphores of a System V set",
-        Source::Sysctl("kernel/sem", 0), "", untold, 250,
-        "semget fails with EINVAL for larger sets";
-    "sysv-semaphores" ["semaphore"] "System V semaphores of this IPC namespace",
-        Source::Sysctl("kernel/sem", 1), "", used::sysv_semaphores, 100,
-        "semget fails with ENOSPC";
-    "sysv-operations" ["semaphore"] "operations of one semop",
-        Source::Sysctl("kernel/sem", 2), "", untold, 32,
-        "semop fails with E2BIG";
-    "sysv-sets" ["semaphore"] "System V sets of this IPC namespace",
-        Source::Sysctl("kernel/sem", 3), "", used::sysv_sets, 20,
-        "semget fails with ENOSPC";
-}
+         beforehand. Docker gives 64 MiB"),
+    row("sysv-segment-pages", &["shm"], "pages of all System V segments of this IPC namespace",
+        Sysctl("kernel/shmall", 0), Of(used::sysv_pages), 4096,
+        "shmget fails with ENOSPC"),
+    row("sysv-segment-size", &["shm"], "bytes of a System V segment",
+        Sysctl("kernel/shmmax", 0), OfEach, 16 << 20,
+        "shmget fails with EINVAL for larger ones"),
+    row("message-options", &["fdpass"], "bytes of what is sent beside a message",
+        Sysctl("net/core/optmem_max", 0), OfEach, 8192,
+        "sendmsg of many descriptors fails with ENOBUFS"),
+    row("epoll-watches", &["multiplex"], "descriptors in all epolls of this user",
+        Sysctl("fs/epoll/max_user_watches", 0), Of(used::epoll_watches), 1024,
+        "epoll_ctl fails with ENOSPC"),
+    row("sysv-semaphores-of-set", &["semaphore"], "semaphores of a System V set",
+        Sysctl("kernel/sem", 0), OfEach, 250,
+        "semget fails with EINVAL for larger sets"),
+    row("sysv-semaphores", &["semaphore"], "System V semaphores of this IPC namespace",
+        Sysctl("kernel/sem", 1), Of(used::sysv_semaphores), 100,
+        "semget fails with ENOSPC"),
+    row("sysv-operations", &["semaphore"], "operations of one semop",
+        Sysctl("kernel/sem", 2), OfEach, 32,
+        "semop fails with E2BIG"),
+    row("sysv-sets", &["semaphore"], "System V sets of this IPC namespace",
+        Sysctl("kernel/sem", 3), Of(used::sysv_sets), 20,
+        "semget fails with ENOSPC"),
+];

@@ -55,14 +55,16 @@ pub(super) fn signals() -> Option<u64> {
     field(&status, "SigQ:")?.split_once('/')?.0.parse().ok()
 }
 
-/// The descriptors of inotify(7) that this user's processes have open: their files in fdinfo.
-fn inotify() -> impl Iterator<Item = PathBuf> {
+/// The descriptors of a kind, such as `inotify`, that this user's processes have open: their files
+/// in fdinfo.
+fn anonymous(kind: &str) -> impl Iterator<Item = PathBuf> {
+    let link = format!("anon_inode:{kind}");
     let fds = own_processes()
         .filter_map(|path| Some((read_dir(path.join("fd")).ok()?, path)));
-    fds.flat_map(|(fds, process)| {
+    fds.flat_map(move |(fds, process)| {
+        let link = link.clone();
         fds.flatten().filter_map(move |fd| {
-            let target = read_link(fd.path()).ok()?;
-            let is = target.as_os_str() == "anon_inode:inotify";
+            let is = read_link(fd.path()).ok()?.as_os_str() == link.as_str();
             is.then(|| process.join("fdinfo").join(fd.file_name()))
         })
     })
@@ -70,15 +72,41 @@ fn inotify() -> impl Iterator<Item = PathBuf> {
 
 /// Descriptors of inotify(7) of this user.
 pub(super) fn instances() -> Option<u64> {
-    Some(inotify().count() as u64)
+    Some(anonymous("inotify").count() as u64)
+}
+
+/// How many lines of such files begin so.
+fn lines_of(kind: &str, begin: &str) -> u64 {
+    let count = |info: String| info.lines().filter(|l| l.starts_with(begin)).count();
+    anonymous(kind).filter_map(|path| text(path).ok()).map(count).sum::<usize>()
+        as u64
 }
 
 /// Watches of inotify(7) of this user.
 pub(super) fn watches() -> Option<u64> {
-    let lines = |path| {
-        text(path).ok().map(|info| info.matches("inotify wd:").count() as u64)
-    };
-    Some(inotify().filter_map(lines).sum())
+    Some(lines_of("inotify", "inotify wd:"))
+}
+
+/// Descriptors in the epolls of this user; in one that several processes have, for each.
+pub(super) fn epoll_watches() -> Option<u64> {
+    Some(lines_of("[eventpoll]", "tfd:"))
+}
+
+/// The bytes that /dev/shm may have, and how many of them are free.
+fn shared_memory_of() -> Option<(u64, u64)> {
+    let about = nix::sys::statvfs::statvfs("/dev/shm").ok()?;
+    let block = about.fragment_size();
+    Some((about.blocks() * block, about.blocks_available() * block))
+}
+
+/// The bytes that /dev/shm may have.
+pub(super) fn shared_memory_size() -> Option<u64> {
+    shared_memory_of().map(|(size, _)| size)
+}
+
+/// The bytes in /dev/shm.
+pub(super) fn shared_memory() -> Option<u64> {
+    shared_memory_of().map(|(size, free)| size.saturating_sub(free))
 }
 
 /// POSIX queues of this IPC namespace, where their file system is mounted.

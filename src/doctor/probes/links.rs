@@ -14,9 +14,9 @@ use nix::sys::socket::{
 use nix::unistd::pipe2;
 
 use super::runtime::in_a_child;
-use super::sockets::diag;
 use crate::answer::Answer;
 use crate::probe::Probe;
+use os::sock_diag::ask;
 use wire::dirs;
 use wire::say::grouped;
 
@@ -156,14 +156,14 @@ pub static UNIX_DIAG: Probe = Probe {
             request.extend(word.to_ne_bytes());
         }
         let (_one, _other) = UnixStream::pair().context("socketpair")?;
-        answered(diag(&request))
+        answered(ask(&request, libc::NLM_F_DUMP))
     },
 };
 
 /// What an answer of sock_diag means.
-pub(super) fn answered(seen: nix::Result<()>) -> Result<Answer> {
+pub(super) fn answered(seen: nix::Result<Vec<u8>>) -> Result<Answer> {
     Ok(match seen {
-        Ok(()) => Answer::ok("the kernel lists its sockets"),
+        Ok(_) => Answer::ok("the kernel lists its sockets"),
         Err(Errno::ENOENT) => Answer::missing(
             "ENOENT: the kernel has no such module",
         )

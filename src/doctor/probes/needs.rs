@@ -260,14 +260,22 @@ pub static MPI: Probe = Probe {
     loses: "mpi does not run: neither its roles nor its experiments",
     necessary: false,
     experiments: &["mpi/both-send-first", "mpi/waiting-rank", "mpi/wildcard-order"],
-    run: |_| {
+    run: |place| {
         if let Some(missing) = chapters::find("mpi").and_then(|row| row.missing()) {
             return Ok(Answer::of_text(&missing));
         }
         let mut command = launcher::mpiexec();
         launcher::outside(&mut command);
-        Ok(match printed(command.arg("--version"))? {
-            Ok(text) => Answer::ok(text.lines().next().unwrap_or_default()),
+        let program = std::env::current_exe().context("readlink /proc/self/exe")?;
+        command.args(["-n", "2"]).arg(program);
+        command.args(["--quiet", "mpi", "send-receive", "--number", "4711"]);
+        // The launcher's own files, which a launcher that is killed leaves there.
+        command.env("TMPDIR", place.scratch()?);
+        Ok(match printed(&mut command)? {
+            Ok(text) if text == "before: 0\nafter: 4711" => {
+                Answer::ok("two ranks: 4711 came from one to the other")
+            }
+            Ok(text) => Answer::missing(format!("the ranks print {text:?}")),
             Err(why) => Answer::missing(why).cure("apt-get install openmpi-bin"),
         })
     },

@@ -2,19 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result, ensure};
-use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv,
-    sendto, socket,
-};
 
 use super::links::answered;
 use crate::answer::Answer;
 use crate::ask::DEADLINE;
 use crate::probe::Probe;
+use os::sock_diag::ask;
 
 const LOOPBACK: &str =
     "ip link set lo up, as root: a new network namespace has it down";
@@ -76,48 +71,6 @@ pub static INET_DIAG: Probe = Probe {
         let mut request = vec![libc::AF_INET as u8, libc::IPPROTO_TCP as u8, 0, 0];
         request.extend(u32::MAX.to_ne_bytes());
         request.extend([0; 48]);
-        answered(diag(&request))
+        answered(ask(&request, libc::NLM_F_DUMP))
     },
 };
-
-/// SOCK_DIAG_BY_FAMILY of linux/sock_diag.h.
-const BY_FAMILY: u16 = 20;
-
-/// Asks for all sockets of a family, and looks at the first answer.
-pub(super) fn diag(request: &[u8]) -> nix::Result<()> {
-    let socket = socket(
-        AddressFamily::Netlink,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkSockDiag,
-    )?;
-    // struct nlmsghdr: length, type, flags, sequence, port.
-    let length = (16 + request.len()) as u32;
-    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
-    let mut message = length.to_ne_bytes().to_vec();
-    message.extend(BY_FAMILY.to_ne_bytes());
-    message.extend(flags.to_ne_bytes());
-    message.extend([0; 8]);
-    message.extend(request);
-    let kernel = NetlinkAddr::new(0, 0);
-    sendto(socket.as_raw_fd(), &message, &kernel, MsgFlags::empty())?;
-    let mut answer = [0; 8192];
-    let n = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-    let kind = answer.get(4..6).filter(|_| n >= 16).ok_or(Errno::EBADMSG)?;
-    let kind = u16::from_ne_bytes([kind[0], kind[1]]);
-    match i32::from(kind) {
-        libc::NLMSG_ERROR => {
-            let error: [u8; 4] = answer[16..20].try_into().unwrap_or_default();
-            Err(Errno::from_raw(-i32::from_ne_bytes(error)))
-        }
-        // The end of an empty list carries an error, too, where there is no handler.
-        libc::NLMSG_DONE if n >= 20 => {
-            let error: [u8; 4] = answer[16..20].try_into().unwrap_or_default();
-            match i32::from_ne_bytes(error) {
-                0.. => Ok(()),
-                error => Err(Errno::from_raw(-error)),
-            }
-        }
-        _ => Ok(()),
-    }
-}

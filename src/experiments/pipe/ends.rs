@@ -45,8 +45,8 @@ pub(super) const FORGOTTEN_END: Experiment = Experiment {
     kind: Kind::Kernel,
     run: forgotten_end,
     moral: "After fork(2), each process closes the end that it does not use, first of all. \
-            A pipeline that never ends has a forgotten writing end somewhere: look in \
-            /proc/PID/fd.",
+            A pipeline that never ends has a forgotten writing end somewhere: \
+            `ipclab map` shows who holds it, from /proc/PID/fd.",
     see: "pipe(7), fork(2)",
     file: file!(),
     shows: &["forgotten-end-broken", "forgotten-end-cured", "forgotten-end"],

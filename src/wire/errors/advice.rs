@@ -157,6 +157,44 @@ pub(super) fn way_out(what: &str, errno: Errno) -> Option<String> {
     }
 }
 
+/// Whether a limit of the machine, of this user or of a container may be why `what` has failed by
+/// `errno`: then `ipclab doctor` tells more.
+pub(super) fn is_limit(what: &str, errno: Errno) -> bool {
+    let location = Location::of(what);
+    let is_call = |names: &[&str]| names.iter().any(|name| what.starts_with(name));
+    match errno {
+        Errno::EMFILE
+        | Errno::ENFILE
+        | Errno::ENOMEM
+        | Errno::ENOBUFS
+        | Errno::ETOOMANYREFS
+        | Errno::EMSGSIZE
+        | Errno::ENOSYS
+        | Errno::EAFNOSUPPORT
+        | Errno::ENETUNREACH => true,
+        Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS => matches!(
+            location,
+            Location::Kernel
+                | Location::SharedMemory
+                | Location::Runtime
+                | Location::Nowhere
+        ),
+        Errno::EAGAIN => is_call(&["fork", "clone", "spawn", "sigqueue", "timer_"]),
+        Errno::EINVAL => is_call(&["mq_open", "msgsnd", "shmget", "semget"]),
+        Errno::EACCES | Errno::EPERM => {
+            location == Location::Runtime || is_call(&["ptrace", "unshare", "mount"])
+        }
+        Errno::ENOENT => match location {
+            Location::Proc => !Path::new("/proc/self").exists(),
+            Location::Kernel | Location::SharedMemory => {
+                !Path::new("/dev/shm").exists()
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +276,37 @@ mod tests {
             let text = got.unwrap_or_default();
             let is_runtimes = what.starts_with(&runtime);
             assert!(!text.contains("IPCLAB_DIR") || is_runtimes, "{what}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_the_machine_is_told_from_a_mistake() {
+        let runtime = dirs::runtime().join("fifo");
+        let runtime = format!("open {}", runtime.display());
+        for (what, errno, is) in [
+            ("mq_open /x", Errno::EMFILE, true),
+            ("mq_open /x", Errno::EINVAL, true),
+            ("mq_open /x", Errno::ENOSYS, true),
+            ("mq_open /x", Errno::ENOSPC, true),
+            ("mq_open /x", Errno::EACCES, false),
+            ("mq_open /x", Errno::EEXIST, false),
+            ("shm_open /x", Errno::EROFS, true),
+            ("inotify_add_watch", Errno::ENOSPC, true),
+            ("write standard output", Errno::ENOSPC, false),
+            ("write /home/me/a.svg", Errno::ENOSPC, false),
+            (&runtime, Errno::ENOSPC, true),
+            (&runtime, Errno::EACCES, true),
+            (&runtime, Errno::EEXIST, false),
+            ("open /home/me/a", Errno::EACCES, false),
+            ("send", Errno::EMSGSIZE, true),
+            ("connect", Errno::ENETUNREACH, true),
+            ("connect", Errno::ECONNREFUSED, false),
+            ("fork", Errno::EAGAIN, true),
+            ("recv", Errno::EAGAIN, false),
+            ("ptrace(PTRACE_SEIZE)", Errno::EPERM, true),
+            ("kill 1", Errno::EPERM, false),
+        ] {
+            assert_eq!(is_limit(what, errno), is, "{what}: {errno:?}");
         }
     }
 }
