@@ -599,8 +599,7 @@ def cost(chapter, all_costs):
         p.rect(left, top, width, 14, 2, fill="sb" if mine else "k2", stroke="s" if mine else "l", thick=1.2)
         if ratio > most:
             p.path(f"M{left+width-24} {top-2}l6 18M{left+width-17} {top-2}l6 18", stroke="t", thick=1.4)
-        inside = ratio > 4
-        p.text(left + width + (-40 if inside and ratio > most else 6), top + 12, f"{ratio:g}", "t", bold=mine)
+        p.text(left + width + (-62 if ratio > most else 6), top + 12, f"{ratio:g}", "t", bold=mine)
     return p
 
 
