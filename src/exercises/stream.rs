@@ -175,7 +175,7 @@ impl Partner {
             }
             if sent > MOST_KEPT {
                 // It is not to end by what follows from the partner's end.
-                self.stop("server")?;
+                self.stop_role("server")?;
                 let sent = count(sent as u64, "byte");
                 return self.wrong(&format!(
                     "the server has taken {sent} from a client that reads nothing: at some \

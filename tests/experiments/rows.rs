@@ -132,22 +132,28 @@ fn each_has_a_test_of_what_it_observes() {
 fn each_is_on_its_chapters_page_as_it_asks_and_was_answered() {
     for (chapter, list) in ALL {
         let page = read(format!("chapters/{chapter}.md"));
-        let include = format!("{{{{#include experiments/{chapter}.md}}}}");
-        assert!(page.contains(&include), "{chapter}.md: no {include}");
+        for one in *list {
+            let include =
+                format!("{{{{#include experiments/{chapter}.md:{}}}}}", one.name);
+            assert_eq!(page.matches(&include).count(), 1, "{chapter}.md: {include}");
+        }
         let captured = read(format!("chapters/experiments/{chapter}.md"));
-        let sections: Vec<&str> = captured.split("### ").skip(1).collect();
+        let sections: Vec<&str> = captured.split("<!-- ANCHOR: ").skip(1).collect();
         assert_eq!(sections.len(), list.len(), "{chapter}: capture it again");
         for (section, one) in sections.iter().zip(*list) {
             let id = format!("{chapter}/{}", one.name);
             let again = format!("{id}: chapters/experiments/capture {chapter}");
-            assert!(section.starts_with(one.title), "{again}");
+            assert!(section.starts_with(&format!("{} -->", one.name)), "{again}");
+            assert!(section.contains(one.title), "{again}");
             assert!(section.contains(one.question), "{again}");
             assert!(section.contains(&format!("ipclab experiment {id}")), "{again}");
             let right = one.answers[one.expected() - 1].why;
-            let answered = format!("**{}.** {right}", one.expected());
+            let answered = format!("**Yes.** {right}");
             assert!(section.contains(&answered), "{again}");
             for answer in one.answers {
-                assert!(section.contains(answer.text), "{again}");
+                let text = answer.text.replace('&', "&amp;");
+                let text = text.replace('<', "&lt;").replace('>', "&gt;");
+                assert!(section.contains(&text), "{again}");
                 assert!(section.contains(answer.why), "{again}");
             }
         }

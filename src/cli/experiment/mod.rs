@@ -119,9 +119,6 @@ pub fn run(options: &Options, quiet: bool) -> Result<()> {
         return quiz::run(chosen, &mut stop, quiet);
     }
     let (mut failures, mut cannot) = (0, 0);
-    if options.markdown && !single {
-        prose::print(&page::contents(&chosen))?;
-    }
     for (number, one) in chosen.iter().enumerate() {
         let guess = match asks {
             true => match ask(*one, &mut stop)? {

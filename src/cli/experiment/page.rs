@@ -1,5 +1,5 @@
-//! An experiment's section of its chapter's page: the question, and the captured answer
-//! folded under it with the code that ran.
+//! An experiment as its chapter's page shows it: a question whose answers are folds, each with
+//! its reason, and the captured answer with the code that ran.
 
 use std::fmt::Write;
 
@@ -8,49 +8,59 @@ use super::entry::Entry;
 use super::tell::calls;
 use experiments::row::Experiment;
 
-/// Its heading, with a target for links that another title cannot take.
-fn heading(experiment: &Experiment) -> String {
-    format!("{} {{#experiment-{}}}", experiment.title, experiment.name)
-}
-
-/// A list of links to the sections of a whole chapter: they fill many screens.
-pub(super) fn contents(chosen: &[Entry]) -> String {
-    let mut text = String::new();
-    for (_, one) in chosen {
-        let _ = writeln!(text, "- [{}](#experiment-{})", one.title, one.name);
-    }
-    text + "\n"
-}
-
-/// The section, in Markdown; the program that captures pages writes it to
-/// `chapters/experiments/CHAPTER.md`.
+/// The question, in Markdown, between two marks by which a page includes it; the program that
+/// captures pages writes it to `chapters/experiments/CHAPTER.md`.
 pub(super) fn section((chapter, experiment): Entry, observed: &Observed) -> String {
-    let mut text =
-        format!("### {}\n\n{}\n\n", heading(experiment), experiment.question);
+    let Experiment { name, title, question, .. } = experiment;
+    let mut text = format!(
+        "<!-- ANCHOR: {name} -->\n<div class=\"guess\" id=\"experiment-{name}\">\n\n\
+         **{title}.** {question}\n\n"
+    );
+    let answered = match observed.ended {
+        Ended::Answered(answer) => Some(answer),
+        _ => None,
+    };
     for (number, answer) in (1..).zip(experiment.answers) {
-        let _ = writeln!(text, "{number}. {}", answer.text);
+        let verdict = match answered {
+            Some(right) if right == number => "**Yes.** ",
+            Some(_) => "**No.** ",
+            None => "",
+        };
+        let _ = write!(
+            text,
+            "<details name=\"{name}\"><summary>{}</summary>\n\n{verdict}{}\n\n</details>\n\n",
+            summary(answer.text),
+            answer.why
+        );
     }
     if let Some(caveat) = caveat(experiment.kind) {
-        let _ = write!(text, "\n{caveat}\n");
+        let _ = write!(text, "{caveat}\n\n");
     }
-    let id = format!("{chapter}/{}", experiment.name);
-    let _ = write!(text, "\nGuess: `ipclab experiment {id}`\n");
-    let Ended::Answered(answer) = observed.ended else { return text + "\n" };
+    if answered.is_some() {
+        text += &what_happened(chapter, experiment, observed);
+    }
     let _ = write!(
         text,
-        "\n<details>\n<summary>What happened</summary>\n\n\
-         ```text\n$ ipclab experiment {id} --show\n\n{}\n```\n\n",
-        calls(&observed.records).trim_end()
+        "Let your kernel answer: `ipclab experiment {chapter}/{name}`\n\n</div>\n\
+         <!-- ANCHOR_END: {name} -->\n\n"
     );
-    let numbered: Vec<_> = (1..).zip(experiment.answers).collect();
-    for (number, given) in numbered.iter().filter(|(number, _)| *number == answer) {
-        let _ = write!(text, "**{number}.** {}\n\n", given.why);
-    }
-    for (number, given) in numbered.iter().filter(|(number, _)| *number != answer) {
-        let _ = write!(text, "Not {number}: {}\n\n", given.why);
-    }
-    let _ = write!(text, "{} See {}.\n\n", experiment.moral, experiment.see);
-    text += "<details>\n<summary>The code that ran</summary>\n\n";
+    text
+}
+
+/// The calls that were made, what they teach, and the code that ran, folded.
+fn what_happened(
+    chapter: &str,
+    experiment: &Experiment,
+    observed: &Observed,
+) -> String {
+    let mut text = format!(
+        "<details><summary>What the kernel did, and the code that ran</summary>\n\n\
+         ```text\n$ ipclab experiment {chapter}/{} --show\n\n{}\n```\n\n{} See {}.\n\n",
+        experiment.name,
+        calls(&observed.records).trim_end(),
+        experiment.moral,
+        experiment.see
+    );
     for anchor in experiment.shows {
         if anchor.ends_with("-broken") {
             text += "Broken:\n\n";
@@ -63,5 +73,10 @@ pub(super) fn section((chapter, experiment): Entry, observed: &Observed) -> Stri
             experiment.file
         );
     }
-    text + "</details>\n\n</details>\n\n"
+    text + "</details>\n\n"
+}
+
+/// An answer as the text of a fold's title, which is HTML.
+fn summary(answer: &str) -> String {
+    answer.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

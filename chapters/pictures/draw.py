@@ -1,0 +1,613 @@
+#!/usr/bin/env python3
+"""Draws the book's pictures of what is where, and its charts of what it costs, which are made of
+the captured figures: `python3 draw.py [FOLDER]` writes each NAME.svg beside it, or into FOLDER.
+
+Each shape stands here once. Colours are attributes, which every program that draws an SVG knows;
+a style sheet replaces them where the page has a dark theme. The process that waits is on the left,
+in teal; the one that comes to it is on the right, in amber.
+"""
+import html
+import pathlib
+import sys
+
+# By class: the attributes for light, then what the style sheet says for dark.
+LIGHT = {
+    "t": "#24292f", "f": "#5f6872", "l": "#8a939d", "p": "#ffffff", "k": "#eef1f4", "k2": "#dfe4e9",
+    "r": "#0b7285", "rb": "#e3f3f6", "s": "#8a5a00", "sb": "#faf0dc", "u": "#6941b8", "ub": "#ece5fa",
+}
+DARK = {
+    "t": "#d6dde4", "f": "#98a4b0", "l": "#66717d", "p": "#1b2030", "k": "#232a3c", "k2": "#313a50",
+    "r": "#5fd3e6", "rb": "#173642", "s": "#f0c05a", "sb": "#3a301b", "u": "#c3a6ff", "ub": "#342a52",
+}
+
+
+def style():
+    """Fills and strokes by class (`f-t`, `s-l`), for the themes that differ from the attributes."""
+    def rules(before, colours):
+        return "".join(
+            f"{before}.ipclab-picture .f-{name}{{fill:{colour}}}{before}.ipclab-picture .s-{name}{{stroke:{colour}}}"
+            for name, colour in colours.items())
+    dark = "".join(rules(f".js.{theme} ", DARK) for theme in ("coal", "navy", "ayu"))
+    light = "".join(rules(f".js.{theme} ", LIGHT) for theme in ("light", "rust"))
+    return (".ipclab-picture{display:block;width:100%;max-width:520px;height:auto;margin:0 auto}"
+            "@media(prefers-color-scheme:dark){" + rules("", DARK) + "}" + light + dark
+            + "@media print{" + rules(".js ", LIGHT) + "}")
+
+
+SANS = "'Open Sans','Noto Sans','DejaVu Sans',sans-serif"
+MONO = "'Source Code Pro','DejaVu Sans Mono',Menlo,Consolas,monospace"
+
+
+class Picture:
+    """A picture of 400 units of width: on a phone its type is still legible."""
+
+    def __init__(self, name, height, title, text):
+        self.name, self.height, self.title, self.alternative = name, height, title, text
+        self.parts = []
+
+    def add(self, element, fill="none", stroke="none", thick=None, dash=None, **attributes):
+        more = "".join(f' {key.replace("_", "-")}="{value}"' for key, value in attributes.items())
+        for kind, colour in (("fill", fill), ("stroke", stroke)):
+            more += f' {kind}="{LIGHT.get(colour, colour)}"'
+        classes = [f"{kind}-{colour}" for kind, colour in (("f", fill), ("s", stroke)) if colour != "none"]
+        more += f' class="{" ".join(classes)}"' if classes else ""
+        more += f' stroke-width="{thick}"' if thick else ""
+        more += f' stroke-dasharray="{dash}"' if dash else ""
+        self.parts.append(f"<{element}{more}/>")
+
+    def rect(self, x, y, w, h, rx=0, **paint):
+        self.add("rect", x=x, y=y, width=w, height=h, rx=rx, **paint)
+
+    def path(self, d, **paint):
+        self.add("path", d=d, **paint)
+
+    def text(self, x, y, text, colour="t", anchor="start", mono=False, bold=False):
+        more = ' font-weight="600"' if bold else ""
+        more += f' font-family="{MONO}" font-size="11.5"' if mono else ""
+        more += "" if anchor == "start" else f' text-anchor="{anchor}"'
+        self.parts.append(f'<text x="{x}" y="{y}" fill="{LIGHT[colour]}" class="f-{colour}"{more}>'
+                          f"{html.escape(text, quote=False)}</text>")
+
+    # The shapes.
+
+    def kernel(self, y, height, label="kernel"):
+        self.rect(0, y, 400, height, 8, fill="k")
+        self.text(200, y + 16, label, "f", "middle")
+
+    def process(self, side, x, y, w, h, name, calls=(), pid=""):
+        """A rounded box with its name on a coloured head, and the calls that it makes."""
+        self.rect(x, y, w, h, 9, fill="p")
+        self.path(f"M{x} {y+26}V{y+9}a9 9 0 0 1 9-9H{x+w-9}a9 9 0 0 1 9 9V{y+26}z", fill=side + "b")
+        self.rect(x, y, w, h, 9, stroke=side, thick=1.6)
+        self.text(x + 12, y + 18, name, side, bold=True)
+        if pid:
+            self.text(x + w - 12, y + 18, pid, "f", "end")
+        for index, call in enumerate(calls):
+            self.text(x + 12, y + 45 + 16 * index, call, mono=True)
+
+    def table(self, side, x, y, rows, w=132, title="descriptors"):
+        """A descriptor table; the rows without a text are those that the picture is about."""
+        self.text(x, y - 6, title, "f")
+        for index, (number, text) in enumerate(rows):
+            top = y + 20 * index
+            mine = not text
+            self.rect(x, top, w, 20, fill=side + "b" if mine else "p", stroke=side if mine else "l")
+            self.path(f"M{x+30} {top}v20", stroke=side if mine else "l")
+            self.text(x + 15, top + 14, number, "t" if mine else "f", "middle", mono=True)
+            self.text(x + 38, top + 14, text, "f")
+
+    def open_file(self, side, x, y, lines, w=116, h=40):
+        """An open file description, or a socket: a box with a cut corner."""
+        self.path(f"M{x+8} {y}H{x+w-8}L{x+w} {y+8}V{y+h}H{x}V{y+8}z", fill="p", stroke=side, thick=1.4)
+        for index, line in enumerate(lines):
+            self.text(x + w / 2, y + 17 + 15 * index, line, "t" if index == 0 else "f", "middle", mono=index > 0)
+
+    def tube(self, x, y, w, h=36, bytes_="", at=18):
+        """A buffer of bytes in the kernel: they stand in the order in which they are read."""
+        self.path(f"M{x+9} {y}H{x+w-9}a9 {h/2} 0 0 1 0 {h}H{x+9}a9 {h/2} 0 0 1 0-{h}z",
+                  fill="p", stroke="t", thick=1.6)
+        self.add("ellipse", cx=x + w - 9, cy=y + h / 2, rx=9, ry=h / 2, fill="k2", stroke="t", thick=1.6)
+        self.cells(x + at, y + (h - 22) / 2, bytes_)
+
+    def cells(self, x, y, bytes_, w=17, h=22):
+        for index, byte in enumerate(bytes_):
+            self.rect(x + index * w, y, w, h, fill="ub", stroke="u")
+            self.text(x + index * w + w / 2, y + h / 2 + 4, byte, anchor="middle", mono=True)
+
+    def message(self, x, y, text, label="", w=64, h=26):
+        """A message that keeps its bounds."""
+        self.rect(x, y, w, h, 3, fill="ub", stroke="u", thick=1.4)
+        self.text(x + w / 2, y + h / 2 + 4, text, anchor="middle", mono=True)
+        self.text(x + w / 2, y + h + 14, label, "f", "middle")
+
+    def pages(self, x, y, count, w=71, h=44):
+        """Pages of memory: a row of cells, never a tube."""
+        for index in range(count):
+            self.rect(x + w * index, y, w, h, fill="p", stroke="t", thick=1.6)
+
+    def tag(self, x, y, w, first, second="", h=None):
+        """A name by which strangers find something: a luggage tag."""
+        h = h or (50 if second else 30)
+        self.path(f"M{x+16} {y}H{x+w-5}a5 5 0 0 1 5 5V{y+h-5}a5 5 0 0 1-5 5H{x+16}L{x} {y+h-12}V{y+12}z",
+                  fill="p", stroke="t", thick=1.4)
+        self.add("circle", cx=x + 13, cy=y + h / 2, r=3.6, fill="k", stroke="t")
+        self.text(x + 28, y + 20, first, mono=True)
+        self.text(x + 28, y + 38, second, "f")
+
+    def reference(self, side, d, tip):
+        """A thin line that begins with a dot: this leads there. `tip`: where it ends, and its way."""
+        x, y, way = tip
+        start = d[1:].replace("V", " ").replace("H", " ").split(" ")
+        self.add("circle", cx=start[0], cy=start[1], r=3.4, fill=side)
+        self.path(d, stroke=side, thick=1.4)
+        head = {"d": f"M{x-4} {y-6}L{x} {y}L{x+4} {y-6}", "u": f"M{x-4} {y+6}L{x} {y}L{x+4} {y+6}",
+                "r": f"M{x-6} {y-4}L{x} {y}L{x-6} {y+4}", "l": f"M{x+6} {y-4}L{x} {y}L{x+6} {y+4}"}[way]
+        self.path(head, stroke=side, thick=1.4)
+
+    def found(self, d):
+        """A dashed line: found by its name."""
+        self.path(d, stroke="f", thick=1.3, dash="4 3")
+
+    def flow(self, d, tip):
+        """Bytes on their way: a thick line with a full head."""
+        x, y, way = tip
+        self.path(d, stroke="u", thick=3.4, stroke_linejoin="round")
+        head = {"l": f"M{x} {y}l11-6.5v13z", "r": f"M{x} {y}l-11-6.5v13z",
+                "u": f"M{x} {y}l-6.5 11h13z", "d": f"M{x} {y}l-6.5-11h13z"}[way]
+        self.path(head, fill="u")
+
+    def svg(self):
+        key = f"picture-{self.name}"
+        return (f'<svg class="ipclab-picture" xmlns="http://www.w3.org/2000/svg" role="img" '
+                f'aria-labelledby="{key}-t {key}-d" viewBox="0 0 400 {self.height}" '
+                f'font-family="{SANS}" font-size="12">\n'
+                f'<title id="{key}-t">{html.escape(self.title)}</title>\n'
+                f'<desc id="{key}-d">{html.escape(self.alternative)}</desc>\n'
+                f"<style>{style()}</style>\n" + "\n".join(self.parts) + "\n</svg>\n")
+
+
+PICTURES = []
+
+
+def picture(height, title, text):
+    """Keeps what the function draws under the function's name."""
+    def keep(draw):
+        drawn = Picture(draw.__name__, height, title, text)
+        draw(drawn)
+        PICTURES.append(drawn)
+        return draw
+    return keep
+
+
+def two(p, left, right, left_rows, right_rows, h=152):
+    """Two processes with their calls and descriptors, above the edge of the kernel."""
+    (left_name, left_calls), (right_name, right_calls) = left, right
+    p.process("r", 6, 6, 184, h, left_name, left_calls)
+    p.process("s", 210, 6, 184, h, right_name, right_calls)
+    p.table("r", 32, 100, left_rows)
+    p.table("s", 236, 100, right_rows)
+
+
+@picture(346, "How to read the pictures",
+         "Seven shapes. A process is a rounded box with its name on a coloured head: teal for the one that waits, "
+         "amber for the one that comes to it. Its descriptor table is a small table. An open file or a socket is a box "
+         "with cut corners. A buffer of bytes in the kernel is a tube, pages of memory are a row of cells, a message "
+         "is a box of its own. A name is a luggage tag. A thin line with a dot is a reference, a thick arrow is bytes "
+         "that are copied.")
+def legend(p):
+    p.process("r", 6, 6, 120, 44, "receiver", [])
+    p.text(144, 24, "a process: teal waits,")
+    p.text(144, 40, "amber comes to it", "f")
+    p.table("r", 6, 80, [("5", "")], 120, "")
+    p.reference("r", "M60 90H118", (119, 90, "r"))
+    p.text(144, 94, "a descriptor: a number that leads to…")
+    p.open_file("r", 6, 116, ["open file", "O_RDONLY"], 120)
+    p.text(144, 132, "…an open file, or a socket:")
+    p.text(144, 148, "several descriptors may lead to one", "f")
+    p.tube(6, 170, 120, 34, "hello")
+    p.text(144, 184, "a buffer of bytes in the kernel,")
+    p.text(144, 200, "as they will be read, from the left", "f")
+    p.message(6, 220, "hello", w=56)
+    p.pages(72, 220, 2, 27, 26)
+    p.text(144, 237, "a message that keeps its bounds; pages")
+    p.tag(6, 262, 120, "/a/name")
+    p.text(144, 281, "a name by which strangers find it")
+    p.flow("M118 322H24", (14, 322, "l"))
+    p.text(144, 326, "bytes, copied by the call named there")
+
+
+@picture(346, "What is where while a pipe is open",
+         "Two processes, receiver and sender, with a pipe between them. The shell made the pipe before it started "
+         "them: descriptor 0 of the receiver leads to its read end, descriptor 1 of the sender to its write end. Both "
+         "ends are open files of one buffer in the kernel, of 65,536 bytes. write copies bytes in, read copies them "
+         "out. The pipe has no name.")
+def pipe(p):
+    p.kernel(172, 168)
+    two(p, ("receiver", ["read(0, …) = 6", '"hello⏎"']), ("sender", ['write(1, "hello⏎", 6)', "= 6"]),
+        [("1–2", "the terminal"), ("0", "")], [("0, 2", "the terminal"), ("1", "")])
+    p.open_file("r", 54, 200, ["read end", "O_RDONLY"])
+    p.open_file("s", 230, 200, ["write end", "O_WRONLY"])
+    p.reference("r", "M112 130V199", (112, 199.5, "d"))
+    p.reference("s", "M288 130V199", (288, 199.5, "d"))
+    p.path("M112 240V279M288 240V279", stroke="l", thick=1.4)
+    p.text(200, 256, "pipe buffer", anchor="middle")
+    p.text(200, 271, "65,536 bytes", "f", "middle")
+    p.tube(58, 280, 284, 36, "hello⏎")
+    p.flow("M58 298H20V170", (20, 159, "u"))
+    p.flow("M380 158V298H352", (343, 298, "l"))
+    p.text(76, 334, "read copies out", "f")
+    p.text(324, 334, "write copies in", "f", "end")
+
+
+@picture(432, "What is where while a FIFO is open",
+         "Two processes, receiver and sender. In each, descriptor 3 leads to an open file in the kernel: the receiver's "
+         "is open for reading, the sender's for writing. Both are ends of one pipe, a buffer in the kernel of 65,536 "
+         "bytes. write copies bytes in, read copies them out. Below, in the file system, is the name. It leads to the "
+         "pipe when a process opens it, and holds no byte.")
+def fifo(p):
+    p.kernel(172, 178)
+    two(p, ("receiver", ["read(3, …) = 6", '"hello⏎"']), ("sender", ['write(3, "hello⏎", 6)', "= 6"]),
+        [("0–2", "the terminal"), ("3", "")], [("0–2", "the terminal"), ("3", "")])
+    p.open_file("r", 54, 200, ["open file", "O_RDONLY"])
+    p.open_file("s", 230, 200, ["open file", "O_WRONLY"])
+    p.reference("r", "M112 130V199", (112, 199.5, "d"))
+    p.reference("s", "M288 130V199", (288, 199.5, "d"))
+    p.path("M112 240V279M288 240V279", stroke="l", thick=1.4)
+    p.text(200, 256, "pipe buffer", anchor="middle")
+    p.text(200, 271, "65,536 bytes", "f", "middle")
+    p.tube(58, 280, 284, 36, "hello⏎")
+    p.flow("M58 298H20V170", (20, 159, "u"))
+    p.flow("M380 158V298H352", (343, 298, "l"))
+    p.text(76, 334, "read copies out", "f")
+    p.text(324, 334, "write copies in", "f", "end")
+    p.found("M200 317V378")
+    p.text(207, 367, "open() finds it by its name", "f")
+    p.tag(48, 380, 304, "/run/user/1000/ipclab/fifo", "a name in the file system: no byte is there")
+
+
+@picture(420, "What is where while a file is handed over",
+         "Two processes, receiver and sender. The sender writes into a new file that has no public name yet, and "
+         "renames it when it is whole; the receiver opens the name and reads. Both open files lead to the same inode, "
+         "whose bytes are in pages of the page cache, and later on the disk. Each open file has an offset of its own.")
+def file(p):
+    p.kernel(172, 166)
+    two(p, ("receiver", ["open(name, O_RDONLY)", "read(3, …) = 6"]), ("sender", ['write(3, "hello⏎", 6)', "rename(new, name)"]),
+        [("0–2", "the terminal"), ("3", "")], [("0–2", "the terminal"), ("3", "")])
+    p.open_file("r", 54, 200, ["open file", "offset 6"])
+    p.open_file("s", 230, 200, ["open file", "offset 6"])
+    p.reference("r", "M112 130V199", (112, 199.5, "d"))
+    p.reference("s", "M288 130V199", (288, 199.5, "d"))
+    p.reference("r", "M112 240V271", (112, 272, "d"))
+    p.reference("s", "M288 240V271", (288, 272, "d"))
+    p.text(200, 262, "one file", anchor="middle")
+    p.pages(58, 274, 4, 71, 40)
+    p.cells(62, 283, "hello⏎", 10.6)
+    p.text(200, 331, "its pages in the page cache; later the disk's", "f", "middle")
+    p.flow("M58 294H20V170", (20, 159, "u"))
+    p.flow("M380 158V294H352", (343, 294, "l"))
+    p.found("M200 338V366")
+    p.tag(48, 368, 304, "/run/user/1000/ipclab/file", "the name leads to the new file, or to the old")
+
+
+@picture(404, "What is where while a signal is sent",
+         "Two processes, receiver and sender. The sender calls sigqueue with the receiver's process number, a real-time "
+         "signal and a value of 4 bytes. In the kernel, the receiver has a queue of pending signals. When it next runs, "
+         "the kernel calls its handler, or it takes one from the queue by sigwaitinfo. The receiver's number stands in "
+         "a file, which is how the sender finds it.")
+def signal(p):
+    p.kernel(144, 172)
+    p.process("r", 6, 6, 184, 124, "receiver", ["sigwaitinfo(…) =", "SIGRTMIN, with a", "value of 4 bytes"], "4710")
+    p.process("s", 210, 6, 184, 124, "sender", ["sigqueue(4710,", " SIGRTMIN, value)"])
+    p.text(200, 186, "pending signals of process 4710", anchor="middle")
+    p.message(66, 200, "value", "SIGRTMIN")
+    p.message(138, 200, "value", "SIGRTMIN")
+    p.rect(210, 200, 64, 26, 3, stroke="l", dash="4 3")
+    p.rect(282, 200, 64, 26, 3, stroke="l", dash="4 3")
+    p.flow("M58 213H20V142", (20, 131, "u"))
+    p.flow("M380 130V213H364", (352, 213, "l"))
+    p.text(200, 268, "An ordinary signal has one place: a second", "f", "middle")
+    p.text(200, 284, "one that comes meanwhile is not queued.", "f", "middle")
+    p.text(200, 306, "No descriptor: the kernel knows the number.", "f", "middle")
+    p.found("M200 316V342")
+    p.tag(48, 344, 304, "/run/user/1000/ipclab/signal", "a file that holds the number 4710")
+
+
+@picture(436, "What is where while a Unix socket is connected",
+         "Server and client. The server has two sockets: one that listens, with a backlog of connections that wait to "
+         "be accepted, and one that is connected to the client's. Each connected socket has a queue of bytes that it "
+         "has received; a write on one side puts bytes into the other's queue. The name in the file system leads to the "
+         "listening socket.")
+def unix(p):
+    p.kernel(190, 184)
+    p.process("r", 6, 6, 184, 172, "server", ["accept(3) = 4", "read(4, …) = 6"])
+    p.process("s", 210, 6, 184, 172, "client", ["connect(3, name)", 'write(3, "hello⏎", 6)'])
+    p.table("r", 32, 100, [("0–2", "the terminal"), ("3", ""), ("4", "")])
+    p.table("s", 236, 100, [("0–2", "the terminal"), ("3", "")])
+    p.open_file("r", 14, 316, ["listening", "backlog: 0"], 108, 42)
+    p.reference("r", "M32 130H24V314", (24, 315, "d"))
+    p.open_file("r", 66, 220, ["socket", "stream"], 104)
+    p.open_file("s", 254, 220, ["socket", "stream"], 104)
+    p.reference("r", "M118 150V218", (118, 219, "d"))
+    p.reference("s", "M306 130V218", (306, 219, "d"))
+    p.tube(142, 270, 116, 34, "hello⏎", 4)
+    p.path("M170 240H254", stroke="l", thick=1.4, dash="2 3")
+    p.text(212, 234, "connected", "f", "middle")
+    p.flow("M340 260V287H270", (260, 287, "l"))
+    p.flow("M142 287H118V272", (118, 262, "u"))
+    p.text(268, 316, "the server's receive queue;", "f", "middle")
+    p.text(268, 331, "the client has one, too", "f", "middle")
+    p.found("M72 359V382")
+    p.tag(20, 384, 304, "/run/user/1000/ipclab/unix", "leads to the listening socket alone")
+
+
+@picture(436, "What is where while a TCP connection is open",
+         "Server and client. The server has two sockets: one that listens at 127.0.0.1, port 7777, with a backlog, and "
+         "one that is connected to the client's. Each connected socket has a send buffer, whose bytes stay until the "
+         "other side has acknowledged them, and a receive buffer. Between them is a network, here the loopback device: "
+         "segments are numbered, acknowledged and sent again.")
+def tcp(p):
+    p.kernel(190, 184)
+    p.process("r", 6, 6, 184, 172, "server", ["accept(3) = 4", "read(4, …) = 6"])
+    p.process("s", 210, 6, 184, 172, "client", ["connect(3, addr)", 'write(3, "hello⏎", 6)'])
+    p.table("r", 32, 100, [("0–2", "the terminal"), ("3", ""), ("4", "")])
+    p.table("s", 236, 100, [("0–2", "the terminal"), ("3", "")])
+    p.reference("r", "M32 130H24V314", (24, 315, "d"))
+    p.open_file("r", 14, 316, ["listening", "backlog: 0"], 108, 42)
+    p.open_file("r", 66, 216, ["socket", ":7777"], 104)
+    p.open_file("s", 240, 216, ["socket", ":40312"], 104)
+    p.reference("r", "M118 150V214", (118, 215, "d"))
+    p.reference("s", "M292 130V214", (292, 215, "d"))
+    p.tube(52, 268, 116, 30, "hello⏎", 4)
+    p.tube(232, 268, 116, 30, "hello⏎", 4)
+    p.flow("M232 283H180", (170, 283, "l"))
+    p.text(202, 262, "network", "f", "middle")
+    p.text(200, 316, "receive buffer", "f", "middle")
+    p.text(300, 316, "send buffer", "f", "middle")
+    p.text(282, 336, "kept until it is acknowledged;", "f", "middle")
+    p.text(282, 351, "each side has both buffers", "f", "middle")
+    p.flow("M372 178V283H358", (349, 283, "l"))
+    p.flow("M52 283H12V190", (12, 180, "u"))
+    p.found("M72 359V382")
+    p.tag(20, 384, 304, "127.0.0.1:7777", "an address leads to the listening socket")
+
+
+def queue(p, first, second, name, below):
+    p.kernel(172, 160)
+    two(p, first, second, [("0–2", "the terminal"), ("3", "")], [("0–2", "the terminal"), ("3", "")])
+    p.reference("r", "M112 130V213", (112, 214, "d"))
+    p.reference("s", "M288 130V213", (288, 214, "d"))
+    p.rect(48, 216, 304, 62, 8, fill="p", stroke="t", thick=1.6)
+    p.text(200, 205, "one queue", anchor="middle")
+    p.flow("M48 246H20V170", (20, 159, "u"))
+    p.flow("M380 158V246H362", (353, 246, "l"))
+    p.found("M200 310V336")
+    p.tag(48, 338, 304, name, below)
+
+
+@picture(396, "What is where in a POSIX message queue",
+         "Two processes, receiver and sender. In each, descriptor 3 leads to one queue in the kernel. The queue holds "
+         "whole messages, sorted by priority: the highest first, and the oldest of those. The name leads to the queue, "
+         "and the messages stay in it when no process has it open.")
+def posixmq(p):
+    queue(p, ("receiver", ["mq_receive(3, …) = 6", "priority 9"]), ("sender", ["mq_send(3, \"hello\",", " 5, priority 1)"]),
+          "/ipclab-1000-posixmq", "the queue lives until mq_unlink, or a restart")
+    for index, (text, priority) in enumerate((("urgent", "9"), ("hello", "1"), ("world", "1"))):
+        p.message(60 + 72 * index, 224, text, priority)
+    p.text(288, 266, "priority", "f")
+    p.text(200, 298, "sorted: the highest priority is received first", "f", "middle")
+
+
+@picture(396, "What is where in a System V message queue",
+         "Two processes, receiver and sender. Neither has a descriptor: a number, which msgget made from a key, leads "
+         "to one queue in the kernel. The queue holds whole messages in the order in which they came, each with a type. "
+         "A receiver may ask for the first one of a type. The queue lives until it is removed, or the machine restarts.")
+def sysvmq(p):
+    p.kernel(172, 160)
+    p.process("r", 6, 6, 184, 152, "receiver", ["msgget(key) = 5", "msgrcv(5, …, type 2)", "= 6"])
+    p.process("s", 210, 6, 184, 152, "sender", ["msgget(key) = 5", "msgsnd(5, \"hello\",", " type 1)"])
+    for x in (18, 222):
+        p.text(x, 130, "5 is no descriptor: any", "f")
+        p.text(x, 145, "process may use it", "f")
+    p.rect(48, 216, 304, 62, 8, fill="p", stroke="t", thick=1.6)
+    p.text(200, 205, "queue 5", anchor="middle")
+    for index, (text, kind) in enumerate((("hello", "1"), ("urgent", "2"), ("world", "1"))):
+        p.message(60 + 72 * index, 224, text, kind)
+    p.text(288, 266, "type", "f")
+    p.text(200, 298, "in the order in which they came; a type may be asked for", "f", "middle")
+    p.flow("M48 246H20V170", (20, 159, "u"))
+    p.flow("M380 158V246H362", (353, 246, "l"))
+    p.found("M200 310V336")
+    p.tag(48, 338, 304, "key 0x5c1f20a7", "a number that both have agreed upon")
+
+
+def memory(p, calls, other, name, below, note):
+    p.kernel(172, 168)
+    p.process("r", 6, 6, 184, 152, "receiver", calls)
+    p.process("s", 210, 6, 184, 152, "sender", other)
+    for side, x, address in (("r", 32, "7f12…000"), ("s", 236, "7fa8…000")):
+        p.text(x, 94, "address space", "f")
+        p.rect(x, 100, 132, 20, fill="p", stroke="l")
+        p.text(x + 8, 114, "code, heap, stack", "f")
+        p.rect(x, 120, 132, 24, fill=side + "b", stroke=side)
+        p.text(x + (8 if side == "r" else 34), 136, address, mono=True)
+    p.reference("r", "M150 132V232", (150, 233, "d"))
+    p.reference("s", "M250 132V232", (250, 233, "d"))
+    p.text(200, 206, "the same", anchor="middle")
+    p.text(200, 222, "pages", anchor="middle")
+    p.pages(58, 236, 4)
+    p.cells(150, 247, "hello")
+    p.flow("M58 258H20V170", (20, 159, "u"))
+    p.flow("M380 158V258H352", (343, 258, "l"))
+    p.text(62, 298, "load: no call", "f")
+    p.text(338, 298, "store: no call", "f", "end")
+    p.text(200, 320, note, "f", "middle")
+    p.found("M200 328V364")
+    p.tag(48, 366, 304, name, below)
+
+
+@picture(424, "What is where in shared memory",
+         "Two processes, receiver and sender. Each has the same four pages of memory mapped, at different addresses. No "
+         "system call carries a byte: the sender stores into the pages, the receiver loads from them. Whoever waits "
+         "needs something else to sleep on. The name in /dev/shm leads to the pages.")
+def shm(p):
+    memory(p, ["load the length", "copy the bytes out"], ["copy the bytes in", "store the length"],
+           "/dev/shm/ipclab-1000-shm", "the pages live while it, or a mapping, does",
+           "nothing here wakes anybody: a futex does")
+
+
+@picture(424, "What is where in a mapped file",
+         "Two processes, receiver and sender. Each has the same pages of a file mapped, at different addresses: the "
+         "pages of the page cache themselves. The sender stores into them, the receiver loads from them. The kernel "
+         "writes changed pages to the disk later, or when msync asks for it.")
+def mmap(p):
+    memory(p, ["load the length", "copy the bytes out"], ["copy the bytes in", "store the length"],
+           "/run/user/1000/ipclab/mmap", "a file: what is in the pages is in it",
+           "the file's own pages; the disk gets them later")
+
+
+@picture(412, "What is where after a descriptor was passed",
+         "Server and worker. Descriptor 7 of the server and descriptor 4 of the worker lead to one and the same open "
+         "file: the connection to the client. The message that carried it went through a Unix socket.")
+def fdpass(p):
+    p.kernel(172, 236)
+    two(p, ("server", ['sendmsg(5, "x",', " SCM_RIGHTS [7])"]), ("worker", ["recvmsg(3) = 1", "SCM_RIGHTS [4]"]),
+        [("5", "to the worker"), ("7", "")], [("3", "to the server"), ("4", "")])
+    p.reference("r", "M112 130V266H140", (141, 266, "r"))
+    p.reference("s", "M288 130V266H260", (259, 266, "l"))
+    p.open_file("u", 142, 236, ["one socket"], h=60)
+    p.text(200, 283, "of both", "f", "middle")
+    p.text(200, 206, "two numbers,", "f", "middle")
+    p.text(200, 222, "one connection", "f", "middle")
+    p.reference("u", "M200 296V329", (200, 330, "d"))
+    p.tube(58, 332, 284, 44, "hello⏎")
+    p.text(200, 394, "what the client has sent", "f", "middle")
+
+
+@picture(392, "What is where while a server waits for many clients",
+         "One server and three clients. The server has a connected socket for each client, and one call, poll or "
+         "epoll_wait, that sleeps until any of them is ready. Here bytes of client B have come: the call returns, and "
+         "says that descriptor 5 can be read. The other clients cost nothing while they are silent.")
+def multiplex(p):
+    p.kernel(190, 132)
+    p.process("r", 6, 6, 388, 172, "server", ["poll([3, 4, 5, 6]) = 1", "5 is ready: read(5, …) = 5"])
+    p.table("r", 226, 66, [("3", "listening"), ("4", "client A"), ("5", ""), ("6", "client C")], 150)
+    p.text(264, 120, "client B")
+    for index, (name, side) in enumerate((("A", "l"), ("B", "s"), ("C", "l"))):
+        x = 20 + 128 * index
+        p.open_file(side, x, 222, ["socket"], 104, 26)
+        p.tube(x, 262, 104, 30, "hello" if name == "B" else "", 6)
+        p.process("s", x, 340, 104, 46, f"client {name}", [])
+        p.path(f"M{x+52} 248V261", stroke="l", thick=1.4)
+    p.reference("r", "M226 116H200V220", (200, 221, "d"))
+    p.path("M226 96H72V221", stroke="l", thick=1.2)
+    p.path("M376 136H386V210H328V221", stroke="l", thick=1.2)
+    p.flow("M200 340V306", (200, 296, "u"))
+    p.text(212, 320, "write", "f")
+    p.text(72, 310, "silent", "f", "middle")
+    p.text(328, 310, "silent", "f", "middle")
+
+
+@picture(356, "What is where in a semaphore",
+         "Two processes, waiter and poster. A semaphore is a number that is never below zero, and a list of processes "
+         "that sleep until it is above. sem_wait takes one away, and sleeps while the number is zero; sem_post adds "
+         "one, and wakes one that sleeps. For a POSIX semaphore the number is in memory that both have mapped, and the "
+         "kernel is asked only if somebody must sleep or be woken.")
+def semaphore(p):
+    p.kernel(126, 166)
+    p.process("r", 6, 6, 184, 106, "waiter", ["sem_wait(s)", "sleeps while it is 0"])
+    p.process("s", 210, 6, 184, 106, "poster", ["sem_post(s)", "wakes one"])
+    p.rect(150, 156, 100, 56, 8, fill="p", stroke="t", thick=1.6)
+    p.text(200, 180, "0", anchor="middle", mono=True, bold=True)
+    p.text(200, 200, "the value", "f", "middle")
+    p.reference("r", "M98 112V184H148", (149, 184, "r"))
+    p.reference("s", "M302 112V184H252", (251, 184, "l"))
+    p.text(76, 172, "− 1", "r", bold=True)
+    p.text(310, 172, "+ 1", "s", bold=True)
+    p.path("M200 212V236", stroke="l", thick=1.4)
+    p.message(100, 238, "waiter", w=92)
+    p.rect(208, 238, 92, 26, 3, stroke="l", dash="4 3")
+    p.text(200, 282, "the processes that sleep on it", "f", "middle")
+    p.found("M250 200H372V300")
+    p.tag(48, 300, 340, "/dev/shm/sem.ipclab-1000-semaphore", "a name leads to it; a pointer does, too")
+
+
+@picture(410, "What is where on a message bus",
+         "Server, bus and client. Each program has one Unix socket, which is connected to the bus. The server owns a "
+         "name on the bus. The client sends a call to that name; the bus looks up who owns it, and hands the message "
+         "on. The reply goes the same way back, and carries the number of the call.")
+def dbus(p):
+    p.process("r", 6, 6, 150, 112, "server", ["owns", "org.ipclab.Board"])
+    p.process("s", 244, 6, 150, 112, "client", ["calls Post(s) of", "org.ipclab.Board"])
+    p.kernel(134, 92)
+    p.tube(24, 164, 116, 34, "", 8)
+    p.tube(262, 164, 116, 34, "", 8)
+    p.message(46, 168, "call 7", w=66)
+    p.message(290, 168, "call 7", w=66)
+    p.text(200, 186, "Unix sockets", "f", "middle")
+    p.flow("M320 118V152", (320, 162, "d"))
+    p.flow("M320 198V244H264", (254, 244, "l"))
+    p.flow("M148 252H80V210", (80, 200, "u"))
+    p.flow("M80 164V132", (80, 121, "u"))
+    p.process("u", 150, 234, 102, 54, "bus", [])
+    p.text(201, 278, "routes by name", "f", "middle")
+    p.text(200, 312, "the reply goes the same way back, with the number 7", "f", "middle")
+    p.found("M200 320V350")
+    p.tag(48, 352, 304, "unix:path=/run/user/1000/bus", "the address of the bus: both have it")
+
+
+@picture(318, "What is where in an MPI job",
+         "The launcher, mpiexec, starts two processes of the same program. Each knows its rank, 0 or 1, in a "
+         "communicator of size 2. MPI_Send of rank 0 meets MPI_Recv of rank 1 by rank, tag and communicator. How the "
+         "bytes travel is the library's affair: shared memory on one machine, a network between two.")
+def mpi(p):
+    p.process("u", 118, 6, 164, 40, "mpiexec -n 2", [])
+    p.path("M150 46V84M250 46V84", stroke="l", thick=1.4)
+    p.process("r", 6, 86, 184, 96, "rank 0", ["MPI_Send(&n, to 1,", " tag)"])
+    p.process("s", 210, 86, 184, 96, "rank 1", ["MPI_Recv(&n, from 0,", " tag)"])
+    p.rect(0, 200, 400, 80, 8, fill="k")
+    p.text(200, 222, "MPI_COMM_WORLD", "f", "middle")
+    p.flow("M96 182V250H294V200", (294, 189, "u"))
+    p.message(150, 236, "4711", w=92)
+    p.text(200, 300, "matched by rank, tag and communicator", "f", "middle")
+
+
+def costs():
+    """What a round trip of 64 bytes costs on one CPU, of each mechanism: from the captured figures."""
+    found = []
+    for page in sorted(FIGURES.glob("*.md")):
+        one_cpu = page.read_text(encoding="utf-8").split("**On two CPUs")[0]
+        for line in one_cpu.splitlines():
+            cells = [cell.strip() for cell in line.split("|")]
+            if len(cells) > 5 and cells[2] == "64 B" and cells[4].startswith("**"):
+                found.append((cells[1], float(cells[4].split("**")[1]), page.stem))
+    return sorted(found, key=lambda cost: cost[1])
+
+
+def cost(chapter, all_costs):
+    """A bar each, in multiples of two context switches; this chapter's bars are marked."""
+    words = ", ".join(f"{name} {ratio:g}" for name, ratio, _ in all_costs)
+    p = Picture(f"cost-{chapter}", 40 + 20 * len(all_costs),
+                f"What a round trip of 64 bytes costs: {chapter} among the others",
+                f"In multiples of two context switches on one CPU: {words}.")
+    left, scale, most = 96, 60, 4.6
+    p.found(f"M{left+scale} 24V{36 + 20 * len(all_costs)}")
+    p.text(left + scale, 16, "1: two context switches", "f", "middle")
+    for index, (name, ratio, of) in enumerate(all_costs):
+        top, mine = 30 + 20 * index, of == chapter
+        width = round(min(ratio, most) * scale, 1)
+        p.text(left - 8, top + 12, name, "t", "end", bold=mine)
+        p.rect(left, top, width, 14, 2, fill="sb" if mine else "k2", stroke="s" if mine else "l", thick=1.2)
+        if ratio > most:
+            p.path(f"M{left+width-24} {top-2}l6 18M{left+width-17} {top-2}l6 18", stroke="t", thick=1.4)
+        p.text(left + width + (-62 if ratio > most else 6), top + 12, f"{ratio:g}", "t", bold=mine)
+    return p
+
+
+FIGURES = pathlib.Path(__file__).parent.parent / "figures"
+
+if __name__ == "__main__":
+    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent
+    bars = costs()
+    charts = [cost(chapter, bars) for chapter in sorted({of for _, _, of in bars})]
+    for drawn in PICTURES + charts:
+        (folder / f"{drawn.name}.svg").write_text(drawn.svg(), encoding="utf-8")
