@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use wire::meet::Meets;
 
@@ -104,8 +105,17 @@ fn no_page_and_no_source_stands_outside_the_table() {
     let traced = known.iter().filter(|name| is_traced(name)).cloned().collect();
     assert_eq!(stems("chapters/traces", ".svg"), traced);
     known.extend(
-        ["SUMMARY", "introduction", "trace", "map", "doctor", "bench"]
-            .map(str::to_owned),
+        [
+            "SUMMARY",
+            "introduction",
+            "concepts",
+            "choosing",
+            "trace",
+            "map",
+            "doctor",
+            "bench",
+        ]
+        .map(str::to_owned),
     );
     assert_eq!(stems("chapters", ".md"), known);
 }
@@ -169,6 +179,38 @@ fn each_page_shows_code_of_both_roles_and_a_captured_run() {
         let code = page.matches("{{#include ../src/chapters/").count();
         assert!(code >= 2, "{name}: shows {code} pieces of code");
     }
+}
+
+#[test]
+fn the_small_programs_of_the_concepts_print_what_the_page_says() {
+    for name in stems("chapters/concepts", ".py") {
+        let file = root().join(format!("chapters/concepts/{name}.py"));
+        let output = Command::new("python3").arg(file).output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(printed, read(format!("chapters/concepts/{name}.txt")), "{name}");
+    }
+}
+
+/// `chapters/pictures/draw.py` draws the pictures that are there.
+#[test]
+fn each_chapter_has_a_picture_as_the_generator_draws_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let draw = root().join("chapters/pictures/draw.py");
+    let drawn = Command::new("python3").arg(draw).arg(dir.path()).status();
+    assert!(drawn.unwrap().success());
+    let names = stems("chapters/pictures", ".svg");
+    for name in &names {
+        let drawn = fs::read_to_string(dir.path().join(format!("{name}.svg")));
+        let kept = read(format!("chapters/pictures/{name}.svg"));
+        assert_eq!(
+            drawn.ok(),
+            Some(kept),
+            "{name}: python3 chapters/pictures/draw.py"
+        );
+    }
+    let missing: Vec<_> =
+        self::names().into_iter().filter(|name| !names.contains(*name)).collect();
+    assert!(missing.is_empty(), "no picture of {missing:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Draws the book's pictures of what is where: `python3 draw.py` writes each NAME.svg beside it.
+"""Draws the book's pictures of what is where, and its charts of what it costs, which are made of
+the captured figures: `python3 draw.py [FOLDER]` writes each NAME.svg beside it, or into FOLDER.
 
 Each shape stands here once. Colours are attributes, which every program that draws an SVG knows;
 a style sheet replaces them where the page has a dark theme. The process that waits is on the left,
@@ -7,6 +8,7 @@ in teal; the one that comes to it is on the right, in amber.
 """
 import html
 import pathlib
+import sys
 
 # By class: the attributes for light, then what the style sheet says for dark.
 LIGHT = {
@@ -569,7 +571,43 @@ def mpi(p):
     p.text(200, 300, "matched by rank, tag and communicator", "f", "middle")
 
 
+def costs():
+    """What a round trip of 64 bytes costs on one CPU, of each mechanism: from the captured figures."""
+    found = []
+    for page in sorted(FIGURES.glob("*.md")):
+        one_cpu = page.read_text(encoding="utf-8").split("**On two CPUs")[0]
+        for line in one_cpu.splitlines():
+            cells = [cell.strip() for cell in line.split("|")]
+            if len(cells) > 5 and cells[2] == "64 B" and cells[4].startswith("**"):
+                found.append((cells[1], float(cells[4].split("**")[1]), page.stem))
+    return sorted(found, key=lambda cost: cost[1])
+
+
+def cost(chapter, all_costs):
+    """A bar each, in multiples of two context switches; this chapter's bars are marked."""
+    words = ", ".join(f"{name} {ratio:g}" for name, ratio, _ in all_costs)
+    p = Picture(f"cost-{chapter}", 40 + 20 * len(all_costs),
+                f"What a round trip of 64 bytes costs: {chapter} among the others",
+                f"In multiples of two context switches on one CPU: {words}.")
+    left, scale, most = 96, 60, 4.6
+    p.found(f"M{left+scale} 24V{36 + 20 * len(all_costs)}")
+    p.text(left + scale, 16, "1: two context switches", "f", "middle")
+    for index, (name, ratio, of) in enumerate(all_costs):
+        top, mine = 30 + 20 * index, of == chapter
+        width = round(min(ratio, most) * scale, 1)
+        p.text(left - 8, top + 12, name, "t", "end", bold=mine)
+        p.rect(left, top, width, 14, 2, fill="sb" if mine else "k2", stroke="s" if mine else "l", thick=1.2)
+        if ratio > most:
+            p.path(f"M{left+width-24} {top-2}l6 18M{left+width-17} {top-2}l6 18", stroke="t", thick=1.4)
+        p.text(left + width + (-62 if ratio > most else 6), top + 12, f"{ratio:g}", "t", bold=mine)
+    return p
+
+
+FIGURES = pathlib.Path(__file__).parent.parent / "figures"
+
 if __name__ == "__main__":
-    for drawn in PICTURES:
-        path = pathlib.Path(__file__).with_name(drawn.name + ".svg")
-        path.write_text(drawn.svg(), encoding="utf-8")
+    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent
+    bars = costs()
+    charts = [cost(chapter, bars) for chapter in sorted({of for _, _, of in bars})]
+    for drawn in PICTURES + charts:
+        (folder / f"{drawn.name}.svg").write_text(drawn.svg(), encoding="utf-8")

@@ -125,7 +125,8 @@ fn each_is_on_its_chapters_page_as_it_asks_and_was_answered() {
     for (chapter, list) in ALL {
         let page = read(format!("chapters/{chapter}.md"));
         for one in *list {
-            let include = format!("{{{{#include experiments/{chapter}.md:{}}}}}", one.name);
+            let include =
+                format!("{{{{#include experiments/{chapter}.md:{}}}}}", one.name);
             assert_eq!(page.matches(&include).count(), 1, "{chapter}.md: {include}");
         }
         let captured = read(format!("chapters/experiments/{chapter}.md"));

@@ -48,7 +48,11 @@ pub(super) fn section((chapter, experiment): Entry, observed: &Observed) -> Stri
 }
 
 /// The calls that were made, what they teach, and the code that ran, folded.
-fn what_happened(chapter: &str, experiment: &Experiment, observed: &Observed) -> String {
+fn what_happened(
+    chapter: &str,
+    experiment: &Experiment,
+    observed: &Observed,
+) -> String {
     let mut text = format!(
         "<details><summary>What the kernel did, and the code that ran</summary>\n\n\
          ```text\n$ ipclab experiment {chapter}/{} --show\n\n{}\n```\n\n{} See {}.\n\n",
