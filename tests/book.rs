@@ -67,8 +67,13 @@ fn anchored(text: &str, anchor: &str) -> Option<String> {
     let (begin, end) =
         (format!("ANCHOR: {anchor}"), format!("ANCHOR_END: {anchor}"));
     let lines: Vec<_> = text.lines().collect();
-    let from = lines.iter().position(|line| line.trim_end().ends_with(&begin))?;
-    let to = lines.iter().position(|line| line.trim_end().ends_with(&end))?;
+    // In Markdown a mark stands in a comment.
+    let marked = |mark: &str| {
+        let whole =
+            |line: &&str| line.trim_end_matches("-->").trim_end().ends_with(mark);
+        lines.iter().position(whole)
+    };
+    let (from, to) = (marked(&begin)?, marked(&end)?);
     (from < to).then(|| lines[from + 1..to].join("\n"))
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// A chapter's own page, then those below it, sorted: `pipe`, `pipe-deeper`.
-pub fn pages(chapter: &str) -> Vec<String> {
+pub(crate) fn pages(chapter: &str) -> Vec<String> {
     let below = format!("{chapter}-");
     let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("chapters"));
     let mut nested: Vec<String> = files
@@ -21,7 +21,7 @@ pub fn pages(chapter: &str) -> Vec<String> {
 }
 
 /// The text of all of them.
-pub fn text_of(chapter: &str) -> String {
+pub(crate) fn text_of(chapter: &str) -> String {
     let read = |page| {
         let path = format!("{}/chapters/{page}.md", env!("CARGO_MANIFEST_DIR"));
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
