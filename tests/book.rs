@@ -391,7 +391,7 @@ fn commands(line: &str) -> Vec<Vec<String>> {
     let starts = line.match_indices("ipclab ").filter(|(at, _)| {
         let before = &line[..*at];
         let launched = before.starts_with("mpiexec ") || before.starts_with("srun ");
-        before.is_empty() || before.ends_with("| ") || launched
+        before.trim().is_empty() || before.ends_with("| ") || launched
     });
     starts.map(|(at, name)| words(&line[at + name.len()..])).collect()
 }
