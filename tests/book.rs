@@ -7,6 +7,11 @@ use std::process::Command;
 
 use wire::meet::Meets;
 
+#[path = "support/pages.rs"]
+mod pages;
+
+use pages::{pages, text_of};
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -62,22 +67,34 @@ fn anchored(text: &str, anchor: &str) -> Option<String> {
     let (begin, end) =
         (format!("ANCHOR: {anchor}"), format!("ANCHOR_END: {anchor}"));
     let lines: Vec<_> = text.lines().collect();
-    let from = lines.iter().position(|line| line.trim_end().ends_with(&begin))?;
-    let to = lines.iter().position(|line| line.trim_end().ends_with(&end))?;
+    // In Markdown a mark stands in a comment.
+    let marked = |mark: &str| {
+        let whole =
+            |line: &&str| line.trim_end_matches("-->").trim_end().ends_with(mark);
+        lines.iter().position(whole)
+    };
+    let (from, to) = (marked(&begin)?, marked(&end)?);
     (from < to).then(|| lines[from + 1..to].join("\n"))
 }
 
 #[test]
 fn the_summary_has_the_chapters_of_the_table_in_its_order() {
-    let listed: Vec<String> = read("chapters/SUMMARY.md")
-        .lines()
-        .filter_map(|line| line.strip_prefix("- ["))
-        .map(|line| {
-            let (_, link) = line.split_once("](").expect("a link");
-            link.trim_end_matches(')').trim_end_matches(".md").to_owned()
-        })
-        .collect();
-    assert_eq!(listed, names());
+    let summary = read("chapters/SUMMARY.md");
+    let mut listed: Vec<Vec<&str>> = Vec::new();
+    for line in summary.lines() {
+        let Some(entry) = line.trim_start().strip_prefix("- [") else { continue };
+        let (_, link) = entry.split_once("](").expect("a link");
+        let page = link.trim_end_matches(')').trim_end_matches(".md");
+        match listed.last_mut() {
+            Some(chapter) if line.starts_with(' ') => chapter.push(page),
+            _ => listed.push(vec![page]),
+        }
+    }
+    for chapter in &mut listed {
+        chapter[1..].sort_unstable();
+    }
+    let all: Vec<_> = names().into_iter().map(pages).collect();
+    assert_eq!(listed, all);
 }
 
 #[test]
@@ -104,6 +121,7 @@ fn no_page_and_no_source_stands_outside_the_table() {
     assert_eq!(stems("chapters/transcripts", ".txt"), known);
     let traced = known.iter().filter(|name| is_traced(name)).cloned().collect();
     assert_eq!(stems("chapters/traces", ".svg"), traced);
+    known.extend(names().into_iter().flat_map(pages));
     known.extend(
         [
             "SUMMARY",
@@ -176,7 +194,8 @@ fn each_page_shows_code_of_both_roles_and_a_captured_run() {
         let drawn = page.contains(&format!("traces/{name}.svg"));
         assert_eq!(drawn, is_traced(name), "{name}: its trace");
         assert!(page.contains("## On the wire"), "{name}: no wire");
-        assert!(page.contains("## Run it"), "{name}: no command");
+        let role = ["## The role", "## Run it"].map(|title| page.contains(title));
+        assert!(role.contains(&true), "{name}: no command");
         let code = page.matches("{{#include ../src/chapters/").count();
         assert!(code >= 2, "{name}: shows {code} pieces of code");
     }
@@ -260,7 +279,7 @@ fn each_session_was_captured_and_is_on_its_page() {
             );
             let include =
                 format!("{{{{#include transcripts/{name}/{session}.txt}}}}");
-            let page = read(format!("chapters/{name}.md"));
+            let page = text_of(name);
             assert!(page.contains(&include), "{name}: {session} is not on its page");
         }
     }
@@ -373,7 +392,7 @@ fn commands(line: &str) -> Vec<Vec<String>> {
     let starts = line.match_indices("ipclab ").filter(|(at, _)| {
         let before = &line[..*at];
         let launched = before.starts_with("mpiexec ") || before.starts_with("srun ");
-        before.is_empty() || before.ends_with("| ") || launched
+        before.trim().is_empty() || before.ends_with("| ") || launched
     });
     starts.map(|(at, name)| words(&line[at + name.len()..])).collect()
 }

@@ -1,6 +1,8 @@
 //! Each experiment, run for real: its observation, its answer, and nothing left behind.
 //! One module a chapter; what all rows and the command must keep is here.
 
+#[path = "../support/pages.rs"]
+mod pages;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -6,6 +6,8 @@ use std::path::Path;
 use experiments::ALL;
 use experiments::row::{Experiment, Level};
 
+use crate::pages::text_of;
+
 fn each() -> impl Iterator<Item = (&'static str, &'static Experiment)> {
     ALL.iter().flat_map(|(chapter, list)| list.iter().map(|one| (*chapter, one)))
 }
@@ -131,7 +133,7 @@ fn each_has_a_test_of_what_it_observes() {
 #[test]
 fn each_is_on_its_chapters_page_as_it_asks_and_was_answered() {
     for (chapter, list) in ALL {
-        let page = read(format!("chapters/{chapter}.md"));
+        let page = text_of(chapter);
         for one in *list {
             let include =
                 format!("{{{{#include experiments/{chapter}.md:{}}}}}", one.name);
