@@ -455,6 +455,35 @@ def shm(p):
            "nothing here wakes anybody: a futex does")
 
 
+@picture(232, "What is where in the ring",
+         "The memory begins with a header: the magic, the two process ids, the state, head and tail. Then comes the data. "
+         "Tail is 9: the receiver has read bytes 0 to 8. Head is 34: the sender has written bytes 9 to 33, a length and 21 "
+         "bytes, which wait to be read. All other room is free, and at its end the ring goes on at its beginning.")
+def ring(p):
+    p.text(8, 18, "header, 384 bytes", "f")
+    for x, w, text, side in ((8, 70, "ipc-ring", "l"), (78, 92, "pids, state", "l"), (170, 68, "head 34", "s"),
+                             (238, 68, "tail 9", "r")):
+        p.rect(x, 26, w, 26, fill=side + "b" if side != "l" else "p", stroke=side, thick=1.4)
+        p.text(x + w / 2, 43, text, anchor="middle", mono=True)
+    p.rect(306, 26, 86, 26, fill="k", stroke="l", thick=1.4)
+    p.text(349, 43, "data …", "f", "middle")
+    p.text(8, 84, "data: byte n of all that was ever sent lies at n % capacity", "f")
+    p.rect(8, 92, 384, 44, fill="p", stroke="t", thick=1.6)
+    p.rect(9, 93, 71, 42, fill="k")
+    p.text(44, 119, "read", "f", "middle")
+    p.rect(80, 93, 44, 42, fill="ub", stroke="u", thick=1.4)
+    p.text(102, 119, "21", anchor="middle", mono=True)
+    p.rect(124, 93, 158, 42, fill="ub", stroke="u", thick=1.4)
+    p.text(203, 119, "through shared memory", anchor="middle", mono=True)
+    p.text(337, 119, "free", "f", "middle")
+    p.reference("r", "M80 172V140", (80, 139, "u"))
+    p.text(80, 188, "tail: the receiver's", "r", "middle", bold=True)
+    p.reference("s", "M282 172V140", (282, 139, "u"))
+    p.text(282, 188, "head: the sender's", "s", "middle", bold=True)
+    p.found("M386 138V204H14V138")
+    p.text(200, 222, "the end goes on at the beginning", "f", "middle")
+
+
 @picture(424, "What is where in a mapped file",
          "Two processes, receiver and sender. Each has the same pages of a file mapped, at different addresses: the "
          "pages of the page cache themselves. The sender stores into them, the receiver loads from them. The kernel "
