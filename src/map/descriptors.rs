@@ -330,7 +330,10 @@ fn targets(info: &str) -> Vec<(i32, u32, u64)> {
         let ino = words.find_map(|word| word.strip_prefix("ino:"))?;
         Some((fd, events, u64::from_str_radix(ino, 16).ok()?))
     };
-    lines.filter_map(target).collect()
+    let mut all: Vec<_> = lines.filter_map(target).collect();
+    // The kernel lists them by address: two maps of one scene are to be equal.
+    all.sort_unstable();
+    all
 }
 
 fn holder(process: usize, fd: i32, info: &str) -> Holder {

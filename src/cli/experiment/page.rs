@@ -12,9 +12,10 @@ use experiments::row::Experiment;
 /// captures pages writes it to `chapters/experiments/CHAPTER.md`.
 pub(super) fn section((chapter, experiment): Entry, observed: &Observed) -> String {
     let Experiment { name, title, question, .. } = experiment;
+    let stop = if title.ends_with('?') { "" } else { "." };
     let mut text = format!(
         "<!-- ANCHOR: {name} -->\n<div class=\"guess\" id=\"experiment-{name}\">\n\n\
-         **{title}.** {question}\n\n"
+         **{title}{stop}** {question}\n\n"
     );
     let answered = match observed.ended {
         Ended::Answered(answer) => Some(answer),
@@ -76,7 +77,16 @@ fn what_happened(
     text + "</details>\n\n"
 }
 
-/// An answer as the text of a fold's title, which is HTML.
+/// An answer as the text of a fold's title, which is HTML: code stands between backticks.
 fn summary(answer: &str) -> String {
-    answer.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    let html =
+        answer.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let mut text = String::new();
+    for (index, part) in html.split('`').enumerate() {
+        match index % 2 {
+            0 => text += part,
+            _ => text += &format!("<code>{part}</code>"),
+        }
+    }
+    text
 }
