@@ -12,6 +12,7 @@ use rustix::stdio::{stderr, stdout};
 
 use super::near::{self, Offers};
 use bare::{Language, MeetingPlace, PROGRAMS, Program};
+use exercises::lacks::asked;
 use lab::bare::{MeetingPlaces, command, row};
 use lab::{progress, prose};
 use os::inheritance::hand_on;
@@ -336,9 +337,8 @@ fn lacks(program: &Program) -> Result<String> {
         "",
         &format!("What the bare {} does not survive, or does not do:", row.name),
     );
-    for (number, Lack { what, shown, answer: (file, anchor) }) in
-        (1..).zip(row.lacks)
-    {
+    for (number, lack) in (1..).zip(row.lacks) {
+        let Lack { what, shown, answer: (file, anchor) } = lack;
         let (label, command) = seen(row.name, shown);
         text += &prose::paragraph(width, &format!("\n{number:>2}. "), "    ", what);
         let first = format!("    {:<10} ", format!("{label}:"));
@@ -346,6 +346,15 @@ fn lacks(program: &Program) -> Result<String> {
         let answer = format!("src/{file}, from \"ANCHOR: {anchor}\" on");
         text +=
             &prose::paragraph(width, "    answered:  ", "               ", &answer);
+        if let Some(exercise) = asked(row.name, lack) {
+            let start = format!("ipclab exercise start {exercise}");
+            text += &prose::paragraph(
+                width,
+                "    do it:     ",
+                "               ",
+                &start,
+            );
+        }
     }
     Ok(text)
 }
@@ -353,15 +362,20 @@ fn lacks(program: &Program) -> Result<String> {
 /// The same as a list for the chapter's page.
 fn lacks_list(row: &Row) -> String {
     let mut text = String::new();
-    for Lack { what, shown, answer: (file, anchor) } in row.lacks {
+    for lack in row.lacks {
+        let Lack { what, shown, answer: (file, anchor) } = lack;
         let (label, command) = seen(row.name, shown);
         let command = match shown {
             Shown::Experiment(name) => format!("[`{command}`](#experiment-{name})"),
             Shown::Test(..) => format!("`{command}`"),
         };
         text += &format!(
-            "- {what}\n  {label}: {command}. The role's answer: `{anchor}` in `src/{file}`.\n"
+            "- {what}\n  {label}: {command}. The role's answer: `{anchor}` in `src/{file}`."
         );
+        if let Some(exercise) = asked(row.name, lack) {
+            text += &format!(" Mend it: `ipclab exercise start {exercise}`.");
+        }
+        text.push('\n');
     }
     text
 }

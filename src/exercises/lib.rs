@@ -10,7 +10,7 @@
 //!   `tracing`: the calls of both sides; `class`: a folder of submissions.
 //! - `schema`: what a check came to, as data; `formats`: that in the forms of other programs.
 //! - `own`: an exercise of a teacher's own; `self_test`: whether an exercise is one.
-//! - A module a chapter: its exercises.
+//! - `lacks`: which of them asks for what a bare program lacks. A module a chapter: its exercises.
 
 use std::sync::OnceLock;
 
@@ -27,6 +27,7 @@ pub mod folder;
 pub mod formats;
 mod hint;
 mod judge;
+pub mod lacks;
 mod list;
 mod own;
 mod pace;

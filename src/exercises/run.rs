@@ -9,12 +9,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::resource::Resource;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::pipe2;
+use nix::unistd::{Pid, pipe2};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::set_child_subreaper;
 
@@ -30,7 +29,7 @@ use wire::say::count;
 use super::folder::Started;
 use super::judge::judge;
 use super::pace::Pace;
-use super::partner::{MARK, USED, VERB, left_running, processes_of};
+use super::partner::{MARK, USED, VERB, children, left_running, processes_of};
 use super::row::{Ends, Exercise, PARTNER, Player, ROOM, Stage};
 use super::scene::Scene;
 use super::sleep::{IDLE, Sleep, restless};
@@ -143,9 +142,9 @@ pub(super) fn play(
     let strangers = strangers(scratch.path());
     let unended: Vec<bool> =
         running.iter_mut().map(|process| !process.has_ended()).collect();
-    let left = if over == Over::Ended { left_running(scratch.path()) } else { 0 };
-    let outcomes = end(running)?;
-    let survivors = left.max(end_family(scratch.path()));
+    let left_over =
+        if over == Over::Ended { left_running(scratch.path()) } else { 0 };
+    let outcomes = end(running, scratch.path())?;
     report.took = began.elapsed();
     if over == Over::Interrupted {
         return Ok(report);
@@ -169,10 +168,10 @@ pub(super) fn play(
         report
             .faults
             .extend(left.iter().map(|left| format!("When all had ended, {left}.")));
-        if survivors > 0 {
+        if left_over > 0 {
             report.faults.push(format!(
                 "When all had ended, {} of yours still ran.",
-                count(survivors as u64, "process")
+                count(left_over as u64, "process")
             ));
         }
     } else {
@@ -377,16 +376,20 @@ fn idle(process: &mut RoleProcess, stop: &mut Interrupts) -> Result<Option<Strin
     Ok(restless(&process.name, before, Sleep::of(pid)))
 }
 
-/// Ends what still runs; how each ended, and what it wrote.
-fn end(mut running: Vec<RoleProcess>) -> Result<Vec<(String, Outcome)>> {
-    let mut outcomes = Vec::new();
-    // The last first: none of them is to see the others go.
+/// Ends what still runs, and all that it has started; how each ended, and what it wrote.
+fn end(mut running: Vec<RoleProcess>, dir: &Path) -> Result<Vec<(String, Outcome)>> {
+    // None of them is to see the others go.
     for process in &running {
         let _ = process.signal(Signal::SIGSTOP);
     }
+    for process in &running {
+        let _ = nix::sys::signal::killpg(process.pid(), Signal::SIGKILL);
+    }
+    let ours: Vec<Pid> = running.iter().map(RoleProcess::pid).collect();
+    end_families(&ours, dir);
+    let mut outcomes = Vec::new();
     for process in running.drain(..) {
         let name = process.name.clone();
-        let _ = nix::sys::signal::killpg(process.pid(), Signal::SIGKILL);
         outcomes.push((
             name,
             process.stop(Signal::SIGKILL, Instant::now() + LOOK * 500)?,
@@ -395,22 +398,21 @@ fn end(mut running: Vec<RoleProcess>) -> Result<Vec<(String, Outcome)>> {
     Ok(outcomes)
 }
 
-/// Ends the processes that the learner's program has left; how many there were.
-fn end_family(dir: &Path) -> usize {
-    let mut all = 0;
+/// Ends what the learner's processes have started: it may hold the pipes that we read to their
+/// end. What has no parent any longer is our child.
+fn end_families(ours: &[Pid], dir: &Path) {
+    let deadline = Instant::now() + LOOK * 500;
     // A process may start another before it is ended.
-    loop {
-        let left = processes_of(dir);
-        for pid in &left {
-            let _ = kill(*pid, Signal::SIGKILL);
+    while Instant::now() < deadline {
+        let mut all = processes_of(dir);
+        all.extend(children(Pid::this()));
+        all.retain(|pid| !ours.contains(pid));
+        if all.is_empty() {
+            return;
         }
-        all += left.len();
-        while !matches!(
-            waitpid(None, Some(WaitPidFlag::WNOHANG)),
-            Err(Errno::ECHILD) | Ok(nix::sys::wait::WaitStatus::StillAlive)
-        ) {}
-        if left.is_empty() {
-            return all;
+        for pid in all {
+            let _ = kill(pid, Signal::SIGKILL);
+            let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bare::{Language, Program};
 use chapters::find as chapter;
+use exercises::lacks::ASKED;
 use exercises::row::Begin;
 use exercises::{ALL, entries, find, id};
 
@@ -59,4 +60,14 @@ fn each_row_is_whole() {
         assert!(easy, "{chapter}: none is easy");
     }
     assert!(find("fifo/receiver").is_some());
+}
+
+#[test]
+fn each_lack_that_an_exercise_asks_for_is_there_once() {
+    for (exercise, begins) in ASKED {
+        let (name, _) = find(exercise).unwrap_or_else(|| panic!("no {exercise}"));
+        let row = chapter(name).expect("a chapter");
+        let lacks = row.lacks.iter().filter(|lack| lack.what.starts_with(begins));
+        assert_eq!(lacks.count(), 1, "{exercise}: {begins}");
+    }
 }

@@ -83,6 +83,34 @@ pub(super) const CHILDREN: Exercise = Exercise {
             hint: 3,
         },
         Stage {
+            name: "meanwhile",
+            about: "a child has ended, another runs on, and SIGUSR1 asks for a third",
+            players: |scene| players(scene, 2, 1),
+            partner: |partner| {
+                let parent = start(partner, 2)?;
+                let first = children(parent)[0];
+                partner.signal(first, Signal::SIGKILL, "the first child")?;
+                collected(partner, parent, &[first])?;
+                partner.signal(parent, Signal::SIGUSR1, "start another child")?;
+                for _ in 0..20 {
+                    if children(parent).len() == 2 {
+                        break;
+                    }
+                    partner.pause("the parent starts it, while one child runs on");
+                }
+                if children(parent).len() != 2 {
+                    return partner.wrong(
+                        "your parent has started no other child: it waits for the one that runs",
+                    );
+                }
+                all_open(partner, parent, 2)?;
+                let rest = end_all(partner, parent)?;
+                collected(partner, parent, &rest)?;
+                end(partner, parent)
+            },
+            hint: 2,
+        },
+        Stage {
             name: "five",
             about: "five children end at the same time",
             players: |scene| players(scene, 5, 0),
@@ -135,6 +163,12 @@ pub(super) const CHILDREN: Exercise = Exercise {
             edits: &[("if status == 0 else", "if status >= 0 else")],
         },
         Wrong {
+            what: "sleeps until all have ended",
+            stage: "meanwhile",
+            language: Language::Python,
+            edits: &[("os.waitpid(-1, os.WNOHANG)", "os.waitpid(-1, 0)")],
+        },
+        Wrong {
             what: "collects one for each signal",
             stage: "five",
             language: Language::Python,
@@ -160,17 +194,22 @@ fn start(partner: &Partner, count: usize) -> Result<Pid> {
     let parent = partner.learner("parent")?;
     for number in 1..=count {
         partner.signal(parent, Signal::SIGUSR1, "start a child")?;
-        partner.until("a child that opens PLACE", || {
-            let all = children(parent);
-            let opening = |pid: &Pid| {
-                let name = text(format!("/proc/{pid}/comm")).unwrap_or_default();
-                name == "cat\n" && matches!(activity(*pid), Activity::Asleep(_))
-            };
-            (all.len() == number && all.iter().all(opening)).then_some(())
-        })?;
+        all_open(partner, parent, number)?;
     }
     partner.until_asleep(parent)?;
     Ok(parent)
+}
+
+/// Waits until the parent has so many children, who all sleep in the open of PLACE.
+fn all_open(partner: &Partner, parent: Pid, number: usize) -> Result<()> {
+    partner.until("a child that opens PLACE", || {
+        let all = children(parent);
+        let opening = |pid: &Pid| {
+            let name = text(format!("/proc/{pid}/comm")).unwrap_or_default();
+            name == "cat\n" && matches!(activity(*pid), Activity::Asleep(_))
+        };
+        (all.len() == number && all.iter().all(opening)).then_some(())
+    })
 }
 
 /// The children of a process that it has not collected yet.
