@@ -9,7 +9,8 @@ mod play;
 
 use message::Message;
 use play::{
-    answer, caller, client, listen, messages, one_by_one, read_call, reader,
+    answer, caller, client, in_pieces, listen, messages, one_by_one, read_call,
+    reader,
 };
 
 /// The exercises.
@@ -71,26 +72,7 @@ const FRAME: Exercise = Exercise {
             name: "halves",
             about: "messages come in pieces, cut within a length and within a body",
             players: |scene| reader(scene, Ends::Well),
-            partner: |partner| {
-                let peer = listen(partner)?;
-                let learner = partner.learner("reader")?;
-                let all: Vec<_> =
-                    messages(&partner.scene).iter().map(Message::bytes).collect();
-                let bytes = all.concat();
-                let cuts = [6, 15, all[0].len() - 3, all[0].len() + 1, bytes.len()];
-                let mut from = 0;
-                for cut in cuts {
-                    partner.write(
-                        &peer,
-                        &bytes[from..cut],
-                        "a piece, on purpose",
-                    )?;
-                    partner.pause("the reader reads it alone");
-                    partner.until_asleep(learner)?;
-                    from = cut;
-                }
-                Ok(())
-            },
+            partner: in_pieces,
             hint: 2,
         },
         Stage {

@@ -363,15 +363,6 @@ const FUTEX: Exercise = Exercise {
             )],
         },
         Wrong {
-            what: "sleeps before each look",
-            stage: "order",
-            language: Language::C,
-            edits: &[(
-                "            if (old == 0)\n",
-                "            futex_wait(word, old);\n            old = *word;\n            if (old == 0)\n",
-            )],
-        },
-        Wrong {
             what: "believes that it was woken for a post",
             stage: "nothing",
             language: Language::C,
@@ -388,7 +379,7 @@ const FUTEX: Exercise = Exercise {
             language: Language::C,
             edits: &[(
                 "            else if (atomic_compare_exchange_strong(word, &old, old - 1))\n",
-                "            else if (usleep(300000), atomic_fetch_sub(word, 1))\n",
+                "            else if (usleep(old == 1 ? 300000 : 0), atomic_fetch_sub(word, 1))\n",
             )],
         },
     ],

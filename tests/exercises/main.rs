@@ -59,6 +59,7 @@ impl Check {
 /// The same text without what differs from run to run: the stage's directory, a pid, and how a
 /// program was found out that does not sleep, or that sleeps for good.
 fn without_what_differs(text: &str) -> String {
+<<<<<<< HEAD
     let mut out = String::new();
     for line in text.lines() {
         let line = if line.contains("while it waited, for") {
@@ -69,6 +70,22 @@ fn without_what_differs(text: &str) -> String {
             "(It hung.)".to_owned()
         } else {
             line.split_inclusive(' ').map(word_that_stays).collect()
+=======
+    let words = text.split_inclusive([' ', '\n']).map(|word| {
+        let path = word.trim_end();
+        if path.contains("ipclab-") {
+            word.replace(path, "PLACE")
+        } else {
+            word.to_owned()
+        }
+    });
+    let mut out: String = words.collect();
+    for (before, behind) in
+        [("used the CPU for ", " ms"), ("woke ", " times"), ("sysv-queue ", ".")]
+    {
+        let Some(from) = out.find(before).map(|at| at + before.len()) else {
+            continue;
+>>>>>>> ex3
         };
         let _ = writeln!(out, "{line}");
     }

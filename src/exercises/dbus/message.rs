@@ -1,7 +1,7 @@
 //! D-Bus messages by hand, as the partner writes and reads them: the format of the D-Bus
 //! specification, "Message Protocol".
 
-use std::fmt::Display;
+use std::fmt::{self, Display, Formatter};
 
 /// What kinds of messages there are.
 pub(crate) const CALL: u8 = 1;
@@ -24,6 +24,15 @@ pub(crate) enum Value {
     Text(char, String),
     /// A number of 32 bits.
     Number(u32),
+}
+
+impl Display for Value {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Text(mark, text) => write!(f, "{text:?} of type {mark}"),
+            Value::Number(number) => write!(f, "{number} of type u"),
+        }
+    }
 }
 
 /// A message.
@@ -133,6 +142,12 @@ impl Message {
         let end = reader.number("the length of the fields")? as usize + 16;
         let mut fields = Vec::new();
         while reader.at < end {
+            if reader.at.next_multiple_of(8) >= end {
+                return Err(
+                    "the length of the fields counts zeros behind the last one"
+                        .into(),
+                );
+            }
             fields.push(reader.field()?);
         }
         if reader.at != end {

@@ -38,8 +38,31 @@ pub(super) fn one_by_one(partner: &mut Partner) -> Result<()> {
     let peer = listen(partner)?;
     let learner = partner.learner("reader")?;
     for message in messages(&partner.scene) {
-        partner.write(&peer, &message.bytes(), "")?;
+        if partner.write(&peer, &message.bytes(), "").is_err() {
+            partner.log("the reader has closed");
+            break; // how it ended is judged
+        }
         partner.until_asleep(learner)?;
+    }
+    Ok(())
+}
+
+/// Sends all of them in pieces, which the reader reads one by one.
+pub(super) fn in_pieces(partner: &mut Partner) -> Result<()> {
+    let peer = listen(partner)?;
+    let learner = partner.learner("reader")?;
+    let all: Vec<_> = messages(&partner.scene).iter().map(Message::bytes).collect();
+    let bytes = all.concat();
+    let first = all[0].len();
+    let mut from = 0;
+    for cut in [6, 15, first - 3, first + 1, bytes.len()] {
+        if partner.write(&peer, &bytes[from..cut], "a piece, on purpose").is_err() {
+            partner.log("the reader has closed");
+            break; // how it ended is judged
+        }
+        partner.pause("the reader reads it alone");
+        partner.until_asleep(learner)?;
+        from = cut;
     }
     Ok(())
 }
@@ -119,9 +142,10 @@ fn take_call(partner: &Partner, call: &Message, member: &str) -> Result<()> {
         let wanted = Value::Text(mark, text.to_owned());
         let found = call.field(code);
         if found != Some(&wanted) {
-            return partner.wrong(&format!(
-                "header field {code} is {found:?}, and should be {wanted:?}"
-            ));
+            let found = found.map_or("missing".into(), Value::to_string);
+            let what =
+                format!("header field {code} is {found}, and should be {wanted}");
+            return partner.wrong(&what);
         }
     }
     let text =
