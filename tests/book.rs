@@ -233,6 +233,19 @@ fn each_chapter_has_a_picture_as_the_generator_draws_it() {
     assert!(missing.is_empty(), "no picture of {missing:?}");
 }
 
+/// The map of a chapter's roles, where they can be captured idle: mpiexec starts those of a world,
+/// and the bus of dbus is a process that is not ours.
+#[test]
+fn each_chapter_shows_the_map_of_its_roles() {
+    let mapped = stems("chapters/map/roles", ".svg");
+    for name in names() {
+        let shown = read(format!("chapters/{name}.md"))
+            .contains(&format!("{{{{#include map/roles/{name}.svg}}}}"));
+        assert_eq!(shown, !matches!(name, "dbus" | "mpi"), "{name}");
+        assert_eq!(mapped.contains(name), shown, "{name}: chapters/map/roles.py");
+    }
+}
+
 #[test]
 fn each_transcript_is_a_captured_run_that_ended_well() {
     for name in names() {
