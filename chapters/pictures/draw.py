@@ -586,16 +586,16 @@ def dbus(p):
 
 @picture(318, "What is where in an MPI job",
          "The launcher, mpiexec, starts two processes of the same program. Each knows its rank, 0 or 1, in a "
-         "communicator of size 2. MPI_Send of rank 0 meets MPI_Recv of rank 1 by rank, tag and communicator. How the "
+         "communicator of size 2. MPI_Send of rank 1 meets MPI_Recv of rank 0 by rank, tag and communicator. How the "
          "bytes travel is the library's affair: shared memory on one machine, a network between two.")
 def mpi(p):
     p.process("u", 118, 6, 164, 40, "mpiexec -n 2", [])
     p.path("M150 46V84M250 46V84", stroke="l", thick=1.4)
-    p.process("r", 6, 86, 184, 96, "rank 0", ["MPI_Send(&n, to 1,", " tag)"])
-    p.process("s", 210, 86, 184, 96, "rank 1", ["MPI_Recv(&n, from 0,", " tag)"])
+    p.process("r", 6, 86, 184, 96, "rank 0", ["MPI_Recv(&n, from 1,", " tag)"])
+    p.process("s", 210, 86, 184, 96, "rank 1", ["MPI_Send(&n, to 0,", " tag)"])
     p.rect(0, 200, 400, 80, 8, fill="k")
     p.text(200, 222, "MPI_COMM_WORLD", "f", "middle")
-    p.flow("M96 182V250H294V200", (294, 189, "u"))
+    p.flow("M304 182V250H106V200", (106, 189, "u"))
     p.message(150, 236, "4711", w=92)
     p.text(200, 300, "matched by rank, tag and communicator", "f", "middle")
 
