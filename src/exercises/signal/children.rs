@@ -83,6 +83,29 @@ pub(super) const CHILDREN: Exercise = Exercise {
             hint: 3,
         },
         Stage {
+            name: "five",
+            about: "five children end at the same time",
+            players: |scene| players(scene, 5, 0),
+            partner: |partner| {
+                let parent = start(partner, 5)?;
+                stop(partner, parent)?;
+                let all = end_all(partner, parent)?;
+                partner.until("their end", || {
+                    all.iter()
+                        .all(|pid| activity(*pid) == Activity::Ended)
+                        .then_some(())
+                })?;
+                partner.signal(
+                    parent,
+                    Signal::SIGCONT,
+                    "the parent goes on: all have ended",
+                )?;
+                collected(partner, parent, &all)?;
+                end(partner, parent)
+            },
+            hint: 1,
+        },
+        Stage {
             name: "meanwhile",
             about: "a child has ended, another runs on, and SIGUSR1 asks for a third",
             players: |scene| players(scene, 2, 1),
@@ -109,29 +132,6 @@ pub(super) const CHILDREN: Exercise = Exercise {
                 end(partner, parent)
             },
             hint: 2,
-        },
-        Stage {
-            name: "five",
-            about: "five children end at the same time",
-            players: |scene| players(scene, 5, 0),
-            partner: |partner| {
-                let parent = start(partner, 5)?;
-                stop(partner, parent)?;
-                let all = end_all(partner, parent)?;
-                partner.until("their end", || {
-                    all.iter()
-                        .all(|pid| activity(*pid) == Activity::Ended)
-                        .then_some(())
-                })?;
-                partner.signal(
-                    parent,
-                    Signal::SIGCONT,
-                    "the parent goes on: all have ended",
-                )?;
-                collected(partner, parent, &all)?;
-                end(partner, parent)
-            },
-            hint: 1,
         },
     ],
     wrong: &[
