@@ -33,15 +33,19 @@ fn signal(serial: u32, number: u32) -> Message {
     message.text(MEMBER, 's', "Posted").body("u", &number.to_le_bytes())
 }
 
+/// Writes, unless the learner's program has closed: how that ended is judged.
+fn write(partner: &Partner, peer: &UnixStream, bytes: &[u8], remark: &str) {
+    if partner.write(peer, bytes, remark).is_err() {
+        partner.log("your program has closed");
+    }
+}
+
 /// Sends each of them by a write of its own, once the reader has read the one before.
 pub(super) fn one_by_one(partner: &mut Partner) -> Result<()> {
     let peer = listen(partner)?;
     let learner = partner.learner("reader")?;
     for message in messages(&partner.scene) {
-        if partner.write(&peer, &message.bytes(), "").is_err() {
-            partner.log("the reader has closed");
-            break; // how it ended is judged
-        }
+        write(partner, &peer, &message.bytes(), "");
         partner.until_asleep(learner)?;
     }
     Ok(())
@@ -56,10 +60,7 @@ pub(super) fn in_pieces(partner: &mut Partner) -> Result<()> {
     let first = all[0].len();
     let mut from = 0;
     for cut in [6, 15, first - 3, first + 1, bytes.len()] {
-        if partner.write(&peer, &bytes[from..cut], "a piece, on purpose").is_err() {
-            partner.log("the reader has closed");
-            break; // how it ended is judged
-        }
+        write(partner, &peer, &bytes[from..cut], "a piece, on purpose");
         partner.pause("the reader reads it alone");
         partner.until_asleep(learner)?;
         from = cut;
@@ -214,7 +215,7 @@ pub(super) fn answer(partner: &mut Partner) -> Result<()> {
     take_call(partner, &call, "Post")?;
     let send = |message: Message, what: &str| {
         partner.log(what);
-        partner.write(&peer, &message.bytes(), "")
+        write(partner, &peer, &message.bytes(), "");
     };
     let number = number(&partner.scene);
     let reply = |serial, number: u32| {
@@ -223,19 +224,19 @@ pub(super) fn answer(partner: &mut Partner) -> Result<()> {
     };
     match partner.scene.stage {
         "signal" => {
-            send(signal(1, 11), "a signal")?;
-            send(signal(2, 12), "another signal")?;
+            send(signal(1, 11), "a signal");
+            send(signal(2, 12), "another signal");
         }
         "other" => {
             let mut other = reply(1, 13);
             other.fields[0].1 = Value::Number(call.serial + 7);
-            send(other, "a reply to another call")?;
+            send(other, "a reply to another call");
         }
         "error" => {
             let error = Message { kind: ERROR, serial: 1, ..Message::default() };
             let error = error.answers(call.serial);
             let error = error.text(ERROR_NAME, 's', "org.ipclab.Error.Full");
-            send(error.body("s", &string("no room")), "an error")?;
+            send(error.body("s", &string("no room")), "an error");
             return partner.until_all_have_ended();
         }
         "dead" => {
@@ -244,6 +245,6 @@ pub(super) fn answer(partner: &mut Partner) -> Result<()> {
         }
         _ => {}
     }
-    send(reply(3, number), "the reply")?;
+    send(reply(3, number), "the reply");
     partner.until_all_have_ended()
 }
