@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 use nix::unistd::mkfifo;
 
 use bare::{Language, MeetingPlace};
@@ -87,6 +87,13 @@ const RECEIVER: Exercise = Exercise {
             hint: 3,
         },
         Stage {
+            name: "writers",
+            about: "of two writers the first closes; the second writes on",
+            players: receiver_first,
+            partner: two_writers,
+            hint: 3,
+        },
+        Stage {
             name: "halves",
             about: "a message comes in pieces, with pauses",
             players: receiver_first,
@@ -110,6 +117,18 @@ const RECEIVER: Exercise = Exercise {
             stage: "plain",
             language: Language::Python,
             edits: &[("data = data[os.write(1, data):]", "data = b''")],
+        },
+        Wrong {
+            what: "makes the FIFO for all",
+            stage: "plain",
+            language: Language::Python,
+            edits: &[("os.mkfifo(name, 0o600)", "os.mkfifo(name)")],
+        },
+        Wrong {
+            what: "keeps a write end of its own",
+            stage: "plain",
+            language: Language::Python,
+            edits: &[("os.open(name, os.O_RDONLY)", "os.open(name, os.O_RDWR)")],
         },
         Wrong {
             what: "leaves the name",
@@ -150,6 +169,16 @@ const RECEIVER: Exercise = Exercise {
             edits: &[(
                 "            data = data[os.write(1, data):]",
                 "            data = data[os.write(1, data.rstrip(b'\\n') + b'\\n'):]",
+            )],
+        },
+        Wrong {
+            what: "ends when nothing comes for a while",
+            stage: "writers",
+            language: Language::Python,
+            edits: &[(
+                "    while data := os.read(fifo, 65536):",
+                "    import select\n    \
+                 while select.select([fifo], [], [], 0.1)[0] and (data := os.read(fifo, 65536)):",
             )],
         },
         Wrong {
@@ -281,7 +310,29 @@ fn receiver_first(scene: &Scene) -> Vec<Player> {
 fn open_to_write(partner: &Partner) -> Result<std::os::fd::OwnedFd> {
     let place = partner.scene.place();
     let opened = open(place.as_str(), OFlag::O_WRONLY, Mode::empty());
-    partner.call("open(PLACE, O_WRONLY)", opened)
+    let fifo = partner.call("open(PLACE, O_WRONLY)", opened)?;
+    let mode = fstat(&fifo).context("fstat")?.st_mode & 0o777;
+    if mode != 0o600 {
+        return partner
+            .wrong(&format!("the mode of the FIFO is {mode:04o}, not 0600"));
+    }
+    Ok(fifo)
+}
+
+/// Two writers: the one that comes first leaves first.
+fn two_writers(partner: &mut Partner) -> Result<()> {
+    let bytes = sent(&partner.scene);
+    let first = open_to_write(partner)?;
+    let learner = partner.learner("receiver")?;
+    let second = open_to_write(partner)?;
+    let line = bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let (one, rest) = bytes.split_at(line);
+    partner.write(&first, one, "the first writer")?;
+    drop(first);
+    partner.log("close(): the second writer still has the FIFO open");
+    partner.pause("nothing comes");
+    partner.until_asleep(learner)?;
+    partner.write(&second, rest, "the second writer")
 }
 
 fn in_pieces(partner: &mut Partner) -> Result<()> {

@@ -23,25 +23,23 @@ pub(super) fn judge(
     let mut differences = Vec::new();
     // It was ended before it was done.
     let cut_off = report.verdict != Verdict::Passed;
-    for ((player, (name, outcome)), unended) in
-        players.iter().zip(outcomes).zip(unended)
-    {
-        if *unended {
-            continue;
+    let ended = players.iter().zip(outcomes).zip(unended).filter(|(_, it)| !**it);
+    let ended: Vec<_> = ended.map(|(it, _)| it).collect();
+    // The cause first: a partner often fails since the learner's program has.
+    for (player, (name, outcome)) in ended.iter().filter(|(it, _)| it.learners) {
+        judge_end(report, player, name, outcome.status, &outcome.stderr);
+        let says = player.says.as_deref();
+        if let Some(word) = says.filter(|_| report.verdict == Verdict::Passed)
+            && !has_word(&outcome.stderr, word)
+        {
+            let fault = format!(
+                "Your {name} should say \"{word}\" on standard error, and did not."
+            );
+            report.fault(Verdict::Wrong, fault);
         }
-        let status = outcome.status;
-        if player.learners {
-            judge_end(report, player, name, status, &outcome.stderr);
-            if let Some(word) =
-                player.says.as_deref().filter(|_| report.verdict == Verdict::Passed)
-                && !has_word(&outcome.stderr, word)
-            {
-                let fault = format!(
-                    "Your {name} should say \"{word}\" on standard error, and did not."
-                );
-                report.fault(Verdict::Wrong, fault);
-            }
-        } else if !status.success() {
+    }
+    for (_, (_, outcome)) in ended.iter().filter(|(it, _)| !it.learners) {
+        if !outcome.status.success() {
             let said =
                 outcome.stderr.lines().rfind(|line| !line.starts_with("partner │"));
             let said = said.unwrap_or("").trim_start_matches("ipclab: ").to_owned();
@@ -69,7 +67,7 @@ pub(super) fn judge(
             && let Some(text) = difference(expected, &outcome.stdout)
         {
             let what = match player.learners {
-                true => format!("What {whose} printed is not what was sent."),
+                true => format!("What {whose} printed is not what it should print."),
                 false => {
                     "What the partner received is not what should be sent.".into()
                 }

@@ -12,7 +12,8 @@ use process::{Input, RoleProcess};
 
 use super::folder::Started;
 use super::row::Exercise;
-use super::run::{LOOK, wait};
+use super::run::{LOOK, Over, wait};
+use super::sleep::Sleep;
 use super::verdict::{Report, Verdict};
 
 /// How a run is measured: in the time in which the learner's program starts and ends.
@@ -66,8 +67,14 @@ pub(super) fn measure(
         }
     };
     let mut all = [process];
-    let _ = wait(&mut all, stop, Instant::now() + Duration::from_secs(60), None)?;
+    let over = wait_for_usage(&mut all, stop)?;
     let [mut process] = all;
+    if over == Over::Flood {
+        let _ = process.stop(Signal::SIGKILL, Instant::now() + LOOK * 100)?;
+        let fault = "Started without arguments, it prints without end: it must print its \
+                     usage, and end with status 2.";
+        return Ok(Err(Report::new(Verdict::CouldNotRun, fault.into())));
+    }
     if !process.has_ended() {
         let _ = process.stop(Signal::SIGKILL, Instant::now() + LOOK * 100)?;
         let fault = "Started without arguments, it does not end: it must print its usage, \
@@ -85,3 +92,28 @@ pub(super) fn measure(
     }
     Ok(Ok(Pace { start }))
 }
+
+/// Waits until it has ended; not for long if it sleeps, or computes.
+fn wait_for_usage(
+    process: &mut [RoleProcess; 1],
+    stop: &mut Interrupts,
+) -> Result<Over> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let pid = process[0].pid();
+    let (mut last, mut since) = (Sleep::of(pid), Instant::now());
+    loop {
+        let over = wait(process, stop, Instant::now() + LOOK, None)?;
+        let now = Sleep::of(pid);
+        if now != last || !now.sound {
+            (last, since) = (now, Instant::now());
+        }
+        let asleep = since.elapsed() > Duration::from_secs(3);
+        let busy = now.ticks > USAGE_TICKS;
+        if over != Over::Late || asleep || busy || Instant::now() > deadline {
+            return Ok(over);
+        }
+    }
+}
+
+/// The clock ticks of 10 ms in which a program prints its usage.
+const USAGE_TICKS: u64 = 500;

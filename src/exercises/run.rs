@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{DirBuilder, Permissions};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::resource::Resource;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, pipe2};
 use rustix::event::{PollFd, PollFlags};
@@ -24,6 +25,7 @@ use os::calls::poll_until;
 use os::proc::{Activity, activity};
 use os::spawn::{lead_session, limit};
 use process::{Input, Outcome, Output, RoleProcess};
+use wire::dirs::LIST;
 use wire::say::count;
 
 use super::folder::Started;
@@ -80,7 +82,10 @@ pub(super) fn play(
     let scratch = Scratch::make()?;
     stand_in(scratch.path())?;
     let scene = Scene::new(exercise, stage, scratch.path(), seed);
-    let players = (stage.players)(&scene);
+    // What a name may be for others does not depend on who checks it.
+    umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    let mut players = (stage.players)(&scene);
+    number_alike(&mut players);
     let began = Instant::now();
     let deadline = began + pace.deadline();
     let mut report = Report::well();
@@ -135,7 +140,10 @@ pub(super) fn play(
     }
     let asleep = match over {
         Over::Quiet | Over::Late => {
-            map_of(&running.iter().map(RoleProcess::pid).collect::<Vec<_>>())
+            let living = running
+                .iter_mut()
+                .filter_map(|process| (!process.has_ended()).then(|| process.pid()));
+            map_of(&living.collect::<Vec<_>>())
         }
         _ => String::new(),
     };
@@ -344,11 +352,16 @@ fn settle(
         let settled =
             newest.is_some_and(|it| it.sound) && since.elapsed() > pace.settled();
         let ended = activity(pid) == Activity::Ended;
-        if over != Over::Late || settled || ended || Instant::now() > deadline {
+        let busy = newest.is_some_and(|it| it.ticks > BUSY_TICKS);
+        let late = Instant::now() > deadline;
+        if over != Over::Late || settled || ended || busy || late {
             return Ok(over);
         }
     }
 }
+
+/// The clock ticks of 10 ms after which a program computes, and does not wait for another.
+const BUSY_TICKS: u64 = 150;
 
 /// Closes the partner's standard input once all of the learner's processes have ended.
 fn tell_partners(running: &mut [RoleProcess]) {
@@ -432,13 +445,52 @@ fn strangers(dir: &Path) -> Vec<String> {
     names
 }
 
-/// What the stage has left, in its directory and in the kernel.
+/// What the stage has left, in its directory and in the kernel, and what should have been done.
 fn leftovers(scratch: &Scratch, scene: &Scene) -> Result<Vec<String>> {
     let _ = std::fs::remove_dir_all(scratch.path().join(BIN));
     let _ = std::fs::remove_file(scratch.path().join(USED));
-    let here = scratch.leftovers()?;
-    let left = here.into_iter().chain(scene.remove_leftovers());
-    Ok(left
-        .map(|left| left.replacen("left behind: ", "there was still ", 1))
-        .collect())
+    let mut left = Vec::new();
+    for entry in scratch.path().read_dir().context("readdir")? {
+        let entry = entry.context("readdir")?;
+        if entry.file_name() == LIST {
+            continue;
+        }
+        let kind = match entry.file_type().context("lstat")? {
+            kind if kind.is_fifo() => "the FIFO",
+            kind if kind.is_socket() => "the socket's name",
+            kind if kind.is_dir() => "the directory",
+            kind if kind.is_symlink() => "the symbolic link",
+            _ => "the file",
+        };
+        let path = entry.path().display().to_string();
+        let name = match path == scene.place() {
+            true => "PLACE".to_owned(),
+            false => entry.file_name().to_string_lossy().into_owned(),
+        };
+        left.push(format!(
+            "{kind} {name} was still there: your program must remove it, by unlink(2)"
+        ));
+    }
+    left.extend(scene.remove_leftovers().map(|left| {
+        let left = left.replacen("left behind: ", "", 1);
+        format!("{left} was still there: your program must remove it")
+    }));
+    Ok(left)
+}
+
+/// Tells players of one role apart: `first receiver`, `second receiver`.
+fn number_alike(players: &mut [Player]) {
+    const NUMBERS: [&str; 4] = ["first", "second", "third", "fourth"];
+    let names: Vec<String> =
+        players.iter().map(|player| player.name.clone()).collect();
+    for (index, player) in players.iter_mut().enumerate() {
+        let alike = |other: &&String| **other == names[index];
+        let before = names[..index].iter().filter(alike).count();
+        if player.learners
+            && names.iter().filter(alike).count() > 1
+            && let Some(number) = NUMBERS.get(before)
+        {
+            player.name = format!("{number} {}", names[index]);
+        }
+    }
 }

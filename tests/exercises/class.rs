@@ -70,9 +70,9 @@ fn a_class_is_graded_side_by_side() {
     assert_eq!(outcome.status.code(), Some(1), "{}", outcome.stderr);
     let table = printed(&outcome);
     for (begin, part) in [
-        ("✓ ann", "5/5"),
-        ("✗ bob", "1/5"),
-        ("✗ cat", "0/5"),
+        ("✓ ann", "6/6"),
+        ("✗ bob", "1/6"),
+        ("✗ cat", "0/6"),
         ("✗ eve", "no exercise"),
     ] {
         let line = table.lines().find(|line| line.starts_with(begin));
@@ -96,7 +96,7 @@ fn a_class_is_graded_side_by_side() {
     };
     assert_eq!(of("learner"), ["ann", "bob", "cat"]);
     assert_eq!(of("seed"), ["7", "7", "7"]);
-    assert_eq!(of("passed"), [5, 1, 0]);
+    assert_eq!(of("passed"), [6, 1, 0]);
     assert_eq!(of("verdict")[0], "passed");
     assert_eq!(
         of("not_tried")[1],
@@ -133,8 +133,8 @@ fn each_form_has_the_points_of_each_stage() {
         objects.iter().map(|object| sum(&object["tests"], field)).collect()
     };
     let gradescope = lines("gradescope");
-    assert_eq!(all_of(&gradescope, "score"), [5, 1, 0]);
-    assert_eq!(all_of(&gradescope, "max_score"), [5, 5, 5]);
+    assert_eq!(all_of(&gradescope, "score"), [6, 1, 0]);
+    assert_eq!(all_of(&gradescope, "max_score"), [6, 6, 6]);
     assert_eq!(gradescope[1]["extra_data"]["learner"], "bob");
     let failed = &gradescope[1]["tests"][1];
     assert_eq!(failed["status"], "failed");
@@ -144,10 +144,10 @@ fn each_form_has_the_points_of_each_stage() {
     );
 
     let github = lines("github");
-    assert_eq!(all_of(&github, "score"), [5, 1, 0]);
+    assert_eq!(all_of(&github, "score"), [6, 1, 0]);
     let statuses: Vec<_> = github.iter().map(|one| one["status"].clone()).collect();
     assert_eq!(statuses, ["pass", "fail", "error"]);
-    assert_eq!(github[0]["max_score"], 5);
+    assert_eq!(github[0]["max_score"], 6);
     assert_eq!(github[0]["version"], 1);
 
     let exercism = lines("exercism");
@@ -159,15 +159,15 @@ fn each_form_has_the_points_of_each_stage() {
         "{}",
         exercism[2]
     );
-    assert_eq!(exercism[1]["tests"].as_array().unwrap().len(), 5);
+    assert_eq!(exercism[1]["tests"].as_array().unwrap().len(), 6);
 
     let classroom = lines("classroom50");
     let scores: Vec<_> =
         classroom.iter().map(|one| one["score"].as_i64().unwrap()).collect();
-    assert_eq!(scores, [5, 1, 0]);
+    assert_eq!(scores, [6, 1, 0]);
     assert_eq!(classroom[1]["owner"], "bob");
     assert_eq!(classroom[1]["classroom"], "ipc");
-    assert_eq!(classroom[1]["max-score"], 5);
+    assert_eq!(classroom[1]["max-score"], 6);
 
     let junit = check(all.path(), &["--format", "junit"]);
     assert_eq!(junit.status.code(), Some(1));
@@ -177,7 +177,7 @@ fn each_form_has_the_points_of_each_stage() {
     let counted = |name: &str| -> Vec<&str> {
         suites.iter().map(|suite| suite.attribute(name).unwrap()).collect()
     };
-    assert_eq!(counted("tests"), ["5", "5", "5"]);
+    assert_eq!(counted("tests"), ["6", "6", "6"]);
     assert_eq!(counted("failures"), ["0", "1", "1"]);
     assert_eq!(counted("skipped"), ["0", "3", "4"]);
     let failures =
