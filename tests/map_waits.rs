@@ -33,6 +33,41 @@ fn a_third_process_that_keeps_the_write_end_is_told() {
 }
 
 #[test]
+fn a_reader_that_forgot_to_close_its_own_write_end_is_told_so() {
+    let Some(scene) = scene(
+        "r, w = os.pipe()\nchild(lambda: os.read(r, 1))\n\
+         child(lambda: (os.close(r), forever()))\nos.close(r); os.close(w)\n\
+         ready()\nforever()",
+    ) else {
+        return;
+    };
+    let map =
+        scene.map("it sleeps in read", |map| sleeps(map, scene.child(0), "read"));
+    let wanted = format!(" {} itself holds the write end too", scene.child(0));
+    let told = remarks(&map, "write-end-held");
+    assert!(told.iter().any(|text| text.contains(&wanted)), "{told:?}");
+}
+
+#[test]
+fn a_process_that_keeps_a_clients_connection_is_told() {
+    let Some(scene) = scene(
+        "s = socket.create_server(('127.0.0.1', 0))\n\
+         a = socket.create_connection(s.getsockname()); b = s.accept()[0]; s.close()\n\
+         child(lambda: (b.close(), a.recv(1))); a.close()\n\
+         child(lambda: forever())\nready()\nforever()",
+    ) else {
+        return;
+    };
+    let map =
+        scene.map("one receives", |map| sleeps(map, scene.child(0), "recvfrom"));
+    let told = remarks(&map, "peers-end-held");
+    assert!(
+        told.len() == 1 && told[0].contains(" holds the peer's end too"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_reader_that_has_the_only_write_end_itself_waits_for_ever() {
     let Some(scene) = scene(
         "r, w = os.pipe()\nchild(lambda: os.read(r, 1))\nos.close(r); os.close(w)\n\
@@ -284,6 +319,7 @@ fn a_pipe_of_ones_own_that_is_polled_is_no_deadlock() {
     let map =
         scene.map("it sleeps in poll", |map| sleeps(map, scene.child(0), "poll"));
     assert_eq!(cycles(&map), []);
+    assert!(remarks(&map, "write-end-held").is_empty());
 }
 
 #[test]

@@ -207,9 +207,7 @@ fn wakers(
         _ => return None,
     };
     // A handler of a signal may write into a pipe of its own, which poll(2) then reports.
-    let polls =
-        ["poll", "select", "epoll"].iter().any(|call| sleep.call.contains(call));
-    if polls && object.kind() != Kind::Epoll && wakers.contains(&at) {
+    if sleep.polls() && object.kind() != Kind::Epoll && wakers.contains(&at) {
         return None;
     }
     Some(wakers)

@@ -172,6 +172,13 @@ pub(super) struct Sleep {
     pub(super) unknown: bool,
 }
 
+impl Sleep {
+    /// Whether it waits for any of several descriptors, as poll(2) does.
+    pub(super) fn polls(&self) -> bool {
+        ["poll", "select"].iter().any(|call| self.call.contains(call))
+    }
+}
+
 /// What a sleeping thread waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wait {
