@@ -270,6 +270,47 @@ fn a_lock_that_a_child_has_inherited_is_told() {
 }
 
 #[test]
+fn a_lock_that_outlived_the_process_that_took_it_is_told() {
+    // As flock(1) does it for its shell.
+    let Some(scene) = scene(
+        "f = os.open('L', os.O_RDWR | os.O_CREAT)\n\
+         if os.fork() == 0: fcntl.flock(f, fcntl.LOCK_EX); os._exit(0)\n\
+         os.wait()\ng = os.open('L', os.O_RDWR)\n\
+         child(lambda: (os.close(f), fcntl.flock(g, fcntl.LOCK_EX)))\n\
+         ready()\nforever()",
+    ) else {
+        return;
+    };
+    let map =
+        scene.map("one waits for it", |map| sleeps(map, scene.child(0), "flock"));
+    let told = remarks(&map, "lock-inherited");
+    let waits = format!(" {} waits for the lock of ", scene.child(0));
+    let of = format!(" {} (inherited from a process that has ended)", scene.pids[0]);
+    assert!(told.len() == 1, "{map:#}");
+    assert!(told[0].contains(&waits) && told[0].ends_with(&of), "{told:?}");
+}
+
+#[test]
+fn two_that_open_two_fifos_in_two_orders_are_a_possible_deadlock() {
+    let Some(scene) = scene(
+        "os.mkfifo('a'); os.mkfifo('b')\n\
+         child(lambda: os.open('a', os.O_RDONLY))\n\
+         child(lambda: os.open('b', os.O_WRONLY))\nready()\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("both sleep in open", |map| {
+        remarks(map, "open-waits").len() == 2 && !cycles(map).is_empty()
+    });
+    let told = remarks(&map, "open-waits").join("; ");
+    assert!(told.contains("for reading: nobody has it open for writing"), "{told}");
+    assert!(told.contains("for writing: nobody has it open for reading"), "{told}");
+    let mut both = scene.pids[1..].to_vec();
+    both.sort_unstable();
+    assert_eq!(cycles(&map), [("possible".to_owned(), both)]);
+}
+
+#[test]
 fn three_that_read_from_each_other_are_a_deadlock() {
     let Some(scene) = scene(
         "p = [os.pipe() for _ in range(3)]\n\

@@ -21,7 +21,7 @@ pub(super) fn find(map: &Map) -> Vec<Remark> {
             all.push(Remark { about, object: at, processes: process, text });
         };
         sockets(map, object, &mut say);
-        inherited_locks(map, object, &mut say);
+        inherited_locks(map, at, object, &mut say);
         if object.name_gone
             && let Some(name) = &object.name
         {
@@ -180,15 +180,19 @@ fn in_use(
 }
 
 fn waits_for_opening(map: &Map, at: usize, object: &Object, all: &mut Vec<Remark>) {
-    for (process, ..) in
-        map.sleepers(at).filter(|(.., it)| it.wants == Wants::Opening)
-    {
+    for (process, _, wait) in map.sleepers(at) {
+        let Wants::Opening(writes) = wait.wants else { continue };
+        let (way, other) = match writes {
+            Some(true) => (" for writing", "for reading"),
+            Some(false) => (" for reading", "for writing"),
+            None => ("", "at its other end"),
+        };
         all.push(Remark {
             about: "open-waits",
             object: at,
             processes: vec![process],
             text: format!(
-                "{} sleeps in open(2) of {}: no process has opened its other end",
+                "{} sleeps in open(2) of {}{way}: nobody has it open {other}",
                 map.who(process),
                 label(object)
             ),
@@ -241,6 +245,7 @@ fn sockets(
 /// A lock belongs to an open file description: children that have inherited it keep it.
 fn inherited_locks(
     map: &Map,
+    at: usize,
     object: &Object,
     say: &mut impl FnMut(&'static str, Vec<usize>, String),
 ) {
@@ -255,6 +260,22 @@ fn inherited_locks(
         all.dedup();
         all
     };
+    if let [holder] = of("flock")[..]
+        && let Some(waits) =
+            map.sleepers(at).find(|(.., it)| it.wants == Wants::Lock).map(|it| it.0)
+        && object.holders.iter().flat_map(|it| &it.locks).any(|lock| {
+            lock.kind == "flock"
+                && lock.taker > 0
+                && !map.by_pid.contains_key(&lock.taker)
+        })
+    {
+        let text = format!(
+            "{} waits for the lock of {} (inherited from a process that has ended)",
+            map.who(waits),
+            map.who(holder)
+        );
+        say("lock-inherited", vec![holder], text);
+    }
     for kind in ["flock", "OFD"] {
         if let [first, others @ ..] = &of(kind)[..]
             && let [other, rest @ ..] = others

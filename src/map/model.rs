@@ -207,8 +207,8 @@ pub(super) enum Wants {
     Room,
     /// A client connects.
     Client,
-    /// The other end of a FIFO is opened.
-    Opening,
+    /// The other end of a FIFO is opened; whether this thread is to write, if that is known.
+    Opening(Option<bool>),
     /// A lock is given up.
     Lock,
     /// A semaphore, or a word of memory, is changed; its number in the set.
@@ -242,6 +242,8 @@ pub(super) struct Lock {
     pub(super) from: u64,
     /// None is the end of the file.
     pub(super) to: Option<u64>,
+    /// The pid of the process that took it; -1 of an OFD lock, 0 of another PID namespace.
+    pub(super) taker: i32,
 }
 
 /// One socket of a pair, or of several that send to one.
@@ -253,6 +255,8 @@ pub(super) struct End {
     pub(super) name: Option<String>,
     /// How many bytes lie unread in it.
     pub(super) unread: Option<u64>,
+    /// Whether the peer sends no more: a FIN has come.
+    pub(super) peer_ended: bool,
     /// Descriptors that are in flight to it.
     pub(super) in_flight: u64,
     /// The clients that wait to be accepted, by inode; of a listening socket.
