@@ -40,6 +40,22 @@ fn what_a_killed_role_left_is_listed_and_then_removed() {
 }
 
 #[test]
+fn an_empty_directory_of_a_run_that_never_began_is_removed_when_it_is_old() {
+    use std::os::unix::fs::DirBuilderExt;
+    let subject = subject("fifo");
+    let age = std::time::Duration::from_secs(90);
+    let made =
+        ["ipclab-oldAAA", "ipclab-newAAA"].map(|name| subject.dir().join(name));
+    for dir in &made {
+        std::fs::DirBuilder::new().mode(0o700).create(dir).unwrap();
+    }
+    let old = std::fs::File::open(&made[0]).unwrap();
+    old.set_modified(std::time::SystemTime::now() - age).unwrap();
+    assert!(clean(&subject, &[]).contains("removed path"));
+    assert!(!made[0].exists() && made[1].exists());
+}
+
+#[test]
 fn what_a_role_of_ours_uses_is_kept() {
     let subject = subject("fifo");
     let receiver = subject.start_receiver(&[]).unwrap();

@@ -42,7 +42,10 @@ fn said_and_shown(terminal: &Terminal, said: &str) -> (String, String) {
     command.args(["-c", after.lines().next().unwrap()]);
     let outcome = run(command, Input::Nothing);
     assert!(outcome.status.success(), "{}", outcome.stderr);
-    (line, String::from_utf8(outcome.stdout).unwrap())
+    let map = String::from_utf8(outcome.stdout).unwrap();
+    let remark = map.split_once("  ← ").expect(&map).1;
+    assert!(remark.contains(" while "), "{map}");
+    (line, map)
 }
 
 const NO_END: &str = "no end of file comes while";
@@ -76,7 +79,7 @@ fn a_child_that_got_the_pipes_write_end_is_named() {
     let Some(terminal) = at_terminal(&subject, pair) else { return };
     let (line, map) = said_and_shown(&terminal, NO_END);
     assert!(line.contains("the write end") && line.contains("hold"), "{line}");
-    assert!(map.contains("─▶ sh ") && map.contains("◀─ ipclab "), "{map}");
+    assert!(map.contains("─▶ sh ") && map.contains("◀─ receiver "), "{map}");
     // Opened, and closed: then cat ends, and with it the last writer.
     beside(&subject, ": > keep").wait(deadline()).unwrap();
     let (status, text) = terminal.ends();
@@ -140,6 +143,18 @@ fn two_roles_alone_say_nothing_however_long_they_sleep() {
         types.shows("Ctrl-D ends", 1);
         terminals.push((waits, types));
     }
+    // Who holds a socket's other end alone is the peer.
+    let idle = subject("unix");
+    let server = "exec \"$0\" unix server --count 1 < /dev/null";
+    let served = at_terminal(&idle, server).unwrap();
+    served.shows("start the other:", 1);
+    let client = "import socket, sys\nclient = socket.socket(socket.AF_UNIX)\n\
+                  client.connect(sys.argv[1]); print(1, flush=True); sys.stdin.read()";
+    let Some(python) = python(&idle, "refuse_ptrace.py", &[]) else { return };
+    let mut command = Command::new(python.get_program());
+    command.args(["-c", client]).arg(idle.dir().join("unix"));
+    let mut client = RoleProcess::start("client", command, Input::Open).unwrap();
+    until("the client is connected", || served.so_far().contains("accept"));
     // Another that began to sleep after them, and has a reason: when it speaks, they have looked.
     let last = subject("fifo");
     let last_waits = at_terminal(&last, "\"$0\" fifo receiver < /dev/null").unwrap();
@@ -149,6 +164,10 @@ fn two_roles_alone_say_nothing_however_long_they_sleep() {
     shell.close_stdin();
     shell.wait(deadline()).unwrap();
     last_waits.ends();
+    client.close_stdin();
+    client.wait(deadline()).unwrap();
+    let (status, text) = served.ends();
+    assert!(status.success() && !text.contains(COMMAND), "{text}");
     for (waits, mut types) in terminals {
         types.types("hello\n");
         waits.shows("hello", 1);

@@ -76,6 +76,52 @@ fn a_fifo_has_its_name_and_who_sleeps_in_opening_it() {
 }
 
 #[test]
+fn pidfds_of_two_processes_that_have_ended_are_two() {
+    let Some(scene) = scene(
+        "def ended():\n    pid = os.fork()\n    if pid == 0: os._exit(0)\n    \
+             fd = os.pidfd_open(pid); os.waitpid(pid, 0); return fd\n\
+         ready(ended(), ended())\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("both are there", |map| objects(map, "pidfd").len() == 2);
+    for object in objects(&map, "pidfd") {
+        assert_eq!(held(object).len(), 1, "{object:#}");
+        assert_eq!(object["label"], "pidfd of a process that has ended");
+    }
+}
+
+#[test]
+fn a_fin_is_no_byte_unread() {
+    let Some(scene) = scene(
+        "s = socket.create_server(('127.0.0.1', 0))\n\
+         a = socket.create_connection(s.getsockname()); b = s.accept()[0]; s.close()\n\
+         a.sendall(b'six by'); a.shutdown(socket.SHUT_WR); b.recv(1, socket.MSG_PEEK)\n\
+         ready()\nforever()",
+    ) else {
+        return;
+    };
+    let ended = |map: &serde_json::Value| {
+        let ends = objects(map, "tcp")[0]["ends"].as_array().unwrap().clone();
+        ends.into_iter().find(|end| end["peer_ended"] == true)
+    };
+    let map = scene.map("the FIN has come", |map| ended(map).is_some());
+    assert_eq!(ended(&map).unwrap()["unread"], 6);
+    assert!(scene.text().contains("6 bytes unread, its peer has shut down writing"));
+}
+
+#[test]
+fn the_text_has_what_an_epoll_set_waits_for() {
+    let Some(scene) = scene(
+        "r, w = os.pipe(); e = select.epoll(); e.register(r)\nready(r)\ne.poll()",
+    ) else {
+        return;
+    };
+    let wanted = format!("  waits for descriptor {}", scene.names[0]);
+    assert!(scene.text().contains(&wanted), "{}", scene.text());
+}
+
+#[test]
 fn two_fifos_of_one_inode_number_on_two_file_systems_are_two() {
     if !nix::unistd::geteuid().is_root() {
         skip("mounting needs root");

@@ -33,6 +33,41 @@ fn a_third_process_that_keeps_the_write_end_is_told() {
 }
 
 #[test]
+fn a_reader_that_forgot_to_close_its_own_write_end_is_told_so() {
+    let Some(scene) = scene(
+        "r, w = os.pipe()\nchild(lambda: os.read(r, 1))\n\
+         child(lambda: (os.close(r), forever()))\nos.close(r); os.close(w)\n\
+         ready()\nforever()",
+    ) else {
+        return;
+    };
+    let map =
+        scene.map("it sleeps in read", |map| sleeps(map, scene.child(0), "read"));
+    let wanted = format!(" {} itself holds the write end too", scene.child(0));
+    let told = remarks(&map, "write-end-held");
+    assert!(told.iter().any(|text| text.contains(&wanted)), "{told:?}");
+}
+
+#[test]
+fn a_process_that_keeps_a_clients_connection_is_told() {
+    let Some(scene) = scene(
+        "s = socket.create_server(('127.0.0.1', 0))\n\
+         a = socket.create_connection(s.getsockname()); b = s.accept()[0]; s.close()\n\
+         child(lambda: (b.close(), a.recv(1))); a.close()\n\
+         child(lambda: forever())\nready()\nforever()",
+    ) else {
+        return;
+    };
+    let map =
+        scene.map("one receives", |map| sleeps(map, scene.child(0), "recvfrom"));
+    let told = remarks(&map, "peers-end-held");
+    assert!(
+        told.len() == 1 && told[0].contains(" holds the peer's end too"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_reader_that_has_the_only_write_end_itself_waits_for_ever() {
     let Some(scene) = scene(
         "r, w = os.pipe()\nchild(lambda: os.read(r, 1))\nos.close(r); os.close(w)\n\
@@ -235,6 +270,47 @@ fn a_lock_that_a_child_has_inherited_is_told() {
 }
 
 #[test]
+fn a_lock_that_outlived_the_process_that_took_it_is_told() {
+    // As flock(1) does it for its shell.
+    let Some(scene) = scene(
+        "f = os.open('L', os.O_RDWR | os.O_CREAT)\n\
+         if os.fork() == 0: fcntl.flock(f, fcntl.LOCK_EX); os._exit(0)\n\
+         os.wait()\ng = os.open('L', os.O_RDWR)\n\
+         child(lambda: (os.close(f), fcntl.flock(g, fcntl.LOCK_EX)))\n\
+         ready()\nforever()",
+    ) else {
+        return;
+    };
+    let map =
+        scene.map("one waits for it", |map| sleeps(map, scene.child(0), "flock"));
+    let told = remarks(&map, "lock-inherited");
+    let waits = format!(" {} waits for the lock of ", scene.child(0));
+    let of = format!(" {} (inherited from a process that has ended)", scene.pids[0]);
+    assert!(told.len() == 1, "{map:#}");
+    assert!(told[0].contains(&waits) && told[0].ends_with(&of), "{told:?}");
+}
+
+#[test]
+fn two_that_open_two_fifos_in_two_orders_are_a_possible_deadlock() {
+    let Some(scene) = scene(
+        "os.mkfifo('a'); os.mkfifo('b')\n\
+         child(lambda: os.open('a', os.O_RDONLY))\n\
+         child(lambda: os.open('b', os.O_WRONLY))\nready()\nforever()",
+    ) else {
+        return;
+    };
+    let map = scene.map("both sleep in open", |map| {
+        remarks(map, "open-waits").len() == 2 && !cycles(map).is_empty()
+    });
+    let told = remarks(&map, "open-waits").join("; ");
+    assert!(told.contains("for reading: nobody has it open for writing"), "{told}");
+    assert!(told.contains("for writing: nobody has it open for reading"), "{told}");
+    let mut both = scene.pids[1..].to_vec();
+    both.sort_unstable();
+    assert_eq!(cycles(&map), [("possible".to_owned(), both)]);
+}
+
+#[test]
 fn three_that_read_from_each_other_are_a_deadlock() {
     let Some(scene) = scene(
         "p = [os.pipe() for _ in range(3)]\n\
@@ -284,6 +360,7 @@ fn a_pipe_of_ones_own_that_is_polled_is_no_deadlock() {
     let map =
         scene.map("it sleeps in poll", |map| sleeps(map, scene.child(0), "poll"));
     assert_eq!(cycles(&map), []);
+    assert!(remarks(&map, "write-end-held").is_empty());
 }
 
 #[test]

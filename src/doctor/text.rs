@@ -31,6 +31,18 @@ pub(crate) fn page(
             name.bold()
         );
         for one in section {
+            // What several chapters share stands in full under the first.
+            if chapter.is_none()
+                && !one.stands_under(name)
+                && !one.chapters.is_empty()
+            {
+                if one.mark != Mark::Ok {
+                    let first = one.chapters.first().copied().unwrap_or_default();
+                    let line = format!("{}: see {first}", one.name);
+                    text += &paragraph(width(), "    ", "    ", &line);
+                }
+                continue;
+            }
             if whole || one.mark != Mark::Ok {
                 text += &lines(one);
             }
@@ -54,11 +66,7 @@ pub(crate) fn sections<'a>(
     let general: Vec<_> =
         found.iter().filter(|one| one.chapters.is_empty()).collect();
     let of = |name: &'a str| -> Vec<&Finding> {
-        let under = |one: &&Finding| match chapter {
-            Some(_) => !one.chapters.is_empty(),
-            None => one.stands_under(name),
-        };
-        found.iter().filter(under).collect()
+        found.iter().filter(|one| one.chapters.contains(&name)).collect()
     };
     let chapters = chapters::rows().iter().map(|row| row.name).chain(OTHERS);
     let mut all = vec![("all chapters", general)];
@@ -76,12 +84,17 @@ fn mark_of(section: &[&Finding]) -> Mark {
     let nothing = !section.iter().any(|one| one.mark == Mark::Ok);
     match section.iter().map(|one| one.mark).max() {
         None | Some(Mark::Ok) => Mark::Ok,
-        _ if section.iter().any(|one| missing(one) && one.necessary) => {
+        _ if section.iter().any(|one| missing(one) && is_needed(one)) => {
             Mark::Missing
         }
         Some(Mark::Missing) if nothing => Mark::Missing,
         Some(_) => Mark::Limited,
     }
+}
+
+/// Whether its section is nothing without it: roles do not run, or no trace is drawn.
+fn is_needed(one: &Finding) -> bool {
+    one.necessary || one.name == "ptrace"
 }
 
 /// The mark, as a sign and a colour.
@@ -174,6 +187,14 @@ pub(crate) fn sentence(found: &[Finding], chapter: Option<&str>) -> String {
             "Not all of {all} runs here: something necessary is missing ({mark}): \
              {needed}.{with_limits}"
         ),
+        (_, 1..)
+            if chapter == Some("trace") && lacking(false).contains("ptrace") =>
+        {
+            format!(
+                "{all} does not run here; missing ({mark}): {}.{with_limits}",
+                lacking(false)
+            )
+        }
         (_, 1..) => format!(
             "Most of {all} runs here; missing ({mark}): {}.{with_limits}",
             lacking(false)

@@ -267,7 +267,7 @@ impl Cleaner<'_> {
         }
         let what = format!("path {}", left.dir.display());
         self.conclude(&what, &CleanAction::Stale, || {
-            std::fs::remove_dir_all(&left.dir).map_err(|error| {
+            left.remove_dir().map_err(|error| {
                 Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
             })
         });

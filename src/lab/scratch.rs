@@ -6,6 +6,7 @@ use std::fs::{File, TryLockError, rename};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -86,16 +87,28 @@ pub struct DesertedRun {
     pub dir: PathBuf,
     /// What its run has made outside of it; each may be gone.
     pub objects: Vec<Object>,
-    _list: File,
+    /// None where it was killed before it had its list: then the directory is empty.
+    list: Option<File>,
 }
 
 impl DesertedRun {
+    /// Removes its directory.
+    ///
+    /// # Errors
+    /// Those of rmdir(2) and unlink(2).
+    pub fn remove_dir(&self) -> std::io::Result<()> {
+        match self.list {
+            Some(_) => std::fs::remove_dir_all(&self.dir),
+            None => std::fs::remove_dir(&self.dir),
+        }
+    }
+
     /// Removes it all. What cannot be removed is left to the next one.
     pub fn remove(self) {
         for object in &self.objects {
             let _ = remove_now(object);
         }
-        let _ = std::fs::remove_dir_all(self.dir);
+        let _ = self.remove_dir();
     }
 }
 
@@ -146,11 +159,16 @@ pub fn remove_probed(prefix: &str) {
 fn stale(dir: PathBuf) -> Option<DesertedRun> {
     // TMPDIR is shared: the owner of the list says what is removed.
     check_dir(&dir).ok()?;
-    let mut list = File::options()
+    let list = File::options()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(dir.join(LIST))
-        .ok()?;
+        .open(dir.join(LIST));
+    let mut list = match list {
+        Err(_) if is_old_and_empty(&dir) => {
+            return Some(DesertedRun { dir, objects: Vec::new(), list: None });
+        }
+        list => list.ok()?,
+    };
     let about = list.metadata().ok()?;
     let ours = Owner::from(&about).why_not_ours().is_none();
     if !ours || !about.is_file() || about.nlink() > 1 {
@@ -166,5 +184,16 @@ fn stale(dir: PathBuf) -> Option<DesertedRun> {
     let listed = text.lines().filter_map(|line| parse(line, &prefix));
     let objects =
         listed.chain(noted(&dir, &prefix)).chain(probed(&prefix)).collect();
-    Some(DesertedRun { dir, objects, _list: list })
+    Some(DesertedRun { dir, objects, list: Some(list) })
+}
+
+/// Whether its director was killed between mkdir(2) and the list: it has a name as tempfile makes
+/// it, nothing in it, and was made more than a minute ago.
+fn is_old_and_empty(dir: &Path) -> bool {
+    let name = dir.file_name().unwrap_or_default().as_encoded_bytes();
+    let is_empty = || dir.read_dir().is_ok_and(|mut all| all.next().is_none());
+    let age = || dir.metadata().ok()?.modified().ok()?.elapsed().ok();
+    name.len() == PREFIX.len() + 6
+        && is_empty()
+        && age().is_some_and(|age| age > Duration::from_secs(60))
 }

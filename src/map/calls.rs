@@ -25,7 +25,7 @@ pub(super) enum Meaning {
     /// A child of this pid; 0 for any.
     Child(i32),
     /// The name at this address, relative to this descriptor.
-    Open(i32, u64),
+    Open(i32, u64, Option<bool>),
     /// The address of a socket at this address, of this length, for this descriptor.
     Connect(i32, u64, u64),
     /// Nothing but time.
@@ -54,6 +54,11 @@ pub(super) fn of_line(line: &str) -> Option<Call> {
     let name = syscalls::Sysno::new(number).map_or("?", |call| call.name());
     let (means, timed) = meaning(name, args);
     Some(Call { name: name.to_owned(), means, timed })
+}
+
+/// Whether these flags of open(2) open a FIFO for writing.
+fn writes(flags: i32) -> Option<bool> {
+    Some(flags & libc::O_ACCMODE == libc::O_WRONLY)
 }
 
 fn meaning(name: &str, args: [u64; 6]) -> (Meaning, bool) {
@@ -98,8 +103,10 @@ fn meaning(name: &str, args: [u64; 6]) -> (Meaning, bool) {
         "waitid" if int(0) == 1 => Meaning::Child(int(1)),
         "waitid" if int(0) == 0 => Meaning::Child(0),
         "waitid" if int(0) == 3 => Descriptor(int(1), Wants::End),
-        "openat" | "openat2" => Meaning::Open(int(0), args[1]),
-        "open" => Meaning::Open(libc::AT_FDCWD, args[0]),
+        "openat" => Meaning::Open(int(0), args[1], writes(int(2))),
+        "open" => Meaning::Open(libc::AT_FDCWD, args[0], writes(int(1))),
+        // Its flags are in memory.
+        "openat2" => Meaning::Open(int(0), args[1], None),
         "nanosleep" | "clock_nanosleep" => return (Meaning::Time, true),
         _ => Meaning::Unknown,
     };
@@ -113,7 +120,7 @@ pub(super) fn of_wchan(function: &str) -> Option<(&'static str, Wants)> {
     Some(match function {
         _ if contains("pipe_read") => ("read", Wants::Data),
         _ if contains("pipe_write") => ("write", Wants::Room),
-        _ if contains("wait_for_partner") => ("open", Wants::Opening),
+        _ if contains("wait_for_partner") => ("open", Wants::Opening(None)),
         _ if contains("unix_stream_read") => ("recv", Wants::Data),
         _ if contains("unix_wait_for_peer") => ("send", Wants::Room),
         _ if contains("inet_csk_accept") => ("accept", Wants::Client),

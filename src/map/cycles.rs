@@ -54,6 +54,40 @@ pub(super) fn find(map: &Map, wanted: &[Wanted]) -> Vec<Cycle> {
         let Some(cycle) = walk(map, wanted, start, &mut told) else { continue };
         cycles.push(cycle);
     }
+    cycles.extend(openings(map));
+    cycles
+}
+
+/// Pairs that sleep in open(2), each of another FIFO of one directory: each may be to open the
+/// other's FIFO next.
+fn openings(map: &Map) -> Vec<Cycle> {
+    let opens = |at: usize| {
+        let process = &map.processes[at];
+        let waits = process.sleeps.iter().flat_map(|sleep| &sleep.waits);
+        let on = waits.filter(|it| matches!(it.wants, Wants::Opening(_))).find_map(
+            |wait| match wait.on {
+                On::Object(object, _) => Some(object),
+                _ => None,
+            },
+        )?;
+        let dir = map.objects[on].name.as_deref()?.rsplit_once('/')?.0;
+        process.chosen.then_some((at, on, (dir, process.uid)))
+    };
+    let mut cycles = Vec::new();
+    let mut all: Vec<_> = (0..map.processes.len()).filter_map(opens).collect();
+    while let Some((one, its, place)) = all.pop() {
+        let pair = |it: &(usize, usize, _)| it.1 != its && it.2 == place;
+        if let Some(found) = all.iter().position(pair) {
+            let (other, theirs, _) = all.remove(found);
+            cycles.push(Cycle {
+                steps: vec![
+                    (other, On::Object(theirs, 0)),
+                    (one, On::Object(its, 0)),
+                ],
+                doubt: Some("each may be to open the other's FIFO next"),
+            });
+        }
+    }
     cycles
 }
 
@@ -207,9 +241,7 @@ fn wakers(
         _ => return None,
     };
     // A handler of a signal may write into a pipe of its own, which poll(2) then reports.
-    let polls =
-        ["poll", "select", "epoll"].iter().any(|call| sleep.call.contains(call));
-    if polls && object.kind() != Kind::Epoll && wakers.contains(&at) {
+    if sleep.polls() && object.kind() != Kind::Epoll && wakers.contains(&at) {
         return None;
     }
     Some(wakers)

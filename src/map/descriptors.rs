@@ -195,13 +195,14 @@ fn found(
     };
     let unnamed = |key| Found { key, name: None, links: 1 };
     if let Some(kind) = kind_of_anonymous(link) {
+        let unshared =
+            (u64::from(pid.unsigned_abs()) << 32) | u64::from(fd.unsigned_abs());
         let number = match kind {
             // They all have one inode. The kernel counts eventfds since Linux 5.2.
             Kind::Eventfd => number("eventfd-id:")?,
-            Kind::Pidfd => number("Pid:").unwrap_or(0),
-            _ => {
-                (u64::from(pid.unsigned_abs()) << 32) | u64::from(fd.unsigned_abs())
-            }
+            // Without a live process nothing tells two apart.
+            Kind::Pidfd => number("Pid:").filter(|pid| *pid > 0).unwrap_or(unshared),
+            _ => unshared,
         };
         return Some(unnamed(Key { kind, space: 0, number }));
     }
@@ -302,6 +303,7 @@ fn describe(object: &mut Object, found: &Found, info: &str) {
         Kind::Pidfd => {
             object.pids = field(info, "Pid:")
                 .and_then(|n| n.parse().ok())
+                .filter(|pid| *pid >= 0)
                 .into_iter()
                 .collect();
         }

@@ -43,6 +43,8 @@ pub(super) struct Socket {
     pub(super) remote: Option<SocketAddr>,
 }
 
+/// TCP_CLOSE_WAIT, TCP_LAST_ACK and TCP_CLOSING: a FIN has come, which counts as a byte unread.
+pub(super) const PEER_ENDED: [u8; 3] = [8, 9, 11];
 /// TCP_LISTEN, in [`Socket::state`].
 pub(super) const LISTEN: u8 = 10;
 

@@ -68,7 +68,7 @@ fn sleep(map: &Map, sleep: &Sleep) -> Value {
                 Wants::Data => "data",
                 Wants::Room => "room",
                 Wants::Client => "client",
-                Wants::Opening => "opening",
+                Wants::Opening(_) => "opening",
                 Wants::Lock => "lock",
                 Wants::Change(_) => "change",
                 Wants::End => "end",
@@ -118,6 +118,7 @@ fn object(map: &Map, object: &Object) -> Value {
                     "inode": end.inode,
                     "name": end.name,
                     "unread": end.unread,
+                    "peer_ended": end.peer_ended,
                     "in_flight": end.in_flight,
                     "backlog": end.backlog.as_ref().map(|backlog| json!({
                         "waiting": backlog.waiting,

@@ -15,6 +15,12 @@ pub(super) fn label(object: &Object) -> String {
             format!("{noun} {name} ({major},{minor}):{number}")
         }
         (Kind::Epoll, _) => format!("{noun} of descriptor {}", number & 0xffff_ffff),
+        (Kind::Pidfd, _) if object.pids.is_empty() => {
+            format!("{noun} of a process that has ended")
+        }
+        (Kind::Pidfd, _) if object.pids == [0] => {
+            format!("{noun} of a process of another PID namespace")
+        }
         (Kind::Pidfd, _) => format!("{noun} of process {number}"),
         (Kind::Segment | Kind::File, None) => {
             format!("{noun} without a name, {number}")

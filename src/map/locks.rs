@@ -67,11 +67,11 @@ fn parse(line: &str) -> Option<(i32, u64, Lock)> {
         _ => return None,
     };
     let write = words.nth(1)? == "WRITE";
-    let pid = words.next()?.parse().ok()?;
+    let pid: i32 = words.next()?.parse().ok()?;
     let inode = words.next()?.rsplit(':').next()?.parse().ok()?;
     let from = words.next()?.parse().ok()?;
     let to = words.next()?.parse().ok();
-    Some((pid, inode, Lock { kind, write, from, to }))
+    Some((pid, inode, Lock { kind, write, from, to, taker: pid }))
 }
 
 impl Lock {

@@ -74,18 +74,20 @@ fn show_what_is_slept_on(map: &mut Map) {
 fn not_seen(map: &mut Map, refused: usize) {
     let closed: Vec<usize> =
         (0..map.processes.len()).filter(|at| map.processes[*at].closed).collect();
-    let mut users: Vec<(u32, usize)> = Vec::new();
+    let mut users: Vec<(u32, Vec<usize>)> = Vec::new();
     for at in closed {
         let uid = map.processes[at].uid;
         match users.iter_mut().find(|(known, _)| *known == uid) {
-            Some((_, count)) => *count += 1,
-            None => users.push((uid, 1)),
+            Some((_, theirs)) => theirs.push(at),
+            None => users.push((uid, vec![at])),
         }
     }
-    for (uid, count) in users {
+    for (uid, theirs) in users {
+        let first: Vec<_> = theirs.iter().take(3).map(|at| map.who(*at)).collect();
+        let dots = if theirs.len() > 3 { ", …" } else { "" };
         let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
         let user = user.map_or(format!("user {uid}"), |user| user.name);
-        let (noun, they) = match count {
+        let (noun, they) = match theirs.len() {
             1 => ("1 process".to_owned(), "it holds"),
             more => (format!("{more} processes"), "they hold"),
         };
@@ -94,8 +96,9 @@ fn not_seen(map: &mut Map, refused: usize) {
             false => "root may see it",
         };
         map.not_seen.push(format!(
-            "{noun} of {}: what {they} is missing here ({why})",
-            wire::visible::visible(user)
+            "{noun} of {} ({}{dots}): what {they} is missing here ({why})",
+            wire::visible::visible(user),
+            first.join(", ")
         ));
     }
     if refused > 0 {

@@ -1,22 +1,27 @@
 //! Sentences about what is often a mistake: an end that nobody has closed, a full backlog, a
 //! name that leads elsewhere.
 
+use std::os::fd::AsRawFd;
+
+use os::peer::is_of_ended;
+
+use super::duplicate::Duplicates;
 use super::label::label;
-use super::model::{Kind, Map, Object, Remark, Wants};
+use super::model::{Kind, Map, Object, On, Remark, Sleep, Wait, Wants};
 
 /// Finds them in what is drawn.
 pub(super) fn find(map: &Map) -> Vec<Remark> {
     let mut all = Vec::new();
     for (at, object) in map.objects.iter().enumerate().filter(|(_, it)| it.shown) {
+        forgotten(map, at, object, &mut all);
         if object.kind().is_pipe() {
-            forgotten(map, at, object, &mut all);
             waits_for_opening(map, at, object, &mut all);
         }
         let mut say = |about, process, text: String| {
             all.push(Remark { about, object: at, processes: process, text });
         };
         sockets(map, object, &mut say);
-        inherited_locks(map, object, &mut say);
+        inherited_locks(map, at, object, &mut say);
         if object.name_gone
             && let Some(name) = &object.name
         {
@@ -40,67 +45,107 @@ pub(super) fn find(map: &Map) -> Vec<Remark> {
 
 /// Who keeps the end of file, or SIGPIPE, away from a process that sleeps.
 fn forgotten(map: &Map, at: usize, object: &Object, all: &mut Vec<Remark>) {
-    for (wants, gone) in
-        [(Wants::Data, "no end of file"), (Wants::Room, "no SIGPIPE")]
+    let is_pipe = object.kind().is_pipe();
+    if is_pipe {
+        held(map, at, object, Wants::Data, None, all);
+        held(map, at, object, Wants::Room, None, all);
+    } else if matches!(object.kind(), Kind::Unix | Kind::Tcp)
+        && matches!(&object.ends[..], [one, _] if one.backlog.is_none())
     {
-        let asleep: Vec<usize> = map
-            .sleepers(at)
-            .filter(|(.., wait)| wait.wants == wants)
-            .map(|(process, ..)| process)
-            .collect();
-        if asleep.is_empty() {
-            continue;
-        }
-        let (end, about) = match wants {
-            Wants::Data => ("write", "write-end-held"),
-            _ => ("read", "read-end-held"),
-        };
-        let has = |process: usize, write: bool| {
-            let theirs = object.holders.iter().filter(|it| it.process == process);
-            theirs.into_iter().any(|it| if write { it.write } else { it.read })
-        };
-        let mut others: Vec<usize> =
-            object.holders.iter().map(|it| it.process).collect();
-        others.sort_unstable();
-        others.dedup();
-        others.retain(|process| has(*process, wants == Wants::Data));
-        let used = in_use(map, at, object, &others, &asleep, wants);
-        let alone = others.len() == 1;
-        let mut too = Vec::new();
-        for process in others {
-            let itself = asleep.contains(&process);
-            let waits = waits_for_another(map, process);
-            let who = map.who(process);
-            let text = match (alone, itself) {
-                (true, true) => format!(
-                    "{who} itself holds the {end} end, and nobody else does: {gone}, ever"
-                ),
-                (true, false) if waits => {
-                    format!("only {who} holds the {end} end: {gone} while it does")
-                }
-                (false, _) if Some(process) != used => {
-                    too.push(process);
-                    continue;
-                }
-                _ => continue,
-            };
-            all.push(Remark { about, object: at, processes: vec![process], text });
-        }
-        if let [first, rest @ ..] = &too[..] {
-            let who = map.who(*first);
-            let who = match rest {
-                [] => format!("{who} holds"),
-                [second] => format!("{who} and {} hold", map.who(*second)),
-                [second, ..] => {
-                    let more = rest.len() - 1;
-                    format!("{who}, {} and {more} more hold", map.who(*second))
-                }
-            };
-            let does = if rest.is_empty() { "it does" } else { "they do" };
-            let text = format!("{who} the {end} end too: {gone} while {does}");
-            all.push(Remark { about, object: at, processes: too, text });
-        }
+        held(map, at, object, Wants::Data, Some(0), all);
+        held(map, at, object, Wants::Data, Some(1), all);
     }
+}
+
+/// The same for those that sleep at one side: who want data or room, or are at this end of a
+/// connection.
+fn held(
+    map: &Map,
+    at: usize,
+    object: &Object,
+    wants: Wants,
+    end: Option<usize>,
+    all: &mut Vec<Remark>,
+) {
+    let (side, about, gone) = match (end, wants) {
+        (Some(_), _) => ("peer's", "peers-end-held", "no end of file"),
+        (_, Wants::Data) => ("write", "write-end-held", "no end of file"),
+        _ => ("read", "read-end-held", "no SIGPIPE"),
+    };
+    let mut others: Vec<usize> = object
+        .holders
+        .iter()
+        .filter(|it| match (end, wants) {
+            (Some(end), _) => it.end != end,
+            (_, Wants::Data) => it.write,
+            _ => it.read,
+        })
+        .map(|it| it.process)
+        .collect();
+    others.sort_unstable();
+    others.dedup();
+    let is_here = |wait: &Wait| match (end, wait.on) {
+        (Some(end), On::Object(_, its)) => its == end,
+        _ => true,
+    };
+    // A handler of a signal, or another thread, writes into a pipe of its own that is polled.
+    let sleepers: Vec<_> = map
+        .sleepers(at)
+        .filter(|(.., wait)| wait.wants == wants && is_here(wait))
+        .filter(|(process, sleep, _)| !(sleep.polls() && others.contains(process)))
+        .collect();
+    let asleep: Vec<usize> = sleepers.iter().map(|(process, ..)| *process).collect();
+    if asleep.is_empty() {
+        return;
+    }
+    let used = in_use(map, at, object, &others, &asleep, wants);
+    let mut too = Vec::new();
+    if let [process] = others[..] {
+        let who = map.who(process);
+        // As a role says it: wire/holders.rs.
+        let says = |(sleeper, _, wait): &(usize, &Sleep, &Wait)| {
+            map.processes[*sleeper].role.is_some()
+                && map.processes[process].role.is_none()
+                && (end.is_none() || is_inherited(map, *sleeper, wait.fd))
+        };
+        let text = if asleep.contains(&process) {
+            format!(
+                "{who} itself holds the {side} end, and nobody else does: {gone}, ever"
+            )
+        } else if waits_for_another(map, process) || sleepers.iter().any(says) {
+            format!("only {who} holds the {side} end: {gone} while it does")
+        } else {
+            return;
+        };
+        all.push(Remark { about, object: at, processes: vec![process], text });
+    } else {
+        too.extend(others.into_iter().filter(|process| Some(*process) != used));
+    }
+    let who = |process: usize| match asleep.contains(&process) {
+        true => format!("{} itself", map.who(process)),
+        false => map.who(process),
+    };
+    if let [first, rest @ ..] = &too[..] {
+        let first = who(*first);
+        let names = match rest {
+            [] => format!("{first} holds"),
+            [second] => format!("{first} and {} hold", who(*second)),
+            [second, ..] => {
+                let more = rest.len() - 1;
+                format!("{first}, {} and {more} more hold", who(*second))
+            }
+        };
+        let does = if rest.is_empty() { "it does" } else { "they do" };
+        let text = format!("{names} the {side} end too: {gone} while {does}");
+        all.push(Remark { about, object: at, processes: too, text });
+    }
+}
+
+/// Whether the peer of a socket was connected by a process that has ended.
+fn is_inherited(map: &Map, process: usize, fd: Option<i32>) -> bool {
+    let pid = map.processes[process].pid;
+    let copy = fd.and_then(|fd| Duplicates::default().of(pid, fd));
+    copy.is_some_and(|copy| is_of_ended(copy.as_raw_fd()))
 }
 
 /// Whether a process sleeps until a child ends or a signal comes, as shells do in `wait`.
@@ -135,15 +180,19 @@ fn in_use(
 }
 
 fn waits_for_opening(map: &Map, at: usize, object: &Object, all: &mut Vec<Remark>) {
-    for (process, ..) in
-        map.sleepers(at).filter(|(.., it)| it.wants == Wants::Opening)
-    {
+    for (process, _, wait) in map.sleepers(at) {
+        let Wants::Opening(writes) = wait.wants else { continue };
+        let (way, other) = match writes {
+            Some(true) => (" for writing", "for reading"),
+            Some(false) => (" for reading", "for writing"),
+            None => ("", "at its other end"),
+        };
         all.push(Remark {
             about: "open-waits",
             object: at,
             processes: vec![process],
             text: format!(
-                "{} sleeps in open(2) of {}: no process has opened its other end",
+                "{} sleeps in open(2) of {}{way}: nobody has it open {other}",
                 map.who(process),
                 label(object)
             ),
@@ -196,6 +245,7 @@ fn sockets(
 /// A lock belongs to an open file description: children that have inherited it keep it.
 fn inherited_locks(
     map: &Map,
+    at: usize,
     object: &Object,
     say: &mut impl FnMut(&'static str, Vec<usize>, String),
 ) {
@@ -210,6 +260,22 @@ fn inherited_locks(
         all.dedup();
         all
     };
+    if let [holder] = of("flock")[..]
+        && let Some(waits) =
+            map.sleepers(at).find(|(.., it)| it.wants == Wants::Lock).map(|it| it.0)
+        && object.holders.iter().flat_map(|it| &it.locks).any(|lock| {
+            lock.kind == "flock"
+                && lock.taker > 0
+                && !map.by_pid.contains_key(&lock.taker)
+        })
+    {
+        let text = format!(
+            "{} waits for the lock of {} (inherited from a process that has ended)",
+            map.who(waits),
+            map.who(holder)
+        );
+        say("lock-inherited", vec![holder], text);
+    }
     for kind in ["flock", "OFD"] {
         if let [first, others @ ..] = &of(kind)[..]
             && let [other, rest @ ..] = others

@@ -172,6 +172,13 @@ pub(super) struct Sleep {
     pub(super) unknown: bool,
 }
 
+impl Sleep {
+    /// Whether it waits for any of several descriptors, as poll(2) does.
+    pub(super) fn polls(&self) -> bool {
+        ["poll", "select"].iter().any(|call| self.call.contains(call))
+    }
+}
+
 /// What a sleeping thread waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wait {
@@ -200,8 +207,8 @@ pub(super) enum Wants {
     Room,
     /// A client connects.
     Client,
-    /// The other end of a FIFO is opened.
-    Opening,
+    /// The other end of a FIFO is opened; whether this thread is to write, if that is known.
+    Opening(Option<bool>),
     /// A lock is given up.
     Lock,
     /// A semaphore, or a word of memory, is changed; its number in the set.
@@ -235,6 +242,8 @@ pub(super) struct Lock {
     pub(super) from: u64,
     /// None is the end of the file.
     pub(super) to: Option<u64>,
+    /// The pid of the process that took it; -1 of an OFD lock, 0 of another PID namespace.
+    pub(super) taker: i32,
 }
 
 /// One socket of a pair, or of several that send to one.
@@ -246,6 +255,8 @@ pub(super) struct End {
     pub(super) name: Option<String>,
     /// How many bytes lie unread in it.
     pub(super) unread: Option<u64>,
+    /// Whether the peer sends no more: a FIN has come.
+    pub(super) peer_ended: bool,
     /// Descriptors that are in flight to it.
     pub(super) in_flight: u64,
     /// The clients that wait to be accepted, by inode; of a listening socket.

@@ -83,8 +83,10 @@ fn objects(map: &mut Map, pid: impl Fn(i32) -> i32) {
         let old = object.key.number;
         object.key.space = 0;
         object.key.number = match object.key.kind {
-            Kind::Pidfd => pid(old as i32).unsigned_abs().into(),
-            Kind::Epoll => {
+            Kind::Pidfd if old <= i32::MAX as u64 => {
+                pid(old as i32).unsigned_abs().into()
+            }
+            Kind::Epoll | Kind::Pidfd => {
                 let holder = u64::from(pid((old >> 32) as i32).unsigned_abs());
                 holder << 32 | old & 0xffff_ffff
             }

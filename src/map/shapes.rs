@@ -133,11 +133,7 @@ fn about(map: &Map, at: usize, width: f64) -> Vec<String> {
     all.extend((in_flight > 0).then(|| {
         format!("{} in flight", wire::say::count(in_flight, "descriptor"))
     }));
-    if !object.targets.is_empty() {
-        let fds: Vec<_> =
-            object.targets.iter().take(8).map(|(fd, ..)| fd.to_string()).collect();
-        all.push(format!("waits for descriptor {}", fds.join(", ")));
-    }
+    all.extend(super::text::targets(object));
     let mut locks: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for holder in &object.holders {
         let theirs = locks.entry(holder.process).or_default();

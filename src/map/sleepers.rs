@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::time::Duration;
 
@@ -125,7 +125,7 @@ pub(super) fn openings(
     for (at, tasks) in tasks {
         for task in tasks {
             if let Doing::Sleeps(Call {
-                means: Meaning::Open(directory, address),
+                means: Meaning::Open(directory, address, _),
                 ..
             }) = task.call
             {
@@ -141,7 +141,6 @@ pub(super) fn openings(
 /// The FIFO of a name in another process's memory, and that name.
 fn fifo(pid: i32, directory: i32, address: u64) -> Option<(Key, String)> {
     let path = text_at(pid, address, libc::PATH_MAX as usize)?;
-    let name = visible::text(&path);
     let path = std::path::PathBuf::from(std::ffi::OsString::from_vec(path));
     let from = match (path.is_absolute(), directory) {
         (true, _) => format!("/proc/{pid}/root"),
@@ -152,6 +151,9 @@ fn fifo(pid: i32, directory: i32, address: u64) -> Option<(Key, String)> {
         std::path::Path::new(&from).join(path.strip_prefix("/").unwrap_or(&path)),
     );
     let about = about.ok().filter(|about| about.file_type().is_fifo())?;
+    let dir = fs::read_link(&from).unwrap_or_default();
+    let whole: std::path::PathBuf = dir.join(&path).components().collect();
+    let name = visible::text(whole.as_os_str().as_bytes());
     Some((Key { kind: Kind::Fifo, space: about.dev(), number: about.ino() }, name))
 }
 
@@ -255,9 +257,9 @@ impl Looker<'_> {
             Meaning::Child(child) => {
                 sleep.waits.push(wait(On::Child(child), Wants::End));
             }
-            Meaning::Open(directory, address) => {
+            Meaning::Open(directory, address, writes) => {
                 let on = self.opening(at, directory, address);
-                sleep.waits.extend(on.map(|on| wait(on, Wants::Opening)));
+                sleep.waits.extend(on.map(|on| wait(on, Wants::Opening(writes))));
             }
             Meaning::Connect(fd, address, length) => {
                 sleep.fd = Some(fd);

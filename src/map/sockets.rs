@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use super::diag::{self, LISTEN, Socket};
+use super::diag::{self, LISTEN, PEER_ENDED, Socket};
 use super::model::{Backlog, End, Holder, Key, Kind, Map, Object};
 
 /// Gives the sockets among the objects their kinds, names, ends and lengths.
@@ -177,6 +177,10 @@ fn about(kind: Kind, first: &Socket, ends: usize) -> Vec<&'static str> {
 
 fn end(socket: &Socket) -> End {
     let listens = socket.state == LISTEN;
+    let peer_ended = i32::from(socket.kind) == libc::IPPROTO_TCP
+        && i32::from(socket.family) != libc::AF_UNIX
+        && PEER_ENDED.contains(&socket.state);
+    let unread = socket.received.saturating_sub(peer_ended.into());
     let backlog = Backlog {
         waiting: socket.received,
         most: socket.sent,
@@ -188,7 +192,8 @@ fn end(socket: &Socket) -> End {
             .name
             .clone()
             .or_else(|| socket.local.map(|local| local.to_string())),
-        unread: (!listens).then_some(socket.received),
+        unread: (!listens).then_some(unread),
+        peer_ended,
         in_flight: 0,
         backlog: listens.then_some(backlog),
     }

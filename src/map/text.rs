@@ -93,14 +93,21 @@ pub(super) fn doing(map: &Map, at: usize) -> String {
         1 => String::new(),
         more => format!(", {more} threads"),
     };
-    format!("{}{threads}{mark}", asleep(sleep))
+    format!("{}{threads}{mark}", asleep(map, sleep))
 }
 
-/// `asleep in read(3)   0.3 s`.
-fn asleep(sleep: &Sleep) -> String {
+/// `asleep in read(3)   0.3 s`, and of a terminal which: `asleep in read(0), /dev/pts/3`.
+fn asleep(map: &Map, sleep: &Sleep) -> String {
+    let terminal = sleep.waits.iter().find_map(|wait| {
+        let On::Object(object, _) = wait.on else { return None };
+        let object = &map.objects[object];
+        let is_one = object.kind() == Kind::Pty && sleep.fd.is_some();
+        object.name.as_ref().filter(|_| is_one)
+    });
+    let terminal = terminal.map(|name| format!(", {name}")).unwrap_or_default();
     let fd = sleep.fd.map(|fd| fd.to_string()).unwrap_or_default();
     let since = sleep.since.map(|since| format!("   {}", duration(since)));
-    format!("asleep in {}({fd}){}", sleep.call, since.unwrap_or_default())
+    format!("asleep in {}({fd}){terminal}{}", sleep.call, since.unwrap_or_default())
 }
 
 fn duration(time: Duration) -> String {
@@ -125,12 +132,26 @@ fn object(map: &Map, at: usize, width: usize) -> String {
     if !about.is_empty() {
         name = format!("{name}, {}", about.join(", "));
     }
-    let room = width.saturating_sub(display_width(&fill) + 2);
+    // Its number matters more than a line's end: where both have no room, two lines.
+    let all = display_width(&name) + 2 + display_width(&fill);
+    let needs_two = object.kind().is_sysv() && all > width;
+    let room = match needs_two {
+        true => width,
+        false => width.saturating_sub(display_width(&fill) + 2),
+    };
     let name = cut(&name, room);
     let blanks = 34_usize.saturating_sub(display_width(&name)).max(2);
-    let head = match fill.is_empty() {
-        true => name.bold().to_string(),
-        false => format!("{}{}{fill}", name.bold(), " ".repeat(blanks)),
+    let blanks =
+        match (34.max(display_width(&name) + 2) + display_width(&fill)) > width {
+            true => 2,
+            false => blanks,
+        };
+    let head = match (fill.is_empty(), needs_two) {
+        (true, _) => name.bold().to_string(),
+        (_, true) => {
+            format!("{}\n{}", name.bold(), cut(&format!("  {fill}"), width))
+        }
+        _ => format!("{}{}{fill}", name.bold(), " ".repeat(blanks)),
     };
     let mut out = format!("{head}\n");
     if object.ends.len() > 1 || object.ends.iter().any(|end| end.backlog.is_some()) {
@@ -150,16 +171,24 @@ fn object(map: &Map, at: usize, width: usize) -> String {
                 }
                 _ => String::new(),
             };
+            let ended =
+                if end.peer_ended { ", its peer has shut down writing" } else { "" };
             let inode = match end.inode {
                 0 => "not accepted".to_owned(),
                 inode => inode.to_string(),
             };
-            let _ =
-                writeln!(out, "{}", cut(&format!("  end {inode}: {what}"), width));
+            let _ = writeln!(
+                out,
+                "{}",
+                cut(&format!("  end {inode}: {what}{ended}"), width)
+            );
             out += &holders(map, at, number, width, "    ");
         }
     } else {
         out += &holders(map, at, usize::MAX, width, "  ");
+    }
+    if let Some(text) = targets(object) {
+        let _ = writeln!(out, "{}", cut(&format!("  {text}"), width));
     }
     for sleeper in strangers(map, at) {
         let _ = writeln!(out, "{}", cut(&format!("  {sleeper}"), width));
@@ -170,11 +199,24 @@ fn object(map: &Map, at: usize, width: usize) -> String {
     out
 }
 
+/// The descriptors that an epoll set waits for.
+pub(super) fn targets(object: &Object) -> Option<String> {
+    let fds = object.targets.iter().take(8).map(|(fd, ..)| fd.to_string());
+    let fds: Vec<_> = fds.collect();
+    let more = match object.targets.len().saturating_sub(8) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    (!fds.is_empty())
+        .then(|| format!("waits for descriptor {}{more}", fds.join(", ")))
+}
+
 /// Those that use it and do not hold it.
 fn strangers(map: &Map, at: usize) -> Vec<String> {
     let all = map.strangers(at).into_iter();
     all.map(|(process, sleep)| {
-        let does = sleep.map_or("used it last".to_owned(), asleep);
+        let does =
+            sleep.map_or("used it last".to_owned(), |sleep| asleep(map, sleep));
         format!("   {}  {does}", map.who(process))
     })
     .collect()

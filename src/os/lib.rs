@@ -17,6 +17,7 @@ pub mod namespace;
 pub mod onlooker;
 pub mod owner;
 pub mod packet;
+pub mod peer;
 pub mod proc;
 pub mod proc_fd;
 pub mod process_identity;

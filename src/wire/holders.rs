@@ -17,6 +17,7 @@ use rustix::stdio::stderr;
 use crate::errors;
 use crate::meet::{in_this_dir, program};
 use crate::say;
+use os::peer::is_of_ended;
 use os::proc::{field, text};
 use os::proc_fd::descriptors;
 use os::{onlooker, sock_diag};
@@ -81,7 +82,7 @@ impl Sleepers {
         let ends = due.iter().flat_map(|call| waited_at(call));
         let mut ends: Vec<_> = ends.filter(|(fd, _)| *fd > 2).collect();
         ends.dedup();
-        ends.into_iter().find_map(|(fd, reads)| End::of(fd, reads)?.others())
+        ends.into_iter().find_map(|(fd, reads)| End::of(fd, reads)?.others(fd))
     }
 }
 
@@ -170,10 +171,12 @@ impl End {
         }
     }
 
-    /// Who holds it, where that is none of ours.
-    fn others(&self) -> Option<String> {
+    /// Who holds it, where that is none of ours; `fd` is our own end. Who holds a socket alone is
+    /// simply the peer, unless the process that connected it has ended.
+    fn others(&self, fd: u64) -> Option<String> {
         let own = Path::new("/proc/self/exe").metadata().ok()?;
         let mut others = BTreeSet::new();
+        let mut roles = 0;
         for (pid, _) in descriptors(|fd| self.is(fd)) {
             if pid == std::process::id() {
                 return None; // a role that keeps it open wants no end
@@ -182,11 +185,17 @@ impl End {
             let is_role = theirs.is_ok_and(|theirs| {
                 (theirs.dev(), theirs.ino()) == (own.dev(), own.ino())
             });
-            if !is_role {
+            if is_role {
+                roles += 1;
+            } else {
                 others.insert(pid);
             }
         }
         let pid = *others.first()?;
+        let is_peer = matches!(self, End::Socket(_)) && roles + others.len() == 1;
+        if is_peer && !is_of_ended(i32::try_from(fd).ok()?) {
+            return None;
+        }
         let name = text(format!("/proc/{pid}/comm")).ok()?;
         let (more, hold) = match others.len() - 1 {
             0 => (String::new(), "holds"),

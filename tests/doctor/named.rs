@@ -100,5 +100,5 @@ fn a_trace_that_is_refused_names_doctor_and_doctor_says_why() {
     let all = found(refused(&["doctor", "trace", "--json"]).unwrap());
     assert_eq!(all.mark("ptrace"), "missing");
     let all = &all.whole["sentence"];
-    assert_eq!(all, "Most of ipclab trace runs here; missing (✗): ptrace.");
+    assert_eq!(all, "ipclab trace does not run here; missing (✗): ptrace.");
 }

@@ -70,6 +70,35 @@ fn what_is_printed_ends_with_a_sentence_that_agrees_with_its_marks() {
 }
 
 #[test]
+fn all_and_one_chapter_have_the_same_mark_and_count() {
+    // Where there is no loopback, and another IPC namespace.
+    for before in [&["env"][..], &["unshare", "-rni"]] {
+        if before.len() > 1 && !offers("experiment", "namespaces") {
+            return;
+        }
+        let subject = subject("fifo");
+        let head = |words: &[&str], name: &str| {
+            let mut command = std::process::Command::new(before[0]);
+            command.args(&before[1..]).arg(program()).arg("doctor").args(words);
+            command.env("IPCLAB_DIR", subject.dir()).env("TMPDIR", subject.dir());
+            let text =
+                String::from_utf8(run(command, Input::Nothing).stdout).unwrap();
+            let is_head = |line: &&str| line.split_whitespace().nth(1) == Some(name);
+            let line =
+                text.lines().filter(|line| !line.starts_with(' ')).find(is_head);
+            line.unwrap_or_else(|| panic!("no {name}: {text}")).to_owned()
+        };
+        for name in ["tcp", "fdpass", "shm", "semaphore", "sysvmq", "mmap", "trace"]
+        {
+            let (all, one) = (head(&[], name), head(&[name], name));
+            assert_eq!(all, one, "{before:?}");
+            let lost = before.len() > 1 && ["tcp", "fdpass"].contains(&name);
+            assert!(!lost || one.starts_with('✗'), "{one}");
+        }
+    }
+}
+
+#[test]
 fn strict_fails_for_whatever_is_not_ok() {
     let subject = subject("fifo");
     let none = [("DBUS_SESSION_BUS_ADDRESS", "")];

@@ -47,10 +47,10 @@ fn tight_limits_are_seen_with_what_is_lost() {
     assert_eq!(all.mark("queue-bytes-of-user"), "limited");
     assert_eq!(all.mark("queue-bytes"), "missing");
     assert_eq!(all.mark("descriptor-1500"), "missing");
-    // Other queues of this user may have used up these bytes.
-    let none = all.mark("posix-queue") == "missing";
-    assert_ne!(all.mark("posix-queue"), "ok");
-    assert_eq!(all.status, Some(i32::from(none)), "{:?}", all.not_ok());
+    assert_eq!(all.mark("posix-queue"), "missing");
+    let cure = all.finding("posix-queue")["cure"].as_str().unwrap();
+    assert!(cure.contains("as root"), "{cure}");
+    assert_eq!(all.status, Some(1), "{:?}", all.not_ok());
     let limit = &all.finding("queue-bytes-of-user")["limit"];
     assert_eq!(limit["value"], 1000);
     assert!(limit["now"].as_str().unwrap().starts_with("ulimit -q "), "{limit}");
@@ -128,11 +128,11 @@ fn a_user_with_tight_limits_is_told_what_is_left_and_who_may_raise_it() {
     for name in ["queue-bytes", "descriptor-1500", "other-user", "next-pid"] {
         assert_eq!(all.mark(name), "missing", "{name}");
     }
-    assert_eq!(all.mark("posix-queue"), "limited");
+    assert_eq!(all.mark("posix-queue"), "missing");
     for name in ["pipe", "unix-socket", "posix-segment", "ptrace"] {
         assert_eq!(all.mark(name), "ok", "{name}: {}", all.finding(name)["found"]);
     }
-    assert_eq!(all.status, Some(0), "{:?}", all.not_ok());
+    assert_eq!(all.status, Some(1), "{:?}", all.not_ok());
 }
 
 #[test]
@@ -193,13 +193,23 @@ fn an_ipc_namespace_is_told_and_all_works_in_it() {
 
 #[test]
 fn a_small_dev_shm_is_limited() {
-    let Some(all) = with_mounts("mount -t tmpfs -o size=1m none /dev/shm") else {
+    let Some(all) = with_mounts("mount -t tmpfs -o size=8m none /dev/shm") else {
         return;
     };
     assert_eq!(all.mark("shared-memory"), "limited");
-    assert_eq!(all.finding("shared-memory")["limit"]["value"], 1 << 20);
+    assert_eq!(all.finding("shared-memory")["limit"]["value"], 8 << 20);
     assert_eq!(all.mark("posix-segment"), "ok");
     assert_eq!(all.status, Some(0));
+}
+
+#[test]
+fn a_dev_shm_that_is_too_small_for_a_role_has_no_segments() {
+    let Some(all) = with_mounts("mount -t tmpfs -o size=64k none /dev/shm") else {
+        return;
+    };
+    assert_eq!(all.mark("posix-segment"), "missing");
+    assert_eq!(all.mark("posix-semaphore"), "ok");
+    assert_eq!(all.status, Some(1));
 }
 
 #[test]

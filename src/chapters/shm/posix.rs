@@ -81,7 +81,7 @@ impl Backing for PosixMemory {
 /// What to do when `/dev/shm` is full.
 pub(super) fn no_room(error: &anyhow::Error) -> Option<&'static str> {
     (errno(error) == Some(Errno::ENOSPC)).then_some(
-        "/dev/shm is full (df /dev/shm): remove what nobody uses, take a smaller \
+        "/dev/shm has no room for it (df /dev/shm): remove what nobody uses, take a smaller \
          --capacity, or have it mounted with a larger size= (tmpfs(5))",
     )
 }

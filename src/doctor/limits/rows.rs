@@ -26,7 +26,7 @@ const fn row(
 #[rustfmt::skip]
 pub(super) static ROWS: &[Limit] = &[
     row("open-files", &[], "open files of a process",
-        Rlimit(Resource::RLIMIT_NOFILE, 'n', "nofile"), Of(used::descriptors), 200,
+        Rlimit(Resource::RLIMIT_NOFILE, 'n', "nofile"), Of(used::descriptors), 300,
         "a server with many clients gets EMFILE from accept"),
     row("processes", &[], "processes and threads of this user",
         Rlimit(Resource::RLIMIT_NPROC, 'u', "nproc"), Of(used::processes), 64,

@@ -110,7 +110,7 @@ pub static DESCRIPTORS: Probe = Probe {
             return Ok(Answer::ok("253 arrived"));
         }
         Ok(Answer::limited("1 arrived, 253 at once did not").cure(
-            "ulimit -n raises RLIMIT_NOFILE, sysctl net.core.optmem_max the room of a message",
+            "ulimit -n 300 raises RLIMIT_NOFILE, sysctl net.core.optmem_max the room of a message",
         ))
     },
 };

@@ -11,14 +11,18 @@ use super::runtime::{in_a_child, stored_by_a_child};
 use crate::answer::Answer;
 use crate::probe::Probe;
 use os::sysv_segment::{shmat, shmctl_rmid, shmget};
+use wire::errors::line;
 use wire::meet::key_of;
+use wire::ring::ends::CAPACITY;
+use wire::ring::length_of;
+use wire::say::size;
 
 /// POSIX.
 pub static POSIX: Probe = Probe {
     name: "posix-segment",
-    chapters: &["shm", "semaphore"],
+    chapters: &["shm"],
     what: "a POSIX shared memory object (shm_open, ftruncate, mmap by two processes, shm_unlink)",
-    loses: "shm has no memory; posix semaphores and futex words are files of /dev/shm, too",
+    loses: "shm has no memory of the size that its roles take by default",
     necessary: true,
     experiments: &[],
     run: |place| {
@@ -35,8 +39,16 @@ pub static POSIX: Probe = Probe {
 fn use_segment(file: &File) -> Result<Answer> {
     file.set_len(4096).context("ftruncate")?;
     // A store into a page for which /dev/shm has no room is SIGBUS: asked for beforehand.
-    nix::fcntl::posix_fallocate(file, 0, 4096)
-        .context("posix_fallocate in /dev/shm")?;
+    // As much as a role takes.
+    let length = length_of(CAPACITY);
+    let reserved = nix::fcntl::posix_fallocate(file, 0, length as i64)
+        .with_context(|| format!("posix_fallocate {} in /dev/shm", size(length)));
+    if let Err(error) = reserved {
+        return Ok(Answer::missing(line(&error)).cure(
+            "a smaller --capacity, or as root mount -o remount,size=64M /dev/shm; \
+             docker run --shm-size 1g",
+        ));
+    }
     let seen = stored_by_a_child(file)?;
     ensure!(seen == 7, "one process does not see what the other has stored");
     Ok(Answer::ok("what one process stores, the other loads"))

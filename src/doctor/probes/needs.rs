@@ -12,7 +12,7 @@ use nix::unistd::{Uid, pipe2, setuid};
 
 use super::queues::with_queue;
 use super::runtime::in_a_child;
-use super::tools::printed;
+use super::tools::{failed, printed};
 use crate::answer::{Answer, needed};
 use crate::probe::Probe;
 use os::namespace::{mount_tmpfs, unshare_mounts};
@@ -247,7 +247,7 @@ pub static DBUS_DAEMON: Probe = Probe {
         let said = printed(Command::new("dbus-daemon").arg("--version"))?;
         Ok(match said {
             Ok(text) => Answer::ok(text.lines().next().unwrap_or_default()),
-            Err(why) => Answer::missing(why).cure("apt-get install dbus-daemon"),
+            Err(why) => failed(why, "apt-get install dbus-daemon"),
         })
     },
 };
@@ -276,7 +276,7 @@ pub static MPI: Probe = Probe {
                 Answer::ok("two ranks: 4711 came from one to the other")
             }
             Ok(text) => Answer::missing(format!("the ranks print {text:?}")),
-            Err(why) => Answer::missing(why).cure("apt-get install openmpi-bin"),
+            Err(why) => failed(why, "apt-get install openmpi-bin"),
         })
     },
 };

@@ -33,7 +33,14 @@ pub static POSIX: Probe = Probe {
         let made = mq_open(&name, flags, mode, Some(&ours));
         let (queue, whole) = match made {
             Ok(queue) => (queue, true),
-            Err(Errno::EMFILE | Errno::EINVAL | Errno::ENOMEM) => {
+            // RLIMIT_MSGQUEUE: the roles have no queue, either.
+            Err(error @ Errno::EMFILE) => {
+                return Ok(Answer::missing(format!(
+                    "mq_open of 10 messages of 8,192 bytes: {error}"
+                ))
+                .cure("ulimit -q 819200, as root, raises RLIMIT_MSGQUEUE"));
+            }
+            Err(Errno::EINVAL | Errno::ENOMEM) => {
                 let small = MqAttr::new(0, 1, 64, 0);
                 let queue = mq_open(&name, flags, mode, Some(&small));
                 (queue.context("mq_open")?, false)
@@ -48,7 +55,7 @@ pub static POSIX: Probe = Probe {
             false => Answer::limited(
                 "a queue of 1 message of 64 bytes; one of 10 times 8,192 bytes is refused",
             )
-            .cure("ulimit -q 819200 raises RLIMIT_MSGQUEUE"),
+            .cure("sysctl fs.mqueue.msg_max=10 fs.mqueue.msgsize_max=8192, as root"),
         })
     },
 };

@@ -17,9 +17,9 @@ const LOOPBACK: &str =
 /// IPv4.
 pub static TCP4: Probe = Probe {
     name: "tcp-v4",
-    chapters: &["tcp"],
+    chapters: &["tcp", "fdpass"],
     what: "TCP over 127.0.0.1 (listen, connect, write, read)",
-    loses: "tcp has no link",
+    loses: "tcp has no link, and fdpass no clients",
     necessary: true,
     experiments: &[],
     run: |_| {

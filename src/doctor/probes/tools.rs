@@ -35,6 +35,13 @@ pub(super) fn printed(command: &mut Command) -> Result<Result<String, String>> {
     })
 }
 
+/// A program failed, or is not there: `package` helps only then.
+pub(super) fn failed(why: String, package: &str) -> Answer {
+    let is_gone = why.contains("ENOENT");
+    let answer = Answer::of_text(&why);
+    if is_gone { answer.cure(package) } else { answer }
+}
+
 /// A C compiler.
 pub static COMPILER: Probe = Probe {
     name: "c-compiler",
@@ -53,7 +60,7 @@ pub static COMPILER: Probe = Probe {
         compile.arg("-o").arg(&program).arg(&source).env("TMPDIR", place.scratch()?);
         match printed(&mut compile)? {
             Ok(_) => {}
-            Err(why) => return Ok(Answer::missing(why).cure(NO_COMPILER)),
+            Err(why) => return Ok(failed(why, NO_COMPILER)),
         }
         // The runtime directory may be mounted noexec: that is no fault of the compiler.
         Ok(match printed(&mut Command::new(program))? {
@@ -83,8 +90,10 @@ print('%d.%d' % sys.version_info[:2], *missing)";
         let mut python = Command::new(tools.python);
         python.args(["-c", SCRIPT]);
         Ok(match printed(&mut python)? {
-            Err(why) => Answer::missing(why)
-                .cure("apt-get install python3, or name another in IPCLAB_PYTHON"),
+            Err(why) => failed(
+                why,
+                "apt-get install python3, or name another in IPCLAB_PYTHON",
+            ),
             Ok(said) => match said.split_once(' ') {
                 None => Answer::ok(format!("Python {said}, both modules")),
                 Some((version, missing)) => Answer::limited(format!(

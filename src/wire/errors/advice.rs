@@ -172,13 +172,16 @@ pub(super) fn is_limit(what: &str, errno: Errno) -> bool {
         | Errno::ENOSYS
         | Errno::EAFNOSUPPORT
         | Errno::ENETUNREACH => true,
-        Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS => matches!(
-            location,
-            Location::Kernel
-                | Location::SharedMemory
-                | Location::Runtime
-                | Location::Nowhere
-        ),
+        Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS => {
+            is_call(&["posix_fallocate"])
+                || matches!(
+                    location,
+                    Location::Kernel
+                        | Location::SharedMemory
+                        | Location::Runtime
+                        | Location::Nowhere
+                )
+        }
         Errno::EAGAIN => is_call(&["fork", "clone", "spawn", "sigqueue", "timer_"]),
         Errno::EINVAL => is_call(&["mq_open", "msgsnd", "shmget", "semget"]),
         Errno::EACCES | Errno::EPERM => {
@@ -305,6 +308,8 @@ mod tests {
             ("recv", Errno::EAGAIN, false),
             ("ptrace(PTRACE_SEIZE)", Errno::EPERM, true),
             ("kill 1", Errno::EPERM, false),
+            ("posix_fallocate /ipclab-0-shm", Errno::ENOSPC, true),
+            ("posix_fallocate the memfd", Errno::ENOSPC, true),
         ] {
             assert_eq!(is_limit(what, errno), is, "{what}: {errno:?}");
         }
