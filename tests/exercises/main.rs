@@ -44,15 +44,12 @@ impl Check {
         )
     }
 
-    /// What the check says of the stage that failed, without what differs from run to run.
+    /// The first thing that the check says of the stage that failed: the cause. What follows from it
+    /// may come to be seen, or not.
     fn message(&self) -> String {
         let stages = self.whole["stages"].as_array().expect("a list");
         let last = stages.last().expect("a stage");
-        let mut text = String::new();
-        for fault in last["faults"].as_array().expect("a list") {
-            let _ = writeln!(text, "{}", fault.as_str().expect("a text"));
-        }
-        without_what_differs(&text)
+        without_what_differs(last["faults"][0].as_str().unwrap_or_default())
     }
 }
 
@@ -75,15 +72,14 @@ fn without_what_differs(text: &str) -> String {
     out
 }
 
-/// A word, with PLACE for a name of the stage's, and N for a number in quotes or at a line's end.
+/// A word, with PLACE for a name of the stage's, and N for a number of some digits: a pid, an id.
 fn word_that_stays(word: &str) -> String {
     let path = word.trim_end();
     if path.contains("ipclab-") {
         return word.replace(path, "PLACE");
     }
-    let number =
-        path.strip_prefix('"').or(path.strip_suffix('.')).unwrap_or_default();
-    if !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()) {
+    let number = path.trim_matches(['"', '.']);
+    if number.len() > 2 && number.bytes().all(|c| c.is_ascii_digit()) {
         word.replace(number, "N")
     } else {
         word.to_owned()
@@ -196,10 +192,7 @@ fn begins(id: &str, language: Language) -> String {
         "{id}: what one begins with does not run in {language:?}"
     );
     let language = language.name();
-    format!(
-        "## as it begins, in {language}: {stage}: {verdict}\n\n{}\n",
-        check.message()
-    )
+    format!("## as it begins, in {language}: {stage}\n\n{}\n", check.message())
 }
 
 /// That the wrong solution is caught; what is said of it.
@@ -215,7 +208,7 @@ fn caught(id: &str, wrong: &Wrong) -> String {
             "{id}, wrong: {what}, round {round}: {whole:#}"
         );
         assert_ne!(verdict, "passed", "{id}, wrong: {what}, round {round}");
-        message = format!("## {what}: {stage}: {verdict}\n\n{}\n", check.message());
+        message = format!("## {what}: {stage}\n\n{}\n", check.message());
     }
     message
 }

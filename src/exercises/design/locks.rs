@@ -138,7 +138,7 @@ pub(in super::super) const ROW: Exercise = Exercise {
                 one.ask("lock", "ok")?;
                 two.send(&two.request("lock"))?;
                 two.waits()?;
-                one.leave();
+                one.leave()?;
                 two.expect("ok")?;
                 partner.end("server")
             },
@@ -155,7 +155,7 @@ pub(in super::super) const ROW: Exercise = Exercise {
                     client.send(&client.request("lock"))?;
                     client.waits()?;
                 }
-                two.leave();
+                two.leave()?;
                 one.ask("unlock", "ok")?;
                 three.expect("ok")?;
                 partner.end("server")
@@ -313,9 +313,15 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Closes its end.
-    fn leave(&mut self) {
+    /// Closes its end, and waits until the server has seen it: it woke, and sleeps again.
+    fn leave(&mut self) -> Result<()> {
+        let server = self.partner.learner("server")?;
+        let before = Sleep::of(server).wakes;
         self.partner.log(&format!("client {}: close()", self.who));
         self.stream = None;
+        self.partner.until("the server's next sleep", || {
+            let now = Sleep::of(server);
+            (now.sound && now.wakes > before).then_some(())
+        })
     }
 }
