@@ -153,10 +153,7 @@ fn a_learner_who_comes_back_is_told_where_they_were() {
     let list = learner.types("exercise list");
     assert!(list.contains(" stages 3 weeks ago, 1 hint\n"), "{list}");
     assert!(list.contains(", 2 of "), "{list}");
-    assert!(
-        list.contains("\nNext: ipclab exercise "),
-        "{list}"
-    );
+    assert!(list.contains("\nNext: ipclab exercise "), "{list}");
 }
 
 #[test]

@@ -18,7 +18,9 @@ use wire::errors::usage;
 use wire::meet::quoted;
 
 use super::class::{self, names};
-use super::folder::{NotBuilt, Started, about, build, build_line};
+use super::folder::{
+    NotBuilt, Started, about, build, build_line, instead, is_machines, lacking,
+};
 use super::formats::{Format, write};
 use super::pace::measure;
 use super::progress::{Progress, now};
@@ -311,9 +313,24 @@ fn begin(
         let fault = format!("{}; ipclab doctor tells more.", answer.found);
         return Ok(Err(Report::new(Verdict::NotHere, fault)));
     }
+    let not_here = |why: &str, language| {
+        let mut report = Report::new(Verdict::NotHere, format!("{why}."));
+        report.faults.push(instead(checked.entry.1, &checked.id, language));
+        report
+    };
+    let language = checked.dir.as_ref().map(|(_, language)| *language);
+    if let Some((dir, language)) = &checked.dir
+        && let Some(why) = lacking(dir, *language)?
+    {
+        return Ok(Err(not_here(&why, *language)));
+    }
     Ok(start(checked, options)?.map_err(|NotBuilt(said)| {
-        let mut report =
-            Report::new(Verdict::CouldNotRun, "It does not compile.".into());
+        let mut report = match language.filter(|_| is_machines(&said)) {
+            Some(language) => {
+                not_here("Nothing can be built on this machine", language)
+            }
+            None => Report::new(Verdict::CouldNotRun, "It does not compile.".into()),
+        };
         report.tell("The compiler", &said);
         report
     }))

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use bare::{Language, Program, header_command};
 use lab::tools::{NO_COMPILER, Tools, compiler};
 use wire::dirs;
-use wire::errors::Advise;
+use wire::errors::{self, Advise};
 use wire::launcher::mpiexec_within;
 
 use super::row::{Begin, Exercise};
@@ -220,6 +220,69 @@ fn mpicc() -> String {
     std::env::var("MPICC").unwrap_or_else(|_| "mpicc".into())
 }
 
+/// What the machine must have for programs in `language`.
+fn install(language: Language) -> &'static str {
+    match language {
+        Language::Rust => "install Rust 1.85 or later (https://rustup.rs)",
+        Language::C => NO_COMPILER,
+        Language::Python => {
+            "apt-get install python3, or name another in IPCLAB_PYTHON"
+        }
+    }
+}
+
+/// Why no program in `language` can be built or started here, if none can: the tool for it does
+/// not even tell its version.
+pub(super) fn lacking(dir: &Path, language: Language) -> Result<Option<String>> {
+    let mut command = match build_line(dir, language)? {
+        Some(words) => compiler(&words[0]),
+        None => Command::new(Tools::of_environment().python),
+    };
+    let tool = command.get_program().to_string_lossy().into_owned();
+    let output = command.arg("--version").current_dir(dir).output();
+    let why = match output.with_context(|| format!("exec {tool}")) {
+        Ok(output) if output.status.success() => return Ok(None),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let first = said.lines().next().unwrap_or_default();
+            format!("{tool} --version: {}: {first}", output.status)
+        }
+        Err(error) => errors::line(&error),
+    };
+    Ok(Some(why.trim_end_matches([':', ' ', '.']).to_owned()))
+}
+
+/// What the learner can do where the tool is missing: install it, or take another language.
+pub(super) fn instead(exercise: &Exercise, id: &str, language: Language) -> String {
+    let others: Vec<_> =
+        languages(exercise).filter(|one| *one != language).collect();
+    let others =
+        others.into_iter().map(Language::name).collect::<Vec<_>>().join("|");
+    let install = install(language);
+    match others.is_empty() {
+        true => format!("To go on, {install}."),
+        false => format!(
+            "To go on, {install}, or: ipclab exercise start {id} --lang {others}"
+        ),
+    }
+}
+
+/// The languages that the exercise is there for.
+pub(super) fn languages(exercise: &Exercise) -> impl Iterator<Item = Language> {
+    let solutions = exercise.solutions;
+    Language::ALL
+        .into_iter()
+        .filter(move |language| solutions[*language as usize].is_some())
+}
+
+/// Whether it is the machine, and not the program, for which the compiler fails: no linker, or a
+/// Rust that is older than the manifest's edition.
+pub(super) fn is_machines(said: &str) -> bool {
+    ["error: linker `", "feature `edition2024` is required"]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
 /// Builds the program in `dir`.
 ///
 /// # Errors
@@ -232,7 +295,7 @@ pub(super) fn build(
         let mut command = compiler(&words[0]);
         let output = command.args(&words[1..]).current_dir(dir).output();
         let output = output.with_context(|| format!("exec {}", words[0]));
-        let output = output.advise(|_| Some(NO_COMPILER))?;
+        let output = output.advise(|_| Some(install(language)))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             return Ok(Err(NotBuilt(said)));

@@ -8,7 +8,7 @@ use bare::Language;
 use lab::prose;
 use wire::meet::quoted;
 
-use super::folder::{beginning, default, make, source};
+use super::folder::{beginning, default, languages, make, source};
 use super::progress::{Progress, told};
 use super::row::{Exercise, Kind};
 use super::{find, id};
@@ -36,10 +36,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let entry = find(&options.exercise).context("no such exercise")?;
     let (exercise, id, language) = (entry.1, id(entry), options.lang);
     let Some(text) = beginning(exercise, language) else {
-        let known = Language::ALL
-            .into_iter()
-            .filter(|language| exercise.solutions[*language as usize].is_some());
-        let known: Vec<_> = known.map(Language::name).collect();
+        let known: Vec<_> = languages(exercise).map(Language::name).collect();
         bail!("{id} is there for --lang {} alone", known.join(", "));
     };
     let dir = match &options.dir {

@@ -80,14 +80,18 @@ pub(super) fn way_out(
     let mut text = String::new();
     if options.own.is_none() {
         rows.push((format!("ipclab exercise hint {id}"), "a hint for this stage"));
-    } else if let Ok(stage) = find_stage(checked.entry.1, stage) {
+    }
+    if stage == START {
+        // No hint is for a program that does not build or start, or for the machine.
+        rows.clear();
+    }
+    if options.own.is_some()
+        && let Ok(stage) = find_stage(checked.entry.1, stage)
+    {
         let hint = checked.entry.1.hints[stage.hint - 1];
         text += &prose::paragraph(prose::width(), "\nHint: ", "", hint);
     }
-    if stage == START {
-        rows.drain(..2);
-    }
-    if options.trace {
+    if options.trace && stage != START {
         rows.remove(1);
     }
     if rows.is_empty() {

@@ -1,5 +1,7 @@
 //! The verbs, as a learner types them.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -99,4 +101,41 @@ fn a_program_that_does_not_compile_or_start_is_not_called_wrong() {
     assert!(printed(&outcome).contains("main.c:1:"), "{}", printed(&outcome));
     let outcome = exercise(home.path(), &["check", "fifo/receiver", "--", "./none"]);
     assert!(outcome.stderr.contains("could not run"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_toolchain_that_is_missing_is_not_the_learners_fault() {
+    let home = tempfile::tempdir().unwrap();
+    // A rustup that has no default toolchain; the others are not there at all.
+    let bin = home.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let cargo = bin.join("cargo");
+    std::fs::write(&cargo, "#!/bin/sh\necho no default is configured >&2\nexit 1\n")
+        .unwrap();
+    std::fs::set_permissions(&cargo, Permissions::from_mode(0o700)).unwrap();
+    for (language, why, way_out) in [
+        ("rust", "no default is configured", "https://rustup.rs"),
+        ("c", "exec cc: ENOENT", "apt-get install gcc"),
+        ("python", "exec python3: ENOENT", "apt-get install python3"),
+    ] {
+        exercise(home.path(), &["start", "fifo/receiver", "--lang", language]);
+        let mut command = Command::new(support::program());
+        command
+            .args(["exercise", "check", "fifo/receiver"])
+            .current_dir(home.path());
+        command
+            .env("HOME", home.path())
+            .env("XDG_STATE_HOME", home.path().join("state"));
+        command.env("PATH", &bin).env_remove("CC").env_remove("IPCLAB_PYTHON");
+        let outcome = run(command, Input::Nothing);
+        let text = printed(&outcome);
+        assert!(
+            outcome.stderr.contains("could not be checked here"),
+            "{language}: {text}"
+        );
+        assert!(text.contains(why) && text.contains(way_out), "{language}: {text}");
+        assert!(text.contains("exercise start fifo/receiver --lang "), "{text}");
+        assert!(!text.contains("does not compile"), "{text}");
+        assert!(!text.contains("exercise hint"), "{text}");
+    }
 }
