@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -27,7 +28,7 @@ use super::progress::{Progress, now};
 use super::row::{Exercise, Stage};
 use super::run::play;
 use super::schema::{Played, START, Submission, VERSION};
-use super::told::{done, line, told, way_out};
+use super::told::{begun, done, line, starts, told, way_out};
 use super::tracing::traced;
 use super::verdict::{Report, Verdict};
 use super::watch::{self, Watched};
@@ -151,6 +152,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let before = if options.apart { names() } else { BTreeSet::new() };
     let built = match built {
         Ok(started) => {
+            if options.is_told() {
+                prose::print(&starts(exercise, stages[0], &started)?)?;
+            }
             measure(exercise, &started, &mut stop)?.map(|pace| (started, pace))
         }
         Err(report) => Err(report),
@@ -163,7 +167,11 @@ pub(super) fn run(options: &Options) -> Result<()> {
             None
         }
         Ok((started, pace)) => {
+            let terminal = options.is_told() && stdout().is_terminal();
             for (number, stage) in (1..).zip(&stages) {
+                if terminal {
+                    prose::print(&begun(number, stages.len(), stage))?;
+                }
                 let report = play(
                     exercise,
                     &checked.id,
@@ -172,6 +180,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
                     (seed, pace),
                     &mut stop,
                 )?;
+                if terminal {
+                    prose::print(ERASED)?;
+                }
                 end_if_asked(&mut stop)?;
                 if options.is_told() {
                     prose::print(&line(number, stages.len(), stage, &report))?;
@@ -245,6 +256,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// To the line's begin, and what stands in it is erased.
+const ERASED: &str = "\r\x1b[K";
 
 /// Ends this process if a signal has asked for it.
 fn end_if_asked(stop: &mut Interrupts) -> Result<()> {

@@ -37,6 +37,9 @@ fn a_learner_starts_fails_is_helped_and_passes() {
     assert_eq!(failed.status.code(), Some(1));
     let text = printed(&failed);
     assert!(text.contains("--stage plain --seed "), "{text}");
+    // What is run is said before the first stage's line.
+    let begin = text.lines().next().unwrap();
+    assert!(begin.ends_with(" main.py receiver PLACE"), "{text}");
     assert!(text.contains("ipclab exercise hint fifo/receiver"), "{text}");
 
     let early = exercise(home.path(), &["show", "fifo/receiver"]);
