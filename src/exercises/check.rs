@@ -45,6 +45,7 @@ use super::{Entry, find, id, own, seed};
     ("exercise check fifo/receiver --watch", "again, each time that you save a file"),
     ("exercise check --all handed-in", "a folder of submissions, a folder a learner"),
     ("exercise check --all handed-in --format junit", "the same for a build server"),
+    ("exercise check --all handed-in --format github --out results", "a file a learner"),
 ]))]
 pub(super) struct Options {
     /// CHAPTER/NAME; in its folder it need not be said
@@ -73,6 +74,9 @@ pub(super) struct Options {
     #[arg(long, value_name = "NUMBER", requires = "all")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
+    /// With --all: write a file a learner into DIR, and print the table
+    #[arg(long, value_name = "DIR", requires = "all")]
+    out: Option<PathBuf>,
     /// An exercise of your teacher's own, in FOLDER (`exercise new`)
     #[arg(long, value_name = "FOLDER", requires = "command")]
     #[arg(conflicts_with_all = ["exercise", "all"])]
@@ -134,7 +138,11 @@ pub(super) fn run(options: &Options) -> Result<()> {
             exercise: options.exercise.as_deref(),
             seed: options.seed()?,
             jobs: options.jobs.map(usize::from),
-            format: options.format(),
+            format: match options.out {
+                Some(_) if options.is_told() => Format::Json,
+                _ => options.format(),
+            },
+            out: options.out.as_deref(),
         });
     }
     let checked = chosen(options)?;
