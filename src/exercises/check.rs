@@ -20,7 +20,7 @@ use wire::meet::quoted;
 
 use super::class::{self, names};
 use super::folder::{
-    NotBuilt, Started, about, build, build_line, instead, is_machines, lacking,
+    NotBuilt, Started, build, build_line, instead, is_machines, lacking, named,
 };
 use super::formats::{Format, write};
 use super::pace::measure;
@@ -32,13 +32,14 @@ use super::told::{begun, done, line, starts, told, way_out};
 use super::tracing::traced;
 use super::verdict::{Report, Verdict};
 use super::watch::{self, Watched};
-use super::{Entry, find, id, own, seed};
+use super::{Entry, id, own, seed};
 
 /// The options of `check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = prose::examples(&[
     ("exercise check fifo/receiver", "your program in the folder that `start` made"),
     ("exercise check", "the same, from within that folder"),
+    ("exercise check fifo/receiver --lang c", "the one that you began in C, if you have others"),
     ("exercise check fifo/receiver -- ./mine", "another program"),
     ("exercise check fifo/receiver --stage halves --seed 81f3", "a stage alone, again"),
     ("exercise check fifo/receiver --stage halves --trace", "its system calls, too"),
@@ -51,6 +52,10 @@ pub(super) struct Options {
     /// CHAPTER/NAME; in its folder it need not be said
     #[arg(value_parser = super::offers(), hide_possible_values = true)]
     exercise: Option<String>,
+    /// The program that you began in this language: rust, c or python
+    #[arg(long, value_parser = lab::language::parser())]
+    #[arg(conflicts_with_all = ["all", "command"])]
+    lang: Option<Language>,
     /// Try this stage alone
     #[arg(long, value_name = "NAME")]
     pub(super) stage: Option<String>,
@@ -106,14 +111,6 @@ impl Options {
         self.format() == Format::Table
     }
 
-    /// The words that name the exercise again.
-    pub(super) fn named(&self, id: &str) -> String {
-        match &self.own {
-            Some(dir) => format!("--own {}", quoted(&dir.display().to_string())),
-            None => id.to_owned(),
-        }
-    }
-
     fn seed(&self) -> Result<u64> {
         match self.seed {
             Some(seed) => Ok(seed),
@@ -128,6 +125,25 @@ pub(super) struct Checked {
     pub(super) id: String,
     /// The learner's folder, where no command was given.
     dir: Option<(PathBuf, Language)>,
+}
+
+impl Checked {
+    /// `ipclab exercise VERB`, with the words that name the exercise where we are.
+    pub(super) fn again(&self, options: &Options, verb: &str) -> String {
+        let mut line = format!("ipclab exercise {verb}");
+        if let Some(dir) = &options.own {
+            return line + &format!(" --own {}", quoted(&dir.display().to_string()));
+        }
+        let here = std::env::current_dir().ok();
+        let dir = self.dir.as_ref().map(|(dir, _)| dir);
+        if dir.is_none() || here.as_ref() != dir {
+            line += &format!(" {}", self.id);
+        }
+        match options.lang.filter(|_| verb == "check" && here.as_ref() != dir) {
+            Some(language) => line + " --lang " + language.name(),
+            None => line,
+        }
+    }
 }
 
 /// `ipclab exercise check`.
@@ -295,6 +311,9 @@ fn watched(checked: &Checked, options: &Options) -> Result<()> {
         Some(dir) => words.extend(["--own".into(), dir.into()]),
         None => words.push(checked.id.clone().into()),
     }
+    if let Some(language) = options.lang {
+        words.extend(["--lang".into(), language.name().into()]);
+    }
     if let Some(stage) = &options.stage {
         words.extend(["--stage".into(), stage.into()]);
     }
@@ -364,32 +383,25 @@ fn chosen(options: &Options) -> Result<Checked> {
         let entry = own::load(dir)?;
         return Ok(Checked { entry, id: id(entry), dir: None });
     }
-    let here = std::env::current_dir().ok();
-    let here = here.and_then(|dir| Some((about(&dir)?, dir)));
-    let id = match (&options.exercise, &here) {
-        (Some(id), _) => id.clone(),
-        (None, Some((about, _))) => about.exercise.clone(),
-        (None, None) => {
-            return Err(usage(
-                "this folder is no exercise's: name one, ipclab exercise check CHAPTER/NAME, or \
-                 see ipclab exercise list",
-            ));
-        }
-    };
-    let entry = find(&id).with_context(|| format!("{id}: no such exercise"))?;
+    let (entry, here) = named(options.exercise.as_deref(), "check")?;
+    let id = id(entry);
     if !options.command.is_empty() {
         return Ok(Checked { entry, id, dir: None });
     }
-    let of_here = here.filter(|(about, _)| about.exercise == id);
-    let (dir, language) = match of_here {
-        Some((about, dir)) => (dir, about.language),
+    let wanted = options.lang.map(Language::name);
+    let here = here
+        .filter(|(_, about)| wanted.is_none_or(|wanted| wanted == about.language));
+    let (dir, language) = match here {
+        Some((dir, about)) => (dir, about.language),
         None => {
             let progress = Progress::read_or_tell();
             let done = progress.exercises.get(&id).cloned().unwrap_or_default();
-            let (Some(dir), Some(language)) = (done.dir, done.language) else {
-                bail!("{id} has not been started: ipclab exercise start {id}");
+            let Some(folder) = done.folder(wanted) else {
+                let lang = wanted.map(|lang| format!(" --lang {lang}"));
+                let lang = lang.unwrap_or_default();
+                bail!("{id} has not been started: ipclab exercise start {id}{lang}");
             };
-            (dir, language)
+            folder
         }
     };
     let language = Language::ALL.into_iter().find(|known| known.name() == language);
@@ -446,8 +458,7 @@ fn note(checked: &Checked, options: &Options, submission: &Submission) {
             return;
         }
         if let Some((dir, language)) = &checked.dir {
-            done.dir = Some(dir.clone());
-            done.language = Some(language.name().to_owned());
+            done.began(dir, language.name());
         }
         done.stages = submission.passed;
         done.checked = Some(now());

@@ -14,11 +14,13 @@ use tempfile::TempDir;
 use bare::{Language, Program, header_command};
 use lab::tools::{NO_COMPILER, Tools, compiler};
 use wire::dirs;
-use wire::errors::{self, Advise};
+use wire::errors::{self, Advise, usage};
 use wire::launcher::mpiexec_within;
+use wire::meet::quoted;
 
 use super::row::{Begin, Exercise};
 use super::texts;
+use super::{Entry, find};
 
 /// The file that says which exercise a folder is for.
 pub(super) const ABOUT: &str = ".ipclab-exercise";
@@ -140,8 +142,10 @@ pub(super) fn make(
     let file = dir.join(source(language));
     if file.exists() {
         bail!(
-            "{} is there already: go on with it, or begin again in another place by --dir",
-            file.display()
+            "{} is there already: go on with it, cd {} && ipclab exercise check, or begin again \
+             in another place by --dir",
+            file.display(),
+            quoted(&dir.display().to_string())
         );
     }
     let parent = file.parent().unwrap_or(dir);
@@ -180,6 +184,30 @@ pub fn manifest(text: &str) -> String {
 /// Which exercise the folder `dir` is for.
 pub(super) fn about(dir: &Path) -> Option<About> {
     serde_json::from_slice(&std::fs::read(dir.join(ABOUT)).ok()?).ok()
+}
+
+/// The exercise that `given` names, or that the current directory is for; with that directory, if
+/// it is for the same.
+///
+/// # Errors
+/// When neither names one.
+pub(super) fn named(
+    given: Option<&str>,
+    verb: &str,
+) -> Result<(Entry, Option<(PathBuf, About)>)> {
+    let here = std::env::current_dir().ok();
+    let here = here.and_then(|dir| Some((about(&dir)?, dir)));
+    let id = given.or(here.as_ref().map(|(about, _)| about.exercise.as_str()));
+    let Some(id) = id else {
+        return Err(usage(format!(
+            "this folder is no exercise's: name one, ipclab exercise {verb} CHAPTER/NAME, or \
+             see ipclab exercise list"
+        )));
+    };
+    let entry = find(id).with_context(|| format!("{id}: no such exercise"))?;
+    let id = super::id(entry);
+    let here = here.filter(|(about, _)| about.exercise == id);
+    Ok((entry, here.map(|(about, dir)| (dir, about))))
 }
 
 /// The line that builds the program in `dir`, if it must be built.

@@ -122,15 +122,14 @@ pub(super) fn way_out(
     stage: &str,
     seed: u64,
 ) -> String {
-    let id = &options.named(&checked.id);
     let command: String = options
         .command
         .iter()
         .map(|word| format!(" {}", quoted(&word.to_string_lossy())))
         .collect();
     let command = if command.is_empty() { command } else { format!(" --{command}") };
-    let again =
-        format!("ipclab exercise check {id} --stage {stage} --seed {seed:x}");
+    let again = checked.again(options, "check");
+    let again = format!("{again} --stage {stage} --seed {seed:x}");
     let mut rows = vec![
         (format!("{again}{command}"), "this stage alone, with the same data"),
         (
@@ -140,7 +139,7 @@ pub(super) fn way_out(
     ];
     let mut text = String::new();
     if options.own.is_none() {
-        rows.push((format!("ipclab exercise hint {id}"), "a hint for this stage"));
+        rows.push((checked.again(options, "hint"), "a hint for this stage"));
     }
     if stage == START {
         // No hint is for a program that does not build or start, or for the machine.
@@ -164,17 +163,15 @@ pub(super) fn way_out(
 pub(super) fn done(checked: &Checked, options: &Options) -> String {
     let id = &checked.id;
     if options.stage.is_some() {
-        let id = options.named(id);
-        return format!(
-            "\nThat stage passes. All of them: ipclab exercise check {id}\n"
-        );
+        let all = checked.again(options, "check");
+        return format!("\nThat stage passes. All of them: {all}\n");
     }
     if options.own.is_some() {
         return format!("\n{id} is passed.\n");
     }
     let rows = [
         (
-            format!("ipclab exercise show {id}"),
+            checked.again(options, "show"),
             "our solution, its reasons, and its calls beside yours",
         ),
         ("ipclab next".to_owned(), "what comes next"),
