@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -18,35 +19,43 @@ use wire::errors::usage;
 use wire::meet::quoted;
 
 use super::class::{self, names};
-use super::folder::{NotBuilt, Started, about, build, build_line};
+use super::folder::{
+    NotBuilt, Started, build, build_line, instead, is_machines, lacking, named,
+};
 use super::formats::{Format, write};
 use super::pace::measure;
 use super::progress::{Progress, now};
 use super::row::{Exercise, Stage};
 use super::run::play;
 use super::schema::{Played, START, Submission, VERSION};
-use super::told::{done, line, told, way_out};
+use super::told::{begun, done, line, starts, told, way_out};
 use super::tracing::traced;
 use super::verdict::{Report, Verdict};
 use super::watch::{self, Watched};
-use super::{Entry, find, id, own, seed};
+use super::{Entry, id, own, seed};
 
 /// The options of `check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = prose::examples(&[
     ("exercise check fifo/receiver", "your program in the folder that `start` made"),
     ("exercise check", "the same, from within that folder"),
+    ("exercise check fifo/receiver --lang c", "the one that you began in C, if you have others"),
     ("exercise check fifo/receiver -- ./mine", "another program"),
     ("exercise check fifo/receiver --stage halves --seed 81f3", "a stage alone, again"),
     ("exercise check fifo/receiver --stage halves --trace", "its system calls, too"),
     ("exercise check fifo/receiver --watch", "again, each time that you save a file"),
     ("exercise check --all handed-in", "a folder of submissions, a folder a learner"),
     ("exercise check --all handed-in --format junit", "the same for a build server"),
+    ("exercise check --all handed-in --format github --out results", "a file a learner"),
 ]))]
 pub(super) struct Options {
     /// CHAPTER/NAME; in its folder it need not be said
     #[arg(value_parser = super::offers(), hide_possible_values = true)]
     exercise: Option<String>,
+    /// The program that you began in this language: rust, c or python
+    #[arg(long, value_parser = lab::language::parser())]
+    #[arg(conflicts_with_all = ["all", "command"])]
+    lang: Option<Language>,
     /// Try this stage alone
     #[arg(long, value_name = "NAME")]
     pub(super) stage: Option<String>,
@@ -70,6 +79,9 @@ pub(super) struct Options {
     #[arg(long, value_name = "NUMBER", requires = "all")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
+    /// With --all: write a file a learner into DIR, and print the table
+    #[arg(long, value_name = "DIR", requires = "all")]
+    out: Option<PathBuf>,
     /// An exercise of your teacher's own, in FOLDER (`exercise new`)
     #[arg(long, value_name = "FOLDER", requires = "command")]
     #[arg(conflicts_with_all = ["exercise", "all"])]
@@ -99,14 +111,6 @@ impl Options {
         self.format() == Format::Table
     }
 
-    /// The words that name the exercise again.
-    pub(super) fn named(&self, id: &str) -> String {
-        match &self.own {
-            Some(dir) => format!("--own {}", quoted(&dir.display().to_string())),
-            None => id.to_owned(),
-        }
-    }
-
     fn seed(&self) -> Result<u64> {
         match self.seed {
             Some(seed) => Ok(seed),
@@ -123,6 +127,25 @@ pub(super) struct Checked {
     dir: Option<(PathBuf, Language)>,
 }
 
+impl Checked {
+    /// `ipclab exercise VERB`, with the words that name the exercise where we are.
+    pub(super) fn again(&self, options: &Options, verb: &str) -> String {
+        let mut line = format!("ipclab exercise {verb}");
+        if let Some(dir) = &options.own {
+            return line + &format!(" --own {}", quoted(&dir.display().to_string()));
+        }
+        let here = std::env::current_dir().ok();
+        let dir = self.dir.as_ref().map(|(dir, _)| dir);
+        if dir.is_none() || here.as_ref() != dir {
+            line += &format!(" {}", self.id);
+        }
+        match options.lang.filter(|_| verb == "check" && here.as_ref() != dir) {
+            Some(language) => line + " --lang " + language.name(),
+            None => line,
+        }
+    }
+}
+
 /// `ipclab exercise check`.
 pub(super) fn run(options: &Options) -> Result<()> {
     if let Some(dir) = &options.all {
@@ -131,7 +154,11 @@ pub(super) fn run(options: &Options) -> Result<()> {
             exercise: options.exercise.as_deref(),
             seed: options.seed()?,
             jobs: options.jobs.map(usize::from),
-            format: options.format(),
+            format: match options.out {
+                Some(_) if options.is_told() => Format::Json,
+                _ => options.format(),
+            },
+            out: options.out.as_deref(),
         });
     }
     let checked = chosen(options)?;
@@ -149,6 +176,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let before = if options.apart { names() } else { BTreeSet::new() };
     let built = match built {
         Ok(started) => {
+            if options.is_told() {
+                prose::print(&starts(exercise, stages[0], &started)?)?;
+            }
             measure(exercise, &started, &mut stop)?.map(|pace| (started, pace))
         }
         Err(report) => Err(report),
@@ -161,7 +191,11 @@ pub(super) fn run(options: &Options) -> Result<()> {
             None
         }
         Ok((started, pace)) => {
+            let terminal = options.is_told() && stdout().is_terminal();
             for (number, stage) in (1..).zip(&stages) {
+                if terminal {
+                    prose::print(&begun(number, stages.len(), stage))?;
+                }
                 let report = play(
                     exercise,
                     &checked.id,
@@ -170,6 +204,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
                     (seed, pace),
                     &mut stop,
                 )?;
+                if terminal {
+                    prose::print(ERASED)?;
+                }
                 end_if_asked(&mut stop)?;
                 if options.is_told() {
                     prose::print(&line(number, stages.len(), stage, &report))?;
@@ -244,6 +281,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     }
 }
 
+/// To the line's begin, and what stands in it is erased.
+const ERASED: &str = "\r\x1b[K";
+
 /// Ends this process if a signal has asked for it.
 fn end_if_asked(stop: &mut Interrupts) -> Result<()> {
     let _ = stop.pending()?;
@@ -270,6 +310,9 @@ fn watched(checked: &Checked, options: &Options) -> Result<()> {
     match &options.own {
         Some(dir) => words.extend(["--own".into(), dir.into()]),
         None => words.push(checked.id.clone().into()),
+    }
+    if let Some(language) = options.lang {
+        words.extend(["--lang".into(), language.name().into()]);
     }
     if let Some(stage) = &options.stage {
         words.extend(["--stage".into(), stage.into()]);
@@ -311,9 +354,24 @@ fn begin(
         let fault = format!("{}; ipclab doctor tells more.", answer.found);
         return Ok(Err(Report::new(Verdict::NotHere, fault)));
     }
+    let not_here = |why: &str, language| {
+        let mut report = Report::new(Verdict::NotHere, format!("{why}."));
+        report.faults.push(instead(checked.entry.1, &checked.id, language));
+        report
+    };
+    let language = checked.dir.as_ref().map(|(_, language)| *language);
+    if let Some((dir, language)) = &checked.dir
+        && let Some(why) = lacking(dir, *language)?
+    {
+        return Ok(Err(not_here(&why, *language)));
+    }
     Ok(start(checked, options)?.map_err(|NotBuilt(said)| {
-        let mut report =
-            Report::new(Verdict::CouldNotRun, "It does not compile.".into());
+        let mut report = match language.filter(|_| is_machines(&said)) {
+            Some(language) => {
+                not_here("Nothing can be built on this machine", language)
+            }
+            None => Report::new(Verdict::CouldNotRun, "It does not compile.".into()),
+        };
         report.tell("The compiler", &said);
         report
     }))
@@ -325,32 +383,25 @@ fn chosen(options: &Options) -> Result<Checked> {
         let entry = own::load(dir)?;
         return Ok(Checked { entry, id: id(entry), dir: None });
     }
-    let here = std::env::current_dir().ok();
-    let here = here.and_then(|dir| Some((about(&dir)?, dir)));
-    let id = match (&options.exercise, &here) {
-        (Some(id), _) => id.clone(),
-        (None, Some((about, _))) => about.exercise.clone(),
-        (None, None) => {
-            return Err(usage(
-                "this folder is no exercise's: name one, ipclab exercise check CHAPTER/NAME, or \
-                 see ipclab exercise list",
-            ));
-        }
-    };
-    let entry = find(&id).with_context(|| format!("{id}: no such exercise"))?;
+    let (entry, here) = named(options.exercise.as_deref(), "check")?;
+    let id = id(entry);
     if !options.command.is_empty() {
         return Ok(Checked { entry, id, dir: None });
     }
-    let of_here = here.filter(|(about, _)| about.exercise == id);
-    let (dir, language) = match of_here {
-        Some((about, dir)) => (dir, about.language),
+    let wanted = options.lang.map(Language::name);
+    let here = here
+        .filter(|(_, about)| wanted.is_none_or(|wanted| wanted == about.language));
+    let (dir, language) = match here {
+        Some((dir, about)) => (dir, about.language),
         None => {
             let progress = Progress::read_or_tell();
             let done = progress.exercises.get(&id).cloned().unwrap_or_default();
-            let (Some(dir), Some(language)) = (done.dir, done.language) else {
-                bail!("{id} has not been started: ipclab exercise start {id}");
+            let Some(folder) = done.folder(wanted) else {
+                let lang = wanted.map(|lang| format!(" --lang {lang}"));
+                let lang = lang.unwrap_or_default();
+                bail!("{id} has not been started: ipclab exercise start {id}{lang}");
             };
-            (dir, language)
+            folder
         }
     };
     let language = Language::ALL.into_iter().find(|known| known.name() == language);
@@ -407,8 +458,7 @@ fn note(checked: &Checked, options: &Options, submission: &Submission) {
             return;
         }
         if let Some((dir, language)) = &checked.dir {
-            done.dir = Some(dir.clone());
-            done.language = Some(language.name().to_owned());
+            done.began(dir, language.name());
         }
         done.stages = submission.passed;
         done.checked = Some(now());

@@ -23,7 +23,7 @@ use wire::say::count;
 
 use super::find;
 use super::folder::{ABOUT, about};
-use super::formats::{Format, write};
+use super::formats::{Format, write, write_files};
 use super::schema::{Class, Submission, VERSION};
 use super::verdict::Verdict;
 
@@ -45,6 +45,8 @@ pub(super) struct Asked<'a> {
     pub(super) jobs: Option<usize>,
     /// How it is shown.
     pub(super) format: Format,
+    /// Where there is to be a file a learner.
+    pub(super) out: Option<&'a Path>,
 }
 
 /// A folder of an exercise that was handed in.
@@ -102,7 +104,13 @@ pub(super) fn run(asked: &Asked<'_>) -> Result<()> {
     let submissions =
         done.into_iter().map(|(_, one)| one).collect::<Result<Vec<_>>>()?;
     let class = Class { version: VERSION, submissions, without };
-    prose::print(&shown(&class, asked.format))?;
+    match asked.out {
+        Some(dir) => {
+            write_files(dir, asked.format, &class.submissions)?;
+            prose::print(&table(&class))?;
+        }
+        None => prose::print(&shown(&class, asked.format))?,
+    }
     ending(&class, asked.format)
 }
 

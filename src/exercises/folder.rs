@@ -14,11 +14,13 @@ use tempfile::TempDir;
 use bare::{Language, Program, header_command};
 use lab::tools::{NO_COMPILER, Tools, compiler};
 use wire::dirs;
-use wire::errors::Advise;
+use wire::errors::{self, Advise, usage};
 use wire::launcher::mpiexec_within;
+use wire::meet::quoted;
 
 use super::row::{Begin, Exercise};
 use super::texts;
+use super::{Entry, find};
 
 /// The file that says which exercise a folder is for.
 pub(super) const ABOUT: &str = ".ipclab-exercise";
@@ -140,8 +142,10 @@ pub(super) fn make(
     let file = dir.join(source(language));
     if file.exists() {
         bail!(
-            "{} is there already: go on with it, or begin again in another place by --dir",
-            file.display()
+            "{} is there already: go on with it, cd {} && ipclab exercise check, or begin again \
+             in another place by --dir",
+            file.display(),
+            quoted(&dir.display().to_string())
         );
     }
     let parent = file.parent().unwrap_or(dir);
@@ -182,6 +186,30 @@ pub(super) fn about(dir: &Path) -> Option<About> {
     serde_json::from_slice(&std::fs::read(dir.join(ABOUT)).ok()?).ok()
 }
 
+/// The exercise that `given` names, or that the current directory is for; with that directory, if
+/// it is for the same.
+///
+/// # Errors
+/// When neither names one.
+pub(super) fn named(
+    given: Option<&str>,
+    verb: &str,
+) -> Result<(Entry, Option<(PathBuf, About)>)> {
+    let here = std::env::current_dir().ok();
+    let here = here.and_then(|dir| Some((about(&dir)?, dir)));
+    let id = given.or(here.as_ref().map(|(about, _)| about.exercise.as_str()));
+    let Some(id) = id else {
+        return Err(usage(format!(
+            "this folder is no exercise's: name one, ipclab exercise {verb} CHAPTER/NAME, or \
+             see ipclab exercise list"
+        )));
+    };
+    let entry = find(id).with_context(|| format!("{id}: no such exercise"))?;
+    let id = super::id(entry);
+    let here = here.filter(|(about, _)| about.exercise == id);
+    Ok((entry, here.map(|(about, dir)| (dir, about))))
+}
+
 /// The line that builds the program in `dir`, if it must be built.
 pub(super) fn build_line(
     dir: &Path,
@@ -220,6 +248,69 @@ fn mpicc() -> String {
     std::env::var("MPICC").unwrap_or_else(|_| "mpicc".into())
 }
 
+/// What the machine must have for programs in `language`.
+fn install(language: Language) -> &'static str {
+    match language {
+        Language::Rust => "install Rust 1.85 or later (https://rustup.rs)",
+        Language::C => NO_COMPILER,
+        Language::Python => {
+            "apt-get install python3, or name another in IPCLAB_PYTHON"
+        }
+    }
+}
+
+/// Why no program in `language` can be built or started here, if none can: the tool for it does
+/// not even tell its version.
+pub(super) fn lacking(dir: &Path, language: Language) -> Result<Option<String>> {
+    let mut command = match build_line(dir, language)? {
+        Some(words) => compiler(&words[0]),
+        None => Command::new(Tools::of_environment().python),
+    };
+    let tool = command.get_program().to_string_lossy().into_owned();
+    let output = command.arg("--version").current_dir(dir).output();
+    let why = match output.with_context(|| format!("exec {tool}")) {
+        Ok(output) if output.status.success() => return Ok(None),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let first = said.lines().next().unwrap_or_default();
+            format!("{tool} --version: {}: {first}", output.status)
+        }
+        Err(error) => errors::line(&error),
+    };
+    Ok(Some(why.trim_end_matches([':', ' ', '.']).to_owned()))
+}
+
+/// What the learner can do where the tool is missing: install it, or take another language.
+pub(super) fn instead(exercise: &Exercise, id: &str, language: Language) -> String {
+    let others: Vec<_> =
+        languages(exercise).filter(|one| *one != language).collect();
+    let others =
+        others.into_iter().map(Language::name).collect::<Vec<_>>().join("|");
+    let install = install(language);
+    match others.is_empty() {
+        true => format!("To go on, {install}."),
+        false => format!(
+            "To go on, {install}, or: ipclab exercise start {id} --lang {others}"
+        ),
+    }
+}
+
+/// The languages that the exercise is there for.
+pub(super) fn languages(exercise: &Exercise) -> impl Iterator<Item = Language> {
+    let solutions = exercise.solutions;
+    Language::ALL
+        .into_iter()
+        .filter(move |language| solutions[*language as usize].is_some())
+}
+
+/// Whether it is the machine, and not the program, for which the compiler fails: no linker, or a
+/// Rust that is older than the manifest's edition.
+pub(super) fn is_machines(said: &str) -> bool {
+    ["error: linker `", "feature `edition2024` is required"]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
 /// Builds the program in `dir`.
 ///
 /// # Errors
@@ -232,7 +323,7 @@ pub(super) fn build(
         let mut command = compiler(&words[0]);
         let output = command.args(&words[1..]).current_dir(dir).output();
         let output = output.with_context(|| format!("exec {}", words[0]));
-        let output = output.advise(|_| Some(NO_COMPILER))?;
+        let output = output.advise(|_| Some(install(language)))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             return Ok(Err(NotBuilt(said)));

@@ -1,8 +1,12 @@
 //! Other programs' formats, each written from [`Submission`]s.
 
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -55,6 +59,27 @@ pub fn write(format: Format, all: &[Submission]) -> String {
         Format::Exercism => each(exercism),
         Format::Classroom50 => each(classroom50),
     }
+}
+
+/// A file a learner in `dir`, which is made: `ann.json`, `ann.xml`.
+///
+/// # Errors
+/// ENOSPC, EACCES and the like.
+pub(super) fn write_files(
+    dir: &Path,
+    format: Format,
+    all: &[Submission],
+) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.with_context(|| format!("mkdir {}", dir.display()))?;
+    let ending = if format == Format::Junit { "xml" } else { "json" };
+    for (learner, of_learner) in learners(all) {
+        let of_learner: Vec<_> = of_learner.into_iter().cloned().collect();
+        let path = dir.join(format!("{learner}.{ending}"));
+        std::fs::write(&path, write(format, &of_learner))
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// The submissions by learner.
@@ -161,7 +186,15 @@ fn gradescope(learner: &str, all: &[&Submission]) -> Value {
     })
 }
 
-fn github(_: &str, all: &[&Submission]) -> Value {
+/// With `learner`, where one is known: the form itself has no place for the name.
+fn named(learner: &str, mut object: Value) -> Value {
+    if !learner.is_empty() {
+        object["learner"] = learner.into();
+    }
+    object
+}
+
+fn github(learner: &str, all: &[&Submission]) -> Value {
     let test = |test: &Test<'_>| {
         json!({
             "name": test.title(),
@@ -173,22 +206,28 @@ fn github(_: &str, all: &[&Submission]) -> Value {
     };
     let tests: Vec<_> =
         all_tests(all).into_iter().filter(|test| !test.not_here()).collect();
-    json!({
-        "version": 1, "status": status(all), "max_score": tests.len(),
-        "tests": tests.iter().map(test).collect::<Vec<_>>(),
-    })
+    named(
+        learner,
+        json!({
+            "version": 1, "status": status(all), "max_score": tests.len(),
+            "tests": tests.iter().map(test).collect::<Vec<_>>(),
+        }),
+    )
 }
 
-fn exercism(_: &str, all: &[&Submission]) -> Value {
+fn exercism(learner: &str, all: &[&Submission]) -> Value {
     if status(all) == "error" {
         let message: Vec<_> = all_tests(all)
             .iter()
             .filter(|test| test.played.is_some())
             .map(|test| format!("{}: {}", test.title(), test.text()))
             .collect();
-        return json!({
-            "version": 3, "status": "error", "message": message.join("\n\n"),
-        });
+        return named(
+            learner,
+            json!({
+                "version": 3, "status": "error", "message": message.join("\n\n"),
+            }),
+        );
     }
     let test = |test: &Test<'_>| {
         let message = if test.passed() { None } else { Some(test.text()) };
@@ -197,10 +236,13 @@ fn exercism(_: &str, all: &[&Submission]) -> Value {
             "status": if test.passed() { "pass" } else { "fail" },
         })
     };
-    json!({
-        "version": 3, "status": status(all), "message": null,
-        "tests": all_tests(all).iter().map(test).collect::<Vec<_>>(),
-    })
+    named(
+        learner,
+        json!({
+            "version": 3, "status": status(all), "message": null,
+            "tests": all_tests(all).iter().map(test).collect::<Vec<_>>(),
+        }),
+    )
 }
 
 fn classroom50(learner: &str, all: &[&Submission]) -> Value {

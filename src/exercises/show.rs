@@ -8,10 +8,10 @@ use colored::Colorize;
 use bare::Language;
 use lab::prose;
 
-use super::folder::{NotBuilt, Started, build, built_solution, solution};
+use super::folder::{NotBuilt, Started, build, built_solution, named, solution};
 use super::progress::Progress;
 use super::tracing::{compared, traced};
-use super::{Entry, find, id};
+use super::{Entry, id};
 
 /// The options of `show`.
 #[derive(Debug, clap::Args)]
@@ -21,9 +21,9 @@ use super::{Entry, find, id};
     ("exercise show fifo/receiver --anyway", "before yours has passed: the solution alone"),
 ]))]
 pub(super) struct Options {
-    /// CHAPTER/NAME
+    /// CHAPTER/NAME; in its folder it need not be said
     #[arg(value_parser = super::offers(), hide_possible_values = true)]
-    exercise: String,
+    exercise: Option<String>,
     /// The language; the one that you began in without it
     #[arg(long, value_parser = lab::language::parser())]
     lang: Option<Language>,
@@ -36,7 +36,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {
-    let entry = find(&options.exercise).context("no such exercise")?;
+    let (entry, _) = named(options.exercise.as_deref(), "show")?;
     let (exercise, id) = (entry.1, id(entry));
     let done =
         Progress::read_or_tell().exercises.get(&id).cloned().unwrap_or_default();

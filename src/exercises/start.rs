@@ -8,7 +8,7 @@ use bare::Language;
 use lab::prose;
 use wire::meet::quoted;
 
-use super::folder::{beginning, default, make, source};
+use super::folder::{beginning, default, languages, make, source};
 use super::progress::{Progress, told};
 use super::row::{Exercise, Kind};
 use super::{find, id};
@@ -24,9 +24,9 @@ pub(super) struct Options {
     /// CHAPTER/NAME
     #[arg(value_parser = super::offers(), hide_possible_values = true)]
     exercise: String,
-    /// The language: rust, c or python
-    #[arg(long, value_parser = lab::language::parser(), default_value = "rust")]
-    lang: Language,
+    /// The language: rust, c or python; rust without it
+    #[arg(long, value_parser = lab::language::parser())]
+    lang: Option<Language>,
     /// The folder; ~/ipclab-exercises/CHAPTER/NAME/LANGUAGE without it
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
@@ -34,12 +34,10 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options) -> Result<()> {
     let entry = find(&options.exercise).context("no such exercise")?;
-    let (exercise, id, language) = (entry.1, id(entry), options.lang);
+    let (exercise, id, language) =
+        (entry.1, id(entry), options.lang.unwrap_or(Language::Rust));
     let Some(text) = beginning(exercise, language) else {
-        let known = Language::ALL
-            .into_iter()
-            .filter(|language| exercise.solutions[*language as usize].is_some());
-        let known: Vec<_> = known.map(Language::name).collect();
+        let known: Vec<_> = languages(exercise).map(Language::name).collect();
         bail!("{id} is there for --lang {} alone", known.join(", "));
     };
     let dir = match &options.dir {
@@ -48,8 +46,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     };
     make(&dir, &id, &task(exercise, &id, language), &text, language)?;
     told(Progress::note(&id, |done| {
-        done.dir = Some(dir.clone());
-        done.language = Some(language.name().to_owned());
+        done.began(&dir, language.name());
     }));
     let shown = quoted(&dir.display().to_string());
     let rows = [
@@ -61,8 +58,16 @@ pub(super) fn run(options: &Options) -> Result<()> {
         ),
         ("ipclab exercise check".to_owned(), "tries it, as often as you like"),
     ];
+    let others = languages(exercise).filter(|one| *one != language);
+    let others = others.map(Language::name).collect::<Vec<_>>().join("|");
+    let other = match options.lang {
+        None if !others.is_empty() => format!(
+            "\nThis is Rust. In another language: ipclab exercise start {id} --lang {others}\n"
+        ),
+        _ => String::new(),
+    };
     prose::print(&format!(
-        "{id}: {}, about {} minutes\n\n{}",
+        "{id}: {}, about {} minutes\n\n{}{other}",
         exercise.title,
         exercise.minutes,
         prose::pairs(prose::width(), &rows)

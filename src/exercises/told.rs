@@ -1,15 +1,76 @@
 //! What a check tells a reader: a line a stage, what was wrong, and how to go on.
 
+use std::path::Path;
+
+use anyhow::Result;
 use colored::Colorize;
 
 use lab::prose;
+use lab::scratch::Scratch;
 use wire::meet::quoted;
 use wire::visible::visible_but;
 
 use super::check::{Checked, Options, find_stage};
-use super::row::Stage;
+use super::folder::Started;
+use super::row::{Exercise, Stage};
+use super::scene::Scene;
 use super::schema::START;
 use super::verdict::{Report, Verdict};
+
+/// The command lines that start the program in `stage`, `PLACE` for where its roles meet.
+///
+/// # Errors
+/// When there can be no scratch directory.
+pub(super) fn starts(
+    exercise: &Exercise,
+    stage: &Stage,
+    started: &Started,
+) -> Result<String> {
+    // The players are asked for their arguments alone; some make a file for that.
+    let scratch = Scratch::make()?;
+    let scene = Scene::new(exercise, stage, scratch.path(), 1);
+    let places = scene.places();
+    let mut lines: Vec<String> = Vec::new();
+    for player in (stage.players)(&scene).iter().filter(|player| player.learners) {
+        let mut words = match player.ranks {
+            0 => Vec::new(),
+            ranks => vec![format!("mpiexec -n {ranks}")],
+        };
+        words.extend(started.words.iter().map(|word| {
+            let path = Path::new(word);
+            let below = path.strip_prefix(&started.dir).unwrap_or(path);
+            quoted(&match below.components().count() {
+                // A name alone would be looked for in PATH.
+                1 if below != path && started.words.len() == 1 => {
+                    format!("./{}", below.display())
+                }
+                _ => below.display().to_string(),
+            })
+        }));
+        for arg in player.args.iter().map(|arg| arg.to_string_lossy()) {
+            match places.iter().any(|place| *place == arg) {
+                true => words.push("PLACE".into()),
+                false if arg == player.name => words.push(arg.into_owned()),
+                // What it is to send, which may be long.
+                false => {
+                    words.push("…".into());
+                    break;
+                }
+            }
+        }
+        let line = format!("$ {}\n", words.join(" "));
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    let _ = scene.remove_leftovers();
+    Ok(lines.concat())
+}
+
+/// What stands on a terminal while a stage is played; [`line()`] takes its place.
+pub(super) fn begun(number: usize, all: usize, stage: &Stage) -> String {
+    format!("… {number}/{all} {}", stage.name)
+}
 
 /// One line for a stage that was played.
 pub(super) fn line(
@@ -61,15 +122,14 @@ pub(super) fn way_out(
     stage: &str,
     seed: u64,
 ) -> String {
-    let id = &options.named(&checked.id);
     let command: String = options
         .command
         .iter()
         .map(|word| format!(" {}", quoted(&word.to_string_lossy())))
         .collect();
     let command = if command.is_empty() { command } else { format!(" --{command}") };
-    let again =
-        format!("ipclab exercise check {id} --stage {stage} --seed {seed:x}");
+    let again = checked.again(options, "check");
+    let again = format!("{again} --stage {stage} --seed {seed:x}");
     let mut rows = vec![
         (format!("{again}{command}"), "this stage alone, with the same data"),
         (
@@ -79,15 +139,19 @@ pub(super) fn way_out(
     ];
     let mut text = String::new();
     if options.own.is_none() {
-        rows.push((format!("ipclab exercise hint {id}"), "a hint for this stage"));
-    } else if let Ok(stage) = find_stage(checked.entry.1, stage) {
+        rows.push((checked.again(options, "hint"), "a hint for this stage"));
+    }
+    if stage == START {
+        // No hint is for a program that does not build or start, or for the machine.
+        rows.clear();
+    }
+    if options.own.is_some()
+        && let Ok(stage) = find_stage(checked.entry.1, stage)
+    {
         let hint = checked.entry.1.hints[stage.hint - 1];
         text += &prose::paragraph(prose::width(), "\nHint: ", "", hint);
     }
-    if stage == START {
-        rows.drain(..2);
-    }
-    if options.trace {
+    if options.trace && stage != START {
         rows.remove(1);
     }
     if rows.is_empty() {
@@ -99,17 +163,15 @@ pub(super) fn way_out(
 pub(super) fn done(checked: &Checked, options: &Options) -> String {
     let id = &checked.id;
     if options.stage.is_some() {
-        let id = options.named(id);
-        return format!(
-            "\nThat stage passes. All of them: ipclab exercise check {id}\n"
-        );
+        let all = checked.again(options, "check");
+        return format!("\nThat stage passes. All of them: {all}\n");
     }
     if options.own.is_some() {
         return format!("\n{id} is passed.\n");
     }
     let rows = [
         (
-            format!("ipclab exercise show {id}"),
+            checked.again(options, "show"),
             "our solution, its reasons, and its calls beside yours",
         ),
         ("ipclab next".to_owned(), "what comes next"),

@@ -14,7 +14,7 @@ use rustix::stdio::stderr;
 use serde::{Deserialize, Serialize};
 
 use wire::dirs;
-use wire::errors::{self, Advise};
+use wire::errors;
 use wire::say;
 
 /// The form of the file. A newer one is left alone.
@@ -81,10 +81,12 @@ impl Tried {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Done {
-    /// The learner's folder.
+    /// The learner's folder: the last one that was begun or checked.
     pub dir: Option<PathBuf>,
-    /// The language that it was begun in.
+    /// The language of the program in it.
     pub language: Option<String>,
+    /// The folder of each language that it was begun in.
+    pub dirs: BTreeMap<String, PathBuf>,
     /// How many stages the last check has passed.
     pub stages: usize,
     /// The hint that was shown last in their order.
@@ -97,6 +99,28 @@ pub struct Done {
     pub checked: Option<u64>,
     /// When it was passed first.
     pub passed: Option<u64>,
+}
+
+impl Done {
+    /// Keeps that the program in `dir` is in `language`, and is the one that is worked on.
+    pub fn began(&mut self, dir: &Path, language: &str) {
+        // An older ipclab has kept one folder alone.
+        if let (Some(dir), Some(language)) = (self.dir.take(), self.language.take())
+        {
+            self.dirs.entry(language).or_insert(dir);
+        }
+        self.dirs.insert(language.to_owned(), dir.to_owned());
+        (self.dir, self.language) =
+            (Some(dir.to_owned()), Some(language.to_owned()));
+    }
+
+    /// The folder with the program in `language`, or the last one, and its language.
+    pub fn folder(&self, language: Option<&str>) -> Option<(PathBuf, String)> {
+        let last = self.dir.clone().zip(self.language.clone());
+        let Some(wanted) = language else { return last };
+        let kept = self.dirs.get(wanted).map(|dir| (dir.clone(), wanted.to_owned()));
+        kept.or(last.filter(|(_, language)| language == wanted))
+    }
 }
 
 /// Now, in seconds since 1970.
@@ -273,9 +297,10 @@ fn read(dir: &Path) -> Result<Progress> {
         }
         Ok(serde_json::from_slice(&text)?)
     };
-    read()
-        .with_context(|| format!("read {}", path.display()))
-        .advise(|_| Some("move it away to begin again"))
+    let shown = wire::meet::quoted(&path.display().to_string());
+    read().with_context(|| {
+        format!("read {}: to begin again: mv {shown} {shown}.old", path.display())
+    })
 }
 
 /// What ipclab 0.1.0 has kept, which had a line a run of an experiment: it is read until this

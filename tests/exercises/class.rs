@@ -150,7 +150,11 @@ fn each_form_has_the_points_of_each_stage() {
     assert_eq!(github[0]["max_score"], 6);
     assert_eq!(github[0]["version"], 1);
 
+    assert_eq!(github[1]["learner"], "bob");
+
     let exercism = lines("exercism");
+    assert_eq!(exercism[1]["learner"], "bob");
+    assert_eq!(exercism[2]["learner"], "cat");
     let statuses: Vec<_> =
         exercism.iter().map(|one| one["status"].clone()).collect();
     assert_eq!(statuses, ["pass", "fail", "error"]);
@@ -183,6 +187,24 @@ fn each_form_has_the_points_of_each_stage() {
     let failures =
         suites[1].descendants().filter(|node| node.has_tag_name("failure"));
     assert_eq!(failures.count(), 1);
+}
+
+#[test]
+fn a_file_a_learner_is_written() {
+    let all = class();
+    let out = tempfile::tempdir().unwrap();
+    let results = out.path().join("results");
+    let dir = results.to_str().unwrap();
+    let outcome = check(all.path(), &["--format", "github", "--out", dir]);
+    assert!(printed(&outcome).contains("✓ ann"), "{}", printed(&outcome));
+    for (learner, status) in [("ann", "pass"), ("bob", "fail"), ("cat", "error")] {
+        let file = std::fs::read(results.join(format!("{learner}.json"))).unwrap();
+        let one: Value = serde_json::from_slice(&file).unwrap();
+        assert_eq!(
+            (&one["learner"], &one["status"]),
+            (&learner.into(), &status.into())
+        );
+    }
 }
 
 #[test]
