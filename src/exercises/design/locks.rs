@@ -11,6 +11,7 @@ use bare::{Language, MeetingPlace};
 use super::super::partner::Partner;
 use super::super::row::{Begin, Exercise, Kind, Player, Stage, Wrong};
 use super::super::scene::Scene;
+use super::super::sleep::Sleep;
 
 /// For the chapter unix.
 pub(in super::super) const ROW: Exercise = Exercise {
