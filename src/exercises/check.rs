@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::{IsTerminal, stdout};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -15,6 +15,7 @@ use lab::interrupts::Interrupts;
 use lab::prose;
 use lab::scratch::Scratch;
 use os::namespace::Apart;
+use rustix::stdio::stdout;
 use wire::errors::usage;
 use wire::meet::quoted;
 
