@@ -8,8 +8,8 @@ mod map_scenes;
 mod support;
 
 use map_scenes::{
-    behind, held, holders, named, objects, other, remarks, remove, scene, scene_by,
-    sleeps,
+    behind, held, holders, ipclab_map, named, objects, other, remarks, remove,
+    scene, scene_by, sleeps,
 };
 use support::skip;
 
@@ -108,6 +108,38 @@ fn a_fin_is_no_byte_unread() {
     let map = scene.map("the FIN has come", |map| ended(map).is_some());
     assert_eq!(ended(&map).unwrap()["unread"], 6);
     assert!(scene.text().contains("6 bytes unread, its peer has shut down writing"));
+}
+
+#[test]
+fn a_narrow_map_keeps_the_id_of_a_system_v_queue() {
+    let Some(scene) = scene(
+        "q = libc.msgget(0x7f000000 | os.getpid(), 0o600 | 0o1000)\nready(q)\n\
+         libc.msgrcv(q, ctypes.create_string_buffer(64), 8, 0, 0)",
+    ) else {
+        return;
+    };
+    scene.map("it receives", |map| sleeps(map, scene.pids[0], "msgrcv"));
+    let pid = scene.pids[0].to_string();
+    let outcome = ipclab_map(&[&pid, "--width", "60"]);
+    remove("-q", &scene.names[0]);
+    let text = String::from_utf8(outcome.stdout).unwrap();
+    assert!(text.contains(&format!("queue id {}", scene.names[0])), "{text}");
+    assert!(text.contains("0 messages, 0 of "), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
+}
+
+#[test]
+fn who_reads_from_a_terminal_is_shown_with_its_name() {
+    let Some(scene) = scene(
+        "m, s = pty.openpty()\nchild(lambda: os.read(s, 1))\n\
+         ready(s, os.ttyname(s))\nforever()",
+    ) else {
+        return;
+    };
+    scene.map("the child reads", |map| sleeps(map, scene.child(0), "read"));
+    let [fd, name] = &scene.names[..] else { panic!("{:?}", scene.names) };
+    let wanted = format!("asleep in read({fd}), {name}");
+    assert!(scene.text().contains(&wanted), "{}", scene.text());
 }
 
 #[test]

@@ -63,8 +63,14 @@ fn show_what_is_slept_on(map: &mut Map) {
     for sleep in chosen.flat_map(|process| &process.sleeps) {
         for wait in &sleep.waits {
             if let On::Object(object, _) = wait.on {
-                let is_terminal = objects[object].kind() == Kind::Pty;
-                objects[object].shown |= !is_terminal;
+                let object = &mut objects[object];
+                if object.shown || object.kind() == Kind::Pty {
+                    continue;
+                }
+                object.shown = true;
+                if matches!(object.kind(), Kind::SysvQueue | Kind::SysvSemaphore) {
+                    sysv::details(object);
+                }
             }
         }
     }

@@ -132,27 +132,22 @@ fn object(map: &Map, at: usize, width: usize) -> String {
     if !about.is_empty() {
         name = format!("{name}, {}", about.join(", "));
     }
-    // Its number matters more than a line's end: where both have no room, two lines.
-    let all = display_width(&name) + 2 + display_width(&fill);
-    let needs_two = object.kind().is_sysv() && all > width;
-    let room = match needs_two {
-        true => width,
-        false => width.saturating_sub(display_width(&fill) + 2),
-    };
-    let name = cut(&name, room);
     let blanks = 34_usize.saturating_sub(display_width(&name)).max(2);
-    let blanks =
-        match (34.max(display_width(&name) + 2) + display_width(&fill)) > width {
-            true => 2,
-            false => blanks,
-        };
-    let head = match (fill.is_empty(), needs_two) {
-        (true, _) => name.bold().to_string(),
-        (_, true) => {
-            format!("{}\n{}", name.bold(), cut(&format!("  {fill}"), width))
+    let fits =
+        |blanks| display_width(&name) + blanks + display_width(&fill) <= width;
+    // The fill of a System V object with a long name has a line of its own: the name has the id.
+    let (name, between) = match () {
+        () if fill.is_empty() => (cut(&name, width), String::new()),
+        () if fits(blanks) => (name, " ".repeat(blanks)),
+        () if object.kind().is_sysv() && !fits(2) => {
+            (cut(&name, width), "\n  ".to_owned())
         }
-        _ => format!("{}{}{fill}", name.bold(), " ".repeat(blanks)),
+        () => {
+            let room = width.saturating_sub(display_width(&fill) + 2);
+            (cut(&name, room), "  ".to_owned())
+        }
     };
+    let head = format!("{}{between}{fill}", name.bold());
     let mut out = format!("{head}\n");
     if object.ends.len() > 1 || object.ends.iter().any(|end| end.backlog.is_some()) {
         for (number, end) in object.ends.iter().enumerate() {
