@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::{IsTerminal, stdout};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use colored::Colorize;
+use rustix::stdio::stdout;
 
 use bare::Language;
 use doctor::ask;
