@@ -12,6 +12,7 @@ use clap_complete::Shell;
 use rustix::stdio::{stderr, stdout};
 
 use crate::cli::near::Offers;
+use crate::cli::words::words;
 use chapters::find;
 use lab::{progress, prose};
 use os::cleanup;
@@ -20,7 +21,6 @@ use wire::chapter::{Conversation, OneWay, Roles, Row, Visitor};
 use wire::errors::{self, Usage, usage};
 use wire::frame::Framing;
 use wire::holders;
-use wire::launcher::launched;
 use wire::meet::{Meets, Rendezvous};
 use wire::roles::{self, MessageSource, Sink};
 use wire::say;
@@ -35,6 +35,7 @@ pub mod near;
 mod next;
 mod peer;
 mod refused;
+mod words;
 
 /// When the commentary is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -174,35 +175,6 @@ fn run_words(all: &Command, words: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// The words of the command line. A program that a launcher has started plays its chapter's
-/// first role if no word names one: `mpiexec -n 2 ipclab mpi`. Otherwise that shows the page.
-fn words(all: &Command) -> Vec<OsString> {
-    let mut words: Vec<OsString> = std::env::args_os().collect();
-    let name =
-        words.iter().skip(1).position(|word| all.find_subcommand(word).is_some());
-    let Some(chapter) = name.map(|index| index + 1) else { return words };
-    // `ipclab fifo help sender` is `ipclab help fifo sender`.
-    if words.get(chapter + 1).is_some_and(|word| word == "help") {
-        words.swap(chapter, chapter + 1);
-        return words;
-    }
-    let row = words[chapter].to_str().and_then(chapters::find);
-    let Some(row) = row.filter(|row| row.meets == Meets::World) else {
-        return words;
-    };
-    let below = &words[chapter + 1..];
-    let roles = all.find_subcommand(row.name);
-    let is_role =
-        |word| roles.is_some_and(|roles| roles.find_subcommand(word).is_some());
-    let unnamed =
-        below.first().is_none_or(|word| word.as_encoded_bytes().starts_with(b"-"))
-            && !below.iter().any(is_role);
-    if unnamed && launched().is_some() {
-        words.insert(chapter + 1, row.roles[0].name.into());
-    }
-    words
-}
-
 /// `ipclab help fifo sender` is `ipclab fifo sender --help`; of a chapter it is its first page.
 fn help(all: &Command, topic: Vec<OsString>) -> Result<()> {
     let is_chapter =
@@ -223,35 +195,29 @@ fn run_verb(verb: Verb, global: &Global, all: &Command) -> Result<()> {
         Verb::Demo(options) => lab::demo::run(&options, global.quiet),
         Verb::Experiment(options) => experiment::run(&options, global.quiet),
         Verb::Next(options) => {
-            let coloured = wants_colours(global.color, stdout().is_terminal());
-            colored::control::set_override(coloured);
+            colours_of_output(global);
             next::run(&options)
         }
         Verb::Exercise(options) => {
-            let coloured = wants_colours(global.color, stdout().is_terminal());
-            colored::control::set_override(coloured);
+            colours_of_output(global);
             exercises::run(&options)
         }
         Verb::ExercisePartner(options) => exercises::partner::play(&options),
         Verb::Trace(options) => {
             errors::begin_section("trace");
-            let coloured = wants_colours(global.color, stdout().is_terminal());
-            colored::control::set_override(coloured);
+            let coloured = colours_of_output(global);
             trace::run(&options, coloured)
         }
         Verb::Map(options) => {
-            let coloured = wants_colours(global.color, stdout().is_terminal());
-            colored::control::set_override(coloured);
+            colours_of_output(global);
             map::run(&options)
         }
         Verb::Bench(options) => {
-            let coloured = wants_colours(global.color, stdout().is_terminal());
-            colored::control::set_override(coloured);
+            colours_of_output(global);
             bench::run(&options, global.quiet)
         }
         Verb::Doctor(options) => {
-            let coloured = wants_colours(global.color, stdout().is_terminal());
-            colored::control::set_override(coloured);
+            colours_of_output(global);
             doctor::run(&options)
         }
         Verb::BenchEnd(job) => bench::play::play(&job),
@@ -265,6 +231,13 @@ fn run_verb(verb: Verb, global: &Global, all: &Command) -> Result<()> {
             help(all, topic.into_iter().map(OsString::from).collect())
         }
     }
+}
+
+/// Has what is printed coloured as the terminal of standard output wants it; whether it is.
+fn colours_of_output(global: &Global) -> bool {
+    let coloured = wants_colours(global.color, stdout().is_terminal());
+    colored::control::set_override(coloured);
+    coloured
 }
 
 /// The whole command line.

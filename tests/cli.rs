@@ -130,11 +130,20 @@ fn a_mistaken_command_line_gets_what_may_have_been_meant() {
         ("experiment open-sleeps", "did you mean 'fifo/open-sleeps'?"),
         ("experiment fifo open-sleeps", "did you mean 'fifo/open-sleeps'?"),
         ("experiment epoll", "did you mean 'multiplex'?"),
+        (
+            "exercise start fifo/reciever",
+            "'fifo/reciever'; did you mean 'fifo/receiver'?",
+        ),
+        ("exercise check restart", "did you mean 'tcp/restart'?"),
+        ("exercise start fifo", "ipclab exercise list fifo"),
+        ("exercise hint xyzzy", "; see ipclab exercise list"),
+        ("exercise list fifi", "did you mean 'fifo'?"),
         ("dbus client", "for example: ipclab dbus client call "),
     ] {
         let words: Vec<&str> = words.split(' ').collect();
         let line = refused(&words);
         assert!(line.contains(meant), "{words:?}: {line}");
+        assert!(!line.contains("[possible values"), "{words:?}: {line}");
     }
 }
 
@@ -156,7 +165,9 @@ fn help_is_a_word_before_and_after_a_chapter_too() {
 #[test]
 fn the_first_pages_name_what_can_be_done_next_and_only_what_there_is() {
     let first = printed(&[]);
-    for verb in ["demo", "trace", "experiment", "bench", "next", "help", "book"] {
+    for verb in
+        ["demo", "trace", "experiment", "exercise", "bench", "next", "help", "book"]
+    {
         assert!(first.contains(verb), "{verb}: {first}");
     }
     for row in chapters::rows() {

@@ -585,7 +585,7 @@ fn a_sender_notices_that_a_python_receiver_was_killed() {
 #[test]
 fn the_page_has_the_table_of_the_code() {
     let code = include_str!("../src/wire/ring.rs");
-    let page = include_str!("../chapters/shm.md");
+    let page = include_str!("../chapters/shm-ring.md");
     let rows: Vec<_> =
         code.lines().filter_map(|l| l.strip_prefix("//! |")).collect();
     assert!(rows.len() > 10, "the table is gone from the code");

@@ -132,6 +132,7 @@ pub fn overview() -> Result<()> {
             "ipclab experiment",
             "pitfalls as questions: guess, and the kernel answers",
         ),
+        ("ipclab exercise", "programs to write and to mend, checked step by step"),
         (
             "ipclab bench --quick",
             "how fast each is, in multiples of the machine's best",

@@ -21,11 +21,19 @@ pub(super) fn line(error: &clap::Error, words: &[String], all: &Command) -> Stri
         ErrorKind::InvalidSubcommand => path.subcommand(role),
         ErrorKind::UnknownArgument if arg.starts_with('-') => path.option(arg),
         ErrorKind::UnknownArgument => path.word(arg, error),
+        ErrorKind::InvalidValue if arg.contains("EXERCISE") => {
+            Some(exercise(value, error))
+        }
         ErrorKind::InvalidValue if path.takes_chapters(arg) => {
             path.word(value, error)
         }
         ErrorKind::InvalidValue => {
-            suggested(error).map(|near| format!("{}{near}", first_paragraph(error)))
+            suggested(error).map(|near| {
+                let text = first_paragraph(error);
+                // The one that may have been meant is enough.
+                let short = text.split(" [possible values").next();
+                format!("{}{near}", short.unwrap_or_default())
+            })
         }
         ErrorKind::MissingSubcommand => {
             let verbs = path.names().join(", ");
@@ -58,6 +66,22 @@ fn suggested(error: &clap::Error) -> Option<String> {
         Some(ContextValue::String(value)) => near::question(&[value.as_str()]),
         _ => None,
     }
+}
+
+/// No exercise has that name.
+fn exercise(wrong: &str, error: &clap::Error) -> String {
+    let all = exercises::ids();
+    let same = |id: &&String| id.split('/').next_back() == Some(wrong);
+    let of_name: Vec<_> = all.iter().filter(same).collect();
+    let is_chapter = exercises::ALL.iter().any(|(chapter, _)| *chapter == wrong);
+    let way_out = match is_chapter {
+        true => {
+            Some(format!("; those of the chapter: ipclab exercise list {wrong}"))
+        }
+        false => near::question(&of_name).or_else(|| suggested(error)),
+    };
+    let way_out = way_out.unwrap_or_else(|| "; see ipclab exercise list".into());
+    format!("no such exercise: '{wrong}'{way_out}")
 }
 
 /// Where on the command line something is wrong.
@@ -185,7 +209,7 @@ impl<'a> CommandPath<'a> {
                 let one = || "; it takes one name, as CHAPTER/NAME".into();
                 Some(format!("{}{}", many(), near.unwrap_or_else(one)))
             }
-            "demo" | "bench" => {
+            "demo" | "bench" | "exercise" => {
                 let known = match error.get(ContextKind::ValidValue) {
                     Some(ContextValue::Strings(known)) => known.join(", "),
                     _ => String::new(),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use colored::Colorize;
+use rustix::stdio::stdout;
 
 use bare::Language;
 use doctor::ask;
@@ -15,7 +16,6 @@ use lab::interrupts::Interrupts;
 use lab::prose;
 use lab::scratch::Scratch;
 use os::namespace::Apart;
-use rustix::stdio::stdout;
 use wire::errors::usage;
 use wire::meet::quoted;
 

@@ -10,6 +10,7 @@ use wire::say::grouped;
 
 use super::row::{Ends, Player};
 use super::run::{MOST_PRINTED, Over};
+use super::stream::LOST;
 use super::verdict::{Report, Verdict, difference};
 
 /// Compares how each ended, and what it printed, with what it should be.
@@ -25,26 +26,37 @@ pub(super) fn judge(
     let cut_off = report.verdict != Verdict::Passed;
     let ended = players.iter().zip(outcomes).zip(unended).filter(|(_, it)| !**it);
     let ended: Vec<_> = ended.map(|(it, _)| it).collect();
-    // The cause first: a partner often fails since the learner's program has.
-    for (player, (name, outcome)) in ended.iter().filter(|(it, _)| it.learners) {
-        judge_end(report, player, name, outcome.status, &outcome.stderr);
-        let says = player.says.as_deref();
-        if let Some(word) = says.filter(|_| report.verdict == Verdict::Passed)
-            && !has_word(&outcome.stderr, word)
+    // The cause first. What a partner sees is one, unless it sees that its peer is gone.
+    let crashed = |outcome: &Outcome| outcome.status.signal().is_some();
+    let judge_learners = |report: &mut Report, crashes: bool| {
+        let learners = ended.iter().filter(|(it, _)| it.learners);
+        for (player, (name, outcome)) in
+            learners.filter(|(_, (_, outcome))| crashed(outcome) == crashes)
         {
-            let fault = format!(
-                "Your {name} should say \"{word}\" on standard error, and did not."
-            );
-            report.fault(Verdict::Wrong, fault);
+            judge_end(report, player, name, outcome.status, &outcome.stderr);
+            let says = player.says.as_deref();
+            if let Some(word) = says.filter(|_| report.verdict == Verdict::Passed)
+                && !has_word(&outcome.stderr, word)
+            {
+                let fault = format!(
+                    "Your {name} should say \"{word}\" on standard error, and did not."
+                );
+                report.fault(Verdict::Wrong, fault);
+            }
         }
+    };
+    let partners = ended.iter().filter(|(it, _)| !it.learners);
+    let complaints: Vec<String> = partners
+        .filter(|(_, (_, outcome))| !outcome.status.success())
+        .map(|(_, (_, outcome))| complaint(&outcome.stderr))
+        .collect();
+    judge_learners(report, true);
+    for complaint in complaints.iter().filter(|it| !tells_of_a_lost_peer(it)) {
+        report.fault(Verdict::Wrong, complaint.clone());
     }
-    for (_, (_, outcome)) in ended.iter().filter(|(it, _)| !it.learners) {
-        if !outcome.status.success() {
-            let said =
-                outcome.stderr.lines().rfind(|line| !line.starts_with("partner │"));
-            let said = said.unwrap_or("").trim_start_matches("ipclab: ").to_owned();
-            report.fault(Verdict::Wrong, format!("The partner ends: {said}"));
-        }
+    judge_learners(report, false);
+    for complaint in complaints.iter().filter(|it| tells_of_a_lost_peer(it)) {
+        report.fault(Verdict::Wrong, complaint.clone());
     }
     match over {
         Over::Quiet => {
@@ -97,6 +109,19 @@ pub(super) fn judge(
 /// Whether `word`, of letters and digits, stands in `text` by itself.
 fn has_word(text: &str, word: &str) -> bool {
     text.split(|c: char| !c.is_alphanumeric()).any(|one| one == word)
+}
+
+/// What a partner said at its end.
+fn complaint(said: &str) -> String {
+    let said = said.lines().rfind(|line| !line.starts_with("partner │"));
+    format!(
+        "The partner ends: {}",
+        said.unwrap_or("").trim_start_matches("ipclab: ")
+    )
+}
+
+fn tells_of_a_lost_peer(complaint: &str) -> bool {
+    ["EPIPE", "ECONNRESET", LOST].iter().any(|lost| complaint.contains(lost))
 }
 
 fn judge_end(

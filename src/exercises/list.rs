@@ -1,19 +1,21 @@
 //! `ipclab exercise list`.
 
 use anyhow::Result;
+use clap::builder::PossibleValuesParser;
 use colored::Colorize;
 use serde_json::json;
 
 use lab::prose;
 
 use super::progress::{Done, Progress, ago};
-use super::{entries, id};
+use super::{ALL, entries, id};
 
 /// The options of `list`.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Options {
     /// Those of this chapter alone
-    #[arg(value_name = "CHAPTER")]
+    #[arg(value_name = "CHAPTER", hide_possible_values = true)]
+    #[arg(value_parser = PossibleValuesParser::new(ALL.iter().map(|(name, _)| *name)))]
     chapter: Option<String>,
     /// One JSON object an exercise
     #[arg(long)]
@@ -25,7 +27,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     let chosen = |(chapter, _): &super::Entry| {
         options.chapter.as_ref().is_none_or(|wanted| wanted == chapter)
     };
-    let (mut text, mut next) = (String::new(), None);
+    let (mut text, mut next, mut group) = (String::new(), None, ("", 0));
     for entry in entries().filter(chosen) {
         let (name, exercise) = (id(entry), entry.1);
         let done = progress.exercises.get(&name).cloned().unwrap_or_default();
@@ -43,21 +45,50 @@ pub(super) fn run(options: &Options) -> Result<()> {
             let verb = if done.dir.is_some() { "check" } else { "start" };
             next = Some(format!("ipclab exercise {verb} {name}"));
         }
-        let first = format!("{} {name:<24} ", mark(&done));
-        let about = format!(
-            "{} ({}, {} min){}",
-            exercise.title,
-            exercise.kind.text(),
-            exercise.minutes,
-            reached(&done, exercise.stages.len())
-        );
-        text += &prose::paragraph(prose::width(), &first, &" ".repeat(27), &about);
+        // A chapter is a group, with columns of its own.
+        if group.0 != entry.0 {
+            let names = entries().filter(|(chapter, _)| *chapter == entry.0).map(id);
+            text += if group.0.is_empty() { "" } else { "\n" };
+            group = (entry.0, names.map(|name| name.len()).max().unwrap_or(0));
+        }
+        let wide = group.1;
+        let (kind, minutes) = (exercise.kind.text(), exercise.minutes);
+        let first =
+            format!("{} {name:<wide$}  {kind:<6} {minutes:>2}  ", mark(&done));
+        let before: Vec<_> = exercise
+            .after
+            .iter()
+            .copied()
+            .filter(|before| {
+                let done = progress.exercises.get(*before);
+                done.is_none_or(|done| done.passed.is_none())
+            })
+            .collect();
+        let before = match before.is_empty() || done.passed.is_some() {
+            true => String::new(),
+            // Of the same chapter, by its name alone.
+            false => format!(" (after {})", before.join(", "))
+                .replace(&format!("{}/", entry.0), ""),
+        };
+        let reached = reached(&done, exercise.stages.len());
+        let about = format!("{}{before}{reached}", exercise.title);
+        let rest = " ".repeat(wide + 15);
+        text += &prose::paragraph(prose::width(), &first, &rest, &about);
+    }
+    if !options.json {
+        text.push('\n');
+        text += &prose::paragraph(prose::width(), "", "", LEGEND);
     }
     if let Some(next) = next {
         text += &format!("\nNext: {next}\n");
     }
     prose::print(&text)
 }
+
+/// What the columns are.
+const LEGEND: &str = "write: a role, against a partner; mend: a program that has a fault; design: \
+                      a program that joins several mechanisms. The number is the minutes it takes. \
+                      ✓ passed, … begun.";
 
 fn mark(done: &Done) -> colored::ColoredString {
     match (done.passed, done.dir.is_some()) {

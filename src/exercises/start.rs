@@ -87,11 +87,40 @@ fn task(exercise: &Exercise, id: &str, language: Language) -> String {
         .iter()
         .map(|stage| format!("- `{}`: {}\n", stage.name, stage.about))
         .collect();
-    format!(
+    wrapped(&format!(
         "# {id}: {}\n\n{kind}, in about {} minutes. Your program is in `{file}`.\n\n{}\n\
          ## How it is checked\n\n    ipclab exercise check {id}\n\n{stages}",
         exercise.title,
         exercise.minutes,
         exercise.task.trim_end().to_owned() + "\n"
-    )
+    ))
+}
+
+/// How wide a task is: it is read with cat(1).
+const COLUMNS: usize = 76;
+
+/// Markdown with its paragraphs and list items filled; all else stays as it is.
+fn wrapped(text: &str) -> String {
+    let (mut filled, mut open) = (String::new(), String::new());
+    let mut is_code = false;
+    for line in text.lines().chain([""]) {
+        let fence = line.starts_with("```");
+        let stays = is_code
+            || fence
+            || line.is_empty()
+            || ["#", "|", "    "].iter().any(|begin| line.starts_with(begin));
+        is_code ^= fence;
+        if (stays || line.starts_with("- ")) && !open.is_empty() {
+            let rest = if open.starts_with("- ") { "  " } else { "" };
+            filled += &prose::paragraph(COLUMNS, "", rest, &open);
+            open.clear();
+        }
+        if stays {
+            filled += &format!("{line}\n");
+        } else {
+            let blank = if open.is_empty() { "" } else { " " };
+            open += &format!("{blank}{}", line.trim_start());
+        }
+    }
+    filled.trim_end().to_owned() + "\n"
 }

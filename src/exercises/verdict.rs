@@ -155,6 +155,6 @@ mod tests {
         assert!(text.ends_with("got, 6 bytes:\n  one\\n\n  tw\n"), "{text}");
         let long = vec![b'x'; 5000];
         let text = difference(&long, &long[..4000]).unwrap();
-        assert!(text.contains("got, bytes 3 941 to 4 000 of 4 000 bytes"), "{text}");
+        assert!(text.contains("got, bytes 3,941 to 4,000 of 4,000 bytes"), "{text}");
     }
 }

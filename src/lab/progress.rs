@@ -14,7 +14,8 @@ use rustix::stdio::stderr;
 use serde::{Deserialize, Serialize};
 
 use wire::dirs;
-use wire::errors;
+use wire::errors::{self, Advise};
+use wire::meet::quoted;
 use wire::say;
 
 /// The form of the file. A newer one is left alone.
@@ -297,10 +298,10 @@ fn read(dir: &Path) -> Result<Progress> {
         }
         Ok(serde_json::from_slice(&text)?)
     };
-    let shown = wire::meet::quoted(&path.display().to_string());
-    read().with_context(|| {
-        format!("read {}: to begin again: mv {shown} {shown}.old", path.display())
-    })
+    let shown = quoted(&path.display().to_string());
+    read()
+        .with_context(|| format!("read {}", path.display()))
+        .advise(|_| Some(format!("to begin again: mv {shown} {shown}.old")))
 }
 
 /// What ipclab 0.1.0 has kept, which had a line a run of an experiment: it is read until this

@@ -53,16 +53,29 @@ pub fn pairs<N: AsRef<str>>(width: usize, rows: &[(N, &str)]) -> String {
     for (name, does) in rows {
         let shown = name.as_ref();
         if does.is_empty() {
-            let _ = writeln!(text, "  {shown}");
+            let _ = writeln!(text, "  {}", broken(width, shown));
         } else if wide(name) <= column {
             let blanks = " ".repeat(column - wide(name));
             text += &paragraph(width, &format!("  {shown}{blanks}  "), &rest, does);
         } else {
-            let _ = writeln!(text, "  {shown}");
+            let _ = writeln!(text, "  {}", broken(width, shown));
             text += &paragraph(width, &rest, &rest, does);
         }
     }
     text
+}
+
+/// A command line that a shell takes as one, broken at blanks where the line is full. One with
+/// quotes stays whole: a blank in them is no place for it.
+fn broken(width: usize, command: &str) -> String {
+    if display_width(command) + 2 <= width || command.contains(['\'', '"', '\\']) {
+        return command.to_owned();
+    }
+    // The indentation of the further lines, and the backslash.
+    let options = Options::new(width.saturating_sub(6).max(1))
+        .word_splitter(WordSplitter::NoHyphenation)
+        .break_words(false);
+    textwrap::wrap(command, options).join(" \\\n    ")
 }
 
 /// The examples of a `--help`: command lines without the program's name, and what they do.
@@ -80,4 +93,23 @@ pub fn examples(rows: &[(&str, &str)]) -> String {
 /// ENOSPC and the like.
 pub fn print(text: &str) -> Result<()> {
     payload::print(text.as_bytes()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pairs;
+
+    #[test]
+    fn a_long_command_breaks_at_blanks_alone_and_stays_one() {
+        let command =
+            "ipclab exercise check fifo/receiver --stage halves --seed 81f3";
+        let text = pairs(40, &[(command, "again")]);
+        assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
+        let joined = text.replace(" \\\n    ", " ");
+        assert!(joined.starts_with(&format!("  {command}\n")), "{text}");
+        assert!(pairs(80, &[(command, "again")]).contains(command));
+        let quoted =
+            "ipclab exercise check fifo/receiver -- './a program  with blanks'";
+        assert!(pairs(40, &[(quoted, "again")]).contains(quoted));
+    }
 }

@@ -32,6 +32,12 @@ fn a_learner_starts_fails_is_helped_and_passes() {
     let dir = home.path().join("ipclab-exercises/fifo/receiver/python");
     assert!(printed(&started).contains(&dir.display().to_string()));
 
+    let task = std::fs::read_to_string(dir.join("TASK.md")).unwrap();
+    assert!(task.lines().all(|line| line.chars().count() <= 76), "{task}");
+    assert!(
+        task.contains("\n    ipclab exercise check fifo/receiver\n\n- `plain`: ")
+    );
+
     let again =
         exercise(home.path(), &["start", "fifo/receiver", "--lang", "python"]);
     assert_eq!(again.status.code(), Some(1));
@@ -73,6 +79,10 @@ fn a_learner_starts_fails_is_helped_and_passes() {
     assert!(printed(&passed).contains("fifo/receiver is passed"));
     let list = printed(&exercise(home.path(), &["list"]));
     assert!(list.contains("✓ fifo/receiver"), "{list}");
+    let after = list.lines().find(|line| line.contains("multiplex/lines ")).unwrap();
+    assert!(after.ends_with("(after lost-client, tcp/lines)"), "{list}");
+    let before = list.lines().find(|line| line.contains("fifo/sender ")).unwrap();
+    assert!(!before.contains("(after"), "it is passed: {before}");
     assert!(list.contains("3 hints"), "{list}");
     assert!(exercise(home.path(), &["show", "fifo/receiver"]).status.success());
 }

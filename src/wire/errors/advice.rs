@@ -144,6 +144,10 @@ pub(super) fn way_out(what: &str, errno: Errno) -> Option<String> {
         (Errno::ENAMETOOLONG, _) => {
             or_another("a name may have 255 bytes, a path 4,095")
         }
+        // A file that is no program.
+        (Errno::EACCES, _) if is_call(&["spawn", "exec"]) => {
+            said("chmod +x the file, or name its interpreter before it")
+        }
         // Which user owns them.
         (
             Errno::EACCES | Errno::EPERM,
@@ -265,6 +269,7 @@ mod tests {
             ("write /home/me/a.svg", Errno::ENOSPC, Some("or choose another place")),
             ("fork", Errno::EAGAIN, Some("ulimit -u")),
             ("clone a thread", Errno::EAGAIN, Some("ulimit -u")),
+            ("spawn program: \"./mine\"", Errno::EACCES, Some("chmod +x")),
             ("recv", Errno::EAGAIN, None),
             ("kill", Errno::EPERM, None),
             ("timer_create", Errno::ENOMEM, Some("memory")),
