@@ -6,6 +6,7 @@ use std::path::Path;
 
 use nix::unistd::Pid;
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::retry_on_intr;
 use rustix::path::Arg;
 
 use super::process_identity;
@@ -34,8 +35,9 @@ pub fn bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
         if bytes.len() == bytes.capacity() {
             bytes.reserve(4096);
         }
-        if rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))? == 0
-        {
+        let read =
+            || rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes));
+        if retry_on_intr(read)? == 0 {
             return Ok(bytes);
         }
     }
@@ -47,7 +49,10 @@ pub fn bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 /// As openat(2).
 pub fn open(at: impl AsFd, path: impl Arg, flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
-    Ok(openat(at, path, flags, Mode::empty())?)
+    path.into_with_c_str(|path| {
+        retry_on_intr(|| openat(&at, path, flags, Mode::empty()))
+    })
+    .map_err(io::Error::from)
 }
 
 /// The value of a line `name value` in a file of /proc.
