@@ -5,15 +5,11 @@
 //! drops a whole answer for a name that it cannot read.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
 
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
-use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv,
-    send, socket_with,
-};
 
+use os::sock_diag::{ask, attributes, unix_request, word};
 use wire::visible;
 
 /// A socket, as the kernel lists it.
@@ -48,12 +44,6 @@ pub(super) const PEER_ENDED: [u8; 3] = [8, 9, 11];
 /// TCP_LISTEN, in [`Socket::state`].
 pub(super) const LISTEN: u8 = 10;
 
-const REQUEST: u16 = 1;
-const DUMP: u16 = 0x300;
-const BY_FAMILY: u16 = 20;
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-
 /// All Unix, TCP and UDP sockets of the network namespace `namespace`, a path in /proc; of
 /// ours without one. A thread of its own goes there, and ends.
 ///
@@ -62,78 +52,31 @@ const DONE: u16 = 3;
 pub(super) fn sockets(namespace: Option<String>) -> Result<Vec<Socket>, Errno> {
     let there = move || {
         if let Some(path) = namespace {
-            let file = std::fs::File::open(path)
-                .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::PERM))?;
-            setns(file, CloneFlags::CLONE_NEWNET).map_err(|_| Errno::PERM)?;
+            let file = std::fs::File::open(path).map_err(|e| {
+                e.raw_os_error().map_or(Errno::EPERM, Errno::from_raw)
+            })?;
+            setns(file, CloneFlags::CLONE_NEWNET).map_err(|_| Errno::EPERM)?;
         }
         dump_all()
     };
-    std::thread::spawn(there).join().unwrap_or(Err(Errno::NOMEM))
+    std::thread::spawn(there).join().unwrap_or(Err(Errno::ENOMEM))
 }
 
 fn dump_all() -> Result<Vec<Socket>, Errno> {
-    let family = AddressFamily::NETLINK;
-    let flags = SocketFlags::CLOEXEC;
-    let protocol = Some(netlink::SOCK_DIAG);
-    let socket = socket_with(family, SocketType::DGRAM, flags, protocol)?;
+    // Name, file, peer, backlog, lengths.
+    let of_unix = unix_request(0, 1 | 2 | 4 | 8 | 16);
     let mut all = Vec::new();
-    dump(&socket, &unix_request(), |answer| all.extend(unix(answer)))?;
+    ask(&of_unix, libc::NLM_F_DUMP, |answer| all.extend(unix(answer)))?;
     for family in [libc::AF_INET, libc::AF_INET6] {
         for protocol in [libc::IPPROTO_TCP, libc::IPPROTO_UDP] {
             let request = inet_request(family as u8, protocol as u8);
             // A kernel may be without IPv6, or without the list for UDP.
-            let _ = dump(&socket, &request, |answer| {
+            let _ = ask(&request, libc::NLM_F_DUMP, |answer| {
                 all.extend(inet(answer, protocol as u8));
             });
         }
     }
     Ok(all)
-}
-
-/// Sends one request, and gives each answer's payload to `each`.
-fn dump(
-    socket: &OwnedFd,
-    request: &[u8],
-    mut each: impl FnMut(&[u8]),
-) -> Result<(), Errno> {
-    let mut message = Vec::new();
-    message.extend((16 + request.len() as u32).to_ne_bytes());
-    message.extend(BY_FAMILY.to_ne_bytes());
-    message.extend((REQUEST | DUMP).to_ne_bytes());
-    message.extend([0; 8]);
-    message.extend(request);
-    send(socket, &message, SendFlags::empty())?;
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let (count, _) = recv(socket, &mut buffer[..], RecvFlags::empty())?;
-        let mut rest = &buffer[..count];
-        while let (Some(length), Some(kind)) = (u32_at(rest, 0), u16_at(rest, 4)) {
-            let length = length as usize;
-            let Some(payload) = rest.get(16..length) else { break };
-            match kind {
-                DONE => return Ok(()),
-                ERROR => {
-                    let error = u32_at(payload, 0).unwrap_or(0).cast_signed();
-                    return Err(Errno::from_raw_os_error(-error));
-                }
-                _ => each(payload),
-            }
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        }
-        if count == 0 {
-            return Ok(());
-        }
-    }
-}
-
-/// `struct unix_diag_req`: all states; name, file, peer, backlog, lengths.
-fn unix_request() -> Vec<u8> {
-    let show: u32 = 1 | 2 | 4 | 8 | 16;
-    let mut request = vec![libc::AF_UNIX as u8, 0, 0, 0];
-    for word in [u32::MAX, 0, show, u32::MAX, u32::MAX] {
-        request.extend(word.to_ne_bytes());
-    }
-    request
 }
 
 /// `struct inet_diag_req_v2`: all states.
@@ -150,29 +93,24 @@ fn unix(answer: &[u8]) -> Option<Socket> {
         family: *answer.first()?,
         kind: *answer.get(1)?,
         state: *answer.get(2)?,
-        inode: u32_at(answer, 4)?.into(),
+        inode: word(answer, 4)?.into(),
         ..Socket::default()
     };
-    let mut rest = answer.get(16..)?;
-    while let (Some(length), Some(kind)) = (u16_at(rest, 0), u16_at(rest, 2)) {
-        let length = usize::from(length);
-        let Some(value) = rest.get(4..length) else { break };
+    for (kind, value) in attributes(answer, 16) {
         match kind {
             0 => socket.name = Some(name(value)),
-            1 => socket.file = u32_at(value, 0),
-            2 => socket.peer = u32_at(value, 0).map(u64::from).filter(|i| *i != 0),
+            1 => socket.file = word(value, 0),
+            2 => socket.peer = word(value, 0).map(u64::from).filter(|i| *i != 0),
             3 => {
-                let inodes =
-                    value.chunks_exact(4).filter_map(|word| u32_at(word, 0));
+                let inodes = value.chunks_exact(4).filter_map(|four| word(four, 0));
                 socket.clients = inodes.map(u64::from).collect();
             }
             4 => {
-                socket.received = u32_at(value, 0)?.into();
-                socket.sent = u32_at(value, 4)?.into();
+                socket.received = word(value, 0)?.into();
+                socket.sent = word(value, 4)?.into();
             }
             _ => {}
         }
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     Some(socket)
 }
@@ -202,20 +140,12 @@ fn inet(answer: &[u8], protocol: u8) -> Option<Socket> {
         family,
         kind: protocol,
         state: *answer.get(1)?,
-        inode: u32_at(answer, 68)?.into(),
-        received: u32_at(answer, 56)?.into(),
-        sent: u32_at(answer, 60)?.into(),
+        inode: word(answer, 68)?.into(),
+        received: word(answer, 56)?.into(),
+        sent: word(answer, 60)?.into(),
         local: Some(SocketAddr::new(address(8)?, port(4)?)),
         remote: Some(SocketAddr::new(address(24)?, port(6)?))
             .filter(|remote| remote.port() != 0),
         ..Socket::default()
     })
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }

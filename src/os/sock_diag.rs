@@ -13,12 +13,16 @@ const BY_FAMILY: u16 = 20;
 /// The length of a struct nlmsghdr: length, type, flags, sequence, port.
 const HEAD: usize = 16;
 
-/// Asks for all sockets that `request` describes, or for the one with `flags` 0; returns the first
-/// answer, which is empty where there is none.
+/// Asks for all sockets that `request` describes, with the flag NLM_F_DUMP, or for the one; gives
+/// each answer's payload to `each`.
 ///
 /// # Errors
 /// ENOENT where the kernel has no list of this family, or not that one socket.
-pub fn ask(request: &[u8], flags: libc::c_int) -> nix::Result<Vec<u8>> {
+pub fn ask(
+    request: &[u8],
+    flags: libc::c_int,
+    mut each: impl FnMut(&[u8]),
+) -> nix::Result<()> {
     let socket = socket(
         AddressFamily::Netlink,
         SockType::Datagram,
@@ -32,21 +36,51 @@ pub fn ask(request: &[u8], flags: libc::c_int) -> nix::Result<Vec<u8>> {
     message.extend(request);
     let kernel = NetlinkAddr::new(0, 0);
     sendto(socket.as_raw_fd(), &message, &kernel, MsgFlags::empty())?;
-    let mut answer = vec![0; 8192];
-    let n = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-    answer.truncate(n);
-    let kind = answer.get(4..6).filter(|_| n >= HEAD).ok_or(Errno::EBADMSG)?;
-    let kind = i32::from(u16::from_ne_bytes([kind[0], kind[1]]));
-    // The end of an empty list carries an error, too, where there is no handler.
-    if matches!(kind, libc::NLMSG_ERROR | libc::NLMSG_DONE) {
-        let error = word(&answer, HEAD).map_or(0, u32::cast_signed);
-        return if error < 0 {
-            Err(Errno::from_raw(-error))
-        } else {
-            Ok(Vec::new())
-        };
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+        let mut rest = &buffer[..count];
+        while let (Some(length), Some(kind)) = (word(rest, 0), half(rest, 4)) {
+            let length = length as usize;
+            let answer = rest.get(HEAD..length).ok_or(Errno::EBADMSG)?;
+            match i32::from(kind) {
+                // The end of an empty list carries an error, too, where there is no handler.
+                libc::NLMSG_ERROR | libc::NLMSG_DONE => {
+                    let error = word(answer, 0).map_or(0, u32::cast_signed);
+                    return match error {
+                        0.. => Ok(()),
+                        _ => Err(Errno::from_raw(-error)),
+                    };
+                }
+                _ => each(answer),
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        if count == 0 || flags & libc::NLM_F_DUMP == 0 {
+            return Ok(());
+        }
     }
-    Ok(answer.split_off(HEAD))
+}
+
+/// `struct unix_diag_req`: the socket with this inode, or all for 0; what to show of it.
+pub fn unix_request(inode: u32, show: u32) -> Vec<u8> {
+    // Family, protocol, padding; all states; and a cookie that is not known.
+    let mut request = vec![libc::AF_UNIX as u8, 0, 0, 0];
+    for word in [u32::MAX, inode, show, u32::MAX, u32::MAX] {
+        request.extend(word.to_ne_bytes());
+    }
+    request
+}
+
+/// The attributes behind an answer's fixed part of `skip` bytes: type, value.
+pub fn attributes(answer: &[u8], skip: usize) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = answer.get(skip..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let length = usize::from(half(rest, 0)?);
+        let attribute = (half(rest, 2)?, rest.get(4..length)?);
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(attribute)
+    })
 }
 
 /// The inode of the peer of a Unix socket; `None` where it has none, and where the kernel does
@@ -55,27 +89,24 @@ pub fn unix_peer(inode: u64) -> Option<u64> {
     /// UDIAG_SHOW_PEER and UNIX_DIAG_PEER of linux/unix_diag.h.
     const SHOW: u32 = 4;
     const PEER: u16 = 2;
-    // struct unix_diag_req: family, protocol, padding, states, inode, what to show, and a cookie
-    // that is not known.
-    let mut request = vec![libc::AF_UNIX as u8, 0, 0, 0];
-    for word in [u32::MAX, u32::try_from(inode).ok()?, SHOW, u32::MAX, u32::MAX] {
-        request.extend(word.to_ne_bytes());
-    }
-    let answer = ask(&request, 0).ok()?;
-    // struct unix_diag_msg, then attributes: length, type, value.
-    let mut rest = answer.get(16..)?;
-    loop {
-        let head = word(rest, 0)?.to_ne_bytes();
-        let length = usize::from(u16::from_ne_bytes([head[0], head[1]]));
-        if u16::from_ne_bytes([head[2], head[3]]) == PEER {
-            return word(rest, 4).map(u64::from);
-        }
-        rest = rest.get(length.max(4).next_multiple_of(4)..)?;
-    }
+    let request = unix_request(u32::try_from(inode).ok()?, SHOW);
+    let mut peer = None;
+    ask(&request, 0, |answer| {
+        // Behind struct unix_diag_msg.
+        let mut all = attributes(answer, 16);
+        peer = all.find(|(kind, _)| *kind == PEER).and_then(|(_, it)| word(it, 0));
+    })
+    .ok()?;
+    peer.map(u64::from)
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
+/// The word of 32 bits at this place.
+pub fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
 #[cfg(test)]

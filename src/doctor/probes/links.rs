@@ -16,7 +16,7 @@ use nix::unistd::pipe2;
 use super::runtime::in_a_child;
 use crate::answer::Answer;
 use crate::probe::Probe;
-use os::sock_diag::ask;
+use os::sock_diag::{ask, unix_request};
 use wire::dirs;
 use wire::say::grouped;
 
@@ -150,20 +150,15 @@ pub static UNIX_DIAG: Probe = Probe {
     necessary: false,
     experiments: &[],
     run: |_| {
-        // struct unix_diag_req: family, protocol, padding, states, inode, what to show, cookie.
-        let mut request = vec![libc::AF_UNIX as u8, 0, 0, 0];
-        for word in [u32::MAX, 0, 0, 0, 0] {
-            request.extend(word.to_ne_bytes());
-        }
         let (_one, _other) = UnixStream::pair().context("socketpair")?;
-        answered(ask(&request, libc::NLM_F_DUMP))
+        answered(ask(&unix_request(0, 0), libc::NLM_F_DUMP, |_| ()))
     },
 };
 
 /// What an answer of sock_diag means.
-pub(super) fn answered(seen: nix::Result<Vec<u8>>) -> Result<Answer> {
+pub(super) fn answered(seen: nix::Result<()>) -> Result<Answer> {
     Ok(match seen {
-        Ok(_) => Answer::ok("the kernel lists its sockets"),
+        Ok(()) => Answer::ok("the kernel lists its sockets"),
         Err(Errno::ENOENT) => Answer::missing(
             "ENOENT: the kernel has no such module",
         )

@@ -71,6 +71,6 @@ pub static INET_DIAG: Probe = Probe {
         let mut request = vec![libc::AF_INET as u8, libc::IPPROTO_TCP as u8, 0, 0];
         request.extend(u32::MAX.to_ne_bytes());
         request.extend([0; 48]);
-        answered(ask(&request, libc::NLM_F_DUMP))
+        answered(ask(&request, libc::NLM_F_DUMP, |_| ()))
     },
 };
