@@ -306,7 +306,9 @@ fn picture_of_roles(
     command.args(["--only", kind]).args(pids).arg("--svg").arg(&file);
     let outcome = support::run(command, support::Input::Nothing);
     assert!(outcome.status.success(), "{}", outcome.stderr);
-    std::fs::read_to_string(file).unwrap()
+    let picture = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(file).unwrap();
+    picture
 }
 
 #[test]
@@ -336,6 +338,10 @@ fn two_pictures_of_one_scene_are_equal() {
             svg.descendants().filter(|it| it.attribute("class") == Some("box"));
         assert_eq!(boxes.count(), 2, "{picture}");
         assert!(!picture.contains(".lock"), "{picture}");
+        // Both roles were killed, and have left what they had made.
+        let command = support::ipclab(&subject, &["clean", "--pending"]);
+        support::run(command, support::Input::Nothing);
+        subject.nothing_is_left().unwrap();
     }
 }
 
