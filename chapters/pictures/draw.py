@@ -216,17 +216,10 @@ def legend(p):
     p.text(144, 326, "bytes, copied by the call named there")
 
 
-@picture(346, "What is where while a pipe is open",
-         "Two processes, receiver and sender, with a pipe between them. The shell made the pipe before it started "
-         "them: descriptor 0 of the receiver leads to its read end, descriptor 1 of the sender to its write end. Both "
-         "ends are open files of one buffer in the kernel, of 65,536 bytes. write copies bytes in, read copies them "
-         "out. The pipe has no name.")
-def pipe(p):
-    p.kernel(172, 168)
-    two(p, ("receiver", ["read(0, …) = 6", '"hello⏎"']), ("sender", ['write(1, "hello⏎", 6)', "= 6"]),
-        [("1–2", "the terminal"), ("0", "")], [("0, 2", "the terminal"), ("1", "")])
-    p.open_file("r", 54, 200, ["read end", "O_RDONLY"])
-    p.open_file("s", 230, 200, ["write end", "O_WRONLY"])
+def pipe_between(p, reading, writing):
+    """A pipe's buffer, below the open files of its two ends, and the bytes on their way."""
+    p.open_file("r", 54, 200, [reading, "O_RDONLY"])
+    p.open_file("s", 230, 200, [writing, "O_WRONLY"])
     p.reference("r", "M112 130V199", (112, 199.5, "d"))
     p.reference("s", "M288 130V199", (288, 199.5, "d"))
     p.path("M112 240V279M288 240V279", stroke="l", thick=1.4)
@@ -237,6 +230,18 @@ def pipe(p):
     p.flow("M380 158V298H352", (343, 298, "l"))
     p.text(76, 334, "read copies out", "f")
     p.text(324, 334, "write copies in", "f", "end")
+
+
+@picture(346, "What is where while a pipe is open",
+         "Two processes, receiver and sender, with a pipe between them. The shell made the pipe before it started "
+         "them: descriptor 0 of the receiver leads to its read end, descriptor 1 of the sender to its write end. Both "
+         "ends are open files of one buffer in the kernel, of 65,536 bytes. write copies bytes in, read copies them "
+         "out. The pipe has no name.")
+def pipe(p):
+    p.kernel(172, 168)
+    two(p, ("receiver", ["read(0, …) = 6", '"hello⏎"']), ("sender", ['write(1, "hello⏎", 6)', "= 6"]),
+        [("1–2", "the terminal"), ("0", "")], [("0, 2", "the terminal"), ("1", "")])
+    pipe_between(p, "read end", "write end")
 
 
 @picture(432, "What is where while a FIFO is open",
@@ -248,18 +253,7 @@ def fifo(p):
     p.kernel(172, 178)
     two(p, ("receiver", ["read(3, …) = 6", '"hello⏎"']), ("sender", ['write(3, "hello⏎", 6)', "= 6"]),
         [("0–2", "the terminal"), ("3", "")], [("0–2", "the terminal"), ("3", "")])
-    p.open_file("r", 54, 200, ["open file", "O_RDONLY"])
-    p.open_file("s", 230, 200, ["open file", "O_WRONLY"])
-    p.reference("r", "M112 130V199", (112, 199.5, "d"))
-    p.reference("s", "M288 130V199", (288, 199.5, "d"))
-    p.path("M112 240V279M288 240V279", stroke="l", thick=1.4)
-    p.text(200, 256, "pipe buffer", anchor="middle")
-    p.text(200, 271, "65,536 bytes", "f", "middle")
-    p.tube(58, 280, 284, 36, "hello⏎")
-    p.flow("M58 298H20V170", (20, 159, "u"))
-    p.flow("M380 158V298H352", (343, 298, "l"))
-    p.text(76, 334, "read copies out", "f")
-    p.text(324, 334, "write copies in", "f", "end")
+    pipe_between(p, "open file", "open file")
     p.found("M200 317V378")
     p.text(207, 367, "open() finds it by its name", "f")
     p.tag(48, 380, 304, "/run/user/1000/ipclab/fifo", "a name in the file system: no byte is there")
