@@ -25,7 +25,7 @@ use super::folder::{
 };
 use super::formats::{Format, write};
 use super::pace::measure;
-use super::progress::{Progress, now};
+use super::progress::{self, Progress, now};
 use super::row::{Exercise, Stage};
 use super::run::play;
 use super::schema::{Played, START, Submission, VERSION};
@@ -453,7 +453,7 @@ fn note(checked: &Checked, options: &Options, submission: &Submission) {
     }
     let last =
         submission.stages.last().filter(|last| last.verdict != Verdict::Passed);
-    let noted = Progress::note(&checked.id, |done| {
+    progress::told(Progress::note(&checked.id, |done| {
         done.failed = last.map(|stage| stage.stage.clone());
         if options.stage.is_some() {
             return;
@@ -466,11 +466,5 @@ fn note(checked: &Checked, options: &Options, submission: &Submission) {
         if submission.verdict == Verdict::Passed {
             done.passed.get_or_insert(now());
         }
-    });
-    if let Err(error) = noted {
-        wire::say::tell(&format!(
-            "ipclab: progress is not kept: {}\n",
-            wire::errors::line(&error)
-        ));
-    }
+    }));
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use bare::{Language, Program, header_command};
-use lab::tools::{NO_COMPILER, Tools, compiler};
+use lab::tools::{NO_COMPILER, Tools, compile_line, compiler};
 use wire::dirs;
 use wire::errors::{self, Advise, usage};
 use wire::launcher::mpiexec_within;
@@ -224,28 +224,17 @@ pub(super) fn build_line(
             let text = std::fs::read(&file)
                 .with_context(|| format!("open {}", file.display()))?;
             let text = String::from_utf8_lossy(&text);
-            let line = header_command(&text, &["cc", "mpicc"]);
-            let tools = Tools::of_environment();
             // The options of the header, whatever the learner has called the files in it.
-            let options =
-                line.into_iter().flat_map(|line| line.split(' ')).filter(|word| {
-                    word.starts_with('-') && *word != "-o" && !word.ends_with(".c")
-                });
-            let mpi = line.is_some_and(|line| line.starts_with("mpicc"));
-            let cc = if mpi { mpicc() } else { tools.cc };
+            let line = header_command(&text, &["cc", "mpicc"]);
+            let (cc, options) = compile_line(line.unwrap_or("cc"));
             let mut all =
                 vec![cc, "-Wall".into(), "-Wextra".into(), "main.c".into()];
-            all.extend(
-                options.filter(|word| !word.starts_with("-W")).map(str::to_owned),
-            );
+            let options = options.iter().filter(|word| !word.starts_with("-W"));
+            all.extend(options.map(|word| (*word).to_owned()));
             all.extend(["-o", "main"].map(str::to_owned));
             Some(all)
         }
     })
-}
-
-fn mpicc() -> String {
-    std::env::var("MPICC").unwrap_or_else(|_| "mpicc".into())
 }
 
 /// What the machine must have for programs in `language`.
@@ -319,17 +308,24 @@ pub(super) fn build(
     dir: &Path,
     language: Language,
 ) -> Result<std::result::Result<Started, NotBuilt>> {
-    if let Some(words) = build_line(dir, language)? {
-        let mut command = compiler(&words[0]);
-        let output = command.args(&words[1..]).current_dir(dir).output();
-        let output = output.with_context(|| format!("exec {}", words[0]));
-        let output = output.advise(|_| Some(install(language)))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Ok(Err(NotBuilt(said)));
-        }
-    }
-    Ok(Ok(started(dir, language)))
+    let Some(words) = build_line(dir, language)? else {
+        return Ok(Ok(started(dir, language)));
+    };
+    let mut command = compiler(&words[0]);
+    let built = compiled(command.args(&words[1..]).current_dir(dir), language)?;
+    Ok(built.map(|()| started(dir, language)))
+}
+
+/// Has a compiler do its work.
+fn compiled(
+    command: &mut Command,
+    language: Language,
+) -> Result<std::result::Result<(), NotBuilt>> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("exec {name}"));
+    let output = output.advise(|_| Some(install(language)))?;
+    let said = || NotBuilt(String::from_utf8_lossy(&output.stderr).into_owned());
+    Ok(output.status.success().then_some(()).ok_or_else(said))
 }
 
 /// Builds our solution beside the learner's program in `dir`; what is built of both is shared. The
@@ -353,19 +349,12 @@ pub(super) fn built_solution(
         let lock = lock.replacen("name = \"exercise\"", "name = \"solution\"", 1);
         write(&place.path().join("Cargo.lock"), &lock)?;
         let target = dir.join("target");
-        let output = compiler("cargo")
-            .args(["build", "--quiet", "--target-dir"])
-            .arg(&target)
-            .current_dir(place.path())
-            .output()
-            .context("exec cargo")?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Ok((place, Err(NotBuilt(said))));
-        }
+        let mut command = compiler("cargo");
+        command.args(["build", "--quiet", "--target-dir"]).arg(&target);
+        let built = compiled(command.current_dir(place.path()), language)?;
         let words = vec![target.join("debug/solution").into()];
         let started = Started { words, dir: place.path().to_owned() };
-        return Ok((place, Ok(started)));
+        return Ok((place, built.map(|()| started)));
     }
     let built = build(place.path(), language)?;
     Ok((place, built))

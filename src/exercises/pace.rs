@@ -12,8 +12,7 @@ use process::{Input, RoleProcess};
 
 use super::folder::Started;
 use super::row::Exercise;
-use super::run::{LOOK, Over, wait};
-use super::sleep::Sleep;
+use super::run::{LOOK, Over, settle};
 use super::verdict::{Report, Verdict};
 
 /// How a run is measured: in the time in which the learner's program starts and ends.
@@ -67,7 +66,9 @@ pub(super) fn measure(
         }
     };
     let mut all = [process];
-    let over = wait_for_usage(&mut all, stop)?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let waits = (Duration::from_secs(3), USAGE_TICKS);
+    let over = settle(&mut all, stop, deadline, waits)?;
     let [mut process] = all;
     if over == Over::Flood {
         let _ = process.stop(Signal::SIGKILL, Instant::now() + LOOK * 100)?;
@@ -93,27 +94,5 @@ pub(super) fn measure(
     Ok(Ok(Pace { start }))
 }
 
-/// Waits until it has ended; not for long if it sleeps, or computes.
-fn wait_for_usage(
-    process: &mut [RoleProcess; 1],
-    stop: &mut Interrupts,
-) -> Result<Over> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let pid = process[0].pid();
-    let (mut last, mut since) = (Sleep::of(pid), Instant::now());
-    loop {
-        let over = wait(process, stop, Instant::now() + LOOK, None)?;
-        let now = Sleep::of(pid);
-        if now != last || !now.sound {
-            (last, since) = (now, Instant::now());
-        }
-        let asleep = since.elapsed() > Duration::from_secs(3);
-        let busy = now.ticks > USAGE_TICKS;
-        if over != Over::Late || asleep || busy || Instant::now() > deadline {
-            return Ok(over);
-        }
-    }
-}
-
-/// The clock ticks of 10 ms in which a program prints its usage.
+/// More clock ticks than a program computes to print its usage.
 const USAGE_TICKS: u64 = 500;

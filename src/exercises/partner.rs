@@ -379,14 +379,6 @@ pub(super) fn descriptors(pid: Pid) -> Result<usize> {
         .count())
 }
 
-/// The children of a process.
-pub(super) fn children(pid: Pid) -> Vec<Pid> {
-    let children = text(format!("/proc/{pid}/task/{pid}/children"));
-    let children = children.unwrap_or_default();
-    let children = children.split_whitespace().filter_map(|word| word.parse().ok());
-    children.map(Pid::from_raw).collect()
-}
-
 /// The processes that were started for the stage in `dir`, and their children, without those of
 /// ipclab's own.
 pub(super) fn processes_of(dir: &Path) -> Vec<Pid> {

@@ -22,7 +22,7 @@ use lab::holders::map_of;
 use lab::interrupts::Interrupts;
 use lab::scratch::Scratch;
 use os::calls::poll_until;
-use os::proc::{Activity, activity};
+use os::proc::{Activity, activity, children};
 use os::spawn::{lead_session, limit};
 use process::{Input, Outcome, Output, RoleProcess};
 use wire::dirs::LIST;
@@ -31,7 +31,7 @@ use wire::say::count;
 use super::folder::Started;
 use super::judge::judge;
 use super::pace::Pace;
-use super::partner::{MARK, USED, VERB, children, left_running, processes_of};
+use super::partner::{MARK, USED, VERB, left_running, processes_of};
 use super::row::{Ends, Exercise, PARTNER, Player, ROOM, Stage};
 use super::scene::Scene;
 use super::sleep::{IDLE, Sleep, restless};
@@ -117,7 +117,8 @@ pub(super) fn play(
         if index + 1 == players.len() {
             break;
         }
-        over = settle(&mut running, stop, deadline, pace)?;
+        let waits = (pace.settled(), BUSY_TICKS);
+        over = settle(&mut running, stop, deadline, waits)?;
         if matches!(over, Over::Flood | Over::Interrupted) {
             break;
         }
@@ -172,21 +173,18 @@ pub(super) fn play(
     });
     // What a program leaves that has failed follows from that.
     if over == Over::Ended && judged && report.verdict == Verdict::Passed {
-        let left = leftovers(&scratch, &scene)?;
-        report
-            .faults
-            .extend(left.iter().map(|left| format!("When all had ended, {left}.")));
+        for left in leftovers(&scratch, &scene)? {
+            report.fault(Verdict::Wrong, format!("When all had ended, {left}."));
+        }
         if left_over > 0 {
-            report.faults.push(format!(
+            let fault = format!(
                 "When all had ended, {} of yours still ran.",
                 count(left_over as u64, "process")
-            ));
+            );
+            report.fault(Verdict::Wrong, fault);
         }
     } else {
         let _ = scene.remove_leftovers();
-    }
-    if !report.faults.is_empty() && report.verdict == Verdict::Passed {
-        report.verdict = Verdict::Wrong;
     }
     Ok(report)
 }
@@ -332,35 +330,34 @@ pub(super) fn wait(
     }
 }
 
-/// Waits until the last one that was started has fallen asleep, and stays so, or has ended.
-fn settle(
+/// Waits until the last one that was started has slept for so long, has ended, or has computed more
+/// than a program does that is to wait: so many clock ticks of 10 ms.
+pub(super) fn settle(
     running: &mut [RoleProcess],
     stop: &mut Interrupts,
     deadline: Instant,
-    pace: Pace,
+    (asleep, ticks): (Duration, u64),
 ) -> Result<Over> {
     let Some(pid) = running.last().map(RoleProcess::pid) else {
         return Ok(Over::Ended);
     };
-    let (mut last, mut since) = (None, Instant::now());
+    let (mut last, mut since) = (Sleep::of(pid), Instant::now());
     loop {
         let over = wait(running, stop, Instant::now() + LOOK / 10, None)?;
-        let newest = Some(Sleep::of(pid));
-        if newest != last {
-            (last, since) = (newest, Instant::now());
+        let now = Sleep::of(pid);
+        if now != last {
+            (last, since) = (now, Instant::now());
         }
-        let settled =
-            newest.is_some_and(|it| it.sound) && since.elapsed() > pace.settled();
+        let settled = now.sound && since.elapsed() > asleep;
         let ended = activity(pid) == Activity::Ended;
-        let busy = newest.is_some_and(|it| it.ticks > BUSY_TICKS);
         let late = Instant::now() > deadline;
-        if over != Over::Late || settled || ended || busy || late {
+        if over != Over::Late || settled || ended || now.ticks > ticks || late {
             return Ok(over);
         }
     }
 }
 
-/// The clock ticks of 10 ms after which a program computes, and does not wait for another.
+/// More clock ticks than a program computes before it waits for another.
 const BUSY_TICKS: u64 = 150;
 
 /// Closes the partner's standard input once all of the learner's processes have ended.
@@ -390,7 +387,7 @@ fn idle(process: &mut RoleProcess, stop: &mut Interrupts) -> Result<Option<Strin
 }
 
 /// Ends what still runs, and all that it has started; how each ended, and what it wrote.
-fn end(mut running: Vec<RoleProcess>, dir: &Path) -> Result<Vec<(String, Outcome)>> {
+fn end(running: Vec<RoleProcess>, dir: &Path) -> Result<Vec<(String, Outcome)>> {
     // None of them is to see the others go.
     for process in &running {
         let _ = process.signal(Signal::SIGSTOP);
@@ -401,7 +398,7 @@ fn end(mut running: Vec<RoleProcess>, dir: &Path) -> Result<Vec<(String, Outcome
     let ours: Vec<Pid> = running.iter().map(RoleProcess::pid).collect();
     end_families(&ours, dir);
     let mut outcomes = Vec::new();
-    for process in running.drain(..) {
+    for process in running {
         let name = process.name.clone();
         outcomes.push((
             name,

@@ -3,11 +3,8 @@
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
-use nix::sys::signal::Signal;
 use nix::unistd::Pid;
-use os::process_identity::state;
 
-use super::partner::Partner;
 use super::row::Exercise;
 
 mod children;
@@ -17,14 +14,6 @@ mod ready;
 /// The exercises.
 pub(super) const ALL: &[Exercise] =
     &[counter::COUNTER, ready::READY, children::CHILDREN, super::design::jobs::ROW];
-
-/// Stops a process, and waits until it is.
-fn stop(partner: &Partner, pid: Pid) -> Result<()> {
-    partner.signal(pid, Signal::SIGSTOP, "the process is stopped")?;
-    partner.until("the stop", || {
-        (state(pid.as_raw().unsigned_abs()) == Some('T')).then_some(())
-    })
-}
 
 /// A descriptor of a process.
 fn pidfd(pid: Pid) -> Result<OwnedFd> {

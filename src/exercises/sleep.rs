@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 
-use os::proc::{Activity, activity, field, text};
+use os::proc::{Activity, activity, children, field, text};
 use wire::say::grouped;
-
-use super::partner::children;
 
 /// How long a program is watched that must sleep.
 pub(super) const IDLE: Duration = Duration::from_millis(200);

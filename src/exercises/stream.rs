@@ -6,14 +6,12 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
 use os::calls::poll_until;
 use os::proc::{Activity, activity};
-use os::process_identity::state;
 use wire::say::count;
 
 use super::partner::Partner;
@@ -71,10 +69,7 @@ impl Partner {
     /// When it has ended.
     pub fn stop_role(&self, role: &str) -> Result<Pid> {
         let pid = self.learner(role)?;
-        self.signal(pid, Signal::SIGSTOP, "on purpose; SIGCONT will follow")?;
-        self.until("a stop", || {
-            (state(pid.as_raw().unsigned_abs()) == Some('T')).then_some(())
-        })?;
+        self.stop(pid, "on purpose; SIGCONT will follow")?;
         Ok(pid)
     }
 

@@ -25,7 +25,7 @@ use wire::say::tell;
 
 use super::clean::in_kernel;
 use super::interrupts::Interrupts;
-use super::tools::{NO_COMPILER, Tools, compiler};
+use super::tools::{NO_COMPILER, Tools, compile_line, compiler};
 
 /// Where the roles of a bare program meet.
 #[derive(Debug, Clone)]
@@ -202,17 +202,8 @@ fn compiled(program: &Program) -> Result<PathBuf> {
         program.command(Language::C, &["cc", "mpicc"]).with_context(|| {
             format!("{}.c has no command that compiles it", program.name)
         })?;
-    let tools = Tools::of_environment();
-    let mut words = line.split(' ');
-    let cc = match words.next() {
-        Some("mpicc") => std::env::var("MPICC").unwrap_or_else(|_| "mpicc".into()),
-        _ => tools.cc,
-    };
-    // The text comes by standard input, and `-o NAME` is not for us.
-    let file = format!("{}.c", program.name);
-    let words: Vec<_> = words.filter(|word| *word != file).collect();
-    let output = words.iter().position(|word| *word == "-o").unwrap_or(words.len());
-    let options = words[..output].iter().chain(words.iter().skip(output + 2));
+    // The text comes by standard input.
+    let (cc, options) = compile_line(line);
     let result = cached(program, Language::C, &cc)?;
     if result.exists() {
         return Ok(result);

@@ -32,5 +32,19 @@ pub fn compiler(cc: &str) -> Command {
     command
 }
 
+/// The compiler that the command in a C program's header names, as this machine has it, and its
+/// options without the files.
+pub fn compile_line(line: &str) -> (String, Vec<&str>) {
+    let mut words = line.split(' ');
+    let cc = match words.next() {
+        Some("mpicc") => std::env::var("MPICC").unwrap_or_else(|_| "mpicc".into()),
+        _ => Tools::of_environment().cc,
+    };
+    let words: Vec<_> = words.filter(|word| !word.ends_with(".c")).collect();
+    let output = words.iter().position(|word| *word == "-o").unwrap_or(words.len());
+    let options = words[..output].iter().chain(words.iter().skip(output + 2));
+    (cc, options.copied().collect())
+}
+
 /// What to do where there is no C compiler, or none that works.
 pub const NO_COMPILER: &str = "apt-get install gcc libc6-dev, or name another in CC";

@@ -60,6 +60,13 @@ pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
+/// The children of a process's first thread, without those that have been waited for.
+pub fn children(pid: Pid) -> Vec<Pid> {
+    let all = text(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let all = all.split_whitespace().filter_map(|pid| pid.parse().ok());
+    all.map(Pid::from_raw).collect()
+}
+
 /// What a process does, as /proc shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {

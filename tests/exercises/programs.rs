@@ -10,6 +10,7 @@ use exercises::folder::{beginning, solution};
 use exercises::row::Wrong;
 use exercises::texts::edited;
 use exercises::{Entry, entries, find, id};
+use lab::tools::{compile_line, compiler};
 
 /// Which program of an exercise.
 #[derive(Debug, Clone, Copy)]
@@ -74,17 +75,8 @@ pub(crate) fn built(id: &str, which: &Which<'_>, language: Language) -> Vec<Stri
             let program = file.with_extension("");
             let line = header_command(&text, &["cc", "mpicc"])
                 .expect("a line that compiles it");
-            let options = line.split(' ').filter(|word| {
-                word.starts_with("-l")
-                    || word.starts_with("-pthread")
-                    || word.starts_with("-I")
-            });
-            let cc = if line.starts_with("mpicc") {
-                std::env::var("MPICC").unwrap_or_else(|_| "mpicc".into())
-            } else {
-                "cc".to_owned()
-            };
-            let output = Command::new(&cc)
+            let (cc, options) = compile_line(line);
+            let output = compiler(&cc)
                 .args(["-Wall", "-Wextra", "-Werror"])
                 .arg(&file)
                 .args(options)

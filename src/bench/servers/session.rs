@@ -22,6 +22,7 @@ use crate::placement::Cpus;
 use crate::role::{DEADLINE, DYING, start, why_it_ended};
 use lab::interrupts::Interrupts;
 use lab::scratch::Scratch;
+use os::proc::children;
 use os::spawn;
 use process::{Input, Output, RoleProcess};
 
@@ -276,11 +277,7 @@ impl Session {
     fn server_cpu(&self) -> u64 {
         let own = self.servers.iter().map(RoleProcess::pid);
         own.map(|pid| {
-            let list = format!("/proc/{pid}/task/{pid}/children");
-            let list = std::fs::read_to_string(list).unwrap_or_default();
-            let children =
-                list.split_whitespace().filter_map(|pid| pid.parse().ok());
-            let all = children.map(Pid::from_raw).chain([pid]);
+            let all = children(pid).into_iter().chain([pid]);
             all.map(cpu_time).sum::<u64>()
         })
         .sum()

@@ -9,8 +9,9 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use bare::{Language, MeetingPlace};
+use os::proc::children;
 
-use super::super::partner::{Partner, children, listening};
+use super::super::partner::{Partner, listening};
 use super::super::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong};
 use super::super::scene::Scene;
 

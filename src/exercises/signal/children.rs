@@ -7,13 +7,11 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use bare::{Language, MeetingPlace};
-use os::proc::{Activity, activity, text};
+use os::proc::{Activity, activity, children, text};
 
 use crate::partner::Partner;
 use crate::row::{Begin, Exercise, Kind, Player, Stage, Wrong};
 use crate::scene::Scene;
-
-use super::stop;
 
 pub(super) const CHILDREN: Exercise = Exercise {
     name: "children",
@@ -88,7 +86,7 @@ pub(super) const CHILDREN: Exercise = Exercise {
             players: |scene| players(scene, 5, 0),
             partner: |partner| {
                 let parent = start(partner, 5)?;
-                stop(partner, parent)?;
+                partner.stop(parent, "the process is stopped")?;
                 let all = end_all(partner, parent)?;
                 partner.until("their end", || {
                     all.iter()
@@ -210,15 +208,6 @@ fn all_open(partner: &Partner, parent: Pid, number: usize) -> Result<()> {
         };
         (all.len() == number && all.iter().all(opening)).then_some(())
     })
-}
-
-/// The children of a process that it has not collected yet.
-fn children(pid: Pid) -> Vec<Pid> {
-    let all = text(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    all.split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .map(Pid::from_raw)
-        .collect()
 }
 
 /// Ends the children: their FIFO has no writer any longer.

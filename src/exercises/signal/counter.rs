@@ -11,7 +11,7 @@ use crate::partner::Partner;
 use crate::row::{Begin, Exercise, Kind, Player, Stage, Wrong};
 use crate::scene::Scene;
 
-use super::{pidfd, stop};
+use super::pidfd;
 
 pub(super) const COUNTER: Exercise = Exercise {
     name: "counter",
@@ -71,7 +71,7 @@ pub(super) const COUNTER: Exercise = Exercise {
             players,
             partner: |partner| {
                 let counter = counter(partner)?;
-                stop(partner, counter)?;
+                partner.stop(counter, "the process is stopped")?;
                 partner.signal(counter, Signal::SIGCONT, "it goes on")?;
                 partner.pause("the counter falls asleep again");
                 partner.until_asleep(counter)?;
@@ -87,7 +87,7 @@ pub(super) const COUNTER: Exercise = Exercise {
             players,
             partner: |partner| {
                 let counter = counter(partner)?;
-                stop(partner, counter)?;
+                partner.stop(counter, "the process is stopped")?;
                 queue(partner, counter, count(&partner.scene))?;
                 partner.signal(counter, Signal::SIGCONT, "it goes on")?;
                 partner.pause("the counter takes them");
