@@ -140,6 +140,18 @@ fn every_verb_does_in_each_state_what_it_does_without() {
     }
 }
 
+#[test]
+fn what_we_start_has_no_descriptor_of_our_parents() {
+    let subject = subject("fifo");
+    let started =
+        started_by(state("descriptors"), &subject, &["trace", "fifo", "--bare"]);
+    let outcome = run(started, Input::Nothing);
+    let seen = String::from_utf8_lossy(&outcome.stdout);
+    let opened = |number: u32| seen.contains(&format!("= {number}<fifo"));
+    // The bare program's own first descriptor, as without the three that were inherited.
+    assert!(opened(3) && !opened(4), "{seen}{}", outcome.stderr);
+}
+
 /// Executes the program after it has sent itself signals that it blocks.
 const PENDING: &str = "import os, signal, sys\n\
     signals = [getattr(signal, name) for name in sys.argv[1].split(',')]\n\

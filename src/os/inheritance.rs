@@ -1,4 +1,4 @@
-//! The state that execve(2) hands on, besides descriptors: what becomes of it here.
+//! The state that execve(2) hands on: what becomes of it here.
 //!
 //! A program's parent decides about its signals, and may not know it: a shell has
 //! SIGINT ignored for `command &`, nohup(1) SIGHUP, and what a server has blocked or ignored
@@ -13,6 +13,7 @@
 //! | pending signals that end: of the four above, SIGALRM | they end it | none | none |
 //! | other pending signals: they were another program's | forgotten | none | none |
 //! | an alarm(2) that runs: a limit of the process that set it | it expires | none | none |
+//! | descriptors after the standard three | stay, for a role that is told their numbers | none | as inherited |
 //! | a umask(2) that takes the owner's rights | the owner keeps them | likewise | as inherited |
 //!
 //! "Our own processes" are the roles of a demo, the stage of an experiment, the ends of a
@@ -25,7 +26,7 @@ use std::mem::zeroed;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 use libc::{c_int, mode_t, sighandler_t, sigset_t};
 use nix::sys::signal::{SigSet, Signal};
@@ -111,11 +112,14 @@ pub fn ends_us() -> SigSet {
     all.into_iter().filter(|signal| !is_ignored(*signal as c_int)).collect()
 }
 
-/// Makes `command`, one of our own, start with no signal blocked and none ignored.
+/// Makes `command`, one of our own, start with no signal blocked and none ignored, and with
+/// the descriptors that it is given: what it opens has the same numbers everywhere.
 ///
 /// Since Rust 1.66 a command inherits its parent's mask, and we block the signals that we
 /// read from a signalfd.
-pub fn reset_signals(command: &mut Command) {
+pub fn start_afresh(command: &mut Command) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(keep_descriptors);
     // SAFETY: between fork and exec only async-signal-safe calls are made.
     unsafe {
         command.pre_exec(|| {
@@ -130,9 +134,20 @@ pub fn reset_signals(command: &mut Command) {
     }
 }
 
+/// Sets FD_CLOEXEC on what this program was started with, after the standard three: what it
+/// opens itself has it already.
+fn keep_descriptors() {
+    let all = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let numbers = all.filter_map(|fd| fd.file_name().to_str()?.parse().ok());
+    for number in numbers.filter(|number| *number > libc::STDERR_FILENO) {
+        // SAFETY: changes a flag; EBADF when another thread has closed it by now.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
 /// Makes `command`, a program of the user's, start as it would have without us.
 pub fn hand_on(command: &mut Command) {
-    let Some(inherited) = INHERITED.get() else { return reset_signals(command) };
+    let Some(inherited) = INHERITED.get() else { return start_afresh(command) };
     // SAFETY: between fork and exec only async-signal-safe calls are made.
     unsafe {
         command.pre_exec(|| {

@@ -102,7 +102,7 @@ impl RoleProcess {
             Output::To(fd) => Stdio::from(fd),
         };
         spawn::die_with_parent(&mut command);
-        inheritance::reset_signals(&mut command);
+        inheritance::start_afresh(&mut command);
         let mut child = command
             .stdin(stdin)
             .stdout(stdout)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::unistd::Pid;
-use os::inheritance::reset_signals;
+use os::inheritance::start_afresh;
 use os::proc::{Activity, activity};
 
 use super::event::{EventKind, Outcome, Trace};
@@ -97,7 +97,7 @@ pub fn play(parts: Vec<Part>, coloured: bool) -> Result<Seen> {
         } else {
             command.stdout(kept()?);
         }
-        reset_signals(&mut command);
+        start_afresh(&mut command);
         let pid = start(&mut tracer, &mut watch, &name, command)?;
         if input.is_some() {
             pids.push(pid);

@@ -25,7 +25,7 @@ use bare::{Language, Program};
 use lab::bare::{MeetingPlaces, command};
 use lab::holders::map_of;
 use lab::scratch::Scratch;
-use os::inheritance::{hand_on, reset_signals};
+use os::inheritance::{hand_on, start_afresh};
 use wire::chapter::Row;
 use wire::meet::Meets;
 use wire::say::tell;
@@ -133,7 +133,7 @@ fn scripted(row: &Row, bare: Option<&Program>, watch: &mut Watch) -> Result<Ran>
     while let Some((role, mut command)) = parts.next() {
         command.stderr(write_end.try_clone().context("dup")?);
         command.stdin(link.take().map_or_else(Stdio::null, Stdio::from));
-        reset_signals(&mut command);
+        start_afresh(&mut command);
         // Where the shell would make the link, we are the shell.
         if row.meets == Meets::Nowhere && parts.peek().is_some() {
             let (reading, writing) = pipe()?;

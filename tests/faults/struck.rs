@@ -118,7 +118,7 @@ impl Struck {
         command.env("IPCLAB_DIR", dir).env("TMPDIR", dir).current_dir(dir);
         command.stdin(stdin).stdout(stdout).stderr(stderr);
         spawn::die_with_parent(&mut command);
-        inheritance::reset_signals(&mut command);
+        inheritance::start_afresh(&mut command);
         let program = PathBuf::from(&words[0]);
         let seen = Arc::new(Seen::default());
         let its = Arc::clone(&seen);

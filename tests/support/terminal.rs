@@ -59,7 +59,7 @@ impl Terminal {
         setsid.current_dir(command.get_current_dir().unwrap());
         setsid.stdin(slave()).stdout(slave()).stderr(slave());
         // As a terminal's shell starts it, also where the tests are a background job's.
-        os::inheritance::reset_signals(&mut setsid);
+        os::inheritance::start_afresh(&mut setsid);
         let child = setsid.spawn().expect("setsid");
         drop(pair.slave);
         let shown = Arc::new((Mutex::new((Vec::new(), false)), Condvar::new()));
