@@ -12,6 +12,7 @@ use lab::prose;
 use wire::chapter::Row;
 use wire::errors::usage;
 use wire::meet::Meets;
+use wire::say::count;
 
 /// The options of `ipclab next`.
 #[derive(Debug, clap::Args)]
@@ -72,7 +73,15 @@ struct Step {
     id: String,
     command: String,
     about: String,
+    /// About how long it takes.
+    minutes: u64,
     state: State,
+}
+
+/// About how long what is open takes.
+fn to_go(steps: &[Step]) -> u64 {
+    let open = steps.iter().filter(|step| !step.state.is_over());
+    open.map(|step| step.minutes).sum()
 }
 
 /// The steps of a chapter, in their order; none of one that this build has not.
@@ -82,12 +91,13 @@ fn steps(row: &Row, progress: &Progress) -> Vec<Step> {
         return Vec::new();
     }
     let mut all = Vec::new();
-    let mut add = |does, id: String, command: String, about: String, state| {
-        let skipped = progress.skipped.contains_key(&id);
-        let state =
-            if skipped && state != State::Done { State::Skipped } else { state };
-        all.push(Step { does, id, command, about, state });
-    };
+    let mut add =
+        |does, minutes, id: String, command: String, about: String, state| {
+            let skipped = progress.skipped.contains_key(&id);
+            let state =
+                if skipped && state != State::Done { State::Skipped } else { state };
+            all.push(Step { does, id, command, about, minutes, state });
+        };
     let kept = |id: &str| match progress.steps.contains_key(id) {
         true => State::Done,
         false => State::Open,
@@ -95,12 +105,12 @@ fn steps(row: &Row, progress: &Progress) -> Vec<Step> {
     let id = format!("bare {name}");
     let state = kept(&id);
     let about = "the shortest whole program, both roles on one screen".to_owned();
-    add("read", id, format!("ipclab bare {name}"), about, state);
+    add("read", 10, id, format!("ipclab bare {name}"), about, state);
     if row.meets != Meets::World {
         let id = format!("trace {name}");
         let state = kept(&id);
         let about = "all that this program asks of the kernel".to_owned();
-        add("see", id, format!("ipclab trace {name} --bare"), about, state);
+        add("see", 5, id, format!("ipclab trace {name} --bare"), about, state);
     }
     let first = experiments::row::Level::First;
     let asked = experiments::of(name).iter().filter(|one| one.level == first);
@@ -114,6 +124,7 @@ fn steps(row: &Row, progress: &Progress) -> Vec<Step> {
         let command = format!("ipclab experiment {id}");
         add(
             "break",
+            3,
             format!("experiment {id}"),
             command,
             one.title.to_owned(),
@@ -129,7 +140,7 @@ fn steps(row: &Row, progress: &Progress) -> Vec<Step> {
             (None, Some(_)) => (State::Begun, "check"),
             (None, None) => (State::Open, "start"),
         };
-        let mut about = format!("{}, {} minutes", entry.1.title, entry.1.minutes);
+        let mut about = entry.1.title.to_owned();
         if let (State::Begun, Some(dir)) = (state, &done.dir) {
             about += &format!(
                 "; {} of {} stages, in {}",
@@ -139,7 +150,8 @@ fn steps(row: &Row, progress: &Progress) -> Vec<Step> {
             );
         }
         let command = format!("ipclab exercise {verb} {id}");
-        add("harden", format!("exercise {id}"), command, about, state);
+        let minutes = entry.1.minutes.into();
+        add("harden", minutes, format!("exercise {id}"), command, about, state);
     }
     let lines = row.roles.iter().filter_map(|role| role.command_lines().next());
     let lines: Vec<String> = lines.collect();
@@ -151,12 +163,12 @@ fn steps(row: &Row, progress: &Progress) -> Vec<Step> {
         }
         (_, Some(other)) => format!("and in another terminal: {other}"),
     };
-    add("play", id, lines[0].clone(), about, state);
+    add("play", 5, id, lines[0].clone(), about, state);
     if bench::with_figures().contains(&name) {
         let id = format!("bench {name}");
         let state = kept(&id);
         let about = "what it costs, in multiples of the machine's best".to_owned();
-        add("measure", id, format!("ipclab bench {name} --quick"), about, state);
+        add("measure", 5, id, format!("ipclab bench {name} --quick"), about, state);
     }
     all
 }
@@ -243,8 +255,11 @@ fn unknown(name: &str) -> String {
 /// All chapters, a line each.
 fn path(progress: &Progress) -> String {
     let mut text = String::new();
+    let mut left = 0;
     for row in rows() {
         let all = steps(row, progress);
+        let minutes = to_go(&all);
+        left += minutes;
         let over = all.iter().filter(|step| step.state.is_over()).count();
         let state = match over {
             _ if over == all.len() => State::Done,
@@ -254,14 +269,22 @@ fn path(progress: &Progress) -> String {
         let _ = match all.len() {
             0 => writeln!(text, "  {:<10} not in this build", row.name),
             count => {
+                let to_go = match state {
+                    State::Done => String::new(),
+                    _ => format!(", {minutes} minutes to go"),
+                };
                 writeln!(
                     text,
-                    "{} {:<10} {over:>2} of {count} steps",
+                    "{} {:<10} {over:>2} of {count} steps{to_go}",
                     state.mark(),
                     row.name
                 )
             }
         };
+    }
+    if left > 0 {
+        let hours = count(left.div_ceil(60), "hour");
+        let _ = writeln!(text, "\nAll that is open takes about {hours}.");
     }
     text
 }
@@ -271,23 +294,24 @@ fn chapter(row: &Row, progress: &Progress) -> String {
     let mut text =
         format!("\n{}\n", format!("{}: {}", row.name, row.summary).bold());
     let all = steps(row, progress);
+    let width = prose::width();
+    let rest = " ".repeat(11);
     for step in &all {
-        let _ = writeln!(
-            text,
-            "{} {:<8} {}",
-            step.state.mark(),
-            step.does,
-            step.command
-        );
+        let (mark, does) = (step.state.mark(), step.does);
+        let _ = writeln!(text, "{mark} {does:<8} {}", step.command);
+        if !step.state.is_over() {
+            let minutes = count(step.minutes, "minute");
+            let about = format!("{minutes}: {}", step.about);
+            text += &prose::paragraph(width, &rest, &rest, &about);
+        }
     }
     match (open(&all), row.missing()) {
         (Some(step), _) => {
-            let width = prose::width();
             let _ = write!(text, "\nNext: {}\n", step.command.bold());
             text += &prose::paragraph(width, "      ", "      ", &step.about);
         }
         (None, Some(missing)) => {
-            text += &prose::paragraph(prose::width(), "Not here: ", "  ", &missing);
+            text += &prose::paragraph(width, "Not here: ", "  ", &missing);
         }
         (None, None) => {
             let _ = write!(

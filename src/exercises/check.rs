@@ -19,6 +19,7 @@ use os::namespace::Apart;
 use wire::errors::usage;
 use wire::meet::quoted;
 
+use super::causes;
 use super::class::{self, names};
 use super::folder::{
     NotBuilt, Started, build, build_line, instead, is_machines, lacking, named,
@@ -455,6 +456,7 @@ fn note(checked: &Checked, options: &Options, submission: &Submission) {
         submission.stages.last().filter(|last| last.verdict != Verdict::Passed);
     progress::told(Progress::note(&checked.id, |done| {
         done.failed = last.map(|stage| stage.stage.clone());
+        done.error = last.filter(|stage| !stage.is_start()).and_then(causes::of);
         if options.stage.is_some() {
             return;
         }

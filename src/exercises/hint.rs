@@ -1,9 +1,11 @@
-//! `ipclab exercise hint`: the one that the failure asks for, then one at a time.
+//! `ipclab exercise hint`: the one that the failure asks for, and what its error usually means;
+//! then one at a time.
 
 use anyhow::Result;
 
 use lab::prose;
 
+use super::causes::meaning;
 use super::folder::named;
 use super::id;
 use super::progress::{Progress, told};
@@ -11,7 +13,7 @@ use super::progress::{Progress, told};
 /// The options of `hint`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = prose::examples(&[
-    ("exercise hint fifo/receiver", "after a check that failed: the hint for its stage"),
+    ("exercise hint fifo/receiver", "after a check that failed: the hint for its stage and its error"),
     ("exercise hint fifo/receiver", "again: the first of three, the second, the third"),
     ("exercise hint", "the same, from within the exercise's folder"),
     ("exercise hint fifo/receiver --number 3", "the third at once"),
@@ -67,5 +69,11 @@ pub(super) fn run(options: &Options) -> Result<()> {
         Some(stage) => format!("{number}/{all} (for the stage {stage}) "),
         None => format!("{number}/{all} "),
     };
-    prose::print(&prose::paragraph(prose::width(), &first, "    ", hint))
+    let mut text = prose::paragraph(prose::width(), &first, "    ", hint);
+    let error = done.error.as_deref().filter(|_| stage.is_some());
+    if let Some((name, meaning)) = error.and_then(|it| Some((it, meaning(it)?))) {
+        let first = format!("\n{name}: ");
+        text += &prose::paragraph(prose::width(), &first, "    ", meaning);
+    }
+    prose::print(&text)
 }

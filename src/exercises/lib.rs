@@ -19,6 +19,7 @@ use clap::Subcommand;
 
 use lab::{progress, prose};
 
+mod causes;
 mod check;
 mod class;
 mod design;

@@ -101,12 +101,12 @@ pub(super) fn compared(yours: &Seen, ours: &Seen) -> String {
     text + &format!("Yours: {}. Ours: {}.\n", sum(&yours), sum(&ours))
 }
 
-/// How often, and how many bytes each time.
+/// How often, and how many bytes in all.
 fn shown(calls: Option<Calls>) -> String {
     let calls = calls.unwrap_or_default();
     let times = grouped(calls.times);
-    match calls.bytes.checked_div(calls.times) {
-        Some(each) if calls.bytes > 0 => format!("{times} × {} B", grouped(each)),
-        _ => times,
+    match calls.bytes {
+        0 => times,
+        bytes => format!("{times} for {} B", grouped(bytes)),
     }
 }

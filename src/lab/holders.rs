@@ -15,7 +15,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub fn map_of(processes: &[Pid]) -> String {
     let map = || -> anyhow::Result<String> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("map").args(processes.iter().map(Pid::to_string));
+        let own = std::process::id().to_string();
+        command.args(["map", "--printed-to", &own]);
+        command.args(processes.iter().map(Pid::to_string));
         let process = RoleProcess::start("map", command, Input::Nothing)?;
         let outcome = process.wait(Instant::now() + DEADLINE)?;
         Ok(String::from_utf8_lossy(&outcome.stdout).into_owned())

@@ -96,6 +96,8 @@ pub struct Done {
     pub seen: BTreeSet<usize>,
     /// The stage in which the last check failed, until its hint has been shown.
     pub failed: Option<String>,
+    /// The name of the error by which it failed, if there was one.
+    pub error: Option<String>,
     /// When it was last checked, in seconds since 1970.
     pub checked: Option<u64>,
     /// When it was passed first.

@@ -112,6 +112,10 @@ pub struct Options {
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(60..=400))]
     width: Option<u16>,
 
+    /// Leave out the pipes through which this process reads what the others print
+    #[arg(long, value_name = "PID", hide = true, requires = "what")]
+    printed_to: Option<i32>,
+
     /// Programs of your own, with `:::` between them
     #[arg(last = true, value_name = "CMD")]
     commands: Vec<OsString>,
@@ -208,7 +212,8 @@ fn selection(options: &Options) -> Result<Selection> {
                     ))
                 })
             });
-            Ok(Selection::Processes(pids.collect::<Result<_>>()?))
+            let pids = pids.collect::<Result<_>>()?;
+            Ok(Selection::Processes(pids, options.printed_to))
         }
     }
 }

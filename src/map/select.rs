@@ -24,8 +24,8 @@ pub(super) enum Selection {
     All,
     /// A chapter's roles, and who has something open at its default place.
     Chapter(Row),
-    /// These processes.
-    Processes(Vec<i32>),
+    /// These processes; without the pipes through which another reads what they print.
+    Processes(Vec<i32>, Option<i32>),
     /// What this process has started, with all that those have started.
     Commands,
 }
@@ -39,7 +39,7 @@ pub(super) fn choose(map: &mut Map, selection: &Selection) -> Result<()> {
         Selection::All => (0..map.processes.len()).collect(),
         Selection::Near => near(map),
         Selection::Chapter(row) => of_chapter(map, row),
-        Selection::Processes(pids) => {
+        Selection::Processes(pids, _) => {
             for pid in pids {
                 if !map.by_pid.contains_key(pid) {
                     return Err(usage(format!("there is no process {pid}")));
@@ -54,6 +54,10 @@ pub(super) fn choose(map: &mut Map, selection: &Selection) -> Result<()> {
         Selection::Chapter(row) => Some(Place::of(row)),
         _ => None,
     };
+    let reader = match selection {
+        Selection::Processes(_, Some(reader)) => map.by_pid.get(reader).copied(),
+        _ => None,
+    };
     let pids: HashSet<i32> =
         chosen.iter().map(|at| map.processes[*at].pid).collect();
     for object in &mut map.objects {
@@ -64,7 +68,8 @@ pub(super) fn choose(map: &mut Map, selection: &Selection) -> Result<()> {
             && (all || object.pids.iter().any(|pid| pids.contains(pid)));
         let by_name = place.as_ref().is_some_and(|place| place.has(object));
         object.shown = (by_holder || by_use || by_name)
-            && tells_something(object, &chosen, selection);
+            && tells_something(object, &chosen, selection)
+            && !reader.is_some_and(|reader| is_output(object, reader));
     }
     for at in &chosen {
         map.processes[*at].shown = !map.processes[*at].kernel;
@@ -95,6 +100,15 @@ pub(super) fn only(map: &mut Map, kinds: &[Kind]) {
     map.objects.iter_mut().for_each(|it| it.shown &= kinds.contains(&it.kind()));
     map.processes.iter_mut().for_each(|it| it.shown = it.chosen && !it.kernel);
     mark_holders(map);
+}
+
+/// Whether it is a pipe through which `reader` reads the standard output or error of others.
+fn is_output(object: &Object, reader: usize) -> bool {
+    let (own, others): (Vec<_>, Vec<_>) =
+        object.holders.iter().partition(|holder| holder.process == reader);
+    object.kind() == Kind::Pipe
+        && own.iter().any(|holder| holder.read)
+        && others.iter().all(|holder| matches!(holder.fd, Some(1 | 2)))
 }
 
 /// Whether the object can be a means of communication as it is used.

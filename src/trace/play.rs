@@ -85,11 +85,13 @@ pub fn play(parts: Vec<Part>, coloured: bool) -> Result<Seen> {
         command.stdin(stdin);
         let mut kept = || -> Result<OwnedFd> {
             let (reading, writing) = pipe()?;
-            tracer.world.outside.insert(inode(&writing)?);
             watch.keep(reading, &name);
             Ok(writing)
         };
-        command.stderr(kept()?);
+        // What it says is no part of the scene; what it prints is.
+        let stderr = kept()?;
+        tracer.world.outside.insert(inode(&stderr)?);
+        command.stderr(stderr);
         if piped {
             let (reading, writing) = pipe()?;
             link = Some(reading);

@@ -111,6 +111,11 @@ fn the_hint_is_the_one_for_the_failure_then_all_come_in_order() {
     let hints: Vec<_> =
         (0..4).map(|_| printed(&done(home.path(), &["hint", ID]))).collect();
     assert!(hints[0].starts_with("3/3 (for the stage large) "), "{hints:?}");
+    assert!(
+        hints[0].contains("\nUnicodeDecodeError: what comes is bytes"),
+        "{hints:?}"
+    );
+    assert!(!hints[1].contains("UnicodeDecodeError"), "{hints:?}");
     for (number, hint) in (1..).zip(&hints[1..]) {
         assert!(hint.starts_with(&format!("{number}/3 ")), "{hints:?}");
     }
@@ -147,6 +152,8 @@ fn the_calls_of_both_sides_are_drawn_and_counted() {
     let [yours, yours_bytes, ours, ours_bytes] = numbers[..] else {
         panic!("{row}")
     };
-    assert!(yours > ours && ours_bytes > yours_bytes, "{row}");
+    assert!(yours > ours && ours_bytes == yours_bytes, "{row}");
+    // What both print counts, too.
+    assert!(shown.lines().any(|line| line.starts_with("write ")), "{shown}");
     assert!(shown.contains("Yours: ") && shown.contains("Ours: "), "{shown}");
 }
