@@ -23,6 +23,8 @@ fn started_by(state: &[&str], subject: &Subject, words: &[&str]) -> Command {
     };
     command.args(words).current_dir(subject.dir());
     command.env("IPCLAB_DIR", subject.dir()).env("TMPDIR", subject.dir());
+    // What is guessed here is none of the user's guesses.
+    command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

@@ -410,12 +410,12 @@ fn start_all(
             (link, output) = (Some(reading), Output::To(writing));
         }
         let stderr = Some(write_end.try_clone().context("dup")?);
-        let (ready, says_so) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-        let announces =
-            matches!(subject, Subject::Roles(_)) && meets != Meets::Nowhere;
-        if announces {
+        let mut announces = None;
+        if matches!(subject, Subject::Roles(_)) && meets != Meets::Nowhere {
+            let (ready, says_so) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
             command.args(["--ready-fd", &says_so.as_raw_fd().to_string()]);
             leave_open(&mut command, says_so);
+            announces = Some(ready);
         } else if matches!(subject, Subject::Bare(..)) && !quiet {
             let args = command.get_args().map(OsStr::to_string_lossy);
             let args: Vec<_> = args.map(|arg| quoted(&arg)).collect();
@@ -423,13 +423,12 @@ fn start_all(
             write_all(write_end, line.as_bytes()).context("write a comment")?;
         }
         running.push(RoleProcess::start_with(role, command, input, output, stderr)?);
-        match subject {
-            Subject::Bare(..) if meets != Meets::Nowhere => {
-                let started = running.last().map(RoleProcess::pid);
-                started
-                    .map_or(Ok(()), |pid| wait_until_asleep(pid, stop, deadline))?;
-            }
-            _ => wait_until_ready(&ready, stop, deadline)?,
+        if let Some(ready) = announces {
+            wait_until_ready(&ready, stop, deadline)?;
+        } else if meets != Meets::Nowhere
+            && let Some(pid) = running.last().map(RoleProcess::pid)
+        {
+            wait_until_asleep(pid, stop, deadline)?;
         }
     }
     Ok(running)
