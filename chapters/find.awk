@@ -108,8 +108,10 @@ function plain(text,    part, n, i) {
     for (i = 1; i <= n; i++) {
         if (i % 2) {
             gsub(/<!--[^>]*-->|<\/?[a-z][^>]*>/, " ", part[i])
+            gsub(/\[Shown\]\([^)]*\)/, "", part[i])
             gsub(/\]\([^)]*\)/, "", part[i])
-            gsub(/[][*|]/, " ", part[i])
+            gsub(/[][*]/, "", part[i])
+            gsub(/\|/, " ", part[i])
             gsub(/&lt;/, "<", part[i])
             gsub(/&gt;/, ">", part[i])
             gsub(/&amp;/, "\\&", part[i])
@@ -117,7 +119,6 @@ function plain(text,    part, n, i) {
         text = text part[i]
     }
     gsub(/[ \t]+/, " ", text)
-    gsub(/ +[.,:;?!)]/, "&", text)
     sub(/^ /, "", text)
     sub(/ $/, "", text)
     return text
