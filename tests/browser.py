@@ -17,6 +17,8 @@ from playwright.sync_api import sync_playwright
 THEMES = ["light", "rust", "coal", "navy", "ayu"]
 HTML_LIMIT = 200_000
 INDEX_LIMIT = 1_500_000
+# What WCAG's level AA asks of a text.
+CONTRAST = 4.5
 # The rules of axe that one theme may break, and another not.
 COLOURS = ["color-contrast", "link-in-text-block"]
 # The address of the definition that a search must show first.
@@ -141,6 +143,51 @@ def in_each_theme(page, name):
         axe(page, f"{name} in {theme}", runOnly=only(*COLOURS))
 
 
+def drawn(page, name):
+    """The contrast of each text in a picture with the shape that is drawn below it, in each theme."""
+    page.add_style_tag(content="* { transition: none !important; }")
+    for theme in THEMES:
+        page.evaluate("theme => document.getElementById(`mdbook-theme-${theme}`).click()", theme)
+        dim = page.evaluate("""least => {
+            const canvas = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
+            function luminance(colour) {
+                canvas.fillStyle = colour;
+                canvas.fillRect(0, 0, 1, 1);
+                const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).map(value => {
+                    value /= 255;
+                    return value <= .04045 ? value / 12.92 : ((value + .055) / 1.055) ** 2.4;
+                });
+                return .2126 * r + .7152 * g + .0722 * b;
+            }
+            const dim = [];
+            for (const picture of document.querySelectorAll('main svg')) {
+                const shapes = [];
+                const page = [picture, document.documentElement].map(e => getComputedStyle(e).backgroundColor)
+                    .find(colour => colour !== 'rgba(0, 0, 0, 0)');
+                for (const element of picture.querySelectorAll('rect, path, text, tspan')) {
+                    const {fill, fillOpacity} = getComputedStyle(element);
+                    const at = element.getBoundingClientRect();
+                    if (element.matches('rect, path')) {
+                        if (fill !== 'none' && fillOpacity === '1') { shapes.push({at, fill}); }
+                    } else if (at.width > 0 && [...element.childNodes].some(n => n.nodeType === 3 && n.data.trim())) {
+                        const [x, y] = [at.left + at.width / 2, at.top + at.height / 2];
+                        const below = shapes.findLast(({at}) =>
+                            at.left < x && x < at.right && at.top < y && y < at.bottom);
+                        const ground = below?.fill ?? page;
+                        const [low, high] = [luminance(fill), luminance(ground)].sort((a, b) => a - b);
+                        const contrast = (high + .05) / (low + .05);
+                        if (contrast < least) {
+                            dim.push(`${contrast.toFixed(2)}, ${fill} on ${ground}: ${element.textContent.trim()}`);
+                        }
+                    }
+                }
+            }
+            return dim;
+        }""", CONTRAST)
+        if dim:
+            fault(f"{name} in {theme}", f"{len(dim)} texts of pictures have little contrast: {dim[:4]}")
+
+
 def keyboard(page, name):
     """Tab reaches the search and every fold, and Enter opens one."""
     page.evaluate("""() => {
@@ -258,6 +305,7 @@ def main(book, *names):
             folds += printed(desk, name)
             keyboard(desk, name)
             open_folds(desk)
+            drawn(desk, name)
             accessible(desk, name)
         desk.goto(home + "print.html")
         in_one = printed(desk, "print.html")
