@@ -92,7 +92,8 @@ def sideways(page, name):
         const [all, here] = [document.scrollingElement.scrollWidth, innerWidth];
         const beyond = [...document.querySelectorAll('main *')].filter(e =>
             e.getBoundingClientRect().right > here + 1 && !e.closest('pre, .trace, .table-wrapper'));
-        return all > here ? `${all} px wide: ${beyond.slice(0, 3).map(e => e.outerHTML.slice(0, 120))}` : null;
+        return all > here || beyond.length > 0
+            ? `${all} px wide: ${beyond.slice(0, 3).map(e => e.outerHTML.slice(0, 120))}` : null;
     }""")
     if wide:
         fault(name, wide)
