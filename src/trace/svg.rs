@@ -21,7 +21,7 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){.ipclab-trace{DARK}}\
 .js.light .ipclab-trace,.rust .ipclab-trace{LIGHT}\
 .coal .ipclab-trace,.navy .ipclab-trace,.ayu .ipclab-trace{DARK}\
-.ipclab-trace text{fill:var(--t);white-space:pre}.ipclab-trace .f{fill:var(--f)}\
+.ipclab-trace text{white-space:pre}.ipclab-trace text,.ipclab-trace .t{fill:var(--t)}.ipclab-trace .f{fill:var(--f)}\
 .ipclab-trace .b{fill:var(--b)}.ipclab-trace .h{font-weight:bold}\
 .ipclab-trace .l0{fill:var(--l0)}.ipclab-trace .l1{fill:var(--l1)}.ipclab-trace .l2{fill:var(--l2)}\
 .ipclab-trace .l3{fill:var(--l3)}.ipclab-trace path.a{fill:none;stroke:var(--a);stroke-width:1.2}\

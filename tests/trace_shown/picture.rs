@@ -18,6 +18,8 @@ fn every_element_says_its_colours_without_a_variable() {
         let (_, text) = picture(&subject, &[chapter]);
         let parsed = roxmltree::Document::parse(&text).expect("well-formed");
         let mut seen = std::collections::BTreeSet::new();
+        let style = parsed.descendants().find(|it| it.tag_name().name() == "style");
+        let style = style.and_then(|it| it.text()).expect("a style");
         for node in parsed.descendants().filter(roxmltree::Node::is_element) {
             let plain = |name: &str| {
                 let value = node
@@ -29,7 +31,15 @@ fn every_element_says_its_colours_without_a_variable() {
             match node.tag_name().name() {
                 // A line is made of runs, each with its own.
                 "text" if node.first_element_child().is_some() => {}
-                "text" | "tspan" => drop(plain("fill")),
+                // In a dark theme this colour would win over one that is inherited.
+                "text" | "tspan" => {
+                    plain("fill");
+                    let class = node.attribute("class").expect("a class");
+                    let rule = |name| format!(".ipclab-trace .{name}{{fill:var(");
+                    let ruled =
+                        class.split(' ').any(|name| style.contains(&rule(name)));
+                    assert!(ruled, "{node:?}");
+                }
                 "line" => drop(plain("stroke")),
                 "path" if node.attribute("class") == Some("a") => {
                     assert_eq!(plain("fill"), "none");

@@ -123,7 +123,7 @@ fn floor(placement: Option<Placement>) -> &'static str {
 fn messages(placement: Option<Placement>, rows: &[&Row]) -> String {
     let floor = floor(placement);
     let mut text = format!(
-        "\n**{}**\n\n| | size | round trip | ÷ {floor} | one way | ÷ memcpy |\n\
+        "\n**{}**\n\n| what | size | round trip | ÷ {floor} | one way | ÷ memcpy |\n\
          |---|--:|--:|--:|--:|--:|\n",
         title(placement)
     );
@@ -169,7 +169,7 @@ fn others(kind: &str, placement: Option<Placement>, rows: &[&Row]) -> String {
         None => kind.to_owned(),
     };
     let mut text = format!(
-        "\n**{heading}**\n\n| | figure | p50 | p99 | compared |\n|---|--:|--:|--:|---|\n"
+        "\n**{heading}**\n\n| what | figure | p50 | p99 | compared |\n|---|--:|--:|--:|---|\n"
     );
     let mut notes = Notes::default();
     for row in rows {
