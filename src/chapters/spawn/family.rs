@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::WaitPidFlag;
-use nix::unistd::{Pid, getpid};
+use nix::unistd::{Pid, getpgid, getpid};
 
 use os::calls::{pidfd_open, waitpid_any};
 use os::inheritance::hand_on;
@@ -50,9 +50,13 @@ impl Family {
         &mut self.leader
     }
 
+    fn group(&self) -> Pid {
+        Pid::from_raw(self.leader.id().cast_signed())
+    }
+
     /// Sends `signal` to the whole process group.
     pub(super) fn signal(&self, signal: Signal) {
-        let group = Pid::from_raw(self.leader.id().cast_signed());
+        let group = self.group();
         say!("kill(-{group}, {signal}): the child's process group");
         let _ = killpg(group, signal); // ESRCH: all have ended
     }
@@ -62,12 +66,17 @@ impl Family {
     pub(super) fn end(mut self) -> Result<ExitStatus> {
         // The child is not waited for yet: no new process can have its number.
         self.signal(Signal::SIGKILL);
+        let group = self.group();
         let status = self.leader.wait().context("waitpid")?;
         say!("waitpid({}): {status}", self.leader.id());
         // What has left the group, and has lost its parent, is our child by now.
         loop {
             for orphan in children(getpid()) {
-                say!("kill({orphan}, SIGKILL): it had left the group");
+                if getpgid(Some(orphan)) != Ok(group) {
+                    say!(
+                        "kill({orphan}, SIGKILL): an orphan that had left the group"
+                    );
+                }
                 let _ = kill(orphan, Signal::SIGKILL);
             }
             match retry_on_intr(|| waitpid_any(WaitPidFlag::empty())) {

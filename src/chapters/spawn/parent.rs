@@ -85,7 +85,8 @@ pub fn play(options: &Options) -> Result<()> {
     }
     let over = link.talk(&family, &signals, input, &mut payload)?;
     if let Over::Signal(signal) = over {
-        family.signal(signal);
+        let timed_out = signal == Signal::SIGALRM;
+        family.signal(if timed_out { Signal::SIGTERM } else { signal });
         link.grace(&family, &mut payload)?;
     }
     let status = family.end()?;

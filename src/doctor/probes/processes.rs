@@ -121,11 +121,11 @@ fn traced() -> Result<Answer> {
 /// unshare(2).
 pub static NAMESPACES: Probe = Probe {
     name: "namespaces",
-    chapters: &["experiment"],
+    chapters: &["experiment", "spawn"],
     what: "namespaces of one's own (unshare of user, IPC and PID)",
     loses: "runs that are kept apart from the rest of the machine",
     necessary: false,
-    experiments: &[],
+    experiments: &["spawn/process-1"],
     run: |_| {
         let all = CloneFlags::CLONE_NEWUSER
             | CloneFlags::CLONE_NEWIPC
