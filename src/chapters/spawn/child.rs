@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::sys::prctl::set_name;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{Pid, getcwd, getpgrp, getpid, getppid, getsid};
 use rustix::termios::tcgetpgrp;
@@ -68,6 +69,8 @@ fn answer(line: &[u8]) -> Result<Vec<u8>> {
 /// # Errors
 /// A line of over 1 MiB; standard input or output.
 pub fn play(options: &Options) -> Result<()> {
+    // What ps(1) shows: started as /proc/self/exe, it would be `exe`.
+    let _ = set_name(c"ipclab");
     let mut payload = Payload::new(Style::Lines)?;
     for question in &options.questions {
         if payload.print(&answer(question.as_bytes())?)? == Printed::NoReader {

@@ -36,10 +36,13 @@ impl Family {
         hand_on(&mut command); // signals and umask as we have got them
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Where execve fails, the child sends the error number by a pipe that is close-on-exec.
-        let name = command.get_program().display().to_string();
-        let leader = command.spawn().with_context(|| format!("exec {name}"))?;
+        let leader = command.spawn();
+        let leader = leader
+            .with_context(|| format!("exec {}", command.get_program().display()))?;
         let pid = leader.id();
-        say!("fork() = {pid}, and the child has become {name}");
+        say!(
+            "fork() = {pid}: a child, which has become another program by execve()"
+        );
         let pidfd = pidfd_open(pid.cast_signed()).context("pidfd_open")?;
         Ok(Family { leader, pidfd })
     }

@@ -167,10 +167,12 @@ fn pdeathsig_late(stage: &Stage) -> Result<usize> {
     let (output, to) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let reaper = stage.fork("subreaper", |stage| {
         set_child_subreaper(Some(rustix::process::getpid())).context("prctl")?;
-        let parent = stage.fork("parent", |stage| {
+        let begun = stage.gate()?;
+        let parent = stage.fork("parent", |stage| -> Result<()> {
             let parent = getpid();
             let child = stage.fork("child", |stage| {
                 set_parent_process_death_signal(None)?; // as after any fork
+                begun.open(1)?;
                 until(
                     || "its parent does not end".into(),
                     || Ok((getppid() != parent).then_some(())),
@@ -184,9 +186,9 @@ fn pdeathsig_late(stage: &Stage) -> Result<usize> {
                 Ok(())
             })?;
             child.leave();
-            Ok(())
+            begun.pass()
         })?;
-        parent.join()?;
+        parent.status()?;
         stage.event("parent", "has ended");
         pause();
         Ok(())
