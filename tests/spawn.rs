@@ -1,7 +1,7 @@
-//! The spawn chapter: a parent and its child.
+//! The spawn chapter: the contract, then what is special to it.
 //!
-//! The contract's clauses start two commands that meet. Here the parent starts the child, which
-//! gets its pipes by fork(2): the clauses are asked of that.
+//! The contract starts two commands. Here they are a parent, whose child sends each line back, and
+//! another child that the shell starts behind it: what arrives has gone through three processes.
 
 mod support;
 
@@ -14,31 +14,31 @@ use nix::sys::signal::Signal;
 use support::*;
 
 keeps_the_contract!(
-    subject("spawn"),
+    parent_and_child(),
     except {
-        one_message: "the parent starts the child" => a_line_comes_back_and_a_question_is_answered,
-        a_thousand_in_order: "the parent starts the child" => a_thousand_lines_come_back_in_order,
-        an_empty_message: "the parent starts the child" => a_line_comes_back_and_a_question_is_answered,
-        the_largest_message: "the parent starts the child" => a_line_of_one_mebibyte_comes_back_and_no_longer_one,
-        one_byte_too_many: "the parent starts the child" => a_line_of_one_mebibyte_comes_back_and_no_longer_one,
-        arguments_are_checked_first: "the parent starts the child" => a_newline_in_a_message_is_refused_before_anything_is_started,
-        binary_bytes: "the parent starts the child" => sixty_four_mebibytes_go_there_and_back,
-        sixty_four_mebibytes_arrive_to_the_byte: "the parent starts the child" => sixty_four_mebibytes_go_there_and_back,
-        lines_of_many_lengths_arrive_as_sent: "the parent starts the child" => a_thousand_lines_come_back_in_order,
-        a_closed_output_is_a_quiet_end: "the parent starts the child" => an_output_that_nobody_reads_is_a_quiet_end,
-        the_sender_may_be_first: "the parent starts the child",
-        the_receiver_may_be_first: "the parent starts the child",
+        the_largest_message: "no option sets the limit" => a_line_of_one_mebibyte_comes_back_and_no_longer_one,
+        one_byte_too_many: "no option sets the limit" => a_line_of_one_mebibyte_comes_back_and_no_longer_one,
+        arguments_are_checked_first: "no option sets the limit" => a_newline_in_a_message_is_refused_before_anything_is_started,
+        binary_bytes: "a child has lines alone; asked of cat" => sixty_four_mebibytes_go_there_and_back,
+        sixty_four_mebibytes_arrive_to_the_byte: "a child has lines alone; asked of cat" => sixty_four_mebibytes_go_there_and_back,
+        the_sender_may_be_first: "a pipe has no name: the parent starts the child",
+        the_receiver_may_be_first: "a pipe has no name: the parent starts the child",
         a_stale_name_is_recovered: "a pipe has no name",
         a_taken_name_is_refused: "a pipe has no name",
         a_link_is_refused: "a pipe has no name",
         an_unsafe_directory_is_refused: "a pipe has no name, and no directory for it",
-        the_sender_is_killed: "the parent starts the child" => a_child_goes_with_a_parent_that_is_killed,
-        the_sender_is_killed_in_full_flow: "the parent starts the child" => a_child_goes_with_a_parent_that_is_killed,
-        the_receiver_is_killed: "the parent starts the child" => a_child_that_fails_or_is_killed_is_told,
-        signals_clear_up: "the parent starts the child" => a_signal_ends_the_whole_family,
-        a_timeout_is_status_124: "the parent starts the child" => a_timeout_is_status_124_and_ends_the_family,
+        the_receiver_is_killed: "a parent is no sender" => an_output_that_nobody_reads_is_a_quiet_end,
+        signals_clear_up: "asked of a whole family" => a_signal_ends_the_whole_family,
     }
 );
+
+fn parent_and_child() -> Subject {
+    let mut subject = subject("spawn");
+    let words =
+        |role: &str| [program().into(), "spawn".into(), role.into()].to_vec();
+    (subject.sender, subject.receiver) = (words("parent"), words("child"));
+    subject
+}
 
 /// `ipclab spawn …`
 fn spawn(subject: &Subject, args: &[&str]) -> Command {

@@ -60,6 +60,7 @@ mod posixmq;
 mod semaphore;
 mod shm;
 mod signal;
+mod spawn;
 mod sysvmq;
 mod tcp;
 mod unix;
@@ -68,6 +69,7 @@ use row::Exercise;
 
 /// The exercises of each chapter, in the order of the book.
 pub const ALL: &[(&str, &[Exercise])] = &[
+    ("spawn", spawn::ALL),
     ("file", file::ALL),
     ("signal", signal::ALL),
     ("pipe", pipe::ALL),

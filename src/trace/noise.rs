@@ -153,6 +153,8 @@ const ALWAYS: &[&str] = &[
     "execveat",
     "wait4",
     "waitid",
+    "setpgid",
+    "setsid",
     "kill",
     "tkill",
     "tgkill",
@@ -321,6 +323,10 @@ impl Channels {
                     "SIGCHLD", "SIGXFSZ", "32", "33",
                 ];
                 text(1).contains("handler") && !own.contains(&text(0))
+            }
+            // Which process's end is whose affair; what Rust's runtime asks of itself is not.
+            "prctl" => {
+                ["PR_SET_PDEATHSIG", "PR_SET_CHILD_SUBREAPER"].contains(&text(0))
             }
             "futex" => text(0).starts_with("shared"),
             // How long a call may wait is shown where it waits.

@@ -34,7 +34,7 @@ pub static PROC: Probe = Probe {
 /// pidfd_open(2).
 pub static PIDFD: Probe = Probe {
     name: "pidfd",
-    chapters: &["signal"],
+    chapters: &["signal", "spawn"],
     what: "pidfd_open(2) (a descriptor of a process, its end, a signal through it)",
     loses: "demo, experiment, trace and bench wait for their processes by it",
     necessary: true,

@@ -26,20 +26,20 @@ pub(super) const KEPT_BY_EXEC: Experiment = Experiment {
                Now it becomes another program by execve(2). Which of the three does the new \
                program still have?",
     answers: &[
-        wrong(
-            "the handler, the ignore, the block",
-            "The handler was a function of the program that is gone. Its signal has the \
-             default action again.",
+        right(
+            "the ignore, and also the block",
+            "What needs no code of the old program stays. So nohup(1) works, and so a child of \
+             a careless server cannot be ended by SIGTERM.",
         ),
         wrong(
             "the ignore, but not the block",
             "The mask of blocked signals belongs to the thread that calls execve(2), and \
              that thread goes on.",
         ),
-        right(
-            "the ignore, and also the block",
-            "What needs no code of the old program stays. So nohup(1) works, and so a child of \
-             a careless server cannot be ended by SIGTERM.",
+        wrong(
+            "the handler, the ignore, the block",
+            "The handler was a function of the program that is gone. Its signal has the \
+             default action again.",
         ),
     ],
     kind: Kind::Kernel,
@@ -78,9 +78,9 @@ fn kept_by_exec(stage: &Stage) -> Result<usize> {
     stage.saw("SIGUSR2 is ignored", ignored);
     stage.saw("SIGTERM is blocked", blocked);
     Ok(match (handler, blocked) {
-        (true, _) => 1,
+        (true, _) => 3,
         (false, false) => 2,
-        (false, true) => 3,
+        (false, true) => 1,
     })
 }
 // ANCHOR_END: kept-by-exec
@@ -99,7 +99,7 @@ pub(super) const IGNORED_SIGPIPE: Experiment = Experiment {
              That is inherited by execve(2).",
         ),
         right(
-            "by exit(3), after an error line",
+            "by exit(3), after an error",
             "yes inherits that SIGPIPE is ignored. Its write(2) returns EPIPE, and yes says \
              so. A program that does not look at its errors would print for ever.",
         ),

@@ -41,12 +41,12 @@ pub(super) const LEFT_THE_GROUP: Experiment = Experiment {
              to the members of the old one.",
         ),
         right(
-            "that of the new session does",
+            "that in the new session does",
             "A process belongs to one group, and setsid(2) and setpgid(2) change it. What \
              wants to be a daemon leaves each group that could be killed.",
         ),
         wrong(
-            "both children of the child do",
+            "its two children go on",
             "That is so with kill(child). With a minus the number is a process group's, and \
              the first of the two is in it.",
         ),
@@ -121,7 +121,7 @@ pub(super) const PIDFD_READABLE: Experiment = Experiment {
              pidfd does not.",
         ),
         wrong(
-            "once it has been reaped",
+            "once it has been reaped by wait",
             "Then nobody could wait for the child by poll(2), and call waitpid(2) when it \
              will not sleep.",
         ),
@@ -185,20 +185,20 @@ pub(super) const PROCESS_1: Experiment = Experiment {
                handler for SIGTERM. From outside, a process that may do so sends it SIGTERM, and \
                then SIGKILL. What do the two signals do?",
     answers: &[
-        right(
-            "nothing at first, then the end",
-            "A signal whose action is the default does nothing to process 1 of a namespace. \
-             SIGKILL from outside is the exception, and ends all of the namespace with it.",
+        wrong(
+            "nothing at all, not even by SIGKILL",
+            "That is true of a signal from within the namespace, and of the machine's own \
+             process 1.",
         ),
         wrong(
             "the end at once, by SIGTERM",
             "So it would be for any other process. The kernel protects process 1 from default \
              actions, because its end is the end of all others.",
         ),
-        wrong(
-            "nothing, not even by SIGKILL",
-            "That is true of a signal from within the namespace, and of the machine's own \
-             process 1.",
+        right(
+            "nothing at first, then the end",
+            "A signal whose action is the default does nothing to process 1 of a namespace. \
+             SIGKILL from outside is the exception, and ends all of the namespace with it.",
         ),
     ],
     kind: Kind::Needs(&NAMESPACES),
@@ -270,7 +270,7 @@ fn process_1(stage: &Stage) -> Result<usize> {
     let ended = in_its_own(false)?;
     stage.saw("SIGTERM ended it", ended);
     stage.saw("with a handler it did", in_its_own(true)?);
-    Ok(if ended { 2 } else { 1 })
+    Ok(if ended { 2 } else { 3 })
 }
 // ANCHOR_END: process-1
 

@@ -134,7 +134,7 @@ pub(super) const PDEATHSIG_LATE: Experiment = Experiment {
              the subreaper, or process 1, which never ends.",
         ),
         wrong(
-            "at the child's own end",
+            "only at its own end",
             "No signal comes to a process that has ended. It comes to one whose parent has.",
         ),
     ],

@@ -40,7 +40,7 @@ pub(super) const WAIT_THEN_READ: Experiment = Experiment {
              room, its parent sleeps until the child ends, and neither can.",
         ),
         wrong(
-            "for each of the three children",
+            "for each of the three",
             "A pipe is no file: what has no room in it makes the writer wait. The third child \
              never comes to its exit.",
         ),
@@ -88,7 +88,7 @@ pub(super) const TWO_STREAMS: Experiment = Experiment {
                What happens?",
     answers: &[
         wrong(
-            "the parent reads `done`, then the errors",
+            "the parent reads `done`, and then the errors",
             "`done` was to come after the errors, and those do not fit: nobody reads them yet.",
         ),
         wrong(
@@ -164,7 +164,7 @@ pub(super) const OPEN_STDIN: Experiment = Experiment {
                later. When does sort write its first line?",
     answers: &[
         wrong(
-            "when sort has read two lines",
+            "when sort has read its two lines",
             "Sort cannot know which line is the first one before it has seen the last one.",
         ),
         wrong(

@@ -119,20 +119,20 @@ pub(super) const LOST_AT_KILL: Experiment = Experiment {
     question: "A C program prints three lines by puts(3) into a pipe, and sleeps. SIGTERM \
                ends it. How many of its lines does the reader get?",
     answers: &[
-        right(
-            "none of the three lines",
-            "The lines were in the program's memory, which went with it. exit(3) writes what \
-             is in the buffers; a signal's default action does not call exit(3).",
-        ),
-        wrong(
-            "one of the three lines",
-            "Nothing makes stdio write after the first line: its buffer holds some thousand \
-             bytes.",
-        ),
         wrong(
             "all of the three lines",
             "The kernel closes the descriptors of a process that ends. It knows nothing of \
              the buffers that a library has in the process's memory.",
+        ),
+        wrong(
+            "the first of three lines",
+            "Nothing makes stdio write after the first line: its buffer holds some thousand \
+             bytes.",
+        ),
+        right(
+            "none of the three lines",
+            "The lines were in the program's memory, which went with it. exit(3) writes what \
+             is in the buffers; a signal's default action does not call exit(3).",
         ),
     ],
     kind: Kind::Kernel,
@@ -179,9 +179,9 @@ fn lost_at_kill(stage: &Stage) -> Result<usize> {
     stage.saw("lines", got);
     stage.saw("lines after fflush", lines_of(stage, print_three_and_flush)?);
     Ok(match got {
-        0 => 1,
+        0 => 3,
         1 => 2,
-        _ => 3,
+        _ => 1,
     })
 }
 // ANCHOR_END: lost-at-kill
@@ -194,19 +194,19 @@ pub(super) const TWICE_AFTER_FORK: Experiment = Experiment {
                parent and the child print nothing more, and both call exit(3). What does the \
                reader of the pipe get?",
     answers: &[
-        wrong(
-            "`one` once, by the parent",
-            "The line was not written when it was printed: it was still in the memory of \
-             which the child got a copy.",
+        right(
+            "`one` twice, once by each",
+            "fork(2) copies the memory, and stdio's buffer is in it. Each exit(3) writes its \
+             own copy. On a terminal the line would have been written before the fork.",
         ),
         wrong(
             "`one` once, by the child",
             "Both have the line in their buffers, and both call exit(3), which writes them.",
         ),
-        right(
-            "`one` twice, once by each",
-            "fork(2) copies the memory, and stdio's buffer is in it. Each exit(3) writes its \
-             own copy. On a terminal the line would have been written before the fork.",
+        wrong(
+            "`one` once, by the parent",
+            "The line was not written when it was printed: it was still in the memory of \
+             which the child got a copy.",
         ),
     ],
     kind: Kind::Kernel,
@@ -252,7 +252,7 @@ fn twice_after_fork(stage: &Stage) -> Result<usize> {
     let got = printed(stage, print_one)?;
     stage.saw("printed", got.as_str());
     stage.saw("after fflush", printed(stage, print_one_and_flush)?);
-    Ok(if got.lines().count() == 2 { 3 } else { 1 })
+    Ok(if got.lines().count() == 2 { 1 } else { 3 })
 }
 // ANCHOR_END: twice-after-fork
 
@@ -264,18 +264,18 @@ pub(super) const AT_A_TERMINAL: Experiment = Experiment {
                pseudo-terminal as standard output, instead of a pipe, and read at the \
                terminal's other side, the master. What does read(2) return there?",
     answers: &[
-        wrong(
-            "4 bytes: `one`, a newline",
-            "The terminal is no pipe: between the two sides is its line discipline, which \
-             makes a newline a carriage return and a newline (ONLCR).",
-        ),
         right(
             "5 bytes: `one`, `\\r`, a newline",
             "isatty(3) is true, so stdio writes at the newline. The line discipline puts a \
              carriage return before it, as a screen needs it.",
         ),
         wrong(
-            "0 bytes: nothing has come",
+            "4 bytes: `one`, a newline",
+            "The terminal is no pipe: between the two sides is its line discipline, which \
+             makes a newline a carriage return and a newline (ONLCR).",
+        ),
+        wrong(
+            "0 bytes: it has not come yet",
             "That is what happens with a pipe. At a terminal stdio writes line by line.",
         ),
     ],
@@ -308,8 +308,8 @@ fn at_a_terminal(stage: &Stage) -> Result<usize> {
     stage.saw("the master's side read", got);
     Ok(match n {
         0 => 3,
-        4 => 1,
-        _ => 2,
+        4 => 2,
+        _ => 1,
     })
 }
 // ANCHOR_END: at-a-terminal
@@ -322,20 +322,20 @@ pub(super) const STDBUF_PYTHON: Experiment = Experiment {
                before a Python program that prints a line into a pipe, and sleeps. What does \
                Python do with that line?",
     answers: &[
-        wrong(
-            "it writes it at once",
-            "stdbuf(1) loads a library that changes the buffer of C's stdout. Python does \
-             not print by it.",
-        ),
-        wrong(
-            "it refuses the option",
-            "stdbuf(1) takes the option for itself, and tells Python nothing: it sets \
-             LD_PRELOAD and a variable of its own.",
-        ),
         right(
             "it holds it back as ever",
             "Python has a buffer of its own, and so have Rust, Go and Java, and each program \
              that is linked statically. stdbuf(1) cannot reach those.",
+        ),
+        wrong(
+            "it ends, by a usage error",
+            "stdbuf(1) takes the option for itself, and tells Python nothing: it sets \
+             LD_PRELOAD and a variable of its own. Python does not see it.",
+        ),
+        wrong(
+            "it writes it at once",
+            "stdbuf(1) loads a library that changes the buffer of C's stdout. Python does \
+             not print by it.",
         ),
     ],
     kind: Kind::Needs(&PYTHON),
@@ -355,6 +355,6 @@ fn stdbuf_python(stage: &Stage) -> Result<usize> {
     let by_option = there(stage, "python3 -u", |_| python(&[], &["-u"]))?;
     stage.saw("bytes with stdbuf -oL", by_stdbuf);
     stage.saw("bytes with python3 -u", by_option);
-    Ok(if by_stdbuf > 0 { 1 } else { 3 })
+    Ok(if by_stdbuf > 0 { 3 } else { 1 })
 }
 // ANCHOR_END: stdbuf-python

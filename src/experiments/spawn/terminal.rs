@@ -44,7 +44,7 @@ pub(super) const CTRL_C: Experiment = Experiment {
                Ctrl-C. Which of the three processes get SIGINT?",
     answers: &[
         wrong(
-            "the program, and no child",
+            "the program, without its children",
             "The terminal does not know which process is a program's first. It knows a process \
              group.",
         ),
@@ -190,18 +190,18 @@ pub(super) const HANGUP: Experiment = Experiment {
                is closed, and the shell sends no signals itself. Which of the three does the \
                kernel end?",
     answers: &[
-        wrong(
-            "the shell, and neither job",
-            "The shell is the first: it leads the session of the terminal. Its end has an \
-             effect of its own.",
-        ),
         right(
             "the shell and the foreground job",
             "The kernel sends SIGHUP to the session's leader. When the leader ends, it sends \
              SIGHUP to the foreground process group. Nobody sends it to the background.",
         ),
         wrong(
-            "the shell and both of its jobs",
+            "the shell, and neither job",
+            "The shell is the first: it leads the session of the terminal. Its end has an \
+             effect of its own.",
+        ),
+        wrong(
+            "the shell and each of its two jobs",
             "That is what one often sees, because bash sends SIGHUP to all of its jobs when it \
              gets it. The kernel does not.",
         ),
@@ -268,7 +268,7 @@ fn hangup(stage: &Stage) -> Result<usize> {
     waitpid(background, None).context("waitpid")?;
     stage.saw("the shell and the foreground job ended by", ends.to_vec());
     stage.saw("the background job goes on", goes_on);
-    Ok(if goes_on { 2 } else { 3 })
+    Ok(if goes_on { 1 } else { 3 })
 }
 // ANCHOR_END: hangup
 
@@ -280,17 +280,17 @@ pub(super) const NO_TERMINAL: Experiment = Experiment {
                child still has the terminal as standard output. It writes there, and then opens \
                /dev/tty. Which of the two calls succeed?",
     answers: &[
-        wrong(
-            "neither the write nor the open",
-            "The descriptor is a descriptor as any other: setsid(2) closes nothing.",
-        ),
         right(
             "the write, but not the open",
             "/dev/tty means the controlling terminal of this session, and a new session has \
              none: ENXIO. The old terminal is a file that can be written all the same.",
         ),
         wrong(
-            "both the write and the open",
+            "neither the write nor the open",
+            "The descriptor is a descriptor as any other: setsid(2) closes nothing.",
+        ),
+        wrong(
+            "the write, and also the open",
             "setsid(2) takes the controlling terminal from the child. Its keys and its end \
              signal the child no more.",
         ),
@@ -331,8 +331,8 @@ fn no_terminal(stage: &Stage) -> Result<usize> {
     stage.saw("written after it", written);
     stage.saw("opened after it", opened);
     Ok(match (written, opened) {
-        (false, _) => 1,
-        (true, false) => 2,
+        (true, false) => 1,
+        (false, _) => 2,
         (true, true) => 3,
     })
 }
