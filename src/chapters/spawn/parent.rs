@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::stdio::stderr;
 
 use super::family::Family;
@@ -158,7 +158,7 @@ impl Link {
             child.stderr.take().map(OwnedFd::from),
         ];
         // Our end alone: the child's end is another open file description.
-        fcntl_setfl(&to_child, OFlags::NONBLOCK).context("fcntl(F_SETFL)")?;
+        fcntl(&to_child, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("fcntl")?;
         Ok(Link {
             to_child: Some(to_child),
             waiting,

@@ -36,7 +36,7 @@ pub(super) const LEFT_THE_GROUP: Experiment = Experiment {
                Which of the three processes go on?",
     answers: &[
         wrong(
-            "none of the three goes on",
+            "no process of the three goes on",
             "setsid(2) makes a new session, and with it a new process group. The signal goes \
              to the members of the old one.",
         ),

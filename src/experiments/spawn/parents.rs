@@ -125,7 +125,7 @@ pub(super) const PDEATHSIG_LATE: Experiment = Experiment {
                parent by then. When does the signal come?",
     answers: &[
         wrong(
-            "at once, at the call",
+            "at once, at the call of prctl",
             "The kernel looks at no past. The call succeeds, and no signal comes.",
         ),
         right(

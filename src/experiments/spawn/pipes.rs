@@ -30,7 +30,7 @@ pub(super) const WAIT_THEN_READ: Experiment = Experiment {
                65,536 and 65,537 bytes, and exit. For which of them does waitpid(2) return?",
     answers: &[
         wrong(
-            "for the first child alone",
+            "for the first, and no other child",
             "4,096 is PIPE_BUF, the size up to which a write is not mixed with others. A pipe \
              holds 16 pages of that size.",
         ),
