@@ -222,19 +222,19 @@ pub(super) const HELD_PIPE: Experiment = Experiment {
                and reads to the end of file. The shell prints `done`, and ends. When does the \
                parent read the end of file?",
     answers: &[
-        right(
-            "when sleep has ended, too",
-            "sleep has the shell's standard output, since fork(2) and execve(2) keep it. It is \
-             the pipe's last writer, and never writes.",
+        wrong(
+            "when it has called waitpid",
+            "The wait tells of the shell's end. It closes nothing in sleep.",
         ),
         wrong(
             "when the shell has ended",
             "The shell was one of two writers. A pipe does not know which of them is the child \
              of the reader.",
         ),
-        wrong(
-            "when it has called waitpid",
-            "The wait tells of the shell's end. It closes nothing in sleep.",
+        right(
+            "when sleep has ended, too",
+            "sleep has the shell's standard output, since fork(2) and execve(2) keep it. It is \
+             the pipe's last writer, and never writes.",
         ),
     ],
     kind: Kind::Kernel,
@@ -275,6 +275,6 @@ fn held_pipe(stage: &Stage) -> Result<usize> {
     stage.call("poll(the pipe, 0)", &if after { "POLLHUP" } else { "nothing" });
     stage.saw("end of file while sleep runs", before);
     stage.saw("end of file after it", after);
-    Ok(if before { 2 } else { 1 })
+    Ok(if before { 2 } else { 3 })
 }
 // ANCHOR_END: held-pipe
