@@ -259,7 +259,7 @@ macro_rules! pairs {
 
         #[test]
         fn each_program_is_tried_here() {
-            let tried = [$(stringify!($name)),*, "mpi"];
+            let tried = [$(stringify!($name)),*, "spawn", "mpi"];
             let missing = |program: &&Program| !tried.contains(&program.name);
             assert_eq!(PROGRAMS.iter().find(missing).map(|program| program.name), None);
         }
@@ -268,6 +268,44 @@ macro_rules! pairs {
 
 pairs! {
     file signal pipe fifo unix unix_dgram unix_seqpacket tcp tcp_iterative tcp_fork posixmq sysvmq shm mmap fdpass multiplex multiplex_select multiplex_epoll semaphore semaphore_sysv semaphore_futex dbus
+}
+
+/// Each language as the parent of each, and of the role: the parent starts its child.
+#[test]
+fn spawn() {
+    let program = Program::find("spawn").unwrap();
+    let can_play = |player: &Player| match player {
+        Player::Bare(language) => is_there(program, *language),
+        Player::Role => true,
+    };
+    let players: Vec<Player> = PLAYERS.into_iter().filter(can_play).collect();
+    let [part] = program.parts else { panic!("the parent alone is started") };
+    let mut failures = Vec::new();
+    for (first, second) in players
+        .iter()
+        .flat_map(|first| players.iter().map(move |second| (*first, *second)))
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let places = MeetingPlaces::within(dir.path(), program);
+        let mut parent = command(program, first, part, &places, dir.path());
+        parent.args((first == Player::Role).then_some("--"));
+        parent.arg(ipclab()).arg("-q");
+        match second {
+            Player::Role => parent.args(["spawn", "child"]),
+            Player::Bare(language) => {
+                parent.args(["bare", "spawn", "--lang", lang(language), "child"])
+            }
+        };
+        let outcome = run(parent, Input::Nothing);
+        if !outcome.status.success() || outcome.stdout != program.expect.as_bytes() {
+            failures.push(format!(
+                "{} of {}: {outcome:?}",
+                first.name(),
+                second.name()
+            ));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 /// Each language as either rank, with each and with the role: one world of two programs.

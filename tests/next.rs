@@ -93,7 +93,8 @@ fn expected(id: &str) -> usize {
 fn a_newcomer_is_told_the_first_step_and_nothing_is_made_for_that() {
     let learner = Learner::new();
     let first = chapters::rows()[0].name;
-    assert!(learner.types("").ends_with("Your first step: ipclab bare file\n"));
+    let step = format!("Your first step: ipclab bare {first}\n");
+    assert!(learner.types("").ends_with(&step));
     assert_eq!(learner.next(), format!("ipclab bare {first}"));
     assert!(!learner.types("next").contains("You were here"));
     assert_eq!(std::fs::read_dir(learner.file("")).unwrap().count(), 0);

@@ -14,6 +14,7 @@ import time
 
 # The roles in the order in which they start, with their arguments.
 ROLES = {
+    "spawn": [["parent"]],
     "file": [["receiver"], ["sender"]],
     "signal": [["receiver"], ["sender"]],
     "fifo": [["receiver"], ["sender"]],
@@ -37,6 +38,11 @@ def asleep(pid):
     except FileNotFoundError:
         sys.exit(f"process {pid} has ended")
     return state == "S"
+
+
+def children(pid):
+    """The processes that it has started, which are to be in the picture, too."""
+    return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def settled(pid):
@@ -75,6 +81,9 @@ def capture(chapter, folder):
             masters.append(master)
         picture = folder / f"{chapter}.svg"
         pids = [str(process.pid) for process in started]
+        for pid in [child for pid in pids for child in children(pid)]:
+            settled(pid)
+            pids.append(pid)
         only = ["--only", ",".join(KINDS.get(chapter, [chapter]))]
         subprocess.run(["ipclab", "map", *pids, *only, "--plain-ids", "--svg", picture],
                        check=True, stdout=subprocess.DEVNULL)
@@ -91,6 +100,7 @@ def capture(chapter, folder):
 
 # The kinds of objects that a chapter's map shows; the chapter's name is one of them for most.
 KINDS = {
+    "spawn": ["pipe"],
     "file": ["file"], "signal": ["file"], "posixmq": ["posix-queue"], "sysvmq": ["sysv-queue"],
     "shm": ["segment", "posix-semaphore"], "mmap": ["file"], "fdpass": ["unix", "tcp"],
     "multiplex": ["unix", "epoll"], "semaphore": ["posix-semaphore"],

@@ -232,6 +232,32 @@ def pipe_between(p, reading, writing):
     p.text(324, 334, "write copies in", "f", "end")
 
 
+@picture(340, "What is where while a parent talks with its child",
+         "Two processes, a parent and its child, which has become the program tr. Two pipes are between them. Descriptor 4 "
+         "of the parent leads to the write end of the first one, descriptor 0 of the child to its read end. Descriptor 1 "
+         "of the child leads to the write end of the second one, descriptor 5 of the parent to its read end. The child has "
+         "read hello from the first pipe, which is empty now, and has written HELLO into the second one.")
+def spawn(p):
+    p.kernel(172, 162)
+    p.process("r", 6, 6, 184, 152, "parent", ["write(4, \"hello⏎\", 6)", "read(5, …)"], "4710")
+    p.process("s", 210, 6, 184, 152, "child: tr", ["read(0, …) = 6", 'write(1, "HELLO⏎", 6)'], "4711")
+    p.table("r", 32, 100, [("4", ""), ("5", "")], 146)
+    p.table("s", 222, 100, [("0", ""), ("1", "")], 146)
+    for x, text in ((70, "the first pipe"), (260, "standard input")):
+        p.text(x, 114, text, "f")
+    for x, text in ((70, "the second pipe"), (260, "standard output")):
+        p.text(x, 134, text, "f")
+    p.text(200, 205, "to the child: it has read all", "f", "middle")
+    p.tube(70, 212, 260, 32)
+    p.reference("r", "M32 110H20V228H69", (69, 228, "r"))
+    p.reference("s", "M368 110H380V228H331", (331, 228, "l"))
+    p.text(200, 267, "to the parent", "f", "middle")
+    p.tube(70, 274, 260, 32, "HELLO⏎")
+    p.reference("r", "M32 130H11V290H69", (69, 290, "r"))
+    p.reference("s", "M368 130H389V290H331", (331, 290, "l"))
+    p.text(200, 325, "each has two ends, and no name", "f", "middle")
+
+
 @picture(346, "What is where while a pipe is open",
          "Two processes, receiver and sender, with a pipe between them. The shell made the pipe before it started "
          "them: descriptor 0 of the receiver leads to its read end, descriptor 1 of the sender to its write end. Both "

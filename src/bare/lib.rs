@@ -130,6 +130,10 @@ macro_rules! programs {
 }
 
 programs! {
+    spawn {
+        "parent" [] "descriptors";
+        prints "parent" "0 1 2\n"
+    }
     file {
         "sender" [Path] "hello" "through a file";
         "receiver" [Path];

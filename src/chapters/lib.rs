@@ -18,6 +18,7 @@ pub mod posixmq;
 pub mod semaphore;
 pub mod shm;
 pub mod signal;
+pub mod spawn;
 pub mod sysvmq;
 pub mod tcp;
 pub mod unix;
@@ -36,6 +37,7 @@ macro_rules! table {
 }
 
 table! {
+    conversation spawn::Spawn;
     one_way file::Files;
     one_way signal::Signals;
     one_way pipe::Pipe;

@@ -297,6 +297,8 @@ mod tests {
             (&["posix", "semaphore"], &["semaphore"]),
             (&["semget"], &["semaphore"]),
             (&["futex"], &["semaphore"]),
+            (&["subprocess"], &["spawn"]),
+            (&["zombies"], &["spawn"]),
             (&["shared", "memory"], &["shm", "mmap"]),
             (&["memfd"], &["shm", "fdpass"]),
             (&["rpc"], &["tcp", "dbus"]),

@@ -55,6 +55,7 @@ pub static ALL: &[&Probe] = &[
     &tools::DBUS,
     &needs::DBUS_DAEMON,
     &tools::SESSION_BUS,
+    &needs::PYTHON,
     &needs::MPI,
     &processes::PTRACE,
     &processes::NAMESPACES,

@@ -4,6 +4,9 @@ use wire::chapter::Lack;
 
 /// An exercise, and how the text of the lack begins, in the same chapter, that it asks to be mended.
 pub const ASKED: &[(&str, &str)] = &[
+    ("spawn/filter", "It writes all before it reads anything"),
+    ("spawn/lifeline", "When the parent is killed, the child goes on"),
+    ("spawn/detach", "It cannot tell a command that is not there"),
     ("file/full-disk", "On a full disk write(2) stores a part"),
     ("file/wait", "A receiver that is first fails with ENOENT"),
     ("signal/counter", "A receiver that was stopped"),

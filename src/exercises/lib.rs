@@ -61,6 +61,7 @@ mod posixmq;
 mod semaphore;
 mod shm;
 mod signal;
+mod spawn;
 mod sysvmq;
 mod tcp;
 mod unix;
@@ -69,6 +70,7 @@ use row::Exercise;
 
 /// The exercises of each chapter, in the order of the book.
 pub const ALL: &[(&str, &[Exercise])] = &[
+    ("spawn", spawn::ALL),
     ("file", file::ALL),
     ("signal", signal::ALL),
     ("pipe", pipe::ALL),

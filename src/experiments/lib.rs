@@ -24,6 +24,7 @@ pub mod row;
 pub mod semaphore;
 pub mod shm;
 pub mod signal;
+pub mod spawn;
 pub mod stage;
 pub mod sysvmq;
 pub mod tcp;
@@ -32,6 +33,7 @@ pub mod until;
 
 /// Each chapter's experiments, in the order of the book.
 pub const ALL: &[(&str, &[Experiment])] = &[
+    ("spawn", spawn::ALL),
     ("file", file::ALL),
     ("signal", signal::ALL),
     ("pipe", pipe::ALL),

@@ -105,6 +105,31 @@ unsafe fn forget_pending() {
 }
 // ANCHOR_END: take_over
 
+/// The signals that were blocked as this program began, by their numbers.
+pub fn blocked_at_start() -> Vec<c_int> {
+    let Some(Inherited { mask, .. }) = INHERITED.get() else { return Vec::new() };
+    // SAFETY: a valid set.
+    let blocked = |signal: &c_int| unsafe { libc::sigismember(mask, *signal) == 1 };
+    (1..=libc::SIGRTMAX()).filter(blocked).collect()
+}
+
+/// The signals that were ignored as this program began, by their numbers.
+pub fn ignored_at_start() -> Vec<c_int> {
+    let was = |signal: &c_int| {
+        let changed = CHANGED.iter().position(|(changed, _)| changed == signal);
+        match changed.zip(INHERITED.get()) {
+            Some((index, inherited)) => inherited.ignored[index],
+            None => is_ignored(*signal),
+        }
+    };
+    (1..=libc::SIGRTMAX()).filter(was).collect()
+}
+
+/// The umask(2) with which this program began.
+pub fn umask_at_start() -> mode_t {
+    INHERITED.get().map_or(0, |inherited| inherited.umask)
+}
+
 /// SIGINT, SIGTERM and SIGHUP, those of them that end this program: one that is ignored
 /// stays ignored, and blocked it would come through a signalfd(2) all the same.
 pub fn ends_us() -> SigSet {

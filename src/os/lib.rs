@@ -34,6 +34,7 @@ pub mod siocoutq;
 pub mod sock_diag;
 pub mod spawn;
 pub mod start;
+pub mod stdio;
 pub mod sysv;
 pub mod sysv_control;
 pub mod sysv_segment;

@@ -132,6 +132,24 @@ pub fn fork_after(last: impl FnOnce()) -> nix::Result<Forked> {
     })
 }
 
+/// `fork()` beside other threads: the child locks `lock`, and ends. That is what no program may do:
+/// of all threads the child has the one that forked, and each lock as it was at that moment.
+///
+/// # Errors
+/// EAGAIN at the limit of processes; ENOMEM.
+pub fn fork_and_lock(lock: &std::sync::Mutex<()>) -> nix::Result<nix::unistd::Pid> {
+    // SAFETY: the child makes futex(2) and _exit(2) alone: the mutex is an atomic. So all that it
+    // can do wrong is to sleep for ever.
+    match unsafe { nix::unistd::fork() }? {
+        nix::unistd::ForkResult::Parent { child } => Ok(child),
+        nix::unistd::ForkResult::Child => {
+            let locked = lock.lock().is_ok();
+            // SAFETY: takes a plain number, and does not return.
+            unsafe { libc::_exit(i32::from(!locked)) }
+        }
+    }
+}
+
 /// Whether this is the process's only thread, but for an `onlooker`. Without /proc an error of
 /// unshare(2) shows it: the call "unshares" what one thread alone has, and so changes nothing.
 fn has_one_thread_but(onlooker: bool) -> bool {

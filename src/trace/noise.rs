@@ -33,14 +33,22 @@ pub(super) fn choose(trace: &Trace, arrows: &[Arrow], all: bool) -> Vec<usize> {
     shown
 }
 
-/// All events of bare programs but their start, which ends where the process gives itself the
-/// program's name. A process that was forked has no start.
+/// All events of bare programs but their start, which begins with the last execve before the
+/// process gives itself the program's name, and ends there. A process that was forked, and has not
+/// called execve, has no start.
 pub(super) fn after_the_start(trace: &Trace) -> Vec<usize> {
     let is = |index: usize, name: &str| matches!(&trace.events[index].what, EventKind::Call(call) if &*call.name == name);
+    let mut seen = HashSet::new();
+    let mut begun = vec![None; trace.processes.len()];
     let mut starts = vec![None; trace.processes.len()];
     let mut threads: HashMap<i32, usize> = HashMap::new();
     let mut checks = HashSet::new();
     for (index, event) in trace.events.iter().enumerate() {
+        // As the first event, that of what we have started, it adds nothing to the heading.
+        let first = seen.insert(event.process);
+        if is(index, "execve") && starts[event.process].is_none() {
+            begun[event.process] = Some(index + usize::from(!first));
+        }
         if is(index, "prctl") {
             starts[event.process].get_or_insert(index);
         }
@@ -54,8 +62,9 @@ pub(super) fn after_the_start(trace: &Trace) -> Vec<usize> {
         }
     }
     let shown = |index: &usize| {
-        let start = starts[trace.events[*index].process];
-        start.is_none_or(|start| *index > start)
+        let process = trace.events[*index].process;
+        let start = begun[process].zip(starts[process]);
+        start.is_none_or(|(from, to)| *index < from || *index > to)
             && !checks.contains(index)
             && !is(*index, "set_robust_list")
     };
@@ -144,6 +153,8 @@ const ALWAYS: &[&str] = &[
     "execveat",
     "wait4",
     "waitid",
+    "setpgid",
+    "setsid",
     "kill",
     "tkill",
     "tgkill",
@@ -312,6 +323,10 @@ impl Channels {
                     "SIGCHLD", "SIGXFSZ", "32", "33",
                 ];
                 text(1).contains("handler") && !own.contains(&text(0))
+            }
+            // Which process's end is whose affair; what Rust's runtime asks of itself is not.
+            "prctl" => {
+                ["PR_SET_PDEATHSIG", "PR_SET_CHILD_SUBREAPER"].contains(&text(0))
             }
             "futex" => text(0).starts_with("shared"),
             // How long a call may wait is shown where it waits.

@@ -383,10 +383,20 @@ impl Tracer {
     }
 }
 
-/// What a process calls itself.
+/// What a process calls itself; that of a program that was started as /proc/self/exe, whose name
+/// is `exe`, is its argument 0.
 fn program_name(pid: Pid) -> String {
-    let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-    visible::text(name.strip_suffix(b"\n").unwrap_or(&name))
+    let read =
+        |file| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let name = read("comm");
+    let name = name.strip_suffix(b"\n").unwrap_or(&name);
+    if name != b"exe" {
+        return visible::text(name);
+    }
+    let words = read("cmdline");
+    let first = words.split(|byte| *byte == 0).next().unwrap_or_default();
+    let path = first.rsplit(|byte| *byte == b'/').next();
+    visible::text(path.filter(|path| !path.is_empty()).unwrap_or(name))
 }
 
 impl Thread {

@@ -252,7 +252,7 @@ macro_rules! chapters {
 }
 
 chapters! {
-    file signal pipe fifo unix tcp posixmq sysvmq
+    spawn file signal pipe fifo unix tcp posixmq sysvmq
     shm mmap fdpass multiplex semaphore dbus
     #[cfg(feature = "mpi")]
     mpi

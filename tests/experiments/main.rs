@@ -21,6 +21,7 @@ mod semaphore;
 mod shape;
 mod shm;
 mod signal;
+mod spawn;
 mod sysvmq;
 mod tcp;
 mod unix;

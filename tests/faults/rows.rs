@@ -61,6 +61,7 @@ const LISTEN: &str = "--listen 127.0.0.1:0";
 /// All rows.
 #[rustfmt::skip]
 pub(crate) const ROWS: &[Row] = &[
+    row("spawn", "spawn", &[prints("child", ""), ends("parent", "MESSAGES")]).piped(),
     row("pipe", "pipe", &[prints("receiver", ""), ends("sender", "MESSAGES")]).piped(),
     row("pipe zero-copy", "pipe", &[prints("receiver", ""), ends("sender", "--zero-copy LONG")]).piped(),
     row("pipe fork", "pipe", &[prints("fork", "MESSAGES")]),

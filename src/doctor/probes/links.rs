@@ -23,7 +23,7 @@ use wire::say::grouped;
 /// A pipe, with the capacity that a new one has.
 pub static PIPE: Probe = Probe {
     name: "pipe",
-    chapters: &["pipe"],
+    chapters: &["pipe", "spawn"],
     what: "a pipe from a child (write, read, end of file, its capacity)",
     loses: "pipe has no link; a small capacity changes what its experiments show",
     necessary: true,

@@ -15,6 +15,7 @@ use super::runtime::in_a_child;
 use super::tools::{failed, printed};
 use crate::answer::{Answer, needed};
 use crate::probe::Probe;
+use lab::tools::Tools;
 use os::namespace::{mount_tmpfs, unshare_mounts};
 use os::sysv::{Msgbuf, msgrcv};
 use wire::{dirs, launcher};
@@ -248,6 +249,27 @@ pub static DBUS_DAEMON: Probe = Probe {
         Ok(match said {
             Ok(text) => Answer::ok(text.lines().next().unwrap_or_default()),
             Err(why) => failed(why, "apt-get install dbus-daemon"),
+        })
+    },
+};
+
+/// Python, whatever its modules.
+pub static PYTHON: Probe = Probe {
+    name: "python-alone",
+    chapters: &["spawn"],
+    what: "Python 3",
+    loses: "experiments on the buffer of Python's print",
+    necessary: false,
+    experiments: &["spawn/late-lines", "spawn/stdbuf-python"],
+    run: |_| {
+        let mut python = Command::new(Tools::of_environment().python);
+        let said = printed(python.arg("--version"))?;
+        Ok(match said {
+            Ok(text) => Answer::ok(text),
+            Err(why) => failed(
+                why,
+                "apt-get install python3, or name another in IPCLAB_PYTHON",
+            ),
         })
     },
 };

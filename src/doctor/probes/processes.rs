@@ -34,7 +34,7 @@ pub static PROC: Probe = Probe {
 /// pidfd_open(2).
 pub static PIDFD: Probe = Probe {
     name: "pidfd",
-    chapters: &["signal"],
+    chapters: &["signal", "spawn"],
     what: "pidfd_open(2) (a descriptor of a process, its end, a signal through it)",
     loses: "demo, experiment, trace and bench wait for their processes by it",
     necessary: true,
@@ -121,11 +121,11 @@ fn traced() -> Result<Answer> {
 /// unshare(2).
 pub static NAMESPACES: Probe = Probe {
     name: "namespaces",
-    chapters: &["experiment"],
+    chapters: &["experiment", "spawn"],
     what: "namespaces of one's own (unshare of user, IPC and PID)",
     loses: "runs that are kept apart from the rest of the machine",
     necessary: false,
-    experiments: &[],
+    experiments: &["spawn/process-1"],
     run: |_| {
         let all = CloneFlags::CLONE_NEWUSER
             | CloneFlags::CLONE_NEWIPC

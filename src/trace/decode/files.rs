@@ -156,6 +156,14 @@ const FCNTL_ALONE: [i32; 6] = [
     libc::F_GET_SEALS,
 ];
 
+/// The operations of prctl(2) with one more argument.
+const ONE_MORE: &[i32] = &[
+    libc::PR_SET_NAME,
+    libc::PR_SET_PDEATHSIG,
+    libc::PR_SET_CHILD_SUBREAPER,
+    libc::PR_SET_DUMPABLE,
+];
+
 fn is_device(mode: u64) -> bool {
     [libc::S_IFCHR, libc::S_IFBLK].contains(&(mode as u32 & libc::S_IFMT))
 }
@@ -175,6 +183,11 @@ pub(super) fn trim(name: &str, args: &mut Vec<Piece>, cx: &Cx<'_>) {
             return;
         }
         "fcntl" if FCNTL_ALONE.contains(&cx.int(1)) => {
+            args.truncate(2);
+            return;
+        }
+        // The C library passes on whatever is in the registers of the others.
+        "prctl" if ONE_MORE.contains(&cx.int(0)) => {
             args.truncate(2);
             return;
         }
