@@ -1,0 +1,98 @@
+//! The role that fills the buffer.
+
+use anyhow::{Context, Result};
+
+use super::buffer::{Buffer, LARGEST, join};
+use super::options::BufferOptions;
+use os::mutex::Mutex;
+use wire::meet::Rendezvous;
+use wire::roles::messages;
+use wire::say;
+use wire::say::Commentary;
+use wire::transport::Sender;
+
+/// A producer.
+#[derive(Debug)]
+pub struct Producer {
+    buffer: Buffer,
+    seat: Mutex,
+    worker: String,
+    puts: Commentary,
+    waits: Commentary,
+}
+
+// ANCHOR: producer
+impl Sender for Producer {
+    type Options = BufferOptions;
+
+    fn open(rendezvous: &Rendezvous, options: &BufferOptions) -> Result<Producer> {
+        let mut buffer = join(rendezvous, options)?;
+        let locked = buffer.lock()?;
+        let seat = buffer.sit_down(&locked)?;
+        let unread = buffer.unread()?;
+        drop(locked);
+        let worker = rendezvous.peer("worker");
+        if !buffer.presence.has_peers() {
+            let unread = match unread {
+                0 => "what we put waits in the buffer".to_owned(),
+                unread => {
+                    format!("{} from before wait in it", messages(unread.into()))
+                }
+            };
+            say::waiting(format_args!("no worker is here: {unread}"), &worker);
+        }
+        buffer.presence.admit_peers()?;
+        rendezvous.ready(&buffer.name)?;
+        let (puts, waits) =
+            (Commentary::of("put"), Commentary::of("wait for not_full"));
+        Ok(Producer { buffer, seat, worker, puts, waits })
+    }
+
+    fn largest(&self) -> usize {
+        LARGEST
+    }
+
+    fn limit(&self) -> Option<String> {
+        Some("that is what a slot of the buffer holds".into())
+    }
+
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        let buffer = &self.buffer;
+        let locked = buffer.lock()?;
+        while buffer.is_full()? {
+            let waiting = || "the buffer is full: wait for the condition not_full";
+            self.waits.call(0, waiting);
+            if !buffer.presence.has_peers() && !self.worker.is_empty() {
+                say::start_the_other(&std::mem::take(&mut self.worker));
+            }
+            buffer.wait(&locked, &buffer.not_full)?; // sleeps, without the mutex
+        }
+        buffer.put(message);
+        buffer.not_empty.signal().context("signal not_empty")?; // wakes one worker
+        drop(locked);
+        let put =
+            || format!("lock, put {}, signal not_empty, unlock", say::data(message));
+        self.puts.call(message.len(), put);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        let locked = self.buffer.lock()?;
+        self.buffer.stand_up(&locked, self.seat)?;
+        let (unread, others) = (self.buffer.unread()?, self.buffer.producers());
+        drop(locked);
+        match others {
+            0 => say!("closed = 1, broadcast not_empty: the goodbye"),
+            _ => say!(
+                "{} here: they go on",
+                say::count(others.into(), "more producer")
+            ),
+        }
+        if unread > 0 {
+            say!("{} not taken yet: we do not wait", messages(unread.into()));
+            self.buffer.presence.keep_pending()?;
+        }
+        Ok(())
+    }
+}
+// ANCHOR_END: producer
