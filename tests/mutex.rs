@@ -129,11 +129,16 @@ fn a_role_mends_what_a_killed_owner_left() {
     std::thread::scope(|scope| {
         scope.spawn(|| Mutex::at(memory_of(&subject), MUTEX).lock().unwrap());
     });
-    let producer = done(subject.start_sender(&["one", "two"], Input::Nothing).unwrap());
+    let producer =
+        done(subject.start_sender(&["one", "two"], Input::Nothing).unwrap());
     let worker = done(worker);
     assert_eq!(worker.stdout, b"one\ntwo\n");
     let told = producer.stderr + &worker.stderr;
-    assert_eq!(told.matches("EOWNERDEAD: a process was killed").count(), 1, "{told}");
+    assert_eq!(
+        told.matches("EOWNERDEAD: a process was killed").count(),
+        1,
+        "{told}"
+    );
     assert!(told.contains("pthread_mutex_consistent()"), "{told}");
     subject.nothing_is_left().unwrap();
 }
@@ -261,7 +266,8 @@ fn refused(subject: &Subject, length: u64, words: &[(u64, u32)]) -> String {
     for (at, word) in words {
         file.write_at(&word.to_le_bytes(), *at).unwrap();
     }
-    std::fs::set_permissions(file_of(subject), PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(file_of(subject), PermissionsExt::from_mode(0o600))
+        .unwrap();
     // By its name, so that it is not ours to remove.
     let name = kernel_name(subject);
     let line = failure(subject.start_receiver(&["--at", &name]).unwrap());
@@ -287,7 +293,11 @@ fn what_is_no_buffer_of_ours_is_refused() {
         (LENGTH, but((MUTEX_SIZE, 999)), "a mutex of 999 bytes there"),
         (LENGTH, but((KIND, 9)), "of a kind 9"),
         (LENGTH, but((PUT, 9)), "say 9 messages in 8 slots"),
-        (LENGTH, [but((PUT, 1)), vec![(SLOT, 4093)]].concat(), "a slot says 4093 bytes"),
+        (
+            LENGTH,
+            [but((PUT, 1)), vec![(SLOT, 4093)]].concat(),
+            "a slot says 4093 bytes",
+        ),
     ] {
         let line = refused(&subject, length, &words);
         assert!(line.contains(says), "{line}");

@@ -23,6 +23,7 @@ ROLES = {
     "sysvmq": [["receiver"], ["sender"]],
     "shm": [["receiver"], ["sender"]],
     "mmap": [["receiver"], ["sender"]],
+    "mutex": [["worker"], ["worker"], ["producer"]],
     "fdpass": [["server"], ["worker"], ["client"]],
     "multiplex": [["server"], ["client"], ["client"]],
     "semaphore": [["waiter"]],
@@ -92,7 +93,8 @@ def capture(chapter, folder):
 # The kinds of objects that a chapter's map shows; the chapter's name is one of them for most.
 KINDS = {
     "file": ["file"], "signal": ["file"], "posixmq": ["posix-queue"], "sysvmq": ["sysv-queue"],
-    "shm": ["segment", "posix-semaphore"], "mmap": ["file"], "fdpass": ["unix", "tcp"],
+    "shm": ["segment", "posix-semaphore"], "mmap": ["file"], "mutex": ["segment"],
+    "fdpass": ["unix", "tcp"],
     "multiplex": ["unix", "epoll"], "semaphore": ["posix-semaphore"],
 }
 

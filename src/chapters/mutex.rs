@@ -25,17 +25,21 @@ use options::BufferOptions;
 pub enum MutexRoles {
     /// Takes messages out of the buffer, and sleeps while it is empty
     Worker {
+        /// What is done with the messages
         #[command(flatten)]
         sink: Sink,
 
+        /// The options of both roles
         #[command(flatten)]
         options: BufferOptions,
     },
     /// Puts messages into the buffer, and sleeps while it is full
     Producer {
+        /// Where the messages come from
         #[command(flatten)]
         source: MessageSource,
 
+        /// The options of both roles
         #[command(flatten)]
         options: BufferOptions,
     },

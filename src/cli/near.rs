@@ -114,6 +114,8 @@ const ROLES: &[(&str, &[&str])] = &[
     ("client", &["connect", "sender", "writer"]),
     ("waiter", &["wait", "receiver", "consumer"]),
     ("poster", &["post", "sender", "producer"]),
+    ("producer", &["put", "sender", "writer", "client"]),
+    ("worker", &["take", "receiver", "reader", "consumer"]),
     ("reduction", &["reduce"]),
 ];
 
@@ -297,6 +299,8 @@ mod tests {
             (&["posix", "semaphore"], &["semaphore"]),
             (&["semget"], &["semaphore"]),
             (&["futex"], &["semaphore"]),
+            (&["condition", "variable"], &["mutex"]),
+            (&["robust", "mutex"], &["mutex"]),
             (&["shared", "memory"], &["shm", "mmap"]),
             (&["memfd"], &["shm", "fdpass"]),
             (&["rpc"], &["tcp", "dbus"]),

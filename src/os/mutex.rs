@@ -78,6 +78,9 @@ pub struct Mutex {
     address: NonNull<libc::pthread_mutex_t>,
 }
 
+// SAFETY: any thread may call these functions on it; that is what they are for.
+unsafe impl Send for Mutex {}
+
 impl Mutex {
     /// A mutex in a page of its own, [`Mutex::init_at`] with PTHREAD_PROCESS_SHARED.
     ///

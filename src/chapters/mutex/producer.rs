@@ -13,7 +13,7 @@ use wire::transport::Sender;
 
 /// A producer.
 #[derive(Debug)]
-pub struct Producer {
+pub(super) struct Producer {
     buffer: Buffer,
     seat: Mutex,
     worker: String,

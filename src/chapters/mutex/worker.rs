@@ -11,7 +11,7 @@ use wire::transport::Receiver;
 
 /// A worker.
 #[derive(Debug)]
-pub struct Worker {
+pub(super) struct Worker {
     buffer: Buffer,
     takes: Commentary,
     waits: Commentary,
