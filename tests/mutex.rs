@@ -50,14 +50,30 @@ keeps_the_contract!(
     }
 );
 
-/// What a buffer keeps of the clauses for queues: it has no goodbye that is a message.
-mod as_a_queue {
-    use super::*;
-    keeps_the_clauses! {
-        mutexes(&[]);
-        sending_may_end_before_receiving_starts, a_stream_without_messages_ends_too,
-        count_stops_like_head_and_leaves_the_rest, two_receivers_share_what_one_sender_sends,
+#[test]
+fn count_stops_like_head_and_leaves_the_rest() {
+    holds(&mutexes(&[]), contract::count_stops_like_head_and_leaves_the_rest);
+}
+
+#[test]
+fn workers_share_what_producers_put() {
+    let subject = mutexes(&[]);
+    let workers = [waiting(&subject), waiting(&subject), waiting(&subject)];
+    let put: Vec<_> = (0..300).map(|number| format!("{number:03}")).collect();
+    // All are here before one of them is done.
+    let producers: Vec<_> =
+        put.chunks(100).map(|lines| (typing(&subject, &lines[0]), lines)).collect();
+    for (mut producer, lines) in producers {
+        producer.feed((lines[1..].join("\n") + "\n").as_bytes()).unwrap();
+        done(producer);
     }
+    let all: Vec<_> =
+        workers.into_iter().flat_map(|worker| done(worker).stdout).collect();
+    let all = String::from_utf8(all).unwrap();
+    let mut lines: Vec<_> = all.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, put);
+    subject.nothing_is_left().unwrap();
 }
 
 /// With condition variables of the C library.

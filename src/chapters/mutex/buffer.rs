@@ -38,7 +38,6 @@ pub(super) struct Buffer {
     pub(super) not_empty: Waitpoint,
     pub(super) not_full: Waitpoint,
     slots: u32,
-    pub(super) presence: Presence,
 }
 
 /// The mutex is ours until this is dropped.
@@ -56,7 +55,7 @@ impl Drop for Locked<'_> {
 pub(super) fn join(
     rendezvous: &Rendezvous,
     options: &BufferOptions,
-) -> Result<Buffer> {
+) -> Result<(Buffer, Presence)> {
     sigbus::end_in_order(); // who cuts the memory short ends us with a line
     let name = rendezvous.kernel_name();
     let mut presence = rendezvous.arrive(None)?;
@@ -87,12 +86,11 @@ pub(super) fn join(
     let mutex = Mutex::at(memory, at::MUTEX);
     let [not_empty, not_full] =
         [at::NOT_EMPTY, at::NOT_FULL].map(|at| Waitpoint::at(memory, at, kind));
-    let buffer =
-        Buffer { name, memory, mutex, not_empty, not_full, slots, presence };
-    if buffer.presence.is_alone() {
+    let buffer = Buffer { name, memory, mutex, not_empty, not_full, slots };
+    if presence.is_alone() {
         buffer.begin_anew()?;
     }
-    Ok(buffer)
+    Ok((buffer, presence))
 }
 
 /// Opens the object, or makes it without a byte.
@@ -292,6 +290,20 @@ impl Buffer {
             self.set(at::CLOSED, OPEN);
         }
         Ok(())
+    }
+
+    /// Leaves the place, with the mutex, so that no process takes the last message meanwhile: the
+    /// last role out removes the buffer, unless messages are in it. Returns how many are.
+    pub(super) fn part(
+        &self,
+        _: &Locked<'_>,
+        mut presence: Presence,
+    ) -> Result<u32> {
+        let unread = self.unread()?;
+        if unread > 0 {
+            presence.keep_pending()?;
+        }
+        Ok(unread)
     }
 
     /// How many producers are here.

@@ -67,7 +67,8 @@ impl Waitpoint {
         }
     }
 
-    /// Wakes one process that waits; called with the mutex.
+    /// Wakes one process that waits. Called once what it waits for was changed with the mutex:
+    /// whoever sleeps since before that is counted by now.
     pub(super) fn signal(&self) -> nix::Result<()> {
         self.wake(1)
     }
