@@ -17,6 +17,7 @@ mod locking;
 mod making;
 mod others;
 mod waiting;
+mod waking;
 
 /// The chapter's experiments, in the order of its page.
 pub const ALL: &[Experiment] = &[
@@ -28,9 +29,9 @@ pub const ALL: &[Experiment] = &[
     locking::LOCKED_TWICE,
     locking::UNLOCKED_BY_ANOTHER,
     waiting::STOLEN_ITEM,
-    waiting::SIGNAL_WITHOUT_LOCK,
-    waiting::TIMEOUT_IS_A_TIME,
-    waiting::HANDLER_WHILE_WAITING,
+    waking::SIGNAL_WITHOUT_LOCK,
+    waking::TIMEOUT_IS_A_TIME,
+    waking::HANDLER_WHILE_WAITING,
     dying::HALF_DONE,
     dying::KILLED_WAITER,
     making::CREATOR_DIES,
@@ -40,12 +41,16 @@ pub const ALL: &[Experiment] = &[
     locking::TRYLOCK_OF_THE_DEAD,
     locking::OWNER_IS_A_THREAD,
     locking::OWNER_BY_EXEC,
-    waiting::ONE_CONDITION_FOR_TWO,
+    waking::ONE_CONDITION_FOR_TWO,
     dying::DEAD_SIGNALLER,
     others::READER_BESIDE_WRITER,
     making::LOCK_OUTLIVES_CLOSE,
     making::LENGTH_READ_TWICE,
 ];
+
+/// Words of the page, by their numbers.
+const READY: usize = 0;
+const ITEMS: usize = 0;
 
 /// A page that all processes of a run share: a mutex, a condition variable, and words.
 #[derive(Debug, Clone, Copy)]

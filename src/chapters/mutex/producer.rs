@@ -58,6 +58,9 @@ impl Sender for Producer {
     }
 
     fn send(&mut self, message: &[u8]) -> Result<()> {
+        let put =
+            || format!("lock, put {}, unlock, signal not_empty", say::data(message));
+        self.puts.call(message.len(), put);
         let buffer = &self.buffer;
         let locked = buffer.lock()?;
         let mut anew = true;
@@ -77,9 +80,6 @@ impl Sender for Producer {
         buffer.put(message);
         drop(locked); // first: who is woken finds the mutex free
         buffer.not_empty.signal().context("signal not_empty")?; // wakes one worker
-        let put =
-            || format!("lock, put {}, unlock, signal not_empty", say::data(message));
-        self.puts.call(message.len(), put);
         Ok(())
     }
 

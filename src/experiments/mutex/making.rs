@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use rustix::fs::{FlockOperation, flock};
 use syscalls::Sysno;
 
-use super::{Page, named};
+use super::{Page, READY, named};
 use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::mutex::{Attributes, Mutex, page};
@@ -120,8 +120,6 @@ pub(super) const CREATOR_DIES: Experiment = Experiment {
     file: file!(),
     shows: &["creator-dies-broken", "creator-dies-cured", "creator-dies"],
 };
-
-const READY: usize = 0;
 
 // ANCHOR: creator-dies-broken
 /// Looks until the word is written; here at most so often.
