@@ -17,7 +17,7 @@ use nix::unistd::{ftruncate, write};
 #[repr(C, align(64))]
 struct Place<T>(T);
 
-#[repr(C, align(4096))]
+#[repr(C)]
 struct Buffer {
     header: Place<[u32; 5]>, // the magic, the version, the slots, and two sizes
     mutex: Place<pthread_mutex_t>,

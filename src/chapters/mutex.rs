@@ -65,7 +65,7 @@ pub struct Mutexes;
 impl Conversation for Mutexes {
     const ROW: Row = Row {
         name: "mutex",
-        summary: "a lock and conditions in shared memory (pthread_mutex_t, pthread_cond_t)",
+        summary: "a lock and conditions in shared memory (pthread_mutex_t)",
         also: &[
             "lock",
             "robust mutex",
