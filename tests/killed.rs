@@ -86,6 +86,8 @@ fn what_a_role_leaves_that_is_killed_in_a_change_is_found_by_clean() {
         ("shmget", &["shm", "receiver", "--kind", "sysv"]),
         ("shmat", &["shm", "receiver", "--kind", "sysv"]),
         ("fallocate", &["shm", "receiver", "--kind", "memfd"]),
+        ("fallocate", &["mutex", "worker"]),
+        ("flock", &["mutex", "producer", "x"]),
         ("mq_open", &["posixmq", "sender", "x"]),
         ("mq_getsetattr", &["posixmq", "sender", "x"]),
         ("msgget", &["sysvmq", "sender", "x"]),

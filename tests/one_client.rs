@@ -366,6 +366,8 @@ const ROLES: &[(&str, &[&str])] = &[
     ("shm", &["sender", "--kind", "crate", "x"]),
     ("mmap", &["receiver"]),
     ("mmap", &["sender", "x"]),
+    ("mutex", &["worker"]),
+    ("mutex", &["producer", "x"]),
     ("semaphore", &["waiter"]),
     ("semaphore", &["poster"]),
     ("semaphore", &["waiter", "--kind", "futex"]),
@@ -443,6 +445,7 @@ fn shared_memory_that_is_cut_short_ends_a_role_with_one_line() {
         ("shm", &["receiver"], "the ring is empty"),
         ("shm", &["receiver", "--kind", "crate"], "the ring is empty"),
         ("semaphore", &["waiter", "--kind", "futex"], "FUTEX_WAIT"),
+        ("mutex", &["worker"], "not_empty"),
     ] {
         let subject = subject(chapter);
         let mut command = ipclab(&subject, &[chapter]);

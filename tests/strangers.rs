@@ -72,7 +72,7 @@ impl Users {
 }
 
 /// One role of each chapter that meets at a name.
-const ROLES: [&[&str]; 15] = [
+const ROLES: [&[&str]; 16] = [
     &["file", "sender", "secret"],
     &["file", "receiver"],
     &["signal", "receiver"],
@@ -84,6 +84,7 @@ const ROLES: [&[&str]; 15] = [
     &["sysvmq", "sender", "secret"],
     &["shm", "sender", "secret"],
     &["mmap", "sender", "secret"],
+    &["mutex", "producer", "secret"],
     &["fdpass", "worker"],
     &["multiplex", "server"],
     &["semaphore", "poster"],
@@ -206,7 +207,7 @@ fn a_lock_file_that_is_not_ours_says_nothing() {
 }
 
 /// What can be planted under a default name, and what would use it.
-const THINGS: [(&str, &str, &[&[&str]]); 16] = [
+const THINGS: [(&str, &str, &[&[&str]]); 17] = [
     (
         "segment",
         "shm",
@@ -217,6 +218,7 @@ const THINGS: [(&str, &str, &[&[&str]]); 16] = [
             &["shm", "receiver", "--kind", "posix"],
         ],
     ),
+    ("segment", "mutex", &[&["mutex", "producer", "secret"], &["mutex", "worker"]]),
     (
         "sysv-segment",
         "shm",

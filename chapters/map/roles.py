@@ -24,6 +24,7 @@ ROLES = {
     "sysvmq": [["receiver"], ["sender"]],
     "shm": [["receiver"], ["sender"]],
     "mmap": [["receiver"], ["sender"]],
+    "mutex": [["worker"], ["worker"], ["producer"]],
     "fdpass": [["server"], ["worker"], ["client"]],
     "multiplex": [["server"], ["client"], ["client"]],
     "semaphore": [["waiter"]],
@@ -102,7 +103,8 @@ def capture(chapter, folder):
 KINDS = {
     "spawn": ["pipe"],
     "file": ["file"], "signal": ["file"], "posixmq": ["posix-queue"], "sysvmq": ["sysv-queue"],
-    "shm": ["segment", "posix-semaphore"], "mmap": ["file"], "fdpass": ["unix", "tcp"],
+    "shm": ["segment", "posix-semaphore"], "mmap": ["file"], "mutex": ["segment"],
+    "fdpass": ["unix", "tcp"],
     "multiplex": ["unix", "epoll"], "semaphore": ["posix-semaphore"],
 }
 

@@ -514,6 +514,41 @@ def mmap(p):
            "the file's own pages; the disk gets them later")
 
 
+@picture(436, "What is where around a bounded buffer",
+         "A producer and two workers. All three have the same pages mapped. In them lie a mutex, two condition variables, "
+         "and eight slots, of which three are filled: five messages were taken, eight were put. The producer has the "
+         "mutex. One worker sleeps at the mutex, the other at the condition not_empty. A name in /dev/shm leads to the "
+         "pages.")
+def mutex(p):
+    p.process("s", 6, 6, 122, 100, "producer", ["lock, put,", "signal,", "unlock"])
+    p.process("r", 139, 6, 122, 100, "worker", ["lock: sleeps", "until it is", "unlocked"])
+    p.process("r", 272, 6, 122, 100, "worker", ["wait: sleeps", "until it is", "signalled"])
+    p.rect(0, 142, 400, 210, 8, fill="k")
+    p.rect(14, 196, 112, 46, 6, fill="sb", stroke="s", thick=1.6)
+    p.text(70, 214, "mutex", "s", "middle", bold=True)
+    p.text(70, 232, "the producer's", "f", "middle")
+    for x, name in ((148, "not_full"), (274, "not_empty")):
+        p.rect(x, 196, 112, 46, 6, fill="p", stroke="t", thick=1.4)
+        p.text(x + 56, 214, name, anchor="middle", mono=True)
+        p.text(x + 56, 232, "nobody sleeps" if x == 148 else "one sleeps", "f", "middle")
+    p.reference("s", "M67 106V192", (67, 193, "d"))
+    p.path("M200 106V176H108V188", stroke="r", thick=1.4, dash="4 3")
+    p.path("M104 184L108 191L112 184", stroke="r", thick=1.4)
+    p.path("M330 106V188", stroke="r", thick=1.4, dash="4 3")
+    p.path("M326 184L330 191L334 184", stroke="r", thick=1.4)
+    p.text(14, 268, "8 slots", "f")
+    p.text(386, 268, "pages that all three have mapped", "f", "end")
+    for index in range(8):
+        full = index in (5, 6, 7)
+        p.rect(14 + 46.5 * index, 280, 46.5, 30, fill="ub" if full else "p", stroke="u" if full else "l",
+               thick=1.4)
+        p.text(14 + 46.5 * index + 23, 299, f"job {index + 1}" if full else "", anchor="middle", mono=True)
+    p.text(246, 330, "taken = 5: the next to take", "r", "middle", bold=True)
+    p.text(200, 346, "put = 8: the next slot is the first again", "s", "middle", bold=True)
+    p.found("M200 352V378")
+    p.tag(48, 380, 304, "/dev/shm/ipclab-1000-mutex", "a name leads to the pages")
+
+
 @picture(412, "What is where after a descriptor was passed",
          "Server and worker. Descriptor 7 of the server and descriptor 4 of the worker lead to one and the same open "
          "file: the connection to the client. The message that carried it went through a Unix socket.")

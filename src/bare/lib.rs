@@ -204,6 +204,11 @@ programs! {
         "sender" [Path] "hello" "through mapped pages";
         prints "receiver" "hello\nthrough mapped pages\n"
     }
+    mutex {
+        "worker" [Name] ("--condition" "pthread");
+        "producer" [Name] ("--condition" "pthread") "hello" "from a producer";
+        prints "worker" "hello\nfrom a producer\n"
+    }
     fdpass {
         "server" [Path, Address] ("--count" "1");
         "worker" [Path];

@@ -13,6 +13,7 @@ pub mod fuzz;
 pub mod mmap;
 pub mod mpi;
 pub mod multiplex;
+pub mod mutex;
 pub mod pipe;
 pub mod posixmq;
 pub mod semaphore;
@@ -48,6 +49,7 @@ table! {
     one_way sysvmq::Sysvmq;
     one_way shm::Shm;
     one_way mmap::Mmap;
+    conversation mutex::Mutexes;
     conversation fdpass::Fdpass;
     conversation multiplex::Multiplex;
     conversation semaphore::Semaphores;

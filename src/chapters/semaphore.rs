@@ -97,12 +97,8 @@ impl Conversation for Semaphores {
             "semget",
             "semop",
             "futex",
-            "mutex",
-            "lock",
             "counter",
             "eventfd",
-            "condition variable",
-            "barrier",
         ],
         wire: "no bytes but a number: a post adds 1 to it, a wait takes 1 or sleeps",
         roles: &[

@@ -114,6 +114,8 @@ const ROLES: &[(&str, &[&str])] = &[
     ("client", &["connect", "sender", "writer"]),
     ("waiter", &["wait", "receiver", "consumer"]),
     ("poster", &["post", "sender", "producer"]),
+    ("producer", &["put", "sender", "writer", "client"]),
+    ("worker", &["take", "receiver", "reader", "consumer"]),
     ("reduction", &["reduce"]),
 ];
 
@@ -299,6 +301,8 @@ mod tests {
             (&["futex"], &["semaphore"]),
             (&["subprocess"], &["spawn"]),
             (&["zombies"], &["spawn"]),
+            (&["condition", "variable"], &["mutex"]),
+            (&["robust", "mutex"], &["mutex"]),
             (&["shared", "memory"], &["shm", "mmap"]),
             (&["memfd"], &["shm", "fdpass"]),
             (&["rpc"], &["tcp", "dbus"]),

@@ -100,9 +100,14 @@ impl Subject {
         let words = |role: &str| -> Vec<OsString> {
             vec![program.into(), chapter.name.into(), role.into()]
         };
-        let (mut sender, mut receiver) = (words("sender"), words("receiver"));
+        let (sends, receives) = match chapter.name {
+            "mutex" => ("producer", "worker"),
+            "semaphore" => ("poster", "waiter"),
+            _ if chapter.talks => ("client", "server"),
+            _ => ("sender", "receiver"),
+        };
+        let (sender, mut receiver) = (words(sends), words(receives));
         if chapter.talks {
-            (sender, receiver) = (words("client"), words("server"));
             receiver.extend(["--count", "1"].map(OsString::from));
         }
         if chapter.meets == Meets::Address {

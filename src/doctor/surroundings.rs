@@ -153,7 +153,7 @@ static ALL: &[Surrounding] = &[
     },
     Surrounding {
         name: "remove-ipc",
-        chapters: &["posixmq", "sysvmq", "shm", "semaphore"],
+        chapters: &["posixmq", "sysvmq", "shm", "mutex", "semaphore"],
         what: "RemoveIPC of logind.conf(5)",
         loses: "what a user leaves in the kernel is removed at the end of its last session",
         look: || {

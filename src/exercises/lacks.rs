@@ -25,6 +25,7 @@ pub const ASKED: &[(&str, &str)] = &[
     ("shm/stranger", "An object of another program under this name"),
     ("shm/queue", "There is room for one line"),
     ("mmap/shrunk", "That another process may cut the file short"),
+    ("mutex/owner", "When a process is killed with the mutex"),
     ("fdpass/surplus", "That one message may carry more descriptors than one"),
     ("fdpass/prefork", "A worker that dies before it has received"),
     ("multiplex/no-reader", "One client that sends and does not read"),

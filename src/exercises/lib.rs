@@ -56,6 +56,7 @@ mod file;
 mod mmap;
 mod mpi;
 mod multiplex;
+mod mutex;
 mod pipe;
 mod posixmq;
 mod semaphore;
@@ -81,6 +82,7 @@ pub const ALL: &[(&str, &[Exercise])] = &[
     ("sysvmq", sysvmq::ALL),
     ("shm", shm::ALL),
     ("mmap", mmap::ALL),
+    ("mutex", mutex::ALL),
     ("fdpass", fdpass::ALL),
     ("multiplex", multiplex::ALL),
     ("semaphore", semaphore::ALL),

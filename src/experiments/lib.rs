@@ -16,6 +16,7 @@ pub mod file;
 pub mod mmap;
 pub mod mpi;
 pub mod multiplex;
+pub mod mutex;
 pub mod pipe;
 pub mod play;
 pub mod posixmq;
@@ -44,6 +45,7 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("sysvmq", sysvmq::ALL),
     ("shm", shm::ALL),
     ("mmap", mmap::ALL),
+    ("mutex", mutex::ALL),
     ("fdpass", fdpass::ALL),
     ("multiplex", multiplex::ALL),
     ("semaphore", semaphore::ALL),

@@ -60,7 +60,7 @@ const WAITS: [Sysno; 3] = [Sysno::semop, Sysno::semtimedop, Sysno::futex];
 ///
 /// A process wakes a sleeper before its own call returns. So a child that is still
 /// asleep after that call was not woken by it.
-fn sleeps<T: DeserializeOwned>(child: &Child<T>) -> Result<bool> {
+pub(super) fn sleeps<T: DeserializeOwned>(child: &Child<T>) -> Result<bool> {
     let asleep = child.until_asleep_in(&[&WAITS[..], &[Sysno::readv]].concat())?;
     Ok(asleep != Sysno::readv)
 }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use nix::errno::Errno;
 
+use super::mutex::timespec;
 use super::shm_file::semaphore_path;
 use super::sigbus;
 
@@ -121,11 +122,7 @@ pub fn sem_trywait(semaphore: &Named) -> nix::Result<()> {
 /// # Errors
 /// ETIMEDOUT, EINTR.
 pub fn sem_timedwait(semaphore: &Named, until: SystemTime) -> nix::Result<()> {
-    let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let until = libc::timespec {
-        tv_sec: until.as_secs().min(i64::MAX as u64) as libc::time_t,
-        tv_nsec: until.subsec_nanos().into(),
-    };
+    let until = timespec(until);
     // SAFETY: as above, and a valid timespec.
     Errno::result(unsafe { libc::sem_timedwait(semaphore.0.as_ptr(), &until) })
         .map(drop)

@@ -139,6 +139,18 @@ impl Shared {
         let _ = at;
     }
 
+    /// Where a `T` lies at `at`, for calls that take a pointer.
+    ///
+    /// # Panics
+    /// When it is not aligned, or not all within the mapping.
+    pub(crate) fn place<T>(&self, at: usize) -> NonNull<T> {
+        assert!(
+            at.is_multiple_of(align_of::<T>()) && self.holds(at, size_of::<T>())
+        );
+        // SAFETY: within the mapping.
+        unsafe { self.start.add(at).cast() }
+    }
+
     /// The address of its first byte in this process; it may be another in each.
     pub fn address(&self) -> usize {
         self.start.addr().get()

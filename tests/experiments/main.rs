@@ -14,6 +14,7 @@ mod file;
 mod mmap;
 mod mpi;
 mod multiplex;
+mod mutex;
 mod pipe;
 mod posixmq;
 mod rows;

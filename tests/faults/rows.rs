@@ -79,6 +79,8 @@ pub(crate) const ROWS: &[Row] = &[
     row("shm sysv", "shm", &[prints("receiver", "--kind sysv --capacity 4096"), ends("sender", "--kind sysv --capacity 4096 MESSAGES")]).keeps(),
     row("shm memfd", "shm", &[prints("receiver", "--kind memfd --capacity 4096"), ends("sender", "--kind memfd --capacity 4096 MESSAGES")]).keeps(),
     row("mmap", "mmap", &[prints("receiver", "--capacity 4096"), ends("sender", "--capacity 4096 MESSAGES")]).keeps(),
+    row("mutex", "mutex", &[prints("worker", ""), ends("producer", "MESSAGES")]).keeps(),
+    row("mutex pthread", "mutex", &[prints("worker", "--condition pthread"), ends("producer", "--condition pthread MESSAGES")]).keeps(),
     row("semaphore posix", "semaphore", &[ends("waiter", "--times 2"), ends("poster", "--times 2")]).keeps(),
     row("semaphore sysv", "semaphore", &[ends("waiter", "--kind sysv --times 2"), ends("poster", "--kind sysv --times 2")]).keeps(),
     row("semaphore futex", "semaphore", &[ends("waiter", "--kind futex --times 2"), ends("poster", "--kind futex --times 2")]).keeps(),

@@ -30,6 +30,7 @@ use wire::errors::line;
 use wire::standard;
 
 mod files;
+mod locks;
 mod memory;
 mod operation;
 mod passing;

@@ -1,7 +1,7 @@
 //! All operations that are timed, in the order of the book.
 
 use super::operation::Operation;
-use super::{files, memory, passing, queues, sockets, wakeups};
+use super::{files, locks, memory, passing, queues, sockets, wakeups};
 use crate::model::Placement;
 
 /// All of them, those together that take turns: one, and all that are compared with it.
@@ -39,6 +39,10 @@ const OPERATIONS: &[Operation] = &[
     Operation::of("shm", "shmget, shmat, undone", memory::sysv),
     Operation::of("mmap", "mmap of a file of 4 KiB, munmap", memory::file),
     Operation::of("mmap", "msync of 4 KiB", memory::msync).most(64),
+    Operation::of("mutex", "lock, unlock, nobody waits", locks::ordinary),
+    Operation::of("mutex", "robust: lock, unlock, nobody waits", locks::robust),
+    Operation::of("mutex", "rwlock: read lock, unlock, nobody waits", locks::read),
+    Operation::of("mutex", "signal a condition, nobody waits", locks::signal),
     Operation::of("fdpass", "pass 1 descriptor a message", passing::one)
         .descriptors(1),
     Operation::of("fdpass", "pass 16 descriptors a message", passing::sixteen)

@@ -91,7 +91,7 @@ pub(super) static ROWS: &[Limit] = &[
     row("sysv-queues", &["sysvmq"], "System V queues of this IPC namespace",
         Sysctl("kernel/msgmni", 0), Of(used::sysv_queues), 20,
         "msgget fails with ENOSPC"),
-    row("shared-memory", &["shm", "semaphore"], "bytes of POSIX segments and semaphores",
+    row("shared-memory", &["shm", "mutex", "semaphore"], "bytes of POSIX segments and semaphores",
         SharedMemory, Of(used::shared_memory), 128 << 20,
         "a store into a page for which there is no room is SIGBUS; posix_fallocate says ENOSPC \
          beforehand. Docker gives 64 MiB"),

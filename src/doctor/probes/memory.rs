@@ -20,9 +20,9 @@ use wire::say::size;
 /// POSIX.
 pub static POSIX: Probe = Probe {
     name: "posix-segment",
-    chapters: &["shm"],
+    chapters: &["shm", "mutex"],
     what: "a POSIX shared memory object (shm_open, ftruncate, mmap by two processes, shm_unlink)",
-    loses: "shm has no memory of the size that its roles take by default",
+    loses: "shm and mutex have no memory of the size that their roles take by default",
     necessary: true,
     experiments: &[],
     run: |place| {

@@ -60,9 +60,9 @@ pub static SYSV: Probe = Probe {
 /// futex(2).
 pub static FUTEX: Probe = Probe {
     name: "futex",
-    chapters: &["semaphore", "shm", "mmap"],
+    chapters: &["semaphore", "shm", "mmap", "mutex"],
     what: "futex(2) between processes (a child wakes a sleeper)",
-    loses: "semaphore --kind futex, and who sleeps in shm and mmap is not woken",
+    loses: "semaphore --kind futex, and who sleeps in shm, mmap and mutex is not woken",
     necessary: true,
     experiments: &[],
     run: |_| {
