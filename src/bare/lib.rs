@@ -200,6 +200,11 @@ programs! {
         "sender" [Path] "hello" "through mapped pages";
         prints "receiver" "hello\nthrough mapped pages\n"
     }
+    eventfd {
+        "waiter" [Path] ("--total") "3";
+        "notifier" [Path] "3";
+        prints "waiter" "took 3\n"
+    }
     fdpass {
         "server" [Path, Address] ("--count" "1");
         "worker" [Path];
