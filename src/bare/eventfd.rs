@@ -65,7 +65,9 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
             notifier(name, &numbers?)?
         }
         _ => {
-            eprintln!("usage: eventfd waiter PLACE TOTAL | notifier PLACE NUMBER...");
+            eprintln!(
+                "usage: eventfd waiter PLACE TOTAL | notifier PLACE NUMBER..."
+            );
             std::process::exit(2)
         }
     }

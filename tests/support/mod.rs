@@ -20,7 +20,7 @@ use wire::meet::Meets::{self, Address, Kernel, Nowhere, Path, World};
 /// What the contract must know of each chapter: its name, whether the two sides talk,
 /// where they meet, and what is seen of a peer's death. tests/cli.rs compares it with the
 /// table of the chapters, whose code is not linked for it.
-pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 15] = [
+pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 16] = [
     ("file", false, Path, Waits),
     ("signal", false, Path, Waits),
     ("pipe", false, Nowhere, EndOfStream),
@@ -31,6 +31,7 @@ pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 15] = [
     ("sysvmq", false, Kernel, Waits),
     ("shm", false, Kernel, Error),
     ("mmap", false, Path, Error),
+    ("eventfd", false, Path, EndOfStream),
     ("fdpass", true, Path, EndOfStream),
     ("multiplex", true, Path, EndOfStream),
     ("semaphore", false, Kernel, Waits),
