@@ -9,6 +9,7 @@ use row::Experiment;
 
 pub mod child;
 pub mod dbus;
+pub mod eventfd;
 mod fault;
 pub mod fdpass;
 pub mod fifo;
@@ -42,6 +43,7 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("sysvmq", sysvmq::ALL),
     ("shm", shm::ALL),
     ("mmap", mmap::ALL),
+    ("eventfd", eventfd::ALL),
     ("fdpass", fdpass::ALL),
     ("multiplex", multiplex::ALL),
     ("semaphore", semaphore::ALL),
