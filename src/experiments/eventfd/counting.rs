@@ -128,15 +128,15 @@ pub(super) const SEVEN_BYTES: Experiment = Experiment {
                buffer of 7 bytes. What does the call return, and what is the counter \
                then?",
     answers: &[
-        right(
-            "EINVAL, and 3",
-            "The number has 8 bytes, and is given whole or not at all. Nothing was taken: \
-             the next read, with room for 8, returns 3.",
-        ),
         wrong(
             "7 bytes, and 0",
             "So it is with a datagram, which is cut to the buffer, and the rest is lost. \
              Half a number would be another number.",
+        ),
+        right(
+            "EINVAL, and 3",
+            "The number has 8 bytes, and is given whole or not at all. Nothing was taken: \
+             the next read, with room for 8, returns 3.",
         ),
         wrong(
             "EINVAL, and 0",
@@ -163,8 +163,8 @@ fn seven_bytes(stage: &Stage) -> Result<usize> {
     stage.saw("with room for 7", short.err().map(|error| error.to_string()));
     stage.saw("left", left);
     match (short, left) {
-        (Err(Errno::EINVAL), 3) => Ok(1),
-        (Ok(7), 0) => Ok(2),
+        (Err(Errno::EINVAL), 3) => Ok(2),
+        (Ok(7), 0) => Ok(1),
         (Err(Errno::EINVAL), 0) => Ok(3),
         other => bail!("read: {other:?}"),
     }
@@ -226,19 +226,19 @@ pub(super) const TEXT_IS_NO_NUMBER: Experiment = Experiment {
                add 1. It runs: printf 00000001 >&3. These are 8 bytes. What is then \
                in the counter?",
     answers: &[
-        wrong(
-            "exactly 1",
-            "That would be so in a file of /proc or /sys, where the kernel reads text.",
+        right(
+            "much more",
+            "The 8 bytes are taken as they lie in memory, as an integer of the machine's \
+             byte order. The digit 0 is the byte 0x30, so the sum is over 3 × 10^18.",
         ),
         wrong(
             "exactly 8",
             "The length is not what counts: a write of fewer than 8 bytes fails, and one \
              of 8 adds the number that they are.",
         ),
-        right(
-            "much more",
-            "The 8 bytes are taken as they lie in memory, as an integer of the machine's \
-             byte order. The digit 0 is the byte 0x30, so the sum is over 3 × 10^18.",
+        wrong(
+            "exactly 1",
+            "That would be so in a file of /proc or /sys, where the kernel reads text.",
         ),
     ],
     kind: Kind::Kernel,
@@ -261,9 +261,9 @@ fn text_is_no_number(stage: &Stage) -> Result<usize> {
     stage.saw("it is the bytes as an integer", number == as_bytes);
     stage.saw("more than 10^18", number > 10_u64.pow(18));
     match number {
-        1 => Ok(1),
+        more if more > 1_000_000 => Ok(1),
         8 => Ok(2),
-        more if more > 1_000_000 => Ok(3),
+        1 => Ok(3),
         other => bail!("read: {other}"),
     }
 }

@@ -216,7 +216,7 @@ pub(super) const TWO_READERS_OF_A_SEMAPHORE: Experiment = Experiment {
                workers get?",
     answers: &[
         right(
-            "each of the two reads 1",
+            "each of them reads 1",
             "Each read takes 1, and the counter had 2. So one write wakes as many workers \
              as there are jobs.",
         ),
