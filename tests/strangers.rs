@@ -72,7 +72,7 @@ impl Users {
 }
 
 /// One role of each chapter that meets at a name.
-const ROLES: [&[&str]; 15] = [
+const ROLES: [&[&str]; 16] = [
     &["file", "sender", "secret"],
     &["file", "receiver"],
     &["signal", "receiver"],
@@ -85,6 +85,7 @@ const ROLES: [&[&str]; 15] = [
     &["shm", "sender", "secret"],
     &["mmap", "sender", "secret"],
     &["fdpass", "worker"],
+    &["eventfd", "waiter"],
     &["multiplex", "server"],
     &["semaphore", "poster"],
     &["dbus", "client", "list"],

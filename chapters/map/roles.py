@@ -23,6 +23,7 @@ ROLES = {
     "sysvmq": [["receiver"], ["sender"]],
     "shm": [["receiver"], ["sender"]],
     "mmap": [["receiver"], ["sender"]],
+    "eventfd": [["waiter"], ["notifier"]],
     "fdpass": [["server"], ["worker"], ["client"]],
     "multiplex": [["server"], ["client"], ["client"]],
     "semaphore": [["waiter"]],
@@ -93,7 +94,7 @@ def capture(chapter, folder):
 KINDS = {
     "file": ["file"], "signal": ["file"], "posixmq": ["posix-queue"], "sysvmq": ["sysv-queue"],
     "shm": ["segment", "posix-semaphore"], "mmap": ["file"], "fdpass": ["unix", "tcp"],
-    "multiplex": ["unix", "epoll"], "semaphore": ["posix-semaphore"],
+    "multiplex": ["unix", "epoll"], "eventfd": ["eventfd", "unix", "epoll"], "semaphore": ["posix-semaphore"],
 }
 
 if __name__ == "__main__":

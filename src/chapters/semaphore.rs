@@ -100,7 +100,6 @@ impl Conversation for Semaphores {
             "mutex",
             "lock",
             "counter",
-            "eventfd",
             "condition variable",
             "barrier",
         ],
