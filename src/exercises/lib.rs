@@ -49,6 +49,7 @@ pub mod verdict;
 mod watch;
 
 mod dbus;
+mod eventfd;
 mod fdpass;
 mod fifo;
 mod file;
@@ -78,6 +79,7 @@ pub const ALL: &[(&str, &[Exercise])] = &[
     ("sysvmq", sysvmq::ALL),
     ("shm", shm::ALL),
     ("mmap", mmap::ALL),
+    ("eventfd", eventfd::ALL),
     ("fdpass", fdpass::ALL),
     ("multiplex", multiplex::ALL),
     ("semaphore", semaphore::ALL),

@@ -253,7 +253,7 @@ macro_rules! chapters {
 
 chapters! {
     file signal pipe fifo unix tcp posixmq sysvmq
-    shm mmap fdpass multiplex semaphore dbus
+    shm mmap eventfd fdpass multiplex semaphore dbus
     #[cfg(feature = "mpi")]
     mpi
 }
