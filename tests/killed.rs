@@ -72,6 +72,7 @@ fn what_a_role_leaves_that_is_killed_in_a_change_is_found_by_clean() {
         (RENAMES, fdpass),
         ("epoll_create1", fdpass),
         ("bind", fdpass),
+        ("bind", &["eventfd", "waiter"]),
         (RENAMES, &["signal", "receiver"]),
         (RENAMES, &["file", "sender", "x"]),
         ("fsync", &["file", "sender", "x"]),

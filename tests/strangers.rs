@@ -86,6 +86,7 @@ const ROLES: [&[&str]; 16] = [
     &["mmap", "sender", "secret"],
     &["mutex", "producer", "secret"],
     &["fdpass", "worker"],
+    &["eventfd", "waiter"],
     &["multiplex", "server"],
     &["semaphore", "poster"],
     &["dbus", "client", "list"],

@@ -233,6 +233,7 @@ const PRINT: &[&str] = &[
     "shm receiver",
     "mmap receiver",
     "semaphore waiter",
+    "eventfd waiter",
     "unix server",
     "unix server --type seqpacket",
     "unix server --type dgram",
@@ -297,6 +298,7 @@ const READ: &[&str] = &[
     "multiplex client",
     "multiplex server --stdin",
     "fdpass client",
+    "eventfd notifier",
 ];
 
 #[test]
@@ -360,8 +362,9 @@ fn much() -> Vec<u8> {
 
 /// Sender and receiver of each chapter that carries what standard input says.
 fn pairs() -> Vec<(Subject, Vec<u8>)> {
-    let all =
-        played().filter(|row| !matches!(row.name, "semaphore" | "dbus" | "fdpass"));
+    let all = played().filter(|row| {
+        !matches!(row.name, "semaphore" | "eventfd" | "dbus" | "fdpass")
+    });
     all.map(|row| {
         // A signal carries four bytes.
         let all =

@@ -400,6 +400,22 @@ fn a_passed_descriptor_is_named_on_both_sides() {
     );
 }
 
+/// By read(2), and by preadv2(2), whose argument is a list of buffers.
+#[test]
+fn an_eventfd_is_written_and_read_as_a_number_and_the_two_are_joined() {
+    for (args, reads) in [(vec![], "preadv2"), (vec!["--bare"], "read")] {
+        let args = [&["eventfd"], &args[..]].concat();
+        let (events, outcome) = events(&args);
+        assert!(outcome.status.success(), "{}", outcome.stderr);
+        let joined = ("notifier write".to_owned(), format!("waiter {reads}"));
+        let arrows = arrows(&events);
+        assert!(arrows.contains(&joined), "{arrows:?}");
+        let outcome = traced(&[&args[..], &["--width", "200"]].concat());
+        let text = String::from_utf8(outcome.stdout).unwrap();
+        assert_eq!(text.matches("{3}").count(), 2, "{text}");
+    }
+}
+
 #[test]
 fn shared_memory_says_that_no_call_carries_the_data() {
     for chapter in ["shm", "mmap"] {

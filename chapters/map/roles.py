@@ -25,6 +25,7 @@ ROLES = {
     "shm": [["receiver"], ["sender"]],
     "mmap": [["receiver"], ["sender"]],
     "mutex": [["worker"], ["worker"], ["producer"]],
+    "eventfd": [["waiter"], ["notifier"]],
     "fdpass": [["server"], ["worker"], ["client"]],
     "multiplex": [["server"], ["client"], ["client"]],
     "semaphore": [["waiter"]],
@@ -105,7 +106,7 @@ KINDS = {
     "file": ["file"], "signal": ["file"], "posixmq": ["posix-queue"], "sysvmq": ["sysv-queue"],
     "shm": ["segment", "posix-semaphore"], "mmap": ["file"], "mutex": ["segment"],
     "fdpass": ["unix", "tcp"],
-    "multiplex": ["unix", "epoll"], "semaphore": ["posix-semaphore"],
+    "eventfd": ["eventfd", "unix", "epoll"], "multiplex": ["unix", "epoll"], "semaphore": ["posix-semaphore"],
 }
 
 if __name__ == "__main__":

@@ -549,6 +549,28 @@ def mutex(p):
     p.tag(48, 380, 304, "/dev/shm/ipclab-1000-mutex", "a name leads to the pages")
 
 
+@picture(336, "What is where while an eventfd is open",
+         "Two processes, waiter and notifier. Descriptor 3 of the waiter and descriptor 4 of the notifier lead to one "
+         "eventfd in the kernel, which holds a number of 64 bits, here 3. write adds to the number, read takes all of "
+         "it and leaves 0. The eventfd has no name: the notifier got its descriptor over a Unix socket.")
+def eventfd(p):
+    p.kernel(172, 158)
+    two(p, ("waiter", ["read(3, …) = 8", "the number 3"]), ("notifier", ["write(4, 3, 8)", "= 8"]),
+        [("0–2", "the terminal"), ("3", "")], [("3", "to the waiter"), ("4", "")])
+    p.reference("r", "M112 130V214H140", (141, 214, "r"))
+    p.reference("s", "M288 130V214H260", (259, 214, "l"))
+    p.open_file("u", 142, 196, ["one eventfd"], h=88)
+    p.rect(162, 222, 76, 26, 3, fill="ub", stroke="u", thick=1.4)
+    p.text(200, 239, "3", anchor="middle", mono=True, bold=True)
+    p.text(200, 268, "the counter", "f", "middle")
+    p.flow("M162 235H20V170", (20, 159, "u"))
+    p.flow("M380 158V235H250", (240, 235, "l"))
+    p.text(76, 262, "read takes all", "f", "middle")
+    p.text(324, 262, "write adds", "f", "middle")
+    p.text(200, 304, "No name: the descriptor was passed over a Unix", "f", "middle")
+    p.text(200, 320, "socket (SCM_RIGHTS), or is inherited.", "f", "middle")
+
+
 @picture(412, "What is where after a descriptor was passed",
          "Server and worker. Descriptor 7 of the server and descriptor 4 of the worker lead to one and the same open "
          "file: the connection to the client. The message that carried it went through a Unix socket.")

@@ -209,6 +209,11 @@ programs! {
         "producer" [Name] ("--condition" "pthread") "hello" "from a producer";
         prints "worker" "hello\nfrom a producer\n"
     }
+    eventfd {
+        "waiter" [Path] ("--total") "3";
+        "notifier" [Path] "3";
+        prints "waiter" "took 3\n"
+    }
     fdpass {
         "server" [Path, Address] ("--count" "1");
         "worker" [Path];

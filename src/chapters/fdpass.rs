@@ -12,7 +12,7 @@ use wire::chapter::{
 use wire::meet::{Meets, Rendezvous};
 
 mod client;
-mod descriptor;
+pub(crate) mod descriptor;
 pub mod more;
 mod options;
 mod plain;

@@ -4,6 +4,7 @@
 use wire::chapter::{Conversation, OneWay, Row, Visitor};
 
 pub mod dbus;
+pub mod eventfd;
 pub mod fdpass;
 pub mod fifo;
 pub mod file;
@@ -50,6 +51,7 @@ table! {
     one_way shm::Shm;
     one_way mmap::Mmap;
     conversation mutex::Mutexes;
+    conversation eventfd::Eventfd;
     conversation fdpass::Fdpass;
     conversation multiplex::Multiplex;
     conversation semaphore::Semaphores;

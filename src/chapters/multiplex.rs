@@ -71,7 +71,6 @@ impl Conversation for Multiplex {
             "kqueue",
             "io_uring",
             "timerfd",
-            "eventfd",
         ],
         wire: "a byte stream; by default one message a line each way, so `nc -U` is a peer",
         roles: &[

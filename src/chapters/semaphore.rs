@@ -98,7 +98,6 @@ impl Conversation for Semaphores {
             "semop",
             "futex",
             "counter",
-            "eventfd",
         ],
         wire: "no bytes but a number: a post adds 1 to it, a wait takes 1 or sleeps",
         roles: &[

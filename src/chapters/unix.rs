@@ -139,7 +139,7 @@ fn run_client(rendezvous: &Rendezvous, options: &UnixClientOptions) -> Result<()
         Type::Dgram => PacketKind::Dgram(name.address),
         Type::Stream => {
             client.check()?;
-            local::connect(rendezvous, &name, &socket)?;
+            local::connect(rendezvous, &name, &socket, "server")?;
             return converse(StreamLink::new(socket, &client.stream), client);
         }
     };
@@ -150,7 +150,7 @@ fn run_client(rendezvous: &Rendezvous, options: &UnixClientOptions) -> Result<()
     } else {
         packet::see_credentials(packets.socket())?;
     }
-    local::connect(rendezvous, &name, packets.socket())?;
+    local::connect(rendezvous, &name, packets.socket(), "server")?;
     converse(packets, client)
 }
 // ANCHOR_END: client

@@ -255,8 +255,8 @@ fn check(program: &Program, role: &str, words: &[OsString]) -> Result<()> {
             .unwrap_or_else(|| format!("; {name} has {}", roles.join(", ")));
         return Err(usage(format!("no such role of {name}: '{role}'{way_out}")));
     };
-    let takes_words =
-        takes.contains("...") || takes.contains('[') || takes == &"NUMBER";
+    let is_place = |word: &str| matches!(word, "PLACE" | "ADDRESS");
+    let takes_words = takes.split_whitespace().any(|word| !is_place(word));
     match words.first() {
         Some(word) if !takes_words => Err(usage(format!(
             "{name} {role} takes no message, and '{}' has not the form of a PLACE; see ipclab bare \

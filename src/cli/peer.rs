@@ -9,9 +9,9 @@ use wire::meet::{program, quoted};
 const OWN_AFFAIRS: &[&str] =
     &["timeout", "ready_fd", "messages", "count", "json", "undo", "all"];
 
-/// The peer's message, unless another is given: without one it would wait for the user to
-/// type it.
-const MESSAGE: &str = "hello";
+/// The peer's message, by the argument that takes it, unless another is given: without one it
+/// would wait for the user to type it.
+const MESSAGES: [(&str, &str); 2] = [("messages", "hello"), ("numbers", "1")];
 
 /// Whether `command` has the argument `id`.
 fn takes(command: &Command, id: &str) -> bool {
@@ -32,13 +32,13 @@ pub(super) fn command(
     let (Some(own), Some(peers)) = (found(role), found(peer)) else {
         return (words.join(" "), None);
     };
-    let speaks = takes(peers, "messages");
+    let message = MESSAGES.iter().find(|(id, _)| takes(peers, id));
     for arg in own.get_arguments() {
         let id = arg.get_id().as_str();
         let given = matches.try_contains_id(id).unwrap_or(false)
             && matches.value_source(id) == Some(ValueSource::CommandLine);
         // What is sent as it is comes from standard input.
-        let stays = OWN_AFFAIRS.contains(&id) || speaks && id == "bytes";
+        let stays = OWN_AFFAIRS.contains(&id) || message.is_some() && id == "bytes";
         let long = arg.get_long().filter(|_| given && !stays && takes(peers, id));
         let Some(long) = long else { continue };
         words.push(format!("--{long}"));
@@ -48,5 +48,5 @@ pub(super) fn command(
             }
         }
     }
-    (words.join(" "), speaks.then_some(MESSAGE))
+    (words.join(" "), message.map(|(_, message)| *message))
 }

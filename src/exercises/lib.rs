@@ -50,6 +50,7 @@ pub mod verdict;
 mod watch;
 
 mod dbus;
+mod eventfd;
 mod fdpass;
 mod fifo;
 mod file;
@@ -83,6 +84,7 @@ pub const ALL: &[(&str, &[Exercise])] = &[
     ("shm", shm::ALL),
     ("mmap", mmap::ALL),
     ("mutex", mutex::ALL),
+    ("eventfd", eventfd::ALL),
     ("fdpass", fdpass::ALL),
     ("multiplex", multiplex::ALL),
     ("semaphore", semaphore::ALL),

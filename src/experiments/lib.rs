@@ -9,6 +9,7 @@ use row::Experiment;
 
 pub mod child;
 pub mod dbus;
+pub mod eventfd;
 mod fault;
 pub mod fdpass;
 pub mod fifo;
@@ -46,6 +47,7 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("shm", shm::ALL),
     ("mmap", mmap::ALL),
     ("mutex", mutex::ALL),
+    ("eventfd", eventfd::ALL),
     ("fdpass", fdpass::ALL),
     ("multiplex", multiplex::ALL),
     ("semaphore", semaphore::ALL),

@@ -181,7 +181,8 @@ fn must_be_socket(path: &Path) -> Result<bool> {
 }
 
 // ANCHOR: connect
-/// connect(2), again and again while no server listens: nothing announces a server that comes.
+/// connect(2), again and again while no process listens: nothing announces one that comes, which is
+/// the role `listens`.
 ///
 /// # Errors
 /// A file at the path that is no socket; a server of another type; another user's server.
@@ -189,6 +190,7 @@ pub fn connect(
     rendezvous: &Rendezvous,
     name: &Name,
     socket: &OwnedFd,
+    listens: &str,
 ) -> Result<()> {
     if name.path.is_some() {
         rendezvous.make_dir()?; // a directory that others may write to could hold their server
@@ -205,10 +207,10 @@ pub fn connect(
                 }
                 if pause.is_first() {
                     let waits = format_args!(
-                        "connect({name}) = {error:?}: no server listens there yet; \
+                        "connect({name}) = {error:?}: no {listens} listens there yet; \
                          trying again until one does"
                     );
-                    say::waiting(waits, &rendezvous.peer("server"));
+                    say::waiting(waits, &rendezvous.peer(listens));
                 }
                 pause.sleep();
             }
@@ -226,7 +228,7 @@ pub fn connect(
     match getsockopt(socket, PeerCredentials) {
         Ok(server) if server.pid() > 0 => {
             let (pid, uid) = (server.pid(), server.uid());
-            say!("connect({name}) = 0: the server is pid {pid}, uid {uid}");
+            say!("connect({name}) = 0: the {listens} is pid {pid}, uid {uid}");
             must_be_ours(rendezvous, name, Some(uid))
         }
         _ => {

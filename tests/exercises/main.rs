@@ -253,7 +253,7 @@ macro_rules! chapters {
 
 chapters! {
     spawn file signal pipe fifo unix tcp posixmq sysvmq
-    shm mmap mutex fdpass multiplex semaphore dbus
+    shm mmap mutex eventfd fdpass multiplex semaphore dbus
     #[cfg(feature = "mpi")]
     mpi
 }

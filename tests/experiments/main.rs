@@ -8,6 +8,7 @@ mod support;
 
 mod command;
 mod dbus;
+mod eventfd;
 mod fdpass;
 mod fifo;
 mod file;

@@ -20,7 +20,7 @@ use wire::meet::Meets::{self, Address, Kernel, Nowhere, Path, World};
 /// What the contract must know of each chapter: its name, whether the two sides talk,
 /// where they meet, and what is seen of a peer's death. tests/cli.rs compares it with the
 /// table of the chapters, whose code is not linked for it.
-pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 17] = [
+pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 18] = [
     ("spawn", false, Nowhere, EndOfStream),
     ("file", false, Path, Waits),
     ("signal", false, Path, Waits),
@@ -33,6 +33,7 @@ pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 17] = [
     ("shm", false, Kernel, Error),
     ("mmap", false, Path, Error),
     ("mutex", false, Kernel, Error),
+    ("eventfd", false, Path, EndOfStream),
     ("fdpass", true, Path, EndOfStream),
     ("multiplex", true, Path, EndOfStream),
     ("semaphore", false, Kernel, Waits),

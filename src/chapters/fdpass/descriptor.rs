@@ -23,7 +23,7 @@ use wire::shortage::Shortage;
 /// # Errors
 /// EAGAIN while the socket is full; ETOOMANYREFS with too many descriptors in flight;
 /// EPIPE or ECONNRESET when the worker is gone.
-pub(super) fn pass(
+pub(crate) fn pass(
     worker: impl AsFd,
     connection: impl AsFd,
     byte: u8,
@@ -43,9 +43,9 @@ pub(super) fn pass(
 // ANCHOR: take
 /// What a worker received from the server.
 #[derive(Debug)]
-pub(super) enum ReceivedDescriptor {
-    /// The descriptor of a connection.
-    Connection(OwnedFd),
+pub(crate) enum ReceivedDescriptor {
+    /// The one that came.
+    Descriptor(OwnedFd),
     /// Nothing more has arrived so far.
     Nothing,
     /// The server has closed its end.
@@ -56,7 +56,7 @@ pub(super) enum ReceivedDescriptor {
 ///
 /// # Errors
 /// A server that breaks the protocol, or no room in our table of descriptors.
-pub(super) fn take(server: impl AsFd, byte: u8) -> Result<ReceivedDescriptor> {
+pub(crate) fn take(server: impl AsFd, byte: u8) -> Result<ReceivedDescriptor> {
     let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     // A descriptor that we do not take out of this buffer is closed when the buffer is dropped.
     let mut control = RecvAncillaryBuffer::new(&mut room);
@@ -83,16 +83,16 @@ pub(super) fn take(server: impl AsFd, byte: u8) -> Result<ReceivedDescriptor> {
     if got.flags.contains(ReturnFlags::CTRUNC) {
         // The kernel closed the descriptor that had no room. Nothing tells which it was.
         bail!(
-            "recvmsg: MSG_CTRUNC: a descriptor was lost: the server sent several, or \
+            "recvmsg: MSG_CTRUNC: a descriptor was lost: the peer sent several, or \
              this process may have no more open (RLIMIT_NOFILE; ulimit -n raises it)"
         );
     }
     match (byte_received, first, others) {
         ([received], Some(descriptor), 0) if received == byte => {
-            Ok(ReceivedDescriptor::Connection(descriptor))
+            Ok(ReceivedDescriptor::Descriptor(descriptor))
         }
         ([received], first, others) => bail!(
-            "recvmsg: the server sent byte {received:#04x} with {} descriptors: the protocol \
+            "recvmsg: the peer sent byte {received:#04x} with {} descriptors: the protocol \
              is one byte {byte:#04x} with exactly one",
             others + usize::from(first.is_some())
         ),
@@ -106,7 +106,7 @@ pub(super) fn take(server: impl AsFd, byte: u8) -> Result<ReceivedDescriptor> {
 ///
 /// # Errors
 /// When the process is another user's: with a descriptor it would get the descriptor's rights.
-pub(super) fn known_peer(socket: impl AsFd) -> Result<i32> {
+pub(crate) fn known_peer(socket: impl AsFd) -> Result<i32> {
     let peer =
         getsockopt(&socket, PeerCredentials).context("getsockopt(SO_PEERCRED)")?;
     let ours = nix::unistd::geteuid().as_raw();
@@ -135,7 +135,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         pass(&ours, &ours, BYTE).unwrap();
         let taken = take(&theirs, BYTE).unwrap();
-        assert!(matches!(taken, ReceivedDescriptor::Connection(_)), "{taken:?}");
+        assert!(matches!(taken, ReceivedDescriptor::Descriptor(_)), "{taken:?}");
         drop(taken);
         assert!(matches!(take(&theirs, BYTE).unwrap(), ReceivedDescriptor::Nothing));
         let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(3))];

@@ -32,7 +32,7 @@ pub(super) fn connect_to_server(
     name: &Name,
 ) -> Result<OwnedFd> {
     let server = unix_socket()?;
-    local::connect(rendezvous, name, &server)?;
+    local::connect(rendezvous, name, &server, "server")?;
     Ok(server)
 }
 

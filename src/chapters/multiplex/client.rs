@@ -28,7 +28,7 @@ pub(super) fn run(rendezvous: &Rendezvous, options: &Options) -> Result<()> {
             let (kind, flags) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
             let socket =
                 socket(AddressFamily::Unix, kind, flags, None).context("socket")?;
-            local::connect(rendezvous, &Name::path(rendezvous)?, &socket)?;
+            local::connect(rendezvous, &Name::path(rendezvous)?, &socket, "server")?;
             socket
         }
         Some(address) => {

@@ -21,7 +21,7 @@ pub(super) const HALF_CLOSE: Experiment = Experiment {
                for the sum. What happens?",
     answers: &[
         right(
-            "the client sleeps in recv, and so does the server",
+            "both sleep in recv, the client and the server",
             "The server cannot see that nothing more comes: a client that has sent all \
              looks like one that is slow. shutdown(SHUT_WR) tells it. A connection is \
              two streams, and this ends one of them: the server's recv returns 0, and \

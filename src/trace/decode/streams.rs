@@ -78,8 +78,7 @@ pub(super) fn put(
         }
         Kind::Socket => send(cx, desc, None, load).into_iter().collect(),
         Kind::Helper if desc.named.short == "eventfd" => {
-            let added = cx.memory().u64(cx.args[1]).unwrap_or(0);
-            let put = Effect::Put(key.clone(), Load::unseen(added));
+            let put = Effect::Put(key.clone(), Load::unseen(number(&load)));
             [put].into_iter().chain(counter(cx, fd, key)).collect()
         }
         _ => Vec::new(),
@@ -117,8 +116,7 @@ pub(super) fn take(
         Kind::Socket => receive(cx, (fd, desc), load, nothing),
         Kind::Helper => match desc.named.short {
             "eventfd" => {
-                let value = cx.memory().u64(cx.args[1]).unwrap_or(0);
-                let take = Effect::Take(key.clone(), Load::unseen(value));
+                let take = Effect::Take(key.clone(), Load::unseen(number(&load)));
                 [take].into_iter().chain(counter(cx, fd, key)).collect()
             }
             "signalfd" => {
@@ -250,6 +248,12 @@ pub(super) fn size(cx: &Cx<'_>, fd: i32) -> Option<u64> {
     std::fs::metadata(format!("/proc/{}/fd/{fd}", cx.tid))
         .ok()
         .map(|meta| meta.len())
+}
+
+/// The number in the 8 bytes that were written to an eventfd, or read from it.
+fn number(load: &Load) -> u64 {
+    let bytes = load.bytes.as_deref().and_then(<[u8]>::first_chunk);
+    bytes.copied().map_or(0, u64::from_ne_bytes)
 }
 
 /// What an eventfd's counter is now.

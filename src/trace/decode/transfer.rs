@@ -407,8 +407,9 @@ pub(super) fn contents(
                 Piece::text(format!("{} {}", set(mask, files::NOTIFY), quoted(file)))
             })
             .collect(),
-        ("read" | "write", "eventfd") => {
-            vec![Piece::text(cx.memory().u64(cx.args[1]).unwrap_or(0).to_string())]
+        (_, "eventfd") if transfers(name).is_some() => {
+            let at = spans(cx, name).first().map_or(0, |(address, _)| *address);
+            vec![Piece::text(cx.memory().u64(at).unwrap_or(0).to_string())]
         }
         _ => return args,
     };

@@ -29,6 +29,8 @@ pub enum SoleRole {
     Receiver = 2,
     /// The server: its name in the file system can be bound to one socket alone.
     Server = 3,
+    /// The waiter, whose name in the file system is a socket, too.
+    Waiter = 4,
 }
 
 impl SoleRole {
@@ -38,6 +40,7 @@ impl SoleRole {
             SoleRole::Sender => "sender",
             SoleRole::Receiver => "receiver",
             SoleRole::Server => "server",
+            SoleRole::Waiter => "waiter",
         };
         let mut range = byte(libc::F_WRLCK, self as i64);
         match set_lock(file, &range) {

@@ -109,7 +109,7 @@ impl ClientHandler {
         };
         while new.len() < most {
             match take(server, byte) {
-                Ok(ReceivedDescriptor::Connection(socket)) => {
+                Ok(ReceivedDescriptor::Descriptor(socket)) => {
                     let fd = socket.as_raw_fd();
                     self.recvmsgs.call(1, || {
                         let byte = say::bytes(&[byte]);
