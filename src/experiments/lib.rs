@@ -27,6 +27,7 @@ pub mod signal;
 pub mod stage;
 pub mod sysvmq;
 pub mod tcp;
+pub mod udp;
 pub mod unix;
 pub mod until;
 
@@ -38,6 +39,7 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("fifo", fifo::ALL),
     ("unix", unix::ALL),
     ("tcp", tcp::ALL),
+    ("udp", udp::ALL),
     ("posixmq", posixmq::ALL),
     ("sysvmq", sysvmq::ALL),
     ("shm", shm::ALL),

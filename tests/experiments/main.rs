@@ -23,6 +23,7 @@ mod shm;
 mod signal;
 mod sysvmq;
 mod tcp;
+mod udp;
 mod unix;
 
 use serde_json::Value;
