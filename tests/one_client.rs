@@ -373,6 +373,7 @@ const ROLES: &[(&str, &[&str])] = &[
     ("signal", &["receiver"]),
     ("unix", &["server"]),
     ("tcp", &["server", "--listen", "127.0.0.1:0"]),
+    ("udp", &["server", "--listen", "127.0.0.1:0"]),
     ("multiplex", &["server"]),
     ("fdpass", &["server", "--listen", "127.0.0.1:0"]),
     ("fdpass", &["worker"]),

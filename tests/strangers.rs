@@ -72,7 +72,7 @@ impl Users {
 }
 
 /// One role of each chapter that meets at a name.
-const ROLES: [&[&str]; 15] = [
+const ROLES: [&[&str]; 16] = [
     &["file", "sender", "secret"],
     &["file", "receiver"],
     &["signal", "receiver"],
@@ -80,6 +80,7 @@ const ROLES: [&[&str]; 15] = [
     &["unix", "server"],
     &["unix", "client", "secret"],
     &["tcp", "server", "--listen", "127.0.0.1:0"],
+    &["udp", "server", "--listen", "127.0.0.1:0"],
     &["posixmq", "sender", "secret"],
     &["sysvmq", "sender", "secret"],
     &["shm", "sender", "secret"],

@@ -133,18 +133,27 @@ impl Conversation for Udp {
             Lack {
                 what: "An empty datagram from anybody ends the server, whoever else is \
                        being served.",
-                shown: Shown::Test("udp", "a_stranger_cannot_end_anothers_conversation"),
+                shown: Shown::Test(
+                    "udp",
+                    "a_stranger_cannot_end_anothers_conversation",
+                ),
                 answer: ("chapters/udp/server.rs", "server"),
             },
             Lack {
                 what: "The client that comes before its server ends by ECONNREFUSED.",
-                shown: Shown::Test("udp", "a_client_that_is_first_waits_for_a_server"),
+                shown: Shown::Test(
+                    "udp",
+                    "a_client_that_is_first_waits_for_a_server",
+                ),
                 answer: ("chapters/udp/client.rs", "connect"),
             },
             Lack {
                 what: "The answer to the goodbye is lost, and the client sleeps for ever: \
                        the server has ended.",
-                shown: Shown::Test("udp", "a_goodbye_that_is_not_answered_is_left_at_that"),
+                shown: Shown::Test(
+                    "udp",
+                    "a_goodbye_that_is_not_answered_is_left_at_that",
+                ),
                 answer: ("chapters/udp/client.rs", "goodbye"),
             },
         ],

@@ -76,7 +76,8 @@ fn unbound() -> Result<UdpSocket> {
 fn sharing(address: (Ipv4Addr, u16)) -> Result<UdpSocket> {
     let socket = unbound()?;
     setsockopt(&socket, ReuseAddr, &true).context("SO_REUSEADDR")?;
-    let address = SockaddrIn::from(std::net::SocketAddrV4::new(address.0, address.1));
+    let address =
+        SockaddrIn::from(std::net::SocketAddrV4::new(address.0, address.1));
     socket::bind(socket.as_raw_fd(), &address).context("bind")?;
     Ok(socket)
 }

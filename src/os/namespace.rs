@@ -179,8 +179,7 @@ fn change_loopback(what: libc::Ioctl, request: &libc::ifreq) -> nix::Result<()> 
         None,
     )?;
     // SAFETY: the ioctl reads the name, and the flags or the MTU.
-    let done =
-        unsafe { libc::ioctl(socket.as_raw_fd(), what, &raw const *request) };
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), what, &raw const *request) };
     Errno::result(done).map(drop)
 }
 

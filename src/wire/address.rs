@@ -293,7 +293,8 @@ fn say_whose(socket: &OwnedFd, address: SocketAddr) {
         return;
     }
     let us = geteuid().to_string();
-    if let Some(uid) = holder::owner(Protocol::Tcp, address).filter(|uid| *uid != us) {
+    if let Some(uid) = holder::owner(Protocol::Tcp, address).filter(|uid| *uid != us)
+    {
         say!(
             "the server belongs to uid {uid}, and we are uid {us}: what you send goes to \
              that user"

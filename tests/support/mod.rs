@@ -20,13 +20,14 @@ use wire::meet::Meets::{self, Address, Kernel, Nowhere, Path, World};
 /// What the contract must know of each chapter: its name, whether the two sides talk,
 /// where they meet, and what is seen of a peer's death. tests/cli.rs compares it with the
 /// table of the chapters, whose code is not linked for it.
-pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 15] = [
+pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 16] = [
     ("file", false, Path, Waits),
     ("signal", false, Path, Waits),
     ("pipe", false, Nowhere, EndOfStream),
     ("fifo", false, Path, EndOfStream),
     ("unix", true, Path, EndOfStream),
     ("tcp", true, Address, EndOfStream),
+    ("udp", true, Address, Waits),
     ("posixmq", false, Kernel, Waits),
     ("sysvmq", false, Kernel, Waits),
     ("shm", false, Kernel, Error),

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use rustix::event::{PollFd, PollFlags};
 use nix::sys::socket::{MsgFlags, recv, send};
+use rustix::event::{PollFd, PollFlags};
 
 use super::ADDRESS;
 use super::datagram::{self, pack, unpack};
@@ -109,7 +109,7 @@ fn each_message(
 /// How long the first wait for an answer is; each further one is twice as long. TCP, too, waits
 /// for 0.2 s at least, but it measures how long an answer takes.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_millis(3200);
+const LONGEST_WAIT: Duration = Duration::from_millis(1600);
 
 /// What came after a datagram was sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -146,7 +146,10 @@ struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    fn new(rendezvous: &'a Rendezvous, options: &UdpClientOptions) -> Result<Talk<'a>> {
+    fn new(
+        rendezvous: &'a Rendezvous,
+        options: &UdpClientOptions,
+    ) -> Result<Talk<'a>> {
         let given = rendezvous.given().or(options.connect.as_deref());
         let given = given.map(resolve).transpose()?;
         let mut server = rendezvous.peer("server");
@@ -207,9 +210,6 @@ impl<'a> Talk<'a> {
                         "no answer for {seconds} s: the message was lost, or its answer; \
                          send it again"
                     );
-                    if !self.met && tried == 1 {
-                        say::start_the_other(&self.server);
-                    }
                     wait = (2 * wait).min(LONGEST_WAIT);
                 }
             }
@@ -221,7 +221,11 @@ impl<'a> Talk<'a> {
 
     /// Sends what is in `datagram`, and waits for so long for what comes back: the answer to this
     /// number, or without one a goodbye. It is then in `data`.
-    fn send_and_wait(&mut self, number: Option<u32>, wait: Duration) -> Result<Came> {
+    fn send_and_wait(
+        &mut self,
+        number: Option<u32>,
+        wait: Duration,
+    ) -> Result<Came> {
         if !self.send()? {
             return Ok(Came::Refused);
         }
@@ -243,7 +247,10 @@ impl<'a> Talk<'a> {
                 Err(error) => return Err(error).context("recv"),
             }
             let (n, data) = (self.data.len(), &self.data);
-            self.recvs.call(n, || format!("recv() = {n}: {}", say::bytes(data)));
+            self.recvs.call(n, || match n {
+                0 => "recv() = 0: an empty datagram: goodbye".to_owned(),
+                _ => format!("recv() = {n}: {}", say::bytes(data)),
+            });
             match (number, unpack(data)) {
                 (None, _) if n == 0 => return Ok(Came::Answer),
                 (Some(number), Ok((its, _))) if its == number => {
@@ -294,7 +301,11 @@ impl<'a> Talk<'a> {
         for _ in 0..self.tries {
             match self.send_and_wait(None, wait)? {
                 Came::Answer => {
-                    say!("done: {} answered", messages(self.score.answered));
+                    let Truncated { handed, answered, .. } = self.score;
+                    match answered {
+                        0 => say!("done: {} sent", messages(handed)),
+                        _ => say!("done: {} answered", messages(answered)),
+                    }
                     return Ok(());
                 }
                 Came::Refused if self.met || self.score.handed == 0 => {
@@ -330,8 +341,10 @@ impl<'a> Talk<'a> {
         let mut score = self.score.clone();
         score.failure = Some(("wait for the answer", error));
         let advice = match error {
-            Errno::ECONNREFUSED => "an ICMP message says that no socket has that port: \
-                                    the server has ended",
+            Errno::ECONNREFUSED => {
+                "an ICMP message says that no socket has that port: \
+                                    the server has ended"
+            }
             _ => "if the server was told --reply none, tell the client the same",
         };
         let failed = Err::<(), _>(score).advise(|_| Some(advice));

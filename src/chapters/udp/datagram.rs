@@ -92,8 +92,22 @@ mod tests {
     #[test]
     fn what_anybody_may_send_is_refused() {
         for wrong in [
-            "", " ", "  ", "1", "1 ", "1 0", "a 0 ", "1 b ", "1 5 hell", "1 5 hello!",
-            "-1 0 ", "+1 0 ", "1 -0 ", "4294967296 0 ", " 1 0 ", "1  0 ",
+            "",
+            " ",
+            "  ",
+            "1",
+            "1 ",
+            "1 0",
+            "a 0 ",
+            "1 b ",
+            "1 5 hell",
+            "1 5 hello!",
+            "-1 0 ",
+            "+1 0 ",
+            "1 -0 ",
+            "4294967296 0 ",
+            " 1 0 ",
+            "1  0 ",
         ] {
             assert!(unpack(wrong.as_bytes()).is_err(), "{wrong:?}");
         }

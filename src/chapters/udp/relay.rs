@@ -41,7 +41,7 @@ pub struct UdpRelayOptions {
 #[derive(Debug, Clone, Copy, clap::Args)]
 struct Odds {
     /// Of a hundred datagrams lose N
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 15)]
     #[arg(value_parser = clap::value_parser!(u64).range(..=100))]
     lose: u64,
 
@@ -51,12 +51,12 @@ struct Odds {
     double: u64,
 
     /// Of a hundred datagrams hold N back, until the next one has passed
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     #[arg(value_parser = clap::value_parser!(u64).range(..=100))]
     hold: u64,
 
     /// Of a hundred datagrams cut N in half
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     #[arg(value_parser = clap::value_parser!(u64).range(..=100))]
     cut: u64,
 }
@@ -143,7 +143,9 @@ pub(super) fn relay(
 ) -> Result<()> {
     let odds = options.odds;
     if odds.lose + odds.double + odds.hold + odds.cut > 100 {
-        return Err(usage("--lose, --double, --hold and --cut make over 100 together"));
+        return Err(usage(
+            "--lose, --double, --hold and --cut make over 100 together",
+        ));
     }
     let to = rendezvous.given().or(options.to.as_deref());
     let to = to.map(resolve).transpose()?;
@@ -266,10 +268,13 @@ impl Client {
             }
         };
         if let Err(error) = sent {
-            say!("to {}: {error:?}: it is lost", match way {
-                Way::ToServer => "the server",
-                Way::ToClient => &self.name,
-            });
+            say!(
+                "to {}: {error:?}: it is lost",
+                match way {
+                    Way::ToServer => "the server",
+                    Way::ToClient => &self.name,
+                }
+            );
         }
     }
 }

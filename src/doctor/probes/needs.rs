@@ -85,7 +85,8 @@ pub static OWN_NETWORK: Probe = Probe {
     experiments: &["udp/path-mtu", "udp/forged-source", "udp/bad-checksum"],
     run: |_| {
         let there = in_a_child(|| Ok(unshare_network(1500)?))?;
-        let (works, fails) = ("unshare(CLONE_NEWNET) works", "unshare(CLONE_NEWNET) fails");
+        let (works, fails) =
+            ("unshare(CLONE_NEWNET) works", "unshare(CLONE_NEWNET) fails");
         Ok(needed(there, if there { works } else { fails }))
     },
 };

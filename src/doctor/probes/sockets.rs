@@ -73,7 +73,10 @@ pub static UDP4: Probe = Probe {
             socket.send_to(b"ping", address).context("sendto")?;
             let mut text = [0; 5];
             let (n, from) = socket.recv_from(&mut text).context("recvfrom")?;
-            ensure!(&text[..n] == b"ping" && from == address, "other bytes came out");
+            ensure!(
+                &text[..n] == b"ping" && from == address,
+                "other bytes came out"
+            );
             Ok(Answer::ok("4 bytes went through it"))
         };
         Ok(exchange().unwrap_or_else(|error| Answer::failed(&error).cure(LOOPBACK)))

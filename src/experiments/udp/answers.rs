@@ -11,7 +11,6 @@ use nix::sys::time::{TimeSpec, TimeValLike};
 use syscalls::Sysno;
 
 use super::{bound, recv, send, send_to, unbound};
-use crate::record::Returned;
 use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::proc::{Activity, activity};
@@ -87,7 +86,9 @@ fn ask_until_answered(
         stage.event("server", format!("got {text:?}, and answers {answer:?}"));
         match loses {
             true => stage.event("network", "loses the answer"),
-            false => drop(send_to(stage, "server", &server, &answer, ("client", from))),
+            false => {
+                drop(send_to(stage, "server", &server, &answer, ("client", from)))
+            }
         }
     }
     recv(stage, "client", &client).context("recv")?;

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::IpMtu;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, getsockopt,
-    sendto, socket,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn,
+    getsockopt, sendto, socket,
 };
 
 use super::{bound, recv, send, unbound};
@@ -80,8 +80,7 @@ fn path_mtu(stage: &Stage) -> Result<usize> {
         let plain = client.send(&[b'x'; 4000]);
         stage.call("send(4,000 bytes)", &plain);
         stage.call("recv()", &server.recv(&mut room));
-        let set =
-            set_option(&client, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO);
+        let set = set_option(&client, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO);
         stage.call("setsockopt(IP_MTU_DISCOVER, IP_PMTUDISC_DO)", &set);
         let discover = client.send(&[b'x'; 4000]);
         stage.call("send(4,000 bytes)", &discover);
@@ -104,7 +103,12 @@ fn path_mtu(stage: &Stage) -> Result<usize> {
 
 /// A packet of IPv4 with a datagram of UDP in it, byte for byte: ip(7), RFC 768. The kernel fills
 /// in the checksum of IP; `spoil` changes that of UDP.
-fn packet(from: SocketAddr, to: SocketAddr, text: &str, spoil: u16) -> Result<Vec<u8>> {
+fn packet(
+    from: SocketAddr,
+    to: SocketAddr,
+    text: &str,
+    spoil: u16,
+) -> Result<Vec<u8>> {
     let (SocketAddr::V4(from), SocketAddr::V4(to)) = (from, to) else {
         bail!("an address of IPv6");
     };
@@ -141,7 +145,8 @@ fn checksum(bytes: &[u8]) -> u16 {
 fn send_raw(stage: &Stage, packet: &[u8]) -> Result<()> {
     let (family, kind, none) =
         (AddressFamily::Inet, SockType::Raw, SockFlag::empty());
-    let raw = socket(family, kind, none, SockProtocol::Raw).context("socket(SOCK_RAW)")?;
+    let raw =
+        socket(family, kind, none, SockProtocol::Raw).context("socket(SOCK_RAW)")?;
     let to = SockaddrIn::new(127, 0, 0, 1, 0);
     let sent = sendto(raw.as_raw_fd(), packet, &to, MsgFlags::empty());
     let header = packet.len().min(28);
@@ -222,14 +227,8 @@ pub(super) const BAD_CHECKSUM: Experiment = Experiment {
             "So it would be with a checksum of 0, which means that the sender made none: IPv4 \
              allows that.",
         ),
-        wrong(
-            "-1, EBADMSG, and then the second one",
-            "No call tells of it.",
-        ),
-        wrong(
-            "-1, EIO, and then the second one",
-            "No call tells of it.",
-        ),
+        wrong("-1, EBADMSG, and then the second one", "No call tells of it."),
+        wrong("-1, EIO, and then the second one", "No call tells of it."),
     ],
     kind: Kind::Needs(&needs::OWN_NETWORK),
     run: bad_checksum,
@@ -248,7 +247,8 @@ fn bad_checksum(stage: &Stage) -> Result<usize> {
         client.connect(address).context("connect")?;
         send_raw(stage, &packet(its, address, "damaged", 1)?)?;
         send(stage, "client", &client, "undamaged")?;
-        let got = recv(stage, "server", &server).map_err(|error| error.errno() as i32);
+        let got =
+            recv(stage, "server", &server).map_err(|error| error.errno() as i32);
         let counted = checksum_errors()?;
         stage.call("/proc/net/snmp: InCsumErrors", &counted);
         // A checksum of 0 says that there is none.

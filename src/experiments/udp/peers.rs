@@ -50,7 +50,8 @@ fn third_party(stage: &Stage) -> Result<usize> {
     let (client, its) = bound()?;
     client.connect(address).context("connect")?;
     let (stranger, _) = bound()?;
-    let sent = send_to(stage, "stranger", &stranger, "of a stranger", ("client", its));
+    let sent =
+        send_to(stage, "stranger", &stranger, "of a stranger", ("client", its));
     send_to(stage, "server", &server, "the answer", ("client", its))?;
     let got = recv(stage, "client", &client).context("recv")?;
     client.set_nonblocking(true)?;
@@ -84,10 +85,7 @@ pub(super) const QUEUED_BEFORE: Experiment = Experiment {
             "`early`, from the stranger",
             "connect filters what comes from then on. What lies in the buffer stays there.",
         ),
-        wrong(
-            "`answer`, from the server",
-            "connect throws nothing away.",
-        ),
+        wrong("`answer`, from the server", "connect throws nothing away."),
         wrong(
             "-1, with the error EISCONN",
             "That is a TCP socket which is connected a second time.",
@@ -165,7 +163,13 @@ fn wildcard_answer(stage: &Stage) -> Result<usize> {
     let (_, from) = server.recv_from(&mut [0; 100]).context("recvfrom")?;
     // A socket of the same port that takes all shows where the answer comes from.
     let watcher = unbound()?;
-    send_to(stage, "watcher", &watcher, "question", ("127.0.0.2", (second, port).into()))?;
+    send_to(
+        stage,
+        "watcher",
+        &watcher,
+        "question",
+        ("127.0.0.2", (second, port).into()),
+    )?;
     let (_, his) = server.recv_from(&mut [0; 100]).context("recvfrom")?;
     send_to(stage, "server", &server, "plain", ("watcher", his))?;
     let (_, source) = watcher.recv_from(&mut [0; 100]).context("recvfrom")?;
@@ -197,8 +201,10 @@ fn answer_from(
         ipi_spec_dst: libc::in_addr { s_addr: u32::from(own).to_be() },
         ipi_addr: libc::in_addr { s_addr: 0 },
     };
-    let (text, control) =
-        ([IoSlice::new(b"with IP_PKTINFO")], [ControlMessage::Ipv4PacketInfo(&info)]);
+    let (text, control) = (
+        [IoSlice::new(b"with IP_PKTINFO")],
+        [ControlMessage::Ipv4PacketInfo(&info)],
+    );
     let (fd, none) = (server.as_raw_fd(), MsgFlags::empty());
     let to = SockaddrStorage::from(to);
     let sent = sendmsg(fd, &text, &control, none, Some(&to));

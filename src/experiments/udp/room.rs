@@ -228,10 +228,7 @@ pub(super) const TOO_LARGE: Experiment = Experiment {
             "IP does that with a datagram that is larger than the MTU, and puts it together at \
              the other end. But this one is larger than any datagram of IP.",
         ),
-        wrong(
-            "send returns 65,507 bytes",
-            "A datagram goes whole or not at all.",
-        ),
+        wrong("send returns 65,507 bytes", "A datagram goes whole or not at all."),
         right(
             "send returns -1, EMSGSIZE",
             "IP has 16 bits for the length of a packet with its headers: 65,535 less 20 bytes \

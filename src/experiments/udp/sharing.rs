@@ -72,7 +72,10 @@ fn reuseaddr(stage: &Stage) -> Result<usize> {
     let port = first.local_addr().context("getsockname")?.port();
     let address = (Ipv4Addr::LOCALHOST, port);
     let second = sharing(address);
-    stage.call("second: setsockopt(SO_REUSEADDR), bind(the same)", &second.as_ref().map_or("-1", |_| "0"));
+    stage.call(
+        "second: setsockopt(SO_REUSEADDR), bind(the same)",
+        &second.as_ref().map_or("-1", |_| "0"),
+    );
     let second = second?;
     let (client, _) = bound()?;
     for number in 1..=6 {
@@ -409,7 +412,8 @@ fn uninvited(stage: &Stage) -> Result<usize> {
     for asks in [true, false] {
         if !asks {
             for other in [&first, &after] {
-                set_option(other, libc::IP_MULTICAST_ALL, 0).context("setsockopt")?;
+                set_option(other, libc::IP_MULTICAST_ALL, 0)
+                    .context("setsockopt")?;
                 other.set_nonblocking(true)?;
             }
             stage.event("the others", "setsockopt(IP_MULTICAST_ALL, 0)");

@@ -90,13 +90,15 @@ pub(super) fn owner(protocol: Protocol, address: SocketAddr) -> Option<String> {
 fn socket_at(protocol: Protocol, address: SocketAddr) -> Option<(String, String)> {
     let tables = protocol.tables().0.map(proc::text);
     let lines = tables.iter().flatten().flat_map(|table| table.lines().skip(1));
-    lines.filter_map(|line| open_to_all(line, protocol)).find_map(|(local, uid, inode)| {
-        let same = local.ip() == address.ip()
-            || local.ip().is_unspecified()
-            || address.ip().is_unspecified();
-        (same && local.port() == address.port())
-            .then(|| (uid.to_owned(), inode.to_owned()))
-    })
+    lines.filter_map(|line| open_to_all(line, protocol)).find_map(
+        |(local, uid, inode)| {
+            let same = local.ip() == address.ip()
+                || local.ip().is_unspecified()
+                || address.ip().is_unspecified();
+            (same && local.port() == address.port())
+                .then(|| (uid.to_owned(), inode.to_owned()))
+        },
+    )
 }
 
 /// The address, uid and inode number of a line of such a list, if all may send to its socket.

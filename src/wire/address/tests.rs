@@ -8,8 +8,9 @@ fn the_holder_of_a_port_is_found() {
     type Bind = fn(&Addresses) -> Result<(OwnedFd, SocketAddr)>;
     let binds: [(_, Bind); 2] =
         [(Protocol::Tcp, listen), (Protocol::Udp, udp::bind_udp)];
-    for ((protocol, bind), host) in
-        binds.into_iter().flat_map(|it| ["127.0.0.1:0", "[::1]:0"].map(|at| (it, at)))
+    for ((protocol, bind), host) in binds
+        .into_iter()
+        .flat_map(|it| ["127.0.0.1:0", "[::1]:0"].map(|at| (it, at)))
     {
         let Ok((_socket, address)) = bind(&resolve(host).unwrap()) else {
             continue; // a machine without IPv6

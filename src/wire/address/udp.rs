@@ -10,8 +10,8 @@ use nix::sys::socket::{self, SockType, SockaddrStorage};
 
 use super::holder::Protocol;
 use super::{
-    Addresses, address_of, at_the_first, no_note, places, socket_for, warn_of_others,
-    way_out,
+    Addresses, address_of, at_the_first, no_note, places, socket_for,
+    warn_of_others, way_out,
 };
 use crate::errors::Advise;
 use crate::meet::Rendezvous;
@@ -31,7 +31,9 @@ pub fn bind_udp(addresses: &Addresses) -> Result<(OwnedFd, SocketAddr)> {
             .with_context(|| format!("bind {address}"))
             .advise(|error| way_out(error, Protocol::Udp, address, "--listen"))?;
         let address = address_of(&socket)?;
-        say!("bind({address}): from now on the kernel keeps what comes to this port");
+        say!(
+            "bind({address}): from now on the kernel keeps what comes to this port"
+        );
         warn_of_others(address, "send");
         Ok((socket, address))
     })
