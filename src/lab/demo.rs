@@ -16,7 +16,6 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 use rustix::event::{PollFd, PollFlags};
-use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::stdio::{stderr, stdout};
 use textwrap::core::display_width;
 
@@ -24,6 +23,7 @@ use ::bare as bare_programs;
 use bare_programs::{Language, PROGRAMS, Program};
 use chapters::{find, rows};
 use os::calls::poll_until;
+use os::spawn::leave_open;
 use process::{Input, Output, RoleProcess, thread};
 use wire::chapter::{Part, Row};
 use wire::errors::usage;
@@ -415,7 +415,7 @@ fn start_all(
             matches!(subject, Subject::Roles(_)) && meets != Meets::Nowhere;
         if announces {
             command.args(["--ready-fd", &says_so.as_raw_fd().to_string()]);
-            fcntl_setfd(&says_so, FdFlags::empty()).context("fcntl(F_SETFD)")?;
+            leave_open(&mut command, says_so);
         } else if matches!(subject, Subject::Bare(..)) && !quiet {
             let args = command.get_args().map(OsStr::to_string_lossy);
             let args: Vec<_> = args.map(|arg| quoted(&arg)).collect();
@@ -423,7 +423,6 @@ fn start_all(
             write_all(write_end, line.as_bytes()).context("write a comment")?;
         }
         running.push(RoleProcess::start_with(role, command, input, output, stderr)?);
-        drop(says_so);
         match subject {
             Subject::Bare(..) if meets != Meets::Nowhere => {
                 let started = running.last().map(RoleProcess::pid);

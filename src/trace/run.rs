@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, pipe2};
-use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{stderr, stdin};
 
 use super::decode::FOREIGN;
@@ -26,6 +26,7 @@ use lab::bare::{MeetingPlaces, command};
 use lab::holders::map_of;
 use lab::scratch::Scratch;
 use os::inheritance::{hand_on, start_afresh};
+use os::spawn::leave_open;
 use wire::chapter::Row;
 use wire::meet::Meets;
 use wire::say::tell;
@@ -150,14 +151,17 @@ fn scripted(row: &Row, bare: Option<&Program>, watch: &mut Watch) -> Result<Ran>
         let says_so = fcntl_dupfd_cloexec(&low, 100).context("fcntl(F_DUPFD)")?;
         drop(low);
         tracer.world.outside.insert(inode(&says_so)?);
+        let mut until_started = None;
         if bare.is_none() && row.meets != Meets::Nowhere {
             command.args(["--ready-fd", &says_so.as_raw_fd().to_string()]);
-            fcntl_setfd(&says_so, FdFlags::empty()).context("fcntl(F_SETFD)")?;
+            leave_open(&mut command, says_so);
+        } else {
+            until_started = Some(says_so); // close-on-exec
         }
         let pid = start(&mut tracer, watch, role, command)?;
         started.push((role, pid));
         tracer.vital.push(pid.as_raw());
-        drop(says_so);
+        drop(until_started);
         let until = match bare {
             Some(_) if row.meets != Meets::Nowhere => Until::Asleep(pid),
             _ => Until::Readable(&ready),
