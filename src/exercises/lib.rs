@@ -62,6 +62,7 @@ mod shm;
 mod signal;
 mod sysvmq;
 mod tcp;
+mod udp;
 mod unix;
 
 use row::Exercise;
@@ -74,6 +75,7 @@ pub const ALL: &[(&str, &[Exercise])] = &[
     ("fifo", fifo::ALL),
     ("unix", unix::ALL),
     ("tcp", tcp::ALL),
+    ("udp", udp::ALL),
     ("posixmq", posixmq::ALL),
     ("sysvmq", sysvmq::ALL),
     ("shm", shm::ALL),

@@ -69,8 +69,10 @@ fn answered(partner: &Partner, socket: &UdpSocket, text: &str) -> Result<()> {
     let shown = bytes(text.as_bytes());
     match next(partner, socket)? {
         Some((data, _)) if data == text.as_bytes() => Ok(()),
-        Some((data, _)) => partner
-            .wrong(&format!("Your server sent {} where {shown} was due.", bytes(&data))),
+        Some((data, _)) => partner.wrong(&format!(
+            "Your server sent {} where {shown} was due.",
+            bytes(&data)
+        )),
         None => partner.wrong(&format!("Your server did not send {shown} back.")),
     }
 }

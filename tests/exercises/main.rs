@@ -252,7 +252,7 @@ macro_rules! chapters {
 }
 
 chapters! {
-    file signal pipe fifo unix tcp posixmq sysvmq
+    file signal pipe fifo unix tcp udp posixmq sysvmq
     shm mmap fdpass multiplex semaphore dbus
     #[cfg(feature = "mpi")]
     mpi

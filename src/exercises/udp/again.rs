@@ -114,7 +114,10 @@ pub(super) const ROW: Exercise = Exercise {
             what: "takes any answer",
             stage: "late",
             language: Language::Python,
-            edits: &[("                if is_answer(data):", "                if True:")],
+            edits: &[(
+                "                if is_answer(data):",
+                "                if True:",
+            )],
         },
         Wrong {
             what: "says goodbye once",
@@ -129,7 +132,10 @@ pub(super) const ROW: Exercise = Exercise {
             what: "ends well without an answer",
             stage: "silent",
             language: Language::Python,
-            edits: &[("    sys.exit(\"no answer: is the server gone?\")", "    sys.exit(0)")],
+            edits: &[(
+                "    sys.exit(\"no answer: is the server gone?\")",
+                "    sys.exit(0)",
+            )],
         },
     ],
 };

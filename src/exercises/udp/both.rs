@@ -155,7 +155,8 @@ fn ask_tcp(partner: &Partner, text: &str) -> Result<()> {
     while came.len() < line.len() {
         let more = partner.read(&client, line.len() - came.len())?;
         if more.is_empty() {
-            return partner.wrong("Your server closed the connection before it answered.");
+            return partner
+                .wrong("Your server closed the connection before it answered.");
         }
         came.extend(more);
     }

@@ -76,7 +76,8 @@ pub(super) const ROW: Exercise = Exercise {
             players: |scene| printing(scene, 4),
             partner: |partner| {
                 let clients = [connected(partner)?, connected(partner)?];
-                for (at, message) in partner.scene.draw().lines(4).iter().enumerate() {
+                for (at, message) in partner.scene.draw().lines(4).iter().enumerate()
+                {
                     let text = datagram(1 + at / 2, message);
                     ask(partner, &clients[at % 2], &text)?;
                 }
@@ -123,13 +124,19 @@ pub(super) const ROW: Exercise = Exercise {
             what: "prints the whole datagram",
             stage: "plain",
             language: Language::Python,
-            edits: &[("os.write(1, message + b\"\\n\")", "os.write(1, data + b\"\\n\")")],
+            edits: &[(
+                "os.write(1, message + b\"\\n\")",
+                "os.write(1, data + b\"\\n\")",
+            )],
         },
         Wrong {
             what: "does not answer what it knows",
             stage: "twice",
             language: Language::Python,
-            edits: &[("        if number < known:\n", "        if number <= known:\n")],
+            edits: &[(
+                "        if number < known:\n",
+                "        if number <= known:\n",
+            )],
         },
         Wrong {
             what: "remembers one number for all",
@@ -145,7 +152,10 @@ pub(super) const ROW: Exercise = Exercise {
             stage: "late",
             language: Language::Python,
             edits: &[
-                ("        if number < known:\n            continue  # it was overtaken\n", ""),
+                (
+                    "        if number < known:\n            continue  # it was overtaken\n",
+                    "",
+                ),
                 ("        if number > known:\n", "        if number != known:\n"),
             ],
         },

@@ -44,8 +44,8 @@ pub(super) const PATH_MTU: Experiment = Experiment {
     answers: &[
         wrong(
             "both arrive whole, in fragments",
-            "The option says: never fragment. (With it each packet has the flag \"don't \
-             fragment\", too, for the routers on the way.)",
+            "The option says: never fragment. With it each packet has the flag \"don't \
+             fragment\" as well, for the routers on the way.",
         ),
         right(
             "the first arrives; the second is EMSGSIZE",
@@ -169,7 +169,7 @@ pub(super) const FORGED_SOURCE: Experiment = Experiment {
             "The client's kernel sees a packet, and not who has made it.",
         ),
         right(
-            "the data, as if the server had sent it",
+            "the data that the stranger has written",
             "The source address is two fields of the packet, which its sender writes. Whoever \
              controls a machine writes what they like; only some networks drop what cannot \
              come from there.",
@@ -218,7 +218,7 @@ pub(super) const BAD_CHECKSUM: Experiment = Experiment {
                one comes after it, undamaged. The server calls recv(2). What does it get?",
     answers: &[
         right(
-            "the second one, as if it were the first",
+            "the second one, and nothing of the first",
             "The kernel compares the checksum, throws the datagram away and counts it \
              (InCsumErrors in /proc/net/snmp). Damaged is the same as lost.",
         ),

@@ -21,7 +21,7 @@ pub(super) const THIRD_PARTY: Experiment = Experiment {
                client calls recv(2). What does it get?",
     answers: &[
         right(
-            "the server's answer; the stranger's is dropped",
+            "the server's answer, and nothing else of both",
             "A connected UDP socket is found only for datagrams from its peer's address and \
              port. For the stranger no socket has that port: if its socket is connected, it \
              gets ECONNREFUSED.",

@@ -38,7 +38,7 @@ pub(super) const FULL_BUFFER: Experiment = Experiment {
             "A datagram goes whole or not at all: there are no short sends.",
         ),
         right(
-            "send returns 100 each time; it never learns it",
+            "send returns 100 each time, to the end",
             "A datagram for which the receiver has no room is thrown away when it arrives. \
              Nobody is told: only a counter of the receiver's socket grows.",
         ),
@@ -276,7 +276,7 @@ pub(super) const GAP: Experiment = Experiment {
                the server had bound its port. Now the server calls recv(2). What does it get?",
     answers: &[
         right(
-            "`2`, as if it were the first",
+            "`2`, the first that has come",
             "What has come is there to be read. That is why voice and games take UDP: of an \
              old picture they want no second copy, but the next picture.",
         ),

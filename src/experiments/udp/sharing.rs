@@ -374,7 +374,7 @@ pub(super) const UNINVITED: Experiment = Experiment {
                datagram is sent to the group and that port. Does the other program get it?",
     answers: &[
         right(
-            "yes, as if it had joined the group, too",
+            "yes, although it has joined no group",
             "On Linux, joining tells the machine's interface to take the group. What comes in \
              goes to each socket whose address and port fit: 0.0.0.0 fits all \
              (IP_MULTICAST_ALL is 1 in a new socket).",
