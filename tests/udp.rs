@@ -361,3 +361,17 @@ fn a_message_of_65_491_bytes_is_refused_with_the_reason() {
     let line = contract::failed_clearly(&client).unwrap();
     assert!(line.contains("65,490") && line.contains("65,507"), "{line}");
 }
+
+/// recv(2) returns 0 for an empty datagram as for the end of a stream.
+#[test]
+fn the_trace_tells_an_empty_datagram_from_an_end() {
+    let subject = udp();
+    let traced = run(ipclab(&subject, &["trace", "udp"]), Input::Nothing);
+    let text = String::from_utf8(traced.stdout).unwrap();
+    assert!(traced.status.success(), "{}", traced.stderr);
+    assert!(text.contains("empty datagram"), "{text}");
+    assert!(!text.contains("end of file"), "{text}");
+    for call in ["bind", "connect", "sendto", "recvfrom", "SOCK_DGRAM"] {
+        assert!(text.contains(call), "{call}: {text}");
+    }
+}

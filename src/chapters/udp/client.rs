@@ -230,10 +230,11 @@ impl<'a> Talk<'a> {
             return Ok(Came::Refused);
         }
         let until = Instant::now() + wait;
+        let mut left = wait;
         loop {
-            let left = until.saturating_duration_since(Instant::now());
             let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
             poll_until(&mut fds, Some(left)).context("poll")?;
+            left = until.saturating_duration_since(Instant::now());
             self.data.resize(datagram::ROOM, 0);
             let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
             match recv(fd, &mut self.data, flags) {

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, recvfrom, send, sendto};
 
@@ -16,6 +17,7 @@ use wire::address::{Addresses, RetryDelay, plain, resolve};
 use wire::errors::usage;
 use wire::meet::Rendezvous;
 use wire::say;
+use wire::shortage::{ErrorOf, Shortage, error_of};
 
 /// The options of `udp relay`.
 #[derive(Debug, clap::Args)]
@@ -133,6 +135,7 @@ struct Relay<'a> {
     draw: Draw,
     clients: Vec<Client>,
     seen: u64,
+    shortage: Shortage,
 }
 
 // ANCHOR: relay
@@ -160,9 +163,20 @@ pub(super) fn relay(
     let sleeps = "poll() sleeps until a datagram comes, from either side";
     say::waiting_at(sleeps, &[(&socket, &client)]);
     let server = rendezvous.peer("server");
-    let (draw, clients) = (Draw(seed), Vec::new());
-    let mut relay =
-        Relay { rendezvous, to, server, socket, odds, draw, clients, seen: 0 };
+    // What poll(2) has reported may be gone when it is looked at: damaged on its way.
+    fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("fcntl")?;
+    let (draw, clients, shortage) = (Draw(seed), Vec::new(), Shortage::default());
+    let mut relay = Relay {
+        rendezvous,
+        to,
+        server,
+        socket,
+        odds,
+        draw,
+        clients,
+        seen: 0,
+        shortage,
+    };
     let mut data = vec![0; ROOM];
     loop {
         relay.pass_on(&mut data)?;
@@ -191,9 +205,20 @@ impl Relay<'_> {
         }
         if ready.last() == Some(&true) {
             let socket = self.socket.as_raw_fd();
-            if let Ok((n, Some(from))) = recvfrom::<SockaddrStorage>(socket, data) {
-                let at = self.client_at(plain(&from))?;
-                self.treat(at, Way::ToServer, &data[..n]);
+            match recvfrom::<SockaddrStorage>(socket, data) {
+                Ok((n, Some(from))) => {
+                    self.shortage.is_over();
+                    let at = self.client_at(plain(&from))?;
+                    self.treat(at, Way::ToServer, &data[..n]);
+                }
+                Ok((_, None)) => {}
+                Err(error) => match error_of(error) {
+                    ErrorOf::Client => {}
+                    ErrorOf::Resources => {
+                        self.shortage.rest(error, "recvfrom", Shortage::OF_MEMORY);
+                    }
+                    ErrorOf::Listener => return Err(error).context("recvfrom"),
+                },
             }
         }
         Ok(())
