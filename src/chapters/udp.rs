@@ -47,7 +47,7 @@ pub struct Udp;
 impl Conversation for Udp {
     const ROW: Row = Row {
         name: "udp",
-        summary: "datagrams between machines, without a promise (sendto, recvfrom)",
+        summary: "messages between machines, that may be lost (sendto)",
         also: &[
             "datagram socket",
             "datagram",

@@ -40,6 +40,16 @@ fn send(partner: &Partner, socket: &UdpSocket, text: &str) -> Result<()> {
     partner.call(&format!("send({})", bytes(text.as_bytes())), sent).map(drop)
 }
 
+/// Sleeps until the first datagram comes: the learner's client starts once the partner sleeps.
+fn first(partner: &Partner, socket: &UdpSocket) -> Result<(Vec<u8>, SocketAddr)> {
+    let mut data = vec![0; 1 << 16];
+    let (n, from) = socket.recv_from(&mut data).context("recvfrom")?;
+    socket.set_nonblocking(true).context("fcntl")?;
+    data.truncate(n);
+    partner.log(&format!("recvfrom() = {n}: {}", bytes(&data)));
+    Ok((data, from))
+}
+
 /// Waits, awake, for the next datagram; `None` if none comes in a long time. Awake, since a
 /// client that waits for an answer sleeps, and all would seem to sleep for good.
 fn next(

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use bare::{Language, MeetingPlace};
 use wire::say::bytes;
 
-use super::next;
+use super::{first, next};
 use crate::draw::joined;
 use crate::partner::Partner;
 use crate::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner};
@@ -85,7 +85,7 @@ pub(super) const ROW: Exercise = Exercise {
             },
             partner: |partner| {
                 let socket = bound(partner)?;
-                let (data, from) = due(partner, &socket, "a message")?;
+                let (data, from) = first(partner, &socket)?;
                 back(partner, &socket, &data, from)?;
                 partner.log("does not answer any more, on purpose");
                 partner.until_none_is_left()
@@ -159,9 +159,7 @@ fn server_first(scene: &Scene) -> Vec<Player> {
 
 fn bound(partner: &Partner) -> Result<UdpSocket> {
     let bound = UdpSocket::bind(partner.scene.place());
-    let socket = partner.call("bind(PLACE): UDP", bound)?;
-    socket.set_nonblocking(true).context("fcntl")?;
-    Ok(socket)
+    partner.call("bind(PLACE): UDP", bound)
 }
 
 /// The next datagram, which is due.
@@ -187,15 +185,20 @@ fn back(
     partner.call(&format!("sendto({})", bytes(data)), sent).map(drop)
 }
 
+/// What is due after an answer.
+const NEXT: &str = "the next message, or a goodbye";
+
 /// Is a server, and a network with this fault, until the goodbye.
 fn serve(partner: &mut Partner, fault: Fault) -> Result<()> {
     let socket = bound(partner)?;
     let mut before: Option<Vec<u8>> = None;
+    let mut came = first(partner, &socket)?;
     loop {
-        let (data, from) = due(partner, &socket, "the next message, or a goodbye")?;
+        let (data, from) = came;
         if before.as_ref() == Some(&data) {
             // It has waited for less than a slow machine takes: it has its answer again.
             back(partner, &socket, &data, from)?;
+            came = due(partner, &socket, NEXT)?;
             continue;
         }
         let loses = match data.is_empty() {
@@ -221,5 +224,6 @@ fn serve(partner: &mut Partner, fault: Fault) -> Result<()> {
             return Ok(());
         }
         before = Some(data);
+        came = due(partner, &socket, NEXT)?;
     }
 }
