@@ -111,6 +111,23 @@ fn a_fin_is_no_byte_unread() {
 }
 
 #[test]
+fn a_connected_udp_socket_is_one_object_with_the_one_that_it_sends_to() {
+    let Some(scene) = scene(
+        "s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('127.0.0.1', 0))\n\
+         c = socket.socket(type=socket.SOCK_DGRAM); c.connect(s.getsockname())\n\
+         ready()\nforever()",
+    ) else {
+        return;
+    };
+    let two = |map: &serde_json::Value| {
+        let all = objects(map, "udp");
+        all.len() == 1 && all[0]["ends"].as_array().is_some_and(|it| it.len() == 2)
+    };
+    scene.map("it has both", two);
+    assert!(!scene.text().contains("not of this machine"), "{}", scene.text());
+}
+
+#[test]
 fn a_narrow_map_keeps_the_id_of_a_system_v_queue() {
     let Some(scene) = scene(
         "q = libc.msgget(0x7f000000 | os.getpid(), 0o600 | 0o1000)\nready(q)\n\

@@ -376,6 +376,7 @@ const ROLES: &[(&str, &[&str])] = &[
     ("unix", &["server"]),
     ("tcp", &["server", "--listen", "127.0.0.1:0"]),
     ("eventfd", &["waiter"]),
+    ("udp", &["server", "--listen", "127.0.0.1:0"]),
     ("multiplex", &["server"]),
     ("fdpass", &["server", "--listen", "127.0.0.1:0"]),
     ("fdpass", &["worker"]),

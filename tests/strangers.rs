@@ -80,6 +80,7 @@ const ROLES: [&[&str]; 16] = [
     &["unix", "server"],
     &["unix", "client", "secret"],
     &["tcp", "server", "--listen", "127.0.0.1:0"],
+    &["udp", "server", "--listen", "127.0.0.1:0"],
     &["posixmq", "sender", "secret"],
     &["sysvmq", "sender", "secret"],
     &["shm", "sender", "secret"],

@@ -42,13 +42,16 @@ fn start_the_other(shown: &str) -> String {
 
 /// What keeps a server off the port that everybody uses.
 fn any_port(chapter: &str) -> &'static [&'static str] {
-    if chapter == "tcp" { &["--listen", "127.0.0.1:0"] } else { &[] }
+    match chapter {
+        "tcp" | "udp" => &["--listen", "127.0.0.1:0"],
+        _ => &[],
+    }
 }
 
 /// Its two roles of a terminal each, the one that waits first.
 fn roles(chapter: &str) -> (&'static str, &'static str) {
     match chapter {
-        "unix" | "tcp" | "multiplex" => ("server", "client"),
+        "unix" | "tcp" | "udp" | "multiplex" => ("server", "client"),
         _ => ("receiver", "sender"),
     }
 }
@@ -67,6 +70,7 @@ fn whoever_waits_for_typing_says_how_to_type_and_how_to_end() {
         "mmap",
         "unix",
         "tcp",
+        "udp",
         "multiplex",
     ] {
         let (first, second) = roles(chapter);
@@ -126,6 +130,7 @@ fn the_command_that_starts_the_other_works_as_it_is_copied_and_says_something() 
         (&["unix", "server", "--count", "1", "--type", "dgram"], true),
         (&["unix", "server", "--count", "1", "--bytes"], true),
         (&["tcp", "server", "--count", "1", "--listen", "127.0.0.1:0"], true),
+        (&["udp", "server", "--count", "1", "--listen", "127.0.0.1:0"], true),
         (&["multiplex", "server", "--count", "1"], true),
         (&["fifo", "sender", "a b"], false),
     ] {
@@ -237,6 +242,7 @@ fn text_is_shown_as_text_and_bytes_as_bytes() {
 fn the_end_of_a_stream_is_said_however_many_reads_came_before() {
     for (chapter, server, end) in [
         ("tcp", &["server"][..], "client 1: recv() = 0: the client has said all"),
+        ("udp", &["server"], "recvfrom() = 0: an empty datagram: goodbye"),
         ("unix", &["server"], "client 1: recv() = 0: the client has said all"),
         ("unix", &["server", "--type", "seqpacket"], "the client has said all"),
         ("unix", &["server", "--type", "dgram"], "the empty datagram, its goodbye"),
@@ -247,9 +253,7 @@ fn the_end_of_a_stream_is_said_however_many_reads_came_before() {
         let mut args = vec![chapter];
         args.extend(server);
         args.extend(["--count", "1"]);
-        if chapter == "tcp" {
-            args.extend(["--listen", "127.0.0.1:0"]);
-        }
+        args.extend(any_port(chapter));
         let server = ipclab(&subject, &args);
         let server = RoleProcess::start("server", server, Input::Nothing).unwrap();
         server.wait_for_comment("start the other: ", deadline()).unwrap();

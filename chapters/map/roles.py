@@ -20,6 +20,7 @@ ROLES = {
     "fifo": [["receiver"], ["sender"]],
     "unix": [["server"], ["client"]],
     "tcp": [["server"], ["client"]],
+    "udp": [["server"], ["client"]],
     "posixmq": [["receiver"], ["sender"]],
     "sysvmq": [["receiver"], ["sender"]],
     "shm": [["receiver"], ["sender"]],

@@ -391,6 +391,36 @@ def tcp(p):
     p.tag(20, 384, 304, "127.0.0.1:7777", "an address leads to the listening socket")
 
 
+@picture(436, "What is where while datagrams are on their way",
+         "Server and client. Each has one socket. The server's is bound to 127.0.0.1, port 7777, and takes the datagrams "
+         "of all clients; it has a receive buffer, in which whole datagrams wait, each with the address that it came "
+         "from. The client's socket is connected: it has noted the server's address, and no more. Between them is a "
+         "network, here the loopback device. One datagram is on its way; another is lost, and nobody is told. There is "
+         "no send buffer that keeps a datagram until it has come.")
+def udp(p):
+    p.kernel(172, 202)
+    two(p, ("server", ["recvfrom(3, …) = 9", "from :40312"]), ("client", ['send(3, "1 5 hello",', " 9)"]),
+        [("0–2", "the terminal"), ("3", "")], [("0–2", "the terminal"), ("3", "")])
+    p.open_file("r", 54, 196, ["socket", ":7777"])
+    p.open_file("s", 230, 196, ["socket", ":40312 → :7777"])
+    p.reference("r", "M112 130V195", (112, 195.5, "d"))
+    p.reference("s", "M288 130V195", (288, 195.5, "d"))
+    p.path("M112 236V257", stroke="l", thick=1.4)
+    p.rect(48, 258, 142, 46, 8, fill="p", stroke="t", thick=1.6)
+    p.message(54, 264, "1 5 hello", w=74, h=34)
+    p.rect(134, 264, 50, 34, 3, stroke="l", dash="4 3")
+    p.text(118, 322, "receive buffer: what has no", "f", "middle")
+    p.text(118, 337, "room is thrown away", "f", "middle")
+    p.flow("M48 281H20V170", (20, 159, "u"))
+    p.flow("M380 158V281H200", (192, 281, "l"))
+    p.text(276, 266, "network", "f", "middle")
+    p.path("M316 281V318", stroke="u", thick=2.4, dash="4 3")
+    p.path("M308 320l16 16M324 320l-16 16", stroke="t", thick=2)
+    p.text(316, 356, "lost: nobody is told", "f", "middle")
+    p.found("M72 344V382")
+    p.tag(20, 384, 304, "127.0.0.1:7777", "an address leads to the server's socket")
+
+
 def queue(p, first, second, name, below):
     p.kernel(172, 160)
     two(p, first, second, [("0–2", "the terminal"), ("3", "")], [("0–2", "the terminal"), ("3", "")])

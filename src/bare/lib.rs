@@ -184,6 +184,11 @@ programs! {
         "client" [Address] "hello" "through TCP";
         prints "client" "hello\nthrough TCP\n"
     }
+    udp {
+        "server" [Address] ("--count" "1");
+        "client" [Address] "hello" "in a datagram";
+        prints "client" "hello\nin a datagram\n"
+    }
     posixmq {
         "sender" [Name] "hello" "through a queue";
         "receiver" [Name];

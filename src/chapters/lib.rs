@@ -23,6 +23,7 @@ pub mod signal;
 pub mod spawn;
 pub mod sysvmq;
 pub mod tcp;
+pub mod udp;
 pub mod unix;
 
 /// The table: each chapter's shape, which is the method of [`Visitor`] that takes the chapter,
@@ -46,6 +47,7 @@ table! {
     one_way fifo::Fifo;
     conversation unix::Unix;
     conversation tcp::Tcp;
+    conversation udp::Udp;
     one_way posixmq::Posixmq;
     one_way sysvmq::Sysvmq;
     one_way shm::Shm;

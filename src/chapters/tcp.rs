@@ -58,7 +58,6 @@ impl Conversation for Tcp {
             "stream socket",
             "listen",
             "accept",
-            "udp",
         ],
         wire: "a byte stream; by default one message a line each way, so `nc` is a peer",
         roles: &[

@@ -306,6 +306,8 @@ mod tests {
             (&["shared", "memory"], &["shm", "mmap"]),
             (&["memfd"], &["shm", "fdpass"]),
             (&["rpc"], &["tcp", "dbus"]),
+            (&["multicast"], &["udp"]),
+            (&["datagrams"], &["unix", "udp"]),
             (&["D-Bus"], &["dbus"]),
             (&["run", "fifo"], &["demo"]),
             (&["learn"], &["experiment"]),

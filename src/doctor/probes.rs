@@ -34,6 +34,8 @@ pub static ALL: &[&Probe] = &[
     &sockets::TCP4,
     &sockets::TCP6,
     &sockets::INET_DIAG,
+    &sockets::UDP4,
+    &needs::OWN_NETWORK,
     &queues::POSIX,
     &needs::QUEUE_BYTES,
     &queues::SYSV,

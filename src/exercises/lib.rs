@@ -66,6 +66,7 @@ mod signal;
 mod spawn;
 mod sysvmq;
 mod tcp;
+mod udp;
 mod unix;
 
 use row::Exercise;
@@ -79,6 +80,7 @@ pub const ALL: &[(&str, &[Exercise])] = &[
     ("fifo", fifo::ALL),
     ("unix", unix::ALL),
     ("tcp", tcp::ALL),
+    ("udp", udp::ALL),
     ("posixmq", posixmq::ALL),
     ("sysvmq", sysvmq::ALL),
     ("shm", shm::ALL),

@@ -30,6 +30,7 @@ pub mod spawn;
 pub mod stage;
 pub mod sysvmq;
 pub mod tcp;
+pub mod udp;
 pub mod unix;
 pub mod until;
 
@@ -42,6 +43,7 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("fifo", fifo::ALL),
     ("unix", unix::ALL),
     ("tcp", tcp::ALL),
+    ("udp", udp::ALL),
     ("posixmq", posixmq::ALL),
     ("sysvmq", sysvmq::ALL),
     ("shm", shm::ALL),

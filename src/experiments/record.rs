@@ -96,6 +96,12 @@ impl Failure for std::io::Error {
     }
 }
 
+impl<E: Failure> Failure for &E {
+    fn errno(&self) -> Errno {
+        (**self).errno()
+    }
+}
+
 /// What poll(2) returns for a descriptor: `POLLIN | POLLHUP`.
 impl Returned for PollFlags {
     fn shown(&self) -> String {

@@ -201,7 +201,8 @@ impl Place {
             path: visible::text(dir.join(row.name).as_os_str().as_bytes()),
             key: format!("key {:#x}", key_of(&kernel) as u32),
             kernel,
-            address: (row.name == "tcp").then_some(chapters::tcp::ADDRESS),
+            address: matches!(row.name, "tcp" | "udp")
+                .then_some(chapters::tcp::ADDRESS),
         }
     }
 

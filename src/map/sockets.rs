@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 
 use super::diag::{self, LISTEN, PEER_ENDED, Socket};
@@ -79,16 +80,33 @@ fn groups(sockets: &[Socket], index: &HashMap<u64, usize>) -> Vec<Vec<usize>> {
         at
     }
     let mut by_address = HashMap::new();
+    // Of UDP, those that take datagrams from anybody.
+    let mut open = HashMap::new();
     for (at, socket) in sockets.iter().enumerate() {
-        if let (Some(local), Some(remote)) = (socket.local, socket.remote) {
-            by_address.insert((socket.kind, local, remote), at);
+        match (socket.local, socket.remote) {
+            (Some(local), Some(remote)) => {
+                by_address.insert((socket.kind, local, remote), at);
+            }
+            (Some(local), None) if i32::from(socket.kind) == libc::IPPROTO_UDP => {
+                open.insert(local, at);
+            }
+            _ => {}
         }
     }
+    let at_udp = |socket: &Socket, remote: SocketAddr| {
+        let any = |ip: IpAddr| open.get(&SocketAddr::new(ip, remote.port()));
+        let udp = i32::from(socket.kind) == libc::IPPROTO_UDP;
+        let found = any(remote.ip())
+            .or_else(|| any(Ipv4Addr::UNSPECIFIED.into()))
+            .or_else(|| any(Ipv6Addr::UNSPECIFIED.into()));
+        found.filter(|_| udp).copied()
+    };
     for (at, socket) in sockets.iter().enumerate() {
         let inodes = socket.peer.iter().chain(&socket.clients);
         let others = inodes.filter_map(|inode| index.get(inode).copied());
         let pair = socket.local.zip(socket.remote).and_then(|(local, remote)| {
-            by_address.get(&(socket.kind, remote, local)).copied()
+            let pair = by_address.get(&(socket.kind, remote, local)).copied();
+            pair.or_else(|| at_udp(socket, remote))
         });
         for other in others.chain(pair) {
             let (one, other) = (find(&mut leader, at), find(&mut leader, other));

@@ -7,6 +7,7 @@ pub mod calls;
 pub mod cleanup;
 pub mod handlers;
 pub mod inheritance;
+pub mod ip;
 pub mod kcmp;
 pub mod memory;
 pub mod mmap;

@@ -45,6 +45,22 @@ fn unshare_as(flags: c_int, uid: u32, gid: u32) -> nix::Result<()> {
     Ok(())
 }
 
+/// `unshare(CLONE_NEWNET)`: from now on this process has a network of its own, with `lo` alone,
+/// which carries packets of so many bytes. A user who may not do that gets a user namespace too,
+/// by CLONE_NEWUSER, and is root in it: raw sockets are allowed.
+///
+/// # Errors
+/// EPERM where neither is allowed; ENOSPC at the limit of namespaces.
+pub fn unshare_network(mtu: i32) -> nix::Result<()> {
+    if unshare(libc::CLONE_NEWNET).is_err() {
+        unshare_as(libc::CLONE_NEWNET, 0, 0)?;
+    }
+    bring_up_loopback()?;
+    let mut request = loopback();
+    request.ifr_ifru.ifru_mtu = mtu;
+    change_loopback(libc::SIOCSIFMTU as _, &request)
+}
+
 /// What [`go_apart`] came to: it returns twice where it succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Apart {
@@ -140,6 +156,21 @@ fn leave(status: u8) -> ! {
 
 /// `ioctl(SIOCSIFFLAGS)` for `lo`, which is down in a new network namespace.
 fn bring_up_loopback() -> nix::Result<()> {
+    let mut request = loopback();
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
+    change_loopback(libc::SIOCSIFFLAGS as _, &request)
+}
+
+/// A request that names `lo`: netdevice(7).
+fn loopback() -> libc::ifreq {
+    // SAFETY: plain numbers, valid when they are all zeros.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as _;
+    request.ifr_name[1] = b'o' as _;
+    request
+}
+
+fn change_loopback(what: libc::Ioctl, request: &libc::ifreq) -> nix::Result<()> {
     use std::os::fd::AsRawFd;
     let socket = nix::sys::socket::socket(
         nix::sys::socket::AddressFamily::Inet,
@@ -147,14 +178,8 @@ fn bring_up_loopback() -> nix::Result<()> {
         nix::sys::socket::SockFlag::SOCK_CLOEXEC,
         None,
     )?;
-    // SAFETY: zeros are a valid ifreq; the ioctl reads the name and the flags alone.
-    let done = unsafe {
-        let mut request: libc::ifreq = std::mem::zeroed();
-        request.ifr_name[0] = b'l' as _;
-        request.ifr_name[1] = b'o' as _;
-        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
-        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request)
-    };
+    // SAFETY: the ioctl reads the name, and the flags or the MTU.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), what, &raw const *request) };
     Errno::result(done).map(drop)
 }
 

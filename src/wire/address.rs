@@ -3,7 +3,7 @@
 //! A TCP server's address is its name. Nothing announces that a server begins to listen there,
 //! so a client that is first can only try again. A server that lets the kernel choose its port
 //! (`--listen 127.0.0.1:0`) publishes the address that it got as a line in the file `NAME.addr`;
-//! a client that was given no address reads it there.
+//! a client that was given no address reads it there. UDP's side of it is in [`udp`].
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -27,8 +27,9 @@ use crate::errors::{Advise, errno, usage};
 use os::cleanup::notes::beside;
 
 pub(crate) mod holder;
+pub mod udp;
 
-use holder::holder;
+use holder::{Protocol, holder};
 
 /// How many clients may wait to be accepted: connected by the kernel, unknown to us.
 pub const BACKLOG: i32 = 128;
@@ -161,40 +162,52 @@ pub fn listen_by(
     option: &str,
     addresses: &Addresses,
 ) -> Result<(OwnedFd, SocketAddr)> {
+    at_the_first(addresses, |address| listen_at(address, option))
+}
+
+/// What `bind` makes at the first of `addresses` that this machine has.
+fn at_the_first<T>(
+    addresses: &Addresses,
+    bind: impl Fn(SocketAddr) -> Result<T>,
+) -> Result<T> {
     let mut tried = Tried::default();
     for address in &addresses.all {
-        match listen_at(*address, option) {
-            Ok(listening) => return Ok(listening),
+        match bind(*address) {
             Err(error) if is_missing(&error) => tried.0.push((*address, error)),
-            // In use: a client of this name would connect there, too, and not to us.
-            Err(error) => return Err(error),
+            // In use: a client of this name would come there, too, and not to us.
+            bound => return bound,
         }
     }
     Err(tried.error("bind", addresses))
 }
 
 fn listen_at(address: SocketAddr, option: &str) -> Result<(OwnedFd, SocketAddr)> {
-    let socket = tcp_socket(address)?;
+    let socket = socket_for(address, SockType::Stream)?;
     // A connection that this server closes first stays in TIME_WAIT for a minute. Without this
     // option, bind(2) would refuse the address for so long. It must have been set on the old
     // socket too. (Rust's TcpListener::bind sets it, and does not say so.)
     setsockopt(&socket, ReuseAddr, &true).context("setsockopt(SO_REUSEADDR)")?;
     socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(address))
         .with_context(|| format!("bind {address}"))
-        .advise(|error| way_out(error, address, option))?;
+        .advise(|error| way_out(error, Protocol::Tcp, address, option))?;
     let backlog = Backlog::new(BACKLOG).context("a backlog")?;
     // Two processes may bind the same free port, with SO_REUSEADDR; the second to listen fails.
     socket::listen(&socket, backlog)
         .with_context(|| format!("listen {address}"))
-        .advise(|error| way_out(error, address, option))?;
+        .advise(|error| way_out(error, Protocol::Tcp, address, option))?;
     let address = address_of(&socket)?;
     say!("setsockopt(SO_REUSEADDR), bind({address}), listen({BACKLOG})");
-    if !address.ip().is_loopback() {
-        say!("{address} is no loopback address: other machines may connect, too");
-    }
+    warn_of_others(address, "connect");
     Ok((socket, address))
 }
 // ANCHOR_END: listen
+
+/// Says that processes of other machines may `come` to this address, too.
+fn warn_of_others(address: SocketAddr, come: &str) {
+    if !address.ip().is_loopback() {
+        say!("{address} is no loopback address: other machines may {come}, too");
+    }
+}
 
 /// Whether this machine does not have an address: another address of the name may do.
 fn is_missing(error: &anyhow::Error) -> bool {
@@ -217,15 +230,9 @@ pub fn connect_tcp(
 ) -> Result<(OwnedFd, SocketAddr)> {
     let mut pause = RetryDelay::new();
     loop {
-        let fallback =
-            (given.is_none() && !rendezvous.is_private()).then_some(&default);
-        let first = match &given {
-            Some(addresses) => Some(addresses.clone()),
-            None => published(rendezvous)?.map(Addresses::from),
-        };
         let mut waits = None;
-        for addresses in first.iter().chain(fallback) {
-            match connect(addresses)? {
+        for addresses in places(rendezvous, given.as_ref(), &default)? {
+            match connect(&addresses)? {
                 Ok(connected) => return Ok(connected),
                 Err(tried) => waits = waits.or(Some(tried)),
             }
@@ -233,16 +240,27 @@ pub fn connect_tcp(
         if pause.is_first() {
             let what = match waits {
                 Some(tried) => format!("{tried}: no server listens"),
-                None => format!(
-                    "{} is not there: no server",
-                    note_of(rendezvous).display()
-                ),
+                None => no_note(rendezvous),
             };
             let what = format_args!("{what} yet; trying again until one listens");
             say::waiting(what, server);
         }
         pause.sleep();
     }
+}
+
+/// Where a server may be, as [`connect_tcp`] says it.
+fn places(
+    rendezvous: &Rendezvous,
+    given: Option<&Addresses>,
+    default: &Addresses,
+) -> Result<Vec<Addresses>> {
+    if let Some(given) = given {
+        return Ok(vec![given.clone()]);
+    }
+    let fallback = (!rendezvous.is_private()).then(|| default.clone());
+    let published = published(rendezvous)?.map(Addresses::from);
+    Ok(published.into_iter().chain(fallback).collect())
 }
 
 /// connect(2) to one address after the other; their errors when no server listens yet.
@@ -275,7 +293,8 @@ fn say_whose(socket: &OwnedFd, address: SocketAddr) {
         return;
     }
     let us = geteuid().to_string();
-    if let Some(uid) = holder::owner(address).filter(|uid| *uid != us) {
+    if let Some(uid) = holder::owner(Protocol::Tcp, address).filter(|uid| *uid != us)
+    {
         say!(
             "the server belongs to uid {uid}, and we are uid {us}: what you send goes to \
              that user"
@@ -284,7 +303,7 @@ fn say_whose(socket: &OwnedFd, address: SocketAddr) {
 }
 
 fn connect_to(address: SocketAddr) -> Result<OwnedFd> {
-    let socket = tcp_socket(address)?;
+    let socket = socket_for(address, SockType::Stream)?;
     let done = socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(address));
     // Where no server listens, TCP may connect a socket to itself: when the free port that the
     // kernel chose for it is the very port that it connects to (a simultaneous open).
@@ -293,19 +312,18 @@ fn connect_to(address: SocketAddr) -> Result<OwnedFd> {
         done => done,
     };
     done.with_context(|| format!("connect {address}"))
-        .advise(|error| way_out(error, address, "--connect"))?;
+        .advise(|error| way_out(error, Protocol::Tcp, address, "--connect"))?;
     Ok(socket)
 }
 // ANCHOR_END: connect_tcp
 
-/// A TCP socket for `address`, which no program that we might start inherits.
-fn tcp_socket(address: SocketAddr) -> Result<OwnedFd> {
+/// A socket of this type for `address`, which no program that we might start inherits.
+fn socket_for(address: SocketAddr, kind: SockType) -> Result<OwnedFd> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::Inet,
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
-    let (kind, flags) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
-    socket::socket(family, kind, flags, None).context("socket")
+    socket::socket(family, kind, SockFlag::SOCK_CLOEXEC, None).context("socket")
 }
 
 /// TCP_NODELAY: small messages leave at once. Otherwise the kernel (Nagle's algorithm)
@@ -333,7 +351,7 @@ pub fn plain(name: &SockaddrStorage) -> SocketAddr {
     match (name.as_sockaddr_in(), name.as_sockaddr_in6()) {
         (Some(v4), _) => SocketAddr::V4((*v4).into()),
         (_, Some(v6)) => SocketAddr::V6((*v6).into()),
-        _ => panic!("a TCP socket with a name of family {:?}", name.family()),
+        _ => panic!("an internet socket with a name of family {:?}", name.family()),
     }
 }
 
@@ -370,6 +388,11 @@ pub fn note_of(rendezvous: &Rendezvous) -> PathBuf {
     with_suffix(&rendezvous.path(), beside::ADDRESS)
 }
 
+/// That there is no such file.
+fn no_note(rendezvous: &Rendezvous) -> String {
+    format!("{} is not there: no server", note_of(rendezvous).display())
+}
+
 /// Publishes `address` beside the place: written whole, then renamed, so that a client
 /// reads all of it or nothing. The last role out removes it.
 ///
@@ -399,14 +422,15 @@ pub fn published(rendezvous: &Rendezvous) -> Result<Option<SocketAddr>> {
 
 fn way_out(
     error: &anyhow::Error,
+    protocol: Protocol,
     address: SocketAddr,
     option: &str,
 ) -> Option<String> {
     match errno(error)? {
         Errno::EADDRINUSE => {
-            let who = match holder(address) {
+            let who = match holder(protocol, address) {
                 Some(holder) => holder.to_string(),
-                None => "`ss -tanp` shows which process has it".to_owned(),
+                None => format!("`{}` shows which process has it", protocol.ss()),
             };
             let free = SocketAddr::new(address.ip(), 0);
             Some(format!("{who}; {option} {free} takes any free port"))

@@ -130,6 +130,14 @@ impl Client {
         }
         standard::output().map(drop)
     }
+
+    /// Where the client prints the answers.
+    ///
+    /// # Errors
+    /// As [`Payload::new`].
+    pub fn payload(&self) -> Result<Payload> {
+        Payload::new(style(self.source.bytes, self.json))
+    }
 }
 
 impl Server {

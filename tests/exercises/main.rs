@@ -252,7 +252,7 @@ macro_rules! chapters {
 }
 
 chapters! {
-    spawn file signal pipe fifo unix tcp posixmq sysvmq
+    spawn file signal pipe fifo unix tcp udp posixmq sysvmq
     shm mmap mutex eventfd fdpass multiplex semaphore dbus
     #[cfg(feature = "mpi")]
     mpi

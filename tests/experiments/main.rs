@@ -26,6 +26,7 @@ mod signal;
 mod spawn;
 mod sysvmq;
 mod tcp;
+mod udp;
 mod unix;
 
 use serde_json::Value;

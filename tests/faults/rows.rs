@@ -92,6 +92,8 @@ pub(crate) const ROWS: &[Row] = &[
     row("tcp once", "tcp", &[serves("server", "--strategy once --listen 127.0.0.1:0"), prints("client", "MESSAGE")]),
     row("tcp fork", "tcp", &[serves("server", "--strategy fork --listen 127.0.0.1:0"), prints("client", "MESSAGES")]),
     row("tcp threads", "tcp", &[serves("server", "--strategy threads --listen 127.0.0.1:0"), prints("client", "MESSAGES")]),
+    row("udp", "udp", &[serves("server", LISTEN), prints("client", "MESSAGES")]),
+    row("udp relay", "udp", &[serves("server", LISTEN), serves("relay", LISTEN), prints("client", "MESSAGES")]),
     row("multiplex select", "multiplex", &[serves("server", "--with select"), prints("client", "MESSAGES")]),
     row("multiplex poll", "multiplex", &[serves("server", "--with poll"), prints("client", "MESSAGES")]),
     row("multiplex epoll", "multiplex", &[serves("server", "--with epoll --edge"), prints("client", "MESSAGES")]),

@@ -44,7 +44,7 @@ impl Scene {
                 }
                 for order in [Order::First, Order::Last] {
                     let alone = row.parts.len() == 1 || row.piped;
-                    let well_known = row.chapter == "tcp"
+                    let well_known = matches!(row.chapter, "tcp" | "udp")
                         && part.serves == (order == Order::Last);
                     if !(well_known || alone && order == Order::Last) {
                         all.push(Scene { row, struck, order });

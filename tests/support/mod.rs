@@ -20,7 +20,7 @@ use wire::meet::Meets::{self, Address, Kernel, Nowhere, Path, World};
 /// What the contract must know of each chapter: its name, whether the two sides talk,
 /// where they meet, and what is seen of a peer's death. tests/cli.rs compares it with the
 /// table of the chapters, whose code is not linked for it.
-pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 18] = [
+pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 19] = [
     ("spawn", false, Nowhere, EndOfStream),
     ("file", false, Path, Waits),
     ("signal", false, Path, Waits),
@@ -28,6 +28,7 @@ pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 18] = [
     ("fifo", false, Path, EndOfStream),
     ("unix", true, Path, EndOfStream),
     ("tcp", true, Address, EndOfStream),
+    ("udp", true, Address, Waits),
     ("posixmq", false, Kernel, Waits),
     ("sysvmq", false, Kernel, Waits),
     ("shm", false, Kernel, Error),

@@ -1,6 +1,6 @@
 //! Sockets: made, bound, connected, and gone again.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
@@ -53,5 +53,22 @@ pub(super) fn tcp(_: &Resources) -> Result<Batch> {
         set_socket_linger(&client, Some(Duration::ZERO)).context("SO_LINGER")?;
         drop((client, served));
         Ok(())
+    }))
+}
+
+/// What a client of UDP does for one question: its socket is new, as TCP's connection is. Both
+/// ends are this process's, and nobody sleeps.
+pub(super) fn udp(_: &Resources) -> Result<Batch> {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = UdpSocket::bind(any).context("bind")?;
+    let address = server.local_addr().context("getsockname")?;
+    let mut room = [0; 64];
+    Ok(each(move || {
+        let client = UdpSocket::bind(any).context("bind")?;
+        client.connect(address).context("connect")?;
+        client.send(&room).context("send")?;
+        let (n, from) = server.recv_from(&mut room).context("recvfrom")?;
+        server.send_to(&room[..n], from).context("sendto")?;
+        client.recv(&mut room).context("recv").map(drop)
     }))
 }

@@ -24,6 +24,7 @@ const OPERATIONS: &[Operation] = &[
     Operation::of("unix", "socket, bind, unlink, close", sockets::bind),
     Operation::of("unix", "unix connect, accept, close", sockets::unix),
     Operation::of("tcp", "tcp connect, accept, close", sockets::tcp).most(256),
+    Operation::of("udp", "udp question, answer, new socket", sockets::udp),
     Operation::of("multiplex", "epoll_create1, close", files::epoll),
     Operation::of("multiplex", "eventfd, close", files::eventfd),
     Operation::of("posixmq", "mq_open (new), close, unlink", queues::mq_create),

@@ -16,7 +16,7 @@ use super::tools::{failed, printed};
 use crate::answer::{Answer, needed};
 use crate::probe::Probe;
 use lab::tools::Tools;
-use os::namespace::{mount_tmpfs, unshare_mounts};
+use os::namespace::{mount_tmpfs, unshare_mounts, unshare_network};
 use os::sysv::{Msgbuf, msgrcv};
 use wire::{dirs, launcher};
 
@@ -73,6 +73,22 @@ pub static OTHER_NETWORK: Probe = Probe {
                 },
             ),
         })
+    },
+};
+
+/// A network of one's own.
+pub static OWN_NETWORK: Probe = Probe {
+    name: "own-network",
+    chapters: &["udp"],
+    what: "a network namespace of one's own: root, or user namespaces",
+    loses: "experiments with packets that are too large, forged, or damaged",
+    necessary: false,
+    experiments: &["udp/path-mtu", "udp/forged-source", "udp/bad-checksum"],
+    run: |_| {
+        let there = in_a_child(|| Ok(unshare_network(1500)?))?;
+        let (works, fails) =
+            ("unshare(CLONE_NEWNET) works", "unshare(CLONE_NEWNET) fails");
+        Ok(needed(there, if there { works } else { fails }))
     },
 };
 

@@ -1,7 +1,7 @@
-//! TCP on the loopback interface, and sock_diag(7).
+//! TCP and UDP on the loopback interface, and sock_diag(7).
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 
 use anyhow::{Context, Result, ensure};
 
@@ -56,6 +56,32 @@ fn round_trip(address: &str) -> Result<Answer> {
     ensure!(&text == b"ping", "other bytes came out");
     Ok(Answer::ok("4 bytes went through it"))
 }
+
+/// UDP.
+pub static UDP4: Probe = Probe {
+    name: "udp-v4",
+    chapters: &["udp"],
+    what: "UDP over 127.0.0.1 (bind, sendto, recvfrom)",
+    loses: "udp has no link",
+    necessary: true,
+    experiments: &[],
+    run: |_| {
+        let exchange = || {
+            let socket = UdpSocket::bind("127.0.0.1:0").context("bind")?;
+            let address = socket.local_addr().context("getsockname")?;
+            socket.set_read_timeout(Some(DEADLINE / 2)).context("SO_RCVTIMEO")?;
+            socket.send_to(b"ping", address).context("sendto")?;
+            let mut text = [0; 5];
+            let (n, from) = socket.recv_from(&mut text).context("recvfrom")?;
+            ensure!(
+                &text[..n] == b"ping" && from == address,
+                "other bytes came out"
+            );
+            Ok(Answer::ok("4 bytes went through it"))
+        };
+        Ok(exchange().unwrap_or_else(|error| Answer::failed(&error).cure(LOOPBACK)))
+    },
+};
 
 /// sock_diag(7) of TCP.
 pub static INET_DIAG: Probe = Probe {

@@ -238,8 +238,8 @@ fn outcome(cx: &mut Cx<'_>, name: &str) -> Outcome {
         _ => None,
     };
     let means = match name {
-        "read" | "readv" if value == 0 && cx.args[2] > 0 => "end of file",
-        "recvfrom" | "recvmsg" if value == 0 => "end of file",
+        "read" | "readv" if value == 0 && cx.args[2] > 0 => nothing_more(cx),
+        "recvfrom" | "recvmsg" if value == 0 => nothing_more(cx),
         "poll" | "ppoll" | "select" | "pselect6" | "epoll_wait" | "epoll_pwait"
         | "epoll_pwait2"
             if value == 0 =>
@@ -249,6 +249,15 @@ fn outcome(cx: &mut Cx<'_>, name: &str) -> Outcome {
         _ => "",
     };
     Outcome::Value(value, piece, means)
+}
+
+/// What it means that nothing was read, though there was room.
+fn nothing_more(cx: &mut Cx<'_>) -> &'static str {
+    let socket = cx.desc(cx.int(0)).and_then(|desc| desc.socket);
+    match socket.is_some_and(|socket| socket.datagram) {
+        true => "empty datagram",
+        false => "end of file",
+    }
 }
 
 /// Drops what is no longer so once the call has been made.

@@ -21,6 +21,10 @@ const SOCKET_OPTION: Names = names! {
     SO_REUSEPORT SO_PASSCRED SO_PEERCRED SO_RCVTIMEO SO_SNDTIMEO SO_ACCEPTCONN SO_DOMAIN
     SO_PROTOCOL SO_PEERPIDFD
 };
+const IP_OPTION: Names = names! {
+    IP_TTL IP_PKTINFO IP_RECVERR IP_MTU_DISCOVER IP_MTU IP_MULTICAST_IF IP_MULTICAST_TTL
+    IP_MULTICAST_LOOP IP_MULTICAST_ALL IP_ADD_MEMBERSHIP IP_DROP_MEMBERSHIP IP_FREEBIND
+};
 const TCP_OPTION: Names = names! { TCP_NODELAY TCP_CORK TCP_INFO TCP_QUICKACK };
 
 pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
@@ -82,6 +86,7 @@ fn option(cx: &mut Cx<'_>, index: usize) -> Piece {
     let names = match cx.int(1) {
         libc::SOL_SOCKET => SOCKET_OPTION,
         libc::IPPROTO_TCP => TCP_OPTION,
+        libc::IPPROTO_IP => IP_OPTION,
         _ => &[],
     };
     Piece::text(word(cx.args[index], names))

@@ -1,19 +1,26 @@
 //! Addresses as text, every address of a name, and the process that listens at one.
 
-use super::holder::{Holder, listener};
+use super::holder::{Who, open_to_all};
 use super::*;
 
 #[test]
 fn the_holder_of_a_port_is_found() {
-    for host in ["127.0.0.1:0", "[::1]:0"] {
-        let Ok((_socket, address)) = listen(&resolve(host).unwrap()) else {
+    type Bind = fn(&Addresses) -> Result<(OwnedFd, SocketAddr)>;
+    let binds: [(_, Bind); 2] =
+        [(Protocol::Tcp, listen), (Protocol::Udp, udp::bind_udp)];
+    for ((protocol, bind), host) in binds
+        .into_iter()
+        .flat_map(|it| ["127.0.0.1:0", "[::1]:0"].map(|at| (it, at)))
+    {
+        let Ok((_socket, address)) = bind(&resolve(host).unwrap()) else {
             continue; // a machine without IPv6
         };
-        let Some(Holder::Process { pid, .. }) = holder(address) else {
-            panic!("nobody is said to listen at {address}");
+        let found = holder(protocol, address).map(|holder| holder.who);
+        let Some(Who::Process { pid, .. }) = found else {
+            panic!("nobody is said to have {address}");
         };
         assert_eq!(pid, std::process::id());
-        let error = listen(&address.into()).unwrap_err();
+        let error = bind(&address.into()).unwrap_err();
         let line = crate::errors::line(&error);
         assert!(line.contains("EADDRINUSE"), "{line}");
         assert!(line.contains(&format!("pid {pid} ")), "{line}");
@@ -108,7 +115,7 @@ fn an_address_has_a_host_and_a_port() {
 
 #[test]
 fn what_is_not_listening_is_not_a_listener() {
-    assert_eq!(listener("sl local_address rem_address st"), None);
+    assert_eq!(open_to_all("sl local_address rem_address st", Protocol::Tcp), None);
     let line = "0: 0100007F:1E61 00000000:0000 01 0:0 00:00 00 0 0 42 1 0";
-    assert_eq!(listener(line), None);
+    assert_eq!(open_to_all(line, Protocol::Tcp), None);
 }

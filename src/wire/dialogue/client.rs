@@ -8,7 +8,7 @@ use rustix::stdio::stdin;
 use super::questions::{Next, Questions};
 use super::score::Truncated;
 use super::turns::{AwaitedEvent, Turns};
-use super::{Client, Link, Reply, style};
+use super::{Client, Link, Reply};
 use crate::payload::{Payload, Printed};
 use crate::roles::messages;
 use crate::say;
@@ -103,7 +103,7 @@ impl<L: Link> Talk<L> {
             receiving: true,
             hung_up: false,
             told: false,
-            payload: Payload::new(style(client.source.bytes, client.json))?,
+            payload: client.payload()?,
             score,
             expects,
             turns: Turns::new(turns),

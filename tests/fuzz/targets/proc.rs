@@ -1,6 +1,6 @@
 //! Files of /proc, in which names are whatever somebody chose.
 
-use crate::address::holder::listener;
+use crate::address::holder::{Protocol, open_to_all};
 use os::process_identity;
 
 /// A program's name; and a line of a table.
@@ -14,7 +14,7 @@ pub(crate) fn run(input: &[u8]) {
         "{name:?}"
     );
     let _ = process_identity::after_name(input);
-    if let Some((_, uid, inode)) = listener(&name) {
+    if let Some((_, uid, inode)) = open_to_all(&name, Protocol::Tcp) {
         assert!(name.contains(uid) && name.contains(inode));
     }
 }
