@@ -44,11 +44,11 @@ impl Protocol {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Holder {
     protocol: Protocol,
-    who: Who,
+    pub(super) who: Who,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Who {
+pub(super) enum Who {
     Process { pid: u32, name: String },
     Uid(String),
 }
