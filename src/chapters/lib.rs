@@ -42,7 +42,6 @@ macro_rules! table {
 table! {
     conversation spawn::Spawn;
     one_way file::Files;
-    one_way signal::Signals;
     one_way pipe::Pipe;
     one_way fifo::Fifo;
     conversation unix::Unix;
@@ -50,13 +49,14 @@ table! {
     conversation udp::Udp;
     one_way posixmq::Posixmq;
     one_way sysvmq::Sysvmq;
+    one_way signal::Signals;
     one_way shm::Shm;
     one_way mmap::Mmap;
+    conversation semaphore::Semaphores;
     conversation mutex::Mutexes;
     conversation eventfd::Eventfd;
-    conversation fdpass::Fdpass;
     conversation multiplex::Multiplex;
-    conversation semaphore::Semaphores;
+    conversation fdpass::Fdpass;
     conversation dbus::Dbus;
     conversation mpi::Mpi;
 }

@@ -252,8 +252,8 @@ macro_rules! chapters {
 }
 
 chapters! {
-    spawn file signal pipe fifo unix tcp udp posixmq sysvmq
-    shm mmap mutex eventfd fdpass multiplex semaphore dbus
+    spawn file pipe fifo unix tcp udp posixmq sysvmq signal
+    shm mmap semaphore mutex eventfd multiplex fdpass dbus
     #[cfg(feature = "mpi")]
     mpi
 }
