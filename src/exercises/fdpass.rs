@@ -28,7 +28,7 @@ pub(super) const ALL: &[Exercise] =
 const MOST: usize = 64;
 
 /// Waits at PLACE for the learner's program, and removes the name then.
-fn connected(partner: &Partner) -> Result<OwnedFd> {
+pub(super) fn connected(partner: &Partner) -> Result<OwnedFd> {
     let place = partner.scene.place();
     let listener =
         socket(AddressFamily::UNIX, SocketType::STREAM, None).context("socket")?;
@@ -41,7 +41,7 @@ fn connected(partner: &Partner) -> Result<OwnedFd> {
 }
 
 /// Sends a byte with descriptors.
-fn pass(
+pub(super) fn pass(
     partner: &Partner,
     to: &OwnedFd,
     byte: u8,
@@ -60,7 +60,10 @@ fn pass(
 }
 
 /// Receives some bytes, and the descriptors that came with them.
-fn receive(partner: &Partner, from: &OwnedFd) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
+pub(super) fn receive(
+    partner: &Partner,
+    from: &OwnedFd,
+) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut room);
     let mut bytes = [0; 64];

@@ -28,6 +28,8 @@ pub const ASKED: &[(&str, &str)] = &[
     ("shm/queue", "There is room for one line"),
     ("mmap/shrunk", "That another process may cut the file short"),
     ("mutex/owner", "When a process is killed with the mutex"),
+    ("eventfd/end", "When the notifier is killed before its last number"),
+    ("eventfd/stranger", "Whatever descriptor arrives is written to"),
     ("fdpass/surplus", "That one message may carry more descriptors than one"),
     ("fdpass/prefork", "A worker that dies before it has received"),
     ("multiplex/no-reader", "One client that sends and does not read"),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{OFlag, open};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{execv, mkfifo as make_fifo, pipe2, read, unlink, write};
@@ -24,15 +25,31 @@ pub(super) fn pipe(_: &Resources) -> Result<Batch> {
 }
 
 pub(super) fn write_and_read(_: &Resources) -> Result<Batch> {
-    through(pipe2(OFlag::O_CLOEXEC).context("pipe")?)
+    through::<64>(pipe2(OFlag::O_CLOEXEC).context("pipe")?)
 }
 
-/// Writes 64 bytes into a pipe that is never empty, and reads 64: neither call waits.
-fn through((reading, writing): (OwnedFd, OwnedFd)) -> Result<Batch> {
-    write(&writing, &[0; 64]).context("write")?;
+/// As much as an eventfd takes.
+pub(super) fn eight_bytes(_: &Resources) -> Result<Batch> {
+    through::<8>(pipe2(OFlag::O_CLOEXEC).context("pipe")?)
+}
+
+/// Writes so many bytes into a pipe that is never empty, and reads as many: neither call waits.
+fn through<const BYTES: usize>(
+    (reading, writing): (OwnedFd, OwnedFd),
+) -> Result<Batch> {
+    write(&writing, &[0; BYTES]).context("write")?;
     Ok(each(move || {
-        write(&writing, &[1; 64]).context("write")?;
-        read(&reading, &mut [0; 64]).context("read").map(drop)
+        write(&writing, &[1; BYTES]).context("write")?;
+        read(&reading, &mut [0; BYTES]).context("read").map(drop)
+    }))
+}
+
+/// Adds 1 to an eventfd, and takes it.
+pub(super) fn through_eventfd(_: &Resources) -> Result<Batch> {
+    let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC).context("eventfd")?;
+    Ok(each(move || {
+        event.write(1).context("write")?;
+        event.read().context("read").map(drop)
     }))
 }
 
@@ -41,7 +58,7 @@ pub(super) fn polled_once(_: &Resources) -> Result<Batch> {
     let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let mut asked = [PollFd::new(&reading, PollFlags::empty())];
     poll(&mut asked, Some(&Timespec::default())).context("poll")?;
-    through((reading, writing))
+    through::<64>((reading, writing))
 }
 
 pub(super) fn mkfifo(resources: &Resources) -> Result<Batch> {

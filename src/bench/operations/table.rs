@@ -44,6 +44,21 @@ const OPERATIONS: &[Operation] = &[
     Operation::of("mutex", "robust: lock, unlock, nobody waits", locks::robust),
     Operation::of("mutex", "rwlock: read lock, unlock, nobody waits", locks::read),
     Operation::of("mutex", "signal a condition, nobody waits", locks::signal),
+    Operation::of("eventfd", "write and read an eventfd", files::through_eventfd),
+    Operation::of("eventfd", "write and read 8 B of a pipe", files::eight_bytes)
+        .compared(),
+    Operation::of(
+        "eventfd",
+        "write until the reader of an eventfd runs",
+        wakeups::event_same,
+    )
+    .by(Placement::Same),
+    Operation::of(
+        "eventfd",
+        "write until the reader of an eventfd runs",
+        wakeups::event_cross,
+    )
+    .by(Placement::CrossBlocking),
     Operation::of("fdpass", "pass 1 descriptor a message", passing::one)
         .descriptors(1),
     Operation::of("fdpass", "pass 16 descriptors a message", passing::sixteen)
@@ -80,7 +95,7 @@ mod tests {
             .filter(|group| group.len() > 1)
             .map(|group| group.iter().map(|operation| operation.parts).collect())
             .collect();
-        assert_eq!(together, [vec![1, 1], vec![1, 16, 253]]);
+        assert_eq!(together, [vec![1, 1], vec![1, 1], vec![1, 16, 253]]);
         assert!(groups().all(|group| group[0].parts == 1));
         assert_eq!(groups().flatten().count(), OPERATIONS.len());
     }

@@ -1,10 +1,11 @@
-//! futex(2): waking where no process sleeps, and waking one that does.
+//! futex(2): waking where no process sleeps, and waking one that does; the same by an eventfd.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
@@ -40,14 +41,28 @@ pub(super) fn nobody(_: &Resources) -> Result<Batch> {
 }
 
 pub(super) fn same(_: &Resources) -> Result<Batch> {
-    sleeper(None)
+    sleeper(None, None)
 }
 
 pub(super) fn cross(resources: &Resources) -> Result<Batch> {
-    match resources.other_cpu {
-        Some(cpu) => sleeper(Some(cpu)),
-        None => Err(Absent("there is no second CPU".to_owned()).into()),
-    }
+    sleeper(Some(another(resources)?), None)
+}
+
+pub(super) fn event_same(_: &Resources) -> Result<Batch> {
+    sleeper(None, Some(event()?))
+}
+
+pub(super) fn event_cross(resources: &Resources) -> Result<Batch> {
+    sleeper(Some(another(resources)?), Some(event()?))
+}
+
+fn another(resources: &Resources) -> Result<usize> {
+    let absent = || Absent("there is no second CPU".to_owned());
+    Ok(resources.other_cpu.ok_or_else(absent)?)
+}
+
+fn event() -> Result<EventFd> {
+    EventFd::from_flags(EfdFlags::EFD_CLOEXEC).context("eventfd")
 }
 
 fn memory() -> Result<Shared> {
@@ -62,14 +77,15 @@ fn now() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// A child that sleeps on `cpu`, or else on this one, until it is woken.
-fn sleeper(cpu: Option<usize>) -> Result<Batch> {
+/// A child that sleeps on `cpu`, or else on this one, until it is woken: by the eventfd, or by a
+/// futex.
+fn sleeper(cpu: Option<usize>, event: Option<EventFd>) -> Result<Batch> {
     let memory = memory()?;
     let parent = nix::unistd::getpid();
     let child = match fork().context("fork")? {
         Forked::Parent(child) => Child(child),
         Forked::Child => {
-            let slept = sleep_and_tell(&memory, cpu, parent);
+            let slept = sleep_and_tell(&memory, event.as_ref(), cpu, parent);
             cleanup::exit(i32::from(slept.is_err()))
         }
     };
@@ -82,7 +98,11 @@ fn sleeper(cpu: Option<usize>) -> Result<Batch> {
             let (word, answer) = (memory.u32(WORD), memory.u32(ANSWER));
             memory.u64(STAMP).store(now(), Release);
             word.store(round, Release);
-            futex::wake(word, Flags::empty(), 1).context("futex(FUTEX_WAKE)")?;
+            match &event {
+                Some(event) => event.write(1).context("write")?,
+                None => futex::wake(word, Flags::empty(), 1)
+                    .context("futex(FUTEX_WAKE)")?,
+            };
             wait_for(answer, round)?;
             time += memory.u64(DELAY).load(Acquire);
         }
@@ -91,7 +111,12 @@ fn sleeper(cpu: Option<usize>) -> Result<Batch> {
 }
 
 /// The child: sleeps, and reports how long after the stamp it ran again.
-fn sleep_and_tell(memory: &Shared, cpu: Option<usize>, parent: Pid) -> Result<()> {
+fn sleep_and_tell(
+    memory: &Shared,
+    event: Option<&EventFd>,
+    cpu: Option<usize>,
+    parent: Pid,
+) -> Result<()> {
     set_pdeathsig(Signal::SIGKILL).context("prctl")?;
     ensure!(getppid() == parent, "it has ended");
     if let Some(cpu) = cpu {
@@ -100,6 +125,9 @@ fn sleep_and_tell(memory: &Shared, cpu: Option<usize>, parent: Pid) -> Result<()
     let (word, answer) = (memory.u32(WORD), memory.u32(ANSWER));
     let mut seen = 0;
     loop {
+        if let Some(event) = event {
+            event.read().context("read")?;
+        }
         while word.load(Acquire) == seen {
             match futex::wait(word, Flags::empty(), seen, None) {
                 Ok(()) | Err(Errno::AGAIN | Errno::INTR) => {}
