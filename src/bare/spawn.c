@@ -51,7 +51,7 @@ static int parent(const char *message, const char *program, char *words[])
 static int child(void)
 {
     char line[4096];
-    for (int length = 0; fgets(line, sizeof line, stdin); length = 0) { /* sleeps until the parent writes */
+    for (int length = 0; fgets(line, sizeof line, stdin); length = 0) { /* sleeps until it comes */
         if (strcmp(line, "descriptors\n") == 0) {
             struct pollfd fds[16];
             for (int fd = 0; fd < 16; fd++)

@@ -139,7 +139,7 @@ pub(super) const DETACH: Exercise = Exercise {
             what: "does not learn that execve has failed",
             stage: "missing",
             language: Language::Python,
-            edits: &[("os.write(writing,", "len((writing,")],
+            edits: &[("os.write(writing, errno", "str(errno")],
         },
     ],
 };

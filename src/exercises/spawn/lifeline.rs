@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use bare::Language;
 
 use crate::partner::Partner;
-use crate::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner};
+use crate::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong};
 use crate::scene::Scene;
 
 pub(super) const LIFELINE: Exercise = Exercise {
@@ -41,8 +41,10 @@ pub(super) const LIFELINE: Exercise = Exercise {
         Stage {
             name: "plain",
             about: "a command prints a line, and ends",
-            players: |scene| vec![guard(scene, "echo hello").prints("hello\n")],
-            partner: no_partner,
+            players: |scene| {
+                vec![Player::partner(), guard(scene, "echo hello").prints("hello\n")]
+            },
+            partner: none_is_left,
             hint: 1,
         },
         Stage {
@@ -50,12 +52,13 @@ pub(super) const LIFELINE: Exercise = Exercise {
             about: "a command ends with status 3",
             players: |scene| {
                 vec![
+                    Player::partner(),
                     guard(scene, "echo no >&2; exit 3")
                         .prints("")
                         .ends(Ends::Failing),
                 ]
             },
-            partner: no_partner,
+            partner: none_is_left,
             hint: 1,
         },
         Stage {
@@ -90,10 +93,7 @@ pub(super) const LIFELINE: Exercise = Exercise {
                 let script = family(scene, "cat <&3 & echo done");
                 vec![Player::partner(), guard(scene, &script).prints("done\n")]
             },
-            partner: |partner| {
-                partner.until_all_have_ended()?;
-                partner.until_none_is_left()
-            },
+            partner: none_is_left,
             hint: 3,
         },
     ],
@@ -115,9 +115,18 @@ pub(super) const LIFELINE: Exercise = Exercise {
         },
         Wrong {
             what: "has a watcher that waits for itself",
-            stage: "killed",
+            stage: "plain",
             language: Language::Python,
             edits: &[("        os.close(held)  # or it", "        pass  # or it")],
+        },
+        Wrong {
+            what: "has a watcher that does not wait",
+            stage: "killed",
+            language: Language::Python,
+            edits: &[(
+                "        os.setsid()  # no key",
+                "        os._exit(0)  # no key",
+            )],
         },
         Wrong {
             what: "ends the command alone",
@@ -167,6 +176,12 @@ fn family(scene: &Scene, script: &str) -> String {
 fn killed(scene: &Scene, script: &str, by: Signal) -> Vec<Player> {
     let guard = guard(scene, &family(scene, script)).prints("").ends(Ends::By(by));
     vec![guard.idles(), Player::partner()]
+}
+
+/// The guard has ended, and then what watched it.
+fn none_is_left(partner: &mut Partner) -> Result<()> {
+    partner.until_all_have_ended()?;
+    partner.until_none_is_left()
 }
 
 fn strike(partner: &mut Partner, signal: Signal) -> Result<()> {

@@ -14,6 +14,7 @@ use super::{all_of, piped};
 use crate::child::PAUSE;
 use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
+use crate::until::until;
 use doctor::probes::needs::PYTHON;
 use lab::tools::Tools;
 use os::stdio::{flush, puts};
@@ -300,10 +301,18 @@ fn at_a_terminal(stage: &Stage) -> Result<usize> {
     })?;
     child.until_asleep_in(&[PAUSE])?;
     stage.event("C", "has printed its line, and sleeps in pause()");
-    let mut buffer = [0; 64];
-    let waiting = ioctl_fionread(&pty.master)?;
-    let n = if waiting > 0 { read(&pty.master, &mut buffer)? } else { 0 };
-    let got = String::from_utf8_lossy(&buffer[..n]).into_owned();
+    // The kernel hands over from one side to the other in a task of its own.
+    let comes = until(
+        || "nothing comes".into(),
+        || Ok((ioctl_fionread(&pty.master)? > 0).then_some(())),
+    );
+    let mut got = String::new();
+    while comes.is_ok() && !got.ends_with('\n') {
+        let mut buffer = [0; 64];
+        let n = read(&pty.master, &mut buffer).context("read")?;
+        got += &String::from_utf8_lossy(&buffer[..n]);
+    }
+    let n = got.len();
     stage.call("read(master)", &format!("{n}: {got:?}"));
     stage.saw("the master's side read", got);
     Ok(match n {
