@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use bare::{Language, MeetingPlace};
 use wire::say::bytes;
