@@ -87,7 +87,9 @@ fn worker(name: &str) -> nix::Result<()> {
         let (mutex, count) = (&raw mut (*b).mutex.0, &raw mut (*b).count.0);
         loop {
             ok(pthread_mutex_lock(mutex))?; // sleeps while another process has it
-            while (*count).put == (*count).taken && (*count).closed == 0 {
+            let must_wait =
+                || (*count).put == (*count).taken && (*count).closed == 0;
+            while must_wait() {
                 // Sleeps, without the mutex, until a signal.
                 ok(pthread_cond_wait(&raw mut (*b).not_empty.0, mutex))?;
             }
@@ -122,8 +124,8 @@ fn producer(name: &str, messages: &[String]) -> nix::Result<()> {
                 ok(pthread_cond_wait(&raw mut (*b).not_full.0, mutex))?;
             }
             let slot = &raw mut (*b).slots[(*count).put as usize % 8];
-            let place =
-                (&mut (*slot).text).get_mut(..text.len()).ok_or(Errno::EMSGSIZE)?;
+            let room = &mut (*slot).text;
+            let place = room.get_mut(..text.len()).ok_or(Errno::EMSGSIZE)?;
             place.copy_from_slice(text.as_bytes());
             (*slot).length = text.len() as u32;
             (*count).put = (*count).put.wrapping_add(1); // only now: the text is there

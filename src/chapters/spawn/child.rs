@@ -32,8 +32,10 @@ pub struct Options {
 const LONGEST: usize = 1 << 20;
 
 // ANCHOR: answers
-/// Each question, and what answers it.
-const QUESTIONS: [(&str, fn() -> Result<String>); 12] = [
+/// A question, and what answers it.
+type Question = (&'static str, fn() -> Result<String>);
+
+const QUESTIONS: [Question; 12] = [
     ("descriptors", || Ok(descriptors()?.join(" "))),
     ("files", files),
     ("blocked", || Ok(signals(&blocked_at_start()))),
