@@ -39,7 +39,7 @@ pub struct Spawn;
 impl Conversation for Spawn {
     const ROW: Row = Row {
         name: "spawn",
-        summary: "a new process, and what it inherits (fork, exec, wait)",
+        summary: "a new process, and what it inherits (fork, exec)",
         also: &[
             "fork",
             "exec",

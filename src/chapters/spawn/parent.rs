@@ -30,6 +30,9 @@ use wire::visible::visible_but;
 
 /// The options of `spawn parent`.
 #[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "ipclab spawn parent [OPTIONS] [MESSAGE]...\n       [-- COMMAND...]"
+)]
 pub struct Options {
     /// Each argument is a line for the child; without any, it gets standard input
     #[arg(value_name = "MESSAGE")]

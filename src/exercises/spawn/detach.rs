@@ -11,6 +11,8 @@ use bare::{Language, MeetingPlace};
 use crate::partner::Partner;
 use crate::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong};
 use crate::scene::Scene;
+use os::proc::text;
+use os::process_identity::state;
 
 pub(super) const DETACH: Exercise = Exercise {
     name: "detach",
@@ -53,9 +55,9 @@ pub(super) const DETACH: Exercise = Exercise {
             partner: |partner| {
                 looks_at(partner, |partner, pid| match getsid(Some(pid)) {
                     Ok(session) if session == pid => Ok(()),
-                    Ok(session) => partner.wrong(&format!(
-                        "the command, {pid}, is in the session of {session}"
-                    )),
+                    Ok(_) => {
+                        partner.wrong("another process leads the command's session")
+                    }
                     Err(_) => partner.wrong("the command has ended"),
                 })
             },
@@ -157,19 +159,26 @@ fn looks_at(
 ) -> Result<()> {
     partner.until_all_have_ended()?;
     let place = partner.scene.place();
-    let text = std::fs::read_to_string(&place).unwrap_or_default();
+    let noted = std::fs::read_to_string(&place).unwrap_or_default();
     let _ = std::fs::remove_file(&place);
-    let Some(pid) = text.strip_suffix('\n').and_then(|pid| pid.parse().ok()) else {
+    let Some(pid) = noted.strip_suffix('\n').and_then(|pid| pid.parse().ok()) else {
         return partner
-            .wrong(&format!("PLACE holds {text:?}, which is no PID in a line"));
+            .wrong(&format!("PLACE holds {noted:?}, which is no PID in a line"));
     };
     let pid = Pid::from_raw(pid);
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
-    if name.unwrap_or_default() != "sleep\n" {
-        return partner
-            .wrong(&format!("process {pid}, the one at PLACE, is not the command"));
+    let runs = partner.until("the command", || {
+        match state(pid.as_raw().unsigned_abs()) {
+            None | Some('Z' | 'X') => Some(false),
+            Some(_) => {
+                let name = text(format!("/proc/{pid}/comm")).unwrap_or_default();
+                (name == "sleep\n").then_some(true) // until then it is not what it will be
+            }
+        }
+    })?;
+    if !runs {
+        return partner.wrong("the process whose PID is at PLACE has ended");
     }
-    partner.log(&format!("looks at process {pid}, which is the command"));
+    partner.log("looks at the process whose PID is at PLACE");
     let seen = look(partner, pid);
     partner.signal(pid, Signal::SIGKILL, "the command has been looked at")?;
     seen

@@ -6,8 +6,11 @@ use std::error::Error;
 use std::ffi::CString;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::OFlag;
+//[
+use nix::fcntl::open;
 use nix::sys::stat::Mode;
+//]
 use nix::unistd::*;
 
 /// Makes of this process the command; returns only if that fails.

@@ -6,8 +6,10 @@ use std::error::Error;
 use std::ffi::CString;
 use std::process::exit;
 
+//[
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, killpg};
+//]
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::*;
 
