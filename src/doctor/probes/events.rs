@@ -43,9 +43,9 @@ pub static SIGNALFD: Probe = Probe {
 /// eventfd(2).
 pub static EVENTFD: Probe = Probe {
     name: "eventfd",
-    chapters: &["multiplex"],
+    chapters: &["multiplex", "eventfd"],
     what: "eventfd(2) (a count that is written and read)",
-    loses: "the gates of all experiments, which force an order",
+    loses: "eventfd, and the gates of all experiments, which force an order",
     necessary: true,
     experiments: &[],
     run: |_| {
@@ -80,7 +80,7 @@ pub static TIMERFD: Probe = Probe {
 /// epoll(7).
 pub static EPOLL: Probe = Probe {
     name: "epoll",
-    chapters: &["multiplex"],
+    chapters: &["multiplex", "eventfd"],
     what: "epoll(7) (epoll_create1, epoll_ctl, epoll_wait)",
     loses: "multiplex --by epoll, and its experiments",
     necessary: true,

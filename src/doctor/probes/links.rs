@@ -56,9 +56,9 @@ pub static PIPE: Probe = Probe {
 /// A Unix socket at a path.
 pub static UNIX: Probe = Probe {
     name: "unix-socket",
-    chapters: &["unix", "fdpass", "multiplex", "dbus"],
+    chapters: &["unix", "eventfd", "fdpass", "multiplex", "dbus"],
     what: "a Unix socket in the runtime directory (bind, connect, accept, SO_PEERCRED)",
-    loses: "unix, fdpass, multiplex and dbus have no place to meet",
+    loses: "unix, eventfd, fdpass, multiplex and dbus have no place to meet",
     necessary: true,
     experiments: &[],
     run: |place| {
@@ -98,7 +98,7 @@ const MOST: usize = 253;
 /// SCM_RIGHTS.
 pub static DESCRIPTORS: Probe = Probe {
     name: "scm-rights",
-    chapters: &["fdpass"],
+    chapters: &["fdpass", "eventfd"],
     what: "253 descriptors in one message (SCM_RIGHTS)",
     loses: "fdpass passes descriptors; its experiments pass as many as one message may carry",
     necessary: true,
