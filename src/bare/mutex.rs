@@ -51,7 +51,7 @@ fn ok(number: i32) -> nix::Result<()> {
 fn map_buffer(name: &str) -> nix::Result<*mut Buffer> {
     let mode = Mode::S_IRUSR | Mode::S_IWUSR;
     let object = shm_open(name, OFlag::O_RDWR | OFlag::O_CREAT, mode)?;
-    // Sleeps while another process makes it.
+    // It sleeps while another process makes it.
     let object =
         Flock::lock(object, FlockArg::LockExclusive).map_err(|error| error.1)?;
     ftruncate(&*object, size_of::<Buffer>() as i64)?;
@@ -90,7 +90,7 @@ fn worker(name: &str) -> nix::Result<()> {
             let must_wait =
                 || (*count).put == (*count).taken && (*count).closed == 0;
             while must_wait() {
-                // Sleeps, without the mutex, until a signal.
+                // It sleeps, without the mutex, until a signal.
                 ok(pthread_cond_wait(&raw mut (*b).not_empty.0, mutex))?;
             }
             if (*count).put == (*count).taken {
@@ -116,11 +116,11 @@ fn producer(name: &str, messages: &[String]) -> nix::Result<()> {
     // SAFETY: as in `worker`.
     unsafe {
         let (mutex, count) = (&raw mut (*b).mutex.0, &raw mut (*b).count.0);
-        ok(pthread_mutex_lock(mutex))?;
+        ok(pthread_mutex_lock(mutex))?; // sleeps while another process has it
         ((*count).producers, (*count).closed) = ((*count).producers + 1, 0);
         for text in messages {
             while (*count).put.wrapping_sub((*count).taken) == 8 {
-                // Sleeps, without the mutex, until a slot is free.
+                // It sleeps, without the mutex, until a slot is free.
                 ok(pthread_cond_wait(&raw mut (*b).not_full.0, mutex))?;
             }
             let slot = &raw mut (*b).slots[(*count).put as usize % 8];

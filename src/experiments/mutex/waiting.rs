@@ -46,9 +46,11 @@ pub(super) const UNLOCKED_WHILE_ASLEEP: Experiment = Experiment {
 // ANCHOR: unlocked-while-asleep
 fn unlocked_while_asleep(stage: &Stage) -> Result<usize> {
     let page = Page::new()?;
+    let end = stage.gate()?;
     let sleeper = stage.fork("sleeper", |stage| {
         stage.call("pthread_mutex_lock(mutex)", &page.mutex.lock());
         let waited = page.condition.wait(&page.mutex);
+        end.pass()?; // so that the report has its cause first
         stage.call("pthread_cond_wait(cond, mutex)", &waited);
         Ok(named(page.mutex.unlock()))
     })?;
@@ -63,6 +65,7 @@ fn unlocked_while_asleep(stage: &Stage) -> Result<usize> {
         let waits = sleeps(&sleeper)?;
         stage.saw("it sleeps until the unlock", waits);
         stage.call("pthread_mutex_unlock(mutex)", &page.mutex.unlock());
+        end.open(1)?;
         stage.saw("its own unlock then", sleeper.join()?);
     }
     match named(tried).as_str() {
@@ -305,9 +308,11 @@ pub(super) const STOLEN_ITEM: Experiment = Experiment {
 // ANCHOR: stolen-item
 fn stolen_item(stage: &Stage) -> Result<usize> {
     let page = Page::new()?;
+    let end = stage.gate()?;
     let w = stage.fork("W", |stage| {
         page.mutex.lock()?;
         let waited = page.condition.wait(&page.mutex);
+        end.pass()?; // so that the report has its cause first
         stage.call("pthread_cond_wait(cond, mutex)", &waited);
         let items = page.load(ITEMS);
         stage.event("W", format!("finds items = {items}"));
@@ -331,6 +336,7 @@ fn stolen_item(stage: &Stage) -> Result<usize> {
     third.join()?;
     // A signal may as well come after the unlock; here so that the order is certain.
     stage.call("pthread_cond_signal(cond)", &page.condition.signal());
+    end.open(1)?;
     let (waited, items) = w.join()?;
     stage.saw("W's call", waited.as_str());
     stage.saw("items, as W finds it", items);

@@ -92,7 +92,7 @@ static void worker(const char *name)
 static void producer(const char *name, char *messages[])
 {
     struct buffer *b = map_buffer(name);
-    have(b, pthread_mutex_lock(&b->mutex), "pthread_mutex_lock");
+    have(b, pthread_mutex_lock(&b->mutex), "pthread_mutex_lock"); /* sleeps while another has it */
     b->producers++, b->closed = 0;
     for (; *messages; messages++) {
         while (b->put - b->taken == 8) /* sleeps, without the mutex, until a slot is free */

@@ -96,7 +96,7 @@ def worker(name):
 
 def producer(name, *messages):
     b = map_buffer(name)
-    pthread("mutex_lock", b.mutex)
+    pthread("mutex_lock", b.mutex)  # sleeps while another process has it
     b.producers, b.closed = b.producers + 1, 0
     for text in map(str.encode, messages):
         while (b.put - b.taken) % 2**32 == 8:
