@@ -168,6 +168,7 @@ fn a_network_namespace_has_no_loopback() {
     let Some(all) = after(&["unshare", "-n"]) else { return };
     assert_eq!(all.mark("tcp-v4"), "missing");
     assert_eq!(all.mark("tcp-v6"), "missing");
+    assert_eq!(all.mark("udp-v4"), "missing");
     for name in ["unix-socket", "sock-diag-unix", "posix-queue"] {
         assert_eq!(all.mark(name), "ok", "{name}");
     }

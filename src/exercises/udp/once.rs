@@ -143,7 +143,7 @@ pub(super) const ROW: Exercise = Exercise {
             stage: "two",
             language: Language::Python,
             edits: &[
-                ("known = last.get(client, 0)", "known = last.get(0, 0)"),
+                ("last.get(client, 0)", "last.get(0, 0)"),
                 ("last[client] = number", "last[0] = number"),
             ],
         },
