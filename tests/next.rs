@@ -189,7 +189,11 @@ fn steps_are_skipped_one_by_one_until_the_chapter_is_over() {
     };
     assert!(text.contains("\nsemaphore is done."), "{text}");
     assert!(text.contains(&format!("✓ semaphore  {skipped:>2} of {skipped} steps")));
-    assert_eq!(learner.next(), format!("ipclab bare {}", chapters::rows()[0].name), "the first that is not done");
+    assert_eq!(
+        learner.next(),
+        format!("ipclab bare {}", chapters::rows()[0].name),
+        "the first that is not done"
+    );
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Users {
 }
 
 /// One role of each chapter that meets at a name.
-const ROLES: [&[&str]; 16] = [
+const ROLES: [&[&str]; 18] = [
     &["file", "sender", "secret"],
     &["file", "receiver"],
     &["signal", "receiver"],
