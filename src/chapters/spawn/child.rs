@@ -32,8 +32,11 @@ pub struct Options {
 const LONGEST: usize = 1 << 20;
 
 // ANCHOR: answers
+/// What answers a question.
+type Ask = fn() -> Result<String>;
+
 /// Each question, and what answers it.
-const QUESTIONS: [(&str, fn() -> Result<String>); 12] = [
+const QUESTIONS: [(&str, Ask); 12] = [
     ("descriptors", || Ok(descriptors()?.join(" "))),
     ("files", files),
     ("blocked", || Ok(signals(&blocked_at_start()))),
