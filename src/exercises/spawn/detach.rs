@@ -198,7 +198,7 @@ fn has_null_alone(partner: &Partner, pid: Pid) -> Result<()> {
         return Ok(());
     }
     // A pipe has another number in each run.
-    let all = all.join(", ").replace(|c: char| c == '[' || c == ']', "");
+    let all = all.join(", ").replace(['[', ']'], "");
     let all: Vec<&str> = all.split(':').collect();
     partner.wrong(&format!("the command has these descriptors: {}", all.join(" ")))
 }

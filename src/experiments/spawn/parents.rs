@@ -273,10 +273,8 @@ fn pdeathsig_thread(stage: &Stage) -> Result<usize> {
     let mut first = from_the_first_thread(sleep())?;
     let mut child = from_a_thread(sleep())?;
     stage.event("thread", "has started sleep, and has ended");
-    let ended = until(
-        || "sleep goes on".into(),
-        || Ok(child.try_wait().context("waitpid")?),
-    );
+    let ended =
+        until(|| "sleep goes on".into(), || child.try_wait().context("waitpid"));
     if ended.is_err() {
         child.kill().context("kill")?;
         child.wait().context("waitpid")?;
