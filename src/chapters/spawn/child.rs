@@ -32,10 +32,11 @@ pub struct Options {
 const LONGEST: usize = 1 << 20;
 
 // ANCHOR: answers
-/// A question, and what answers it.
-type Question = (&'static str, fn() -> Result<String>);
+/// What answers a question.
+type Ask = fn() -> Result<String>;
 
-const QUESTIONS: [Question; 12] = [
+/// Each question, and what answers it.
+const QUESTIONS: [(&str, Ask); 12] = [
     ("descriptors", || Ok(descriptors()?.join(" "))),
     ("files", files),
     ("blocked", || Ok(signals(&blocked_at_start()))),
