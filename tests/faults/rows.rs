@@ -97,7 +97,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("multiplex select", "multiplex", &[serves("server", "--with select"), prints("client", "MESSAGES")]),
     row("multiplex poll", "multiplex", &[serves("server", "--with poll"), prints("client", "MESSAGES")]),
     row("multiplex epoll", "multiplex", &[serves("server", "--with epoll --edge"), prints("client", "MESSAGES")]),
-    row("eventfd", "eventfd", &[ends("waiter", ""), ends("notifier", "1 2 3")]),
+    row("eventfd", "eventfd", &[ends("waiter", "--semaphore"), ends("notifier", "1 1 1")]),
     row("fdpass", "fdpass", &[serves("server", LISTEN), serves("worker", ""), serves("worker", ""), prints("client", "MESSAGES")]),
     row("fdpass multiprocessing", "fdpass", &[serves("server", "--protocol multiprocessing --listen 127.0.0.1:0"), serves("worker", "--protocol multiprocessing"), serves("worker", "--protocol multiprocessing"), prints("client", "MESSAGES")]),
     row("fdpass fork", "fdpass", &[serves("fork", LISTEN), prints("client", "MESSAGES")]),

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::socket::{Backlog, listen};
+use nix::sys::socket::{Backlog, SockFlag, listen};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::{ReadWriteFlags, preadv2};
@@ -15,6 +15,7 @@ use rustix::io::{ReadWriteFlags, preadv2};
 use super::{BYTE, unix_socket, value};
 use crate::fdpass::descriptor::{known_peer, pass};
 use os::calls::{accept4, nix_errno};
+use wire::errors::Advise;
 use wire::local::{self, Name};
 use wire::meet::{Rendezvous, SoleRole};
 use wire::payload::{Payload, Printed, Style};
@@ -129,7 +130,7 @@ impl Waiter {
             for event in &events {
                 match event.data.u64() {
                     COUNTER => ready = true,
-                    LISTENER => self.accept()?,
+                    LISTENER => left |= self.accept()?,
                     id => left |= self.has_left(id),
                 }
             }
@@ -203,47 +204,57 @@ impl Waiter {
     // ANCHOR_END: take
 
     // ANCHOR: pass
-    /// Accepts a notifier, and passes the eventfd to it.
-    fn accept(&mut self) -> Result<()> {
-        let accepted =
-            accept4(&self.listener, nix::sys::socket::SockFlag::SOCK_CLOEXEC);
-        let connection = match accepted {
+    /// Accepts a notifier, and passes the eventfd to it; whether it has left already.
+    fn accept(&mut self) -> Result<bool> {
+        let connection = match accept4(&self.listener, SockFlag::SOCK_CLOEXEC) {
             Ok(connection) => connection,
-            Err(error) => {
-                match error_of(error) {
-                    ErrorOf::Client => {}
-                    ErrorOf::Resources => {
-                        let way_out = "ulimit -n raises RLIMIT_NOFILE";
-                        self.shortage.rest(error, "accept", way_out);
-                    }
-                    ErrorOf::Listener => return Err(error).context("accept"),
-                }
-                return Ok(());
-            }
+            Err(error) => return self.not_accepted(error).map(|()| false),
         };
         // With the eventfd a process of another user could take what is meant for us.
         let pid = match known_peer(&connection) {
             Ok(pid) => pid,
             Err(error) => {
                 say::complain(&error.context("a notifier"));
-                return Ok(());
+                return Ok(false);
             }
         };
         let id = self.newest + 1;
+        let passed = Shortage::default()
+            .retry("sendmsg", || pass(&connection, &self.event, BYTE))
+            .context("sendmsg");
         // Nothing but its end is watched: a notifier says nothing on the connection.
-        let passed = pass(&connection, &self.event, BYTE)
-            .and_then(|()| self.watch(&connection, id, EventFlags::RDHUP));
-        if let Err(error) = passed {
-            let error = anyhow::Error::new(error);
-            say::complain(&error.context(format!("notifier {pid} is refused")));
-            return Ok(());
+        let watched = passed.and_then(|()| {
+            let watch = || self.watch(&connection, id, EventFlags::RDHUP);
+            Shortage::default().retry("epoll_ctl", watch).context("epoll_ctl")
+        });
+        if let Err(error) = watched {
+            say::complain(&error.context(format!("notifier {pid} is lost")));
+            return Ok(true);
         }
         say!(
             "accept(), sendmsg(x, SCM_RIGHTS): notifier {pid} has a copy of the eventfd"
         );
         self.newest = id;
         self.notifiers.insert(id, (pid, connection));
-        Ok(())
+        Ok(false)
+    }
+
+    /// What comes of it that accept(2) failed: with no descriptor left it is tried again, if a
+    /// notifier is here that may leave one.
+    fn not_accepted(&mut self, error: Errno) -> Result<()> {
+        let way_out = "ulimit -n raises RLIMIT_NOFILE";
+        match error_of(error) {
+            ErrorOf::Client => Ok(()),
+            ErrorOf::Resources
+                if error != Errno::EMFILE || !self.notifiers.is_empty() =>
+            {
+                self.shortage.rest(error, "accept", way_out);
+                Ok(())
+            }
+            _ => Err(error)
+                .context("accept")
+                .advise(|_| (error == Errno::EMFILE).then_some(way_out)),
+        }
     }
     // ANCHOR_END: pass
 }
