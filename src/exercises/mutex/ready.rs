@@ -178,7 +178,7 @@ pub(super) const ROW: Exercise = Exercise {
         },
         Wrong {
             what: "waits for the magic",
-            stage: "killed",
+            stage: "half",
             language: Language::C,
             edits: &[
                 (
@@ -188,6 +188,21 @@ pub(super) const ROW: Exercise = Exercise {
                 (
                     "static void join(",
                     "static volatile long number_of_looks;\nstatic void join(",
+                ),
+            ],
+        },
+        Wrong {
+            what: "believes that it is made once it had to wait",
+            stage: "killed",
+            language: Language::Python,
+            edits: &[
+                (
+                    "    fcntl.flock(memory, fcntl.LOCK_EX)  # sleeps while another process makes it; ends with it\n",
+                    "    waited = False\n    try:\n        fcntl.flock(memory, fcntl.LOCK_EX | fcntl.LOCK_NB)\n    except BlockingIOError:\n        waited = True\n        fcntl.flock(memory, fcntl.LOCK_EX)\n",
+                ),
+                (
+                    "made = shared[:4] != b\"redy\"",
+                    "made = shared[:4] != b\"redy\" and not waited",
                 ),
             ],
         },
