@@ -35,6 +35,12 @@ struct Counters {
     closed: u32,
 }
 
+impl Counters {
+    fn is_empty(&self) -> bool {
+        self.put == self.taken
+    }
+}
+
 #[repr(C, align(4096))]
 #[derive(Clone, Copy)]
 struct Slot {
@@ -92,14 +98,13 @@ fn worker(name: &str) -> nix::Result<()> {
     // SAFETY: mapped, and made; the counters and slots belong to the process that has the mutex.
     unsafe {
         let (mutex, count) = (&raw mut (*b).mutex.0, &raw mut (*b).count.0);
-        let empty = || (*count).put == (*count).taken;
         loop {
             have(mutex, pthread_mutex_lock(mutex))?; // sleeps while another process has it
-            while empty() && (*count).closed == 0 {
+            while (*count).is_empty() && (*count).closed == 0 {
                 // It sleeps, without the mutex, until a signal.
                 have(mutex, pthread_cond_wait(&raw mut (*b).not_empty.0, mutex))?;
             }
-            if empty() {
+            if (*count).is_empty() {
                 break; // the producers have put all, and all is taken
             }
             let slot = (*b).slots[(*count).taken as usize % 8]; // a copy: the place is free
