@@ -35,6 +35,12 @@ struct Counters {
     closed: u32,
 }
 
+impl Counters {
+    fn is_empty(&self) -> bool {
+        self.put == self.taken
+    }
+}
+
 #[repr(C, align(4096))]
 #[derive(Clone, Copy)]
 struct Slot {
@@ -87,13 +93,11 @@ fn worker(name: &str) -> nix::Result<()> {
         let (mutex, count) = (&raw mut (*b).mutex.0, &raw mut (*b).count.0);
         loop {
             ok(pthread_mutex_lock(mutex))?; // sleeps while another process has it
-            let must_wait =
-                || (*count).put == (*count).taken && (*count).closed == 0;
-            while must_wait() {
+            while (*count).is_empty() && (*count).closed == 0 {
                 // It sleeps, without the mutex, until a signal.
                 ok(pthread_cond_wait(&raw mut (*b).not_empty.0, mutex))?;
             }
-            if (*count).put == (*count).taken {
+            if (*count).is_empty() {
                 break; // the producers have put all, and all is taken
             }
             let slot = (*b).slots[(*count).taken as usize % 8]; // a copy: the place is free
@@ -123,11 +127,10 @@ fn producer(name: &str, messages: &[String]) -> nix::Result<()> {
                 // It sleeps, without the mutex, until a slot is free.
                 ok(pthread_cond_wait(&raw mut (*b).not_full.0, mutex))?;
             }
-            let slot = &raw mut (*b).slots[(*count).put as usize % 8];
-            let room = &mut (*slot).text;
-            let place = room.get_mut(..text.len()).ok_or(Errno::EMSGSIZE)?;
+            let slot = &mut (*b).slots[(*count).put as usize % 8];
+            let place = slot.text.get_mut(..text.len()).ok_or(Errno::EMSGSIZE)?;
             place.copy_from_slice(text.as_bytes());
-            (*slot).length = text.len() as u32;
+            slot.length = text.len() as u32;
             (*count).put = (*count).put.wrapping_add(1); // only now: the text is there
             ok(pthread_cond_signal(&raw mut (*b).not_empty.0))?; // wakes one worker
         }

@@ -101,7 +101,6 @@ pub(super) const ROW: Exercise = Exercise {
                 partner.call("stores the magic", stored)?;
                 let unlocked = flock(&object, FlockOperation::Unlock);
                 partner.call("flock(LOCK_UN)", unlocked)?;
-                partner.until_all_have_ended()?;
                 look(partner, 99)
             },
             hint: 3,
@@ -179,7 +178,7 @@ pub(super) const ROW: Exercise = Exercise {
         },
         Wrong {
             what: "waits for the magic",
-            stage: "killed",
+            stage: "half",
             language: Language::C,
             edits: &[
                 (
@@ -189,6 +188,21 @@ pub(super) const ROW: Exercise = Exercise {
                 (
                     "static void join(",
                     "static volatile long number_of_looks;\nstatic void join(",
+                ),
+            ],
+        },
+        Wrong {
+            what: "believes that it is made once it had to wait",
+            stage: "killed",
+            language: Language::Python,
+            edits: &[
+                (
+                    "    fcntl.flock(memory, fcntl.LOCK_EX)  # sleeps while another process makes it; ends with it\n",
+                    "    waited = False\n    try:\n        fcntl.flock(memory, fcntl.LOCK_EX | fcntl.LOCK_NB)\n    except BlockingIOError:\n        waited = True\n        fcntl.flock(memory, fcntl.LOCK_EX)\n",
+                ),
+                (
+                    "made = shared[:4] != b\"redy\"",
+                    "made = shared[:4] != b\"redy\" and not waited",
                 ),
             ],
         },
@@ -221,6 +235,7 @@ fn at_work(partner: &Partner) -> Result<File> {
 
 /// What must be there in the end; then it is removed.
 fn look(partner: &Partner, wanted: u32) -> Result<()> {
+    partner.until_all_have_ended()?;
     let object = partner.call("shm_open(PLACE)", open(partner, OFlag::empty()))?;
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut &object, &mut bytes).context("read")?;

@@ -147,19 +147,13 @@ pub(super) const ROW: Exercise = Exercise {
             )],
         },
         Wrong {
-            what: "takes at the second wake-up, whatever is there",
+            what: "lets go of the mutex between the look and the take",
             stage: "two",
             language: Language::Python,
-            edits: &[
-                (
-                    "        while s.items == 0 and not s.closed:\n",
-                    "        while s.items == 0 and not s.closed and s.taken == 0:\n",
-                ),
-                (
-                    "        if s.items == 0:\n",
-                    "        if s.items == 0 and s.closed:\n",
-                ),
-            ],
+            edits: &[(
+                "        if s.items == 0:\n            break\n",
+                "        if s.items == 0:\n            break\n        pthread(\"mutex_unlock\", s.mutex)\n        __import__(\"time\").sleep(0.3)\n        pthread(\"mutex_lock\", s.mutex)\n",
+            )],
         },
     ],
 };
