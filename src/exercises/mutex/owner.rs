@@ -77,7 +77,7 @@ pub(super) const ROW: Exercise = Exercise {
     ],
     wrong: &[
         Wrong {
-            what: "locks nothing",
+            what: "gives the mutex back before it puts",
             stage: "plain",
             language: Language::C,
             edits: &[(

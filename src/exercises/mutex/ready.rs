@@ -129,7 +129,7 @@ pub(super) const ROW: Exercise = Exercise {
     ],
     wrong: &[
         Wrong {
-            what: "stores the magic first",
+            what: "stores another magic",
             stage: "made",
             language: Language::Python,
             edits: &[(
