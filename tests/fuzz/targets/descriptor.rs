@@ -39,7 +39,7 @@ pub(crate) fn run(input: &[u8]) {
     let mut taken = Vec::new();
     for _ in 0..128 {
         match take(&theirs, BYTE) {
-            Ok(ReceivedDescriptor::Connection(descriptor)) => taken.push(descriptor),
+            Ok(ReceivedDescriptor::Descriptor(descriptor)) => taken.push(descriptor),
             Ok(ReceivedDescriptor::Nothing | ReceivedDescriptor::EndOfFile) => break,
             Err(_) => {}
         }
