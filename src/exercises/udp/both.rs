@@ -117,7 +117,7 @@ pub(super) const ROW: Exercise = Exercise {
         },
         Wrong {
             what: "looks again and again",
-            stage: "silent",
+            stage: "plain",
             language: Language::Python,
             edits: &[("in poll.poll():", "in poll.poll(1):")],
         },
