@@ -78,7 +78,7 @@ fn word_that_stays(word: &str) -> String {
     if path.contains("ipclab-") {
         return word.replace(path, "PLACE");
     }
-    let number = path.trim_matches(['"', '.']);
+    let number = path.trim_matches(['"', '.', '-']);
     if number.len() > 2 && number.bytes().all(|c| c.is_ascii_digit()) {
         word.replace(number, "N")
     } else {

@@ -114,6 +114,45 @@ pub(super) const ROW: Exercise = Exercise {
     ],
     wrong: &[
         Wrong {
+            what: "waits for the end, too",
+            stage: "plain",
+            language: Language::Python,
+            edits: &[("    while taken < total:", "    while True:")],
+        },
+        Wrong {
+            what: "ends well when no number has come",
+            stage: "none",
+            language: Language::Python,
+            edits: &[(
+                "            os.unlink(name)\n            sys",
+                "            os.unlink(name)\n            if taken == 0:\n                sys.exit(0)\n            sys",
+            )],
+        },
+        Wrong {
+            what: "takes the end for a sign that all has come",
+            stage: "almost",
+            language: Language::Python,
+            edits: &[
+                (
+                    "        if event not in dict(poll.poll()):",
+                    "        ready = dict(poll.poll())\n        if event not in ready:",
+                ),
+                (
+                    "        taken += number\n",
+                    "        taken += number\n        if notifier.fileno() in ready:\n            break\n",
+                ),
+            ],
+        },
+        Wrong {
+            what: "writes the number in the network's byte order",
+            stage: "both",
+            language: Language::Python,
+            edits: &[(
+                "os.write(event, struct.pack(\"Q\", number))",
+                "os.write(event, struct.pack(\">Q\", number))",
+            )],
+        },
+        Wrong {
             what: "looks again and again",
             stage: "killed",
             language: Language::Python,

@@ -18,7 +18,7 @@ pub(super) const ROW: Exercise = Exercise {
     title: "a program that an eventfd wakes, until its connection ends",
     kind: Kind::Write,
     minutes: 20,
-    after: &["fdpass/receiver"],
+    after: &[],
     task: include_str!("reader/task.md"),
     begin: Begin::Solution,
     places: &[MeetingPlace::Path],

@@ -105,6 +105,15 @@ pub(super) const ROW: Exercise = Exercise {
     ],
     wrong: &[
         Wrong {
+            what: "refuses one that does not block",
+            stage: "one",
+            language: Language::Python,
+            edits: &[(
+                "    if kind != \"anon_inode:[eventfd]\":",
+                "    if kind != \"anon_inode:[eventfd]\" or not os.get_blocking(event):",
+            )],
+        },
+        Wrong {
             what: "refuses all",
             stage: "plain",
             language: Language::Python,

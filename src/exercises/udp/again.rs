@@ -95,6 +95,12 @@ pub(super) const ROW: Exercise = Exercise {
     ],
     wrong: &[
         Wrong {
+            what: "prints the number, too",
+            stage: "plain",
+            language: Language::Python,
+            edits: &[("data[len(head):] + b\"\\n\"", "data + b\"\\n\"")],
+        },
+        Wrong {
             what: "waits for ever",
             stage: "lost",
             language: Language::Python,

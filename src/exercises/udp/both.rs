@@ -15,7 +15,7 @@ pub(super) const ROW: Exercise = Exercise {
     title: "a server of UDP and TCP at one port, in one thread",
     kind: Kind::Mend,
     minutes: 30,
-    after: &["udp/once", "multiplex/lines"],
+    after: &["udp/once"],
     task: include_str!("both/task.md"),
     begin: Begin::Solution,
     places: &[MeetingPlace::Address],
@@ -92,6 +92,18 @@ pub(super) const ROW: Exercise = Exercise {
         },
     ],
     wrong: &[
+        Wrong {
+            what: "looks at UDP once a client of TCP has come",
+            stage: "udp",
+            language: Language::Python,
+            edits: &[
+                ("    poll.register(udp, select.POLLIN)\n", ""),
+                (
+                    "                poll.register(client, select.POLLIN)\n",
+                    "                poll.register(client, select.POLLIN)\n                poll.register(udp, select.POLLIN)\n",
+                ),
+            ],
+        },
         Wrong {
             what: "has another port for UDP",
             stage: "plain",

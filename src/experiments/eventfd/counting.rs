@@ -18,12 +18,12 @@ pub(super) const SEVERAL_WRITES: Experiment = Experiment {
                meanwhile. What do the next two reads of it return?",
     answers: &[
         wrong(
-            "3, and then 4",
+            "3, then 4",
             "That is a queue: a pipe, or a message queue. An eventfd has one number, and \
              nothing says of how many writes it is the sum.",
         ),
         right(
-            "12, then none",
+            "12, and then none",
             "Each write adds to the counter, and one read takes all of it. The second \
              read finds 0: it would sleep, or return EAGAIN with O_NONBLOCK.",
         ),
@@ -78,7 +78,7 @@ pub(super) const TAKES_ONE: Experiment = Experiment {
              does, whatever the counter is.",
         ),
         wrong(
-            "one read, of 1",
+            "one read of 1",
             "The read does return 1, but it leaves the other 2 in the counter.",
         ),
         right(

@@ -37,7 +37,7 @@ pub(super) const KEPT_BY_EXEC: Experiment = Experiment {
              that thread goes on.",
         ),
         wrong(
-            "the handler, the ignore, the block",
+            "all of the three",
             "The handler was a function of the program that is gone. Its signal has the \
              default action again.",
         ),

@@ -54,7 +54,7 @@ pub(super) const CTRL_C: Experiment = Experiment {
              signals it alone.",
         ),
         right(
-            "the program and the first child",
+            "the program and the first of the children",
             "Ctrl-C is for the terminal's foreground process group, and fork(2) leaves the \
              child in it. So a supervisor and its children get it at the same time.",
         ),
