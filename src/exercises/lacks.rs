@@ -19,6 +19,7 @@ pub const ASKED: &[(&str, &str)] = &[
     ("unix/cut", "unix_seqpacket and unix_dgram have room for 4,096 bytes"),
     ("tcp/lost-client", "A client that is killed before it has read its answers"),
     ("tcp/zombies", "Children of tcp_fork are waited for only"),
+    ("udp/long", "A datagram of over 4,096 bytes is cut"),
     ("udp/again", "A lost datagram, either way"),
     ("udp/once", "A message that comes twice"),
     ("posixmq/logger", "Nothing is said when no receiver takes the messages"),

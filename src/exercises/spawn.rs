@@ -3,9 +3,10 @@
 use super::row::Exercise;
 
 mod detach;
+mod ended;
 mod filter;
 mod lifeline;
 
 /// The exercises.
 pub(super) const ALL: &[Exercise] =
-    &[detach::DETACH, filter::FILTER, lifeline::LIFELINE];
+    &[ended::ENDED, detach::DETACH, filter::FILTER, lifeline::LIFELINE];
