@@ -10,6 +10,7 @@ use wire::say::grouped;
 
 use super::row::{Ends, Player};
 use super::run::{MOST_PRINTED, Over};
+use super::sleep::ENDED_EARLY;
 use super::stream::LOST;
 use super::verdict::{Report, Verdict, difference};
 
@@ -121,7 +122,9 @@ fn complaint(said: &str) -> String {
 }
 
 fn tells_of_a_lost_peer(complaint: &str) -> bool {
-    ["EPIPE", "ECONNRESET", LOST].iter().any(|lost| complaint.contains(lost))
+    ["EPIPE", "ECONNRESET", LOST, ENDED_EARLY]
+        .iter()
+        .any(|lost| complaint.contains(lost))
 }
 
 fn judge_end(

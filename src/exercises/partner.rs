@@ -13,7 +13,9 @@ use anyhow::{Context, Result, bail};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, read, write};
+use rustix::event::{PollFd, PollFlags};
 
+use os::calls::poll_until;
 use os::proc::{Activity, activity, field, text};
 use os::process_identity::state;
 use wire::payload;
@@ -22,7 +24,7 @@ use wire::standard;
 
 use super::row::{Exercise, Stage};
 use super::scene::Scene;
-use super::sleep::{IDLE, Sleep, restless};
+use super::sleep::{IDLE, Sleep, ended_early, restless};
 use super::{find, seed, stream};
 
 /// The environment variable that all processes of a stage have: its directory.
@@ -218,9 +220,22 @@ impl Partner {
     /// The process of the learner's program that plays `role`.
     ///
     /// # Errors
-    /// When none is there by the deadline.
+    /// When it has ended, or is not there by the deadline.
     pub fn learner(&self, role: &str) -> Result<Pid> {
-        self.until("the learner's process", || self.playing(role))
+        let seen = self.until("the learner's process", || {
+            let pid = self.playing(role);
+            (pid.is_some() || self.have_all_ended()).then_some(pid)
+        })?;
+        seen.map_or_else(|| self.wrong(&ended_early(role)), Ok)
+    }
+
+    /// Whether all of the learner's processes were there, and have ended: the check closes
+    /// standard input then.
+    fn have_all_ended(&self) -> bool {
+        let Ok(input) = standard::input() else { return false };
+        let mut fds = [PollFd::from_borrowed_fd(input, PollFlags::IN)];
+        poll_until(&mut fds, Some(Duration::ZERO)).is_ok()
+            && !fds[0].revents().is_empty()
     }
 
     /// Ends the server of a stage in which nothing else may be left; returns when it has ended.

@@ -34,7 +34,7 @@ use super::pace::Pace;
 use super::partner::{MARK, USED, VERB, left_running, processes_of};
 use super::row::{Ends, Exercise, PARTNER, Player, ROOM, Stage};
 use super::scene::Scene;
-use super::sleep::{IDLE, Sleep, restless};
+use super::sleep::{IDLE, Sleep, ended_early, restless};
 use super::verdict::{Report, Verdict};
 
 /// How often a run is looked at that does not end.
@@ -87,7 +87,8 @@ pub(super) fn play(
     let mut players = (stage.players)(&scene);
     number_alike(&mut players);
     let began = Instant::now();
-    let deadline = began + pace.deadline();
+    // What follows does not lose the time that a start has taken.
+    let deadline = || Instant::now() + pace.deadline();
     let mut report = Report::well();
     let mut running: Vec<RoleProcess> = Vec::new();
     let mut link = None;
@@ -118,7 +119,7 @@ pub(super) fn play(
             break;
         }
         let waits = (pace.settled(), BUSY_TICKS);
-        over = settle(&mut running, stop, deadline, waits)?;
+        over = settle(&mut running, stop, deadline(), waits)?;
         if matches!(over, Over::Flood | Over::Interrupted) {
             break;
         }
@@ -137,7 +138,7 @@ pub(super) fn play(
     drop(link);
     if !matches!(over, Over::Flood | Over::Failed | Over::Interrupted) {
         let early = Early { players: &players, quiet: pace.quiet() };
-        over = wait(&mut running, stop, deadline, Some(early))?;
+        over = wait(&mut running, stop, deadline(), Some(early))?;
     }
     let asleep = match over {
         Over::Quiet | Over::Late => {
@@ -380,8 +381,7 @@ fn idle(process: &mut RoleProcess, stop: &mut Interrupts) -> Result<Option<Strin
     if over != Over::Late {
         // How one ended that has failed is judged.
         let early = over == Over::Ended && !process.has_failed();
-        let fault = || format!("Your {} ended, and did not wait.", process.name);
-        return Ok(early.then(fault));
+        return Ok(early.then(|| ended_early(&process.name)));
     }
     Ok(restless(&process.name, before, Sleep::of(pid)))
 }

@@ -41,6 +41,14 @@ impl Sleep {
     }
 }
 
+/// That a program called `name` is not there any more, which should have slept.
+pub(super) fn ended_early(name: &str) -> String {
+    format!("Your {name} {ENDED_EARLY}.")
+}
+
+/// How [`ended_early`] ends.
+pub(super) const ENDED_EARLY: &str = "ended, and did not wait";
+
 /// What a program called `name` has done that should have slept for as long as [`IDLE`].
 pub(super) fn restless(name: &str, before: Sleep, now: Sleep) -> Option<String> {
     let (woken, computed) = (
@@ -51,7 +59,9 @@ pub(super) fn restless(name: &str, before: Sleep, now: Sleep) -> Option<String> 
         "while it waited, for {} ms in which nothing happened",
         IDLE.as_millis()
     );
-    if computed > IDLE_TICKS || !now.sound {
+    if now.processes == 0 {
+        Some(ended_early(name))
+    } else if computed > IDLE_TICKS || !now.sound {
         Some(format!(
             "Your {name} did not sleep {while_waiting}: it used the CPU for {} ms.",
             computed * 10

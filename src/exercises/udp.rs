@@ -67,7 +67,7 @@ fn next(
                 return Ok(Some((data, from)));
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                std::thread::yield_now(); // runs on: asleep, it would be taken for one that hangs
+                std::thread::sleep(Duration::from_millis(5)); // which is no sleep for good
             }
             Err(error) => return Err(error).context("recvfrom"),
         }

@@ -8,6 +8,7 @@ use nix::fcntl::OFlag;
 use rustix::fs::{FlockOperation, flock};
 
 use bare::{Language, MeetingPlace};
+use os::shm_file::segment_path;
 
 use super::super::partner::Partner;
 use super::super::row::{Begin, Exercise, Kind, Player, Stage, Wrong};
@@ -183,7 +184,7 @@ pub(super) const ROW: Exercise = Exercise {
             edits: &[
                 (
                     "    int made = memcmp",
-                    "    while (s->number != 0 && memcmp(s->magic, \"redy\", 4) != 0 && number_of_looks++ < 100000000)\n        ;\n    if (s->number != 0 && memcmp(s->magic, \"redy\", 4) != 0)\n        exit(1);\n    int made = memcmp",
+                    "    while (s->number != 0 && memcmp(s->magic, \"redy\", 4) != 0 && number_of_looks++ < 1000000)\n        ;\n    if (s->number != 0 && memcmp(s->magic, \"redy\", 4) != 0)\n        exit(1);\n    int made = memcmp",
                 ),
                 (
                     "static void join(",
@@ -229,6 +230,7 @@ fn at_work(partner: &Partner) -> Result<File> {
     let locked = flock(&object, FlockOperation::LockExclusive);
     partner.call("flock(LOCK_EX)", locked)?;
     partner.call("ftruncate(8 bytes)", object.set_len(8))?;
+    partner.until_opened(&segment_path(&partner.scene.place()))?;
     partner.must_sleep("join")?;
     Ok(object)
 }
