@@ -385,7 +385,7 @@ fn client_and_server_meet_at_localhost_whatever_it_stands_for() {
 #[test]
 fn what_cannot_be_in_a_namespace_is_one_line_with_its_way_out() {
     let other_proc = "mount -t proc proc /proc";
-    let table: [(&str, &str, &str, &str); 10] = [
+    let table: [(&str, &str, &str, &str); 12] = [
         ("pf", "true", "shm sender x", other_proc),
         ("pf", "true", "signal receiver", other_proc),
         ("pf", "true", "experiment fifo/no-reader-enxio --show", other_proc),
@@ -406,6 +406,18 @@ fn what_cannot_be_in_a_namespace_is_one_line_with_its_way_out() {
             "mount -t tmpfs -o ro none /dev/shm",
             "shm sender x --kind posix",
             "remount,rw /dev/shm",
+        ),
+        (
+            "m",
+            "mount -t tmpfs -o size=4k none /dev/shm",
+            "shm sender x",
+            "a smaller --capacity",
+        ),
+        (
+            "m",
+            "mount -t tmpfs -o size=4k none /dev/shm",
+            "mutex worker",
+            "fewer --slots",
         ),
         ("n", "true", "tcp client --connect 127.0.0.1:7 x", "ip link set lo up"),
         ("m", "export TMPDIR=/nowhere", "demo -q fifo", "set TMPDIR"),

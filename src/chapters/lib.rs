@@ -70,3 +70,13 @@ pub fn rows() -> &'static [Row] {
 pub fn find(name: &str) -> Option<Row> {
     ROWS.iter().find(|row| row.name == name).copied()
 }
+
+/// The address at which the chapter `name` listens unless told otherwise.
+pub fn address(name: &str) -> Option<&'static str> {
+    match name {
+        "tcp" => Some(tcp::ADDRESS),
+        "udp" => Some(udp::ADDRESS),
+        "fdpass" => Some(fdpass::ADDRESS),
+        _ => None,
+    }
+}

@@ -47,10 +47,8 @@ impl MeetingPlaces {
         let given = (!program.meets_roles()).then(|| place.clone());
         let rendezvous = Rendezvous::new(row.name, row.meets, given)?;
         rendezvous.make_dir()?;
-        let address = match row.name {
-            "fdpass" => chapters::fdpass::ADDRESS,
-            _ => chapters::tcp::ADDRESS,
-        };
+        // Bare servers of other chapters that want one have tcp's.
+        let address = chapters::address(row.name).unwrap_or(chapters::tcp::ADDRESS);
         Ok(MeetingPlaces {
             path: rendezvous.path(),
             name: format!("{}{place}", kernel_prefix()),

@@ -12,7 +12,7 @@ use wire::meet::{kernel_prefix, key_of, runtime_dir};
 use wire::visible;
 
 use super::descendants::descendants;
-use super::model::{Kind, Map, Object};
+use super::model::{End, Kind, Map, Object};
 use super::processes::{own_terminal, words};
 
 /// What the user asked for.
@@ -201,8 +201,7 @@ impl Place {
             path: visible::text(dir.join(row.name).as_os_str().as_bytes()),
             key: format!("key {:#x}", key_of(&kernel) as u32),
             kernel,
-            address: matches!(row.name, "tcp" | "udp")
-                .then_some(chapters::tcp::ADDRESS),
+            address: chapters::address(row.name),
         }
     }
 
@@ -225,10 +224,38 @@ impl Place {
             Kind::SysvQueue | Kind::SysvSegment | Kind::SysvSemaphore => {
                 name.ends_with(&self.key)
             }
-            Kind::Tcp => {
-                object.ends.iter().any(|end| end.name.as_deref() == self.address)
+            Kind::Tcp | Kind::Udp => {
+                let ours = |end: &End| end.name.as_deref() == self.address;
+                self.address.is_some() && object.ends.iter().any(ours)
             }
             _ => below(&self.path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Key;
+
+    /// Whether a chapter's default place is an object of one end with this address.
+    fn is_place_of(chapter: &str, kind: Kind, address: &str) -> bool {
+        let key = Key { kind, space: 0, number: 1 };
+        let name = Some(address.to_owned());
+        let end = End { name: name.clone(), ..End::default() };
+        let object = Object { name, ends: vec![end], ..Object::new(key) };
+        Place::of(&chapters::find(chapter).unwrap()).has(&object)
+    }
+
+    #[test]
+    fn the_socket_at_a_chapters_address_is_its_place() {
+        for (chapter, kind) in
+            [("tcp", Kind::Tcp), ("udp", Kind::Udp), ("fdpass", Kind::Tcp)]
+        {
+            let address = chapters::address(chapter).unwrap();
+            assert!(is_place_of(chapter, kind, address), "{chapter}");
+            assert!(!is_place_of(chapter, kind, "127.0.0.1:1"), "{chapter}");
+            assert!(!is_place_of("fifo", kind, address), "{chapter}");
         }
     }
 }

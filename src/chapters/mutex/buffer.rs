@@ -63,7 +63,7 @@ pub(super) fn join(
         let object = open(&name, &mut presence)?;
         let made = layout::map(&object, options);
         if let Some(made) =
-            made.context(format!("/dev/shm{name}")).advise(elsewhere)?
+            made.context(format!("/dev/shm{name}")).advise(way_out)?
         {
             break made;
         }
@@ -115,7 +115,7 @@ fn open(name: &str, presence: &mut Presence) -> Result<std::os::fd::OwnedFd> {
                 if let Some(why) =
                     Owner::of_open(&found).context("fstat")?.why_not_ours()
                 {
-                    return Err(anyhow!("/dev/shm{name} {why}")).advise(elsewhere);
+                    return Err(anyhow!("/dev/shm{name} {why}")).advise(way_out);
                 }
                 presence.adopt(&object)?;
                 return Ok(found);
@@ -125,8 +125,16 @@ fn open(name: &str, presence: &mut Presence) -> Result<std::os::fd::OwnedFd> {
 }
 // ANCHOR_END: join
 
-fn elsewhere(_: &anyhow::Error) -> Option<&'static str> {
-    Some("use --at NAME for another, or remove it if it is yours")
+/// An error that no call has returned is of what is in the object.
+fn way_out(error: &anyhow::Error) -> Option<&'static str> {
+    match errno(error) {
+        None => Some("use --at NAME for another, or remove it if it is yours"),
+        Some(Errno::ENOSPC) => Some(
+            "/dev/shm has no room for it (df /dev/shm): remove what nobody uses, or take \
+             fewer --slots",
+        ),
+        Some(_) => None,
+    }
 }
 
 impl Buffer {
