@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 
+use super::judge::has_word;
 use super::schema::Played;
 
 /// What an error of the program usually comes from: by its name, a sentence or two.
@@ -141,10 +142,7 @@ pub(super) fn of(stage: &Played) -> Option<String> {
 /// The name of the error that `said` tells last.
 fn named_in(said: &str) -> Option<String> {
     said.lines().rev().find_map(|line| {
-        let has = |word: &str| {
-            let mut words = line.split(|c: char| !c.is_ascii_alphanumeric());
-            words.any(|one| one == word)
-        };
+        let has = |word: &str| has_word(line, word);
         // nix, Python's OSError, Rust's io::Error, and perror(3).
         let tells = |errno: Errno| {
             let number = errno as i32;

@@ -1,7 +1,6 @@
 //! The exercises of the chapter eventfd.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -60,11 +59,16 @@ fn end_at_once(
     partner.signal(learner, Signal::SIGCONT, "it goes on")
 }
 
+/// Passes a descriptor to the learner's program, which connects.
+fn give(partner: &Partner, descriptor: impl AsFd) -> Result<OwnedFd> {
+    let connection = fdpass::connected(partner)?;
+    fdpass::pass(partner, &connection, b'x', &[descriptor.as_fd()])?;
+    Ok(connection)
+}
+
 /// Connects to the learner's waiter, and is passed its eventfd.
 fn be_passed(partner: &Partner) -> Result<(OwnedFd, OwnedFd)> {
-    let place = partner.scene.place();
-    let connected = UnixStream::connect(&place);
-    let connection: OwnedFd = partner.call("connect(PLACE)", connected)?.into();
+    let connection = partner.connect()?;
     let (_, descriptors) = fdpass::receive(partner, &connection)?;
     let event = descriptors.into_iter().next();
     let event = event.context("your program has passed no descriptor")?;

@@ -47,18 +47,14 @@ pub(super) fn judge(
         }
     };
     let partners = ended.iter().filter(|(it, _)| !it.learners);
-    let complaints: Vec<String> = partners
+    let (effects, causes): (Vec<String>, Vec<String>) = partners
         .filter(|(_, (_, outcome))| !outcome.status.success())
         .map(|(_, (_, outcome))| complaint(&outcome.stderr))
-        .collect();
+        .partition(|complaint| tells_of_a_lost_peer(complaint));
     judge_learners(report, true);
-    for complaint in complaints.iter().filter(|it| !tells_of_a_lost_peer(it)) {
-        report.fault(Verdict::Wrong, complaint.clone());
-    }
+    causes.into_iter().for_each(|cause| report.fault(Verdict::Wrong, cause));
     judge_learners(report, false);
-    for complaint in complaints.iter().filter(|it| tells_of_a_lost_peer(it)) {
-        report.fault(Verdict::Wrong, complaint.clone());
-    }
+    effects.into_iter().for_each(|effect| report.fault(Verdict::Wrong, effect));
     match over {
         Over::Quiet => {
             report.hung("All sleep, and nothing is left that could wake them.")
@@ -108,7 +104,7 @@ pub(super) fn judge(
 }
 
 /// Whether `word`, of letters and digits, stands in `text` by itself.
-fn has_word(text: &str, word: &str) -> bool {
+pub(super) fn has_word(text: &str, word: &str) -> bool {
     text.split(|c: char| !c.is_alphanumeric()).any(|one| one == word)
 }
 

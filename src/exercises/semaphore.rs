@@ -15,7 +15,6 @@ use rustix::thread::futex::{Flags, wake};
 use bare::{Language, MeetingPlace};
 use doctor::probes::semaphores;
 use os::cleanup::{Object, remove_now};
-use os::process_identity::state;
 use os::semaphore::{sem_create, sem_post};
 use os::shared::{Shared, mmap};
 use os::sysv_semaphore::{
@@ -197,11 +196,7 @@ const UNDO: Exercise = Exercise {
             players: |scene| working(scene, Ends::Well),
             partner: |partner| {
                 with_set(partner, 0, |partner, set, worker| {
-                    partner.signal(worker, Signal::SIGSTOP, "while it waits")?;
-                    let stopped = || {
-                        (state(worker.as_raw() as u32) == Some('T')).then_some(())
-                    };
-                    partner.until("a stop", stopped)?;
+                    partner.stop(worker, "while it waits")?;
                     partner.signal(worker, Signal::SIGCONT, "it is to wait on")?;
                     partner.until_asleep(worker)?;
                     let given = semop_all(set, &[(LOCK, 1, 0)]);

@@ -19,27 +19,27 @@ mod stranger;
 pub(super) const ALL: &[Exercise] =
     &[counts::ROW, hostile::ROW, stranger::ROW, queue::ROW];
 
-/// No further arguments.
-const NOTHING: [&str; 0] = [];
-
 /// Makes the object of `size` bytes.
 fn make(partner: &Partner, size: u64) -> Result<File> {
-    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
-    let opened = shm_open(partner.scene.place().as_str(), flags, mode);
-    let object: File = partner.call("shm_open(PLACE, O_CREAT)", opened)?.into();
+    let made = object(partner, OFlag::O_CREAT | OFlag::O_EXCL);
+    let object = partner.call("shm_open(PLACE, O_CREAT)", made)?;
     partner.call(&format!("ftruncate({size} bytes)"), object.set_len(size))?;
     Ok(object)
 }
 
 /// Opens the object that the learner's program has made.
-fn open(partner: &Partner) -> Result<File> {
-    let opened =
-        shm_open(partner.scene.place().as_str(), OFlag::O_RDWR, Mode::empty());
-    Ok(partner.call("shm_open(PLACE)", opened)?.into())
+pub(super) fn open(partner: &Partner) -> Result<File> {
+    partner.call("shm_open(PLACE)", object(partner, OFlag::empty()))
+}
+
+/// The object PLACE, opened for reading and writing.
+pub(super) fn object(partner: &Partner, flags: OFlag) -> nix::Result<File> {
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+    let place = partner.scene.place();
+    Ok(shm_open(place.as_str(), OFlag::O_RDWR | flags, mode)?.into())
 }
 
 /// Removes the name.
-fn remove(partner: &Partner) -> Result<()> {
+pub(super) fn remove(partner: &Partner) -> Result<()> {
     partner.call("shm_unlink(PLACE)", shm_unlink(partner.scene.place().as_str()))
 }

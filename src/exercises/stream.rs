@@ -12,6 +12,7 @@ use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
 use os::calls::poll_until;
 use os::proc::{Activity, activity};
+use wire::errors::errno;
 use wire::say::count;
 
 use super::partner::Partner;
@@ -21,15 +22,7 @@ pub(super) const LOST: &str = "the server has ended the connection, or is gone";
 
 /// Whether this is one of those ways.
 pub(super) fn is_lost(error: &anyhow::Error) -> bool {
-    let number = |number: Option<i32>| {
-        let ways = [Errno::ECONNRESET, Errno::ECONNREFUSED];
-        ways.iter().any(|way| Some(*way as i32) == number)
-    };
-    error.chain().any(|error| {
-        let io = error.downcast_ref::<std::io::Error>();
-        let errno = error.downcast_ref::<Errno>().map(|errno| *errno as i32);
-        number(io.and_then(std::io::Error::raw_os_error)) || number(errno)
-    })
+    matches!(errno(error), Some(Errno::ECONNRESET | Errno::ECONNREFUSED))
 }
 
 /// EPIPE of a connection is the same as ECONNRESET.

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
 
 use wire::say::bytes;
 
@@ -86,4 +87,15 @@ fn answered(partner: &Partner, socket: &UdpSocket, text: &str) -> Result<()> {
         )),
         None => partner.wrong(&format!("Your server did not send {shown} back.")),
     }
+}
+
+/// Sends a datagram that must come back.
+fn ask(partner: &Partner, client: &UdpSocket, text: &str) -> Result<()> {
+    send(partner, client, text)?;
+    answered(partner, client, text)
+}
+
+/// Ends the server, which would serve for ever.
+fn end(partner: &Partner) -> Result<()> {
+    partner.signal(partner.learner("server")?, Signal::SIGTERM, "that was all")
 }

@@ -180,7 +180,7 @@ fn run(scene: &Scene, command: &str) -> Player {
 }
 
 /// A command whose `cat <&3` sleeps for ever: it reads from a pipe that it holds open itself.
-fn family(scene: &Scene, command: &str) -> String {
+pub(crate) fn family(scene: &Scene, command: &str) -> String {
     let fifo = scene.dir.join("fifo");
     let fifo = fifo.display();
     format!("mkfifo {fifo}; exec 3<>{fifo}; rm {fifo}; {command}")

@@ -1,17 +1,14 @@
 //! An eventfd of the partner's is read until its connection ends.
 
-use std::os::fd::AsFd;
-
 use anyhow::Result;
 use nix::sys::eventfd::EfdFlags;
 
 use bare::{Language, MeetingPlace};
 
-use super::super::fdpass::{connected, pass};
 use super::super::partner::Partner;
 use super::super::row::{Begin, Exercise, Kind, NOTHING, Player, Stage, Wrong};
 use super::super::scene::Scene;
-use super::{add, end_at_once, made, until_taken};
+use super::{add, end_at_once, give, made, until_taken};
 
 pub(super) const ROW: Exercise = Exercise {
     name: "reader",
@@ -42,7 +39,7 @@ pub(super) const ROW: Exercise = Exercise {
             name: "plain",
             about: "it sleeps; then two numbers, the second when the first is read",
             players,
-            partner: |partner| give(partner, EfdFlags::empty()),
+            partner: |partner| write_each(partner, EfdFlags::empty()),
             hint: 1,
         },
         Stage {
@@ -54,8 +51,7 @@ pub(super) const ROW: Exercise = Exercise {
                 for number in drawn(&partner.scene) {
                     add(partner, &event, number)?;
                 }
-                let connection = connected(partner)?;
-                pass(partner, &connection, b'x', &[event.as_fd()])?;
+                let _connection = give(partner, &event)?;
                 until_taken(partner, &event)
             },
             hint: 1,
@@ -64,14 +60,14 @@ pub(super) const ROW: Exercise = Exercise {
             name: "one",
             about: "an eventfd that was made with EFD_SEMAPHORE",
             players,
-            partner: |partner| give(partner, EfdFlags::EFD_SEMAPHORE),
+            partner: |partner| write_each(partner, EfdFlags::EFD_SEMAPHORE),
             hint: 3,
         },
         Stage {
             name: "large",
             about: "the largest number that there is",
             players,
-            partner: |partner| give(partner, EfdFlags::empty()),
+            partner: |partner| write_each(partner, EfdFlags::empty()),
             hint: 2,
         },
         Stage {
@@ -80,8 +76,7 @@ pub(super) const ROW: Exercise = Exercise {
             players,
             partner: |partner| {
                 let event = made(partner, EfdFlags::empty())?;
-                let connection = connected(partner)?;
-                pass(partner, &connection, b'x', &[event.as_fd()])?;
+                let connection = give(partner, &event)?;
                 let last = drawn(&partner.scene)[0];
                 end_at_once(partner, "reader", &event, last, connection)
             },
@@ -170,10 +165,9 @@ fn players(scene: &Scene) -> Vec<Player> {
 }
 
 /// Passes an eventfd, and writes each number when the one before it is taken.
-fn give(partner: &mut Partner, flags: EfdFlags) -> Result<()> {
+fn write_each(partner: &mut Partner, flags: EfdFlags) -> Result<()> {
     let event = made(partner, flags)?;
-    let connection = connected(partner)?;
-    pass(partner, &connection, b'x', &[event.as_fd()])?;
+    let _connection = give(partner, &event)?;
     partner.must_sleep("reader")?;
     for number in drawn(&partner.scene) {
         add(partner, &event, number)?;

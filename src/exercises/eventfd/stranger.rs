@@ -1,7 +1,5 @@
 //! A notifier that writes to nothing but an eventfd.
 
-use std::os::fd::{AsFd, OwnedFd};
-
 use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::eventfd::EfdFlags;
@@ -9,13 +7,12 @@ use nix::unistd::pipe2;
 
 use bare::{Language, MeetingPlace};
 
-use super::super::fdpass::{connected, pass};
 use super::super::partner::Partner;
 use super::super::row::{
     Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner,
 };
 use super::super::scene::Scene;
-use super::made;
+use super::{give, made};
 
 pub(super) const ROW: Exercise = Exercise {
     name: "stranger",
@@ -64,7 +61,7 @@ pub(super) const ROW: Exercise = Exercise {
             partner: |partner| {
                 let flags = EfdFlags::EFD_SEMAPHORE | EfdFlags::EFD_NONBLOCK;
                 let event = made(partner, flags)?;
-                let _connection = give(partner, event.as_fd())?;
+                let _connection = give(partner, &event)?;
                 partner.until_all_have_ended()?;
                 let added = (0..).take_while(|_| event.read().is_ok()).count();
                 match added as u64 {
@@ -82,7 +79,7 @@ pub(super) const ROW: Exercise = Exercise {
             players: refuses,
             partner: |partner| {
                 let file = tempfile::tempfile().context("open")?;
-                let _connection = give(partner, file.as_fd())?;
+                let _connection = give(partner, &file)?;
                 partner.until_all_have_ended()?;
                 let bytes = file.metadata().context("fstat")?.len();
                 untouched(partner, "file", bytes)
@@ -95,7 +92,7 @@ pub(super) const ROW: Exercise = Exercise {
             players: refuses,
             partner: |partner| {
                 let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe2")?;
-                let _connection = give(partner, writing.as_fd())?;
+                let _connection = give(partner, &writing)?;
                 partner.until_all_have_ended()?;
                 let bytes = rustix::io::ioctl_fionread(&reading).context("ioctl")?;
                 untouched(partner, "pipe", bytes)
@@ -156,16 +153,6 @@ const TOTAL: u64 = 4;
 fn refuses(scene: &Scene) -> Vec<Player> {
     let notifier = Player::learner(scene, "notifier", [TOTAL.to_string()]);
     vec![Player::partner(), notifier.ends(Ends::Failing)]
-}
-
-/// Passes a descriptor to the learner's notifier.
-fn give(
-    partner: &Partner,
-    descriptor: std::os::fd::BorrowedFd<'_>,
-) -> Result<OwnedFd> {
-    let connection = connected(partner)?;
-    pass(partner, &connection, b'x', &[descriptor])?;
-    Ok(connection)
 }
 
 /// Wants no byte in it.

@@ -3,7 +3,6 @@
 use anyhow::{Context, Result};
 
 use bare::{Language, MeetingPlace};
-use nix::fcntl::OFlag;
 use os::mutex::{Condition, Mutex};
 
 use super::super::draw::joined;
@@ -12,7 +11,7 @@ use super::super::row::{
     Begin, Exercise, Kind, NOTHING, Player, Stage, Wrong, no_partner,
 };
 use super::super::scene::Scene;
-use super::{map, open};
+use super::{map, shm};
 
 pub(super) const ROW: Exercise = Exercise {
     name: "owner",
@@ -141,8 +140,7 @@ const SIZE: usize = 9 * 4096;
 
 /// Dies with the mutex: to the kernel the end of a thread is the death of an owner.
 fn die(partner: &Partner, signals: bool) -> Result<()> {
-    let object = partner.call("shm_open(PLACE)", open(partner, OFlag::empty()))?;
-    let memory = map(&object, SIZE)?;
+    let memory = map(&shm::open(partner)?, SIZE)?;
     let mutex = Mutex::at(memory, MUTEX);
     if signals {
         partner.call("pthread_mutex_lock()", mutex.lock())?;

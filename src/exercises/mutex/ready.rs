@@ -13,7 +13,7 @@ use os::shm_file::segment_path;
 use super::super::partner::Partner;
 use super::super::row::{Begin, Exercise, Kind, Player, Stage, Wrong};
 use super::super::scene::Scene;
-use super::{make, open, remove};
+use super::{make, shm};
 
 pub(super) const ROW: Exercise = Exercise {
     name: "ready",
@@ -117,7 +117,7 @@ pub(super) const ROW: Exercise = Exercise {
                 ]
             },
             partner: |partner| {
-                if open(partner, OFlag::empty()).is_ok() {
+                if shm::object(partner, OFlag::empty()).is_ok() {
                     return look(partner, 17);
                 }
                 let object = at_work(partner)?;
@@ -225,7 +225,7 @@ fn number(partner: &Partner, object: &File, number: u32) -> Result<()> {
 
 /// Makes the object with the lock, and waits until the learner's program sleeps.
 fn at_work(partner: &Partner) -> Result<File> {
-    let made = open(partner, OFlag::O_CREAT | OFlag::O_EXCL);
+    let made = shm::object(partner, OFlag::O_CREAT | OFlag::O_EXCL);
     let object = partner.call("shm_open(PLACE, O_CREAT)", made)?;
     let locked = flock(&object, FlockOperation::LockExclusive);
     partner.call("flock(LOCK_EX)", locked)?;
@@ -238,11 +238,12 @@ fn at_work(partner: &Partner) -> Result<File> {
 /// What must be there in the end; then it is removed.
 fn look(partner: &Partner, wanted: u32) -> Result<()> {
     partner.until_all_have_ended()?;
-    let object = partner.call("shm_open(PLACE)", open(partner, OFlag::empty()))?;
+    let object =
+        partner.call("shm_open(PLACE)", shm::object(partner, OFlag::empty()))?;
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut &object, &mut bytes).context("read")?;
     partner.log(&format!("the object has {} bytes", bytes.len()));
-    remove(partner)?;
+    shm::remove(partner)?;
     let whole = [MAGIC, &wanted.to_ne_bytes()].concat();
     if bytes == whole {
         return Ok(());

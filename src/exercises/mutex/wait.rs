@@ -12,7 +12,7 @@ use os::shared::Shared;
 use super::super::partner::Partner;
 use super::super::row::{Begin, Exercise, Kind, NOTHING, Player, Stage, Wrong};
 use super::super::scene::Scene;
-use super::{make, map, open, remove};
+use super::{make, map, shm};
 
 pub(super) const ROW: Exercise = Exercise {
     name: "while",
@@ -194,10 +194,11 @@ fn play(
         memory.u32(CLOSED).store(u32::from(items > 0), SeqCst);
         return Ok(());
     }
-    let object = partner.call("shm_open(PLACE)", open(partner, OFlag::empty()))?;
+    let object =
+        partner.call("shm_open(PLACE)", shm::object(partner, OFlag::empty()))?;
     let items = Items { partner, memory: map(&object, 4096)? };
     let played = act(&items).and_then(|()| items.close());
-    let removed = remove(partner);
+    let removed = shm::remove(partner);
     played.and(removed)
 }
 

@@ -7,11 +7,11 @@ use bare::{Language, MeetingPlace};
 use super::super::draw::joined;
 use super::super::partner::Partner;
 use super::super::row::{
-    Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner,
+    Begin, Ends, Exercise, Kind, NOTHING, Player, Stage, Wrong, no_partner,
 };
 use super::super::scene::Scene;
 use super::super::slot::Slot;
-use super::{NOTHING, open, remove};
+use super::{open, remove};
 
 pub(super) const ROW: Exercise = Exercise {
     name: "hostile",

@@ -9,10 +9,9 @@ use wire::standard;
 use super::super::draw::joined;
 use super::super::partner::Partner;
 use super::super::row::{
-    Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner,
+    Begin, Ends, Exercise, Kind, NOTHING, Player, Stage, Wrong, no_partner,
 };
 use super::super::scene::Scene;
-use super::NOTHING;
 
 pub(super) const ROW: Exercise = Exercise {
     name: "queue",

@@ -5,13 +5,12 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use bare::{Language, MeetingPlace};
+use os::calls::pidfd_open;
 use os::signal::pidfd_sigqueue;
 
 use crate::partner::Partner;
 use crate::row::{Begin, Exercise, Kind, Player, Stage, Wrong};
 use crate::scene::Scene;
-
-use super::pidfd;
 
 pub(super) const COUNTER: Exercise = Exercise {
     name: "counter",
@@ -180,7 +179,7 @@ fn counter(partner: &Partner) -> Result<Pid> {
 }
 
 fn queue(partner: &Partner, pid: Pid, count: usize) -> Result<()> {
-    let counter = pidfd(pid)?;
+    let counter = pidfd_open(pid.as_raw()).context("pidfd_open")?;
     partner.log(&format!("sigqueue(SIGRTMIN): {count} times"));
     for _ in 0..count {
         pidfd_sigqueue(&counter, libc::SIGRTMIN(), 0).context("sigqueue")?;

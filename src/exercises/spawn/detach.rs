@@ -11,8 +11,7 @@ use bare::{Language, MeetingPlace};
 use crate::partner::Partner;
 use crate::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong};
 use crate::scene::Scene;
-use os::proc::text;
-use os::process_identity::state;
+use os::proc::{Activity, activity, text};
 
 pub(super) const DETACH: Exercise = Exercise {
     name: "detach",
@@ -167,11 +166,13 @@ fn looks_at(
     };
     let pid = Pid::from_raw(pid);
     let runs = partner.until("the command", || {
-        match state(pid.as_raw().unsigned_abs()) {
-            None | Some('Z' | 'X') => Some(false),
-            Some(_) => {
+        match activity(pid) {
+            Activity::Ended => Some(false),
+            // Until it sleeps, it may not be what it will be, or have a file of its own open.
+            Activity::Other => None,
+            Activity::Asleep(_) | Activity::AsleepSomewhere => {
                 let name = text(format!("/proc/{pid}/comm")).unwrap_or_default();
-                (name == "sleep\n").then_some(true) // until then it is not what it will be
+                (name == "sleep\n").then_some(true)
             }
         }
     })?;

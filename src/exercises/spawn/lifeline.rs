@@ -5,6 +5,7 @@ use nix::sys::signal::Signal;
 
 use bare::Language;
 
+use crate::design::jobs::family;
 use crate::partner::Partner;
 use crate::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong};
 use crate::scene::Scene;
@@ -164,13 +165,6 @@ pub(super) const LIFELINE: Exercise = Exercise {
 
 fn guard(scene: &Scene, script: &str) -> Player {
     Player::learner(scene, "guard", ["sh", "-c", script])
-}
-
-/// A script whose `cat <&3` sleeps for ever: it reads from a pipe that it holds open itself.
-fn family(scene: &Scene, script: &str) -> String {
-    let fifo = scene.dir.join("fifo");
-    let fifo = fifo.display();
-    format!("mkfifo {fifo}; exec 3<>{fifo}; rm {fifo}; {script}")
 }
 
 fn killed(scene: &Scene, script: &str, by: Signal) -> Vec<Player> {

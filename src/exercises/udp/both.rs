@@ -1,11 +1,11 @@
 //! `udp/both`.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nix::sys::signal::Signal;
 
 use bare::{Language, MeetingPlace};
 
-use super::{answered, connected, send};
+use super::{ask, connected, end};
 use crate::partner::Partner;
 use crate::row::{Begin, Ends, Exercise, Kind, NOTHING, Player, Stage, Wrong};
 use crate::scene::Scene;
@@ -82,9 +82,7 @@ pub(super) const ROW: Exercise = Exercise {
             about: "an empty datagram comes: it is one, and no end",
             players: server_first,
             partner: |partner| {
-                let client = connected(partner)?;
-                send(partner, &client, "")?;
-                answered(partner, &client, "")?;
+                ask_udp(partner, "")?;
                 ask_udp(partner, &partner.scene.draw().lines(1)[0])?;
                 end(partner)
             },
@@ -153,33 +151,10 @@ fn server_first(scene: &Scene) -> Vec<Player> {
 
 /// Is a client of UDP: sends a datagram that must come back.
 fn ask_udp(partner: &Partner, text: &str) -> Result<()> {
-    let client = connected(partner)?;
-    send(partner, &client, text)?;
-    answered(partner, &client, text)
+    ask(partner, &connected(partner)?, text)
 }
 
 /// Is a client of TCP: sends a line that must come back, and closes.
 fn ask_tcp(partner: &Partner, text: &str) -> Result<()> {
-    let client = partner.connect()?;
-    let line = format!("{text}\n").into_bytes();
-    partner.write(&client, &line, "")?;
-    let mut came = Vec::new();
-    while came.len() < line.len() {
-        let more = partner.read(&client, line.len() - came.len())?;
-        if more.is_empty() {
-            return partner
-                .wrong("Your server closed the connection before it answered.");
-        }
-        came.extend(more);
-    }
-    match came == line {
-        true => Ok(()),
-        false => partner.wrong("Your server answered the line by another one."),
-    }
-}
-
-/// Ends the server, which would serve for ever.
-fn end(partner: &Partner) -> Result<()> {
-    let server = partner.learner("server").context("the server")?;
-    partner.signal(server, Signal::SIGTERM, "that was all")
+    partner.echoed(partner.connect()?, format!("{text}\n").as_bytes())
 }

@@ -1,15 +1,11 @@
 //! `udp/once`.
 
-use std::net::UdpSocket;
-
-use anyhow::Result;
 use nix::sys::signal::Signal;
 
 use bare::{Language, MeetingPlace};
 
-use super::{answered, connected, datagram, send};
+use super::{ask, connected, datagram, end, send};
 use crate::draw::joined;
-use crate::partner::Partner;
 use crate::row::{Begin, Ends, Exercise, Kind, NOTHING, Player, Stage, Wrong};
 use crate::scene::Scene;
 
@@ -177,15 +173,4 @@ fn printing(scene: &Scene, count: usize) -> Vec<Player> {
     let printed = joined(&scene.draw().lines(count));
     let server = server.prints(printed).ends(Ends::By(Signal::SIGTERM)).idles();
     vec![server, Player::partner()]
-}
-
-/// Sends a datagram that must come back.
-fn ask(partner: &Partner, client: &UdpSocket, text: &str) -> Result<()> {
-    send(partner, client, text)?;
-    answered(partner, client, text)
-}
-
-/// Ends the server, which would serve for ever.
-fn end(partner: &Partner) -> Result<()> {
-    partner.signal(partner.learner("server")?, Signal::SIGTERM, "that was all")
 }

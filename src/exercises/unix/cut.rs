@@ -8,7 +8,7 @@ use bare::{Language, MeetingPlace};
 
 use crate::draw::joined;
 use crate::partner::Partner;
-use crate::row::{Begin, Exercise, Kind, Player, Stage, Wrong, no_partner};
+use crate::row::{Begin, Exercise, Kind, NOTHING, Player, Stage, Wrong, no_partner};
 use crate::scene::Scene;
 
 pub(super) const ROW: Exercise = Exercise {
@@ -117,8 +117,6 @@ pub(super) const ROW: Exercise = Exercise {
         },
     ],
 };
-
-const NOTHING: [&str; 0] = [];
 
 fn messages(scene: &Scene) -> Vec<String> {
     let mut draw = scene.draw();

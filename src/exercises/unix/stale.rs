@@ -15,7 +15,9 @@ use bare::{Language, MeetingPlace};
 
 use crate::draw::joined;
 use crate::partner::Partner;
-use crate::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong, no_partner};
+use crate::row::{
+    Begin, Ends, Exercise, Kind, NOTHING, Player, Stage, Wrong, no_partner,
+};
 use crate::scene::Scene;
 
 pub(super) const ROW: Exercise = Exercise {
@@ -146,8 +148,6 @@ pub(super) const ROW: Exercise = Exercise {
         },
     ],
 };
-
-const NOTHING: [&str; 0] = [];
 
 /// The learner's server and client, behind whoever has been there before.
 fn meet(scene: &Scene, before: Vec<Player>) -> Vec<Player> {
