@@ -69,6 +69,7 @@ fn what_a_role_leaves_that_is_killed_in_a_change_is_found_by_clean() {
     let fdpass = &["fdpass", "server", "--listen", "127.0.0.1:0"][..];
     for (calls, words) in [
         (RENAMES, tcp),
+        (RENAMES, &["udp", "server", "--listen", "127.0.0.1:0"]),
         (RENAMES, fdpass),
         ("epoll_create1", fdpass),
         ("bind", fdpass),

@@ -318,6 +318,7 @@ fn two_pictures_of_one_scene_are_equal() {
         ("unix", [("server", "recvfrom"), ("client", "poll")], "unix"),
         ("shm", [("receiver", "futex"), ("sender", "read")], "segment"),
         ("sysvmq", [("sender", "read"), ("receiver", "msgrcv")], "sysv-queue"),
+        ("eventfd", [("waiter", "epoll_pwait"), ("notifier", "read")], "eventfd"),
     ] {
         let subject = support::subject(chapter);
         let picture = picture_of_roles(&subject, chapter, roles, kind);

@@ -171,24 +171,41 @@ fn straces(row: &Row) -> Histories {
         assert!(outcome.status.success(), "{}", outcome.stderr);
     }
     let mut histories = Histories::new();
+    let mut roles = 0;
     for index in 0..row.script.parts.len() {
         let start = format!("role-{index}.");
-        let mut threads: Vec<(u32, String)> = fs::read_dir(logs.path())
+        let mut logs: Vec<(u32, Vec<u8>)> = fs::read_dir(logs.path())
             .unwrap()
+            .map(|entry| entry.unwrap())
             .filter_map(|entry| {
-                let name = entry.unwrap().file_name().into_string().unwrap();
+                let name = entry.file_name().into_string().unwrap();
                 let tid = name.strip_prefix(&start)?.parse().unwrap();
-                Some((tid, name))
+                Some((tid, fs::read(entry.path()).unwrap()))
             })
             .collect();
-        threads.sort_unstable();
-        for (thread, (_, name)) in threads.iter().enumerate() {
-            let text =
-                String::from_utf8_lossy(&fs::read(logs.path().join(name)).unwrap())
-                    .into_owned();
-            let calls = text.lines().filter_map(strace_line).collect();
-            histories.insert(format!("role {index} thread {thread}"), calls);
+        logs.sort_unstable();
+        // Each process's first thread, and the others in their order.
+        let mut processes: Vec<Vec<u32>> = Vec::new();
+        let mut started: Vec<(u32, u32)> = Vec::new();
+        for (tid, log) in logs {
+            let log = String::from_utf8_lossy(&log);
+            let by = started.iter().find(|(thread, _)| *thread == tid);
+            let first = by.map_or(tid, |(_, first)| *first);
+            match processes.iter_mut().find(|process| process[0] == first) {
+                Some(process) => process.push(tid),
+                None => processes.push(vec![tid]),
+            }
+            let role = processes.iter().position(|process| process[0] == first);
+            let (role, thread) = (role.unwrap(), processes[role.unwrap()].len() - 1);
+            let threads = log.lines().filter(|line| line.contains("CLONE_THREAD"));
+            let threads =
+                threads.filter_map(|line| line.rsplit(" = ").next()?.parse().ok());
+            started.extend(threads.map(|thread| (thread, first)));
+            let calls = log.lines().filter_map(strace_line).collect();
+            histories
+                .insert(format!("role {} thread {thread}", roles + role), calls);
         }
+        roles += processes.len();
     }
     histories
 }
@@ -291,9 +308,7 @@ fn every_chapter_has_the_calls_the_sizes_and_the_results_that_strace_has() {
     if !have("strace") {
         return;
     }
-    // The role that starts a process has two histories, and strace's files do not say whose child
-    // it is.
-    for row in chapters().into_iter().filter(|row| row.name != "spawn") {
+    for row in chapters() {
         let mut seen: BTreeMap<String, (Seen, Seen)> = BTreeMap::new();
         let agrees = (0..40).any(|_| {
             for (role, calls) in apart(ours(&row)) {
