@@ -122,7 +122,7 @@ fn a_mistaken_command_line_gets_what_may_have_been_meant() {
         ("tcp client --port 8080", "did you mean '--at HOST:PORT'?"),
         ("fifo sender --binary", "did you mean '--bytes'?"),
         ("demo queue", "did you mean 'posixmq' or 'sysvmq'?"),
-        ("bench semaphore", "bench knows no chapter 'semaphore'; it knows "),
+        ("bench dbus", "bench knows no chapter 'dbus'; it knows "),
         ("trace ./recv ./send", "ipclab trace -- ./recv ::: ./send"),
         ("trace ./prog", "ipclab trace -- ./prog"),
         ("trace epoll", "did you mean 'multiplex'?"),

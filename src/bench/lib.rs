@@ -5,6 +5,7 @@
 //! turns, with what the machine can do at best ([`floors`]), and that ratio is the result
 //! (`measure`). A figure that cannot be is no figure ([`tripwire`]).
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -286,10 +287,12 @@ const SERVERS: &[&str] = &["tcp", "fdpass", "multiplex"];
 /// The chapters that have figures, in the order of the book.
 pub fn with_figures() -> Vec<&'static str> {
     let subjects = subject::SUBJECTS.iter().map(|subject| subject.chapter);
-    let mut names: Vec<&str> = subjects.chain(SERVERS.iter().copied()).collect();
-    let mut seen = std::collections::HashSet::new();
-    names.retain(|name| seen.insert(*name));
-    names
+    let measured: HashSet<&str> = subjects
+        .chain(SERVERS.iter().copied())
+        .chain(operations::chapters())
+        .collect();
+    let all = chapters::rows().iter().map(|row| row.name);
+    all.filter(|name| measured.contains(name)).collect()
 }
 
 fn wanted(options: &Options) -> Result<wanted::Wanted> {
@@ -312,9 +315,16 @@ fn wanted(options: &Options) -> Result<wanted::Wanted> {
         .collect();
     let none = |name: &&String| !has_subject(name) && !servers.contains(name);
     if let Some(name) = options.chapters.iter().find(none) {
-        return Err(usage(format!(
-            "bench --servers {name}: it has no servers; leave --servers out"
-        )));
+        if options.servers {
+            return Err(usage(format!(
+                "bench --servers {name}: it has no servers; leave --servers out"
+            )));
+        }
+        if !options.size.is_empty() {
+            return Err(usage(format!(
+                "bench {name}: its operations have no size; leave --size out"
+            )));
+        }
     }
     if let (Some(name), false) = (servers.first(), options.size.is_empty()) {
         return Err(usage(format!(

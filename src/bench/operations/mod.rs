@@ -59,6 +59,11 @@ pub struct OperationOptions {
     chapter: Vec<String>,
 }
 
+/// The chapters of which operations are timed.
+pub(super) fn chapters() -> impl Iterator<Item = &'static str> {
+    table::groups().flatten().map(|operation| operation.chapter)
+}
+
 /// Times the operations; `each` is called with each row.
 ///
 /// # Errors

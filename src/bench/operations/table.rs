@@ -11,10 +11,11 @@ pub(super) fn groups() -> impl Iterator<Item = &'static [Operation]> {
 
 /// In the order of the book.
 const OPERATIONS: &[Operation] = &[
+    Operation::of("spawn", "fork, exit, wait", files::fork_and_wait).most(64),
+    Operation::of("spawn", "fork, exec of true, wait", files::fork_and_exec)
+        .most(16),
     Operation::of("signal", "signalfd, close", files::signalfd),
     Operation::of("pipe", "pipe, close both ends", files::pipe),
-    Operation::of("pipe", "fork, exit, wait", files::fork_and_wait).most(64),
-    Operation::of("pipe", "fork, exec of true, wait", files::fork_and_exec).most(16),
     Operation::of("pipe", "write and read 64 B", files::write_and_read),
     Operation::of("pipe", "write and read 64 B, polled once", files::polled_once)
         .compared(),
