@@ -7,6 +7,7 @@ a style sheet replaces them where the page has a dark theme. The process that wa
 in teal; the one that comes to it is on the right, in amber.
 """
 import html
+import math
 import pathlib
 import sys
 
@@ -739,11 +740,94 @@ def cost(chapter, all_costs):
     return p
 
 
+UNITS = {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "/s": 1, "k/s": 1e3, "M/s": 1e6}
+PLACES = {"Both on one CPU": " (one CPU)", "On two CPUs, kept awake; the side that waits sleeps": " (two CPUs)"}
+
+
+def captured(title):
+    """The rows below the bold `title` in all pages' figures: what, as captured, as a number, of which page."""
+    for page in sorted(FIGURES.glob("*.md")):
+        under = None
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if line.startswith("**"):
+                under = line.strip("*")
+            cells = [cell.strip() for cell in line.split("|")]
+            words = cells[2].split() if len(cells) > 3 else []
+            if under and under.startswith(title) and len(words) >= 2 and words[1] in UNITS:
+                place = PLACES.get(under[len(title) + 2:], "")
+                yield cells[1] + place, " ".join(words[:2]), float(words[0]) * UNITS[words[1]], page.stem
+
+
+def chart(name, title, words, note, bars, width, decades=()):
+    """A bar each, below its name: `bars` are what, as captured, as a number, and whether it is marked.
+    On a scale of `decades` there is no 0 for a bar to begin at: there it is a dot."""
+    p = Picture(name, 28 + 32 * len(bars), title,
+                words + " " + "; ".join(f"{what}: {shown}" for what, shown, _, _ in bars) + ".")
+    p.text(1, 14, note, "f")
+    for value, label in decades:
+        p.path(f"M{width(value)} 24V{28 + 32 * len(bars)}", stroke="k2")
+        p.text(width(value), 14, label, "f", "middle")
+    for index, (what, shown, value, mine) in enumerate(bars):
+        top = 24 + 32 * index
+        p.text(1, top + 11, what, "t", bold=mine)
+        length = round(max(width(value), 2), 1)
+        paint = dict(fill="sb" if mine else "k2", stroke="s" if mine else "l", thick=1.2)
+        if decades:
+            p.path(f"M1 {top+21}H{length}", stroke="k2", thick=1.2)
+            p.add("circle", cx=length, cy=top + 21, r=5, **paint)
+        else:
+            p.rect(1, top + 15, length, 12, 2, **paint)
+        p.text(length + 10, top + 25, shown, "t", bold=mine)
+    return p
+
+
+# What a chapter's operations stand beside.
+KNOWN = ("write and read 64 B", "futex wake until the sleeper runs (one CPU)", "unix connect, accept, close",
+         "tcp connect, accept, close", "fork, exit, wait")
+
+
+def operations(chapter):
+    """What a chapter's operations cost, beside some of others."""
+    times = [row for row in captured("Single operations") if not row[1].endswith("/s")]
+    rows = {(what, of): (what, shown, value, of == chapter) for what, shown, value, of in times
+            if of == chapter or what in KNOWN}
+    bars = sorted(rows.values(), key=lambda bar: bar[2])
+    return chart(f"cost-{chapter}", f"What single operations cost: those of {chapter} beside others",
+                 "Median times, on a logarithmic scale.", "", bars,
+                 lambda value: round(76 * (math.log10(value) + 8.1), 1),
+                 [(1e-7, "100 ns"), (1e-6, "1 µs"), (1e-5, "10 µs"), (1e-4, "100 µs")])
+
+
+def servers():
+    """What a server of each loop answers to one busy client, the more others are idle."""
+    rows = {what: (shown, value) for what, shown, value, of in captured("As a server. Both on one CPU")
+            if of == "multiplex"}
+    bars = []
+    for idle in ("0", "100", "900"):
+        for loop in ("select", "poll", "epoll"):
+            shown, value = rows[f"multiplex {loop}, 64 B, 1 busy, {idle} idle"]
+            bars.append((f"{loop}, {idle} idle clients", shown, value, loop == "epoll"))
+    return chart("cost-multiplex", "What a server answers while many clients are idle",
+                 "Answers a second to one client, on one CPU, by the loop of the server.",
+                 "answers a second to one client", bars, lambda value: value / 253e3 * 320)
+
+
+def passing():
+    """How many descriptors a second are passed."""
+    bars = [(what, shown.replace("/s", " a second"), value, True)
+            for what, shown, value, of in captured("Single operations") if of == "fdpass"]
+    return chart("cost-fdpass", "How many descriptors are passed, by how many a message has",
+                 "Descriptors a second.", "descriptors a second", bars, lambda value: value / 9e6 * 280)
+
+
 FIGURES = pathlib.Path(__file__).parent.parent / "figures"
 
 if __name__ == "__main__":
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent
     bars = costs()
     charts = [cost(chapter, bars) for chapter in sorted({of for _, _, of in bars})]
+    timed = {of for _, shown, _, of in captured("Single operations") if not shown.endswith("/s")}
+    charts += [operations(chapter) for chapter in sorted(timed & {"spawn", "udp", "semaphore", "mutex", "eventfd"})]
+    charts += [servers(), passing()]
     for drawn in PICTURES + charts:
         (folder / f"{drawn.name}.svg").write_text(drawn.svg(), encoding="utf-8")
