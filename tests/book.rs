@@ -332,6 +332,11 @@ fn each_trace_is_a_captured_picture_of_all_roles() {
         for part in row.script.parts {
             assert!(text.contains(&format!(">{}</text>", part.role)), "{name}");
         }
+        // The same side on every page, whoever begins.
+        let at = |role: &str| text.find(&format!(">{role}</text>"));
+        if let (Some(receiver), Some(sender)) = (at("receiver"), at("sender")) {
+            assert!(receiver < sender, "{name}");
+        }
     }
 }
 

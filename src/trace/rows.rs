@@ -52,9 +52,11 @@ pub(super) fn layout(
     full: bool,
 ) -> Drawing {
     let all = &trace.events;
-    let lanes: Vec<usize> = (0..trace.processes.len())
+    let mut lanes: Vec<usize> = (0..trace.processes.len())
         .filter(|process| shown.iter().any(|event| all[*event].process == *process))
         .collect();
+    // As in the book's pictures: where a sender begins, too, it stands beside its receiver.
+    lanes.sort_by_key(|process| trace.processes[*process].name == "sender");
     let lane: HashMap<usize, usize> =
         lanes.iter().enumerate().map(|(n, p)| (*p, n)).collect();
     let set: HashSet<usize> = shown.iter().copied().collect();
