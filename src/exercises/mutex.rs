@@ -13,12 +13,14 @@ use os::shared::{Shared, mmap};
 use super::partner::Partner;
 use super::row::Exercise;
 
+mod layout;
 mod owner;
 mod ready;
 mod wait;
 
 /// The exercises.
-pub(super) const ALL: &[Exercise] = &[wait::ROW, owner::ROW, ready::ROW];
+pub(super) const ALL: &[Exercise] =
+    &[wait::ROW, owner::ROW, ready::ROW, layout::ROW];
 
 /// Opens the object PLACE, which has this size.
 fn open(partner: &Partner, flags: OFlag) -> nix::Result<File> {

@@ -13,11 +13,12 @@ use super::row::Exercise;
 mod counts;
 mod hostile;
 mod queue;
+mod renewed;
 mod stranger;
 
 /// The exercises.
 pub(super) const ALL: &[Exercise] =
-    &[counts::ROW, hostile::ROW, stranger::ROW, queue::ROW];
+    &[counts::ROW, hostile::ROW, stranger::ROW, renewed::ROW, queue::ROW];
 
 /// No further arguments.
 const NOTHING: [&str; 0] = [];

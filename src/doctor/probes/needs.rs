@@ -293,14 +293,15 @@ pub static DBUS_DAEMON: Probe = Probe {
 /// Python, whatever its modules.
 pub static PYTHON: Probe = Probe {
     name: "python-alone",
-    chapters: &["spawn", "pipe"],
+    chapters: &["spawn", "pipe", "shm"],
     what: "Python 3",
-    loses: "experiments on Python's print",
+    loses: "experiments on Python's print, and on its resource tracker",
     necessary: false,
     experiments: &[
         "spawn/late-lines",
         "spawn/stdbuf-python",
         "pipe/printed-to-nobody",
+        "shm/tracker",
     ],
     run: |_| {
         let mut python = Command::new(Tools::of_environment().python);

@@ -85,7 +85,15 @@ fn printed_to_nobody(stage: &Stage) -> Result<usize> {
         Ok(puts(c"one").and_then(|()| flush()).is_err())
     })?;
     let c = c.end()?;
-    stage.event("C", format!("{c:?}"));
+    let killed = c == End::Killed(Signal::SIGPIPE);
+    stage.event(
+        "C",
+        if killed {
+            "ended by SIGPIPE, in write()"
+        } else {
+            "goes on after write()"
+        },
+    );
     let rust = stage.fork("Rust", |_| {
         signal::ignore(libc::SIGPIPE)?; // as it is when a Rust program's main begins
         nobody_reads(&errors)?;
@@ -105,7 +113,6 @@ fn printed_to_nobody(stage: &Stage) -> Result<usize> {
     for line in said.lines().filter(|line| line.contains("roken")) {
         stage.event("standard error", line);
     }
-    let killed = c == End::Killed(Signal::SIGPIPE);
     let raised = matches!(python, WaitStatus::Exited(_, 1));
     stage.saw("C was ended by SIGPIPE", killed);
     stage.saw("println! panicked", panicked);

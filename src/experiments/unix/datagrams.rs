@@ -89,20 +89,20 @@ pub(super) const FULL_AND_WRITABLE: Experiment = Experiment {
                sendto(2) with MSG_DONTWAIT on a socket that it has not connected, gets \
                EAGAIN. It calls poll(2) with POLLOUT, to wait for room. What does poll say?",
     answers: &[
-        wrong(
-            "nothing, until the receiver reads",
-            "So it is once the sender's socket is connected to the receiver. Otherwise poll \
-             does not know whose queue is meant.",
-        ),
-        wrong(
-            "POLLERR, since the queue is full",
-            "That is no error. A receiver that is gone would be one: ECONNREFUSED.",
-        ),
         right(
-            "POLLOUT, and the send is EAGAIN again",
+            "POLLOUT, as if there were room",
             "poll(2) looks at the sender's own send buffer, which has room. The queue that \
              is full is the receiver's (net.unix.max_dgram_qlen, and one more), and an \
-             unconnected socket has no receiver.",
+             unconnected socket has no receiver. The next send is EAGAIN again.",
+        ),
+        wrong(
+            "POLLERR, as if it were closed",
+            "A full queue is no error. A receiver that is gone would be one: ECONNREFUSED.",
+        ),
+        wrong(
+            "nothing, as there is no room",
+            "So it is once the sender's socket is connected to the receiver. Otherwise poll \
+             does not know whose queue is meant.",
         ),
     ],
     kind: Kind::Kernel,
@@ -164,9 +164,9 @@ fn full_and_writable(stage: &Stage) -> Result<usize> {
     sender.kill(Signal::SIGKILL)?;
     sender.end()?;
     Ok(match unconnected {
-        said if said.is_empty() => 1,
+        said if said.is_empty() => 3,
         said if said.contains(PollFlags::POLLERR) => 2,
-        _ => 3,
+        _ => 1,
     })
 }
 // ANCHOR_END: full-and-writable

@@ -47,16 +47,16 @@ pub(super) const WHICH_BIT: Experiment = Experiment {
                r--r--r-- (0444), then -w--w--w- (0222), then --x--x--x (0111). Each time a \
                client that is not root calls connect(2). With which mode does it succeed?",
     answers: &[
-        wrong(
-            "with r--r--r--, and no other mode",
-            "Reading the file is not what connect(2) asks for. ls -l shows srwxr-xr-x, \
-             which looks as if others could connect; they cannot.",
-        ),
         right(
             "with -w--w--w-, and no other mode",
             "connect(2), and sendto(2) of a datagram, need the right to write to the \
              socket file, and to search the directories above it. The other two bits \
              mean nothing.",
+        ),
+        wrong(
+            "with r--r--r--, and no other mode",
+            "Reading the file is not what connect(2) asks for. ls -l shows srwxr-xr-x, \
+             which looks as if others could connect; they cannot.",
         ),
         wrong(
             "with --x--x--x, and no other mode",
@@ -101,8 +101,8 @@ fn which_bit(stage: &Stage) -> Result<usize> {
     }
     stage.saw("connected with mode", succeeded.clone());
     match succeeded.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["0444"] => Ok(1),
-        ["0222"] => Ok(2),
+        ["0222"] => Ok(1),
+        ["0444"] => Ok(2),
         ["0111"] => Ok(3),
         ["0444", "0222", "0111"] => Ok(4),
         _ => bail!("connected with {succeeded:?}"),
