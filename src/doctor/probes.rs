@@ -30,6 +30,7 @@ pub static ALL: &[&Probe] = &[
     &runtime::FIFO,
     &links::UNIX,
     &links::UNIX_DIAG,
+    &needs::PEER_PIDFD,
     &needs::OTHER_NETWORK,
     &sockets::TCP4,
     &sockets::TCP6,

@@ -12,12 +12,14 @@ use super::partner::Partner;
 use super::row::Exercise;
 use super::shm;
 
+mod layout;
 mod owner;
 mod ready;
 mod wait;
 
 /// The exercises.
-pub(super) const ALL: &[Exercise] = &[wait::ROW, owner::ROW, ready::ROW];
+pub(super) const ALL: &[Exercise] =
+    &[wait::ROW, owner::ROW, ready::ROW, layout::ROW];
 
 /// Makes the object; `None` where it is there.
 fn make(partner: &Partner, size: u64) -> Result<Option<File>> {

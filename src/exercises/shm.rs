@@ -13,11 +13,12 @@ use super::row::Exercise;
 mod counts;
 mod hostile;
 mod queue;
+mod renewed;
 mod stranger;
 
 /// The exercises.
 pub(super) const ALL: &[Exercise] =
-    &[counts::ROW, hostile::ROW, stranger::ROW, queue::ROW];
+    &[counts::ROW, hostile::ROW, stranger::ROW, renewed::ROW, queue::ROW];
 
 /// Makes the object of `size` bytes.
 fn make(partner: &Partner, size: u64) -> Result<File> {

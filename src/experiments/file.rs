@@ -4,6 +4,7 @@ use super::row::Experiment;
 
 mod contents;
 mod locks;
+mod ranges;
 mod watching;
 
 /// The chapter's experiments, in the order of its page.
@@ -15,6 +16,9 @@ pub const ALL: &[Experiment] = &[
     locks::CLOSE_DROPS_LOCK,
     locks::LOCK_AND_FORK,
     locks::DEADLOCK,
+    ranges::UNLOCKED_MIDDLE,
+    ranges::OWN_SECOND_LOCK,
+    ranges::WHO_HAS_IT,
     watching::WATCHED_FILE,
     watching::COUNTED_EVENTS,
 ];

@@ -7,6 +7,7 @@ mod herd;
 mod ready;
 mod room;
 mod set;
+mod slow;
 
 /// The chapter's experiments, in the order of its page.
 pub const ALL: &[Experiment] = &[
@@ -15,6 +16,8 @@ pub const ALL: &[Experiment] = &[
     room::FD_SETSIZE,
     room::ONE_OF_MANY,
     room::ACCEPT_EMFILE,
+    slow::SLOW_SUBSCRIBER,
+    slow::WITHOUT_A_BOUND,
     edges::LEVEL_OR_EDGE,
     edges::EDGE_NOT_DRAINED,
     edges::ONESHOT,

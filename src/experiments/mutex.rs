@@ -13,6 +13,7 @@ use os::mutex::{Attributes, Condition, Mutex, page};
 use os::shared::Shared;
 
 mod dying;
+mod layout;
 mod locking;
 mod making;
 mod others;
@@ -36,6 +37,7 @@ pub const ALL: &[Experiment] = &[
     dying::KILLED_WAITER,
     making::CREATOR_DIES,
     making::PADDING,
+    layout::FIELD_ORDER,
     others::READER_DIES,
     others::BARRIER_COUNTS_THE_DEAD,
     locking::TRYLOCK_OF_THE_DEAD,
@@ -46,6 +48,7 @@ pub const ALL: &[Experiment] = &[
     others::READER_BESIDE_WRITER,
     making::LOCK_OUTLIVES_CLOSE,
     making::LENGTH_READ_TWICE,
+    layout::GROWN,
 ];
 
 /// Words of the page, by their numbers.

@@ -6,6 +6,8 @@ mod capacity;
 mod ends;
 mod exec;
 mod lent;
+mod nonblock;
+mod printing;
 mod streams;
 
 /// The chapter's experiments, in the order of its page.
@@ -13,6 +15,7 @@ pub const ALL: &[Experiment] = &[
     ends::FORGOTTEN_END,
     exec::OVER_EXEC,
     ends::SIGPIPE,
+    printing::PRINTED_TO_NOBODY,
     ends::STDIO_BUFFER,
     streams::SHORT_READS,
     streams::ATOMIC_WRITES,
@@ -20,6 +23,8 @@ pub const ALL: &[Experiment] = &[
     capacity::CAPACITY,
     capacity::PAGES,
     capacity::PARTIAL_WRITE,
+    nonblock::ALL_OR_NOTHING,
+    nonblock::SHELLS_TERMINAL,
     capacity::VMSPLICE,
     lent::MOVED_ON,
 ];

@@ -5,6 +5,7 @@ use nix::sys::stat::Mode;
 
 use super::row::Experiment;
 
+mod elsewhere;
 mod notify;
 mod order;
 mod room;
@@ -28,6 +29,7 @@ pub const ALL: &[Experiment] = &[
     stays::READ_TELLS,
     stays::UNLINK_WHILE_OPEN,
     stays::CRASH_LEAVES_IT,
+    elsewhere::OTHER_NAMESPACE,
 ];
 
 // ANCHOR: shared

@@ -8,6 +8,7 @@ use super::row::Experiment;
 use os::shared::{Shared, mmap};
 
 mod counting;
+mod kept;
 mod library;
 mod model;
 mod naming;
@@ -24,6 +25,9 @@ pub const ALL: &[Experiment] = &[
     pages::BEFORE_SIZED,
     pages::LOOKING_COSTS,
     naming::UNLINKED_NAME,
+    kept::REMOVED_WHILE_ATTACHED,
+    kept::NOBODY_ATTACHED,
+    kept::TRACKER,
     owner::OWNER_DIES,
     owner::NOT_MENDED,
     order::RELAXED,

@@ -9,6 +9,7 @@ use os::cleanup::Object;
 use os::sysv::{Msgbuf, msgget};
 
 mod choice;
+mod elsewhere;
 mod keys;
 mod room;
 mod sleep;
@@ -27,6 +28,7 @@ pub const ALL: &[Experiment] = &[
     keys::FTOK_OF_A_NEW_FILE,
     keys::PRIVATE_IS_NO_SECRET,
     keys::UMASK_IS_IGNORED,
+    elsewhere::OTHER_NAMESPACE,
     sleep::REMOVED_UNDER_SLEEPERS,
     sleep::ONE_QUEUE_BOTH_WAYS,
     sleep::SELECT_CANNOT_WATCH,

@@ -3,7 +3,9 @@
 use super::row::Experiment;
 
 mod credentials;
+mod datagrams;
 mod messages;
+mod modes;
 mod names;
 
 /// The chapter's experiments, in the order of its page.
@@ -12,9 +14,15 @@ pub const ALL: &[Experiment] = &[
     names::STOLEN_NAME,
     names::LONG_PATH,
     names::ABSTRACT,
+    modes::WHICH_BIT,
+    modes::BEFORE_CHMOD,
+    modes::FCHMOD_WHICH,
     messages::BOUNDARIES,
     messages::UNBOUND_CLIENT,
     messages::FULL_BACKLOG,
+    datagrams::TRUE_LENGTH,
+    datagrams::FULL_AND_WRITABLE,
     credentials::WHO_CONNECTED,
     credentials::PASSCRED_LATE,
+    credentials::PEER_HAS_ENDED,
 ];

@@ -67,3 +67,27 @@ fn equal_events_that_wait_are_merged() {
     assert_eq!(saw["events of three writes, read at the end"], 1);
     assert_eq!(saw["events of three writes, read after each"], 3);
 }
+
+#[test]
+fn unlocking_the_middle_leaves_two_ranges() {
+    let Some(saw) = seen("file/unlocked-middle") else { return };
+    assert_eq!(saw["locks"], 2);
+    let free = serde_json::json!([false, true, true, false]);
+    assert_eq!(saw["bytes 0, 40, 49, 50 can be locked"], free);
+}
+
+#[test]
+fn a_process_does_not_conflict_with_itself_unless_the_open_file_owns_the_lock() {
+    let Some(saw) = seen("file/own-second-lock") else { return };
+    let refused = serde_json::json!([false, true]);
+    assert_eq!(saw["refused by F_SETLK and F_OFD_SETLK"], refused);
+}
+
+#[test]
+fn only_a_traditional_lock_has_a_pid() {
+    let Some(saw) = seen("file/who-has-it") else { return };
+    assert_eq!(saw["byte 0: l_pid"], "-1");
+    assert_eq!(saw["byte 0: in /proc/locks"], "-1");
+    assert_eq!(saw["byte 1: l_pid"], "its owner's pid");
+    assert_eq!(saw["byte 1: in /proc/locks"], "its owner's pid");
+}

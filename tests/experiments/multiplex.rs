@@ -104,3 +104,20 @@ fn a_client_wakes_one_of_those_who_sleep_in_accept() {
     assert_eq!(saw["processes that ran"], 1);
     assert_eq!(saw["still asleep in accept"], 7);
 }
+
+#[test]
+fn one_that_does_not_read_keeps_the_messages_from_all() {
+    let Some(saw) = seen("multiplex/slow-subscriber") else { return };
+    assert!(saw["messages that a reader got"].as_u64().unwrap() < 2000, "{saw}");
+    assert_eq!(saw["the server came to its end"], false);
+    assert_eq!(saw["messages, with O_NONBLOCK"], 2000);
+}
+
+#[test]
+fn what_a_client_does_not_read_stays_with_the_server() {
+    let Some(saw) = seen("multiplex/without-a-bound") else { return };
+    assert_eq!(saw["most are in the list"], true);
+    assert_eq!(saw["none is lost"], true);
+    assert_eq!(saw["with a bound, bytes in the list"], 0);
+    assert_eq!(saw["with a bound, still connected"], false);
+}

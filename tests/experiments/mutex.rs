@@ -179,3 +179,17 @@ fn a_length_that_is_loaded_twice_was_checked_once() {
     assert_eq!(saw["bytes, with two loads"], 5000);
     assert_eq!(saw["bytes, with one load"], 8);
 }
+
+#[test]
+fn rust_and_c_lay_out_the_same_fields_otherwise() {
+    let Some(saw) = seen("mutex/field-order") else { return };
+    assert_eq!(saw["bytes in Rust and in C"], serde_json::json!([16, 24]));
+    assert_eq!(saw["C finds what Rust has stored"], false);
+}
+
+#[test]
+fn a_version_tells_a_reader_that_a_field_is_not_where_it_was() {
+    let Some(saw) = seen("mutex/grown") else { return };
+    assert_eq!(saw["by the magic alone"], 0x8000_0001_u32);
+    assert_eq!(saw["by magic, version and size"], serde_json::Value::Null);
+}

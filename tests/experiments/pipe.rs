@@ -92,3 +92,26 @@ fn a_lent_page_that_was_moved_on_still_changes() {
     assert_eq!(saw["bytes left in the sender's pipe"], 0);
     assert_eq!(saw["read from the second pipe"], "after!");
 }
+
+#[test]
+fn printing_to_nobody_is_a_signal_a_panic_or_an_exception() {
+    let Some(saw) = seen("pipe/printed-to-nobody") else { return };
+    assert_eq!(saw["C was ended by SIGPIPE"], true);
+    assert_eq!(saw["println! panicked"], true);
+    assert_eq!(saw["Python raised BrokenPipeError"], true);
+}
+
+#[test]
+fn a_record_of_pipe_buf_bytes_is_in_the_pipe_whole_or_not() {
+    let Some(saw) = seen("pipe/all-or-nothing") else { return };
+    assert_eq!(saw["the record"], "EAGAIN: Try again");
+    assert_eq!(saw["bytes of the record in the pipe"], 0);
+    assert_eq!(saw["the longer one is written in part"], true);
+}
+
+#[test]
+fn o_nonblock_stays_on_the_terminal_that_the_shell_has() {
+    let Some(saw) = seen("pipe/shells-terminal") else { return };
+    assert_eq!(saw["EAGAIN for read and write"], json!([true, true]));
+    assert_eq!(saw["with an open file of its own"], json!([false, false]));
+}

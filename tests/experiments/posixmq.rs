@@ -132,3 +132,11 @@ fn a_killed_sender_leaves_its_queue_with_its_messages() {
     assert_eq!(saw["the sender was killed"], true);
     assert_eq!(saw["messages left"], 2);
 }
+
+#[test]
+fn a_queue_that_is_open_works_from_another_ipc_namespace() {
+    let Some(saw) = seen("posixmq/other-namespace") else { return };
+    assert_eq!(saw["sent by the descriptor"], true);
+    assert_eq!(saw["by the name"], "ENOENT: No such file or directory");
+    assert_eq!(saw["messages in the queue"], 1);
+}

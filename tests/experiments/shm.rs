@@ -108,3 +108,26 @@ fn a_forced_link_takes_the_first_ones_name_and_loses_the_second_ones() {
     assert_eq!(saw["the third got"], "LinkOpenFailed");
     assert_eq!(saw["the second's memory is there"], true);
 }
+
+#[test]
+fn a_removed_segment_lives_while_it_is_attached() {
+    let Some(saw) = seen("shm/removed-while-attached") else { return };
+    assert_eq!(saw["A read"], "one");
+    assert_eq!(saw["C got"], "ENOENT: No such file or directory");
+    assert_eq!(saw["it went with A"], true);
+}
+
+#[test]
+fn a_segment_that_nobody_has_stays_with_its_bytes() {
+    let Some(saw) = seen("shm/nobody-attached") else { return };
+    assert_eq!(saw["nattch after its end"], 0);
+    assert_eq!(saw["the bytes"], "one");
+}
+
+#[test]
+fn python_unlinks_what_it_has_only_attached() {
+    let Some(saw) = seen("shm/tracker") else { return };
+    assert_eq!(saw["the third program"], "ENOENT: No such file or directory");
+    assert_eq!(saw["the memory itself is still there"], true);
+    assert_eq!(saw["after unregister"], "0");
+}

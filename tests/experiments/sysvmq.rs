@@ -136,3 +136,11 @@ fn sa_restart_restarts_mq_receive_and_never_msgrcv() {
     assert_eq!(saw["msgrcv slept on"], false);
     assert_eq!(saw["msgrcv returned"], "EINTR: Interrupted system call");
 }
+
+#[test]
+fn another_ipc_namespace_knows_neither_the_key_nor_the_identifier() {
+    let Some(saw) = seen("sysvmq/other-namespace") else { return };
+    assert_eq!(saw["by the key"], "ENOENT: No such file or directory");
+    assert_eq!(saw["by the identifier"], "EINVAL: Invalid argument");
+    assert_eq!(saw["outside it is there"], true);
+}

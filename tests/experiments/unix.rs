@@ -87,6 +87,59 @@ fn credentials_asked_for_too_late_say_nothing() {
     assert_eq!(saw["set before the send"], "the sender's");
 }
 
+#[test]
+fn a_client_needs_the_right_to_write_to_the_socket_file() {
+    let Some(saw) = seen("unix/which-bit") else { return };
+    assert_eq!(saw["connected with mode"], json!(["0222"]));
+}
+
+#[test]
+fn who_connected_before_the_chmod_is_served() {
+    let Some(saw) = seen("unix/before-chmod") else { return };
+    assert_eq!(saw["mode in the end, by-chmod"], "0600");
+    assert_eq!(saw["mode in the end, by-umask"], "0600");
+    assert_eq!(saw["the client is accepted, by chmod"], true);
+    assert_ne!(saw["the client is accepted, by umask"], true, "{saw}");
+}
+
+#[test]
+fn fchmod_of_a_socket_changes_the_file_before_bind_alone() {
+    let Some(saw) = seen("unix/fchmod-which") else { return };
+    assert_eq!(saw["mode after bind, fchmod"], "0755");
+    assert_eq!(saw["mode after fchmod, bind"], "0600");
+}
+
+#[test]
+fn msg_trunc_returns_the_length_of_the_datagram() {
+    let Some(saw) = seen("unix/true-length") else { return };
+    for (flags, returned, next) in [
+        ("MSG_TRUNC", 10, "next"),
+        ("MSG_PEEK | MSG_TRUNC", 10, "0123"),
+        ("0", 4, "next"),
+    ] {
+        assert_eq!(saw[format!("{flags}: returned")], returned, "{saw}");
+        assert_eq!(saw[format!("{flags}: the next")], next, "{saw}");
+    }
+}
+
+#[test]
+fn poll_knows_of_a_full_receiver_once_the_sender_is_connected() {
+    let Some(saw) = seen("unix/full-and-writable") else { return };
+    assert_eq!(saw["unconnected, poll says POLLOUT"], true);
+    assert_eq!(saw["connected, poll says nothing"], true);
+    assert_eq!(saw["a send that may block sleeps"], true);
+}
+
+#[test]
+fn a_pidfd_of_the_peer_tells_its_end() {
+    let Some(saw) = seen("unix/peer-has-ended") else { return };
+    assert_eq!(saw["recv"], "EAGAIN: Try again");
+    assert_eq!(saw["SO_PEERCRED still says the pid"], true);
+    assert_eq!(saw["poll said it before"], false);
+    assert_eq!(saw["poll says it"], true);
+    assert_eq!(saw["a signal by the pidfd"], "ESRCH: No such process");
+}
+
 /// What the page says of packets: poll(2) tells an empty one from the end.
 #[test]
 fn pollrdhup_tells_the_end_from_an_empty_packet() {

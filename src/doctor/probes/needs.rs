@@ -1,5 +1,6 @@
 //! What single experiments need: `experiments::stage::Stage::needs` asks the same probes.
 
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -17,6 +18,7 @@ use crate::answer::{Answer, needed};
 use crate::probe::Probe;
 use lab::tools::Tools;
 use os::namespace::{mount_tmpfs, unshare_mounts, unshare_network};
+use os::peer::pidfd_of_peer;
 use os::sysv::{Msgbuf, msgrcv};
 use wire::{dirs, launcher};
 
@@ -72,6 +74,25 @@ pub static OTHER_NETWORK: Probe = Probe {
                     false => "unshare(CLONE_NEWNET) fails",
                 },
             ),
+        })
+    },
+};
+
+/// SO_PEERPIDFD.
+pub static PEER_PIDFD: Probe = Probe {
+    name: "peer-pidfd",
+    chapters: &["unix"],
+    what: "a pidfd of the peer, SO_PEERPIDFD: Linux 6.5 or later",
+    loses: "an experiment in which a server learns of its client's end",
+    necessary: false,
+    experiments: &["unix/peer-has-ended"],
+    run: |_| {
+        let (here, _there) = UnixStream::pair().context("socketpair")?;
+        Ok(match pidfd_of_peer(&here) {
+            Ok(_) => Answer::ok("getsockopt(SO_PEERPIDFD) returned a descriptor"),
+            Err(error) => {
+                Answer::missing(format!("getsockopt(SO_PEERPIDFD): {error}"))
+            }
         })
     },
 };
@@ -272,11 +293,16 @@ pub static DBUS_DAEMON: Probe = Probe {
 /// Python, whatever its modules.
 pub static PYTHON: Probe = Probe {
     name: "python-alone",
-    chapters: &["spawn"],
+    chapters: &["spawn", "pipe", "shm"],
     what: "Python 3",
-    loses: "experiments on the buffer of Python's print",
+    loses: "experiments on Python's print, and on its resource tracker",
     necessary: false,
-    experiments: &["spawn/late-lines", "spawn/stdbuf-python"],
+    experiments: &[
+        "spawn/late-lines",
+        "spawn/stdbuf-python",
+        "pipe/printed-to-nobody",
+        "shm/tracker",
+    ],
     run: |_| {
         let mut python = Command::new(Tools::of_environment().python);
         let said = printed(python.arg("--version"))?;

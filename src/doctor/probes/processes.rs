@@ -121,11 +121,15 @@ fn traced() -> Result<Answer> {
 /// unshare(2).
 pub static NAMESPACES: Probe = Probe {
     name: "namespaces",
-    chapters: &["experiment", "spawn"],
+    chapters: &["experiment", "spawn", "posixmq", "sysvmq"],
     what: "namespaces of one's own (unshare of user, IPC and PID)",
     loses: "runs that are kept apart from the rest of the machine",
     necessary: false,
-    experiments: &["spawn/process-1"],
+    experiments: &[
+        "spawn/process-1",
+        "posixmq/other-namespace",
+        "sysvmq/other-namespace",
+    ],
     run: |_| {
         let all = CloneFlags::CLONE_NEWUSER
             | CloneFlags::CLONE_NEWIPC

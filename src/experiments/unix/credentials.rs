@@ -1,19 +1,27 @@
 //! The process on the other side: what the kernel reports, and when it noted it.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 
 use anyhow::{Context, Result};
 use nix::cmsg_space;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use nix::sys::socket::sockopt::{PassCred, PeerCredentials};
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
-    UnixCredentials, getsockopt, recvmsg, send, sendmsg, setsockopt, socketpair,
+    UnixCredentials, connect, getsockopt, recv, recvmsg, send, sendmsg, setsockopt,
+    socket, socketpair,
 };
-use nix::unistd::{Uid, getpid, setuid};
+use nix::unistd::{Uid, getpid, pause, setuid};
 
+use crate::record::Returned;
 use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs::PEER_PIDFD;
+use os::peer::pidfd_of_peer;
+use os::signal::pidfd_kill;
 
 /// A connected pair of sockets, made by this process.
 fn pair() -> Result<(OwnedFd, OwnedFd)> {
@@ -184,3 +192,94 @@ fn passcred_late(stage: &Stage) -> Result<usize> {
     })
 }
 // ANCHOR_END: passcred-late
+
+pub(super) const PEER_HAS_ENDED: Experiment = Experiment {
+    name: "peer-has-ended",
+    title: "A number, a descriptor, and the end of a process",
+    level: Level::Deep,
+    question: "A server asks for its client's pid (SO_PEERCRED), and for a pidfd of the client \
+               (SO_PEERPIDFD). The client's process ends; a helper, which has the same \
+               socket, lives on. What tells the server that the client has ended?",
+    answers: &[
+        wrong(
+            "the connection: recv returns 0",
+            "The end of a connection comes with the last descriptor, and the helper has one. \
+             The server's recv(2) sleeps.",
+        ),
+        right(
+            "the pidfd: poll says POLLIN",
+            "A pidfd stands for this one process, and poll(2) reports its end. When the \
+             process is gone, its pid can be another's; a pidfd never is.",
+        ),
+        wrong(
+            "the pid: SO_PEERCRED says 0",
+            "SO_PEERCRED is what was noted at connect(2), and stays as it was. The number may \
+             be that of another process by now.",
+        ),
+    ],
+    kind: Kind::Needs(&PEER_PIDFD),
+    run: peer_has_ended,
+    moral: "Whatever is done to a peer by its pid (a look at /proc/PID, kill) may hit another \
+            process. SO_PEERPIDFD names the one that connected; SO_PASSPIDFD and SCM_PIDFD, the \
+            one that sent these bytes. Both need Linux 6.5.",
+    see: "unix(7), pidfd_open(2), poll(2)",
+    file: file!(),
+    shows: &["peer-has-ended"],
+};
+
+// ANCHOR: peer-has-ended
+fn peer_has_ended(stage: &Stage) -> Result<usize> {
+    stage.needs(&PEER_PIDFD)?;
+    let address = UnixAddr::new(&stage.path("sock"))?;
+    let listener = UnixListener::bind(stage.path("sock")).context("bind")?;
+    // Two processes inherit this socket. One of them connects it.
+    let (unix, stream) = (AddressFamily::Unix, SockType::Stream);
+    let socket = socket(unix, stream, SockFlag::empty(), None).context("socket")?;
+    let goes = stage.gate()?;
+    let client = stage.fork("client", |_| {
+        connect(socket.as_raw_fd(), &address)?;
+        goes.pass()
+    })?;
+    let helper = stage.fork("helper", |_| {
+        pause(); // until it is killed
+        Ok(())
+    })?;
+    let (server, _) = listener.accept().context("accept")?;
+    stage.event("client", "is connected");
+    drop(socket);
+    let pid = getsockopt(&server, PeerCredentials).context("SO_PEERCRED")?.pid();
+    let pidfd = pidfd_of_peer(&server);
+    stage.call("getsockopt(SO_PEERPIDFD)", &pidfd);
+    let pidfd = pidfd?;
+    let says = |remark: &str| -> Result<PollFlags> {
+        let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).context("poll")?;
+        let said = fds[0].revents().context("flags")?;
+        stage.call(format!("poll(pidfd), {remark}"), &said);
+        Ok(said)
+    };
+    let before = says("the client lives")?;
+    goes.open(1)?;
+    client.join()?;
+    stage.event("client", "has ended; the helper has its socket");
+    let flags = MsgFlags::MSG_DONTWAIT;
+    let received = recv(server.as_raw_fd(), &mut [0; 1], flags);
+    stage.call("recv(MSG_DONTWAIT)", &received);
+    let noted = getsockopt(&server, PeerCredentials).context("SO_PEERCRED")?.pid();
+    let after = says("the client has ended")?;
+    let late = pidfd_kill(&pidfd, libc::SIGTERM);
+    stage.call("pidfd_send_signal(pidfd, SIGTERM)", &late);
+    stage.saw("recv", received.shown());
+    stage.saw("SO_PEERCRED still says the pid", noted == pid);
+    stage.saw("poll said it before", before.contains(PollFlags::POLLIN));
+    stage.saw("poll says it", after.contains(PollFlags::POLLIN));
+    stage.saw("a signal by the pidfd", late.shown());
+    helper.kill(Signal::SIGKILL)?;
+    helper.end()?;
+    Ok(match (received, noted == pid, after.contains(PollFlags::POLLIN)) {
+        (Ok(0), ..) => 1,
+        (_, _, true) => 2,
+        _ => 3,
+    })
+}
+// ANCHOR_END: peer-has-ended
