@@ -25,7 +25,8 @@ fn target(name: &str, messages: &[String]) -> nix::Result<()> {
     // SAFETY: no pointers. Any process of ours may read us; EINVAL, and no harm, without Yama.
     unsafe { prctl(PR_SET_PTRACER, -1_i64) };
     let (pid, table) = (getpid(), TABLE.as_ptr() as usize);
-    let place = format!("{pid} 0 {table:x} {} {}\n", offered.as_raw_fd(), taken.as_raw_fd());
+    let place =
+        format!("{pid} 0 {table:x} {} {}\n", offered.as_raw_fd(), taken.as_raw_fd());
     let new = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
     write(open(name, new, Mode::S_IRUSR | Mode::S_IWUSR)?, place.as_bytes())?;
     let end = (0, 0);
@@ -46,8 +47,11 @@ fn reader(name: &str) -> Result<(), Box<dyn std::error::Error>> {
     let mut place = [b' '; 128];
     read(open(name, OFlag::O_RDONLY, Mode::empty())?, &mut place)?; // ENOENT: no target yet
     let words: Vec<_> = str::from_utf8(&place)?.split_whitespace().collect();
-    let &[pid, _, table, offered, taken] = &words[..] else { return Err("a strange file".into()) };
-    let (pid, table) = (Pid::from_raw(pid.parse()?), usize::from_str_radix(table, 16)?);
+    let &[pid, _, table, offered, taken] = &words[..] else {
+        return Err("a strange file".into());
+    };
+    let (pid, table) =
+        (Pid::from_raw(pid.parse()?), usize::from_str_radix(table, 16)?);
     // SAFETY: no pointers; each call makes a descriptor that is ours.
     let (offered, taken) = unsafe {
         let new = |fd| Errno::result(fd).map(|fd| OwnedFd::from_raw_fd(fd as i32));

@@ -30,39 +30,49 @@ pub enum ProcvmRoles {
         /// Where the messages come from
         #[command(flatten)]
         source: MessageSource,
+
+        /// The options of both roles
+        #[command(flatten)]
+        options: ProcvmOptions,
     },
     /// Copies the messages out of the target's memory
     Reader {
         /// What is done with the messages
         #[command(flatten)]
         sink: Sink,
+
+        /// The options of both roles
+        #[command(flatten)]
+        options: ProcvmOptions,
     },
 }
 
 impl Roles for ProcvmRoles {
     fn play(self, at: &Rendezvous) -> Result<()> {
-        let none = NoOptions {};
         match self {
-            ProcvmRoles::Target { source } => {
-                send::<target::Target>(at, &none, &source)
+            ProcvmRoles::Target { source, options } => {
+                send::<target::Target>(at, &options, &source)
             }
-            ProcvmRoles::Reader { sink } => {
-                receive::<reader::Reader>(at, &none, &sink)
+            ProcvmRoles::Reader { sink, options } => {
+                receive::<reader::Reader>(at, &options, &sink)
             }
         }
     }
 }
 
-/// No options beyond the common ones.
-#[derive(Debug, clap::Args)]
-struct NoOptions {}
-
-/// The largest message: what a reader makes room for, whatever a target says.
-const LARGEST: usize = 16 << 20;
+/// The options of both roles.
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct ProcvmOptions {
+    /// The longest message that is offered or taken, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    max_message: u32,
+}
 
 // ANCHOR: table
 /// The words of the table, 8 bytes each, in the target's memory. The target writes the first
 /// three, and the number last of them: so a reader that sees a new number finds what belongs to it.
+/// A message may be changed while the number is the one that is taken, and gets a new number then.
 const NUMBER: usize = 0;
 /// Where the message is, in the target's memory; 0 for the end.
 const ADDRESS: usize = 1;
@@ -147,18 +157,27 @@ impl Conversation for Procvm {
             Lack {
                 what: "When the target is killed, the reader sleeps for ever: it has the \
                        eventfd open itself.",
-                shown: Shown::Test("procvm", "a_reader_whose_target_was_killed_is_told"),
+                shown: Shown::Test(
+                    "procvm",
+                    "a_reader_whose_target_was_killed_is_told",
+                ),
                 answer: ("chapters/procvm/reader.rs", "sleep"),
             },
             Lack {
                 what: "When the reader is killed, the target sleeps for ever.",
-                shown: Shown::Test("procvm", "a_target_whose_reader_was_killed_is_told"),
+                shown: Shown::Test(
+                    "procvm",
+                    "a_target_whose_reader_was_killed_is_told",
+                ),
                 answer: ("chapters/procvm/target.rs", "offer"),
             },
             Lack {
                 what: "A target that is killed leaves its file. Its pid is another process's \
                        later, and that one's memory is read and written.",
-                shown: Shown::Test("procvm", "a_pid_that_is_another_process_now_is_none"),
+                shown: Shown::Test(
+                    "procvm",
+                    "a_pid_that_is_another_process_now_is_none",
+                ),
                 answer: ("chapters/signal/published.rs", "find"),
             },
             Lack {
@@ -175,7 +194,10 @@ impl Conversation for Procvm {
             },
             Lack {
                 what: "Whatever has the eventfd's number in the target is written to.",
-                shown: Shown::Test("procvm", "a_descriptor_that_is_no_eventfd_is_refused"),
+                shown: Shown::Test(
+                    "procvm",
+                    "a_descriptor_that_is_no_eventfd_is_refused",
+                ),
                 answer: ("chapters/procvm/reader.rs", "fetch"),
             },
             Lack {

@@ -12,7 +12,7 @@ use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
 use super::published::find;
 use super::{
-    ADDRESS, LARGEST, LENGTH, NUMBER, NoOptions, START, TAKEN, WORD, WORDS, drain,
+    ADDRESS, LENGTH, NUMBER, ProcvmOptions, START, TAKEN, WORD, WORDS, drain,
 };
 use crate::eventfd::value;
 use crate::signal::target::{Target as Process, is_gone};
@@ -21,6 +21,7 @@ use os::proc;
 use os::process_identity::ProcessIdentity;
 use wire::errors::{Advise, PeerGone, errno};
 use wire::meet::{Presence, Rendezvous, SoleRole};
+use wire::roles::within;
 use wire::say;
 use wire::say::Commentary;
 use wire::transport::Receiver;
@@ -43,14 +44,15 @@ pub(super) struct Reader {
     offered: OwnedFd,
     taken: OwnedFd,
     own: ProcessIdentity,
+    largest: usize,
     copies: Commentary,
     _presence: Presence,
 }
 
 impl Receiver for Reader {
-    type Options = NoOptions;
+    type Options = ProcvmOptions;
 
-    fn open(rendezvous: &Rendezvous, _: &NoOptions) -> Result<Reader> {
+    fn open(rendezvous: &Rendezvous, options: &ProcvmOptions) -> Result<Reader> {
         // Two readers would take the same message: what is read stays where it is.
         let mut presence = rendezvous.arrive(Some(SoleRole::Reader))?;
         let own = ProcessIdentity::own().context("readlink /proc/self")?;
@@ -65,11 +67,15 @@ impl Receiver for Reader {
             table: usize::try_from(published.table).context("an address")?,
             target,
             own,
+            largest: options.max_message as usize,
             copies: Commentary::of("process_vm_readv"),
             _presence: presence,
         };
         let (offered, taken) = (published.offered, published.taken);
-        say!("pidfd_getfd({offered}), pidfd_getfd({taken}): copies of its two eventfds");
+        say!(
+            "pidfd_getfd({offered}), pidfd_getfd({taken}): copies of its two eventfds"
+        );
+        reader.look()?; // first: an address that is no table's is not written to
         reader.write(START, &[own.start, own.pid.into()])?;
         reader.wake()?;
         say!("process_vm_writev(): our start and our pid are in its table");
@@ -96,7 +102,8 @@ impl Receiver for Reader {
                 len: usize::try_from(table[LENGTH]).unwrap_or(usize::MAX),
             };
             let RemoteIoVec { base, len } = there;
-            ensure!(len <= LARGEST, "pid {} offers {len} bytes", self.target.pid);
+            within(self.largest, len)
+                .advise(|_| Some("raise --max-message for both roles"))?;
             message.resize(len, 0);
             let copied = self.copy(message, there);
             // The table again: had it changed meanwhile, the bytes may be of two messages.
@@ -134,13 +141,25 @@ impl Reader {
         let mut words = [[0; WORD]; WORDS];
         let there = RemoteIoVec { base: self.table, len: WORDS * WORD };
         let copied = self.copy(words.as_flattened_mut(), there);
-        // The call takes a pid, and no pidfd. As long as the target has not ended, the pid is its.
-        if is_gone(&self.target.pidfd) {
+        self.all_of_table(WORDS * WORD, copied, "process_vm_readv")?;
+        Ok(words.map(u64::from_ne_bytes))
+    }
+
+    /// What came of a call on `length` bytes of the table. The call takes a pid, and no pidfd: as
+    /// long as the target has not ended, the pid is its own. ESRCH: it is just ending.
+    fn all_of_table(
+        &self,
+        length: usize,
+        moved: nix::Result<usize>,
+        call: &'static str,
+    ) -> Result<()> {
+        if is_gone(&self.target.pidfd) || moved == Err(Errno::ESRCH) {
             return Err(HAS_ENDED.into());
         }
-        let n = copied.context("process_vm_readv the table").advise(why_not)?;
-        ensure!(n == WORDS * WORD, "only {n} bytes of the table are there");
-        Ok(words.map(u64::from_ne_bytes))
+        let n =
+            moved.with_context(|| format!("{call} the table")).advise(why_not)?;
+        ensure!(n == length, "{call}: only {n} bytes of the table are there");
+        Ok(())
     }
     // ANCHOR_END: copy
 
@@ -153,11 +172,8 @@ impl Reader {
         let there =
             RemoteIoVec { base: self.table + index * WORD, len: bytes.len() };
         let pid = Pid::from_raw(self.target.pid);
-        let n = process_vm_writev(pid, &[IoSlice::new(&bytes)], &[there])
-            .context("process_vm_writev the table")
-            .advise(why_not)?;
-        ensure!(n == bytes.len(), "only {n} bytes of the table can be written to");
-        Ok(())
+        let written = process_vm_writev(pid, &[IoSlice::new(&bytes)], &[there]);
+        self.all_of_table(bytes.len(), written, "process_vm_writev")
     }
 
     /// Tells that we have taken the message `number`: from now on the target may change it.

@@ -11,13 +11,13 @@ use rustix::process::{PTracer, set_ptracer};
 
 use super::published::{Published, read};
 use super::{
-    ADDRESS, LARGEST, LENGTH, NUMBER, NoOptions, READER, START, TAKEN, WORDS, drain,
+    ADDRESS, LENGTH, NUMBER, ProcvmOptions, READER, START, TAKEN, WORDS, drain,
 };
 use crate::signal::published::living;
 use crate::signal::target::{Target as Process, is_gone};
 use os::calls::poll_until;
 use os::process_identity::ProcessIdentity;
-use wire::errors::PeerGone;
+use wire::errors::{Advise, PeerGone};
 use wire::meet::{Presence, Rendezvous, SoleRole};
 use wire::roles::within;
 use wire::say;
@@ -40,6 +40,7 @@ pub(super) struct Target {
     offered: EventFd,
     taken: EventFd,
     number: u64,
+    largest: usize,
     reader: Option<Process>,
     has_failed: bool,
     offers: Commentary,
@@ -47,13 +48,14 @@ pub(super) struct Target {
 }
 
 impl Sender for Target {
-    type Options = NoOptions;
+    type Options = ProcvmOptions;
 
-    fn check(_: &NoOptions, message: &[u8]) -> Result<()> {
-        within(LARGEST, message.len())
+    fn check(options: &ProcvmOptions, message: &[u8]) -> Result<()> {
+        within(options.max_message as usize, message.len())
+            .advise(|_| Some("raise --max-message for both roles"))
     }
 
-    fn open(rendezvous: &Rendezvous, _: &NoOptions) -> Result<Target> {
+    fn open(rendezvous: &Rendezvous, options: &ProcvmOptions) -> Result<Target> {
         let mut presence =
             rendezvous.arrive(Some(SoleRole::Target))?.removing_at_exit();
         let path = rendezvous.path();
@@ -64,7 +66,9 @@ impl Sender for Target {
         let (offered, taken) = (event()?, event()?);
         let table = Box::new([const { AtomicU64::new(0) }; WORDS]);
         if set_ptracer(PTracer::Any).is_ok() {
-            say!("prctl(PR_SET_PTRACER, ANY): Yama lets each process of ours read us");
+            say!(
+                "prctl(PR_SET_PTRACER, ANY): Yama lets each process of ours read us"
+            );
         }
         let own = ProcessIdentity::own().context("readlink /proc/self")?;
         let published = Published {
@@ -88,6 +92,7 @@ impl Sender for Target {
             offered,
             taken,
             number: 0,
+            largest: options.max_message as usize,
             reader: None,
             has_failed: false,
             offers: Commentary::of("offer"),
@@ -96,11 +101,11 @@ impl Sender for Target {
     }
 
     fn largest(&self) -> usize {
-        LARGEST
+        self.largest
     }
 
     fn limit(&self) -> Option<String> {
-        Some("the limit is ours: a reader makes room for no more".into())
+        Some("raise --max-message for both roles".into())
     }
 
     fn send(&mut self, message: &[u8]) -> Result<()> {
@@ -166,7 +171,9 @@ impl Target {
         if self.reader.as_ref().is_none_or(|reader| reader.pid != pid) {
             self.reader = living(pid, start)?;
             if self.reader.is_some() {
-                say!("pidfd_open({pid}): the reader, by what it wrote into our table");
+                say!(
+                    "pidfd_open({pid}): the reader, by what it wrote into our table"
+                );
             }
         }
         Ok(self.reader.as_ref().is_none_or(|reader| is_gone(&reader.pidfd)))
