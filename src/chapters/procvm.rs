@@ -62,7 +62,7 @@ impl Roles for ProcvmRoles {
 
 /// The options of both roles.
 #[derive(Debug, Clone, Copy, clap::Args)]
-struct ProcvmOptions {
+pub struct ProcvmOptions {
     /// The longest message that is offered or taken, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
