@@ -22,13 +22,13 @@ pub(super) const HALF_THERE: Experiment = Experiment {
     answers: &[
         right(
             "4096: those that are there",
-            "Once something is copied the call reports how much, as read(2) does. Where \
-             nothing at all could be copied, it is -1 and EFAULT.",
+            "Once something is copied the call reports how much, as read(2) does. The man \
+             page says that one place is never split; Linux splits it, where a page ends.",
         ),
         wrong(
             "-1: errno is EFAULT for it",
-            "So it is when the first page is the one that is not there. Here 4096 bytes \
-             had been copied when the fault came.",
+            "So it is when the first page is the one that is not there, and nothing at all \
+             could be copied. Here 4096 bytes had been when the fault came.",
         ),
         wrong(
             "8192: the others become 0",
