@@ -71,8 +71,11 @@ pub(super) fn find(
     };
     until_published(&path, waits, || {
         let Some(published) = read(&path)? else { return Ok(None) };
-        presence.adopt(&Object::Path(path.clone()))?;
         let target = living(published.pid, published.start)?;
+        if target.is_none() {
+            // A target removes its file; this one was killed.
+            presence.adopt(&Object::Path(path.clone()))?;
+        }
         Ok(target.map(|target| (published, target)))
     })
 }

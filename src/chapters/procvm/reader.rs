@@ -2,6 +2,7 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
@@ -17,6 +18,7 @@ use super::{
 use crate::eventfd::value;
 use crate::signal::target::{Target as Process, is_gone};
 use os::calls::{nix_errno, poll_until};
+use os::cleanup::Object;
 use os::proc;
 use os::process_identity::ProcessIdentity;
 use wire::errors::{Advise, PeerGone, errno};
@@ -46,7 +48,8 @@ pub(super) struct Reader {
     own: ProcessIdentity,
     largest: usize,
     copies: Commentary,
-    _presence: Presence,
+    place: PathBuf,
+    presence: Presence,
 }
 
 impl Receiver for Reader {
@@ -69,7 +72,8 @@ impl Receiver for Reader {
             own,
             largest: options.max_message as usize,
             copies: Commentary::of("process_vm_readv"),
-            _presence: presence,
+            place: rendezvous.path(),
+            presence,
         };
         let (offered, taken) = (published.offered, published.taken);
         say!(
@@ -85,6 +89,17 @@ impl Receiver for Reader {
 
     // ANCHOR: copy
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        let taken = self.take(message);
+        if taken.as_ref().err().and_then(errno) == Some(Errno::ESRCH) {
+            // It has left its file, which nobody else removes.
+            self.presence.adopt(&Object::Path(self.place.clone()))?;
+        }
+        taken
+    }
+}
+
+impl Reader {
+    fn take(&mut self, message: &mut Vec<u8>) -> Result<bool> {
         loop {
             let table = self.look()?;
             let number = table[NUMBER];
@@ -126,9 +141,7 @@ impl Receiver for Reader {
             return Ok(true);
         }
     }
-}
 
-impl Reader {
     /// Copies what is `there`; how many bytes. EFAULT, if not even the first page is readable.
     fn copy(&self, bytes: &mut [u8], there: RemoteIoVec) -> nix::Result<usize> {
         let (pid, mut ours) =

@@ -131,7 +131,7 @@ pub(super) const LESS_ROOM: Experiment = Experiment {
                room for 4. What does the call return?",
     answers: &[
         wrong(
-            "-1, and errno is EINVAL",
+            "-1, with EINVAL as errno",
             "EINVAL is for more than IOV_MAX places, for lengths whose sum is too large, and \
              for flags. The two sums may differ.",
         ),
@@ -140,7 +140,7 @@ pub(super) const LESS_ROOM: Experiment = Experiment {
             "The kernel copies no more than there is room for, and says how much that was.",
         ),
         right(
-            "4, as much as has room",
+            "4, as many as have room",
             "It copies as many bytes as the smaller sum. The others are where they were: in \
              the target's memory.",
         ),

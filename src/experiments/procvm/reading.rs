@@ -138,15 +138,15 @@ pub(super) const TORN_COPY: Experiment = Experiment {
                one process_vm_readv(2). What does it get?",
     answers: &[
         wrong(
-            "aaaaaaaa: as it was before",
+            "aaaaaaaa, as it was before",
             "There is no before: the kernel keeps no old state of a process's memory.",
         ),
         wrong(
-            "bbbbbbbb: as it will become",
+            "bbbbbbbb, as it will become",
             "The call does not wait for the target. It does not know of messages.",
         ),
         right(
-            "bbbbaaaa: as it is just now",
+            "bbbbaaaa, as it is just now",
             "It copies what is there. One call is no snapshot either: pages are copied one \
              after the other while the target runs on.",
         ),
@@ -254,16 +254,16 @@ pub(super) const NEVER_TOUCHED: Experiment = Experiment {
                there by process_vm_readv(2). What does the call return?",
     answers: &[
         wrong(
-            "-1, and errno is EFAULT",
+            "-1, with EFAULT as errno",
             "EFAULT is for addresses at which the target itself could not read. It could \
              read here.",
         ),
         wrong(
-            "0, and copies no bytes",
+            "0, and it copies no byte",
             "A short count says that a later part was not readable. All of this is.",
         ),
         right(
-            "8, and all of them are 0",
+            "8, and each byte is a 0",
             "The kernel handles the page fault in the target's name, as if the target had \
              read there. Memory begins as zeros.",
         ),

@@ -21,16 +21,16 @@ pub(super) const WAKES_NOBODY: Experiment = Experiment {
                What does the target do?",
     answers: &[
         wrong(
-            "it wakes up: the word differs",
+            "it wakes and returns 0",
             "The kernel compares once, before the thread falls asleep. A store is not seen, \
              whoever makes it.",
         ),
         wrong(
-            "it gets EAGAIN from the call",
+            "it gets EAGAIN at once",
             "EAGAIN is for a word that differs already when the call looks at it.",
         ),
         right(
-            "it sleeps on: the word is 1",
+            "it sleeps on as before",
             "The word has changed and no process has called FUTEX_WAKE. Nor could the other \
              one: the word is in the target's private memory, and not in its own.",
         ),
@@ -86,15 +86,15 @@ pub(super) const WHOSE_PAGE: Experiment = Experiment {
                of the child's by process_vm_writev(2). Where is the 7 found?",
     answers: &[
         wrong(
-            "in both of the two processes",
+            "in both of the processes",
             "It is one page frame, marked to be copied at the first store. This is one.",
         ),
         wrong(
-            "in neither of the two, yet",
+            "in neither of the processes",
             "The call has stored when it returns. It is no request to the child.",
         ),
         right(
-            "in the child and not here",
+            "in the process of the child",
             "The call acts as if the child had stored: the page is copied first, and the \
              child's copy gets the 7.",
         ),
