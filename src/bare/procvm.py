@@ -2,7 +2,7 @@
 """Another process's memory, bare: process_vm_readv(2), process_vm_writev(2), pidfd_getfd(2).
 
 Wire: PLACE holds the target's pid, start (0: not told), the address of a table, 2 eventfds.
-The table: a message's number, address (0 is the end), length; what is taken; reader's start, pid.
+The table: a message's number, address (0: the end), length; number taken; reader's start, pid.
 Not here: a process that dies, a pid that is another's by now, half a copy. See chapter procvm.
 python3 procvm.py target /tmp/v hello & sleep 1; python3 procvm.py reader /tmp/v
 ctypes: Python's library has none of the three calls.

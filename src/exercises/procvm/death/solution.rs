@@ -1,7 +1,7 @@
 //! Another process's memory, bare: process_vm_readv(2), process_vm_writev(2), pidfd_getfd(2).
 //!
 //! Wire: PLACE holds the target's pid, start (0: not told), the address of a table, 2 eventfds.
-//! The table: a message's number, address (0 is the end), length; what is taken; reader's start, pid.
+//! The table: a message's number, address (0: the end), length; number taken; reader's start, pid.
 //! Not here: a process that dies, a pid that is another's by now, half a copy. See chapter procvm.
 //! Cargo.toml: nix = { version = "0.31", features = ["event", "fs", "poll", "process", "uio"] }
 
@@ -59,7 +59,8 @@ fn reader(name: &str) -> Result<(), Box<dyn std::error::Error>> {
         let target = new(syscall(SYS_pidfd_open, pid.as_raw(), 0))?;
         let get = |fd: i32| new(syscall(SYS_pidfd_getfd, target.as_raw_fd(), fd, 0));
         let (offered, taken) = (offered.parse()?, taken.parse()?);
-        let (offered, taken) = (get(offered)?, get(taken)?); // EPERM, unless we may trace the target
+        // EPERM, unless we may trace the target.
+        let (offered, taken) = (get(offered)?, get(taken)?);
         (target, offered, taken)
     };
     let copy = |base, bytes: &mut [u8]| {

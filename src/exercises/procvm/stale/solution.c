@@ -1,6 +1,6 @@
 /* Another process's memory, bare: process_vm_readv(2), process_vm_writev(2), pidfd_getfd(2).
    Wire: PLACE holds the target's pid, start (0: not told), the address of a table, 2 eventfds.
-   The table: a message's number, address (0 is the end), length; what is taken; reader's start, pid.
+   The table: a message's number, address (0: the end), length; number taken; reader's start, pid.
    Not here: a process that dies, a pid that is another's by now, half a copy. See chapter procvm.
    cc -Wall procvm.c -o procvm; ./procvm target /tmp/v hello & sleep 1; ./procvm reader /tmp/v */
 #define _GNU_SOURCE
@@ -58,7 +58,7 @@ static void reader(const char *name)
     if (sscanf(text, "%d %ju %jx %d %d", &pid, &start, &at, &offered, &taken) != 5)
         ok((errno = EBADMSG, -1), "sscanf");
     int process = ok(syscall(SYS_pidfd_open, pid, 0), "pidfd_open");
-    /* After the pidfd: if the start agrees, the pidfd is of that process. Its name may be anything. */
+    /* After the pidfd: if the start agrees, it is of that process. Its name may be anything. */
     char path[32], stat[4096] = "";
     sprintf(path, "/proc/%d/stat", pid);
     ok(read(ok(open(path, O_RDONLY), "open"), stat, sizeof stat - 1), "read");

@@ -2,7 +2,7 @@
 """Another process's memory, bare: process_vm_readv(2), process_vm_writev(2), pidfd_getfd(2).
 
 Wire: PLACE holds the target's pid, start (0: not told), the address of a table, 2 eventfds.
-The table: a message's number, address (0 is the end), length; what is taken; reader's start, pid.
+The table: a message's number, address (0: the end), length; number taken; reader's start, pid.
 Not here: a process that dies, a pid that is another's by now, half a copy. See chapter procvm.
 python3 procvm.py target /tmp/v hello & sleep 1; python3 procvm.py reader /tmp/v
 ctypes: Python's library has none of the three calls.
@@ -55,7 +55,7 @@ def reader(name):
     pid, start, at = int(words[0]), words[1], int(words[2], 16)
     offered, taken = int(words[3]), int(words[4])
     process = os.pidfd_open(pid)
-    # After the pidfd: if the start agrees, the pidfd is of that process. Its name may be anything.
+    # After the pidfd: if the start agrees, it is of that process. Its name may be anything.
     stat = os.read(os.open(f"/proc/{pid}/stat", os.O_RDONLY), 4096)
     began = stat.rpartition(b")")[2].split()[19]
     if start not in (b"0", began):

@@ -1,7 +1,7 @@
 //! Another process's memory, bare: process_vm_readv(2), process_vm_writev(2), pidfd_getfd(2).
 //!
 //! Wire: PLACE holds the target's pid, start (0: not told), the address of a table, 2 eventfds.
-//! The table: a message's number, address (0 is the end), length; what is taken; reader's start, pid.
+//! The table: a message's number, address (0: the end), length; number taken; reader's start, pid.
 //! Not here: a process that dies, a pid that is another's by now, half a copy. See chapter procvm.
 //! Cargo.toml: nix = { version = "0.31", features = ["event", "fs", "process", "uio"] }
 
@@ -56,7 +56,7 @@ fn reader(name: &str) -> Result<(), Box<dyn std::error::Error>> {
     let (offered, taken) = unsafe {
         let new = |fd| Errno::result(fd).map(|fd| OwnedFd::from_raw_fd(fd as i32));
         let target = new(syscall(SYS_pidfd_open, pid.as_raw(), 0))?;
-        // After the pidfd: if the start agrees, the pidfd is of that process. Its name may be anything.
+        // After the pidfd: if the start agrees, it is of that process. Its name may be anything.
         let mut stat = [b' '; 4096];
         let path = format!("/proc/{pid}/stat");
         let n = read(open(&*path, OFlag::O_RDONLY, Mode::empty())?, &mut stat)?;
