@@ -267,7 +267,7 @@ macro_rules! pairs {
 }
 
 pairs! {
-    file signal pipe fifo unix unix_dgram unix_seqpacket tcp tcp_iterative tcp_fork udp posixmq sysvmq shm mmap mutex eventfd fdpass multiplex multiplex_select multiplex_epoll semaphore semaphore_sysv semaphore_futex dbus
+    file signal pipe fifo unix unix_dgram unix_seqpacket tcp tcp_iterative tcp_fork udp posixmq sysvmq shm mmap mutex eventfd fdpass multiplex multiplex_select multiplex_epoll semaphore semaphore_sysv semaphore_futex procvm dbus
 }
 
 /// Each language as the parent of each, and of the role: the parent starts its child.

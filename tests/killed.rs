@@ -75,6 +75,7 @@ fn what_a_role_leaves_that_is_killed_in_a_change_is_found_by_clean() {
         ("bind", fdpass),
         ("bind", &["eventfd", "waiter"]),
         (RENAMES, &["signal", "receiver"]),
+        (RENAMES, &["procvm", "target", "x"]),
         (RENAMES, &["file", "sender", "x"]),
         ("fsync", &["file", "sender", "x"]),
         ("?mknod,mknodat", &["fifo", "receiver"]),

@@ -380,6 +380,8 @@ const ROLES: &[(&str, &[&str])] = &[
     ("multiplex", &["server"]),
     ("fdpass", &["server", "--listen", "127.0.0.1:0"]),
     ("fdpass", &["worker"]),
+    ("procvm", &["target", "x"]),
+    ("procvm", &["reader"]),
     ("dbus", &["server"]),
 ];
 

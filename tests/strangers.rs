@@ -72,7 +72,7 @@ impl Users {
 }
 
 /// One role of each chapter that meets at a name.
-const ROLES: [&[&str]; 18] = [
+const ROLES: [&[&str]; 19] = [
     &["file", "sender", "secret"],
     &["file", "receiver"],
     &["signal", "receiver"],
@@ -90,6 +90,7 @@ const ROLES: [&[&str]; 18] = [
     &["eventfd", "waiter"],
     &["multiplex", "server"],
     &["semaphore", "poster"],
+    &["procvm", "target", "secret"],
     &["dbus", "client", "list"],
 ];
 

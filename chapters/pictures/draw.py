@@ -620,6 +620,31 @@ def fdpass(p):
     p.text(200, 394, "what the client has sent", "f", "middle")
 
 
+@picture(382, "What is where while a reader copies",
+         "Two processes, reader and target, each with memory of its own. The target's memory has the word hello. The "
+         "reader calls process_vm_readv with the target's process number and the address: the kernel copies the bytes "
+         "once, straight from the target's memory into the reader's. The target calls nothing. A file tells the "
+         "target's number and where to look.")
+def procvm(p):
+    p.kernel(172, 128)
+    p.process("r", 6, 6, 184, 152, "reader", ["process_vm_readv(", " 712, 5 at 55d3…) = 5"])
+    p.process("s", 210, 6, 184, 152, "target", ["sleeps, or does", "what it likes"], "712")
+    for side, x, address in (("r", 32, "7ffe…"), ("s", 236, "55d3…")):
+        p.text(x, 94, "memory", "f")
+        p.rect(x, 100, 132, 20, fill="p", stroke="l")
+        p.text(x + 8, 114, "code, heap, stack", "f")
+        p.rect(x, 120, 132, 28, fill=side + "b", stroke=side)
+        p.text(x + 6, 138, address, mono=True)
+        p.cells(x + 44, 123, "hello")
+    p.flow("M322 150V214H118V162", (118, 151, "u"))
+    p.text(220, 206, "one copy", anchor="middle", bold=True)
+    p.text(200, 244, "No buffer in the kernel, no call of the target's.", "f", "middle")
+    p.text(200, 262, "That a message is there, and that it is taken, is", "f", "middle")
+    p.text(200, 278, "told by two eventfds (pidfd_getfd).", "f", "middle")
+    p.found("M390 158V344H352")
+    p.tag(48, 320, 304, "…/ipclab/procvm", "712, its start, an address, two descriptors")
+
+
 @picture(392, "What is where while a server waits for many clients",
          "One server and three clients. The server has a connected socket for each client, and one call, poll or "
          "epoll_wait, that sleeps until any of them is ready. Here bytes of client B have come: the call returns, and "

@@ -255,6 +255,11 @@ programs! {
         "poster" [Name] ("--kind" "futex" "--times") "2";
         prints "waiter" "took 1\ntook 2\n"
     }
+    procvm {
+        "target" [Path] "hello" "in one copy";
+        "reader" [Path];
+        prints "reader" "hello\nin one copy\n"
+    }
     #[cfg(feature = "dbus")]
     dbus {
         "server" [Path] ("--count" "1");

@@ -52,7 +52,7 @@ fn unix_socket() -> Result<OwnedFd> {
 
 // ANCHOR: value
 /// The counter of an eventfd, looked at without taking it; `None` if `fd` is none.
-fn value(fd: impl AsFd) -> Result<Option<u64>> {
+pub(crate) fn value(fd: impl AsFd) -> Result<Option<u64>> {
     let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
     let info = text(&path).with_context(|| format!("read {path}"))?;
     let count = field(&info, "eventfd-count:");

@@ -17,6 +17,7 @@ pub mod multiplex;
 pub mod mutex;
 pub mod pipe;
 pub mod posixmq;
+pub mod procvm;
 pub mod semaphore;
 pub mod shm;
 pub mod signal;
@@ -57,6 +58,7 @@ table! {
     conversation eventfd::Eventfd;
     conversation multiplex::Multiplex;
     conversation fdpass::Fdpass;
+    conversation procvm::Procvm;
     conversation dbus::Dbus;
     conversation mpi::Mpi;
 }

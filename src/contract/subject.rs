@@ -103,6 +103,7 @@ impl Subject {
         let (sends, receives) = match chapter.name {
             "mutex" => ("producer", "worker"),
             "semaphore" => ("poster", "waiter"),
+            "procvm" => ("target", "reader"),
             _ if chapter.talks => ("client", "server"),
             _ => ("sender", "receiver"),
         };

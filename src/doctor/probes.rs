@@ -55,6 +55,7 @@ pub static ALL: &[&Probe] = &[
     &semaphores::POSIX,
     &semaphores::SYSV,
     &semaphores::FUTEX,
+    &processes::MEMORY,
     &tools::DBUS,
     &needs::DBUS_DAEMON,
     &tools::SESSION_BUS,

@@ -33,6 +33,8 @@ pub const ASKED: &[(&str, &str)] = &[
     ("eventfd/stranger", "Whatever descriptor arrives is written to"),
     ("fdpass/surplus", "That one message may carry more descriptors than one"),
     ("fdpass/prefork", "A worker that dies before it has received"),
+    ("procvm/death", "When the target is killed, the reader sleeps for ever"),
+    ("procvm/stale", "A target that is killed leaves its file"),
     ("multiplex/no-reader", "One client that sends and does not read"),
     (
         "multiplex/lost-client",

@@ -60,6 +60,7 @@ mod multiplex;
 mod mutex;
 mod pipe;
 mod posixmq;
+mod procvm;
 mod semaphore;
 mod shm;
 mod signal;
@@ -90,6 +91,7 @@ pub const ALL: &[(&str, &[Exercise])] = &[
     ("eventfd", eventfd::ALL),
     ("multiplex", multiplex::ALL),
     ("fdpass", fdpass::ALL),
+    ("procvm", procvm::ALL),
     ("dbus", dbus::ALL),
     ("mpi", mpi::ALL),
 ];

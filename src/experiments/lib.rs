@@ -21,6 +21,7 @@ pub mod mutex;
 pub mod pipe;
 pub mod play;
 pub mod posixmq;
+pub mod procvm;
 pub mod record;
 pub mod row;
 pub mod semaphore;
@@ -53,6 +54,7 @@ pub const ALL: &[(&str, &[Experiment])] = &[
     ("eventfd", eventfd::ALL),
     ("multiplex", multiplex::ALL),
     ("fdpass", fdpass::ALL),
+    ("procvm", procvm::ALL),
     ("dbus", dbus::ALL),
     ("mpi", mpi::ALL),
 ];

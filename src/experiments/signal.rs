@@ -4,7 +4,7 @@ use super::row::Experiment;
 
 mod delivery;
 mod handlers;
-mod identity;
+pub(crate) mod identity;
 mod self_pipe;
 mod terminal;
 mod waiting;

@@ -140,7 +140,6 @@ const LOOKS: &[&str] = &[
     "fchmod",
     "mkdir",
     "statfs",
-    "pidfd_getfd",
 ];
 
 /// About processes and signals, whatever their arguments are.
@@ -161,6 +160,9 @@ const ALWAYS: &[&str] = &[
     "rt_sigqueueinfo",
     "rt_tgsigqueueinfo",
     "pidfd_send_signal",
+    "pidfd_getfd",
+    "process_vm_readv",
+    "process_vm_writev",
     "rt_sigtimedwait",
     "rt_sigsuspend",
     "pause",
@@ -324,9 +326,16 @@ impl Channels {
                 ];
                 text(1).contains("handler") && !own.contains(&text(0))
             }
-            // Which process's end is whose affair; what Rust's runtime asks of itself is not.
+            // Which process's end, and which one's memory, is whose affair; what Rust's runtime
+            // asks of itself is not.
             "prctl" => {
-                ["PR_SET_PDEATHSIG", "PR_SET_CHILD_SUBREAPER"].contains(&text(0))
+                let affairs = [
+                    "PR_SET_PDEATHSIG",
+                    "PR_SET_CHILD_SUBREAPER",
+                    "PR_SET_PTRACER",
+                    "PR_SET_DUMPABLE",
+                ];
+                affairs.contains(&text(0))
             }
             "futex" => text(0).starts_with("shared"),
             // How long a call may wait is shown where it waits.

@@ -253,7 +253,7 @@ macro_rules! chapters {
 
 chapters! {
     spawn file pipe fifo unix tcp udp posixmq sysvmq signal
-    shm mmap semaphore mutex eventfd multiplex fdpass dbus
+    shm mmap semaphore mutex eventfd multiplex fdpass procvm dbus
     #[cfg(feature = "mpi")]
     mpi
 }

@@ -18,6 +18,7 @@ mod multiplex;
 mod mutex;
 mod pipe;
 mod posixmq;
+mod procvm;
 mod rows;
 mod semaphore;
 mod shape;

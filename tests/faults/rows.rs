@@ -101,6 +101,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("fdpass", "fdpass", &[serves("server", LISTEN), serves("worker", ""), serves("worker", ""), prints("client", "MESSAGES")]),
     row("fdpass multiprocessing", "fdpass", &[serves("server", "--protocol multiprocessing --listen 127.0.0.1:0"), serves("worker", "--protocol multiprocessing"), serves("worker", "--protocol multiprocessing"), prints("client", "MESSAGES")]),
     row("fdpass fork", "fdpass", &[serves("fork", LISTEN), prints("client", "MESSAGES")]),
+    row("procvm", "procvm", &[prints("reader", ""), ends("target", "MESSAGES")]),
     row("dbus", "dbus", &[serves("server", ""), ends("client", "call Post s MESSAGE")]),
     row("dbus watch", "dbus", &[serves("server", ""), serves("client", "watch"), ends("client", "call Post s MESSAGE")]),
 ];

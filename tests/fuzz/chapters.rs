@@ -13,6 +13,7 @@ targets! {
     dbus_messages: crate::dbus::socket::fuzz::messages;
     descriptor: crate::fdpass::fuzz::run;
     multiprocessing: crate::fdpass::fuzz_multiprocessing::run;
+    memory: crate::procvm::published::fuzz::run;
     packet: packet::run;
     published: crate::signal::published::fuzz::run;
 }

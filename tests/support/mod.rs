@@ -20,7 +20,7 @@ use wire::meet::Meets::{self, Address, Kernel, Nowhere, Path, World};
 /// What the contract must know of each chapter: its name, whether the two sides talk,
 /// where they meet, and what is seen of a peer's death. tests/cli.rs compares it with the
 /// table of the chapters, whose code is not linked for it.
-pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 19] = [
+pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 20] = [
     ("spawn", false, Nowhere, EndOfStream),
     ("file", false, Path, Waits),
     ("pipe", false, Nowhere, EndOfStream),
@@ -38,6 +38,7 @@ pub const CHAPTERS: [(&str, bool, Meets, OnPeerDeath); 19] = [
     ("eventfd", false, Path, EndOfStream),
     ("multiplex", true, Path, EndOfStream),
     ("fdpass", true, Path, EndOfStream),
+    ("procvm", false, Path, Error),
     ("dbus", true, Path, Error),
     ("mpi", false, World, JobEnds),
 ];

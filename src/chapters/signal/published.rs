@@ -11,7 +11,7 @@ use super::number::Number;
 use super::target::{Target, is_gone};
 use os::calls::pidfd_open;
 use os::cleanup::Object;
-use os::process_identity::{self, ProcessIdentity};
+use os::process_identity::ProcessIdentity;
 use wire::errors::Advise;
 use wire::meet::{self, Presence, Rendezvous};
 use wire::say;
@@ -82,32 +82,48 @@ pub fn find(
     // We make nothing here that a receiver could find half made.
     presence.admit_peers()?;
     rendezvous.ready(path.display())?;
-    let mut news = None;
+    let waits = || {
+        say::waiting(
+            format_args!("no receiver has published its pid at {name} yet"),
+            &rendezvous.peer("receiver"),
+        );
+    };
+    until_published(&path, waits, || {
+        let Some(published) = read(&path)? else { return Ok(None) };
+        presence.adopt(&Object::Path(path.clone()))?;
+        let Published { pid, start, signal: theirs } = published;
+        let Some(target) = living(pid, start)? else { return Ok(None) };
+        ensure!(
+            theirs == signal.get(),
+            "pid {pid} takes {}, not {signal}; start both roles with the same --signal",
+            theirs.to_string().parse().unwrap_or(signal)
+        );
+        say!("pidfd_open({pid}): the pid that {name} holds");
+        Ok(Some(target))
+    })
+}
+
+/// What `look` finds. While that is nothing, it says by `waits` what it waits for, and sleeps until
+/// a file is renamed into the directory of `path`.
+///
+/// # Errors
+/// As `look`; as inotify(7).
+pub fn until_published<T>(
+    path: &Path,
+    waits: impl FnOnce(),
+    mut look: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    if let Some(found) = look()? {
+        return Ok(found);
+    }
+    // The watch comes first and the next look after it: what appears in between is
+    // seen by one of the two.
+    let news = watch(path.parent().unwrap_or(Path::new("/")))?;
+    waits();
     loop {
-        if let Some(published) = read(&path)? {
-            presence.adopt(&Object::Path(path.clone()))?;
-            if let Some(target) = published.target()? {
-                let theirs = published.signal;
-                ensure!(
-                    theirs == signal.get(),
-                    "pid {} takes {}, not {signal}; start both roles with the same --signal",
-                    target.pid,
-                    theirs.to_string().parse().unwrap_or(signal)
-                );
-                say!("pidfd_open({}): the pid that {name} holds", target.pid);
-                return Ok(target);
-            }
+        if let Some(found) = look()? {
+            return Ok(found);
         }
-        // The watch comes first and the next look after it: what appears in between is
-        // seen by one of the two.
-        let Some(news) = &news else {
-            news = Some(watch(path.parent().unwrap_or(Path::new("/")))?);
-            say::waiting(
-                format_args!("no receiver has published its pid at {name} yet"),
-                &rendezvous.peer("receiver"),
-            );
-            continue;
-        };
         match news.read_events() {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error).context("read inotify"),
@@ -126,22 +142,21 @@ fn watch(dir: &Path) -> Result<Inotify> {
     Ok(news)
 }
 
-impl Published {
-    /// The process that published this, if it lives.
-    fn target(&self) -> Result<Option<Target>> {
-        let Published { pid, start, .. } = *self;
-        let pidfd = match pidfd_open(pid) {
-            Ok(pidfd) => pidfd,
-            Err(Errno::ESRCH) => return Ok(None),
-            Err(error) => {
-                return Err(error).with_context(|| format!("pidfd_open({pid})"));
-            }
-        };
-        // Read after the open: if the start time is the same, the pidfd stands for that process.
-        let same =
-            u32::try_from(pid).ok().and_then(process_identity::start) == Some(start);
-        Ok((same && !is_gone(&pidfd)).then_some(Target { pid, pidfd }))
-    }
+/// The process that has this pid and began at `start`, if it lives.
+///
+/// # Errors
+/// EMFILE and the like, from pidfd_open(2).
+pub fn living(pid: i32, start: u64) -> Result<Option<Target>> {
+    let pidfd = match pidfd_open(pid) {
+        Ok(pidfd) => pidfd,
+        Err(Errno::ESRCH) => return Ok(None),
+        Err(error) => {
+            return Err(error).with_context(|| format!("pidfd_open({pid})"));
+        }
+    };
+    // Read after the open: if the start time is the same, the pidfd stands for that process.
+    let same = ProcessIdentity { pid: pid.cast_unsigned(), start }.lives();
+    Ok((same && !is_gone(&pidfd)).then_some(Target { pid, pidfd }))
 }
 // ANCHOR_END: find
 

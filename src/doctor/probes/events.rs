@@ -43,7 +43,7 @@ pub static SIGNALFD: Probe = Probe {
 /// eventfd(2).
 pub static EVENTFD: Probe = Probe {
     name: "eventfd",
-    chapters: &["multiplex", "eventfd"],
+    chapters: &["multiplex", "eventfd", "procvm"],
     what: "eventfd(2) (a count that is written and read)",
     loses: "eventfd, and the gates of all experiments, which force an order",
     necessary: true,

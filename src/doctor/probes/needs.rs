@@ -25,11 +25,11 @@ use wire::{dirs, launcher};
 /// ns_last_pid.
 pub static NEXT_PID: Probe = Probe {
     name: "next-pid",
-    chapters: &["signal"],
+    chapters: &["signal", "procvm"],
     what: "the right to choose the next pid: root",
-    loses: "an experiment in which a pid is given out twice",
+    loses: "experiments in which a pid is given out twice",
     necessary: false,
-    experiments: &["signal/pid-reuse"],
+    experiments: &["signal/pid-reuse", "procvm/pid-reuse"],
     run: |_| {
         let file = "/proc/sys/kernel/ns_last_pid";
         // Anybody may open it for writing; the write shows who may. It changes nothing.
@@ -116,11 +116,11 @@ pub static OWN_NETWORK: Probe = Probe {
 /// Another user.
 pub static OTHER_USER: Probe = Probe {
     name: "other-user",
-    chapters: &["fdpass"],
+    chapters: &["fdpass", "procvm"],
     what: "root, to become another user",
-    loses: "an experiment in which a right travels to another user",
+    loses: "experiments in which a right travels to another user, or is given up",
     necessary: false,
-    experiments: &["fdpass/rights-travel"],
+    experiments: &["fdpass/rights-travel", "procvm/fewer-capabilities"],
     run: |_| {
         let there = became_another()?;
         Ok(needed(there, if there { "setuid works" } else { "setuid fails" }))

@@ -1,12 +1,18 @@
 //! Processes: descriptors of them, namespaces of their own, and ptrace(2).
 
+use std::io::{IoSlice, IoSliceMut};
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::ptrace;
-use nix::sys::signal::{Signal, raise};
+use nix::sys::signal::{Signal, kill, raise};
+use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags};
+use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
 use super::runtime::in_a_child;
 use crate::answer::Answer;
@@ -34,7 +40,7 @@ pub static PROC: Probe = Probe {
 /// pidfd_open(2).
 pub static PIDFD: Probe = Probe {
     name: "pidfd",
-    chapters: &["signal", "spawn"],
+    chapters: &["signal", "spawn", "procvm"],
     what: "pidfd_open(2) (a descriptor of a process, its end, a signal through it)",
     loses: "demo, experiment, trace and bench wait for their processes by it",
     necessary: true,
@@ -55,6 +61,56 @@ pub static PIDFD: Probe = Probe {
         }
     },
 };
+
+/// process_vm_readv(2) and pidfd_getfd(2).
+pub static MEMORY: Probe = Probe {
+    name: "process-memory",
+    chapters: &["procvm"],
+    what: "process_vm_readv(2), process_vm_writev(2), pidfd_getfd(2) on a child",
+    loses: "no process reads another one's memory, or gets its descriptors",
+    necessary: false,
+    experiments: &[],
+    run: |_| {
+        Ok(in_another_memory().unwrap_or_else(|error| {
+            Answer::failed(&error)
+                .cure("in Docker: --cap-add SYS_PTRACE, or a newer seccomp profile")
+        }))
+    },
+};
+
+fn in_another_memory() -> Result<Answer> {
+    let (pid, word) = (std::process::id(), AtomicU32::new(0));
+    match fork().context("fork")? {
+        Forked::Child => loop {
+            nix::unistd::alarm::set(DEADLINE.as_secs() as u32);
+            nix::unistd::pause();
+        },
+        Forked::Parent(child) => {
+            let moved = memory_of(child, pid, &word);
+            let _ = kill(child, Signal::SIGKILL);
+            waitpid(child, None).context("waitpid")?;
+            moved?;
+            ensure!(word.load(Ordering::SeqCst) == 0, "the word here has changed");
+            Ok(Answer::ok("a child's word was written and read"))
+        }
+    }
+}
+
+/// Stores `number` into the child's `word`, reads it there, and gets a descriptor of the child's.
+fn memory_of(child: Pid, number: u32, word: &AtomicU32) -> Result<()> {
+    let base = std::ptr::from_ref(word).expose_provenance();
+    let there = [RemoteIoVec { base, len: size_of::<u32>() }];
+    let (stored, mut read) = (number.to_ne_bytes(), [0; size_of::<u32>()]);
+    process_vm_writev(child, &[IoSlice::new(&stored)], &there)
+        .context("process_vm_writev")?;
+    process_vm_readv(child, &mut [IoSliceMut::new(&mut read)], &there)
+        .context("process_vm_readv")?;
+    ensure!(read == stored, "the word is not what was stored");
+    let pidfd = pidfd_open(child.as_raw()).context("pidfd_open")?;
+    pidfd_getfd(&pidfd, libc::STDERR_FILENO, PidfdGetfdFlags::empty())
+        .context("pidfd_getfd")?;
+    Ok(())
+}
 
 /// ptrace(2).
 pub static PTRACE: Probe = Probe {

@@ -136,7 +136,10 @@ pub(super) const PID_REUSE: Experiment = Experiment {
 
 // ANCHOR: pid-reuse
 /// Forks until the kernel gives out `wanted`: the next pid is the last one plus one.
-fn fork_as<T>(wanted: Pid, fork: impl Fn() -> Result<(Pid, T)>) -> Result<T> {
+pub(crate) fn fork_as<T>(
+    wanted: Pid,
+    fork: impl Fn() -> Result<(Pid, T)>,
+) -> Result<T> {
     for _ in 0..200 {
         let before = (wanted.as_raw() - 1).to_string();
         std::fs::write("/proc/sys/kernel/ns_last_pid", before)

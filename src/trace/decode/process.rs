@@ -72,9 +72,11 @@ pub(super) fn signature(name: &str) -> Option<&'static [Arg]> {
         "exit" | "exit_group" => &[Int],
         "pidfd_open" => &[Int, Set(PIDFD)],
         "pidfd_getfd" => &[Fd, Int, Int],
-        "process_vm_readv" => &[Int, After(super::files::iov), Size, Hex, Size, Hex],
+        "process_vm_readv" => {
+            &[Int, After(super::files::iov), Size, Before(places), Size, Hex]
+        }
         "process_vm_writev" => {
-            &[Int, Before(super::files::iov), Size, Hex, Size, Hex]
+            &[Int, Before(super::files::iov), Size, Before(places), Size, Hex]
         }
         "process_madvise" => &[Fd, Hex, Size, Word(super::memory::ADVICE), Hex],
         "process_mrelease" => &[Fd, Hex],
@@ -124,10 +126,34 @@ fn limit(cx: &mut Cx<'_>, index: usize) -> Piece {
     Piece::text(format!("{{{soft}, {hard}}}"))
 }
 
+/// An array of `struct iovec` whose addresses are another process's: `[48 at 0x7ffd…]`. The number
+/// of its elements is in the next argument.
+fn places(cx: &mut Cx<'_>, index: usize) -> Piece {
+    const MOST: u64 = 16;
+    let count = cx.args[index + 1];
+    let place = |number: u64| {
+        let at = cx.args[index].wrapping_add(16 * number);
+        let bytes = cx.memory().array::<16>(at)?;
+        let (base, length) = (u64_at(&bytes, 0), u64_at(&bytes, 8));
+        Some(Piece::text(format!("{length} at {base:#x}")))
+    };
+    let mut places: Vec<_> = (0..count.min(MOST)).map_while(place).collect();
+    if count > MOST {
+        places.push(Piece::text("…"));
+    }
+    Piece::Group("[", places, "]")
+}
+
 fn prctl_argument(cx: &mut Cx<'_>, index: usize) -> Piece {
     match cx.int(0) {
         libc::PR_SET_NAME => text(cx, index),
         libc::PR_SET_PDEATHSIG => Piece::text(signal_name(cx.int(index))),
+        libc::PR_SET_PTRACER if cx.args[index] == libc::PR_SET_PTRACER_ANY => {
+            Piece::text("PR_SET_PTRACER_ANY")
+        }
+        libc::PR_SET_PTRACER | libc::PR_SET_DUMPABLE => {
+            Piece::text(cx.int(index).to_string())
+        }
         _ => hex(cx.args[index]),
     }
 }

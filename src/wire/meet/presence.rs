@@ -31,6 +31,10 @@ pub enum SoleRole {
     Server = 3,
     /// The waiter, whose name in the file system is a socket, too.
     Waiter = 4,
+    /// The target, whose name in the file system says where its memory is.
+    Target = 5,
+    /// The reader of the target's memory.
+    Reader = 6,
 }
 
 impl SoleRole {
@@ -41,6 +45,8 @@ impl SoleRole {
             SoleRole::Receiver => "receiver",
             SoleRole::Server => "server",
             SoleRole::Waiter => "waiter",
+            SoleRole::Target => "target",
+            SoleRole::Reader => "reader",
         };
         let mut range = byte(libc::F_WRLCK, self as i64);
         match set_lock(file, &range) {
