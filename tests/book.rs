@@ -128,6 +128,7 @@ fn no_page_and_no_source_stands_outside_the_table() {
             "introduction",
             "concepts",
             "choosing",
+            "built-on",
             "trace",
             "map",
             "doctor",
