@@ -68,6 +68,7 @@ function take(line,    part, id, level, outer) {
         term = plain(about)
         about = ""
         add("term", unique(term), term)
+        sub(/ Shown: .*/, "", line)
         about = substr(line, 3)
     } else if (line ~ /^ *$/) paragraph_ends()
     else if (line !~ /^  (Tested by|See it): / && line !~ /^\|[-|: ]+$/ && line !~ /^\{\{/)
@@ -108,7 +109,6 @@ function plain(text,    part, n, i) {
     for (i = 1; i <= n; i++) {
         if (i % 2) {
             gsub(/<!--[^>]*-->|<\/?[a-z][^>]*>/, " ", part[i])
-            gsub(/\[Shown\]\([^)]*\)/, "", part[i])
             gsub(/\]\([^)]*\)/, "", part[i])
             gsub(/[][*]/, "", part[i])
             gsub(/\|/, " ", part[i])

@@ -128,6 +128,7 @@ fn no_page_and_no_source_stands_outside_the_table() {
             "introduction",
             "concepts",
             "choosing",
+            "built-on",
             "trace",
             "map",
             "doctor",
@@ -202,6 +203,78 @@ fn each_page_shows_code_of_both_roles_and_a_captured_run() {
         let code = page.matches("{{#include ../src/chapters/").count();
         assert!(code >= 2, "{name}: shows {code} pieces of code");
     }
+}
+
+/// A heading's or a term's id, as mdBook makes it.
+fn id_of(title: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || " _-".contains(*c);
+    let title = title.trim().to_lowercase();
+    title.chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+/// The places of a page to which a link can lead: headings, terms, questions, and written ids.
+fn places(page: &str) -> BTreeSet<String> {
+    let text = read(format!("chapters/{page}.md"));
+    let (mut ids, mut fenced, mut before) = (BTreeSet::new(), false, "");
+    for line in text.lines() {
+        fenced ^= line.starts_with("```");
+        let heading = line.trim_start_matches('#');
+        if !fenced && heading.len() < line.len() {
+            ids.insert(id_of(heading));
+        }
+        if line.starts_with(": ") {
+            ids.insert(id_of(before));
+        }
+        if let Some(part) = line.strip_prefix("{{#include experiments/") {
+            let name = part.trim_end_matches("}}").split_once(':');
+            ids.extend(name.map(|(_, name)| format!("experiment-{name}")));
+        }
+        let written = line.split(" id=\"").skip(1);
+        ids.extend(written.filter_map(|id| Some(id.split_once('"')?.0.to_owned())));
+        before = line;
+    }
+    ids
+}
+
+#[test]
+fn each_link_leads_to_a_place_that_is_there() {
+    let all: HashMap<String, BTreeSet<String>> = stems("chapters", ".md")
+        .into_iter()
+        .map(|page| (page.clone(), places(&page)))
+        .collect();
+    let mut seen = 0;
+    for page in all.keys() {
+        let text = read(format!("chapters/{page}.md")).replace("href=\"", "](");
+        for part in text.split("](").skip(1) {
+            let link = part.split([')', '"']).next().unwrap();
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let file = file.replace(".html", ".md");
+            let to = match file.strip_suffix(".md") {
+                Some(to) if !link.contains(':') => to,
+                None if file.is_empty() => page,
+                _ => continue,
+            };
+            let there =
+                all.get(to).unwrap_or_else(|| panic!("{page}.md: no page {link}"));
+            let found = place.is_empty() || there.contains(place);
+            assert!(found, "{page}.md: {link} leads nowhere");
+            seen += 1;
+        }
+    }
+    assert!(seen > 500, "only {seen}");
+}
+
+#[test]
+fn each_term_of_the_glossary_ends_with_a_link_to_where_it_is_shown() {
+    let glossary = read("chapters/glossary.md");
+    let terms = glossary.lines().filter(|line| line.starts_with(": "));
+    for term in terms.clone() {
+        let shown = term.rsplit_once(" Shown: [").map(|(_, link)| link);
+        let link = shown.and_then(|shown| shown.split_once("]("));
+        let place = link.is_some_and(|(_, link)| link.contains(".md#"));
+        assert!(place && term.ends_with(')'), "{term}");
+    }
+    assert!(terms.count() > 40);
 }
 
 #[test]

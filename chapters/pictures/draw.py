@@ -71,9 +71,9 @@ class Picture:
 
     # The shapes.
 
-    def kernel(self, y, height, label="kernel"):
+    def kernel(self, y, height, label="kernel", x=200):
         self.rect(0, y, 400, height, 8, fill="k")
-        self.text(200, y + 16, label, "f", "middle")
+        self.text(x, y + 16, label, "f", "middle")
 
     def process(self, side, x, y, w, h, name, calls=(), pid=""):
         """A rounded box with its name on a coloured head, and the calls that it makes."""
@@ -312,12 +312,12 @@ def file(p):
 
 @picture(404, "What is where while a signal is sent",
          "Two processes, receiver and sender. The sender calls sigqueue with the receiver's process number, a real-time "
-         "signal and a value of 4 bytes. In the kernel, the receiver has a queue of pending signals. When it next runs, "
+         "signal and a value, here an int. In the kernel, the receiver has a queue of pending signals. When it next runs, "
          "the kernel calls its handler, or it takes one from the queue by sigwaitinfo. The receiver's number stands in "
          "a file, which is how the sender finds it.")
 def signal(p):
     p.kernel(144, 172)
-    p.process("r", 6, 6, 184, 124, "receiver", ["sigwaitinfo(…) =", "SIGRTMIN, with a", "value of 4 bytes"], "4710")
+    p.process("r", 6, 6, 184, 124, "receiver", ["sigwaitinfo(…) =", "SIGRTMIN, with a", "value, an int"], "4710")
     p.process("s", 210, 6, 184, 124, "sender", ["sigqueue(4710,", " SIGRTMIN, value)"])
     p.text(200, 186, "pending signals of process 4710", anchor="middle")
     p.message(66, 200, "value", "SIGRTMIN")
@@ -396,7 +396,7 @@ def tcp(p):
          "Server and client. Each has one socket. The server's is bound to 127.0.0.1, port 7777, and takes the datagrams "
          "of all clients; it has a receive buffer, in which whole datagrams wait, each with the address that it came "
          "from. The client's socket is connected: it has noted the server's address, and no more. Between them is a "
-         "network, here the loopback device. One datagram is on its way; another is lost, and nobody is told. There is "
+         "network, here the loopback device. One datagram is on its way; another is lost, and no process is told. There is "
          "no send buffer that keeps a datagram until it has come.")
 def udp(p):
     p.kernel(172, 202)
@@ -417,7 +417,7 @@ def udp(p):
     p.text(276, 266, "network", "f", "middle")
     p.path("M316 281V318", stroke="u", thick=2.4, dash="4 3")
     p.path("M308 320l16 16M324 320l-16 16", stroke="t", thick=2)
-    p.text(316, 356, "lost: nobody is told", "f", "middle")
+    p.text(316, 356, "lost: no process is told", "f", "middle")
     p.found("M72 344V382")
     p.tag(20, 384, 304, "127.0.0.1:7777", "an address leads to the server's socket")
 
@@ -498,7 +498,7 @@ def memory(p, calls, other, name, below, note):
 
 @picture(424, "What is where in shared memory",
          "Two processes, receiver and sender. Each has the same four pages of memory mapped, at different addresses. No "
-         "system call carries a byte: the sender stores into the pages, the receiver loads from them. Whoever waits "
+         "system call carries a byte: the sender stores into the pages, the receiver loads from them. A process that waits "
          "needs something else to sleep on. The name in /dev/shm leads to the pages.")
 def shm(p):
     memory(p, ["load the length", "copy the bytes out"], ["copy the bytes in", "store the length"],
@@ -648,9 +648,9 @@ def procvm(p):
 @picture(392, "What is where while a server waits for many clients",
          "One server and three clients. The server has a connected socket for each client, and one call, poll or "
          "epoll_wait, that sleeps until any of them is ready. Here bytes of client B have come: the call returns, and "
-         "says that descriptor 5 can be read. The other clients cost nothing while they are silent.")
+         "says that descriptor 5 can be read. The other clients are silent; no thread waits for each of them.")
 def multiplex(p):
-    p.kernel(190, 132)
+    p.kernel(190, 132, x=290)
     p.process("r", 6, 6, 388, 172, "server", ["poll([3, 4, 5, 6]) = 1", "5 is ready: read(5, …) = 5"])
     p.table("r", 226, 66, [("3", "listening"), ("4", "client A"), ("5", ""), ("6", "client C")], 150)
     p.text(264, 120, "client B")
@@ -673,7 +673,7 @@ def multiplex(p):
          "Two processes, waiter and poster. A semaphore is a number that is never below zero, and a list of processes "
          "that sleep until it is above. sem_wait takes one away, and sleeps while the number is zero; sem_post adds "
          "one, and wakes one that sleeps. For a POSIX semaphore the number is in memory that both have mapped, and the "
-         "kernel is asked only if somebody must sleep or be woken.")
+         "kernel is asked only if a process must sleep or be woken.")
 def semaphore(p):
     p.kernel(126, 166)
     p.process("r", 6, 6, 184, 106, "waiter", ["sem_wait(s)", "sleeps while it is 0"])
