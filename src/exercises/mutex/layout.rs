@@ -11,7 +11,8 @@ use super::super::row::{
     Begin, Ends, Exercise, Kind, NOTHING, Player, Stage, Wrong,
 };
 use super::super::scene::Scene;
-use super::{make, remove};
+use super::super::shm::remove;
+use super::make;
 
 pub(super) const ROW: Exercise = Exercise {
     name: "layout",

@@ -10,9 +10,9 @@ use os::shm_file::segment_path;
 use wire::standard;
 
 use super::super::partner::{Partner, descriptors};
-use super::super::row::{Begin, Exercise, Kind, Player, Stage, Wrong};
+use super::super::row::{Begin, Exercise, Kind, NOTHING, Player, Stage, Wrong};
 use super::super::scene::Scene;
-use super::{NOTHING, make, remove};
+use super::{make, remove};
 
 pub(super) const ROW: Exercise = Exercise {
     name: "renewed",
