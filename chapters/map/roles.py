@@ -108,7 +108,7 @@ KINDS = {
     "file": ["file"], "signal": ["file"], "posixmq": ["posix-queue"], "sysvmq": ["sysv-queue"],
     "shm": ["segment", "posix-semaphore"], "mmap": ["file"], "mutex": ["segment"],
     "fdpass": ["unix", "tcp"],
-    "eventfd": ["eventfd", "unix", "epoll"], "procvm": ["eventfd", "pidfd", "file"], "multiplex": ["unix", "epoll"], "semaphore": ["posix-semaphore"],
+    "eventfd": ["eventfd", "unix", "epoll"], "procvm": ["eventfd", "pidfd"], "multiplex": ["unix", "epoll"], "semaphore": ["posix-semaphore"],
 }
 
 if __name__ == "__main__":

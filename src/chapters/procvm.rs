@@ -112,7 +112,7 @@ pub struct Procvm;
 impl Conversation for Procvm {
     const ROW: Row = Row {
         name: "procvm",
-        summary: "one copy, out of another process's memory (process_vm_readv)",
+        summary: "a copy of another process's memory (process_vm_readv)",
         also: &[
             "process_vm_readv",
             "process_vm_writev",

@@ -45,8 +45,8 @@ struct Target {
 }
 
 impl Target {
-    /// A target that has published itself, with `start` more than its start time; without one, it
-    /// says 0.
+    /// A target that has published itself, with `start` more than its start time, or with 0; and
+    /// whose place has been opened by the learner's program.
     fn published(partner: &Partner, start: Option<u64>) -> Result<Target> {
         let event = || EventFd::new().context("eventfd");
         let table = Box::new([const { AtomicU64::new(0) }; 6]);
@@ -58,6 +58,7 @@ impl Target {
             (target.offered.as_raw_fd(), target.taken.as_raw_fd());
         let pid = own.pid;
         publish(partner, &format!("{pid} {start} {address:x} {offered} {taken}"))?;
+        partner.until_opened(std::path::Path::new(&partner.scene.place()))?;
         Ok(target)
     }
 

@@ -33,6 +33,11 @@ pub(super) fn eight_bytes(_: &Resources) -> Result<Batch> {
     through::<8>(pipe2(OFlag::O_CLOEXEC).context("pipe")?)
 }
 
+/// As much as two copies of fit into a pipe.
+pub(super) fn through_pipe(_: &Resources) -> Result<Batch> {
+    through::<32_768>(pipe2(OFlag::O_CLOEXEC).context("pipe")?)
+}
+
 /// Writes so many bytes into a pipe that is never empty, and reads as many: neither call waits.
 fn through<const BYTES: usize>(
     (reading, writing): (OwnedFd, OwnedFd),

@@ -68,6 +68,10 @@ const OPERATIONS: &[Operation] = &[
     Operation::of("fdpass", "pass 253 descriptors a message", passing::most)
         .descriptors(253)
         .compared(),
+    Operation::of("procvm", "process_vm_readv of 64 B", memory::copied::<64>),
+    Operation::of("procvm", "process_vm_readv of 32 KiB", memory::copied::<32_768>),
+    Operation::of("procvm", "write and read 32 KiB of a pipe", files::through_pipe)
+        .compared(),
 ];
 
 #[cfg(test)]
@@ -96,7 +100,7 @@ mod tests {
             .filter(|group| group.len() > 1)
             .map(|group| group.iter().map(|operation| operation.parts).collect())
             .collect();
-        assert_eq!(together, [vec![1, 1], vec![1, 1], vec![1, 16, 253]]);
+        assert_eq!(together, [vec![1, 1], vec![1, 1], vec![1, 16, 253], vec![1, 1]]);
         assert!(groups().all(|group| group[0].parts == 1));
         assert_eq!(groups().flatten().count(), OPERATIONS.len());
     }

@@ -3,6 +3,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
@@ -33,6 +34,9 @@ const HAS_ENDED: PeerGone = PeerGone {
     what: "poll() = POLLIN of the target's pidfd: it has ended before it said so",
     errno: Errno::ESRCH,
 };
+
+/// How long a process that has no memory any more needs at most to end.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// A table, as it was copied.
 type Table = [u64; WORDS];
@@ -159,14 +163,20 @@ impl Reader {
     }
 
     /// What came of a call on `length` bytes of the table. The call takes a pid, and no pidfd: as
-    /// long as the target has not ended, the pid is its own. ESRCH: it is just ending.
+    /// long as the target has not ended, the pid is its own.
     fn all_of_table(
         &self,
         length: usize,
         moved: nix::Result<usize>,
         call: &'static str,
     ) -> Result<()> {
-        if is_gone(&self.target.pidfd) || moved == Err(Errno::ESRCH) {
+        let pidfd = &self.target.pidfd;
+        if moved == Err(Errno::ESRCH) {
+            // It is just ending: its memory goes before its locks, and the pidfd tells last.
+            let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+            poll_until(&mut fds, Some(MOMENT)).context("poll")?;
+        }
+        if is_gone(pidfd) || moved == Err(Errno::ESRCH) {
             return Err(HAS_ENDED.into());
         }
         let n =
