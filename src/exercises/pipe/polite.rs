@@ -78,10 +78,10 @@ pub(super) const POLITE: Exercise = Exercise {
                 players
             },
             partner: |partner| {
+                let [one, two, three] = lines(&partner.scene);
                 let fifo = fifo(partner)?;
-                lines(&partner.scene).into_iter().try_for_each(|line| {
-                    send(partner, Some(&fifo), &joined(&[line]))
-                })
+                send(partner, Some(&fifo), &joined(&[one, two]))?;
+                send(partner, Some(&fifo), three.as_bytes()) // no newline at the end
             },
             hint: 2,
         },
@@ -103,7 +103,7 @@ pub(super) const POLITE: Exercise = Exercise {
     ],
     wrong: &[
         Wrong {
-            what: "forgets a last line without a newline",
+            what: "prints lines without a newline",
             stage: "plain",
             language: Language::Python,
             edits: &[(
@@ -119,6 +119,12 @@ pub(super) const POLITE: Exercise = Exercise {
                 "            *lines, begun[fd] = (begun[fd] + data).split(b\"\\n\")\n",
                 "            lines, begun[fd] = [data[:-1]] if data.endswith(b\"\\n\") else [data], b\"\"\n",
             )],
+        },
+        Wrong {
+            what: "forgets a last line without a newline",
+            stage: "ended",
+            language: Language::Python,
+            edits: &[("lines = [last] if last else []", "lines = []")],
         },
         Wrong {
             what: "asks poll for an input that has ended",

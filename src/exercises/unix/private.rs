@@ -146,7 +146,7 @@ pub(super) const ROW: Exercise = Exercise {
             )],
         },
         Wrong {
-            what: "keeps others of the group in",
+            what: "lets the group in",
             stage: "mode",
             language: Language::Python,
             edits: &[("os.umask(0o177)", "os.umask(0o117)")],
