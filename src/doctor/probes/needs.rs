@@ -17,6 +17,7 @@ use crate::answer::{Answer, needed};
 use crate::probe::Probe;
 use lab::tools::Tools;
 use os::namespace::{mount_tmpfs, unshare_mounts, unshare_network};
+use os::ring::Ring;
 use os::sysv::{Msgbuf, msgrcv};
 use wire::{dirs, launcher};
 
@@ -237,6 +238,39 @@ pub static HIGH_DESCRIPTOR: Probe = Probe {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
         Ok(needed(hard > 1500, format!("the hard limit is {}", shown(hard)))
             .cure("ulimit -n 4096, as root"))
+    },
+};
+
+/// io_uring_setup(2).
+pub static IO_URING: Probe = Probe {
+    name: "io-uring",
+    chapters: &["multiplex"],
+    what: "io_uring(7)",
+    loses: "experiments with requests that the kernel completes by itself",
+    necessary: false,
+    experiments: &[
+        "multiplex/ring-one-call",
+        "multiplex/ring-reads",
+        "multiplex/ring-order",
+        "multiplex/ring-poll",
+        "multiplex/ring-buffer",
+    ],
+    run: |_| {
+        let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+        let mut ring = match Ring::new(1) {
+            Ok(ring) => ring,
+            Err(error) => {
+                let found = format!("io_uring_setup: {error}");
+                return Ok(Answer::missing(found).cure(
+                    "sysctl kernel.io_uring_disabled=0, as root; in a container a seccomp profile \
+                     that allows it",
+                ));
+            }
+        };
+        ring.write(&writing, b"x").context("a request")?;
+        ring.enter(1).context("io_uring_enter")?;
+        let read = nix::unistd::read(&reading, &mut [0]).context("read")?;
+        Ok(needed(read == 1, "a write was completed"))
     },
 };
 
