@@ -331,7 +331,14 @@ pub static MPI: Probe = Probe {
     what: "the feature mpi, and mpiexec",
     loses: "mpi does not run: neither its roles nor its experiments",
     necessary: false,
-    experiments: &["mpi/both-send-first", "mpi/waiting-rank", "mpi/wildcard-order"],
+    experiments: &[
+        "mpi/both-send-first",
+        "mpi/waiting-rank",
+        "mpi/wildcard-order",
+        "mpi/wait-at-once",
+        "mpi/truncated",
+        "mpi/rank-dies",
+    ],
     run: |place| {
         if let Some(missing) = chapters::find("mpi").and_then(|row| row.missing()) {
             return Ok(Answer::of_text(&missing));
