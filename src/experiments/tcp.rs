@@ -41,6 +41,7 @@ pub const ALL: &[Experiment] = &[
     vanishing::MENDED_LINK,
     deadlines::NOW_AND_THEN,
     deadlines::TIMED_OUT_SEND,
+    deadlines::CONNECT_TIMEOUT,
     sharing::TWO_SERVERS,
     sharing::ENDED_SERVER,
     sharing::LENT_LISTENER,

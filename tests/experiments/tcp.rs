@@ -178,3 +178,12 @@ fn a_backlog_outlives_the_servers_whose_listening_socket_another_has_open() {
     assert_eq!(saw["without a manager, the one who waited gets"], reset);
     assert_eq!(saw["and the next one"], "ECONNREFUSED: Connection refused");
 }
+
+#[test]
+fn a_connect_whose_time_is_over_goes_on_without_its_program() {
+    let Some(saw) = seen("tcp/connect-timeout") else { return };
+    assert_eq!(saw["connect"], "EINPROGRESS: Operation now in progress");
+    assert_eq!(saw["the socket was in"], "SYN_SENT");
+    assert_eq!(saw["SO_ERROR in the end is 0"], true);
+    assert_eq!(saw["the socket is in"], "ESTABLISHED");
+}

@@ -1,13 +1,19 @@
 //! Calls that end after a time: what the time is for, and what was done by then.
 
 use std::net::TcpStream;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, Shutdown, shutdown};
+use nix::sys::socket::sockopt::{SendTimeout, SocketError};
+use nix::sys::socket::{
+    AddressFamily, Backlog, MsgFlags, Shutdown, SockFlag, SockType, SockaddrIn,
+    accept, bind, connect, getsockname, getsockopt, setsockopt, shutdown, socket,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
+use nix::unistd::close;
 use rustix::net::sockopt::{
     set_socket_recv_buffer_size, set_socket_send_buffer_size,
 };
@@ -16,6 +22,8 @@ use super::listen;
 use crate::record::Returned;
 use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
+use crate::until::until;
+use os::tcp::info;
 
 pub(super) const NOW_AND_THEN: Experiment = Experiment {
     name: "now-and-then",
@@ -210,3 +218,81 @@ fn timed_out_send(stage: &Stage) -> Result<usize> {
     })
 }
 // ANCHOR_END: timed-out-send
+
+pub(super) const CONNECT_TIMEOUT: Experiment = Experiment {
+    name: "connect-timeout",
+    title: "A connect that has run out of time",
+    level: Level::Deep,
+    question: "The backlog of a server is full, and its kernel drops the request of a client. The \
+               client has set SO_SNDTIMEO to a fifth of a second, and calls connect(2). The time \
+               runs out. What does its connect return, and what becomes of the attempt?",
+    answers: &[
+        wrong(
+            "ETIMEDOUT, and the attempt is at its end",
+            "ETIMEDOUT comes when the kernel itself gives up, after some requests and a minute or \
+             two (tcp_syn_retries).",
+        ),
+        right(
+            "EINPROGRESS, and the attempt goes on",
+            "It is as with O_NONBLOCK: the program no longer waits, the kernel does. It sends the \
+             request again, and when the server has room the socket is connected. poll(2) with \
+             POLLOUT tells of it, and SO_ERROR how it went.",
+        ),
+        wrong(
+            "EAGAIN, and the attempt is over",
+            "That is what a full backlog is for a Unix socket that does not block, and what a recv \
+             or a send gets whose time runs out.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: connect_timeout,
+    moral: "To limit a connect, set O_NONBLOCK, call it, and wait in poll for what is left of the time; \
+            then ask SO_ERROR. Who gives up closes the socket, or it may be connected yet, with nobody \
+            who knows.",
+    see: "connect(2), socket(7)",
+    file: file!(),
+    shows: &["connect-timeout"],
+};
+
+// ANCHOR: connect-timeout
+fn connect_timeout(stage: &Stage) -> Result<usize> {
+    let new = || -> Result<OwnedFd> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        socket(AddressFamily::Inet, SockType::Stream, flags, None).context("socket")
+    };
+    let server = new()?;
+    bind(server.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).context("bind")?;
+    let address: SockaddrIn =
+        getsockname(server.as_raw_fd()).context("getsockname")?;
+    nix::sys::socket::listen(&server, Backlog::new(0)?).context("listen")?;
+    let first = new()?;
+    connect(first.as_raw_fd(), &address).context("connect")?;
+    let missing = || "the backlog does not fill".to_owned();
+    until(missing, || Ok((info(&server)?.queued > 0).then_some(())))?;
+    stage.event("main", "the backlog is full");
+
+    let client = new()?;
+    setsockopt(&client, SendTimeout, &TimeVal::milliseconds(200))?;
+    let connected = connect(client.as_raw_fd(), &address);
+    stage.call("connect(), with SO_SNDTIMEO of 200 ms", &connected);
+    let state = info(&client)?.state;
+    stage.event("main", format!("the socket is in {state}"));
+    close(accept(server.as_raw_fd()).context("accept")?)?;
+    stage.event("server", "accepts, and has room again");
+    let mut fds = [PollFd::new(client.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut fds, PollTimeout::from(8000_u16)).context("poll")?;
+    let error = Errno::from_raw(getsockopt(&client, SocketError)?);
+    let later = info(&client)?.state;
+    stage.event("main", format!("the socket is in {later}"));
+    stage.saw("connect", connected.shown());
+    stage.saw("the socket was in", state);
+    stage.saw("SO_ERROR in the end is 0", error as i32 == 0);
+    stage.saw("the socket is in", later);
+    Ok(match connected {
+        Err(Errno::ETIMEDOUT) => 1,
+        Err(Errno::EINPROGRESS) => 2,
+        Err(Errno::EAGAIN) => 3,
+        other => bail!("connect: {other:?}"),
+    })
+}
+// ANCHOR_END: connect-timeout
