@@ -52,6 +52,7 @@ pub static ALL: &[&Probe] = &[
     &needs::OTHER_USER,
     &events::EPOLL,
     &needs::HIGH_DESCRIPTOR,
+    &needs::IO_URING,
     &semaphores::POSIX,
     &semaphores::SYSV,
     &semaphores::FUTEX,

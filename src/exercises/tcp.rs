@@ -5,6 +5,7 @@ use super::row::Exercise;
 mod lines;
 mod lost_client;
 mod restart;
+mod silent;
 mod zombies;
 
 /// The exercises.
@@ -13,5 +14,6 @@ pub(super) const ALL: &[Exercise] = &[
     lines::ROW,
     lost_client::ROW,
     zombies::ROW,
+    silent::ROW,
     super::design::upgrade::ROW,
 ];

@@ -12,15 +12,25 @@ mod blocking;
 #[cfg(feature = "mpi")]
 mod job;
 #[cfg(feature = "mpi")]
+mod lost;
+#[cfg(feature = "mpi")]
 mod order;
 
 #[cfg(feature = "mpi")]
-use blocking::{both_send_first, waiting_rank};
+use blocking::{both_send_first, wait_at_once, waiting_rank};
+#[cfg(feature = "mpi")]
+use lost::{rank_dies, truncated};
 #[cfg(feature = "mpi")]
 use order::wildcard_order;
 
 #[cfg(not(feature = "mpi"))]
 use needs_the_feature as both_send_first;
+#[cfg(not(feature = "mpi"))]
+use needs_the_feature as rank_dies;
+#[cfg(not(feature = "mpi"))]
+use needs_the_feature as truncated;
+#[cfg(not(feature = "mpi"))]
+use needs_the_feature as wait_at_once;
 #[cfg(not(feature = "mpi"))]
 use needs_the_feature as waiting_rank;
 #[cfg(not(feature = "mpi"))]
@@ -37,7 +47,14 @@ fn needs_the_feature(stage: &super::stage::Stage) -> anyhow::Result<usize> {
 const NEEDS: Kind = Kind::Needs(&needs::MPI);
 
 /// The chapter's experiments, in the order of its page.
-pub const ALL: &[Experiment] = &[BOTH_SEND_FIRST, WAITING_RANK, WILDCARD_ORDER];
+pub const ALL: &[Experiment] = &[
+    BOTH_SEND_FIRST,
+    WAITING_RANK,
+    WILDCARD_ORDER,
+    WAIT_AT_ONCE,
+    TRUNCATED,
+    RANK_DIES,
+];
 
 const BOTH_SEND_FIRST: Experiment = Experiment {
     name: "both-send-first",
@@ -165,4 +182,106 @@ const WILDCARD_ORDER: Experiment = Experiment {
     see: "MPI_Recv(3), MPI_Probe(3)",
     file: "src/experiments/mpi/order.rs",
     shows: &["wildcard-order"],
+};
+
+const WAIT_AT_ONCE: Experiment = Experiment {
+    name: "wait-at-once",
+    title: "MPI_Isend, and where its MPI_Wait stands",
+    level: Level::Later,
+    question: "Two ranks exchange messages of 1 MiB. They do not call MPI_Send, which may wait, but \
+               MPI_Isend, which never does, and MPI_Wait for it. Once MPI_Wait stands behind \
+               MPI_Recv, and once between MPI_Isend and MPI_Recv. What happens?",
+    answers: &[
+        wrong(
+            "both exchanges work, with no wait",
+            "MPI_Isend does not wait, that is true. MPI_Wait does: until the buffer may be used \
+             again, which with 1 MiB is when the other rank receives.",
+        ),
+        right(
+            "the one with MPI_Wait first hangs",
+            "MPI_Isend with MPI_Wait behind it is MPI_Send in two lines, with the same circle: each \
+             waits until the other one receives. The calls without a wait help if something \
+             is done between the beginning and the wait.",
+        ),
+        wrong(
+            "both exchanges hang, in MPI_Wait",
+            "Where both have called MPI_Recv before, each send has found its receiver, and \
+             MPI_Wait returns.",
+        ),
+    ],
+    kind: NEEDS,
+    run: wait_at_once,
+    moral: "Begin all sends and receives, and wait for all of them together: MPI_Waitall. A wait \
+            within the loop that begins them makes each wait for its neighbour. Until the wait \
+            the buffer belongs to the library; the crate mpi lends it, so that Rust refuses \
+            to change it, and in C nothing does.",
+    see: "MPI_Isend(3), MPI_Wait(3), MPI_Waitall(3)",
+    file: "src/experiments/mpi/blocking.rs",
+    shows: &["wait-at-once-broken", "wait-at-once-cured", "wait-at-once"],
+};
+
+const TRUNCATED: Experiment = Experiment {
+    name: "truncated",
+    title: "A message that is longer than the buffer",
+    level: Level::Later,
+    question: "Rank 1 sends a message of 100 numbers. Rank 0 calls MPI_Recv with room for 10, and \
+               then MPI_Recv once more. Neither has set an error handler. What does rank 0 \
+               get?",
+    answers: &[
+        wrong(
+            "10 numbers, and the rest is dropped",
+            "So it is with a datagram in a buffer that is too short. MPI calls it an error.",
+        ),
+        wrong(
+            "10 numbers, and then 10 of the rest",
+            "So it is with a stream. A message of MPI has bounds, and is received whole.",
+        ),
+        right(
+            "no number: it is ended, with rank 1",
+            "The error is MPI_ERR_TRUNCATE, and the error handler of a world is at first \
+             MPI_ERRORS_ARE_FATAL: it ends the job. No function returns, and no code is looked \
+             at.",
+        ),
+    ],
+    kind: NEEDS,
+    run: truncated,
+    moral: "The count of MPI_Recv is the room, not what comes: give enough, and ask the status how \
+            much it was, or look first by MPI_Probe. Who sets MPI_ERRORS_RETURN must look at \
+            each result.",
+    see: "MPI_Recv(3), MPI_Probe(3), MPI_Comm_set_errhandler(3)",
+    file: "src/experiments/mpi/lost.rs",
+    shows: &["truncated"],
+};
+
+const RANK_DIES: Experiment = Experiment {
+    name: "rank-dies",
+    title: "A rank that is killed",
+    level: Level::Later,
+    question: "Rank 0 waits in MPI_Recv for a message of rank 1. Rank 1 is killed by SIGKILL, before \
+               it has sent anything. The launcher is mpiexec, as it comes. What becomes of rank \
+               0?",
+    answers: &[
+        right(
+            "the launcher ends it as well",
+            "mpiexec is the parent, sees the signal, and ends all other ranks: a job with a rank \
+             missing cannot go on. No rank is asked, and what they have in memory is lost.",
+        ),
+        wrong(
+            "MPI_Recv returns an error to it",
+            "A pipe or a socket would return the end, or an error. The messages here go through \
+             shared memory, which does not know who is left.",
+        ),
+        wrong(
+            "it waits for ever in MPI_Recv",
+            "It would, if nobody looked: its MPI_Recv looks into memory, and nothing comes there. \
+             But the launcher looks.",
+        ),
+    ],
+    kind: NEEDS,
+    run: rank_dies,
+    moral: "A long job writes down how far it is (a checkpoint), since each rank takes all with it. \
+            To go on with those that are left, there is ULFM, which Open MPI has since version 5.",
+    see: "mpiexec(1), MPI_Abort(3)",
+    file: "src/experiments/mpi/lost.rs",
+    shows: &["rank-dies"],
 };

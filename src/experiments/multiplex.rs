@@ -1,10 +1,11 @@
-//! What select, poll and epoll report, and do not report.
+//! What select, poll and epoll report, and do not report; and what io_uring does instead.
 
 use super::row::Experiment;
 
 mod edges;
 mod herd;
 mod ready;
+mod ring;
 mod room;
 mod set;
 mod slow;
@@ -25,4 +26,9 @@ pub const ALL: &[Experiment] = &[
     herd::HERD,
     herd::INHERITED_EPOLL,
     herd::BLOCKING_ACCEPT,
+    ring::ONE_CALL,
+    ring::READS,
+    ring::ORDER,
+    ring::POLL_ONCE,
+    ring::BUFFER,
 ];

@@ -14,10 +14,13 @@ use super::stage::Stage;
 
 mod closing;
 mod connecting;
+mod deadlines;
 mod ending;
 mod forking;
 mod ports;
+mod sharing;
 mod stream;
+mod vanishing;
 
 /// The chapter's experiments, in the order of its page.
 pub const ALL: &[Experiment] = &[
@@ -33,6 +36,15 @@ pub const ALL: &[Experiment] = &[
     ports::TIME_WAIT,
     ports::SELF_CONNECT,
     stream::NAGLE,
+    vanishing::VANISHED,
+    vanishing::KEEPALIVE_AND_DATA,
+    vanishing::MENDED_LINK,
+    deadlines::NOW_AND_THEN,
+    deadlines::TIMED_OUT_SEND,
+    deadlines::CONNECT_TIMEOUT,
+    sharing::TWO_SERVERS,
+    sharing::ENDED_SERVER,
+    sharing::LENT_LISTENER,
 ];
 
 /// `socket`, `bind`, `listen`: a server on loopback, at a port that the kernel chooses.

@@ -24,6 +24,7 @@ pub mod proc_fd;
 pub mod process_identity;
 pub mod ptrace;
 pub mod ready;
+pub mod ring;
 pub mod sched;
 pub mod select_bits;
 pub mod semaphore;

@@ -1,4 +1,5 @@
-//! What the kernel reports of a TCP socket: getsockopt(2) with TCP_INFO and SO_MEMINFO.
+//! What the kernel reports of a TCP socket: getsockopt(2) with TCP_INFO and SO_MEMINFO. And a
+//! filter that cuts it off: SO_ATTACH_FILTER.
 
 use std::mem::zeroed;
 use std::os::fd::{AsFd, AsRawFd};
@@ -89,9 +90,61 @@ pub fn dropped(socket: impl AsFd) -> nix::Result<u32> {
     Ok(numbers[DROPS])
 }
 
+/// `setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &filter)` with a filter that keeps no byte:
+/// from now on the kernel drops each segment that comes to the socket, before TCP sees it. What
+/// both ends of a connection see then is what they see when a cable is cut between them.
+///
+/// # Errors
+/// EBADF, ENOTSOCK.
+pub fn drop_incoming(socket: impl AsFd) -> nix::Result<()> {
+    let keep_nothing = libc::BPF_RET | libc::BPF_K;
+    let mut code =
+        libc::sock_filter { code: keep_nothing as u16, jt: 0, jf: 0, k: 0 };
+    let filter = libc::sock_fprog { len: 1, filter: &raw mut code };
+    set(socket, libc::SO_ATTACH_FILTER, &filter)
+}
+
+/// `setsockopt(socket, SOL_SOCKET, SO_DETACH_FILTER, …)`: the end of [`drop_incoming`].
+///
+/// # Errors
+/// ENOENT when the socket has no filter.
+pub fn accept_incoming(socket: impl AsFd) -> nix::Result<()> {
+    set(socket, libc::SO_DETACH_FILTER, &0)
+}
+
+fn set<T>(socket: impl AsFd, option: libc::c_int, value: &T) -> nix::Result<()> {
+    let fd = socket.as_fd().as_raw_fd();
+    let length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: an open descriptor; the kernel copies the value, and what it points to.
+    Errno::result(unsafe {
+        let value = (&raw const *value).cast();
+        libc::setsockopt(fd, libc::SOL_SOCKET, option, value, length)
+    })
+    .map(drop)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{ErrorKind, Read, Write};
     use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn what_is_sent_to_a_socket_that_is_cut_off_comes_once_it_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        super::drop_incoming(&server).unwrap();
+        client.write_all(b"x").unwrap();
+        while super::info(&client).unwrap().data_segments_sent < 2 {
+            std::thread::yield_now(); // it is sent again
+        }
+        server.set_nonblocking(true).unwrap();
+        let error = server.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        super::accept_incoming(&server).unwrap();
+        server.set_nonblocking(false).unwrap();
+        assert_eq!(server.read(&mut [0]).unwrap(), 1);
+    }
 
     #[test]
     fn a_listener_listens_and_a_connection_is_established() {

@@ -29,6 +29,30 @@ mod with_the_feature {
         assert_eq!(saw["tag 1 got"], "message 1");
         assert_eq!(saw["MPI_ANY_TAG, a thousand times"], "1000 in order");
     }
+
+    #[test]
+    fn a_wait_before_the_receive_makes_isend_a_send() {
+        let Some(saw) = seen("mpi/wait-at-once") else { return };
+        assert_eq!(saw["MPI_Wait behind MPI_Recv has returned"], true);
+        assert_eq!(saw["both have entered the exchange with MPI_Wait first"], true);
+        assert_eq!(saw["neither has returned from it"], true);
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_ends_the_job() {
+        let Some(saw) = seen("mpi/truncated") else { return };
+        assert_eq!(saw["MPI_Recv has returned"], false);
+        assert_eq!(saw["the job ended"], true);
+        assert_eq!(saw["the library names the error"], true);
+    }
+
+    #[test]
+    fn the_launcher_ends_the_others_when_a_rank_is_killed() {
+        let Some(saw) = seen("mpi/rank-dies") else { return };
+        assert_eq!(saw["rank 1 died"], true);
+        assert_eq!(saw["rank 0's MPI_Recv has returned"], false);
+        assert_eq!(saw["rank 0 was ended"], true);
+    }
 }
 
 #[cfg(not(feature = "mpi"))]
@@ -60,8 +84,8 @@ mod without_the_feature {
         assert!(told.status.success(), "{}", told.stderr);
         let text = String::from_utf8_lossy(&told.stdout);
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(text.matches("It needs the feature mpi").count(), 3, "{text}");
-        let says = "ipclab: 3 of 3 experiments need what is not here\n";
+        assert_eq!(text.matches("It needs the feature mpi").count(), 6, "{text}");
+        let says = "ipclab: 6 of 6 experiments need what is not here\n";
         assert_eq!(told.stderr, says);
     }
 }

@@ -121,3 +121,41 @@ fn what_a_client_does_not_read_stays_with_the_server() {
     assert_eq!(saw["with a bound, bytes in the list"], 0);
     assert_eq!(saw["with a bound, still connected"], false);
 }
+
+#[test]
+fn one_call_hands_over_eight_reads_and_waits_for_them() {
+    let Some(saw) = seen("multiplex/ring-one-call") else { return };
+    assert_eq!(saw["calls"], 1);
+    assert_eq!(saw["messages"], 8);
+}
+
+#[test]
+fn what_comes_is_in_the_buffer_of_the_request_and_no_longer_in_the_pipe() {
+    let Some(saw) = seen("multiplex/ring-reads") else { return };
+    assert_eq!(saw["completions before the write"], 0);
+    assert_eq!(saw["in the buffer"], "hello");
+    assert_eq!(saw["in the pipe"], "EAGAIN: Try again");
+}
+
+#[test]
+fn the_request_that_waits_is_complete_after_those_behind_it() {
+    let Some(saw) = seen("multiplex/ring-order") else { return };
+    assert_eq!(saw["the last one is"], "of A");
+    assert_eq!(saw["A was among the first two"], false);
+}
+
+#[test]
+fn a_poll_of_a_ring_tells_once() {
+    let Some(saw) = seen("multiplex/ring-poll") else { return };
+    assert_eq!(saw["told"], "POLLIN");
+    assert_eq!(saw["told again by the first request"], 0);
+    assert_eq!(saw["a new request"], true);
+}
+
+#[test]
+fn the_kernel_reads_a_buffer_when_it_writes_and_not_when_it_is_asked() {
+    let Some(saw) = seen("multiplex/ring-buffer") else { return };
+    assert_eq!(saw["complete before the reader came"], 0);
+    assert_eq!(saw["the write's result"], 5);
+    assert_eq!(saw["the reader gets"], "other");
+}

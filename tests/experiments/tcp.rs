@@ -111,3 +111,79 @@ fn nagle_holds_the_second_small_send_back_and_joins_the_third_to_it() {
     assert_eq!(saw["packets"], 2);
     assert_eq!(saw["packets with TCP_NODELAY"], 3);
 }
+
+#[test]
+fn who_reads_only_sleeps_on_when_its_peer_has_vanished_and_keepalive_ends_that() {
+    let Some(saw) = seen("tcp/vanished") else { return };
+    assert_eq!(saw["without a cut, recv"], "0");
+    assert_eq!(saw["with SO_KEEPALIVE, recv"], TIMED_OUT);
+    assert_eq!(saw["by then the other one sleeps in recv"], true);
+}
+
+const TIMED_OUT: &str = "ETIMEDOUT: Connection timed out";
+
+#[test]
+fn keepalive_does_not_ask_while_data_waits_and_the_user_timeout_ends_that() {
+    let Some(saw) = seen("tcp/keepalive-and-data") else { return };
+    assert_eq!(saw["A"], TIMED_OUT);
+    assert_eq!(saw["B"], "ESTABLISHED");
+    assert_eq!(saw["bytes of B that wait"], 7);
+    assert_eq!(saw["C"], TIMED_OUT);
+}
+
+#[test]
+fn what_a_cut_has_swallowed_is_sent_again_once_the_link_is_mended() {
+    let Some(saw) = seen("tcp/mended-link") else { return };
+    assert_eq!(saw["while it is cut, recv"], "EAGAIN: Try again");
+    assert_eq!(saw["then recv"], "one");
+}
+
+#[test]
+fn a_timeout_of_each_recv_is_none_of_all_and_a_deadline_is() {
+    let Some(saw) = seen("tcp/now-and-then") else { return };
+    assert_eq!(saw["with SO_RCVTIMEO, bytes"], "12");
+    assert_eq!(saw["after more than its two seconds"], true);
+    assert_eq!(saw["with a deadline"], TIMED_OUT);
+}
+
+#[test]
+fn a_send_that_times_out_returns_the_part_that_it_has_sent() {
+    let Some(saw) = seen("tcp/timed-out-send") else { return };
+    assert_eq!(saw["the first send returned a part"], true);
+    assert_eq!(saw["the last send"], "EAGAIN: Try again");
+    assert_eq!(saw["what arrived is what they returned"], true);
+}
+
+#[test]
+fn of_two_servers_at_one_port_each_gets_some_and_not_in_turn() {
+    let Some(saw) = seen("tcp/two-servers") else { return };
+    let got: Vec<_> =
+        (0..2).map(|n| saw["of 64 clients, A and B got"][n].as_u64()).collect();
+    assert!(got.iter().all(|got| got.is_some_and(|got| got > 0)), "{got:?}");
+    assert_eq!(saw["turn and turn about"], false);
+}
+
+#[test]
+fn the_backlog_of_a_server_that_ends_is_reset_though_another_has_its_port() {
+    let Some(saw) = seen("tcp/ended-server") else { return };
+    assert_eq!(saw["the client's recv"], "ECONNRESET: Connection reset by peer");
+    assert_eq!(saw["B serves the next one"], true);
+}
+
+#[test]
+fn a_backlog_outlives_the_servers_whose_listening_socket_another_has_open() {
+    let Some(saw) = seen("tcp/lent-listener") else { return };
+    assert_eq!(saw["the two get"], serde_json::json!(["answer", "answer"]));
+    let reset = "ECONNRESET: Connection reset by peer";
+    assert_eq!(saw["without a manager, the one who waited gets"], reset);
+    assert_eq!(saw["and the next one"], "ECONNREFUSED: Connection refused");
+}
+
+#[test]
+fn a_connect_whose_time_is_over_goes_on_without_its_program() {
+    let Some(saw) = seen("tcp/connect-timeout") else { return };
+    assert_eq!(saw["connect"], "EINPROGRESS: Operation now in progress");
+    assert_eq!(saw["the socket was in"], "SYN_SENT");
+    assert_eq!(saw["SO_ERROR in the end is 0"], true);
+    assert_eq!(saw["the socket is in"], "ESTABLISHED");
+}

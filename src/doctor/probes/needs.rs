@@ -19,6 +19,7 @@ use crate::probe::Probe;
 use lab::tools::Tools;
 use os::namespace::{mount_tmpfs, unshare_mounts, unshare_network};
 use os::peer::pidfd_of_peer;
+use os::ring::Ring;
 use os::sysv::{Msgbuf, msgrcv};
 use wire::{dirs, launcher};
 
@@ -261,6 +262,39 @@ pub static HIGH_DESCRIPTOR: Probe = Probe {
     },
 };
 
+/// io_uring_setup(2).
+pub static IO_URING: Probe = Probe {
+    name: "io-uring",
+    chapters: &["multiplex"],
+    what: "io_uring(7)",
+    loses: "experiments with requests that the kernel completes by itself",
+    necessary: false,
+    experiments: &[
+        "multiplex/ring-one-call",
+        "multiplex/ring-reads",
+        "multiplex/ring-order",
+        "multiplex/ring-poll",
+        "multiplex/ring-buffer",
+    ],
+    run: |_| {
+        let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
+        let mut ring = match Ring::new(1) {
+            Ok(ring) => ring,
+            Err(error) => {
+                let found = format!("io_uring_setup: {error}");
+                return Ok(Answer::missing(found).cure(
+                    "sysctl kernel.io_uring_disabled=0, as root; in a container a seccomp profile \
+                     that allows it",
+                ));
+            }
+        };
+        ring.write(&writing, b"x").context("a request")?;
+        ring.enter(1).context("io_uring_enter")?;
+        let read = nix::unistd::read(&reading, &mut [0]).context("read")?;
+        Ok(needed(read == 1, "a write was completed"))
+    },
+};
+
 /// dbus-daemon.
 pub static DBUS_DAEMON: Probe = Probe {
     name: "dbus-daemon",
@@ -323,7 +357,14 @@ pub static MPI: Probe = Probe {
     what: "the feature mpi, and mpiexec",
     loses: "mpi does not run: neither its roles nor its experiments",
     necessary: false,
-    experiments: &["mpi/both-send-first", "mpi/waiting-rank", "mpi/wildcard-order"],
+    experiments: &[
+        "mpi/both-send-first",
+        "mpi/waiting-rank",
+        "mpi/wildcard-order",
+        "mpi/wait-at-once",
+        "mpi/truncated",
+        "mpi/rank-dies",
+    ],
     run: |place| {
         if let Some(missing) = chapters::find("mpi").and_then(|row| row.missing()) {
             return Ok(Answer::of_text(&missing));

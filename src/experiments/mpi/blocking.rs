@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use mpi::point_to_point::send_receive_into;
+use mpi::request::scope;
 use mpi::traits::{Destination, Source};
 
 use super::job::{Job, Rank};
@@ -115,3 +116,62 @@ pub(super) fn waiting_rank(stage: &Stage) -> Result<usize> {
     })
 }
 // ANCHOR_END: waiting-rank
+
+// ANCHOR: wait-at-once-broken
+/// Both ranks run this: each waits for its own send before it receives.
+fn begin_wait_receive(rank: &Rank, message: &[u8]) -> Result<()> {
+    let mut theirs = vec![0; message.len()];
+    rank.says("enters MPI_Isend, MPI_Wait, MPI_Recv")?;
+    scope(|scope| rank.peer().immediate_send(scope, message).wait());
+    rank.says("MPI_Wait has returned, before MPI_Recv")?;
+    rank.peer().receive_into(&mut theirs[..]);
+    Ok(())
+}
+// ANCHOR_END: wait-at-once-broken
+
+// ANCHOR: wait-at-once-cured
+/// Both ranks run this: the send is under way while they receive.
+fn begin_receive_wait(rank: &Rank, message: &[u8]) -> Result<()> {
+    let mut theirs = vec![0; message.len()];
+    rank.says("enters MPI_Isend, MPI_Recv, MPI_Wait")?;
+    scope(|scope| {
+        let sending = rank.peer().immediate_send(scope, message);
+        rank.peer().receive_into(&mut theirs[..]);
+        sending.wait(); // until then `message` belongs to the library
+    });
+    rank.says("MPI_Wait has returned, behind MPI_Recv")
+}
+// ANCHOR_END: wait-at-once-cured
+
+// ANCHOR: wait-at-once
+/// What each rank does. The broken exchange is the last: no rank comes back from it.
+fn exchange_without_blocking(rank: &Rank) -> Result<()> {
+    let large = vec![1; 1 << 20];
+    begin_receive_wait(rank, &large)?;
+    begin_wait_receive(rank, &large)
+}
+
+pub(super) fn wait_at_once(stage: &Stage) -> Result<usize> {
+    // mpiexec starts this program, and so this function, twice more.
+    if let Some(rank) = Rank::join(stage)? {
+        return exchange_without_blocking(&rank).map(|()| 0);
+    }
+    let mut job = Job::start(stage, "wait-at-once")?;
+    let behind = job.both_say("MPI_Wait has returned, behind MPI_Recv")?;
+    let entered = behind && job.both_say("enters MPI_Isend, MPI_Wait, MPI_Recv")?;
+    // As above: that they are stuck is concluded.
+    let stuck = entered && job.is_silent()?;
+    let polling = stuck && job.is_busy(0)? && job.is_busy(1)? && job.is_silent()?;
+    job.tell_in_turn();
+    stage.saw("MPI_Wait behind MPI_Recv has returned", behind);
+    stage.saw("both have entered the exchange with MPI_Wait first", entered);
+    stage.saw("neither has returned from it", stuck);
+    stage.saw("both ran all the while, and did not sleep", polling);
+    stage.event("main", "ends the job: it would wait for ever");
+    Ok(match (behind, stuck) {
+        (true, false) => 1,
+        (true, true) => 2,
+        (false, _) => 3,
+    })
+}
+// ANCHOR_END: wait-at-once

@@ -218,6 +218,24 @@ impl Job<'_> {
         }
     }
 
+    /// Whether a rank has reported a line that begins so.
+    pub(super) fn has_said(&self, rank: usize, begin: &str) -> bool {
+        self.said.iter().any(|(who, text)| *who == rank && text.starts_with(begin))
+    }
+
+    /// Waits until no rank is left; what they report meanwhile is kept.
+    pub(super) fn comes_to_its_end(&mut self) -> Result<bool> {
+        while let Some(line) = self.hear(START)? {
+            self.said.push(line);
+        }
+        Ok(self.ended)
+    }
+
+    /// What the launcher and the library have written on standard error.
+    pub(super) fn log(&self) -> String {
+        std::fs::read_to_string(self.stage.path("log")).unwrap_or_default()
+    }
+
     /// The processor time that a rank has taken, all its threads together.
     pub(super) fn processor_time(&self, rank: usize) -> Result<Duration> {
         let pid = self.pids[rank].context("no such rank")?;
