@@ -305,3 +305,30 @@ impl Subject {
         words
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_subject_is_measured_at_sizes_that_it_has() {
+        let of = |name| Subject::find(name).unwrap();
+        let usual = [1, 64, 4096, 65_536];
+        let trips = |name| of(name).round_trips(&usual);
+        assert_eq!(trips("pipe"), usual);
+        assert_eq!(trips("signal"), [0, 1, 64, 4096, 65_536]);
+        assert_eq!(of("signal").round_trips(&[4096]), [4096]);
+        assert_eq!(trips("mutex"), [1, 64, 4092, 4096, 65_536]);
+        assert_eq!(of("mutex").round_trips(&[1, 64]), [1, 64]);
+        assert_eq!(of("udp").round_trips(&[65_490, 65_536]), [65_490, 65_536]);
+        assert_eq!(trips("eventfd"), [8]);
+        assert_eq!(of("eventfd").round_trips(&[4096]), [8]);
+        assert!(of("eventfd").round_trips(&[]).is_empty());
+        assert!(trips("pipe --zero-copy").is_empty());
+        let one_way = |name| of(name).one_way(&usual[1..]);
+        assert_eq!(one_way("signal"), [64, 4096, 65_536]);
+        assert_eq!(one_way("eventfd"), [8]);
+        assert!(one_way("pipe --zero-copy").is_empty());
+        assert_eq!(of("pipe --zero-copy").one_way(&[64, 1 << 20]), [1 << 20]);
+    }
+}

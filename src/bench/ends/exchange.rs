@@ -193,3 +193,28 @@ impl Exchange for Answering {
 
 /// The first message each way: 8 bytes, since a number has no fewer.
 const FIRST: &[u8] = b"1st here";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::joined::{Joined, by_udp};
+
+    #[test]
+    fn an_answer_that_is_lost_is_no_round_trip_and_a_late_one_no_other() {
+        let Joined::Sockets([a, b]) = by_udp(&mut "".into()).unwrap() else {
+            panic!("no sockets")
+        };
+        let (mut asks, mut bytes) = (Asking::on(a).unwrap(), Vec::new());
+        let mut answers = Answering::on(b, 64, Some(1));
+        Exchange::send(&mut asks, b"one").unwrap();
+        assert!(answers.recv(&mut bytes).unwrap() && bytes == b"one");
+        // It is answered late: after the next was sent.
+        Exchange::send(&mut asks, b"two").unwrap();
+        Exchange::send(&mut answers, b"late").unwrap();
+        let lost = asks.recv(&mut bytes).unwrap_err().to_string();
+        assert!(lost.starts_with("a datagram was lost"), "{lost}");
+        assert!(answers.recv(&mut bytes).unwrap() && bytes == b"two");
+        Exchange::send(&mut answers, b"right").unwrap();
+        assert!(asks.recv(&mut bytes).unwrap() && bytes == b"right");
+    }
+}
