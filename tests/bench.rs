@@ -69,8 +69,15 @@ fn every_mechanism_is_measured_both_ways_with_every_byte_right() {
     for row in
         report.rows.iter().filter(|row| row.placement == Some(Placement::Same))
     {
-        assert_eq!(fault(row), None);
         subjects.push((row.subject.as_str(), row.what));
+        let of = bench::subject::Subject::find(&row.subject).unwrap();
+        match (&row.outcome, of.not_one_way) {
+            (Outcome::Absent(why), Some(told)) if row.what == What::Throughput => {
+                assert_eq!(why, told, "{row:?}");
+            }
+            (_, Some(_)) if row.what == What::Throughput => panic!("{row:?}"),
+            _ => assert_eq!(fault(row), None),
+        }
     }
     for subject in bench::subject::SUBJECTS
         .iter()
@@ -146,6 +153,36 @@ fn what_a_mechanism_cannot_carry_is_a_row_that_says_why() {
         assert!(why.contains("at most 8,192 bytes"), "{why}");
     }
     assert_eq!(report.rows.iter().filter(|row| row.size == Some(64)).count(), 4);
+}
+
+/// The sizes of the figures, and of those that there are none of.
+fn sizes(report: &Report, subject: &str, what: What) -> [Vec<u64>; 2] {
+    let mut sizes = [vec![], vec![]];
+    for row in report.rows.iter().filter(|row| {
+        row.subject == subject
+            && row.what == what
+            && row.placement == Some(Placement::Same)
+    }) {
+        let absent = matches!(row.outcome, Outcome::Absent(_));
+        sizes[usize::from(absent)].extend(row.size);
+    }
+    sizes
+}
+
+#[test]
+fn a_message_that_fills_its_datagram_its_slot_or_its_counter_is_measured() {
+    let report = bench(&["udp", "mutex", "eventfd", "--size", "64,65536"]);
+    for row in &report.rows {
+        assert!(matches!(row.outcome, Outcome::Absent(_)) || fault(row).is_none());
+    }
+    let sizes = |subject, what| sizes(&report, subject, what);
+    let [trips, one_way] = [What::Latency, What::Throughput];
+    assert_eq!(sizes("udp", trips), [vec![64, 65_490], vec![65_536]]);
+    assert_eq!(sizes("udp", one_way), [vec![], vec![64, 65_490, 65_536]]);
+    assert_eq!(sizes("mutex", trips), [vec![64, 4092], vec![65_536]]);
+    assert_eq!(sizes("mutex", one_way), [vec![64, 4092], vec![65_536]]);
+    assert_eq!(sizes("eventfd", trips), [vec![8], vec![]]);
+    assert_eq!(sizes("eventfd", one_way), [vec![], vec![8]]);
 }
 
 #[test]

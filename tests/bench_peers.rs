@@ -16,7 +16,7 @@ mod pair;
 
 use pair::{Pair, Started, start};
 
-const SIZES: [u64; 6] = [0, 1, 64, 4096, 65_536, 1 << 20];
+const SIZES: [u64; 8] = [0, 1, 8, 64, 4092, 4096, 65_536, 1 << 20];
 const RING: u64 = (1 << 22) - 4;
 
 fn scratch(name: &str) -> PathBuf {
@@ -64,7 +64,13 @@ fn limit(path: &str) -> u64 {
 fn refusal(program: Program, mechanism: &str, mode: &str, size: u64) -> Option<i32> {
     let oneway = mode == "oneway";
     match (program, mechanism) {
-        (Program::Python, "posixmq" | "sysvmq" | "shm" | "mmap") => return Some(4),
+        (Program::Python, "posixmq" | "sysvmq" | "shm" | "mmap" | "mutex") => {
+            return Some(4);
+        }
+        // One word each way, and always an answer.
+        (_, "eventfd") => return (oneway || size != 8).then_some(3),
+        // Who only sends would lose some.
+        (_, "udp") if oneway => return Some(3),
         (Program::Python, "signal") if oneway => return Some(4),
         (Program::Python, "signal") => return (size > 0).then_some(3),
         (Program::C, "signal") if size == 0 => return None,
@@ -77,6 +83,8 @@ fn refusal(program: Program, mechanism: &str, mode: &str, size: u64) -> Option<i
             limit("/proc/sys/net/core/wmem_default") - 32
         }
         "signal" => 65_536,
+        "udp" => 65_490,
+        "mutex" => 4092,
         "shm" | "shm --spin" | "mmap" | "mmap --spin" => RING,
         _ => u64::MAX,
     };
@@ -142,6 +150,7 @@ each_mechanism! {
     unix_seqpacket: "unix seqpacket",
     unix_dgram: "unix dgram",
     tcp: "tcp",
+    udp: "udp",
     posixmq: "posixmq",
     sysvmq: "sysvmq",
     signal: "signal",
@@ -149,6 +158,8 @@ each_mechanism! {
     shm_spin: "shm --spin",
     mmap: "mmap",
     mmap_spin: "mmap --spin",
+    mutex: "mutex",
+    eventfd: "eventfd",
 }
 
 #[test]

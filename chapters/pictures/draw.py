@@ -850,9 +850,11 @@ FIGURES = pathlib.Path(__file__).parent.parent / "figures"
 if __name__ == "__main__":
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent
     bars = costs()
-    charts = [cost(chapter, bars) for chapter in sorted({of for _, _, of in bars})]
+    carried = {of for _, _, of in bars}
+    charts = [cost(chapter, bars) for chapter in sorted(carried)]
+    # A page has one chart: that of its round trips, or else of its operations.
     timed = {of for _, shown, _, of in captured("Single operations") if not shown.endswith("/s")}
-    charts += [operations(chapter) for chapter in sorted(timed & {"spawn", "udp", "semaphore", "mutex", "eventfd"})]
+    charts += [operations(chapter) for chapter in sorted(timed & {"spawn", "semaphore", "eventfd"} - carried)]
     charts += [servers(), passing()]
     for drawn in PICTURES + charts:
         (folder / f"{drawn.name}.svg").write_text(drawn.svg(), encoding="utf-8")

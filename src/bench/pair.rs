@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair,
 };
-use nix::unistd::{Pid, pipe2};
+use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags};
 
 use super::ends::control::{self, MOST_TIMED};
@@ -122,11 +121,9 @@ impl Pair {
                 spawn::give(&mut b, other, control::DESCRIPTOR + 1)
                     .context("dup")?;
             }
-            Joined::Pipes => {
-                let there = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-                let back = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-                inputs = [Input::From(back.0), Input::From(there.0)];
-                outputs = [Output::To(there.1), Output::To(back.1)];
+            Joined::Streams(read, written) => {
+                inputs = read.map(Input::From);
+                outputs = written.map(Output::To);
             }
         }
         let [input_a, input_b] = inputs;

@@ -47,13 +47,14 @@ const fn of(mechanism: &'static str, source: &'static str) -> Reference {
     Reference { mechanism, source, defines: &[] }
 }
 
-const REFERENCES: [Reference; 13] = [
+const REFERENCES: [Reference; 16] = [
     of("pipe", "pipe.c"),
     of("fifo", "fifo.c"),
     of("unix stream", "unix_stream.c"),
     of("unix seqpacket", "unix_seqpacket.c"),
     of("unix dgram", "unix_dgram.c"),
     of("tcp", "tcp.c"),
+    of("udp", "udp.c"),
     of("posixmq", "posixmq.c"),
     of("sysvmq", "sysvmq.c"),
     of("signal", "signal.c"),
@@ -65,10 +66,12 @@ const REFERENCES: [Reference; 13] = [
         source: "shm.c",
         defines: &["-DMMAP", "-DSPIN"],
     },
+    of("mutex", "mutex.c"),
+    of("eventfd", "eventfd.c"),
 ];
 
 /// Every file that a peer is made of, by its path in the private directory.
-const FILES: [(&str, &str); 14] = [
+const FILES: [(&str, &str); 17] = [
     ("c/bench.h", include_str!("c/bench.h")),
     ("c/meet.h", include_str!("c/meet.h")),
     ("c/pipe.c", include_str!("c/pipe.c")),
@@ -77,10 +80,13 @@ const FILES: [(&str, &str); 14] = [
     ("c/unix_seqpacket.c", include_str!("c/unix_seqpacket.c")),
     ("c/unix_dgram.c", include_str!("c/unix_dgram.c")),
     ("c/tcp.c", include_str!("c/tcp.c")),
+    ("c/udp.c", include_str!("c/udp.c")),
     ("c/posixmq.c", include_str!("c/posixmq.c")),
     ("c/sysvmq.c", include_str!("c/sysvmq.c")),
     ("c/signal.c", include_str!("c/signal.c")),
     ("c/shm.c", include_str!("c/shm.c")),
+    ("c/mutex.c", include_str!("c/mutex.c")),
+    ("c/eventfd.c", include_str!("c/eventfd.c")),
     ("python/ends.py", include_str!("python/ends.py")),
     ("python/links.py", include_str!("python/links.py")),
 ];
@@ -211,7 +217,7 @@ fn compile(dir: &Path, cc: &str, reference: &Reference) -> io::Result<Child> {
         .arg(built(dir, reference))
         .args(reference.defines)
         .arg(dir.join("c").join(reference.source))
-        .arg("-lrt")
+        .args(["-lrt", "-pthread"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::floors::Copy;
 use super::floors::pairs::{LINES, PairFloors, SWITCHES, WAKE_UPS};
 use super::job::{self, Side};
-use super::joined::{Joined, free_port, joined};
+use super::joined::Joined;
 use super::measure::{self, Contender, Series};
 use super::model::{Figure, Floor, Outcome, Placement, Row, Unit, What};
 use super::pair::{NotMeasured, Pair, PairStart};
@@ -297,11 +297,12 @@ impl Run<'_> {
 
     /// Starts the two processes of a chapter's own code.
     fn chapter(&mut self, spot: Spot) -> Result<Pair> {
-        let base = self.base();
+        let mut base = self.base();
+        let joined = (spot.subject.ours)(&mut base)?;
         let end = (spot.subject.name, spot.mode());
         let side = |side| job::command(&self.dir, end, side, spot.size, &base);
         let commands = [side(Side::A)?, side(Side::B)?];
-        self.start(OURS, spot, commands, joined(spot.subject)?)
+        self.start(OURS, spot, commands, joined)
     }
 
     /// Starts the two processes of a floor.
@@ -327,27 +328,14 @@ impl Run<'_> {
         if let Some(why) = peers.absent(program) {
             return Err(absent(why));
         }
-        if spot.subject.chapter == "tcp" {
-            base.set_extension(format!("x:{}", free_port()?));
-        }
+        let joined = (spot.subject.peers)(&mut base)?;
         let base = base.to_string_lossy().into_owned();
-        if spot.subject.chapter == "sysvmq" {
-            for way in ["there", "back"] {
-                let path = format!("{base}.{way}");
-                std::fs::write(&path, b"")
-                    .with_context(|| format!("open {path}"))?;
-            }
-        }
         let command = |side| {
             let (name, mode) = (spot.subject.name, spot.mode().word());
             let command = peers.command(program, name, mode, side, spot.size, &base);
             command.ok_or_else(|| absent("there is no peer for it".to_owned()))
         };
         let commands = [command('a')?, command('b')?];
-        let joined = match spot.subject.chapter {
-            "pipe" => Joined::Pipes,
-            _ => Joined::No,
-        };
         self.start(program.text(), spot, commands, joined)
     }
 
@@ -363,6 +351,11 @@ impl Run<'_> {
             && spot.size > largest
         {
             return Err(NotMeasured::TooLarge(why.to_owned()).into());
+        }
+        if spot.what == What::Throughput
+            && let Some(why) = spot.subject.not_one_way
+        {
+            return Err(NotMeasured::Absent(why.to_owned()).into());
         }
         let (cpus, waits) = (spot.cpus, spot.subject.waits);
         let (subject, size) = (spot.subject.name, say::size(spot.size as usize));

@@ -47,20 +47,16 @@ impl Wanted {
             if !subject.runs(placement) {
                 continue;
             }
-            for (what, sizes, cross) in [
-                (What::Latency, subject.round_trips(&self.round_trips), &self.cross),
-                (
-                    What::Throughput,
-                    subject.one_way(&self.one_way),
-                    &self.cross_one_way,
-                ),
-            ] {
-                let wanted = |size: &u64| {
-                    placement == Placement::Same
-                        || subject.least.is_some()
-                        || cross.contains(size)
+            let (round_trips, one_way) =
+                match placement == Placement::Same || subject.least.is_some() {
+                    true => (&self.round_trips, &self.one_way),
+                    false => (&self.cross, &self.cross_one_way),
                 };
-                spots.extend(sizes.into_iter().filter(wanted).map(|size| Spot {
+            for (what, sizes) in [
+                (What::Latency, subject.round_trips(round_trips)),
+                (What::Throughput, subject.one_way(one_way)),
+            ] {
+                spots.extend(sizes.into_iter().map(|size| Spot {
                     subject: *subject,
                     what,
                     size,

@@ -14,8 +14,8 @@ use wire::chapter::{
 };
 use wire::meet::{Meets, Rendezvous};
 
-mod notifier;
-mod waiter;
+pub mod notifier;
+pub mod waiter;
 
 use notifier::NotifierOptions;
 use waiter::WaiterOptions;

@@ -15,8 +15,8 @@ mod buffer;
 mod condition;
 mod layout;
 mod options;
-mod producer;
-mod worker;
+pub mod producer;
+pub mod worker;
 
 use options::BufferOptions;
 

@@ -16,6 +16,8 @@ mod datagram;
 pub mod relay;
 pub mod server;
 
+pub use datagram::LARGEST;
+
 /// Where the two roles meet unless told otherwise. UDP's ports are not TCP's.
 pub const ADDRESS: &str = "127.0.0.1:7777";
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::pipe;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use os::names::{queue_exists, sysv_queue};
+use rustix::event::{self, EventfdFlags};
 use rustix::io::retry_on_intr;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
@@ -53,7 +54,7 @@ pub(crate) fn start(
     let name = dir.path().file_name().unwrap().to_str().unwrap();
     let mut base = format!("{}/p{name}", dir.path().display());
     match mechanism {
-        "tcp" => base += &format!(":{}", free_port()),
+        "tcp" | "udp" => base += &format!(":{}", free_port()),
         "sysvmq" => {
             File::create(format!("{base}.there")).unwrap();
             File::create(format!("{base}.back")).unwrap();
@@ -65,6 +66,10 @@ pub(crate) fn start(
             let (from_a, to_b) = pipe().unwrap();
             let (from_b, to_a) = pipe().unwrap();
             [(from_b.into(), to_b.into()), (from_a.into(), to_a.into())]
+        }
+        "eventfd" => {
+            let [(there, to_b), (back, to_a)] = [eventfd(), eventfd()];
+            [(to_a, there), (to_b, back)]
         }
         _ => [(nothing(), nothing()), (nothing(), nothing())],
     };
@@ -87,13 +92,22 @@ fn nothing() -> OwnedFd {
     File::options().read(true).write(true).open("/dev/null").unwrap().into()
 }
 
+/// A counter, by two descriptors.
+fn eventfd() -> (OwnedFd, OwnedFd) {
+    let event = event::eventfd(0, EventfdFlags::empty()).unwrap();
+    (event.try_clone().unwrap(), event)
+}
+
 /// A port that the kernel gives nobody by itself, and that none listens on.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 12_000 + (std::process::id() % 1_000) as u16 * 16;
     (0..1_000)
         .map(|_| first + NEXT.fetch_add(1, Ordering::Relaxed) % 4_000)
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .find(|port| {
+            let at = ("127.0.0.1", *port);
+            TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok()
+        })
         .expect("a free port")
 }
 

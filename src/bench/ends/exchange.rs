@@ -1,10 +1,14 @@
 //! An end of a pair, as the loops see it: what it sends goes to the other side, and what
 //! it receives came from there.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 
-use crate::job::TOO_LARGE;
+use crate::job::{OTHER_LEFT, TOO_LARGE};
+use chapters::udp::client::{Asking, Await, Came};
+use chapters::udp::server::Answering;
 use chapters::unix::more::packet::PacketSocket;
 use os::cleanup;
 use wire::dialogue::Connection;
@@ -137,5 +141,80 @@ impl Exchange for PacketSocket {
     }
 }
 
-/// The first message each way.
-const FIRST: &[u8] = b"!";
+/// Who only waits for an answer that is lost waits for ever; the figure is none, then.
+const LOST: Duration = Duration::from_secs(5);
+
+impl Exchange for Asking {
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.pack(message);
+        if !Asking::send(self)? {
+            bail!(OTHER_LEFT);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn recv(&mut self, bytes: &mut Vec<u8>) -> Result<bool> {
+        match self.wait(Await::Answer, LOST)? {
+            Came::Answer => {
+                bytes.clear();
+                bytes.extend_from_slice(self.answer());
+                Ok(true)
+            }
+            Came::Nothing => {
+                bail!("a datagram was lost: no answer came for {LOST:?}")
+            }
+            Came::Refused => bail!(OTHER_LEFT),
+        }
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.goodbye(LOST).map(drop)
+    }
+}
+
+impl Exchange for Answering {
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.answer(message);
+        Ok(())
+    }
+
+    #[inline]
+    fn recv(&mut self, bytes: &mut Vec<u8>) -> Result<bool> {
+        self.next(bytes)
+    }
+
+    fn finish(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The first message each way: 8 bytes, since a number has no fewer.
+const FIRST: &[u8] = b"1st here";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::joined::{Joined, by_udp};
+
+    #[test]
+    fn an_answer_that_is_lost_is_no_round_trip_and_a_late_one_no_other() {
+        let Joined::Sockets([a, b]) = by_udp(&mut "".into()).unwrap() else {
+            panic!("no sockets")
+        };
+        let (mut asks, mut bytes) = (Asking::on(a).unwrap(), Vec::new());
+        let mut answers = Answering::on(b, 64, Some(1));
+        Exchange::send(&mut asks, b"one").unwrap();
+        assert!(answers.recv(&mut bytes).unwrap() && bytes == b"one");
+        // It is answered late: after the next was sent.
+        Exchange::send(&mut asks, b"two").unwrap();
+        Exchange::send(&mut answers, b"late").unwrap();
+        let lost = asks.recv(&mut bytes).unwrap_err().to_string();
+        assert!(lost.starts_with("a datagram was lost"), "{lost}");
+        assert!(answers.recv(&mut bytes).unwrap() && bytes == b"two");
+        Exchange::send(&mut answers, b"right").unwrap();
+        assert!(asks.recv(&mut bytes).unwrap() && bytes == b"right");
+    }
+}

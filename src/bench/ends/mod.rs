@@ -4,19 +4,28 @@
 //! it. Side `a` asks, or sends; side `b` answers, or receives. The C references and the
 //! Python peers do the same work, and are steered in the same way.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Command, FromArgMatches};
 
 use self::control::Control;
 use self::exchange::{Exchange, Links};
+use self::numbers::{Numbers, Sums};
 use self::payload::Check;
 use super::job::{Job, Mode, Side, TOO_LARGE};
 use super::subject::Subject;
+use chapters::eventfd::Eventfd;
+use chapters::mutex::Mutexes;
+use chapters::mutex::producer::Producer;
+use chapters::mutex::worker::Worker;
+use chapters::udp;
+use chapters::udp::client::Asking;
+use chapters::udp::server::Answering;
 use chapters::unix::more::packet::PacketSocket;
 use os::{cleanup, spawn};
-use wire::chapter::{Conversation, OneWay, Visitor};
+use wire::chapter::{Conversation, OneWay, Row};
 use wire::dialogue::Connection;
 use wire::frame::{Framing, FramingOptions};
 use wire::meet::Rendezvous;
@@ -26,6 +35,7 @@ use wire::transport::{Receiver, Sender};
 pub mod control;
 pub mod exchange;
 mod loops;
+mod numbers;
 pub mod payload;
 
 /// How a stream socket is measured: its bytes as they are.
@@ -53,27 +63,29 @@ pub(super) fn run(job: &Job, control: &Control, end: impl Exchange) -> Result<()
 pub(super) fn play(job: &Job, control: &Control) -> Result<()> {
     let subject = Subject::find(&job.mechanism)
         .with_context(|| format!("no subject of the bench: {}", job.mechanism))?;
-    let mut end = ChapterEnd { subject, job, control, outcome: None };
-    chapters::each(&mut end);
-    end.outcome.unwrap_or_else(|| bail!("no chapter {}", subject.chapter))
+    (subject.ends)(&End { subject, job, control })
 }
 
-/// Plays the end with the types of its chapter.
-struct ChapterEnd<'a> {
+/// An end that is to be played with the types of its chapter.
+#[derive(Debug)]
+pub(super) struct End<'a> {
     subject: Subject,
     job: &'a Job,
     control: &'a Control,
-    outcome: Option<Result<()>>,
 }
 
-impl ChapterEnd<'_> {
+impl End<'_> {
+    /// What is measured.
+    pub(super) fn name(&self) -> &str {
+        &self.job.mechanism
+    }
+
     /// Opens the chapter's own ends, and plays.
-    fn links<C: OneWay>(&self) -> Result<()> {
+    fn links<S: Sender, R: Receiver>(&self, row: Row) -> Result<()> {
         let job = self.job;
         let base = Path::new(&job.base);
         let name = base.file_name().context("a place without a name")?;
         let name = name.to_string_lossy();
-        let row = C::ROW;
         let at = |way: &str| -> Result<Rendezvous> {
             let by_name = row.meets.by_name();
             let given = by_name.then(|| format!("{name}-{way}"));
@@ -89,8 +101,8 @@ impl ChapterEnd<'_> {
         let links = Links::open(
             asks,
             both,
-            || C::Sender::open(&at(out)?, &options(&words(true))?),
-            || C::Receiver::open(&at(into)?, &options(&words(false))?),
+            || S::open(&at(out)?, &options(&words(true))?),
+            || R::open(&at(into)?, &options(&words(false))?),
         )?;
         if let Some(sender) = &links.out
             && job.size > sender.largest()
@@ -102,19 +114,46 @@ impl ChapterEnd<'_> {
         }
         run(job, self.control, links)
     }
+
+    /// A socket that the bench has joined with the other end's.
+    fn socket(&self) -> Result<OwnedFd> {
+        let socket = spawn::inherited(control::DESCRIPTOR + 1);
+        socket.context("descriptor 4: the bench gives us a socket")
+    }
 }
 
-impl Visitor for ChapterEnd<'_> {
-    fn one_way<C: OneWay>(&mut self) {
-        if self.subject.chapter == C::ROW.name {
-            self.outcome = Some(self.links::<C>());
-        }
-    }
+/// Plays an end of a chapter that has a sender and a receiver.
+pub(super) fn one_way<C: OneWay>(end: &End<'_>) -> Result<()> {
+    end.links::<C::Sender, C::Receiver>(C::ROW)
+}
 
-    fn conversation<C: Conversation>(&mut self) {
-        if self.subject.chapter == C::ROW.name {
-            self.outcome = Some(socket(self.subject, self.job, self.control));
-        }
+/// Plays a producer, a worker, or both.
+pub(super) fn mutex(end: &End<'_>) -> Result<()> {
+    end.links::<Producer, Worker>(Mutexes::ROW)
+}
+
+/// Plays a notifier, a waiter, or both.
+pub(super) fn eventfd(end: &End<'_>) -> Result<()> {
+    end.links::<Numbers, Sums>(Eventfd::ROW)
+}
+
+/// Plays the server's end of a connection, on both sides.
+pub(super) fn stream(end: &End<'_>) -> Result<()> {
+    run(end.job, end.control, Connection::on(end.socket()?, &RAW))
+}
+
+/// As [`stream`], of packets.
+pub(super) fn packets(end: &End<'_>) -> Result<()> {
+    let socket = PacketSocket::preallocated(end.socket()?, LARGEST_PACKET);
+    run(end.job, end.control, socket)
+}
+
+/// Plays the client's end or the server's, where datagrams may be lost.
+pub(super) fn datagrams(end: &End<'_>) -> Result<()> {
+    let (job, control, socket) = (end.job, end.control, end.socket()?);
+    match job.side {
+        Side::A => run(job, control, Asking::on(socket)?),
+        Side::B => run(job, control, Answering::on(socket, udp::LARGEST, Some(1))),
     }
 }
 
@@ -127,15 +166,4 @@ fn options<T: Args + FromArgMatches>(words: &[String]) -> Result<T> {
     }
     let command = T::augment_args(command);
     Ok(T::from_arg_matches(&command.try_get_matches_from(words)?)?)
-}
-
-/// Plays an end of a socket that the bench has connected: the server's own end, on both
-/// sides.
-fn socket(subject: Subject, job: &Job, control: &Control) -> Result<()> {
-    let socket = spawn::inherited(control::DESCRIPTOR + 1);
-    let socket = socket.context("descriptor 4: the bench gives us a socket")?;
-    match subject.name {
-        "unix stream" | "tcp" => run(job, control, Connection::on(socket, &RAW)),
-        _ => run(job, control, PacketSocket::preallocated(socket, LARGEST_PACKET)),
-    }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::runner::{PLAN, PairPlan, Runner, pipe};
 use super::tell::{LieReport, Line, Method, off, time};
 use crate::ends::control::BATCH;
-use crate::joined::Joined;
+use crate::joined::at_a_name;
 use crate::pair::Pair;
 use crate::spread;
 use crate::subject::Waits;
@@ -91,8 +91,8 @@ pub(super) fn tell(runner: &mut Runner) -> Result<LieReport> {
 /// A pair whose first message has not gone anywhere near all of the ring.
 fn start(runner: &mut Runner) -> Result<Pair> {
     let cpus = runner.same();
-    let (joined, waits) = (Joined::No, Waits::LooksFirst);
-    runner.start(PairPlan { joined, waits, ..pipe("mmap", SIZE, cpus) })
+    let waits = Waits::LooksFirst;
+    runner.start(PairPlan { meet: at_a_name, waits, ..pipe("mmap", SIZE, cpus) })
 }
 
 fn mean(times: &[u32]) -> f64 {

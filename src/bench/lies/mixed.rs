@@ -5,8 +5,7 @@ use anyhow::Result;
 use super::runner::{PairPlan, Runner, median, pipe};
 use super::tell::{LieReport, Line, Method, off, time};
 use crate::job::Mode;
-use crate::joined::Joined;
-use crate::joined::loopback;
+use crate::joined::by_tcp;
 use crate::model::Placement;
 use crate::placement::Awake;
 use crate::report::units;
@@ -63,8 +62,8 @@ pub(super) fn tell(runner: &mut Runner) -> Result<LieReport> {
 /// TCP and the pipe, in turns.
 fn both(runner: &mut Runner, cpus: [usize; 2]) -> Result<[f64; 2]> {
     let (mechanism, mode, size) = ("tcp", Mode::Pingpong, SIZE);
-    let joined = Joined::Sockets(loopback()?);
-    let tcp = PairPlan { mechanism, mode, size, cpus, joined, waits: Waits::Sleeps };
+    let (meet, waits) = (by_tcp, Waits::Sleeps);
+    let tcp = PairPlan { mechanism, mode, size, cpus, meet, waits };
     let all = runner.round_trips([tcp, pipe("pipe", SIZE, cpus)])?;
     Ok(all.map(|series| median(&series)))
 }

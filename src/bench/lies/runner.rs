@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::floors::Copy;
 use crate::job::{self, Mode, Side};
-use crate::joined::Joined;
+use crate::joined::{Meet, by_pipes};
 use crate::measure::{self, Contender, Plan, Series};
 use crate::pair::{Pair, PairStart};
 use crate::placement::Cpus;
@@ -39,7 +39,7 @@ pub(super) struct PairPlan {
     pub(super) mode: Mode,
     pub(super) size: u64,
     pub(super) cpus: [usize; 2],
-    pub(super) joined: Joined,
+    pub(super) meet: Meet,
     pub(super) waits: Waits,
 }
 
@@ -49,8 +49,8 @@ pub(super) fn pipe(
     size: u64,
     cpus: [usize; 2],
 ) -> PairPlan {
-    let (mode, joined) = (Mode::Pingpong, Joined::Pipes);
-    PairPlan { mechanism, mode, size, cpus, joined, waits: Waits::Sleeps }
+    let (mode, meet): (_, Meet) = (Mode::Pingpong, by_pipes);
+    PairPlan { mechanism, mode, size, cpus, meet, waits: Waits::Sleeps }
 }
 
 impl Runner<'_> {
@@ -66,10 +66,11 @@ impl Runner<'_> {
 
     /// Starts both ends.
     pub(super) fn start(&mut self, wanted: PairPlan) -> Result<Pair> {
-        let PairPlan { mechanism, mode, size, cpus, joined, waits } = wanted;
+        let PairPlan { mechanism, mode, size, cpus, meet, waits } = wanted;
         self.pairs += 1;
         let name = format!("ipclab-lie-{}-{}", std::process::id(), self.pairs);
-        let base = self.dir.join(name);
+        let mut base = self.dir.join(name);
+        let joined = meet(&mut base)?;
         let end = (mechanism, mode);
         let side = |side| job::command(&self.dir, end, side, size, &base);
         let commands = [side(Side::A)?, side(Side::B)?];

@@ -8,8 +8,10 @@ one message, or a chunk of the stream; nothing at the end. `there` goes from a t
 import mmap
 import os
 import platform
+import select
 import signal
 import socket
+import struct
 import sys
 import time
 
@@ -139,6 +141,95 @@ def tcp(base, side, size, oneway):
     link = meet(link, ("127.0.0.1", port), side)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return Socket(link, size)
+
+
+class Datagrams:
+    """The datagrams of the chapter, `NUMBER LENGTH MESSAGE`. a is the client, and connected; b has
+    one socket for all clients. What is lost is not sent again: a ends then, by EAGAIN."""
+
+    is_stream, LARGEST, ROOM = False, 65_490, 65_536
+
+    def __init__(self, base, side):
+        address = "127.0.0.1", int(base.rpartition(":")[2])
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.asks, self.number = side == "a", 0
+        if not self.asks:
+            self.socket.bind(address)
+            _, self.client = self.socket.recvfrom(1)
+            self.socket.sendto(b"!", self.client)
+            return
+        self.socket.connect(address)
+        lost = struct.pack("ll", 5, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, lost)
+        # b may not be there yet: an ICMP message says so.
+        patiently(lambda: self.socket.send(b"!") and self.socket.recv(1), ConnectionRefusedError)
+
+    def send(self, message):
+        datagram = b"%d %d %b" % (self.number + self.asks, len(message), message)
+        self.number += self.asks
+        if not message:
+            datagram = b""
+        if self.asks:
+            self.socket.send(datagram)
+        else:
+            self.socket.sendto(datagram, self.client)
+
+    def receive(self):
+        while True:
+            if self.asks:
+                datagram = self.socket.recv(self.ROOM)
+            else:
+                datagram, self.client = self.socket.recvfrom(self.ROOM)
+            if not datagram:
+                return b""
+            try:
+                number, length, message = datagram.split(b" ", 2)
+                number, length = int(number), int(length)
+            except ValueError:
+                continue
+            # a takes the answer to its last message, and b what is new.
+            if length == len(message) and number == self.number + (not self.asks):
+                self.number = number
+                return message
+
+    def close(self):
+        self.socket.close()
+
+
+def udp(base, side, size, oneway):
+    if oneway:
+        refuse(3, "who only sends loses datagrams")
+    if size > Datagrams.LARGEST:
+        refuse(3, f"a message has at most {Datagrams.LARGEST} bytes, not {size}")
+    return Datagrams(base, side)
+
+
+class Counters:
+    """Two eventfds, which the bench has made. A message is its number and 1, since 0 wakes nobody.
+    Whoever reads waits in epoll_wait(), as a program does that waits for something else, too."""
+
+    is_stream, GOODBYE = False, 1 << 63
+
+    def __init__(self):
+        self.epoll = select.epoll()
+        self.epoll.register(0, select.EPOLLIN)
+
+    def send(self, message):
+        os.eventfd_write(1, int.from_bytes(message, "little") + 1 if message else self.GOODBYE)
+
+    def receive(self):
+        self.epoll.poll()
+        number = os.eventfd_read(0)
+        return b"" if number == self.GOODBYE else (number - 1).to_bytes(8, "little")
+
+    def close(self):
+        self.epoll.close()
+
+
+def eventfd(base, side, size, oneway):
+    if oneway or size != 8:
+        refuse(3, "a message is a number, 8 bytes, and is answered")
+    return Counters()
 
 
 class Signals:
@@ -308,14 +399,17 @@ LINKS = {
     "unix seqpacket": unix_seqpacket,
     "unix dgram": unix_dgram,
     "tcp": tcp,
+    "udp": udp,
     "signal": signals,
     "shm --spin": shm,
     "mmap --spin": mapped,
+    "eventfd": eventfd,
 }
 ABSENT = {
     "posixmq": "POSIX message queues",
     "sysvmq": "System V message queues",
     "shm": "futex to sleep on (`shm --spin` needs none)",
+    "mutex": "mutex in memory that two programs share",
     "mmap": "futex to sleep on (`mmap --spin` needs none)",
 }
 

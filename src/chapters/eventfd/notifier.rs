@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 use super::{BYTE, MOST, unix_socket, value};
 use crate::fdpass::descriptor::{ReceivedDescriptor, known_peer, take};
 use os::calls::poll_until;
-use os::cleanup::ticks;
+use os::cleanup::{Ticks, ticks};
 use wire::local::{self, Name};
 use wire::meet::Rendezvous;
 use wire::roles::{self, MessageSource};
@@ -50,9 +50,11 @@ fn number_of(message: &[u8]) -> Result<u64> {
 // ANCHOR: notifier
 /// A copy of the eventfd, and the connection over which it came.
 #[derive(Debug)]
-struct Notifier {
+pub struct Notifier {
     event: OwnedFd,
     waiter: OwnedFd,
+    /// Since the first write: any may sleep.
+    ticks: Option<Ticks>,
     writes: Commentary,
 }
 
@@ -92,7 +94,7 @@ impl Sender for Notifier {
         );
         rendezvous.ready(&name)?;
         let writes = Commentary::of("write");
-        Ok(Notifier { event, waiter, writes })
+        Ok(Notifier { event, waiter, ticks: None, writes })
     }
 
     fn largest(&self) -> usize {
@@ -100,22 +102,24 @@ impl Sender for Notifier {
     }
 
     fn send(&mut self, message: &[u8]) -> Result<()> {
-        let number = number_of(message)?;
+        self.add(number_of(message)?)
+    }
+    // No goodbye: the waiter sees the end of the connection.
+}
+
+impl Notifier {
+    /// Adds `number` to the counter; sleeps while that is more than it holds.
+    ///
+    /// # Errors
+    /// EPIPE once the waiter has left.
+    pub fn add(&mut self, number: u64) -> Result<()> {
         self.must_be_there()?;
-        let now = value(&self.event)?.unwrap_or(0);
-        self.writes.call(size_of::<u64>(), || {
-            format!(
-                "write({}) adds to a counter of {}",
-                grouped(number),
-                grouped(now)
-            )
-        });
-        if number > MOST - now {
-            say!(
-                "that is more than it holds: write() sleeps until the waiter has read"
-            );
+        if say::on() {
+            self.tell(number)?;
         }
-        let _ticks = ticks(TICK).context("timer_create")?;
+        if self.ticks.is_none() {
+            self.ticks = Some(ticks(TICK).context("timer_create")?);
+        }
         loop {
             match write(&self.event, &number.to_ne_bytes()) {
                 Ok(_) => return Ok(()),
@@ -130,10 +134,25 @@ impl Sender for Notifier {
             }
         }
     }
-    // No goodbye: the waiter sees the end of the connection.
-}
 
-impl Notifier {
+    /// Says what the write will do. To look costs more than the write.
+    fn tell(&mut self, number: u64) -> Result<()> {
+        let now = value(&self.event)?.unwrap_or(0);
+        self.writes.call(size_of::<u64>(), || {
+            format!(
+                "write({}) adds to a counter of {}",
+                grouped(number),
+                grouped(now)
+            )
+        });
+        if number > MOST - now {
+            say!(
+                "that is more than it holds: write() sleeps until the waiter has read"
+            );
+        }
+        Ok(())
+    }
+
     /// An eventfd has no EPIPE: as long as we have a copy, it can be read. Only the connection
     /// tells that the waiter has left.
     fn must_be_there(&self) -> Result<()> {

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{Backlog, SockFlag, listen};
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::{ReadWriteFlags, preadv2};
 
 use super::{BYTE, unix_socket, value};
@@ -17,7 +17,7 @@ use crate::fdpass::descriptor::{known_peer, pass};
 use os::calls::{accept4, nix_errno};
 use wire::errors::Advise;
 use wire::local::{self, Name};
-use wire::meet::{Rendezvous, SoleRole};
+use wire::meet::{Presence, Rendezvous, SoleRole};
 use wire::payload::{Payload, Printed, Style};
 use wire::say;
 use wire::say::{Commentary, count, grouped};
@@ -43,27 +43,13 @@ const LISTENER: u64 = 1;
 /// Plays the role.
 pub(super) fn run(rendezvous: &Rendezvous, options: &WaiterOptions) -> Result<()> {
     let mut payload = Payload::new(Style::Lines)?;
-    let name = Name::path(rendezvous)?;
-    let mut presence = rendezvous.arrive(Some(SoleRole::Waiter))?;
-    let (flags, shown) = match options.semaphore {
-        false => (EfdFlags::EFD_CLOEXEC, ""),
-        true => {
-            (EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_SEMAPHORE, " | EFD_SEMAPHORE")
+    let mut waiter = Waiter::open(rendezvous, options)?;
+    while let Some(number) = waiter.next()? {
+        let took = format!("took {number}");
+        if payload.print(took.as_bytes())? == Printed::NoReader {
+            break;
         }
-    };
-    let event = EventFd::from_flags(flags).context("eventfd")?;
-    say!("eventfd(0, EFD_CLOEXEC{shown}): a counter of 0, without a name");
-    let listener = unix_socket()?;
-    local::bind(&listener, &name, Some(&mut presence))?;
-    listen(&listener, Backlog::MAXCONN).with_context(|| format!("listen {name}"))?;
-    say!("socket(AF_UNIX), bind({name}), listen(): notifiers come here");
-    let mut waiter = Waiter::new(event, listener, *options)?;
-    presence.admit_peers()?;
-    rendezvous.ready(&name)?;
-    let command = rendezvous.peer("notifier");
-    let sleeps = "epoll_wait() sleeps until a notifier comes";
-    say::waiting_at(sleeps, &[(&waiter.listener, &command)]);
-    waiter.wait(&mut payload, &command)?;
+    }
     let (taken, reads) = (grouped(waiter.taken), count(payload.count(), "read"));
     say!("done: took {taken} by {reads}");
     Ok(())
@@ -71,41 +57,68 @@ pub(super) fn run(rendezvous: &Rendezvous, options: &WaiterOptions) -> Result<()
 
 /// The eventfd, and the notifiers that have a copy of it.
 #[derive(Debug)]
-struct Waiter {
+pub struct Waiter {
     event: EventFd,
     listener: OwnedFd,
     options: WaiterOptions,
+    /// The command that starts a notifier.
+    notifier: String,
     epoll: OwnedFd,
     /// The connections, by the numbers that epoll(7) reports. Their ends are the notifiers' ends.
     notifiers: HashMap<u64, (i32, OwnedFd)>,
     newest: u64,
+    /// Whether the last of them has just left.
+    is_last: bool,
     taken: u64,
     shortage: Shortage,
     reads: Commentary,
+    _presence: Presence,
 }
 
 impl Waiter {
-    fn new(
-        event: EventFd,
-        listener: OwnedFd,
-        options: WaiterOptions,
-    ) -> Result<Waiter> {
+    /// Makes the eventfd, and the socket to which notifiers come.
+    ///
+    /// # Errors
+    /// As eventfd(2), bind(2), epoll_create1(2); another waiter has the place.
+    pub fn open(rendezvous: &Rendezvous, options: &WaiterOptions) -> Result<Waiter> {
+        let name = Name::path(rendezvous)?;
+        let mut presence = rendezvous.arrive(Some(SoleRole::Waiter))?;
+        let (flags, shown) = match options.semaphore {
+            false => (EfdFlags::EFD_CLOEXEC, ""),
+            true => {
+                (EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_SEMAPHORE, " | EFD_SEMAPHORE")
+            }
+        };
+        let event = EventFd::from_flags(flags).context("eventfd")?;
+        say!("eventfd(0, EFD_CLOEXEC{shown}): a counter of 0, without a name");
+        let listener = unix_socket()?;
+        local::bind(&listener, &name, Some(&mut presence))?;
+        listen(&listener, Backlog::MAXCONN)
+            .with_context(|| format!("listen {name}"))?;
+        say!("socket(AF_UNIX), bind({name}), listen(): notifiers come here");
         let epoll = epoll::create(CreateFlags::CLOEXEC).context("epoll_create1")?;
+        presence.admit_peers()?;
         let waiter = Waiter {
             event,
             listener,
-            options,
+            options: *options,
+            notifier: rendezvous.peer("notifier"),
             epoll,
             notifiers: HashMap::new(),
             newest: LISTENER,
+            is_last: false,
             taken: 0,
             shortage: Shortage::default(),
             reads: Commentary::of("preadv2"),
+            _presence: presence,
         };
         waiter.watch(&waiter.event, COUNTER, EventFlags::IN).context("epoll_ctl")?;
         waiter
             .watch(&waiter.listener, LISTENER, EventFlags::IN)
             .context("epoll_ctl")?;
+        rendezvous.ready(&name)?;
+        let sleeps = "epoll_wait() sleeps until a notifier comes";
+        say::waiting_at(sleeps, &[(&waiter.listener, &waiter.notifier)]);
         Ok(waiter)
     }
 
@@ -115,47 +128,47 @@ impl Waiter {
     }
 
     // ANCHOR: loop
-    /// Reads the counter whenever it is not 0, until the total is taken, or the last notifier has
-    /// left. The eventfd does not tell that one has left: the end of its connection does.
-    fn wait(&mut self, payload: &mut Payload, command: &str) -> Result<()> {
-        let mut events: Vec<Event> = Vec::with_capacity(16);
-        loop {
-            events.clear();
-            let room = spare_capacity(&mut events);
-            match epoll::wait(&self.epoll, room, None).map_err(nix_errno) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(error) => return Err(error).context("epoll_wait"),
+    /// Sleeps until the counter is not 0, and takes what is in it; `None` once the total is taken, or
+    /// the last notifier has left. The eventfd does not tell that: the end of its connection does.
+    ///
+    /// # Errors
+    /// As epoll_wait(2), accept(2) and read(2).
+    pub fn next(&mut self) -> Result<Option<u64>> {
+        while self.is_short() {
+            // Whatever a notifier has written, it wrote before its connection ended.
+            if self.is_last {
+                match self.take()? {
+                    0 if self.options.total.is_none() => return Ok(None),
+                    0 => {
+                        self.is_last = false;
+                        let none = "no notifier is here any more";
+                        say::waiting(none, &self.notifier);
+                    }
+                    number => return Ok(Some(number)),
+                }
             }
+            let mut room = [const { MaybeUninit::uninit() }; 16];
+            let wait = epoll::wait(&self.epoll, &mut room, None);
+            let events = match wait.map_err(nix_errno) {
+                Ok((events, _)) => events,
+                Err(Errno::EINTR) => continue,
+                Err(error) => return Err(error).context("epoll_wait"),
+            };
             let (mut ready, mut left) = (false, false);
-            for event in &events {
+            for event in events {
                 match event.data.u64() {
                     COUNTER => ready = true,
                     LISTENER => left |= self.accept()?,
                     id => left |= self.has_left(id),
                 }
             }
-            // Whatever a notifier has written, it wrote before its connection ended.
-            let is_last = left && self.notifiers.is_empty();
-            while (ready || is_last) && self.is_short() {
-                let number = self.take()?;
-                if number == 0 {
-                    break;
-                }
-                let took = format!("took {number}");
-                if payload.print(took.as_bytes())? == Printed::NoReader {
-                    return Ok(());
-                }
-                ready = false; // epoll_wait(2) reports what is left
-            }
-            match self.options.total {
-                Some(_) if !self.is_short() => return Ok(()),
-                Some(_) if is_last => {
-                    say::waiting("no notifier is here any more", command);
-                }
-                None if is_last => return Ok(()),
-                _ => {}
+            self.is_last = left && self.notifiers.is_empty();
+            // Not all, with EFD_SEMAPHORE: epoll_wait(2) reports what is left.
+            if ready && let number @ 1.. = self.take()? {
+                return Ok(Some(number));
             }
         }
+        Ok(None)
     }
 
     /// Whether more is to be taken, as far as the total says.

@@ -8,7 +8,7 @@ use nix::fcntl::OFlag;
 use nix::sys::mman::shm_open;
 use nix::sys::stat::Mode;
 
-use super::condition::Waitpoint;
+use super::condition::{Waitpoint, Woken};
 use super::layout::{self, SEATS, SLOT_SIZE, at, seat};
 use super::options::{BufferOptions, Kind};
 use os::cleanup::Object;
@@ -150,9 +150,11 @@ impl Buffer {
         &self,
         locked: &Locked<'_>,
         condition: &Waitpoint,
-    ) -> Result<()> {
+    ) -> Result<Woken> {
         debug_assert!(std::ptr::eq(locked.0, self));
-        self.locked(condition.wait(&self.mutex)).context("wait for a condition")
+        let (woken, result) = condition.wait(&self.mutex);
+        self.locked(result).context("wait for a condition")?;
+        Ok(woken)
     }
 
     /// EOWNERDEAD: the owner was killed, and the mutex is ours. What may be half done is the

@@ -14,6 +14,15 @@ use os::shared::Shared;
 /// around now and then.
 const NAP: Duration = Duration::from_millis(100);
 
+/// What has ended a sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// A signal, or nothing that can be told from one.
+    BySignal,
+    /// [`NAP`] has passed.
+    ByTime,
+}
+
 /// A condition variable in shared memory, of either kind.
 #[derive(Debug)]
 pub(super) enum Waitpoint {
@@ -33,19 +42,21 @@ impl Waitpoint {
     /// Unlocks the mutex, sleeps until a signal and at most for [`NAP`], and locks it again.
     /// Whoever calls it looks again afterwards: it may return without a signal, and another
     /// process may have had the mutex in between.
-    pub(super) fn wait(&self, mutex: &Mutex) -> nix::Result<()> {
+    pub(super) fn wait(&self, mutex: &Mutex) -> (Woken, nix::Result<()>) {
         match *self {
             Waitpoint::Pthread(condition) => {
                 match condition.timedwait(mutex, SystemTime::now() + NAP) {
-                    Err(Errno::ETIMEDOUT) => Ok(()),
-                    waited => waited,
+                    Err(Errno::ETIMEDOUT) => (Woken::ByTime, Ok(())),
+                    waited => (Woken::BySignal, waited),
                 }
             }
             Waitpoint::Futex { memory, at } => {
                 let (signals, sleepers) = (memory.u32(at), memory.u32(at + 4));
                 let seen = signals.load(Relaxed);
                 sleepers.fetch_add(1, Relaxed);
-                mutex.unlock()?;
+                if let Err(error) = mutex.unlock() {
+                    return (Woken::BySignal, Err(error));
+                }
                 // Does not sleep if a signal came since the unlock: the word is another.
                 let slept = futex_wait(signals, seen, Some(NAP));
                 let locked = mutex.lock();
@@ -53,15 +64,12 @@ impl Waitpoint {
                 // call more, and that is all.
                 sleepers.fetch_sub(1, Relaxed);
                 match slept {
+                    Err(Errno::ETIMEDOUT) => (Woken::ByTime, locked),
                     // EFAULT: the memory was cut short; the next look reports it.
-                    Ok(())
-                    | Err(
-                        Errno::EAGAIN
-                        | Errno::EINTR
-                        | Errno::ETIMEDOUT
-                        | Errno::EFAULT,
-                    ) => locked,
-                    Err(error) => Err(error),
+                    Ok(()) | Err(Errno::EAGAIN | Errno::EINTR | Errno::EFAULT) => {
+                        (Woken::BySignal, locked)
+                    }
+                    Err(error) => (Woken::BySignal, Err(error)),
                 }
             }
         }

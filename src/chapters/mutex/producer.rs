@@ -13,7 +13,7 @@ use wire::transport::Sender;
 
 /// A producer.
 #[derive(Debug)]
-pub(super) struct Producer {
+pub struct Producer {
     buffer: Buffer,
     presence: Presence,
     seat: Mutex,

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::buffer::{Buffer, join};
+use super::condition::Woken;
 use super::options::BufferOptions;
 use wire::meet::{Presence, Rendezvous};
 use wire::say;
@@ -11,7 +12,7 @@ use wire::transport::Receiver;
 
 /// A worker.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub struct Worker {
     buffer: Buffer,
     /// Until it leaves.
     presence: Option<Presence>,
@@ -58,8 +59,10 @@ impl Receiver for Worker {
                     || "the buffer is empty: wait for the condition not_empty",
                 ),
             }
-            buffer.wait(&locked, &buffer.not_empty)?; // sleeps, without the mutex
-            buffer.bury()?;
+            // Sleeps, without the mutex. A producer that was killed signals nothing.
+            if buffer.wait(&locked, &buffer.not_empty)? == Woken::ByTime {
+                buffer.bury()?;
+            }
         }
         buffer.take(message)?;
         drop(locked); // first: who is woken finds the mutex free

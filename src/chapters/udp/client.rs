@@ -1,17 +1,18 @@
 //! The client: sends a message until it is answered, and then the next. What it does here by
 //! hand, TCP does in the kernel: number what is sent, send it again, drop what comes twice.
 
+use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, send};
-use rustix::event::{PollFd, PollFlags};
+use nix::sys::socket::sockopt::ReceiveTimeout;
+use nix::sys::socket::{MsgFlags, recv, send, setsockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::ADDRESS;
 use super::datagram::{self, pack, unpack};
-use os::calls::poll_until;
 use wire::address::udp::{candidates, connect_udp};
 use wire::address::{Addresses, RetryDelay, resolve};
 use wire::dialogue::{self, Reply, Truncated};
@@ -110,17 +111,8 @@ fn each_message(
 /// for 0.2 s at least, but it measures how long an answer takes.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_millis(1600);
-
-/// What came after a datagram was sent.
-#[derive(Debug, PartialEq, Eq)]
-enum Came {
-    /// The answer to it, which is in `data`.
-    Answer,
-    /// Nothing in time: it was lost, or the answer was, or the server is slow.
-    Nothing,
-    /// ECONNREFUSED: an ICMP message says that no socket has the port.
-    Refused,
-}
+/// The least time that SO_RCVTIMEO can have.
+const LEAST_WAIT: Duration = Duration::from_micros(1);
 
 /// A conversation with a server, which knows nothing of it.
 struct Talk<'a> {
@@ -128,21 +120,15 @@ struct Talk<'a> {
     given: Option<Addresses>,
     /// The command that starts the server.
     server: String,
-    /// A connected socket; which of the addresses it is connected to; and the next pause.
-    socket: OwnedFd,
+    link: Asking,
+    /// To which of the addresses the socket is connected; and the next pause.
     turn: usize,
     pause: RetryDelay,
     tries: u32,
-    /// The number of the next message.
-    number: u32,
     /// Whether a server has ever answered, and whether it has ended since.
     met: bool,
     gone: bool,
     score: Truncated,
-    datagram: Vec<u8>,
-    data: Vec<u8>,
-    sends: Commentary,
-    recvs: Commentary,
 }
 
 impl<'a> Talk<'a> {
@@ -158,19 +144,16 @@ impl<'a> Talk<'a> {
         }
         let mut pause = RetryDelay::new();
         let socket = connect_to_next(rendezvous, &given, &server, 0, &mut pause)?;
-        // As TCP does: a late datagram of an earlier client with our port is not taken for ours.
-        let drawn = getrandom::u32().context("getrandom")?;
         let source = &options.client.source;
         let all = (!source.reads_input()).then_some(source.messages.len() as u64);
         Ok(Talk {
             rendezvous,
             given,
             server,
-            socket,
+            link: Asking::on(socket)?,
             turn: 0,
             pause,
             tries: options.tries,
-            number: (1 + drawn % 4000) * 1_000_000 + 1,
             met: false,
             gone: false,
             score: Truncated {
@@ -181,22 +164,18 @@ impl<'a> Talk<'a> {
                 broken: false,
                 bytes: false,
             },
-            datagram: Vec::new(),
-            data: vec![0; datagram::ROOM],
-            sends: Commentary::of("send"),
-            recvs: Commentary::of("recv"),
         })
     }
 
     // ANCHOR: ask
     /// Sends `message` until it is answered, and returns the answer.
     fn ask(&mut self, message: &[u8]) -> Result<&[u8]> {
-        pack(self.number, message, &mut self.datagram);
+        self.link.pack(message);
         self.score.handed += 1;
         let mut wait = FIRST_WAIT;
         let mut tried = 0;
         loop {
-            match self.send_and_wait(Some(self.number), wait)? {
+            match self.link.send_and_wait(Await::Answer, wait)? {
                 Came::Answer => break,
                 Came::Refused if !self.met => self.look_again()?,
                 Came::Refused => return Err(self.failed(Errno::ECONNREFUSED)),
@@ -214,76 +193,16 @@ impl<'a> Talk<'a> {
                 }
             }
         }
-        self.number = self.number.wrapping_add(1);
+        self.met = true;
         self.score.answered += 1;
-        unpack(&self.data).map(|(_, answer)| answer)
-    }
-
-    /// Sends what is in `datagram`, and waits for so long for what comes back: the answer to this
-    /// number, or without one a goodbye. It is then in `data`.
-    fn send_and_wait(
-        &mut self,
-        number: Option<u32>,
-        wait: Duration,
-    ) -> Result<Came> {
-        if !self.send()? {
-            return Ok(Came::Refused);
-        }
-        let until = Instant::now() + wait;
-        let mut left = wait;
-        loop {
-            let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
-            poll_until(&mut fds, Some(left)).context("poll")?;
-            left = until.saturating_duration_since(Instant::now());
-            self.data.resize(datagram::ROOM, 0);
-            let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-            match recv(fd, &mut self.data, flags) {
-                Ok(n) => self.data.truncate(n),
-                Err(Errno::EAGAIN) if left.is_zero() => return Ok(Came::Nothing),
-                Err(Errno::EAGAIN | Errno::EINTR) => continue,
-                Err(Errno::ECONNREFUSED) => {
-                    say!("recv() = ECONNREFUSED: by ICMP: no socket has that port");
-                    return Ok(Came::Refused);
-                }
-                Err(error) => return Err(error).context("recv"),
-            }
-            let (n, data) = (self.data.len(), &self.data);
-            self.recvs.call(n, || match n {
-                0 => "recv() = 0: an empty datagram: goodbye".to_owned(),
-                _ => format!("recv() = {n}: {}", say::bytes(data)),
-            });
-            match (number, unpack(data)) {
-                (None, _) if n == 0 => return Ok(Came::Answer),
-                (Some(number), Ok((its, _))) if its == number => {
-                    self.met = true;
-                    return Ok(Came::Answer);
-                }
-                (_, Ok((its, _))) => say!("dropped: an answer to {its} came late"),
-                (_, Err(why)) => say!("dropped: {why}"),
-            }
-        }
-    }
-
-    /// send(2); `false` if an ICMP message had come, which an earlier datagram has caused: then
-    /// nothing was sent.
-    fn send(&mut self) -> Result<bool> {
-        let (fd, datagram) = (self.socket.as_raw_fd(), &self.datagram);
-        self.sends.call(datagram.len(), || format!("send({})", say::data(datagram)));
-        let send = || send(fd, datagram, MsgFlags::empty());
-        let sent = Shortage::default().retry("send", send);
-        match self.sends.returned(sent) {
-            Ok(_) => Ok(true),
-            Err(Errno::ECONNREFUSED) => Ok(false),
-            Err(error) => Err(error).context("send"),
-        }
+        Ok(self.link.answer())
     }
     // ANCHOR_END: ask
 
     /// Sends `message` once, and does not look what comes of it (`--reply none`).
     fn tell(&mut self, message: &[u8]) -> Result<()> {
-        pack(self.number, message, &mut self.datagram);
-        self.number = self.number.wrapping_add(1);
-        while !self.send()? {
+        self.link.pack(message);
+        while !self.link.send()? {
             self.look_again()?;
         }
         self.score.handed += 1;
@@ -297,10 +216,9 @@ impl<'a> Talk<'a> {
         if self.gone {
             return Ok(());
         }
-        self.datagram.clear();
         let mut wait = FIRST_WAIT;
         for _ in 0..self.tries {
-            match self.send_and_wait(None, wait)? {
+            match self.link.goodbye(wait)? {
                 Came::Answer => {
                     let Truncated { handed, answered, .. } = self.score;
                     match answered {
@@ -331,8 +249,9 @@ impl<'a> Talk<'a> {
         self.pause.sleep();
         self.turn += 1;
         let (given, pause) = (&self.given, &mut self.pause);
-        self.socket =
+        let socket =
             connect_to_next(self.rendezvous, given, &self.server, self.turn, pause)?;
+        self.link.connect(socket);
         Ok(())
     }
 
@@ -350,6 +269,169 @@ impl<'a> Talk<'a> {
         };
         let failed = Err::<(), _>(score).advise(|_| Some(advice));
         failed.expect_err("it is one")
+    }
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Await {
+    /// The answer to the last message.
+    Answer,
+    /// An empty datagram.
+    Goodbye,
+}
+
+/// What came after a datagram was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// What was waited for.
+    Answer,
+    /// Nothing in time: it was lost, or the answer was, or the server is slow.
+    Nothing,
+    /// ECONNREFUSED: an ICMP message says that no socket has the port.
+    Refused,
+}
+
+/// The client's end: a connected socket, what it sends and what comes back.
+#[derive(Debug)]
+pub struct Asking {
+    socket: OwnedFd,
+    /// The socket's SO_RCVTIMEO; zero is none.
+    timeout: Duration,
+    /// The number of the last message.
+    number: u32,
+    datagram: Vec<u8>,
+    /// What came, in its first bytes, and where in it the answer is.
+    data: Vec<u8>,
+    answer: Range<usize>,
+    sends: Commentary,
+    recvs: Commentary,
+}
+
+impl Asking {
+    /// An end that has a connected socket.
+    ///
+    /// # Errors
+    /// As getrandom(2).
+    pub fn on(socket: OwnedFd) -> Result<Asking> {
+        // As TCP does: a late datagram of an earlier client with our port is not taken for ours.
+        let drawn = getrandom::u32().context("getrandom")?;
+        Ok(Asking {
+            socket,
+            timeout: Duration::ZERO,
+            number: (1 + drawn % 4000) * 1_000_000,
+            datagram: Vec::new(),
+            data: vec![0; datagram::ROOM],
+            answer: 0..0,
+            sends: Commentary::of("send"),
+            recvs: Commentary::of("recv"),
+        })
+    }
+
+    /// From now on this socket is used.
+    fn connect(&mut self, socket: OwnedFd) {
+        (self.socket, self.timeout) = (socket, Duration::ZERO);
+    }
+
+    // ANCHOR: wait
+    /// Makes the datagram of the next message.
+    pub fn pack(&mut self, message: &[u8]) {
+        self.number = self.number.wrapping_add(1);
+        pack(self.number, message, &mut self.datagram);
+    }
+
+    /// Sends what is in `datagram`, and waits for so long for what comes back.
+    fn send_and_wait(&mut self, what: Await, wait: Duration) -> Result<Came> {
+        match self.send()? {
+            true => self.wait(what, wait),
+            false => Ok(Came::Refused),
+        }
+    }
+
+    /// send(2); `false` if an ICMP message had come, which an earlier datagram has caused: then
+    /// nothing was sent.
+    ///
+    /// # Errors
+    /// As send(2).
+    pub fn send(&mut self) -> Result<bool> {
+        let (fd, datagram) = (self.socket.as_raw_fd(), &self.datagram);
+        self.sends.call(datagram.len(), || format!("send({})", say::data(datagram)));
+        let send = || send(fd, datagram, MsgFlags::empty());
+        let sent = Shortage::default().retry("send", send);
+        match self.sends.returned(sent) {
+            Ok(_) => Ok(true),
+            Err(Errno::ECONNREFUSED) => Ok(false),
+            Err(error) => Err(error).context("send"),
+        }
+    }
+
+    /// Sleeps in recv(2) until it comes, or for so long.
+    ///
+    /// # Errors
+    /// As recv(2).
+    pub fn wait(&mut self, what: Await, wait: Duration) -> Result<Came> {
+        let until = Instant::now() + wait;
+        // What came in time is looked at, also if we are late; 0 would be no limit.
+        let left =
+            || until.saturating_duration_since(Instant::now()).max(LEAST_WAIT);
+        self.limit(wait)?;
+        loop {
+            let fd = self.socket.as_raw_fd();
+            let n = match recv(fd, &mut self.data, MsgFlags::empty()) {
+                Ok(n) => n,
+                Err(Errno::EAGAIN) => return Ok(Came::Nothing),
+                Err(Errno::EINTR) => {
+                    self.limit(left())?;
+                    continue;
+                }
+                Err(Errno::ECONNREFUSED) => {
+                    say!("recv() = ECONNREFUSED: by ICMP: no socket has that port");
+                    return Ok(Came::Refused);
+                }
+                Err(error) => return Err(error).context("recv"),
+            };
+            let data = &self.data[..n];
+            self.recvs.call(n, || match n {
+                0 => "recv() = 0: an empty datagram: goodbye".to_owned(),
+                _ => format!("recv() = {n}: {}", say::bytes(data)),
+            });
+            match (what, unpack(data)) {
+                (Await::Goodbye, _) if n == 0 => return Ok(Came::Answer),
+                (Await::Answer, Ok((its, answer))) if its == self.number => {
+                    self.answer = n - answer.len()..n;
+                    return Ok(Came::Answer);
+                }
+                (_, Ok((its, _))) => say!("dropped: an answer to {its} came late"),
+                (_, Err(why)) => say!("dropped: {why}"),
+            }
+            self.limit(left())?;
+        }
+    }
+
+    /// SO_RCVTIMEO, if it is another: how long recv(2) sleeps.
+    fn limit(&mut self, time: Duration) -> Result<()> {
+        if self.timeout != time {
+            let limit = TimeVal::microseconds(time.as_micros() as i64);
+            setsockopt(&self.socket, ReceiveTimeout, &limit)
+                .context("setsockopt(SO_RCVTIMEO)")?;
+            self.timeout = time;
+        }
+        Ok(())
+    }
+    // ANCHOR_END: wait
+
+    /// Sends an empty datagram, and waits for so long for one that comes back.
+    ///
+    /// # Errors
+    /// As send(2) and recv(2).
+    pub fn goodbye(&mut self, wait: Duration) -> Result<Came> {
+        self.datagram.clear();
+        self.send_and_wait(Await::Goodbye, wait)
+    }
+
+    /// The answer that has come.
+    pub fn answer(&self) -> &[u8] {
+        &self.data[self.answer.clone()]
     }
 }
 

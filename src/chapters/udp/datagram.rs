@@ -1,6 +1,8 @@
 //! What is in a datagram of this chapter: `NUMBER LENGTH MESSAGE`, in text. By its number a
 //! message that comes twice is known, by its length one that was cut. UDP itself has neither.
 
+use std::io::Write;
+
 use anyhow::{Result, bail};
 
 use wire::frame::{Framing, FramingOptions};
@@ -10,7 +12,7 @@ use wire::say;
 const MOST: usize = 65_507;
 
 /// The largest message: a number takes at most 10 digits, and a length 5.
-pub(super) const LARGEST: usize = MOST - "4294967295 65490 ".len();
+pub const LARGEST: usize = MOST - "4294967295 65490 ".len();
 
 /// Room for any datagram, so that none is ever cut: IPv6 carries 20 bytes more.
 pub(super) const ROOM: usize = 1 << 16;
@@ -19,7 +21,7 @@ pub(super) const ROOM: usize = 1 << 16;
 /// Replaces `datagram` by one that carries `message` under `number`.
 pub(super) fn pack(number: u32, message: &[u8], datagram: &mut Vec<u8>) {
     datagram.clear();
-    datagram.extend_from_slice(format!("{number} {} ", message.len()).as_bytes());
+    let _ = write!(datagram, "{number} {} ", message.len()); // a Vec takes all
     datagram.extend_from_slice(message);
 }
 

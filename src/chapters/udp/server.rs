@@ -53,77 +53,129 @@ pub(super) fn serve(
     let client = rendezvous.peer_with("client", &connect);
     let sleeps = "recvfrom() sleeps until a datagram comes, from anybody";
     say::waiting_at(sleeps, &[(&socket, &client)]);
-    answer_all(&socket, &options.server)
+    answer_all(socket, &options.server)
 }
 
-fn answer_all(socket: &OwnedFd, server: &dialogue::Server) -> Result<()> {
+fn answer_all(socket: OwnedFd, server: &dialogue::Server) -> Result<()> {
     let mut payload = server.payload()?;
-    let mut clients = Clients::default();
-    let (mut data, mut scratch) = (vec![0; datagram::ROOM], Vec::new());
-    let mut shortage = Shortage::default();
-    while server.count.is_none_or(|most| clients.done < most) {
-        let came = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut data);
-        let (n, from) = match came {
-            Ok((n, Some(from))) => (n, from),
-            Ok((_, None)) => continue,
-            Err(error) => match error_of(error) {
-                ErrorOf::Client => continue,
-                ErrorOf::Resources => {
-                    shortage.rest(error, "recvfrom", Shortage::OF_MEMORY);
-                    continue;
-                }
-                ErrorOf::Listener => return Err(error).context("recvfrom"),
-            },
-        };
-        shortage.is_over();
-        let (client, done) = clients.sender_of(plain(&from));
-        if n == 0 {
-            client.recvs.always(0, || "recvfrom() = 0: an empty datagram: goodbye");
-            *done += u64::from(!std::mem::replace(&mut client.has_left, true));
-            client.reply(socket, &from, b"");
-            continue;
+    let (mut message, mut scratch) = (Vec::new(), Vec::new());
+    let mut end = Answering::on(socket, server.stream.largest(), server.count);
+    while end.next(&mut message)? {
+        if payload.print(&message)? == Printed::NoReader {
+            break;
         }
-        let bytes = &data[..n];
-        client.recvs.call(n, || format!("recvfrom() = {n}: {}", say::bytes(bytes)));
-        let (number, message) = match unpack(bytes) {
-            Ok((_, message)) if message.len() > server.stream.largest() => {
-                say!("{}: dropped: it is over --max-message", client.name);
-                continue;
-            }
-            Ok(unpacked) => unpacked,
-            Err(why) => {
-                say!("{}: dropped: {why}", client.name);
-                continue;
-            }
-        };
-        match client.order(number) {
-            Order::New(missing) => {
-                if missing > 0 {
-                    say!("{}: {} before it did not come", client.name, missing);
-                }
-                if payload.print(message)? == Printed::NoReader {
-                    break;
-                }
-                client.answer.clear();
-                if let Some(reply) = server.reply.to(message, &mut scratch) {
-                    pack(number, reply, &mut client.answer);
-                }
-            }
-            Order::Again => {
-                say!("{}: {number} again: it has its answer again", client.name);
-            }
-            Order::Late => {
-                say!("{}: {number} comes late: dropped", client.name);
-                continue;
-            }
-        }
-        if !client.answer.is_empty() {
-            let answer = std::mem::take(&mut client.answer);
-            client.reply(socket, &from, &answer);
-            client.answer = answer;
+        if let Some(reply) = server.reply.to(&message, &mut scratch) {
+            end.answer(reply);
         }
     }
     Ok(())
+}
+
+/// The server's end: one socket for all clients, and what is remembered of each.
+pub struct Answering {
+    socket: OwnedFd,
+    largest: usize,
+    /// How many clients are to leave, before there is no next message.
+    count: Option<u64>,
+    clients: Clients,
+    data: Vec<u8>,
+    /// The client whose message came last.
+    asked: Option<SockaddrStorage>,
+    shortage: Shortage,
+}
+
+impl Answering {
+    /// An end that has a bound socket, and takes messages of so many bytes, until so many clients
+    /// have left.
+    pub fn on(socket: OwnedFd, largest: usize, count: Option<u64>) -> Answering {
+        Answering {
+            socket,
+            largest,
+            count,
+            clients: Clients::default(),
+            data: vec![0; datagram::ROOM],
+            asked: None,
+            shortage: Shortage::default(),
+        }
+    }
+
+    /// Replaces `message` by the next one that is new; `false` once enough clients have left.
+    ///
+    /// # Errors
+    /// As recvfrom(2), where no client has caused it.
+    pub fn next(&mut self, message: &mut Vec<u8>) -> Result<bool> {
+        while self.count.is_none_or(|most| self.clients.done < most) {
+            let fd = self.socket.as_raw_fd();
+            let came = recvfrom::<SockaddrStorage>(fd, &mut self.data);
+            let (n, from) = match came {
+                Ok((n, Some(from))) => (n, from),
+                Ok((_, None)) => continue,
+                Err(error) => match error_of(error) {
+                    ErrorOf::Client => continue,
+                    ErrorOf::Resources => {
+                        let way_out = Shortage::OF_MEMORY;
+                        self.shortage.rest(error, "recvfrom", way_out);
+                        continue;
+                    }
+                    ErrorOf::Listener => return Err(error).context("recvfrom"),
+                },
+            };
+            self.shortage.is_over();
+            let (client, done) = self.clients.sender_of(plain(&from));
+            if n == 0 {
+                client
+                    .recvs
+                    .always(0, || "recvfrom() = 0: an empty datagram: goodbye");
+                *done += u64::from(!std::mem::replace(&mut client.has_left, true));
+                client.send(&self.socket, &from, b"");
+                continue;
+            }
+            let bytes = &self.data[..n];
+            client
+                .recvs
+                .call(n, || format!("recvfrom() = {n}: {}", say::bytes(bytes)));
+            let (number, new) = match unpack(bytes) {
+                Ok((_, message)) if message.len() > self.largest => {
+                    say!("{}: dropped: it is over --max-message", client.name);
+                    continue;
+                }
+                Ok(unpacked) => unpacked,
+                Err(why) => {
+                    say!("{}: dropped: {why}", client.name);
+                    continue;
+                }
+            };
+            match client.order(number) {
+                Order::New(missing) => {
+                    if missing > 0 {
+                        say!("{}: {} before it did not come", client.name, missing);
+                    }
+                    client.answer.clear();
+                    message.clear();
+                    message.extend_from_slice(new);
+                    self.asked = Some(from);
+                    return Ok(true);
+                }
+                Order::Again => {
+                    say!("{}: {number} again: it has its answer again", client.name);
+                    client.answer(&self.socket, &from);
+                }
+                Order::Late => {
+                    say!("{}: {number} comes late: dropped", client.name);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Answers the last message, which has not been answered.
+    pub fn answer(&mut self, reply: &[u8]) {
+        let Some(from) = self.asked.take() else { return };
+        let (client, _) = self.clients.sender_of(plain(&from));
+        let Some(number) = client.last else { return };
+        pack(number, reply, &mut client.answer);
+        client.answer(&self.socket, &from);
+    }
 }
 // ANCHOR_END: server
 
@@ -213,8 +265,17 @@ impl Client {
         order
     }
 
+    /// Sends the answer to its last message, if there is one.
+    fn answer(&mut self, socket: &OwnedFd, to: &SockaddrStorage) {
+        if !self.answer.is_empty() {
+            let answer = std::mem::take(&mut self.answer);
+            self.send(socket, to, &answer);
+            self.answer = answer;
+        }
+    }
+
     /// sendto(2) the client. Whether it is there, and gets it, no return value tells.
-    fn reply(&mut self, socket: &OwnedFd, to: &SockaddrStorage, datagram: &[u8]) {
+    fn send(&mut self, socket: &OwnedFd, to: &SockaddrStorage, datagram: &[u8]) {
         let n = datagram.len();
         self.sends.call(n, || format!("sendto({})", say::data(datagram)));
         let fd = socket.as_raw_fd();
