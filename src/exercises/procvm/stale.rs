@@ -76,7 +76,10 @@ pub(super) const ROW: Exercise = Exercise {
                 let line = partner.scene.draw().line(20);
                 let target = Target::published(partner, Some(1))?;
                 target.offer(partner, 1, Some(&line))?;
-                partner.until_all_have_ended()?;
+                partner.until("the end of the reader", || {
+                    let ended = !partner.plays("reader");
+                    (ended || target.is_written()).then_some(())
+                })?;
                 withdraw(partner)?;
                 match target.is_written() {
                     false => Ok(()),
