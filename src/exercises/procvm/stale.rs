@@ -76,10 +76,7 @@ pub(super) const ROW: Exercise = Exercise {
                 let line = partner.scene.draw().line(20);
                 let target = Target::published(partner, Some(1))?;
                 target.offer(partner, 1, Some(&line))?;
-                partner.until("the end of the reader", || {
-                    let ended = !partner.plays("reader");
-                    (ended || target.is_written()).then_some(())
-                })?;
+                partner.until_all_have_ended()?;
                 withdraw(partner)?;
                 match target.is_written() {
                     false => Ok(()),
