@@ -322,6 +322,22 @@ impl Partner {
         }
     }
 
+    /// Sleeps until there is something at this path.
+    ///
+    /// # Errors
+    /// As inotify(7).
+    pub fn until_made(&self, path: &Path) -> Result<()> {
+        let directory = path.parent().context("a directory")?;
+        let flags = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
+        let watch = Inotify::init(InitFlags::IN_CLOEXEC).context("inotify_init1")?;
+        watch.add_watch(directory, flags).context("inotify_add_watch")?;
+        self.log("waits until PLACE is there");
+        while path.symlink_metadata().is_err() {
+            watch.read_events().context("read")?;
+        }
+        Ok(())
+    }
+
     /// Sleeps until another process opens the file, which is there.
     ///
     /// # Errors

@@ -43,6 +43,17 @@ impl Partner {
         self.call("connect(PLACE)", self.try_to_connect())
     }
 
+    /// The same, as soon as the server listens: its name may be there before.
+    ///
+    /// # Errors
+    /// When it does not by the deadline.
+    pub fn connect_soon(&self) -> Result<OwnedFd> {
+        let listens = || self.try_to_connect().ok();
+        let client = self.until("a server that listens", listens)?;
+        self.log("connect(PLACE)");
+        Ok(client)
+    }
+
     /// The same, without a line in the log: for a server that may not be there yet.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ mod posts;
 mod sets;
 mod starting;
 mod undo;
+mod unnamed;
 
 /// The chapter's experiments, in the order of its page.
 pub const ALL: &[Experiment] = &[
@@ -28,6 +29,8 @@ pub const ALL: &[Experiment] = &[
     starting::SETVAL_LEAVES_OTIME,
     starting::STALE_VALUE,
     starting::UNLINK_SPLITS,
+    unnamed::WHO_GETS_IT,
+    unnamed::MADE_BY_EACH,
     undo::UNDO_AFTER_KILL,
     undo::UNDO_A_POST,
     undo::GIVEN_BACK_BY_A_CHILD,

@@ -1,4 +1,4 @@
-//! POSIX semaphores, the named ones: sem_overview(7).
+//! POSIX semaphores, with and without a name: sem_overview(7).
 
 use std::ffi::{CStr, CString, c_int};
 use std::ptr::NonNull;
@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use nix::errno::Errno;
 
 use super::mutex::timespec;
+use super::shared::Shared;
 use super::shm_file::semaphore_path;
 use super::sigbus;
 
@@ -141,6 +142,55 @@ pub fn sem_getvalue_or_sleepers(semaphore: &Named) -> i32 {
     // SAFETY: as above, and an out-parameter of the right type.
     unsafe { libc::sem_getvalue(semaphore.0.as_ptr(), &mut value) };
     value
+}
+
+/// A semaphore without a name, in memory that stays mapped.
+#[derive(Debug, Clone, Copy)]
+pub struct Unnamed(NonNull<libc::sem_t>);
+
+impl Unnamed {
+    /// `sem_init(sem, pshared, value)`, at the beginning of `memory`.
+    ///
+    /// # Errors
+    /// EINVAL above SEM_VALUE_MAX.
+    pub fn init(
+        memory: &'static Shared,
+        pshared: bool,
+        value: u32,
+    ) -> nix::Result<Unnamed> {
+        let semaphore = memory.place(0);
+        // SAFETY: so many bytes are mapped for good.
+        let made =
+            unsafe { libc::sem_init(semaphore.as_ptr(), pshared.into(), value) };
+        Errno::result(made).map(|_| Unnamed(semaphore))
+    }
+
+    /// As [`sem_post`].
+    ///
+    /// # Errors
+    /// EOVERFLOW at SEM_VALUE_MAX.
+    pub fn post(&self) -> nix::Result<()> {
+        // SAFETY: initialised, and mapped for good.
+        Errno::result(unsafe { libc::sem_post(self.0.as_ptr()) }).map(drop)
+    }
+
+    /// As [`sem_wait`].
+    ///
+    /// # Errors
+    /// EINTR.
+    pub fn wait(&self) -> nix::Result<()> {
+        // SAFETY: as in `post`.
+        Errno::result(unsafe { libc::sem_wait(self.0.as_ptr()) }).map(drop)
+    }
+
+    /// As [`sem_trywait`].
+    ///
+    /// # Errors
+    /// EAGAIN while the value is 0.
+    pub fn trywait(&self) -> nix::Result<()> {
+        // SAFETY: as in `post`.
+        Errno::result(unsafe { libc::sem_trywait(self.0.as_ptr()) }).map(drop)
+    }
 }
 
 #[cfg(test)]

@@ -142,3 +142,19 @@ fn a_private_futex_never_wakes_another_process() {
     assert_eq!(saw["shared: it woke"], "1");
     assert_eq!(saw["shared: A slept on"], false);
 }
+
+#[test]
+fn a_semaphore_for_threads_wakes_no_other_process() {
+    let Some(saw) = seen("semaphore/who-gets-it") else { return };
+    let both = |a: bool, c: bool| serde_json::json!([a, c]);
+    assert_eq!(saw["pshared 0: A and C have it"], both(false, true));
+    assert_eq!(saw["pshared 1: A and C have it"], both(true, false));
+}
+
+#[test]
+fn sem_init_of_a_semaphore_that_is_in_use_lets_two_in() {
+    let Some(saw) = seen("semaphore/made-by-each") else { return };
+    assert_eq!(saw["by sem_init, both are at work"], true);
+    assert_eq!(saw["by sem_open, B is kept out"], true);
+    assert_eq!(saw["the value of the named one"], 0);
+}

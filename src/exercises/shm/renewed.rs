@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use bare::{Language, MeetingPlace};
 use os::shm_file::segment_path;
+use wire::say::count;
 use wire::standard;
 
 use super::super::partner::{Partner, descriptors};
@@ -115,9 +116,8 @@ pub(super) const ROW: Exercise = Exercise {
                     let has = kept(partner)?;
                     if has.0 > most.0 + 1 || has.1 > most.1 + 1 {
                         let [before, now] = [most, has].map(|(fds, maps)| {
-                            format!(
-                                "{fds} descriptors and {maps} mappings of objects"
-                            )
+                            let fds = count(fds as u64, "descriptor");
+                            format!("{fds} and {}", count(maps as u64, "mapping"))
                         });
                         remove(partner)?;
                         return partner

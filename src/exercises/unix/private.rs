@@ -1,7 +1,6 @@
 //! `unix/private`.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -95,7 +94,7 @@ pub(super) const ROW: Exercise = Exercise {
             players: watched,
             partner: |partner| {
                 let _watch = watch(partner)?;
-                let client = connect(partner)?;
+                let client = partner.connect_soon()?;
                 partner.echoed(&client, &joined(&partner.scene.draw().lines(1)))?;
                 let ours = umask_of(Pid::this())?;
                 let theirs = umask_of(partner.learner("server")?)?;
@@ -226,18 +225,10 @@ fn watch(partner: &Partner) -> Result<(Inotify, Vec<InotifyEvent>)> {
     Ok((watch, events))
 }
 
-/// Connects as soon as the server listens.
-fn connect(partner: &Partner) -> Result<OwnedFd> {
-    let listens = || partner.try_to_connect().ok();
-    let client = partner.until("a server that listens", listens)?;
-    partner.log("connect(PLACE)");
-    Ok(client)
-}
-
 /// Is a client of the server, looks at the mode, and returns what happened in the directory.
 fn serve(partner: &Partner) -> Result<Vec<InotifyEvent>> {
     let (watch, mut events) = watch(partner)?;
-    let client = connect(partner)?;
+    let client = partner.connect_soon()?;
     partner.echoed(&client, &joined(&partner.scene.draw().lines(1)))?;
     let about = std::fs::symlink_metadata(partner.scene.place());
     let mode = partner.call("lstat(PLACE)", about)?.permissions().mode() & 0o7777;
