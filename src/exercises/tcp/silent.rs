@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::unistd::write;
+use rustix::event::{PollFd, PollFlags};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use bare::{Language, MeetingPlace};
+use os::calls::poll_until;
+use wire::standard;
 
 use crate::partner::Partner;
 use crate::row::{Begin, Ends, Exercise, Kind, Player, Stage, Wrong};
@@ -47,9 +50,11 @@ pub(super) const ROW: Exercise = Exercise {
             about: "an answer that the client sleeps for",
             players: in_time,
             partner: |partner| {
-                let client = asked(partner)?;
+                let Some(client) = asked(partner)? else {
+                    return partner.wrong(EARLY);
+                };
                 partner.must_sleep("client")?;
-                partner.write(&client, answer(&partner.scene).as_bytes(), "")
+                answer_with(partner, &client, answer(&partner.scene).as_bytes())
             },
             hint: 1,
         },
@@ -58,11 +63,13 @@ pub(super) const ROW: Exercise = Exercise {
             about: "an answer that comes in pieces, and in time",
             players: in_time,
             partner: |partner| {
-                let client = asked(partner)?;
+                let Some(client) = asked(partner)? else {
+                    return partner.wrong(EARLY);
+                };
                 let text = answer(&partner.scene);
                 for piece in text.as_bytes().chunks(8) {
                     partner.pause("on purpose; there is time enough");
-                    partner.write(&client, piece, "a part of the answer")?;
+                    answer_with(partner, &client, piece)?;
                 }
                 Ok(())
             },
@@ -84,7 +91,7 @@ pub(super) const ROW: Exercise = Exercise {
             about: "a byte now and then, for much longer than there is time",
             players: |scene| too_late(scene, question(scene)),
             partner: |partner| {
-                let client = asked(partner)?;
+                let Some(client) = asked(partner)? else { return Ok(()) };
                 partner.log(
                     "sends 60 bytes, each after a tenth of a second, on purpose",
                 );
@@ -173,7 +180,7 @@ fn question(scene: &Scene) -> Vec<u8> {
 }
 
 fn answer(scene: &Scene) -> String {
-    format!("{}\n", scene.draw().lines(2).concat())
+    format!("{}\n", scene.draw().lines(5).concat())
 }
 
 /// A client with much more time than it needs.
@@ -190,19 +197,45 @@ fn too_late(scene: &Scene, question: Vec<u8>) -> Vec<Player> {
     vec![Player::partner(), client]
 }
 
-/// The learner's client, once it has connected.
-fn accepted(partner: &Partner) -> Result<TcpStream> {
+/// The learner's client, once it has connected; none if it has given up before, which on a slow
+/// machine it may.
+fn accepted(partner: &Partner) -> Result<Option<TcpStream>> {
     let listener = TcpListener::bind(partner.scene.place());
     let listener = partner.call("bind(PLACE), listen()", listener)?;
     // What a socket holds differs from machine to machine.
     set_socket_recv_buffer_size(&listener, 64 << 10).context("SO_RCVBUF")?;
+    // The check closes standard input once all of the learner's processes have ended.
+    let input = PollFd::from_borrowed_fd(standard::input()?, PollFlags::IN);
+    let mut fds = [PollFd::new(&listener, PollFlags::IN), input];
+    poll_until(&mut fds, None).context("poll")?;
+    if fds[0].revents().is_empty() {
+        partner.log("the client has given up before it has connected");
+        return Ok(None);
+    }
     let (client, _) = partner.call("accept()", listener.accept())?;
-    Ok(client)
+    Ok(Some(client))
 }
 
-/// The same, and its question is read.
-fn asked(partner: &Partner) -> Result<TcpStream> {
-    let client = accepted(partner)?;
-    partner.read_exactly(&client, question(&partner.scene).len())?;
-    Ok(client)
+/// The same, and its question is read; none if it has given up before.
+fn asked(partner: &Partner) -> Result<Option<TcpStream>> {
+    let Some(client) = accepted(partner)? else { return Ok(None) };
+    let mut left = question(&partner.scene).len();
+    while left > 0 {
+        match partner.read(&client, left) {
+            Ok(part) if !part.is_empty() => left -= part.len(),
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(client))
 }
+
+/// Sends a part of the answer to a client that has time enough.
+fn answer_with(partner: &Partner, client: &TcpStream, part: &[u8]) -> Result<()> {
+    match partner.write(client, part, "a part of the answer") {
+        Ok(()) => Ok(()),
+        Err(_) => partner.wrong(EARLY),
+    }
+}
+
+/// What is wrong with a client that leaves in time.
+const EARLY: &str = "your client has left before it had the whole answer";
