@@ -36,6 +36,15 @@ fn fault(row: &Row) -> Option<String> {
     }
 }
 
+/// From now on this test's thread has one CPU, and so has what it starts.
+fn use_one_cpu() {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let all = sched_getaffinity(None).unwrap();
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).unwrap());
+    sched_setaffinity(None, &one).unwrap();
+}
+
 fn two_cpus() -> bool {
     std::thread::available_parallelism().is_ok_and(|count| count.get() > 1)
 }
@@ -158,11 +167,8 @@ fn what_a_mechanism_cannot_carry_is_a_row_that_says_why() {
 /// The sizes of the figures, and of those that there are none of.
 fn sizes(report: &Report, subject: &str, what: What) -> [Vec<u64>; 2] {
     let mut sizes = [vec![], vec![]];
-    for row in report.rows.iter().filter(|row| {
-        row.subject == subject
-            && row.what == what
-            && row.placement == Some(Placement::Same)
-    }) {
+    let of = |row: &&Row| row.subject == subject && row.what == what;
+    for row in report.rows.iter().filter(of) {
         let absent = matches!(row.outcome, Outcome::Absent(_));
         sizes[usize::from(absent)].extend(row.size);
     }
@@ -171,6 +177,7 @@ fn sizes(report: &Report, subject: &str, what: What) -> [Vec<u64>; 2] {
 
 #[test]
 fn a_message_that_fills_its_datagram_its_slot_or_its_counter_is_measured() {
+    use_one_cpu();
     let report = bench(&["udp", "mutex", "eventfd", "--size", "64,65536"]);
     for row in &report.rows {
         assert!(matches!(row.outcome, Outcome::Absent(_)) || fault(row).is_none());
@@ -277,12 +284,7 @@ fn a_peer_that_fails_is_its_own_row_and_takes_no_other_along() {
 
 #[test]
 fn on_one_cpu_nothing_is_measured_across_two() {
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-    let all = sched_getaffinity(None).unwrap();
-    let mut one = CpuSet::new();
-    one.set((0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).unwrap());
-    // Of this test's thread, and so of what it starts.
-    sched_setaffinity(None, &one).unwrap();
+    use_one_cpu();
     let report = bench(&["pipe", "--spin", "--size", "64"]);
     for row in &report.rows {
         assert_eq!(row.placement, Some(Placement::Same), "{row:?}");

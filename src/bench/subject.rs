@@ -207,7 +207,7 @@ pub const SUBJECTS: &[Subject] = &[
         word: Some(8),
         bytes: false,
         not_one_way: Some(
-            "numbers that are written before a read are one sum: no message of its own",
+            "numbers that are written before a read are one sum, and no messages",
         ),
         ..PLAIN
     },

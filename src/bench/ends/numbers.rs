@@ -44,7 +44,7 @@ impl Receiver for Sums {
 
     #[inline]
     fn recv(&mut self, message: &mut Vec<u8>) -> Result<bool> {
-        let Some(sum) = self.0.next()? else { return Ok(false) };
+        let Some(sum) = self.0.wait()? else { return Ok(false) };
         message.clear();
         message.extend_from_slice(&(sum - 1).to_le_bytes());
         Ok(true)

@@ -44,7 +44,7 @@ const LISTENER: u64 = 1;
 pub(super) fn run(rendezvous: &Rendezvous, options: &WaiterOptions) -> Result<()> {
     let mut payload = Payload::new(Style::Lines)?;
     let mut waiter = Waiter::open(rendezvous, options)?;
-    while let Some(number) = waiter.next()? {
+    while let Some(number) = waiter.wait()? {
         let took = format!("took {number}");
         if payload.print(took.as_bytes())? == Printed::NoReader {
             break;
@@ -133,7 +133,7 @@ impl Waiter {
     ///
     /// # Errors
     /// As epoll_wait(2), accept(2) and read(2).
-    pub fn next(&mut self) -> Result<Option<u64>> {
+    pub fn wait(&mut self) -> Result<Option<u64>> {
         while self.is_short() {
             // Whatever a notifier has written, it wrote before its connection ended.
             if self.is_last {
