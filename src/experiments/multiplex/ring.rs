@@ -181,7 +181,7 @@ pub(super) const ORDER: Experiment = Experiment {
                comes to A some time after the call. In which order do the results come?",
     answers: &[
         wrong(
-            "in the order A, B and the file",
+            "in their order: A, B, and then the file",
             "That is the order of the requests. A ring that kept it would let all wait for the \
              slowest one. IOSQE_IO_LINK asks for it.",
         ),
@@ -248,7 +248,7 @@ pub(super) const POLL_ONCE: Experiment = Experiment {
                byte, and asks nothing again. A second byte comes. How often is it told in all?",
     answers: &[
         wrong(
-            "again at each look: by level",
+            "again at each look, as with the level",
             "epoll is asked by each epoll_wait anew, and looks. A ring holds requests, and this \
              one is complete.",
         ),
@@ -312,7 +312,7 @@ pub(super) const BUFFER: Experiment = Experiment {
              when the reader has made room. Until the completion the buffer is the kernel's.",
         ),
         wrong(
-            "`first`, which was handed over",
+            "`first`, which io_uring_enter handed over",
             "So it is with write(2): once it returns, the kernel has the bytes. When \
              io_uring_enter returns, it has the request.",
         ),
