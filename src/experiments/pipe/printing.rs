@@ -64,7 +64,6 @@ pub(super) const PRINTED_TO_NOBODY: Experiment = Experiment {
 
 // ANCHOR: printed-to-nobody
 #[expect(clippy::print_stdout, reason = "what println! itself does is shown")]
-#[expect(clippy::disallowed_macros, reason = "what println! itself does is shown")]
 fn print_in_rust() {
     println!("one");
 }
