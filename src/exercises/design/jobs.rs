@@ -36,7 +36,7 @@ pub(in super::super) const ROW: Exercise = Exercise {
          called prctl(PR_SET_CHILD_SUBREAPER, 1).",
         "Read the children of your own process, and theirs, and send all of them the signal; wait \
          without sleeping (WNOHANG); begin again until there is no child: ECHILD.",
-        "A process that ignores SIGTERM goes on: after half a second, do the same with SIGKILL.",
+        "A process that ignores SIGTERM goes on: after two seconds, do the same with SIGKILL.",
     ],
     needs: None,
     stages: &[
@@ -141,7 +141,7 @@ pub(in super::super) const ROW: Exercise = Exercise {
             stage: "term",
             language: Language::Python,
             edits: &[(
-                "        end_family(signal.SIGTERM, 0.5)\n",
+                "        end_family(signal.SIGTERM, 2)\n",
                 "        job.terminate(), job.wait(), print(\"ended\", file=sys.stderr), os._exit(143)\n",
             )],
         },
@@ -150,8 +150,8 @@ pub(in super::super) const ROW: Exercise = Exercise {
             stage: "cleanly",
             language: Language::Python,
             edits: &[(
-                "end_family(signal.SIGTERM, 0.5)",
-                "end_family(signal.SIGKILL, 0.5)",
+                "end_family(signal.SIGTERM, 2)",
+                "end_family(signal.SIGKILL, 2)",
             )],
         },
         Wrong {
@@ -159,8 +159,8 @@ pub(in super::super) const ROW: Exercise = Exercise {
             stage: "stubborn",
             language: Language::Python,
             edits: &[(
-                "end_family(signal.SIGTERM, 0.5)",
-                "end_family(signal.SIGTERM, 0.5), print(\"ended\", file=sys.stderr), os._exit(143)",
+                "end_family(signal.SIGTERM, 2)",
+                "end_family(signal.SIGTERM, 2), print(\"ended\", file=sys.stderr), os._exit(143)",
             )],
         },
         Wrong {

@@ -100,8 +100,8 @@ pub(super) const ROW: Exercise = Exercise {
             about: "the server waits for its last child before it ends",
             players: |scene| vec![server(scene, "1"), Player::partner()],
             partner: |partner| {
+                let server = partner.learner("server")?; // later it may be its child
                 let client = open(partner)?;
-                let server = partner.learner("server")?;
                 partner.until_asleep(server)?;
                 partner.pause(
                     "the server accepts nobody else, and its child still serves",

@@ -94,7 +94,7 @@ static int run(const char *command)
     int of_job = pid == job && WIFEXITED(status) ? WEXITSTATUS(status) : 128 + SIGTERM;
     if (pid != job) {
         signal_family(getpid(), SIGTERM);
-        wait_for_family(0, 100);
+        wait_for_family(0, 400);
         fprintf(stderr, "ended by SIGTERM, with the whole family\n");
     }
     wait_for_family(1, -1); /* what is left */

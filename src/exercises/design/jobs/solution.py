@@ -69,7 +69,7 @@ def run(command):
     try:
         status = job.wait()  # sleeps
     except Terminated:
-        end_family(signal.SIGTERM, 0.5)
+        end_family(signal.SIGTERM, 2)
         status = 128 + signal.SIGTERM
         print("ended by SIGTERM, with the whole family", file=sys.stderr)
     end_family(signal.SIGKILL)  # what is left

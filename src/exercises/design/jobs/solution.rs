@@ -84,7 +84,7 @@ fn run(command: &str) -> Result<i32, Box<dyn Error>> {
             }
         }
         if terminated {
-            end_family(Signal::SIGTERM, Some(Duration::from_millis(500)))?;
+            end_family(Signal::SIGTERM, Some(Duration::from_secs(2)))?;
             eprintln!("ended by SIGTERM, with the whole family");
             break 128 + Signal::SIGTERM as i32;
         }
