@@ -854,7 +854,7 @@ if __name__ == "__main__":
     charts = [cost(chapter, bars) for chapter in sorted(carried)]
     # A page has one chart: that of its round trips, or else of its operations.
     timed = {of for _, shown, _, of in captured("Single operations") if not shown.endswith("/s")}
-    charts += [operations(chapter) for chapter in sorted(timed & {"spawn", "semaphore", "eventfd"} - carried)]
+    charts += [operations(chapter) for chapter in sorted(timed & {"spawn", "semaphore", "eventfd", "procvm"} - carried)]
     charts += [servers(), passing()]
     for drawn in PICTURES + charts:
         (folder / f"{drawn.name}.svg").write_text(drawn.svg(), encoding="utf-8")

@@ -16,6 +16,7 @@ pub const ASKED: &[(&str, &str)] = &[
     ("unix/stale", "A server that is killed leaves its name"),
     ("unix/locks", "A second client is connected and waits"),
     ("unix/both-full", "With 2 MB of messages"),
+    ("unix/private", "Under umask 0 the socket file has mode 0777"),
     ("unix/cut", "unix_seqpacket and unix_dgram have room for 4,096 bytes"),
     ("tcp/lost-client", "A client that is killed before it has read its answers"),
     ("tcp/zombies", "Children of tcp_fork are waited for only"),

@@ -22,7 +22,8 @@ pub(super) const LOST: &str = "the server has ended the connection, or is gone";
 
 /// Whether this is one of those ways.
 pub(super) fn is_lost(error: &anyhow::Error) -> bool {
-    matches!(errno(error), Some(Errno::ECONNRESET | Errno::ECONNREFUSED))
+    use Errno::{ECONNREFUSED, ECONNRESET, ENOTCONN};
+    matches!(errno(error), Some(ECONNRESET | ECONNREFUSED | ENOTCONN))
 }
 
 /// EPIPE of a connection is the same as ECONNRESET.

@@ -68,6 +68,7 @@ pub(super) const ROW: Exercise = Exercise {
                 let lines = partner.scene.draw().lines(3);
                 let silent = partner.connect()?;
                 partner.log("it says nothing, on purpose");
+                partner.until_asleep(partner.learner("server")?)?; // it has accepted
                 ask_udp(partner, &lines[0])?;
                 ask_tcp(partner, &lines[1])?;
                 drop(silent);
