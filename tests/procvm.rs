@@ -225,7 +225,9 @@ fn a_message_that_changes_while_it_is_copied_is_copied_again() {
         });
         assert_eq!(printed(reader), [&text[..], b"\n"].concat());
         if seen.is_ok() {
-            assert_eq!(target.table[TAKEN].load(Ordering::Acquire), last);
+            // Perhaps the last, or one at which the other thread had no CPU.
+            let taken = target.table[TAKEN].load(Ordering::Acquire);
+            assert!((1..=last).contains(&taken), "{taken} of {last}");
             break;
         }
     }
