@@ -751,7 +751,7 @@ def cost(chapter, all_costs):
     p = Picture(f"cost-{chapter}", 40 + 20 * len(all_costs),
                 f"What a round trip of 64 bytes costs: {chapter} among the others",
                 f"In multiples of two context switches on one CPU: {words}.")
-    left, scale, most = 96, 60, 4.6
+    left, scale, most = 118, 56, 4.6
     p.found(f"M{left+scale} 24V{36 + 20 * len(all_costs)}")
     p.text(left + scale, 16, "1: two context switches", "f", "middle")
     for index, (name, ratio, of) in enumerate(all_costs):
@@ -814,12 +814,12 @@ KNOWN = ("write and read 64 B", "futex wake until the sleeper runs (one CPU)", "
 def operations(chapter):
     """What a chapter's operations cost, beside some of others."""
     times = [row for row in captured("Single operations") if not row[1].endswith("/s")]
-    rows = {(what, of): (what, shown, value, of == chapter) for what, shown, value, of in times
+    rows = {what: (what, shown, value, of == chapter) for what, shown, value, of in times
             if of == chapter or what in KNOWN}
     bars = sorted(rows.values(), key=lambda bar: bar[2])
     return chart(f"cost-{chapter}", f"What single operations cost: those of {chapter} beside others",
                  "Median times, on a logarithmic scale.", "", bars,
-                 lambda value: round(76 * (math.log10(value) + 8.1), 1),
+                 lambda value: round(64 * (math.log10(value) + 8.1), 1),
                  [(1e-7, "100 ns"), (1e-6, "1 µs"), (1e-5, "10 µs"), (1e-4, "100 µs")])
 
 
