@@ -28,15 +28,29 @@ impl ProcessIdentity {
                 "/proc is of another PID namespace: mount -t proc proc /proc, as root",
             ));
         }
-        let (_, start) = stat(pid).ok_or(io::ErrorKind::NotFound)?;
+        let line = super::proc::bytes("/proc/self/stat")?;
+        let (_, start) = state_and_start(&line).ok_or(io::ErrorKind::InvalidData)?;
         Ok(ProcessIdentity { pid, start })
     }
 
-    /// Whether it still runs. A zombie has ended, though no process has waited for it yet.
+    /// Whether it still runs. A zombie has ended, though no process has waited for it yet. One of
+    /// which /proc cannot be read, for want of a descriptor perhaps, is not known to have ended.
     pub fn lives(self) -> bool {
-        stat(self.pid).is_some_and(|(state, start)| {
+        let says_no = |error: io::Error| {
+            matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
+        };
+        self.runs().unwrap_or_else(|error| !says_no(error))
+    }
+
+    /// The same, where it must be known.
+    ///
+    /// # Errors
+    /// As the open of /proc/PID/stat: ENOENT if there is no such process, EMFILE and the like.
+    pub fn runs(self) -> io::Result<bool> {
+        let line = super::proc::bytes(format!("/proc/{}/stat", self.pid))?;
+        Ok(state_and_start(&line).is_some_and(|(state, start)| {
             !matches!(state, b'Z' | b'X') && (self.start == 0 || self.start == start)
-        })
+        }))
     }
 }
 
@@ -66,9 +80,14 @@ pub fn minor_faults(pid: u32) -> Option<u64> {
     fields(pid)?.split_whitespace().nth(7)?.parse().ok()
 }
 
-/// The state and the start time of a process: fields 3 and 22 of its `stat`.
+/// The state and the start time of a process.
 fn stat(pid: u32) -> Option<(u8, u64)> {
-    let fields = fields(pid)?;
+    state_and_start(&super::proc::bytes(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The same, of that line: fields 3 and 22.
+fn state_and_start(line: &[u8]) -> Option<(u8, u64)> {
+    let fields = after_name(line)?;
     let mut fields = fields.split_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
     Some((state, fields.nth(18)?.parse().ok()?))
@@ -112,5 +131,7 @@ mod tests {
         child.wait().unwrap();
         assert_eq!(super::state(life.pid), None);
         assert!(!life.lives());
+        let gone = life.runs().unwrap_err();
+        assert_eq!(gone.raw_os_error(), Some(libc::ENOENT));
     }
 }

@@ -303,7 +303,7 @@ const REASONS: &[(&str, &str, &[&str], &str)] = &[
     ("fdpass fork", "EPIPE", &["sendto", "sendmsg"], "it means that the only worker is gone, and then the program ends"),
     ("fdpass fork", "ECONNRESET", &[], "it means that the only worker is gone, and then the program ends"),
     ("signal", "sigpending 0", &[], "no signal can be queued at all: there is no link"),
-    ("procvm", "", &[], "known, and not mended yet: with 6 descriptors the reader sleeps for ever; after ENOMEM at a read of the target's, it prints what was not sent"),
+    ("procvm", "ENOENT", &["openat"], "its file is gone again: the reader waits for the next target, as it should"),
 ];
 
 /// The reasons why cells are left out, for the end of the table.

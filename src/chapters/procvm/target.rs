@@ -34,9 +34,9 @@ const HAS_ENDED: PeerGone = PeerGone {
 /// A process that lets another one read its memory.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// At an address that does not change. Another process writes to it as well: so the words
-    /// are atomic.
-    table: Box<[AtomicU64; WORDS]>,
+    /// At an address that does not change, and never freed: a reader may look until we have ended.
+    /// Another process writes to it as well: so the words are atomic.
+    table: &'static [AtomicU64; WORDS],
     offered: EventFd,
     taken: EventFd,
     number: u64,
@@ -64,7 +64,7 @@ impl Sender for Target {
         let flags = EfdFlags::EFD_CLOEXEC;
         let event = || EventFd::from_flags(flags).context("eventfd");
         let (offered, taken) = (event()?, event()?);
-        let table = Box::new([const { AtomicU64::new(0) }; WORDS]);
+        let table = Box::leak(Box::new([const { AtomicU64::new(0) }; WORDS]));
         if set_ptracer(PTracer::Any).is_ok() {
             say!(
                 "prctl(PR_SET_PTRACER, ANY): Yama lets each process of ours read us"
@@ -140,10 +140,25 @@ impl Target {
     /// Offers what is at `address`, and sleeps until the reader has taken it. Until then it must
     /// not change: no kernel has a copy.
     fn offer(&mut self, address: u64, length: u64) -> Result<()> {
+        self.store(address, length);
+        let taken = self.until_taken();
+        if taken.is_err() {
+            // The caller may free the memory now. A reader that copies it sees another number, and
+            // then an address where nothing is: EFAULT.
+            self.store(u64::MAX, 1);
+        }
+        taken
+    }
+
+    /// Fills in the table, for the next number.
+    fn store(&mut self, address: u64, length: u64) {
         self.number += 1;
         self.table[ADDRESS].store(address, Ordering::Relaxed);
         self.table[LENGTH].store(length, Ordering::Relaxed);
         self.table[NUMBER].store(self.number, Ordering::Release); // the others come first
+    }
+
+    fn until_taken(&mut self) -> Result<()> {
         self.offered.write(1).context("write the eventfd")?;
         loop {
             // In this order: whatever a reader has written, it wrote before its end.

@@ -155,7 +155,11 @@ pub fn living(pid: i32, start: u64) -> Result<Option<Target>> {
         }
     };
     // Read after the open: if the start time is the same, the pidfd stands for that process.
-    let same = ProcessIdentity { pid: pid.cast_unsigned(), start }.lives();
+    let process = ProcessIdentity { pid: pid.cast_unsigned(), start };
+    let same = match process.runs() {
+        Err(_) if is_gone(&pidfd) => return Ok(None),
+        same => same.with_context(|| format!("open /proc/{pid}/stat"))?,
+    };
     Ok((same && !is_gone(&pidfd)).then_some(Target { pid, pidfd }))
 }
 // ANCHOR_END: find
