@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, read, write};
 use rustix::event::{PollFd, PollFlags};
@@ -322,20 +322,26 @@ impl Partner {
         }
     }
 
-    /// Sleeps until there is something at this path.
+    /// Sleeps until there is something at PLACE: the watch of its directory, which tells of `more`,
+    /// too, and what it has seen so far.
     ///
     /// # Errors
     /// As inotify(7).
-    pub fn until_made(&self, path: &Path) -> Result<()> {
-        let directory = path.parent().context("a directory")?;
-        let flags = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
+    pub fn until_made(
+        &self,
+        more: AddWatchFlags,
+    ) -> Result<(Inotify, Vec<InotifyEvent>)> {
+        let place = PathBuf::from(self.scene.place());
+        let directory = place.parent().context("a directory")?;
+        let flags = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | more;
         let watch = Inotify::init(InitFlags::IN_CLOEXEC).context("inotify_init1")?;
         watch.add_watch(directory, flags).context("inotify_add_watch")?;
         self.log("waits until PLACE is there");
-        while path.symlink_metadata().is_err() {
-            watch.read_events().context("read")?;
+        let mut events = Vec::new();
+        while place.symlink_metadata().is_err() {
+            events.extend(watch.read_events().context("read")?);
         }
-        Ok(())
+        Ok((watch, events))
     }
 
     /// Sleeps until another process opens the file, which is there.

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::socket::{getsockopt, sockopt::PeerPidfd};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::unistd::{Uid, pipe2, setuid};
 
@@ -18,7 +19,6 @@ use crate::answer::{Answer, needed};
 use crate::probe::Probe;
 use lab::tools::Tools;
 use os::namespace::{mount_tmpfs, unshare_mounts, unshare_network};
-use os::peer::pidfd_of_peer;
 use os::ring::Ring;
 use os::sysv::{Msgbuf, msgrcv};
 use wire::{dirs, launcher};
@@ -89,7 +89,7 @@ pub static PEER_PIDFD: Probe = Probe {
     experiments: &["unix/peer-has-ended"],
     run: |_| {
         let (here, _there) = UnixStream::pair().context("socketpair")?;
-        Ok(match pidfd_of_peer(&here) {
+        Ok(match getsockopt(&here, PeerPidfd) {
             Ok(_) => Answer::ok("getsockopt(SO_PEERPIDFD) returned a descriptor"),
             Err(error) => {
                 Answer::missing(format!("getsockopt(SO_PEERPIDFD): {error}"))

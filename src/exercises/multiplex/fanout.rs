@@ -1,9 +1,9 @@
 //! `multiplex/fanout`.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use anyhow::Result;
+use nix::sys::inotify::AddWatchFlags;
 
 use bare::{Language, MeetingPlace};
 use wire::standard;
@@ -183,7 +183,7 @@ fn players(scene: &Scene) -> Vec<Player> {
 
 /// Waits until the server has its name.
 fn begin(partner: &Partner) -> Result<()> {
-    partner.until_made(Path::new(&partner.scene.place()))
+    partner.until_made(AddWatchFlags::empty()).map(drop)
 }
 
 /// A client that the server has accepted: it sleeps again.

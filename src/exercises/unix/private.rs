@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
+use nix::sys::inotify::{AddWatchFlags, InotifyEvent};
 use nix::unistd::Pid;
 
 use bare::{Language, MeetingPlace};
@@ -93,7 +93,7 @@ pub(super) const ROW: Exercise = Exercise {
             about: "the umask of your server, once it serves",
             players: watched,
             partner: |partner| {
-                let _watch = watch(partner)?;
+                partner.until_made(AddWatchFlags::empty())?;
                 let client = partner.connect_soon()?;
                 partner.echoed(&client, &joined(&partner.scene.draw().lines(1)))?;
                 let ours = umask_of(Pid::this())?;
@@ -206,28 +206,9 @@ fn watched(scene: &Scene) -> Vec<Player> {
     vec![Player::partner(), server.prints("")]
 }
 
-/// Watches the directory until the name is there, and returns the watch and what it has seen.
-fn watch(partner: &Partner) -> Result<(Inotify, Vec<InotifyEvent>)> {
-    let place = partner.scene.place();
-    let place = Path::new(&place);
-    let directory = place.parent().context("a directory")?;
-    let flags = AddWatchFlags::IN_CREATE
-        | AddWatchFlags::IN_MOVED_TO
-        | AddWatchFlags::IN_ATTRIB;
-    let watch = Inotify::init(InitFlags::IN_CLOEXEC).context("inotify_init1")?;
-    watch.add_watch(directory, flags).context("inotify_add_watch")?;
-    partner.log("watches the directory of PLACE");
-    let mut events = Vec::new();
-    while std::fs::symlink_metadata(place).is_err() {
-        events.extend(watch.read_events().context("read")?);
-    }
-    partner.log("PLACE is there");
-    Ok((watch, events))
-}
-
 /// Is a client of the server, looks at the mode, and returns what happened in the directory.
 fn serve(partner: &Partner) -> Result<Vec<InotifyEvent>> {
-    let (watch, mut events) = watch(partner)?;
+    let (watch, mut events) = partner.until_made(AddWatchFlags::IN_ATTRIB)?;
     let client = partner.connect_soon()?;
     partner.echoed(&client, &joined(&partner.scene.draw().lines(1)))?;
     let about = std::fs::symlink_metadata(partner.scene.place());

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use nix::cmsg_space;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use nix::sys::socket::sockopt::{PassCred, PeerCredentials};
+use nix::sys::socket::sockopt::{PassCred, PeerCredentials, PeerPidfd};
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
     UnixCredentials, connect, getsockopt, recv, recvmsg, send, sendmsg, setsockopt,
@@ -20,7 +20,6 @@ use crate::record::Returned;
 use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use doctor::probes::needs::PEER_PIDFD;
-use os::peer::pidfd_of_peer;
 use os::signal::pidfd_kill;
 
 /// A connected pair of sockets, made by this process.
@@ -248,7 +247,7 @@ fn peer_has_ended(stage: &Stage) -> Result<usize> {
     stage.event("client", "is connected");
     drop(socket);
     let pid = getsockopt(&server, PeerCredentials).context("SO_PEERCRED")?.pid();
-    let pidfd = pidfd_of_peer(&server);
+    let pidfd = getsockopt(&server, PeerPidfd);
     stage.call("getsockopt(SO_PEERPIDFD)", &pidfd);
     let pidfd = pidfd?;
     let says = |remark: &str| -> Result<PollFlags> {
