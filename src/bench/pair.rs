@@ -114,17 +114,13 @@ impl Pair {
         spawn::give(&mut b, b_end, control::DESCRIPTOR).context("dup")?;
         let (mut inputs, mut outputs) =
             ([Input::Nothing, Input::Nothing], [Output::Kept, Output::Kept]);
-        match joined {
-            Joined::No => {}
-            Joined::Sockets([one, other]) => {
-                spawn::give(&mut a, one, control::DESCRIPTOR + 1).context("dup")?;
-                spawn::give(&mut b, other, control::DESCRIPTOR + 1)
-                    .context("dup")?;
-            }
-            Joined::Streams(read, written) => {
-                inputs = read.map(Input::From);
-                outputs = written.map(Output::To);
-            }
+        if let Some([one, other]) = joined.sockets {
+            spawn::give(&mut a, one, control::DESCRIPTOR + 1).context("dup")?;
+            spawn::give(&mut b, other, control::DESCRIPTOR + 1).context("dup")?;
+        }
+        if let Some([read, written]) = joined.streams {
+            inputs = read.map(Input::From);
+            outputs = written.map(Output::To);
         }
         let [input_a, input_b] = inputs;
         let [output_a, output_b] = outputs;
@@ -439,7 +435,7 @@ mod tests {
             name: "a pair".to_owned(),
             commands: [end(a), end(b)],
             cpus: [cpu; 2],
-            joined: Joined::No,
+            joined: Joined::default(),
             waits: Waits::Sleeps,
         };
         let mut pair = Pair::start(start, &mut stop).unwrap();

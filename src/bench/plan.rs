@@ -317,7 +317,7 @@ impl Run<'_> {
         let end = (mechanism, spot.mode());
         let side = |side| job::command(&self.dir, end, side, size, &base);
         let commands = [side(Side::A)?, side(Side::B)?];
-        self.start(OURS, spot, commands, Joined::No)
+        self.start(OURS, spot, commands, Joined::default())
     }
 
     /// Starts the two processes of a peer.

@@ -5,12 +5,14 @@ use std::io::pipe;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use os::names::{queue_exists, sysv_queue};
+use os::spawn;
 use rustix::event::{self, EventfdFlags};
 use rustix::io::retry_on_intr;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -61,6 +63,7 @@ pub(crate) fn start(
         }
         _ => {}
     }
+    let mut commands = ['a', 'b'].map(|side| command(side, &base));
     let ends = match mechanism {
         "pipe" => {
             let (from_a, to_b) = pipe().unwrap();
@@ -69,11 +72,14 @@ pub(crate) fn start(
         }
         "eventfd" => {
             let [(there, to_b), (back, to_a)] = [eventfd(), eventfd()];
+            let (a, b) = UnixStream::pair().unwrap();
+            spawn::give(&mut commands[0], a.into(), 4).unwrap();
+            spawn::give(&mut commands[1], b.into(), 4).unwrap();
             [(to_a, there), (to_b, back)]
         }
         _ => [(nothing(), nothing()), (nothing(), nothing())],
     };
-    let [a, b] = ['a', 'b'].map(|side| command(side, &base));
+    let [a, b] = commands;
     let [a_ends, b_ends] = ends;
     let mut a = Side::start("a", a, a_ends, dir.path());
     let mut b = Side::start("b", b, b_ends, dir.path());
@@ -114,7 +120,7 @@ fn free_port() -> u16 {
 impl Side {
     fn start(
         name: &str,
-        command: Command,
+        mut command: Command,
         ends: (OwnedFd, OwnedFd),
         dir: &Path,
     ) -> Side {
@@ -126,15 +132,14 @@ impl Side {
         )
         .unwrap();
         set_socket_timeout(&bench, Timeout::Recv, Some(PATIENCE)).unwrap();
-        // The shell moves the socket to descriptor 3, where the protocol wants it.
+        spawn::give(&mut command, theirs, 3).unwrap();
         let complaint = dir.join(format!("{name}.stderr"));
-        let mut shell = Command::new("sh");
-        shell.args(["-c", r#"errors=$1; shift; exec "$@" 3>&2 2>"$errors""#, name]);
-        shell.arg(&complaint).arg(command.get_program()).args(command.get_args());
+        let errors = File::create(&complaint).unwrap().into();
         let (input, output) = ends;
         let (input, output) = (Input::From(input), Output::To(output));
-        let role = RoleProcess::start_with(name, shell, input, output, Some(theirs))
-            .unwrap();
+        let role =
+            RoleProcess::start_with(name, command, input, output, Some(errors))
+                .unwrap();
         Side { role, bench, complaint }
     }
 

@@ -197,13 +197,11 @@ const FIRST: &[u8] = b"1st here";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::joined::{Joined, by_udp};
+    use crate::joined::by_udp;
 
     #[test]
     fn an_answer_that_is_lost_is_no_round_trip_and_a_late_one_no_other() {
-        let Joined::Sockets([a, b]) = by_udp(&mut "".into()).unwrap() else {
-            panic!("no sockets")
-        };
+        let [a, b] = by_udp(&mut "".into()).unwrap().sockets.unwrap();
         let (mut asks, mut bytes) = (Asking::on(a).unwrap(), Vec::new());
         let mut answers = Answering::on(b, 64, Some(1));
         Exchange::send(&mut asks, b"one").unwrap();

@@ -206,24 +206,35 @@ def udp(base, side, size, oneway):
 
 class Counters:
     """Two eventfds, which the bench has made. A message is its number and 1, since 0 wakes nobody.
-    Whoever reads waits in epoll_wait(), as a program does that waits for something else, too."""
+    An eventfd has no end: a connection, descriptor 4, tells that the other side has left. Whoever
+    writes looks at it before; whoever reads waits for both in epoll_wait()."""
 
-    is_stream, GOODBYE = False, 1 << 63
+    is_stream = False
 
     def __init__(self):
+        self.connection = socket.socket(fileno=4)
         self.epoll = select.epoll()
         self.epoll.register(0, select.EPOLLIN)
+        self.epoll.register(self.connection, select.EPOLLRDHUP)
+        self.ended = select.poll()
+        self.ended.register(self.connection, select.POLLRDHUP)
 
     def send(self, message):
-        os.eventfd_write(1, int.from_bytes(message, "little") + 1 if message else self.GOODBYE)
+        if not message:
+            self.connection.shutdown(socket.SHUT_WR)
+            return
+        if self.ended.poll(0):
+            raise BrokenPipeError("the connection")
+        os.eventfd_write(1, int.from_bytes(message, "little") + 1)
 
     def receive(self):
-        self.epoll.poll()
-        number = os.eventfd_read(0)
-        return b"" if number == self.GOODBYE else (number - 1).to_bytes(8, "little")
+        if not any(fd == 0 for fd, _ in self.epoll.poll()):
+            return b""
+        return (os.eventfd_read(0) - 1).to_bytes(8, "little")
 
     def close(self):
         self.epoll.close()
+        self.connection.close()
 
 
 def eventfd(base, side, size, oneway):
