@@ -85,6 +85,17 @@ impl<T: DeserializeOwned> Child<T> {
         )
     }
 
+    /// How often it has gone to sleep: it must have been woken in between.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn times_slept(&self) -> Result<u64> {
+        let status = proc::text(format!("/proc/{}/status", self.pid));
+        let status = status.context("read /proc/PID/status")?;
+        let times = proc::field(&status, "voluntary_ctxt_switches:");
+        Ok(times.context("voluntary_ctxt_switches")?.parse()?)
+    }
+
     /// Waits for its end, and returns what its part returned.
     ///
     /// # Errors

@@ -10,13 +10,12 @@ use nix::sys::epoll::{
     Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout,
 };
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, pipe2, read, write};
+use nix::unistd::{pipe2, read, write};
 use syscalls::Sysno;
 
 use crate::child::{Child, EPOLL_WAIT};
 use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::{Gate, Stage};
-use os::proc;
 
 /// How many wait.
 const WORKERS: usize = 8;
@@ -261,13 +260,13 @@ fn blocking_accept(stage: &Stage) -> Result<usize> {
     }
     until_all_sleep(&workers, &[Sysno::accept4])?;
     let before: Vec<u64> =
-        workers.iter().map(|one| switches(one.pid())).collect::<Result<_>>()?;
+        workers.iter().map(Child::times_slept).collect::<Result<_>>()?;
     let _client = TcpStream::connect(address).context("connect")?;
     served.pass()?;
     until_all_sleep(&workers, &[Sysno::accept4, Sysno::readv])?;
     let mut ran = 0;
     for (worker, before) in workers.iter().zip(before) {
-        ran += usize::from(switches(worker.pid())? != before);
+        ran += usize::from(worker.times_slept()? != before);
     }
     let mut still = 0;
     for worker in &workers {
@@ -286,16 +285,5 @@ fn blocking_accept(stage: &Stage) -> Result<usize> {
         (_, 0) => 3,
         _ => 2,
     })
-}
-
-/// How often a process has gone to sleep by itself: it must have been woken in between.
-fn switches(pid: Pid) -> Result<u64> {
-    let status = proc::text(format!("/proc/{pid}/status"));
-    let status = status.context("read /proc/PID/status")?;
-    let field = status
-        .lines()
-        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))
-        .context("voluntary_ctxt_switches")?;
-    Ok(field.trim().parse()?)
 }
 // ANCHOR_END: blocking-accept

@@ -124,19 +124,20 @@ fn published(stage: &Stage, publish: Publish) -> Result<(usize, bool)> {
         }
         stage
             .event("server", format!("has sent all; the third has missed {missed}"));
-        servers.clear();
         done.pass()
     })?;
     drop(servers);
-    let unread = |number: usize| rustix::io::ioctl_fionread(&subscribers[number]);
-    // It sleeps at the end, or while the two have nothing to read.
+    // It sleeps at the end; or, while the two that read sleep, for the third.
     let came_to_end = until(
         || "the server does not sleep".into(),
         || {
-            let asleep = server.until_asleep_in(&[Sysno::sendto, Sysno::readv])?;
-            let came_to_end = asleep == Sysno::readv;
-            let all_read = unread(0)? == 0 && unread(1)? == 0;
-            Ok((came_to_end || all_read).then_some(came_to_end))
+            let asleep = || server.until_asleep_in(&[Sysno::sendto, Sysno::readv]);
+            asleep()?;
+            let slept = server.times_slept()?;
+            first.until_asleep_in(&[Sysno::recvfrom])?;
+            second.until_asleep_in(&[Sysno::recvfrom])?;
+            let came_to_end = asleep()? == Sysno::readv;
+            Ok((server.times_slept()? == slept).then_some(came_to_end))
         },
     )?;
     if came_to_end {
