@@ -1,6 +1,7 @@
 //! Shared memory: made, mapped, and undone. Each touches its first page once.
 
 use std::fs::File;
+use std::hint::black_box;
 use std::io::IoSliceMut;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -29,6 +30,20 @@ pub(super) fn copied<const BYTES: usize>(_: &Resources) -> Result<Batch> {
         let there = [RemoteIoVec { base, len: BYTES }];
         let copied = process_vm_readv(pid, &mut [IoSliceMut::new(&mut to)], &there);
         ensure!(copied.context("process_vm_readv")? == BYTES, "a short copy");
+        Ok(())
+    }))
+}
+
+/// Copies 32 KiB out of memory that is shared: no call.
+pub(super) fn copied_shared(_: &Resources) -> Result<Batch> {
+    const BYTES: usize = 32_768;
+    let fd = memfd_create("bench", MFdFlags::MFD_CLOEXEC).context("memfd_create")?;
+    ftruncate(&fd, BYTES as i64).context("ftruncate")?;
+    let (from, mut to) = (mmap(&fd, BYTES).context("mmap")?, vec![0; BYTES]);
+    from.write(0, &[1; BYTES]);
+    Ok(each(move || {
+        from.read(0, &mut to);
+        black_box(&to);
         Ok(())
     }))
 }

@@ -72,6 +72,8 @@ const OPERATIONS: &[Operation] = &[
     Operation::of("procvm", "process_vm_readv of 32 KiB", memory::copied::<32_768>),
     Operation::of("procvm", "write and read 32 KiB of a pipe", files::through_pipe)
         .compared(),
+    Operation::of("procvm", "copy 32 KiB of shared memory", memory::copied_shared)
+        .compared(),
 ];
 
 #[cfg(test)]
@@ -100,7 +102,10 @@ mod tests {
             .filter(|group| group.len() > 1)
             .map(|group| group.iter().map(|operation| operation.parts).collect())
             .collect();
-        assert_eq!(together, [vec![1, 1], vec![1, 1], vec![1, 16, 253], vec![1, 1]]);
+        assert_eq!(
+            together,
+            [vec![1, 1], vec![1, 1], vec![1, 16, 253], vec![1, 1, 1]]
+        );
         assert!(groups().all(|group| group[0].parts == 1));
         assert_eq!(groups().flatten().count(), OPERATIONS.len());
     }
