@@ -66,7 +66,8 @@ fn every_element_says_its_colours_without_a_variable() {
 
 #[test]
 fn outside_of_a_browser_the_arrows_and_the_colours_are_there() {
-    if !have("rsvg-convert") || !have("convert") {
+    // ImageMagick's `identify`: other programs are called `convert`, too.
+    if !have("rsvg-convert") || !have("identify") {
         return;
     }
     let subject = subject("fifo");
@@ -85,6 +86,7 @@ fn outside_of_a_browser_the_arrows_and_the_colours_are_there() {
         let mut colours = std::process::Command::new("convert");
         colours.arg(&png).args(["-depth", "8", "-format", "%c", "histogram:info:-"]);
         let outcome = run(colours, Input::Nothing);
+        assert!(outcome.status.success(), "convert: {}", outcome.stderr);
         let table = String::from_utf8(outcome.stdout).unwrap();
         // `12: (11,114,133,255) #0B7285FF …`: how many, and of what.
         let rows = table.lines().filter_map(|line| {
