@@ -155,7 +155,7 @@ pub(super) const NUMBER_STAYS: Experiment = Experiment {
                eventfd. What does it find in the counter?",
     answers: &[
         right(
-            "the 3, as if it was a byte",
+            "a 3: the kernel has kept it",
             "The counter is the kernel's, and lives as long as one descriptor of it is \
              open. What was added stays added: no undo, no owner.",
         ),

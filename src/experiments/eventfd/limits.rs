@@ -327,7 +327,7 @@ pub(super) const NOWAIT: Experiment = Experiment {
         wrong(
             "it fails with EOPNOTSUPP",
             "The flag began with files, whose data may not be in memory yet. Pipes, \
-             sockets and eventfds have learnt it since.",
+             sockets and eventfds have learnt it since, an eventfd in Linux 5.8.",
         ),
         right(
             "it fails with an EAGAIN",

@@ -238,7 +238,7 @@ pub(super) const READY_AT_ADD: Experiment = Experiment {
     kind: Kind::Kernel,
     run: ready_at_add,
     moral: "The order of the first write and of EPOLL_CTL_ADD does not matter: an eventfd \
-            remembers, where a signal or a FUTEX_WAKE that comes too early is lost.",
+            remembers, where a FUTEX_WAKE that comes before the sleep wakes nobody.",
     see: "epoll(7), epoll_ctl(2)",
     file: file!(),
     shows: &["ready-at-add"],

@@ -156,7 +156,7 @@ pub(super) const LESS_ROOM: Experiment = Experiment {
 
 // ANCHOR: less-room
 fn less_room(stage: &Stage) -> Result<usize> {
-    let text = *b"8 bytes.";
+    let text = *b"abcdefgh";
     let never = stage.gate()?;
     let target = stage.fork("target", |_| never.pass())?;
     let mut bytes = [b'x'; 4];

@@ -92,7 +92,7 @@ pub(super) const STOPPED: Experiment = Experiment {
             "It would, if the target had to send something. Here it is not asked.",
         ),
         wrong(
-            "it fails, with EAGAIN of it",
+            "it fails, and errno is EAGAIN",
             "EAGAIN says that a call would sleep. This one waits for no process.",
         ),
     ],
@@ -107,7 +107,7 @@ pub(super) const STOPPED: Experiment = Experiment {
 
 // ANCHOR: stopped
 fn stopped(stage: &Stage) -> Result<usize> {
-    let text = *b"8 bytes.";
+    let text = *b"abcdefgh";
     let never = stage.gate()?;
     let target = stage.fork("target", |_| never.pass())?;
     target.kill(Signal::SIGSTOP)?;

@@ -150,12 +150,12 @@ pub(super) const READ_ONLY: Experiment = Experiment {
              call is not.",
         ),
         right(
-            "it fails, by an EFAULT of it",
+            "it fails, and errno is EFAULT",
             "The call does what the target could do by itself, and the target cannot store \
              there.",
         ),
         wrong(
-            "it fails, by an EACCES of it",
+            "it fails, and errno is EACCES",
             "EACCES is of files. A page that does not let a store through is a fault.",
         ),
     ],

@@ -31,7 +31,7 @@ pub(super) const POSTS_ARE_KEPT: Experiment = Experiment {
         ),
         wrong(
             "exactly once",
-            "A signal is a state: pending three times is pending. A semaphore \
+            "A standard signal is a state: pending three times is pending. A semaphore \
              counts.",
         ),
         right(
