@@ -33,9 +33,10 @@ pub(super) const TERMINAL: Exercise = Exercise {
         "In the child, in this order: setsid, TIOCSCTTY on the slave, dup2 to 0, 1 and 2. The master is \
          not for the command, so it is close-on-exec; and the parent closes the slave.",
         "OPOST in c_oflag makes a carriage return and a newline of a newline, and ECHO in c_lflag sends \
-         keys back: set both off before anything goes through. Read the master until it fails by EIO, and wait for the command after that.",
-        "Two directions at once: a second thread for the keys. Ctrl-D hands over what \
-         has been typed of a line; the reader gets 0, its end, where nothing has been.",
+         keys back: switch both off before anything goes through. Read the master until it fails by EIO, \
+         and wait for the command after that.",
+        "Two directions at once: a second thread for the keys. Ctrl-D hands over what has been typed of a \
+         line; the reader gets 0, its end, where nothing has been.",
     ],
     needs: None,
     stages: &[

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::{Context, Result};
+use rustix::io::ioctl_fionread;
 use rustix::stdio::dup2_stdout;
 
 use bare::{Language, MeetingPlace};
@@ -37,11 +38,10 @@ pub(super) const THREADS: Exercise = Exercise {
               in Python run nothing of yours in the child, unless you ask for it by pre_exec or \
               preexec_fn.",
     hints: [
-        "How does the parent tell a command that a signal has ended from one that has ended by \
-         itself? What stands in the journal, and when, is in the task.",
-        "Who sleeps? Look at /proc/PID/wchan of both processes: the one that will not wake is a child \
-         that has not called execve yet. It waits for the lock. Which thread of the child is to \
-         unlock it?",
+        "What the program does that you begin with, yours does as well: a thread for each command, which \
+         writes the second line as soon as this command has ended, and how.",
+        "The check shows who sleeps where: a child, which has not called execve yet, sleeps in futex. It \
+         waits for the lock. Which thread of the child is to unlock it?",
         "Between fork and execve the child may take no lock. What it does with the lock, its parent can \
          do before the fork.",
     ],
@@ -66,6 +66,7 @@ pub(super) const THREADS: Exercise = Exercise {
             partner: |partner| {
                 let journal = begin(partner)?;
                 run(partner, "exit 3")?;
+                settle(partner)?; // no thread writes when the next one comes
                 run(partner, "kill -9 $$")?;
                 let ends = [("status 3", "exit 3"), ("signal 9", "kill -9 $$")];
                 finish(partner, journal, NEW, &ends)
@@ -86,7 +87,7 @@ pub(super) const THREADS: Exercise = Exercise {
                 finish(partner, journal, NEW, &ends)?;
                 partner.call("unlink(the gate)", std::fs::remove_file(gate))
             },
-            hint: 2,
+            hint: 1,
         },
         Stage {
             name: "held",
@@ -106,14 +107,14 @@ pub(super) const THREADS: Exercise = Exercise {
                 partner.until("the command's end", || {
                     children(runner).is_empty().then_some(())
                 })?;
-                partner.must_sleep("runner")?; // the thread has the lock
+                settle(partner)?; // the thread has the lock
                 run(partner, "echo hello")?;
-                partner.must_sleep("runner")?;
+                settle(partner)?;
                 let ends = [("status 0", &*waits), ("status 0", "echo hello")];
                 finish(partner, journal, (line, filled), &ends)?;
                 partner.call("unlink(the gate)", std::fs::remove_file(gate))
             },
-            hint: 3,
+            hint: 2,
         },
     ],
     wrong: &[
@@ -148,13 +149,17 @@ pub(super) const THREADS: Exercise = Exercise {
             )],
         },
         Wrong {
-            what: "forgets a line when the lock is not free",
+            what: "forgets a line when the child does not get the lock",
             stage: "held",
             language: Language::C,
-            edits: &[(
-                "    pthread_mutex_lock(&lock);\n",
-                "    if (pthread_mutex_trylock(&lock))\n        return;\n",
-            )],
+            edits: &[
+                ("    note(\"begins\", text); /* here", "    /* here"),
+                (
+                    "        dup2(nothing, 0);\n",
+                    "        dup2(nothing, 0);\n        if (pthread_mutex_trylock(&lock) == 0)\n            \
+                     dprintf(file, \"begins %s\\n\", text);\n",
+                ),
+            ],
         },
     ],
 };
@@ -179,6 +184,16 @@ fn begin(partner: &Partner) -> Result<BufReader<File>> {
 fn run(partner: &Partner, command: &str) -> Result<()> {
     let line = format!("{command}\n");
     partner.write(standard::output()?, line.as_bytes(), "a command")
+}
+
+/// Waits until the program has read what was sent, and sleeps.
+fn settle(partner: &Partner) -> Result<()> {
+    let commands = standard::output()?;
+    partner
+        .until("a read", || (ioctl_fionread(commands).ok()? == 0).then_some(()))?;
+    partner.until_asleep(partner.learner("runner")?)?;
+    partner.pause("the program does what it has to do");
+    Ok(())
 }
 
 /// A command that waits until something is written into a FIFO, and the FIFO.
