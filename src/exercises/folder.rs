@@ -13,12 +13,13 @@ use tempfile::TempDir;
 
 use bare::{Language, Program, header_command};
 use lab::tools::{NO_COMPILER, Tools, compile_line, compiler};
+use os::spawn::give;
 use wire::dirs;
 use wire::errors::{self, Advise, usage};
 use wire::launcher::mpiexec_within;
 use wire::meet::quoted;
 
-use super::row::{Begin, Exercise};
+use super::row::{Begin, Exercise, Lent};
 use super::texts;
 use super::{Entry, find};
 
@@ -66,6 +67,20 @@ impl Started {
         command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
         command.args(&self.words).current_dir(&self.dir);
         command
+    }
+
+    /// The same as systemd starts a server. A shell knows the pid that the server will have.
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub(super) fn command_with(&self, lent: &Lent) -> Result<Command> {
+        let mut command = Command::new("sh");
+        let variables = format!("export LISTEN_FDS=1 LISTEN_PID={}", lent.to);
+        command.args(["-c", &format!("{variables}; exec \"$@\""), "sh"]);
+        command.args(&self.words).current_dir(&self.dir);
+        let descriptor = lent.descriptor.try_clone().context("dup")?;
+        give(&mut command, descriptor, 3).context("dup")?;
+        Ok(command)
     }
 }
 

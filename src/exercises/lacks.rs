@@ -5,6 +5,8 @@ use wire::chapter::Lack;
 /// An exercise, and how the text of the lack begins, in the same chapter, that it asks to be mended.
 pub const ASKED: &[(&str, &str)] = &[
     ("spawn/filter", "It writes all before it reads anything"),
+    ("spawn/filter", "When the child reads no more"),
+    ("spawn/filter", "The child gets each signal disposition"),
     ("spawn/lifeline", "When the parent is killed, the child goes on"),
     ("spawn/detach", "It cannot tell a command that is not there"),
     ("file/full-disk", "On a full disk write(2) stores a part"),
@@ -24,10 +26,12 @@ pub const ASKED: &[(&str, &str)] = &[
     ("udp/again", "A lost datagram, either way"),
     ("udp/once", "A message that comes twice"),
     ("posixmq/logger", "Nothing is said when no receiver takes the messages"),
+    ("posixmq/receiver", "A program trusts that the queue has the attributes"),
     ("sysvmq/signal", "A signal that is caught during the sleep"),
     ("sysvmq/long", "Where msgmax was raised"),
     ("shm/stranger", "An object of another program under this name"),
     ("shm/queue", "There is room for one line"),
+    ("shm/queue", "Two senders store into one slot"),
     ("mmap/shrunk", "That another process may cut the file short"),
     ("mutex/owner", "When a process is killed with the mutex"),
     ("eventfd/end", "When the notifier is killed before its last number"),

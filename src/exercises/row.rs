@@ -1,6 +1,7 @@
 //! What an exercise is: a row of data, and functions that say who plays in each of its stages.
 
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -142,12 +143,23 @@ pub struct Player {
     pub says: Option<String>,
     /// How many bytes a file may have that it writes to, as on a disk that is full then.
     pub room: u64,
+    /// The descriptor that it is lent.
+    pub lent: Option<Lent>,
     /// Whether its standard output is the next one's standard input.
     pub piped: bool,
     /// Whether it must sleep, and not wake, until the next one starts.
     pub idles: bool,
     /// How many of it `mpiexec` starts, as one world; 0 where the check starts it itself.
     pub ranks: u32,
+}
+
+/// What a server is started with that finds its socket: descriptor 3, as sd_listen_fds(3) tells.
+#[derive(Debug)]
+pub struct Lent {
+    /// The descriptor.
+    pub descriptor: OwnedFd,
+    /// For which process it is, as sh(1) says it: `$$` for the server.
+    pub to: &'static str,
 }
 
 /// No further arguments of a player.
@@ -197,6 +209,7 @@ impl Player {
             ends: Ends::Well,
             says: None,
             room: ROOM,
+            lent: None,
             piped: false,
             idles: false,
             ranks: 0,
@@ -235,6 +248,17 @@ impl Player {
     #[must_use]
     pub fn room(mut self, bytes: u64) -> Player {
         self.room = bytes;
+        self
+    }
+
+    /// Lends it this descriptor.
+    #[must_use]
+    pub fn lent(
+        mut self,
+        descriptor: impl Into<OwnedFd>,
+        to: &'static str,
+    ) -> Player {
+        self.lent = Some(Lent { descriptor: descriptor.into(), to });
         self
     }
 

@@ -94,11 +94,12 @@ pub(super) fn play(
     let mut link = None;
     let mut over = Over::Ended;
     for (index, player) in players.iter().enumerate() {
-        let command = match (player.learners, player.ranks) {
-            (true, 0) if player.room < ROOM => started.command_without_sigxfsz(),
-            (true, 0) => started.command(),
-            (true, ranks) => started.world(ranks, &scratch.path().join(BIN)),
-            (false, _) => partner(player, id, stage, seed)?,
+        let command = match (player.learners, player.ranks, &player.lent) {
+            (true, 0, Some(lent)) => started.command_with(lent)?,
+            (true, 0, _) if player.room < ROOM => started.command_without_sigxfsz(),
+            (true, 0, _) => started.command(),
+            (true, ranks, _) => started.world(ranks, &scratch.path().join(BIN)),
+            (false, ..) => partner(player, id, stage, seed)?,
         };
         let output = match player.piped {
             true => {

@@ -2,6 +2,7 @@
 
 use super::row::Exercise;
 
+mod activated;
 mod lines;
 mod lost_client;
 mod restart;
@@ -14,6 +15,7 @@ pub(super) const ALL: &[Exercise] = &[
     lines::ROW,
     lost_client::ROW,
     zombies::ROW,
+    activated::ROW,
     silent::ROW,
     super::design::upgrade::ROW,
 ];

@@ -32,9 +32,10 @@ pub(super) fn traced(
     let started = direct(started);
     let mut parts = Vec::new();
     for player in (stage.players)(&scene) {
-        let mut command: Command = match player.learners {
-            true => started.command(),
-            false => partner(&player, id, stage, seed)?,
+        let mut command: Command = match (player.learners, &player.lent) {
+            (true, Some(lent)) => started.command_with(lent)?,
+            (true, None) => started.command(),
+            (false, _) => partner(&player, id, stage, seed)?,
         };
         prepared(&mut command, &player, &scene);
         parts.push(Part {

@@ -17,6 +17,7 @@ mod parents;
 mod pipes;
 mod stdio;
 mod terminal;
+mod threads;
 
 /// The chapter's experiments, in the order of its page.
 pub const ALL: &[Experiment] = &[
@@ -33,7 +34,7 @@ pub const ALL: &[Experiment] = &[
     stdio::STDBUF_PYTHON,
     exec::KEPT_BY_EXEC,
     exec::IGNORED_SIGPIPE,
-    family::FORK_BESIDE_THREADS,
+    threads::FORK_BESIDE_THREADS,
     family::LEFT_THE_GROUP,
     family::PIDFD_READABLE,
     exec::PIPE_FOR_LIFE,
@@ -44,6 +45,7 @@ pub const ALL: &[Experiment] = &[
     terminal::NO_TERMINAL,
     terminal::GROUP_LEADER,
     family::PROCESS_1,
+    threads::LOCKED_PRINT,
 ];
 
 /// Forks a child whose standard output is a pipe; returns the read end, too.

@@ -25,4 +25,5 @@ pub const ALL: &[Experiment] = &[
     credentials::WHO_CONNECTED,
     credentials::PASSCRED_LATE,
     credentials::PEER_HAS_ENDED,
+    credentials::PIDFD_OF_A_MESSAGE,
 ];

@@ -132,20 +132,19 @@ pub fn fork_after(last: impl FnOnce()) -> nix::Result<Forked> {
     })
 }
 
-/// `fork()` beside other threads: the child locks `lock`, and ends. That is what no program may do:
+/// `fork()` beside other threads: the child calls `last`, and ends. That is what no program may do:
 /// of all threads the child has the one that forked, and each lock as it was at that moment.
 ///
 /// # Errors
 /// EAGAIN at the limit of processes; ENOMEM.
-pub fn fork_and_lock(lock: &std::sync::Mutex<()>) -> nix::Result<nix::unistd::Pid> {
-    // SAFETY: the child makes futex(2) and _exit(2) alone: the mutex is an atomic. So all that it
-    // can do wrong is to sleep for ever.
+pub fn fork_with_threads(last: fn() -> bool) -> nix::Result<nix::unistd::Pid> {
+    // SAFETY: the child takes a lock, which is an atomic, and may sleep in futex(2) for ever, as its
+    // caller is to show. If it gets the lock, it writes at the most, and makes _exit(2).
     match unsafe { nix::unistd::fork() }? {
         nix::unistd::ForkResult::Parent { child } => Ok(child),
         nix::unistd::ForkResult::Child => {
-            let locked = lock.lock().is_ok();
             // SAFETY: takes a plain number, and does not return.
-            unsafe { libc::_exit(i32::from(!locked)) }
+            unsafe { libc::_exit(i32::from(!last())) }
         }
     }
 }

@@ -169,3 +169,10 @@ fn process_1_has_no_default_actions() {
     assert_eq!(saw["SIGTERM ended it"], false);
     assert_eq!(saw["with a handler it did"], true);
 }
+
+#[test]
+fn a_child_of_fork_sleeps_for_another_threads_print_and_a_command_does_not() {
+    let Some(saw) = seen("spawn/locked-print") else { return };
+    assert_eq!(saw["printed after fork"], "\n");
+    assert_eq!(saw["printed by a Command"], "\nchild\n");
+}

@@ -140,6 +140,14 @@ fn a_pidfd_of_the_peer_tells_its_end() {
     assert_eq!(saw["a signal by the pidfd"], "ESRCH: No such process");
 }
 
+#[test]
+fn the_pidfd_of_a_message_is_its_senders() {
+    let Some(saw) = seen("unix/pidfd-of-a-message") else { return };
+    assert_eq!(saw["the child ended"], true);
+    assert_eq!(saw["the client ended"], false);
+    assert_eq!(saw["SO_PEERPIDFD ended the client"], true);
+}
+
 /// What the page says of packets: poll(2) tells an empty one from the end.
 #[test]
 fn pollrdhup_tells_the_end_from_an_empty_packet() {

@@ -83,10 +83,10 @@ pub static OTHER_NETWORK: Probe = Probe {
 pub static PEER_PIDFD: Probe = Probe {
     name: "peer-pidfd",
     chapters: &["unix"],
-    what: "a pidfd of the peer, SO_PEERPIDFD: Linux 6.5 or later",
-    loses: "an experiment in which a server learns of its client's end",
+    what: "a pidfd of the peer, SO_PEERPIDFD and SO_PASSPIDFD: Linux 6.5 or later",
+    loses: "experiments in which a server has a pidfd of its client",
     necessary: false,
-    experiments: &["unix/peer-has-ended"],
+    experiments: &["unix/peer-has-ended", "unix/pidfd-of-a-message"],
     run: |_| {
         let (here, _there) = UnixStream::pair().context("socketpair")?;
         Ok(match getsockopt(&here, PeerPidfd) {

@@ -1,7 +1,6 @@
-//! One process, or all that it has started: how each is ended, and what fork(2) copies.
+//! One process, or all that it has started: how each is ended.
 
 use std::os::fd::OwnedFd;
-use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -14,7 +13,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Signal as Number, set_child_subreaper, set_parent_process_death_signal,
 };
-use syscalls::Sysno;
 
 use crate::child::PAUSE;
 use crate::row::{Experiment, Kind, Level, right, wrong};
@@ -25,7 +23,7 @@ use os::calls::pidfd_open;
 use os::handlers;
 use os::proc::{Activity, activity};
 use os::signal::pidfd_kill;
-use os::spawn::{Forked, fork, fork_and_lock};
+use os::spawn::{Forked, fork};
 
 pub(super) const LEFT_THE_GROUP: Experiment = Experiment {
     name: "left-the-group",
@@ -273,79 +271,3 @@ fn process_1(stage: &Stage) -> Result<usize> {
     Ok(if ended { 2 } else { 3 })
 }
 // ANCHOR_END: process-1
-
-pub(super) const FORK_BESIDE_THREADS: Experiment = Experiment {
-    name: "fork-beside-threads",
-    title: "A lock that another thread holds, and fork",
-    level: Level::Later,
-    question: "A program has two threads. The second one holds a mutex, as malloc(3) does for a \
-               moment. In that moment the first one calls fork(2), and the child wants the mutex. \
-               What does its lock do?",
-    answers: &[
-        wrong(
-            "it succeeds: the holder is not there",
-            "The holder is not there, that is true. But the mutex is a word in memory, and the \
-             child has its copy, which says \"locked\".",
-        ),
-        right(
-            "it sleeps: the holder is not there",
-            "The child has one thread, the one that called fork(2), and a locked mutex that no \
-             thread will unlock. So it may call nothing that takes a lock: no malloc(3), no \
-             printf(3).",
-        ),
-        wrong(
-            "it fails: the holder is not there",
-            "A mutex that knows its holder's death is a robust one (pthread_mutexattr_setrobust), \
-             and few are. This one sleeps.",
-        ),
-    ],
-    kind: Kind::Kernel,
-    run: fork_beside_threads,
-    moral: "In a program with threads, call nothing between fork(2) and execve(2) but what is \
-            async-signal-safe; or let posix_spawn(3) or Command do it. Python's multiprocessing \
-            starts its workers by a fork server since 3.14 for this reason.",
-    see: "fork(2), signal-safety(7), pthread_atfork(3)",
-    file: file!(),
-    shows: &["fork-beside-threads"],
-};
-
-// ANCHOR: fork-beside-threads
-fn fork_beside_threads(stage: &Stage) -> Result<usize> {
-    static LOCK: Mutex<()> = Mutex::new(());
-    let (holds, done) = (stage.gate()?, stage.gate()?);
-    let child = std::thread::scope(|scope| -> Result<Pid> {
-        scope.spawn(|| {
-            let _held = LOCK.lock();
-            let _ = holds.open(1);
-            let _ = done.pass();
-        });
-        holds.pass()?;
-        stage.event("second thread", "holds the mutex");
-        let child = fork_and_lock(&LOCK).context("fork");
-        done.open(1)?;
-        child
-    })?;
-    stage.event("second thread", "has unlocked it, in the parent");
-    let seen = until(
-        || "the child neither sleeps nor ends".into(),
-        || {
-            Ok(match activity(child) {
-                Activity::Other => None,
-                seen => Some(seen),
-            })
-        },
-    )?;
-    let futex = Sysno::futex.id() as usize;
-    let sleeps =
-        seen == Activity::Asleep(futex) || seen == Activity::AsleepSomewhere;
-    stage.event("child", if sleeps { "sleeps in futex()" } else { "has ended" });
-    let _ = kill(child, Signal::SIGKILL);
-    let ended = waitpid(child, None).context("waitpid")?;
-    stage.saw("the child sleeps", sleeps);
-    Ok(match (sleeps, ended) {
-        (true, _) => 2,
-        (false, WaitStatus::Exited(_, 0)) => 1,
-        (false, _) => 3,
-    })
-}
-// ANCHOR_END: fork-beside-threads

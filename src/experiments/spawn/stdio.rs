@@ -58,10 +58,10 @@ pub(super) const LATE_LINES: Experiment = Experiment {
 };
 
 // ANCHOR: late-lines
-/// `println!("one")`, without its panic.
+/// `println!("{text}")`, without its panic.
 #[expect(clippy::disallowed_methods, reason = "Rust's own buffer is what is shown")]
-fn print_in_rust() -> Result<()> {
-    writeln!(std::io::stdout(), "one").context("println!")
+pub(super) fn print_in_rust(text: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("println!")
 }
 
 /// How many bytes are in the pipe once the program sleeps.
@@ -98,7 +98,7 @@ fn late_lines(stage: &Stage) -> Result<usize> {
         Ok(())
     })?;
     let rust = there(stage, "Rust", |_| {
-        print_in_rust()?;
+        print_in_rust("one")?;
         pause();
         Ok(())
     })?;

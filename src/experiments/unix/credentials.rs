@@ -1,8 +1,8 @@
 //! The process on the other side: what the kernel reports, and when it noted it.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use anyhow::{Context, Result};
 use nix::cmsg_space;
@@ -14,12 +14,16 @@ use nix::sys::socket::{
     UnixCredentials, connect, getsockopt, recv, recvmsg, send, sendmsg, setsockopt,
     socket, socketpair,
 };
-use nix::unistd::{Uid, getpid, pause, setuid};
+use nix::unistd::{Pid, Uid, getpid, pause, setuid};
 
+use crate::child::End;
 use crate::record::Returned;
 use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
+use crate::until::until;
 use doctor::probes::needs::PEER_PIDFD;
+use os::peer::{pass_pidfd, recv_with_pidfd};
+use os::proc::{Activity, activity};
 use os::signal::pidfd_kill;
 
 /// A connected pair of sockets, made by this process.
@@ -219,8 +223,7 @@ pub(super) const PEER_HAS_ENDED: Experiment = Experiment {
     kind: Kind::Needs(&PEER_PIDFD),
     run: peer_has_ended,
     moral: "Whatever is done to a peer by its pid (a look at /proc/PID, kill) may hit another \
-            process. SO_PEERPIDFD names the one that connected; SO_PASSPIDFD and SCM_PIDFD, the \
-            one that sent these bytes. Both need Linux 6.5.",
+            process. SO_PEERPIDFD, since Linux 6.5, names the one that connected.",
     see: "unix(7), pidfd_open(2), poll(2)",
     file: file!(),
     shows: &["peer-has-ended"],
@@ -282,3 +285,85 @@ fn peer_has_ended(stage: &Stage) -> Result<usize> {
     })
 }
 // ANCHOR_END: peer-has-ended
+
+pub(super) const PIDFD_OF_A_MESSAGE: Experiment = Experiment {
+    name: "pidfd-of-a-message",
+    title: "A descriptor that nobody has sent",
+    level: Level::Deep,
+    question: "A client connects, and forks. Its child sends its pid on the same connection. The server \
+               has set SO_PASSPIDFD: with these bytes comes a pidfd, by which it sends SIGKILL. Which \
+               process does that end?",
+    answers: &[
+        right(
+            "the child, which has sent the bytes",
+            "The pidfd that the kernel adds to a message (SCM_PIDFD) stands for the process that \
+             called send(2). No number is in between that could be another's by now.",
+        ),
+        wrong(
+            "the client, which has connected",
+            "That is whom SO_PEERPIDFD names, for as long as the connection lives. Bytes have a \
+             sender of their own.",
+        ),
+        wrong(
+            "both, which have one connection",
+            "A pidfd stands for one process. Children are not ended with their parent, either.",
+        ),
+    ],
+    kind: Kind::Needs(&PEER_PIDFD),
+    run: pidfd_of_a_message,
+    moral: "Ask for the credentials of what you decide about: of the connection by SO_PEERCRED and \
+            SO_PEERPIDFD, of a message by SCM_CREDENTIALS and SCM_PIDFD. Set the option on the \
+            listening socket, before a message can come. It needs Linux 6.5.",
+    see: "unix(7), pidfd_send_signal(2)",
+    file: file!(),
+    shows: &["pidfd-of-a-message"],
+};
+
+// ANCHOR: pidfd-of-a-message
+fn pidfd_of_a_message(stage: &Stage) -> Result<usize> {
+    stage.needs(&PEER_PIDFD)?;
+    let listener = UnixListener::bind(stage.path("sock")).context("bind")?;
+    let set = pass_pidfd(&listener); // for what it accepts
+    stage.call("setsockopt(SO_PASSPIDFD)", &set);
+    set?;
+    let client = stage.fork("client", |stage| {
+        let socket = UnixStream::connect(stage.path("sock")).context("connect")?;
+        let child = stage.fork("child", |_| {
+            (&socket).write_all(&getpid().as_raw().to_ne_bytes())?;
+            pause(); // until a signal ends it
+            Ok(())
+        })?;
+        child.leave(); // as a zombie, it can be seen
+        pause();
+        Ok(())
+    })?;
+    let (server, _) = listener.accept().context("accept")?;
+    let mut pid = [0; 4];
+    let (n, pidfd) = recv_with_pidfd(&server, &mut pid).context("recvmsg")?;
+    let pidfd = pidfd.context("no pidfd")?;
+    stage.call("recvmsg()", &format!("{n}, and SCM_PIDFD"));
+    let killed = pidfd_kill(&pidfd, libc::SIGKILL);
+    stage.call("pidfd_send_signal(SCM_PIDFD, SIGKILL)", &killed);
+    let (child, parent) = (Pid::from_raw(i32::from_ne_bytes(pid)), client.pid());
+    let ended = |pid| activity(pid) == Activity::Ended;
+    let one = || Ok((ended(parent) || ended(child)).then(|| ended(parent)));
+    let connected = until(|| "no process has ended".into(), one)?;
+    let sent = ended(child);
+    for (who, ended) in [("client", connected), ("child", sent)] {
+        stage.event(who, if ended { "has ended" } else { "sleeps on" });
+    }
+    let peer = getsockopt(&server, PeerPidfd).context("SO_PEERPIDFD")?;
+    let late = pidfd_kill(&peer, libc::SIGTERM);
+    stage.call("pidfd_send_signal(SO_PEERPIDFD, SIGTERM)", &late);
+    let end = client.end()?;
+    stage.event("client", "has ended");
+    stage.saw("the client ended", connected);
+    stage.saw("the child ended", sent);
+    stage.saw("SO_PEERPIDFD ended the client", end == End::Killed(Signal::SIGTERM));
+    Ok(match (sent, connected) {
+        (true, false) => 1,
+        (false, _) => 2,
+        (true, true) => 3,
+    })
+}
+// ANCHOR_END: pidfd-of-a-message
