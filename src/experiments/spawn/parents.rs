@@ -20,7 +20,7 @@ use os::proc::{Activity, activity};
 use os::spawn::die_with_parent;
 
 /// How a process ended, which may be a signal.
-fn ended_by(status: WaitStatus) -> String {
+pub(super) fn ended_by(status: WaitStatus) -> String {
     match status {
         WaitStatus::Signaled(_, signal, _) => signal.to_string(),
         WaitStatus::Exited(_, status) => format!("exit status {status}"),
@@ -215,7 +215,7 @@ pub(super) const PDEATHSIG_THREAD: Experiment = Experiment {
     name: "pdeathsig-thread",
     title: "A child of one thread",
     level: Level::Deep,
-    question: "A program starts `sleep 600` from a thread of its, with SIGKILL as parent-death \
+    question: "A program starts `sleep 600` from one of its threads, with SIGKILL as parent-death \
                signal. The thread comes to its end, and the program goes on. What becomes of \
                sleep?",
     answers: &[
