@@ -177,6 +177,7 @@ fn pdeathsig_late(stage: &Stage) -> Result<usize> {
                     || "its parent does not end".into(),
                     || Ok((getppid() != parent).then_some(())),
                 )?;
+                stage.event("parent", "has ended");
                 hopes_for_a_signal(parent)?;
                 stage.event("child", "prctl(PR_SET_PDEATHSIG, SIGTERM) = 0");
                 let sees = looks_for_its_parent(parent).is_err();
@@ -189,7 +190,6 @@ fn pdeathsig_late(stage: &Stage) -> Result<usize> {
             begun.pass()
         })?;
         parent.status()?;
-        stage.event("parent", "has ended");
         pause();
         Ok(())
     })?;
