@@ -29,7 +29,7 @@ fn redirected(command: &Command, how: &str) -> Command {
     shell
 }
 
-/// The writing end of a pipe whose reader has gone.
+/// The write end of a pipe whose reader has gone.
 fn unread() -> OwnedFd {
     pipe2(OFlag::O_CLOEXEC).unwrap().1
 }

@@ -310,13 +310,13 @@ def file(p):
     p.tag(48, 368, 304, "/run/user/1000/ipclab/file", "the name leads to the new file, or to the old")
 
 
-@picture(404, "What is where while a signal is sent",
+@picture(364, "What is where while a signal is sent",
          "Two processes, receiver and sender. The sender calls sigqueue with the receiver's process number, a real-time "
          "signal and a value, here an int. In the kernel, the receiver has a queue of pending signals. When it next runs, "
          "the kernel calls its handler, or it takes one from the queue by sigwaitinfo. The receiver's number stands in "
          "a file, which is how the sender finds it.")
 def signal(p):
-    p.kernel(144, 172)
+    p.kernel(144, 132)
     p.process("r", 6, 6, 184, 124, "receiver", ["sigwaitinfo(…) =", "SIGRTMIN, with a", "value, an int"], "4710")
     p.process("s", 210, 6, 184, 124, "sender", ["sigqueue(4710,", " SIGRTMIN, value)"])
     p.text(200, 186, "pending signals of process 4710", anchor="middle")
@@ -326,11 +326,9 @@ def signal(p):
     p.rect(282, 200, 64, 26, 3, stroke="l", dash="4 3")
     p.flow("M58 213H20V142", (20, 131, "u"))
     p.flow("M380 130V213H364", (352, 213, "l"))
-    p.text(200, 268, "An ordinary signal has one place: a second", "f", "middle")
-    p.text(200, 284, "one that comes meanwhile is not queued.", "f", "middle")
-    p.text(200, 306, "No descriptor: the kernel knows the number.", "f", "middle")
-    p.found("M200 316V342")
-    p.tag(48, 344, 304, "/run/user/1000/ipclab/signal", "a file that holds the number 4710")
+    p.text(200, 266, "No descriptor: the kernel knows the number.", "f", "middle")
+    p.found("M200 276V302")
+    p.tag(48, 304, 304, "/run/user/1000/ipclab/signal", "a file that holds the number 4710")
 
 
 @picture(436, "What is where while a Unix socket is connected",

@@ -198,11 +198,11 @@ pub(super) enum Effect {
     MayWake(String),
     /// Slept there until it was woken.
     Woken(String),
-    /// Gave up a writing end; whether a process can still write, if the kernel reports it.
+    /// Gave up a write end; whether a process can still write, if the kernel reports it.
     CloseWriter(String, Option<bool>),
-    /// Opened a writing end of what has a name.
+    /// Opened a write end of what has a name.
     OpenWriter(String),
-    /// Found that all writing ends are closed.
+    /// Found that all write ends are closed.
     EndOfFile(String),
     /// These two sockets are each other's peers.
     Peers(u64, u64),

@@ -36,7 +36,7 @@ struct Traffic<'a> {
 }
 
 impl Traffic<'_> {
-    /// Of a pipe only the writing end shows that each write is a packet.
+    /// Of a pipe only the write end shows that each write is a packet.
     fn settle(&mut self) {
         let packets = !self.queue.puts.is_empty() && !self.stream.takes.is_empty();
         if packets && self.stream.puts.is_empty() {

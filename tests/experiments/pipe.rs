@@ -7,7 +7,7 @@ fn a_reader_that_holds_the_writing_end_never_sees_the_end() {
     let Some(saw) = seen("pipe/forgotten-end") else { return };
     assert_eq!(saw["the child sleeps"], true);
     assert_eq!(saw["ends that the child holds"], 2);
-    assert_eq!(saw["with its writing end closed"], "it ends");
+    assert_eq!(saw["with its write end closed"], "it ends");
 }
 
 #[test]

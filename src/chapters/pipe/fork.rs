@@ -72,7 +72,7 @@ impl Roles for More {
 // ANCHOR: one_way
 fn one_way(options: &Options) -> Result<()> {
     let (reading, writing) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
-    say!("pipe2() made two descriptors: the reading and the writing end");
+    say!("pipe2() made two descriptors: the read end and the write end");
     match fork().context("fork")? {
         Forked::Child => as_child("child", || {
             drop(writing); // or read() would never return 0: we would be a writer too
@@ -91,7 +91,7 @@ fn one_way(options: &Options) -> Result<()> {
             let mut link = PipeSender::on(writing, &options.stream);
             let sent =
                 options.messages.iter().try_for_each(|m| link.send(m.as_bytes()));
-            drop(link); // the last writing end: the child's read() returns 0
+            drop(link); // the last write end: the child's read() returns 0
             wait_for(child)?;
             sent
         }

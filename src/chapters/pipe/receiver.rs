@@ -21,7 +21,7 @@ use wire::standard;
 use wire::transfer;
 use wire::transport::Receiver;
 
-/// The options of the reading end.
+/// The options of the read end.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct PipeReceiverOptions {
     /// How messages are told apart.
@@ -61,7 +61,7 @@ impl Receiver for PipeReceiver {
             return Err(no_pipe("standard input", rendezvous));
         }
         let end = end.try_clone_to_owned().context("dup standard input")?;
-        say!("standard input is the pipe's reading end: it was there before exec");
+        say!("standard input is the pipe's read end: it was there before exec");
         let receiver = PipeReceiver::on(end, &options.stream);
         Ok(PipeReceiver { zero_copy: options.zero_copy, ..receiver })
     }

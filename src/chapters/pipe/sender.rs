@@ -17,7 +17,7 @@ use wire::standard;
 use wire::transfer::write_all;
 use wire::transport::{BLOCK, Sender};
 
-/// The options of the writing end.
+/// The options of the write end.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct PipeSenderOptions {
     /// How messages are told apart.
@@ -57,7 +57,7 @@ impl Sender for PipeSender {
             return Err(no_pipe("standard output", rendezvous));
         }
         let end = end.try_clone_to_owned().context("dup standard output")?;
-        say!("standard output is the pipe's writing end: it was there before exec");
+        say!("standard output is the pipe's write end: it was there before exec");
         let sender = PipeSender::on(end, &options.stream);
         if options.zero_copy { sender.by_vmsplice() } else { Ok(sender) }
     }

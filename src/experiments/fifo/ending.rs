@@ -195,7 +195,7 @@ fn serve_at_the_end(requests: &File) -> Result<u32> {
 // ANCHOR_END: dummy-writer-broken
 
 // ANCHOR: dummy-writer-cured
-/// The same, with a writing end of its own: as long as it is open, the end cannot come.
+/// The same, with a write end of its own: as long as it is open, the end cannot come.
 fn serve_without_end(stage: &Stage, requests: &File) -> Result<u32> {
     let _never_written = File::options().write(true).open(stage.path("fifo"))?;
     serve_at_the_end(requests)
@@ -222,7 +222,7 @@ fn dummy_writer(stage: &Stage) -> Result<usize> {
     let server =
         stage.fork("server", |stage| serve_without_end(stage, &requests))?;
     let cured = server.until_asleep_in(&[Sysno::read]).is_ok();
-    stage.event("server", "with a writing end of its own: sleeps in read()");
+    stage.event("server", "with a write end of its own: sleeps in read()");
     stage.saw("with a dummy writer it sleeps", cured);
     server.kill(Signal::SIGKILL)?;
     server.end()?;

@@ -36,7 +36,7 @@ pub(super) const OPEN_SLEEPS: Experiment = Experiment {
     kind: Kind::Kernel,
     run: open_sleeps,
     moral: "A FIFO's open(2) waits for the peer. A program that must not hang there \
-            opens with O_NONBLOCK, and meets the rules of the next two experiments.",
+            opens with O_NONBLOCK: see `fifo/no-reader-enxio` and `fifo/never-a-writer`.",
     see: "fifo(7)",
     file: file!(),
     shows: &["open-sleeps"],

@@ -16,8 +16,8 @@ pub(super) const HALF_WRITTEN: Experiment = Experiment {
     title: "Reading a file while it is written",
     level: Level::First,
     question: "A file holds `old price 10`. A writer replaces it: it opens the file with \
-               O_TRUNC and writes `new price ` and then `20`. A reader reads the file \
-               between the two writes. What does it see?",
+               O_TRUNC, as `>` of a shell does, and writes `new price ` and then `20`. A \
+               reader reads the file between the two writes. What does it see?",
     answers: &[
         wrong(
             "`old price 10`, the old contents",

@@ -35,7 +35,7 @@ pub(super) const FORGOTTEN_END: Experiment = Experiment {
         wrong(
             "it reads `done`, then it reads 0",
             "read returns 0 when no process has the pipe open for writing. One still \
-             has: the child itself, which got a copy of the writing end from fork(2).",
+             has: the child itself, which got a copy of the write end from fork(2).",
         ),
         wrong(
             "it reads `done`, then it gets EPIPE",
@@ -46,7 +46,7 @@ pub(super) const FORGOTTEN_END: Experiment = Experiment {
     kind: Kind::Kernel,
     run: forgotten_end,
     moral: "After fork(2), each process closes the end that it does not use, first of all. \
-            A pipeline that never ends has a forgotten writing end somewhere: \
+            A pipeline that never ends has a forgotten write end somewhere: \
             `ipclab map` shows who holds it, from /proc/PID/fd.",
     see: "pipe(7), fork(2)",
     file: file!(),
@@ -67,14 +67,14 @@ fn read_all(stage: &Stage, reading: &OwnedFd) -> Result<()> {
 // ANCHOR_END: forgotten-end-broken
 
 // ANCHOR: forgotten-end-cured
-/// Closes its copy of the writing end first: then the parent's is the last.
+/// Closes its copy of the write end first: then the parent's is the last.
 fn close_and_read_all(
     stage: &Stage,
     reading: &OwnedFd,
     writing: &mut Option<OwnedFd>,
 ) -> Result<()> {
     *writing = None;
-    stage.event("cured", "closes its writing end");
+    stage.event("cured", "closes its write end");
     read_all(stage, reading)
 }
 // ANCHOR_END: forgotten-end-cured
@@ -110,7 +110,7 @@ fn forgotten_end(stage: &Stage) -> Result<usize> {
     write(writing.iter().next().context("the parent's copy")?, b"done")?;
     drop(writing);
     child.join()?;
-    stage.saw("with its writing end closed", "it ends");
+    stage.saw("with its write end closed", "it ends");
     Ok(if asleep { 1 } else { 2 })
 }
 // ANCHOR_END: forgotten-end
@@ -202,7 +202,7 @@ pub(super) const STDIO_BUFFER: Experiment = Experiment {
         ),
         right(
             "when grep comes to its end",
-            "Into a pipe or a file stdio writes when its buffer is full, some thousand bytes, \
+            "Into a pipe or a file stdio writes when its buffer is full, a few thousand bytes, \
              or when the program calls fflush(3) or exits. The line is still in grep's memory.",
         ),
         wrong(

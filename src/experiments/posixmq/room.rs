@@ -402,7 +402,10 @@ fn queue_bytes(stage: &Stage) -> Result<usize> {
             made = make(0).map(drop);
         }
         stage.call(format!("setrlimit(RLIMIT_MSGQUEUE, {enough})"), &());
-        stage.call("mq_open(\"/1\", O_CREAT, {10, 8192})", &made);
+        stage.call(
+            "mq_open(\"/1\", O_CREAT, {10, 8192})",
+            &made.map(|()| "a descriptor"),
+        );
         if !alone {
             stage.note("your other queues, if you have any, are counted as well.");
             return Ok((exactly.map_err(|e| e as i32), enough, None));

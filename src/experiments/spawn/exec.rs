@@ -11,6 +11,7 @@ use nix::unistd::{dup2_stderr, execvp, pipe2, read, write};
 use rustix::process::{set_child_subreaper, set_parent_process_death_signal};
 use syscalls::Sysno;
 
+use super::parents::ended_by;
 use super::{all_of, piped};
 use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
@@ -151,17 +152,12 @@ fn ends(
 
 fn ignored_sigpipe(stage: &Stage) -> Result<usize> {
     let (ended, said) = ends(stage, by_execvp)?;
-    let how = |ended| match ended {
-        WaitStatus::Exited(_, status) => format!("exit status {status}"),
-        WaitStatus::Signaled(_, signal, _) => signal.to_string(),
-        other => format!("{other:?}"),
-    };
-    stage.call("waitpid(yes)", &how(ended));
-    stage.saw("ended by", how(ended));
+    stage.call("waitpid(yes)", &ended_by(ended));
+    stage.saw("ended by", ended_by(ended));
     stage.saw("it said something", !said.is_empty());
     let (cured, _) = ends(stage, by_command)?;
-    stage.call("waitpid(yes)", &how(cured));
-    stage.saw("by Command it ends by", how(cured));
+    stage.call("waitpid(yes)", &ended_by(cured));
+    stage.saw("by Command it ends by", ended_by(cured));
     Ok(match ended {
         WaitStatus::Signaled(_, Signal::SIGPIPE, _) => 1,
         WaitStatus::Exited(..) => 2,
@@ -183,7 +179,7 @@ pub(super) const PIPE_FOR_LIFE: Experiment = Experiment {
             "SIGKILL ends a process at once: no function of it runs, and no destructor.",
         ),
         right(
-            "an end of file in a pipe of its",
+            "an end of file in a pipe it made",
             "The supervisor made a pipe, and alone has the write end. The kernel closes it, \
              whatever has ended the process. Each process that has the read end can poll(2) it.",
         ),

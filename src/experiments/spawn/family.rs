@@ -196,7 +196,8 @@ pub(super) const PROCESS_1: Experiment = Experiment {
         right(
             "nothing at first, then the end",
             "A signal whose action is the default does nothing to process 1 of a namespace. \
-             SIGKILL from outside is the exception, and ends all of the namespace with it.",
+             SIGKILL and SIGSTOP from outside are the exceptions, and SIGKILL ends all of the \
+             namespace with it.",
         ),
     ],
     kind: Kind::Needs(&NAMESPACES),

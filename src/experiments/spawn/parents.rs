@@ -20,7 +20,7 @@ use os::proc::{Activity, activity};
 use os::spawn::die_with_parent;
 
 /// How a process ended, which may be a signal.
-fn ended_by(status: WaitStatus) -> String {
+pub(super) fn ended_by(status: WaitStatus) -> String {
     match status {
         WaitStatus::Signaled(_, signal, _) => signal.to_string(),
         WaitStatus::Exited(_, status) => format!("exit status {status}"),
@@ -177,6 +177,7 @@ fn pdeathsig_late(stage: &Stage) -> Result<usize> {
                     || "its parent does not end".into(),
                     || Ok((getppid() != parent).then_some(())),
                 )?;
+                stage.event("parent", "has ended");
                 hopes_for_a_signal(parent)?;
                 stage.event("child", "prctl(PR_SET_PDEATHSIG, SIGTERM) = 0");
                 let sees = looks_for_its_parent(parent).is_err();
@@ -189,7 +190,6 @@ fn pdeathsig_late(stage: &Stage) -> Result<usize> {
             begun.pass()
         })?;
         parent.status()?;
-        stage.event("parent", "has ended");
         pause();
         Ok(())
     })?;
@@ -215,7 +215,7 @@ pub(super) const PDEATHSIG_THREAD: Experiment = Experiment {
     name: "pdeathsig-thread",
     title: "A child of one thread",
     level: Level::Deep,
-    question: "A program starts `sleep 600` from a thread of its, with SIGKILL as parent-death \
+    question: "A program starts `sleep 600` from one of its threads, with SIGKILL as parent-death \
                signal. The thread comes to its end, and the program goes on. What becomes of \
                sleep?",
     answers: &[

@@ -15,6 +15,7 @@ use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::set_child_subreaper;
 use syscalls::Sysno;
 
+use super::parents::ended_by;
 use super::{all_of, piped};
 use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
@@ -255,8 +256,7 @@ fn held_pipe(stage: &Stage) -> Result<usize> {
         let script = "sleep 600 & echo $!";
         Err(Command::new("sh").args(["-c", script]).exec().into())
     })?;
-    let ended = shell.status()?;
-    stage.call("waitpid(sh)", &format!("{ended:?}").replace(char::is_numeric, ""));
+    stage.call("waitpid(sh)", &ended_by(shell.status()?));
     let mut text = [0; 16];
     let n = read(&output, &mut text).context("read")?;
     let pid = std::str::from_utf8(&text[..n])?.trim().parse()?;

@@ -30,7 +30,7 @@ pub(super) const LATE_LINES: Experiment = Experiment {
         wrong(
             "the line of C alone",
             "C's stdio looks what standard output is. It writes line by line to a terminal \
-             alone; for a pipe it waits until some thousand bytes have come together.",
+             alone; for a pipe it waits until a few thousand bytes have come together.",
         ),
         right(
             "the line of Rust alone",
@@ -127,7 +127,7 @@ pub(super) const LOST_AT_KILL: Experiment = Experiment {
         ),
         wrong(
             "the first of three lines",
-            "Nothing makes stdio write after the first line: its buffer holds some thousand \
+            "Nothing makes stdio write after the first line: its buffer holds a few thousand \
              bytes.",
         ),
         right(

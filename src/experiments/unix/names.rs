@@ -158,8 +158,8 @@ fn stolen_name(stage: &Stage) -> Result<usize> {
     let _new_client = UnixStream::connect(&path).context("connect")?;
     first.set_nonblocking(true).context("fcntl")?;
     second.set_nonblocking(true).context("fcntl")?;
-    let at_first = first.accept().map(drop);
-    let at_second = second.accept().map(drop);
+    let at_first = first.accept().map(|(socket, _)| socket);
+    let at_second = second.accept().map(|(socket, _)| socket);
     stage.call("the first: accept() of a new client", &at_first);
     stage.call("the second: accept() of it", &at_second);
     let kept = std::io::Write::write(&mut old_client, b"still here?").is_ok()

@@ -157,7 +157,7 @@ pub(super) fn after(
         return transferred(cx, name, desc, target);
     }
     match (name, first) {
-        // From the reading end it fills the caller's memory, as readv does.
+        // From the read end it fills the caller's memory, as readv does.
         ("vmsplice", Some(desc)) => {
             let spans = spans(cx, name);
             let load = load(cx, &spans, n as u64);

@@ -23,7 +23,7 @@ pub(super) const ORDER: Doubt = "several at once: their order is not known";
 /// Too little of the bytes was kept.
 pub(super) const UNKEPT: Doubt = "too many bytes to compare";
 /// None of the closes that were seen was the last.
-pub(super) const CLOSED: Doubt = "the last writing end was closed unseen";
+pub(super) const CLOSED: Doubt = "the last write end was closed unseen";
 /// More than one call may have done it.
 pub(super) const MANY: Doubt = "more than one may have woken it";
 
