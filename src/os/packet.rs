@@ -208,7 +208,7 @@ mod tests {
                 assert_eq!((came.length, &packet[..]), (2, &b"hi"[..]));
                 let own = std::process::id() as i32;
                 assert_eq!(came.sender.map(|who| who.pid), passcred.then_some(own));
-                // No copy of the writing end is left: the pipe has ended.
+                // No copy of the write end is left: the pipe has ended.
                 let n = std::io::Read::read(&mut read, &mut [0]).unwrap();
                 assert_eq!(n, 0, "SO_PASSCRED: {passcred}, {number} descriptors");
             }

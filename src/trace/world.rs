@@ -41,7 +41,7 @@ pub(super) struct World {
     pub(super) targets: HashMap<u64, String>,
     /// Semaphores that the end of a process gives back: the index of the process, and their keys.
     pub(super) undone: HashSet<(usize, String)>,
-    /// Sockets that have shut down their own reading end.
+    /// Sockets that have shut down their own read end.
     pub(super) deaf: HashSet<u64>,
     /// Descriptors that were sent, and may not have been received yet.
     pub(super) flying: Vec<Desc>,

@@ -1,4 +1,4 @@
-/* The last writing end is closed by dup2 over it, not by the close before.
+/* The last write end is closed by dup2 over it, not by the close before.
    must: write "hi" -> read "hi"
    must: dup2 6,4 -> read "" */
 #include "fool.h"

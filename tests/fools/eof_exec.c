@@ -1,4 +1,4 @@
-/* exec closes the last writing end; the program it runs ends much later.
+/* exec closes the last write end; the program it runs ends much later.
    must: execve -> read ""
    must: close -> read "" */
 #include "fool.h"

@@ -1,4 +1,4 @@
-/* The last writing end dies on its way: with the socket that it was sent to.
+/* The last write end dies on its way: with the socket that it was sent to.
    must: close 6 -> read "" */
 #include "fool.h"
 int main(void) {

@@ -1,4 +1,4 @@
-/* A writing end goes to another process, which closes it last.
+/* A write end goes to another process, which closes it last.
    must: sendmsg "d" -> recvmsg "d"
    must: write "late" -> read "late"
    must: end -> read "" */

@@ -1,4 +1,4 @@
-/* Another process has fetched a writing end without being sent it.
+/* Another process has fetched a write end without being sent it.
    must: end -> read "" */
 #include "fool.h"
 int main(void) {

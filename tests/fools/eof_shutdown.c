@@ -1,5 +1,5 @@
 /* shutdown ends what is sent; the close after it ends nothing more. Who shuts down its own
-   reading end finds an end that nobody made.
+   read end finds an end that nobody made.
    must: write "hi" -> read "hi"
    must: shutdown -> read "" */
 #include "fool.h"

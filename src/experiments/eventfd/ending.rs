@@ -23,7 +23,7 @@ pub(super) const LAST_WRITER: Experiment = Experiment {
         wrong(
             "it returns 0 bytes",
             "A pipe has two ends, so the kernel knows when the last descriptor of the \
-             writing end is closed. An eventfd has one end, and the waiter has it open.",
+             write end is closed. An eventfd has one end, and the waiter has it open.",
         ),
         right(
             "it sleeps for ever",

@@ -17,7 +17,7 @@ pub(super) const CLOSED_BUT_WATCHED: Experiment = Experiment {
     name: "closed-but-watched",
     title: "A closed descriptor that epoll remembers",
     level: Level::Deep,
-    question: "A program watches the reading end of a pipe with epoll, under its \
+    question: "A program watches the read end of a pipe with epoll, under its \
                number. Somewhere a library, or a child that was forked, has a duplicate \
                of the descriptor. The program closes its own. Then a byte comes into \
                the pipe. What does epoll_wait(2) return?",

@@ -134,7 +134,7 @@ pub(super) const KEPT_OPEN: Experiment = Experiment {
     name: "kept-open",
     title: "The last writer, and a copy of its end",
     level: Level::Later,
-    question: "A target is the only process that has the writing end of a pipe open. A \
+    question: "A target is the only process that has the write end of a pipe open. A \
                debugger gets a copy of it by pidfd_getfd(2), writes nothing, and keeps it. \
                The target ends. What does the next read(2) of the pipe do?",
     answers: &[
@@ -176,7 +176,7 @@ fn kept_open(stage: &Stage) -> Result<usize> {
         Ok(n.ok())
     })?;
     let copy = fetch(target.pid(), number)?;
-    stage.call("pidfd_getfd(target, the writing end)", &"a descriptor");
+    stage.call("pidfd_getfd(target, the write end)", &"a descriptor");
     target.kill(Signal::SIGKILL)?;
     target.end()?;
     stage.event("target", "has ended");

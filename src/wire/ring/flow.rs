@@ -21,7 +21,7 @@ use crate::say::{self, Commentary};
 const LOOKS: &str = "wakes every 0.1 s to see whether";
 
 // ANCHOR: writer
-/// The writing end. There is one.
+/// The write end. There is one.
 #[derive(Debug)]
 pub struct Writer {
     ring: Ring,
@@ -35,7 +35,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Takes the writing end of `ring`.
+    /// Takes the write end of `ring`.
     ///
     /// # Errors
     /// Indices that cannot be; /proc not mounted.
@@ -152,7 +152,7 @@ impl Writer {
 }
 
 // ANCHOR: reader
-/// The reading end. There is one.
+/// The read end. There is one.
 #[derive(Debug)]
 pub struct Reader {
     ring: Ring,
@@ -168,7 +168,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Takes the reading end of `ring`.
+    /// Takes the read end of `ring`.
     ///
     /// # Errors
     /// Indices that cannot be; /proc not mounted.

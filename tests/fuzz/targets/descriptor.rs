@@ -49,7 +49,7 @@ pub(crate) fn run(input: &[u8]) {
     assert!(is_closed(&reading), "a descriptor is left open");
 }
 
-/// Whether nobody has the writing end of this pipe any more.
+/// Whether nobody has the write end of this pipe any more.
 pub(crate) fn is_closed(reading: impl AsFd) -> bool {
     let mut byte = [0];
     rustix::io::ioctl_fionbio(&reading, true).expect("ioctl");
