@@ -223,10 +223,14 @@ impl Job<'_> {
         self.said.iter().any(|(who, text)| *who == rank && text.starts_with(begin))
     }
 
-    /// Waits until no rank is left; what they report meanwhile is kept.
+    /// Waits until no rank is left, and then until the launcher has passed on what they have
+    /// written; what they report meanwhile is kept.
     pub(super) fn comes_to_its_end(&mut self) -> Result<bool> {
         while let Some(line) = self.hear(START)? {
             self.said.push(line);
+        }
+        if self.ended {
+            self.mpiexec.wait().context("waitpid")?;
         }
         Ok(self.ended)
     }
