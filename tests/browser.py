@@ -1,4 +1,4 @@
-"""The built book in Chromium: `python tests/browser.py BOOK [PAGE...]`.
+"""The built book in Chromium: `python tests/browser.py BOOK [PAGE...]`. Prints of each page how long it is.
 
 It needs playwright and axe-playwright-python (see .ci/run), and Debian's chromium."""
 
@@ -17,6 +17,13 @@ from playwright.sync_api import sync_playwright
 THEMES = ["light", "rust", "coal", "navy", "ayu"]
 HTML_LIMIT = 200_000
 INDEX_LIMIT = 1_500_000
+# What a page shows before a fold is opened: words of prose, lines of code, lines of one block.
+WORDS, LINES, BLOCK = 1500, 250, 45
+# The sections of a chapter's page.
+SECTIONS = ["guess", "the-bare-program", "what-the-kernel-was-asked", "what-it-lacks", "the-role",
+            "when-to-take-it-and-when-not", "on-the-wire", "do-it"]
+# A bare program is shown whole, as long as tests/bare/texts.rs lets it be; a captured run is no code.
+WHOLE = {"the-bare-program": 160, "run-it": 60, "what-your-machine-offers": 60}
 # What WCAG's level AA asks of a text.
 CONTRAST = 4.5
 # The rules of axe that one theme may break, and another not.
@@ -85,6 +92,51 @@ def headings(page, name):
     for before, after in zip(levels, levels[1:]):
         if after > before + 1:
             fault(name, f"a heading of level {after} follows one of level {before}")
+
+
+def shape(page, name):
+    """What is shown before a fold is opened, and in which order; what of it the report has."""
+    shown = page.evaluate("""() => {
+        const main = document.querySelector('main'), all = [...main.querySelectorAll('*')];
+        const before = (one, other) => !!(one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING);
+        const blocks = all.filter(e => e.matches('pre') && e.checkVisibility()).map(e => ({
+            lines: e.innerText.trimEnd().split('\\n').length,
+            section: all.findLast(h => h.matches('h1, h2') && before(h, e)).id,
+        }));
+        const texts = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
+        let words = 0;
+        while (texts.nextNode()) {
+            const element = texts.currentNode.parentElement;
+            if (element.checkVisibility() && !element.closest('pre, svg, table, summary, h1, h2, h3, h4')) {
+                words += texts.currentNode.data.split(/\\s+/).filter(word => /\\w/.test(word)).length;
+            }
+        }
+        const first = selector => all.findIndex(e => e.matches(selector) && e.checkVisibility());
+        return {
+            blocks, words,
+            sections: all.filter(e => e.matches('h2')).map(e => e.id),
+            picture: first('svg[role=img]'), guess: first('.guess'), code: first('pre'),
+            next: all.some(e => e.matches('strong') && e.textContent === 'Next:' && e.parentElement.querySelector('a')),
+            height: main.scrollHeight,
+        };
+    }""")
+    lines = sum(block["lines"] for block in shown["blocks"])
+    # A glossary is no prose: nobody reads it through.
+    if shown["words"] > WORDS and name != "glossary.html":
+        fault(name, f"{shown['words']} words of prose")
+    if lines > LINES:
+        fault(name, f"{lines} lines of code")
+    for block in shown["blocks"]:
+        if block["lines"] > WHOLE.get(block["section"], BLOCK):
+            fault(name, f"{block['lines']} lines of code at once below #{block['section']}")
+    if not shown["next"] and name != "glossary.html":
+        fault(name, "no page comes next")
+    if "the-bare-program" in shown["sections"]:
+        if [section for section in shown["sections"] if section in SECTIONS] != SECTIONS:
+            fault(name, f"sections {shown['sections']}")
+        if not -1 < shown["picture"] < shown["guess"] < shown["code"]:
+            fault(name, "not a picture, then a guess, and then the first code")
+    return f"{shown['words']} words, {lines} lines of code, {shown['height']} px high"
 
 
 def sideways(page, name):
@@ -298,6 +350,7 @@ def main(book, *names):
             if file.stat().st_size > HTML_LIMIT:
                 fault(name, f"{file.stat().st_size} bytes of HTML")
             phone.goto(home + name)
+            narrow = phone.evaluate("document.querySelector('main').scrollHeight")
             sideways(phone, f"{name} on a phone")
             open_folds(phone)
             sideways(phone, f"{name} on a phone, all folds open")
@@ -305,6 +358,7 @@ def main(book, *names):
             axe(phone, f"{name} on a phone", runOnly=only("scrollable-region-focusable", "target-size"))
             desk.goto(home + name)
             headings(desk, name)
+            print(f"{name}: {shape(desk, name)}, {narrow} px on a phone; {file.stat().st_size} bytes")
             folds += printed(desk, name)
             keyboard(desk, name)
             open_folds(desk)
