@@ -188,7 +188,7 @@ const RING: Exercise = Exercise {
             language: Language::C,
             edits: &[(
                 "int next = (rank + 1) % ranks, before = (rank + ranks - 1) % ranks;",
-                "int next = rank ^ 1, before = next;",
+                "int pair = rank ^ 1, next = pair < ranks ? pair : MPI_PROC_NULL, before = next;",
             )],
         },
         Wrong {
