@@ -29,8 +29,8 @@ pub(super) const ROW: Exercise = Exercise {
     ],
     reasons: "One that sends to many must not sleep for one. What becomes of the one that has no room is \
               the server's choice, and must be one: to close it is the simplest, and what \
-              dbus-daemon and Redis do beyond a bound; to drop lines for it, and to keep them up to a \
-              bound, are the others. A client that has left is the same case with another errno: \
+              Redis does beyond a bound; to drop lines for it, as dbus-daemon does, and to keep them up \
+              to a bound, are the others. A client that has left is the same case with another errno: \
               EPIPE, ECONNRESET.",
     hints: [
         "Which call sleeps for a client that does not read? Which flag of that call says that it is \

@@ -112,8 +112,8 @@ pub(super) const EDGE_NEVER_READ: Experiment = Experiment {
     ],
     kind: Kind::Kernel,
     run: edge_never_read,
-    moral: "With EPOLLET a loop needs no read to be woken again; event loops in Rust and Go do it \
-            so, and save a call. Once in 2^64 - 2 writes one of them would sleep.",
+    moral: "With EPOLLET a loop needs no read to be woken again; Rust's event loops on the crate \
+            mio do so, and save a call. After 2^64 - 2 writes the next one would sleep.",
     see: "epoll(7), eventfd(2)",
     file: file!(),
     shows: &["edge-never-read"],

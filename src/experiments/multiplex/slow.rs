@@ -190,15 +190,15 @@ pub(super) const WITHOUT_A_BOUND: Experiment = Experiment {
         ),
         wrong(
             "in the client, in the buffer",
-            "Nothing comes into a process that does not read. It may be stopped, or on a train \
-             in a tunnel, or hostile.",
+            "Nothing comes into a process that does not read. It may be stopped, or its network \
+             may be down, or it may be hostile.",
         ),
     ],
     kind: Kind::Kernel,
     run: without_a_bound,
     moral: "A list for each client needs a bound, and a rule for the moment when it is reached: \
-            drop the oldest (a price, a position), or disconnect (a log, a chat). dbus-daemon, \
-            Redis and X disconnect. One client decides how much memory you use otherwise.",
+            drop messages (a price, a position; dbus-daemon does), or disconnect (a log, a chat; \
+            Redis does). One client decides how much memory you use otherwise.",
     see: "socket(7), send(2)",
     file: file!(),
     shows: &["without-a-bound"],

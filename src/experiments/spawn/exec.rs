@@ -46,8 +46,8 @@ pub(super) const KEPT_BY_EXEC: Experiment = Experiment {
     kind: Kind::Kernel,
     run: kept_by_exec,
     moral: "Between fork(2) and execve(2) set the mask and the dispositions that the new program \
-            should have: it has no other parent to do so. Rust's Command clears the mask and resets \
-            SIGPIPE, and nothing else.",
+            should have: it has no other parent to do so. Rust's Command resets SIGPIPE alone, and leaves \
+            the mask as it is: here it started cat.",
     see: "execve(2), signal(7), sigprocmask(2)",
     file: file!(),
     shows: &["kept-by-exec"],
@@ -60,9 +60,7 @@ fn kept_by_exec(stage: &Stage) -> Result<usize> {
         ignore(libc::SIGUSR2)?;
         Set::of(&[libc::SIGTERM]).block()?;
         stage.event("child", "has a handler, ignores, blocks, and calls execve()");
-        // Not by Command, which would clear the mask.
-        let _ = execvp(c"cat", &[c"cat", c"/proc/self/status"]).context("execvp")?;
-        Ok(())
+        Err(Command::new("cat").arg("/proc/self/status").exec().into())
     })?;
     let status = all_of(output)?;
     cat.status()?;

@@ -34,7 +34,7 @@ pub(super) const REUSEADDR: Experiment = Experiment {
     name: "reuseaddr",
     title: "Two servers at one port (SO_REUSEADDR)",
     level: Level::Later,
-    question: "Two servers have set SO_REUSEADDR, which every TCP server sets, and have bound the \
+    question: "Two servers have set SO_REUSEADDR, which most TCP servers set, and have bound the \
                same UDP address, one after the other. Clients send six datagrams to it. Who gets \
                them?",
     answers: &[
@@ -59,8 +59,8 @@ pub(super) const REUSEADDR: Experiment = Experiment {
     ],
     kind: Kind::Kernel,
     run: reuseaddr,
-    moral: "Do not set SO_REUSEADDR on a UDP server: there is no TIME_WAIT to get around. Without \
-            it, a second server is told: EADDRINUSE.",
+    moral: "Do not set SO_REUSEADDR on a UDP server, but to share a multicast group: there is no \
+            TIME_WAIT to get around. Without it, a second server is told: EADDRINUSE.",
     see: "socket(7), udp(7), bind(2)",
     file: file!(),
     shows: &["reuseaddr"],
