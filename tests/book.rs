@@ -265,6 +265,27 @@ fn each_link_leads_to_a_place_that_is_there() {
 }
 
 #[test]
+fn each_page_leads_to_the_next_one_of_the_summary() {
+    let summary = read("chapters/SUMMARY.md");
+    let pages: Vec<_> = summary
+        .split("](")
+        .skip(1)
+        .map(|rest| rest.split(')').next().unwrap())
+        .collect();
+    for pair in pages.windows(2) {
+        let text = read(format!("chapters/{}", pair[0]));
+        let (_, next) = text.rsplit_once("**Next:**").expect(pair[0]);
+        let (_, link) = next.split_once("](").expect(pair[0]);
+        assert!(
+            link.starts_with(pair[1]),
+            "{}: the next page is {}",
+            pair[0],
+            pair[1]
+        );
+    }
+}
+
+#[test]
 fn each_term_of_the_glossary_ends_with_a_link_to_where_it_is_shown() {
     let glossary = read("chapters/glossary.md");
     let terms = glossary.lines().filter(|line| line.starts_with(": "));
@@ -530,6 +551,16 @@ fn the_commands_on_the_pages_and_in_the_readme_are_whole() {
         }
     }
     assert!(seen > 80, "only {seen}");
+}
+
+#[test]
+fn the_readme_shows_the_bare_program_as_it_is() {
+    let (readme, program) = (read("README.md"), read("src/bare/fifo.rs"));
+    let shown =
+        readme.split("```rust\n").nth(1).unwrap().split("```").next().unwrap();
+    let shown: Vec<_> = shown.lines().map(str::trim).collect();
+    let program: Vec<_> = program.lines().map(str::trim).collect();
+    assert!(program.windows(shown.len()).any(|lines| lines == shown), "{shown:?}");
 }
 
 #[test]
