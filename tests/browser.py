@@ -26,6 +26,8 @@ SECTIONS = ["guess", "the-bare-program", "what-the-kernel-was-asked", "what-it-l
 WHOLE = {"the-bare-program": 160, "run-it": 60, "what-your-machine-offers": 60}
 # What WCAG's level AA asks of a text.
 CONTRAST = 4.5
+# The smallest text of a picture, in pixels.
+SMALLEST = 9
 # The rules of axe that one theme may break, and another not.
 COLOURS = ["color-contrast", "link-in-text-block"]
 # The address of the definition that a search must show first.
@@ -143,12 +145,25 @@ def sideways(page, name):
     wide = page.evaluate("""() => {
         const [all, here] = [document.scrollingElement.scrollWidth, innerWidth];
         const beyond = [...document.querySelectorAll('main *')].filter(e =>
-            e.getBoundingClientRect().right > here + 1 && !e.closest('pre, .trace, .table-wrapper'));
+            e.getBoundingClientRect().right > here + 1 && !e.closest('pre, .trace, .map, .table-wrapper'));
         return all > here || beyond.length > 0
             ? `${all} px wide: ${beyond.slice(0, 3).map(e => e.outerHTML.slice(0, 120))}` : null;
     }""")
     if wide:
         fault(name, wide)
+
+
+def legible(page, name):
+    small = page.evaluate("""least => [...document.querySelectorAll('main svg')].flatMap(picture => {
+        const scale = picture.getBoundingClientRect().width / picture.viewBox.baseVal.width;
+        const sizes = [...picture.querySelectorAll('text, tspan')]
+            .map(e => scale * parseFloat(getComputedStyle(e).fontSize));
+        const size = Math.min(...sizes);
+        return picture.checkVisibility() && size < least
+            ? [`${size.toFixed(1)} px: ${picture.querySelector('title')?.textContent}`] : [];
+    })""", SMALLEST)
+    if small:
+        fault(name, f"texts of pictures are too small: {small}")
 
 
 def axe(page, name, **options):
@@ -352,6 +367,7 @@ def main(book, *names):
             phone.goto(home + name)
             narrow = phone.evaluate("document.querySelector('main').scrollHeight")
             sideways(phone, f"{name} on a phone")
+            legible(phone, f"{name} on a phone")
             open_folds(phone)
             sideways(phone, f"{name} on a phone, all folds open")
             phone.evaluate(AXE)
