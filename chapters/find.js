@@ -94,6 +94,8 @@
 
     // The arrows go through the box and the results; Tab does, too, and Escape closes.
     function keys(event) {
+        // Closed just now: the focus is not back yet, and the key is the page's.
+        if (!dialog.open) { return; }
         // mdBook's keys turn pages.
         event.stopPropagation();
         const stops = [input, ...results.querySelectorAll('a')];
@@ -116,7 +118,8 @@
         if (event.target === dialog || event.target.closest('a')) { dialog.close(); }
     });
     document.addEventListener('keydown', event => {
-        const typing = event.target.closest?.('input, textarea, select, [contenteditable]');
+        const typing = event.target.closest?.('input, textarea, select, [contenteditable]')
+            && !dialog.contains(event.target);
         if (typing || event.altKey || event.ctrlKey || event.metaKey) { return; }
         if (event.key === 's' || event.key === '/') {
             event.preventDefault();

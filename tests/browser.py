@@ -204,10 +204,17 @@ def accessible(page, name):
     in_each_theme(page, name)
 
 
+def choose(page, theme):
+    """Chooses a theme, and waits until its style sheets, and no others, are there."""
+    page.evaluate("theme => document.getElementById(`mdbook-theme-${theme}`).click()", theme)
+    page.wait_for_function("""() => [...document.querySelectorAll('link[rel=stylesheet]')]
+        .every(link => link.disabled === !link.sheet)""")
+
+
 def in_each_theme(page, name):
     page.add_style_tag(content="* { transition: none !important; }")
     for theme in THEMES:
-        page.evaluate("theme => document.getElementById(`mdbook-theme-${theme}`).click()", theme)
+        choose(page, theme)
         axe(page, f"{name} in {theme}", runOnly=only(*COLOURS))
 
 
@@ -215,7 +222,7 @@ def drawn(page, name):
     """The contrast of each text in a picture with the shape that is drawn below it, in each theme."""
     page.add_style_tag(content="* { transition: none !important; }")
     for theme in THEMES:
-        page.evaluate("theme => document.getElementById(`mdbook-theme-${theme}`).click()", theme)
+        choose(page, theme)
         dim = page.evaluate("""least => {
             const canvas = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
             function luminance(colour) {
