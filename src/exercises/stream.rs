@@ -1,5 +1,6 @@
 //! What partners do with connections: the calls of a client, of a Unix socket or of TCP.
 
+use std::io::BufRead;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -120,6 +121,19 @@ impl Partner {
             all.extend(part);
         }
         Ok(all)
+    }
+
+    /// Reads a line, which the server sends as the answer to one.
+    ///
+    /// # Errors
+    /// As recv(2), or when the end comes before.
+    pub fn answer(&self, mut stream: impl BufRead) -> Result<String> {
+        let mut line = String::new();
+        stream.read_line(&mut line).context("recv")?;
+        if line.is_empty() {
+            return self.wrong(LOST);
+        }
+        Ok(line)
     }
 
     /// Sends `bytes`, and wants them back; the connection stays open.

@@ -1,6 +1,6 @@
 //! Design: a lock server.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
@@ -267,13 +267,9 @@ impl<'a> Client<'a> {
     }
 
     fn expect(&mut self, answer: &str) -> Result<()> {
-        let mut line = String::new();
         let who = self.who;
-        self.stream
-            .as_mut()
-            .context("connected")?
-            .read_line(&mut line)
-            .context("recv")?;
+        let line =
+            self.partner.answer(self.stream.as_mut().context("connected")?)?;
         self.partner.log(&format!("client {who}: receives {line:?}"));
         match line.strip_suffix('\n') == Some(answer) {
             true => Ok(()),

@@ -1,6 +1,6 @@
 //! Design: an upgrade without a refused connection.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::net::TcpStream;
 
 use anyhow::Result;
@@ -228,9 +228,7 @@ impl Client {
 
     /// Receives the answer: of one of these generations.
     fn answer(&mut self, partner: &Partner, generations: &[u32]) -> Result<()> {
-        let mut answer = String::new();
-        let received = self.stream.read_line(&mut answer);
-        partner.call("recv()", received)?;
+        let answer = partner.answer(&mut self.stream)?;
         partner.log(&format!("receives {answer:?}"));
         let mut wanted =
             generations.iter().map(|number| format!("{number} {}\n", self.line));

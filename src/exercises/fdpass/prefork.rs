@@ -1,10 +1,10 @@
 //! Design: a server that passes its connections to workers.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::net::TcpStream;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
@@ -261,8 +261,7 @@ impl Client {
 
     /// The worker that has answered.
     fn answer(&mut self, partner: &Partner) -> Result<Pid> {
-        let mut answer = String::new();
-        self.stream.read_line(&mut answer).context("recv")?;
+        let answer = partner.answer(&mut self.stream)?;
         partner.log(&format!("receives {answer:?}"));
         let line = self.line(partner);
         self.sent += 1;
