@@ -66,21 +66,29 @@ fn without_what_differs(text: &str) -> String {
         {
             "(It hung.)".to_owned()
         } else {
-            line.split_inclusive(' ').map(word_that_stays).collect()
+            let mut before = "";
+            let words = line.split_inclusive(' ');
+            words
+                .map(|word| {
+                    word_that_stays(std::mem::replace(&mut before, word), word)
+                })
+                .collect()
         };
         let _ = writeln!(out, "{line}");
     }
     out
 }
 
-/// A word, with PLACE for a name of the stage's, and N for a number of some digits: a pid, an id.
-fn word_that_stays(word: &str) -> String {
+/// A word, with PLACE for a name of the stage's, and N for a number of some digits, as a pid's, and
+/// for the id of a System V object, which is small where few were made.
+fn word_that_stays(before: &str, word: &str) -> String {
     let path = word.trim_end();
     if path.contains("ipclab-") {
         return word.replace(path, "PLACE");
     }
     let number = path.trim_matches(['"', '.', '-']);
-    if number.len() > 2 && number.bytes().all(|c| c.is_ascii_digit()) {
+    let some = if before.starts_with("sysv-") { 1 } else { 3 };
+    if number.len() >= some && number.bytes().all(|c| c.is_ascii_digit()) {
         word.replace(number, "N")
     } else {
         word.to_owned()
