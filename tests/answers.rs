@@ -10,12 +10,13 @@ use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, shutdown,
-    socket,
+    AddressFamily, Backlog, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, bind,
+    connect, listen, send, shutdown, socket,
 };
+use os::calls::accept4;
 use os::process_identity::state;
 use support::*;
 
@@ -103,11 +104,9 @@ const WAYS: &[&str] =
 fn leave(client: OwnedFd, by: By, way: &str) {
     match way {
         "half-close, then close" => {
-            shutdown(client.as_raw_fd(), nix::sys::socket::Shutdown::Write).unwrap()
+            shutdown(client.as_raw_fd(), Shutdown::Write).unwrap()
         }
-        "deaf, then close" => {
-            shutdown(client.as_raw_fd(), nix::sys::socket::Shutdown::Read).unwrap()
-        }
+        "deaf, then close" => shutdown(client.as_raw_fd(), Shutdown::Read).unwrap(),
         // A Unix socket has no linger: it is a reset if something is unread.
         "reset" if by == By::Tcp => {
             rustix::net::sockopt::set_socket_linger(
@@ -132,6 +131,12 @@ fn stop(role: &RoleProcess) {
     });
 }
 
+/// Whether something lies there that was not received.
+fn is_readable(socket: &OwnedFd) -> bool {
+    let mut socket = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    poll(&mut socket, PollTimeout::ZERO).unwrap() == 1
+}
+
 /// What is sent: `number` messages, as they go on the wire.
 fn numbers(number: usize, by: By) -> Vec<Vec<u8>> {
     let newline = if by == By::Seqpacket { "" } else { "\n" };
@@ -148,8 +153,7 @@ fn printed(kind: Kind, way: &str, unread: bool, more: &[&str]) -> (Vec<u8>, usiz
     let first = usize::from(unread);
     assert_eq!(hand_over(&client, &messages[..first]), first);
     if unread {
-        let mut answer = [PollFd::new(client.as_fd(), PollFlags::POLLIN)];
-        assert_eq!(poll(&mut answer, 60_000_u16).unwrap(), 1, "no answer");
+        until("an answer", || is_readable(&client));
     }
     // So that all is there before the next answer. `fork` goes on: its child may answer at
     // once, which is another order of the same.
@@ -234,6 +238,67 @@ fn more_than_one_read_of_it_is_printed() {
             kind.words
         );
     }
+}
+
+/// The peer's end is shut for reading, so that what it is sent fails by EPIPE; then it is closed
+/// with something unread. A socket of packets tells of that reset before it gives the packets
+/// that came first.
+#[test]
+fn a_reset_after_a_broken_pipe_loses_no_packet() {
+    let packets = kind(&["unix", "server", "--type", "seqpacket"], By::Seqpacket);
+    let subject = subject("unix");
+    let (server, client) = start(&subject, packets, &[]);
+    let messages = numbers(50, By::Seqpacket);
+    assert_eq!(hand_over(&client, &messages[..1]), 1);
+    until("the answer, which stays unread", || is_readable(&client));
+    shutdown(client.as_raw_fd(), Shutdown::Read).unwrap();
+    assert_eq!(hand_over(&client, &messages[1..2]), 1);
+    server.wait_for_comment("EPIPE", deadline()).unwrap();
+    stop(&server);
+    assert_eq!(hand_over(&client, &messages[2..]), 48);
+    drop(client);
+    server.signal(Signal::SIGCONT).unwrap();
+    let outcome = server.wait(deadline()).unwrap();
+    assert_eq!(
+        outcome.stdout,
+        numbers(50, By::Stream).concat(),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn a_reset_after_a_broken_pipe_loses_no_answer() {
+    let subject = subject("unix");
+    let path = subject.dir().join("other");
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let listener =
+        socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
+    bind(listener.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+    listen(&listener, Backlog::new(1).unwrap()).unwrap();
+    let words = ["unix", "client", "--type", "seqpacket", "--at"];
+    let mut command = ipclab(&subject, &words);
+    command.arg(&path);
+    let mut client = RoleProcess::start("client", command, Input::Open).unwrap();
+    client.feed(b"one\n").unwrap();
+    let server = accept4(&listener, flags).unwrap();
+    until("the message, which stays unread", || is_readable(&server));
+    shutdown(server.as_raw_fd(), Shutdown::Read).unwrap();
+    client.feed(b"two\n").unwrap();
+    client.wait_for_comment("EPIPE", deadline()).unwrap();
+    stop(&client);
+    let answers = numbers(50, By::Seqpacket);
+    assert_eq!(hand_over(&server, &answers), 50);
+    drop(server);
+    client.signal(Signal::SIGCONT).unwrap();
+    let outcome = client.wait(deadline()).unwrap();
+    assert_eq!(outcome.status.code(), Some(1), "{}", outcome.stderr);
+    assert_eq!(
+        outcome.stdout,
+        numbers(50, By::Stream).concat(),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]

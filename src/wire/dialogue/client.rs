@@ -70,6 +70,8 @@ struct Talk<L> {
     answer: Vec<u8>,
     /// Until the end of all answers.
     receiving: bool,
+    /// The socket has told of a reset.
+    reset: bool,
     /// poll(2) has reported that the server is gone. What is still to be sent will fail.
     hung_up: bool,
     /// The user who types knows that no more answers will come.
@@ -101,6 +103,7 @@ impl<L: Link> Talk<L> {
             message: Vec::new(),
             answer: Vec::new(),
             receiving: true,
+            reset: false,
             hung_up: false,
             told: false,
             payload: client.payload()?,
@@ -250,9 +253,10 @@ impl<L: Link> Talk<L> {
             }
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Printed::Yes),
             Err(error) => {
-                // A socket of packets is told of the reset before it is given what came first.
-                let first = self.score.failure.is_none();
-                self.receiving = first && error == Errno::ECONNRESET;
+                // A socket of packets tells of the reset, once, before it gives what came first.
+                let reset = error == Errno::ECONNRESET;
+                self.receiving = reset && !self.reset;
+                self.reset |= reset;
                 self.score.broken = true;
                 self.failed("receive from the server", error);
             }

@@ -148,13 +148,16 @@ pub fn answer(
 ) -> Result<Ended> {
     let mut message = Vec::new();
     let mut answered = Ok(());
+    let mut reset = false;
     loop {
         let received = end.next(&mut message);
-        if let (Err(lost), Ok(())) = (&received, &answered)
+        if let Err(lost) = &received
             && errno(lost) == Some(Errno::ECONNRESET)
+            && !reset
         {
-            // A socket of packets is told of the reset before it is given what came first.
-            answered = received.map(drop);
+            // A socket of packets tells of the reset, once, before it gives what came first.
+            reset = true;
+            answered = answered.and(received.map(drop));
             continue;
         }
         match (received, answered) {
