@@ -265,8 +265,11 @@ pub(super) struct Early<'a> {
     quiet: Duration,
 }
 
-/// How long the others may go on when one has failed: they see its end, and say so.
+/// How long the others may sleep when one has failed: they see its end, and say so.
 const AFTERWARDS: Duration = Duration::from_millis(300);
+
+/// How long they may go on then, at most.
+const TO_END: Duration = Duration::from_secs(3);
 
 /// Waits until all have ended, or there is nothing more to wait for.
 pub(super) fn wait(
@@ -290,8 +293,8 @@ pub(super) fn wait(
             if late != Over::Failed
                 && all.any(|(process, player)| vital(player) && process.has_failed())
             {
-                (late, deadline) =
-                    (Over::Failed, deadline.min(Instant::now() + AFTERWARDS));
+                since = Instant::now();
+                (late, deadline) = (Over::Failed, deadline.min(since + TO_END));
             }
         }
         if running.iter().map(RoleProcess::output_length).sum::<usize>()
@@ -316,8 +319,14 @@ pub(super) fn wait(
                 .collect();
             if newest != last || newest.values().any(|sleep| !sleep.sound) {
                 (last, since) = (newest, now);
-            } else if since.elapsed() > quiet {
-                return Ok(Over::Quiet);
+            } else {
+                let (quiet, over) = match late {
+                    Over::Failed => (AFTERWARDS, late),
+                    _ => (quiet, Over::Quiet),
+                };
+                if since.elapsed() > quiet {
+                    return Ok(over);
+                }
             }
         }
         let mut fds: Vec<_> = living

@@ -12,6 +12,7 @@ use super::super::partner::Partner;
 use super::super::row::{Begin, Exercise, Kind, Player, Stage, Wrong};
 use super::super::scene::Scene;
 use super::super::sleep::Sleep;
+use super::super::stream::LOST;
 
 /// For the chapter unix.
 pub(in super::super) const ROW: Exercise = Exercise {
@@ -302,6 +303,7 @@ impl<'a> Client<'a> {
                 Ok(())
             }
             Err(error) => Err(error).context("recv"),
+            Ok((0, _)) => partner.wrong(LOST),
             Ok((n, _)) => partner.wrong(&format!(
                 "client {} was answered {:?}, and should wait",
                 self.who,
