@@ -1,5 +1,5 @@
 'use strict';
-// What mdBook's pages lack for a keyboard and for a screen reader.
+// What mdBook's pages lack for a keyboard, for a screen reader, and on a phone.
 (function () {
     // The bar above the page is a landmark.
     document.getElementById('mdbook-menu-bar')?.setAttribute('role', 'banner');
@@ -20,6 +20,18 @@
         shown.addEventListener('change', tell);
         button.addEventListener('click', () => label.click());
         tell();
+    }
+
+    // A short word of code is not broken at its hyphens: an option, a file's mode.
+    for (const code of document.querySelectorAll('main :not(pre) > code')) {
+        if (code.childElementCount > 0 || !code.textContent.includes('-')) { continue; }
+        code.replaceChildren(...code.textContent.split(/( +)/).map(word => {
+            if (!word.includes('-') || word.length > 30) { return word; }
+            const whole = document.createElement('span');
+            whole.className = 'word';
+            whole.textContent = word;
+            return whole;
+        }));
     }
 
     // Code that is wider than its box scrolls by the arrow keys, once it can have the focus.

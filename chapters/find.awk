@@ -44,7 +44,9 @@ function take(line,    part, id, level, outer) {
         split(line, part, ":")
         paragraph_ends()
         outer = doc
+        lacks = line ~ /^lacks\//
         read(src part[1], part[2])
+        lacks = 0
         paragraph_ends()
         doc = outer
     } else if (line ~ /^#+ /) {
@@ -71,8 +73,11 @@ function take(line,    part, id, level, outer) {
         sub(/ Shown: .*/, "", line)
         about = substr(line, 3)
     } else if (line ~ /^ *$/) paragraph_ends()
-    else if (line !~ /^  (Tested by|See it): / && line !~ /^\|[-|: ]+$/ && line !~ /^\{\{/)
+    else if (line !~ /^\|[-|: ]+$/ && line !~ /^\{\{/) {
+        # Of a row of what is lacking only that is looked for: the commands are everywhere.
+        if (lacks) sub(/ \| .*/, "", line)
         about = about " " line
+    }
 }
 
 function paragraph_ends(    text) {

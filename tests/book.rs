@@ -30,6 +30,11 @@ fn is_traced(name: &str) -> bool {
     chapters::find(name).unwrap().meets != Meets::World
 }
 
+/// Whether a chapter's page includes that file.
+fn shows(name: &str, file: &str) -> bool {
+    read(format!("chapters/{name}.md")).contains(&format!("{{{{#include {file}}}}}"))
+}
+
 /// The names of the files in `dir` that end with `end`, without it.
 fn stems(dir: &str, end: &str) -> BTreeSet<String> {
     fs::read_dir(root().join(dir))
@@ -120,7 +125,10 @@ fn no_page_and_no_source_stands_outside_the_table() {
     assert_eq!(sources, known);
     assert_eq!(stems("chapters/transcripts", ".txt"), known);
     let traced = known.iter().filter(|name| is_traced(name)).cloned().collect();
-    assert_eq!(stems("chapters/traces", ".svg"), traced);
+    assert_eq!(stems("chapters/traces/bare", ".svg"), traced);
+    let with_its_roles = |name: &&String| shows(name, &format!("traces/{name}.svg"));
+    let drawn = known.iter().filter(with_its_roles).cloned().collect();
+    assert_eq!(stems("chapters/traces", ".svg"), drawn);
     known.extend(names().into_iter().flat_map(pages));
     known.extend(
         [
@@ -133,6 +141,8 @@ fn no_page_and_no_source_stands_outside_the_table() {
             "map",
             "doctor",
             "bench",
+            "using",
+            "reading",
         ]
         .map(str::to_owned),
     );
@@ -195,8 +205,10 @@ fn each_page_shows_code_of_both_roles_and_a_captured_run() {
     for name in names() {
         let page = read(format!("chapters/{name}.md"));
         assert!(page.contains(&format!("transcripts/{name}.txt")), "{name}: no run");
-        let drawn = page.contains(&format!("traces/{name}.svg"));
+        let drawn = shows(name, &format!("traces/bare/{name}.svg"));
         assert_eq!(drawn, is_traced(name), "{name}: its trace");
+        let roles = page.contains(&format!("`ipclab trace {name}`"));
+        assert_eq!(roles, is_traced(name), "{name}: the trace of its roles");
         assert!(page.contains("## On the wire"), "{name}: no wire");
         let role = ["## The role", "## Run it"].map(|title| page.contains(title));
         assert!(role.contains(&true), "{name}: no command");
@@ -244,7 +256,10 @@ fn each_link_leads_to_a_place_that_is_there() {
         .collect();
     let mut seen = 0;
     for page in all.keys() {
-        let text = read(format!("chapters/{page}.md")).replace("href=\"", "](");
+        let mut text = read(format!("chapters/{page}.md")).replace("href=\"", "](");
+        if names().contains(&page.as_str()) {
+            text += &read(format!("chapters/lacks/{page}.md"));
+        }
         for part in text.split("](").skip(1) {
             let link = part.split([')', '"']).next().unwrap();
             let (file, place) = link.split_once('#').unwrap_or((link, ""));
@@ -415,22 +430,54 @@ fn each_trace_is_a_captured_picture_of_all_roles() {
         if !is_traced(name) {
             continue;
         }
-        let text = read(format!("chapters/traces/{name}.svg"));
-        assert!(text.starts_with("<svg "), "{name}");
+        let program = bare::Program::find(name).unwrap();
+        let of_roles = row.script.parts.iter().map(|part| part.role).collect();
+        let of_bare = program.parts.iter().map(|part| part.role).collect();
+        let path = format!("traces/{name}.svg");
+        if shows(name, &path) {
+            is_picture(&path, &format!("ipclab trace {name}"), of_roles);
+        }
+        let path = format!("traces/bare/{name}.svg");
+        is_picture(&path, &format!("ipclab trace {name} --bare"), of_bare);
+    }
+}
+
+/// A captured picture has its title, and a lane for each role, with a number where there are more.
+fn is_picture(path: &str, title: &str, roles: Vec<&str>) {
+    let text = read(format!("chapters/{path}"));
+    assert!(text.starts_with("<svg "), "{path}");
+    assert!(text.contains(&format!("<title>{title}</title>")), "{path}");
+    // Markdown ends a block of HTML at an empty line.
+    assert!(!text.trim_end().contains("\n\n"), "{path}");
+    let is_lane = |name: &str| text.contains(&format!(">{name}</text>"));
+    for role in &roles {
+        let alone = roles.iter().filter(|other| *other == role).count() == 1;
         assert!(
-            text.contains(&format!("<title>ipclab trace {name}</title>")),
-            "{name}"
+            is_lane(&if alone { (*role).to_owned() } else { format!("{role} 1") }),
+            "{path}"
         );
-        // Markdown ends a block of HTML at an empty line.
-        assert!(!text.trim_end().contains("\n\n"), "{name}");
-        for part in row.script.parts {
-            assert!(text.contains(&format!(">{}</text>", part.role)), "{name}");
-        }
-        // The same side on every page, whoever begins.
-        let at = |role: &str| text.find(&format!(">{role}</text>"));
-        if let (Some(receiver), Some(sender)) = (at("receiver"), at("sender")) {
-            assert!(receiver < sender, "{name}");
-        }
+        assert_eq!(is_lane(&format!("{role} 2")), !alone, "{path}");
+    }
+    // The same side on every page, whoever begins.
+    let at = |role: &str| text.find(&format!(">{role}</text>"));
+    if let (Some(receiver), Some(sender)) = (at("receiver"), at("sender")) {
+        assert!(receiver < sender, "{path}");
+    }
+}
+
+/// A row of what the bare program lacks tells what a question asks: so it comes after all of them.
+#[test]
+fn what_a_bare_program_lacks_comes_after_the_questions() {
+    for name in names() {
+        let page = read(format!("chapters/{name}.md"));
+        let (before, after) = page
+            .split_once(&format!("{{{{#include lacks/{name}.md}}}}"))
+            .unwrap_or_else(|| panic!("{name}: not on its page"));
+        assert!(before.contains("{{#include experiments/"), "{name}");
+        assert!(
+            !after.contains("{{#include experiments/"),
+            "{name}: a question after it"
+        );
     }
 }
 
@@ -551,6 +598,35 @@ fn the_commands_on_the_pages_and_in_the_readme_are_whole() {
         }
     }
     assert!(seen > 80, "only {seen}");
+}
+
+/// Outside of code mdBook makes a dash of two hyphens, of an option as of a file's mode.
+#[test]
+fn two_hyphens_stand_in_code_alone() {
+    let folders = ["chapters", "chapters/experiments", "chapters/lacks"];
+    for folder in folders {
+        for page in stems(folder, ".md") {
+            let text = read(format!("{folder}/{page}.md"));
+            for (number, part) in text.split("```").enumerate() {
+                // Of a part without fences, the odd ones between backticks are code.
+                let prose = part.split('`').step_by(2).filter(|_| number % 2 == 0);
+                let lines = prose.flat_map(str::lines);
+                for line in lines.filter(|line| !line.starts_with("    ")) {
+                    let line = line.replace("<!--", "").replace("-->", "");
+                    let rule =
+                        line.trim().trim_matches(['|', '-', ' ', ':']).is_empty();
+                    let inside = line.split("<code>").map(|it| {
+                        match it.split_once("</code>") {
+                            Some((_, after)) => after,
+                            None => it,
+                        }
+                    });
+                    let found = inside.clone().any(|it| it.contains("--"));
+                    assert!(rule || !found, "{page}: {line}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

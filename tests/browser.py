@@ -153,6 +153,25 @@ def sideways(page, name):
         fault(name, wide)
 
 
+def broken(page, name):
+    """Short words of code in a line of text that are broken at a hyphen."""
+    words = page.evaluate("""() => [...document.querySelectorAll('main :not(pre) > code')].flatMap(code => {
+        const texts = document.createTreeWalker(code, NodeFilter.SHOW_TEXT), broken = [];
+        while (texts.nextNode()) {
+            for (const {0: word, index} of texts.currentNode.data.matchAll(/[^ ]*-[^ ]*/g)) {
+                const range = document.createRange();
+                range.setStart(texts.currentNode, index);
+                range.setEnd(texts.currentNode, index + word.length);
+                const lines = new Set([...range.getClientRects()].map(line => Math.round(line.top)));
+                if (lines.size > 1 && word.length <= 30) { broken.push(word); }
+            }
+        }
+        return broken;
+    })""")
+    if words:
+        fault(name, f"code is broken at a hyphen: {words[:5]}")
+
+
 def legible(page, name):
     small = page.evaluate("""least => [...document.querySelectorAll('main svg')].flatMap(picture => {
         const scale = picture.getBoundingClientRect().width / picture.viewBox.baseVal.width;
@@ -377,6 +396,7 @@ def main(book, *names):
             legible(phone, f"{name} on a phone")
             open_folds(phone)
             sideways(phone, f"{name} on a phone, all folds open")
+            broken(phone, f"{name} on a phone, all folds open")
             phone.evaluate(AXE)
             axe(phone, f"{name} on a phone", runOnly=only("scrollable-region-focusable", "target-size"))
             desk.goto(home + name)

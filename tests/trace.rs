@@ -533,7 +533,7 @@ fn no_arrow_of_a_picture_begins_in_the_text() {
     let args = ["trace", "fdpass", "--svg", file.to_str().unwrap()];
     assert!(run(ipclab(&subject, &args), Input::Nothing).status.success());
     let text = fs::read_to_string(file).unwrap();
-    let paths: Vec<_> = text.split("class=\"a\" d=\"M").skip(1).collect();
+    let paths: Vec<_> = text.split("<path d=\"M").skip(1).collect();
     assert!(!paths.is_empty());
     for path in paths {
         let number = |text: &str| -> f64 {

@@ -139,54 +139,36 @@ impl Conversation for Dbus {
             Lack {
                 what: "A server that is killed leaves its name, and the next server \
                        fails with EADDRINUSE.",
-                shown: Shown::Test(
-                    "dbus",
-                    "a_name_left_by_a_killed_server_is_recovered",
-                ),
+                shown: Shown::Test("dbus", "a_name_left"),
                 answer: ("chapters/dbus/rendezvous.rs", "listen"),
             },
             Lack {
                 what: "A second client waits until the first has left, and then \
                        finds no server any more.",
-                shown: Shown::Test(
-                    "dbus",
-                    "many_clients_post_at_once_and_each_message_gets_its_own_number",
-                ),
+                shown: Shown::Test("dbus", "many_clients_post"),
                 answer: ("chapters/dbus/server.rs", "peers"),
             },
             Lack {
                 what: "A client that connects and says nothing keeps the server for \
                        ever.",
-                shown: Shown::Test(
-                    "dbus",
-                    "strangers_that_send_junk_are_refused_in_time_and_the_server_lives_on",
-                ),
+                shown: Shown::Test("dbus", "strangers_that_send"),
                 answer: ("chapters/dbus/handshake.rs", "welcome"),
             },
             Lack {
                 what: "Bytes that are no message end the server.",
-                shown: Shown::Test(
-                    "dbus",
-                    "a_message_that_is_junk_too_long_or_unfinished_ends_its_connection_alone",
-                ),
+                shown: Shown::Test("dbus", "a_message_that_is_junk"),
                 answer: ("chapters/dbus/socket.rs", "recv"),
             },
             Lack {
                 what: "Where the socket's mode lets other users in, so does the \
                        server.",
-                shown: Shown::Test(
-                    "dbus",
-                    "another_user_is_refused_whatever_the_modes_say",
-                ),
+                shown: Shown::Test("dbus", "another_user_is_refused"),
                 answer: ("chapters/dbus/handshake.rs", "welcome"),
             },
             Lack {
                 what: "While the server hangs, the client in Rust or Python waits \
                        for its reply for ever.",
-                shown: Shown::Test(
-                    "dbus",
-                    "a_server_that_dies_or_hangs_during_a_call_leaves_it_open_whether_it_was_done",
-                ),
+                shown: Shown::Test("dbus", "a_server_that_dies_or_hangs"),
                 answer: ("chapters/dbus/client.rs", "call"),
             },
         ],

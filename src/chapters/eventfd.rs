@@ -117,18 +117,12 @@ impl Conversation for Eventfd {
             Lack {
                 what: "When the waiter is killed, the notifier writes on to a counter \
                        that no process reads, and no error tells it.",
-                shown: Shown::Test(
-                    "eventfd",
-                    "a_notifier_whose_waiter_was_killed_is_told",
-                ),
+                shown: Shown::Test("eventfd", "a_notifier_whose_waiter"),
                 answer: ("chapters/eventfd/notifier.rs", "notifier"),
             },
             Lack {
                 what: "A second notifier is connected and gets no eventfd.",
-                shown: Shown::Test(
-                    "eventfd",
-                    "notifiers_at_the_same_time_add_to_one_counter",
-                ),
+                shown: Shown::Test("eventfd", "notifiers_at_the_same"),
                 answer: ("chapters/eventfd/waiter.rs", "pass"),
             },
             Lack {
@@ -139,19 +133,13 @@ impl Conversation for Eventfd {
             },
             Lack {
                 what: "Whatever descriptor arrives is written to: a file gets 8 bytes.",
-                shown: Shown::Test(
-                    "eventfd",
-                    "a_descriptor_that_is_no_eventfd_is_refused_unwritten",
-                ),
+                shown: Shown::Test("eventfd", "a_descriptor_that_is_no_eventfd"),
                 answer: ("chapters/eventfd/notifier.rs", "notifier"),
             },
             Lack {
                 what: "A waiter that is killed leaves its name, and the next one ends \
                        by EADDRINUSE.",
-                shown: Shown::Test(
-                    "eventfd",
-                    "a_killed_waiter_leaves_a_name_that_the_next_pair_uses",
-                ),
+                shown: Shown::Test("eventfd", "a_killed_waiter_leaves"),
                 answer: ("wire/local.rs", "bind"),
             },
         ],

@@ -136,19 +136,13 @@ impl Conversation for Fdpass {
             Lack {
                 what: "A worker that never answers OK keeps the server in recv for \
                        ever.",
-                shown: Shown::Test(
-                    "fdpass",
-                    "a_worker_that_never_answers_is_cut_off_and_its_connection_goes_to_another",
-                ),
+                shown: Shown::Test("fdpass", "a_worker_that_never"),
                 answer: ("chapters/fdpass/pool/eviction.rs", "eviction"),
             },
             Lack {
                 what: "Any two bytes count as OK, and so does the worker's end: the \
                        server ends with 0, though no worker holds the connection.",
-                shown: Shown::Test(
-                    "fdpass",
-                    "a_worker_that_answers_garbage_or_dies_is_cut_off",
-                ),
+                shown: Shown::Test("fdpass", "a_worker_that_answers"),
                 answer: (
                     "chapters/fdpass/pool/acknowledgements.rs",
                     "acknowledgements",
@@ -169,16 +163,13 @@ impl Conversation for Fdpass {
             Lack {
                 what: "Under umask 0 a process of any user may be the worker, and \
                        reads what the client has sent.",
-                shown: Shown::Test("fdpass", "another_users_worker_is_refused"),
+                shown: Shown::Test("fdpass", "another_users_worker"),
                 answer: ("chapters/fdpass/descriptor.rs", "peer"),
             },
             Lack {
                 what: "One client that does not read keeps the worker in send: the \
                        next connection gets no OK.",
-                shown: Shown::Test(
-                    "fdpass",
-                    "a_client_that_does_not_read_stops_nobody",
-                ),
+                shown: Shown::Test("fdpass", "a_client_that_does_not_read"),
                 answer: ("chapters/fdpass/worker/clients.rs", "clients"),
             },
             Lack {

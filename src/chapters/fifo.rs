@@ -209,15 +209,12 @@ impl OneWay for Fifo {
             Lack {
                 what: "A regular file at the name is read as if it were the FIFO, \
                        and removed.",
-                shown: Shown::Test("fifo", "a_regular_file_in_the_way_is_explained"),
+                shown: Shown::Test("fifo", "a_regular_file"),
                 answer: ("chapters/fifo.rs", "make"),
             },
             Lack {
                 what: "A message with a newline arrives as two messages.",
-                shown: Shown::Test(
-                    "fifo",
-                    "a_newline_within_a_line_is_refused_before_anything_is_opened",
-                ),
+                shown: Shown::Test("fifo", "a_newline_within"),
                 answer: ("chapters/fifo.rs", "sender"),
             },
             Lack {
@@ -228,18 +225,12 @@ impl OneWay for Fifo {
             Lack {
                 what: "When the receiver is killed, the sender ends by EPIPE or \
                        SIGPIPE, and does not say how many messages were written.",
-                shown: Shown::Test(
-                    "fifo",
-                    "a_sender_whose_reader_left_says_how_many_were_handed_over",
-                ),
+                shown: Shown::Test("fifo", "a_sender_whose_reader"),
                 answer: ("chapters/fifo.rs", "sender"),
             },
             Lack {
                 what: "A program that is killed leaves the name behind.",
-                shown: Shown::Test(
-                    "killed",
-                    "what_a_role_leaves_that_is_killed_in_a_change_is_found_by_clean",
-                ),
+                shown: Shown::Test("killed", "what_a_role"),
                 answer: ("chapters/fifo.rs", "make"),
             },
         ],

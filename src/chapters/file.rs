@@ -183,10 +183,7 @@ impl OneWay for Files {
             Lack {
                 what: "A receiver that is first fails with ENOENT, and does not \
                        wait for the file.",
-                shown: Shown::Test(
-                    "file",
-                    "a_relative_path_of_the_users_is_waited_for",
-                ),
+                shown: Shown::Test("file", "a_relative_path"),
                 answer: ("chapters/file/watch.rs", "watch"),
             },
             Lack {
@@ -201,16 +198,13 @@ impl OneWay for Files {
             Lack {
                 what: "On a full disk write(2) stores a part, and the Rust and the \
                        Python sender publish that part as the whole.",
-                shown: Shown::Test(
-                    "file",
-                    "a_full_disk_is_named_and_the_old_file_is_untouched",
-                ),
+                shown: Shown::Test("file", "a_full_disk"),
                 answer: ("chapters/file/publish.rs", "sender"),
             },
             Lack {
                 what: "Two receivers that open the file before one of them unlinks \
                        it both print it.",
-                shown: Shown::Test("file", "of_two_receivers_each_file_goes_to_one"),
+                shown: Shown::Test("file", "of_two_receivers"),
                 answer: ("chapters/file/publish.rs", "receiver"),
             },
             Lack {
@@ -225,10 +219,7 @@ impl OneWay for Files {
             Lack {
                 what: "A FIFO at the name makes the receiver sleep in open(2); a \
                        link leads it to another file.",
-                shown: Shown::Test(
-                    "file",
-                    "what_is_in_the_way_is_named_and_left_alone",
-                ),
+                shown: Shown::Test("file", "what_is_in_the_way"),
                 answer: ("chapters/file/publish.rs", "receiver"),
             },
         ],

@@ -205,19 +205,13 @@ impl OneWay for Mmap {
             Lack {
                 what: "A sender that is killed wakes nobody: the receiver sleeps \
                        for ever.",
-                shown: Shown::Test(
-                    "mmap",
-                    "a_receiver_notices_that_a_python_sender_was_killed",
-                ),
+                shown: Shown::Test("mmap", "a_receiver_notices"),
                 answer: ("wire/ring/wait.rs", "wait"),
             },
             Lack {
                 what: "There is room for one line: without a receiver the sender \
                        sleeps at its first message, and cannot leave it there.",
-                shown: Shown::Test(
-                    "mmap",
-                    "what_nobody_has_read_waits_in_the_file_for_a_later_receiver",
-                ),
+                shown: Shown::Test("mmap", "what_nobody_has_read"),
                 answer: ("wire/ring/flow.rs", "writer"),
             },
             Lack {
@@ -229,10 +223,7 @@ impl OneWay for Mmap {
             Lack {
                 what: "Any other file under this name is cut to 4,096 bytes, taken \
                        for a slot and removed.",
-                shown: Shown::Test(
-                    "mmap",
-                    "a_file_that_is_no_ring_is_never_written",
-                ),
+                shown: Shown::Test("mmap", "a_file_that_is_no_ring"),
                 answer: ("chapters/mmap.rs", "file"),
             },
             Lack {

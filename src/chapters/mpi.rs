@@ -113,34 +113,25 @@ impl Conversation for Mpi {
             Lack {
                 what: "In a world of one rank it ends with MPI_ERR_RANK, in Rust by \
                        a panic, and does not say how to start it.",
-                shown: Shown::Test("mpi", "a_world_of_one_says_how_to_start_it"),
+                shown: Shown::Test("mpi", "a_world_of_one_says_how"),
                 answer: ("chapters/mpi/world.rs", "company"),
             },
             Lack {
                 what: "Without a launcher it makes a world of its own, and ends in \
                        the same way.",
-                shown: Shown::Test(
-                    "mpi",
-                    "with_no_launcher_a_role_says_so_and_does_not_try",
-                ),
+                shown: Shown::Test("mpi", "with_no_launcher"),
                 answer: ("chapters/mpi/world.rs", "join"),
             },
             Lack {
                 what: "A message that holds no number leaves 0, which is printed as \
                        if it had come.",
-                shown: Shown::Test(
-                    "mpi",
-                    "one_that_talks_nonsense_is_refused_and_the_job_ends",
-                ),
+                shown: Shown::Test("mpi", "one_that_talks"),
                 answer: ("chapters/mpi/send_receive.rs", "send_receive"),
             },
             Lack {
                 what: "A rank in Python that leaves early sleeps in MPI_Finalize, \
                        and the other rank waits for its message, for ever.",
-                shown: Shown::Test(
-                    "mpi",
-                    "one_rank_that_times_out_ends_those_that_would_wait_for_ever",
-                ),
+                shown: Shown::Test("mpi", "one_rank_that_times"),
                 answer: ("chapters/mpi/world.rs", "join"),
             },
         ],

@@ -109,19 +109,13 @@ impl Conversation for Multiplex {
             Lack {
                 what: "One client that sends and does not read stops the server, \
                        which sleeps in send: no other client is served.",
-                shown: Shown::Test(
-                    "multiplex",
-                    "a_client_that_does_not_read_is_paused_and_the_others_are_served",
-                ),
+                shown: Shown::Test("multiplex", "a_client_that_does_not_read"),
                 answer: ("chapters/multiplex/connection.rs", "connection"),
             },
             Lack {
                 what: "A client that is killed before it has read its answers ends \
                        the server by ECONNRESET, with all other clients.",
-                shown: Shown::Test(
-                    "multiplex",
-                    "a_reset_within_a_message_or_before_the_answers_is_that_clients_affair",
-                ),
+                shown: Shown::Test("multiplex", "a_reset_within"),
                 answer: ("chapters/multiplex/connection.rs", "connection"),
             },
             Lack {
@@ -133,28 +127,19 @@ impl Conversation for Multiplex {
             Lack {
                 what: "Descriptor 1024 ends multiplex_select in Rust and Python; in \
                        C, FD_SET writes beyond the end of the fd_set.",
-                shown: Shown::Test(
-                    "multiplex",
-                    "select_turns_away_who_is_beyond_1024_and_says_who_would_not",
-                ),
+                shown: Shown::Test("multiplex", "select_turns_away"),
                 answer: ("chapters/multiplex/select.rs", "select"),
             },
             Lack {
                 what: "SIGTERM ends the server between any two calls, and its name \
                        stays: the next server's bind fails by EADDRINUSE.",
-                shown: Shown::Test(
-                    "multiplex",
-                    "a_signal_lets_the_answers_go_that_wait",
-                ),
+                shown: Shown::Test("multiplex", "a_signal_lets"),
                 answer: ("chapters/multiplex/signals.rs", "signals"),
             },
             Lack {
                 what: "A server of multiplex_epoll or multiplex_select that was stopped \
                        ends once it goes on (Rust, C).",
-                shown: Shown::Test(
-                    "bare",
-                    "a_stop_ends_a_program_that_does_not_expect_eintr",
-                ),
+                shown: Shown::Test("bare", "a_stop_ends"),
                 answer: ("chapters/multiplex/epoll.rs", "epoll"),
             },
         ],

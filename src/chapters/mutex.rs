@@ -114,16 +114,13 @@ impl Conversation for Mutexes {
             Lack {
                 what: "When a process is killed with the mutex, all others end by EOWNERDEAD \
                        at their next call.",
-                shown: Shown::Test("mutex", "a_role_mends_what_a_killed_owner_left"),
+                shown: Shown::Test("mutex", "a_role_mends"),
                 answer: ("chapters/mutex/buffer.rs", "lock"),
             },
             Lack {
                 what: "A producer that is killed does not count itself down: the workers sleep \
                        for ever.",
-                shown: Shown::Test(
-                    "mutex",
-                    "a_producer_killed_beside_another_is_counted_down",
-                ),
+                shown: Shown::Test("mutex", "a_producer_killed"),
                 answer: ("chapters/mutex/buffer.rs", "seats"),
             },
             Lack {
@@ -135,16 +132,13 @@ impl Conversation for Mutexes {
             Lack {
                 what: "A length in a slot that is too large is cut, and not reported; and \
                        whatever has the name is cut to the size of a buffer.",
-                shown: Shown::Test("mutex", "what_is_no_buffer_of_ours_is_refused"),
+                shown: Shown::Test("mutex", "what_is_no_buffer"),
                 answer: ("chapters/mutex/layout.rs", "check"),
             },
             Lack {
                 what: "The first worker that is done removes the name, also before another \
                        producer comes.",
-                shown: Shown::Test(
-                    "mutex",
-                    "what_nobody_took_waits_for_a_later_worker",
-                ),
+                shown: Shown::Test("mutex", "what_nobody_took"),
                 answer: ("chapters/mutex/buffer.rs", "join"),
             },
         ],

@@ -83,19 +83,13 @@ impl OneWay for Pipe {
             Lack {
                 what: "An end with O_NONBLOCK, which another process may have set, \
                        ends a program with EAGAIN, in the middle of a message.",
-                shown: Shown::Test(
-                    "streams",
-                    "a_pipe_that_does_not_block_is_waited_for_at_both_ends",
-                ),
+                shown: Shown::Test("streams", "a_pipe_that_does_not_block"),
                 answer: ("chapters/pipe/receiver.rs", "receiver"),
             },
             Lack {
                 what: "When the child of the role fork fails, its parent ends with \
                        0 all the same.",
-                shown: Shown::Test(
-                    "one_client",
-                    "one_failure_is_one_line_whichever_process_meets_it",
-                ),
+                shown: Shown::Test("one_client", "one_failure_is_one_line"),
                 answer: ("chapters/pipe/fork.rs", "one_way"),
             },
             Lack {
@@ -103,16 +97,13 @@ impl OneWay for Pipe {
                        and ends with 0.",
                 shown: Shown::Test(
                     "streams",
-                    "a_standard_input_that_cannot_be_read_is_no_empty_one",
+                    "a_standard_input_that_cannot_be_read",
                 ),
                 answer: ("wire/standard.rs", "usable"),
             },
             Lack {
                 what: "The pipe goes one way, so the receiver cannot answer.",
-                shown: Shown::Test(
-                    "pipe",
-                    "fork_answers_by_two_pipes_and_by_a_socket_pair",
-                ),
+                shown: Shown::Test("pipe", "fork_answers_by_two"),
                 answer: ("chapters/pipe/fork.rs", "both_ways"),
             },
         ],

@@ -357,10 +357,7 @@ impl OneWay for Posixmq {
             Lack {
                 what: "Of two receivers one takes the end; the other sleeps for \
                        ever on a queue that has no name any more.",
-                shown: Shown::Test(
-                    "posixmq",
-                    "a_receiver_of_an_unlinked_queue_says_so",
-                ),
+                shown: Shown::Test("posixmq", "a_receiver_of_an_unlinked"),
                 answer: ("chapters/posixmq.rs", "receiver"),
             },
             Lack {
@@ -383,7 +380,7 @@ impl OneWay for Posixmq {
             Lack {
                 what: "A queue that another user has made under this name is used, \
                        and its messages are printed.",
-                shown: Shown::Test("posixmq", "a_queue_of_another_user_is_refused"),
+                shown: Shown::Test("posixmq", "a_queue_of_another"),
                 answer: ("chapters/posixmq/open.rs", "open"),
             },
         ],

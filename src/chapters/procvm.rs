@@ -157,27 +157,18 @@ impl Conversation for Procvm {
             Lack {
                 what: "When the target is killed, the reader sleeps for ever: it has the \
                        eventfd open itself.",
-                shown: Shown::Test(
-                    "procvm",
-                    "a_reader_whose_target_was_killed_is_told",
-                ),
+                shown: Shown::Test("procvm", "a_reader_whose_target"),
                 answer: ("chapters/procvm/reader.rs", "sleep"),
             },
             Lack {
                 what: "When the reader is killed, the target sleeps for ever.",
-                shown: Shown::Test(
-                    "procvm",
-                    "a_target_whose_reader_was_killed_is_told",
-                ),
+                shown: Shown::Test("procvm", "a_target_whose_reader"),
                 answer: ("chapters/procvm/target.rs", "offer"),
             },
             Lack {
                 what: "A target that is killed leaves its file. Its pid is another process's \
                        later, and that one's memory is read and written.",
-                shown: Shown::Test(
-                    "procvm",
-                    "a_pid_that_is_another_process_now_is_none",
-                ),
+                shown: Shown::Test("procvm", "a_pid_that_is_another"),
                 answer: ("chapters/signal/published.rs", "find"),
             },
             Lack {
@@ -194,15 +185,12 @@ impl Conversation for Procvm {
             },
             Lack {
                 what: "Whatever has the eventfd's number in the target is written to.",
-                shown: Shown::Test(
-                    "procvm",
-                    "a_descriptor_that_is_no_eventfd_is_refused",
-                ),
+                shown: Shown::Test("procvm", "a_descriptor_that_is_no_eventfd"),
                 answer: ("chapters/procvm/reader.rs", "fetch"),
             },
             Lack {
                 what: "Two readers both take the same message.",
-                shown: Shown::Test("procvm", "a_second_reader_is_told_who_is_here"),
+                shown: Shown::Test("procvm", "a_second_reader"),
                 answer: ("chapters/procvm/reader.rs", "open"),
             },
         ],

@@ -145,10 +145,7 @@ impl Conversation for Semaphores {
             Lack {
                 what: "When the poster is killed before its last post, the waiter \
                        sleeps for ever, and does not say for what.",
-                shown: Shown::Test(
-                    "semaphore",
-                    "a_waiter_goes_on_waiting_when_its_poster_was_killed",
-                ),
+                shown: Shown::Test("semaphore", "a_waiter_goes"),
                 answer: ("chapters/semaphore/waiter.rs", "waiter"),
             },
             Lack {
@@ -165,27 +162,18 @@ impl Conversation for Semaphores {
             Lack {
                 what: "semaphore_sysv ends by ERANGE at the post after the \
                        32,767th, and does not say how many it has posted.",
-                shown: Shown::Test(
-                    "semaphore",
-                    "a_full_semaphore_is_named_with_its_limit",
-                ),
+                shown: Shown::Test("semaphore", "a_full_semaphore"),
                 answer: ("chapters/semaphore/poster.rs", "poster"),
             },
             Lack {
                 what: "semaphore_futex sleeps on if a process stores the new value \
                        and does not call futex(FUTEX_WAKE).",
-                shown: Shown::Test(
-                    "semaphore",
-                    "python_posts_to_the_futex_kind_without_a_wake_up",
-                ),
+                shown: Shown::Test("semaphore", "python_posts_to_the_futex"),
                 answer: ("chapters/semaphore/futex.rs", "futex"),
             },
             Lack {
                 what: "A waiter of semaphore_sysv that was stopped ends once it goes on.",
-                shown: Shown::Test(
-                    "bare",
-                    "a_stop_ends_a_program_that_does_not_expect_eintr",
-                ),
+                shown: Shown::Test("bare", "a_stop_ends"),
                 answer: ("chapters/semaphore/sysv.rs", "sysv"),
             },
         ],

@@ -118,64 +118,43 @@ impl OneWay for Shm {
             Lack {
                 what: "A sender that is killed wakes nobody: the receiver sleeps \
                        for ever.",
-                shown: Shown::Test(
-                    "shm",
-                    "what_a_killed_sender_sent_is_read_before_its_death_is_told",
-                ),
+                shown: Shown::Test("shm", "what_a_killed"),
                 answer: ("wire/ring/wait.rs", "wait"),
             },
             Lack {
                 what: "A receiver that is killed wakes nobody: the sender sleeps \
                        for ever.",
-                shown: Shown::Test(
-                    "shm",
-                    "a_sender_whose_receiver_died_says_how_many_messages_it_handed_over",
-                ),
+                shown: Shown::Test("shm", "a_sender_whose_receiver"),
                 answer: ("wire/ring/wait.rs", "wait"),
             },
             Lack {
                 what: "There is room for one line: without a receiver the sender \
                        sleeps at its first message, and cannot leave it there.",
-                shown: Shown::Test(
-                    "shm",
-                    "what_nobody_has_read_waits_for_a_later_receiver",
-                ),
+                shown: Shown::Test("shm", "what_nobody_has_read"),
                 answer: ("wire/ring/flow.rs", "writer"),
             },
             Lack {
                 what: "What a killed sender of an earlier run has left is not told from \
                        the line of this one.",
-                shown: Shown::Test(
-                    "shm",
-                    "what_a_killed_sender_sent_is_read_before_its_death_is_told",
-                ),
+                shown: Shown::Test("shm", "what_a_killed"),
                 answer: ("wire/ring/ends.rs", "roles"),
             },
             Lack {
                 what: "Two senders store into one slot: lines are lost, and all the \
                        processes sleep in the end.",
-                shown: Shown::Test(
-                    "shm",
-                    "a_second_pair_is_told_that_the_place_is_taken",
-                ),
+                shown: Shown::Test("shm", "a_second_pair"),
                 answer: ("wire/ring/ends.rs", "roles"),
             },
             Lack {
                 what: "An object of another program under this name is cut to 4,096 \
                        bytes, taken for a slot and removed.",
-                shown: Shown::Test(
-                    "shm",
-                    "something_else_at_the_name_is_named_and_left_alone",
-                ),
+                shown: Shown::Test("shm", "something_else_at_the_name"),
                 answer: ("wire/ring.rs", "layout"),
             },
             Lack {
                 what: "Where /dev/shm is full, ftruncate succeeds, and SIGBUS kills \
                        the process at its first access.",
-                shown: Shown::Test(
-                    "shm",
-                    "a_full_dev_shm_is_enospc_and_not_a_sigbus",
-                ),
+                shown: Shown::Test("shm", "a_full_dev"),
                 answer: ("chapters/shm/posix.rs", "posix"),
             },
         ],

@@ -79,7 +79,7 @@ impl OneWay for Signals {
             Lack {
                 what: "A sender that is first fails with ENOENT, and does not wait \
                        for a receiver.",
-                shown: Shown::Test("signal", "a_counting_sender_may_be_first"),
+                shown: Shown::Test("signal", "a_counting_sender"),
                 answer: ("chapters/signal/published.rs", "find"),
             },
             Lack {
@@ -91,37 +91,25 @@ impl OneWay for Signals {
             Lack {
                 what: "A second receiver writes its pid over the first one's, which \
                        then waits for ever.",
-                shown: Shown::Test(
-                    "signal",
-                    "a_second_receiver_is_told_who_has_the_place",
-                ),
+                shown: Shown::Test("signal", "a_second_receiver"),
                 answer: ("chapters/signal/receiver.rs", "receiver"),
             },
             Lack {
                 what: "The signals of two senders at once are put together as one \
                        message.",
-                shown: Shown::Test(
-                    "signal",
-                    "a_second_sender_is_told_that_another_is_heard",
-                ),
+                shown: Shown::Test("signal", "a_second_sender_is_told_that_another"),
                 answer: ("chapters/signal/receiver.rs", "current_sender"),
             },
             Lack {
                 what: "When a sender is killed in a message, the next sender's \
                        signals are taken for the rest of it.",
-                shown: Shown::Test(
-                    "signal",
-                    "what_a_dead_sender_left_unfinished_is_discarded_and_said",
-                ),
+                shown: Shown::Test("signal", "what_a_dead"),
                 answer: ("chapters/signal/receiver.rs", "current_sender"),
             },
             Lack {
                 what: "A signal sent by kill(2) has no value, and is printed as an \
                        empty message.",
-                shown: Shown::Test(
-                    "signal",
-                    "a_signal_without_a_value_and_a_wrong_length_are_ignored_and_said",
-                ),
+                shown: Shown::Test("signal", "a_signal_without"),
                 answer: ("chapters/signal/receiver.rs", "current_sender"),
             },
             Lack {
@@ -132,10 +120,7 @@ impl OneWay for Signals {
             Lack {
                 what: "A receiver that was stopped, by Ctrl-Z for example, ends once it \
                        goes on; in Python it does not.",
-                shown: Shown::Test(
-                    "bare",
-                    "a_stop_ends_a_program_that_does_not_expect_eintr",
-                ),
+                shown: Shown::Test("bare", "a_stop_ends"),
                 answer: ("chapters/signal/sigwaitinfo.rs", "sigwaitinfo"),
             },
         ],

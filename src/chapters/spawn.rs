@@ -97,28 +97,19 @@ impl Conversation for Spawn {
             Lack {
                 what: "It writes all before it reads anything: with more than two pipes \
                        hold, both processes sleep for ever.",
-                shown: Shown::Test(
-                    "spawn",
-                    "sixty_four_mebibytes_go_there_and_back",
-                ),
+                shown: Shown::Test("spawn", "sixty_four_mebibytes_go"),
                 answer: ("chapters/spawn/parent.rs", "talk"),
             },
             Lack {
                 what: "When the child reads no more, the parent ends by EPIPE or \
                        SIGPIPE, and what the child has answered is lost.",
-                shown: Shown::Test(
-                    "spawn",
-                    "a_child_that_reads_nothing_is_no_failure",
-                ),
+                shown: Shown::Test("spawn", "a_child_that_reads"),
                 answer: ("chapters/spawn/parent.rs", "talk"),
             },
             Lack {
                 what: "It cannot tell a command that is not there from one that has \
                        ended with status 1.",
-                shown: Shown::Test(
-                    "spawn",
-                    "a_command_that_is_not_there_is_one_line",
-                ),
+                shown: Shown::Test("spawn", "a_command_that_is_not_there"),
                 answer: ("chapters/spawn/family.rs", "start"),
             },
             Lack {

@@ -402,7 +402,7 @@ impl OneWay for Sysvmq {
             Lack {
                 what: "A queue that another user has made with this key is used, \
                        and its messages are printed.",
-                shown: Shown::Test("sysvmq", "a_queue_of_another_user_is_refused"),
+                shown: Shown::Test("sysvmq", "a_queue_of_another"),
                 answer: ("chapters/sysvmq/open.rs", "open"),
             },
         ],

@@ -100,62 +100,50 @@ impl Conversation for Tcp {
         lacks: &[
             Lack {
                 what: "A second client has to wait (tcp, tcp_iterative).",
-                shown: Shown::Experiment("second-client"),
+                shown: Shown::Elsewhere("tcp-servers", "second-client"),
                 answer: ("chapters/tcp/more/threads.rs", "threads"),
             },
             Lack {
                 what: "A client that is killed before it has read its answers ends \
                        tcp_iterative by ECONNRESET, and nobody serves the next \
                        client.",
-                shown: Shown::Test(
-                    "tcp",
-                    "a_client_that_is_killed_in_the_middle_does_not_hurt_the_next",
-                ),
+                shown: Shown::Test("tcp", "a_client_that_is_killed"),
                 answer: ("chapters/tcp/iterative.rs", "iterative"),
             },
             Lack {
                 what: "Children of tcp_fork are waited for only when the next \
                        client comes.",
-                shown: Shown::Experiment("zombies"),
+                shown: Shown::Elsewhere("tcp-servers", "zombies"),
                 answer: ("chapters/tcp/more/children.rs", "reap"),
             },
             Lack {
                 what: "Nothing is arranged for the children of a tcp_fork that is \
                        killed.",
-                shown: Shown::Experiment("orphan"),
+                shown: Shown::Elsewhere("tcp-servers", "orphan"),
                 answer: ("chapters/tcp/more/fork.rs", "fork"),
             },
             Lack {
                 what: "At the limit of processes (RLIMIT_NPROC) fork fails by \
                        EAGAIN, and tcp_fork ends.",
-                shown: Shown::Test(
-                    "tcp",
-                    "without_a_process_left_the_next_client_waits_and_the_others_are_served",
-                ),
+                shown: Shown::Test("tcp", "without_a_process"),
                 answer: ("chapters/tcp/more/fork.rs", "fork"),
             },
             Lack {
                 what: "At the limit of descriptors (RLIMIT_NOFILE) accept fails by \
                        EMFILE, and the server ends.",
-                shown: Shown::Test(
-                    "tcp",
-                    "without_a_descriptor_left_the_next_client_waits_and_the_others_are_served",
-                ),
+                shown: Shown::Test("tcp", "without_a_descriptor"),
                 answer: ("chapters/tcp/listener.rs", "accept"),
             },
             Lack {
                 what: "If the server has read everything and closes after one answer, \
                        the client ends with status 0, though its other messages have \
                        none.",
-                shown: Shown::Test(
-                    "tcp",
-                    "a_client_of_a_once_server_with_more_messages_says_how_many_were_answered",
-                ),
+                shown: Shown::Test("tcp", "a_client_of_a_once"),
                 answer: ("chapters/tcp/client.rs", "client"),
             },
             Lack {
                 what: "An IPv6 address is refused: the address family is fixed.",
-                shown: Shown::Test("tcp", "both_roles_of_ipv6_meet"),
+                shown: Shown::Test("tcp", "both_roles_of_ipv6"),
                 answer: ("wire/address.rs", "listen"),
             },
         ],

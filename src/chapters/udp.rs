@@ -113,49 +113,34 @@ impl Conversation for Udp {
         lacks: &[
             Lack {
                 what: "A lost datagram, either way, and the client sleeps for ever.",
-                shown: Shown::Test(
-                    "udp",
-                    "what_the_relay_loses_doubles_delays_and_cuts_arrives_once",
-                ),
+                shown: Shown::Test("udp", "what_the_relay"),
                 answer: ("chapters/udp/client.rs", "ask"),
             },
             Lack {
                 what: "A message that comes twice is carried out twice.",
-                shown: Shown::Test(
-                    "udp",
-                    "a_message_that_comes_twice_is_printed_once_and_answered_twice",
-                ),
+                shown: Shown::Test("udp", "a_message_that_comes"),
                 answer: ("chapters/udp/server.rs", "order"),
             },
             Lack {
                 what: "A datagram of over 4,096 bytes is cut, and neither side notices.",
-                shown: Shown::Test("udp", "a_datagram_that_was_cut_is_dropped"),
+                shown: Shown::Test("udp", "a_datagram_that_was_cut"),
                 answer: ("chapters/udp/datagram.rs", "datagram"),
             },
             Lack {
                 what: "An empty datagram from anybody ends the server, whoever else is \
                        being served.",
-                shown: Shown::Test(
-                    "udp",
-                    "a_stranger_cannot_end_anothers_conversation",
-                ),
+                shown: Shown::Test("udp", "a_stranger_cannot_end"),
                 answer: ("chapters/udp/server.rs", "server"),
             },
             Lack {
                 what: "The client that comes before its server ends by ECONNREFUSED.",
-                shown: Shown::Test(
-                    "udp",
-                    "a_client_that_is_first_waits_for_a_server",
-                ),
+                shown: Shown::Test("udp", "a_client_that_is_first"),
                 answer: ("chapters/udp/client.rs", "connect"),
             },
             Lack {
                 what: "The answer to the goodbye is lost, and the client sleeps for ever: \
                        the server has ended.",
-                shown: Shown::Test(
-                    "udp",
-                    "a_goodbye_that_is_not_answered_is_left_at_that",
-                ),
+                shown: Shown::Test("udp", "a_goodbye_that_is_not_answered"),
                 answer: ("chapters/udp/client.rs", "goodbye"),
             },
         ],

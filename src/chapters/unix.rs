@@ -239,46 +239,31 @@ impl Conversation for Unix {
             Lack {
                 what: "A second client is connected and waits; when the first has \
                        left, the server ends, and the second gets ECONNRESET.",
-                shown: Shown::Test(
-                    "unix",
-                    "a_hundred_clients_at_once_each_get_their_own_answers",
-                ),
+                shown: Shown::Test("unix", "a_hundred_clients"),
                 answer: ("chapters/unix/stream.rs", "threads"),
             },
             Lack {
                 what: "A client that is killed before it has read its answers ends \
                        the server by ECONNRESET or EPIPE, and the name stays.",
-                shown: Shown::Test(
-                    "unix",
-                    "a_client_that_is_killed_does_not_hurt_the_others",
-                ),
+                shown: Shown::Test("unix", "a_client_that_is_killed"),
                 answer: ("chapters/unix/stream.rs", "threads"),
             },
             Lack {
                 what: "With 2 MB of messages the client and the server both sleep \
                        in send for ever: neither reads, and both sockets are full.",
-                shown: Shown::Test(
-                    "multiplex",
-                    "sixty_four_mebibytes_come_back_to_the_byte_however_the_server_waits",
-                ),
+                shown: Shown::Test("multiplex", "sixty_four_mebibytes_come"),
                 answer: ("wire/dialogue/client.rs", "converse"),
             },
             Lack {
                 what: "Under umask 0 the socket file has mode 0777, and any user \
                        may connect.",
-                shown: Shown::Test(
-                    "unix",
-                    "the_socket_is_the_owners_alone_whatever_the_umask",
-                ),
+                shown: Shown::Test("unix", "the_socket_is_the_owners"),
                 answer: ("wire/local.rs", "bind"),
             },
             Lack {
                 what: "The client of unix_dgram sleeps for ever when its server is \
                        killed before it has answered: no connection ends.",
-                shown: Shown::Test(
-                    "unix",
-                    "a_datagram_client_notices_that_its_server_died_before_it_answered",
-                ),
+                shown: Shown::Test("unix", "a_datagram_client_notices"),
                 answer: ("chapters/unix/more/packet.rs", "packets"),
             },
             Lack {
@@ -290,10 +275,7 @@ impl Conversation for Unix {
             Lack {
                 what: "An empty packet ends the server of unix_seqpacket: recv \
                        returns 0, as at the end of the connection.",
-                shown: Shown::Test(
-                    "unix",
-                    "an_empty_packet_is_no_end_and_an_empty_datagram_is",
-                ),
+                shown: Shown::Test("unix", "an_empty_packet"),
                 answer: ("chapters/unix/more/packet.rs", "socket"),
             },
         ],

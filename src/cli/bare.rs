@@ -31,7 +31,7 @@ use wire::say::{columns, hanging, tell};
     ("bare fifo sender hello", "the other, or the chapter's: ipclab fifo sender hello"),
     ("bare fifo --lang c receiver /tmp/f", "the C program, at a path of your choice"),
     ("bare fifo sender -- -x", "a message that begins with -"),
-    ("bare fifo --lacks", "what it does not survive, and where that is seen"),
+    ("bare fifo --lacks", "what it does not survive, where that is seen, and the exercise"),
 ]) + "
 PLACE is where the roles meet; without it, they meet where the chapter's own do (shm and mmap have a \
 place of their own, for their wire is another). A PLACE is told from a message by its form: a path begins \
@@ -56,7 +56,7 @@ pub(super) struct Options {
     #[arg(value_parser = lab::language::parser())]
     lang: Language,
 
-    /// Print what the program lacks: what shows it, and what of the chapter's code answers it
+    /// Print what the program lacks: what shows it, the exercise that asks for it, and the role's answer
     #[arg(long, requires = "name", conflicts_with_all = ["role", "lang"])]
     lacks: bool,
 
@@ -64,7 +64,7 @@ pub(super) struct Options {
     #[arg(long, hide = true, requires = "name", conflicts_with = "role")]
     prepare: bool,
 
-    /// Print it as the list of its chapter's page
+    /// Print it as the table of its chapter's page
     #[arg(long, hide = true, requires = "lacks")]
     markdown: bool,
 }
@@ -86,7 +86,7 @@ pub(super) fn run(options: &Options, quiet: bool) -> Result<()> {
     let program = Program::find(name).ok_or_else(|| usage(unknown(name)))?;
     let language = options.lang;
     match &options.role {
-        _ if options.markdown => prose::print(&lacks_list(&row(program)?)),
+        _ if options.markdown => prose::print(&lacks_table(&row(program)?)),
         _ if options.prepare => command(program, language).map(drop),
         _ if options.lacks => prose::print(&lacks(program)?),
         None => print(program, language, quiet),
@@ -315,19 +315,22 @@ fn key(word: &str) -> Option<String> {
     Some(number.to_string())
 }
 
-/// How a lack is seen, and the command by which.
-fn seen(chapter: &str, shown: &Shown) -> (&'static str, String) {
+/// The command by which a lack is seen.
+fn seen(chapter: &str, shown: &Shown) -> String {
     match shown {
-        Shown::Experiment(name) => {
-            ("See it", format!("ipclab experiment {chapter}/{name}"))
+        Shown::Experiment(name) | Shown::Elsewhere(_, name) => {
+            format!("ipclab experiment {chapter}/{name}")
         }
-        Shown::Test(file, name) => {
-            ("Tested by", format!("cargo test --test {file} {name}"))
-        }
+        Shown::Test(file, name) => format!("cargo test --test {file} {name}"),
     }
 }
 
-/// What the program lacks, with the commands that show it.
+/// The command that begins the exercise which asks for it, if one does.
+fn mended(chapter: &str, lack: &Lack) -> Option<String> {
+    asked(chapter, lack).map(|exercise| format!("ipclab exercise start {exercise}"))
+}
+
+/// What the program lacks, with the commands that show it and that begin its exercise.
 fn lacks(program: &Program) -> Result<String> {
     let row = row(program)?;
     let width = prose::width();
@@ -339,43 +342,42 @@ fn lacks(program: &Program) -> Result<String> {
     );
     for (number, lack) in (1..).zip(row.lacks) {
         let Lack { what, shown, answer: (file, anchor) } = lack;
-        let (label, command) = seen(row.name, shown);
         text += &prose::paragraph(width, &format!("\n{number:>2}. "), "    ", what);
-        let first = format!("    {:<10} ", format!("{label}:"));
-        text += &prose::paragraph(width, &first, "               ", &command);
         let answer = format!("src/{file}, from \"ANCHOR: {anchor}\" on");
-        text +=
-            &prose::paragraph(width, "    answered:  ", "               ", &answer);
-        if let Some(exercise) = asked(row.name, lack) {
-            let start = format!("ipclab exercise start {exercise}");
-            text += &prose::paragraph(
-                width,
-                "    do it:     ",
-                "               ",
-                &start,
-            );
+        let lines = [
+            ("see it", Some(seen(row.name, shown))),
+            ("mend it", mended(row.name, lack)),
+            ("the role", Some(answer)),
+        ];
+        for (label, said) in lines {
+            let Some(said) = said else { continue };
+            let first = format!("    {:<10}", format!("{label}:"));
+            text += &prose::paragraph(width, &first, "              ", &said);
         }
     }
     Ok(text)
 }
 
-/// The same as a list for the chapter's page.
-fn lacks_list(row: &Row) -> String {
-    let mut text = String::new();
+/// The same as a table for the chapter's page.
+fn lacks_table(row: &Row) -> String {
+    let mut text =
+        "| what it lacks | see it | mend it |\n|---|---|---|\n".to_owned();
     for lack in row.lacks {
         let Lack { what, shown, answer: (file, anchor) } = lack;
-        let (label, command) = seen(row.name, shown);
-        let command = match shown {
+        let command = seen(row.name, shown);
+        let see = match shown {
             Shown::Experiment(name) => format!("[`{command}`](#experiment-{name})"),
+            Shown::Elsewhere(page, name) => {
+                format!("[`{command}`]({page}.md#experiment-{name})")
+            }
             Shown::Test(..) => format!("`{command}`"),
         };
+        let exercise = mended(row.name, lack);
+        let exercise =
+            exercise.map_or_else(String::new, |line| format!("`{line}`<br>"));
         text += &format!(
-            "- {what}\n  {label}: {command}. The role's answer: `{anchor}` in `src/{file}`."
+            "| {what} | {see} | {exercise}the role: `{anchor}` in `src/{file}` |\n"
         );
-        if let Some(exercise) = asked(row.name, lack) {
-            text += &format!(" Mend it: `ipclab exercise start {exercise}`.");
-        }
-        text.push('\n');
     }
-    text
+    format!("<div class=\"lacks\">\n\n{text}\n</div>\n")
 }

@@ -1,9 +1,9 @@
 //! The drawing as a picture: text that can be selected, arrows as paths, light and dark.
 
-use std::fmt::Write;
+use std::fmt::{self, Display, Formatter, Write};
 
-use super::event::Trace;
-use super::rows::{Drawing, Row};
+use super::event::{EventKind, Trace};
+use super::rows::{Drawing, Join, Row};
 use super::text::{Line, Marks, Tone, fit};
 use wire::visible::visible;
 
@@ -21,15 +21,15 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){.ipclab-trace{DARK}}\
 .js.light .ipclab-trace,.rust .ipclab-trace{LIGHT}\
 .coal .ipclab-trace,.navy .ipclab-trace,.ayu .ipclab-trace{DARK}\
-.ipclab-trace text{white-space:pre}.ipclab-trace text,.ipclab-trace .t{fill:var(--t)}.ipclab-trace .f{fill:var(--f)}\
+.ipclab-trace text{white-space:pre}.ipclab-trace .t{fill:var(--t)}.ipclab-trace .f{fill:var(--f)}\
 .ipclab-trace .b{fill:var(--b)}.ipclab-trace .h{font-weight:bold}\
 .ipclab-trace .l0{fill:var(--l0)}.ipclab-trace .l1{fill:var(--l1)}.ipclab-trace .l2{fill:var(--l2)}\
-.ipclab-trace .l3{fill:var(--l3)}.ipclab-trace path.a{fill:none;stroke:var(--a);stroke-width:1.2}\
-.ipclab-trace path.p{fill:var(--a)}.ipclab-trace line{stroke:var(--f);stroke-opacity:.35}";
+.ipclab-trace .l3{fill:var(--l3)}.ipclab-trace .a{stroke:var(--a)}.ipclab-trace .p{fill:var(--a)}\
+.ipclab-trace line{stroke:var(--f)}";
 const FONTS: &str = "monospace";
 
-/// Each colour's name, and what it is in light and in dark. Each element of the picture has the
-/// light one, too: no program but browsers knows a `var(…)`.
+/// Each colour's name, and what it is in light and in dark. Each element of the picture, or its
+/// group, has the light one, too: no program but browsers knows a `var(…)`.
 const COLOURS: [[&str; 3]; 8] = [
     ["t", "#24292f", "#d6dde4"],
     ["f", "#6e7781", "#8b98a5"],
@@ -64,39 +64,90 @@ pub(super) fn picture(trace: &Trace, drawing: &Drawing, title: &str) -> String {
     };
     let mut picture = Picture { out: String::new(), characters, lanes };
     let width = picture.lane(lanes - 1) + picture.width() + MARGIN;
-    let names: Vec<_> =
-        drawing.lanes.iter().map(|p| trace.processes[*p].name.as_str()).collect();
+    let names = names(trace, drawing);
     for (lane, name) in names.iter().enumerate() {
-        let x = picture.lane(lane);
-        let name = escaped(name);
+        let (x, y) = (Px(picture.lane(lane)), Px(MARGIN + HEIGHT * 0.8));
+        let (name, tone) = (escaped(name), format!("l{}", lane % 4));
         let _ = writeln!(
             picture.out,
-            r#"<text class="h l{}" x="{x:.1}" y="{:.1}" fill="{}" stroke="none" font-weight="bold">{name}</text>"#,
-            lane % 4,
-            MARGIN + HEIGHT * 0.8,
-            light(&format!("l{}", lane % 4))
+            r#"<text class="h {tone}" x="{x}" y="{y}" fill="{}" stroke="none" font-weight="bold">{name}</text>"#,
+            light(&tone)
         );
     }
-    let rule = MARGIN + HEIGHT * 1.35;
+    let rule = Px(MARGIN + HEIGHT * 1.35);
     let _ = writeln!(
         picture.out,
-        r#"<line x1="{MARGIN}" y1="{rule:.1}" x2="{:.1}" y2="{rule:.1}" stroke="{}" stroke-opacity=".35"/>"#,
-        width - MARGIN,
+        r#"<line x1="{MARGIN}" y1="{rule}" x2="{}" y2="{rule}" stroke="{}" stroke-opacity=".35"/>"#,
+        Px(width - MARGIN),
         light("f")
     );
     let height = picture.rows(trace, drawing, MARGIN + HEIGHT * 2.4);
     let style = STYLE.replace("DARK", &variables(2)).replace("LIGHT", &variables(1));
-    let (title, names) = (escaped(title), escaped(&names.join(", ")));
+    let (title, told) = (escaped(title), escaped(&told(trace, drawing, &names)));
     format!(
         "<svg class=\"ipclab-trace\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" \
          viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" \
          font-family=\"{FONTS}\" font-size=\"12\" xml:space=\"preserve\">\n\
-         <title>{title}</title>\n\
-         <desc>The system calls of {names}, in time order from top to bottom; arrows join \
-         the call that put something in with the call that took it out.</desc>\n\
-         <style>{style}</style>\n{}</svg>\n",
+         <title>{title}</title>\n<desc>{told}</desc>\n<style>{style}</style>\n{}</svg>\n",
         picture.out
     )
+}
+
+/// What each lane is called: its process's name, with a number where others have the same one.
+fn names(trace: &Trace, drawing: &Drawing) -> Vec<String> {
+    let of = |lane: &usize| trace.processes[*lane].name.as_str();
+    let all: Vec<_> = drawing.lanes.iter().map(of).collect();
+    let number = |(lane, name): (usize, &&str)| {
+        let same =
+            |lanes: &[&str]| lanes.iter().filter(|other| *other == name).count();
+        match same(&all) {
+            1 => (*name).to_owned(),
+            _ => format!("{name} {}", same(&all[..=lane])),
+        }
+    };
+    all.iter().enumerate().map(number).collect()
+}
+
+/// What is in the picture, in a sentence.
+fn told(trace: &Trace, drawing: &Drawing, names: &[String]) -> String {
+    let cells = drawing.rows.iter().flat_map(|row| match row {
+        Row::Cells(cells) => cells.as_slice(),
+        Row::Note(_) => &[],
+    });
+    let call = |(row, lane): (usize, usize)| {
+        let Row::Cells(cells) = &drawing.rows[row] else { return None };
+        let cell = cells.iter().find(|cell| cell.lane == lane)?;
+        Some(match &trace.events[cell.event].what {
+            EventKind::Call(call) => format!("{} of {}", call.name, names[lane]),
+            EventKind::Ends(_) => format!("the end of {}", names[lane]),
+            EventKind::Starts => format!("the start of {}", names[lane]),
+            EventKind::Signal { .. } => format!("a signal to {}", names[lane]),
+        })
+    };
+    let mut arrows: Vec<String> = Vec::new();
+    for Join { from, to } in &drawing.arrows {
+        let ends = call(*from).zip(call(*to));
+        let arrow = ends.map(|(from, to)| format!("{from} to {to}"));
+        arrows.extend(arrow.filter(|arrow| !arrows.contains(arrow)));
+    }
+    let events: std::collections::HashSet<_> =
+        cells.map(|cell| cell.event).collect();
+    format!(
+        "{} events of {}, from top to bottom in the order of time; arrows: {}.",
+        events.len(),
+        names.join(", "),
+        if arrows.is_empty() { "none".to_owned() } else { arrows.join(", ") }
+    )
+}
+
+/// Pixels, to the tenth.
+struct Px(f64);
+
+impl Display for Px {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let tenths = (self.0 * 10.0).round() / 10.0;
+        write!(f, "{tenths}")
+    }
 }
 
 struct Picture {
@@ -117,6 +168,11 @@ impl Picture {
 
     /// Draws all rows from `y` on; returns how high the picture is.
     fn rows(&mut self, trace: &Trace, drawing: &Drawing, mut y: f64) -> f64 {
+        let _ = writeln!(
+            self.out,
+            r#"<g class="t" fill="{}" stroke="none">"#,
+            light("t")
+        );
         let mut ys = Vec::new();
         let mut ends = std::collections::HashMap::new();
         for (number, row) in drawing.rows.iter().enumerate() {
@@ -124,11 +180,10 @@ impl Picture {
             let mut height = 1;
             match row {
                 Row::Note(text) => {
-                    let x = MARGIN;
-                    let text = escaped(text);
+                    let (text, y) = (escaped(text), Px(y));
                     let _ = writeln!(
                         self.out,
-                        r#"<text class="f" x="{x}" y="{y:.1}" fill="{}" stroke="none">{text}</text>"#,
+                        r#"<text class="f" x="{MARGIN}" y="{y}" fill="{}">{text}</text>"#,
                         light("f")
                     );
                 }
@@ -155,13 +210,19 @@ impl Picture {
             }
             y += height as f64 * HEIGHT;
         }
+        let colour = light("a");
+        let _ = writeln!(
+            self.out,
+            "</g>\n<g class=\"a\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.2\">"
+        );
+        let mut heads = String::new();
         for join in &drawing.arrows {
             let (y1, y2) = (ys[join.from.0] - 4.0, ys[join.to.0] - 4.0);
             let right = join.from.1 < join.to.1;
             if right {
                 let edge = self.lane(join.from.1) + self.width();
                 let tail = ends[&join.from] + 5.0;
-                self.arrow(
+                heads += &self.arrow(
                     tail,
                     y1,
                     // A text that fills its lane pushes the curve's beginning on.
@@ -173,7 +234,7 @@ impl Picture {
                 );
             } else {
                 let edge = self.lane(join.from.1);
-                self.arrow(
+                heads += &self.arrow(
                     edge - 6.0,
                     y1,
                     edge - 6.0,
@@ -184,11 +245,16 @@ impl Picture {
                 );
             }
         }
+        let _ = writeln!(
+            self.out,
+            "</g>\n<path class=\"p\" fill=\"{colour}\" stroke=\"none\" d=\"{heads}\"/>"
+        );
         let _ = self.lanes;
         y + MARGIN - HEIGHT * 0.5
     }
 
-    /// From (x1, y1) along the line to `near`, over the gutter to `far`, and on to (x2, y2).
+    /// From (x1, y1) along the line to `near`, over the gutter to `far`, and on to (x2, y2);
+    /// returns the outline of the head.
     #[allow(clippy::too_many_arguments)]
     fn arrow(
         &mut self,
@@ -199,43 +265,48 @@ impl Picture {
         x2: f64,
         y2: f64,
         way: f64,
-    ) {
+    ) -> String {
         let tip = x2 - 6.0 * way;
         // A head that is nearer than the gutter's far side has the curve end before it.
         let far = if way > 0.0 { far.min(tip) } else { far.max(tip) };
         let middle = (near + far) / 2.0;
-        let colour = light("a");
+        let [x1, y1, near, middle, y2, far, tip] =
+            [x1, y1, near, middle, y2, far, tip].map(Px);
         let _ = writeln!(
             self.out,
-            r#"<path class="a" d="M{x1:.1} {y1:.1}H{near:.1}C{middle:.1} {y1:.1} {middle:.1} {y2:.1} {far:.1} {y2:.1}H{tip:.1}" fill="none" stroke="{colour}" stroke-width="1.2"/><path class="p" d="M{x2:.1} {y2:.1}l{:.1} -3.5v7z" fill="{colour}"/>"#,
-            -7.0 * way
+            r#"<path d="M{x1} {y1}H{near}C{middle} {y1} {middle} {y2} {far} {y2}H{tip}"/>"#,
         );
+        format!("M{} {y2}l{} -3.5v7z", Px(x2), -7.0 * way)
     }
 
-    /// Each run of a colour has its beginning, its length, and no outline: without these,
-    /// ImageMagick puts it at the line's beginning, and draws it in black.
+    /// Each run of a colour has its beginning and its length: without these, ImageMagick puts it
+    /// at the line's beginning.
     fn line(&mut self, line: &Line, x: f64, y: f64, lane: usize) {
-        let _ = write!(self.out, r#"<text x="{x:.1}" y="{y:.1}">"#);
+        let _ = write!(self.out, r#"<text y="{}">"#, Px(y));
         let mut before = 0;
         for run in line.chunk_by(|one, other| one.1 == other.1) {
             let text: String = run.iter().map(|(c, _)| c).collect();
             let blank = run.iter().take_while(|(c, _)| *c == ' ').count();
-            let x = x + (before + blank) as f64 * CHARACTER;
-            let long = (run.len() - blank) as f64 * CHARACTER;
+            let x = Px(x + (before + blank) as f64 * CHARACTER);
+            let long = Px((run.len() - blank) as f64 * CHARACTER);
             before += run.len();
             if blank == run.len() {
                 continue;
             }
             let class = match run[0].1 {
-                Tone::Plain | Tone::Mark => "t".to_owned(),
-                Tone::Name => format!("l{}", lane % 4),
-                Tone::Faint => "f".to_owned(),
-                Tone::Bad => "b".to_owned(),
+                // The group's own.
+                Tone::Plain | Tone::Mark => None,
+                Tone::Name => Some(format!("l{}", lane % 4)),
+                Tone::Faint => Some("f".to_owned()),
+                Tone::Bad => Some("b".to_owned()),
             };
-            let (colour, text) = (light(&class), escaped(&text[blank..]));
+            let colour = class.map_or_else(String::new, |class| {
+                format!(r#" class="{class}" fill="{}""#, light(&class))
+            });
+            let text = escaped(&text[blank..]);
             let _ = write!(
                 self.out,
-                r#"<tspan class="{class}" x="{x:.1}" fill="{colour}" stroke="none" textLength="{long:.1}" lengthAdjust="spacingAndGlyphs">{text}</tspan>"#
+                r#"<tspan x="{x}" textLength="{long}"{colour}>{text}</tspan>"#
             );
         }
         self.out.push_str("</text>\n");
@@ -243,9 +314,5 @@ impl Picture {
 }
 
 fn escaped(text: &str) -> String {
-    visible(text)
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    visible(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -384,7 +384,7 @@ impl Tracer {
 }
 
 /// What a process calls itself; that of a program that was started as /proc/self/exe, whose name
-/// is `exe`, is its argument 0.
+/// is `exe`, is its argument 0, or the role that it plays.
 fn program_name(pid: Pid) -> String {
     let read =
         |file| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
@@ -393,8 +393,20 @@ fn program_name(pid: Pid) -> String {
     if name != b"exe" {
         return visible::text(name);
     }
-    let words = read("cmdline");
-    let first = words.split(|byte| *byte == 0).next().unwrap_or_default();
+    let cmdline = read("cmdline");
+    let words: Vec<_> =
+        cmdline.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+    let role = match words.as_slice() {
+        [own, role, ..] if own.starts_with("ipclab bare ") => Some(role),
+        [_, chapter, role, ..] => chapters::find(chapter)
+            .filter(|row| row.roles.iter().any(|known| known.name == role))
+            .map(|_| role),
+        _ => None,
+    };
+    if let Some(role) = role {
+        return visible::text(role.as_bytes());
+    }
+    let first = cmdline.split(|byte| *byte == 0).next().unwrap_or_default();
     let path = first.rsplit(|byte| *byte == b'/').next();
     visible::text(path.filter(|path| !path.is_empty()).unwrap_or(name))
 }

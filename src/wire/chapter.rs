@@ -77,7 +77,9 @@ pub struct Lack {
 pub enum Shown {
     /// An experiment of the chapter, by its name.
     Experiment(&'static str),
-    /// A test: the file's name in `tests`, and the function.
+    /// One that stands on another page than the chapter's own: the page, and its name.
+    Elsewhere(&'static str, &'static str),
+    /// A test: the file's name in `tests`, and how the name of one function there begins.
     Test(&'static str, &'static str),
 }
 

@@ -1,5 +1,6 @@
 //! The verbs: `bare` as a user types it, `demo --bare` and `trace --bare`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -107,6 +108,47 @@ fn the_trace_shows_every_call_behind_the_start() {
     assert!(all.len() > receiver.len() + 20, "the loader's calls: {all:?}");
     let of_pipe = calls(&["pipe", "--bare"], "sender");
     assert_eq!(of_pipe[..2], ["write", "write"], "{of_pipe:?}");
+}
+
+/// What is in a picture: each lane, and each call that is made there.
+fn calls_of(picture: &str) -> BTreeSet<(String, String)> {
+    let parsed = roxmltree::Document::parse(picture).expect("well-formed");
+    let lane = |class: &str| {
+        class.strip_prefix('l')?.parse::<u8>().ok().map(|_| class.to_owned())
+    };
+    let runs = parsed.descendants().filter(|node| node.has_attribute("x"));
+    runs.filter_map(|run| {
+        Some((lane(run.attribute("class")?)?, run.text()?.to_owned()))
+    })
+    .collect()
+}
+
+/// Which process is faster decides how often some calls are made, but not which ones. (Those of zbus
+/// and of sem_open(3) depend on the library, and the names of some on the processor.)
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_pictures_of_the_book_show_the_calls_of_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("chapters/traces/bare");
+    let mut seen = 0;
+    for file in pages.read_dir().unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if ["dbus", "semaphore"].contains(&name) {
+            continue;
+        }
+        let drawn = dir.path().join(name);
+        let mut command = Command::new(ipclab());
+        command.args(["trace", name, "--bare", "--svg"]).arg(&drawn);
+        let Outcome { status, stderr, .. } = run(command, Input::Nothing);
+        assert!(status.success(), "{name}: {stderr}");
+        let [kept, now] = [&path, &drawn]
+            .map(|path| calls_of(&std::fs::read_to_string(path).unwrap()));
+        assert!(now.len() > 4, "{name}: {now:?}");
+        assert_eq!(kept, now, "{name}: chapters/traces/capture {name}");
+        seen += 1;
+    }
+    assert!(seen > 15, "only {seen}");
 }
 
 /// signal(7): after SIGSTOP and SIGCONT some calls are not taken up again, and fail with

@@ -138,7 +138,7 @@ pub(super) const FULL_DISK: Experiment = Experiment {
     run: full_disk,
     moral: "posix_fallocate before mmap: then ENOSPC is an error that one call returns, and \
             not a signal in the middle of some later store. Docker gives a container 64 MiB \
-            in /dev/shm, unless --shm-size says more.",
+            in /dev/shm, unless `--shm-size` says more.",
     see: "posix_fallocate(3), ftruncate(2), tmpfs(5)",
     file: file!(),
     shows: &["full-disk-broken", "full-disk-cured", "full-disk"],

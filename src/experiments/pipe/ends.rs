@@ -213,7 +213,7 @@ pub(super) const STDIO_BUFFER: Experiment = Experiment {
     kind: Kind::Kernel,
     run: stdio_buffer,
     moral: "A filter in the middle of a pipeline must flush after each line, or be told to: \
-            grep --line-buffered, sed -u, python3 -u, stdbuf(1). In C: fflush(3) after each \
+            `grep --line-buffered`, `sed -u`, `python3 -u`, stdbuf(1). In C: fflush(3) after each \
             message, or setvbuf(3). What is still in the buffer is lost if a signal ends the \
             program, and printed twice if it forks.",
     see: "setvbuf(3), stdio(3), stdbuf(1)",

@@ -101,7 +101,7 @@ pub(super) const FEWER_CAPABILITIES: Experiment = Experiment {
     kind: Kind::Needs(&needs::OTHER_USER),
     run: fewer_capabilities,
     moral: "gdb and strace in a container fail in the same way. CAP_SYS_PTRACE overrides all three \
-            rules: docker run --cap-add SYS_PTRACE.",
+            rules: `docker run --cap-add SYS_PTRACE`.",
     see: "ptrace(2), capabilities(7), user_namespaces(7)",
     file: file!(),
     shows: &["fewer-capabilities"],

@@ -203,7 +203,7 @@ pub(super) const PROCESS_1: Experiment = Experiment {
     kind: Kind::Needs(&NAMESPACES),
     run: process_1,
     moral: "A program that may be process 1 installs a handler for SIGTERM, and reaps the orphans \
-            that it gets; or an init such as tini stands before it (docker run --init).",
+            that it gets; or an init such as tini stands before it (`docker run --init`).",
     see: "pid_namespaces(7), kill(2)",
     file: file!(),
     shows: &["process-1"],

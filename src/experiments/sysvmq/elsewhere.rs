@@ -42,8 +42,8 @@ pub(super) const OTHER_NAMESPACE: Experiment = Experiment {
     ],
     kind: Kind::Needs(&NAMESPACES),
     run: other_namespace,
-    moral: "Two containers share System V objects only if they share the IPC namespace (docker \
-            run --ipc=container:NAME). When its last process ends, the namespace goes with all \
+    moral: "Two containers share System V objects only if they share the IPC namespace (`docker \
+            run --ipc=container:NAME`). When its last process ends, the namespace goes with all \
             that is in it: what a container leaves does not outlive it.",
     see: "ipc_namespaces(7), unshare(1), msgget(2)",
     file: file!(),

@@ -44,22 +44,22 @@ pub(super) const WHICH_BIT: Experiment = Experiment {
     title: "The mode of a socket file",
     level: Level::Later,
     question: "A server listens at a path. By chmod(2) the socket file gets the mode \
-               r--r--r-- (0444), then -w--w--w- (0222), then --x--x--x (0111). Each time a \
-               client that is not root calls connect(2). With which mode does it succeed?",
+               `r--r--r--` (0444), then `-w--w--w-` (0222), then `--x--x--x` (0111). Each time \
+               a client that is not root calls connect(2). With which mode does it succeed?",
     answers: &[
         right(
-            "with -w--w--w-, and no other mode",
+            "with `-w--w--w-`, and no other mode",
             "connect(2), and sendto(2) of a datagram, need the right to write to the \
              socket file, and to search the directories above it. The other two bits \
              mean nothing.",
         ),
         wrong(
-            "with r--r--r--, and no other mode",
+            "with `r--r--r--`, and no other mode",
             "Reading the file is not what connect(2) asks for. ls -l shows srwxr-xr-x, \
              which looks as if others could connect; they cannot.",
         ),
         wrong(
-            "with --x--x--x, and no other mode",
+            "with `--x--x--x`, and no other mode",
             "x is for programs and directories. The directories on the way to the socket \
              file need it, the file itself does not.",
         ),
