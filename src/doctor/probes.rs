@@ -23,6 +23,7 @@ pub static ALL: &[&Probe] = &[
     &processes::PIDFD,
     &events::SIGNALFD,
     &events::EVENTFD,
+    &events::READ_NOW,
     &events::TIMERFD,
     &needs::NEXT_PID,
     &links::PIPE,
