@@ -51,7 +51,7 @@ mod with_the_feature {
         let Some(saw) = seen("mpi/truncated") else { return };
         assert_eq!(saw["MPI_Recv has returned"], false);
         assert_eq!(saw["the job ended"], true);
-        assert_eq!(saw["the library names the error"], true);
+        assert_eq!(saw["mpiexec reports a failure"], true);
     }
 
     #[test]
