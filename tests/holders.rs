@@ -98,7 +98,10 @@ if os.fork() == 0:
     let server = "exec \"$0\" unix server --count 1 < /dev/null";
     let Some(terminal) = at_terminal(&subject, server) else { return };
     terminal.shows("start the other:", 1);
-    let Some(python) = python(&subject, "refuse_ptrace.py", &[]) else { return };
+    let Some(python) = refusing(&subject, (libc::SYS_ptrace, libc::EPERM), &[])
+    else {
+        return;
+    };
     let mut client = Command::new(python.get_program());
     client.args(["-c", keeps]).arg(subject.dir().join("unix"));
     let mut client = RoleProcess::start("client", client, Input::Open).unwrap();
@@ -150,7 +153,9 @@ fn two_roles_alone_say_nothing_however_long_they_sleep() {
     served.shows("start the other:", 1);
     let client = "import socket, sys\nclient = socket.socket(socket.AF_UNIX)\n\
                   client.connect(sys.argv[1]); print(1, flush=True); sys.stdin.read()";
-    let Some(python) = python(&idle, "refuse_ptrace.py", &[]) else { return };
+    let Some(python) = refusing(&idle, (libc::SYS_ptrace, libc::EPERM), &[]) else {
+        return;
+    };
     let mut command = Command::new(python.get_program());
     command.args(["-c", client]).arg(idle.dir().join("unix"));
     let mut client = RoleProcess::start("client", command, Input::Open).unwrap();

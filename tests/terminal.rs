@@ -399,15 +399,7 @@ fn a_sleep_in_the_ring_is_said_once_and_a_wake_tells_whom_it_met() {
         receiver.wait_for_comment("sleeps until head moves", deadline()).unwrap();
         let pid = receiver.pid();
         // It has slept, and looked whether its peer lives, more often than is named.
-        until("its tenth sleep", || {
-            let status =
-                std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-            let switches = status
-                .lines()
-                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))
-                .and_then(|count| count.trim().parse::<u64>().ok());
-            switches.unwrap() > 10
-        });
+        until("its tenth sleep", || os::proc::times_slept(pid).unwrap() > 10);
         let sender = ipclab(&subject, &[chapter, "sender"]);
         let mut sender = RoleProcess::start("sender", sender, Input::Open).unwrap();
         sender.wait_for_comment("the receiver is there", deadline()).unwrap();

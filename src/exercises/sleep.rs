@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 
-use os::proc::{Activity, activity, children, field, text};
+use os::proc::{Activity, activity, children, times_slept};
 use wire::say::grouped;
 
 /// How long a program is watched that must sleep.
@@ -100,9 +100,7 @@ fn sleeps(pid: Pid) -> bool {
 }
 
 fn wakes(pid: Pid) -> u64 {
-    let status = text(format!("/proc/{pid}/status")).unwrap_or_default();
-    let times = field(&status, "voluntary_ctxt_switches:");
-    times.and_then(|times| times.parse().ok()).unwrap_or(0)
+    times_slept(pid).unwrap_or(0)
 }
 
 fn ticks(pid: Pid) -> u64 {

@@ -90,10 +90,7 @@ impl<T: DeserializeOwned> Child<T> {
     /// # Errors
     /// When it has ended.
     pub fn times_slept(&self) -> Result<u64> {
-        let status = proc::text(format!("/proc/{}/status", self.pid));
-        let status = status.context("read /proc/PID/status")?;
-        let times = proc::field(&status, "voluntary_ctxt_switches:");
-        Ok(times.context("voluntary_ctxt_switches")?.parse()?)
+        proc::times_slept(self.pid).context("read /proc/PID/status")
     }
 
     /// Waits for its end, and returns what its part returned.

@@ -10,6 +10,7 @@ mod calls;
 mod link;
 mod message;
 mod names;
+mod policy;
 mod seen;
 mod signals;
 
@@ -23,6 +24,7 @@ pub const ALL: &[Experiment] = &[
     calls::SERVER_DIES,
     names::NAME_TAKEN,
     names::TAKE_OVER,
+    policy::DENIED,
     names::ACTIVATION,
     signals::LOST_SIGNAL,
     signals::TWO_RULES,

@@ -17,4 +17,5 @@ pub const ALL: &[Experiment] = &[
     ending::NAME_STAYS,
     sharing::TWO_READERS,
     sharing::REPLY_FIFO,
+    opening::ANOTHERS_IN_TMP,
 ];

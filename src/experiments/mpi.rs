@@ -10,6 +10,8 @@ use super::row::{Experiment, Kind, Level, right, wrong};
 #[cfg(feature = "mpi")]
 mod blocking;
 #[cfg(feature = "mpi")]
+mod buffer;
+#[cfg(feature = "mpi")]
 mod job;
 #[cfg(feature = "mpi")]
 mod lost;
@@ -19,12 +21,16 @@ mod order;
 #[cfg(feature = "mpi")]
 use blocking::{both_send_first, wait_at_once, waiting_rank};
 #[cfg(feature = "mpi")]
+use buffer::buffer_reused;
+#[cfg(feature = "mpi")]
 use lost::{rank_dies, truncated};
 #[cfg(feature = "mpi")]
 use order::wildcard_order;
 
 #[cfg(not(feature = "mpi"))]
 use needs_the_feature as both_send_first;
+#[cfg(not(feature = "mpi"))]
+use needs_the_feature as buffer_reused;
 #[cfg(not(feature = "mpi"))]
 use needs_the_feature as rank_dies;
 #[cfg(not(feature = "mpi"))]
@@ -52,6 +58,7 @@ pub const ALL: &[Experiment] = &[
     WAITING_RANK,
     WILDCARD_ORDER,
     WAIT_AT_ONCE,
+    BUFFER_REUSED,
     TRUNCATED,
     RANK_DIES,
 ];
@@ -218,6 +225,45 @@ const WAIT_AT_ONCE: Experiment = Experiment {
     see: "MPI_Isend(3), MPI_Wait(3), MPI_Waitall(3)",
     file: "src/experiments/mpi/blocking.rs",
     shows: &["wait-at-once-broken", "wait-at-once-cured", "wait-at-once"],
+};
+
+const BUFFER_REUSED: Experiment = Experiment {
+    name: "buffer-reused",
+    title: "A buffer that is changed after MPI_Isend",
+    level: Level::Later,
+    question: "Rank 1 calls MPI_Isend for a message whose last number is 1. MPI_Isend returns. Rank 1 \
+               changes that number in its buffer to 2, and calls MPI_Wait. Rank 0 calls MPI_Recv \
+               only after the change. They do it once with a message of one number, and once with \
+               one of 1 MiB. Which last number does rank 0 receive?",
+    answers: &[
+        wrong(
+            "1 in the short message, 1 in the long one",
+            "That would take a copy of each message. For a long one the library makes none: it \
+             leaves the bytes where they are until the receiver's buffer is known.",
+        ),
+        wrong(
+            "2 in the short message, 2 in the long one",
+            "The short one had left the buffer when MPI_Isend returned: it was copied.",
+        ),
+        wrong(
+            "2 in the short message, 1 in the long one",
+            "It is the other way round. Copying is for the short ones, since it is cheap.",
+        ),
+        right(
+            "1 in the short message, 2 in the long one",
+            "Up to the eager limit MPI_Isend copies the message. Above it, it sends word that there \
+             is one; the bytes are taken out of the buffer once rank 0 receives, and are what \
+             they are then. No call returns an error.",
+        ),
+    ],
+    kind: NEEDS,
+    run: buffer_reused,
+    moral: "From MPI_Isend to the end of its MPI_Wait the buffer belongs to the library. Change it \
+            after that, or send the next message from a second buffer. A test with short messages \
+            does not find the mistake.",
+    see: "MPI_Isend(3), MPI_Wait(3)",
+    file: "src/experiments/mpi/buffer.rs",
+    shows: &["buffer-reused-broken", "buffer-reused-cured", "buffer-reused"],
 };
 
 const TRUNCATED: Experiment = Experiment {

@@ -26,6 +26,7 @@ pub const ALL: &[Experiment] = &[
     posts::NO_OWNER,
     posts::VALUE_OF_SLEEPERS,
     starting::CREATE_THEN_INIT,
+    starting::CREATOR_DIES,
     starting::SETVAL_LEAVES_OTIME,
     starting::STALE_VALUE,
     starting::UNLINK_SPLITS,

@@ -31,6 +31,7 @@ pub const ALL: &[Experiment] = &[
     stdio::LOST_AT_KILL,
     stdio::TWICE_AFTER_FORK,
     stdio::AT_A_TERMINAL,
+    stdio::STDBUF_C,
     stdio::STDBUF_PYTHON,
     exec::KEPT_BY_EXEC,
     exec::IGNORED_SIGPIPE,

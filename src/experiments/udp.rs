@@ -18,6 +18,7 @@ use super::stage::Stage;
 mod answers;
 mod errors;
 mod network;
+mod order;
 mod peers;
 mod room;
 mod sharing;
@@ -32,6 +33,7 @@ pub const ALL: &[Experiment] = &[
     room::EMPTY_DATAGRAM,
     room::TOO_LARGE,
     room::GAP,
+    order::OVERTAKEN,
     errors::UNCONNECTED,
     errors::UNBOUND_CLIENT,
     peers::THIRD_PARTY,

@@ -125,24 +125,22 @@ fn until_asleep(stop: &mut Interrupts) -> Result<bool> {
 
 /// Each thread, how often it has slept, and whether it waits for time alone; `None` while one
 /// runs.
-fn calls() -> Option<Vec<(i32, String, bool)>> {
+fn calls() -> Option<Vec<(i32, u64, bool)>> {
     let mut all = Vec::new();
     for pid in living() {
         let tasks = fs::read_dir(format!("/proc/{pid}/task"));
         for task in tasks.into_iter().flatten().flatten() {
             let tid = task.file_name().to_str()?.parse().ok()?;
-            let status =
-                os::proc::text(task.path().join("status")).unwrap_or_default();
             match os::process_identity::state(i32::unsigned_abs(tid)) {
                 Some('S' | 'D' | 'T' | 't') => {}
                 None | Some('Z' | 'X') => continue,
                 Some(_) => return None,
             }
-            let switches = os::proc::field(&status, "voluntary_ctxt_switches:");
+            let slept = os::proc::times_slept(Pid::from_raw(tid)).unwrap_or(0);
             let line = os::proc::text(task.path().join("syscall"));
             let call = line.ok().and_then(|line| of_line(&line));
             let sleeps = call.is_some_and(|call| call.means == Meaning::Time);
-            all.push((tid, switches.unwrap_or_default().to_owned(), sleeps));
+            all.push((tid, slept, sleeps));
         }
     }
     all.sort();

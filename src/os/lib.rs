@@ -11,6 +11,8 @@ pub mod ip;
 pub mod kcmp;
 pub mod memory;
 pub mod mmap;
+#[cfg(feature = "mpi")]
+pub mod mpi_number;
 pub mod mqueue;
 pub mod mutex;
 pub mod names;

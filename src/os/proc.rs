@@ -67,6 +67,18 @@ pub fn children(pid: Pid) -> Vec<Pid> {
     all.map(Pid::from_raw).collect()
 }
 
+/// How often a thread has gone to sleep: `voluntary_ctxt_switches` of proc_pid_status(5). A
+/// process's id is that of its first thread.
+///
+/// # Errors
+/// As [`text`], when it has ended; ENODATA where the kernel does not count.
+pub fn times_slept(thread: Pid) -> io::Result<u64> {
+    let status = text(format!("/proc/{thread}/status"))?;
+    let times = field(&status, "voluntary_ctxt_switches:");
+    let times = times.and_then(|times| times.parse().ok());
+    times.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODATA))
+}
+
 /// What a process does, as /proc shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {

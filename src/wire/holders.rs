@@ -12,13 +12,14 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
 use rustix::stdio::stderr;
 
 use crate::errors;
 use crate::meet::{in_this_dir, program};
 use crate::say;
 use os::peer::is_of_ended;
-use os::proc::{field, text};
+use os::proc::{field, text, times_slept};
 use os::proc_fd::descriptors;
 use os::{onlooker, sock_diag};
 
@@ -46,12 +47,12 @@ pub fn look_on() {
 #[derive(Debug, PartialEq, Eq)]
 struct Sleep {
     call: String,
-    before: String,
+    before: u64,
 }
 
 /// The threads of this process that sleep, since when, and when each is looked at again.
 #[derive(Debug, Default)]
-struct Sleepers(BTreeMap<String, (Sleep, Instant, Duration)>);
+struct Sleepers(BTreeMap<Pid, (Sleep, Instant, Duration)>);
 
 impl Sleepers {
     /// Who else holds the peer's end of what a thread has slept at for so long.
@@ -60,14 +61,11 @@ impl Sleepers {
         let mut due = Vec::new();
         let mut seen = BTreeMap::new();
         for task in read_dir("/proc/self/task").ok()?.flatten() {
-            let task = task.path();
-            let read = |name: &str| text(task.join(name)).unwrap_or_default();
-            let before = read("status");
-            let before = field(&before, "voluntary_ctxt_switches:");
-            let before = before.unwrap_or_default().to_owned();
-            let sleep = Sleep { call: read("syscall"), before };
-            let name = task.display().to_string();
-            let (since, mut after) = match self.0.remove(&name) {
+            let thread = Pid::from_raw(task.file_name().to_str()?.parse().ok()?);
+            let call = text(format!("/proc/self/task/{thread}/syscall"));
+            let before = times_slept(thread).unwrap_or(0);
+            let sleep = Sleep { call: call.unwrap_or_default(), before };
+            let (since, mut after) = match self.0.remove(&thread) {
                 Some((last, since, after)) if last == sleep => (since, after),
                 _ => (now, PATIENCE),
             };
@@ -76,7 +74,7 @@ impl Sleepers {
                 // A look at all processes takes its time: each comes later than the last.
                 after *= 2;
             }
-            seen.insert(name, (sleep, since, after));
+            seen.insert(thread, (sleep, since, after));
         }
         self.0 = seen;
         let ends = due.iter().flat_map(|call| waited_at(call));

@@ -91,7 +91,7 @@ fn a_trace_that_is_refused_names_doctor_and_doctor_says_why() {
     let program = program.to_str().unwrap();
     let refused = |words: &[&str]| {
         let all = [&[program][..], words].concat();
-        python(&subject, "refuse_ptrace.py", &all)
+        refusing(&subject, (libc::SYS_ptrace, libc::EPERM), &all)
     };
     let Some(trace) = refused(&["trace", "fifo"]) else { return };
     let (line, section) = named(trace);

@@ -258,7 +258,9 @@ fn a_filter_that_refuses_ptrace_takes_the_trace_away() {
     let subject = subject("fifo");
     let program = program();
     let words = [program.to_str().unwrap(), "doctor", "--json"];
-    let Some(mut command) = python(&subject, "refuse_ptrace.py", &words) else {
+    let Some(mut command) =
+        refusing(&subject, (libc::SYS_ptrace, libc::EPERM), &words)
+    else {
         return;
     };
     command.env("TMPDIR", subject.dir());
@@ -304,4 +306,21 @@ fn a_runtime_directory_that_cannot_be_made_is_something_necessary() {
     assert_eq!(all.mark("posix-queue"), "ok");
     assert_eq!(all.status, Some(1));
     assert_eq!(std::fs::read_dir(subject.dir()).unwrap().count(), 0, "left behind");
+}
+
+#[test]
+fn where_preadv2_knows_no_rwf_nowait_the_roles_of_eventfd_cannot_run() {
+    let subject = subject("fifo");
+    let program = program();
+    let words = [program.to_str().unwrap(), "doctor", "--json"];
+    // As that of an eventfd did before Linux 5.8.
+    let refused = (libc::SYS_preadv2, libc::EOPNOTSUPP);
+    let Some(mut command) = refusing(&subject, refused, &words) else { return };
+    command.env("TMPDIR", subject.dir());
+    let all = found(command);
+    assert_eq!(all.mark("eventfd"), "ok");
+    assert_eq!(all.mark("read-now"), "missing");
+    let why = all.finding("read-now")["found"].as_str().unwrap();
+    assert!(why.starts_with("preadv2(RWF_NOWAIT): EOPNOTSUPP"), "{why}");
+    assert_eq!(all.status, Some(1));
 }

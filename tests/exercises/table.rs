@@ -71,3 +71,34 @@ fn each_lack_that_an_exercise_asks_for_is_there_once() {
         assert_eq!(lacks.count(), 1, "{exercise}: {begins}");
     }
 }
+
+#[test]
+fn what_people_ask_most_has_two_experiments_and_an_exercise_each() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/chapters/teaching.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let table = page.split("| what people ask |").nth(1).expect("the table");
+    let rows: Vec<_> =
+        table.lines().skip(2).take_while(|line| line.starts_with("| ")).collect();
+    assert_eq!(rows.len(), 14, "{rows:#?}");
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();
+        let &[_, asked, written] = cells.as_slice() else { panic!("{row}") };
+        let (asked, written) = (names_in(asked), names_in(written));
+        assert!(asked.len() >= 2 && !written.is_empty(), "{row}");
+        for name in asked {
+            assert!(experiments::find(name).is_some(), "no experiment {name}");
+            let (_, short) = name.split_once('/').unwrap();
+            let link = format!("[`{name}`](");
+            let place = row.split(&link).nth(1).expect(name);
+            assert!(place.contains(&format!("#experiment-{short})")), "{row}");
+        }
+        for name in written {
+            assert!(find(name).is_some(), "no exercise {name}");
+        }
+    }
+}
+
+/// What stands in backquotes.
+fn names_in(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}

@@ -121,3 +121,14 @@ fn a_program_of_the_same_user_reads_a_call_between_two_others() {
     assert_eq!(saw["the third program read"], "sesame");
     assert_eq!(saw["the client's reply is an error"], false);
 }
+
+#[test]
+fn a_policy_is_about_a_connection_whatever_it_is_called() {
+    let Some(saw) = seen("dbus/denied") else { return };
+    let denied = "org.freedesktop.DBus.Error.AccessDenied";
+    assert_eq!(saw["Post by its name"], denied);
+    assert_eq!(saw["Post by its unique name"], denied);
+    assert_eq!(saw["another method"], true);
+    assert_eq!(saw["the first call that reached the server"], "Count");
+    assert_eq!(saw["RequestName of a name with deny own"], denied);
+}

@@ -65,3 +65,10 @@ fn a_reply_goes_to_whoever_waited_longest_unless_each_has_a_fifo() {
     let each = serde_json::json!(["for client A", "for client B"]);
     assert_eq!(saw["with a FIFO each"], each);
 }
+
+#[test]
+fn with_o_creat_nobody_opens_anothers_fifo_in_a_sticky_directory() {
+    let Some(saw) = seen("fifo/anothers-in-tmp") else { return };
+    assert_eq!(saw["with O_CREAT"], "EACCES: Permission denied");
+    assert_eq!(saw["without O_CREAT"], true);
+}

@@ -39,11 +39,19 @@ mod with_the_feature {
     }
 
     #[test]
+    fn what_is_changed_before_the_wait_is_what_a_long_message_brings() {
+        let Some(saw) = seen("mpi/buffer-reused") else { return };
+        assert_eq!(saw["1 number, changed before MPI_Wait"], "1");
+        assert_eq!(saw["1 MiB, changed before MPI_Wait"], "2");
+        assert_eq!(saw["1 MiB, changed after MPI_Wait"], "1");
+    }
+
+    #[test]
     fn a_message_that_is_too_long_ends_the_job() {
         let Some(saw) = seen("mpi/truncated") else { return };
         assert_eq!(saw["MPI_Recv has returned"], false);
         assert_eq!(saw["the job ended"], true);
-        assert_eq!(saw["the library names the error"], true);
+        assert_eq!(saw["mpiexec reports a failure"], true);
     }
 
     #[test]
@@ -84,8 +92,8 @@ mod without_the_feature {
         assert!(told.status.success(), "{}", told.stderr);
         let text = String::from_utf8_lossy(&told.stdout);
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(text.matches("It needs the feature mpi").count(), 6, "{text}");
-        let says = "ipclab: 6 of 6 experiments need what is not here\n";
+        assert_eq!(text.matches("It needs the feature mpi").count(), 7, "{text}");
+        let says = "ipclab: 7 of 7 experiments need what is not here\n";
         assert_eq!(told.stderr, says);
     }
 }

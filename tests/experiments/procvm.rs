@@ -49,6 +49,7 @@ fn a_page_without_a_frame_is_made_of_zeros() {
 fn a_look_at_a_bad_address_is_an_error_and_no_signal() {
     let Some(saw) = seen("procvm/probe-own") else { return };
     assert_eq!(saw["a load ended it"], true);
+    assert_eq!(saw["the call returned"], "EFAULT: Bad address");
 }
 
 #[test]

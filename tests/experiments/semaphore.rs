@@ -158,3 +158,10 @@ fn sem_init_of_a_semaphore_that_is_in_use_lets_two_in() {
     assert_eq!(saw["by sem_open, B is kept out"], true);
     assert_eq!(saw["the value of the named one"], 0);
 }
+
+#[test]
+fn a_set_whose_creator_was_killed_is_made_by_who_takes_its_lock() {
+    let Some(saw) = seen("semaphore/creator-dies") else { return };
+    assert_eq!(saw["B goes on, where it looks for sem_otime"], false);
+    assert_eq!(saw["B goes on, where it takes A's lock"], true);
+}

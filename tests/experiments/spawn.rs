@@ -68,6 +68,14 @@ fn at_a_terminal_a_line_comes_at_once_with_a_carriage_return() {
 }
 
 #[test]
+fn stdbuf_reaches_a_c_program_through_a_shell() {
+    let Some(saw) = seen("spawn/stdbuf-c") else { return };
+    assert_eq!(saw["bytes without stdbuf"], 0);
+    assert_eq!(saw["bytes with stdbuf -oL"], 4);
+    assert_eq!(saw["bytes with stdbuf -oL before the shell"], 4);
+}
+
+#[test]
 fn stdbuf_does_not_reach_python() {
     let Some(saw) = seen("spawn/stdbuf-python") else { return };
     assert_eq!(saw["bytes with stdbuf -oL"], 0);

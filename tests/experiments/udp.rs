@@ -193,3 +193,10 @@ fn a_damaged_datagram_is_as_good_as_lost() {
     assert_eq!(saw["counted"], 1);
     assert_eq!(saw["without a checksum"], "unsummed");
 }
+
+#[test]
+fn what_was_sent_first_may_come_last() {
+    let Some(saw) = seen("udp/overtaken") else { return };
+    assert_eq!(saw["the speed in the end"], "10");
+    assert_eq!(saw["with numbers"], "20");
+}

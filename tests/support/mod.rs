@@ -165,6 +165,17 @@ pub fn python(subject: &Subject, script: &str, args: &[&str]) -> Option<Command>
     Some(command)
 }
 
+/// A command that starts the program of `words` so that the system call of this number fails by
+/// `error`. `None`, with a line on the terminal, where there is no Python.
+pub fn refusing(
+    subject: &Subject,
+    (call, error): (libc::c_long, i32),
+    words: &[&str],
+) -> Option<Command> {
+    let (call, error) = (call.to_string(), error.to_string());
+    python(subject, "refuse.py", &[&[&*call, &*error], words].concat())
+}
+
 /// As [`python`], for a script that imports `module`, which is not in the standard library.
 pub fn python_with(
     module: &str,

@@ -1,8 +1,9 @@
 //! Descriptors that something happens on.
 
+use std::io::IoSliceMut;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::epoll::{
     Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout,
 };
@@ -13,6 +14,8 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{
     ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags,
 };
+
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::answer::Answer;
 use crate::probe::Probe;
@@ -54,6 +57,36 @@ pub static EVENTFD: Probe = Probe {
         event.write(3).context("write an eventfd")?;
         ensure!(event.read().context("read an eventfd")? == 3, "another count");
         Ok(Answer::ok("the count came out"))
+    },
+};
+
+/// preadv2(2) with RWF_NOWAIT.
+pub static READ_NOW: Probe = Probe {
+    name: "read-now",
+    chapters: &["eventfd", "procvm"],
+    what: "a read of an eventfd that cannot sleep (preadv2, RWF_NOWAIT): Linux 5.8 or later",
+    loses: "the roles of eventfd and procvm take nothing from an eventfd",
+    necessary: true,
+    experiments: &[],
+    run: |_| {
+        // Without EFD_NONBLOCK: the flag of the call alone is to keep it from sleeping.
+        let event = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC);
+        let event = event.context("eventfd")?;
+        let take = || {
+            let mut number = [0; size_of::<u64>()];
+            let mut room = [IoSliceMut::new(&mut number)];
+            preadv2(&event, &mut room, u64::MAX, ReadWriteFlags::NOWAIT)
+        };
+        match take() {
+            Err(Errno::AGAIN) => {}
+            other => {
+                let n = other.context("preadv2(RWF_NOWAIT)")?;
+                bail!("preadv2(RWF_NOWAIT) of a count of 0 = {n}");
+            }
+        }
+        event.write(3).context("write an eventfd")?;
+        take().context("preadv2(RWF_NOWAIT)")?;
+        Ok(Answer::ok("a count came out, and no call slept"))
     },
 };
 

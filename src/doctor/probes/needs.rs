@@ -14,7 +14,7 @@ use nix::unistd::{Uid, pipe2, setuid};
 
 use super::queues::with_queue;
 use super::runtime::in_a_child;
-use super::tools::{failed, printed};
+use super::tools::{compiled, failed, printed};
 use crate::answer::{Answer, needed};
 use crate::probe::Probe;
 use lab::tools::Tools;
@@ -132,6 +132,25 @@ fn became_another() -> Result<bool> {
     let root = Uid::effective().is_root();
     Ok(root && in_a_child(|| Ok(setuid(Uid::from_raw(65_534))?))?)
 }
+
+/// Another user, and fs.protected_fifos.
+pub static PROTECTED_FIFOS: Probe = Probe {
+    name: "anothers-fifo",
+    chapters: &["fifo"],
+    what: "root, to become another user, and a /proc/sys/fs/protected_fifos of 1 or 2",
+    loses: "an experiment with another user's FIFO in a directory like /tmp",
+    necessary: false,
+    experiments: &["fifo/anothers-in-tmp"],
+    run: |_| {
+        let set = std::fs::read_to_string("/proc/sys/fs/protected_fifos");
+        let set = set.context("read protected_fifos")?;
+        Ok(match (became_another()?, set.trim()) {
+            (false, _) => Answer::missing("setuid to another user fails"),
+            (true, set) => needed(set != "0", format!("protected_fifos is {set}"))
+                .cure("sysctl fs.protected_fifos=1, as root"),
+        })
+    },
+};
 
 /// RLIMIT_MSGQUEUE.
 pub static QUEUE_BYTES: Probe = Probe {
@@ -308,6 +327,7 @@ pub static DBUS_DAEMON: Probe = Probe {
         "dbus/server-dies",
         "dbus/name-taken",
         "dbus/take-over",
+        "dbus/denied",
         "dbus/activation",
         "dbus/forged-sender",
         "dbus/monitor",
@@ -320,6 +340,28 @@ pub static DBUS_DAEMON: Probe = Probe {
         Ok(match said {
             Ok(text) => Answer::ok(text.lines().next().unwrap_or_default()),
             Err(why) => failed(why, "apt-get install dbus-daemon"),
+        })
+    },
+};
+
+/// A C compiler, and stdbuf.
+pub static STDBUF: Probe = Probe {
+    name: "stdbuf",
+    chapters: &["spawn"],
+    what: "a C compiler, and stdbuf(1)",
+    loses: "an experiment on what a C program that cannot be changed prints into a pipe",
+    necessary: false,
+    experiments: &["spawn/stdbuf-c"],
+    run: |place| {
+        let compiled = compiled(&place.scratch()?.join("stdbuf"))?;
+        let mut stdbuf = Command::new("stdbuf");
+        stdbuf.args(["-oL", "true"]);
+        Ok(match compiled {
+            Err(answer) => answer,
+            Ok(_) => match printed(&mut stdbuf)? {
+                Ok(_) => Answer::ok("compiled, and stdbuf started a program"),
+                Err(why) => failed(why, "apt-get install coreutils"),
+            },
         })
     },
 };
@@ -362,6 +404,7 @@ pub static MPI: Probe = Probe {
         "mpi/waiting-rank",
         "mpi/wildcard-order",
         "mpi/wait-at-once",
+        "mpi/buffer-reused",
         "mpi/truncated",
         "mpi/rank-dies",
     ],

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -51,17 +52,10 @@ pub static COMPILER: Probe = Probe {
     necessary: false,
     experiments: &[],
     run: |place| {
-        let tools = Tools::of_environment();
-        let (source, program) =
-            (place.scratch()?.join("c.c"), place.scratch()?.join("c"));
-        let text = "#include <sys/socket.h>\nint main(void) { return 0; }\n";
-        std::fs::write(&source, text).context("write")?;
-        let mut compile = compiler(&tools.cc);
-        compile.arg("-o").arg(&program).arg(&source).env("TMPDIR", place.scratch()?);
-        match printed(&mut compile)? {
-            Ok(_) => {}
-            Err(why) => return Ok(failed(why, NO_COMPILER)),
-        }
+        let program = match compiled(&place.scratch()?.join("c"))? {
+            Ok(program) => program,
+            Err(answer) => return Ok(answer),
+        };
         // The runtime directory may be mounted noexec: that is no fault of the compiler.
         Ok(match printed(&mut Command::new(program))? {
             Ok(_) => Answer::ok("compiled, and run"),
@@ -69,6 +63,22 @@ pub static COMPILER: Probe = Probe {
         })
     },
 };
+
+/// Compiles a C program of one line to `program`, which it returns, or why that fails.
+pub(super) fn compiled(program: &Path) -> Result<Result<PathBuf, Answer>> {
+    let source = program.with_extension("c");
+    let text = "#include <sys/socket.h>\nint main(void) { return 0; }\n";
+    std::fs::write(&source, text).context("write")?;
+    let mut compile = compiler(&Tools::of_environment().cc);
+    compile.arg("-o").arg(program).arg(source);
+    if let Some(directory) = program.parent() {
+        compile.env("TMPDIR", directory);
+    }
+    Ok(match printed(&mut compile)? {
+        Ok(_) => Ok(program.to_owned()),
+        Err(why) => Err(failed(why, NO_COMPILER)),
+    })
+}
 
 /// Python.
 pub static PYTHON: Probe = Probe {

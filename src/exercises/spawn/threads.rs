@@ -78,10 +78,8 @@ pub(super) const THREADS: Exercise = Exercise {
             about: "a command that waits for what the next one does",
             players: |scene| players(scene, "over\n"),
             partner: |partner| {
-                let (waits, gate) = waits(partner);
+                let (journal, waits, gate) = begin_waiting(partner)?;
                 let opens = format!("echo over > {gate}");
-                let journal = begin(partner)?;
-                run(partner, &waits)?;
                 run(partner, &opens)?;
                 let ends = [("status 0", &*waits), ("status 0", &*opens)];
                 finish(partner, journal, NEW, &ends)?;
@@ -94,9 +92,7 @@ pub(super) const THREADS: Exercise = Exercise {
             about: "a thread writes into a full journal when the next command comes",
             players: |scene| players(scene, "over\nhello\n"),
             partner: |partner| {
-                let (waits, gate) = waits(partner);
-                let mut journal = begin(partner)?;
-                run(partner, &waits)?;
+                let (mut journal, waits, gate) = begin_waiting(partner)?;
                 let mut line = String::new();
                 journal.read_line(&mut line).context("read PLACE")?;
                 partner.log(&format!("read(PLACE) = {line:?}"));
@@ -196,11 +192,15 @@ fn settle(partner: &Partner) -> Result<()> {
     Ok(())
 }
 
-/// A command that waits until something is written into a FIFO, and the FIFO.
-fn waits(partner: &Partner) -> (String, String) {
+/// As [`begin`], with a command that waits until something is written into a FIFO: the journal,
+/// the command, and the FIFO.
+fn begin_waiting(partner: &Partner) -> Result<(BufReader<File>, String, String)> {
     let gate = partner.scene.dir.join("gate").display().to_string();
     partner.scene.make_fifo(&gate);
-    (format!("read x < {gate}; echo $x"), gate)
+    let journal = begin(partner)?;
+    let waits = format!("read x < {gate}; echo $x");
+    run(partner, &waits)?;
+    Ok((journal, waits, gate))
 }
 
 /// Writes into the journal until it is full. How many bytes that were.

@@ -1,15 +1,18 @@
 //! open(2) of a FIFO is where the two sides meet, or miss each other.
 
+use std::os::unix::fs::PermissionsExt;
+
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::{mkfifo, write};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Uid, mkfifo, setuid, write};
 use syscalls::Sysno;
 
 use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
+use doctor::probes::needs;
 
 pub(super) const OPEN_SLEEPS: Experiment = Experiment {
     name: "open-sleeps",
@@ -225,3 +228,79 @@ fn wrong_order(stage: &Stage) -> Result<usize> {
     Ok(if stuck == 2 { 2 } else { 1 })
 }
 // ANCHOR_END: wrong-order
+
+pub(super) const ANOTHERS_IN_TMP: Experiment = Experiment {
+    name: "anothers-in-tmp",
+    title: "Another user's FIFO in /tmp",
+    level: Level::Deep,
+    question: "Another user has made a FIFO in a directory like /tmp (mode 1777), has given it \
+               the mode rw-rw-rw- (0666), and has it open for reading. Root opens it as a shell \
+               does for `echo hello > fifo`: by open(2) with O_WRONLY | O_CREAT. In \
+               /proc/sys/fs/protected_fifos is 1. What does open(2) return?",
+    answers: &[
+        wrong(
+            "a descriptor for writing",
+            "It would without O_CREAT, or with 0 in protected_fifos: the mode allows it, and a \
+             reader is there.",
+        ),
+        right(
+            "-1, with the error EACCES",
+            "A program that says O_CREAT expects a file of its own. In a directory that has the sticky bit, \
+             and to which all may write, the kernel does not open another user's FIFO for it, \
+             unless the directory is that user's. Root has no exception.",
+        ),
+        wrong(
+            "-1, with the error EEXIST",
+            "That is for O_CREAT together with O_EXCL, and for each kind of file.",
+        ),
+    ],
+    kind: Kind::Needs(&needs::PROTECTED_FIFOS),
+    run: anothers_in_tmp,
+    moral: "In /tmp anybody may make your FIFO before you. Open one that is to be there without \
+            O_CREAT, and look by fstat(2) whose it is; or meet in a directory of your own, such as \
+            $XDG_RUNTIME_DIR.",
+    see: "proc(5), open(2), inode(7)",
+    file: file!(),
+    shows: &["anothers-in-tmp"],
+};
+
+// ANCHOR: anothers-in-tmp
+fn anothers_in_tmp(stage: &Stage) -> Result<usize> {
+    stage.needs(&needs::PROTECTED_FIFOS)?;
+    let directory = stage.path("tmp");
+    std::fs::create_dir(&directory).context("mkdir")?;
+    let sticky = std::fs::Permissions::from_mode(0o1777);
+    std::fs::set_permissions(&directory, sticky).context("chmod")?;
+    let (open_there, never) = (stage.gate()?, stage.gate()?);
+    let _other = stage.fork("other user", |stage| {
+        std::env::set_current_dir(&directory)?;
+        setuid(Uid::from_raw(65_534)).context("setuid")?;
+        umask(Mode::empty());
+        let made = mkfifo("fifo", Mode::from_bits_truncate(0o666));
+        stage.call("mkfifo(\"fifo\", 0666)", &made);
+        let reader =
+            open("fifo", OFlag::O_RDONLY | OFlag::O_NONBLOCK, Mode::empty());
+        stage.call("open(\"fifo\", O_RDONLY | O_NONBLOCK)", &reader);
+        open_there.open(1)?;
+        never.pass()
+    })?;
+    open_there.pass()?;
+    let fifo = directory.join("fifo");
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+    let created = open(&fifo, OFlag::O_WRONLY | OFlag::O_CREAT, mode);
+    stage.call("root: open(\"tmp/fifo\", O_WRONLY | O_CREAT, 0600)", &created);
+    let plain = open(&fifo, OFlag::O_WRONLY, Mode::empty());
+    stage.call("root: open(\"tmp/fifo\", O_WRONLY)", &plain);
+    let setting = std::fs::read_to_string("/proc/sys/fs/protected_fifos");
+    let setting = setting.context("read protected_fifos")?;
+    stage.note(format!("/proc/sys/fs/protected_fifos is {}", setting.trim()));
+    stage.saw("with O_CREAT", created.as_ref().err().map(|error| error.to_string()));
+    stage.saw("without O_CREAT", plain.is_ok());
+    match created {
+        Ok(_) => Ok(1),
+        Err(Errno::EACCES) => Ok(2),
+        Err(Errno::EEXIST) => Ok(3),
+        Err(error) => bail!("open: {error}"),
+    }
+}
+// ANCHOR_END: anothers-in-tmp

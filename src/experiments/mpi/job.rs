@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -223,21 +223,16 @@ impl Job<'_> {
         self.said.iter().any(|(who, text)| *who == rank && text.starts_with(begin))
     }
 
-    /// Waits until no rank is left, and then until the launcher has passed on what they have
-    /// written; what they report meanwhile is kept.
-    pub(super) fn comes_to_its_end(&mut self) -> Result<bool> {
+    /// Waits until no rank is left, and then for the launcher's end; what they report meanwhile is
+    /// kept. `None` if ranks are left.
+    pub(super) fn comes_to_its_end(&mut self) -> Result<Option<ExitStatus>> {
         while let Some(line) = self.hear(START)? {
             self.said.push(line);
         }
-        if self.ended {
-            self.mpiexec.wait().context("waitpid")?;
+        if !self.ended {
+            return Ok(None);
         }
-        Ok(self.ended)
-    }
-
-    /// What the launcher and the library have written on standard error.
-    pub(super) fn log(&self) -> String {
-        std::fs::read_to_string(self.stage.path("log")).unwrap_or_default()
+        self.mpiexec.wait().context("waitpid").map(Some)
     }
 
     /// The processor time that a rank has taken, all its threads together.

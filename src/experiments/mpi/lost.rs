@@ -29,15 +29,17 @@ pub(super) fn truncated(stage: &Stage) -> Result<usize> {
     }
     let mut job = Job::start(stage, "truncated")?;
     ensure!(job.says(0, "enters ")?.is_some(), "no rank receives");
-    let ended = job.comes_to_its_end()?;
+    let end = job.comes_to_its_end()?;
     let returned = job.has_said(0, "MPI_Recv(room for 10) has returned");
     let again = job.has_said(0, "the next MPI_Recv has returned");
     job.tell_in_turn();
-    let named = job.log().contains("TRUNCATE") || job.log().contains("truncated");
+    let ended = end.is_some();
     stage.event("main", if ended { "no rank is left" } else { "the ranks live" });
     stage.saw("MPI_Recv has returned", returned);
     stage.saw("the job ended", ended);
-    stage.saw("the library names the error", named);
+    // The library's words on standard error may be lost, as the launcher that passes them on is
+    // told to end the job.
+    stage.saw("mpiexec reports a failure", end.is_some_and(|end| !end.success()));
     Ok(match (returned, again) {
         (false, _) => 3,
         (true, false) => 1,
@@ -67,7 +69,7 @@ pub(super) fn rank_dies(stage: &Stage) -> Result<usize> {
     let mut job = Job::start(stage, "rank-dies")?;
     ensure!(job.says(0, "enters ")?.is_some(), "rank 0 does not wait");
     job.go()?;
-    let ended = job.comes_to_its_end()?;
+    let ended = job.comes_to_its_end()?.is_some();
     let returned = job.has_said(0, "MPI_Recv() has returned");
     job.tell();
     stage.event("main", if ended { "no rank is left" } else { "rank 0 waits on" });

@@ -11,6 +11,7 @@ use rustix::mm::MapFlags;
 
 use super::{address, copy};
 use crate::child::End;
+use crate::record::Returned;
 use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use os::mmap::{PAGE, Pages};
@@ -337,14 +338,17 @@ fn probe_own(stage: &Stage) -> Result<usize> {
     let looks = stage.fork("child", |stage| {
         let copied = copy(getpid(), &mut [0; 8], pages.address() + PAGE);
         stage.call("process_vm_readv(getpid(), copy, 8)", &copied);
-        Ok(copied.err().map(|error| error as i32))
+        Ok(copied.shown())
     })?;
     let by_call = looks.end()?;
     stage.saw("a load ended it", by_load == End::Killed(Signal::SIGSEGV));
+    if let End::Done(returned) = &by_call {
+        stage.saw("the call returned", returned.as_str());
+    }
     match by_call {
-        End::Done(Some(libc::EFAULT)) => Ok(1),
+        End::Done(returned) if returned.starts_with("EFAULT") => Ok(1),
         End::Killed(Signal::SIGSEGV) => Ok(2),
-        End::Done(Some(libc::EPERM)) => Ok(3),
+        End::Done(returned) if returned.starts_with("EPERM") => Ok(3),
         other => bail!("{other:?}"),
     }
 }

@@ -1,5 +1,6 @@
 //! Which process makes a semaphore, with which value, and whether it is still the same one.
 
+use std::fs::File;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use libc::{IPC_CREAT, IPC_EXCL, IPC_NOWAIT};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use rustix::fs::{FlockOperation, flock};
 use syscalls::Sysno;
 
 use super::{WAITS, set_of, sleeps};
@@ -134,6 +136,105 @@ fn create_then_init(stage: &Stage) -> Result<usize> {
     }
 }
 // ANCHOR_END: create-then-init
+
+pub(super) const CREATOR_DIES: Experiment = Experiment {
+    name: "creator-dies",
+    title: "A set that is made by half",
+    level: Level::Later,
+    question: "A makes a System V set by semget(2) with IPC_CREAT and IPC_EXCL, and is killed by \
+               SIGKILL before its semctl(2) with SETVAL, and its first semop(2). B finds the set \
+               by its key, and does as one should: it looks until sem_otime is not 0. What \
+               happens to B?",
+    answers: &[
+        wrong(
+            "it gets EIDRM, as the set has gone",
+            "A set goes by IPC_RMID, not with the process that has made it.",
+        ),
+        wrong(
+            "it goes on, as A's end sets it",
+            "sem_otime is the time of the last semop. A has made none, and its end is none.",
+        ),
+        right(
+            "it looks on, as sem_otime stays 0",
+            "0 says `not yet`, whether A lives or not. Each process that starts later joins B.",
+        ),
+    ],
+    kind: Kind::Kernel,
+    run: creator_dies,
+    moral: "Make the set under a lock that the kernel gives back, as flock(2) on a file: the process \
+            that gets the lock, and finds sem_otime 0, gives the value itself, with a semop behind \
+            it. It need not know who made the set.",
+    see: "semget(2), semctl(2), flock(2)",
+    file: file!(),
+    shows: &["creator-dies-broken", "creator-dies-cured", "creator-dies"],
+};
+
+// ANCHOR: creator-dies-broken
+/// Looks until A has called semop; here at most so often.
+fn look_for_otime(id: i32, _: &File) -> Result<bool> {
+    for _ in 0..100 {
+        if semctl_stat(id)?.sem_otime != 0 {
+            return Ok(true);
+        }
+        sleep(Duration::from_millis(1));
+    }
+    Ok(false)
+}
+// ANCHOR_END: creator-dies-broken
+
+// ANCHOR: creator-dies-cured
+/// Sleeps while A lives and is not done; does what a dead A has not.
+fn lock_and_look(id: i32, lock: &File) -> Result<bool> {
+    flock(lock, FlockOperation::LockExclusive).context("flock")?;
+    if semctl_stat(id)?.sem_otime == 0 {
+        semctl_setval(id, 0)?;
+        semop(id, 1, 0)?; // the value that it is to have, and sem_otime
+    }
+    flock(lock, FlockOperation::Unlock).context("flock")?;
+    Ok(semctl_stat(id)?.sem_otime != 0)
+}
+// ANCHOR_END: creator-dies-cured
+
+// ANCHOR: creator-dies
+fn creator_dies(stage: &Stage) -> Result<usize> {
+    type Join = fn(i32, &File) -> Result<bool>;
+    let goes_on = |key: i32, join: Join| {
+        let lock = || File::create(stage.path("lock")).context("open");
+        let made = stage.gate()?;
+        let a = stage.fork("A", |stage| {
+            let lock = lock()?;
+            flock(&lock, FlockOperation::LockExclusive).context("flock")?;
+            let id = semget(key, 1, IPC_CREAT | IPC_EXCL | 0o600);
+            stage.call("semget(key, 1, IPC_CREAT | IPC_EXCL | 0600)", &id);
+            stage.made(&Object::SysvSemaphore(id.context("semget")?, u32::MAX));
+            made.open(1)?;
+            stage.gate()?.pass()
+        })?;
+        made.pass()?;
+        a.kill(Signal::SIGKILL)?;
+        a.end()?;
+        stage.event("A", "killed by SIGKILL");
+        let b = stage.fork("B", |stage| {
+            let id = semget(key, 0, 0);
+            stage.call("semget(key, 0, 0)", &id);
+            let id = id?;
+            let goes_on = join(id, &lock()?)?;
+            let otime = if semctl_stat(id)?.sem_otime == 0 { "0" } else { "a time" };
+            stage.call("semctl(id, 0, IPC_STAT), sem_otime", &otime);
+            stage.call("semctl(id, 0, GETVAL)", &semctl_getval(id));
+            Ok(goes_on)
+        })?;
+        b.join()
+    };
+    let key = 0x6a00_0000 + std::process::id() as i32; // a pid has at most 22 bits
+    let broken = goes_on(key, look_for_otime)?;
+    stage.event("B", "has looked a hundred times, and would go on looking");
+    let cured = goes_on(key + 0x80_0000, lock_and_look)?;
+    stage.saw("B goes on, where it looks for sem_otime", broken);
+    stage.saw("B goes on, where it takes A's lock", cured);
+    Ok(if broken { 2 } else { 3 })
+}
+// ANCHOR_END: creator-dies
 
 pub(super) const SETVAL_LEAVES_OTIME: Experiment = Experiment {
     name: "setval-leaves-otime",

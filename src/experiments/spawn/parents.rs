@@ -1,6 +1,6 @@
 //! The end of a parent, as its child sees it.
 
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -279,8 +279,14 @@ fn pdeathsig_thread(stage: &Stage) -> Result<usize> {
         child.kill().context("kill")?;
         child.wait().context("waitpid")?;
     }
-    let shown = ended.as_ref().map_or("it goes on".into(), ToString::to_string);
-    stage.call("waitpid(sleep)", &shown.as_str());
+    let signal = ended.as_ref().ok().and_then(ExitStatusExt::signal);
+    stage.event(
+        "sleep",
+        match signal.map(Signal::try_from).transpose()? {
+            Some(signal) => format!("killed by {signal}"),
+            None => "goes on".to_owned(),
+        },
+    );
     let lives = first.try_wait().context("waitpid")?.is_none();
     stage.event("sleep", "that the first thread has started goes on");
     first.kill().context("kill")?;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::pty::openpty;
 use nix::sys::signal::Signal;
 use nix::unistd::{dup2_stdout, pause, read};
@@ -15,8 +15,8 @@ use crate::child::PAUSE;
 use crate::row::{Experiment, Kind, Level, right, wrong};
 use crate::stage::Stage;
 use crate::until::until;
-use doctor::probes::needs::PYTHON;
-use lab::tools::Tools;
+use doctor::probes::needs::{PYTHON, STDBUF};
+use lab::tools::{Tools, compiler};
 use os::stdio::{flush, puts};
 
 pub(super) const LATE_LINES: Experiment = Experiment {
@@ -322,6 +322,73 @@ fn at_a_terminal(stage: &Stage) -> Result<usize> {
     })
 }
 // ANCHOR_END: at-a-terminal
+
+pub(super) const STDBUF_C: Experiment = Experiment {
+    name: "stdbuf-c",
+    title: "stdbuf before a script that starts a C program",
+    level: Level::Later,
+    question: "stdbuf(1) with -oL makes C's stdio write line by line. You put `stdbuf -oL` \
+               before a shell script, which ends with `exec ./program`: a C program, which \
+               prints a line by puts(3) into a pipe, and sleeps. What does the C program do \
+               with that line?",
+    answers: &[
+        wrong(
+            "it holds it back as ever",
+            "So it would if stdbuf(1) changed the shell alone. It changes the environment, and \
+             the shell hands that on.",
+        ),
+        right(
+            "it writes it at once",
+            "stdbuf(1) sets LD_PRELOAD and a variable of its own. Each program that is started \
+             below it loads a library, which calls setvbuf(3) before main.",
+        ),
+        wrong(
+            "it writes each byte at once",
+            "That is -o0: one write(2) for each byte that it prints by putchar(3).",
+        ),
+    ],
+    kind: Kind::Needs(&STDBUF),
+    run: stdbuf_c,
+    moral: "`stdbuf -oL` is the cure for a C program that you cannot change, and for the programs \
+            that it starts. Some have an option: grep --line-buffered. One that is linked \
+            statically, or that runs with another user's rights (setuid), loads no library.",
+    see: "stdbuf(1), setvbuf(3), ld.so(8)",
+    file: file!(),
+    shows: &["stdbuf-c"],
+};
+
+// ANCHOR: stdbuf-c
+const PROGRAM: &str = r#"#include <stdio.h>
+#include <unistd.h>
+
+int main(void)
+{
+    puts("one");
+    return pause();
+}
+"#;
+
+fn stdbuf_c(stage: &Stage) -> Result<usize> {
+    stage.needs(&STDBUF)?;
+    std::fs::write(stage.path("program.c"), PROGRAM).context("write")?;
+    let mut compile = compiler(&Tools::of_environment().cc);
+    compile.args(["-o", "program", "program.c"]).current_dir(stage.path(""));
+    compile.env("TMPDIR", stage.path("")); // where the compiler has files of its own
+    ensure!(compile.status().context("exec cc")?.success(), "it does not compile");
+    let bytes = |words: &'static str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", words]).current_dir(stage.path(""));
+        there(stage, words, |_| Err(command.exec().into()))
+    };
+    let alone = bytes("exec ./program")?;
+    let before = bytes("exec stdbuf -oL ./program")?;
+    let script = bytes("exec stdbuf -oL sh -c 'exec ./program'")?;
+    stage.saw("bytes without stdbuf", alone);
+    stage.saw("bytes with stdbuf -oL", before);
+    stage.saw("bytes with stdbuf -oL before the shell", script);
+    Ok(if script > 0 { 2 } else { 1 })
+}
+// ANCHOR_END: stdbuf-c
 
 pub(super) const STDBUF_PYTHON: Experiment = Experiment {
     name: "stdbuf-python",

@@ -191,7 +191,5 @@ fn can_sleep(name: &str) -> bool {
 
 /// How often a thread has given up the processor by itself.
 fn sleeps(tid: Pid) -> u64 {
-    let status = proc::text(format!("/proc/{tid}/status")).unwrap_or_default();
-    let count = field(&status, "voluntary_ctxt_switches:");
-    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+    proc::times_slept(tid).unwrap_or(0)
 }

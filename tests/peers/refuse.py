@@ -1,18 +1,17 @@
-"""Starts a program under a seccomp filter that refuses ptrace(2): refuse_ptrace.py PROGRAM WORD…"""
+"""Starts a program under a seccomp filter that refuses a call: refuse.py NUMBER ERROR PROGRAM WORD…"""
 import ctypes
 import os
-import platform
 import struct
 import sys
 
-PTRACE = {"x86_64": 101, "aarch64": 117}[platform.machine()]
+CALL, ERROR = int(sys.argv[1]), int(sys.argv[2])
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, FILTER = 38, 22, 2
-# BPF: load the call's number; if it is ptrace's go on, else skip one; EPERM; allow.
+# BPF: load the call's number; if it is this one go on, else skip one; the error; allow.
 LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
-ALLOW, EPERM = 0x7FFF0000, 0x00050000 | 1
+ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | ERROR
 code = b"".join(
     struct.pack("HBBI", *step)
-    for step in [(LOAD, 0, 0, 0), (JUMP_IF_EQUAL, 0, 1, PTRACE), (RETURN, 0, 0, EPERM), (RETURN, 0, 0, ALLOW)]
+    for step in [(LOAD, 0, 0, 0), (JUMP_IF_EQUAL, 0, 1, CALL), (RETURN, 0, 0, REFUSE), (RETURN, 0, 0, ALLOW)]
 )
 text = ctypes.create_string_buffer(code, len(code))
 
@@ -25,4 +24,4 @@ program = Program(len(code) // 8, ctypes.addressof(text))
 libc = ctypes.CDLL(None, use_errno=True)
 assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, ctypes.get_errno()
 assert libc.prctl(PR_SET_SECCOMP, FILTER, ctypes.byref(program), 0, 0) == 0, ctypes.get_errno()
-os.execv(sys.argv[1], sys.argv[1:])
+os.execv(sys.argv[3], sys.argv[3:])
