@@ -281,6 +281,7 @@ pub(super) fn wait(
     let mut last = HashMap::new();
     let mut since = Instant::now();
     let mut late = Over::Late;
+    let mut quiet = early.as_ref().map_or(Duration::MAX, |early| early.quiet);
     loop {
         if running.iter_mut().all(RoleProcess::has_ended) {
             return Ok(Over::Ended);
@@ -293,8 +294,8 @@ pub(super) fn wait(
             if late != Over::Failed
                 && all.any(|(process, player)| vital(player) && process.has_failed())
             {
-                since = Instant::now();
-                (late, deadline) = (Over::Failed, deadline.min(since + TO_END));
+                (late, quiet, since) = (Over::Failed, AFTERWARDS, Instant::now());
+                deadline = deadline.min(since + TO_END);
             }
         }
         if running.iter().map(RoleProcess::output_length).sum::<usize>()
@@ -312,21 +313,15 @@ pub(super) fn wait(
                 living.push(process);
             }
         }
-        if let Some(Early { quiet, .. }) = early {
+        if early.is_some() {
             let newest: HashMap<_, _> = living
                 .iter()
                 .map(|process| (process.pid(), Sleep::of(process.pid())))
                 .collect();
             if newest != last || newest.values().any(|sleep| !sleep.sound) {
                 (last, since) = (newest, now);
-            } else {
-                let (quiet, over) = match late {
-                    Over::Failed => (AFTERWARDS, late),
-                    _ => (quiet, Over::Quiet),
-                };
-                if since.elapsed() > quiet {
-                    return Ok(over);
-                }
+            } else if since.elapsed() > quiet {
+                return Ok(if late == Over::Failed { late } else { Over::Quiet });
             }
         }
         let mut fds: Vec<_> = living

@@ -350,7 +350,7 @@ pub(super) const STDBUF_C: Experiment = Experiment {
     kind: Kind::Needs(&STDBUF),
     run: stdbuf_c,
     moral: "`stdbuf -oL` is the cure for a C program that you cannot change, and for the programs \
-            that it starts. Some have an option: grep --line-buffered. One that is linked \
+            that it starts. Some have an option: `grep --line-buffered`. One that is linked \
             statically, or that runs with another user's rights (setuid), loads no library.",
     see: "stdbuf(1), setvbuf(3), ld.so(8)",
     file: file!(),
