@@ -21,6 +21,7 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){.ipclab-trace{DARK}}\
 .js.light .ipclab-trace,.rust .ipclab-trace{LIGHT}\
 .coal .ipclab-trace,.navy .ipclab-trace,.ayu .ipclab-trace{DARK}\
+@media print{.js[class] .ipclab-trace{LIGHT}}\
 .ipclab-trace text{white-space:pre}.ipclab-trace text,.ipclab-trace .t{fill:var(--t)}.ipclab-trace .f{fill:var(--f)}\
 .ipclab-trace .b{fill:var(--b)}.ipclab-trace .h{font-weight:bold}\
 .ipclab-trace .l0{fill:var(--l0)}.ipclab-trace .l1{fill:var(--l1)}.ipclab-trace .l2{fill:var(--l2)}\
@@ -68,13 +69,12 @@ pub(super) fn picture(trace: &Trace, drawing: &Drawing, title: &str) -> String {
         drawing.lanes.iter().map(|p| trace.processes[*p].name.as_str()).collect();
     for (lane, name) in names.iter().enumerate() {
         let x = picture.lane(lane);
-        let name = escaped(name);
+        let (name, class) = (escaped(name), class(drawing, lane));
         let _ = writeln!(
             picture.out,
-            r#"<text class="h l{}" x="{x:.1}" y="{:.1}" fill="{}" stroke="none" font-weight="bold">{name}</text>"#,
-            lane % 4,
+            r#"<text class="h {class}" x="{x:.1}" y="{:.1}" fill="{}" stroke="none" font-weight="bold">{name}</text>"#,
             MARGIN + HEIGHT * 0.8,
-            light(&format!("l{}", lane % 4))
+            light(&class)
         );
     }
     let rule = MARGIN + HEIGHT * 1.35;
@@ -97,6 +97,11 @@ pub(super) fn picture(trace: &Trace, drawing: &Drawing, title: &str) -> String {
          <style>{style}</style>\n{}</svg>\n",
         picture.out
     )
+}
+
+/// The class of a lane's colour.
+fn class(drawing: &Drawing, lane: usize) -> String {
+    format!("l{}", drawing.colours[lane] % 4)
 }
 
 struct Picture {
@@ -147,7 +152,7 @@ impl Picture {
                                 line,
                                 x,
                                 y + offset as f64 * HEIGHT,
-                                cell.lane,
+                                &class(drawing, cell.lane),
                             );
                         }
                     }
@@ -214,7 +219,7 @@ impl Picture {
 
     /// Each run of a colour has its beginning, its length, and no outline: without these,
     /// ImageMagick puts it at the line's beginning, and draws it in black.
-    fn line(&mut self, line: &Line, x: f64, y: f64, lane: usize) {
+    fn line(&mut self, line: &Line, x: f64, y: f64, named: &str) {
         let _ = write!(self.out, r#"<text x="{x:.1}" y="{y:.1}">"#);
         let mut before = 0;
         for run in line.chunk_by(|one, other| one.1 == other.1) {
@@ -228,7 +233,7 @@ impl Picture {
             }
             let class = match run[0].1 {
                 Tone::Plain | Tone::Mark => "t".to_owned(),
-                Tone::Name => format!("l{}", lane % 4),
+                Tone::Name => named.to_owned(),
                 Tone::Faint => "f".to_owned(),
                 Tone::Bad => "b".to_owned(),
             };
