@@ -1016,7 +1016,7 @@ def operations(chapter):
             what, value = f"{what}: each", 1 / value
             shown = f"{value * 1e9:.3g} ns" if value < 1e-6 else f"{value * 1e6:.3g} µs"
         beside = what in BESIDE[chapter]
-        if of == chapter or beside and what not in rows:
+        if of == chapter or beside:
             rows[what] = (what, shown, value, not beside)
     bars = sorted(rows.values(), key=lambda bar: bar[2])
     return chart(f"cost-{chapter}", f"What single operations cost: those of {chapter} beside others",
