@@ -1,5 +1,7 @@
 //! `ipclab map`, what of all is shown, and how: selection, commands, text, picture, `--watch`.
 
+use std::time::{Duration, Instant};
+
 mod map_scenes;
 mod support;
 
@@ -304,11 +306,25 @@ fn picture_of_roles(
         all.all(|(it, (_, call))| sleeps(map, it.pid().as_raw().into(), call))
     });
     let file = subject.dir().join("picture.svg");
-    let mut command = support::ipclab(subject, &["map", "--plain-ids"]);
-    command.arg("--only").args(kind.split(' ')).args(pids).arg("--svg").arg(&file);
-    let outcome = support::run(command, support::Input::Nothing);
-    assert!(outcome.status.success(), "{}", outcome.stderr);
-    let picture = std::fs::read_to_string(&file).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // A ring's receiver wakes now and then, to look whether its peer lives.
+    let both_sleep = |picture: &str| {
+        let asleep =
+            |role: &str, n| picture.contains(&format!("{role} {n} (asleep"));
+        roles.iter().all(|(role, _)| asleep(role, 1) || asleep(role, 2))
+    };
+    let picture = loop {
+        let mut command = support::ipclab(subject, &["map", "--plain-ids"]);
+        command.arg("--only").args(kind.split(' ')).args(&pids);
+        command.arg("--svg").arg(&file);
+        let outcome = support::run(command, support::Input::Nothing);
+        assert!(outcome.status.success(), "{}", outcome.stderr);
+        let picture = std::fs::read_to_string(&file).unwrap();
+        if both_sleep(&picture) {
+            break picture;
+        }
+        assert!(Instant::now() < deadline, "{picture}");
+    };
     std::fs::remove_file(file).unwrap();
     picture
 }
