@@ -367,9 +367,10 @@ impl Chosen<'_> {
         } else {
             (None, None)
         };
-        let index = row.roles.iter().position(|r| r.name == role).unwrap_or(0);
-        if !self.quiet {
-            say::start(row.roles[index].name, index);
+        if let Some(role) = row.roles.iter().find(|it| it.name == role)
+            && !self.quiet
+        {
+            say::start(role.name, role.side.colour());
         }
         let framing = matches.try_get_one::<Framing>("framing").ok().flatten();
         let bytes =

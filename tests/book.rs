@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use wire::chapter::Side;
 use wire::meet::Meets;
 
 #[path = "support/pages.rs"]
@@ -355,6 +356,13 @@ fn each_chapter_shows_the_map_of_its_roles() {
             .contains(&format!("{{{{#include map/roles/{name}.svg}}}}"));
         assert_eq!(shown, !matches!(name, "dbus" | "mpi"), "{name}");
         assert_eq!(mapped.contains(name), shown, "{name}: chapters/map/roles.py");
+        let page = read(format!("chapters/{name}.md"));
+        let says = format!("roles/{name}.svg}}}}\n\n<figcaption>");
+        assert_eq!(
+            page.contains(&says),
+            shown,
+            "{name}: what to look at in its map"
+        );
     }
 }
 
@@ -478,6 +486,82 @@ fn what_a_bare_program_lacks_comes_after_the_questions() {
             !after.contains("{{#include experiments/"),
             "{name}: a question after it"
         );
+    }
+}
+
+/// A role in a picture: its name, the number of its colour, and how far it is from the left.
+type Placed = (String, usize, f64);
+
+/// The roles in a drawing of `chapters/pictures`, in a trace and in a map.
+fn placed(picture: &str) -> Vec<Placed> {
+    let number = |text: &str| text.parse().unwrap_or(0.0);
+    let tree = roxmltree::Document::parse(picture).unwrap();
+    let of = |node: roxmltree::Node<'_, '_>| {
+        let class = |node: roxmltree::Node<'_, '_>| {
+            node.attribute("class").unwrap_or_default().to_owned()
+        };
+        let x = |node: roxmltree::Node<'_, '_>| {
+            number(node.attribute("x").unwrap_or_default())
+        };
+        let first = |text: &str| {
+            text.split([' ', ':']).next().unwrap_or_default().to_owned()
+        };
+        let colour = |words: [&str; 3], class: &str| {
+            words.iter().position(|it| class.split(' ').any(|one| one == *it))
+        };
+        match node.tag_name().name() {
+            // In a drawing, and in a trace.
+            "text" => {
+                let class = class(node);
+                let bold = node.attribute("font-weight").is_some();
+                let colour = colour(["f-r", "f-s", "f-g"], &class)
+                    .or(colour(["l0", "l1", "l2"], &class));
+                let colour = colour.filter(|_| bold)?;
+                Some((first(node.text()?), colour, x(node)))
+            }
+            "rect" => {
+                let colour = colour(["c0", "c1", "c2"], &class(node))?;
+                let title = node.parent()?.first_element_child()?;
+                Some((first(title.text()?), colour, x(node)))
+            }
+            _ => None,
+        }
+    };
+    tree.descendants().filter_map(of).collect()
+}
+
+#[test]
+fn a_role_has_its_side_and_its_colour_in_drawing_trace_and_map() {
+    for row in chapters::rows() {
+        let name = row.name;
+        let files = ["pictures", "traces", "map/roles"];
+        for file in files.map(|dir| format!("chapters/{dir}/{name}.svg")) {
+            // What MPI's ranks do is in the library.
+            if name == "mpi" || !root().join(&file).exists() {
+                continue;
+            }
+            let all = placed(&read(&file));
+            let mut sides: Vec<(Side, f64)> = Vec::new();
+            for (role, colour, x) in &all {
+                if let Some(side) = row.side(role) {
+                    assert_eq!(*colour, side.colour(), "{file}: {role}");
+                    sides.push((side, *x));
+                }
+            }
+            let wrong = |(one, left): &(Side, f64)| {
+                sides.iter().any(|(other, right)| one < other && left > right)
+            };
+            assert!(!sides.iter().any(wrong), "{file}: {all:?}");
+            // The map of a semaphore has no poster: it posts, and ends.
+            let parts = row.script.parts.iter().filter(|_| !file.contains("map/"));
+            for part in parts {
+                assert!(
+                    all.iter().any(|(role, ..)| role == part.role),
+                    "{file}: {}",
+                    part.role
+                );
+            }
+        }
     }
 }
 

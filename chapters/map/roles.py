@@ -15,7 +15,7 @@ import time
 # The roles in the order in which they start, with their arguments.
 ROLES = {
     "spawn": [["parent"]],
-    "file": [["receiver"], ["sender"]],
+    "file": [["receiver", "--append"], ["sender", "--append"]],
     "signal": [["receiver"], ["sender"]],
     "fifo": [["receiver"], ["sender"]],
     "unix": [["server"], ["client"]],
@@ -88,7 +88,11 @@ def capture(chapter, folder):
         for pid in [child for pid in pids for child in children(pid)]:
             settled(pid)
             pids.append(pid)
-        only = ["--only", ",".join(KINDS.get(chapter, [chapter]))]
+        if chapter in TYPED:
+            os.write(masters[-1], TYPED[chapter])
+            settled(started[-1].pid)
+            settled(started[0].pid)
+        only = ["--only", ",".join(KINDS.get(chapter, [chapter])), *NAMED.get(chapter, [])]
         subprocess.run(["ipclab", "map", *pids, *only, "--plain-ids", "--svg", picture],
                        check=True, stdout=subprocess.DEVNULL)
         for process in started:
@@ -102,14 +106,18 @@ def capture(chapter, folder):
         shutil.rmtree(directory)
 
 
-# The kinds of objects that a chapter's map shows; the chapter's name is one of them for most.
+# Which objects a chapter's map shows: of these kinds; the chapter's name is one of them for most. A lock file by which
+# a role holds its place is none of them.
 KINDS = {
     "spawn": ["pipe"],
-    "file": ["file"], "signal": ["file"], "posixmq": ["posix-queue"], "sysvmq": ["sysv-queue"],
+    "file": ["file"], "signal": ["pidfd"], "posixmq": ["posix-queue"], "sysvmq": ["sysv-queue"],
     "shm": ["segment", "posix-semaphore"], "mmap": ["file"], "mutex": ["segment"],
     "fdpass": ["unix", "tcp"],
     "eventfd": ["eventfd", "unix", "epoll"], "procvm": ["eventfd", "pidfd"], "multiplex": ["unix", "epoll"], "semaphore": ["posix-semaphore"],
 }
+NAMED = {"file": ["--named", "file"], "mmap": ["--named", "mmap"]}
+# What is typed at the last role before the map is drawn: nobody holds a System V queue, and who has used it is known.
+TYPED = {"sysvmq": b"hello\n"}
 
 if __name__ == "__main__":
     folder = pathlib.Path(__file__).with_name("roles")

@@ -4,7 +4,8 @@ the captured figures: `python3 draw.py [FOLDER]` writes each NAME.svg beside it,
 
 Each shape stands here once. Colours are attributes, which every program that draws an SVG knows;
 a style sheet replaces them where the page has a dark theme. The process that waits is on the left,
-in teal; the one that comes to it is on the right, in amber.
+in teal; the one that comes to it is on the right, in amber; a third one is green. Which role is which stands
+in the table of chapters (`Side`), with which tests/book.rs compares the pictures.
 """
 import html
 import math
@@ -14,25 +15,28 @@ import sys
 # By class: the attributes for light, then what the style sheet says for dark.
 LIGHT = {
     "t": "#24292f", "f": "#5f6872", "l": "#8a939d", "p": "#ffffff", "k": "#eef1f4", "k2": "#dfe4e9",
-    "r": "#0b7285", "rb": "#e3f3f6", "s": "#8a5a00", "sb": "#faf0dc", "u": "#6941b8", "ub": "#ece5fa",
+    "r": "#0b7285", "rb": "#e3f3f6", "s": "#8a5a00", "sb": "#faf0dc", "g": "#2b7a0b", "gb": "#e6f2e0",
+    "u": "#6941b8", "ub": "#ece5fa",
 }
 DARK = {
     "t": "#d6dde4", "f": "#98a4b0", "l": "#66717d", "p": "#1b2030", "k": "#232a3c", "k2": "#313a50",
-    "r": "#5fd3e6", "rb": "#173642", "s": "#f0c05a", "sb": "#3a301b", "u": "#c3a6ff", "ub": "#342a52",
+    "r": "#5fd3e6", "rb": "#173642", "s": "#f0c05a", "sb": "#3a301b", "g": "#8bdc6e", "gb": "#20371b",
+    "u": "#c3a6ff", "ub": "#342a52",
 }
 
 
-def style():
-    """Fills and strokes by class (`f-t`, `s-l`), for the themes that differ from the attributes."""
-    def rules(before, colours):
-        return "".join(
-            f"{before}.ipclab-picture .f-{name}{{fill:{colour}}}{before}.ipclab-picture .s-{name}{{stroke:{colour}}}"
-            for name, colour in colours.items())
-    dark = "".join(rules(f".js.{theme} ", DARK) for theme in ("coal", "navy", "ayu"))
-    light = "".join(rules(f".js.{theme} ", LIGHT) for theme in ("light", "rust"))
-    return (".ipclab-picture{display:block;width:100%;max-width:520px;height:auto;margin:0 auto}"
-            "@media(prefers-color-scheme:dark){" + rules("", DARK) + "}" + light + dark
-            + "@media print{" + rules(".js ", LIGHT) + "}")
+def style(classes):
+    """A rule for each class that the picture uses (`f-t`, `s-l`), and the colours as variables, for the themes
+    that differ from the attributes. Paper is light, whatever the theme."""
+    used = sorted({name.partition("-")[2] for name in classes})
+    light, dark = (";".join(f"--{name}:{colours[name]}" for name in used) for colours in (LIGHT, DARK))
+    rules = "".join(f".ipclab-picture .{name}{{{'fill' if name[0] == 'f' else 'stroke'}:var(--{name[2:]})}}"
+                    for name in sorted(classes))
+    return (f".ipclab-picture{{{light};display:block;width:100%;max-width:520px;height:auto;margin:0 auto}}"
+            f"@media(prefers-color-scheme:dark){{.ipclab-picture{{{dark}}}}}"
+            f".js.light .ipclab-picture,.js.rust .ipclab-picture{{{light}}}"
+            f".js.coal .ipclab-picture,.js.navy .ipclab-picture,.js.ayu .ipclab-picture{{{dark}}}"
+            f"@media print{{.js[class] .ipclab-picture{{{light}}}}}" + rules)
 
 
 SANS = "'Open Sans','Noto Sans','DejaVu Sans',sans-serif"
@@ -44,7 +48,7 @@ class Picture:
 
     def __init__(self, name, height, title, text):
         self.name, self.height, self.title, self.alternative = name, height, title, text
-        self.parts = []
+        self.parts, self.classes = [], set()
 
     def add(self, element, fill="none", stroke="none", thick=None, dash=None, **attributes):
         more = "".join(f' {key.replace("_", "-")}="{value}"' for key, value in attributes.items())
@@ -52,6 +56,7 @@ class Picture:
             more += f' {kind}="{LIGHT.get(colour, colour)}"'
         classes = [f"{kind}-{colour}" for kind, colour in (("f", fill), ("s", stroke)) if colour != "none"]
         more += f' class="{" ".join(classes)}"' if classes else ""
+        self.classes.update(classes)
         more += f' stroke-width="{thick}"' if thick else ""
         more += f' stroke-dasharray="{dash}"' if dash else ""
         self.parts.append(f"<{element}{more}/>")
@@ -66,6 +71,7 @@ class Picture:
         more = ' font-weight="600"' if bold else ""
         more += f' font-family="{MONO}" font-size="11.5"' if mono else ""
         more += "" if anchor == "start" else f' text-anchor="{anchor}"'
+        self.classes.add(f"f-{colour}")
         self.parts.append(f'<text x="{x}" y="{y}" fill="{LIGHT[colour]}" class="f-{colour}"{more}>'
                           f"{html.escape(text, quote=False)}</text>")
 
@@ -86,12 +92,12 @@ class Picture:
         for index, call in enumerate(calls):
             self.text(x + 12, y + 45 + 16 * index, call, mono=True)
 
-    def table(self, side, x, y, rows, w=132, title="descriptors"):
+    def table(self, side, x, y, rows, w=132, title="descriptors", all_mine=False):
         """A descriptor table; the rows without a text are those that the picture is about."""
         self.text(x, y - 6, title, "f")
         for index, (number, text) in enumerate(rows):
             top = y + 20 * index
-            mine = not text
+            mine = all_mine or not text
             self.rect(x, top, w, 20, fill=side + "b" if mine else "p", stroke=side if mine else "l")
             self.path(f"M{x+30} {top}v20", stroke=side if mine else "l")
             self.text(x + 15, top + 14, number, "t" if mine else "f", "middle", mono=True)
@@ -145,6 +151,28 @@ class Picture:
                 "r": f"M{x-6} {y-4}L{x} {y}L{x-6} {y+4}", "l": f"M{x+6} {y-4}L{x} {y}L{x+6} {y+4}"}[way]
         self.path(head, stroke=side, thick=1.4)
 
+    def life(self, columns, moments, bars, width=40, text=216):
+        """A life, downwards: the calls on the left, each in the colour of the one that makes it, and a bar for each
+        thing from the moment when it is there to the one when it is gone. `bars`: column, first moment, last one
+        (None: it stays), colour, and what stands in it."""
+        end = 40 + 38 * len(moments)
+        at = [text + (width + 8) * index for index in range(len(columns))]
+        for x, (words, colour) in zip(at, columns):
+            for line, word in enumerate(words.split("\n")):
+                self.text(x + width / 2, 14 + 14 * line, word, colour, "middle")
+        for index, (side, call, note) in enumerate(moments):
+            y = 54 + 38 * index
+            self.path(f"M{text-6} {y-4}H{at[-1]+width}", stroke="k2")
+            self.text(1, y, call, side, mono=True)
+            self.text(1, y + 15, note, "f")
+        for column, first, last, colour, words in bars:
+            x, top = at[column], 50 + 38 * first
+            height = (end + 10 if last is None else 50 + 38 * last) - top
+            fill, stroke = ("k2", "l") if colour == "k" else (colour + "b", colour)
+            self.rect(x, top, width, height, 3, fill=fill, stroke=stroke, thick=1.4)
+            for line, word in enumerate(words.split("\n")):
+                self.text(x + width / 2, top + 16 + 14 * line, word, anchor="middle")
+
     def found(self, d):
         """A dashed line: found by its name."""
         self.path(d, stroke="f", thick=1.3, dash="4 3")
@@ -164,7 +192,7 @@ class Picture:
                 f'font-family="{SANS}" font-size="12">\n'
                 f'<title id="{key}-t">{html.escape(self.title)}</title>\n'
                 f'<desc id="{key}-d">{html.escape(self.alternative)}</desc>\n'
-                f"<style>{style()}</style>\n" + "\n".join(self.parts) + "\n</svg>\n")
+                f"<style>{style(self.classes)}</style>\n" + "\n".join(self.parts) + "\n</svg>\n")
 
 
 PICTURES = []
@@ -173,32 +201,32 @@ PICTURES = []
 def picture(height, title, text):
     """Keeps what the function draws under the function's name."""
     def keep(draw):
-        drawn = Picture(draw.__name__, height, title, text)
+        drawn = Picture(draw.__name__.replace("_", "-"), height, title, text)
         draw(drawn)
         PICTURES.append(drawn)
         return draw
     return keep
 
 
-def two(p, left, right, left_rows, right_rows, h=152):
+def two(p, left, right, left_rows, right_rows, side="s"):
     """Two processes with their calls and descriptors, above the edge of the kernel."""
     (left_name, left_calls), (right_name, right_calls) = left, right
-    p.process("r", 6, 6, 184, h, left_name, left_calls)
-    p.process("s", 210, 6, 184, h, right_name, right_calls)
+    p.process("r", 6, 6, 184, 152, left_name, left_calls)
+    p.process(side, 210, 6, 184, 152, right_name, right_calls)
     p.table("r", 32, 100, left_rows)
-    p.table("s", 236, 100, right_rows)
+    p.table(side, 236, 100, right_rows)
 
 
 @picture(346, "How to read the pictures",
          "Seven shapes. A process is a rounded box with its name on a coloured head: teal for the one that waits, "
-         "amber for the one that comes to it. Its descriptor table is a small table. An open file or a socket is a box "
+         "amber for the one that comes to it, green for a third. Its descriptor table is a small table. An open file or a socket is a box "
          "with cut corners. A buffer of bytes in the kernel is a tube, pages of memory are a row of cells, a message "
          "is a box of its own. A name is a luggage tag. A thin line with a dot is a reference, a thick arrow is bytes "
          "that are copied.")
 def legend(p):
     p.process("r", 6, 6, 120, 44, "receiver", [])
     p.text(144, 24, "a process: teal waits,")
-    p.text(144, 40, "amber comes to it", "f")
+    p.text(144, 40, "amber comes to it, green is a third", "f")
     p.table("r", 6, 80, [("5", "")], 120, "")
     p.reference("r", "M60 90H118", (119, 90, "r"))
     p.text(144, 94, "a descriptor: a number that leads to…")
@@ -215,6 +243,149 @@ def legend(p):
     p.text(144, 281, "a name by which strangers find it")
     p.flow("M118 322H24", (14, 322, "l"))
     p.text(144, 326, "bytes, copied by the call named there")
+
+
+@picture(364, "Descriptors, open files and a file, after a fork",
+         "Two processes, parent and child. In the parent, descriptors 3 and 4 lead to one open file description, with "
+         "one offset; 4 was made by dup. fork has copied both into the child, where they lead to the same one. The child "
+         "has read four bytes, so the offset is 4 for all. Descriptor 5 of the parent leads to another open file "
+         "description of the same file, which it has opened anew: its offset is 0. Each descriptor has a flag of "
+         "its own, FD_CLOEXEC; the offset and O_NONBLOCK are the open file description's.")
+def descriptors(p):
+    p.kernel(164, 196, x=342)
+    p.process("r", 6, 6, 184, 146, "parent", ["open(…) = 5"])
+    p.process("s", 210, 6, 184, 146, "child", ['read(3, …) = "one "'])
+    flag = "FD_CLOEXEC"
+    p.table("r", 42, 80, [("3", flag), ("4", flag), ("5", flag)], 126, all_mine=True)
+    p.table("s", 246, 80, [("3", flag), ("4", flag)], 126, all_mine=True)
+    p.reference("r", "M168 90H203V197", (203, 198, "d"))
+    p.reference("r", "M168 110H192V197", (192, 198, "d"))
+    p.reference("s", "M246 90H220V197", (220, 198, "d"))
+    p.reference("s", "M246 110H232V197", (232, 198, "d"))
+    p.reference("r", "M42 130H30V197", (30, 198, "d"))
+    p.open_file("t", 14, 200, ["open file", "offset 0", "O_RDONLY"], 112, 58)
+    p.open_file("t", 152, 200, ["open file", "offset 4", "O_RDWR"], 112, 58)
+    for line, words in enumerate(("O_NONBLOCK and", "the offset are of", "the open file", "description")):
+        p.text(276, 214 + 15 * line, words, "f")
+    p.reference("t", "M70 258V293", (70, 294, "d"))
+    p.reference("t", "M208 258V293", (208, 294, "d"))
+    p.rect(14, 296, 372, 40, fill="p", stroke="t", thick=1.6)
+    p.cells(24, 305, "one two six ")
+    p.text(240, 320, "one file: its bytes", "f")
+    p.text(200, 352, "fork copies the table, not what its rows lead to", "f", "middle")
+
+
+@picture(440, "Which one? Five questions",
+         "Five questions, one after the other. Are they on different machines, now or one day? Then TCP; or UDP, or MPI. Does "
+         "one of them start the other? Then a pipe; or a pair of Unix sockets. Is it a service that other programs find "
+         "by a name? Then D-Bus. Must the messages wait for a receiver who comes later? Then a POSIX queue; or a "
+         "file. Is copying the bytes too slow, by a measurement? Then shared memory and a semaphore. Five times no: "
+         "a Unix socket.")
+def choose(p):
+    for index, (first, second, answer, other) in enumerate((
+            ("On different machines,", "now or one day?", "TCP", "or UDP, MPI"),
+            ("Does one of them", "start the other?", "a pipe", "or a socketpair"),
+            ("A service that other programs", "find by a name?", "D-Bus", ""),
+            ("Must messages wait for a", "receiver who comes later?", "a POSIX queue", "or a file"),
+            ("Is copying too slow?", "Measure first.", "shared memory", "and a semaphore"))):
+        y = 4 + 76 * index
+        p.rect(4, y, 226, 50, 9, fill="p", stroke="t", thick=1.4)
+        p.add("circle", cx=24, cy=y + 25, r=11, fill="k2")
+        p.text(24, y + 29, str(index + 1), anchor="middle", bold=True)
+        p.text(44, y + 21, first)
+        p.text(44, y + 38, second)
+        p.path(f"M230 {y+25}H270M265 {y+21}L271 {y+25}L265 {y+29}", stroke="t", thick=1.4)
+        p.text(249, y + 19, "yes", "f", "middle")
+        p.rect(274, y, 122, 50, 9, fill="ub", stroke="u", thick=1.6)
+        p.text(335, y + (21 if other else 29), answer, "u", "middle", bold=True)
+        p.text(335, y + 38, other, "t", "middle")
+        p.path(f"M117 {y+50}V{y+73}M113 {y+68}L117 {y+74}L121 {y+68}", stroke="t", thick=1.4)
+        p.text(126, y + 67, "no", "f")
+    p.rect(4, 384, 226, 50, 9, fill="ub", stroke="u", thick=1.6)
+    p.text(117, 405, "a Unix socket", "u", "middle", bold=True)
+    p.text(117, 422, "both ways, many clients, poll", anchor="middle")
+
+
+@picture(276, "The life of a child: what is there, and until when",
+         "Time runs downwards. fork makes the child: its number, its memory and its descriptors are there. execve "
+         "replaces the program; it is the same process. When the child exits, memory and descriptors are gone, and its status "
+         "is kept: number and status alone are a zombie. waitpid takes the status, and the number is free.")
+def life_spawn(p):
+    p.life([("number", "f"), ("memory,\nfiles", "f"), ("status", "f")],
+           [("r", "fork() = 4711", "a copy of the parent"),
+            ("s", "execve(…)", "another program, the same process"),
+            ("s", "exit(3)", "memory and descriptors are gone"),
+            ("t", "…", "a zombie: number and status"),
+            ("r", "waitpid(4711) = 4711", "the status is taken")],
+           [(0, 0, 4, "s", ""), (1, 0, 2, "s", ""), (2, 2, 4, "u", "3")], 50, 226)
+    p.text(1, 266, "Without waitpid it stays a zombie while its parent lives.", "f")
+
+
+@picture(348, "The life of a FIFO: the name, the pipe and the bytes",
+         "Time runs downwards. mkfifo makes the name; there is no pipe yet. open makes the pipe, and sleeps until the "
+         "other side opens, too. write puts bytes in. The sender's close leaves the bytes and the pipe. read takes the "
+         "bytes, and then returns 0. unlink removes the name; the pipe goes with its last end.")
+def life_fifo(p):
+    p.life([("name", "f"), ("pipe", "f"), ("bytes", "f")],
+           [("r", "mkfifo(name)", "a name, and no pipe"),
+            ("r", "open(name, O_RDONLY)", "sleeps until a writer opens it"),
+            ("s", "open(name, O_WRONLY)", "both calls return"),
+            ("s", 'write(3, "hello⏎", 6)', "the bytes are in the pipe"),
+            ("s", "close(3)", "pipe and bytes stay"),
+            ("r", "read(3, …) = 6, then 0", "no byte, and no writer"),
+            ("r", "unlink(name)", "the name is gone, the pipe is not"),
+            ("r", "close(3)", "the last end: the pipe is gone")],
+           [(0, 0, 6, "k", ""), (1, 1, 7, "k", ""), (2, 3, 5, "u", "")], 50, 226)
+
+
+@picture(276, "The life of shared memory: the name, the pages and the mappings",
+         "Time runs downwards. shm_open makes the name and the memory, ftruncate gives it its size. Each process maps the "
+         "pages. The sender exits: its mapping is gone, the pages stay, with what is in them. shm_unlink removes the name alone: "
+         "the receiver still has the pages. With the last mapping they are free.")
+def life_shm(p):
+    p.life([("name", "f"), ("pages", "f"), ("map", "r"), ("map", "s")],
+           [("r", "shm_open, ftruncate", "a name, and memory"),
+            ("r", "mmap", "an address for them"),
+            ("s", "shm_open, mmap", "the same pages"),
+            ("s", "exit", "what it has stored stays"),
+            ("r", "shm_unlink", "the name alone is gone"),
+            ("r", "exit", "the last mapping: the pages go")],
+           [(0, 0, 4, "k", ""), (1, 0, 5, "u", ""), (2, 1, 5, "r", ""), (3, 2, 3, "s", "")], 42, 200)
+
+
+@picture(284, "The life of a System V queue: nobody has it open",
+         "Time runs downwards. msgget makes the queue, msgsnd puts a message in. The sender exits, and the queue "
+         "stays with the message: no process has it open, so none can be the last. A receiver that comes later takes "
+         "the message. Only IPC_RMID removes the queue, at once; a process that sleeps on it gets EIDRM.")
+def life_sysvmq(p):
+    p.life([("queue", "f"), ("message", "f"), ("sender", "s"), ("receiver", "r")],
+           [("s", "msgget(key, IPC_CREAT)", "a queue"),
+            ("s", "msgsnd(5, …)", "a message waits"),
+            ("s", "exit", "queue and message stay"),
+            ("r", "msgget(key) = 5", "another process, later"),
+            ("r", "msgrcv(5, …) = 6", "the message is taken"),
+            ("r", "msgctl(5, IPC_RMID)", "gone; who sleeps: EIDRM")],
+           [(0, 0, 5, "k", ""), (1, 1, 4, "u", ""), (2, 0, 2, "s", ""), (3, 3, None, "r", "")], 46, 184)
+
+
+@picture(386, "The life of a TCP connection: the states of both sides",
+         "Time runs downwards. The server's listening socket is in the state LISTEN. connect makes the connection, which is "
+         "ESTABLISHED on both sides before accept takes it up. The client's shutdown sends a FIN: the client is in "
+         "FIN_WAIT_2, the server in CLOSE_WAIT, and still sends its answers. The server closes: its side is done when the client "
+         "has acknowledged that. The client closed first, so it stays in TIME_WAIT for 60 seconds.")
+def life_tcp(p):
+    p.life([("server", "r"), ("client", "s")],
+           [("r", "listen(3)", "clients may come"),
+            ("s", "connect(3, …)", "SYN, and its answer"),
+            ("r", "accept(3) = 4", "takes up what is there"),
+            ("s", "shutdown(3, SHUT_WR)", "FIN: no more will come"),
+            ("r", "recv(4) = 0", "the client has ended"),
+            ("r", "send(4, answer)", "one direction is open"),
+            ("r", "close(4)", "FIN the other way"),
+            ("s", "close(3)", "no descriptor is left"),
+            ("t", "60 s later", "the port pair is free")],
+           [(0, 0, 1, "k", "LISTEN"), (0, 1, 3, "r", "ESTABLISHED"), (0, 3, 6, "r", "CLOSE_WAIT"),
+            (1, 1, 3, "s", "ESTABLISHED"), (1, 3, 6, "s", "FIN_WAIT_2"), (1, 6, 8, "k", "TIME_WAIT")], 96, 190)
 
 
 def pipe_between(p, reading, writing):
@@ -544,27 +715,27 @@ def mmap(p):
 
 
 @picture(436, "What is where around a bounded buffer",
-         "A producer and two workers. All three have the same pages mapped. In them lie a mutex, two condition variables, "
+         "Two workers and a producer. All three have the same pages mapped. In them lie a mutex, two condition variables, "
          "and eight slots, of which three are filled: five messages were taken, eight were put. The producer has the "
          "mutex. One worker sleeps at the mutex, the other at the condition not_empty. A name in /dev/shm leads to the "
          "pages.")
 def mutex(p):
-    p.process("s", 6, 6, 122, 100, "producer", ["lock, put,", "signal,", "unlock"])
+    p.process("r", 6, 6, 122, 100, "worker", ["wait: sleeps", "until it is", "signalled"])
     p.process("r", 139, 6, 122, 100, "worker", ["lock: sleeps", "until it is", "unlocked"])
-    p.process("r", 272, 6, 122, 100, "worker", ["wait: sleeps", "until it is", "signalled"])
+    p.process("s", 272, 6, 122, 100, "producer", ["lock, put,", "signal,", "unlock"])
     p.rect(0, 142, 400, 210, 8, fill="k")
-    p.rect(14, 196, 112, 46, 6, fill="sb", stroke="s", thick=1.6)
-    p.text(70, 214, "mutex", "s", "middle", bold=True)
-    p.text(70, 232, "the producer's", "f", "middle")
-    for x, name in ((148, "not_full"), (274, "not_empty")):
+    p.rect(274, 196, 112, 46, 6, fill="sb", stroke="s", thick=1.6)
+    p.text(330, 214, "mutex", "s", "middle", bold=True)
+    p.text(330, 232, "the producer's", "f", "middle")
+    for x, name in ((14, "not_empty"), (144, "not_full")):
         p.rect(x, 196, 112, 46, 6, fill="p", stroke="t", thick=1.4)
         p.text(x + 56, 214, name, anchor="middle", mono=True)
-        p.text(x + 56, 232, "nobody sleeps" if x == 148 else "one sleeps", "f", "middle")
-    p.reference("s", "M67 106V192", (67, 193, "d"))
-    p.path("M200 106V176H108V188", stroke="r", thick=1.4, dash="4 3")
-    p.path("M104 184L108 191L112 184", stroke="r", thick=1.4)
-    p.path("M330 106V188", stroke="r", thick=1.4, dash="4 3")
-    p.path("M326 184L330 191L334 184", stroke="r", thick=1.4)
+        p.text(x + 56, 232, "nobody sleeps" if name == "not_full" else "one sleeps", "f", "middle")
+    p.reference("s", "M333 106V192", (333, 193, "d"))
+    p.path("M200 106V176H292V188", stroke="r", thick=1.4, dash="4 3")
+    p.path("M288 184L292 191L296 184", stroke="r", thick=1.4)
+    p.path("M70 106V188", stroke="r", thick=1.4, dash="4 3")
+    p.path("M66 184L70 191L74 184", stroke="r", thick=1.4)
     p.text(14, 268, "8 slots", "f")
     p.text(386, 268, "pages that all three have mapped", "f", "end")
     for index in range(8):
@@ -600,46 +771,49 @@ def eventfd(p):
     p.text(200, 320, "socket (SCM_RIGHTS), or is inherited.", "f", "middle")
 
 
-@picture(412, "What is where after a descriptor was passed",
-         "Server and worker. Descriptor 7 of the server and descriptor 4 of the worker lead to one and the same open "
-         "file: the connection to the client. The message that carried it went through a Unix socket.")
+@picture(448, "What is where after a descriptor was passed",
+         "Server, worker and client. Descriptor 7 of the server and descriptor 4 of the worker lead to one and the same "
+         "open file: the connection to the client, who has sent hello. The message that carried the descriptor went "
+         "through a Unix socket.")
 def fdpass(p):
-    p.kernel(172, 236)
+    p.kernel(172, 226)
     two(p, ("server", ['sendmsg(5, "x",', " SCM_RIGHTS [7])"]), ("worker", ["recvmsg(3) = 1", "SCM_RIGHTS [4]"]),
-        [("5", "to the worker"), ("7", "")], [("3", "to the server"), ("4", "")])
+        [("5", "to the worker"), ("7", "")], [("3", "to the server"), ("4", "")], side="g")
     p.reference("r", "M112 130V266H140", (141, 266, "r"))
-    p.reference("s", "M288 130V266H260", (259, 266, "l"))
+    p.reference("g", "M288 130V266H260", (259, 266, "l"))
     p.open_file("u", 142, 236, ["one socket"], h=60)
     p.text(200, 283, "of both", "f", "middle")
     p.text(200, 206, "two numbers,", "f", "middle")
     p.text(200, 222, "one connection", "f", "middle")
     p.reference("u", "M200 296V329", (200, 330, "d"))
     p.tube(58, 332, 284, 44, "hello⏎")
-    p.text(200, 394, "what the client has sent", "f", "middle")
+    p.text(200, 391, "what the client has sent", "f", "middle")
+    p.process("s", 282, 408, 112, 36, "client")
+    p.flow("M380 408V354H352", (343, 354, "l"))
 
 
 @picture(382, "What is where while a reader copies",
-         "Two processes, reader and target, each with memory of its own. The target's memory has the word hello. The "
+         "Two processes, target and reader, each with memory of its own. The target's memory has the word hello. The "
          "reader calls process_vm_readv with the target's process number and the address: the kernel copies the bytes "
          "once, straight from the target's memory into the reader's. The target calls nothing. A file tells the "
          "target's number and where to look.")
 def procvm(p):
     p.kernel(172, 128)
-    p.process("r", 6, 6, 184, 152, "reader", ["process_vm_readv(", " 712, 5 at 55d3…) = 5"])
-    p.process("s", 210, 6, 184, 152, "target", ["sleeps, or does", "what it likes"], "712")
-    for side, x, address in (("r", 32, "7ffe…"), ("s", 236, "55d3…")):
+    p.process("r", 6, 6, 184, 152, "target", ["sleeps, or does", "what it likes"], "712")
+    p.process("s", 210, 6, 184, 152, "reader", ["process_vm_readv(", " 712, 5 at 55d3…) = 5"])
+    for side, x, address in (("r", 32, "55d3…"), ("s", 236, "7ffe…")):
         p.text(x, 94, "memory", "f")
         p.rect(x, 100, 132, 20, fill="p", stroke="l")
         p.text(x + 8, 114, "code, heap, stack", "f")
         p.rect(x, 120, 132, 28, fill=side + "b", stroke=side)
         p.text(x + 6, 138, address, mono=True)
         p.cells(x + 44, 123, "hello")
-    p.flow("M322 150V214H118V162", (118, 151, "u"))
+    p.flow("M118 150V214H322V162", (322, 151, "u"))
     p.text(220, 206, "one copy", anchor="middle", bold=True)
     p.text(200, 244, "No buffer in the kernel, no call of the target's.", "f", "middle")
     p.text(200, 262, "That a message is there, and that it is taken, is", "f", "middle")
     p.text(200, 278, "told by two eventfds (pidfd_getfd).", "f", "middle")
-    p.found("M390 158V344H352")
+    p.found("M10 158V344H47")
     p.tag(48, 320, 304, "…/ipclab/procvm", "712, its start, an address, two descriptors")
 
 
@@ -731,23 +905,46 @@ def mpi(p):
     p.text(200, 300, "matched by rank, tag and communicator", "f", "middle")
 
 
+def figures():
+    """Each row of the captured tables: the page, the bold title above it, and the row's cells."""
+    for page in sorted(FIGURES.glob("*.md")):
+        title = ""
+        for line in page.read_text(encoding="utf-8").splitlines():
+            title = line.strip("*") if line.startswith("**") else title
+            cells = [cell.strip() for cell in line.split("|")[1:-1]]
+            if len(cells) > 2 and cells[1] not in ("size", "figure", "--:"):
+                yield page.stem, title, cells
+
+
+UNITS = {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "/s": 1, "k/s": 1e3, "M/s": 1e6, "MB/s": 1e6, "GB/s": 1e9,
+         "B": 1, "KiB": 1024, "MiB": 1 << 20}
+
+
+def number(text):
+    """`1.92 µs` in seconds, or None."""
+    words = text.replace(",", "").split()
+    return float(words[0]) * UNITS[words[1]] if len(words) > 1 and words[1] in UNITS else None
+
+
+# What these carry is shorter than 64 bytes: the size stands beside the name.
+SHORT = {("eventfd", "8 B"), ("signal", "0 B")}
+
+
 def costs():
     """What a round trip of 64 bytes costs on one CPU, of each mechanism: from the captured figures."""
     found = []
-    for page in sorted(FIGURES.glob("*.md")):
-        one_cpu = page.read_text(encoding="utf-8").split("**On two CPUs")[0]
-        for line in one_cpu.splitlines():
-            cells = [cell.strip() for cell in line.split("|")]
-            if len(cells) > 5 and cells[2] == "64 B" and cells[4].startswith("**"):
-                found.append((cells[1], float(cells[4].split("**")[1]), page.stem))
+    for page, title, cells in figures():
+        short = (page, cells[1]) in SHORT
+        if title == "Both on one CPU" and (cells[1] == "64 B" or short) and cells[3].startswith("**"):
+            found.append((f"{cells[0]}, {cells[1]}" if short else cells[0], float(cells[3].split("**")[1]), page))
     return sorted(found, key=lambda cost: cost[1])
 
 
 def cost(chapter, all_costs):
     """A bar each, in multiples of two context switches; this chapter's bars are marked."""
     words = ", ".join(f"{name} {ratio:g}" for name, ratio, _ in all_costs)
-    p = Picture(f"cost-{chapter}", 40 + 20 * len(all_costs),
-                f"What a round trip of 64 bytes costs: {chapter} among the others",
+    among = f": {chapter} among the others" if chapter else ""
+    p = Picture(f"cost-{chapter or 'all'}", 40 + 20 * len(all_costs), f"What a round trip of 64 bytes costs{among}",
                 f"In multiples of two context switches on one CPU: {words}.")
     left, scale, most = 118, 56, 4.6
     p.found(f"M{left+scale} 24V{36 + 20 * len(all_costs)}")
@@ -763,22 +960,16 @@ def cost(chapter, all_costs):
     return p
 
 
-UNITS = {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "/s": 1, "k/s": 1e3, "M/s": 1e6}
 PLACES = {"Both on one CPU": " (one CPU)", "On two CPUs, kept awake; the side that waits sleeps": " (two CPUs)"}
 
 
-def captured(title):
-    """The rows below the bold `title` in all pages' figures: what, as captured, as a number, of which page."""
-    for page in sorted(FIGURES.glob("*.md")):
-        under = None
-        for line in page.read_text(encoding="utf-8").splitlines():
-            if line.startswith("**"):
-                under = line.strip("*")
-            cells = [cell.strip() for cell in line.split("|")]
-            words = cells[2].split() if len(cells) > 3 else []
-            if under and under.startswith(title) and len(words) >= 2 and words[1] in UNITS:
-                place = PLACES.get(under[len(title) + 2:], "")
-                yield cells[1] + place, " ".join(words[:2]), float(words[0]) * UNITS[words[1]], page.stem
+def captured(kind):
+    """The single operations, or the servers: what, as captured, as a number, of which page."""
+    for page, title, cells in figures():
+        value = number(cells[1])
+        if title.startswith(kind) and value is not None:
+            shown = " ".join(cells[1].split()[:2])
+            yield cells[0] + PLACES.get(title[len(kind) + 2:], ""), shown, value, page
 
 
 def chart(name, title, words, note, bars, width, decades=()):
@@ -804,16 +995,29 @@ def chart(name, title, words, note, bars, width, decades=()):
     return p
 
 
-# What a chapter's operations stand beside.
-KNOWN = ("write and read 64 B", "futex wake until the sleeper runs (one CPU)", "unix connect, accept, close",
-         "tcp connect, accept, close", "fork, exit, wait")
+# What a chapter's operations stand beside; its own are marked.
+BESIDE = {
+    "spawn": ("write and read 64 B of a pipe", "futex wake until the sleeper runs (one CPU)",
+              "unix connect, accept, close", "tcp connect, accept, close"),
+    "semaphore": ("write and read 64 B of a pipe", "unix connect, accept, close", "tcp connect, accept, close",
+                  "fork, exit, wait"),
+    "procvm": ("write and read 32 KiB of a pipe", "copy 32 KiB of shared memory", "write and read 64 B of a pipe"),
+    "fdpass": ("write and read 64 B of a pipe", "unix connect, accept, close", "tcp connect, accept, close",
+               "fork, exit, wait"),
+}
 
 
 def operations(chapter):
-    """What a chapter's operations cost, beside some of others."""
-    times = [row for row in captured("Single operations") if not row[1].endswith("/s")]
-    rows = {what: (what, shown, value, of == chapter) for what, shown, value, of in times
-            if of == chapter or what in KNOWN}
+    """What a chapter's operations cost, beside some of others. Of descriptors that pass, the time of one."""
+    rows = {}
+    for what, shown, value, of in captured("Single operations"):
+        what = {"write and read 64 B": "write and read 64 B of a pipe"}.get(what, what)
+        if shown.endswith("/s"):
+            what, value = f"{what}: each", 1 / value
+            shown = f"{value * 1e9:.3g} ns" if value < 1e-6 else f"{value * 1e6:.3g} µs"
+        beside = what in BESIDE[chapter]
+        if of == chapter or beside:
+            rows[what] = (what, shown, value, not beside)
     bars = sorted(rows.values(), key=lambda bar: bar[2])
     return chart(f"cost-{chapter}", f"What single operations cost: those of {chapter} beside others",
                  "Median times, on a logarithmic scale.", "", bars,
@@ -826,21 +1030,85 @@ def servers():
     rows = {what: (shown, value) for what, shown, value, of in captured("As a server. Both on one CPU")
             if of == "multiplex"}
     bars = []
-    for idle in ("0", "100", "900"):
-        for loop in ("select", "poll", "epoll"):
-            shown, value = rows[f"multiplex {loop}, 64 B, 1 busy, {idle} idle"]
-            bars.append((f"{loop}, {idle} idle clients", shown, value, loop == "epoll"))
+    for loop, idle in (("select", "10"), ("poll", "10"), ("epoll", "10"), ("select", "900"), ("poll", "1,000"),
+                       ("epoll", "1,000"), ("poll", "10,000"), ("epoll", "10,000")):
+        shown, value = rows[f"multiplex {loop}, 64 B, 1 busy, {idle} idle"]
+        bars.append((f"{loop}, {idle} idle clients", shown, value, loop == "epoll"))
     return chart("cost-multiplex", "What a server answers while many clients are idle",
                  "Answers a second to one client, on one CPU, by the loop of the server.",
                  "answers a second to one client", bars, lambda value: value / 253e3 * 320)
 
 
-def passing():
-    """How many descriptors a second are passed."""
-    bars = [(what, shown.replace("/s", " a second"), value, True)
-            for what, shown, value, of in captured("Single operations") if of == "fdpass"]
-    return chart("cost-fdpass", "How many descriptors are passed, by how many a message has",
-                 "Descriptors a second.", "descriptors a second", bars, lambda value: value / 9e6 * 280)
+# A line each: the row's name, how it is dashed, and whether the kernel copies the bytes.
+LINES = (("shm", None, False), ("pipe", None, True), ("unix stream", "7 3", True), ("tcp", "2 3", True),
+         ("posixmq", "9 3 2 3", True))
+
+
+def throughput():
+    """How many bytes a second go one way, against the size of a message, both axes logarithmic."""
+    rows = {}
+    for _, title, cells in figures():
+        value = number(cells[4].split(",")[0]) if title == "Both on one CPU" and len(cells) > 5 else None
+        if value is not None and cells[0] in [name for name, *_ in LINES]:
+            rows.setdefault(cells[0], []).append((number(cells[1]), value, cells[4].split(",")[0], cells[1]))
+    words = "; ".join(f"{name}: " + ", ".join(f"{shown} at {size}" for _, _, shown, size in row)
+                      for name, row in rows.items())
+    p = Picture("throughput", 292, "Bytes a second one way, against the size of a message",
+                f"Both processes on one CPU, both axes logarithmic. {words}.")
+    across = lambda size: round(64 + (math.log2(size) - 6) * 17.6, 1)
+    up = lambda value: round(252 - (math.log10(value) - 7.7) * 92, 1)
+    for value, label in ((1e8, "100 MB/s"), (1e9, "1 GB/s"), (1e10, "10 GB/s")):
+        p.path(f"M64 {up(value)}H311", stroke="k2")
+        p.text(1, up(value) + 4, label, "f")
+    for size, label in ((64, "64 B"), (4096, "4 KiB"), (65536, "64 KiB"), (1 << 20, "1 MiB")):
+        p.path(f"M{across(size)} 24V252", stroke="k2")
+        p.text(across(size), 268, label, "f", "middle")
+    p.text(182, 286, "size of a message", "f", "middle")
+    p.text(1, 14, "one way, on one CPU", "f")
+    ends = []
+    for name, dash, copied in LINES:
+        points = [(across(size), up(value)) for size, value, _, _ in rows[name]]
+        colour = "u" if copied else "t"
+        p.path("M" + "L".join(f"{x} {y}" for x, y in points), stroke=colour, thick=2, dash=dash)
+        for x, y in points:
+            p.add("circle", cx=x, cy=y, r=3, fill=colour)
+        ends.append([points[-1][1], points[-1][0], name, colour])
+    # A name stands beside its line's end, and below the name above it.
+    lowest = {}
+    for y, x, name, colour in sorted(ends):
+        y = max(y + 4, lowest.get(x, 0) + 14)
+        lowest[x] = y
+        p.text(x + 8, y, name, colour, bold=True)
+    return p
+
+
+def waits():
+    """What half of the answers and 99 of 100 take: the same servers in a closed loop and in an open one."""
+    rows = {cells[0]: cells for page, title, cells in figures() if title == "As a server. Both on one CPU"}
+    shown = []
+    for server, load in (("multiplex epoll", "64 B, 1 busy, 0 idle"), ("tcp threads", "64 B, 64 busy, 0 idle")):
+        for loop in ("", "open loop at 50 %, ", "open loop at 80 %, "):
+            _, _, half, most, *_ = rows[f"{server}, {loop}{load}"]
+            clients = "1 client" if " 1 busy" in load else "64 clients"
+            shown.append((f"{server}, {clients}: {loop.rstrip(', ') or 'closed loop'}", half, most, bool(loop)))
+    p = Picture("waits", 40 + 32 * len(shown), "How long clients wait: the same server in a closed and in an open loop",
+                "Half of the answers take no longer than the first time, 99 of 100 no longer than the second: "
+                + "; ".join(f"{what}: {half} and {most}" for what, half, most, _ in shown) + ".")
+    across = lambda value: round(20 + 78 * (math.log10(value) + 5.7), 1)
+    for value, label in ((1e-5, "10 µs"), (1e-4, "100 µs"), (1e-3, "1 ms"), (1e-2, "10 ms")):
+        p.path(f"M{across(value)} 24V{28 + 32 * len(shown)}", stroke="k2")
+        p.text(across(value), 14, label, "f", "middle")
+    for index, (what, half, most, is_open) in enumerate(shown):
+        top = 24 + 32 * index
+        x1, x2 = across(number(half)), across(number(most))
+        p.text(1, top + 11, what)
+        paint = dict(fill="ub" if is_open else "k2", stroke="u" if is_open else "l", thick=1.2)
+        p.path(f"M{x1} {top+22}H{x2}", stroke="u" if is_open else "l", thick=2)
+        p.add("circle", cx=x1, cy=top + 22, r=4, **paint)
+        p.add("circle", cx=x2, cy=top + 22, r=6, **paint)
+        p.text(x2 + 11, top + 26, most)
+    p.text(1, 36 + 32 * len(shown), "small: half of the answers; large: 99 of 100", "f")
+    return p
 
 
 FIGURES = pathlib.Path(__file__).parent.parent / "figures"
@@ -848,11 +1116,9 @@ FIGURES = pathlib.Path(__file__).parent.parent / "figures"
 if __name__ == "__main__":
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent
     bars = costs()
-    carried = {of for _, _, of in bars}
-    charts = [cost(chapter, bars) for chapter in sorted(carried)]
     # A page has one chart: that of its round trips, or else of its operations.
-    timed = {of for _, shown, _, of in captured("Single operations") if not shown.endswith("/s")}
-    charts += [operations(chapter) for chapter in sorted(timed & {"spawn", "semaphore", "eventfd", "procvm"} - carried)]
-    charts += [servers(), passing()]
+    charts = [cost(chapter, bars) for chapter in sorted({of for _, _, of in bars} | {""})]
+    charts += [operations(chapter) for chapter in BESIDE]
+    charts += [servers(), throughput(), waits()]
     for drawn in PICTURES + charts:
         (folder / f"{drawn.name}.svg").write_text(drawn.svg(), encoding="utf-8")

@@ -8,6 +8,7 @@ use anyhow::Result;
 use self::options::{DbusClientOptions, DbusServerOptions};
 use wire::chapter::{
     Conversation, Feature, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+    Side,
 };
 use wire::meet::{Meets, Rendezvous};
 
@@ -89,6 +90,7 @@ impl Conversation for Dbus {
         roles: &[
             Role {
                 name: "server",
+                side: Side::Left,
                 does: "has an object, a message board, and answers the calls to it",
                 examples: &[
                     "dbus server",
@@ -98,6 +100,7 @@ impl Conversation for Dbus {
             },
             Role {
                 name: "client",
+                side: Side::Right,
                 does: "calls the board's methods, lists it, or watches its signals",
                 examples: &[
                     "dbus client call Post s 'hello'",

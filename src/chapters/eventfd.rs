@@ -10,7 +10,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use os::proc::{field, text};
 use wire::chapter::{
-    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown, Side,
 };
 use wire::meet::{Meets, Rendezvous};
 
@@ -83,6 +83,7 @@ impl Conversation for Eventfd {
         roles: &[
             Role {
                 name: "waiter",
+                side: Side::Left,
                 does: "makes the eventfd, passes it to each notifier, and reads it",
                 examples: &[
                     "eventfd waiter",
@@ -92,6 +93,7 @@ impl Conversation for Eventfd {
             },
             Role {
                 name: "notifier",
+                side: Side::Right,
                 does: "is passed the eventfd, and writes numbers to it",
                 examples: &["eventfd notifier 1", "eventfd notifier 1 2 3"],
             },

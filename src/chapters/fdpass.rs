@@ -7,7 +7,7 @@ use anyhow::Result;
 use self::more::fork;
 use self::options::{ClientOptions, ForkOptions, ServerOptions, WorkerOptions};
 use wire::chapter::{
-    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown, Side,
 };
 use wire::meet::{Meets, Rendezvous};
 
@@ -78,6 +78,7 @@ impl Conversation for Fdpass {
         roles: &[
             Role {
                 name: "server",
+                side: Side::Left,
                 does: "accepts clients by TCP, and passes each connection to a worker",
                 examples: &[
                     "fdpass server",
@@ -87,6 +88,7 @@ impl Conversation for Fdpass {
             },
             Role {
                 name: "worker",
+                side: Side::Between,
                 does: "takes connections from the server; prints and echoes what comes",
                 examples: &[
                     "fdpass worker",
@@ -96,6 +98,7 @@ impl Conversation for Fdpass {
             },
             Role {
                 name: "client",
+                side: Side::Right,
                 does: "connects by TCP, sends, and prints the echo",
                 examples: &[
                     "fdpass client hello",
@@ -104,6 +107,7 @@ impl Conversation for Fdpass {
             },
             Role {
                 name: "fork",
+                side: Side::Left,
                 does: "server and worker in one program, over a socketpair",
                 examples: &[
                     "fdpass fork",

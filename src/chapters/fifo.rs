@@ -13,7 +13,7 @@ use nix::unistd::mkfifo;
 use os::calls::read;
 use os::cleanup::Object;
 use wire::chapter::{
-    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown,
+    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown, Side,
 };
 use wire::errors::{Advise, errno};
 use wire::frame::{FramingOptions, ReassemblyBuffer};
@@ -182,11 +182,13 @@ impl OneWay for Fifo {
         roles: &[
             Role {
                 name: "receiver",
+                side: Side::Left,
                 does: "reads the FIFO and prints what comes out",
                 examples: &["fifo receiver", "fifo receiver --bytes > copy"],
             },
             Role {
                 name: "sender",
+                side: Side::Right,
                 does: "writes messages into the FIFO",
                 examples: &[
                     "fifo sender hello",

@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use wire::chapter::{
-    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown,
+    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown, Side,
 };
 use wire::frame::FramingOptions;
 use wire::meet::{Meets, Rendezvous};
@@ -155,11 +155,13 @@ impl OneWay for Files {
         roles: &[
             Role {
                 name: "receiver",
+                side: Side::Left,
                 does: "waits until the file is there, takes it, and prints what is in it",
                 examples: &["file receiver", "file receiver --append"],
             },
             Role {
                 name: "sender",
+                side: Side::Right,
                 does: "writes a file and publishes it whole, by rename",
                 examples: &[
                     "file sender hello",

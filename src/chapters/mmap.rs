@@ -13,7 +13,7 @@ use os::cleanup::Object;
 use os::owner::Owner;
 use os::shared::{Shared, map_raw};
 use wire::chapter::{
-    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown,
+    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown, Side,
 };
 use wire::errors::{Advise, errno};
 use wire::meet::{FileKind, Meets, Rendezvous, is_taken};
@@ -181,11 +181,13 @@ impl OneWay for Mmap {
         roles: &[
             Role {
                 name: "receiver",
+                side: Side::Left,
                 does: "maps the file, reads the ring in it and prints what is there",
                 examples: &["mmap receiver", "mmap receiver --at ./ring"],
             },
             Role {
                 name: "sender",
+                side: Side::Right,
                 does: "maps the file and writes messages into the ring in it",
                 examples: &["mmap sender hello", "mmap sender --at ./ring hello"],
             },

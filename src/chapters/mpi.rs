@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use wire::chapter::{
     Conversation, Feature, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+    Side,
 };
 use wire::meet::{Meets, Rendezvous};
 
@@ -63,6 +64,7 @@ impl Conversation for Mpi {
         roles: &[
             Role {
                 name: "send-receive",
+                side: Side::Left,
                 does: "a random number goes from rank 1 to rank 0",
                 examples: &[
                     "mpiexec -n 2 ipclab mpi",
@@ -71,6 +73,7 @@ impl Conversation for Mpi {
             },
             Role {
                 name: "ping-pong",
+                side: Side::Left,
                 does: "messages go from rank 0 to rank 1 and back",
                 examples: &[
                     "mpiexec -n 2 ipclab mpi ping-pong hello again",
@@ -79,6 +82,7 @@ impl Conversation for Mpi {
             },
             Role {
                 name: "ring",
+                side: Side::Left,
                 does: "a token goes around all ranks, and each adds its number",
                 examples: &[
                     "mpiexec -n 4 ipclab mpi ring",
@@ -87,6 +91,7 @@ impl Conversation for Mpi {
             },
             Role {
                 name: "reduction",
+                side: Side::Left,
                 does: "all ranks compute a part of pi, and rank 0 gets the sum",
                 examples: &[
                     "mpiexec -n 4 ipclab mpi reduction",

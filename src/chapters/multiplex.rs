@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use wire::chapter::{
-    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown, Side,
 };
 use wire::meet::{Meets, Rendezvous};
 
@@ -76,6 +76,7 @@ impl Conversation for Multiplex {
         roles: &[
             Role {
                 name: "server",
+                side: Side::Left,
                 does: "answers all its clients from one thread, and prints what comes",
                 examples: &[
                     "multiplex server",
@@ -85,6 +86,7 @@ impl Conversation for Multiplex {
             },
             Role {
                 name: "client",
+                side: Side::Right,
                 does: "connects, sends messages, and prints the answers",
                 examples: &[
                     "multiplex client hello",

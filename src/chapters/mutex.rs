@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use wire::chapter::{
-    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown, Side,
 };
 use wire::meet::{Meets, Rendezvous};
 use wire::roles::{MessageSource, Sink, receive, send};
@@ -87,11 +87,13 @@ impl Conversation for Mutexes {
         roles: &[
             Role {
                 name: "worker",
+                side: Side::Left,
                 does: "takes messages out of the buffer; any number of workers share them",
                 examples: &["mutex worker", "mutex worker --count 1"],
             },
             Role {
                 name: "producer",
+                side: Side::Right,
                 does: "puts messages into the buffer",
                 examples: &[
                     "mutex producer one two three",

@@ -2,7 +2,9 @@
 //! has no name: its two processes got their ends from the process that made it, which is the
 //! shell in `ipclab pipe sender | ipclab pipe receiver`, and a parent in `ipclab pipe fork`.
 
-use wire::chapter::{Lack, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown};
+use wire::chapter::{
+    Lack, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown, Side,
+};
 use wire::meet::Meets;
 
 pub mod fork;
@@ -37,6 +39,7 @@ impl OneWay for Pipe {
         roles: &[
             Role {
                 name: "sender",
+                side: Side::Right,
                 does: "writes messages into the pipe on its standard output",
                 examples: &[
                     "pipe sender hello | ipclab pipe receiver",
@@ -46,6 +49,7 @@ impl OneWay for Pipe {
             },
             Role {
                 name: "receiver",
+                side: Side::Left,
                 does: "prints what comes out of the pipe on its standard input",
                 examples: &[
                     "pipe receiver < file",
@@ -55,6 +59,7 @@ impl OneWay for Pipe {
             },
             Role {
                 name: "fork",
+                side: Side::Left,
                 does: "makes the pipe, forks, and plays both roles",
                 examples: &[
                     "pipe fork hello world",

@@ -14,7 +14,7 @@ use os::cleanup::{Ticks, ticks};
 use os::mqueue::mq_receive;
 use os::signal::retry_on_intr;
 use wire::chapter::{
-    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown,
+    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown, Side,
 };
 use wire::errors::Advise;
 use wire::meet::{Meets, Rendezvous, SoleRole};
@@ -318,6 +318,7 @@ impl OneWay for Posixmq {
         roles: &[
             Role {
                 name: "sender",
+                side: Side::Right,
                 does: "puts messages into the queue",
                 examples: &[
                     "posixmq sender hello",
@@ -326,6 +327,7 @@ impl OneWay for Posixmq {
             },
             Role {
                 name: "receiver",
+                side: Side::Left,
                 does: "takes messages out of the queue, the highest priority first",
                 examples: &["posixmq receiver", "posixmq receiver --nonblock"],
             },

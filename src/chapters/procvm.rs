@@ -13,7 +13,7 @@ use rustix::io::{ReadWriteFlags, preadv2};
 
 use os::calls::nix_errno;
 use wire::chapter::{
-    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown, Side,
 };
 use wire::meet::{Meets, Rendezvous};
 use wire::roles::{MessageSource, Sink, receive, send};
@@ -133,11 +133,13 @@ impl Conversation for Procvm {
         roles: &[
             Role {
                 name: "target",
+                side: Side::Left,
                 does: "tells where its messages are, and waits until each has been read",
                 examples: &["procvm target one two three", "procvm target --bytes"],
             },
             Role {
                 name: "reader",
+                side: Side::Right,
                 does: "copies the messages out of the target's memory",
                 examples: &["procvm reader", "procvm reader --count 1"],
             },

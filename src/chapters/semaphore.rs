@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use wire::chapter::{
-    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown, Side,
 };
 use wire::errors::usage;
 use wire::meet::{Meets, Rendezvous};
@@ -103,6 +103,7 @@ impl Conversation for Semaphores {
         roles: &[
             Role {
                 name: "waiter",
+                side: Side::Left,
                 does: "takes 1 from the semaphore, and sleeps while there is none",
                 examples: &[
                     "semaphore waiter",
@@ -112,6 +113,7 @@ impl Conversation for Semaphores {
             },
             Role {
                 name: "poster",
+                side: Side::Right,
                 does: "adds 1 to the semaphore",
                 examples: &[
                     "semaphore poster",

@@ -7,7 +7,7 @@
 use clap::ValueEnum;
 
 use wire::chapter::{
-    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown,
+    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown, Side,
 };
 use wire::meet::{Meets, Rendezvous};
 use wire::ring::ends::{BackingOptions, RingOptions, RingReceiver, RingSender};
@@ -94,11 +94,13 @@ impl OneWay for Shm {
         roles: &[
             Role {
                 name: "receiver",
+                side: Side::Left,
                 does: "reads the ring and prints what is in it",
                 examples: &["shm receiver", "shm receiver --kind memfd"],
             },
             Role {
                 name: "sender",
+                side: Side::Right,
                 does: "writes messages into the ring",
                 examples: &["shm sender hello", "shm sender --bytes < picture.png"],
             },

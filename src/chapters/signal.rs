@@ -5,7 +5,7 @@
 //! publishes its pid.
 
 use wire::chapter::{
-    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown,
+    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown, Side,
 };
 use wire::meet::Meets;
 
@@ -47,6 +47,7 @@ impl OneWay for Signals {
         roles: &[
             Role {
                 name: "receiver",
+                side: Side::Left,
                 does: "takes the signals and prints the messages that they carry",
                 examples: &[
                     "signal receiver",
@@ -56,6 +57,7 @@ impl OneWay for Signals {
             },
             Role {
                 name: "sender",
+                side: Side::Right,
                 does: "sends messages, 4 bytes a signal",
                 examples: &[
                     "signal sender hello",

@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use wire::chapter::{
-    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown, Side,
 };
 use wire::meet::{Meets, Rendezvous};
 
@@ -68,6 +68,7 @@ impl Conversation for Spawn {
         roles: &[
             Role {
                 name: "parent",
+                side: Side::Left,
                 does: "starts a program, and talks with it by pipes",
                 examples: &[
                     "spawn parent hello descriptors",
@@ -78,6 +79,7 @@ impl Conversation for Spawn {
             },
             Role {
                 name: "child",
+                side: Side::Right,
                 does: "tells what it has inherited, and sends other lines back",
                 examples: &[
                     "spawn child all",

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use os::cleanup::{Ticks, ticks};
 use os::sysv::{Msgbuf, msgrcv, msgsnd, msgstat};
 use wire::chapter::{
-    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown,
+    Lack, NoMore, OnPeerDeath, OneWay, Part, Role, Row, Script, Shown, Side,
 };
 use wire::errors::{Advise, usage};
 use wire::meet::{Meets, Rendezvous, SoleRole};
@@ -335,6 +335,7 @@ impl OneWay for Sysvmq {
         roles: &[
             Role {
                 name: "sender",
+                side: Side::Right,
                 does: "puts messages into the queue",
                 examples: &[
                     "sysvmq sender hello",
@@ -344,6 +345,7 @@ impl OneWay for Sysvmq {
             },
             Role {
                 name: "receiver",
+                side: Side::Left,
                 does: "takes messages out of the queue, all or those of some type",
                 examples: &[
                     "sysvmq receiver",

@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use wire::chapter::{
-    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown, Side,
 };
 use wire::meet::{Meets, Rendezvous};
 
@@ -63,6 +63,7 @@ impl Conversation for Tcp {
         roles: &[
             Role {
                 name: "server",
+                side: Side::Left,
                 does: "listens, and answers each message of its clients",
                 examples: &[
                     "tcp server",
@@ -75,6 +76,7 @@ impl Conversation for Tcp {
             },
             Role {
                 name: "client",
+                side: Side::Right,
                 does: "connects, sends messages, and prints the answers",
                 examples: &[
                     "tcp client hello",

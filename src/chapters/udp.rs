@@ -7,7 +7,7 @@
 use anyhow::Result;
 
 use wire::chapter::{
-    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown, Side,
 };
 use wire::meet::{Meets, Rendezvous};
 
@@ -71,6 +71,7 @@ impl Conversation for Udp {
         roles: &[
             Role {
                 name: "server",
+                side: Side::Left,
                 does: "answers each message once, however often it comes",
                 examples: &[
                     "udp server",
@@ -79,6 +80,7 @@ impl Conversation for Udp {
             },
             Role {
                 name: "client",
+                side: Side::Right,
                 does: "sends each message until it is answered, and prints the answers",
                 examples: &[
                     "udp client hello",
@@ -88,6 +90,7 @@ impl Conversation for Udp {
             },
             Role {
                 name: "relay",
+                side: Side::Between,
                 does: "loses, doubles, delays and cuts what clients and server send",
                 examples: &[
                     "udp relay",

@@ -13,7 +13,7 @@ use self::more::packet::{self, PacketKind, PacketLink};
 use self::more::{dgram, seqpacket};
 use wire::address::BACKLOG;
 use wire::chapter::{
-    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown,
+    Conversation, Lack, OnPeerDeath, Part, Role, Roles, Row, Script, Shown, Side,
 };
 use wire::dialogue::{self, StreamLink, converse};
 use wire::errors::usage;
@@ -201,6 +201,7 @@ impl Conversation for Unix {
         roles: &[
             Role {
                 name: "server",
+                side: Side::Left,
                 does: "answers the messages of its clients, many clients at once",
                 examples: &[
                     "unix server",
@@ -210,6 +211,7 @@ impl Conversation for Unix {
             },
             Role {
                 name: "client",
+                side: Side::Right,
                 does: "connects, sends messages, and prints the answers",
                 examples: &[
                     "unix client hello",

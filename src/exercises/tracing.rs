@@ -46,7 +46,8 @@ pub(super) fn traced(
         });
     }
     let coloured = colored::control::SHOULD_COLORIZE.should_colorize();
-    let seen = play(parts, coloured);
+    let chapter = id.split('/').next().and_then(chapters::find);
+    let seen = play(parts, chapter.as_ref(), coloured);
     let _ = scene.remove_leftovers();
     seen
 }

@@ -19,7 +19,7 @@ pub(super) fn line(map: &Map) -> String {
                 "parent": process.parent,
                 "start": process.start,
                 "name": process.name,
-                "role": process.role,
+                "role": process.role.map(|role| role.name),
                 "uid": process.uid,
                 "zombie": process.zombie,
                 "moving": process.moved,

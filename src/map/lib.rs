@@ -103,6 +103,10 @@ pub struct Options {
     )]
     only: Vec<model::Kind>,
 
+    /// Draw objects of this name alone: the last part of a path
+    #[arg(long, value_name = "NAME", conflicts_with = "watch")]
+    named: Option<String>,
+
     /// Count processes, inodes and chosen ports, and leave out times and what may not be looked
     /// into: two maps of one scene are equal then
     #[arg(long, conflicts_with = "watch")]
@@ -144,6 +148,9 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn show(options: &Options, map: &mut model::Map) -> Result<()> {
+    if let Some(name) = &options.named {
+        select::named(map, name);
+    }
     if options.plain_ids {
         plain::number(map);
     }

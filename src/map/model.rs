@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use wire::chapter::Role;
+
 /// What an object is.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum,
@@ -130,7 +132,7 @@ pub(super) struct Process {
     /// As `visible::text` keeps it.
     pub(super) name: String,
     /// The role that it plays, if it is ipclab's.
-    pub(super) role: Option<&'static str>,
+    pub(super) role: Option<Role>,
     pub(super) uid: u32,
     /// Of its controlling terminal; 0 for none.
     pub(super) terminal: i32,
@@ -381,7 +383,7 @@ impl Map {
     /// `name pid`, as it is shown; of ipclab's own the role.
     pub(super) fn who(&self, process: usize) -> String {
         let process = &self.processes[process];
-        let name = process.role.unwrap_or(&process.name);
+        let name = process.role.map_or(process.name.as_str(), |role| role.name);
         format!("{} {}", wire::visible::visible(name), process.pid)
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use os::process_identity::after_name;
+use wire::chapter::Role;
 use wire::visible;
 
 use super::model::{Map, Process};
@@ -57,14 +58,13 @@ fn process(pid: i32) -> Option<Process> {
 }
 
 /// The role in a command line of ipclab's: the word after a chapter's name that is one of its.
-fn role(words: &[Vec<u8>]) -> Option<&'static str> {
+fn role(words: &[Vec<u8>]) -> Option<Role> {
     let mut words = words.iter().skip(1).filter_map(|it| str::from_utf8(it).ok());
     let row = words.find_map(chapters::find)?;
     words.find_map(|word| {
-        let is_so = |role: &&wire::chapter::Role| {
-            role.name == word || role.aliases().contains(&word)
-        };
-        row.roles.iter().find(is_so).map(|role| role.name)
+        let is_so =
+            |role: &&Role| role.name == word || role.aliases().contains(&word);
+        row.roles.iter().find(is_so).copied()
     })
 }
 

@@ -94,10 +94,21 @@ fn mark_holders(map: &mut Map) {
 
 /// Draws objects of these kinds alone; of all without any.
 pub(super) fn only(map: &mut Map, kinds: &[Kind]) {
-    if kinds.is_empty() {
-        return;
+    if !kinds.is_empty() {
+        keep(map, |object| kinds.contains(&object.kind()));
     }
-    map.objects.iter_mut().for_each(|it| it.shown &= kinds.contains(&it.kind()));
+}
+
+/// Draws the objects alone whose name, or the last part of whose path, is this one.
+pub(super) fn named(map: &mut Map, last: &str) {
+    keep(map, |object| {
+        let name = object.name.as_deref().unwrap_or_default();
+        name.rsplit('/').next() == Some(last)
+    });
+}
+
+fn keep(map: &mut Map, is_kept: impl Fn(&Object) -> bool) {
+    map.objects.iter_mut().for_each(|it| it.shown &= is_kept(it));
     map.processes.iter_mut().for_each(|it| it.shown = it.chosen && !it.kernel);
     mark_holders(map);
 }

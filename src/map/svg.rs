@@ -1,8 +1,8 @@
 //! The map as a picture, at most 720 pixels wide where the tree of processes is not deep.
 //!
-//! Two processes stand at the left and at the right, with the objects between them. Others
-//! stand on the left as a tree, the objects on the right. A line joins a process with what it
-//! holds.
+//! Two processes stand at the left and at the right, with the objects between them; a role of ipclab's
+//! has its side and its colour. Others stand on the left as a tree, the objects on the right. A
+//! line joins a process with what it holds.
 //!
 //! The layout is our own and stable: processes stand in the order of the tree, objects in the
 //! order of the processes that hold them, whatever else changes. Each shape has its colours as
@@ -41,25 +41,34 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){.ipclab-map{DARK}}\
 .js.light .ipclab-map,.js.rust .ipclab-map{LIGHT}\
 .js.coal .ipclab-map,.js.navy .ipclab-map,.js.ayu .ipclab-map{DARK}\
+@media print{.js[class] .ipclab-map{LIGHT}}\
 .ipclab-map text{fill:var(--t)}.ipclab-map text.f{fill:var(--f)}.ipclab-map text.b{fill:var(--b)}\
-.ipclab-map .box{fill:var(--p);stroke:var(--r)}.ipclab-map .head{fill:var(--h)}\
+.ipclab-map .box{fill:var(--p);stroke:var(--l)}.ipclab-map .head{fill:var(--h)}\
 .ipclab-map .thing{fill:var(--p);stroke:var(--l)}.ipclab-map .ink{fill:var(--p);stroke:var(--t)}\
 .ipclab-map .part{fill:var(--u);stroke:var(--v)}.ipclab-map .way{stroke:var(--l)}\
 .ipclab-map .tip{fill:var(--l)}\
-.ipclab-map .sleeps{stroke:var(--s)}.ipclab-map .slept{fill:var(--s)}";
+.ipclab-map .sleeps{stroke:var(--t)}.ipclab-map .slept{fill:var(--t)}\
+.ipclab-map .c0{stroke:var(--c0)}.ipclab-map .slept.c0{fill:var(--c0);stroke:none}.ipclab-map .h0{fill:var(--h0)}\
+.ipclab-map .c1{stroke:var(--c1)}.ipclab-map .slept.c1{fill:var(--c1);stroke:none}.ipclab-map .h1{fill:var(--h1)}\
+.ipclab-map .c2{stroke:var(--c2)}.ipclab-map .slept.c2{fill:var(--c2);stroke:none}.ipclab-map .h2{fill:var(--h2)}";
 
-/// Each colour's name, and what it is in light and in dark.
-const COLOURS: [[&str; 3]; 10] = [
+/// Each colour's name, and what it is in light and in dark: `c0` is the outline of a role of the
+/// colour 0, and `h0` its head.
+const COLOURS: [[&str; 3]; 14] = [
     ["t", "#24292f", "#d6dde4"],
     ["f", "#5f6872", "#98a4b0"],
     ["b", "#b3261e", "#ff8a80"],
     ["p", "#ffffff", "#1b2030"],
-    ["r", "#0b7285", "#5fd3e6"],
-    ["h", "#e3f3f6", "#173642"],
+    ["h", "#eef1f4", "#2a3246"],
+    ["c0", "#0b7285", "#5fd3e6"],
+    ["h0", "#e3f3f6", "#173642"],
+    ["c1", "#8a5a00", "#f0c05a"],
+    ["h1", "#faf0dc", "#3a301b"],
+    ["c2", "#2b7a0b", "#8bdc6e"],
+    ["h2", "#e6f2e0", "#20371b"],
     ["u", "#ece5fa", "#342a52"],
     ["v", "#6941b8", "#c3a6ff"],
     ["l", "#6e7781", "#8b98a5"],
-    ["s", "#8a5a00", "#f0c05a"],
 ];
 
 /// The light one of a colour.
@@ -102,9 +111,12 @@ pub(super) fn picture(map: &Map, title: &str) -> String {
     let objects = in_order(map, &places);
     let lines = lines(map, &objects, &places);
     let mut out = String::new();
+    let side = |at: usize| map.processes[at].role.map(|role| role.side);
     let (width, end) = match tree[..] {
-        [(left, _), (right, _)] => {
-            between_two(map, [left, right], &objects, &lines, &mut out)
+        [(one, _), (other, _)] => {
+            let swapped = side(one) > side(other) && side(other).is_some();
+            let two = if swapped { [other, one] } else { [one, other] };
+            between_two(map, two, &objects, &lines, &mut out)
         }
         _ => beside_all(map, &tree, &objects, &lines, &mut out),
     };
@@ -137,11 +149,16 @@ fn description(map: &Map, tree: &[(usize, String)], objects: &[usize]) -> String
                     .then(|| format!("{} as {}", label(object), words.join(" ")))
             })
             .collect();
-        let holds = match holds.is_empty() {
-            true => "nothing that is drawn".to_owned(),
-            false => holds.join(", "),
+        let used = objects.iter().filter(|object| {
+            map.strangers(**object).iter().any(|(process, _)| process == at)
+        });
+        let used: Vec<_> = used.map(|it| label(&map.objects[*it])).collect();
+        let has = match (holds.is_empty(), used.is_empty()) {
+            (false, _) => format!("holds {}", holds.join(", ")),
+            (true, false) => format!("uses {}", used.join(", ")),
+            (true, true) => "holds nothing that is drawn".to_owned(),
         };
-        all.push(format!("{}{does} holds {holds}.", map.who(*at)));
+        all.push(format!("{}{does} {has}.", map.who(*at)));
     }
     all.join(" ")
 }
@@ -304,6 +321,12 @@ fn lines(
     all
 }
 
+/// The colour's name of the role that a process plays, or `other`.
+fn shade(map: &Map, at: usize, kind: char, other: &str) -> String {
+    let role = map.processes[at].role;
+    role.map_or(other.to_owned(), |it| format!("{kind}{}", it.side.colour()))
+}
+
 /// How high a process's box is at least.
 fn head(map: &Map, at: usize) -> f64 {
     30.0 + LINE * does(map, at).len() as f64
@@ -324,20 +347,21 @@ fn process(map: &Map, at: usize, place: Place, out: &mut String) {
     let name = map.who(at);
     let closed = map.processes[at].closed || map.processes[at].zombie;
     let ghost = if closed { r#" stroke-dasharray="4 3""# } else { "" };
+    let (edge, head) = (shade(map, at, 'c', "l"), shade(map, at, 'h', "h"));
     let _ = write!(
         out,
-        "<g><title>{}: {}</title><rect class=\"box\" x=\"{x:.1}\" y=\"{y:.1}\" \
+        "<g><title>{}: {}</title><rect class=\"box {edge}\" x=\"{x:.1}\" y=\"{y:.1}\" \
          width=\"{width:.1}\" height=\"{height:.1}\" rx=\"7\" fill=\"{}\" stroke=\"{}\" \
-         stroke-width=\"1.6\"{ghost}/><path class=\"head\" d=\"M{:.1} {:.1}v-15a6.2 6.2 0 0 1 \
+         stroke-width=\"1.6\"{ghost}/><path class=\"head {head}\" d=\"M{:.1} {:.1}v-15a6.2 6.2 0 0 1 \
          6.2 -6.2H{:.1}a6.2 6.2 0 0 1 6.2 6.2v15z\" fill=\"{}\"/>",
         escaped(&name),
         escaped(&doing(map, at)),
         light("p"),
-        light("r"),
+        light(&edge),
         x + 0.8,
         y + 22.0,
         x + width - 7.0,
-        light("h"),
+        light(&head),
     );
     text(out, "t", (x + 9.0, y + 16.0), true, &short(&name, room));
     for (number, line) in does(map, at).iter().enumerate() {
@@ -355,9 +379,10 @@ fn draw(
     (x2, y2): (f64, f64),
     out: &mut String,
 ) {
+    let edge = shade(map, line.process, 'c', "t");
     let (class, tip, colour) = match line.sleeps {
-        true => ("sleeps", "slept", light("s")),
-        false => ("way", "tip", light("l")),
+        true => (format!("sleeps {edge}"), format!("slept {edge}"), light(&edge)),
+        false => ("way".to_owned(), "tip".to_owned(), light("l")),
     };
     let thick = if line.sleeps { 3.0 } else { 1.3 };
     let dashed = if line.cloexec { r#" stroke-dasharray="5 3""# } else { "" };

@@ -55,7 +55,7 @@ pub(super) fn text(
         canvas.titles(trace, drawing);
         canvas.grid(trace, drawing);
     }
-    let mut out = canvas.print(coloured);
+    let mut out = canvas.print(coloured, &drawing.colours);
     for note in &trace.notes {
         let _ = writeln!(out, "\n{}", visible(note));
     }
@@ -361,7 +361,7 @@ impl Canvas {
         self.legend(numbered);
     }
 
-    fn print(self, coloured: bool) -> String {
+    fn print(self, coloured: bool, colours: &[usize]) -> String {
         let mut out = String::new();
         for mut line in self.lines {
             while line.last().is_some_and(|(c, _)| *c == ' ') {
@@ -370,7 +370,7 @@ impl Canvas {
             for run in line.chunk_by(|one, other| one.1 == other.1) {
                 let text: String = run.iter().map(|(c, _)| c).collect();
                 if coloured {
-                    let _ = write!(out, "{}", painted(&text, run[0].1));
+                    let _ = write!(out, "{}", painted(&text, run[0].1, colours));
                 } else {
                     out.push_str(&text);
                 }
@@ -381,8 +381,8 @@ impl Canvas {
     }
 }
 
-fn painted(text: &str, paint: Paint) -> colored::ColoredString {
-    let colour = |lane: usize| COLOURS[lane % COLOURS.len()];
+fn painted(text: &str, paint: Paint, colours: &[usize]) -> colored::ColoredString {
+    let colour = |lane: usize| COLOURS[colours[lane] % COLOURS.len()];
     match paint {
         Paint::Tone(Tone::Plain, _) => text.normal(),
         Paint::Tone(Tone::Name, lane) => text.color(colour(lane)),
@@ -461,7 +461,7 @@ mod tests {
         let arrows: Vec<Arrow> =
             pairs.map(|(from, to)| Arrow { from, to }).collect();
         let shown: Vec<usize> = (0..events).collect();
-        let drawing = layout(&trace, &shown, &arrows, false);
+        let drawing = layout(&trace, &shown, &arrows, false, None);
         (text(&trace, &drawing, Some(width), false), drawing.arrows.len())
     }
 

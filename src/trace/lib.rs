@@ -143,11 +143,13 @@ pub fn run(options: &Options, coloured: bool) -> Result<()> {
     if options.json {
         prose::print(&json::lines(&trace, &shown, &arrows))?;
     } else {
-        let drawing = rows::layout(&trace, &shown, &arrows, options.all);
+        let drawing =
+            rows::layout(&trace, &shown, &arrows, options.all, subject.row());
         prose::print(&draw::text(&trace, &drawing, options.width, coloured))?;
     }
     if let Some(path) = &options.svg {
-        let drawing = rows::layout(&trace, &shown, &arrows, options.all);
+        let drawing =
+            rows::layout(&trace, &shown, &arrows, options.all, subject.row());
         let picture = svg::picture(&trace, &drawing, &subject.title());
         lab::whole::write(path, &picture)?;
     }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use nix::unistd::Pid;
 use os::inheritance::start_afresh;
 use os::proc::{Activity, activity};
+use wire::chapter::Row;
 
 use super::event::{EventKind, Outcome, Trace};
 use super::run::{DEADLINE, finish, inode, pipe, trace};
@@ -57,14 +58,18 @@ pub struct Seen {
     pub calls: BTreeMap<(String, String), Calls>,
 }
 
-/// Runs the parts under the tracer.
+/// Runs the parts under the tracer; those that are named as roles of `chapter` have their sides.
 ///
 /// # Errors
 /// When a program cannot be started or traced.
 ///
 /// # Panics
 /// When this process has a second thread.
-pub fn play(parts: Vec<Part>, coloured: bool) -> Result<Seen> {
+pub fn play(
+    parts: Vec<Part>,
+    chapter: Option<&Row>,
+    coloured: bool,
+) -> Result<Seen> {
     let mut watch = Watch::begin(false)?;
     let mut tracer = Tracer::new(None);
     let deadline = Instant::now() + DEADLINE;
@@ -129,7 +134,7 @@ pub fn play(parts: Vec<Part>, coloured: bool) -> Result<Seen> {
     let mut trace = trace(tracer);
     let arrows = pair::arrows(&mut trace);
     let shown = noise::choose(&trace, &arrows, false);
-    let drawing = rows::layout(&trace, &shown, &arrows, false);
+    let drawing = rows::layout(&trace, &shown, &arrows, false, chapter);
     let drawing = draw::text(&trace, &drawing, None, coloured);
     Ok(Seen { drawing, calls: calls(&trace, &shown) })
 }

@@ -6,12 +6,15 @@ use super::cell::{Cell, Part};
 use super::event::{Effect, Event, EventKind, Outcome, Trace};
 use super::pair::Arrow;
 use super::text::line;
+use wire::chapter::{self, Side};
 
 /// A drawing whose width is not known yet.
 #[derive(Debug, Default)]
 pub(super) struct Drawing {
     /// The processes that have a lane, by their indexes in the trace.
     pub(super) lanes: Vec<usize>,
+    /// The numbers of the lanes' colours: those of the roles, or else one a lane.
+    pub(super) colours: Vec<usize>,
     /// The rows.
     pub(super) rows: Vec<Row>,
     /// From which cell to which.
@@ -44,19 +47,28 @@ struct Loose {
     cell: Cell,
 }
 
-/// Puts the `shown` events in rows.
+/// Puts the `shown` events in rows. The roles of `chapter` have their sides.
 pub(super) fn layout(
     trace: &Trace,
     shown: &[usize],
     arrows: &[Arrow],
     full: bool,
+    chapter: Option<&chapter::Row>,
 ) -> Drawing {
     let all = &trace.events;
     let mut lanes: Vec<usize> = (0..trace.processes.len())
         .filter(|process| shown.iter().any(|event| all[*event].process == *process))
         .collect();
-    // As in the book's pictures: where a sender begins, too, it stands beside its receiver.
-    lanes.sort_by_key(|process| trace.processes[*process].name == "sender");
+    let side = |process: usize| chapter?.side(&trace.processes[process].name);
+    // Whoever begins. What plays no role comes last.
+    lanes.sort_by_key(|process| {
+        side(*process).map_or((true, None), |it| (false, Some(it)))
+    });
+    let colours = lanes
+        .iter()
+        .enumerate()
+        .map(|(lane, process)| side(*process).map_or(lane, Side::colour))
+        .collect();
     let lane: HashMap<usize, usize> =
         lanes.iter().enumerate().map(|(n, p)| (*p, n)).collect();
     let set: HashSet<usize> = shown.iter().copied().collect();
@@ -84,7 +96,7 @@ pub(super) fn layout(
         }
     }
     notes(trace, shown, &mut rows, &mut joins);
-    Drawing { lanes, rows, arrows: joins, full }
+    Drawing { lanes, colours, rows, arrows: joins, full }
 }
 
 /// One cell, or two if something was seen while the call slept.

@@ -47,6 +47,14 @@ pub(super) enum Subject {
 }
 
 impl Subject {
+    /// The chapter whose roles are played.
+    pub(super) fn row(&self) -> Option<&Row> {
+        match self {
+            Subject::Chapter(row) | Subject::Bare(_, row) => Some(row),
+            Subject::Commands(_) => None,
+        }
+    }
+
     /// What it is, in a line.
     pub(super) fn title(&self) -> String {
         match self {

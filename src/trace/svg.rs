@@ -21,6 +21,7 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){.ipclab-trace{DARK}}\
 .js.light .ipclab-trace,.rust .ipclab-trace{LIGHT}\
 .coal .ipclab-trace,.navy .ipclab-trace,.ayu .ipclab-trace{DARK}\
+@media print{.js[class] .ipclab-trace{LIGHT}}\
 .ipclab-trace text{white-space:pre}.ipclab-trace .t{fill:var(--t)}.ipclab-trace .f{fill:var(--f)}\
 .ipclab-trace .b{fill:var(--b)}.ipclab-trace .h{font-weight:bold}\
 .ipclab-trace .l0{fill:var(--l0)}.ipclab-trace .l1{fill:var(--l1)}.ipclab-trace .l2{fill:var(--l2)}\
@@ -67,11 +68,11 @@ pub(super) fn picture(trace: &Trace, drawing: &Drawing, title: &str) -> String {
     let names = names(trace, drawing);
     for (lane, name) in names.iter().enumerate() {
         let (x, y) = (Px(picture.lane(lane)), Px(MARGIN + HEIGHT * 0.8));
-        let (name, tone) = (escaped(name), format!("l{}", lane % 4));
+        let (name, class) = (escaped(name), class(drawing, lane));
         let _ = writeln!(
             picture.out,
-            r#"<text class="h {tone}" x="{x}" y="{y}" fill="{}" stroke="none" font-weight="bold">{name}</text>"#,
-            light(&tone)
+            r#"<text class="h {class}" x="{x}" y="{y}" fill="{}" stroke="none" font-weight="bold">{name}</text>"#,
+            light(&class)
         );
     }
     let rule = Px(MARGIN + HEIGHT * 1.35);
@@ -150,6 +151,11 @@ impl Display for Px {
     }
 }
 
+/// The class of a lane's colour.
+fn class(drawing: &Drawing, lane: usize) -> String {
+    format!("l{}", drawing.colours[lane] % 4)
+}
+
 struct Picture {
     out: String,
     /// Per lane.
@@ -202,7 +208,7 @@ impl Picture {
                                 line,
                                 x,
                                 y + offset as f64 * HEIGHT,
-                                cell.lane,
+                                &class(drawing, cell.lane),
                             );
                         }
                     }
@@ -281,7 +287,7 @@ impl Picture {
 
     /// Each run of a colour has its beginning and its length: without these, ImageMagick puts it
     /// at the line's beginning.
-    fn line(&mut self, line: &Line, x: f64, y: f64, lane: usize) {
+    fn line(&mut self, line: &Line, x: f64, y: f64, named: &str) {
         let _ = write!(self.out, r#"<text y="{}">"#, Px(y));
         let mut before = 0;
         for run in line.chunk_by(|one, other| one.1 == other.1) {
@@ -296,7 +302,7 @@ impl Picture {
             let class = match run[0].1 {
                 // The group's own.
                 Tone::Plain | Tone::Mark => None,
-                Tone::Name => Some(format!("l{}", lane % 4)),
+                Tone::Name => Some(named.to_owned()),
                 Tone::Faint => Some("f".to_owned()),
                 Tone::Bad => Some("b".to_owned()),
             };

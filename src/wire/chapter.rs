@@ -34,6 +34,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// The side of a role.
+    pub fn side(&self, role: &str) -> Option<Side> {
+        self.roles.iter().find(|it| it.name == role).map(|it| it.side)
+    }
+
     /// What stands in the way of running this chapter, and the way out.
     pub fn missing(&self) -> Option<String> {
         let Feature { name, packages, .. } =
@@ -83,11 +88,36 @@ pub enum Shown {
     Test(&'static str, &'static str),
 }
 
+/// Where a role stands in the book's drawings, in a trace and in a map, from left to right; and
+/// its colour there and in the commentary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// The role that waits.
+    Left,
+    /// A third one.
+    Between,
+    /// The role that comes to the one that waits.
+    Right,
+}
+
+impl Side {
+    /// The number of its colour: teal, amber, green, which a terminal has as cyan, yellow, green.
+    pub fn colour(self) -> usize {
+        match self {
+            Side::Left => 0,
+            Side::Right => 1,
+            Side::Between => 2,
+        }
+    }
+}
+
 /// One role of a chapter.
 #[derive(Debug, Clone, Copy)]
 pub struct Role {
     /// The noun on the command line.
     pub name: &'static str,
+    /// Where it stands in every picture, and its colour.
+    pub side: Side,
     /// What it does, in one line.
     pub does: &'static str,
     /// Command lines worth trying, without the program's name; with it where a launcher

@@ -34,20 +34,20 @@ static ON: AtomicBool = AtomicBool::new(false);
 static ROLE: Mutex<(Cow<str>, Color)> =
     Mutex::new((Cow::Borrowed("ipclab"), Color::White));
 
-/// The two or three colours of a chapter's roles, by their place in its row.
+/// The colours of roles, by the number of their side's (`Side::colour`).
 pub const COLOURS: [Color; 3] = [Color::Cyan, Color::Yellow, Color::Green];
 
-/// Turns the commentary on, for the role `name`, the `index`th of its chapter.
-pub fn start(name: &'static str, index: usize) {
-    rename(name, index);
+/// Turns the commentary on, for the role `name`, in that colour.
+pub fn start(name: &'static str, colour: usize) {
+    rename(name, colour);
     ON.store(true, Ordering::Relaxed);
 }
 
 /// From now on this process plays the role `name`: what a forked child says first, and a
 /// rank once it knows its number.
-pub fn rename(name: impl Into<Cow<'static, str>>, index: usize) {
+pub fn rename(name: impl Into<Cow<'static, str>>, colour: usize) {
     if let Ok(mut role) = ROLE.lock() {
-        *role = (name.into(), COLOURS[index % COLOURS.len()]);
+        *role = (name.into(), COLOURS[colour % COLOURS.len()]);
     }
 }
 
