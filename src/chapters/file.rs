@@ -204,8 +204,9 @@ impl OneWay for Files {
                 answer: ("chapters/file/publish.rs", "sender"),
             },
             Lack {
-                what: "Two receivers that open the file before one of them unlinks \
-                       it both print it.",
+                what: "Of two receivers that open one file, the second fails with \
+                       ENOENT at unlink(2), or unlinks the next file, which no process \
+                       has read.",
                 shown: Shown::Test("file", "of_two_receivers"),
                 answer: ("chapters/file/publish.rs", "receiver"),
             },

@@ -97,8 +97,8 @@ impl Conversation for Spawn {
         },
         lacks: &[
             Lack {
-                what: "It writes all before it reads anything: with more than two pipes \
-                       hold, both processes sleep for ever.",
+                what: "It writes all before it reads anything: once both pipes are full, \
+                       both processes sleep for ever.",
                 shown: Shown::Test("spawn", "sixty_four_mebibytes_go"),
                 answer: ("chapters/spawn/parent.rs", "talk"),
             },

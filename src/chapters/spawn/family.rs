@@ -35,7 +35,7 @@ impl Family {
         die_with_parent(&mut command); // SIGKILL, when this thread ends
         hand_on(&mut command); // signals and umask as we have got them
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Where execve fails, the child sends the error number by a pipe that is close-on-exec.
+        // Where execve fails, the child sends the error number by a close-on-exec socket.
         let leader = command.spawn();
         let leader = leader
             .with_context(|| format!("exec {}", command.get_program().display()))?;
