@@ -138,7 +138,6 @@ struct Relay<'a> {
     shortage: Shortage,
 }
 
-// ANCHOR: relay
 /// Plays the relay, until a signal ends it.
 pub(super) fn relay(
     rendezvous: &Rendezvous,
@@ -243,6 +242,7 @@ impl Relay<'_> {
         Ok(self.clients.len() - 1)
     }
 
+    // ANCHOR: treat
     /// Does to a datagram what is drawn for it.
     fn treat(&mut self, at: usize, way: Way, datagram: &[u8]) {
         let mut fate = self.draw.fate(self.odds);
@@ -278,8 +278,8 @@ impl Relay<'_> {
             client.send(front, way, &held);
         }
     }
+    // ANCHOR_END: treat
 }
-// ANCHOR_END: relay
 
 impl Client {
     /// Sends a datagram on; an error is said, and it is lost.

@@ -16,7 +16,7 @@ pub(super) const DENIED: Experiment = Experiment {
     title: "A method that the bus's policy denies",
     level: Level::Later,
     question: "A bus's configuration denies all clients the method Post of the name \
-               org.ipclab.Board, by <deny send_destination=…/>. A server owns that name; its \
+               org.ipclab.Board, by `<deny send_destination=…/>`. A server owns that name; its \
                unique name is :1.0. A client calls Post twice: once with org.ipclab.Board as the destination, once \
                with :1.0. What becomes of the two calls?",
     answers: &[

@@ -71,7 +71,7 @@ fn take_newer(newest: &mut u32, datagram: &str) -> bool {
 // ANCHOR_END: overtaken-cured
 
 // ANCHOR: overtaken
-/// `ipclab udp relay`, which holds each second datagram back until the next one has passed.
+/// `ipclab udp relay`, which holds a datagram back until the next one has passed.
 fn network(stage: &Stage, server: SocketAddr) -> Result<(Child<()>, SocketAddr)> {
     let (ready, announce) = pipe2(OFlag::O_CLOEXEC).context("pipe")?;
     let mut relay = Command::new(std::env::current_exe().context("readlink")?);
