@@ -50,7 +50,7 @@ fn worker(name: &str) -> nix::Result<()> {
         let rights = got.cmsgs()?.next();
         let Some(ControlMessageOwned::ScmRights(rights)) = rights else { continue };
         let client = rights[0]; // another number than the server's, of the same open socket
-        rights[1..].iter().try_for_each(|other| close(*other))?; // cmsg_space has room for two
+        rights[1..].iter().try_for_each(|other| close(*other))?; // what else came
         send(fd, b"OK", MsgFlags::MSG_NOSIGNAL)?; // the server's recv returns
         let mut data = [0; 4096];
         loop {

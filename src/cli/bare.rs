@@ -379,5 +379,19 @@ fn lacks_table(row: &Row) -> String {
             "| {what} | {see} | {exercise}the role: `{anchor}` in `src/{file}` |\n"
         );
     }
-    format!("<div class=\"lacks\">\n\n{text}\n</div>\n")
+    text = format!("<div class=\"lacks\">\n\n{text}\n</div>\n");
+    let tested = |by: fn(&str) -> bool| {
+        row.lacks
+            .iter()
+            .any(|lack| matches!(lack.shown, Shown::Test(file, _) if by(file)))
+    };
+    if tested(|_| true) {
+        text += "\nA `cargo test` needs the source of this book, and shows what the role does";
+        text += if tested(|file| file == "bare") {
+            "; with `--test bare`, what the bare program does.\n"
+        } else {
+            ".\n"
+        };
+    }
+    text
 }

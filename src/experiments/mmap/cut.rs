@@ -27,8 +27,7 @@ pub(super) const PEER_TRUNCATES: Experiment = Experiment {
         wrong(
             "before it `!`, and after it `!`",
             "That would be so if the page were the process's own. It was the file's, and \
-             ftruncate removes it from every mapping. Only the file of a program that runs \
-             cannot be cut: ETXTBSY.",
+             ftruncate removes it from every mapping.",
         ),
         wrong(
             "before it SIGBUS, and after it `!`",

@@ -45,9 +45,9 @@ pub(super) const KILL_NINE: Experiment = Experiment {
     ],
     kind: Kind::Kernel,
     run: kill_nine,
-    moral: "A mapping survives the process, all of it. It does not survive the machine: for \
-            a file on a disk there is msync with MS_SYNC against a crash or a power cut, and \
-            no experiment here can show that. For a file in a tmpfs there is nothing.",
+    moral: "What was stored survives the process, all of it. Against a crash of the machine \
+            or a power cut there is msync with MS_SYNC, for a file on a disk; no experiment \
+            here can show that. For a file in a tmpfs there is nothing.",
     see: "msync(2), mmap(2)",
     file: file!(),
     shows: &["kill-nine"],
