@@ -710,7 +710,7 @@ def ring(p):
          "writes changed pages to the disk later, or when msync asks for it.")
 def mmap(p):
     memory(p, ["load the length", "copy the bytes out"], ["copy the bytes in", "store the length"],
-           "/run/user/1000/ipclab/mmap", "a file: what is in the pages is in it",
+           "/run/user/1000/ipclab/mmap", "a file, as long as its name or a mapping lasts",
            "the file's own pages; the disk gets them later")
 
 
@@ -751,8 +751,8 @@ def mutex(p):
 
 @picture(336, "What is where while an eventfd is open",
          "Two processes, waiter and notifier. Descriptor 3 of the waiter and descriptor 4 of the notifier lead to one "
-         "eventfd in the kernel, which holds a number of 64 bits, here 3. write adds to the number, read takes all of "
-         "it and leaves 0. The eventfd has no name: the notifier got its descriptor over a Unix socket.")
+         "eventfd in the kernel, which holds a number of 64 bits, here 3. write adds to the number, read takes from "
+         "it. The eventfd has no name: the notifier got its descriptor over a Unix socket.")
 def eventfd(p):
     p.kernel(172, 158)
     two(p, ("waiter", ["read(3, …) = 8", "the number 3"]), ("notifier", ["write(4, 3, 8)", "= 8"]),
@@ -765,7 +765,7 @@ def eventfd(p):
     p.text(200, 268, "the counter", "f", "middle")
     p.flow("M162 235H20V170", (20, 159, "u"))
     p.flow("M380 158V235H250", (240, 235, "l"))
-    p.text(76, 262, "read takes all", "f", "middle")
+    p.text(76, 262, "read takes", "f", "middle")
     p.text(324, 262, "write adds", "f", "middle")
     p.text(200, 304, "No name: the descriptor was passed over a Unix", "f", "middle")
     p.text(200, 320, "socket (SCM_RIGHTS), or is inherited.", "f", "middle")
