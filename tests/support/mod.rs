@@ -272,7 +272,10 @@ pub fn skip(why: &str) {
     use std::io::Write;
     let may = std::env::var("IPCLAB_MAY_SKIP");
     let may = may.is_ok_and(|word| !word.is_empty() && why.contains(&word));
-    assert!(may || std::env::var_os("IPCLAB_NO_SKIP").is_none(), "may not skip: {why}");
+    assert!(
+        may || std::env::var_os("IPCLAB_NO_SKIP").is_none(),
+        "may not skip: {why}"
+    );
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let line = format!("SKIPPED {test}: {why}\n");
     let stderr = std::fs::OpenOptions::new().append(true).open("/proc/self/fd/2");
