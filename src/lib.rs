@@ -6,7 +6,8 @@
 //!
 //! - `linux`: its build script stops a build for another system.
 //! - [`bare`]: the shortest whole program of each mechanism, in Rust, C and Python.
-//! - [`os`]: thin, safe wrappers where no crate has one, and clean-up; the only `unsafe`.
+//! - [`os`]: thin, safe wrappers where no crate has one, and clean-up; the only `unsafe`
+//!   but for the programs of `bare` and of `exercises`.
 //! - [`wire`]: what the chapters share: message boundaries, how two processes meet, the
 //!   loops around a link, the commentary, and how a failure reads.
 //! - [`process`]: real processes, watched and always reaped.
@@ -19,6 +20,7 @@
 //! - [`trace`]: the system calls of both roles, in one picture.
 //! - [`mod@map`]: which process holds which object, and who sleeps on it.
 //! - [`mod@bench`]: what each mechanism costs, beside what it could cost at best.
+//! - `exercises`: programs that the learner writes, and the partners that check them.
 //! - [`cli`]: the command line, made from the table of the chapters.
 
 pub mod cli;

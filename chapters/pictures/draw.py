@@ -377,7 +377,7 @@ def life_tcp(p):
     p.life([("server", "r"), ("client", "s")],
            [("r", "listen(3)", "clients may come"),
             ("s", "connect(3, …)", "SYN, and its answer"),
-            ("r", "accept(3) = 4", "takes up what is there"),
+            ("r", "accept(3) = 4", "3 stays in LISTEN"),
             ("s", "shutdown(3, SHUT_WR)", "FIN: no more will come"),
             ("r", "recv(4) = 0", "the client has ended"),
             ("r", "send(4, answer)", "one direction is open"),

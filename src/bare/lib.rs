@@ -275,7 +275,7 @@ programs! {
 }
 
 /// How the name begins under which a process plays a program: `ipclab bare fifo`.
-const PREFIX: &str = "ipclab bare ";
+pub const PREFIX: &str = "ipclab bare ";
 
 impl Program {
     /// The program of this name.

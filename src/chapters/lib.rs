@@ -1,7 +1,7 @@
 //! The table of chapters, in the order of the book. The code in the chapters is what the book
 //! shows, what runs, and what the tests test.
 
-use wire::chapter::{Conversation, OneWay, Row, Visitor};
+use wire::chapter::{Conversation, OneWay, Role, Row, Visitor};
 
 pub mod dbus;
 pub mod eventfd;
@@ -71,6 +71,17 @@ pub fn rows() -> &'static [Row] {
 /// The row of the chapter `name`.
 pub fn find(name: &str) -> Option<Row> {
     ROWS.iter().find(|row| row.name == name).copied()
+}
+
+/// The role in a command line of ipclab's: the word after a chapter's name that is one of its.
+pub fn role<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<Role> {
+    let mut words = words.into_iter().skip(1);
+    let row = words.find_map(find)?;
+    words.find_map(|word| {
+        let is_so =
+            |role: &&Role| role.name == word || role.aliases().contains(&word);
+        row.roles.iter().find(is_so).copied()
+    })
 }
 
 /// The address at which the chapter `name` listens unless told otherwise.

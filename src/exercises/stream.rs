@@ -126,10 +126,10 @@ impl Partner {
     /// Reads a line, which the server sends as the answer to one.
     ///
     /// # Errors
-    /// As recv(2), or when the end comes before.
+    /// As recv(2), or when the end comes before the first byte.
     pub fn answer(&self, mut stream: impl BufRead) -> Result<String> {
         let mut line = String::new();
-        stream.read_line(&mut line).context("recv")?;
+        self.call("recv()", stream.read_line(&mut line))?;
         if line.is_empty() {
             return self.wrong(LOST);
         }

@@ -234,7 +234,8 @@ const BUFFER_REUSED: Experiment = Experiment {
     question: "Rank 1 calls MPI_Isend for a message whose last number is 1. MPI_Isend returns. Rank 1 \
                changes that number in its buffer to 2, and calls MPI_Wait. Rank 0 calls MPI_Recv \
                only after the change. They do it once with a message of one number, and once with \
-               one of 1 MiB. Which last number does rank 0 receive?",
+               one of 1 MiB. MPI forbids the change; this is Open MPI, on one machine. Which \
+               last number does rank 0 receive?",
     answers: &[
         wrong(
             "1 in the short message, 1 in the long one",

@@ -103,7 +103,7 @@ pub struct Options {
     )]
     only: Vec<model::Kind>,
 
-    /// Draw objects of this name alone: the last part of a path
+    /// Draw those objects alone whose name, or the last part of whose path, is NAME
     #[arg(long, value_name = "NAME", conflicts_with = "watch")]
     named: Option<String>,
 

@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use os::process_identity::after_name;
-use wire::chapter::Role;
 use wire::visible;
 
 use super::model::{Map, Process};
@@ -47,24 +46,18 @@ fn process(pid: i32) -> Option<Process> {
         pid,
         parent: i32::try_from(number(4)?).ok()?,
         start: number(22)?.cast_unsigned(),
-        role: if name == "ipclab" { role(&words(pid)) } else { None },
+        role: match name == "ipclab" {
+            true => {
+                chapters::role(words(pid).iter().flat_map(|it| str::from_utf8(it)))
+            }
+            false => None,
+        },
         name,
         uid,
         terminal: i32::try_from(number(7)?).ok()?,
         kernel: flags & PF_KTHREAD != 0,
         zombie: matches!(fields.first(), Some(&("Z" | "X"))),
         ..Process::default()
-    })
-}
-
-/// The role in a command line of ipclab's: the word after a chapter's name that is one of its.
-fn role(words: &[Vec<u8>]) -> Option<Role> {
-    let mut words = words.iter().skip(1).filter_map(|it| str::from_utf8(it).ok());
-    let row = words.find_map(chapters::find)?;
-    words.find_map(|word| {
-        let is_so =
-            |role: &&Role| role.name == word || role.aliases().contains(&word);
-        row.roles.iter().find(is_so).copied()
     })
 }
 

@@ -103,7 +103,7 @@ pub(super) fn only(map: &mut Map, kinds: &[Kind]) {
 pub(super) fn named(map: &mut Map, last: &str) {
     keep(map, |object| {
         let name = object.name.as_deref().unwrap_or_default();
-        name.rsplit('/').next() == Some(last)
+        name == last || name.rsplit('/').next() == Some(last)
     });
 }
 

@@ -1,4 +1,5 @@
-//! Thin, safe wrappers where no crate has one, and clean-up: the only `unsafe`.
+//! Thin, safe wrappers where no crate has one, and clean-up: the only `unsafe`, but
+//! for the bare programs and the solutions of exercises.
 //!
 //! Each function's first line is the call itself; its man page gives the rest.
 #![allow(unsafe_code)]

@@ -10,7 +10,8 @@ use mpi::datatype::{Equivalence, SystemDatatype};
 #[repr(transparent)]
 pub struct Number(AtomicU32);
 
-// SAFETY: it is four bytes, as a u32 is, and whatever they are is a number.
+// SAFETY: it is four bytes, as a u32 is, and whatever they are is a number. The library reads it
+// through a shared reference; in Rust it changes by an atomic store alone.
 unsafe impl Equivalence for Number {
     type Out = SystemDatatype;
 
@@ -25,7 +26,7 @@ impl Number {
         Number(value.into())
     }
 
-    /// Changes it, whichever library has it.
+    /// Changes it, also while the library has it.
     pub fn set(&self, value: u32) {
         self.0.store(value, Ordering::SeqCst);
     }

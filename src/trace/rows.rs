@@ -64,10 +64,17 @@ pub(super) fn layout(
     lanes.sort_by_key(|process| {
         side(*process).map_or((true, None), |it| (false, Some(it)))
     });
+    // What plays no role has a colour that no role here has.
+    let taken: HashSet<usize> = lanes
+        .iter()
+        .filter_map(|process| side(*process))
+        .map(Side::colour)
+        .collect();
+    let mut free = (0..).filter(|colour| !taken.contains(colour));
     let colours = lanes
         .iter()
-        .enumerate()
-        .map(|(lane, process)| side(*process).map_or(lane, Side::colour))
+        .map(|process| side(*process).map(Side::colour).or_else(|| free.next()))
+        .map(Option::unwrap_or_default)
         .collect();
     let lane: HashMap<usize, usize> =
         lanes.iter().enumerate().map(|(n, p)| (*p, n)).collect();

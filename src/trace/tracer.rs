@@ -397,11 +397,8 @@ fn program_name(pid: Pid) -> String {
     let words: Vec<_> =
         cmdline.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
     let role = match words.as_slice() {
-        [own, role, ..] if own.starts_with("ipclab bare ") => Some(role),
-        [_, chapter, role, ..] => chapters::find(chapter)
-            .filter(|row| row.roles.iter().any(|known| known.name == role))
-            .map(|_| role),
-        _ => None,
+        [own, role, ..] if own.starts_with(bare::PREFIX) => Some(role.as_ref()),
+        words => chapters::role(words.iter().map(AsRef::as_ref)).map(|it| it.name),
     };
     if let Some(role) = role {
         return visible::text(role.as_bytes());

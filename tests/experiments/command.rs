@@ -70,9 +70,22 @@ fn killed_director(scratch: &Path) -> i32 {
                 if noted_queue(scratch).is_some() && has_queue(id) {
                     return id;
                 }
+                // A list whose queue is gone would be taken for that of the next run.
+                run(clean(scratch, &[]), Input::Nothing);
             }
         }
     }
+}
+
+/// `ipclab clean` of what runs have left in `scratch`.
+fn clean(scratch: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(support::program());
+    command
+        .arg("clean")
+        .args(args)
+        .env("IPCLAB_DIR", scratch.join("none"))
+        .env("TMPDIR", scratch);
+    command
 }
 
 /// The queue that the list of a run in `scratch` names.
@@ -95,15 +108,8 @@ fn has_queue(id: i32) -> bool {
 fn what_a_killed_director_left_goes_with_clean_or_the_next_run() {
     let scratch = tempfile::tempdir().unwrap();
     let id = killed_director(scratch.path());
-    let clean = |args: &[&str]| {
-        let mut command = Command::new(support::program());
-        command
-            .arg("clean")
-            .args(args)
-            .env("IPCLAB_DIR", scratch.path().join("none"))
-            .env("TMPDIR", scratch.path());
-        printed(&run(command, Input::Nothing))
-    };
+    let clean =
+        |args: &[&str]| printed(&run(clean(scratch.path(), args), Input::Nothing));
     assert!(
         clean(&["--dry-run"]).contains(&format!("would remove sysv-queue {id}"))
     );

@@ -36,9 +36,10 @@ pub(super) const DENIED: Experiment = Experiment {
     ],
     kind: Kind::Needs(&needs::DBUS_DAEMON),
     run: denied,
-    moral: "AccessDenied comes from the bus, and is of its configuration: a system bus lets no \
-            program own a name, or get a call, unless a file in /usr/share/dbus-1/system.d allows \
-            it. A server's own check, by the caller's uid, comes after that.",
+    moral: "Here AccessDenied comes from the bus, not from the server: a system bus lets no program \
+            own a name, or get a call, unless a file in /usr/share/dbus-1/system.d or \
+            /etc/dbus-1/system.d allows it. A server's own check, by the caller's uid, comes after \
+            that, and may answer with the same error.",
     see: "dbus-daemon(1)",
     file: file!(),
     shows: &["denied"],

@@ -233,7 +233,7 @@ pub(super) const ANOTHERS_IN_TMP: Experiment = Experiment {
     name: "anothers-in-tmp",
     title: "Another user's FIFO in /tmp",
     level: Level::Deep,
-    question: "Another user has made a FIFO in a directory like /tmp (mode 1777), has given it \
+    question: "Another user has made a FIFO in a directory of root's like /tmp (mode 1777), has given it \
                the mode rw-rw-rw- (0666), and has it open for reading. Root opens it as a shell \
                does for `echo hello > fifo`: by open(2) with O_WRONLY | O_CREAT. In \
                /proc/sys/fs/protected_fifos is 1. What does open(2) return?",

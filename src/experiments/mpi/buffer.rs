@@ -33,10 +33,10 @@ fn wait_then_change(rank: &Rank, message: &[Number], last: &Number) {
 // ANCHOR_END: buffer-reused-cured
 
 // ANCHOR: buffer-reused
-type Send = fn(&Rank, &[Number], &Number);
+type Sending = fn(&Rank, &[Number], &Number);
 
 /// What the two ranks do, one after the other: the length, how it is sent, and how that is called.
-const EXCHANGES: [(usize, Send, &str); 3] = [
+const EXCHANGES: [(usize, Sending, &str); 3] = [
     (1, change_then_wait, "1 number, changed before MPI_Wait"),
     (1 << 18, change_then_wait, "1 MiB, changed before MPI_Wait"),
     (1 << 18, wait_then_change, "1 MiB, changed after MPI_Wait"),

@@ -26,7 +26,7 @@ pub(super) const HALF_THERE: Experiment = Experiment {
              page says that one place is never split; Linux splits it, where a page ends.",
         ),
         wrong(
-            "-1: with the error EFAULT",
+            "-1, with the error EFAULT",
             "So it is when the first page is the one that is not there, and nothing at all \
              could be copied. Here 4096 bytes had been when the fault came.",
         ),

@@ -279,16 +279,20 @@ fn pdeathsig_thread(stage: &Stage) -> Result<usize> {
         child.kill().context("kill")?;
         child.wait().context("waitpid")?;
     }
-    let signal = ended.as_ref().ok().and_then(ExitStatusExt::signal);
     stage.event(
         "sleep",
-        match signal.map(Signal::try_from).transpose()? {
-            Some(signal) => format!("killed by {signal}"),
-            None => "goes on".to_owned(),
+        match &ended {
+            Err(_) => "goes on".to_owned(),
+            Ok(status) => match status.signal().map(Signal::try_from).transpose()? {
+                Some(signal) => format!("killed by {signal}"),
+                None => status.to_string(),
+            },
         },
     );
     let lives = first.try_wait().context("waitpid")?.is_none();
-    stage.event("sleep", "that the first thread has started goes on");
+    if lives {
+        stage.event("sleep", "that the first thread has started goes on");
+    }
     first.kill().context("kill")?;
     first.wait().context("waitpid")?;
     stage.saw("ended with the thread", ended.is_ok());

@@ -327,7 +327,7 @@ pub(super) const STDBUF_C: Experiment = Experiment {
     name: "stdbuf-c",
     title: "stdbuf before a script that starts a C program",
     level: Level::Later,
-    question: "stdbuf(1) with -oL makes C's stdio write line by line. You put `stdbuf -oL` \
+    question: "stdbuf(1) with `-oL` makes C's stdio write line by line. You put `stdbuf -oL` \
                before a shell script, which ends with `exec ./program`: a C program, which \
                prints a line by puts(3) into a pipe, and sleeps. What does the C program do \
                with that line?",
@@ -351,7 +351,7 @@ pub(super) const STDBUF_C: Experiment = Experiment {
     run: stdbuf_c,
     moral: "`stdbuf -oL` is the cure for a C program that you cannot change, and for the programs \
             that it starts. Some have an option: `grep --line-buffered`. One that is linked \
-            statically, or that runs with another user's rights (setuid), loads no library.",
+            statically, or that runs with another user's rights (setuid), does not load that library.",
     see: "stdbuf(1), setvbuf(3), ld.so(8)",
     file: file!(),
     shows: &["stdbuf-c"],

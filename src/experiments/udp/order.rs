@@ -32,7 +32,7 @@ pub(super) const OVERTAKEN: Experiment = Experiment {
              two was sent first.",
         ),
         right(
-            "10: the kernel gives what comes first",
+            "10: the kernel gives each as it comes",
             "Datagrams come in any order, and recv(2) returns them in the order in which they \
              came. `speed 10` is the last to come.",
         ),
@@ -44,9 +44,9 @@ pub(super) const OVERTAKEN: Experiment = Experiment {
     ],
     kind: Kind::Kernel,
     run: overtaken,
-    moral: "Put a number into each datagram, and drop one that is older than what you have: so \
-            does a value of which the last one counts. Where each counts and the order matters, \
-            keep what comes too early until the gap is filled, or take TCP.",
+    moral: "Put a number into each datagram. If only the newest value counts, drop a datagram that \
+            is older than what you have. If each counts, in order, keep what comes too early \
+            until the gap is filled, or take TCP.",
     see: "udp(7), recv(2)",
     file: file!(),
     shows: &["overtaken-broken", "overtaken-cured", "overtaken"],
@@ -84,7 +84,7 @@ fn network(stage: &Stage, server: SocketAddr) -> Result<(Child<()>, SocketAddr)>
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     leave_open(&mut relay, announce);
-    let relay = stage.fork("network", |_| Err(relay.exec().into()))?;
+    let relay = stage.fork("network", move |_| Err(relay.exec().into()))?;
     let mut address = String::new();
     BufReader::new(File::from(ready)).read_line(&mut address).context("read")?;
     Ok((relay, address.trim().parse().context("the relay has not started")?))
