@@ -253,18 +253,25 @@ fn a_reset_after_a_broken_pipe_loses_no_packet() {
     until("the answer, which stays unread", || is_readable(&client));
     shutdown(client.as_raw_fd(), Shutdown::Read).unwrap();
     assert_eq!(hand_over(&client, &messages[1..2]), 1);
-    server.wait_for_comment("EPIPE", deadline()).unwrap();
-    stop(&server);
-    assert_eq!(hand_over(&client, &messages[2..]), 48);
-    drop(client);
-    server.signal(Signal::SIGCONT).unwrap();
-    let outcome = server.wait(deadline()).unwrap();
-    assert_eq!(
-        outcome.stdout,
-        numbers(50, By::Stream).concat(),
-        "{}",
-        outcome.stderr
-    );
+    prints_all_after_a_broken_pipe(server, client, &messages[2..]);
+}
+
+/// Hands packets over to a stopped role whose send has failed by EPIPE, closes the peer's end with
+/// something unread, and wants all 50 numbers printed.
+fn prints_all_after_a_broken_pipe(
+    role: RoleProcess,
+    peer: OwnedFd,
+    packets: &[Vec<u8>],
+) -> Outcome {
+    role.wait_for_comment("EPIPE", deadline()).unwrap();
+    stop(&role);
+    assert_eq!(hand_over(&peer, packets), packets.len());
+    drop(peer);
+    role.signal(Signal::SIGCONT).unwrap();
+    let outcome = role.wait(deadline()).unwrap();
+    let all = numbers(50, By::Stream).concat();
+    assert_eq!(outcome.stdout, all, "{}", outcome.stderr);
+    outcome
 }
 
 #[test]
@@ -285,20 +292,9 @@ fn a_reset_after_a_broken_pipe_loses_no_answer() {
     until("the message, which stays unread", || is_readable(&server));
     shutdown(server.as_raw_fd(), Shutdown::Read).unwrap();
     client.feed(b"two\n").unwrap();
-    client.wait_for_comment("EPIPE", deadline()).unwrap();
-    stop(&client);
     let answers = numbers(50, By::Seqpacket);
-    assert_eq!(hand_over(&server, &answers), 50);
-    drop(server);
-    client.signal(Signal::SIGCONT).unwrap();
-    let outcome = client.wait(deadline()).unwrap();
+    let outcome = prints_all_after_a_broken_pipe(client, server, &answers);
     assert_eq!(outcome.status.code(), Some(1), "{}", outcome.stderr);
-    assert_eq!(
-        outcome.stdout,
-        numbers(50, By::Stream).concat(),
-        "{}",
-        outcome.stderr
-    );
 }
 
 #[test]

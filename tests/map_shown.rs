@@ -283,7 +283,7 @@ fn picture_of_roles(
     subject: &support::Subject,
     chapter: &str,
     roles: [(&str, &str); 2],
-    kind: &str,
+    shown: &str,
 ) -> String {
     let running = roles.map(|(role, _)| {
         let mut command = support::ipclab(subject, &[chapter, role]);
@@ -315,7 +315,7 @@ fn picture_of_roles(
     };
     let picture = loop {
         let mut command = support::ipclab(subject, &["map", "--plain-ids"]);
-        command.arg("--only").args(kind.split(' ')).args(&pids);
+        command.args(shown.split(' ')).args(&pids);
         command.arg("--svg").arg(&file);
         let outcome = support::run(command, support::Input::Nothing);
         assert!(outcome.status.success(), "{}", outcome.stderr);
@@ -331,17 +331,29 @@ fn picture_of_roles(
 
 #[test]
 fn two_pictures_of_one_scene_are_equal() {
-    for (chapter, roles, kind) in [
-        ("fifo", [("receiver", "read"), ("sender", "read")], "fifo"),
-        ("unix", [("server", "recvfrom"), ("client", "poll")], "unix"),
-        ("shm", [("receiver", "futex"), ("sender", "read")], "segment"),
-        ("sysvmq", [("sender", "read"), ("receiver", "msgrcv")], "sysv-queue"),
-        ("eventfd", [("waiter", "epoll_pwait"), ("notifier", "read")], "eventfd"),
-        ("mmap", [("receiver", "futex"), ("sender", "read")], "file --named mmap"),
+    for (chapter, roles, shown) in [
+        ("fifo", [("receiver", "read"), ("sender", "read")], "--only fifo"),
+        ("unix", [("server", "recvfrom"), ("client", "poll")], "--only unix"),
+        ("shm", [("receiver", "futex"), ("sender", "read")], "--only segment"),
+        (
+            "sysvmq",
+            [("sender", "read"), ("receiver", "msgrcv")],
+            "--only sysv-queue",
+        ),
+        (
+            "eventfd",
+            [("waiter", "epoll_pwait"), ("notifier", "read")],
+            "--only eventfd",
+        ),
+        (
+            "mmap",
+            [("receiver", "futex"), ("sender", "read")],
+            "--only file --named mmap",
+        ),
     ] {
         let subject = support::subject(chapter);
-        let picture = picture_of_roles(&subject, chapter, roles, kind);
-        let again = picture_of_roles(&subject, chapter, roles, kind);
+        let picture = picture_of_roles(&subject, chapter, roles, shown);
+        let again = picture_of_roles(&subject, chapter, roles, shown);
         assert_eq!(picture, again);
         for (role, _) in roles {
             assert!(picture.contains(role), "{role}: {picture}");

@@ -46,12 +46,9 @@ fn process(pid: i32) -> Option<Process> {
         pid,
         parent: i32::try_from(number(4)?).ok()?,
         start: number(22)?.cast_unsigned(),
-        role: match name == "ipclab" {
-            true => {
-                chapters::role(words(pid).iter().flat_map(|it| str::from_utf8(it)))
-            }
-            false => None,
-        },
+        role: (name == "ipclab").then(|| words(pid)).and_then(|words| {
+            chapters::role(words.iter().flat_map(|it| str::from_utf8(it)))
+        }),
         name,
         uid,
         terminal: i32::try_from(number(7)?).ok()?,

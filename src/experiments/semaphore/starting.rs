@@ -162,9 +162,8 @@ pub(super) const CREATOR_DIES: Experiment = Experiment {
     kind: Kind::Kernel,
     run: creator_dies,
     moral: "Make the set under a lock that the kernel releases when its holder dies, such as \
-            flock(2) on a file: the process \
-            that gets the lock, and finds sem_otime 0, gives the value itself, with a semop behind \
-            it. It need not know who made the set.",
+            flock(2) on a file: the process that gets the lock, and finds sem_otime 0, gives the \
+            value itself, with a semop behind it. It need not know who made the set.",
     see: "semget(2), semctl(2), flock(2)",
     file: file!(),
     shows: &["creator-dies-broken", "creator-dies-cured", "creator-dies"],
